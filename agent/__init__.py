@@ -1,0 +1,1 @@
+"""One agent at one site: looks, keeps every result on disk, and pushes until a collector has it."""

@@ -1,0 +1,134 @@
+"""The probe protocol: what a kind of probe is, and what a look answers.
+
+A kind is one file in ``agent/probes`` with one subclass of :class:`Probe`. Its fields are its configuration, its
+docstring is its documentation, ``measures`` says what it measures. It only looks: ticks, spreading, concurrency,
+thresholds and re-checks belong to the scheduler. A failed look is a value with a reason in words; a probe raises
+only for bugs. Nothing registers at import: kinds are found by their files (``agent.probes.kinds``).
+"""
+
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Any, ClassVar, Final, Protocol, TypeVar
+
+import msgspec
+
+from inventory import states
+
+# How finely a measure travels: a value v goes over the wire as round(v * per).
+PER_UNIT: Final[dict[str, int]] = {
+    "seconds": 1_000_000,
+    "ratio": 10_000,
+    "bytes": 1,
+    "timestamp": 1,  # seconds since the Unix epoch
+    "count": 1,
+    "score": 100,  # MOS, 1.00 to 5.00
+    "status": 1,  # a code, such as an HTTP status
+    "celsius": 10,
+    "volts": 10,
+    "percent": 10,
+    "bytes_per_second": 1,
+}
+
+
+class Measure(msgspec.Struct, frozen=True):
+    """One number that a kind reports beside state and latency. ``unit`` is a key of PER_UNIT."""
+
+    name: str
+    unit: str
+    help: str
+
+    @property
+    def per(self) -> int:
+        return PER_UNIT[self.unit]
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """What one look saw.
+
+    ``state``: states.UP, DEGRADED, DOWN, or UNKNOWN (the look itself could not be made: no evidence).
+    ``reason``: one plain sentence, empty when up. ``latency``: seconds, as close to the wire as can be.
+    ``measures``: by declared name, in their units; what was not seen is left out, never 0.
+    """
+
+    state: int
+    reason: str = ""
+    latency: float | None = None
+    measures: Mapping[str, float] = {}
+
+
+def up(latency: float | None = None, **measures: float) -> Outcome:
+    return Outcome(states.UP, "", latency, measures)
+
+
+def down(reason: str, latency: float | None = None, **measures: float) -> Outcome:
+    return Outcome(states.DOWN, reason, latency, measures)
+
+
+def unknown(reason: str) -> Outcome:
+    return Outcome(states.UNKNOWN, reason)
+
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+C = TypeVar("C", bound="Client")
+
+
+class Client(Protocol):
+    """Something several looks share (a socket, a TLS context), made on first use and closed with the agent."""
+
+    async def close(self) -> None: ...
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """What the agent's own file allows it to touch. Empty means no limit of that sort."""
+
+    networks: tuple[Network, ...] = ()
+    ports: tuple[int, ...] = ()
+    directories: tuple[str, ...] = ()
+
+    def forbids(self, address: Address, port: int | None = None) -> str:
+        """Why this target is outside the limits, or ""."""
+        if self.networks and not any(
+            address.version == network.version and address in network for network in self.networks
+        ):
+            return f"{address} is outside the networks this agent may probe"
+        if port is not None and self.ports and port not in self.ports:
+            return f"port {port} is not one this agent may probe"
+        return ""
+
+
+class Look:
+    """What a probe is given for one look: its time, the shared clients, the agent's limits."""
+
+    def __init__(self, timeout: float, limits: Limits, clients: dict[type[Any], Any]) -> None:
+        self.timeout = timeout  # seconds; the scheduler cancels the look shortly after it
+        self.limits = limits
+        self._clients = clients
+
+    def client(self, kind: type[C], make: Callable[[], C]) -> C:
+        """The agent's one client of this kind, made when first asked for."""
+        if kind not in self._clients:
+            self._clients[kind] = make()
+        found: C = self._clients[kind]
+        return found
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A kind of probe. Subclasses document themselves and declare ``kind``, ``target`` and ``measures``.
+
+    ``target`` names the fields that say what is looked at: another value there is another check.
+    Field types are plain (str, int, float, bool, tuples of them, Literal, msgspec.Meta constraints with a
+    description), so that ``kinds.json`` can carry them as JSON Schema.
+    """
+
+    kind: ClassVar[str]
+    target: ClassVar[tuple[str, ...]]
+    measures: ClassVar[tuple[Measure, ...]] = ()
+
+    async def run(self, look: Look) -> Outcome:
+        """One look. Ends by ``look.timeout`` with a reason; the scheduler's own time limit is the last resort."""
+        raise TypeError(f"{type(self).__name__} does not say how it looks")
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        """The (host, port) pairs this check will contact, for the agent's limits to judge before it ever runs."""
+        return ()

@@ -1,0 +1,125 @@
+"""One check's ledger, a stretch of looks at a time.
+
+What a span says. ``start`` and ``end`` are the best figure of where the state began and ended. ``sure_from`` and
+``sure_to`` are its first and last look: between them the state is proven (no gap exceeds the hold), outside them
+it is a figure: half of an edge's gap, or a held tail that nobody confirmed. Every bound follows from these four.
+
+Rules, with l the last look and n the next (DESIGN, the truth about time):
+- n in the same state within l's hold: the span goes on.
+- n in another known state within l's hold: an edge; both spans meet at the midpoint of [l, n].
+- n later than l's hold: the span ends at l + hold, nothing is known from there to n (no row is written for that:
+  where no span is, there is no evidence).
+- n says "unknown" (a look that could not be made, a clean stop): it ends the hold at n.
+- after an unknown look: unknown until the next known one, however late.
+"""
+
+import msgspec
+
+from inventory.states import UNKNOWN
+
+
+class Span(msgspec.Struct, array_like=True, frozen=True):
+    """A stretch of one state. ``error``: how far off its placement in time may be, ms. ``looks``: how many."""
+
+    state: int
+    start: int
+    end: int
+    sure_from: int
+    sure_to: int
+    error: int = 0
+    looks: int = 0
+    reason: str = ""
+
+
+class Tail(msgspec.Struct, array_like=True):
+    """What is open at the end of a check's ledger: the span so far and the last look's hold.
+
+    ``settled``: ms up, degraded, down and unknown from the first look (or ``count_from``) up to ``last``: the time
+    that no later evidence can change.
+    """
+
+    state: int
+    start: int
+    sure_from: int
+    last: int
+    hold: int
+    error: int = 0
+    looks: int = 1
+    reason: str = ""
+    settled: list[int] = msgspec.field(default_factory=lambda: [0, 0, 0, 0])
+
+
+class OutOfOrder(ValueError):
+    """A look older than the ledger's end. The ledger only appends."""
+
+
+def open_span(tail: Tail, now: int | None = None) -> Span:
+    """The open span as it stands: held from the last look to the end of its hold, or to ``now`` if that is sooner."""
+    end = tail.last if tail.state == UNKNOWN else tail.last + tail.hold
+    if now is not None:
+        end = max(min(end, now), tail.last)
+    return Span(tail.state, tail.start, end, tail.sure_from, tail.last, tail.error, tail.looks, tail.reason)
+
+
+def begin(state: int, first: int, last: int, hold: int, error: int, looks: int, reason: str) -> Tail:
+    """The tail after the first looks ever: nothing is known before them."""
+    tail = Tail(state, first, first, last, hold, error, looks, reason)
+    tail.settled[state] += last - first
+    return tail
+
+
+def step(
+    tail: Tail,
+    closed: list[Span],
+    state: int,
+    first: int,
+    last: int,
+    hold: int,
+    error: int,
+    looks: int,
+    reason: str,
+) -> None:
+    """Take looks [first, last] in one state, none further apart than ``hold``, after the tail's last look.
+
+    Changes ``tail``, appends to ``closed`` the span that they end, if any. Raises OutOfOrder and changes nothing
+    when ``first`` lies before the tail's last look.
+    """
+    before = tail.last
+    gap = first - before
+    if gap < 0:
+        raise OutOfOrder(f"look at {first} is {-gap} ms before the last one taken")
+    was = tail.state
+    settled = tail.settled
+    if state == was and (gap <= tail.hold or state == UNKNOWN):
+        settled[state] += last - before
+        tail.last = last
+        tail.hold = hold
+        tail.looks += looks
+        if error > tail.error:
+            tail.error = error
+        return
+
+    if was == UNKNOWN:
+        end = start = first
+        settled[UNKNOWN] += gap
+    elif gap > tail.hold:
+        end, start = before + tail.hold, first
+        settled[was] += tail.hold
+        settled[UNKNOWN] += gap - tail.hold
+    elif state == UNKNOWN:
+        end = start = first
+        settled[was] += gap
+    else:
+        end = start = before + gap // 2
+        settled[was] += end - before
+        settled[state] += first - start
+    closed.append(Span(was, tail.start, end, tail.sure_from, before, tail.error, tail.looks, tail.reason))
+    settled[state] += last - first
+    tail.state = state
+    tail.start = start
+    tail.sure_from = first
+    tail.last = last
+    tail.hold = hold
+    tail.error = error
+    tail.looks = looks
+    tail.reason = reason
