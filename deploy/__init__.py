@@ -1,0 +1,1 @@
+"""What runs the others: the local start, the demo, units and dashboards."""
