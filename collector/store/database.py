@@ -1,0 +1,257 @@
+"""The one SQLite file: opening, migrating, one writer, readers in threads.
+
+Durable means durable: WAL with synchronous=FULL, so a transaction is synced before it returns (with NORMAL a power
+cut loses commits that were acknowledged). Copying the WAL back into the file is taken off the commit's path.
+"""
+
+import asyncio
+import os
+import queue
+import re
+import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final, TypeVar
+
+import apsw
+
+T = TypeVar("T")
+
+OLDEST_SQLITE: Final = (3, 51, 3)  # older ones have the WAL-reset fault
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+READERS: Final = 2
+BUSY_MS: Final = 10_000  # how long to wait for another process that writes (the command line)
+CHECKPOINT_PAGES: Final = 1_000  # WAL pages from which they are copied back beside the commits
+RESTART_PAGES: Final = 8_000  # from which the writer stands still for the last of them, so that the WAL starts over
+
+
+class StoreError(Exception):
+    """The store could not do it; nothing of it was kept. The text says why, in words for a person."""
+
+
+class StoreFull(StoreError):
+    """No room to write. It may be tried again once there is."""
+
+
+class StoreBroken(StoreError):
+    """A sync failed: what the disk holds is not known. The process has to end and start afresh."""
+
+
+class Database:
+    """Opened with :meth:`open`. ``incarnation`` is random, new whenever the store is created or restored;
+    counters count from ``count_from`` (ms), its creation. ``broken`` is set when the process has to end."""
+
+    def __init__(self, path: Path, writer: apsw.Connection) -> None:
+        self.path = path
+        self.broken = asyncio.Event()
+        self.wal_pages = 0
+        self.commit_seconds = 0.0  # what the last commit took, the sync included
+        self._writer = writer
+        self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "store-writer")
+        self._readers = ThreadPoolExecutor(READERS, "store-reader")
+        self._free: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        for _ in range(READERS):
+            self._free.put(_connect(path, apsw.SQLITE_OPEN_READONLY))
+        self._copier = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+        self._copying: asyncio.Future[int] | None = None
+        writer.set_wal_hook(self._committed)
+        row = writer.execute("SELECT incarnation, count_from FROM incarnations ORDER BY id DESC LIMIT 1").get
+        assert isinstance(row, tuple)
+        self.incarnation = str(row[0])
+        self.count_from = int(str(row[1]))
+
+    @classmethod
+    def open(cls, path: Path, *, migrations: Path = MIGRATIONS) -> "Database":
+        """Creates the file (mode 0600) and its tables when there are none. Raises StoreError, in words."""
+        version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
+        if version < OLDEST_SQLITE:
+            raise StoreError(f"SQLite {apsw.sqlite_lib_version()} can damage a WAL; 3.51.3 or newer is needed")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            writer = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+            migrate(writer, migrations)
+            with writer:
+                if writer.execute("SELECT count(*) FROM incarnations").get == 0:
+                    begin_incarnation(writer, "created")
+            return cls(path, writer)
+        except apsw.Error as error:
+            raise StoreError(f"{path} cannot be used as the collector's store: {error}") from None
+        except OSError as error:
+            raise StoreError(f"{path} cannot be used as the collector's store: {error.strerror}") from None
+
+    async def write(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do ``work`` in a transaction of its own, in the writer's thread. Durable when it returns; when ``work``
+        raises, nothing of it is kept and the exception passes. Raises StoreError when the disk will not have it."""
+
+        def whole() -> T:
+            self._begin(BUSY_MS)
+            return self._finish(work)
+
+        async with self._turn:
+            return await self._in_thread(whole)
+
+    async def commit(self, work: Callable[[apsw.Connection], T]) -> T:
+        """As :meth:`write`, but ``work`` runs here, on the loop's thread, and only the commit with its sync leaves it.
+
+        For many small statements: each one run in a thread beside a busy loop can wait 5 ms for the interpreter lock.
+        """
+        async with self._turn:
+            try:
+                self._begin(0)
+            except apsw.BusyError:  # another process is writing
+                await self._in_thread(lambda: self._begin(BUSY_MS))
+            try:
+                result = work(self._writer)
+            except BaseException:
+                self._rollback()
+                raise
+            await self._in_thread(lambda: self._finish(lambda _: None))
+        self._copy_back()
+        return result
+
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """Do ``work`` with a read-only connection, in a thread, on one snapshot."""
+
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, work)
+
+    def read_now(self, work: Callable[[apsw.Connection], T]) -> T:
+        """As :meth:`read`, on this thread: for starting up, when there is no one to keep waiting."""
+        connection = self._free.get()
+        try:
+            with connection:
+                result = work(connection)
+        finally:
+            self._free.put(connection)
+        return result
+
+    async def close(self) -> None:
+        """Waits for what is under way; copies the WAL back."""
+        async with self._turn:
+            if self._copying is not None:
+                await asyncio.wait([self._copying])
+            await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._readers.shutdown()
+        self._thread.shutdown()
+        for _ in range(READERS):
+            self._free.get().close()
+        self._copier.close()
+        self._writer.close()
+
+    def _begin(self, busy_ms: int) -> None:
+        self._writer.set_busy_timeout(busy_ms)
+        self._writer.execute("BEGIN IMMEDIATE")
+
+    def _finish(self, work: Callable[[apsw.Connection], T]) -> T:
+        started = time.perf_counter()
+        try:
+            result = work(self._writer)
+            self._writer.execute("COMMIT")
+        except apsw.Error as error:
+            self._rollback()
+            raise self._in_words(error) from None
+        except BaseException:
+            self._rollback()
+            raise
+        self.commit_seconds = time.perf_counter() - started
+        return result
+
+    def _rollback(self) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("ROLLBACK")
+
+    def _in_words(self, error: apsw.Error) -> Exception:
+        if isinstance(error, apsw.FullError):
+            return StoreFull(f"no room on the disk that holds {self.path}")
+        if isinstance(error, apsw.IOError):
+            if getattr(error, "extendedresult", 0) in (apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC):
+                self.broken.set()
+                return StoreBroken(f"{self.path} could not be synced to its disk")
+            return StoreFull(f"{self.path} could not be written: {error}")
+        if isinstance(error, apsw.BusyError | apsw.ReadOnlyError | apsw.CantOpenError | apsw.CorruptError):
+            return StoreError(f"{self.path} could not be written: {error}")
+        return error  # a constraint, a type: the caller's own
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        """Run in the writer's thread, and do not let go before it is done, even when cancelled: the turn depends on
+        it."""
+        future = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            while not future.done():
+                try:
+                    await asyncio.wait([future])
+                except asyncio.CancelledError:
+                    continue
+            raise
+
+    def _committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        self.wal_pages = pages
+        return apsw.SQLITE_OK
+
+    def _copy_back(self) -> None:
+        """Start copying the WAL back, beside the commits, when there is enough of it."""
+        if self.wal_pages < CHECKPOINT_PAGES or (self._copying is not None and not self._copying.done()):
+            return
+        loop = asyncio.get_running_loop()
+        if self.wal_pages < RESTART_PAGES:
+            self._copying = loop.run_in_executor(self._readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
+        else:
+            self._copying = asyncio.ensure_future(self._start_wal_over())
+
+    async def _start_wal_over(self) -> int:
+        """Two steps: most of it beside the commits, then the rest while none runs, so that the WAL starts over."""
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
+        async with self._turn:
+            return await self._in_thread(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART))
+
+    def _checkpoint(self, mode: int) -> int:
+        try:
+            return self._copier.wal_checkpoint(mode=mode)[1]
+        except apsw.Error:  # a reader in the way, a full disk: the WAL holds it all, and the next commit tries again
+            return 0
+
+
+def _connect(path: Path, flags: int) -> apsw.Connection:
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(BUSY_MS)
+    if flags & apsw.SQLITE_OPEN_READWRITE:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.wal_autocheckpoint(0)
+    return connection
+
+
+def migrate(connection: apsw.Connection, directory: Path = MIGRATIONS) -> None:
+    """Bring the tables up to date, each step in a transaction of its own. Raises StoreError for a newer schema."""
+    steps = sorted((int(path.name[:4]), path) for path in directory.glob("*.sql") if re.match(r"\d{4}_", path.name))
+    found = connection.execute("PRAGMA user_version").get
+    assert isinstance(found, int)
+    newest = steps[-1][0]
+    if found > newest:
+        raise StoreError(
+            f"this store was written by a newer collector (schema {found}, this one knows {newest}); install that one"
+        )
+    for number, path in steps:
+        if number > found:
+            with connection:
+                connection.execute(path.read_text(encoding="utf-8"))
+                connection.execute(f"PRAGMA user_version = {number}")
+
+
+def begin_incarnation(connection: apsw.Connection, why: str, now_ms: int | None = None) -> str:
+    """A new random incarnation, whose counters count from now."""
+    incarnation = secrets.token_hex(8)
+    now = int(time.time() * 1000) if now_ms is None else now_ms
+    connection.execute(
+        "INSERT INTO incarnations (incarnation, count_from, why) VALUES (?, ?, ?)", (incarnation, now, why)
+    )
+    return incarnation
