@@ -1,0 +1,84 @@
+"""Plain types that files share: text in two languages, secrets, durations, ratios, sizes, ids.
+
+The annotated ones are ordinary ints, floats and strings to the program; the reader knows how people write them.
+"""
+
+import re
+from typing import Annotated
+
+import msgspec
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_STEPS = (86_400_000, 3_600_000, 60_000, 1000, 1)
+_SIZE = re.compile(r"(\d+)(?: ?(B|KiB|MiB|GiB|TiB))?")
+_POWERS = {None: 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
+
+SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+
+
+class Text(msgspec.Struct, frozen=True, array_like=True):
+    """A text in Vietnamese and in English. In files: ``{vi: ..., en: ...}``, or one text that serves for both."""
+
+    vi: str
+    en: str
+
+    def in_(self, language: str) -> str:
+        """In the language asked for, else in the other one."""
+        return (self.en or self.vi) if language == "en" else (self.vi or self.en)
+
+
+class Secret(str):
+    """A secret: a string that does not show itself in logs. In files ``x: ...`` or ``x_file: PATH``."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(...)"
+
+
+Duration = Annotated[int, msgspec.Meta(extra={"reader": "duration"}, description="30s, 5m, 1h30m, 250ms")]
+Ratio = Annotated[float, msgspec.Meta(extra={"reader": "ratio"}, description="99.5% or 0.995")]
+Size = Annotated[int, msgspec.Meta(extra={"reader": "size"}, description="512KiB, 64MiB, 2GiB")]
+Slug = Annotated[str, msgspec.Meta(pattern=SLUG, max_length=63, extra={"reader": "slug"})]
+
+
+def duration_ms(text: str) -> int:
+    """Milliseconds of "30s", "5m", "1h30m", "250ms", "7d". Raises ValueError in words."""
+    found = _DURATION.fullmatch(text)
+    if not text or found is None:
+        raise ValueError(f"{text!r} is not a duration; write it like 30s, 5m, 1h30m or 250ms")
+    return sum(int(part) * step for part, step in zip(found.groups(), _STEPS, strict=True) if part)
+
+
+def duration_text(ms: int) -> str:
+    """The shortest way to write a duration: the inverse of duration_ms."""
+    parts = []
+    for step, unit in zip(_STEPS, ("d", "h", "m", "s", "ms"), strict=True):
+        count, ms = divmod(ms, step)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts) or "0s"
+
+
+def size_bytes(text: str) -> int:
+    """Bytes of "64MiB", "2GiB" or a plain number. Raises ValueError in words."""
+    found = _SIZE.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a size; write it like 512KiB, 64MiB or 2GiB")
+    return int(found[1]) << _POWERS[found[2]]
+
+
+def ratio(text: str) -> float:
+    """A ratio between 0 and 1 from "99.5%" or "0.995". Raises ValueError in words."""
+    if re.fullmatch(r"\d{1,3}(\.\d+)?%", text):
+        # by way of the decimal text, so that 99.9% is 0.999 and not 0.9990000000000001
+        whole, _, fraction = text[:-1].partition(".")
+        digits = whole.zfill(3)
+        value = float(f"{digits[:-2]}.{digits[-2:]}{fraction}")
+    elif re.fullmatch(r"[01](\.\d+)?", text):
+        value = float(text)
+    else:
+        raise ValueError(f"{text!r} is not a ratio; write it like 99.5% or 0.995")
+    if value > 1:
+        raise ValueError(f"{text} is more than 100%")
+    return value
