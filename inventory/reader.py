@@ -1,0 +1,419 @@
+"""From a tree of YAML nodes to typed structs: every mistake is reported, each with file, line and key.
+
+A type is compiled once into a reader. A scalar is read as its field's type means it: ``no`` and ``12:30`` are text
+where text is meant, a number is a plain decimal, a duration is ``30s``. A struct with a field ``at`` of type
+:class:`inventory.problems.Place` gets to know where it was written.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from msgspec import inspect
+
+from inventory.problems import Place, Problem
+from inventory.tree import List, Mapping, Node, Scalar
+from inventory.words import Secret, Text, duration_ms, ratio, size_bytes
+
+MISSING: Final = object()  # what a reader answers after it has reported a problem
+INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
+
+
+class Source:
+    """The file being read: collects its problems. ``directory``: what relative paths are relative to."""
+
+    __slots__ = ("directory", "file", "problems")
+
+    def __init__(self, file: str, problems: list[Problem], directory: Path | None = None) -> None:
+        self.file = file
+        self.problems = problems
+        self.directory = directory
+
+    def wrong(self, line: int, path: str, message: str) -> Any:
+        """Note a problem; answers MISSING."""
+        self.problems.append(Problem(self.file, line, path, message))
+        return MISSING
+
+
+Reader = Callable[[Node, str, Source], Any]
+T = TypeVar("T")
+
+
+def read(node: Node, type_: type[T], source: Source, path: str = "") -> T | None:
+    """The value, or None after problems were added to the source."""
+    value: Any = reader_of(type_)(node, path, source)  # type: ignore[arg-type]  # types are hashable
+    return None if value is MISSING else value
+
+
+@cache
+def reader_of(type_: Any) -> Reader:
+    """The compiled reader of a type."""
+    return _compile(inspect.type_info(type_))
+
+
+def _compile(info: inspect.Type) -> Reader:
+    if isinstance(info, inspect.Metadata):
+        named = (info.extra or {}).get("reader")
+        if named == "slug":
+            return _slug
+        return _scalar(_WORDS[named]) if named else _compile(info.type)
+    if isinstance(info, inspect.StrType):
+        return _str_reader(info)
+    if isinstance(info, inspect.IntType):
+        return _number_reader(INTEGER, int, "a whole number", info)
+    if isinstance(info, inspect.FloatType):
+        return _number_reader(NUMBER, float, "a number", info)
+    if isinstance(info, inspect.LiteralType):
+        return choice([str(value) for value in info.values])
+    if isinstance(info, inspect.ListType | inspect.VarTupleType):
+        return list_of(_compile(info.item_type), tuple if isinstance(info, inspect.VarTupleType) else list)
+    if isinstance(info, inspect.DictType):
+        return dict_of(_compile(info.key_type), _compile(info.value_type))
+    if isinstance(info, inspect.UnionType):
+        return _union_reader(info)
+    if isinstance(info, inspect.StructType):
+        return _text if info.cls is Text else _Struct(info)
+    return _plain_reader(info)
+
+
+def _plain_reader(info: inspect.Type) -> Reader:
+    if isinstance(info, inspect.BoolType):
+        return _bool
+    if isinstance(info, inspect.DateType):
+        return _scalar(_date)
+    if isinstance(info, inspect.DateTimeType):
+        return _scalar(_datetime)
+    if isinstance(info, inspect.AnyType):
+        return lambda node, path, source: node
+    if isinstance(info, inspect.CustomType) and info.cls is Path:
+        return _path
+    if isinstance(info, inspect.CustomType) and info.cls is Secret:
+        return _scalar(Secret)
+    raise TypeError(f"no reader for {info}")
+
+
+def shown(node: Node) -> str:
+    """A node in a problem's words."""
+    if isinstance(node, Mapping):
+        return "a mapping"
+    if isinstance(node, List):
+        return "a list"
+    if node.empty:
+        return "nothing"
+    text = node.text if len(node.text) <= 60 else node.text[:57] + "..."
+    return repr(text) if node.plain else f"the quoted text {text!r}"
+
+
+def _scalar(convert: Callable[[str], Any]) -> Reader:
+    """A reader of one word by a function that raises ValueError in words."""
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if not isinstance(node, Scalar) or node.empty:
+            return source.wrong(node.line, path, f"ought to be one value, found {shown(node)}")
+        try:
+            return convert(node.text)
+        except ValueError as error:
+            return source.wrong(node.line, path, str(error))
+
+    return reader
+
+
+def _date(text: str) -> date:
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is not a date; write it like 2026-11-30")
+
+
+def _datetime(text: str) -> datetime:
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?", text):
+            return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is not a date and time; write it like 2026-11-30 17:30")
+
+
+_WORDS: Final[dict[str, Callable[[str], Any]]] = {"duration": duration_ms, "ratio": ratio, "size": size_bytes}
+
+
+def _slug(node: Node, path: str, source: Source) -> Any:
+    if not isinstance(node, Scalar) or not is_slug(node.text):
+        return source.wrong(node.line, path, f"ought to be an id, found {shown(node)}; {SLUG_RULE}")
+    return node.text
+
+
+SLUG_RULE = "an id is lower-case letters, digits and single hyphens, at most 63"
+_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+
+
+def is_slug(text: str) -> bool:
+    return len(text) <= 63 and _SLUG.fullmatch(text) is not None
+
+
+def _text(node: Node, path: str, source: Source) -> Any:
+    if isinstance(node, Scalar) and not node.empty:
+        return Text(node.text, node.text)
+    if not isinstance(node, Mapping):
+        message = f"ought to be a text or {{vi: ..., en: ...}}, found {shown(node)}"
+        return source.wrong(node.line, path, message)
+    fine = unknown_keys(node, ("vi", "en"), path, source)
+    words = {}
+    for key, value in node.items.items():
+        if key not in ("vi", "en"):
+            continue
+        if not isinstance(value, Scalar) or value.empty:
+            source.wrong(value.line, join(path, key), f"ought to be a text, found {shown(value)}")
+            fine = False
+        else:
+            words[key] = value.text
+    if not fine:
+        return MISSING
+    return Text(words.get("vi", ""), words.get("en", ""))
+
+
+def _path(node: Node, path: str, source: Source) -> Any:
+    if not isinstance(node, Scalar) or node.empty:
+        return source.wrong(node.line, path, f"ought to be a path, found {shown(node)}")
+    return (source.directory or Path()) / Path(node.text).expanduser()
+
+
+def _bool(node: Node, path: str, source: Source) -> Any:
+    if isinstance(node, Scalar) and node.plain and node.text in ("true", "false"):
+        return node.text == "true"
+    return source.wrong(node.line, path, f"ought to be true or false, found {shown(node)}")
+
+
+def _str_reader(info: inspect.StrType) -> Reader:
+    pattern = re.compile(info.pattern) if info.pattern else None
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if not isinstance(node, Scalar) or node.empty:
+            return source.wrong(node.line, path, f"ought to be a text, found {shown(node)}")
+        text = node.text
+        if info.min_length is not None and len(text) < info.min_length:
+            return source.wrong(node.line, path, f"is shorter than {info.min_length} characters")
+        if info.max_length is not None and len(text) > info.max_length:
+            return source.wrong(node.line, path, f"is longer than {info.max_length} characters")
+        if pattern is not None and pattern.search(text) is None:
+            return source.wrong(node.line, path, f"{shown(node)} does not have the form {info.pattern}")
+        return text
+
+    return reader
+
+
+def _number_reader(
+    form: re.Pattern[str], make: Callable[[str], Any], what: str, info: inspect.IntType | inspect.FloatType
+) -> Reader:
+    return number(form, make, what, info.ge, info.le, info.gt, info.lt)
+
+
+def number(
+    form: re.Pattern[str],
+    make: Callable[[str], Any],
+    what: str,
+    ge: float | None = None,
+    le: float | None = None,
+    gt: float | None = None,
+    lt: float | None = None,
+) -> Reader:
+    """A reader of plain decimals within bounds."""
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        # twenty digits are more than any number here has, and int() of a million is slow
+        if not isinstance(node, Scalar) or not node.plain or len(node.text) > 20 or not form.fullmatch(node.text):
+            return source.wrong(node.line, path, f"ought to be {what} in plain decimals, found {shown(node)}")
+        value = make(node.text)
+        if ge is not None and value < ge:
+            return source.wrong(node.line, path, f"{node.text} is less than {ge}")
+        if gt is not None and value <= gt:
+            return source.wrong(node.line, path, f"{node.text} is not more than {gt}")
+        if le is not None and value > le:
+            return source.wrong(node.line, path, f"{node.text} is more than {le}")
+        if lt is not None and value >= lt:
+            return source.wrong(node.line, path, f"{node.text} is not less than {lt}")
+        return value
+
+    return reader
+
+
+def choice(values: Iterable[str]) -> Reader:
+    """A reader of one of some words."""
+    words = tuple(values)
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if isinstance(node, Scalar) and node.text in words:
+            return node.text
+        listed = ", ".join(word or "''" for word in words)
+        return source.wrong(node.line, path, f"ought to be one of {listed}; found {shown(node)}")
+
+    return reader
+
+
+def list_of(item: Reader, make: Callable[[list[Any]], Any] = list) -> Reader:
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if not isinstance(node, List):
+            return source.wrong(node.line, path, f"ought to be a list, found {shown(node)}")
+        values = [item(value, f"{path}[{index}]", source) for index, value in enumerate(node.items)]
+        return MISSING if any(value is MISSING for value in values) else make(values)
+
+    return reader
+
+
+def dict_of(key_reader: Reader, value_reader: Reader) -> Reader:
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if not isinstance(node, Mapping):
+            return source.wrong(node.line, path, f"ought to be a mapping, found {shown(node)}")
+        values = {}
+        fine = True
+        for key, child in node.items.items():
+            here = join(path, key)
+            name = key_reader(Scalar(key, node.lines[key], True), here, source)
+            value = value_reader(child, here, source)
+            if name is MISSING or value is MISSING:
+                fine = False
+            else:
+                values[name] = value
+        return values if fine else MISSING
+
+    return reader
+
+
+def _union_reader(info: inspect.UnionType) -> Reader:
+    optional = any(isinstance(option, inspect.NoneType) for option in info.types)
+    options = [option for option in info.types if not isinstance(option, inspect.NoneType)]
+    readers = [_compile(option) for option in options]
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if optional and isinstance(node, Scalar) and node.empty:
+            return None
+        if len(readers) == 1:
+            return readers[0](node, path, source)
+        return first_that_fits(readers, node, path, source)
+
+    return reader
+
+
+def first_that_fits(readers: list[Reader], node: Node, path: str, source: Source) -> Any:
+    """The value by the first reader that has no complaint; else the complaints of the one with the fewest."""
+    best: list[Problem] | None = None
+    for reader in readers:
+        trial = Source(source.file, [], source.directory)
+        value = reader(node, path, trial)
+        if value is not MISSING:
+            return value
+        if best is None or len(trial.problems) < len(best):
+            best = trial.problems
+    source.problems.extend(best or [])
+    return MISSING
+
+
+def join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def unknown_keys(node: Mapping, known: Iterable[str], path: str, source: Source) -> bool:
+    """True if every key is known; else a problem for each that is not."""
+    names = list(known)
+    fine = True
+    for key in node.items:
+        if key not in names:
+            near = get_close_matches(key, names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
+            source.wrong(node.lines[key], join(path, key), f"is not a key known here; {hint}")
+            fine = False
+    return fine
+
+
+class _Struct:
+    """The reader of a struct. Its fields are compiled at first use, so that types may nest in themselves."""
+
+    def __init__(self, info: inspect.StructType) -> None:
+        self.info = info
+        self.fields: dict[str, tuple[str, Reader]] | None = None
+        self.required: tuple[str, ...] = ()
+        self.secrets: dict[str, str] = {}  # x_file: x
+        self.placed = False
+
+    def _prepare(self) -> dict[str, tuple[str, Reader]]:
+        self.fields = {}
+        self.placed = any(field.name == "at" for field in self.info.fields)
+        fields = [field for field in self.info.fields if field.name != "at"]
+        self.fields = {field.encode_name: (field.name, _compile(field.type)) for field in fields}
+        self.required = tuple(field.encode_name for field in fields if field.required)
+        self.secrets = {f"{field.encode_name}_file": field.encode_name for field in fields if _is_secret(field.type)}
+        return self.fields
+
+    def __call__(self, node: Node, path: str, source: Source) -> Any:
+        fields = self.fields if self.fields is not None else self._prepare()
+        if not isinstance(node, Mapping):
+            return source.wrong(node.line, path, f"ought to be a mapping, found {shown(node)}")
+        values: dict[str, Any] = {}
+        fine = True
+        for key, child in node.items.items():
+            known = fields.get(key)
+            if known is not None:
+                value = known[1](child, join(path, key), source)
+                if value is MISSING:
+                    fine = False
+                values[known[0]] = value
+            elif key not in self.secrets:
+                fine = False
+        if not fine or len(values) < len(node.items):
+            fine = unknown_keys(node, (*fields, *self.secrets), path, source) and fine
+            fine = self._read_secrets(node, path, source, values, fields) and fine
+        for key in self.required:
+            if fields[key][0] not in values:
+                source.wrong(node.line, path, f"needs the key {key}")
+                fine = False
+        if not fine:
+            return MISSING
+        if self.placed:
+            values["at"] = Place(source.file, node.line, path, node.lines)
+        try:
+            return self.info.cls(**values)
+        except ValueError as error:
+            return source.wrong(node.line, path, str(error))
+
+    def _read_secrets(
+        self, node: Mapping, path: str, source: Source, values: dict[str, Any], fields: dict[str, tuple[str, Reader]]
+    ) -> bool:
+        fine = True
+        for key, name in self.secrets.items():
+            if key not in node.items:
+                continue
+            here, line = join(path, key), node.lines[key]
+            field = fields[name][0]
+            if field in values:
+                source.wrong(line, here, f"give {name} or {key}, not both")
+                fine = False
+                continue
+            file = _path(node.items[key], here, source)
+            values[field] = MISSING if file is MISSING else _secret_in(file, line, here, source)
+            fine = fine and values[field] is not MISSING
+        return fine
+
+
+def _secret_in(file: Path, line: int, path: str, source: Source) -> Any:
+    try:
+        secret = file.read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        return source.wrong(line, path, f"cannot read {file}: {error.strerror}")
+    except UnicodeDecodeError:
+        return source.wrong(line, path, f"{file} is not UTF-8 text")
+    return Secret(secret) if secret else source.wrong(line, path, f"{file} is empty")
+
+
+def _is_secret(info: inspect.Type) -> bool:
+    if isinstance(info, inspect.Metadata):
+        return _is_secret(info.type)
+    if isinstance(info, inspect.UnionType):
+        return any(_is_secret(option) for option in info.types)
+    return isinstance(info, inspect.CustomType) and info.cls is Secret
