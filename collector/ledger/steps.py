@@ -19,14 +19,19 @@ from inventory.states import UNKNOWN
 
 
 class Span(msgspec.Struct, array_like=True, frozen=True):
-    """A stretch of one state. ``error``: how far off its placement in time may be, ms. ``looks``: how many."""
+    """A stretch of one state. ``looks``: how many.
+
+    ``error_from`` and ``error_to``: how far off the first and the last look may be placed in time, ms. Two, because
+    a look placed badly (a boot's first push, a backlog of weeks) must not blur the other end of a long span.
+    """
 
     state: int
     start: int
     end: int
     sure_from: int
     sure_to: int
-    error: int = 0
+    error_from: int = 0
+    error_to: int = 0
     looks: int = 0
     reason: str = ""
 
@@ -34,8 +39,8 @@ class Span(msgspec.Struct, array_like=True, frozen=True):
 class Tail(msgspec.Struct, array_like=True):
     """What is open at the end of a check's ledger: the span so far and the last look's hold.
 
-    ``settled``: ms up, degraded, down and unknown from the first look (or ``count_from``) up to ``last``: the time
-    that no later evidence can change.
+    ``settled``: ms up, degraded, down and unknown from the first look (or ``count_from``, see collector.ledger.take)
+    up to ``last``: the time that no later evidence can change.
     """
 
     state: int
@@ -43,7 +48,8 @@ class Tail(msgspec.Struct, array_like=True):
     sure_from: int
     last: int
     hold: int
-    error: int = 0
+    error_from: int = 0
+    error_to: int = 0
     looks: int = 1
     reason: str = ""
     settled: list[int] = msgspec.field(default_factory=lambda: [0, 0, 0, 0])
@@ -58,12 +64,22 @@ def open_span(tail: Tail, now: int | None = None) -> Span:
     end = tail.last if tail.state == UNKNOWN else tail.last + tail.hold
     if now is not None:
         end = max(min(end, now), tail.last)
-    return Span(tail.state, tail.start, end, tail.sure_from, tail.last, tail.error, tail.looks, tail.reason)
+    return Span(
+        tail.state,
+        tail.start,
+        end,
+        tail.sure_from,
+        tail.last,
+        tail.error_from,
+        tail.error_to,
+        tail.looks,
+        tail.reason,
+    )
 
 
 def begin(state: int, first: int, last: int, hold: int, error: int, looks: int, reason: str) -> Tail:
     """The tail after the first looks ever: nothing is known before them."""
-    tail = Tail(state, first, first, last, hold, error, looks, reason)
+    tail = Tail(state, first, first, last, hold, error, error, looks, reason)
     tail.settled[state] += last - first
     return tail
 
@@ -81,8 +97,8 @@ def step(
 ) -> None:
     """Take looks [first, last] in one state, none further apart than ``hold``, after the tail's last look.
 
-    Changes ``tail``, appends to ``closed`` the span that they end, if any. Raises OutOfOrder and changes nothing
-    when ``first`` lies before the tail's last look.
+    ``error``: how far off these looks may be placed, ms. Changes ``tail``, appends to ``closed`` the span that they
+    end, if any. Raises OutOfOrder and changes nothing when ``first`` lies before the tail's last look.
     """
     before = tail.last
     gap = first - before
@@ -95,8 +111,7 @@ def step(
         tail.last = last
         tail.hold = hold
         tail.looks += looks
-        if error > tail.error:
-            tail.error = error
+        tail.error_to = error
         return
 
     if was == UNKNOWN:
@@ -113,13 +128,15 @@ def step(
         end = start = before + gap // 2
         settled[was] += end - before
         settled[state] += first - start
-    closed.append(Span(was, tail.start, end, tail.sure_from, before, tail.error, tail.looks, tail.reason))
+    closed.append(
+        Span(was, tail.start, end, tail.sure_from, before, tail.error_from, tail.error_to, tail.looks, tail.reason)
+    )
     settled[state] += last - first
     tail.state = state
     tail.start = start
     tail.sure_from = first
     tail.last = last
     tail.hold = hold
-    tail.error = error
+    tail.error_from = tail.error_to = error
     tail.looks = looks
     tail.reason = reason
