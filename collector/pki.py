@@ -146,6 +146,12 @@ def not_after(certificate_pem: bytes) -> int:
     return int(x509.load_pem_x509_certificate(certificate_pem).not_valid_after_utc.timestamp() * 1000)
 
 
+def matches(key_pem: bytes, certificate_pem: bytes) -> bool:
+    """Whether the certificate is of this key. Raises ValueError when either is not what it should be."""
+    key = serialization.load_pem_private_key(key_pem, None)
+    return key.public_key() == x509.load_pem_x509_certificate(certificate_pem).public_key()
+
+
 def names_of(certificate_pem: bytes) -> set[str]:
     """The host names and addresses a server certificate is for. Raises ValueError when it is none."""
     certificate = x509.load_pem_x509_certificate(certificate_pem)

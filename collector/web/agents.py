@@ -1,0 +1,276 @@
+"""The agents' listener: enrol, renew, plan, push, over TLS against the collector's own CA. Nothing else is here.
+
+The agent's identity is its certificate's, whatever the request says. Revocation and dates are judged at every
+request; an expired certificate may only renew. A peer that has not proven who it is gets little time and little
+memory. Built on aiohttp's low-level server: five paths need no router, and a push should cost its ingest.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+import msgspec
+from aiohttp import web
+
+from collector import pki
+from collector.store.registry import EnrolmentRefused, Registry
+from collector.web.peers import Peer, Peers
+from inventory.wire import ACK_TYPE, MAX_BODY, PUSH_TYPE, Ack, encode_ack
+
+log = logging.getLogger(__name__)
+
+KEEPALIVE = 600.0  # seconds; well above any push interval, a new TLS connection costs 13 x a kept one
+HANDSHAKE_TIME = 15.0
+STRANGER_TIME = 15.0  # seconds a connection without a certificate has, from its start to the end of its last request
+REQUEST_TIME = 300.0  # seconds for a known agent's request, body included: 1 MiB at 64 kbit/s takes 131
+MAX_JSON = 32_768  # bytes of an enrolment request
+MAX_STRANGERS = 64  # requests without a certificate at once
+
+
+class PlanSource(Protocol):
+    """Where plans come from."""
+
+    def plan(self, agent: str) -> tuple[str, bytes] | None:
+        """(digest in hex, canonical bytes) of the agent's plan, None when the inventory has no such agent."""
+
+
+class Push(Protocol):
+    """What takes a push: raises PushRefused, or answers."""
+
+    def __call__(self, agent: str, body: bytes) -> Awaitable[Ack]: ...
+
+
+class _Enrol(msgspec.Struct, forbid_unknown_fields=True):
+    secret: str
+    csr: str
+
+
+class _Renew(msgspec.Struct, forbid_unknown_fields=True):
+    csr: str
+
+
+T = TypeVar("T")
+
+
+class AgentsListener:
+    """The agents' side of the collector.
+
+    ``push`` raises an exception of a type in ``refusals`` with attributes ``status`` (400 or 503) and text.
+    ``wall``: ms since the epoch.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        plans: PlanSource,
+        push: Push,
+        *,
+        wall: Callable[[], int],
+        stranger_time: float = STRANGER_TIME,
+    ) -> None:
+        self.requests: Counter[tuple[str, int]] = Counter()  # (path's name, status)
+        self._registry = registry
+        self._plans = plans
+        self._push = push
+        self._wall = wall
+        self._stranger_time = stranger_time
+        self._peers = Peers()
+        self._strangers = 0
+        self._routes: dict[tuple[str, str], tuple[str, Callable[[web.BaseRequest], Awaitable[web.Response]]]] = {
+            ("POST", "/v1/push"): ("push", self._take_push),
+            ("GET", "/v1/plan"): ("plan", self._give_plan),
+            ("GET", "/v1/enroll"): ("authority", self._give_authority),
+            ("POST", "/v1/enroll"): ("enroll", self._enrol),
+            ("POST", "/v1/renew"): ("renew", self._renew),
+        }
+        self._methods = {path for _, path in self._routes}
+        self._server: web.Server | None = None
+        self._listening: asyncio.Server | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self, host: str, port: int, context: ssl.SSLContext) -> None:
+        """Raises OSError when the port cannot be had."""
+        self._server = web.Server(
+            self._answer, access_log=None, keepalive_timeout=KEEPALIVE, auto_decompress=False, lingering_time=5.0
+        )
+        self._listening = await asyncio.get_running_loop().create_server(
+            self._server, host, port, ssl=context, ssl_handshake_timeout=HANDSHAKE_TIME, backlog=1024
+        )
+        self._sweeper = asyncio.create_task(self._sweep(self._server))
+
+    @property
+    def port(self) -> int:
+        assert self._listening is not None
+        port: int = self._listening.sockets[0].getsockname()[1]
+        return port
+
+    @property
+    def connections(self) -> int:
+        return len(self._server.connections) if self._server else 0
+
+    async def stop(self, grace: float = 2.0) -> None:
+        """Stop listening, let requests in hand end within ``grace`` seconds."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._listening is not None:
+            self._listening.close()
+        if self._server is not None:
+            self._server.pre_shutdown()
+            await self._server.shutdown(grace)
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        route = self._routes.get((request.method, request.path))
+        if route is None:
+            known = request.path in self._methods
+            response = _problem(405, "not that way") if known else _problem(404, "nothing is here")
+            self.requests["other", response.status] += 1
+            response.force_close()
+            return response
+        name, handle = route
+        try:
+            response = await handle(request)
+        except _Refused as refused:
+            response = refused.response
+        except (TimeoutError, ConnectionError):
+            response = _problem(408, "the request did not come in time")
+            response.force_close()
+        self.requests[name, response.status] += 1
+        return response
+
+    def _agent(self, request: web.BaseRequest, *, expired: bool = False) -> Peer:
+        """Whose request this is; ``expired``: an expired certificate will do. Raises _Refused."""
+        peer = self._peers.of(request.transport)
+        if peer is None:
+            raise _Refused(401, "a client certificate of this collector is needed", close=True)
+        if self._registry.revocations.voids(peer.agent, peer.serial):
+            raise _Refused(403, "revoked")
+        if peer.not_after <= self._wall() and not expired:
+            raise _Refused(403, "expired")
+        return peer
+
+    async def _take_push(self, request: web.BaseRequest) -> web.Response:
+        peer = self._agent(request)
+        if request.content_type != PUSH_TYPE or request.headers.get("Content-Encoding"):
+            raise _Refused(400, f"a push is {PUSH_TYPE}, without a content encoding")
+        body = await _body(request, MAX_BODY, REQUEST_TIME)
+        try:
+            ack = await self._push(peer.agent, body)
+        except PushRefused as refused:
+            answer = _problem(refused.status, str(refused))
+            if refused.status == 503:
+                answer.headers["Retry-After"] = "5"
+            return answer
+        return web.Response(body=encode_ack(ack), content_type=ACK_TYPE)
+
+    async def _give_plan(self, request: web.BaseRequest) -> web.Response:
+        peer = self._agent(request)
+        found = self._plans.plan(peer.agent)
+        if found is None:
+            raise _Refused(404, "the inventory has no such agent")
+        digest, encoded = found
+        headers = {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}
+        asked = request.headers.get("If-None-Match", "")
+        if digest in (part.strip().removeprefix("W/").strip('"') for part in asked.split(",")):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=encoded, content_type="application/json", headers=headers)
+
+    async def _give_authority(self, request: web.BaseRequest) -> web.Response:
+        response = web.Response(text=self._registry.authority.pem, content_type="application/x-pem-file")
+        response.force_close()  # the client comes back pinned to it
+        return response
+
+    async def _enrol(self, request: web.BaseRequest) -> web.Response:
+        asked = await self._stranger(request, _Enrol)
+        try:
+            agent, issued = await self._registry.enrol(asked.secret, asked.csr)
+        except EnrolmentRefused as refused:
+            raise _Refused(403, refused.code, close=True) from None
+        except pki.RequestRefused as refused:
+            raise _Refused(400, str(refused), close=True) from None
+        log.info("enrolled agent=%s", agent)
+        return self._certificate(agent, issued)
+
+    async def _renew(self, request: web.BaseRequest) -> web.Response:
+        peer = self._agent(request, expired=True)
+        if self._plans.plan(peer.agent) is None:
+            raise _Refused(403, "unknown")
+        asked = _json(await _body(request, MAX_JSON, self._stranger_time), _Renew)
+        try:
+            issued = await self._registry.renew(peer.agent, asked.csr)
+        except pki.RequestRefused as refused:
+            raise _Refused(400, str(refused)) from None
+        log.info("renewed agent=%s", peer.agent)
+        return self._certificate(peer.agent, issued)
+
+    async def _stranger(self, request: web.BaseRequest, kind: type[T]) -> T:
+        """The JSON of a request from someone without a name yet, few of them at once."""
+        if self._strangers >= MAX_STRANGERS:
+            raise _Refused(503, "busy, try again", close=True)
+        self._strangers += 1
+        try:
+            return _json(await _body(request, MAX_JSON, self._stranger_time), kind)
+        finally:
+            self._strangers -= 1
+
+    def _certificate(self, agent: str, issued: pki.Issued) -> web.Response:
+        answer = {"agent": agent, "certificate": issued.pem, "ca": self._registry.authority.pem}
+        response = web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+        response.force_close()  # the next request shows the new certificate
+        return response
+
+    async def _sweep(self, server: web.Server) -> None:
+        """Close connections of strangers after their time; aiohttp has no limit on how long a head may take."""
+        since: dict[object, float] = {}
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(self._stranger_time / 3, 5.0))
+            now = loop.time()
+            here = server.connections
+            since = {connection: since.get(connection, now) for connection in here}
+            for connection in here:
+                transport = connection.transport
+                if now - since[connection] > self._stranger_time and self._peers.of(transport) is None:
+                    connection.force_close()
+                    if isinstance(transport, asyncio.Transport):
+                        transport.abort()
+
+
+class PushRefused(Exception):
+    """A push that is not taken: ``status`` 400 (not a push) or 503 (busy)."""
+
+    status = 400
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, words: str, *, close: bool = False) -> None:
+        super().__init__(words)
+        self.response = _problem(status, words)
+        if close:
+            self.response.force_close()
+
+
+def _problem(status: int, words: str) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode({"error": words}), content_type="application/json")
+
+
+async def _body(request: web.BaseRequest, limit: int, seconds: float) -> bytes:
+    """The whole body, of at most ``limit`` bytes, within ``seconds``. Raises _Refused or TimeoutError."""
+    if (request.content_length or 0) > limit:
+        raise _Refused(413, f"a body may have {limit} bytes", close=True)
+    async with asyncio.timeout(seconds):
+        chunks = bytearray()
+        async for chunk in request.content.iter_any():
+            chunks += chunk
+            if len(chunks) > limit:
+                raise _Refused(413, f"a body may have {limit} bytes", close=True)
+    return bytes(chunks)
+
+
+def _json(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise _Refused(400, f"not what was asked for: {error}", close=True) from None
