@@ -1,0 +1,81 @@
+"""The few fields of an X.509 certificate that every look needs, read from its DER without a library.
+
+Only names and dates: whatever decides trust is left to OpenSSL. Layout: RFC 5280, section 4.1.
+"""
+
+import calendar
+import functools
+from typing import Final
+
+import msgspec
+
+_SEQUENCE, _INTEGER, _EXPLICIT_0, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0x02, 0xA0, 0x17, 0x18
+TLS_FEATURE: Final = bytes.fromhex("06082b06010505070118")  # id-pe-tlsfeature (RFC 7633), as it stands in DER
+
+
+class DerError(ValueError):
+    """Bytes that are not a certificate."""
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """``issuer`` and ``subject`` are DER names, to compare; dates in seconds since the epoch."""
+
+    issuer: bytes
+    subject: bytes
+    not_before: float
+    not_after: float
+    demands_staple: bool
+
+
+@functools.lru_cache(maxsize=64)
+def parse(certificate: bytes) -> Facts:
+    """Raises DerError. Kept for the last few certificates: a server shows the same one at every look."""
+    try:
+        _, start, end = _element(certificate, 0, len(certificate), _SEQUENCE)
+        _, at, end = _element(certificate, start, end, _SEQUENCE)  # to-be-signed
+        if certificate[at] == _EXPLICIT_0:  # the version
+            at = _element(certificate, at, end)[2]
+        at = _element(certificate, at, end, _INTEGER)[2]  # serial number
+        at = _element(certificate, at, end, _SEQUENCE)[2]  # signature algorithm
+        issuer_at, _, at = _element(certificate, at, end, _SEQUENCE)
+        issuer = certificate[issuer_at:at]
+        _, date, at = _element(certificate, at, end, _SEQUENCE)  # validity
+        not_before, date = _time(certificate, date, at)
+        not_after, _ = _time(certificate, date, at)
+        subject_at, _, at = _element(certificate, at, end, _SEQUENCE)
+        subject = certificate[subject_at:at]
+    except (IndexError, ValueError) as error:
+        raise DerError(f"not a certificate: {error}") from None
+    return Facts(issuer, subject, not_before, not_after, TLS_FEATURE in certificate)
+
+
+def _element(data: bytes, at: int, limit: int, tag: int | None = None) -> tuple[int, int, int]:
+    """Where the element at ``at`` begins, where its content does, and where it ends."""
+    if tag is not None and data[at] != tag:
+        raise DerError(f"tag {data[at]:#x} where {tag:#x} belongs")
+    length, content = data[at + 1], at + 2
+    if length >= 0x80:
+        count = length & 0x7F
+        if not 1 <= count <= 4:
+            raise DerError("bad length")
+        length = int.from_bytes(data[content : content + count], "big")
+        content += count
+    if content + length > limit:
+        raise DerError("truncated")
+    return at, content, content + length
+
+
+def _time(data: bytes, at: int, limit: int) -> tuple[float, int]:
+    """A UTCTime or GeneralizedTime as RFC 5280 has them, in seconds since the epoch, and where it ends."""
+    _, start, end = _element(data, at, limit)
+    text = data[start:end].decode("ascii")
+    if data[at] == _UTC_TIME:
+        text = ("19" if text[:2] >= "50" else "20") + text
+    elif data[at] != _GENERALIZED_TIME:
+        raise DerError("no time where one belongs")
+    if len(text) != 15 or text[14] != "Z" or not text[:14].isdigit():
+        raise DerError("bad time")
+    year, month, day, hour, minute, second = int(text[:4]), *(int(text[i : i + 2]) for i in range(4, 14, 2))
+    if not (1 <= month <= 12 and 1 <= day <= 31 and year >= 1):
+        raise DerError("bad time")
+    return float(calendar.timegm((year, month, day, hour, minute, second))), end

@@ -1,0 +1,141 @@
+"""TLS contexts that looks share, and OpenSSL's refusals of a certificate in words.
+
+A context takes 30 times as long to make as a handshake and holds the machine's whole trust store, so one is made
+for each way of judging and kept for the life of the agent.
+"""
+
+import ssl
+import time
+from pathlib import Path
+from typing import Final
+
+from agent.clients import der
+from agent.clients.stream import tls_words
+from agent.clients.trouble import Trouble
+from agent.probe import Limits
+from inventory.states import DOWN, UNKNOWN
+
+# A machine that boots without a clock says 1970 (or its image's date). It cannot judge a certificate's dates.
+CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026
+
+# OpenSSL's X509_V_ERR_* (x509_vfy.h), grouped by what a person has to do about them
+NOT_YET_VALID, EXPIRED, SELF_SIGNED, SELF_SIGNED_IN_CHAIN, NO_ISSUER = 9, 10, 18, 19, 20
+NO_ISSUER_CODES: Final = frozenset({2, NO_ISSUER, 21})
+WRONG_HOST_CODES: Final = frozenset({62, 64})  # 62 a name, 64 an IP address
+WORDS: Final = {
+    NOT_YET_VALID: "the certificate is not valid yet",
+    EXPIRED: "the certificate has expired",
+    SELF_SIGNED: "the certificate is self-signed",
+    SELF_SIGNED_IN_CHAIN: "the certificate's issuer is unknown: its chain ends in a root that is not trusted here",
+    7: "a signature in the certificate chain is wrong",
+    23: "the certificate is revoked",
+    26: "the certificate is not meant for servers",
+    66: "the certificate's key is too weak",
+    67: "a key in the certificate chain is too weak",
+    68: "a signature in the certificate chain uses a hash that is too weak",
+    **dict.fromkeys(NO_ISSUER_CODES, "the certificate's issuer is unknown, or the server does not send its chain"),
+    **dict.fromkeys(WRONG_HOST_CODES, "the certificate is for another host"),
+}
+
+
+class TlsContexts:
+    """The agent's TLS contexts (a shared client: ``look.client(TlsContexts, TlsContexts)``)."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[bool, str, tuple[str, ...]], tuple[object, ssl.SSLContext]] = {}
+        self.seen_issuers: set[bytes] = set()  # DER names of the intermediates in chains that were verified
+
+    def get(self, *, verify: bool, authority: str, limits: Limits, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+        """A context that trusts the machine's store, or the PEM file ``authority`` alone; a changed file is read anew.
+
+        Raises Trouble (unknown) when that file cannot be used.
+        """
+        key = (verify, authority, alpn)
+        stamp = _stamp(authority, limits) if authority else None
+        kept = self._made.get(key)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        try:
+            context = ssl.create_default_context(cafile=authority or None)
+        except (OSError, ssl.SSLError) as error:
+            raise Trouble(f"cannot use the authority file {authority}: {error}", UNKNOWN) from None
+        if not verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
+        self._made[key] = (stamp, context)
+        return context
+
+    async def close(self) -> None:
+        self._made.clear()
+
+
+def _stamp(authority: str, limits: Limits) -> object:
+    path = Path(authority)
+    if limits.directories and not any(path.resolve().is_relative_to(Path(d).resolve()) for d in limits.directories):
+        raise Trouble(f"the authority file {authority} is outside the directories this agent may read", UNKNOWN)
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise Trouble(f"cannot read the authority file {authority}: {error.strerror}", UNKNOWN) from None
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def handshake_trouble(error: ssl.SSLError, who: str, now: float | None = None) -> Trouble:
+    """A failed handshake as a reason. A clock before CLOCK_FLOOR makes a judgement of dates no evidence."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return Trouble(f"TLS with {who} failed: {_protocol_words(error)}")
+    code = error.verify_code
+    if code in (NOT_YET_VALID, EXPIRED) and (time.time() if now is None else now) < CLOCK_FLOOR:
+        return Trouble("this machine's clock is wrong, so it cannot judge certificates", UNKNOWN)
+    if code == SELF_SIGNED_IN_CHAIN or code in WORDS:
+        return Trouble(WORDS[code], DOWN)
+    return Trouble(f"the certificate is not accepted: {error.verify_message}")
+
+
+def _protocol_words(error: ssl.SSLError) -> str:
+    reason = error.reason or ""
+    if isinstance(error, ssl.SSLEOFError) or reason == "UNEXPECTED_EOF_WHILE_READING":
+        return "the connection was closed during the handshake"
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
+        return "what answers there does not speak TLS"
+    if reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"):
+        return "no common version of TLS (this agent speaks 1.2 and 1.3)"
+    if "HANDSHAKE_FAILURE" in reason:
+        return "the server accepts none of the ciphers offered"
+    if reason == "TLSV1_UNRECOGNIZED_NAME":
+        return "the server does not know this name"
+    return tls_words(error)
+
+
+def presented_chain(tls: ssl.SSLObject) -> list[bytes]:
+    """The certificates that the server sent, leaf first, as DER; only the leaf on a Python that hides the others."""
+    return _chain(tls, "get_unverified_chain")
+
+
+def verified_chain(tls: ssl.SSLObject) -> list[bytes]:
+    """The certificates from the leaf to the trusted root by which it was verified, as DER."""
+    return _chain(tls, "get_verified_chain")
+
+
+def _chain(tls: ssl.SSLObject, method: str) -> list[bytes]:
+    # public from Python 3.13 on; before that on the inner object, whose certificates give PEM or DER (2)
+    get = getattr(tls, method, None) or getattr(getattr(tls, "_sslobj", None), method, None)
+    leaf = tls.getpeercert(True)
+    if get is None:
+        return [leaf] if leaf else []
+    return [c if isinstance(c, bytes) else c.public_bytes(2) for c in get() or ()]
+
+
+def leaf_expiry(tls: ssl.SSLObject) -> float | None:
+    """The end of the server certificate's validity, seconds since the epoch; None when it cannot be read."""
+    leaf = tls.getpeercert(True)
+    return expiry_of(leaf) if leaf else None
+
+
+def expiry_of(certificate: bytes) -> float | None:
+    try:
+        return der.parse(certificate).not_after
+    except der.DerError:
+        return None

@@ -1,0 +1,282 @@
+"""The kind ``http``: fetch a URL and judge the answer."""
+
+import asyncio
+import re
+import ssl
+import time
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urljoin
+
+import msgspec
+
+from agent.clients.http1 import Body, Head, Url, ascii_host, parse_fields, parse_url, read_body, read_head, request
+from agent.clients.pattern import Pattern, search
+from agent.clients.resolve import Resolver, literal
+from agent.clients.stream import Stream, connect
+from agent.clients.tls import TlsContexts, handshake_trouble, leaf_expiry
+from agent.clients.trouble import Trouble, printable
+from agent.probe import Look, Measure, Outcome, Probe
+from inventory.states import DEGRADED, DOWN, UP
+
+_NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
+_OURS: Final = frozenset({"connection", "content-length", "transfer-encoding", "accept-encoding", "expect", "upgrade"})
+_COOKIE: Final = re.compile(rb"[!-~]{1,4096}")
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_PHASES: Final = ("resolve", "connect", "tls", "first_byte", "body")
+_WAITED_FOR: Final = {
+    "resolve": "the name was not resolved",
+    "connect": "no connection was made",
+    "tls": "the TLS handshake did not end",
+    "first_byte": "no answer came",
+    "head": "the answer's header did not end",
+    "body": "the body did not end",
+    "judge": "the body was not searched through",
+}
+
+
+def D(text: str, **limits: Any) -> Any:
+    return msgspec.Meta(description=text, **limits)
+
+
+class Http(Probe, frozen=True, kw_only=True):
+    """Fetch a URL over HTTP/1.1 on a fresh connection and judge status and body; latency is the whole time.
+
+    Up when the last answer's status is one of ``expect_status`` and its body passes. The body is read to its end or
+    to ``max_body``; one that is longer is degraded, as is one longer than its Content-Length. Texts and patterns are
+    searched in what was read, decoded as UTF-8 (other bytes never match). Patterns have no backreferences and no
+    look-around, so that their search takes time in proportion to the body's length, whatever a server sends.
+    Redirects are followed up to ``max_redirects`` with the cookies set on the way; own header fields go to the
+    first origin only. With ``max_redirects: 0`` the redirect itself is judged. No proxy is used.
+    """
+
+    kind = "http"
+    target = ("url",)
+    measures = (
+        Measure("resolve_seconds", "seconds", "time to resolve host names, over all redirects; left out for addresses"),
+        Measure("connect_seconds", "seconds", "time to connect, over all redirects"),
+        Measure("tls_seconds", "seconds", "time of TLS handshakes, over all redirects"),
+        Measure(
+            "first_byte_seconds", "seconds", "from sending the request to the answer's first byte, over all redirects"
+        ),
+        Measure("body_seconds", "seconds", "from the first byte to the end of the body"),
+        Measure("http_status", "status", "status code of the last answer"),
+        Measure("body_bytes", "bytes", "bytes of the body, as received"),
+        Measure("redirects", "count", "redirects followed"),
+        Measure(
+            "certificate_expiry_timestamp_seconds", "timestamp", "when the first certificate of those seen expires"
+        ),
+    )
+
+    url: Annotated[
+        str, D("what to fetch, http:// or https://; no user name or password", min_length=8, max_length=2048)
+    ]
+    method: Annotated[Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"], D("the method of the request")] = "GET"
+    headers: Annotated[tuple[str, ...], D("header fields to send, each 'Name: value'; no credentials")] = ()
+    body: Annotated[str, D("the body to send, as UTF-8", max_length=65536)] = ""
+    expect_status: Annotated[tuple[int | str, ...], D("statuses that are right: 200 or '200-299'", min_length=1)] = (
+        "200-299",
+    )
+    expect_body: Annotated[str, D("a text that the body must contain")] = ""
+    refuse_body: Annotated[str, D("a text that the body must not contain")] = ""
+    expect_pattern: Annotated[str, D("a regular expression that must match somewhere in the body", max_length=500)] = ""
+    refuse_pattern: Annotated[str, D("a regular expression that must not match in the body", max_length=500)] = ""
+    max_body: Annotated[int, D("bytes of the body to read at most", ge=0, le=16 << 20)] = 1 << 20
+    max_redirects: Annotated[int, D("redirects to follow at most", ge=0, le=20)] = 5
+    allow_downgrade: Annotated[bool, D("follow a redirect from https to http")] = False
+    verify: Annotated[bool, D("judge the server's certificate")] = True
+    server_name: Annotated[str, D("name for TLS (SNI and certificate) at the first host, instead of the URL's")] = ""
+    family: Annotated[Literal["any", "ipv4", "ipv6"], D("addresses to use")] = "any"
+    authority: Annotated[str, D("PEM file at the agent with the CAs to trust, instead of the machine's own")] = ""
+
+    def __post_init__(self) -> None:
+        parse_url(self.url)
+        for name, _ in parse_fields(self.headers):
+            if name.lower() in _NOT_IN_A_PLAN:
+                raise ValueError(f"{name} would put a secret into the plan")
+            if name.lower() in _OURS:
+                raise ValueError(f"{name} is set by the probe itself")
+        for item in self.expect_status:
+            _range(item)
+        if self.server_name:
+            ascii_host(self.server_name)
+        for pattern in filter(None, (self.expect_pattern, self.refuse_pattern)):
+            Pattern.of(pattern)
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        url = parse_url(self.url)
+        return ((url.host, url.port),)
+
+    async def run(self, look: Look) -> Outcome:
+        return await _Fetch(self, look).run()
+
+
+def _range(item: int | str) -> tuple[int, int]:
+    """The first and last status that an item of ``expect_status`` allows. Raises ValueError."""
+    matched = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", str(item))
+    if not matched:
+        raise ValueError(f"{item!r} is neither a status nor a range such as '200-299'")
+    return int(matched[1]), int(matched[2] or matched[1])
+
+
+class _Fetch:
+    """One look: the way through the redirects to an answer, and what it measured."""
+
+    def __init__(self, probe: Http, look: Look) -> None:
+        self.probe = probe
+        self.look = look
+        self.measures: dict[str, float] = {}
+        self.phase = "resolve"
+        self.cookies: dict[tuple[str, str], str] = {}  # (host, name) -> value
+
+    async def run(self) -> Outcome:
+        self.start = self.mark = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.look.timeout):
+                state, reason = await self._follow()
+        except Trouble as trouble:
+            return Outcome(trouble.state, trouble.reason, None, self.measures)
+        except TimeoutError:
+            reason = f"{_WAITED_FOR[self.phase]} within {self.look.timeout:g} s"
+            return Outcome(DOWN, reason, None, self.measures)
+        return Outcome(state, reason, time.perf_counter() - self.start, self.measures)
+
+    def _done(self, phase: str, following: str) -> None:
+        """A phase has ended: add its time to its measure."""
+        now = time.perf_counter()
+        name = f"{phase}_seconds"
+        self.measures[name] = self.measures.get(name, 0.0) + now - self.mark
+        self.mark = now
+        self.phase = following
+
+    async def _follow(self) -> tuple[int, str]:
+        probe = self.probe
+        url, method, content = parse_url(probe.url), probe.method, probe.body.encode()
+        first, seen = url.origin, {self._key(url, method)}
+        hops = 0
+        while True:
+            fields = parse_fields(probe.headers) if url.origin == first else ()
+            stream = await self._open(url, url.origin == first)
+            try:
+                head = await self._exchange(stream, request(url, method, fields + self._cookies_for(url), content))
+                location = head.last(b"location") if head.status in _REDIRECTS else None
+                if location is None or not probe.max_redirects:
+                    return await self._judge(stream, head, method)
+            finally:
+                stream.close()
+            hops += 1
+            self._keep_cookies(url, head)
+            url = self._next(url, location, hops)
+            self.measures["redirects"] = hops
+            if head.status == 303 or (head.status in (301, 302) and method == "POST"):
+                method, content = "HEAD" if method == "HEAD" else "GET", b""
+            if self._key(url, method) in seen:
+                raise Trouble(f"redirected in a circle, to {printable(str(url), 100)}")
+            seen.add(self._key(url, method))
+            self.mark, self.phase = time.perf_counter(), "resolve"
+
+    async def _open(self, url: Url, first: bool) -> Stream:
+        probe, look = self.probe, self.look
+        addresses = await look.client(Resolver, Resolver).addresses(url.host, probe.family)
+        if literal(url.host) is None:
+            self._done("resolve", "connect")
+        self.mark, self.phase = time.perf_counter(), "connect"
+        left = look.timeout - (self.mark - self.start)
+        stream, _ = await connect(addresses, url.port, look.limits, left)
+        self._done("connect", "tls")
+        if not url.tls:
+            self.phase = "first_byte"
+            return stream
+        try:
+            contexts = look.client(TlsContexts, TlsContexts)
+            context = contexts.get(
+                verify=probe.verify, authority=probe.authority, limits=look.limits, alpn=("http/1.1",)
+            )
+            name = ascii_host(probe.server_name) if first and probe.server_name else url.host
+            tls = await stream.start_tls(context, name)
+        except ssl.SSLError as error:
+            stream.close()
+            raise handshake_trouble(error, stream.who) from None
+        except BaseException:
+            stream.close()
+            raise
+        self._done("tls", "first_byte")
+        expiry = leaf_expiry(tls)
+        if expiry is not None:
+            name = "certificate_expiry_timestamp_seconds"
+            self.measures[name] = min(expiry, self.measures.get(name, expiry))
+        return stream
+
+    async def _exchange(self, stream: Stream, data: bytes) -> Head:
+        try:
+            await stream.send(data)
+        except Trouble:
+            pass  # it may have answered before it stopped listening
+        first = await stream.receive()
+        self._done("first_byte", "head")
+        head = await read_head(stream, first)
+        self.measures["http_status"] = head.status
+        return head
+
+    async def _judge(self, stream: Stream, head: Head, method: str) -> tuple[int, str]:
+        probe = self.probe
+        if not any(low <= head.status <= high for low, high in map(_range, probe.expect_status)):
+            return DOWN, f"status {head.status} instead of {', '.join(map(str, probe.expect_status))}"
+        self.phase = "body"
+        keep = bool(probe.expect_body or probe.refuse_body or probe.expect_pattern or probe.refuse_pattern)
+        body = await read_body(stream, head, method, probe.max_body, keep)
+        self._done("body", "judge")
+        self.measures["body_bytes"] = body.size
+        if keep:
+            wrong = await self._search(body)
+            if wrong:
+                return DOWN, wrong
+        if body.overlong:
+            return DEGRADED, f"the body is longer than {probe.max_body} bytes; the rest was not read"
+        if body.surplus:
+            return DEGRADED, "the body is longer than its Content-Length says"
+        return UP, ""
+
+    async def _search(self, body: Body) -> str:
+        """What is wrong with the body, or ""."""
+        probe = self.probe
+        text = body.data.decode("utf-8", "replace")
+        where = f"the first {probe.max_body} bytes of the body" if body.overlong else "the body"
+        if probe.expect_body and probe.expect_body not in text:
+            return f"{where} does not contain {printable(probe.expect_body)}"
+        if probe.refuse_body and probe.refuse_body in text:
+            return f"{where} contains {printable(probe.refuse_body)}"
+        if probe.expect_pattern and not await search(Pattern.of(probe.expect_pattern), text):
+            return f"{where} does not match {printable(probe.expect_pattern)}"
+        if probe.refuse_pattern and await search(Pattern.of(probe.refuse_pattern), text):
+            return f"{where} matches {printable(probe.refuse_pattern)}"
+        return ""
+
+    def _next(self, url: Url, location: bytes, hops: int) -> Url:
+        """Where a redirect leads. Raises Trouble when it must not be followed."""
+        if hops > self.probe.max_redirects:
+            raise Trouble(f"redirected more than {self.probe.max_redirects} times")
+        # raw UTF-8 and spaces are common there, against the standard
+        text = location.decode("utf-8", "replace").partition("#")[0].replace(" ", "%20")
+        try:
+            following = parse_url(urljoin(str(url), text))
+        except ValueError as error:
+            raise Trouble(f"redirected to {printable(text, 100)}: {error}") from None
+        if url.tls and not following.tls and not self.probe.allow_downgrade:
+            raise Trouble(f"redirected from https to {printable(str(following), 100)}, without encryption")
+        return following
+
+    def _keep_cookies(self, url: Url, head: Head) -> None:
+        for line in head.fields.get(b"set-cookie", ())[:50]:
+            name, equals, value = line.partition(b";")[0].partition(b"=")
+            name, value = name.strip(), value.strip()
+            # what goes into our own header must not be able to end a line there
+            if equals and name and len(self.cookies) < 50 and _COOKIE.fullmatch(name + value):
+                self.cookies[url.host, name.decode()] = value.decode()
+
+    def _cookies_for(self, url: Url) -> tuple[tuple[str, str], ...]:
+        pairs = "; ".join(f"{name}={value}" for (host, name), value in self.cookies.items() if host == url.host)
+        return (("Cookie", pairs),) if pairs else ()
+
+    def _key(self, url: Url, method: str) -> object:
+        """Where the way has been: the same place with other cookies is another place."""
+        return url, method, self._cookies_for(url)
