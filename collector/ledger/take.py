@@ -26,8 +26,9 @@ def take(
     """Take one check's looks in order and return its tail, which is ``tail`` itself, changed, unless that was None.
 
     ``base``: the first look's time as placed; ``deltas``: ms from each look to the next (one fewer than looks, as
-    on the wire); ``states``: a byte a look, at least one, each below 4; ``reasons``: by place in the batch's columns, where
-    ``place`` is this slice's first. ``count_from``: counters of settled time start there (see :func:`recount`).
+    on the wire); ``states``: a byte a look, at least one, each below 4; ``reasons``: by place in the batch's
+    columns, where ``place`` is this slice's first. ``count_from``: counters of settled time start there (see
+    :func:`recount`).
 
     Looks of one agent are known to be in order, their times only to within ``error``: a slice placed before the
     ledger's end by no more than both errors is moved up to it. Raises OutOfOrder, and changes nothing, past that.

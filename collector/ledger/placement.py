@@ -1,0 +1,257 @@
+"""An agent's boot-time milliseconds to the collector's time, with a stated error. Agents' wall clocks decide nothing.
+
+Every exchange bounds the offset (collector's time = boot time + offset): the push was sent before it was received,
+and the last ack was sent before it arrived. A contact keeps these bounds, narrowed by the contacts before it, which
+have widened meanwhile by what two quartz clocks can drift apart. Between two contacts a time is bounded by both, and
+the offset is interpolated, so a week's backlog is not placed by today's offset. Where the bounds of two contacts
+contradict each other a clock was stepped or stopped between them (a suspended virtual machine): what lies there may
+be placed by either, and its error says so.
+
+What is stored with a batch is its Placing: a replay places it again exactly so.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import pairwise
+
+import msgspec
+
+from inventory.wire import Echo, Reading
+
+# Quartz in computers is good to 100 ppm over temperature and age; two clocks part by at most twice that. Time
+# daemons slew faster for moments only, by less than an exchange resolves, or else the bounds contradict each other.
+DRIFT_PPM = 200
+LONGEST_REQUEST = 120_000  # ms a push may have been on its way; all that bounds an offset before the first echo
+MAX_CONTACTS = 16
+STEADY = 50  # ms: offsets at both ends of a batch closer than this count as one, so that its deltas stay as they are
+WALL_TOLERANCE = 60_000  # ms a wall clock may be off and still be called right
+NARROW = 60_000  # ms: a bracket this tight places a boot without any clock
+ROUNDING = 2  # ms: all clocks are read in whole ms
+
+
+class Contact(msgspec.Struct, array_like=True, frozen=True):
+    """At boot ms ``at`` the offset lay in [low, high]; ``offset`` is the one used.
+
+    ``parted``: the clocks' bounds contradict those of the contact before.
+    """
+
+    at: int
+    low: int
+    high: int
+    offset: int
+    parted: bool = False
+
+
+class Mapping(msgspec.Struct, array_like=True, frozen=True):
+    """What is known of one boot's clock. ``contacts`` in order, at most MAX_CONTACTS.
+
+    ``echoed``: an ack came back in this boot; before that the error is LONGEST_REQUEST, and asking the agent to push
+    again (verdict "reposition") is better than placing. ``wall_error``: agent's wall clock minus collector's time.
+    """
+
+    boot: bytes
+    contacts: tuple[Contact, ...]
+    echoed: bool = False
+    wall_error: int = 0
+
+
+class Placing(msgspec.Struct, array_like=True, frozen=True):
+    """How boot ms [first, last] are placed: offsets in ms at both ends, linear between. ``error``: ms either way."""
+
+    boot: bytes
+    first: int
+    last: int
+    offset_first: int
+    offset_last: int
+    error: int
+
+    @property
+    def steady(self) -> bool:
+        return self.offset_first == self.offset_last
+
+    @property
+    def end(self) -> int:
+        """The last boot ms, placed."""
+        return self.last + self.offset_last
+
+    def at(self, boot_ms: int) -> int:
+        """The collector's time of a boot ms; never decreasing, and beyond both ends by the offset there."""
+        if boot_ms <= self.first or self.steady:
+            return boot_ms + self.offset_first
+        if boot_ms >= self.last:
+            return boot_ms + self.offset_last
+        part = (self.offset_last - self.offset_first) * (boot_ms - self.first)
+        return boot_ms + self.offset_first + part // (self.last - self.first)
+
+    def slice(self, boot_ms: int, deltas: Sequence[int]) -> tuple[int, Sequence[int]]:
+        """A check's first look and ms between its looks, placed: what ``take`` wants as base and deltas."""
+        base = self.at(boot_ms)
+        if self.steady or not deltas:
+            return base, deltas
+        placed, before = [], base
+        for delta in deltas:
+            boot_ms += delta
+            now = self.at(boot_ms)
+            placed.append(now - before)
+            before = now
+        return base, placed
+
+
+def drift(elapsed: int) -> int:
+    """How far two clocks may part in ``elapsed`` ms, rounded up."""
+    return -(-abs(elapsed) * DRIFT_PPM // 1_000_000)
+
+
+def exchange(mapping: Mapping | None, sent: Reading, received_ms: int, echo: Echo | None) -> Mapping:
+    """What is known after a push sent at ``sent`` was received at ``received_ms`` with the ``echo`` of an ack.
+
+    Another boot starts anew; a push older than the last contact adds nothing.
+    """
+    contacts = mapping.contacts if mapping is not None and mapping.boot == sent.boot else ()
+    if mapping is not None and contacts and sent.boot_ms < contacts[-1].at:
+        return mapping
+    high = received_ms - sent.boot_ms + 1
+    low, echoed = high - LONGEST_REQUEST, False
+    if echo is not None and 0 <= echo.boot_ms <= sent.boot_ms:
+        bound = echo.sent_ms - echo.boot_ms - 1 - drift(sent.boot_ms - echo.boot_ms)
+        if bound <= high:  # else this collector's clock was stepped back since that ack
+            low, echoed = max(low, bound), True
+    met = mapping is not None and bool(contacts) and mapping.echoed  # an echo narrowed it before
+    contact = _contact(contacts[-1] if contacts else None, sent.boot_ms, low, high, echoed, met)
+    return Mapping(
+        sent.boot,
+        _thinned((*contacts, contact)),
+        echoed or met,
+        sent.wall_ms - (sent.boot_ms + contact.offset),
+    )
+
+
+def _contact(before: Contact | None, at: int, low: int, high: int, echoed: bool, met: bool) -> Contact:
+    """The bounds of one exchange, narrowed by those before if they agree; the offset moves no further than it must."""
+    fresh = (low + high) // 2 if echoed else high  # without an echo: most pushes take no time worth speaking of
+    if before is None:
+        return Contact(at, low, high, fresh)
+    widening = drift(at - before.at)
+    narrow_low, narrow_high = max(low, before.low - widening), min(high, before.high + widening)
+    if narrow_low > narrow_high:
+        return Contact(at, low, high, fresh, parted=True)
+    wanted = before.offset if met else fresh
+    return Contact(at, narrow_low, narrow_high, min(max(wanted, narrow_low), narrow_high))
+
+
+def _thinned(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
+    """Without the contact that is missed least: close neighbours, long ago. Both sides of a silence stay."""
+    if len(contacts) <= MAX_CONTACTS:
+        return contacts
+    now = contacts[-1].at + 1
+    least = min(
+        range(1, len(contacts) - 1),
+        key=lambda i: (contacts[i + 1].at - contacts[i - 1].at) / (now - contacts[i].at),
+    )
+    after = contacts[least + 1]
+    if contacts[least].parted and not after.parted:
+        after = Contact(after.at, after.low, after.high, after.offset, parted=True)
+    return (*contacts[:least], after, *contacts[least + 2 :])
+
+
+def bounds(mapping: Mapping, boot_ms: int) -> tuple[int, int, int]:
+    """(low, offset, high) of the offset at a boot ms."""
+    contacts = mapping.contacts
+    i = bisect_right(contacts, boot_ms, key=lambda contact: contact.at)
+    if i == 0 or i == len(contacts):
+        contact = contacts[0 if i == 0 else -1]
+        widening = drift(boot_ms - contact.at)
+        return contact.low - widening, contact.offset, contact.high + widening
+    left, right = contacts[i - 1], contacts[i]
+    forth, back = drift(boot_ms - left.at), drift(right.at - boot_ms)
+    lows, highs = (left.low - forth, right.low - back), (left.high + forth, right.high + back)
+    low, high = max(lows), min(highs)
+    if right.parted or low > high:
+        low, high = min(lows), max(highs)
+    offset = left.offset + (right.offset - left.offset) * (boot_ms - left.at) // (right.at - left.at)
+    return low, min(max(offset, low), high), high
+
+
+def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, before: int | None = None) -> Placing:
+    """Place boot ms [first, last] of the mapping's boot.
+
+    ``after`` and ``before``, in the collector's time, where known: ``first`` was not before the one (what the boot
+    before had last seen, less its error), ``last`` not past the other (the latest at which the next boot can have
+    started). They narrow what is extrapolated past the last contact of a boot that ended in silence.
+    """
+    known = {at: bounds(mapping, at) for at in (first, last, *_kinks(mapping.contacts, first, last))}
+    floor = None if after is None else after - first - drift(last - first)
+    ceiling = None if before is None else before - last + drift(last - first)
+    offset_first = _between(known[first][1], floor, ceiling)
+    offset_last = _between(known[last][1], floor, ceiling)
+    if abs(offset_first - offset_last) <= STEADY:
+        offset_first = offset_last
+    offset_last = max(offset_last, offset_first + first - last)  # time does not run backwards
+    placing = Placing(mapping.boot, first, last, offset_first, offset_last, 0)
+    below = max(placing.at(at) - at - low for at, (low, _, _) in known.items())
+    above = max(high - placing.at(at) + at for at, (_, _, high) in known.items())
+    if floor is not None:
+        below = min(below, max(offset_first, offset_last) - floor)
+    if ceiling is not None:
+        above = min(above, ceiling - min(offset_first, offset_last))
+    return Placing(mapping.boot, first, last, offset_first, offset_last, max(below, above, 0) + ROUNDING)
+
+
+def _between(offset: int, floor: int | None, ceiling: int | None) -> int:
+    """The offset moved into what neighbours allow, unless they contradict each other."""
+    if floor is not None and ceiling is not None and floor > ceiling:
+        return offset
+    if floor is not None:
+        offset = max(offset, floor)
+    return offset if ceiling is None else min(offset, ceiling)
+
+
+def _kinks(contacts: tuple[Contact, ...], first: int, last: int) -> list[int]:
+    """Where inside (first, last) bounds turn: at contacts, and between two where one's bound passes the other's."""
+    turns: list[int] = []
+    begin = max(bisect_right(contacts, first, key=lambda contact: contact.at), 1)
+    for left, right in pairwise(contacts[begin - 1 :]):
+        if left.at >= last:
+            break
+        turns += (left.at, right.at)
+        middle = left.at + right.at
+        for low, high in ((left.low, right.low), (right.high, left.high)):
+            turn = (middle + (low - high) * 1_000_000 // DRIFT_PPM) // 2
+            if left.at < turn < right.at:
+                turns += (turn, turn + 1)
+    return [turn for turn in turns if first < turn < last]
+
+
+def starts_before(mapping: Mapping) -> int:
+    """The latest moment, in the collector's time, at which this boot can have begun."""
+    return bounds(mapping, 0)[2]
+
+
+def wall_right(mapping: Mapping) -> bool:
+    """Whether the agent's wall clock was right at the last contact."""
+    return mapping.echoed and abs(mapping.wall_error) <= WALL_TOLERANCE
+
+
+def bracket(
+    boot: bytes, last: int, *, after: int | None, before: int | None, wall_offset: int | None, walls_right: bool
+) -> Mapping | None:
+    """What can be said of a boot that never met a trusted clock, from its neighbours; None: its looks are unplaceable.
+
+    ``last``: its last boot ms. ``after``: the earliest that the boot before it can have ended, ``before``: the latest
+    that the one after can have begun (:func:`starts_before`), collector's ms. ``wall_offset``: its own wall clock
+    minus its boot time; it is used only if ``walls_right``, the wall clock was right (:func:`wall_right`) at both
+    neighbours, and if it fits between them. Even then the stated error is all the room there is: a wall clock is
+    where the figure comes from, never its proof.
+    """
+    if after is None or before is None:
+        return None
+    low, high = after - drift(last), before - last + drift(last)
+    if low > high:
+        return None
+    if wall_offset is not None and walls_right and low <= wall_offset <= high:
+        offset = wall_offset
+    elif high - low <= NARROW:
+        offset = (low + high) // 2
+    else:
+        return None
+    return Mapping(boot, (Contact(last, low, high, offset),))
