@@ -82,7 +82,8 @@ CREATE TABLE spans (
     end         INTEGER NOT NULL,
     sure_from   INTEGER NOT NULL,
     sure_to     INTEGER NOT NULL,
-    error       INTEGER NOT NULL,
+    error_from  INTEGER NOT NULL,
+    error_to    INTEGER NOT NULL,
     looks       INTEGER NOT NULL,
     reason      TEXT NOT NULL
 );
@@ -95,7 +96,8 @@ CREATE TABLE sums (
     stream      INTEGER NOT NULL,
     start       INTEGER NOT NULL,
     width       INTEGER NOT NULL,
-    body        BLOB NOT NULL
+    plan        BLOB NOT NULL,      -- digest: names the value columns
+    body        BLOB NOT NULL       -- msgpack: check's row -> [latency, columns ...] of [n, sum, least, most]
 );
 CREATE INDEX sums_by_start ON sums (width, start, stream);
 

@@ -1,0 +1,184 @@
+"""Is this batch what it says it is? Two looks at it: at its shape (or it cannot be read at all), and at each result.
+
+A batch whose shape is wrong is refused whole. A bad result goes alone: :func:`clean` gives the batch without it and a
+dead letter with the reason. The checks that every batch passes run in C over whole columns.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from collector.ingest.plans import View
+from collector.ingest.state import Letter
+from inventory.states import UNKNOWN
+from inventory.wire import MAX_REASON, Batch, Run
+
+MAX_SEQ: Final = 2**62
+MAX_TIME: Final = 2**47  # ms: some 4,000 years
+MAX_LATENCY: Final = 2**42  # µs
+MAX_VALUE: Final = 2**53
+MAX_LETTERS: Final = 20  # rows a batch; further ones are counted in the last
+LETTER_BYTES: Final = 4_096
+CLOCK_SLACK: Final = 1_000  # ms that a result may be later than the push that brings it
+
+
+def shape_fault(batch: Batch, view: View) -> str:
+    """Why the batch cannot be read, or ""."""
+    total = len(batch.states)
+    start, places = batch.start, batch.places()
+    if not (1 <= start <= batch.last < MAX_SEQ):
+        return f"frames {start} to {batch.last}"
+    if not 0 <= batch.base < MAX_TIME or len(batch.boot) != 8:
+        return "a boot or a time base that cannot be"
+    if len(batch.checks) != len(batch.counts) or sum(batch.counts) != total or len(batch.at) != total:
+        return "columns of different lengths"
+    if len(batch.latency) != total:
+        return "as many latencies as results are needed"
+    if batch.counts and (min(batch.counts) < 1 or batch.checks[0] < 0 or min(batch.checks[1:], default=1) < 1):
+        return "checks that are not in order"
+    widths, known = view.widths, len(view.rows)
+    expected = sum(widths[place] * n for place, n in zip(places, batch.counts, strict=True) if place < known)
+    if len(batch.values) != expected and (not places or places[-1] < known or len(batch.values) < expected):
+        return f"{len(batch.values)} values where the plan has {expected}"
+    if any(not start <= first <= last <= batch.last for first, last in batch.missing):
+        return "missing frames outside of it"
+    if total + len(batch.records) + _missing(batch) > batch.last - start + 1 and not batch.runs:
+        return f"{total} results in {batch.last - start + 1} frames"
+    return ""
+
+
+def unaccounted(batch: Batch) -> int:
+    """Frames of which nothing is said. Of folded ones that cannot be told."""
+    if batch.runs:
+        return 0
+    return batch.last - batch.start + 1 - len(batch.states) - len(batch.records) - _missing(batch)
+
+
+def _missing(batch: Batch) -> int:
+    return sum(last - first + 1 for first, last in batch.missing)
+
+
+def is_clean(batch: Batch, view: View, latest: int) -> bool:
+    """Whether every result can be taken as it is; ``latest``: the boot ms that none may be past."""
+    if batch.runs or batch.records or batch.reasons:
+        if any(_run_fault(run, view, latest) for run in batch.runs):
+            return False
+        if any(not 0 <= place < len(batch.states) for place, _ in batch.reasons):
+            return False
+        if any(not 0 <= record.at <= latest for record in batch.records):
+            return False
+    if not batch.states:
+        return True
+    if max(batch.states) > UNKNOWN or batch.places()[-1] >= len(view.rows):
+        return False
+    if not _within(batch.latency, 0, MAX_LATENCY) or not _within(batch.values, -MAX_VALUE, MAX_VALUE):
+        return False
+    if len(batch.counts) == len(batch.states):
+        return min(batch.at) >= 0 and batch.base + max(batch.at) <= latest
+    begin = 0
+    for n in batch.counts:
+        times = batch.at[begin : begin + n]
+        if min(times) < 0 or batch.base + sum(times) > latest:
+            return False
+        begin += n
+    return True
+
+
+def _within(column: Sequence[int | None], least: int, most: int) -> bool:
+    if None in column:
+        column = [value for value in column if value is not None]
+    return not column or (least <= min(column) and max(column) <= most)  # type: ignore[type-var, operator]
+
+
+def clean(batch: Batch, view: View, latest: int) -> tuple[Batch, list[Letter]]:
+    """The batch without its bad results, runs and records, and a letter for each of those."""
+    letters: list[Letter] = []
+    reasons = {place: text for place, text in batch.reasons if 0 <= place < len(batch.states)}
+    kept: dict[str, list[Any]] = {name: [] for name in ("checks", "counts", "at", "latency", "values", "reasons")}
+    states = bytearray()
+    at = value = before = 0
+    for place, n in zip(batch.places(), batch.counts, strict=True):
+        known = place < len(view.rows)
+        width = view.widths[place] if known else 0
+        taken, previous, when = 0, 0, 0
+        for i in range(at, at + n):
+            when += batch.at[i]
+            values = batch.values[value : value + width]
+            value += width
+            fault = "a check that its plan does not have" if not known else ""
+            fault = fault or _result_fault(batch, i, when, previous if taken else 0, values, latest)
+            if fault:
+                letters.append(_letter(fault, (place, batch.base + when, batch.states[i], batch.latency[i], values)))
+                continue
+            if i in reasons:
+                kept["reasons"].append((len(states), reasons[i]))
+            states.append(batch.states[i])
+            kept["at"].append(when - previous if taken else when)
+            kept["latency"].append(batch.latency[i])
+            kept["values"].extend(values)
+            previous, taken = when, taken + 1
+        at += n
+        if taken:
+            kept["checks"].append(place - before)
+            kept["counts"].append(taken)
+            before = place
+    runs, records = [], []
+    for run in batch.runs:
+        fault = _run_fault(run, view, latest)
+        if fault:
+            letters.append(_letter(fault, run))
+        else:
+            runs.append(run)
+    for record in batch.records:
+        if 0 <= record.at <= latest:
+            records.append(record)
+        else:
+            letters.append(_letter("from the future, or before its machine started", record))
+    changed = msgspec.structs.replace(batch, states=bytes(states), runs=runs, records=records, **kept)
+    return changed, bounded(letters)
+
+
+def _result_fault(batch: Batch, i: int, when: int, previous: int, values: Sequence[int | None], latest: int) -> str:
+    if batch.states[i] > UNKNOWN:
+        return f"state {batch.states[i]} does not exist"
+    if when < previous or when < 0:
+        return "out of order"
+    if batch.base + when > latest:
+        return "from the future"
+    if not _within([batch.latency[i]], 0, MAX_LATENCY) or not _within(values, -MAX_VALUE, MAX_VALUE):
+        return "a number that cannot be"
+    return ""
+
+
+def _run_fault(run: Run, view: View, latest: int) -> str:
+    if not 0 <= run.check < len(view.rows):
+        return "a check that its plan does not have"
+    if not 0 <= run.state <= UNKNOWN:
+        return f"state {run.state} does not exist"
+    if not 0 <= run.first <= run.last or run.count < 1:
+        return "a run that ends before it begins"
+    if run.last > latest:
+        return "from the future"
+    numbers = (run.count, run.latency_count, run.latency_sum, run.latency_min, run.latency_max)
+    if min(numbers) < 0 or max(numbers) > MAX_VALUE or run.latency_count > run.count:
+        return "a number that cannot be"
+    return ""
+
+
+def _letter(reason: str, what: object) -> Letter:
+    return Letter(reason, 1, msgspec.msgpack.encode(what)[:LETTER_BYTES])
+
+
+def bounded(letters: list[Letter]) -> list[Letter]:
+    """At most MAX_LETTERS rows: what is past that is counted in the row of the last."""
+    if len(letters) <= MAX_LETTERS:
+        return letters
+    rest = letters[MAX_LETTERS - 1 :]
+    count = sum(letter.count for letter in rest)
+    return [*letters[: MAX_LETTERS - 1], Letter(f"{rest[0].reason} (and {len(rest) - 1} more)", count, rest[0].body)]
+
+
+def cut_reason(text: str) -> str:
+    """A reason as it may stand in the ledger."""
+    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…"

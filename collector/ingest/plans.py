@@ -1,0 +1,180 @@
+"""Plans by digest, and the checks that they name.
+
+A check gets its row on the first plan that names it and keeps it for life; a plan is compiled once into the columns
+that ingest works with.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import apsw
+import msgspec
+
+from collector.store.database import Database
+from inventory import plan as plans
+from inventory.plan import Column, Plan
+
+MAX_CHECKS = 20_000  # of one plan
+MAX_HOLD = 31 * 86_400_000  # ms: a monthly check's
+
+Life = tuple[int | None, int | None]  # born, ended (ms); None: not known, not ended
+
+
+class PlanError(Exception):
+    """What was given is not a plan of this agent; the text says why."""
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """A check as registered. ``id`` is its row; ``born`` is None until a plan was served or a look was placed."""
+
+    id: int
+    agent: str
+    uid: str
+    name: str
+    kind: str
+    born: int | None
+    ended: int | None
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A plan as ingest reads it: by place, the check's row, hold (ms), kind and number of value columns."""
+
+    digest: bytes
+    agent: str
+    rows: tuple[int, ...]
+    uids: tuple[str, ...]
+    holds: tuple[int, ...]
+    kinds: tuple[str, ...]
+    widths: tuple[int, ...]
+    columns: dict[str, tuple[Column, ...]]
+
+
+class Plans:
+    """All plans and checks known, in memory, backed by the store. Read freely; change through :meth:`keep`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._views: dict[bytes, View] = {}
+        self.checks: dict[int, Check] = {}
+        self._rows: dict[str, dict[str, int]] = {}  # agent -> uid -> row
+
+    def load(self) -> None:
+        """From the store, at start."""
+        columns = "id, agent, uid, name, kind, born, ended"
+        for row in self._database.read_now(lambda db: db.execute(f"SELECT {columns} FROM checks").fetchall()):
+            self._register([msgspec.convert(dict(zip(columns.split(", "), row, strict=True)), Check)])
+        for digest, body in self._database.read_now(lambda db: db.execute("SELECT digest, body FROM plans").fetchall()):
+            self._compile(plans.decode(bytes(body)), bytes(digest))  # type: ignore[arg-type]
+
+    def view(self, agent: str, digest: bytes) -> View | None:
+        """The plan of this digest, if it is known and this agent's."""
+        found = self._views.get(digest)
+        return found if found is not None and found.agent == agent else None
+
+    def column(self, digest: bytes, kind: str) -> tuple[Column, ...]:
+        """The value columns of a kind under a plan."""
+        found = self._views.get(digest)
+        return found.columns.get(kind, ()) if found is not None else ()
+
+    async def keep(
+        self, agent: str, encoded: bytes, now: int, *, served: bool, lives: Mapping[str, Life] | None = None
+    ) -> View:
+        """Keep a plan and register its checks. Raises PlanError.
+
+        ``served``: it is the agent's plan from now on: its new checks are born now (or as ``lives`` says, by uid) and
+        the agent's checks that it no longer names have ended.
+        """
+        try:
+            plan = plans.decode(encoded)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise PlanError(f"not a plan: {error}") from None
+        if plan.agent != agent:
+            raise PlanError(f"a plan of agent {plan.agent!r}")
+        if len(plan.checks) > MAX_CHECKS or len({check.uid for check in plan.checks}) != len(plan.checks):
+            raise PlanError(f"more than {MAX_CHECKS} checks, or one of them twice")
+        if any(not 0 < check.hold <= MAX_HOLD for check in plan.checks):
+            raise PlanError(f"a check whose hold is not between 1 and {MAX_HOLD} ms")
+        digest = plans.digest_of(encoded)
+        known = self._views.get(digest)
+        if known is not None and not served:
+            return known
+        changed = self._changes(plan, now, served, lives or {})
+
+        def work(db: apsw.Connection) -> list[Check]:
+            db.execute("INSERT OR IGNORE INTO plans VALUES (?, ?, ?, ?)", (digest, agent, encoded, now))
+            return [_save(db, check) for check in changed]
+
+        if known is None or changed:
+            self._register(await self._database.write(work))
+        return self._compile(plan, digest)
+
+    def born(self, rows: Mapping[int, int]) -> list[tuple[int, int]]:
+        """Of checks (row -> first look), those whose life had no beginning yet, as (born, row) for the store."""
+        return [(at, row) for row, at in rows.items() if self.checks[row].born is None]
+
+    def note_born(self, rows: Iterable[tuple[int, int]]) -> None:
+        """After the commit of what :meth:`born` gave."""
+        for at, row in rows:
+            self.checks[row] = msgspec.structs.replace(self.checks[row], born=at)
+
+    def _changes(self, plan: Plan, now: int, served: bool, lives: Mapping[str, Life]) -> list[Check]:
+        changed: list[Check] = []
+        rows = self._rows.get(plan.agent, {})
+        for planned in plan.checks:
+            old = self.checks[rows[planned.uid]] if planned.uid in rows else None
+            born = old.born if old else None
+            ended = old.ended if old else None
+            if served:
+                born, ended = lives.get(planned.uid, (born if born is not None else now, None))
+            name = planned.name if served or old is None else old.name  # an old plan does not undo a renaming
+            new = Check(
+                id=old.id if old else 0,
+                agent=plan.agent,
+                uid=planned.uid,
+                name=name,
+                kind=planned.kind,
+                born=born,
+                ended=ended,
+            )
+            if new != old:
+                changed.append(new)
+        if served:
+            named = {check.uid for check in plan.checks}
+            for old in (self.checks[row] for uid, row in rows.items() if uid not in named):
+                if old.ended is None:
+                    _, ended = lives.get(old.uid, (None, now))
+                    changed.append(msgspec.structs.replace(old, ended=ended if ended is not None else now))
+        return changed
+
+    def _register(self, checks: Iterable[Check]) -> None:
+        for check in checks:
+            self.checks[check.id] = check
+            self._rows.setdefault(check.agent, {})[check.uid] = check.id
+
+    def _compile(self, plan: Plan, digest: bytes) -> View:
+        widths = tuple(len(plan.columns.get(check.kind, ())) for check in plan.checks)
+        rows = self._rows.get(plan.agent, {})
+        view = self._views[digest] = View(
+            digest=digest,
+            agent=plan.agent,
+            rows=tuple(rows[check.uid] for check in plan.checks),
+            uids=tuple(check.uid for check in plan.checks),
+            holds=tuple(check.hold for check in plan.checks),
+            kinds=tuple(check.kind for check in plan.checks),
+            widths=widths,
+            columns=plan.columns,
+        )
+        return view
+
+
+def _save(db: apsw.Connection, check: Check) -> Check:
+    if check.id:
+        db.execute(
+            "UPDATE checks SET name = ?, kind = ?, born = ?, ended = ? WHERE id = ?",
+            (check.name, check.kind, check.born, check.ended, check.id),
+        )
+        return check
+    db.execute(
+        "INSERT INTO checks (agent, uid, name, kind, born, ended) VALUES (?, ?, ?, ?, ?, ?)",
+        (check.agent, check.uid, check.name, check.kind, check.born, check.ended),
+    )
+    return msgspec.structs.replace(check, id=db.last_insert_rowid())

@@ -1,0 +1,152 @@
+"""What the collector knows of one agent. A state is replaced whole by its successor after the commit, never changed:
+whoever reads one, in whatever thread, sees one moment.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from collector.ingest.sums import Bucket, Sums
+from collector.ingest.timing import Timing
+from collector.ledger.steps import Span, Tail
+from inventory.wire import Position
+
+RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
+
+
+class Latest(NamedTuple):
+    """A check's newest result: ``at`` as placed, latency in µs, its value columns under ``plan``."""
+
+    at: int
+    latency: int | None
+    values: Sequence[int | None]
+    plan: bytes
+
+
+class Overlay(msgspec.Struct, array_like=True, frozen=True):
+    """The present state of every check of an agent with a backlog. For pages and paging, never for the ledger.
+
+    By check's row: (state, since as placed, consecutive looks).
+    """
+
+    at: int
+    boot: bytes
+    boot_ms: int
+    checks: dict[int, tuple[int, int, int]]
+
+
+class Range(msgspec.Struct, array_like=True, frozen=True):
+    """Frames first..last of an epoch, as taken in a row of ``batches``."""
+
+    batch: int
+    epoch: int
+    first: int
+    last: int
+
+
+class AgentState(msgspec.Struct, kw_only=True):
+    """``batch``: the last row of ``batches`` accounted here. ``contact``: when it was last heard. ``deferred``: rows
+    that wait for the collector's clock. ``backlog``: frames it said it still has. ``stopped``: of a clean stop, else None.
+    ``unplaceable``: results that could not be placed in time. ``dead``: records dead-lettered.
+    """
+
+    agent: str
+    stream: int
+    watermark: Position | None = None
+    batch: int = 0
+    tails: dict[int, Tail] = {}
+    latest: dict[int, Latest] = {}
+    timing: Timing = msgspec.field(default_factory=Timing)
+    recent: tuple[Range, ...] = ()
+    deferred: tuple[int, ...] = ()
+    overlay: Overlay | None = None
+    contact: int = 0
+    backlog: int = 0
+    started: int | None = None
+    stopped: int | None = None
+    results: int = 0
+    unplaceable: int = 0
+    dead: int = 0
+    health: dict[str, float] = {}
+    about: dict[str, Any] = {}  # of its last start: version, platform
+    sums: Sums = msgspec.field(default_factory=Sums)  # shared by successors; changed only after a commit
+
+    def successor(self) -> "AgentState":
+        """A copy to work on: tails are copied as they are touched."""
+        new = msgspec.structs.replace(self)
+        new.tails = self.tails.copy()
+        new.latest = self.latest.copy()
+        return new
+
+
+class Checkpoint(msgspec.Struct, array_like=True, frozen=True):
+    """An :class:`AgentState` as stored."""
+
+    watermark: Position | None
+    tails: dict[int, Tail]
+    latest: dict[int, Latest]
+    timing: Timing
+    recent: tuple[Range, ...]
+    overlay: Overlay | None
+    contact: int
+    backlog: int
+    started: int | None
+    stopped: int | None
+    results: int
+    unplaceable: int
+    dead: int
+    health: dict[str, float]
+    about: dict[str, Any]
+    sums: list[Bucket]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Checkpoint)
+_COPIED = [name for name in Checkpoint.__struct_fields__ if name != "sums"]
+
+
+def encode(state: AgentState, sums: list[Bucket]) -> bytes:
+    """``sums``: the buckets that stay open."""
+    return _encoder.encode(Checkpoint(**{name: getattr(state, name) for name in _COPIED}, sums=sums))
+
+
+def decode(agent: str, stream: int, batch: int, body: bytes) -> AgentState:
+    checkpoint = _decoder.decode(body)
+    copied = {name: getattr(checkpoint, name) for name in _COPIED}
+    return AgentState(agent=agent, stream=stream, batch=batch, **copied, sums=Sums(checkpoint.sums))
+
+
+def zeroed(body: bytes) -> bytes:
+    """A checkpoint whose counters start over: what a restored store begins with."""
+    checkpoint = _decoder.decode(body)
+    for tail in checkpoint.tails.values():
+        tail.settled = [0, 0, 0, 0]
+    return _encoder.encode(checkpoint)
+
+
+class Note(NamedTuple):
+    """An event to store: :class:`alerts.finding.Finding` plus whether it is one."""
+
+    at: int
+    check: str | None
+    kind: str
+    data: dict[str, Any]
+    finding: bool
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A dead letter to store: ``count`` records with one reason, and the beginning of the first."""
+
+    reason: str
+    count: int
+    body: bytes
+
+
+class Effect(msgspec.Struct):
+    """What a push does to the store, besides its own row."""
+
+    spans: list[tuple[int, Span]] = []
+    notes: list[Note] = []
+    letters: list[Letter] = []
+    born: list[tuple[int, int]] = []

@@ -1,0 +1,97 @@
+"""What an agent's clocks were found to be, boot by boot, and how its batches are placed by that."""
+
+from typing import Any
+
+import msgspec
+
+from collector.ledger import placement
+from collector.ledger.placement import Mapping, Placing
+from inventory.wire import Echo, Reading
+
+BOOTS = 8  # remembered; what is older and still comes is bracketed
+
+
+class Timing(msgspec.Struct, array_like=True, frozen=True):
+    """``mappings``: by boot, in the order in which the boots were met. ``current``: the boot that pushes.
+
+    ``boot``: of the batch placed last; ``end``: what it had surely reached (collector's ms); ``floor``: the same of the
+    boot before it. ``walls``: by boot, the agent's own wall clock minus boot time as its start said; absent when it
+    was stepped since. ``asked``: the boot that was asked to push again, so that an echo comes.
+    """
+
+    mappings: dict[bytes, Mapping] = {}
+    current: bytes = b""
+    boot: bytes = b""
+    end: int | None = None
+    floor: int | None = None
+    walls: dict[bytes, int] = {}
+    asked: bytes = b""
+
+    def exchanged(self, sent: Reading, received_ms: int, echo: Echo | None) -> "Timing":
+        """After a push received at ``received_ms`` of a clock that is trusted."""
+        if echo is not None and echo.sent_ms <= 0:  # given while the collector did not trust its own clock
+            echo = None
+        mapping = placement.exchange(self.mappings.get(sent.boot), sent, received_ms, echo)
+        mappings = {**self.mappings, sent.boot: mapping}
+        if len(mappings) > BOOTS:
+            mappings = dict(list(mappings.items())[-BOOTS:])
+        return msgspec.structs.replace(self, mappings=mappings, current=sent.boot)
+
+    def to_ask(self) -> "Timing | None":
+        """With the note that the current boot was asked to push again, if it has to be: no ack came back to it yet."""
+        mapping = self.mappings.get(self.current)
+        if mapping is None or mapping.echoed or self.asked == self.current:
+            return None
+        return msgspec.structs.replace(self, asked=self.current)
+
+    def told(self, boot: bytes, kind: str, at: int, data: dict[str, Any]) -> "Timing":
+        """After a record of the agent's life: its start says what its wall clock showed, a step makes that void."""
+        wall = data.get("wall_ms")
+        walls = {known: offset for known, offset in self.walls.items() if known != boot}
+        if kind == "start" and isinstance(wall, int):
+            walls[boot] = wall - at
+        elif kind != "clock":
+            return self
+        return msgspec.structs.replace(self, walls=dict(list(walls.items())[-BOOTS:]))
+
+    def place(self, boot: bytes, first: int, last: int) -> Placing | None:
+        """How boot ms [first, last] of a batch are placed; None: they cannot be."""
+        after = self.end if boot != self.boot else self.floor
+        mapping = self.mappings.get(boot)
+        now = self.mappings.get(self.current)
+        before = placement.starts_before(now) if now is not None and boot != self.current else None
+        if mapping is None:
+            known = list(self.mappings.values())
+            mapping = placement.bracket(
+                boot,
+                last,
+                after=after,
+                before=before,
+                wall_offset=self.walls.get(boot),
+                walls_right=len(known) > 1 and all(placement.wall_right(each) for each in known[-2:]),
+            )
+        if mapping is None or not mapping.contacts:
+            return None
+        return placement.place(mapping, first, last, after=after, before=before)
+
+    def placed(self, placing: Placing) -> "Timing":
+        """After a batch was taken so."""
+        end = placing.end - placing.error
+        if placing.boot == self.boot:
+            return msgspec.structs.replace(self, end=end if self.end is None else max(end, self.end))
+        return msgspec.structs.replace(self, boot=placing.boot, end=end, floor=self.end)
+
+    @property
+    def error_ms(self) -> int | None:
+        """How far off the current boot's placing may be."""
+        mapping = self.mappings.get(self.current)
+        if mapping is None or not mapping.contacts:
+            return None
+        contact = mapping.contacts[-1]
+        return max(contact.high - contact.offset, contact.offset - contact.low)
+
+    @property
+    def wall_error_ms(self) -> int | None:
+        """The agent's wall clock minus the collector's, at the last contact."""
+        mapping = self.mappings.get(self.current)
+        return None if mapping is None else mapping.wall_error

@@ -1,0 +1,138 @@
+"""What pages, metrics and reports read of the store. Pure functions over a connection: give them to Database.read.
+
+Times are ms of the collector's time, windows [begin, end).
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from alerts.finding import Finding
+from collector.ledger.steps import Span
+
+FIVE_MINUTES = 300_000
+HOUR = 3_600_000
+
+_cells = msgspec.msgpack.Decoder(dict[int, list[tuple[int, int, int, int]]])
+
+
+class Sum(msgspec.Struct, frozen=True):
+    """One check's bucket: ``measures[0]`` is latency (µs), the others are the value columns of ``plan``; each is
+    (n, sum, least, most), n = 0 where nothing was measured."""
+
+    start: int
+    width: int
+    plan: bytes
+    measures: list[tuple[int, int, int, int]]
+
+
+class Event(msgspec.Struct, frozen=True):
+    """``finding``: it is for the evaluator too."""
+
+    id: int
+    at: int
+    agent: str
+    check: str | None
+    kind: str
+    data: dict[str, Any]
+    finding: bool
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    id: int
+    at: int
+    agent: str
+    reason: str
+    count: int
+    body: bytes
+
+
+class Life(msgspec.Struct, frozen=True):
+    """One run of the collector: alive in [started, alive]; ``stopped`` is None when it was killed or still runs."""
+
+    started: int
+    alive: int
+    stopped: int | None
+    trusted: bool
+
+
+def spans(db: apsw.Connection, checks: Sequence[int], begin: int, end: int) -> dict[int, list[Span]]:
+    """The closed spans of these checks (rows) that reach into the window, in order. Every check asked for is there."""
+    found: dict[int, list[Span]] = {check: [] for check in checks}
+    sql = (
+        "SELECT state, start, end, sure_from, sure_to, error_from, error_to, looks, reason"
+        " FROM spans WHERE check_id = ? AND end > ? ORDER BY end, id"
+    )
+    for check in checks:
+        for row in db.execute(sql, (check, begin)):
+            if row[1] >= end:  # type: ignore[operator]
+                break
+            found[check].append(Span(*row))  # type: ignore[arg-type]
+    return found
+
+
+def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, width: int) -> list[Sum]:
+    """One check's buckets of this width that begin in the window, in order; several of one bucket add up."""
+    sql = (
+        "SELECT start, plan, body FROM sums WHERE width = ? AND start >= ? AND start < ? AND stream = ? ORDER BY start"
+    )
+    found = []
+    for start, plan, body in db.execute(sql, (width, begin, end, stream)):
+        measures = _cells.decode(body).get(check)  # type: ignore[arg-type]
+        if measures is not None:
+            found.append(Sum(int(start), width, bytes(plan), measures))  # type: ignore[arg-type]
+    return found
+
+
+def events(
+    db: apsw.Connection, *, agent: str | None = None, begin: int = 0, end: int = 2**62, limit: int = 1000
+) -> list[Event]:
+    """The newest events in the window, newest first."""
+    where, given = ("agent = ? AND ", (agent,)) if agent is not None else ("", ())
+    sql = (
+        f"SELECT id, at, agent, check_uid, kind, data, finding FROM events"
+        f" WHERE {where}at >= ? AND at < ? ORDER BY at DESC, id DESC LIMIT ?"
+    )
+    return [_event(row) for row in db.execute(sql, (*given, begin, end, limit))]
+
+
+def findings(db: apsw.Connection, after: int, limit: int = 1000) -> list[tuple[int, Finding]]:
+    """Findings past row ``after``, in the order in which they were committed, with their rows: the evaluator's."""
+    sql = "SELECT id, at, agent, check_uid, kind, data, finding FROM events WHERE id > ? AND finding = 1 ORDER BY id LIMIT ?"
+    seen = [_event(row) for row in db.execute(sql, (after, limit))]
+    return [(event.id, Finding(event.at, event.agent, event.check, event.kind, event.data)) for event in seen]
+
+
+def dead_letters(db: apsw.Connection, *, agent: str | None = None, limit: int = 100) -> list[DeadLetter]:
+    """The newest, newest first."""
+    where, given = ("WHERE agent = ? ", (agent,)) if agent is not None else ("", ())
+    sql = f"SELECT id, at, agent, reason, count, body FROM dead_letters {where}ORDER BY id DESC LIMIT ?"
+    return [DeadLetter(*row) for row in db.execute(sql, (*given, limit))]  # type: ignore[arg-type]
+
+
+def lives(db: apsw.Connection, begin: int, end: int) -> list[Life]:
+    """The runs of the collector that reach into the window, in order."""
+    sql = "SELECT started, alive, stopped, trusted FROM collector_life WHERE alive > ? AND started < ? ORDER BY id"
+    return [
+        Life(int(a), int(b), None if c is None else int(c), bool(d))  # type: ignore[arg-type]
+        for a, b, c, d in db.execute(sql, (begin, end))
+    ]
+
+
+def sizes(db: apsw.Connection) -> dict[str, int]:
+    """Rows by table, cheaply (by the highest row id less the lowest), and the file's bytes."""
+    found: dict[str, int] = {}
+    for table in ("batches", "spans", "sums", "events", "dead_letters"):
+        row = db.execute(f"SELECT min(id), max(id) FROM {table}").fetchone()
+        assert row is not None
+        found[table] = 0 if row[0] is None else int(row[1]) - int(row[0]) + 1  # type: ignore[arg-type]
+    pages, size = db.execute("PRAGMA page_count").get, db.execute("PRAGMA page_size").get
+    found["bytes"] = int(pages) * int(size)  # type: ignore[arg-type]
+    return found
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    return Event(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]), bool(row[6]))
