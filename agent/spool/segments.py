@@ -1,0 +1,104 @@
+"""Segment files: which frames each holds, found by reading it, kept as a few stretches in memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from agent.spool import frames
+from agent.spool.files import SpoolError
+from agent.spool.frames import MAGIC, Context, Frame, Heading, scan
+
+
+class Stretch(msgspec.Struct):
+    """Frames ``first`` to ``last`` under one context, none missing between."""
+
+    context: Context
+    first: int
+    last: int
+
+
+class Segment:
+    """One file. ``size``: bytes that hold (synced) frames. ``version`` changes when the file is replaced.
+
+    ``life``: ms the spool had lived when its last frames were written. ``head``: seq its first frame ought to have.
+    ``folds``: how often space was won from it.
+    """
+
+    def __init__(self, number: int, path: Path) -> None:
+        self.number = number
+        self.path = path
+        self.size = 0
+        self.version = 0
+        self.life = 0
+        self.head: int | None = None
+        self.stretches: list[Stretch] = []
+        self.folds = 0
+
+    def note(self, context: Context, first: int, last: int) -> None:
+        """Frames were added at its end."""
+        if self.stretches:
+            end = self.stretches[-1]
+            if end.context == context and end.last + 1 == first:
+                end.last = last
+                return
+        self.stretches.append(Stretch(context, first, last))
+
+    def read(self, offset: int = 0, context: Context | None = None) -> Iterator[tuple[Frame | Heading, int]]:
+        """What survives from ``offset`` on, with the offset of each one's end in the file."""
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            data = file.read(self.size - offset)
+        for frame, end in scan(data, context):
+            yield frame, offset + end
+
+    def frames(self) -> Iterator[Frame]:
+        for frame, _ in self.read():
+            if isinstance(frame, Frame):
+                yield frame
+
+
+def path_of(directory: Path, number: int) -> Path:
+    return directory / f"{number:010}.seg"
+
+
+def found_in(directory: Path) -> list[tuple[int, Path]]:
+    """Segment files, oldest first. What an interrupted replacement left behind is removed."""
+    for leftover in directory.glob("*.tmp"):
+        leftover.unlink()
+    return sorted((int(path.stem), path) for path in directory.glob("*.seg") if path.stem.isdigit())
+
+
+def survey(number: int, path: Path) -> tuple[Segment, Frame | None]:
+    """Read a whole file; also its last frame. Its ``size`` ends at the last valid one.
+
+    Raises SpoolError when a newer version of the program wrote it.
+    """
+    segment = Segment(number, path)
+    data = path.read_bytes()
+    last: Frame | None = None
+    for found, end in scan(data):
+        if isinstance(found, Heading):
+            segment.life = max(segment.life, found.life)
+            if segment.head is None and last is None:
+                segment.head = found.seq
+        else:
+            last = found
+            segment.note(found.context, found.seq, found.last)
+        segment.size = end
+    foreign = data[: len(MAGIC)] != MAGIC and data[: len(MAGIC) - 1] == MAGIC[:-1]
+    if foreign and not segment.size:
+        raise SpoolError(f"{path} was written by another version of haidang-agent; run that, or move the file away")
+    return segment, last
+
+
+def image(kept: list[Frame], life: int) -> bytes:
+    """The bytes of a segment that holds these frames, as :func:`frames.scan` reads them."""
+    parts = [MAGIC]
+    context: Context | None = None
+    for frame in kept:
+        if frame.context != context:
+            context = frame.context
+            parts += [frames.write_heading(context, frame.seq, life)] * 2
+        parts.append(frames.write_frame(frame))
+    return b"".join(parts)

@@ -1,0 +1,147 @@
+"""Keeping a spool within its size: what goes first, what is folded, what is given up.
+
+In this order: segments that every collector has; folding the oldest; merging folds; dropping the oldest, declared.
+A collector that lags alone may hold back at most its share, so that a dead one costs the others nothing.
+"""
+
+import itertools
+from collections.abc import Callable, Iterable
+
+from agent.spool import segments
+from agent.spool.cursors import Reader
+from agent.spool.fold import Holds, fold
+from agent.spool.frames import FOLD, Frame
+from agent.spool.log import Log
+from agent.spool.segments import Segment
+from inventory.wire import Position
+
+Key = tuple[int, int]
+
+
+class Space:
+    """``lost`` is told of every (epoch, first, last) that is given up."""
+
+    def __init__(
+        self,
+        log: Log,
+        readers: dict[str, Reader],
+        holds: Holds,
+        limit: int,
+        keep_acked_ms: int,
+        lost: Callable[[int, int, int], None],
+    ) -> None:
+        self._log = log
+        self._readers = readers
+        self._holds = holds
+        self._limit = limit
+        self._keep_acked_ms = keep_acked_ms
+        self._lost = lost
+        self._barren: set[tuple[int, int]] = set()  # pairs whose merging won nothing
+        self.folded = 0  # frames since the start
+
+    def make_room(self, life: int) -> None:
+        """After a sync: prune by age, then win space until the limits hold. OSError: the disk is full, try later."""
+        done = self._done()
+        while (sealed := self._sealed()) and self._log.end_of(sealed[0]) <= done:
+            if life - sealed[0].life <= self._keep_acked_ms and self._log.bytes() <= self._limit:
+                break
+            self._log.remove(sealed[0])
+        while self._log.bytes() > self._limit and self._win(self._sealed()):
+            pass
+        while self._win(self._held_back()):
+            pass
+
+    def relieve(self) -> bool:
+        """The disk is full: give back what every collector has. False when there is nothing of the sort."""
+        sealed = self._sealed()
+        if not sealed or self._log.end_of(sealed[0]) > self._done():
+            return False
+        self._log.remove(sealed[0])
+        return True
+
+    def _sealed(self) -> list[Segment]:
+        return self._log.segments[:-1]
+
+    def _done(self) -> Key:
+        """Up to here every collector has everything."""
+        return min((self._log.chain.key(reader.cursor) for reader in self._readers.values()), default=(-1, 0))
+
+    def _held_back(self) -> list[Segment]:
+        """Segments that only the slowest collector still lacks, when they are more than its share."""
+        keys = sorted(self._log.chain.key(reader.cursor) for reader in self._readers.values())
+        if len(keys) < 2:
+            return []
+        held = [segment for segment in self._sealed() if keys[0] < self._log.end_of(segment) <= keys[1]]
+        return held if sum(segment.size for segment in held) > self._limit // len(keys) else []
+
+    def _win(self, candidates: list[Segment]) -> bool:
+        """One step among these segments, the mildest that there is. False when there are none."""
+        if not candidates:
+            return False
+        for segment in candidates:
+            if not segment.folds:
+                self._fold(segment)
+                return True
+        for first, second in itertools.pairwise(candidates):
+            if self._merge(first, second):
+                return True
+        self._drop(candidates[0])
+        return True
+
+    def _fold(self, segment: Segment) -> None:
+        frames = list(segment.frames())
+        kept = self._folded(frames)
+        segment.folds += 1
+        if len(kept) < len(frames):
+            self._log.rewrite(segment, kept)
+            self._count(frames, kept)
+
+    def _merge(self, first: Segment, second: Segment) -> bool:
+        """Both into the first. A crash before the second is gone leaves its frames twice: the next start sees that."""
+        pair = (first.number, second.number)
+        together = first.size + second.size
+        if pair in self._barren or together > max(self._log.segment_bytes, self._limit // 8):
+            return False
+        frames = [*first.frames(), *second.frames()]
+        kept = self._folded(frames)
+        if len(segments.image(kept, second.life)) > together * 0.9:
+            self._barren.add(pair)
+            return False
+        first.life = second.life
+        self._log.rewrite(first, kept)
+        self._log.remove(second)
+        self._count(frames, kept)
+        return True
+
+    def _drop(self, segment: Segment) -> None:
+        done = self._done()
+        key = self._log.chain.key
+        self._log.remove(segment)
+        for reader in self._readers.values():
+            reader.flight = None  # it may have held some of these
+        for stretch in segment.stretches:
+            epoch = stretch.context.epoch
+            if key(Position(epoch, stretch.last)) > done:
+                first = max(stretch.first, done[1] + 1) if key(Position(epoch, 0))[0] == done[0] else stretch.first
+                self._lost(epoch, first, stretch.last)
+
+    def _folded(self, frames: Iterable[Frame]) -> list[Frame]:
+        key = self._log.chain.key
+        flights = [
+            (key(Position(flight.epoch, flight.start)), key(Position(flight.epoch, flight.last)))
+            for reader in self._readers.values()
+            if (flight := reader.flight)
+        ]
+        cuts = [
+            place for reader in self._readers.values() for place in (reader.cursor, reader.skipped) if place is not None
+        ]
+
+        def in_flight(frame: Frame) -> bool:
+            first, last = key(Position(frame.context.epoch, frame.seq)), key(Position(frame.context.epoch, frame.last))
+            return any(first <= end and last >= start for start, end in flights)
+
+        return list(fold(frames, self._holds, cuts, in_flight))
+
+    def _count(self, before: list[Frame], after: list[Frame]) -> None:
+        raw = sum(1 for frame in before if frame.kind != FOLD)
+        self.folded += raw - sum(1 for frame in after if frame.kind != FOLD)
