@@ -3,7 +3,7 @@
 A kind is one file in ``agent/probes`` with one subclass of :class:`Probe`. Its fields are its configuration, its
 docstring is its documentation, ``measures`` says what it measures. It only looks: ticks, spreading, concurrency,
 thresholds and re-checks belong to the scheduler. A failed look is a value with a reason in words; a probe raises
-only for bugs. Nothing registers at import: kinds are found by their files (``agent.probes.kinds``).
+only for bugs. Nothing registers at import: kinds are found by their files (``agent.probes.names``).
 """
 
 from collections.abc import Callable, Mapping

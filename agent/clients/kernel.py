@@ -1,0 +1,95 @@
+"""What the kernel knows better than a busy program: how long a handshake took, when a packet came in."""
+
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+_RTT, _RETRANSMITS = 68, 100  # places in struct tcp_info (linux/tcp.h)
+_TCP_INFO: Final = getattr(socket, "TCP_INFO", 11)
+_SO_TIMESTAMPNS: Final = 35  # asm-generic/socket.h; the socket module of Python 3.11 has no name for it
+_TIMESPEC: Final = struct.Struct("@ll")
+STAMP_SPACE: Final = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+
+
+def handshake_seconds(connection: socket.socket, seen: float) -> float:
+    """How long a just made TCP connection took: the kernel's own figure, else ``seen``, what the program saw.
+
+    The kernel times the handshake where it happens; a busy program sees its end later. It has no figure when a
+    packet had to be sent again: then that waiting is part of the time, and ``seen`` is right.
+    """
+    if sys.platform != "linux":
+        return seen
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 104)
+    except OSError:
+        return seen
+    if len(info) < 104:
+        return seen
+    rtt, retransmits = struct.unpack_from("=I", info, _RTT)[0], struct.unpack_from("=I", info, _RETRANSMITS)[0]
+    return min(rtt / 1e6, seen) if rtt and not retransmits else seen
+
+
+def ask_for_stamps(sock: socket.socket) -> bool:
+    """Have the kernel stamp what comes in (SO_TIMESTAMPNS). False where it does not do that."""
+    if sys.platform != "linux":
+        return False
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    except OSError:
+        return False
+    return True
+
+
+def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:
+    """The receive stamp among recvmsg's ancillary data: wall-clock ns, or None."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(data)
+            return int(seconds) * 1_000_000_000 + int(nanoseconds)
+    return None
+
+
+class Arrivals:
+    """Puts the kernel's wall-clock stamps on the monotonic clock, on which the send times are.
+
+    The two clocks are compared when packets are read, a moment after they came in: a step of the wall clock between
+    sending and arrival is harmless. One in that last moment gives a time before the sending or after the reading;
+    then the time of reading, which is never too early, is taken instead.
+    """
+
+    def __init__(
+        self,
+        monotonic_ns: Callable[[], int] = time.monotonic_ns,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._monotonic_ns = monotonic_ns
+        self._wall_ns = wall_ns
+        self.unusable = 0  # stamps that could not be true
+        self._offset = 0
+        self._now = 0
+
+    def compare(self) -> None:
+        """Compare the clocks: once before a series of :meth:`rtt`, after its packets were read."""
+        best = 1 << 62
+        for _ in range(3):
+            before, wall, after = self._monotonic_ns(), self._wall_ns(), self._monotonic_ns()
+            self._now = after
+            if after - before < best:
+                best = after - before
+                self._offset = wall - (before + after) // 2
+            if best < 2_000:  # not interrupted in between
+                break
+
+    def rtt(self, sent: int, stamp: int | None) -> int:
+        """Nanoseconds from ``sent`` (monotonic) to the arrival stamped ``stamp`` (wall clock; None: just now)."""
+        elapsed = self._now - sent
+        if stamp is None:
+            return elapsed
+        taken = stamp - self._offset - sent
+        if 0 <= taken <= elapsed:
+            return taken
+        self.unusable += 1
+        return elapsed

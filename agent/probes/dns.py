@@ -1,0 +1,228 @@
+"""DNS: does a server answer, how fast, and does it say what it should."""
+
+import asyncio
+import time
+from ipaddress import ip_address
+from typing import Annotated, Literal
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+import dns.reversename
+from dns.rdtypes.ANY.TXT import TXT
+from msgspec import Meta
+
+from agent.clients.datagram import NoAnswer, Question
+from agent.clients.resolve import Resolver, literal
+from agent.clients.stream import connect, endpoint
+from agent.clients.trouble import Trouble
+from agent.probe import Address, Look, Measure, Outcome, Probe
+from inventory.states import DOWN, UNKNOWN, UP
+
+_MARGIN = 0.01  # seconds before the look's end, so that the more exact reason comes first
+_WORDS = {
+    "NOERROR": "no error",
+    "FORMERR": "it does not understand the question",
+    "SERVFAIL": "it failed to find the answer (a server behind it is down, or DNSSEC does not verify)",
+    "NXDOMAIN": "there is no such name",
+    "NOTIMP": "it does not do this kind of question",
+    "REFUSED": "it refuses to answer this client",
+}
+
+
+class Dns(Probe, frozen=True, kw_only=True):
+    """Asks one server one question: up when it answers with the expected code and records.
+
+    By UDP, asked again when nothing comes, and by TCP when the answer is too long for UDP. Packets that do not answer
+    this question (another id, another name, damaged) are ignored and counted. The latency runs from the first
+    question to the answer's arrival, as the kernel stamped it.
+    """
+
+    kind = "dns"
+    target = ("server", "port", "name", "type")
+    measures = (
+        Measure("answers", "count", "Records of the asked type in the answer"),
+        Measure("ttl_seconds", "seconds", "The shortest time to live among the answers"),
+        Measure("ignored_replies", "count", "Packets that came instead of, or before, the answer"),
+        Measure("resolve_seconds", "seconds", "Resolving the server's own name; left out for an address"),
+    )
+
+    server: Annotated[str, Meta(min_length=1, max_length=253, description="Address (or name) of the DNS server")]
+    name: Annotated[
+        str, Meta(min_length=1, max_length=253, description="Name to ask for; for type PTR an address does")
+    ]
+    type: Annotated[
+        Literal["A", "AAAA", "CAA", "CNAME", "MX", "NS", "PTR", "SOA", "SRV", "TXT"],
+        Meta(description="Type of record to ask for"),
+    ] = "A"
+    port: Annotated[int, Meta(ge=1, le=65535, description="Port of the DNS server")] = 53
+    expect: Annotated[
+        tuple[str, ...], Meta(max_length=64, description="Records that must be among the answers, as in a zone file")
+    ] = ()
+    exact: Annotated[bool, Meta(description="No answers but the expected ones may come")] = False
+    rcode: Annotated[
+        Literal["NOERROR", "NXDOMAIN", "REFUSED", "SERVFAIL", "FORMERR", "NOTIMP"],
+        Meta(description="Expected response code; NOERROR also wants at least one answer"),
+    ] = "NOERROR"
+    transport: Annotated[
+        Literal["udp", "tcp"], Meta(description="udp (with TCP when an answer is too long), or tcp alone")
+    ] = "udp"
+    recursion: Annotated[bool, Meta(description="Ask the server to find the answer for us")] = True
+    tries: Annotated[int, Meta(ge=1, le=5, description="How often to ask by UDP, spread over the timeout")] = 2
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Which addresses of the server to use")] = "any"
+
+    def __post_init__(self) -> None:
+        self.question()
+        if self.exact and not self.expect:
+            raise ValueError("exact says that only the expected records may come, but expect names none")
+        for text in self.expect:
+            self._record(text)
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return ((self.server, self.port),)
+
+    def question(self) -> dns.message.QueryMessage:
+        """A question with a fresh random id. Raises ValueError for a name that is none."""
+        flags = dns.flags.RD if self.recursion else 0
+        try:
+            name = self._reverse() or dns.name.from_text(self.name)
+        except (dns.exception.DNSException, UnicodeError) as error:
+            raise ValueError(f"name {self.name!r} is not a name to ask for: {error}") from None
+        return dns.message.make_query(name, dns.rdatatype.from_text(self.type), flags=flags)
+
+    def _reverse(self) -> dns.name.Name | None:
+        """The name under which an address's name is kept, if it is an address's name that is wanted."""
+        if self.type != "PTR":
+            return None
+        try:
+            return dns.reversename.from_address(str(ip_address(self.name)))
+        except ValueError:
+            return None
+
+    def _record(self, text: str) -> dns.rdata.Rdata:
+        kind = dns.rdatatype.from_text(self.type)
+        if self.type == "TXT" and not text.startswith('"'):
+            data = text.encode()
+            return TXT(dns.rdataclass.IN, kind, [data[at : at + 255] for at in range(0, len(data), 255)])
+        try:
+            return dns.rdata.from_text(dns.rdataclass.IN, kind, text, origin=dns.name.root, relativize=False)
+        except (dns.exception.DNSException, ValueError) as error:
+            raise ValueError(f"expect: {text!r} is not a record of type {self.type}: {error}") from None
+
+    async def run(self, look: Look) -> Outcome:
+        taken: dict[str, float] = {}
+        try:
+            async with asyncio.timeout(look.timeout):
+                started = time.monotonic()
+                addresses = await look.client(Resolver, Resolver).addresses(self.server, self.family)
+                resolved = time.monotonic() - started
+                if literal(self.server) is None:
+                    taken["resolve_seconds"] = resolved
+                if forbidden := look.limits.forbids(addresses[0], self.port):
+                    return Outcome(UNKNOWN, forbidden)
+                question = self.question()
+                seconds = max(look.timeout - resolved - _MARGIN, _MARGIN)
+                reply, latency = await self._ask(question, addresses[0], look, seconds, taken)
+        except Trouble as trouble:
+            return Outcome(trouble.state, trouble.reason, None, taken)
+        except TimeoutError:
+            return Outcome(
+                DOWN, f"{self.server} port {self.port} did not answer within {look.timeout:g} s", None, taken
+            )
+        wrong = self._wrong(question, reply, taken)
+        return Outcome(DOWN if wrong else UP, f"{self.server}: {wrong}" if wrong else "", latency, taken)
+
+    async def _ask(
+        self,
+        question: dns.message.QueryMessage,
+        address: Address,
+        look: Look,
+        seconds: float,
+        taken: dict[str, float],
+    ) -> tuple[dns.message.Message, float]:
+        """The answer and its latency in seconds, whichever way it comes."""
+        started = time.monotonic()
+        if self.transport == "udp":
+            wire = question.to_wire()
+            try:
+                asked = Question(address, self.port, wire, lambda packet: _parse(question, packet))
+                answer = await asked.ask(self.tries, seconds)
+            except NoAnswer as none:
+                taken["ignored_replies"] = none.ignored
+                others = f"; {none.ignored} packets came that do not answer this question" if none.ignored else ""
+                who = endpoint(address, self.port)
+                raise Trouble(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}") from None
+            taken["ignored_replies"] = answer.ignored
+            if not answer.message.flags & dns.flags.TC:
+                return answer.message, answer.seconds
+        reply = await _by_tcp(question, address, self.port, look)
+        return reply, time.monotonic() - started
+
+    def _wrong(self, question: dns.message.QueryMessage, reply: dns.message.Message, taken: dict[str, float]) -> str:
+        """What is not as expected, or ""; fills in what the answer measures."""
+        code = dns.rcode.to_text(reply.rcode())
+        if code != self.rcode:
+            meaning = _WORDS.get(code, "an error")
+            return f"answered {code} ({meaning}), expected {self.rcode}"
+        wanted = question.question[0].rdtype
+        sets = [found for found in reply.answer if found.rdtype == wanted]
+        records = {record for found in sets for record in found}
+        taken["answers"] = len(records)
+        if sets:
+            taken["ttl_seconds"] = min(found.ttl for found in sets)
+        if self.rcode != "NOERROR":
+            return ""
+        if not records:
+            return f"the name exists or leads on, but has no record of type {self.type}"
+        expected = {self._record(text): text for text in self.expect}
+        missing = [text for record, text in expected.items() if not any(_same(record, found) for found in records)]
+        if missing:
+            return f"expected {', '.join(missing)}; answered {_listed(records)}"
+        others = {found for found in records if not any(_same(record, found) for record in expected)}
+        if self.exact and others:
+            return f"answered also {_listed(others)}, which is not expected"
+        return ""
+
+
+def _same(expected: dns.rdata.Rdata, found: dns.rdata.Rdata) -> bool:
+    if isinstance(expected, TXT) and isinstance(found, TXT):
+        return b"".join(expected.strings) == b"".join(found.strings)  # how a text is cut into strings says nothing
+    return bool(expected == found)
+
+
+def _listed(records: set[dns.rdata.Rdata]) -> str:
+    shown = sorted(record.to_text() for record in records)
+    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+
+
+def _parse(question: dns.message.QueryMessage, packet: bytes) -> dns.message.Message | None:
+    """The packet as an answer to this very question, or None."""
+    try:
+        reply = dns.message.from_wire(packet, ignore_trailing=True)
+        return reply if question.is_response(reply) else None
+    except Exception:  # a stranger's bytes may trip the parser in any way; none of them is an answer
+        return None
+
+
+async def _by_tcp(question: dns.message.QueryMessage, address: Address, port: int, look: Look) -> dns.message.Message:
+    stream, _ = await connect([address], port, look.limits, look.timeout)
+    try:
+        wire = question.to_wire()
+        await stream.send(len(wire).to_bytes(2, "big") + wire)
+        said = b""
+        while len(said) < 2 or len(said) < 2 + int.from_bytes(said[:2], "big"):
+            more = await stream.receive()
+            if not more:
+                raise Trouble(f"{stream.who} closed the connection in the middle of its answer")
+            said += more
+        reply = _parse(question, said[2 : 2 + int.from_bytes(said[:2], "big")])
+    finally:
+        stream.close()
+    if reply is None:
+        raise Trouble(f"{stream.who} answered by TCP with something that does not answer the question")
+    return reply

@@ -1,0 +1,118 @@
+"""ICMP: does a host answer pings, how fast, how evenly."""
+
+import asyncio
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from agent.clients.ping import Echoes, Pinger, open_pinger
+from agent.clients.resolve import Resolver, literal
+from agent.clients.trouble import Trouble
+from agent.probe import Address, Look, Measure, Outcome, Probe
+from inventory.states import DOWN, UNKNOWN, UP
+
+_SHARE = 0.5  # of the timeout that sending may take: the last request needs time for its reply too
+_MARGIN = 0.01  # seconds before the look's end
+
+
+class Icmp(Probe, frozen=True, kw_only=True):
+    """Pings a host: up when it answers, with loss, round trips, jitter, and an estimate of fitness for a call.
+
+    The latency is the mean round trip, from handing a request to the kernel to the kernel's stamp on the reply.
+    Refusals on the way (unreachable, too many routers, a firewall's) are told as the reason. The requests are sent
+    closer together when they would not fit into half of the timeout.
+    """
+
+    kind = "icmp"
+    target = ("host",)
+    measures = (
+        Measure("loss_ratio", "ratio", "Requests without a reply"),
+        Measure("rtt_min_seconds", "seconds", "Shortest round trip"),
+        Measure("rtt_avg_seconds", "seconds", "Mean round trip"),
+        Measure("rtt_max_seconds", "seconds", "Longest round trip"),
+        Measure("jitter_seconds", "seconds", "Mean difference between the round trips of consecutive replies"),
+        Measure("mos_score", "score", "Estimated quality of a call, 1 (bad) to 4.4 (good)"),
+        Measure("duplicates", "count", "Replies beyond the first to a request"),
+        Measure("resolve_seconds", "seconds", "Resolving the host name; left out for an address"),
+    )
+
+    host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
+    count: Annotated[int, Meta(ge=1, le=100, description="Requests in one look")] = 3
+    spacing: Annotated[float, Meta(ge=0.01, le=10, description="Seconds between requests")] = 0.2
+    size: Annotated[int, Meta(ge=8, le=8972, description="Bytes of payload in a request")] = 56
+    max_loss: Annotated[
+        float, Meta(ge=0, le=1, description="Loss above which the host is down; without any reply it always is")
+    ] = 1.0
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Which addresses of the name to use")] = "any"
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return ((self.host, None),)
+
+    async def run(self, look: Look) -> Outcome:
+        try:
+            started = time.monotonic()
+            async with asyncio.timeout(look.timeout):
+                addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
+            resolved = time.monotonic() - started
+            if forbidden := look.limits.forbids(addresses[0]):
+                return Outcome(UNKNOWN, forbidden)
+            spacing = min(self.spacing, look.timeout * _SHARE / max(self.count - 1, 1))
+            seconds = max(look.timeout - resolved - _MARGIN, _MARGIN)
+            pinger = look.client(Pinger, open_pinger)
+            echoes = await pinger.ping(addresses[0], self.count, spacing, self.size, seconds)
+        except Trouble as trouble:
+            return Outcome(trouble.state, trouble.reason)
+        except TimeoutError:
+            return Outcome(DOWN, f"the name {self.host} was not resolved within {look.timeout:g} s")
+        taken = {"resolve_seconds": resolved} if literal(self.host) is None else {}
+        return self._judge(addresses[0], echoes, seconds, taken)
+
+    def _judge(self, address: Address, echoes: Echoes, seconds: float, taken: dict[str, float]) -> Outcome:
+        rtts = echoes.rtts
+        if len(rtts) < echoes.sent and echoes.dropped:
+            reason = f"this machine threw away {echoes.dropped} packets unread, maybe the missing replies"
+            return Outcome(UNKNOWN, reason)
+        why = Counter(echoes.errors).most_common(1)
+        because = f"; {why[0][0]}" if why else ""
+        if not rtts and why and echoes.state == UNKNOWN:
+            return Outcome(UNKNOWN, f"not sent: {why[0][0]}")
+        loss = 1 - len(rtts) / echoes.sent
+        taken.update(loss_ratio=loss, duplicates=echoes.duplicates)
+        if not rtts:
+            within = "" if why else f" within {seconds:.3g} s"
+            return Outcome(DOWN, f"{address} did not answer {echoes.sent} pings{within}{because}", None, taken)
+        mean = sum(rtts) / len(rtts)
+        taken.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
+        if len(rtts) > 1:
+            taken["jitter_seconds"] = jitter(rtts)
+            taken["mos_score"] = mos(mean, taken["jitter_seconds"], loss)
+        if loss > self.max_loss:
+            lost = echoes.sent - len(rtts)
+            return Outcome(DOWN, f"{address} left {lost} of {echoes.sent} pings unanswered{because}", mean, taken)
+        return Outcome(UP, "", mean, taken)
+
+
+def jitter(rtts: Sequence[float]) -> float:
+    """Mean absolute difference of consecutive round trips: RFC 3550's D(i-1, i), not smoothed, for there are few."""
+    return sum(abs(after - before) for before, after in pairwise(rtts)) / (len(rtts) - 1)
+
+
+def mos(rtt: float, jitter: float, loss: float) -> float:
+    """Mean opinion score of a call on this path (seconds, seconds, ratio): the E-model of ITU-T G.107, cut down.
+
+    R = 93.2 - Id - Ie,eff, where 93.2 is the rating with every default of G.107. One-way delay d in ms: half the
+    round trip, a play-out buffer of twice the jitter, 10 for a packet of speech. Id = 0.024 d + 0.11 (d - 177.3)
+    beyond 177.3 ms (Cole and Rosenbluth, 2001). Ie,eff for G.711 with concealment at random loss of P percent:
+    95 P / (P + 25.1) (G.107 with Ie = 0 and Bpl = 25.1 of G.113). R to MOS: G.107, annex B.
+    """
+    delay = rtt * 500 + jitter * 2000 + 10
+    percent = loss * 100
+    rating = 93.2 - 0.024 * delay - 0.11 * max(delay - 177.3, 0.0) - 95 * percent / (percent + 25.1)
+    if not math.isfinite(rating) or rating <= 0:
+        return 1.0
+    return max(1.0, 1 + 0.035 * rating + rating * (rating - 60) * (100 - rating) * 7e-6)

@@ -1,0 +1,91 @@
+"""TCP: does the port take a connection, and does the service say what it should."""
+
+import asyncio
+import time
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from agent.clients.resolve import Resolver, literal
+from agent.clients.stream import Stream, connect
+from agent.clients.trouble import Trouble, printable
+from agent.probe import Address, Look, Measure, Outcome, Probe
+from inventory.states import DOWN, UP
+
+MOST_READ: Final = 64 * 1024  # bytes of what a service says that are searched
+
+
+class Tcp(Probe, frozen=True, kw_only=True):
+    """Connects to a TCP port: up when the connection is made and, if asked for, the service says what is expected.
+
+    A name's addresses are tried in the system's order until one takes the connection. Refused, no answer,
+    unreachable and no route are told apart. The latency is that of the handshake, without resolving the name.
+    """
+
+    kind = "tcp"
+    target = ("host", "port")
+    measures = (
+        Measure("connect_seconds", "seconds", "From the first packet to the established connection"),
+        Measure("banner_seconds", "seconds", "From the established connection to the expected text"),
+        Measure("resolve_seconds", "seconds", "Resolving the host name; left out for an address"),
+    )
+
+    host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
+    port: Annotated[int, Meta(ge=1, le=65535, description="TCP port")]
+    send: Annotated[str, Meta(max_length=4096, description="Text to send once connected, as UTF-8")] = ""
+    expect: Annotated[
+        str, Meta(max_length=1024, description="Text that the service must say within its first 64 KiB")
+    ] = ""
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Which addresses of the name to use")] = "any"
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return ((self.host, self.port),)
+
+    async def run(self, look: Look) -> Outcome:
+        taken: dict[str, float] = {}
+        stream: Stream | None = None
+        addresses: list[Address] = []
+        try:
+            async with asyncio.timeout(look.timeout):
+                started = time.monotonic()
+                addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
+                resolved = time.monotonic() - started
+                if literal(self.host) is None:
+                    taken["resolve_seconds"] = resolved
+                left = look.timeout - resolved
+                stream, taken["connect_seconds"] = await connect(addresses, self.port, look.limits, left)
+                await self._talk(stream, taken)
+        except Trouble as trouble:
+            return Outcome(trouble.state, trouble.reason, taken.get("connect_seconds"), taken)
+        except TimeoutError:
+            return Outcome(DOWN, self._late(addresses, stream, look.timeout), taken.get("connect_seconds"), taken)
+        finally:
+            if stream is not None:
+                stream.close()
+        return Outcome(UP, "", taken["connect_seconds"], taken)
+
+    async def _talk(self, stream: Stream, taken: dict[str, float]) -> None:
+        """Say what is to be said and hear what is expected. Raises Trouble when something else comes."""
+        started = time.monotonic()
+        if self.send:
+            await stream.send(self.send.encode())
+        wanted = self.expect.encode()
+        said = b""
+        while wanted not in said:
+            if len(said) >= MOST_READ:
+                raise Trouble(f"{stream.who} did not say {printable(self.expect)} within {MOST_READ // 1024} KiB")
+            more = await stream.receive(MOST_READ - len(said))
+            if not more:
+                heard = printable(said) if said else "nothing"
+                raise Trouble(f"{stream.who} closed the connection; expected {printable(self.expect)}, heard {heard}")
+            said += more
+        if wanted:
+            taken["banner_seconds"] = time.monotonic() - started
+
+    def _late(self, addresses: list[Address], stream: Stream | None, timeout: float) -> str:
+        """Where the time went."""
+        if not addresses:
+            return f"the name {self.host} was not resolved within {timeout:g} s"
+        if stream is not None:
+            return f"{stream.who} took the connection but did not say {printable(self.expect)} within {timeout:g} s"
+        return f"{self.host} port {self.port} did not answer within {timeout:g} s"
