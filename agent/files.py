@@ -1,0 +1,36 @@
+"""Small files that are whole or not there, whatever happens in between."""
+
+import os
+from pathlib import Path
+
+
+def replace(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
+    """Put ``content`` at ``path`` in one step. With ``durable`` it is on the disk when this returns. Raises OSError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.new")
+    try:
+        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        try:
+            os.fchmod(descriptor, mode) if hasattr(os, "fchmod") else None  # a file left by a crash keeps its old one
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
+                file.write(content)
+            if durable:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make renames in a directory survive a power cut, where the system can."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,71 @@
+"""One look at one check, bounded in time whatever the probe does."""
+
+import asyncio
+import logging
+from typing import Final
+
+from agent.clock import Clock
+from agent.probe import Look, Outcome, Probe, unknown
+
+log = logging.getLogger("agent.look")
+
+GRACE: Final = 0.5  # seconds past its timeout in which a probe ought to have ended with a reason of its own
+FAREWELL: Final = 1.0  # seconds that a cancelled probe may take to clean up before it is left behind
+ASLEEP_MS: Final = 5_000  # a look that took this much longer than it may have: the machine slept, or was stalled
+
+
+class Looker:
+    """Makes the looks of one check, never two at once."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._left_behind: asyncio.Task[Outcome] | None = None
+        self._last_bug = ""
+
+    @property
+    def busy(self) -> bool:
+        """A probe that would not end, even when cancelled, is still at it."""
+        return self._left_behind is not None and not self._left_behind.done()
+
+    async def look(self, name: str, probe: Probe, look: Look) -> Outcome:
+        """What the probe saw. A probe that fails, overstays or sleeps through its time is evidence of nothing."""
+        begun = self._clock.boot_ms()
+        task = asyncio.create_task(probe.run(look), name=f"look {name}")
+        task.add_done_callback(_retrieve)
+        try:
+            await asyncio.wait((task,), timeout=look.timeout + GRACE)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,), timeout=FAREWELL)
+            if not task.done():
+                self._left_behind = task
+                log.error("check %s: its probe does not end; it is not looked at again until it does", name)
+            return unknown(f"the look did not end within {look.timeout:g} s and was stopped")
+        outcome = self._outcome(name, task)
+        if self._clock.boot_ms() - begun > (look.timeout + GRACE + FAREWELL) * 1000 + ASLEEP_MS:
+            return unknown("this machine was asleep or stalled during the look")
+        return outcome
+
+    def _outcome(self, name: str, task: "asyncio.Task[Outcome]") -> Outcome:
+        if task.cancelled():
+            return unknown("the probe gave up by itself, a fault in it")
+        error = task.exception()
+        if error is None:
+            found = task.result()
+            if isinstance(found, Outcome) and found.state in (0, 1, 2, 3):
+                return found
+            error = TypeError(f"a probe answered {found!r}, not an outcome")
+        words = f"{type(error).__name__}: {error}"
+        if words != self._last_bug:  # a bug that stays is not told again
+            log.error("check %s: its probe failed, a fault in it: %s", name, words, exc_info=error)
+            self._last_bug = words
+        return unknown(f"the probe failed: {words}")
+
+
+def _retrieve(task: "asyncio.Task[Outcome]") -> None:
+    """The loop is not to complain of an exception that nobody was left to hear."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,345 @@
+"""The agent at work: plan, schedule, spool and pushers put together.
+
+One task keeps time for all (sync, clock steps, status, a push when it is due), one follows the plan, one renews the
+certificate, one a collector pushes. The first of them to fail ends the agent.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import random
+import ssl
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+from agent import identity as identities
+from agent import plans, probes, status
+from agent.clock import Clock, StepWatch
+from agent.config import Settings
+from agent.plans import BadPlan, Kept, PlanStore
+from agent.push import Pusher
+from agent.schedule import Scheduler
+from agent.spool import Result, Spool
+from agent.systemd import Notifier
+from agent.uplink import Unreachable, Uplink, tls_context
+from inventory import states
+from inventory.plan import CollectorAddress, Plan
+from inventory.wire import Ack, Present, Record
+
+log = logging.getLogger("agent.service")
+
+VERSION: Final = "0.1.0"
+PLAN_EVERY: Final = 600.0  # seconds; an ack that names another plan fetches it at once
+HEALTH_EVERY: Final = 300_000  # ms
+RENEW_EVERY: Final = 3_600_000  # ms between attempts to renew
+FIRST_TICK: Final = 2.0  # seconds; doubles up to the push interval, so that a new agent is seen at once
+LAST_PUSH: Final = 2.0  # seconds that a clean stop gives the last push
+
+
+class Agent:
+    """One life of the agent between opening and closing its spool."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        identity: identities.Identity,
+        kept: Kept,
+        clock: Clock,
+        notifier: Notifier,
+    ) -> None:
+        self._settings = settings
+        self._identity = identity
+        self._kept = kept
+        self._clock = clock
+        self._notifier = notifier
+        self._plans = PlanStore(settings.state_dir, identity.agent)
+        self._started = clock.boot_ms()
+        self._addresses = collectors_of(kept.plan, identity)
+        self._spool = open_spool(settings, self._plans, kept, clock, [address.name for address in self._addresses])
+        self._scheduler = Scheduler(clock=clock, build=probes.build, take=self._take, limits=settings.limits.parsed())
+        self._pushers: dict[str, Pusher] = {}
+        self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._refused: list[tuple[str, str]] = []
+        self._steps = StepWatch(clock)
+        self._plan_due = asyncio.Event()
+        self._renew_due = asyncio.Event()
+        self._renew_tried: int | None = None
+        self._health_sent = -HEALTH_EVERY
+        self._disk = ""
+        self._looks = 0
+
+    # -- life
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop``. Raises SpoolBroken, or a bug of ours."""
+        self._serve()
+        self._adopt(self._kept)
+        self._start("keep", self._keep())
+        self._start("plan", self._follow_plan())
+        self._start("renew", self._renew())
+        self._notifier.tell("READY=1")
+        log.info("agent %s runs with %d checks", self._identity.agent, len(self._kept.plan.checks))
+        stopped = asyncio.create_task(stop.wait())
+        ends: tuple[asyncio.Future[Any], ...] = (stopped, self._failed, self._scheduler.failed)
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in ends[1:]:
+                if end.done():
+                    end.result()
+        finally:
+            clean = stopped.done()
+            for end in ends:
+                end.cancel()
+            await self._end(clean)
+
+    def _start(self, name: str, job: Coroutine[Any, Any, None]) -> None:
+        """Run a job that never ends; when it fails, the agent does."""
+        task = self._jobs[name] = asyncio.create_task(job, name=name)
+
+        def ended(task: "asyncio.Task[None]") -> None:
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not self._failed.done():
+                self._failed.set_exception(error)
+
+        task.add_done_callback(ended)
+
+    async def _end(self, clean: bool) -> None:
+        """Stop looking; after a fault no more than that. Else record the stop and push once more if that is quick."""
+        for job in self._jobs.values():
+            job.cancel()
+        await asyncio.wait(self._jobs.values(), timeout=1)
+        await self._scheduler.stop()
+        try:
+            if clean:
+                self._spool.append(Record(self._clock.boot_ms(), "stop", {"why": "stopped"}))
+                self._spool.sync()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_PUSH):
+                        await asyncio.gather(*(pusher.attempt() for pusher in self._pushers.values()))
+        finally:
+            self._spool.close()
+            for pusher in self._pushers.values():
+                await pusher.uplink.close()
+
+    def _serve(self) -> None:
+        """One pusher for each collector of the plan; what those have in common with the last plan goes on."""
+        wanted = {address.name: address for address in self._addresses}
+        for name, pusher in tuple(self._pushers.items()):
+            if name not in wanted or pusher.uplink.url != wanted[name].url.rstrip("/"):
+                self._jobs.pop(f"push {name}").cancel()
+                del self._pushers[name]
+        self._spool.serve(tuple(wanted))
+        for name, address in wanted.items():
+            if name not in self._pushers:
+                uplink = Uplink(address.url, self._context())
+                pusher = self._pushers[name] = Pusher(name, uplink, self._spool, self._clock, self)
+                self._start(f"push {name}", pusher.run())
+
+    def _take(self, result: Result, changed: bool) -> None:
+        self._looks += 1
+        self._spool.append(result)
+        if changed:
+            self._hurry()
+
+    def _hurry(self) -> None:
+        for pusher in self._pushers.values():
+            pusher.hurry()
+
+    async def _keep(self) -> None:
+        """At every tick of the push interval: the clock, the disk, the status file, and a push."""
+        wait = FIRST_TICK
+        while True:
+            every = max(self._kept.plan.push_every, 1_000) / 1000
+            wait = min(wait * 2, every)
+            await self._rest(wait * random.uniform(0.9, 1.1))
+            step = self._steps.look()
+            if step is not None:
+                log.warning("the wall clock was set: %+.1f s", step.data["step_ms"] / 1000)
+                self._spool.append(step)
+            self._spool.sync()
+            if any(pusher.contact.status == 403 for pusher in self._pushers.values()):
+                self._renew_due.set()  # perhaps the certificate has expired
+            self._write_status()
+            self._hurry()
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep, with signs of life for systemd meanwhile."""
+        while seconds > 0:
+            self._notifier.tell("WATCHDOG=1")
+            nap = min(seconds, self._notifier.every or seconds)
+            await asyncio.sleep(nap)
+            seconds -= nap
+
+    # -- plans
+
+    async def _follow_plan(self) -> None:
+        """Fetch the plan now, when an ack names another one, and every ten minutes."""
+        told = ""
+        while True:
+            try:
+                found = await self._fetch()
+                if found is not None:
+                    self._plans.keep(found)
+                    self._adopt(found)
+                told = ""
+            except (Unreachable, BadPlan, OSError) as error:
+                if str(error) != told:
+                    log.warning("the plan stays as it is: %s", error)
+                    told = str(error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PLAN_EVERY * random.uniform(0.9, 1.1)):
+                    await self._plan_due.wait()
+            self._plan_due.clear()
+
+    async def _fetch(self) -> Kept | None:
+        """From the plan's authority; where that is not reached, from the collector this agent was enrolled with."""
+        authority = self._authority()
+        try:
+            return await plans.fetch(authority.uplink, self._identity.agent, self._kept.digest)
+        except Unreachable:
+            if authority.uplink.url == self._identity.url.rstrip("/"):
+                raise
+            # the plan may name a wrong address, and could then never be corrected
+            uplink = Uplink(self._identity.url, self._context())
+            try:
+                return await plans.fetch(uplink, self._identity.agent, self._kept.digest)
+            finally:
+                await uplink.close()
+
+    def _authority(self) -> Pusher:
+        first = max(self._addresses, key=lambda address: address.authority)
+        return self._pushers[first.name]
+
+    def _adopt(self, kept: Kept) -> None:
+        """Go over to a plan: frames from now on are made under it."""
+        if kept.digest != self._kept.digest:
+            log.info("a new plan %s: %d checks", kept.digest.hex(), len(kept.plan.checks))
+        known, self._kept = self._kept, kept
+        addresses = collectors_of(kept.plan, self._identity)
+        if addresses != self._addresses or known.plan.authorities != kept.plan.authorities:
+            self._addresses = addresses
+            self._serve()
+        self._spool.use_plan(kept.digest)
+        names = {check.uid: check.name for check in kept.plan.checks}
+        self._refused = []
+        for uid, why in self._scheduler.use(kept.plan):
+            log.warning("check %s is refused: %s", names[uid], why)
+            self._refused.append((names[uid], why))
+            self._spool.append(Record(self._clock.boot_ms(), "refused", {"check": uid, "why": why}))
+        self._plans.prune(self._spool.referenced_plans(), kept.digest)
+
+    # -- identity
+
+    def _context(self) -> ssl.SSLContext:
+        authorities = [self._identity.authority, *self._kept.plan.authorities]
+        return tls_context(authorities, identities.path_in(self._settings.state_dir))
+
+    async def _renew(self) -> None:
+        """Renew the certificate when that is due. In a process of its own: the library for keys is large."""
+        while True:
+            await self._renew_due.wait()
+            self._renew_due.clear()
+            now = self._clock.boot_ms()
+            if self._renew_tried is not None and now - self._renew_tried < RENEW_EVERY:
+                continue
+            self._renew_tried = now
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "agent.cli", "renew", "--state-dir", str(self._settings.state_dir),
+                stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            said, _ = await process.communicate()
+            words = said.decode(errors="replace").strip()
+            if process.returncode != 0:
+                log.warning("the certificate was not renewed: %s", words)
+                continue
+            log.info("%s", words)
+            self._identity = identities.load(self._settings.state_dir)
+            for pusher in self._pushers.values():
+                await pusher.uplink.use(self._context())
+                pusher.hurry()
+
+    # -- what pushers ask (push.Duties)
+
+    def present(self) -> Present:
+        return self._scheduler.present(self._kept.digest)
+
+    def plan(self, digest: bytes) -> bytes | None:
+        return self._kept.encoded if digest == self._kept.digest else self._plans.get(digest)
+
+    def health(self) -> dict[str, float]:
+        """Numbers about the agent, every five minutes; empty between."""
+        now = self._clock.boot_ms()
+        if now - self._health_sent < HEALTH_EVERY:
+            return {}
+        self._health_sent = now
+        return {
+            **status.process_numbers(),
+            "uptime_seconds": (now - self._started) / 1000,
+            "checks": float(len(self._kept.plan.checks)),
+            "checks_refused": float(len(self._refused)),
+            "looks": float(self._looks),
+            "certificate_expires": self._identity.expires / 1000,
+            **{f"spool_{name}": value for name, value in self._spool.stats().items()},
+        }
+
+    def acknowledged(self, collector: str, ack: Ack) -> None:
+        if ack.sent_ms >= self._identity.renew_at:
+            self._renew_due.set()
+        if ack.plan is not None and ack.plan != self._kept.digest and collector == self._authority().name:
+            self._plan_due.set()
+
+    def _write_status(self) -> None:
+        clock, watched = self._clock, self._scheduler.watched()
+        counts = dict.fromkeys(states.NAMES, 0)
+        troubles = []
+        for one in watched:
+            state = states.UNKNOWN if one.state is None else one.state
+            counts[states.NAMES[state]] += 1
+            if one.state not in (None, states.UP):
+                troubles.append(status.Trouble(one.check.name, states.NAMES[state], one.since, one.reason))
+        found = status.Status(
+            version=VERSION, agent=self._identity.agent, pid=os.getpid(),
+            boot=clock.boot_id().hex(), boot_ms=clock.boot_ms(), wall_ms=clock.wall_ms(), started=self._started,
+            plan=self._kept.digest.hex(), push_every=self._kept.plan.push_every,
+            states=counts, troubles=troubles, refused=self._refused,
+            collectors=[
+                status.CollectorStatus(pusher.name, pusher.contact, self._spool.backlog(pusher.name))
+                for pusher in self._pushers.values()
+            ],
+            spool=self._spool.stats(), notes=[note] if (note := getattr(clock, "note", "")) else [],
+        )  # fmt: skip
+        try:
+            status.write(self._settings.state_dir, found)
+            self._disk = ""
+        except OSError as error:
+            if str(error) != self._disk:
+                log.warning("the status file cannot be written: %s", error)
+                self._disk = str(error)
+
+
+def collectors_of(plan: Plan, identity: identities.Identity) -> tuple[CollectorAddress, ...]:
+    """The collectors to serve; a plan that names none means the one this agent was enrolled with."""
+    return plan.collectors or (CollectorAddress(name="collector", url=identity.url, authority=True),)
+
+
+def open_spool(settings: Settings, store: PlanStore, kept: Kept, clock: Clock, collectors: Sequence[str]) -> Spool:
+    """Raises SpoolError, OSError."""
+
+    def holds(digest: bytes) -> Sequence[int] | None:
+        encoded = store.get(digest)
+        return [check.hold for check in plans.read(encoded).plan.checks] if encoded is not None else None
+
+    return Spool.open(
+        settings.state_dir / "spool",
+        boot=clock.boot_id(),
+        boot_ms=clock.boot_ms(),
+        plan=kept.digest,
+        limit_bytes=settings.spool.limit,
+        start={"wall_ms": clock.wall_ms(), "version": VERSION, "platform": platform.platform(terse=True)},
+        collectors=collectors,
+        holds=holds,
+    )
