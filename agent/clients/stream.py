@@ -12,6 +12,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
+from agent.clients.kernel import handshake_seconds
 from agent.clients.trouble import Trouble, from_oserror
 from agent.probe import Address, Limits
 from inventory.states import UNKNOWN
@@ -122,10 +123,9 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
         start = time.perf_counter()
         left = len(candidates) - place
         try:
-            if left == 1:
-                return await _connect(address, port), time.perf_counter() - start
-            async with asyncio.timeout((deadline - start) / left):
-                return await _connect(address, port), time.perf_counter() - start
+            async with asyncio.timeout((deadline - start) / left if left > 1 else None):
+                stream = await _connect(address, port)
+            return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
         except Trouble as error:
             trouble = error
         except TimeoutError:
