@@ -24,6 +24,13 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
         return (self.begins is None or self.begins <= day) and (self.ends is None or day < self.ends)
 
 
+def overlap(*lives: tuple[date | None, date | None]) -> tuple[date | None, date | None]:
+    """The life in which all of these are; empty (it ends before it begins) if there is none."""
+    begins = max((life[0] for life in lives if life[0] is not None), default=None)
+    ends = min((life[1] for life in lives if life[1] is not None), default=None)
+    return begins, ends
+
+
 class Province(msgspec.Struct, frozen=True, kw_only=True):
     """The whole. ``hub``: the id of the site all links lead to. ``authorities``: PEM of collectors' CAs."""
 

@@ -53,27 +53,28 @@ def read(node: Node, type_: type[T], source: Source, path: str = "") -> T | None
 @cache
 def reader_of(type_: Any) -> Reader:
     """The compiled reader of a type."""
-    return _compile(inspect.type_info(type_))
+    return compiled(inspect.type_info(type_))
 
 
-def _compile(info: inspect.Type) -> Reader:
+def compiled(info: inspect.Type) -> Reader:
+    """The reader of a type as msgspec describes it."""
     if isinstance(info, inspect.Metadata):
         named = (info.extra or {}).get("reader")
         if named == "slug":
             return _slug
-        return _scalar(_WORDS[named]) if named else _compile(info.type)
+        return _scalar(_WORDS[named]) if named else compiled(info.type)
     if isinstance(info, inspect.StrType):
-        return _str_reader(info)
+        return text(info.min_length, info.max_length, info.pattern)
     if isinstance(info, inspect.IntType):
-        return _number_reader(INTEGER, int, "a whole number", info)
+        return number(INTEGER, int, "a whole number", info.ge, info.le, info.gt, info.lt)
     if isinstance(info, inspect.FloatType):
-        return _number_reader(NUMBER, float, "a number", info)
+        return number(NUMBER, float, "a number", info.ge, info.le, info.gt, info.lt)
     if isinstance(info, inspect.LiteralType):
         return choice([str(value) for value in info.values])
     if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        return list_of(_compile(info.item_type), tuple if isinstance(info, inspect.VarTupleType) else list)
+        return list_of(compiled(info.item_type), tuple if isinstance(info, inspect.VarTupleType) else list)
     if isinstance(info, inspect.DictType):
-        return dict_of(_compile(info.key_type), _compile(info.value_type))
+        return dict_of(compiled(info.key_type), compiled(info.value_type))
     if isinstance(info, inspect.UnionType):
         return _union_reader(info)
     if isinstance(info, inspect.StructType):
@@ -83,7 +84,7 @@ def _compile(info: inspect.Type) -> Reader:
 
 def _plain_reader(info: inspect.Type) -> Reader:
     if isinstance(info, inspect.BoolType):
-        return _bool
+        return boolean
     if isinstance(info, inspect.DateType):
         return _scalar(_date)
     if isinstance(info, inspect.DateTimeType):
@@ -185,34 +186,28 @@ def _path(node: Node, path: str, source: Source) -> Any:
     return (source.directory or Path()) / Path(node.text).expanduser()
 
 
-def _bool(node: Node, path: str, source: Source) -> Any:
+def boolean(node: Node, path: str, source: Source) -> Any:
     if isinstance(node, Scalar) and node.plain and node.text in ("true", "false"):
         return node.text == "true"
     return source.wrong(node.line, path, f"ought to be true or false, found {shown(node)}")
 
 
-def _str_reader(info: inspect.StrType) -> Reader:
-    pattern = re.compile(info.pattern) if info.pattern else None
+def text(low: int | None = None, high: int | None = None, form: str | None = None) -> Reader:
+    """A reader of a text within lengths, in which a pattern is found."""
+    pattern = re.compile(form) if form else None
 
     def reader(node: Node, path: str, source: Source) -> Any:
         if not isinstance(node, Scalar) or node.empty:
             return source.wrong(node.line, path, f"ought to be a text, found {shown(node)}")
-        text = node.text
-        if info.min_length is not None and len(text) < info.min_length:
-            return source.wrong(node.line, path, f"is shorter than {info.min_length} characters")
-        if info.max_length is not None and len(text) > info.max_length:
-            return source.wrong(node.line, path, f"is longer than {info.max_length} characters")
-        if pattern is not None and pattern.search(text) is None:
-            return source.wrong(node.line, path, f"{shown(node)} does not have the form {info.pattern}")
-        return text
+        if low is not None and len(node.text) < low:
+            return source.wrong(node.line, path, f"is shorter than {low} characters")
+        if high is not None and len(node.text) > high:
+            return source.wrong(node.line, path, f"is longer than {high} characters")
+        if pattern is not None and pattern.search(node.text) is None:
+            return source.wrong(node.line, path, f"{shown(node)} does not have the form {form}")
+        return node.text
 
     return reader
-
-
-def _number_reader(
-    form: re.Pattern[str], make: Callable[[str], Any], what: str, info: inspect.IntType | inspect.FloatType
-) -> Reader:
-    return number(form, make, what, info.ge, info.le, info.gt, info.lt)
 
 
 def number(
@@ -289,7 +284,7 @@ def dict_of(key_reader: Reader, value_reader: Reader) -> Reader:
 def _union_reader(info: inspect.UnionType) -> Reader:
     optional = any(isinstance(option, inspect.NoneType) for option in info.types)
     options = [option for option in info.types if not isinstance(option, inspect.NoneType)]
-    readers = [_compile(option) for option in options]
+    readers = [compiled(option) for option in options]
 
     def reader(node: Node, path: str, source: Source) -> Any:
         if optional and isinstance(node, Scalar) and node.empty:
@@ -346,7 +341,7 @@ class _Struct:
         self.fields = {}
         self.placed = any(field.name == "at" for field in self.info.fields)
         fields = [field for field in self.info.fields if field.name != "at"]
-        self.fields = {field.encode_name: (field.name, _compile(field.type)) for field in fields}
+        self.fields = {field.encode_name: (field.name, compiled(field.type)) for field in fields}
         self.required = tuple(field.encode_name for field in fields if field.required)
         self.secrets = {f"{field.encode_name}_file": field.encode_name for field in fields if _is_secret(field.type)}
         return self.fields

@@ -192,6 +192,8 @@ class _Builder:
         assert key is not None  # a value follows its key: both callers see to it
         name, line = key
         self.keys[-1] = None
+        if not isinstance(node, Scalar):
+            node.line = line  # a mapping is where its key is, not where its first entry is
         if name in parent.items:
             path = ".".join([*self.names, name]).lstrip(".").replace(".[", "[")
             message = f"is written twice, first on line {parent.lines[name]}"

@@ -1,0 +1,414 @@
+"""Templates and checks: a site's few lines become its checks, with parameters filled in from the site.
+
+A template's texts may hold placeholders: any fact of the site ({gateway}, {wan}, {lan}, ...), {site}, {agency},
+{agent}, {site_name}, {agency_name}, {hub} (the hub site's ``wan``) and {hub_agent}; under ``each`` also {item} (a
+list's entry, a device's address), {key} and {item_name}. ``when: FACT`` leaves a check out where the site has no
+such fact. A site's own check of the same key overrides the template's, key by key; ``off: true`` leaves it out.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from inventory import model
+from inventory.identity import uid
+from inventory.kinds import Kind, Kinds
+from inventory.model import overlap
+from inventory.plan import Threshold
+from inventory.problems import Place, Problem
+from inventory.reader import MISSING, NUMBER, Source, shown
+from inventory.sections import Sections
+from inventory.shapes import CheckShape, SiteShape, ThresholdShape
+from inventory.tree import List, Mapping, Node, Scalar
+from inventory.words import Text, duration_ms
+
+INTERVAL, TIMEOUT, RECHECK = 60_000, 5_000, 5_000
+HUB = "hub"
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_NOT_SLUG = re.compile(r"[^a-z0-9]+")
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """One site to expand: what it is, what was written, and where to point when a template does not fit it."""
+
+    site: model.Site
+    shape: SiteShape
+    template: str | None
+    checks: dict[str, CheckShape]
+    at: Place
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A check before its parameters are read: the template's shape, the site's own, and the facts to fill in."""
+
+    key: str
+    base: CheckShape | None
+    own: CheckShape | None
+    facts: dict[str, str]
+    names: tuple[Text, Text] | None = None
+    device: model.Device | None = None
+
+    def get(self, name: str, written: str = "") -> Any:
+        """A field's value: the site's own if written there, else the template's."""
+        if self.own is not None and (self.base is None or (written or name) in self.own.at.lines):
+            return getattr(self.own, name)
+        return getattr(self.base, name)
+
+    def place(self, key: str) -> Place | None:
+        """Where a field was written, if it was."""
+        for shape in (self.own, self.base):
+            if shape is not None and key in shape.at.lines:
+                return shape.at
+        return None
+
+
+class _Lacking(Exception):
+    """A placeholder that the site cannot fill."""
+
+
+class Expander:
+    """Expands sites one after another into ``made``."""
+
+    def __init__(self, sections: Sections, kinds: Kinds, problems: list[Problem], made: model.Inventory) -> None:
+        self.sections = sections
+        self.kinds = kinds
+        self.problems = problems
+        self.made = made
+        self.names: dict[tuple[str, str], model.Check] = {}
+        self.hub: model.Site | None = None
+
+    def find_hub(self) -> None:
+        """The province's hub, once all sites are known."""
+        self.hub = self.made.sites.get(self.made.province.hub)
+        province = self.sections.province
+        wanted = province.hub if province is not None else None
+        if province is not None and wanted and self.hub is None and not self.sections.excused("sites", wanted):
+            self.problems.append(province.at.problem("hub", f"there is no site {wanted}"))
+
+    def expand(self, spot: Spot) -> None:
+        hub = self.made.sites.get(spot.shape.hub) if spot.shape.hub else self.hub
+        if spot.shape.hub and hub is None and not self.sections.excused("sites", spot.shape.hub):
+            self.problems.append(spot.shape.at.problem("hub", f"there is no site {spot.shape.hub}"))
+        facts = self._facts(spot, hub)
+        for draft in self._drafts(spot, facts):
+            self._check(draft, spot, hub)
+
+    def _facts(self, spot: Spot, hub: model.Site | None) -> dict[str, str]:
+        site = spot.site
+        facts = {**site.facts, "site": site.id, "agency": site.agency}
+        if site.agent:
+            facts["agent"] = site.agent
+        if hub is not None and hub.id != site.id:
+            facts["hub_agent"] = hub.agent
+            if "wan" in hub.facts:
+                facts["hub"] = hub.facts["wan"]
+        return facts
+
+    def _drafts(self, spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
+        template = None
+        if spot.template is not None:
+            template = self.sections.templates.get(spot.template)
+            if template is None and not self.sections.excused("templates", spot.template):
+                known = ", ".join(sorted(self.sections.templates))
+                self.problems.append(
+                    spot.at.problem("template", f"there is no template {spot.template}; known: {known}")
+                )
+        base = template.checks if template is not None else {}
+        taken: set[str] = set()
+        for key, shape in base.items():
+            for draft in self._each(key, shape, spot, facts):
+                taken.add(draft.key)
+                yield draft
+        for key, own in spot.checks.items():
+            if key not in taken and not own.off:
+                yield Draft(key, None, own, facts)
+            elif key not in taken and key not in base:
+                self.problems.append(own.at.problem("off", "there is no such check to leave out"))
+
+    def _each(self, key: str, shape: CheckShape, spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
+        """A template's check for this site: none, one, or one for every item of a list."""
+        if shape.when is not None and shape.when not in facts:
+            return
+        if shape.agent is None and not spot.site.agent:
+            return
+        if shape.each is None:
+            items: list[tuple[str, dict[str, str], tuple[Text, Text] | None, model.Device | None]] = [
+                (key, facts, None, None)
+            ]
+        elif shape.each == "devices":
+            devices = [self.made.devices[ident] for ident in spot.site.devices]
+            items = []
+            for device in devices:
+                if not device.address or (shape.of is not None and device.kind != shape.of):
+                    continue
+                short = device.id.removeprefix(f"{spot.site.id}-")
+                more = {**facts, "item": device.address, "key": short}
+                items.append((f"{key}-{short}", more, (device.name, device.name), device))
+        else:
+            entries = spot.shape.resolvers if shape.each == "resolvers" else _split(facts.get(shape.each, ""))
+            items = []
+            for entry in entries:
+                short = _NOT_SLUG.sub("-", entry.lower()).strip("-")
+                items.append((f"{key}-{short}", {**facts, "item": entry, "key": short}, None, None))
+        for name, known, names, found in items:
+            own = spot.checks.get(name)
+            if own is None or not own.off:
+                yield Draft(name, shape, own, known, names, found)
+
+    def _check(self, draft: Draft, spot: Spot, hub: model.Site | None) -> None:
+        shape = draft.own or draft.base
+        assert shape is not None  # a draft comes from one or the other
+        agent = self._vantage(draft, spot, hub)
+        kind = self._kind(draft, shape)
+        if agent is None or kind is None:
+            return
+        times = self._times(draft, shape)
+        params = self._params(draft, kind, spot)
+        thresholds = self._thresholds(draft, kind)
+        if times is None or params is MISSING or thresholds is None:
+            return
+        site = spot.site
+        prefix = "" if self.made.agents[agent].site == site.id else f"{site.id}."
+        name = prefix + draft.key
+        formerly = draft.get("formerly")
+        if formerly and "." not in formerly:
+            formerly = prefix + formerly
+        begins, ends = self._life(draft, site, agent)
+        if begins is not None and ends is not None and ends <= begins:
+            return  # the site, the device and the agent were never there together
+        check = model.Check(
+            uid=uid(agent, formerly or name, kind.name, kind.targets(params)),
+            name=name,
+            key=draft.key,
+            agent=agent,
+            agency=site.agency,
+            site=site.id,
+            kind=kind.name,
+            interval=times[0],
+            timeout=times[1],
+            hold=times[2],
+            recheck=times[3],
+            title=self._title(draft, spot),
+            params=params,
+            thresholds=thresholds,
+            formerly=formerly,
+            tags=(*draft.get("tags"), *(draft.device.tags if draft.device is not None else ())),
+            link=self._link(draft, shape, site),
+            objective=draft.get("objective"),
+            calendar=draft.get("calendar") or "",
+            begins=begins,
+            ends=ends,
+        )
+        self._keep(check, shape.at if draft.own is not None else spot.at)
+
+    def _keep(self, check: model.Check, at: Place) -> None:
+        same = self.names.get((check.agent, check.name))
+        if same is not None:
+            self.problems.append(at.problem("", f"the agent {check.agent} already has a check {check.name}"))
+            return
+        twin = self.made.checks.get(check.uid)
+        if twin is not None:
+            apart = (twin.ends and check.begins and twin.ends <= check.begins) or (
+                check.ends and twin.begins and check.ends <= twin.begins
+            )
+            how = "one identity has one life: give this one no formerly" if apart else "their lives overlap"
+            message = f"has the same identity as {twin.name} of agent {twin.agent} (name, kind and target); {how}"
+            self.problems.append(at.problem("", message))
+            return
+        self.names[check.agent, check.name] = check
+        self.made.checks[check.uid] = check
+
+    def _vantage(self, draft: Draft, spot: Spot, hub: model.Site | None) -> str | None:
+        """The agent that looks; None if there is none (and, when that is a mistake, it was reported)."""
+        wanted = draft.get("agent")
+        at = draft.place("agent") or spot.at
+        if wanted == HUB:
+            if hub is None:
+                if not self.sections.broken:
+                    self.problems.append(at.problem("agent", "hub needs a hub: name its site under province, as hub"))
+                return None
+            if hub.id == spot.site.id:
+                return None  # the hub does not look at itself over the WAN
+            wanted = hub.agent
+        if wanted is None:
+            if not spot.site.agent and not self.sections.broken:
+                shape = draft.own.at if draft.own is not None else spot.at
+                self.problems.append(shape.problem("", f"the site {spot.site.id} has no agent: say agent: ID or hub"))
+            return spot.site.agent or None
+        if wanted not in self.made.agents:
+            if not self.sections.excused("agents", wanted):
+                self.problems.append(at.problem("agent", f"there is no agent {wanted!r}"))
+            return None
+        return str(wanted)
+
+    def _kind(self, draft: Draft, shape: CheckShape) -> Kind | None:
+        name = draft.get("kind")
+        if name is None:
+            self.problems.append(shape.at.problem("", "needs the key kind (no template here has a check of this name)"))
+            return None
+        kind = self.kinds.get(name)
+        if kind is None:
+            at = draft.place("kind") or shape.at
+            self.problems.append(
+                at.problem("kind", f"there is no kind {name}; known are: {', '.join(sorted(self.kinds))}")
+            )
+        return kind
+
+    def _times(self, draft: Draft, shape: CheckShape) -> tuple[int, int, int, int] | None:
+        """Interval, timeout, hold, recheck in ms; None after a problem."""
+        interval = draft.get("interval")
+        interval = INTERVAL if interval is None else interval
+        timeout = draft.get("timeout")
+        timeout = min(TIMEOUT, interval) if timeout is None else timeout
+        hold = draft.get("hold")
+        hold = 2 * interval + timeout if hold is None else hold
+        recheck = draft.get("recheck")
+        recheck = min(RECHECK, interval) if recheck is None else recheck
+        wrong = [
+            ("interval", interval < 1000, "is shorter than 1s"),
+            ("interval", interval > 86_400_000, "is longer than a day"),
+            ("timeout", timeout < 10, "is shorter than 10ms"),
+            ("timeout", timeout > interval, "is longer than the interval"),
+            ("recheck", recheck < 1000, "is shorter than 1s"),
+            ("recheck", recheck > interval, "is longer than the interval"),
+            ("hold", hold < interval + timeout, "is shorter than interval + timeout: every look would lapse"),
+        ]
+        fine = True
+        for key, bad, message in wrong:
+            if bad:
+                fine = False
+                self.problems.append((draft.place(key) or shape.at).problem(key, message))
+        return (interval, timeout, hold, recheck) if fine else None
+
+    def _params(self, draft: Draft, kind: Kind, spot: Spot) -> Any:
+        """The parameters: the template's with placeholders filled, the site's own on top."""
+        nodes: dict[str, Node] = {}
+        at = spot.at
+        path = f"{at.path}: check {draft.key} of the template"
+        lines: dict[str, int] = {}
+        problems: list[Problem] = []
+        for shape in (draft.base, draft.own):
+            if shape is None or shape.params is None:
+                continue
+            if not isinstance(shape.params, Mapping):
+                self.problems.append(shape.at.problem("params", f"ought to be a mapping, found {shown(shape.params)}"))
+                return MISSING
+            for name, node in shape.params.items.items():
+                try:
+                    nodes[name] = _filled(node, draft.facts, at.line) if shape is draft.base else node
+                except _Lacking as lacking:
+                    if draft.own is None or draft.own.params is None or name not in draft.own.params.items:
+                        message = f"the check {draft.key} of the template {spot.template} needs {lacking}"
+                        problems.append(at.problem("", message))
+            if shape is draft.own:
+                at, path, lines = shape.at, f"{shape.at.path}.params", shape.params.lines
+        if problems:
+            self.problems.extend(problems)
+            return MISSING
+        line = draft.own.at.lines.get("params", at.line) if draft.own is not None else at.line
+        return kind.read(nodes, line, path, lines, Source(at.file, self.problems))
+
+    def _thresholds(self, draft: Draft, kind: Kind) -> tuple[Threshold, ...] | None:
+        made = [_threshold(shape, kind, self.problems) for shape in draft.get("thresholds") or ()]
+        kept = tuple(threshold for threshold in made if threshold is not None)
+        return kept if len(kept) == len(made) else None
+
+    def _life(self, draft: Draft, site: model.Site, agent: str) -> tuple[date | None, date | None]:
+        lives: list[model.Life] = [site, self.made.agents[agent]]
+        if draft.device is not None:
+            lives.append(draft.device)
+        own = (draft.get("begins", "from"), draft.get("ends", "to"))
+        return overlap(own, *((life.begins, life.ends) for life in lives))
+
+    def _title(self, draft: Draft, spot: Spot) -> Text:
+        title = draft.get("name")
+        if title is None:
+            return draft.names[0] if draft.names is not None else Text(draft.key, draft.key)
+        if draft.base is None or "{" not in title.vi + title.en:
+            return Text(title.vi, title.en)
+        names = {"site_name": spot.site.name, "agency_name": self.made.agencies[spot.site.agency].name}
+        if draft.names is not None:
+            names["item_name"] = draft.names[0]
+        return Text(*(_named(title.in_(language), draft.facts, names, language) for language in ("vi", "en")))
+
+    def _link(self, draft: Draft, shape: CheckShape, site: model.Site) -> str:
+        wanted = draft.get("link")
+        if wanted is True:
+            return site.links[0] if site.links else ""
+        if not wanted:
+            return ""
+        found = [link for link in site.links if link in (wanted, f"{site.id}-{wanted}")]
+        if not found:
+            self.problems.append((draft.place("link") or shape.at).problem("link", f"the site has no link {wanted}"))
+        return found[0] if found else ""
+
+
+def _split(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _filled(node: Node, facts: dict[str, str], line: int) -> Node:
+    """The node with placeholders filled; a filled text counts as written plain, so that it may be a number."""
+    if isinstance(node, Scalar):
+        if "{" not in node.text:
+            return node
+        return Scalar(_PLACEHOLDER.sub(lambda found: _fact(facts, found[1]), node.text), line, True)
+    if isinstance(node, List):
+        filled = List(line)
+        filled.items = [_filled(item, facts, line) for item in node.items]
+        return filled
+    made = Mapping(line)
+    made.items = {key: _filled(value, facts, line) for key, value in node.items.items()}
+    made.lines = dict.fromkeys(node.items, line)
+    return made
+
+
+def _fact(facts: dict[str, str], name: str) -> str:
+    if name not in facts:
+        raise _Lacking(name)
+    return facts[name]
+
+
+def _named(text: str, facts: dict[str, str], names: dict[str, Text], language: str) -> str:
+    """A title with its placeholders filled; one that is not known stays as it is."""
+    known = {**facts, **{name: name_.in_(language) for name, name_ in names.items()}}
+    return _PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), text)
+
+
+def _threshold(shape: ThresholdShape, kind: Kind, problems: list[Problem]) -> Threshold | None:
+    unit = kind.units.get(shape.measure)
+    if unit is None:
+        known = ", ".join(kind.units)
+        problems.append(shape.at.problem("measure", f"{kind.name} does not measure {shape.measure}; it has: {known}"))
+        return None
+    limits: dict[str, float] = {}
+    for key in ("above", "below"):
+        node = getattr(shape, key)
+        if node is None:
+            continue
+        value = quantity(node.text, unit) if isinstance(node, Scalar) else None
+        if value is None:
+            problems.append(shape.at.problem(key, f"ought to be a number ({unit}), found {shown(node)}"))
+            return None
+        limits[key] = value
+    if not limits:
+        problems.append(shape.at.problem("", "needs above or below"))
+        return None
+    return Threshold(measure=shape.measure, state=shape.state, **limits)
+
+
+def quantity(text: str, unit: str) -> float | None:
+    """A limit in a measure's unit: 200ms for seconds, 5% for a ratio (0.05) or percent (5), else a plain number."""
+    if NUMBER.fullmatch(text):
+        return float(text)
+    if unit in ("ratio", "percent") and text.endswith("%") and NUMBER.fullmatch(text[:-1]):
+        return float(text[:-1]) / (100 if unit == "ratio" else 1)
+    if unit == "seconds":
+        try:
+            return duration_ms(text) / 1000
+        except ValueError:
+            return None
+    return None

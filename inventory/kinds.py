@@ -1,0 +1,198 @@
+"""The kinds of probe as ``kinds.json`` describes them: their parameters, targets and measures, without loading any.
+
+The file is generated from the probes. A kind's parameters are checked by readers compiled once from its JSON
+Schema, so that a mistake in a check names file, line and key, and 200,000 checks take a second or two.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inventory import reader
+from inventory.plan import Column
+from inventory.reader import MISSING, Reader, Source, join
+from inventory.tree import Mapping, Node, Scalar
+
+FILE = Path(__file__).parent / "kinds.json"
+
+
+class MeasureInfo(msgspec.Struct, frozen=True):
+    """One measure of a kind; ``per``: a value v travels as round(v * per)."""
+
+    name: str
+    unit: str
+    help: str
+    per: int
+
+
+class Description(msgspec.Struct, frozen=True):
+    """One entry of kinds.json."""
+
+    doc: str
+    target: tuple[str, ...]
+    params: dict[str, Any]
+    measures: tuple[MeasureInfo, ...] = ()
+
+
+class Kind:
+    """One kind of probe. ``columns``: its measures in the order of the wire. ``units``: measure -> unit."""
+
+    def __init__(self, name: str, description: Description) -> None:
+        self.name = name
+        self.doc = description.doc
+        self.target = description.target
+        self.schema = description.params
+        self.measures = description.measures
+        self.columns = tuple(Column(measure.name, measure.per) for measure in description.measures)
+        self.units = {"latency": "seconds", **{measure.name: measure.unit for measure in description.measures}}
+        properties: dict[str, dict[str, Any]] = self.schema.get("properties", {})
+        self.defaults = {name: prop["default"] for name, prop in properties.items() if "default" in prop}
+        self.required: tuple[str, ...] = tuple(self.schema.get("required", ()))
+        self._readers = {name: from_schema(prop) for name, prop in properties.items()}
+
+    def read(self, nodes: dict[str, Node], line: int, path: str, lines: dict[str, int], source: Source) -> Any:
+        """The parameters as written (no defaults filled in), or MISSING after problems were reported."""
+        values = {}
+        fine = True
+        for name, node in nodes.items():
+            read = self._readers.get(name)
+            if read is None:
+                fine = False
+                continue
+            value = read(node, join(path, name), source)
+            if value is MISSING:
+                fine = False
+            values[name] = value
+        for name in self.required:
+            if name not in values and name not in nodes:
+                source.wrong(line, path, f"the kind {self.name} needs the parameter {name}")
+                fine = False
+        if fine:
+            return values
+        written = Mapping(line)
+        written.items = nodes
+        written.lines = {name: lines.get(name, line) for name in nodes}
+        reader.unknown_keys(written, self._readers, path, source)
+        return MISSING
+
+    def targets(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The values that say what is looked at. Defaults are left out, so that writing one down changes nothing."""
+        return {
+            name: params[name]
+            for name in self.target
+            if name in params and (name not in self.defaults or params[name] != self.defaults[name])
+        }
+
+
+class Kinds(dict[str, Kind]):
+    """All kinds by name."""
+
+
+def parse(text: str | bytes) -> Kinds:
+    """From the text of a kinds.json. Raises msgspec.ValidationError if it is not one."""
+    described = msgspec.json.decode(text, type=dict[str, Description])
+    return Kinds({name: Kind(name, description) for name, description in described.items()})
+
+
+@cache
+def load(path: Path = FILE) -> Kinds:
+    """The kinds that this software has."""
+    return parse(path.read_bytes())
+
+
+def from_schema(schema: dict[str, Any]) -> Reader:
+    """A reader for what msgspec writes as JSON Schema of plain types. Raises TypeError for anything else."""
+    if "enum" in schema:
+        return _enum(schema["enum"])
+    if "const" in schema:
+        return _enum([schema["const"]])
+    if "anyOf" in schema:
+        return _any_of(schema["anyOf"])
+    make = _BY_TYPE.get(schema.get("type", ""))
+    if make is None:
+        raise TypeError(f"no reader for the schema {json.dumps(schema)}")
+    made: Reader = make(schema)
+    return made
+
+
+def _enum(values: list[Any]) -> Reader:
+    by_text = {str(value): value for value in values}
+    read = reader.choice(by_text)
+
+    def enum(node: Node, path: str, source: Source) -> Any:
+        text = read(node, path, source)
+        return text if text is MISSING else by_text[text]
+
+    return enum
+
+
+def _any_of(options: list[dict[str, Any]]) -> Reader:
+    nullable = any(option.get("type") == "null" for option in options)
+    readers = [from_schema(option) for option in options if option.get("type") != "null"]
+
+    def any_of(node: Node, path: str, source: Source) -> Any:
+        if nullable and isinstance(node, Scalar) and node.empty:
+            return None
+        if len(readers) == 1:
+            return readers[0](node, path, source)
+        return reader.first_that_fits(readers, node, path, source)
+
+    return any_of
+
+
+def _string(schema: dict[str, Any]) -> Reader:
+    return reader.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"))
+
+
+def _integer(schema: dict[str, Any]) -> Reader:
+    return reader.number(reader.INTEGER, int, "a whole number", *_bounds(schema))
+
+
+def _decimal(schema: dict[str, Any]) -> Reader:
+    return reader.number(reader.NUMBER, float, "a number", *_bounds(schema))
+
+
+def _bounds(schema: dict[str, Any]) -> tuple[float | None, ...]:
+    return tuple(schema.get(name) for name in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"))
+
+
+def _array(schema: dict[str, Any]) -> Reader:
+    items = reader.list_of(from_schema(schema["items"]))
+    low, high = schema.get("minItems", 0), schema.get("maxItems")
+
+    def array(node: Node, path: str, source: Source) -> Any:
+        value = items(node, path, source)
+        if value is not MISSING and len(value) < low:
+            return source.wrong(node.line, path, f"needs at least {low} entries")
+        if value is not MISSING and high is not None and len(value) > high:
+            return source.wrong(node.line, path, f"has more than {high} entries")
+        return value
+
+    return array
+
+
+def _object(schema: dict[str, Any]) -> Reader:
+    if "properties" in schema:
+        kind = Kind("", Description("", (), schema))
+
+        def struct(node: Node, path: str, source: Source) -> Any:
+            if not isinstance(node, Mapping):
+                return source.wrong(node.line, path, f"ought to be a mapping, found {reader.shown(node)}")
+            return kind.read(node.items, node.line, path, node.lines, source)
+
+        return struct
+    values = schema.get("additionalProperties")
+    return reader.dict_of(reader.text(), from_schema(values if isinstance(values, dict) else {"type": "string"}))
+
+
+_BY_TYPE: dict[str, Any] = {
+    "string": _string,
+    "integer": _integer,
+    "number": _decimal,
+    "boolean": lambda schema: reader.boolean,
+    "array": _array,
+    "object": _object,
+}

@@ -1,0 +1,115 @@
+"""A directory of YAML files to an Inventory, or to the list of all that is wrong with it."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from inventory import kinds as kinds_module
+from inventory import reader, tree
+from inventory.assemble import assemble
+from inventory.crosscheck import crosscheck
+from inventory.kinds import Kinds
+from inventory.model import Inventory
+from inventory.problems import Invalid, Problem
+from inventory.reader import Source
+from inventory.sections import Sections
+from inventory.shapes import FileShape
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def load(directory: Path | str, kinds: Kinds | None = None) -> Inventory:
+    """The inventory in a directory (all its *.yaml and *.yml, folders inside too). Raises Invalid."""
+    found, problems = look(directory, kinds)
+    if found is None or any(not problem.warning for problem in problems):
+        raise Invalid(problems)
+    return found
+
+
+def look(directory: Path | str, kinds: Kinds | None = None) -> tuple[Inventory | None, list[Problem]]:
+    """The inventory as far as it can be made out, and all problems and warnings in order."""
+    base = Path(directory)
+    kinds = kinds_module.load() if kinds is None else kinds
+    problems: list[Problem] = []
+    sections = Sections()
+    for file in sorted(TEMPLATES.glob("*.yaml")):
+        _read_file(file, f"(shipped) {file.name}", sections, problems)
+    sections.shipped = frozenset(sections.templates)
+    files = files_of(base)
+    if not files:
+        what = "holds no .yaml files" if base.is_dir() else "is not a directory"
+        return None, [Problem(str(directory), 0, "", what)]
+    for file in files:
+        _read_file(file, str(file), sections, problems)
+    made = assemble(sections, kinds, problems)
+    problems.extend(crosscheck(made, sections, kinds))
+    problems = sorted(set(problems))
+    warnings = tuple(str(problem) for problem in problems if problem.warning)
+    return msgspec.structs.replace(made, warnings=warnings), problems
+
+
+def files_of(base: Path) -> list[Path]:
+    """The inventory's files in the order in which they are read; hidden ones are left alone."""
+    if not base.is_dir():
+        return []
+    files = [file for ending in ("*.yaml", "*.yml") for file in base.rglob(ending) if file.is_file()]
+    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(base).parts))
+
+
+_FIELDS = {field.encode_name: field for field in msgspec.structs.fields(FileShape)}
+
+
+def _read_file(file: Path, shown: str, sections: Sections, problems: list[Problem]) -> None:
+    node = tree.read(file, shown, problems)
+    if node is None:
+        return
+    source = Source(shown, problems, file.parent)
+    if not isinstance(node, tree.Mapping):
+        source.wrong(node.line, "", f"ought to be a mapping of sections, found {reader.shown(node)}")
+        return
+    reader.unknown_keys(node, _FIELDS, "", source)
+    for name, section in node.items.items():
+        if name not in _FIELDS:
+            continue
+        if isinstance(inspect.type_info(_FIELDS[name].type), inspect.DictType):
+            _read_section(name, section, source, sections)
+        else:
+            _read_single(name, section, node.lines[name], source, sections)
+
+
+def _read_single(name: str, node: tree.Node, line: int, source: Source, sections: Sections) -> None:
+    value: Any = reader.reader_of(_FIELDS[name].type)(node, name, source)
+    if value is reader.MISSING:
+        sections.broken.setdefault(name, set()).add("")
+    elif name == "revoked":
+        sections.revoked.update(dict.fromkeys(value, (source.file, line)))
+    elif sections.province is not None:
+        first = sections.province.at
+        source.wrong(line, name, f"is described twice, first in {first.file}:{first.line}")
+    else:
+        sections.province = value
+
+
+def _read_section(name: str, node: tree.Node, source: Source, sections: Sections) -> None:
+    """Entry by entry, so that one mistake does not hide what else is wrong."""
+    if not isinstance(node, tree.Mapping):
+        if not (isinstance(node, tree.Scalar) and node.empty):
+            source.wrong(node.line, name, f"ought to be a mapping by id, found {reader.shown(node)}")
+        return
+    info = inspect.type_info(_FIELDS[name].type)
+    assert isinstance(info, inspect.DictType)
+    read_key, read_value = reader.compiled(info.key_type), reader.compiled(info.value_type)
+    into = getattr(sections, name)
+    for key, child in node.items.items():
+        path = f"{name}.{key}"
+        ident = read_key(tree.Scalar(key, node.lines[key], True), path, source)
+        value = read_value(child, path, source)
+        if ident is reader.MISSING or value is reader.MISSING:
+            sections.broken.setdefault(name, set()).add(key)
+        elif ident in into and not (name == "templates" and ident in sections.shipped):
+            first = into[ident].at
+            source.wrong(node.lines[key], path, f"is described twice, first in {first.file}:{first.line}")
+        else:
+            into[ident] = value
