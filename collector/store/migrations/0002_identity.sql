@@ -31,7 +31,7 @@ CREATE TABLE revocations (
 -- exclusions declared by a person, beside those of the inventory; withdrawn, never deleted
 CREATE TABLE exclusions (
     id           INTEGER PRIMARY KEY,
-    target       TEXT NOT NULL,     -- 'all', 'agency:ID', 'site:ID', 'agent:ID' or a check's uid
+    selector     TEXT NOT NULL,     -- JSON of inventory.model.Selector
     from_ms      INTEGER NOT NULL,
     to_ms        INTEGER NOT NULL,
     reason       TEXT NOT NULL,

@@ -1,0 +1,65 @@
+"""``/metrics``: the fleet's series, the goals', the collector's own, as the asker wants them, made off the loop."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
+from aiohttp import web
+
+from collector.metrics.exposition import negotiate
+from collector.metrics.fleet import Shown, pieces, text
+from collector.metrics.own import Own
+
+
+class Scrape:
+    """Answers scrapes, one after the other: two at once would only take longer each.
+
+    ``fleet`` gives the agents as published, ``goals`` the goals' families (``openmetrics`` as argument), ``wall`` ms.
+    """
+
+    def __init__(
+        self,
+        fleet: Callable[[], Sequence[Shown]],
+        goals: Callable[[bool], Iterable[str]],
+        own: Own,
+        wall: Callable[[], int],
+    ) -> None:
+        self.seconds = 0.0  # the last one took
+        self.count = 0
+        self._fleet = fleet
+        self._goals = goals
+        self._own = own
+        self._wall = wall
+        self._turn = asyncio.Lock()
+        self._thread = ThreadPoolExecutor(1, "metrics")
+
+    async def __call__(self, request: web.Request) -> web.StreamResponse:
+        form = negotiate(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
+        async with self._turn:
+            started = time.perf_counter()
+            # one moment for all families: states are replaced, never changed
+            shown, now = tuple(self._fleet()), self._wall()
+            # the collector's own figures are the loop's: they are read here
+            rest = (*self._goals(form.openmetrics), self._own.text(form.openmetrics))
+            parts = pieces(chain(text(shown, now, form.openmetrics), rest), form)
+            response = web.StreamResponse(headers={"Content-Type": form.content_type, "Vary": "Accept"})
+            if form.gzip:
+                response.headers["Content-Encoding"] = "gzip"
+            await response.prepare(request)
+            loop = asyncio.get_running_loop()
+            while (piece := await loop.run_in_executor(self._thread, _next, parts)) is not None:
+                if piece:
+                    await response.write(piece)
+            await response.write_eof()
+            self.seconds = time.perf_counter() - started
+            self.count += 1
+        return response
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+def _next(parts: Iterator[bytes]) -> bytes | None:
+    return next(parts, None)
