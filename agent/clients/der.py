@@ -10,7 +10,11 @@ from typing import Final
 import msgspec
 
 _SEQUENCE, _INTEGER, _EXPLICIT_0, _UTC_TIME, _GENERALIZED_TIME = 0x30, 0x02, 0xA0, 0x17, 0x18
-TLS_FEATURE: Final = bytes.fromhex("06082b06010505070118")  # id-pe-tlsfeature (RFC 7633), as it stands in DER
+# object identifiers as they stand in DER
+_TLS_FEATURE: Final = bytes.fromhex("06082b06010505070118")  # id-pe-tlsfeature (RFC 7633)
+_CA_ISSUERS: Final = bytes.fromhex("06082b06010505073002")  # id-ad-caIssuers
+_ATTRIBUTES: Final = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU"}
+_ENCODINGS: Final = {0x1E: "utf-16-be", 0x1C: "utf-32-be", 0x14: "latin-1"}  # of strings; else UTF-8 or a part of it
 
 
 class DerError(ValueError):
@@ -18,13 +22,18 @@ class DerError(ValueError):
 
 
 class Facts(msgspec.Struct, frozen=True):
-    """``issuer`` and ``subject`` are DER names, to compare; dates in seconds since the epoch."""
+    """``issuer`` and ``subject`` are DER names, to compare; dates in seconds since the epoch.
+
+    ``demands_staple``: the server must staple (RFC 7633). ``names_issuer_place``: it says where its issuer's
+    certificate can be fetched.
+    """
 
     issuer: bytes
     subject: bytes
     not_before: float
     not_after: float
     demands_staple: bool
+    names_issuer_place: bool
 
 
 @functools.lru_cache(maxsize=64)
@@ -46,7 +55,7 @@ def parse(certificate: bytes) -> Facts:
         subject = certificate[subject_at:at]
     except (IndexError, ValueError) as error:
         raise DerError(f"not a certificate: {error}") from None
-    return Facts(issuer, subject, not_before, not_after, TLS_FEATURE in certificate)
+    return Facts(issuer, subject, not_before, not_after, _TLS_FEATURE in certificate, _CA_ISSUERS in certificate)
 
 
 def _element(data: bytes, at: int, limit: int, tag: int | None = None) -> tuple[int, int, int]:
@@ -79,3 +88,30 @@ def _time(data: bytes, at: int, limit: int) -> tuple[float, int]:
     if not (1 <= month <= 12 and 1 <= day <= 31 and year >= 1):
         raise DerError("bad time")
     return float(calendar.timegm((year, month, day, hour, minute, second))), end
+
+
+def attributes(name: bytes) -> dict[str, str]:
+    """The CN, O and OU of a DER name, the last of each; empty when it is damaged."""
+    found = {}
+    try:
+        _, at, end = _element(name, 0, len(name), _SEQUENCE)
+        while at < end:
+            _, inner, at = _element(name, at, end)  # a set of pairs
+            while inner < at:
+                _, pair, inner = _element(name, inner, at, _SEQUENCE)
+                _, kind, kind_end = _element(name, pair, inner)
+                _, value, value_end = _element(name, kind_end, inner)
+                key = _ATTRIBUTES.get(name[kind:kind_end])
+                if key:
+                    found[key] = name[value:value_end].decode(_ENCODINGS.get(name[kind_end], "utf-8"), "replace")
+    except (IndexError, ValueError):
+        return {}
+    return found
+
+
+def key_bits(public_key: bytes) -> bytes:
+    """The bits of a SubjectPublicKeyInfo without its algorithm: what an OCSP issuerKeyHash is made of."""
+    _, at, end = _element(public_key, 0, len(public_key), _SEQUENCE)
+    at = _element(public_key, at, end, _SEQUENCE)[2]
+    _, start, end = _element(public_key, at, end, 0x03)
+    return public_key[start + 1 : end]  # after the count of unused bits, 0

@@ -18,23 +18,27 @@ from inventory.states import DOWN, UNKNOWN
 # A machine that boots without a clock says 1970 (or its image's date). It cannot judge a certificate's dates.
 CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026
 
+MAX_SEEN: Final = 1_000  # intermediates remembered
+
 # OpenSSL's X509_V_ERR_* (x509_vfy.h), grouped by what a person has to do about them
 NOT_YET_VALID, EXPIRED, SELF_SIGNED, SELF_SIGNED_IN_CHAIN, NO_ISSUER = 9, 10, 18, 19, 20
 NO_ISSUER_CODES: Final = frozenset({2, NO_ISSUER, 21})
 WRONG_HOST_CODES: Final = frozenset({62, 64})  # 62 a name, 64 an IP address
 WORDS: Final = {
-    NOT_YET_VALID: "the certificate is not valid yet",
-    EXPIRED: "the certificate has expired",
-    SELF_SIGNED: "the certificate is self-signed",
-    SELF_SIGNED_IN_CHAIN: "the certificate's issuer is unknown: its chain ends in a root that is not trusted here",
-    7: "a signature in the certificate chain is wrong",
-    23: "the certificate is revoked",
-    26: "the certificate is not meant for servers",
-    66: "the certificate's key is too weak",
-    67: "a key in the certificate chain is too weak",
-    68: "a signature in the certificate chain uses a hash that is too weak",
-    **dict.fromkeys(NO_ISSUER_CODES, "the certificate's issuer is unknown, or the server does not send its chain"),
-    **dict.fromkeys(WRONG_HOST_CODES, "the certificate is for another host"),
+    NOT_YET_VALID: "not yet valid: the certificate's time has not come",
+    EXPIRED: "expired: the certificate's time is over",
+    SELF_SIGNED: "self-signed: nobody but itself vouches for the certificate",
+    SELF_SIGNED_IN_CHAIN: "unknown issuer: the certificate's chain ends in a root that is not trusted here",
+    7: "wrong signature: one in the certificate's chain does not fit",
+    23: "revoked: the certificate has been withdrawn",
+    26: "wrong purpose: the certificate is not meant for servers",
+    66: "weak key: the certificate's key is too short",
+    67: "weak key: one in the certificate's chain is too short",
+    68: "weak signature: one in the certificate's chain uses a hash that is not safe any more",
+    **dict.fromkeys(
+        NO_ISSUER_CODES, "unknown issuer or incomplete chain: nobody trusted here vouches for the certificate"
+    ),
+    **dict.fromkeys(WRONG_HOST_CODES, "wrong host: the certificate is for another name"),
 }
 
 
@@ -44,6 +48,12 @@ class TlsContexts:
     def __init__(self) -> None:
         self._made: dict[tuple[bool, str, tuple[str, ...]], tuple[object, ssl.SSLContext]] = {}
         self.seen_issuers: set[bytes] = set()  # DER names of the intermediates in chains that were verified
+
+    def learn(self, chain: list[bytes]) -> None:
+        """Remember the intermediates of a verified chain (leaf first, root last)."""
+        for certificate in chain[1:-1]:
+            if len(self.seen_issuers) < MAX_SEEN:
+                self.seen_issuers.add(der.parse(certificate).subject)
 
     def get(self, *, verify: bool, authority: str, limits: Limits, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
         """A context that trusts the machine's store, or the PEM file ``authority`` alone; a changed file is read anew.
@@ -89,14 +99,14 @@ def handshake_trouble(error: ssl.SSLError, who: str, now: float | None = None) -
     code = error.verify_code
     if code in (NOT_YET_VALID, EXPIRED) and (time.time() if now is None else now) < CLOCK_FLOOR:
         return Trouble("this machine's clock is wrong, so it cannot judge certificates", UNKNOWN)
-    if code == SELF_SIGNED_IN_CHAIN or code in WORDS:
+    if code in WORDS:
         return Trouble(WORDS[code], DOWN)
     return Trouble(f"the certificate is not accepted: {error.verify_message}")
 
 
 def _protocol_words(error: ssl.SSLError) -> str:
     reason = error.reason or ""
-    if isinstance(error, ssl.SSLEOFError) or reason == "UNEXPECTED_EOF_WHILE_READING":
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or reason == "UNEXPECTED_EOF_WHILE_READING":
         return "the connection was closed during the handshake"
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
         return "what answers there does not speak TLS"

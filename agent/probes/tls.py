@@ -1,0 +1,218 @@
+"""The kind ``tls``: shake hands, judge the certificate, name what is wrong with it."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from agent.clients import certs, der
+from agent.clients.flight import fetch_flight
+from agent.clients.http1 import ascii_host
+from agent.clients.resolve import Resolver, literal
+from agent.clients.stream import Stream, connect
+from agent.clients.tls import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_trouble, presented_chain, verified_chain
+from agent.clients.trouble import Trouble
+from agent.probe import Address, Look, Measure, Outcome, Probe
+from inventory.states import DEGRADED, DOWN, UP
+
+DAY: Final = 86_400
+_VERSIONS: Final = {"TLSv1": 10, "TLSv1.1": 11, "TLSv1.2": 12, "TLSv1.3": 13}
+_WAITED_FOR: Final = {
+    "resolve": "the name was not resolved",
+    "connect": "no connection was made",
+    "handshake": "the TLS handshake did not end",
+}
+
+
+def D(text: str, **limits: Any) -> Any:
+    return msgspec.Meta(description=text, **limits)
+
+
+class Tls(Probe, frozen=True, kw_only=True):
+    """Shake hands with a TLS server and judge its certificate; latency is from connecting to the handshake's end.
+
+    Down, with the fault's name first: expired, not yet valid, wrong host, self-signed, unknown issuer, incomplete
+    chain (the server does not send an intermediate), revoked (a stapled OCSP response says so). A refused certificate
+    is looked at once more, without judging, to name the fault. Degraded: fewer than ``warn_days`` left for the
+    certificate or one that the server sends with it, or a stapled response that is out of date, wrongly signed or
+    missing though the certificate demands one. The stapled response is asked for on a second connection by TLS 1.2,
+    where it is in clear; of a server that speaks only TLS 1.3 none is seen. With ``verify: false`` dates and a stapled
+    response are judged, not issuer and name.
+    """
+
+    kind = "tls"
+    target = ("host", "port", "server_name")
+    measures = (
+        Measure("resolve_seconds", "seconds", "time to resolve the host name; left out for addresses"),
+        Measure("connect_seconds", "seconds", "time to connect"),
+        Measure("handshake_seconds", "seconds", "time of the TLS handshake"),
+        Measure("certificate_expiry_timestamp_seconds", "timestamp", "when the server's certificate expires"),
+        Measure("chain_expiry_timestamp_seconds", "timestamp", "when the first of the certificates sent expires"),
+        Measure("tls_version", "status", "version of TLS agreed on, times ten: 12 or 13"),
+    )
+
+    host: Annotated[str, D("host name or address", min_length=1, max_length=253)]
+    port: Annotated[int, D("port", ge=1, le=65535)] = 443
+    server_name: Annotated[
+        str, D("name for SNI and to look for in the certificate, instead of the host", max_length=253)
+    ] = ""
+    warn_days: Annotated[float, D("degraded when fewer days are left", ge=0, le=3650)] = 14
+    verify: Annotated[bool, D("judge issuer and name too, not only the dates")] = True
+    staple: Annotated[bool, D("ask for a stapled OCSP response, on a second connection")] = True
+    family: Annotated[Literal["any", "ipv4", "ipv6"], D("addresses to use")] = "any"
+    authority: Annotated[str, D("PEM file at the agent with the CAs to trust, instead of the machine's own")] = ""
+
+    def __post_init__(self) -> None:
+        ascii_host(self.host)
+        if self.server_name:
+            ascii_host(self.server_name)
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return ((ascii_host(self.host), self.port),)
+
+    async def run(self, look: Look) -> Outcome:
+        return await _Handshake(self, look).run()
+
+
+class _Handshake:
+    """One look: the handshake, then what is known of the certificate."""
+
+    def __init__(self, probe: Tls, look: Look) -> None:
+        self.probe = probe
+        self.look = look
+        self.host = ascii_host(probe.host)
+        self.name = ascii_host(probe.server_name) if probe.server_name else self.host
+        self.contexts = look.client(TlsContexts, TlsContexts)
+        self.measures: dict[str, float] = {}
+        self.latency: float | None = None
+        self.phase = "resolve"
+        self.addresses: list[Address] = []
+        self.issuers: list[bytes] = []  # verified, the root among them
+
+    async def run(self) -> Outcome:
+        self.start = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.look.timeout):
+                chain = await self._shake()
+        except Trouble as trouble:
+            return self._outcome(trouble.state, trouble.reason)
+        except ssl.SSLCertVerificationError as error:
+            fault = await self._diagnose(error)
+            return self._outcome(fault.state, fault.reason)
+        except TimeoutError:
+            return self._outcome(DOWN, f"{_WAITED_FOR[self.phase]} within {self.look.timeout:g} s")
+        return self._outcome(*await self._judge(chain))
+
+    def _outcome(self, state: int, reason: str) -> Outcome:
+        return Outcome(state, reason, self.latency, self.measures)
+
+    def _left(self) -> float:
+        return self.look.timeout - (time.perf_counter() - self.start)
+
+    async def _connect(self) -> tuple[Stream, float]:
+        return await connect(self.addresses, self.probe.port, self.look.limits, max(self._left(), 0.01))
+
+    def _context(self, verify: bool) -> ssl.SSLContext:
+        return self.contexts.get(verify=verify, authority=self.probe.authority, limits=self.look.limits)
+
+    async def _shake(self) -> list[bytes]:
+        """The measured handshake; the chain that the server sent. Raises what a refused certificate raises."""
+        probe = self.probe
+        self.addresses = await self.look.client(Resolver, Resolver).addresses(self.host, probe.family)
+        if literal(self.host) is None:
+            self.measures["resolve_seconds"] = time.perf_counter() - self.start
+        context = self._context(probe.verify)
+        self.phase = "connect"
+        stream, self.measures["connect_seconds"] = await self._connect()
+        self.phase = "handshake"
+        try:
+            begun = time.perf_counter()
+            tls = await stream.start_tls(context, self.name)
+            took = self.measures["handshake_seconds"] = time.perf_counter() - begun
+            self.latency = self.measures["connect_seconds"] + took
+            chain = presented_chain(tls)
+            self._note(tls, chain)
+            if probe.verify:
+                verified = verified_chain(tls)
+                self.contexts.learn(verified)
+                self.issuers = verified[1:]
+            return chain
+        except ssl.SSLCertVerificationError:
+            raise
+        except ssl.SSLError as error:
+            raise handshake_trouble(error, stream.who) from None
+        finally:
+            stream.close()
+
+    def _note(self, tls: ssl.SSLObject, chain: Sequence[bytes]) -> None:
+        dates = [date for date in map(expiry_of, chain) if date is not None]
+        if dates:
+            self.measures["certificate_expiry_timestamp_seconds"] = dates[0]
+            self.measures["chain_expiry_timestamp_seconds"] = min(dates)
+        version = _VERSIONS.get(tls.version() or "")
+        if version:
+            self.measures["tls_version"] = version
+
+    async def _diagnose(self, error: ssl.SSLCertVerificationError) -> Trouble:
+        """Name the fault by what the server sends to one who does not judge; in what time is left."""
+        chain: list[bytes] = []
+        try:
+            async with asyncio.timeout(self._left()):
+                stream, _ = await self._connect()
+                try:
+                    tls = await stream.start_tls(self._context(verify=False), self.name)
+                    chain = presented_chain(tls)
+                    self._note(tls, chain)
+                finally:
+                    stream.close()
+        except (Trouble, ssl.SSLError, TimeoutError):
+            pass  # the first refusal stands, with less to say about it
+        context = self._context(verify=True)
+        return certs.explain(error, chain, self.name, self.contexts, context, time.time())
+
+    async def _judge(self, chain: list[bytes]) -> tuple[int, str]:
+        """State and reason of a certificate that OpenSSL took (or was not to judge)."""
+        now = time.time()
+        if now < CLOCK_FLOOR:
+            return UP, ""  # only an unverified look comes here: it shook hands, and dates cannot be judged
+        wrong = certs.dates_trouble(chain, now)
+        if wrong:
+            return DOWN, wrong
+        if self.probe.staple:
+            trouble = await self._judge_staple(chain, now)
+            if trouble is not None:
+                return trouble.state, trouble.reason
+        left = (self.measures.get("chain_expiry_timestamp_seconds", float("inf")) - now) / DAY
+        if left < self.probe.warn_days:
+            own = self.measures["certificate_expiry_timestamp_seconds"]
+            whose = "the certificate" if (own - now) / DAY < self.probe.warn_days else "a certificate in the chain"
+            return DEGRADED, f"{whose} expires in {max(left, 0):.1f} days"
+        return UP, ""
+
+    async def _judge_staple(self, chain: list[bytes], now: float) -> Trouble | None:
+        """What a stapled response says against the certificate. No answer on this way says nothing."""
+        try:
+            async with asyncio.timeout(self._left()):
+                stream, _ = await self._connect()
+                try:
+                    flight = await fetch_flight(stream, self.name)
+                finally:
+                    stream.close()
+        except (Trouble, TimeoutError):
+            return None
+        if flight is None or flight.chain[0] != chain[0]:
+            return None  # another certificate for TLS 1.2 (or another machine): not the one that was judged
+        if flight.staple is None:
+            if der.parse(chain[0]).demands_staple:
+                return Trouble("the certificate demands a stapled OCSP response and the server sends none", DEGRADED)
+            return None
+        from agent.clients import ocsp  # loads cryptography, which a server without a staple does not need
+
+        try:
+            ocsp.judge(flight.staple, (*chain, *self.issuers), now)
+        except Trouble as trouble:
+            return trouble
+        return None
