@@ -175,13 +175,19 @@ def bounds(mapping: Mapping, boot_ms: int) -> tuple[int, int, int]:
 def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, before: int | None = None) -> Placing:
     """Place boot ms [first, last] of the mapping's boot.
 
-    ``after`` and ``before``, in the collector's time, where known: ``first`` was not before the one (what the boot
-    before had last seen, less its error), ``last`` not past the other (the latest at which the next boot can have
-    started). They narrow what is extrapolated past the last contact of a boot that ended in silence.
+    ``after`` and ``before``, in the collector's time, where known: the boot began after the one (what the boot before
+    had last seen, less its error), ``last`` was before the other (the latest at which the next boot can have begun).
+    They narrow what is extrapolated past the contacts of a boot; one that contradicts these (a cloned disk) is ignored.
     """
     known = {at: bounds(mapping, at) for at in (first, last, *_kinks(mapping.contacts, first, last))}
-    floor = None if after is None else after - first - drift(last - first)
+    floor = None if after is None else after - drift(last)
+    if floor is not None and floor > min(known[first][2], known[last][2]):
+        floor = None
     ceiling = None if before is None else before - last + drift(last - first)
+    if ceiling is not None and (
+        ceiling < max(known[first][0], known[last][0]) or (floor is not None and ceiling < floor)
+    ):
+        ceiling = None
     offset_first = _between(known[first][1], floor, ceiling)
     offset_last = _between(known[last][1], floor, ceiling)
     if abs(offset_first - offset_last) <= STEADY:
@@ -198,9 +204,6 @@ def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, 
 
 
 def _between(offset: int, floor: int | None, ceiling: int | None) -> int:
-    """The offset moved into what neighbours allow, unless they contradict each other."""
-    if floor is not None and ceiling is not None and floor > ceiling:
-        return offset
     if floor is not None:
         offset = max(offset, floor)
     return offset if ceiling is None else min(offset, ceiling)
