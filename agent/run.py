@@ -8,18 +8,22 @@ import contextlib
 import logging
 import random
 import signal
+from typing import Final
 
 from agent import identity as identities
 from agent import plans
 from agent.clock import Clock, SystemClock
 from agent.config import Settings
 from agent.plans import BadPlan, Kept, PlanStore
-from agent.service import Agent
-from agent.spool import SpoolBroken, SpoolError
+from agent.service import Agent, open_spool
+from agent.spool import Spool, SpoolBroken, SpoolError, SpoolLocked
 from agent.systemd import Notifier
 from agent.uplink import Unreachable, Uplink, tls_context
 
 log = logging.getLogger("agent.run")
+
+LOCK_ATTEMPTS: Final = 10
+LOCK_WAIT: Final = 0.1  # seconds
 
 
 async def first_plan(settings: Settings, identity: identities.Identity, stop: asyncio.Event) -> Kept | None:
@@ -47,6 +51,17 @@ async def first_plan(settings: Settings, identity: identities.Identity, stop: as
     return kept
 
 
+async def take_spool(settings: Settings, agent: str, kept: Kept, clock: Clock) -> Spool:
+    """Open the spool. Whoever only looks at its lock (doctor, status) is waited for. Raises SpoolError, OSError."""
+    store = PlanStore(settings.state_dir, agent)
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            return open_spool(settings, store, kept, clock)
+        except SpoolLocked:
+            await asyncio.sleep(LOCK_WAIT)
+    return open_spool(settings, store, kept, clock)
+
+
 async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Event | None = None) -> int:
     """The agent until SIGTERM or SIGINT (or ``stop``). The exit code: 0 stopped, 1 something is wrong."""
     clock = clock or SystemClock()
@@ -59,7 +74,8 @@ async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Even
         identity = identities.load(settings.state_dir)
         kept = await first_plan(settings, identity, stop)
         if kept is not None and not stop.is_set():
-            await Agent(settings, identity, kept, clock, notifier).run(stop)
+            spool = await take_spool(settings, identity.agent, kept, clock)
+            await Agent(settings, identity, kept, spool, clock, notifier).run(stop)
     except identities.NoIdentity as error:
         log.error("%s", error)
         return 1

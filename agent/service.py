@@ -35,6 +35,7 @@ VERSION: Final = "0.1.0"
 PLAN_EVERY: Final = 600.0  # seconds; an ack that names another plan fetches it at once
 HEALTH_EVERY: Final = 300_000  # ms
 RENEW_EVERY: Final = 3_600_000  # ms between attempts to renew
+DEFAULT_COLLECTOR: Final = "collector"  # the one enrolled with, where the plan names none
 FIRST_TICK: Final = 2.0  # seconds; doubles up to the push interval, so that a new agent is seen at once
 LAST_PUSH: Final = 2.0  # seconds that a clean stop gives the last push
 
@@ -47,6 +48,7 @@ class Agent:
         settings: Settings,
         identity: identities.Identity,
         kept: Kept,
+        spool: Spool,
         clock: Clock,
         notifier: Notifier,
     ) -> None:
@@ -58,7 +60,7 @@ class Agent:
         self._plans = PlanStore(settings.state_dir, identity.agent)
         self._started = clock.boot_ms()
         self._addresses = collectors_of(kept.plan, identity)
-        self._spool = open_spool(settings, self._plans, kept, clock, [address.name for address in self._addresses])
+        self._spool = spool
         self._scheduler = Scheduler(clock=clock, build=probes.build, take=self._take, limits=settings.limits.parsed())
         self._pushers: dict[str, Pusher] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
@@ -323,10 +325,10 @@ class Agent:
 
 def collectors_of(plan: Plan, identity: identities.Identity) -> tuple[CollectorAddress, ...]:
     """The collectors to serve; a plan that names none means the one this agent was enrolled with."""
-    return plan.collectors or (CollectorAddress(name="collector", url=identity.url, authority=True),)
+    return plan.collectors or (CollectorAddress(name=DEFAULT_COLLECTOR, url=identity.url, authority=True),)
 
 
-def open_spool(settings: Settings, store: PlanStore, kept: Kept, clock: Clock, collectors: Sequence[str]) -> Spool:
+def open_spool(settings: Settings, store: PlanStore, kept: Kept, clock: Clock) -> Spool:
     """Raises SpoolError, OSError."""
 
     def holds(digest: bytes) -> Sequence[int] | None:
@@ -340,6 +342,6 @@ def open_spool(settings: Settings, store: PlanStore, kept: Kept, clock: Clock, c
         plan=kept.digest,
         limit_bytes=settings.spool.limit,
         start={"wall_ms": clock.wall_ms(), "version": VERSION, "platform": platform.platform(terse=True)},
-        collectors=collectors,
+        collectors=[address.name for address in kept.plan.collectors] or [DEFAULT_COLLECTOR],
         holds=holds,
     )

@@ -71,3 +71,31 @@ def process_numbers() -> dict[str, float]:
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
         numbers["rss_bytes"] = float(pages * os.sysconf("SC_PAGE_SIZE"))
     return numbers
+
+
+def lines(status: Status, running: bool) -> list[str]:
+    """For a terminal."""
+    counts = ", ".join(f"{count} {name}" for name, count in status.states.items() if count) or "no checks"
+    found = [
+        f"agent {status.agent}: {'running' if running else 'NOT running; this is how it was last'}",
+        f"checks: {counts}",
+    ]
+    found += [
+        f"  {one.state} for {_span(status.boot_ms - one.since)}: {one.check}: {one.reason}" for one in status.troubles
+    ]
+    found += [f"  refused: {name}: {why}" for name, why in status.refused]
+    for collector in status.collectors:
+        contact = collector.contact
+        seen = "never" if contact.last_ack is None else f"{_span(status.boot_ms - contact.last_ack)} before"
+        found.append(
+            f"collector {collector.name} ({contact.url}): last answer {seen}, {collector.backlog} results wait"
+        )
+        if contact.why:
+            found.append(f"  {contact.why}")
+    found.append(f"spool: {status.spool.get('frames', 0):.0f} results, {status.spool.get('bytes', 0) / 1024:.0f} KiB")
+    return found + [f"note: {one}" for one in status.notes]
+
+
+def _span(ms: int) -> str:
+    seconds = ms // 1000
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

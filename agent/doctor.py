@@ -1,0 +1,295 @@
+"""``haidang-agent doctor``: what is wrong on this machine, in plain words, and what to do about it."""
+
+import contextlib
+import email.utils
+import os
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from agent import identity as identities
+from agent import status as statuses
+from agent.clock import Clock, SystemClock
+from agent.config import Settings
+from agent.identity import Identity
+from agent.plans import Kept, PlanStore
+from agent.status import Status
+from agent.uplink import Answer, Unreachable, Uplink, tls_context
+
+MIN_FREE: Final = 64 << 20  # bytes; below it a spool that has to grow will soon fold
+CLOCK_OFF: Final = 60  # seconds
+OLD_BACKLOG: Final = 600_000  # ms
+RENEWAL_LATE: Final = 5 / 6  # of a certificate's life: renewal, due at 2/3, has failed for long
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """``wrong`` ends doctor with exit code 1; ``note`` is worth knowing. ``advice``: what to do."""
+
+    level: Literal["ok", "note", "wrong"]
+    what: str
+    advice: str = ""
+
+
+def ok(what: str) -> Finding:
+    return Finding("ok", what)
+
+
+def note(what: str, advice: str = "") -> Finding:
+    return Finding("note", what, advice)
+
+
+def wrong(what: str, advice: str) -> Finding:
+    return Finding("wrong", what, advice)
+
+
+async def examine(settings: Settings, clock: Clock | None = None) -> list[Finding]:
+    """Everything that can be told from here, whether the agent runs or not."""
+    clock = clock or SystemClock()
+    directory = settings.state_dir
+    found = [*disk(directory), *clock_notes(clock)]
+    try:
+        identity = identities.load(directory)
+    except identities.NoIdentity as error:
+        words, _, advice = str(error).partition(". ")
+        return [*found, wrong(words, advice)]
+    kept = PlanStore(directory, identity.agent).current()
+    status = statuses.read(directory)
+    running = is_running(directory)
+    found += [*key_file(directory), *process(running, status, clock)]
+    found += icmp(kept) if kept is None or any(check.kind == "icmp" for check in kept.plan.checks) else []
+    found += plan_notes(kept, status if running else None)
+    if status is not None:
+        found += spool_notes(status)
+    for name, url in collectors(identity, kept):
+        found += await collector(name, url, directory, identity, kept, clock)
+    return found
+
+
+def is_running(state_dir: Path) -> bool:
+    """Whether an agent holds the spool's lock."""
+    path = state_dir / "spool" / "lock"
+    if sys.platform == "win32":
+        try:
+            path.open("ab").close()
+            return False
+        except OSError:
+            return path.exists()
+    import fcntl
+
+    try:
+        with path.open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once
+            return False
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        return statuses.read(state_dir) is not None
+    except OSError:
+        return True
+
+
+def disk(directory: Path) -> Iterator[Finding]:
+    try:
+        probe = directory / ".doctor"
+        probe.write_bytes(b"x" * 4096)
+        probe.unlink()
+    except FileNotFoundError:
+        yield wrong(f"{directory} is not there", "It is made by enrolment: haidang-agent enroll URL CODE")
+        return
+    except PermissionError:
+        yield wrong(f"{directory} cannot be written by this user", "Run this as the agent's own user, or as root.")
+        return
+    except OSError as error:
+        yield wrong(f"{directory} cannot be written: {error.strerror}", "Free some space, or have the disk looked at.")
+        return
+    free = shutil.disk_usage(directory).free
+    if free < MIN_FREE:
+        yield wrong(f"the disk of {directory} has only {free >> 20} MiB left", "Free some space.")
+    else:
+        yield ok(f"{directory} can be written, {free >> 20} MiB free")
+
+
+def clock_notes(clock: Clock) -> Iterator[Finding]:
+    if words := getattr(clock, "note", ""):
+        yield note(words)
+    if clock.wall_ms() < 1_700_000_000_000:
+        yield wrong(
+            "this machine's clock is years behind",
+            "Results are placed by the collector's time and stay right; set the clock (NTP) for logs and certificates.",
+        )
+
+
+def key_file(directory: Path) -> Iterator[Finding]:
+    mode = identities.path_in(directory).stat().st_mode
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
+        path = identities.path_in(directory)
+        yield wrong(f"others on this machine can read the agent's key in {path}", f"chmod 600 {path}")
+
+
+def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Finding]:
+    if not running:
+        yield wrong("the agent is not running", "Start it: systemctl start haidang-agent (or: haidang-agent run)")
+    elif status is None or status.boot != clock.boot_id().hex():
+        yield note("the agent runs, but has not written its status yet")
+    elif (age := clock.boot_ms() - status.boot_ms) > 3 * status.push_every + 30_000:
+        yield wrong(
+            f"the agent runs but has not moved for {_span(age)}",
+            "Restart it, and report its log: this is a fault in it.",
+        )
+    else:
+        yield ok(f"the agent {status.agent} runs since {_span(status.boot_ms - status.started)} (process {status.pid})")
+
+
+def icmp(kept: Kept | None) -> Iterator[Finding]:
+    """Can this user send pings?"""
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        with contextlib.suppress(OSError):
+            socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP).close()
+            yield ok("pings can be sent" + (" (raw socket)" if kind == socket.SOCK_RAW else ""))
+            return
+    make = note if kept is None else wrong
+    yield make(
+        "this user may not send pings (no datagram ICMP, no raw socket)",
+        "Allow it: sysctl -w net.ipv4.ping_group_range='0 2147483647', or give the service CAP_NET_RAW "
+        "(AmbientCapabilities=CAP_NET_RAW in its unit).",
+    )
+
+
+def plan_notes(kept: Kept | None, status: Status | None) -> Iterator[Finding]:
+    if kept is None:
+        yield wrong(
+            "there is no plan yet", "The agent fetches it from the collector; see below whether that is reached."
+        )
+        return
+    yield ok(f"the plan has {len(kept.plan.checks)} checks")
+    for name, why in status.refused if status is not None else ():
+        yield wrong(
+            f"check {name} is refused: {why}",
+            "Change the inventory, or this agent's own limits, or update the agent if it does not know the kind.",
+        )
+
+
+def spool_notes(status: Status) -> Iterator[Finding]:
+    spool = status.spool
+    if spool.get("failing"):
+        yield wrong("results cannot be written to the disk", "Free some space, or have the disk looked at.")
+    if spool.get("damaged"):
+        yield wrong(
+            f"{spool['damaged']:.0f} results on the disk were damaged; the collector was told",
+            "Have the disk looked at, and see that this machine is not cut from power.",
+        )
+    if spool.get("dropped"):
+        yield wrong(
+            f"{spool['dropped']:.0f} results were given up for want of space; the collector was told",
+            "Give the spool more room (spool: limit: in agent.yaml).",
+        )
+    for collector in status.collectors:
+        age = spool.get("oldest_unacked_ms", 0)
+        if collector.backlog and age > OLD_BACKLOG:
+            yield note(f"{collector.backlog} results wait for {collector.name}, the oldest for {_span(int(age))}")
+
+
+def collectors(identity: Identity, kept: Kept | None) -> Sequence[tuple[str, str]]:
+    if kept is not None and kept.plan.collectors:
+        return [(address.name, address.url) for address in kept.plan.collectors]
+    return [("collector", identity.url)]
+
+
+async def collector(
+    name: str, url: str, directory: Path, identity: Identity, kept: Kept | None, clock: Clock
+) -> list[Finding]:
+    """Ask it for the plan, as the agent does."""
+    authorities = [identity.authority, *(kept.plan.authorities if kept else ())]
+    try:
+        uplink = Uplink(url, tls_context(authorities, identities.path_in(directory)))
+    except (OSError, ValueError) as error:
+        return [wrong(f"the identity cannot be used: {error}", "Enrol again: haidang-agent enroll URL CODE")]
+    try:
+        answer = await uplink.request("GET", "/v1/plan")
+    except Unreachable as error:
+        return [wrong(f"collector {name} is not reached: {error}", _ADVICE.get(error.kind, _ADVICE["cut"]))]
+    finally:
+        await uplink.close()
+    return [judged(name, answer), *dates(answer, identity, clock)]
+
+
+def judged(name: str, answer: Answer) -> Finding:
+    status, words = answer.status, answer.words
+    if status == 200 and answer.content_type == "application/json":
+        return ok(f"collector {name} is reached and gives this agent its plan")
+    if status == 403 and words in _REFUSED:
+        return wrong(f"collector {name} refuses this agent: {_REFUSED[words][0]}", _REFUSED[words][1])
+    if status == 404:
+        return wrong(f"collector {name} has no plan for this agent", "Name it in the inventory, or enrol as another.")
+    if status in (401, 403):
+        return wrong(f"collector {name} refuses this agent: {words}", "Enrol again: haidang-agent enroll URL CODE")
+    if status == 200 or 300 <= status < 400 or status == 511:
+        return wrong(
+            f"something answers in the place of collector {name} (HTTP {status})",
+            "Log in to the network's portal, or have the proxy let this address through.",
+        )
+    return wrong(f"collector {name} cannot serve now: {words}", "See the collector's own log.")
+
+
+def dates(answer: Answer, identity: Identity, clock: Clock) -> Iterator[Finding]:
+    """This machine's clock and certificate against the collector's time."""
+    try:
+        there = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+    except (ValueError, TypeError):
+        return
+    off = clock.wall_ms() / 1000 - there
+    if abs(off) > CLOCK_OFF:
+        yield wrong(
+            f"this machine's clock is {_span(int(abs(off) * 1000))} {'ahead of' if off > 0 else 'behind'} the collector's",
+            "Results are placed by the collector's time and stay right; set the clock (NTP) for logs and certificates.",
+        )
+    else:
+        yield ok("this machine's clock agrees with the collector's")
+    used = (there * 1000 - identity.issued) / max(1, identity.expires - identity.issued)
+    left = identity.expires - int(there * 1000)
+    if left <= 0:
+        yield wrong("this agent's certificate has expired", "Renew it: haidang-agent renew")
+    elif used > RENEWAL_LATE:
+        yield wrong(
+            f"this agent's certificate ends in {_span(left)} and was not renewed", "Try it now: haidang-agent renew"
+        )
+
+
+_ADVICE: Final = {
+    "dns": "Check the name, and this machine's resolvers (/etc/resolv.conf).",
+    "refused": "Check that the collector runs, and the port.",
+    "timeout": "Check the route and the firewalls between here and the collector.",
+    "tls": "Either something else answers there (a captive portal, a proxy that opens TLS), or the collector's "
+    "authority was made anew: then enrol again.",
+    "cut": "Check the network between here and the collector.",
+}
+_REFUSED: Final = {
+    "revoked": ("it was revoked", "Have it admitted again, then enrol with a new code."),
+    "expired": ("its certificate has expired", "Renew it: haidang-agent renew"),
+    "unknown": ("it does not know it", "Name the agent in the inventory, or enrol again."),
+}
+
+
+def _span(ms: int) -> str:
+    """A duration in the largest unit that fits, for reading."""
+    for unit, size in (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000)):
+        if ms >= 2 * size:
+            return f"{ms / size:.0f} {unit}"
+    return f"{ms / 1000:.0f} seconds"
+
+
+def report(found: Sequence[Finding]) -> list[str]:
+    """Lines for a terminal: what is wrong first."""
+    order = {"wrong": 0, "note": 1, "ok": 2}
+    lines = []
+    for finding in sorted(found, key=lambda finding: order[finding.level]):
+        lines.append(f"{finding.level.upper():5}  {finding.what}")
+        if finding.advice:
+            lines.append(f"       {finding.advice}")
+    return lines
