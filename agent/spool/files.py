@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import BinaryIO
 
+SECTOR = 4096
+
 
 class SpoolError(Exception):
     """Something is wrong with the spool; the text says what, for people."""
@@ -32,6 +34,11 @@ class FileOps:
             os.lseek(descriptor, offset, os.SEEK_SET)
             return os.write(descriptor, data)
         return os.pwrite(descriptor, data, offset)
+
+    def read(self, path: Path, offset: int, size: int) -> bytes:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(size)
 
     def sync(self, descriptor: int) -> None:
         """Data, and the length that reading it back needs."""
@@ -62,6 +69,23 @@ def write_all(ops: FileOps, descriptor: int, data: bytes, offset: int) -> None:
         written = ops.write(descriptor, bytes(view) if len(view) != len(data) else data, offset)
         view = view[written:]
         offset += written
+
+
+def read_what_is_left(ops: FileOps, path: Path, offset: int, size: int) -> bytes:
+    """What can be read; zeros stand for the sectors that cannot."""
+    try:
+        return ops.read(path, offset, size)
+    except FileNotFoundError:
+        return b""
+    except OSError:
+        parts = []
+        for start in range(offset, offset + size, SECTOR):
+            length = min(SECTOR, offset + size - start)
+            try:
+                parts.append(ops.read(path, start, length))
+            except OSError:
+                parts.append(bytes(length))
+        return b"".join(parts)
 
 
 def replace(ops: FileOps, path: Path, data: bytes) -> None:

@@ -7,8 +7,18 @@ time of each single look. A fold keeps its range of seqs and all its records.
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-from agent.spool.frames import FOLD, RECORD, RESULT, Context, Fold, Frame, fold_frame, fold_of, look_of, record_of
-from agent.spool.frames import size_of as size_of
+from agent.spool.frames import (
+    RECORD,
+    RESULT,
+    Context,
+    Fold,
+    Frame,
+    fold_frame,
+    fold_of,
+    look_of,
+    record_of,
+    size_of,
+)
 from inventory.wire import Position, Record, Run
 
 MAX_CLOSED = 500  # runs that ended inside one fold: beyond that the next one is begun, so that a batch can hold it
@@ -135,6 +145,7 @@ def fold(
     """
     folder: _Folder | None = None
     ends = set(cuts)
+    known: dict[bytes, Sequence[int] | None] = {}
     for frame in frames:
         if folder and not (
             frame.seq == folder.last + 1
@@ -144,15 +155,18 @@ def fold(
         ):
             yield from folder.frames()
             folder = None
-        known = holds(frame.context.plan)
-        if known is None or keep(frame):
+        plan = frame.context.plan
+        if plan not in known:
+            known[plan] = holds(plan)
+        limits = known[plan]
+        if limits is None or keep(frame):
             if folder:
                 yield from folder.frames()
                 folder = None
             yield frame
             continue
         if folder is None:
-            folder = _Folder(frame, known)
+            folder = _Folder(frame, limits)
         folder.take(frame)
     if folder:
         yield from folder.frames()
@@ -160,6 +174,3 @@ def fold(
 
 def _check(run: Run) -> int:
     return run.check
-
-
-__all__ = ["FOLD", "Holds", "fold"]

@@ -70,7 +70,7 @@ class Log:
         self.segments: list[Segment] = []
         self.chain = Chain()
         self.last_frame: Frame | None = None
-        self.life = 0
+        self.life_at_start = 0
         self._descriptor: int | None = None
         self._written: Context | None = None  # what the end of the file being written is under
 
@@ -82,7 +82,7 @@ class Log:
             self.chain.note(epoch, last)
         seen: dict[int, int] = {}
         for number, path in segments.found_in(self.directory):
-            segment, last_frame = segments.survey(number, path)
+            segment, last_frame = segments.survey(self.ops, number, path)
             # an interrupted merge leaves a segment whose frames are also in the one before it
             fresh = [stretch for stretch in segment.stretches if stretch.last > seen.get(stretch.context.epoch, 0)]
             if segment.stretches and not fresh:
@@ -94,7 +94,7 @@ class Log:
                     self.chain.note(*_pair(context.after))
                 self.chain.note(context.epoch, stretch.last)
                 seen[context.epoch] = stretch.last
-            self.life = max(self.life, segment.life)
+            self.life_at_start = max(self.life_at_start, segment.life)
             self.last_frame = last_frame or self.last_frame
             self.segments.append(segment)
         self._reopen_last()
@@ -164,7 +164,7 @@ class Log:
             files.sync_directory(self.ops, self.directory)
             segment.head = pending.frames[0].seq
         segment.size += pending.size
-        segment.life = self.life = max(self.life, pending.life)
+        segment.life = pending.life
         for frame in pending.frames:
             segment.note(frame.context, frame.seq, frame.last)
             if frame.context.after and not self.chain.last(frame.context.epoch):
@@ -207,7 +207,7 @@ class Log:
             offset, context = (hint.offset, hint.context) if hint else (0, None)
             if offset >= segment.size:
                 continue
-            for frame, end in segment.read(offset, context):
+            for frame, end in segment.read(self.ops, offset, context):
                 if isinstance(frame, Heading):
                     continue
                 here = self.chain.key(Position(frame.context.epoch, frame.seq))

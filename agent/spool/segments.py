@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from agent.spool import frames
-from agent.spool.files import SpoolError
+from agent.spool.files import FileOps, SpoolError, read_what_is_left
 from agent.spool.frames import MAGIC, Context, Frame, Heading, scan
 
 
@@ -44,16 +44,16 @@ class Segment:
                 return
         self.stretches.append(Stretch(context, first, last))
 
-    def read(self, offset: int = 0, context: Context | None = None) -> Iterator[tuple[Frame | Heading, int]]:
+    def read(
+        self, ops: FileOps, offset: int = 0, context: Context | None = None
+    ) -> Iterator[tuple[Frame | Heading, int]]:
         """What survives from ``offset`` on, with the offset of each one's end in the file."""
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            data = file.read(self.size - offset)
+        data = read_what_is_left(ops, self.path, offset, self.size - offset)
         for frame, end in scan(data, context):
             yield frame, offset + end
 
-    def frames(self) -> Iterator[Frame]:
-        for frame, _ in self.read():
+    def frames(self, ops: FileOps) -> Iterator[Frame]:
+        for frame, _ in self.read(ops):
             if isinstance(frame, Frame):
                 yield frame
 
@@ -69,13 +69,13 @@ def found_in(directory: Path) -> list[tuple[int, Path]]:
     return sorted((int(path.stem), path) for path in directory.glob("*.seg") if path.stem.isdigit())
 
 
-def survey(number: int, path: Path) -> tuple[Segment, Frame | None]:
+def survey(ops: FileOps, number: int, path: Path) -> tuple[Segment, Frame | None]:
     """Read a whole file; also its last frame. Its ``size`` ends at the last valid one.
 
     Raises SpoolError when a newer version of the program wrote it.
     """
     segment = Segment(number, path)
-    data = path.read_bytes()
+    data = read_what_is_left(ops, path, 0, path.stat().st_size)
     last: Frame | None = None
     for found, end in scan(data):
         if isinstance(found, Heading):

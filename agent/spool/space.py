@@ -89,7 +89,7 @@ class Space:
         return True
 
     def _fold(self, segment: Segment) -> None:
-        frames = list(segment.frames())
+        frames = list(segment.frames(self._log.ops))
         kept = self._folded(frames)
         segment.folds += 1
         if len(kept) < len(frames):
@@ -102,7 +102,8 @@ class Space:
         together = first.size + second.size
         if pair in self._barren or together > max(self._log.segment_bytes, self._limit // 8):
             return False
-        frames = [*first.frames(), *second.frames()]
+        ops = self._log.ops
+        frames = [*first.frames(ops), *second.frames(ops)]
         kept = self._folded(frames)
         if len(segments.image(kept, second.life)) > together * 0.9:
             self._barren.add(pair)

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.spool import cursors, files
-from agent.spool.cursors import Reader
-from agent.spool.cut import cut
+from agent.spool.delivery import Delivery
 from agent.spool.files import FileOps, SpoolBroken
 from agent.spool.fold import Holds, fold
 from agent.spool.frames import (
@@ -26,9 +25,8 @@ from agent.spool.frames import (
     record_frame,
     record_of,
     result_frame,
-    size_of,
 )
-from agent.spool.log import Log, Mark
+from agent.spool.log import Log
 from agent.spool.space import Space
 from inventory.wire import Batch, Position, Record
 
@@ -53,12 +51,10 @@ class Spool:
         self._directory = directory
         self._log = log
         self._lock = lock
-        self._readers: dict[str, Reader] = {}
-        self._saved_cursors = saved.cursors
+        self._delivery = Delivery(log, saved.cursors)
         self._declared = saved.declared
         self._boot = boot
         self._began = boot_ms
-        self._life = log.life
         self._now = boot_ms
         self._buffer: list[Frame] = []
         self._broken = ""
@@ -100,7 +96,9 @@ class Spool:
             log = Log(directory, ops or FileOps(), segment_bytes or max(4096, min(512 << 10, limit_bytes // 16)))
             log.load(saved.history)
             spool = cls(directory, log, lock, saved, boot, boot_ms)
-            spool._space = Space(log, spool._readers, holds, limit_bytes, keep_acked_ms, spool._declare_dropped)
+            spool._space = Space(
+                log, spool._delivery.readers, holds, limit_bytes, keep_acked_ms, spool._declare_dropped
+            )
             spool._holds = holds
             spool.serve(collectors)
             spool._begin_epoch(plan, log.chain.end())
@@ -122,11 +120,7 @@ class Spool:
 
     def serve(self, collectors: Sequence[str]) -> None:
         """From now on these are the collectors; what only others lacked is no longer held for them."""
-        for name in collectors:
-            if name not in self._readers:
-                self._readers[name] = Reader(self._saved_cursors.get(name))
-        for name in set(self._readers) - set(collectors):
-            del self._readers[name]
+        self._delivery.serve(collectors)
         self._dirty = True
 
     def append(self, item: Result | Record) -> int:
@@ -157,14 +151,18 @@ class Spool:
         try:
             if self._buffer:
                 self._sync()
-            if self._dirty and (self._last_save is None or self._now - self._last_save >= SAVE_EVERY_MS):
+            if (
+                self._dirty
+                and not self._failing
+                and (self._last_save is None or self._now - self._last_save >= SAVE_EVERY_MS)
+            ):
                 self._save()
         except SpoolBroken as error:
             self._broken = str(error)
             raise
 
     def _sync(self) -> None:
-        life = self._life + self._now - self._began
+        life = self._lived()
         while True:
             try:
                 pending = self._log.write(self._buffer, life)
@@ -196,6 +194,7 @@ class Spool:
         if len(self._buffer) <= MAX_BUFFERED // 2:
             return
         old, self._buffer = self._buffer[: -MAX_BUFFERED // 4], self._buffer[-MAX_BUFFERED // 4 :]
+        self._buffer = [frame for frame in old if frame.kind == RECORD][-MAX_BUFFERED // 4 :] + self._buffer
         for epoch in dict.fromkeys(frame.context.epoch for frame in old):
             seqs = [seq for frame in old if frame.context.epoch == epoch for seq in (frame.seq, frame.last)]
             self._declared.append((epoch, min(seqs), max(seqs)))  # not to be taken for damage
@@ -212,12 +211,13 @@ class Spool:
         try:
             self.append(Record(boot_ms, "stop", {"why": why}))
             self.sync()
-            self._save()
         finally:
             self.close()
 
     def close(self) -> None:
         """Give the files back without a word; what was not synced is gone, as in a crash."""
+        if not self._broken and not self._buffer:
+            self._save()
         self._log.close()
         self._lock.release()
         self._broken = self._broken or "the spool is closed"
@@ -230,100 +230,42 @@ class Spool:
         The same batch again until it is acknowledged or asked for with other limits. ``max_bytes``: as on disk.
         """
         self._check_broken()
-        reader = self._readers[collector]
-        if reader.flight and reader.limits == (max_results, max_bytes):
-            return reader.flight
-        head: Frame | None = None
-        taken: list[Frame] = []
-        last, landing, size = 0, reader.mark, 0
-        for frame, mark in self._log.after(reader.cursor, reader.mark):
-            head = head or frame
-            if frame.context != head.context:
-                break
-            if not _is_skipped(reader, frame):
-                size += size_of(frame)
-                full = len(taken) >= max_results or size > max_bytes
-                if taken and (full or (frame.kind == FOLD and any(each.kind == RESULT for each in taken))):
-                    break
-                taken.append(frame)
-            last, landing = frame.last, mark
-        if head is None:
-            return None
-        previous, first, breach = self._continues(reader, head)
-        reader.flight = cut(head.context, taken, previous=previous, first=first, last=last, breach=breach)
-        reader.limits, reader.landing = (max_results, max_bytes), landing
-        reader.sent = max(reader.sent, Position(head.context.epoch, last), key=self._log.chain.key)
-        return reader.flight
-
-    def _continues(self, reader: Reader, head: Frame) -> tuple[Position | None, int, str]:
-        """(previous, first seq, breach) of the batch that begins with this frame."""
-        cursor, epoch, chain = reader.cursor, head.context.epoch, self._log.chain
-        if reader.breach:
-            return reader.previous, head.seq, reader.breach
-        if cursor is None:
-            return (None, 1, "") if head.context.after is None else (None, head.seq, "lost")
-        if cursor.epoch == epoch:
-            return cursor, cursor.seq + 1, ""
-        if chain.next(cursor.epoch) == epoch and cursor.seq >= chain.last(cursor.epoch):
-            return cursor, 1, ""
-        return cursor, head.seq, "lost"
+        return self._delivery.next_batch(collector, max_results, max_bytes)
 
     def cursor(self, collector: str) -> Position | None:
         """Up to here this collector has everything, as far as this disk knows."""
-        return self._readers[collector].cursor
+        return self._delivery.readers[collector].cursor
 
     def acknowledged(self, collector: str, watermark: Position) -> None:
         """The collector holds everything up to here."""
-        reader = self._readers[collector]
-        flight = reader.flight
-        if flight and watermark == Position(flight.epoch, flight.last):
-            reader.landed()
+        if self._delivery.landed(collector, watermark):
             self._dirty = True
         else:
             self.reposition(collector, watermark)
 
     def reposition(self, collector: str, watermark: Position | None) -> None:
-        """The collector says where it is. Go on from there, or say in the next batch why that cannot be."""
-        self._check_broken()
-        reader = self._readers[collector]
-        if watermark == (reader.previous if reader.breach else reader.cursor):
-            return
-        self._dirty = True
-        if watermark is None:
-            reader.move(None)
-            return
-        key = self._log.chain.key
-        last = self._log.chain.last(watermark.epoch)
-        mine = watermark.epoch == self.epoch
-        if not last and not mine:  # an epoch that this disk never had
-            reader.move(reader.cursor, "rolled back", watermark)
-        elif watermark.seq > last or (mine and key(watermark) > key(reader.sent)):
-            if mine:
-                self._abandon(reader, watermark)
-            reader.move(watermark, "rolled back", watermark)
-        else:
-            reader.move(watermark)
+        """The collector says where it is. Go on from there, or say in the next batch why that cannot be.
 
-    def _abandon(self, reader: Reader, watermark: Position) -> None:
-        """Someone else wrote under this epoch's positions up to the watermark: ours there cannot be delivered."""
-        cursor = reader.cursor
-        first = cursor.seq + 1 if cursor and cursor.epoch == self.epoch else 1
-        epoch, last = self.epoch, min(self._seq, watermark.seq)
-        self.new_epoch("another machine goes on from the same state")
-        if first <= last:
-            self._declare_dropped(epoch, first, last)
+        Where another machine wrote under this epoch's positions (a clone, a snapshot put back), ours there cannot be
+        delivered: they are declared, and a new epoch begins.
+        """
+        self._check_broken()
+        lost = self._delivery.reposition(collector, watermark, self.epoch)
+        self._dirty = True
+        if lost:
+            epoch, first, last = self.epoch, lost[0], min(self._seq, lost[1])
+            self.new_epoch("another machine goes on from the same state")
+            if first <= last:
+                self._declare_dropped(epoch, first, last)
 
     def skip(self, collector: str, position: Position) -> None:
         """Give up what this collector refuses to take, up to here: the next batch says that it is missing."""
-        reader = self._readers[collector]
-        first = reader.cursor.seq + 1 if reader.cursor and reader.cursor.epoch == position.epoch else 1
-        reader.skipped = position
-        reader.flight = None
+        first = self._delivery.skip(collector, position)
         self._declare_dropped(position.epoch, first, position.seq)
 
     def backlog(self, collector: str) -> int:
         """Synced frames past the cursor."""
-        return self._log.count_after(self._readers[collector].cursor)
+        return self._log.count_after(self._delivery.readers[collector].cursor)
 
     def referenced_plans(self) -> set[bytes]:
         """Digests of the plans under which frames still here were made."""
@@ -346,15 +288,17 @@ class Spool:
         }
 
     def _oldest_unacked_ms(self) -> int:
-        reader = min(self._readers.values(), key=lambda each: self._log.chain.key(each.cursor), default=None)
-        if reader is None:
+        found = self._delivery.oldest_unacked()
+        if found is None:
             return 0
-        for frame, mark in self._log.after(reader.cursor, reader.mark):
-            if frame.context.boot == self._boot:
-                return max(0, self._now - _time_of(frame))
-            written = next(segment.life for segment in self._log.segments if segment.number == mark.number)
-            return self._life + self._now - self._began - written
-        return 0
+        frame, life = found
+        if frame.context.boot == self._boot:
+            return max(0, self._now - _time_of(frame))
+        return self._lived() - life
+
+    def _lived(self) -> int:
+        """Ms that agents on this spool have run, this one included: an age that no wall clock can spoil."""
+        return self._log.life_at_start + self._now - self._began
 
     # -- what is said about losses
 
@@ -386,7 +330,7 @@ class Spool:
 
     def _save(self) -> None:
         """The cursors, now and then. A disk that is full keeps the old ones: they cost a question, no result."""
-        names = {name: reader.cursor for name, reader in self._readers.items() if reader.cursor}
+        names = {name: reader.cursor for name, reader in self._delivery.readers.items() if reader.cursor}
         self._declared = self._declared[-cursors.MAX_DECLARED :]
         history = self._log.chain.listed()[-cursors.MAX_HISTORY :]
         try:
@@ -401,11 +345,6 @@ class Spool:
             raise SpoolBroken(self._broken)
 
 
-def _is_skipped(reader: Reader, frame: Frame) -> bool:
-    skipped = reader.skipped
-    return skipped is not None and frame.context.epoch == skipped.epoch and frame.last <= skipped.seq
-
-
 def _time_of(frame: Frame) -> int:
     """Boot ms of the first thing that a frame holds."""
     if frame.kind == RESULT:
@@ -414,6 +353,3 @@ def _time_of(frame: Frame) -> int:
         return record_of(frame.body).at
     fold = fold_of(frame.body)
     return min([run.first for run in fold.runs] + [record.at for record in fold.records])
-
-
-__all__ = ["Mark", "Spool"]

@@ -1,0 +1,120 @@
+"""What each collector gets next, from where it stands: cursors, batches in flight, and chains that do not match."""
+
+from collections.abc import Sequence
+
+from agent.spool.cursors import Reader
+from agent.spool.cut import cut
+from agent.spool.frames import FOLD, RESULT, Frame, size_of
+from agent.spool.log import Log
+from inventory.wire import Batch, Position
+
+
+class Delivery:
+    """The readers of one log, by collector."""
+
+    def __init__(self, log: Log, saved: dict[str, Position]) -> None:
+        self.readers: dict[str, Reader] = {}
+        self._log = log
+        self._saved = saved
+
+    def serve(self, collectors: Sequence[str]) -> None:
+        for name in collectors:
+            if name not in self.readers:
+                self.readers[name] = Reader(self._saved.get(name))
+        for name in set(self.readers) - set(collectors):
+            del self.readers[name]
+
+    def next_batch(self, collector: str, max_results: int, max_bytes: int) -> Batch | None:
+        reader = self.readers[collector]
+        if reader.flight and reader.limits == (max_results, max_bytes):
+            return reader.flight
+        head: Frame | None = None
+        taken: list[Frame] = []
+        last, landing, size = 0, reader.mark, 0
+        for frame, mark in self._log.after(reader.cursor, reader.mark):
+            head = head or frame
+            if frame.context != head.context:
+                break
+            if not _is_skipped(reader, frame):
+                size += size_of(frame)
+                full = len(taken) >= max_results or size > max_bytes
+                # a batch's runs are older than its results
+                if taken and (full or (frame.kind == FOLD and any(each.kind == RESULT for each in taken))):
+                    break
+                taken.append(frame)
+            last, landing = frame.last, mark
+        if head is None:
+            return None
+        previous, first, breach = self._continues(reader, head)
+        reader.flight = cut(head.context, taken, previous=previous, first=first, last=last, breach=breach)
+        reader.limits, reader.landing = (max_results, max_bytes), landing
+        reader.sent = max(reader.sent, Position(head.context.epoch, last), key=self._log.chain.key)
+        return reader.flight
+
+    def _continues(self, reader: Reader, head: Frame) -> tuple[Position | None, int, str]:
+        """(previous, first seq, breach) of the batch that begins with this frame."""
+        cursor, epoch, chain = reader.cursor, head.context.epoch, self._log.chain
+        if reader.breach:
+            return reader.previous, head.seq, reader.breach
+        if cursor is None:
+            return (None, 1, "") if head.context.after is None else (None, head.seq, "lost")
+        if cursor.epoch == epoch:
+            return cursor, cursor.seq + 1, ""
+        if chain.next(cursor.epoch) == epoch and cursor.seq >= chain.last(cursor.epoch):
+            return cursor, 1, ""
+        return cursor, head.seq, "lost"
+
+    def landed(self, collector: str, watermark: Position) -> bool:
+        """True when this is the end of the batch in flight."""
+        reader = self.readers[collector]
+        if reader.flight is None or watermark != Position(reader.flight.epoch, reader.flight.last):
+            return False
+        reader.landed()
+        return True
+
+    def reposition(self, collector: str, watermark: Position | None, current: int) -> tuple[int, int] | None:
+        """Move to where the collector is. ``current``: the epoch being written.
+
+        (first, last) when the watermark lies where only someone else can have written under the current epoch: the
+        seqs that are not ours to deliver any more (the last one may not have been written here).
+        """
+        reader = self.readers[collector]
+        if watermark == (reader.previous if reader.breach else reader.cursor):
+            return None
+        if watermark is None:
+            reader.move(None)
+            return None
+        key = self._log.chain.key
+        cursor, last = reader.cursor, self._log.chain.last(watermark.epoch)
+        mine = watermark.epoch == current
+        if not last and not mine:  # an epoch that this disk never had
+            reader.move(cursor, "rolled back", watermark)
+            return None
+        if watermark.seq <= last and not (mine and key(watermark) > key(reader.sent)):
+            reader.move(watermark)
+            return None
+        reader.move(watermark, "rolled back", watermark)
+        if not mine:
+            return None
+        return (cursor.seq + 1 if cursor and cursor.epoch == current else 1), watermark.seq
+
+    def skip(self, collector: str, position: Position) -> int:
+        """Leave out what follows the cursor, up to here; the first seq left out."""
+        reader = self.readers[collector]
+        reader.skipped = position
+        reader.flight = None
+        return reader.cursor.seq + 1 if reader.cursor and reader.cursor.epoch == position.epoch else 1
+
+    def oldest_unacked(self) -> tuple[Frame, int] | None:
+        """The oldest frame that a collector lacks, and the life of its segment."""
+        reader = min(self.readers.values(), key=lambda each: self._log.chain.key(each.cursor), default=None)
+        if reader is None:
+            return None
+        for frame, mark in self._log.after(reader.cursor, reader.mark):
+            return frame, next(segment.life for segment in self._log.segments if segment.number == mark.number)
+        return None
+
+
+def _is_skipped(reader: Reader, frame: Frame) -> bool:
+    skipped = reader.skipped
+    return skipped is not None and frame.context.epoch == skipped.epoch and frame.last <= skipped.seq
