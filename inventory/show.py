@@ -1,0 +1,122 @@
+"""The inventory in words for a terminal."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from inventory import goals
+from inventory.model import Agency, Check, Goal, Inventory, Life
+from inventory.plan import Plan
+from inventory.words import duration_text
+
+
+def counts(inventory: Inventory) -> str:
+    """How much there is, in one line."""
+    amounts = [
+        (len(inventory.agencies), "agency", "agencies"),
+        (len(inventory.sites), "site", "sites"),
+        (len(inventory.links), "link", "links"),
+        (len(inventory.agents), "agent", "agents"),
+        (len(inventory.checks), "check", "checks"),
+        (len(inventory.goals), "goal", "goals"),
+    ]
+    return ", ".join(f"{amount} {one if amount == 1 else many}" for amount, one, many in amounts)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns, the first row their heads."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def overview(inventory: Inventory) -> str:
+    """All agencies and goals."""
+    checks = Counter(check.agency for check in inventory.checks.values())
+    rows = [("agency", "kind", "sites", "checks", "PCs", "name")]
+    for agency in inventory.agencies.values():
+        pcs = "" if agency.register.pcs is None else str(agency.register.pcs)
+        name = agency.name.vi + _life(agency)
+        rows.append((agency.id, agency.kind, str(len(agency.sites)), str(checks[agency.id]), pcs, name))
+    parts = [table(rows)]
+    if inventory.goals:
+        parts.append(
+            table(
+                [("goal", "objective", "members", "name"), *(_goal_row(g, inventory) for g in inventory.goals.values())]
+            )
+        )
+    return "\n\n".join([*parts, counts(inventory)])
+
+
+def _goal_row(goal: Goal, inventory: Inventory) -> tuple[str, str, str, str]:
+    return goal.id, f"{goal.objective:.4g}", str(len(goals.members(goal, inventory))), goal.name.vi
+
+
+def one(inventory: Inventory, ident: str) -> str | None:
+    """Everything of this id: agencies, sites, links, devices, agents, goals, contacts, calendars, checks by uid."""
+    parts = []
+    for what in ("agencies", "sites", "links", "devices", "agents", "goals", "contacts", "calendars", "providers"):
+        found: Any = getattr(inventory, what).get(ident)
+        if found is not None:
+            parts.append(_fields(type(found).__name__.lower(), found))
+        if isinstance(found, Agency):
+            parts.append(_checks(check for check in inventory.checks.values() if check.agency == ident))
+        if isinstance(found, Goal):
+            members = goals.members(found, inventory)
+            rows = [("member", "checks", "objective", "name")]
+            for member in members:
+                objective = "" if member.objective is None else f"{member.objective:.4g}"
+                rows.append((member.id, str(len(member.checks)), objective, member.name.vi))
+            parts.append(table(rows) if members else "no check is a member of this goal")
+    if ident in inventory.checks:
+        parts.append(_fields("check", inventory.checks[ident]))
+    return "\n\n".join(part for part in parts if part) or None
+
+
+def plan(plan: Plan) -> str:
+    """An agent's plan as a table."""
+    rows = [("uid", "check", "kind", "interval", "timeout", "hold", "parameters")]
+    for check in plan.checks:
+        params = " ".join(f"{name}={value}" for name, value in check.params.items())
+        times = (duration_text(check.interval), duration_text(check.timeout), duration_text(check.hold))
+        rows.append((check.uid, check.name, check.kind, *times, params))
+    head = f"plan {plan.digest.hex()} of agent {plan.agent} (agency {plan.agency}, site {plan.site})"
+    return f"{head}\n{table(rows)}"
+
+
+def _fields(title: str, thing: Any) -> str:
+    rows = [(title, str(getattr(thing, "id", getattr(thing, "uid", ""))))]
+    for name in thing.__struct_fields__:
+        text = _word(name, getattr(thing, name))
+        if name not in ("id", "uid") and text not in ("", "None", "False"):
+            rows.append((f"  {name}", text))
+    return table(rows)
+
+
+def _word(name: str, value: Any) -> str:
+    if name in ("interval", "timeout", "hold", "recheck", "push_every"):
+        return duration_text(value)
+    if hasattr(value, "vi"):
+        return value.vi if value.vi == value.en else f"{value.vi} / {value.en}"
+    if hasattr(value, "__struct_fields__"):
+        given = ((field, getattr(value, field)) for field in value.__struct_fields__)
+        return ", ".join(f"{field} {_word(field, item)}" for field, item in given if item not in (None, "", ()))
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_word('', item)}" for key, item in value.items())
+    if isinstance(value, tuple):
+        return ", ".join(_word("", item) for item in value)
+    return str(value)
+
+
+def _checks(checks: Iterable[Check]) -> str:
+    rows = [("check", "agent", "kind", "interval", "uid", "name")]
+    for check in checks:
+        name = check.title.vi + _life(check)
+        rows.append((check.name, check.agent, check.kind, duration_text(check.interval), check.uid, name))
+    return table(rows) if len(rows) > 1 else ""
+
+
+def _life(thing: Life) -> str:
+    if thing.begins is None and thing.ends is None:
+        return ""
+    return f" [{thing.begins or ''}, {thing.ends or ''})"
