@@ -105,9 +105,7 @@ def _once(wanted: argparse.Namespace, settings: Settings) -> int:
         else:
             found = PlanStore(settings.state_dir, load(settings.state_dir).agent).current()
             if found is None:
-                print(
-                    "There is no plan yet: the agent fetches it when it runs. Or give one: --plan FILE", file=sys.stderr
-                )
+                print("There is no plan yet: the running agent fetches it. Or give one: --plan FILE", file=sys.stderr)
                 return 1
             kept = found
         return asyncio.run(once.once(kept.plan, wanted.checks, settings.limits.parsed(), as_json=wanted.json))

@@ -26,6 +26,10 @@ MIN_FREE: Final = 64 << 20  # bytes; below it a spool that has to grow will soon
 CLOCK_OFF: Final = 60  # seconds
 OLD_BACKLOG: Final = 600_000  # ms
 RENEWAL_LATE: Final = 5 / 6  # of a certificate's life: renewal, due at 2/3, has failed for long
+SET_CLOCK: Final = (
+    "Set it (NTP). Results are placed by the collector's time and stay right, but logs and judgements of "
+    "certificates follow this clock."
+)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -119,10 +123,7 @@ def clock_notes(clock: Clock) -> Iterator[Finding]:
     if words := getattr(clock, "note", ""):
         yield note(words)
     if clock.wall_ms() < 1_700_000_000_000:
-        yield wrong(
-            "this machine's clock is years behind",
-            "Results are placed by the collector's time and stay right; set the clock (NTP) for logs and certificates.",
-        )
+        yield wrong("this machine's clock is years behind", SET_CLOCK)
 
 
 def key_file(directory: Path) -> Iterator[Finding]:
@@ -138,10 +139,8 @@ def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Find
     elif status is None or status.boot != clock.boot_id().hex():
         yield note("the agent runs, but has not written its status yet")
     elif (age := clock.boot_ms() - status.boot_ms) > 3 * status.push_every + 30_000:
-        yield wrong(
-            f"the agent runs but has not moved for {_span(age)}",
-            "Restart it, and report its log: this is a fault in it.",
-        )
+        what = f"the agent runs but has not moved for {_span(age)}"
+        yield wrong(what, "Restart it, and report its log: this is a fault in it.")
     else:
         yield ok(f"the agent {status.agent} runs since {_span(status.boot_ms - status.started)} (process {status.pid})")
 
@@ -163,9 +162,7 @@ def icmp(kept: Kept | None) -> Iterator[Finding]:
 
 def plan_notes(kept: Kept | None, status: Status | None) -> Iterator[Finding]:
     if kept is None:
-        yield wrong(
-            "there is no plan yet", "The agent fetches it from the collector; see below whether that is reached."
-        )
+        yield wrong("there is no plan yet", "The running agent fetches it from the collector, if it reaches that.")
         return
     yield ok(f"the plan has {len(kept.plan.checks)} checks")
     for name, why in status.refused if status is not None else ():
@@ -245,10 +242,8 @@ def dates(answer: Answer, identity: Identity, clock: Clock) -> Iterator[Finding]
         return
     off = clock.wall_ms() / 1000 - there
     if abs(off) > CLOCK_OFF:
-        yield wrong(
-            f"this machine's clock is {_span(int(abs(off) * 1000))} {'ahead of' if off > 0 else 'behind'} the collector's",
-            "Results are placed by the collector's time and stay right; set the clock (NTP) for logs and certificates.",
-        )
+        way = "ahead of" if off > 0 else "behind"
+        yield wrong(f"this machine's clock is {_span(int(abs(off) * 1000))} {way} the collector's", SET_CLOCK)
     else:
         yield ok("this machine's clock agrees with the collector's")
     used = (there * 1000 - identity.issued) / max(1, identity.expires - identity.issued)
