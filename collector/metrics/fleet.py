@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
+from collector.ingest.fleet import Fleet
 from collector.ingest.state import AgentState
 from collector.metrics.exposition import Family, Format, labels
-from collector.present import state_now
 from inventory.states import DOWN, NAMES, UNKNOWN
 
 PIECE = 1 << 18  # characters handed over at once
@@ -46,17 +46,24 @@ class Shown(msgspec.Struct, frozen=True):
 
     named: Named
     state: AgentState
+    fleet: Fleet
+
+    def up(self, row: int, now: int) -> int | None:
+        """1, 0, or None while it is not known."""
+        seen = self.fleet.now(self.fleet.checks[row], now)
+        if seen is None or seen.state == UNKNOWN:
+            return None
+        return 0 if seen.state == DOWN else 1
 
 
 Lines = Callable[[Shown, Sequence[tuple[int, str]], int], Iterable[str]]
 
 
 def _up(shown: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
-    state = shown.state
     for row, who in checks:
-        at = state_now(state, row, now).state
-        if at != UNKNOWN:
-            yield f"haidang_check_up{{{who}}} {0 if at == DOWN else 1}\n"
+        up = shown.up(row, now)
+        if up is not None:
+            yield f"haidang_check_up{{{who}}} {up}\n"
 
 
 def _seconds(shown: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:

@@ -1,0 +1,146 @@
+"""The inventory in force: read at the start, again when its files change; a broken edit keeps the last good one."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, time
+from pathlib import Path
+
+from collector.ingest.plans import Life, PlanError, Plans
+from collector.store.revocations import Revocations
+from inventory import load, planning
+from inventory.model import Inventory
+from inventory.plan import Plan, digest_of
+from inventory.problems import Problem
+
+log = logging.getLogger(__name__)
+
+Signature = tuple[tuple[str, int, int], ...]
+
+
+class Inventories:
+    """``current`` is in force since ``loaded`` (ms). ``problems``: what is wrong with the files as they are now.
+
+    Plans are made for today, in the province's time zone: a check whose life begins or ends today comes or goes at
+    midnight. A plan is served once the store keeps it.
+    """
+
+    def __init__(self, directory: Path, plans: Plans, revocations: Revocations, wall: Callable[[], int]) -> None:
+        self.current = Inventory()
+        self.problems: Sequence[Problem] = ()
+        self.loaded = 0
+        self.version = 0  # grows with every inventory or day that comes into force
+        self._directory = directory
+        self._plans = plans
+        self._revocations = revocations
+        self._wall = wall
+        self._served: dict[str, tuple[str, bytes]] = {}
+        self._seen: Signature | None = None
+        self._day: date | None = None
+
+    def plan(self, agent: str) -> tuple[str, bytes] | None:
+        """(digest in hex, canonical bytes) of an agent's plan; None when the inventory has no such agent."""
+        return self._served.get(agent)
+
+    def digest(self, agent: str) -> bytes | None:
+        """The digest of the agent's plan, for acknowledgements."""
+        served = self._served.get(agent)
+        return bytes.fromhex(served[0]) if served is not None else None
+
+    async def refresh(self) -> bool:
+        """Look at the files, and load them if they or the day changed. True when something new is in force."""
+        signature = await asyncio.to_thread(self._look)
+        changed = signature != self._seen
+        if changed:
+            self._seen = signature
+            found, problems = await asyncio.to_thread(load.look, self._directory)
+            broken = found is None or any(not problem.warning for problem in problems)
+            self._report(problems)
+            if found is None or broken:
+                changed = False
+            else:
+                self.current = found
+                self.loaded = self._wall()
+                self._revocations.inventory = frozenset(a.id for a in found.agents.values() if a.revoked)
+        today = datetime.fromtimestamp(self._wall() / 1000, self.current.province.zone).date()
+        if changed or today != self._day:
+            self._day = today
+            await self._serve(today)
+            self.version += 1
+            return True
+        return False
+
+    async def watch(self, every: float, wake: asyncio.Event, then: Callable[[], None]) -> None:
+        """Refresh every so many seconds, or when woken; ``then`` is called when something new is in force."""
+        while True:
+            try:
+                async with asyncio.timeout(every):
+                    await wake.wait()
+            except TimeoutError:
+                pass
+            if wake.is_set():
+                wake.clear()
+                self._seen = None
+            try:
+                if await self.refresh():
+                    then()
+            except Exception:
+                # the collector goes on with what it has, whatever a file does to the reader
+                log.exception("the inventory could not be looked at")
+
+    def _look(self) -> Signature:
+        files = []
+        for file in load.files_of(self._directory):
+            try:
+                status = file.stat()
+            except OSError:
+                continue
+            files.append((str(file), status.st_size, status.st_mtime_ns))
+        return tuple(files)
+
+    def _report(self, problems: Sequence[Problem]) -> None:
+        wrong = [problem for problem in problems if not problem.warning]
+        if wrong:
+            log.error("the inventory has %d mistakes, the last good one stays in force: %s", len(wrong), wrong[0])
+        elif any(not problem.warning for problem in self.problems):
+            log.info("the inventory is in order again")
+        self.problems = problems
+
+    async def _serve(self, today: date) -> None:
+        """Make today's plans, keep those that are new, end the checks of those that are gone."""
+        inventory, now = self.current, self._wall()
+        made = await asyncio.to_thread(_plans, inventory, today)
+        ended = _ended(inventory, today)
+        known = {check.agent for check in self._plans.checks.values() if check.ended is None}
+        for agent in known - made.keys():
+            encoded = Plan(agent=agent, agency="", site="").encode()
+            await self._plans.keep(agent, encoded, now, served=True, lives=ended.get(agent))
+            log.info("agent=%s is no longer in the inventory; its checks have ended", agent)
+        for agent, encoded in made.items():
+            digest = digest_of(encoded).hex()
+            if self._served.get(agent, ("",))[0] == digest:
+                continue
+            try:
+                await self._plans.keep(agent, encoded, now, served=True, lives=ended.get(agent))
+            except PlanError as error:
+                log.error("agent=%s keeps its earlier plan, the new one cannot be used: %s", agent, error)
+                continue
+            self._served[agent] = (digest, encoded)
+        for agent in self._served.keys() - made.keys():
+            del self._served[agent]
+
+
+def _ended(inventory: Inventory, today: date) -> dict[str, dict[str, Life]]:
+    """By agent and uid, when checks ended whose life in the inventory is over."""
+    ended: dict[str, dict[str, Life]] = {}
+    for check in inventory.checks.values():
+        if check.ends is not None and check.ends <= today:
+            at = datetime.combine(check.ends, time(), inventory.province.zone)
+            ended.setdefault(check.agent, {})[check.uid] = (None, int(at.timestamp() * 1000))
+    return ended
+
+
+def _plans(inventory: Inventory, today: date) -> dict[str, bytes]:
+    """Today's plans of all agents that are there today, encoded (the listener turns revoked ones away)."""
+    plans = planning.plans_of(inventory, today)
+    return {agent.id: plans[agent.id].encode() for agent in inventory.agents.values() if agent.on(today)}

@@ -1,0 +1,235 @@
+"""Reading the ledger for people: which checks there are, their histories, figures and goals, as of one moment.
+
+What is closed is in the store, what is open in the published states. A state is taken first and the store read after,
+so a span that the store has beyond the state is left out: every answer is of one moment.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import apsw
+import msgspec
+
+from collector import goals
+from collector.exclusions import Exclusions, declared
+from collector.ingest.fleet import Fleet, Now
+from collector.ingest.plans import Check as Registered
+from collector.ingest.plans import Life
+from collector.inventories import Inventories
+from collector.ledger.counted import Counted, Interval, count
+from collector.ledger.figures import Figure, figure, history
+from collector.ledger.steps import Span, Tail
+from collector.ledger.timeline import Segment, timeline
+from collector.ledger.windows import window_at
+from collector.store import queries
+from collector.store.database import Database
+from inventory import goals as members
+from inventory.model import Check, Goal, Inventory
+from inventory.states import UNKNOWN, UP
+
+DAY = 86_400_000
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A check that is registered. ``check`` is the inventory's, None for one that is no longer there."""
+
+    row: int
+    uid: str
+    name: str
+    kind: str
+    agent: str
+    check: Check | None
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """A span that was not up. ``end`` is None while it is open. Causes are not worked out here."""
+
+    known: Known
+    state: int
+    start: int
+    end: int | None
+    reason: str
+
+
+NO_LOOK_YET = Now(UNKNOWN, 0, 0, "no look yet")
+
+
+class Reader:
+    """Answers questions about the fleet; ``wall`` is ms of the collector's time."""
+
+    def __init__(self, database: Database, fleet: Fleet, inventories: Inventories, wall: Callable[[], int]) -> None:
+        self.wall = wall
+        self.fleet = fleet
+        self._database = database
+        self._inventories = inventories
+        self._known: tuple[Any, list[Known], dict[str, Known]] = (None, [], {})
+
+    @property
+    def inventory(self) -> Inventory:
+        return self._inventories.current
+
+    def known(self) -> list[Known]:
+        """Every check ever registered, the inventory's in its order first."""
+        return self._register()[1]
+
+    def present(self) -> list[Known]:
+        """The checks that the inventory has and that have not ended."""
+        return [known for known in self.known() if known.check is not None and self.registered(known).ended is None]
+
+    def by_uid(self, uid: str) -> Known | None:
+        return self._register()[2].get(uid)
+
+    def now(self, known: Known, at: int) -> Now:
+        """The check's state at this moment; ``since`` and ``at`` are 0 before its first look."""
+        return self.fleet.now(self.registered(known), at) or NO_LOOK_YET
+
+    def registered(self, known: Known) -> Registered:
+        """The check's row in the register as it is now."""
+        return self.fleet.checks[known.row]
+
+    async def figures(self, of: Sequence[Known], windows: Sequence[Interval]) -> dict[str, list[Figure]]:
+        """By uid, the figure over each window up to now, with what is excluded left out."""
+        now, tails = self.wall(), self._tails(of)
+        counted = _Counting(await self.exclusions(), self._life, now)
+        begin = min(window[0] for window in windows)
+
+        def work(db: apsw.Connection) -> dict[str, list[Figure]]:
+            found = {}
+            for known in of:
+                spans = _history(db, known, tails.get(known.row), begin, now)
+                found[known.uid] = [figure(spans, counted.of(known, window)) for window in windows]
+            return found
+
+        return await self._database.read(work)
+
+    async def evidence(self, known: Known, window: Interval) -> tuple[Figure, list[Span], list[Segment]]:
+        """The figure of one check over a window, the spans it is made from, and its timeline."""
+        now, tails = self.wall(), self._tails([known])
+        counting = _Counting(await self.exclusions(), self._life, now)
+
+        def work(db: apsw.Connection) -> tuple[Figure, list[Span], list[Segment]]:
+            spans = _history(db, known, tails.get(known.row), window[0], now)
+            spans = [span for span in spans if span.start <= window[1]]
+            counted = counting.of(known, window)
+            return figure(spans, counted), spans, timeline(spans, counted)
+
+        return await self._database.read(work)
+
+    async def evaluations(self, at: int | None = None) -> list[goals.Evaluation]:
+        """Every goal over each of its windows that holds the moment ``at`` (now, if not given)."""
+        now, inventory = self.wall(), self.inventory
+        zone = inventory.province.zone
+        moment = now if at is None else at
+        every = [
+            (goal, members.members(goal, inventory), window_at(name, moment, zone))
+            for goal in inventory.goals.values()
+            for name in goal.windows
+        ]
+        needed = {uid for _, group, _ in every for member in group for uid in member.checks}
+        of = [known for known in self.known() if known.uid in needed]
+        tails = self._tails(of)
+        exclusions = await self.exclusions()
+        begin = min((window.start for _, _, window in every), default=now)
+
+        def work(db: apsw.Connection) -> list[goals.Evaluation]:
+            known_by = {known.uid: known for known in of}
+            spans = {known.uid: _history(db, known, tails.get(known.row), begin, now) for known in of}
+            found = []
+            for goal, group, window in every:
+                evidence = self._evidence(goal, known_by, spans, exclusions, (window.start, window.end))
+                found.append(goals.evaluate(goal, group, window, now, zone, evidence))
+            return found
+
+        return await self._database.read(work)
+
+    def open_troubles(self) -> list[Trouble]:
+        """What is not up at this moment, newest first; what was never looked at is last."""
+        now = self.wall()
+        found = []
+        for known in self.present():
+            seen = self.now(known, now)
+            if seen.state != UP:
+                found.append(Trouble(known, seen.state, seen.since, None, seen.reason))
+        return sorted(found, key=lambda trouble: -trouble.start)
+
+    async def past_troubles(self, limit: int, before: int | None = None) -> list[Trouble]:
+        """Closed spans that were not up, by their end, newest first."""
+        by_row = {known.row: known for known in self.known()}
+        rows = await self._database.read(lambda db: _not_up(db, limit, before))
+        return [
+            Trouble(by_row[row], state, start, end, reason) for row, state, start, end, reason in rows if row in by_row
+        ]
+
+    async def exclusions(self) -> Exclusions:
+        """What does not count: the inventory's and those that people declared since."""
+        found = await self._database.read(declared)
+        return Exclusions(self.inventory, found)
+
+    def _evidence(
+        self,
+        goal: Goal,
+        known: Mapping[str, Known],
+        spans: Mapping[str, list[Span]],
+        exclusions: Exclusions,
+        window: Interval,
+    ) -> goals.Evidence:
+        def life(uid: str) -> Life:
+            # a check that no agent was ever told of has no time yet
+            return self._life(known[uid]) if uid in known else (0, 0)
+
+        def excluded(uid: str) -> tuple[Interval, ...]:
+            check = known[uid].check if uid in known else None
+            return exclusions.of(check, window, goal.calendar)
+
+        return goals.Evidence(spans=lambda uid: spans.get(uid, []), life=life, exclusions=excluded)
+
+    def _life(self, known: Known) -> Life:
+        registered = self.registered(known)
+        return registered.born, registered.ended
+
+    def _tails(self, of: Iterable[Known]) -> dict[int, Tail]:
+        return {known.row: tail for known in of if (tail := self.fleet.tail(self.registered(known))) is not None}
+
+    def _register(self) -> tuple[Any, list[Known], dict[str, Known]]:
+        """Made anew when the inventory or the register of checks has changed."""
+        key = (self._inventories.version, len(self.fleet.checks))
+        if self._known[0] != key:
+            checks = self.inventory.checks
+            order = {uid: place for place, uid in enumerate(checks)}
+            found = [
+                Known(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in self.fleet.checks.items()
+            ]
+            found.sort(key=lambda known: (order.get(known.uid, len(order)), known.row))
+            self._known = (key, found, {known.uid: known for known in reversed(found)})
+        return self._known
+
+
+class _Counting:
+    """The time that counts, made once for all checks that share life and exclusions."""
+
+    def __init__(self, exclusions: Exclusions, life: Callable[[Known], Life], now: int) -> None:
+        self._exclusions = exclusions
+        self._life = life
+        self._now = now
+        self._made: dict[Any, Counted] = {}
+
+    def of(self, known: Known, window: Interval) -> Counted:
+        excluded = self._exclusions.of(known.check, window)
+        life = self._life(known)
+        key = (window, life, excluded)
+        if key not in self._made:
+            self._made[key] = count(window, self._now, life, excluded)
+        return self._made[key]
+
+
+def _history(db: apsw.Connection, known: Known, tail: Tail | None, begin: int, now: int) -> list[Span]:
+    """All that touches time from ``begin`` on, the open span as it stands."""
+    closed = queries.spans(db, [known.row], begin - 1, now + DAY)[known.row]
+    if tail is not None:
+        closed = [span for span in closed if span.sure_from < tail.sure_from]
+    return history(closed, tail, now)
+
+
+def _not_up(db: apsw.Connection, limit: int, before: int | None) -> list[tuple[Any, ...]]:
+    sql = "SELECT check_id, state, start, end, reason FROM spans WHERE state > 0 AND end < ? ORDER BY id DESC LIMIT ?"
+    return sorted(db.execute(sql, (before or 1 << 62, limit)).fetchall(), key=lambda row: -int(row[3] or 0))
