@@ -102,6 +102,18 @@ def middle(root: Certificate) -> Certificate:
     return Certificate("Test Intermediate", root, ca=True)
 
 
+@contextlib.asynccontextmanager
+async def listening(handle: Any, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """A server on a free port, with all its connections gone at the end."""
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context)
+    over = asyncio.ensure_future(server.wait_closed())  # asked for before closing, or Python 3.11 does not wait
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await asyncio.wait_for(over, 5)
+
+
 Serve = Callable[..., contextlib.AbstractAsyncContextManager[int]]
 
 
@@ -121,9 +133,9 @@ def serve(tmp_path: Path) -> Serve:
                 await reader.read()
             writer.close()
 
-        async with await asyncio.start_server(handle, "127.0.0.1", 0, ssl=context) as listening:
-            asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # refused handshakes are the point
-            yield listening.sockets[0].getsockname()[1]
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # refused handshakes are the point
+        async with listening(handle, context) as port:
+            yield port
 
     return server
 
@@ -284,8 +296,8 @@ async def test_what_is_not_tls_or_says_nothing_ends_with_a_plain_reason(look_at,
 
     reasons = {}
     for handler in (shut, talk, silent, reset):
-        async with await asyncio.start_server(handler, "127.0.0.1", 0) as server:
-            found = await look_at(server.sockets[0].getsockname()[1], timeout=0.3)
+        async with listening(handler) as port:
+            found = await look_at(port, timeout=0.3)
             assert found.state == DOWN and found.latency is None
             reasons[handler.__name__] = found.reason
     assert "closed during the handshake" in reasons["shut"] or "reset the connection" in reasons["shut"]
