@@ -3,14 +3,17 @@
 Every exchange bounds the offset (collector's time = boot time + offset): the push was sent before it was received,
 and the last ack was sent before it arrived. A contact keeps these bounds, narrowed by the contacts before it, which
 have widened meanwhile by what two quartz clocks can drift apart. Between two contacts a time is bounded by both, and
-the offset is interpolated, so a week's backlog is not placed by today's offset. Where the bounds of two contacts
-contradict each other a clock was stepped or stopped between them (a suspended virtual machine): what lies there may
-be placed by either, and its error says so.
+the offset is interpolated, so a week's backlog is not placed by today's offset.
+
+A machine that stands still as a whole (a suspended virtual machine) stops its boot clock, and the offset leaps up.
+Until the next ack has come back that looks like a push that took long: so what a push proves by itself, without the
+contacts before it, is kept as its ``reach``, and the stated error goes that far. Where the bounds of two contacts
+contradict each other the clocks parted between them: what lies there may be placed by either, and its error says so.
 
 What is stored with a batch is its Placing: a replay places it again exactly so.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -26,19 +29,23 @@ MAX_CONTACTS = 16
 STEADY = 50  # ms: offsets at both ends of a batch closer than this count as one, so that its deltas stay as they are
 WALL_TOLERANCE = 60_000  # ms a wall clock may be off and still be called right
 NARROW = 60_000  # ms: a bracket this tight places a boot without any clock
+BRIEF = 120_000  # ms between contacts within which an offset need not be interpolated
 ROUNDING = 2  # ms: all clocks are read in whole ms
 
 
 class Contact(msgspec.Struct, array_like=True, frozen=True):
-    """At boot ms ``at`` the offset lay in [low, high]; ``offset`` is the one used.
+    """At boot ms ``at`` the offset lay in [low, high] if the clock never stood still; ``offset`` is the one used.
 
-    ``parted``: the clocks' bounds contradict those of the contact before.
+    ``reach``: what it cannot have exceeded in any case. ``heard``: when the ack came that ``low`` rests on; before
+    that it proves nothing. ``parted``: the bounds contradict those of the contact before.
     """
 
     at: int
     low: int
     high: int
     offset: int
+    reach: int
+    heard: int
     parted: bool = False
 
 
@@ -110,33 +117,46 @@ def exchange(mapping: Mapping | None, sent: Reading, received_ms: int, echo: Ech
     contacts = mapping.contacts if mapping is not None and mapping.boot == sent.boot else ()
     if mapping is not None and contacts and sent.boot_ms < contacts[-1].at:
         return mapping
+    met = mapping is not None and bool(contacts) and mapping.echoed
     high = received_ms - sent.boot_ms + 1
-    low, echoed = high - LONGEST_REQUEST, False
+    low, heard, echoed = high - LONGEST_REQUEST, sent.boot_ms, False
     if echo is not None and 0 <= echo.boot_ms <= sent.boot_ms:
         bound = echo.sent_ms - echo.boot_ms - 1 - drift(sent.boot_ms - echo.boot_ms)
         if bound <= high:  # else this collector's clock was stepped back since that ack
-            low, echoed = max(low, bound), True
-    met = mapping is not None and bool(contacts) and mapping.echoed  # an echo narrowed it before
-    contact = _contact(contacts[-1] if contacts else None, sent.boot_ms, low, high, echoed, met)
+            low, heard, echoed = max(low, bound), echo.boot_ms, True
+    if echoed and not met:
+        contacts = ()  # what was known without an echo is no more than this says
+    contact = _contact(contacts[-1] if contacts else None, Contact(sent.boot_ms, low, high, 0, high, heard), echoed)
     return Mapping(
         sent.boot,
-        _thinned((*contacts, contact)),
+        _thinned((*_reached(contacts, contact), contact)),
         echoed or met,
         sent.wall_ms - (sent.boot_ms + contact.offset),
     )
 
 
-def _contact(before: Contact | None, at: int, low: int, high: int, echoed: bool, met: bool) -> Contact:
-    """The bounds of one exchange, narrowed by those before if they agree; the offset moves no further than it must."""
+def _contact(before: Contact | None, alone: Contact, echoed: bool) -> Contact:
+    """One exchange, narrowed by the contact before if they agree; the offset moves no further than it must."""
+    low, high = alone.low, alone.high
     fresh = (low + high) // 2 if echoed else high  # without an echo: most pushes take no time worth speaking of
     if before is None:
-        return Contact(at, low, high, fresh)
-    widening = drift(at - before.at)
-    narrow_low, narrow_high = max(low, before.low - widening), min(high, before.high + widening)
-    if narrow_low > narrow_high:
-        return Contact(at, low, high, fresh, parted=True)
-    wanted = before.offset if met else fresh
-    return Contact(at, narrow_low, narrow_high, min(max(wanted, narrow_low), narrow_high))
+        return msgspec.structs.replace(alone, offset=fresh)
+    widening = drift(alone.at - before.at)
+    low, high = max(low, before.low - widening), min(high, before.high + widening)
+    if low > high:
+        return msgspec.structs.replace(alone, offset=fresh, parted=True)
+    return Contact(alone.at, low, high, min(max(before.offset, low), high), alone.reach, alone.heard)
+
+
+def _reached(contacts: tuple[Contact, ...], after: Contact) -> tuple[Contact, ...]:
+    """The contacts, the last of them known not to have exceeded what the one after it cannot: offsets leap up only."""
+    if not contacts:
+        return contacts
+    last = contacts[-1]
+    reach = after.reach + drift(after.at - last.at)
+    if not last.low <= reach < last.reach:  # below: the collector's clock was stepped back
+        return contacts
+    return (*contacts[:-1], msgspec.structs.replace(last, reach=reach, high=min(last.high, reach)))
 
 
 def _thinned(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
@@ -150,24 +170,24 @@ def _thinned(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
     )
     after = contacts[least + 1]
     if contacts[least].parted and not after.parted:
-        after = Contact(after.at, after.low, after.high, after.offset, parted=True)
+        after = msgspec.structs.replace(after, parted=True)
     return (*contacts[:least], after, *contacts[least + 2 :])
 
 
 def bounds(mapping: Mapping, boot_ms: int) -> tuple[int, int, int]:
     """(low, offset, high) of the offset at a boot ms."""
     contacts = mapping.contacts
-    i = bisect_right(contacts, boot_ms, key=lambda contact: contact.at)
+    i = bisect_left(contacts, boot_ms, key=lambda contact: contact.at)
     if i == 0 or i == len(contacts):
         contact = contacts[0 if i == 0 else -1]
         widening = drift(boot_ms - contact.at)
-        return contact.low - widening, contact.offset, contact.high + widening
+        return contact.low - widening, contact.offset, contact.reach + widening
     left, right = contacts[i - 1], contacts[i]
     forth, back = drift(boot_ms - left.at), drift(right.at - boot_ms)
-    lows, highs = (left.low - forth, right.low - back), (left.high + forth, right.high + back)
-    low, high = max(lows), min(highs)
+    lows, high = (left.low - forth, right.low - back), right.reach + back
+    low = max(lows) if boot_ms >= right.heard else lows[0]
     if right.parted or low > high:
-        low, high = min(lows), max(highs)
+        low, high = min(lows), max(left.high + forth, high)
     offset = left.offset + (right.offset - left.offset) * (boot_ms - left.at) // (right.at - left.at)
     return low, min(max(offset, low), high), high
 
@@ -179,6 +199,9 @@ def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, 
     had last seen, less its error), ``last`` was before the other (the latest at which the next boot can have begun).
     They narrow what is extrapolated past the contacts of a boot; one that contradicts these (a cloned disk) is ignored.
     """
+    brief = _place_brief(mapping, first, last) if before is None else None
+    if brief is not None and (after is None or brief.offset_first >= after):
+        return brief
     known = {at: bounds(mapping, at) for at in (first, last, *_kinks(mapping.contacts, first, last))}
     floor = None if after is None else after - drift(last)
     if floor is not None and floor > min(known[first][2], known[last][2]):
@@ -203,6 +226,26 @@ def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, 
     return Placing(mapping.boot, first, last, offset_first, offset_last, max(below, above, 0) + ROUNDING)
 
 
+def _place_brief(mapping: Mapping, first: int, last: int) -> Placing | None:
+    """The same for a batch between contacts a minute or two apart, as nearly all are; coarser by some ms, and quick."""
+    contacts = mapping.contacts
+    i = len(contacts) - 1
+    right = contacts[i]
+    low_offset = high_offset = right.offset
+    while i and not contacts[i].parted:
+        i -= 1
+        left = contacts[i]
+        low_offset, high_offset = min(low_offset, left.offset), max(high_offset, left.offset)
+        if left.at <= first:
+            span = right.at - left.at
+            if span > BRIEF or last > right.at or high_offset - low_offset > STEADY:
+                return None
+            offset, widening = right.offset, drift(span)
+            error = max(right.reach + widening - offset, offset - left.low + widening)
+            return Placing(mapping.boot, first, last, offset, offset, error + ROUNDING)
+    return None
+
+
 def _between(offset: int, floor: int | None, ceiling: int | None) -> int:
     if floor is not None:
         offset = max(offset, floor)
@@ -216,9 +259,9 @@ def _kinks(contacts: tuple[Contact, ...], first: int, last: int) -> list[int]:
     for left, right in pairwise(contacts[begin - 1 :]):
         if left.at >= last:
             break
-        turns += (left.at, right.at)
+        turns += (left.at, left.at + 1, right.at, right.heard - 1, right.heard)
         middle = left.at + right.at
-        for low, high in ((left.low, right.low), (right.high, left.high)):
+        for low, high in ((left.low, right.low), (right.reach, left.high)):
             turn = (middle + (low - high) * 1_000_000 // DRIFT_PPM) // 2
             if left.at < turn < right.at:
                 turns += (turn, turn + 1)
@@ -257,4 +300,4 @@ def bracket(
         offset = (low + high) // 2
     else:
         return None
-    return Mapping(boot, (Contact(last, low, high, offset),))
+    return Mapping(boot, (Contact(last, low, high, offset, high, last),))
