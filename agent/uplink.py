@@ -145,12 +145,11 @@ def unreachable(error: Exception, url: str) -> Unreachable:
     while (cause := chain[-1].__cause__ or getattr(chain[-1], "os_error", None)) and cause not in chain:
         chain.append(cause)
     for found in chain:
-        if isinstance(found, ssl.SSLCertVerificationError):
-            return Unreachable(
-                "tls", f"the certificate shown at {url} is not the collector's ({found.verify_message or found.reason})"
-            )
-    for found in chain:
-        if isinstance(found, ssl.SSLError):
+        # aiohttp's own classes say they are SSL errors, but lack what those know: the cause has it
+        if isinstance(found, ssl.SSLCertVerificationError) and not isinstance(found, aiohttp.ClientError):
+            why = found.verify_message or found.reason
+            return Unreachable("tls", f"the certificate shown at {url} is not the collector's ({why})")
+        if isinstance(found, ssl.SSLError) and not isinstance(found, aiohttp.ClientError):
             return Unreachable("tls", f"no TLS with {url}: {found.reason or found}")
         if isinstance(found, aiohttp.ClientConnectorDNSError):
             why = found.os_error.strerror or found.os_error

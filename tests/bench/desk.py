@@ -1,0 +1,169 @@
+"""A collector of few words, for tests and benchmarks of the agent: real TLS, real HTTP, the chain's rule, no store."""
+
+import asyncio
+import datetime
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from agent.identity import Identity
+from inventory import wire
+from inventory.plan import Plan, digest_of
+from inventory.wire import ACK_TYPE, Ack, Batch, Position, Push
+
+
+class Authority:
+    """A private CA, as a collector has."""
+
+    def __init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
+        self.certificate = self._build(name, name, self.key, x509.BasicConstraints(True, 0), None, 3650)
+        self.pem = _pem(self.certificate)
+
+    def _build(
+        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, constraint: x509.BasicConstraints,
+        alternative: str | None, days: float, begins: datetime.datetime | None = None,
+    ) -> x509.Certificate:  # fmt: skip
+        begins = begins or datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
+        builder = (
+            x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+            .serial_number(x509.random_serial_number()).not_valid_before(begins)
+            .not_valid_after(begins + datetime.timedelta(days=days)).add_extension(constraint, critical=True)
+        )  # fmt: skip
+        if alternative:
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(alternative)]), critical=False)
+        return builder.sign(self.key, hashes.SHA256())
+
+    def issue(self, name: str, alternative: str | None = None, begins: datetime.datetime | None = None) -> str:
+        """Key and certificate in PEM."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        constraint = x509.BasicConstraints(False, None)
+        made = self._build(subject, self.certificate.subject, key, constraint, alternative, 90, begins)
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return private.decode() + _pem(made)
+
+    def identity(self, url: str, agent: str = "site-1") -> Identity:
+        key, certificate = self.issue(agent).split("-----BEGIN CERTIFICATE-----")
+        now = int(time.time() * 1000)
+        return Identity(
+            agent=agent, url=url, key=key, certificate="-----BEGIN CERTIFICATE-----" + certificate, authority=self.pem,
+            issued=now, expires=now + 90 * 86_400_000,
+        )  # fmt: skip
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+Answerer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse | None]]
+
+
+class Desk:
+    """A collector of few words: keeps the chain's rule, remembers what it took, misbehaves on request."""
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+        self.watermark: Position | None = None
+        self.incarnation = "one"
+        self.taken: list[Batch] = []
+        self.pushes: list[Push] = []
+        self.connections = 0
+        self.peers: list[str] = []
+        self.script: list[Answerer] = []  # each answers one push, or None: as usual
+        self.judge: Callable[[Push], Ack | None] = lambda push: None
+        self.plan = Plan(agent="site-1", agency="a", site="s").encode()
+        self.port = 0
+        self._server: Any = None
+        self._http: Any = None
+
+    async def open(self, tmp_path: Path, server: str = "", port: int = 0) -> "Desk":
+        pem = tmp_path / f"server-{id(self)}.pem"
+        pem.write_text(server or self.authority.issue("collector", "haidang-collector"))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        context.load_verify_locations(cadata=self.authority.pem)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        self._http = web.Server(self._answer, access_log=None)
+        desk = self
+
+        def protocol() -> asyncio.Protocol:
+            desk.connections += 1
+            made: asyncio.Protocol = desk._http()
+            return made
+
+        self._server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port, ssl=context)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            await self._http.shutdown(0.1)
+            self._server = None
+
+    def results(self) -> list[tuple[int, int]]:
+        """(check, at) of every result taken."""
+        found = []
+        for batch in self.taken:
+            at = iter(batch.at)
+            for place, count in zip(batch.places(), batch.counts, strict=True):
+                moment = batch.base
+                for _ in range(count):
+                    moment += next(at)
+                    found.append((place, moment))
+        return found
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path == "/v1/plan":
+            if request.headers.get("If-None-Match") == f'"{digest_of(self.plan).hex()}"':
+                return web.Response(status=304)
+            return web.Response(body=self.plan, content_type="application/json")
+        body = await request.read()
+        if self.script:
+            found = await self.script.pop(0)(request)
+            if found is not None:
+                return found
+        push = wire.decode_push(body)
+        self.pushes.append(push)
+        ack = self.judge(push) or self.take(push)
+        return web.Response(body=wire.encode_ack(ack), content_type=ACK_TYPE)
+
+    def take(self, push: Push) -> Ack:
+        batch = push.batch
+        if batch is None:
+            return self.ack("none")
+        if batch.previous == self.watermark:
+            self.watermark = Position(batch.epoch, batch.last)
+            self.taken.append(batch)
+            return self.ack("taken")
+        mine = self.watermark
+        if mine is not None and batch.epoch == mine.epoch and batch.last <= mine.seq:
+            return self.ack("repeat")
+        return self.ack("reposition")
+
+    def ack(self, verdict: str, **more: Any) -> Ack:
+        now = int(time.time() * 1000)
+        return Ack(
+            incarnation=self.incarnation,
+            verdict=verdict,
+            received_ms=now,
+            sent_ms=now,
+            watermark=self.watermark,
+            **more,
+        )
