@@ -1,9 +1,12 @@
 """Who a check is, for life."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
+
+import msgspec
+
+_encode = msgspec.json.Encoder(order="sorted").encode
 
 
 def uid(agent: str, name: str, kind: str, targets: Mapping[str, Any]) -> str:
@@ -12,5 +15,4 @@ def uid(agent: str, name: str, kind: str, targets: Mapping[str, Any]) -> str:
     ``name``: what the check was first called (``formerly``, else its name), so that renaming changes nothing.
     ``targets``: :meth:`inventory.kinds.Kind.targets`; another value there is another check.
     """
-    text = json.dumps([agent, name, kind, targets], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_encode((agent, name, kind, targets))).hexdigest()[:16]

@@ -86,11 +86,11 @@ def read(path: Path, shown: str, problems: list[Problem]) -> Node | None:
     return parse(text, shown, problems)
 
 
-def parse(text: str, shown: str, problems: list[Problem]) -> Node | None:
-    """The tree of a text; adds every problem found to ``problems``."""
+def parse(text: str, shown: str, problems: list[Problem], loader: type[Any] = _Loader) -> Node | None:
+    """The tree of a text; adds every problem found to ``problems``. ``loader``: PyYAML's, in C where there is one."""
     found: list[Problem] = []
     try:
-        root = _Builder(text, shown, found).build()
+        root = _Builder(loader(text), shown, found).build()
     except _Refused as refused:
         found.append(Problem(shown, refused.line, "", refused.message))
         root = None
@@ -108,31 +108,32 @@ def parse(text: str, shown: str, problems: list[Problem]) -> Node | None:
 
 
 class _Builder:
-    def __init__(self, text: str, shown: str, problems: list[Problem]) -> None:
-        self.parser = _Loader(text)
+    """One pass over a parser's events. ``top`` is the open node, ``key`` the key whose value is awaited in it."""
+
+    def __init__(self, parser: Any, shown: str, problems: list[Problem]) -> None:
+        self.parser = parser
         self.shown = shown
         self.problems = problems
         self.root: Node | None = None
-        self.stack: list[Mapping | List] = []
-        self.keys: list[tuple[str, int] | None] = []  # for each open node, the key whose value is awaited
-        self.names: list[str] = []  # for each open node, its own name in its parent
+        self.top: Mapping | List | None = None
+        self.key: str | None = None
+        self.key_line = 0
+        self.open: list[tuple[Mapping | List | None, str]] = []  # the nodes around ``top``, and top's name in each
 
     def build(self) -> Node | None:
-        parser = self.parser
+        next_event = self.parser.get_event
         documents = 0
         try:
-            while (event := parser.get_event()) is not None:
+            while (event := next_event()) is not None:
                 kind = type(event)
                 if kind is yaml.ScalarEvent:
                     self._scalar(event)
                 elif kind is yaml.MappingStartEvent:
-                    self._open(event, Mapping(event.start_mark.line + 1))
+                    self._begin(event, Mapping(event.start_mark.line + 1))
                 elif kind is yaml.SequenceStartEvent:
-                    self._open(event, List(event.start_mark.line + 1))
+                    self._begin(event, List(event.start_mark.line + 1))
                 elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
-                    self.stack.pop()
-                    self.keys.pop()
-                    self.names.pop()
+                    self.top = self.open.pop()[0]
                 elif kind is yaml.AliasEvent:
                     raise _Refused(event.start_mark.line + 1, f"the alias *{event.anchor} is not allowed: write it out")
                 elif kind is yaml.DocumentStartEvent:
@@ -142,63 +143,73 @@ class _Builder:
                             event.start_mark.line + 1, "a second document (---) is not allowed: use two files"
                         )
         finally:
-            parser.dispose()
+            self.parser.dispose()
         if isinstance(self.root, Scalar) and self.root.empty:
             return None
         return self.root
 
-    def _plain(self, event: Any) -> None:
-        if event.anchor is not None:
-            raise _Refused(event.start_mark.line + 1, f"the anchor &{event.anchor} is not allowed: write it out")
-        if event.tag is not None:
-            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-            raise _Refused(event.start_mark.line + 1, f"the tag {tag} is not allowed: leave it out")
-
     def _scalar(self, event: Any) -> None:
         if event.anchor is not None or event.tag is not None:
-            self._plain(event)
+            _refuse(event)
         text: str = event.value
         if not text.isascii():
             text = unicodedata.normalize("NFC", text)
-        line = event.start_mark.line + 1
-        if self.stack and type(self.stack[-1]) is Mapping and self.keys[-1] is None:
-            plain = event.implicit[0]
-            if plain and text == "<<":
-                raise _Refused(line, "the merge key << is not allowed: write it out")
-            self.keys[-1] = (text, line)
-            return
-        self._add(Scalar(text, line, event.implicit[0]))
-
-    def _open(self, event: Any, node: Mapping | List) -> None:
-        self._plain(event)
-        if len(self.stack) >= MAX_DEPTH:
-            raise _Refused(node.line, f"is nested more than {MAX_DEPTH} deep")
-        if self.stack and type(self.stack[-1]) is Mapping and self.keys[-1] is None:
-            raise _Refused(node.line, "a key must be a plain word; if it begins with { or [ put it in quotes")
-        self.names.append(self._add(node))
-        self.stack.append(node)
-        self.keys.append(None)
-
-    def _add(self, node: Node) -> str:
-        """Put the node into the open one; answers its name there."""
-        if not self.stack:
-            self.root = node
-            return ""
-        parent = self.stack[-1]
-        if isinstance(parent, List):
-            parent.items.append(node)
-            return f"[{len(parent.items) - 1}]"
-        key = self.keys[-1]
-        assert key is not None  # a value follows its key: both callers see to it
-        name, line = key
-        self.keys[-1] = None
-        if not isinstance(node, Scalar):
-            node.line = line  # a mapping is where its key is, not where its first entry is
-        if name in parent.items:
-            path = ".".join([*self.names, name]).lstrip(".").replace(".[", "[")
-            message = f"is written twice, first on line {parent.lines[name]}"
-            self.problems.append(Problem(self.shown, line, path, message))
+        line: int = event.start_mark.line + 1
+        plain: bool = event.implicit[0]
+        top = self.top
+        if type(top) is Mapping:
+            key = self.key
+            if key is None:
+                if plain and text == "<<":
+                    raise _Refused(line, "the merge key << is not allowed: write it out")
+                self.key = text
+                self.key_line = line
+            elif key in top.items:
+                self._twice(top, key)
+            else:
+                self.key = None
+                top.items[key] = Scalar(text, line, plain)
+                top.lines[key] = self.key_line
+        elif type(top) is List:
+            top.items.append(Scalar(text, line, plain))
         else:
-            parent.items[name] = node
-            parent.lines[name] = line
-        return name
+            self.root = Scalar(text, line, plain)
+
+    def _begin(self, event: Any, node: Mapping | List) -> None:
+        if event.anchor is not None or event.tag is not None:
+            _refuse(event)
+        if len(self.open) >= MAX_DEPTH:
+            raise _Refused(node.line, f"is nested more than {MAX_DEPTH} deep")
+        top, key, name = self.top, self.key, ""
+        if type(top) is Mapping:
+            if key is None:
+                raise _Refused(node.line, "a key must be a plain word; if it begins with { or [ put it in quotes")
+            node.line = self.key_line  # a mapping is where its key is, not where its first entry is
+            name = key
+            if key in top.items:
+                self._twice(top, key)
+            else:
+                top.items[key] = node
+                top.lines[key] = node.line
+            self.key = None
+        elif type(top) is List:
+            name = f"[{len(top.items)}]"
+            top.items.append(node)
+        else:
+            self.root = node
+        self.open.append((top, name))
+        self.top = node
+
+    def _twice(self, top: Mapping, key: str) -> None:
+        path = ".".join([*(name for _, name in self.open), key]).lstrip(".").replace(".[", "[")
+        message = f"is written twice, first on line {top.lines[key]}"
+        self.problems.append(Problem(self.shown, self.key_line, path, message))
+        self.key = None
+
+
+def _refuse(event: Any) -> None:
+    line = event.start_mark.line + 1
+    if event.anchor is not None:
+        raise _Refused(line, f"the anchor &{event.anchor} is not allowed: write it out")
+    tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+    raise _Refused(line, f"the tag {tag} is not allowed: leave it out")
