@@ -165,7 +165,7 @@ def test_a_machine_stopped_as_a_whole_is_noticed_and_the_error_says_so(
         assert off_by(agent, placing) <= placing.error
         last = sent
     if worst == 30.0:
-        assert placing.error < 200  # and it is over once the clocks agree again
+        assert placing.error < 300  # and it is over once the clocks agree again
 
 
 def test_the_offset_does_not_jitter_while_the_bounds_allow_it() -> None:
