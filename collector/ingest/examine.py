@@ -167,7 +167,7 @@ def _run_fault(run: Run, view: View, latest: int) -> str:
 
 
 def _letter(reason: str, what: object) -> Letter:
-    return Letter(reason, 1, msgspec.msgpack.encode(what)[:LETTER_BYTES])
+    return Letter(reason, 1, repr(what).encode()[:LETTER_BYTES])
 
 
 def bounded(letters: list[Letter]) -> list[Letter]:

@@ -70,7 +70,7 @@ class Plans:
         found = self._views.get(digest)
         return found if found is not None and found.agent == agent else None
 
-    def column(self, digest: bytes, kind: str) -> tuple[Column, ...]:
+    def columns(self, digest: bytes, kind: str) -> tuple[Column, ...]:
         """The value columns of a kind under a plan."""
         found = self._views.get(digest)
         return found.columns.get(kind, ()) if found is not None else ()

@@ -47,8 +47,8 @@ class Range(msgspec.Struct, array_like=True, frozen=True):
 
 class AgentState(msgspec.Struct, kw_only=True):
     """``batch``: the last row of ``batches`` accounted here. ``contact``: when it was last heard. ``deferred``: rows
-    that wait for the collector's clock. ``backlog``: frames it said it still has. ``stopped``: of a clean stop, else None.
-    ``unplaceable``: results that could not be placed in time. ``dead``: records dead-lettered.
+    that wait for the collector's clock. ``backlog``: frames it said it still has. ``stopped``: of a clean stop, else
+    None. ``unplaceable``: results that could not be placed in time. ``dead``: records dead-lettered.
     """
 
     agent: str

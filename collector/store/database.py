@@ -54,8 +54,8 @@ class Database:
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._free: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for _ in range(READERS):
-            self._free.put(_connect(path, apsw.SQLITE_OPEN_READONLY))
-        self._copier = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+            self._free.put(connect(path, apsw.SQLITE_OPEN_READONLY))
+        self._copier = connect(path, apsw.SQLITE_OPEN_READWRITE)
         self._copying: asyncio.Future[int] | None = None
         writer.set_wal_hook(self._committed)
         row = writer.execute("SELECT incarnation, count_from FROM incarnations ORDER BY id DESC LIMIT 1").get
@@ -72,7 +72,7 @@ class Database:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            writer = _connect(path, apsw.SQLITE_OPEN_READWRITE)
+            writer = connect(path, apsw.SQLITE_OPEN_READWRITE)
             migrate(writer, migrations)
             with writer:
                 if writer.execute("SELECT count(*) FROM incarnations").get == 0:
@@ -106,6 +106,9 @@ class Database:
                 await self._in_thread(lambda: self._begin(BUSY_MS))
             try:
                 result = work(self._writer)
+            except apsw.Error as error:
+                self._rollback()
+                raise self._in_words(error) from None
             except BaseException:
                 self._rollback()
                 raise
@@ -219,7 +222,7 @@ class Database:
             return 0
 
 
-def _connect(path: Path, flags: int) -> apsw.Connection:
+def connect(path: Path, flags: int) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=flags)
     connection.set_busy_timeout(BUSY_MS)
     if flags & apsw.SQLITE_OPEN_READWRITE:

@@ -12,21 +12,17 @@ import msgspec
 
 from alerts.finding import Finding
 from collector.ledger.steps import Span
-
-FIVE_MINUTES = 300_000
-HOUR = 3_600_000
-
-_cells = msgspec.msgpack.Decoder(dict[int, list[tuple[int, int, int, int]]])
+from collector.store import cells
 
 
 class Sum(msgspec.Struct, frozen=True):
     """One check's bucket: ``measures[0]`` is latency (µs), the others are the value columns of ``plan``; each is
-    (n, sum, least, most), n = 0 where nothing was measured."""
+    [n, sum, least, most], n = 0 where nothing was measured."""
 
     start: int
     width: int
     plan: bytes
-    measures: list[tuple[int, int, int, int]]
+    measures: list[list[int]]
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -68,9 +64,9 @@ def spans(db: apsw.Connection, checks: Sequence[int], begin: int, end: int) -> d
     )
     for check in checks:
         for row in db.execute(sql, (check, begin)):
-            if row[1] >= end:  # type: ignore[operator]
+            if row[1] >= end:
                 break
-            found[check].append(Span(*row))  # type: ignore[arg-type]
+            found[check].append(Span(*row))
     return found
 
 
@@ -81,9 +77,9 @@ def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, wid
     )
     found = []
     for start, plan, body in db.execute(sql, (width, begin, end, stream)):
-        measures = _cells.decode(body).get(check)  # type: ignore[arg-type]
+        measures = cells.decode(body).get(check)
         if measures is not None:
-            found.append(Sum(int(start), width, bytes(plan), measures))  # type: ignore[arg-type]
+            found.append(Sum(int(start), width, bytes(plan), measures))
     return found
 
 
@@ -101,7 +97,8 @@ def events(
 
 def findings(db: apsw.Connection, after: int, limit: int = 1000) -> list[tuple[int, Finding]]:
     """Findings past row ``after``, in the order in which they were committed, with their rows: the evaluator's."""
-    sql = "SELECT id, at, agent, check_uid, kind, data, finding FROM events WHERE id > ? AND finding = 1 ORDER BY id LIMIT ?"
+    columns = "id, at, agent, check_uid, kind, data, finding"
+    sql = f"SELECT {columns} FROM events WHERE id > ? AND finding = 1 ORDER BY id LIMIT ?"
     seen = [_event(row) for row in db.execute(sql, (after, limit))]
     return [(event.id, Finding(event.at, event.agent, event.check, event.kind, event.data)) for event in seen]
 
@@ -110,15 +107,14 @@ def dead_letters(db: apsw.Connection, *, agent: str | None = None, limit: int = 
     """The newest, newest first."""
     where, given = ("WHERE agent = ? ", (agent,)) if agent is not None else ("", ())
     sql = f"SELECT id, at, agent, reason, count, body FROM dead_letters {where}ORDER BY id DESC LIMIT ?"
-    return [DeadLetter(*row) for row in db.execute(sql, (*given, limit))]  # type: ignore[arg-type]
+    return [DeadLetter(*row) for row in db.execute(sql, (*given, limit))]
 
 
 def lives(db: apsw.Connection, begin: int, end: int) -> list[Life]:
     """The runs of the collector that reach into the window, in order."""
     sql = "SELECT started, alive, stopped, trusted FROM collector_life WHERE alive > ? AND started < ? ORDER BY id"
     return [
-        Life(int(a), int(b), None if c is None else int(c), bool(d))  # type: ignore[arg-type]
-        for a, b, c, d in db.execute(sql, (begin, end))
+        Life(int(a), int(b), None if c is None else int(c), bool(d)) for a, b, c, d in db.execute(sql, (begin, end))
     ]
 
 
@@ -128,9 +124,9 @@ def sizes(db: apsw.Connection) -> dict[str, int]:
     for table in ("batches", "spans", "sums", "events", "dead_letters"):
         row = db.execute(f"SELECT min(id), max(id) FROM {table}").fetchone()
         assert row is not None
-        found[table] = 0 if row[0] is None else int(row[1]) - int(row[0]) + 1  # type: ignore[arg-type]
+        found[table] = 0 if row[0] is None else int(row[1]) - int(row[0]) + 1
     pages, size = db.execute("PRAGMA page_count").get, db.execute("PRAGMA page_size").get
-    found["bytes"] = int(pages) * int(size)  # type: ignore[arg-type]
+    found["bytes"] = int(pages) * int(size)
     return found
 
 

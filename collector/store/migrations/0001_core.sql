@@ -51,11 +51,12 @@ CREATE TABLE streams (
 CREATE TABLE batches (
     id          INTEGER PRIMARY KEY,
     stream      INTEGER NOT NULL,
-    received    INTEGER NOT NULL,   -- by the clock as it was; see "boot"
+    received    INTEGER NOT NULL,
+    believed    INTEGER NOT NULL,   -- 0: by a clock that was not believed, so it says nothing about the agent's
     epoch       INTEGER NOT NULL,
     first       INTEGER NOT NULL,
     last        INTEGER NOT NULL,
-    placing     BLOB,               -- msgpack of how it was placed in time; NULL: not placed
+    placing     BLOB,               -- msgpack of how it was placed in time; NULL: it could not be; empty: refused
     body        BLOB NOT NULL
 );
 
@@ -97,9 +98,11 @@ CREATE TABLE sums (
     start       INTEGER NOT NULL,
     width       INTEGER NOT NULL,
     plan        BLOB NOT NULL,      -- digest: names the value columns
-    body        BLOB NOT NULL       -- msgpack: check's row -> [latency, columns ...] of [n, sum, least, most]
+    body        BLOB NOT NULL,      -- msgpack: check's row -> [latency, columns ...] of [n, sum, least, most]
+    rolled      INTEGER NOT NULL DEFAULT 0  -- 1: added up into an hourly one
 );
 CREATE INDEX sums_by_start ON sums (width, start, stream);
+CREATE INDEX sums_to_roll ON sums (width, start) WHERE rolled = 0;
 
 -- Findings and the agents' own lives: what the evaluator reads and people are shown. Read in order of id.
 CREATE TABLE events (

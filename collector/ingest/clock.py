@@ -1,0 +1,99 @@
+"""The collector's own clock: its wall time, and whether to believe it.
+
+The wall clock is believed as long as it runs with the boot-time clock, is not before what was recorded last, and not
+before this program was built. While it is not, batches are stored and acknowledged, and placed in time later.
+"""
+
+import time
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+BUILT: Final = 1_793_491_200_000  # 1 Nov 2026: no clock of a running collector shows less
+STEP: Final = 1_000  # ms between two looks that are a step; time daemons slew less
+SETTLE: Final = 600_000  # ms for which a stepped clock has to run straight to be believed again
+BACK: Final = 2_000  # ms that the wall clock may be before the last recorded time
+
+
+class Clock(Protocol):
+    """``boot``: 8 bytes that name this boot of the collector's machine."""
+
+    @property
+    def boot(self) -> bytes: ...
+    def wall_ms(self) -> int: ...
+    def boot_ms(self) -> int: ...
+
+
+class SystemClock:
+    def __init__(self) -> None:
+        self._clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+        try:
+            text = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+            self.boot = bytes.fromhex(text.strip().replace("-", ""))[:8]
+        except OSError:
+            self.boot = b"no proc!"
+
+    def wall_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def boot_ms(self) -> int:
+        return time.clock_gettime_ns(self._clock) // 1_000_000
+
+
+class Step(msgspec.Struct, frozen=True):
+    """A step of the clock that is now believed: by ``ms`` (None: from a time that never was believed)."""
+
+    ms: int | None
+
+
+class Trust:
+    """Whether the wall clock is believed. Ask :meth:`look` before every use; it is cheap.
+
+    ``why``: why not, in words, or "". ``recorded``: the last wall time that was believed, from the store.
+    """
+
+    def __init__(self, clock: Clock, recorded: int = 0) -> None:
+        self._clock = clock
+        self._floor = max(BUILT, recorded - BACK)
+        self._offset: int | None = None  # wall minus boot time, as believed
+        self._candidate = 0
+        self._since = 0
+        self.why = "not looked at yet"
+        self.accepted: list[Step] = []
+
+    @property
+    def trusted(self) -> bool:
+        return not self.why
+
+    def look(self) -> bool:
+        boot, wall = self._clock.boot_ms(), self._clock.wall_ms()
+        offset = wall - boot
+        if self._offset is not None and abs(offset - self._offset) <= STEP:
+            self._offset = offset  # slewing is what time daemons do
+            self.why = ""
+            return True
+        if self.trusted or abs(offset - self._candidate) > STEP:
+            self._since = boot
+        self._candidate = offset
+        if wall < self._floor:
+            self.why = f"the clock shows {_when(wall)}, before {_when(self._floor)}, a time already past"
+        elif self._offset is None:
+            self._offset, self.why = offset, ""
+        elif boot - self._since >= SETTLE:
+            self.accepted.append(Step(offset - self._offset))
+            self._offset, self.why = offset, ""
+        else:
+            self.why = f"the clock was stepped by {(offset - self._offset) / 1000:+.0f} s"
+        return self.trusted
+
+    def record(self, wall: int) -> None:
+        """A believed time that is now in the store: the clock may not go behind it."""
+        self._floor = max(self._floor, wall - BACK)
+
+
+def _when(ms: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(ms / 1000))
+    except (OverflowError, ValueError, OSError):
+        return f"{ms} ms"

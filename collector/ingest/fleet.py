@@ -1,0 +1,94 @@
+"""What has been published of all agents: the reading side of ingest, for pages, metrics and the evaluator.
+
+Every state is replaced whole after its commit, so a thread may read while ingest goes on; take ``list(...)`` of the
+mappings before walking them elsewhere than on the loop.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from collector.ingest.plans import Check, Plans
+from collector.ingest.state import AgentState, Latest
+from collector.ledger.steps import Span, Tail, open_span
+from inventory.states import UNKNOWN
+
+
+class Now(msgspec.Struct, frozen=True):
+    """A check at this moment. ``provisional``: from the present overlay, not from the ledger.
+
+    ``state`` is UNKNOWN once the last look's hold is over, or when its agent stopped. ``at``: the last look.
+    """
+
+    state: int
+    since: int
+    at: int
+    reason: str
+    provisional: bool = False
+
+
+class Fleet:
+    def __init__(self, plans: Plans) -> None:
+        self._plans = plans
+        self.agents: dict[str, AgentState] = {}
+
+    @property
+    def checks(self) -> dict[int, Check]:
+        """All checks ever registered, by row."""
+        return self._plans.checks
+
+    def publish(self, state: AgentState) -> None:
+        self.agents[state.agent] = state
+
+    def of_agent(self, agent: str) -> Iterator[Check]:
+        return (check for check in list(self._plans.checks.values()) if check.agent == agent)
+
+    def tail(self, check: Check) -> Tail | None:
+        """The open end of a check's ledger; read, never change."""
+        state = self.agents.get(check.agent)
+        return None if state is None else state.tails.get(check.id)
+
+    def open(self, check: Check, now: int) -> Span | None:
+        """The open span as it stands."""
+        tail = self.tail(check)
+        return None if tail is None else open_span(tail, now)
+
+    def latest(self, check: Check) -> Latest | None:
+        state = self.agents.get(check.agent)
+        return None if state is None else state.latest.get(check.id)
+
+    def measures(self, check: Check) -> dict[str, float]:
+        """The newest values by name, in their units; latency in seconds as ``latency``."""
+        newest = self.latest(check)
+        if newest is None:
+            return {}
+        columns = self._plans.columns(newest.plan, check.kind)
+        found = {
+            column.name: value / column.per
+            for column, value in zip(columns, newest.values, strict=False)
+            if value is not None
+        }
+        if newest.latency is not None:
+            found["latency"] = newest.latency / 1e6
+        return found
+
+    def now(self, check: Check, now: int) -> Now | None:
+        """What a page shows of a check; None before its first look. The overlay counts while it is newer."""
+        state = self.agents.get(check.agent)
+        if state is None:
+            return None
+        tail = state.tails.get(check.id)
+        overlay = state.overlay
+        if overlay is not None and check.id in overlay.checks and (tail is None or tail.last < overlay.at):
+            code, since, _ = overlay.checks[check.id]
+            hold = tail.hold if tail is not None else 0
+            if now <= overlay.at + max(hold, OVERLAY_HOLD):
+                return Now(code, since, overlay.at, "", provisional=True)
+        if tail is None:
+            return None
+        if tail.state != UNKNOWN and now > tail.last + tail.hold:
+            return Now(UNKNOWN, tail.last + tail.hold, tail.last, "nothing heard")
+        return Now(tail.state, tail.start, tail.last, tail.reason)
+
+
+OVERLAY_HOLD = 120_000  # ms that an overlay speaks for at least: pushes come every 30 s

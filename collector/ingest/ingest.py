@@ -1,0 +1,380 @@
+"""The way in: a push's body to its acknowledgement."""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import apsw
+import msgspec
+
+from collector.ingest import examine, recovery
+from collector.ingest.clock import Clock, SystemClock, Trust
+from collector.ingest.committer import Committer, Item, Late, Row
+from collector.ingest.fleet import Fleet
+from collector.ingest.keeper import Keeper
+from collector.ingest.plans import Life, PlanError, Plans, View
+from collector.ingest.settle import Settled, settle
+from collector.ingest.state import AgentState, Effect, Letter, Note, Overlay
+from collector.store.database import Database, StoreError
+from inventory.states import UNKNOWN
+from inventory.wire import Ack, Batch, Position, Push, WireError, decode_push
+
+log = logging.getLogger("collector.ingest")
+
+BULK: Final = 4_096  # bytes of a body from which it is taken for a part of a backlog
+BULK_AT_ONCE: Final = 16  # of those in work; the others wait, live pushes do not
+MAX_WAITING: Final = 2_000  # pushes in work; further ones are told to come again
+MAX_PLANS: Final = 16  # in one push
+MAX_HEALTH: Final = 64  # numbers that an agent tells about itself
+MAX_EPOCH: Final = 2**63
+ASKED_IN_VAIN: Final = 20  # times a plan is asked for before a batch made under it is given up
+TOLD_AGAIN: Final = 3_600.0  # seconds between two findings of the same sort about an agent
+
+
+class PushError(Exception):
+    """An answer without acknowledgement: HTTP status and a sentence."""
+
+    def __init__(self, status: int, words: str) -> None:
+        super().__init__(words)
+        self.status = status
+        self.words = words
+
+
+class Ingest:
+    """Made over an opened store; :meth:`start` loads and replays, :meth:`stop` ends cleanly."""
+
+    def __init__(self, database: Database, clock: Clock | None = None) -> None:
+        self.clock: Clock = clock or SystemClock()
+        self.database = database
+        self.plans = Plans(database)
+        self.fleet = Fleet(self.plans)
+        self.committer = Committer(database, self.plans, self.fleet)
+        self.trust = Trust(self.clock)
+        self.pushes: dict[str, int] = {}  # by verdict, for the metrics
+        self.keeper = Keeper(self)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._current: dict[str, bytes] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._bulk = asyncio.Semaphore(BULK_AT_ONCE)
+        self._busy = 0
+        self._asked: dict[tuple[str, bytes], int] = {}
+        self._told: dict[tuple[str, str], float] = {}
+
+    async def start(self) -> None:
+        """Load checkpoints, replay what is newer, and begin."""
+        self.plans.load()
+        self.trust = Trust(self.clock, recovery.last_believed(self.database))
+        self.trust.look()
+        recovery.load(self.database, self.plans, self.fleet, self.committer)
+        self._tasks.append(asyncio.create_task(self.committer.run(), name="ingest-committer"))
+        self.keeper = Keeper(self)
+        await self.keeper.begin()
+        self._tasks.append(asyncio.create_task(self.keeper.run(), name="ingest-keeper"))
+
+    async def stop(self) -> None:
+        """After the listeners have stopped: everything into checkpoints, the clean end into the collector's life."""
+        for task in reversed(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self.committer.save_all()
+        await self.keeper.end()
+
+    async def serve(self, agent: str, encoded: bytes, lives: Mapping[str, Life] | None = None) -> bytes:
+        """This is the agent's plan from now on: keep it, register its checks. Gives its digest; raises PlanError."""
+        view = await self.plans.keep(agent, encoded, self.clock.wall_ms(), served=True, lives=lives)
+        self._current[agent] = view.digest
+        return view.digest
+
+    async def push(self, agent: str, body: bytes) -> Ack:
+        """Take a push of an authenticated agent. Raises PushError; whatever returns is durable."""
+        if self._busy >= MAX_WAITING:
+            raise PushError(503, "too many pushes at once; try again")
+        self._busy += 1
+        try:
+            if len(body) < BULK:
+                return await self._push(agent, body, bulk=False)
+            async with self._bulk:
+                return await self._push(agent, body, bulk=True)
+        except StoreError as error:
+            self._count("failed")
+            raise PushError(503, str(error)) from None
+        finally:
+            self._busy -= 1
+
+    async def _push(self, agent: str, body: bytes, *, bulk: bool) -> Ack:
+        received = self.clock.wall_ms()
+        try:
+            push = decode_push(body)
+            _admit(push)
+        except WireError as error:
+            self._count("undecodable")
+            await self._dead_letter(agent, body, str(error))
+            raise PushError(400, str(error)) from None
+        turn = self._turns.get(agent)
+        if turn is None:
+            turn = self._turns[agent] = asyncio.Lock()
+        async with turn:
+            ack = await self._in_turn(agent, push, body, received, bulk)
+        self._count(ack.verdict)
+        return ack
+
+    async def _in_turn(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> Ack:
+        for encoded in push.plans[:MAX_PLANS]:
+            try:
+                await self.plans.keep(agent, encoded, received, served=False)
+            except PlanError as error:
+                await self._dead_letter(agent, encoded, str(error))
+        state = (await self.state(agent)).successor()
+        trusted = self.trust.look()
+        if trusted:
+            state.contact = received
+            state.timing = state.timing.exchanged(push.sent, received, push.echo)
+        state.backlog = max(0, push.backlog)
+        if push.health:
+            state.health = _healthy(push.health)
+        want = self._overlay(state, push, received) if trusted else []
+        batch = push.batch
+        if batch is None:
+            return self._answer("none", state, received, trusted, want=want)
+        verdict, reason = await self._chain(state, batch, received)
+        if verdict != "taken":
+            return self._answer(verdict, state, received, trusted, want=want, reason=reason)
+        view = self.plans.view(agent, batch.plan)
+        if view is None and not self._in_vain(agent, batch.plan):
+            return self._answer("none", state, received, trusted, want=[*want, batch.plan])
+        if trusted and (asked := state.timing.to_ask()) is not None:
+            state.timing = asked
+            return self._answer(
+                "reposition", state, received, trusted, reason="push again: the clocks are not known yet"
+            )
+        settled = await self._commit(state, view, push, body, received, trusted, bulk)
+        if settled is not None and settled.refused:
+            return self._answer("refused", state, received, trusted, want=want, reason=settled.refused, published=True)
+        return self._answer("taken", state, received, trusted, want=want, published=True)
+
+    async def _commit(
+        self,
+        state: AgentState,
+        view: View | None,
+        push: Push,
+        body: bytes,
+        received: int,
+        trusted: bool,
+        bulk: bool,
+    ) -> Settled | None:
+        """Store the batch, and account for it unless the clock is not believed; None: it is deferred."""
+        batch = push.batch
+        assert batch is not None
+        state.watermark = Position(batch.epoch, batch.last)
+        effect = Effect()
+        if batch.breach:
+            self._chain_broken(state, batch, received, effect)
+        if not trusted or state.deferred:
+            deferred = (self.clock.boot, self.clock.boot_ms())
+            row = Row(received, trusted, batch.epoch, batch.start, batch.last, None, body, deferred)
+            await self.committer.submit(Item(state, effect, received, row), bulk=bulk)
+            return None
+        settled = settle(state, view, push, received, effect, self.database.count_from)
+        self._tell_letters(state, effect, received)
+        row = Row(received, trusted, batch.epoch, batch.start, batch.last, settled.placing, body)
+        await self.committer.submit(Item(state, effect, received, row, later=settled.later), bulk=bulk)
+        return settled
+
+    async def place_deferred(self) -> int:
+        """Place what waited for the clock, in order, now that it is believed. Gives how many batches."""
+        placed = 0
+        for agent in [name for name, state in self.fleet.agents.items() if state.deferred]:
+            async with self._turns.setdefault(agent, asyncio.Lock()):
+                while self.fleet.agents[agent].deferred and self.trust.look():
+                    await self._place_one(self.fleet.agents[agent].successor())
+                    placed += 1
+        return placed
+
+    async def _place_one(self, state: AgentState) -> None:
+        number, state.deferred = state.deferred[0], state.deferred[1:]
+        sql = "SELECT b.body, d.boot, d.received FROM batches b JOIN deferred d ON d.batch = b.id WHERE b.id = ?"
+        row = await self.database.read(lambda db: db.execute(sql, (number,)).fetchone())
+        assert row is not None
+        push = decode_push(bytes(row[0]))
+        assert push.batch is not None
+        received, believed = self.clock.wall_ms(), bool(row[1] == self.clock.boot)
+        if believed:  # then it is known when it came, after all
+            received += int(row[2]) - self.clock.boot_ms()
+            state.timing = state.timing.exchanged(push.sent, received, push.echo)
+        effect = Effect()
+        view = self.plans.view(state.agent, push.batch.plan)
+        settled = settle(state, view, push, received, effect, self.database.count_from)
+        late = Late(number, received, believed, settled.placing)
+        await self.committer.submit(Item(state, effect, received, late=late, later=settled.later), bulk=True)
+
+    async def state(self, agent: str) -> AgentState:
+        """The published state; a new agent gets its row first."""
+        found = self.fleet.agents.get(agent)
+        if found is not None:
+            return found
+
+        def work(db: apsw.Connection) -> int:
+            db.execute("INSERT OR IGNORE INTO streams (agent) VALUES (?)", (agent,))
+            row = db.execute("SELECT id FROM streams WHERE agent = ?", (agent,)).get
+            assert isinstance(row, int)
+            return row
+
+        state = AgentState(agent=agent, stream=await self.database.write(work))
+        return self.fleet.agents.setdefault(agent, state)
+
+    async def note(self, agent: str, note: Note) -> None:
+        """Store an event that came from no push; durable when it returns."""
+        item = (note.at, agent, note.check, note.kind, msgspec.json.encode(note.data).decode(), note.finding)
+        await self.database.write(lambda db: db.execute("INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?)", item))
+
+    async def _chain(self, state: AgentState, batch: Batch, received: int) -> tuple[str, str]:
+        """The verdict, and its reason: see inventory.wire."""
+        mark = state.watermark
+        if mark is not None and batch.epoch == mark.epoch and batch.last <= mark.seq:
+            if not await self._differs(state, batch):
+                return "repeat", ""
+            data = {"epoch": batch.epoch, "first": batch.start, "last": batch.last}
+            effect = Effect(
+                notes=[Note(received, None, "conflict", data, True)],
+                letters=[Letter("other content under the same frames", 1, repr(batch).encode()[:4096])],
+            )
+            await self.committer.submit(Item(state, effect, received))
+            return "conflict", "other content under the same frames"
+        if batch.previous != mark:
+            return "reposition", "" if batch.previous is None else "this does not continue what is here"
+        return "taken", ""
+
+    async def _differs(self, state: AgentState, batch: Batch) -> bool:
+        """Whether other content was taken under exactly these frames; folds of the same do not count."""
+        same = [r for r in state.recent if (r.epoch, r.first, r.last) == (batch.epoch, batch.start, batch.last)]
+        if not same or batch.runs:
+            return False
+        body = await self.database.read(
+            lambda db: db.execute("SELECT body FROM batches WHERE id = ?", (same[0].batch,)).get
+        )
+        taken = decode_push(bytes(body)).batch if isinstance(body, bytes) else None
+        return taken is not None and not taken.runs and _content(taken) != _content(batch)
+
+    def _chain_broken(self, state: AgentState, batch: Batch, received: int, effect: Effect) -> None:
+        previous = batch.previous
+        lost = batch.start - previous.seq - 1 if previous is not None and previous.epoch == batch.epoch else None
+        data = {"why": batch.breach[:40], "epoch": batch.epoch, "first": batch.start, "lost": lost}
+        effect.notes.append(Note(received, None, "chain broken", data, True))
+        log.warning("agent %s: the chain of its results is broken: %s", state.agent, batch.breach[:40])
+
+    def _in_vain(self, agent: str, digest: bytes) -> bool:
+        """Whether a plan was asked for too often to be hoped for."""
+        count = self._asked[agent, digest] = self._asked.get((agent, digest), 0) + 1
+        return count > ASKED_IN_VAIN
+
+    def _overlay(self, state: AgentState, push: Push, received: int) -> list[bytes]:
+        """Take the present state, if it is newer than what is there; gives the plan to ask for, if it is not known."""
+        present = push.present
+        if present is None:
+            if not push.backlog:
+                state.overlay = None
+            return []
+        view = self.plans.view(state.agent, present.plan)
+        if view is None:
+            return [present.plan]
+        old = state.overlay
+        stale = old is not None and old.boot == present.boot and present.boot_ms < old.boot_ms
+        if stale or present.boot != push.sent.boot or not 0 <= present.boot_ms <= push.sent.boot_ms:
+            return []
+        if not len(present.states) == len(present.since) == len(present.looks) == len(view.rows):
+            return []
+        offset = received - present.boot_ms
+        state.overlay = Overlay(
+            received,
+            present.boot,
+            present.boot_ms,
+            {
+                row: (code, min(received, max(0, since + offset)), max(0, min(looks, 2**31)))
+                for row, code, since, looks in zip(view.rows, present.states, present.since, present.looks, strict=True)
+                if code <= UNKNOWN and since <= examine.MAX_TIME
+            },
+        )
+        return []
+
+    def _answer(
+        self,
+        verdict: str,
+        state: AgentState,
+        received: int,
+        trusted: bool,
+        *,
+        want: list[bytes] | None = None,
+        reason: str = "",
+        published: bool = False,
+    ) -> Ack:
+        if not published:
+            self.committer.touch(state)
+        return Ack(
+            incarnation=self.database.incarnation,
+            verdict=verdict,
+            received_ms=received if trusted else 0,
+            sent_ms=self.clock.wall_ms() if trusted else 0,
+            watermark=state.watermark,
+            plan=self._current.get(state.agent),
+            want=want or [],
+            pause_ms=min(1_000, 5 * self.committer.waiting_bulk),
+            reason=reason,
+        )
+
+    async def _dead_letter(self, agent: str, body: bytes, reason: str) -> None:
+        state = await self.state(agent)
+        effect = Effect(letters=[Letter(reason[:200], 1, body[: examine.LETTER_BYTES])])
+        now = self.clock.wall_ms()
+        self._tell_letters(state, effect, now)
+        await self.committer.note(agent, effect, now)
+
+    def _tell_letters(self, state: AgentState, effect: Effect, at: int) -> None:
+        """Count dead letters; the first of an hour is a finding."""
+        if not effect.letters:
+            return
+        count = sum(letter.count for letter in effect.letters)
+        state.dead += count
+        now = time.monotonic()
+        key = (state.agent, "dead letters")
+        if now - self._told.get(key, -math.inf) >= TOLD_AGAIN:
+            self._told[key] = now
+            reason = effect.letters[0].reason
+            effect.notes.append(Note(at, None, "dead letters", {"count": count, "reason": reason}, True))
+            log.warning("agent %s: %d records set aside: %s", state.agent, count, reason)
+
+    def _count(self, verdict: str) -> None:
+        self.pushes[verdict] = self.pushes.get(verdict, 0) + 1
+
+
+def _admit(push: Push) -> None:
+    """Numbers that no later step could hold. Raises WireError."""
+    sent = push.sent
+    if not (0 <= sent.boot_ms < examine.MAX_TIME and abs(sent.wall_ms) < examine.MAX_TIME and len(sent.boot) == 8):
+        raise WireError("clocks that cannot be")
+    if push.echo is not None and not (
+        abs(push.echo.sent_ms) < examine.MAX_TIME and 0 <= push.echo.boot_ms < examine.MAX_TIME
+    ):
+        raise WireError("an echo that cannot be")
+    batch = push.batch
+    if batch is None:
+        return
+    if not 0 <= batch.epoch < MAX_EPOCH or not 1 <= batch.last < examine.MAX_SEQ or len(batch.plan) != 8:
+        raise WireError("a batch whose numbers cannot be")
+    if not 1 <= batch.start <= batch.last:
+        raise WireError(f"a batch of frames {batch.start} to {batch.last}")
+    previous = batch.previous
+    if previous is not None and previous.epoch == batch.epoch and batch.start <= previous.seq:
+        raise WireError("a batch that begins before the position that it continues")
+
+
+def _content(batch: Batch) -> tuple[object, ...]:
+    return (batch.plan, batch.boot, batch.base, batch.checks, batch.counts, batch.at, batch.states, batch.latency)
+
+
+def _healthy(health: dict[str, float]) -> dict[str, float]:
+    kept = {name[:64]: value for name, value in health.items() if math.isfinite(value)}
+    return dict(list(kept.items())[:MAX_HEALTH])

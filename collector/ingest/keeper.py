@@ -1,0 +1,98 @@
+"""What ingest does beside the pushes: checkpoints, its own life, deferred batches, pruning."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Final
+
+import apsw
+
+from collector.ingest.state import Note
+from collector.store import prune
+from collector.store.database import StoreError
+
+if TYPE_CHECKING:
+    from collector.ingest.ingest import Ingest
+
+log = logging.getLogger("collector.ingest")
+
+LIFE_EVERY: Final = 20  # seconds between records of being alive
+PRUNE_EVERY: Final = 10  # seconds between two small steps of pruning
+
+
+class Keeper:
+    """One tick a second. ``life``: this run's row."""
+
+    def __init__(self, ingest: "Ingest") -> None:
+        self._ingest = ingest
+        self._life = 0
+        self._was_trusted = True
+        self._began_boot_ms = 0
+        self._ticks = 0
+
+    async def begin(self) -> None:
+        """A new row in the collector's life."""
+        ingest = self._ingest
+        self._began_boot_ms = ingest.clock.boot_ms()
+        self._was_trusted = ingest.trust.trusted
+        now = ingest.clock.wall_ms()
+        row = (ingest.clock.boot, now, now, ingest.trust.trusted)
+
+        def work(db: apsw.Connection) -> int:
+            db.execute("INSERT INTO collector_life (boot, started, alive, trusted) VALUES (?, ?, ?, ?)", row)
+            return db.last_insert_rowid()
+
+        self._life = await ingest.database.write(work)
+        if not ingest.trust.trusted:
+            log.warning("results are kept, and placed in time later: %s", ingest.trust.why)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(1)
+            try:
+                await self.tick()
+            except StoreError as error:
+                log.warning("%s", error)
+
+    async def tick(self) -> None:
+        """One second's work."""
+        ingest = self._ingest
+        self._ticks += 1
+        trusted = ingest.trust.look()
+        if trusted != self._was_trusted:
+            await self._trust_changed(trusted)
+        if trusted:
+            await ingest.place_deferred()
+        ingest.committer.save_some()
+        if self._ticks % LIFE_EVERY == 0:
+            await self.alive()
+        if self._ticks % PRUNE_EVERY == 0 and trusted:
+            await prune.step(ingest.database, ingest.clock.wall_ms())
+
+    async def alive(self, *, stopped: bool = False) -> None:
+        """Record being alive, by a believed clock only."""
+        ingest = self._ingest
+        if not ingest.trust.look() or not self._life:
+            return
+        now = ingest.clock.wall_ms()
+        started = now - (ingest.clock.boot_ms() - self._began_boot_ms)
+        columns = "alive = ?, started = iif(trusted, started, ?), trusted = 1, stopped = ?"
+        sql = f"UPDATE collector_life SET {columns} WHERE id = ?"
+        given = (now, started, now if stopped else None, self._life)
+        await ingest.database.write(lambda db: db.execute(sql, given))
+        ingest.trust.record(now)
+
+    async def end(self) -> None:
+        await self.alive(stopped=True)
+
+    async def _trust_changed(self, trusted: bool) -> None:
+        ingest = self._ingest
+        self._was_trusted = trusted
+        now = ingest.clock.wall_ms()
+        steps = [step.ms for step in ingest.trust.accepted]
+        ingest.trust.accepted.clear()
+        if trusted:
+            log.info("the clock is believed again")
+        else:
+            log.warning("results are kept, and placed in time later: %s", ingest.trust.why)
+        data = {"trusted": trusted, "why": ingest.trust.why, "steps": steps}
+        await ingest.note("", Note(now, None, "collector clock", data, True))
