@@ -291,6 +291,6 @@ def _fail(group: list[Item], error: Exception) -> None:
             item.done.set_exception(error)
 
 
-def _rows(db: apsw.Connection, sql: str, rows: Sequence[tuple[apsw.SQLiteValue, ...]]) -> None:
+def _rows(db: apsw.Connection, sql: str, rows: Sequence[tuple[int | str | bytes | None, ...]]) -> None:
     if rows:
         db.executemany(sql, rows)
