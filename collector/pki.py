@@ -26,6 +26,7 @@ MAX_CSR = 16_384  # characters
 AUTHORITY_DAYS = 40 * 365
 SERVER_DAYS = 365
 SERIAL_RANDOM_BITS = 64
+NO_SERIAL = 1 << 160  # above any: of an agent that holds no certificate
 _SKEW = timedelta(days=1)  # a verifier's clock may be a little behind ours
 
 

@@ -26,6 +26,13 @@ class EnrolmentRefused(Exception):
         self.code = code
 
 
+class Held(msgspec.Struct, frozen=True):
+    """A certificate as registered. ``not_after``: ms since the epoch."""
+
+    serial: int
+    not_after: int
+
+
 class Registry:
     """Identities, over the database. ``wall`` gives ms since the epoch; ``days`` is a certificate's life."""
 
@@ -126,11 +133,12 @@ class Registry:
 
         await self._database.write(work)
 
-    async def certificates(self) -> dict[str, int]:
-        """For each agent ever enrolled, when its newest certificate ends (ms since the epoch)."""
-        return await self._database.read(
-            lambda db: dict(rows(db, "SELECT agent, MAX(not_after) FROM certificates GROUP BY agent"))
+    async def certificates(self) -> dict[str, Held]:
+        """For each agent ever enrolled, its newest certificate."""
+        found = await self._database.read(
+            lambda db: rows(db, "SELECT agent, MAX(serial), not_after FROM certificates GROUP BY agent")
         )
+        return {agent: Held(int(serial, 16), not_after) for agent, serial, not_after in found}
 
     def _issue(self, db: apsw.Connection, agent: str, csr: str, now: int, how: str) -> pki.Issued:
         # above what is revoked, even when the clock has gone back since

@@ -1,0 +1,242 @@
+"""``/api/v1``: what pages show, as JSON. Lists are plain arrays; ``limit`` and ``after`` page through long ones."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+
+import msgspec
+from aiohttp import web
+
+from collector import pki
+from collector.ledger.figures import Figure
+from collector.reading import Known, Reader
+from collector.store.registry import Registry
+from collector.web import answers
+from collector.web.asking import LATEST, MOST, Wrong, answer, known, number, one_of, rolling, window
+from inventory.states import NAMES
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+NOTE = "These are the stretches in which checks were not up. What caused them is not worked out yet."
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """A query parameter of a route, for the description."""
+
+    name: str
+    words: str
+    schema: dict[str, object] = {"type": "string"}
+
+
+class Route(msgspec.Struct, frozen=True):
+    """One path: who answers, with what type, to which parameters."""
+
+    path: str
+    handler: Handler
+    words: str
+    answer: type
+    parameters: tuple[Parameter, ...] = ()
+
+
+_MS: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": LATEST}
+_LIMIT = Parameter("limit", f"at most so many (at most {MOST})", {"type": "integer", "minimum": 0, "maximum": MOST})
+_STATE: dict[str, object] = {"type": "string", "enum": list(NAMES)}
+
+
+class Api:
+    """The handlers, over one reader."""
+
+    def __init__(self, reader: Reader, registry: Registry) -> None:
+        self._reader = reader
+        self._registry = registry
+        self.routes = (
+            Route(
+                "/api/v1/checks",
+                self.checks,
+                "Checks as they are now",
+                list[answers.CheckAnswer],
+                (
+                    Parameter("agency", "only this agency's"),
+                    Parameter("site", "only this site's"),
+                    Parameter("agent", "only what this agent looks at"),
+                    Parameter("kind", "only this kind"),
+                    Parameter("state", "only those in this state now", _STATE),
+                    Parameter("window", "with the figure over this time up to now, 24h or 30d"),
+                    _LIMIT,
+                    Parameter("after", "those that come after the check with this uid"),
+                ),
+            ),
+            Route("/api/v1/checks/{uid}", self.check, "One check as it is now", answers.CheckAnswer),
+            Route(
+                "/api/v1/checks/{uid}/availability",
+                self.availability,
+                "One check's availability over a window, with the evidence",
+                answers.AvailabilityAnswer,
+                (
+                    Parameter("from", "beginning, ms since the epoch (a day before the end)", _MS),
+                    Parameter("to", "end, ms since the epoch (now)", _MS),
+                ),
+            ),
+            Route(
+                "/api/v1/agencies", self.agencies, "Agencies and the states of their checks", list[answers.AgencyAnswer]
+            ),
+            Route(
+                "/api/v1/goals",
+                self.goals,
+                "Goals over their windows",
+                list[answers.GoalAnswer],
+                (Parameter("at", "over the windows that hold this moment, ms since the epoch (now)", _MS),),
+            ),
+            Route(
+                "/api/v1/incidents",
+                self.incidents,
+                "What is wrong, and what was",
+                answers.IncidentsAnswer,
+                (_LIMIT, Parameter("before", "past ones that ended before this, ms since the epoch", _MS)),
+            ),
+            Route("/api/v1/agents", self.agents, "Agents as they were last heard", list[answers.AgentAnswer]),
+        )
+
+    async def checks(self, request: web.Request) -> web.Response:
+        query = request.query
+        known(query, "agency", "site", "agent", "kind", "state", "window", "limit", "after")
+        now = self._reader.wall()
+        limit = number(query, "limit", MOST, MOST)
+        wanted = one_of(query, "state", NAMES)
+        chosen = [one for one in self._reader.present() if _matches(one, query)]
+        if wanted is not None:
+            chosen = [one for one in chosen if NAMES[self._reader.now(one, now).state] == wanted]
+        total = len(chosen)
+        chosen = _after(chosen, query.get("after"))[:limit]
+        figures: dict[str, list[Figure]] = {}
+        over = rolling(query, now)
+        if over is not None and chosen:
+            figures = await self._reader.figures(chosen, [over])
+        content = [
+            answers.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None) for one in chosen
+        ]
+        response = answer(content)
+        response.headers["X-Total-Count"] = str(total)
+        return response
+
+    async def check(self, request: web.Request) -> web.Response:
+        known(request.query)
+        return answer(answers.check(self._reader, self._one(request), self._reader.wall()))
+
+    async def availability(self, request: web.Request) -> web.Response:
+        known(request.query, "from", "to")
+        now = self._reader.wall()
+        begin, end = window(request.query, now)
+        one = self._one(request)
+        figure, spans, segments = await self._reader.evidence(one, (begin, end))
+        content = answers.AvailabilityAnswer(
+            uid=one.uid,
+            start=begin,
+            end=end,
+            now=now,
+            figure=answers.ratios(figure),
+            spans=[answers.span(span) for span in spans],
+            timeline=[answers.segment(segment) for segment in segments],
+        )
+        return answer(content)
+
+    async def agencies(self, request: web.Request) -> web.Response:
+        known(request.query)
+        counts = self.counts()
+        content = []
+        for agency in self._reader.inventory.agencies.values():
+            states = counts.get(agency.id, Counter())
+            content.append(
+                answers.AgencyAnswer(
+                    id=agency.id,
+                    name=answers.words(agency.name),
+                    kind=agency.kind,
+                    sites=list(agency.sites),
+                    **{name: states[code] for code, name in enumerate(NAMES)},
+                )
+            )
+        return answer(content)
+
+    def counts(self) -> dict[str, Counter[int]]:
+        """By agency, how many checks are in which state now."""
+        now = self._reader.wall()
+        counts: dict[str, Counter[int]] = {}
+        for one in self._reader.present():
+            if one.check is not None:
+                counts.setdefault(one.check.agency, Counter())[self._reader.now(one, now).state] += 1
+        return counts
+
+    async def goals(self, request: web.Request) -> web.Response:
+        known(request.query, "at")
+        at = number(request.query, "at", self._reader.wall(), LATEST)
+        found = await self._reader.evaluations(at)
+        names = self._reader.inventory.goals
+        return answer([answers.goal(one, names[one.goal].name) for one in found if one.goal in names])
+
+    async def incidents(self, request: web.Request) -> web.Response:
+        known(request.query, "limit", "before")
+        limit = number(request.query, "limit", 100, MOST)
+        before = number(request.query, "before", LATEST, LATEST)
+        past = await self._reader.past_troubles(limit, before)
+        content = answers.IncidentsAnswer(
+            note=NOTE,
+            open=[answers.trouble(one) for one in self._reader.open_troubles()[:limit]],
+            past=[answers.trouble(one) for one in past],
+        )
+        return answer(content)
+
+    async def agents(self, request: web.Request) -> web.Response:
+        known(request.query)
+        return answer(await self.agent_answers())
+
+    async def agent_answers(self) -> list[answers.AgentAnswer]:
+        """Every agent of the inventory, in its order."""
+        certificates = await self._registry.certificates()
+        checks = Counter(one.agent for one in self._reader.present())
+        content = []
+        for agent in self._reader.inventory.agents.values():
+            state = self._reader.fleet.agents.get(agent.id)
+            about = state.about if state is not None else {}
+            held = certificates.get(agent.id)
+            content.append(
+                answers.AgentAnswer(
+                    agent=agent.id,
+                    agency=agent.agency,
+                    site=agent.site,
+                    checks=checks[agent.id],
+                    last_seen=(state.contact or None) if state else None,
+                    backlog=state.backlog if state else 0,
+                    started=state.started if state else None,
+                    stopped=state.stopped if state else None,
+                    version=str(about.get("version", ""))[:100],
+                    platform=str(about.get("platform", ""))[:100],
+                    certificate_ends=held.not_after if held else None,
+                    revoked=self._registry.revocations.voids(agent.id, held.serial if held else pki.NO_SERIAL),
+                    results=state.results if state else 0,
+                    unplaceable=state.unplaceable if state else 0,
+                    dead_letters=state.dead if state else 0,
+                    health=state.health if state else {},
+                )
+            )
+        return content
+
+    def _one(self, request: web.Request) -> Known:
+        uid = request.match_info["uid"]
+        found = self._reader.by_uid(uid)
+        if found is None:
+            raise Wrong(f"there is no check {uid[:60]!r}", 404)
+        return found
+
+
+def _matches(one: Known, query: Mapping[str, str]) -> bool:
+    check = one.check
+    assert check is not None
+    pairs = (("agency", check.agency), ("site", check.site), ("agent", one.agent), ("kind", one.kind))
+    return all(name not in query or query[name] == value for name, value in pairs)
+
+
+def _after(chosen: list[Known], uid: str | None) -> list[Known]:
+    if uid is None:
+        return chosen
+    for place, one in enumerate(chosen):
+        if one.uid == uid:
+            return chosen[place + 1 :]
+    raise Wrong("after ought to be the uid of a check of this list")

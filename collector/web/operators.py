@@ -1,0 +1,153 @@
+"""The operators' listener: pages, API, metrics, health. Loopback, or whoever can say who they are."""
+
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import hdrs, web
+
+from collector.config import Operators, listen
+from collector.reading import Reader
+from collector.store.database import StoreError
+from collector.web.api import Api
+from collector.web.asking import Wrong, answer, known, one_of, problem
+from collector.web.auth import Guard
+from collector.web.openapi import describe
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+STATIC = Path(__file__).parent / "static"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+OPEN = frozenset({"/-/healthy", "/-/ready"})  # for probes; they tell nothing
+
+
+class Pages(Protocol):
+    """What draws the pages."""
+
+    def routes(self) -> Mapping[str, Handler]: ...
+
+
+def application(
+    operators: Operators,
+    reader: Reader,
+    api: Api,
+    pages: Pages,
+    metrics: Handler,
+    ready: Callable[[], str],
+) -> web.Application:
+    """All routes. ``ready`` says why it is not, or ""."""
+    guard = Guard(operators)
+
+    @web.middleware
+    async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in OPEN and await guard.who(request.headers) is None:
+            response: web.StreamResponse = problem("say who you are", 401)
+            response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Hai Dang", charset="UTF-8"'
+            return response
+        return await handler(request)
+
+    app = web.Application(middlewares=[_plainly, guarded], client_max_size=1 << 16)
+    app.on_response_prepare.append(_headers)
+    description = describe(api.routes, operators.guarded)
+
+    async def described(request: web.Request) -> web.Response:
+        return answer(description)
+
+    async def healthy(request: web.Request) -> web.Response:
+        return web.Response(text="healthy\n")
+
+    async def is_ready(request: web.Request) -> web.Response:
+        why = ready()
+        return web.Response(text=f"{why or 'ready'}\n", status=503 if why else 200)
+
+    async def discovery(request: web.Request) -> web.Response:
+        known(request.query, "role")
+        role = one_of(request.query, "role", ("collector", "devices")) or "collector"
+        if role == "collector":
+            return answer([{"targets": [request.host], "labels": {"job": "haidang"}}])
+        return answer(devices(reader))
+
+    for route in api.routes:
+        app.router.add_get(route.path, route.handler)
+    for path, handler in pages.routes().items():
+        app.router.add_get(path, handler)
+    app.router.add_get("/api/v1/openapi.json", described)
+    app.router.add_get("/metrics", metrics)
+    app.router.add_get("/-/healthy", healthy)
+    app.router.add_get("/-/ready", is_ready)
+    app.router.add_get("/sd/prometheus", discovery)
+    app.router.add_static("/static", STATIC)
+    return app
+
+
+def devices(reader: Reader) -> list[dict[str, Any]]:
+    """The inventory's devices, for Prometheus to reach through its exporters with the same labels as ours."""
+    inventory = reader.inventory
+    return [
+        {
+            "targets": [device.address],
+            "labels": {
+                "agency": inventory.sites[device.site].agency,
+                "site": device.site,
+                "__meta_haidang_device": device.id,
+                "__meta_haidang_device_kind": device.kind,
+            },
+        }
+        for device in inventory.devices.values()
+        if device.address
+    ]
+
+
+async def start(app: web.Application, operators: Operators) -> web.AppRunner:
+    """Listen. Raises OSError when the port cannot be had, ssl.SSLError when the certificate does not fit."""
+    address = listen(operators.listen)
+    context = None
+    if operators.certificate is not None and operators.key is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(operators.certificate, operators.key)
+    runner = web.AppRunner(app, access_log=None, keepalive_timeout=75.0, handle_signals=False, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, address.host, address.port, ssl_context=context).start()
+    except BaseException:
+        await runner.cleanup()
+        raise
+    return runner
+
+
+@web.middleware
+async def _plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error leaves as JSON with a plain sentence."""
+    try:
+        return await handler(request)
+    except Wrong as wrong:
+        return problem(str(wrong), wrong.status)
+    except web.HTTPNotFound:
+        return problem("nothing is here", 404)
+    except web.HTTPMethodNotAllowed:
+        return problem("this can only be read", 405)
+    except web.HTTPException as other:
+        return problem(other.reason, other.status)
+    except StoreError as error:
+        log.warning("%s cannot be answered: %s", request.path, error)
+        return problem("the store cannot be read at the moment", 503)
+    except (ConnectionError, TimeoutError):
+        raise
+    except Exception:
+        log.exception("%s cannot be answered", request.path)
+        return problem("this went wrong here; the collector's log says more", 500)
+
+
+async def _headers(request: web.Request, response: web.StreamResponse) -> None:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
