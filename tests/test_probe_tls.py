@@ -17,11 +17,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.clients import der
+from agent.clients import der, flight13
 from agent.clients.flight import FlightParser, client_hello
+from agent.clients.flight13 import Flight13Parser
 from agent.clients.ocsp import judge
 from agent.clients.tls import TlsContexts, handshake_trouble
 from agent.clients.trouble import Trouble
@@ -309,7 +310,7 @@ async def test_what_is_not_tls_or_says_nothing_ends_with_a_plain_reason(look_at,
 
 async def test_no_common_version_is_said(serve, look_at, root):
     async with serve(Certificate("tls13", root), minimum_version=ssl.TLSVersion.TLSv1_3) as port:
-        assert (await look_at(port)).state == UP  # and the stapled response is passed over in silence
+        assert (await look_at(port)).state == UP
     error = ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version")
     error.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
     assert "no common version of TLS" in handshake_trouble(error, "x").reason
@@ -452,7 +453,7 @@ _LEAF = Certificate("leaf")
 
 @contextlib.asynccontextmanager
 async def openssl_server(
-    tmp_path: Path, port: int, leaf: Certificate, issuer: Certificate, staple: bytes | None
+    tmp_path: Path, port: int, leaf: Certificate, issuer: Certificate, staple: bytes | None, *more: str
 ) -> AsyncIterator[None]:
     openssl = shutil.which("openssl")
     if openssl is None:
@@ -460,7 +461,7 @@ async def openssl_server(
     (tmp_path / "leaf.pem").write_bytes(leaf.pem + leaf.key_pem())
     (tmp_path / "chain.pem").write_bytes(issuer.pem)
     options = ["-accept", f"127.0.0.1:{port}", "-cert", str(tmp_path / "leaf.pem")]
-    options += ["-cert_chain", str(tmp_path / "chain.pem"), "-quiet"]
+    options += ["-cert_chain", str(tmp_path / "chain.pem"), "-quiet", *more]
     if staple is not None:
         (tmp_path / "staple.der").write_bytes(staple)
         options += ["-status_file", str(tmp_path / "staple.der")]
@@ -482,17 +483,37 @@ async def openssl_server(
 
 
 @pytest.mark.real
-@pytest.mark.parametrize("delegate", [False, True])
-async def test_revoked_by_a_staple_of_a_real_server(look_at, tmp_path, root, free_port, delegate):
+@pytest.mark.parametrize(
+    ("delegate", "options"),
+    [
+        (False, []),
+        (True, []),
+        (False, ["-tls1_3"]),
+        (False, ["-tls1_3", "-ciphersuites", "TLS_AES_128_GCM_SHA256", "-groups", "P-256"]),
+        (False, ["-tls1_3", "-ciphersuites", "TLS_CHACHA20_POLY1305_SHA256"]),
+    ],
+)
+async def test_revoked_by_a_staple_of_a_real_server(look_at, tmp_path, root, free_port, delegate, options):
     may = ((x509.ExtendedKeyUsage([ExtendedKeyUsageOID.OCSP_SIGNING]), False),)
     signer = Certificate("responder", root, extensions=may) if delegate else root
     leaf = Certificate("revoked", root)
     staple = response(leaf, root, signer, ocsp.OCSPCertStatus.REVOKED, delegate=delegate)
-    async with openssl_server(tmp_path, free_port, leaf, root, staple):
+    async with openssl_server(tmp_path, free_port, leaf, root, staple, *options):
         found = await look_at(free_port)
         unasked = await look_at(free_port, staple=False)
     assert found.state == DOWN and found.reason.startswith("revoked: on ") and found.latency is not None
     assert unasked.state == UP
+
+
+@pytest.mark.real
+async def test_old_device_is_looked_at_when_it_is_not_judged(look_at, tmp_path, root, free_port):
+    old = Certificate("ups", key=rsa.generate_private_key(65537, 1024))
+    options = ("-tls1", "-cipher", "DEFAULT:@SECLEVEL=0")
+    async with openssl_server(tmp_path, free_port, old, root, None, *options):
+        judged = await look_at(free_port)
+        taken = await look_at(free_port, verify=False)
+    assert judged.state == DOWN and "no common version of TLS" in judged.reason
+    assert taken.state == UP and taken.measures["tls_version"] == 10
 
 
 @pytest.mark.real
@@ -533,42 +554,66 @@ def test_der_survives_damage(data):
         der.attributes(facts.subject)
 
 
-def _server_flight(staple: bytes | None) -> bytes:
-    """What a real TLS 1.2 server answers to our hello, without a network."""
-    _LEAF_FILE.write_bytes(_LEAF.pem + _LEAF.key_pem())
+@pytest.fixture(scope="module")
+def server_context(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    file = tmp_path_factory.mktemp("flight") / "leaf.pem"
+    file.write_bytes(_LEAF.pem + _LEAF.key_pem())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_LEAF_FILE)
+    context.load_cert_chain(file)
+    return context
+
+
+def answer_to(hello: bytes, context: ssl.SSLContext) -> bytes:
+    """What a real server answers, without a network."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    incoming.write(client_hello("localhost"))
+    incoming.write(hello)
     with pytest.raises(ssl.SSLWantReadError):
         context.wrap_bio(incoming, outgoing, server_side=True).do_handshake()
     return outgoing.read()
 
 
-@pytest.fixture(scope="module")
-def flight_bytes(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    global _LEAF_FILE
-    _LEAF_FILE = tmp_path_factory.mktemp("flight") / "leaf.pem"
-    return _server_flight(None)
+Parsers = Callable[[], tuple[FlightParser, bytes]]
 
 
-def test_flight_is_read_however_it_is_cut(flight_bytes):
-    for size in (1, 7, len(flight_bytes)):
-        parser = FlightParser()
-        for at in range(0, len(flight_bytes), size):
-            parser.feed(flight_bytes[at : at + size])
-        assert parser.done and parser.flight is not None
-        assert parser.flight.chain == (_LEAF.der,) and parser.flight.staple is None
+@pytest.fixture(scope="module", params=["1.2", "1.3"])
+def asked(request: pytest.FixtureRequest, server_context: ssl.SSLContext) -> Parsers:
+    """Makes a parser and the answer to its hello."""
+
+    def ask() -> tuple[FlightParser, bytes]:
+        if request.param == "1.2":
+            return FlightParser(), answer_to(client_hello("localhost"), server_context)
+        parser = Flight13Parser("localhost")
+        return parser, answer_to(parser.hello, server_context)
+
+    return ask
 
 
-@given(data=st.data())
-def test_flight_parser_survives_anything(flight_bytes, data):
-    damaged = bytearray(flight_bytes)
-    for _ in range(data.draw(st.integers(1, 5))):
-        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    parser = FlightParser()
-    parser.feed(bytes(damaged[: data.draw(st.integers(0, len(damaged)))]))
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_flight_is_read_however_it_is_cut(asked, size):
+    parser, answer = asked()
+    for at in range(0, len(answer), size):
+        parser.feed(answer[at : at + size])
+    assert parser.done and not parser.refused
+    assert parser.flight is not None and parser.flight.chain == (_LEAF.der,) and parser.flight.staple is None
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 9_999), st.integers(0, 255)), min_size=1, max_size=5), st.integers(0, 9_999))
+def test_flight_parser_survives_anything(asked, changes, cut):
+    parser, answer = asked()
+    damaged = bytearray(answer)
+    for place, value in changes:
+        damaged[place % len(damaged)] = value
+    parser.feed(bytes(damaged[: cut % (len(damaged) + 1)]))
     assert parser.flight is None or all(parser.flight.chain)
+
+
+@given(st.binary(max_size=120))
+def test_any_server_hello_and_certificate_message_is_survived(body):
+    parser = Flight13Parser("localhost")
+    parser._take(2, body)
+    assert parser.done
+    assert len(flight13._certificates(body)) == 2
 
 
 def test_flight_parser_bounds_what_it_keeps():

@@ -3,7 +3,7 @@
 Python's ssl module neither asks for a stapled response nor gives one out. Up to TLS 1.2 the server's first flight is
 not encrypted (RFC 5246, 7.3), so a ClientHello with ``status_request`` (RFC 6066, 8) and a small parser see it. The
 handshake is never completed, and nothing here is proof of anything: the response is signed, and judged elsewhere.
-A server that speaks only TLS 1.3 refuses; then nothing is known.
+A server that speaks only TLS 1.3 refuses, in an alert; ``flight13`` is for that.
 """
 
 import os
@@ -18,8 +18,10 @@ from agent.clients.trouble import Trouble
 
 MAX_FLIGHT: Final = 262_144  # bytes
 
-_HANDSHAKE: Final = 22  # the type of record
-_HELLO, _CERTIFICATE, _STATUS = 2, 11, 22
+MAX_RECORD: Final = (1 << 14) + 256  # bytes, encrypted ones included (RFC 8446, 5.2)
+
+ALERT, HANDSHAKE = 21, 22  # types of record
+SERVER_HELLO, CERTIFICATE, _STATUS = 2, 11, 22  # types of message
 
 _SUITES: Final = (
     0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8,  # ECDHE with GCM or ChaCha20
@@ -39,40 +41,40 @@ class Flight(msgspec.Struct, frozen=True):
     staple: bytes | None
 
 
-def client_hello(server_name: str) -> bytes:
-    """A TLS 1.2 ClientHello, framed, that asks for a stapled response."""
+def client_hello(server_name: str, suites: tuple[int, ...] = _SUITES, more: bytes = b"") -> bytes:
+    """A ClientHello, framed, that asks for a stapled response; of TLS 1.2, unless ``more`` extensions say otherwise."""
     name = server_name.encode("ascii")
     extensions = b"".join(
         (
-            b"" if literal(server_name) else _extension(0, _vector(2, b"\x00" + _vector(2, name))),
-            _extension(5, b"\x01\x00\x00\x00\x00"),  # status_request: OCSP, any responder, no extensions
-            _extension(10, _vector(2, _words(_GROUPS))),
-            _extension(11, b"\x01\x00"),  # uncompressed points
-            _extension(13, _vector(2, _words(_SIGNATURES))),
+            b"" if literal(server_name) else extension(0, vector(2, b"\x00" + vector(2, name))),
+            extension(5, b"\x01\x00\x00\x00\x00"),  # status_request: OCSP, any responder, no extensions
+            extension(10, vector(2, words(_GROUPS))),
+            extension(11, b"\x01\x00"),  # uncompressed points
+            extension(13, vector(2, words(_SIGNATURES))),
+            more,
         )
     )
-    body = b"\x03\x03" + os.urandom(32) + b"\x00" + _vector(2, _words(_SUITES)) + b"\x01\x00" + _vector(2, extensions)
-    hello = b"\x01" + _vector(3, body)
-    return b"\x16\x03\x01" + _vector(2, hello)
+    body = b"\x03\x03" + os.urandom(32) + b"\x00" + vector(2, words(suites)) + b"\x01\x00" + vector(2, extensions)
+    hello = b"\x01" + vector(3, body)
+    return b"\x16\x03\x01" + vector(2, hello)
 
 
-def _vector(width: int, data: bytes) -> bytes:
+def vector(width: int, data: bytes) -> bytes:
     return len(data).to_bytes(width, "big") + data
 
 
-def _words(values: tuple[int, ...]) -> bytes:
+def words(values: tuple[int, ...]) -> bytes:
     return struct.pack(f">{len(values)}H", *values)
 
 
-def _extension(number: int, data: bytes) -> bytes:
-    return number.to_bytes(2, "big") + _vector(2, data)
+def extension(number: int, data: bytes) -> bytes:
+    return number.to_bytes(2, "big") + vector(2, data)
 
 
-async def fetch_flight(stream: Stream, server_name: str) -> Flight | None:
+async def fetch_flight(stream: Stream, hello: bytes, parser: "FlightParser") -> Flight | None:
     """Ask on a fresh connection; None when the server does not show its certificates this way, for any reason."""
-    parser = FlightParser()
     try:
-        await stream.send(client_hello(server_name))
+        await stream.send(hello)
         while not parser.done:
             data = await stream.receive()
             if not data:
@@ -84,10 +86,13 @@ async def fetch_flight(stream: Stream, server_name: str) -> Flight | None:
 
 
 class FlightParser:
-    """Records in, a flight out. Ends quietly at the first thing that does not belong."""
+    """Records in, a flight out. Ends quietly at the first thing that does not belong.
+
+    ``refused``: the server answered with an alert.
+    """
 
     def __init__(self) -> None:
-        self.done = False
+        self.done = self.refused = False
         self._chain: tuple[bytes, ...] = ()
         self._staple: bytes | None = None
         self._records = bytearray()
@@ -103,17 +108,26 @@ class FlightParser:
         self._records += data
         while not self.done and len(self._records) >= 5:
             kind, length = self._records[0], int.from_bytes(self._records[3:5], "big")
-            if kind != _HANDSHAKE or self._records[1] != 3 or not length or length > 1 << 14:
+            if self._records[1] != 3 or not length or length > MAX_RECORD:
                 self.done = True
             elif len(self._records) < 5 + length:
                 break
             else:
-                self._messages += self._records[5 : 5 + length]
+                header, body = bytes(self._records[:5]), bytes(self._records[5 : 5 + length])
                 del self._records[: 5 + length]
-                self._take_messages()
+                self._take_record(kind, header, body)
         self.done = self.done or self._size > MAX_FLIGHT
 
-    def _take_messages(self) -> None:
+    def _take_record(self, kind: int, header: bytes, body: bytes) -> None:
+        if kind == HANDSHAKE:
+            self._take_handshake(body)
+        else:
+            self.refused = kind == ALERT
+            self.done = True
+
+    def _take_handshake(self, data: bytes) -> None:
+        """Messages may be spread over records, and share one."""
+        self._messages += data
         while not self.done and len(self._messages) >= 4:
             length = int.from_bytes(self._messages[1:4], "big")
             if length > MAX_FLIGHT:
@@ -126,20 +140,23 @@ class FlightParser:
                 self._take(kind, body)
 
     def _take(self, kind: int, body: bytes) -> None:
-        if kind == _CERTIFICATE and not self._chain:
-            self._chain = _certificates(body)
+        if kind == CERTIFICATE and not self._chain:
+            self._chain = certificates(body)
             self.done = not self._chain
         elif kind == _STATUS and self._chain:
-            staple = body[4:]
-            if body[:1] == b"\x01" and len(staple) == int.from_bytes(body[1:4], "big"):
-                self._staple = staple
+            self._staple = status(body)
             self.done = True
-        elif kind != _HELLO or self._chain:
+        elif kind != SERVER_HELLO or self._chain:
             self.done = True  # the key exchange follows: no staple came; or it is nothing that belongs here
 
 
-def _certificates(body: bytes) -> tuple[bytes, ...]:
-    """The certificate list of a Certificate message; () when its lengths do not fit."""
+def status(body: bytes) -> bytes | None:
+    """The OCSPResponse of a CertificateStatus, or None when it is of another type or its length does not fit."""
+    return body[4:] if body[:1] == b"\x01" and len(body) - 4 == int.from_bytes(body[1:4], "big") else None
+
+
+def certificates(body: bytes) -> tuple[bytes, ...]:
+    """The certificate list of a TLS 1.2 Certificate message; () when its lengths do not fit."""
     if len(body) < 3 or int.from_bytes(body[:3], "big") != len(body) - 3:
         return ()
     found, at = [], 3

@@ -110,15 +110,16 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
     """Connect to the first address that answers; the stream and how long that address took, in seconds.
 
     Each address but the last gets its share of ``seconds``, so that one that swallows packets does not hide the
-    next. Every address is judged by the agent's limits first. Raises Trouble with the last address's reason.
+    next. Every address is judged by the agent's limits first. Raises Trouble with the last address's reason, or the
+    last that says something about the target.
     """
     deadline = time.perf_counter() + seconds
-    trouble = Trouble("no address to connect to", UNKNOWN)
+    troubles = [Trouble("no address to connect to", UNKNOWN)]
     candidates = addresses[:MAX_ADDRESSES]
     for place, address in enumerate(candidates):
         forbidden = limits.forbids(address, port)
         if forbidden:
-            trouble = Trouble(forbidden, UNKNOWN)
+            troubles.append(Trouble(forbidden, UNKNOWN))
             continue
         start = time.perf_counter()
         left = len(candidates) - place
@@ -127,10 +128,10 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
                 stream = await _connect(address, port)
             return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
         except Trouble as error:
-            trouble = error
+            troubles.append(error)
         except TimeoutError:
-            trouble = Trouble(f"{endpoint(address, port)} did not answer")
-    raise trouble
+            troubles.append(Trouble(f"{endpoint(address, port)} did not answer"))
+    raise max(reversed(troubles), key=lambda trouble: trouble.state != UNKNOWN)
 
 
 async def _connect(address: Address, port: int) -> Stream:

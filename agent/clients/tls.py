@@ -60,18 +60,16 @@ class TlsContexts:
 
         Raises Trouble (unknown) when that file cannot be used.
         """
+        authority = authority if verify else ""
         key = (verify, authority, alpn)
         stamp = _stamp(authority, limits) if authority else None
         kept = self._made.get(key)
         if kept is not None and kept[0] == stamp:
             return kept[1]
         try:
-            context = ssl.create_default_context(cafile=authority or None)
+            context = _judging(authority) if verify else _unjudging()
         except (OSError, ssl.SSLError) as error:
             raise Trouble(f"cannot use the authority file {authority}: {error}", UNKNOWN) from None
-        if not verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
         if alpn:
             context.set_alpn_protocols(list(alpn))
         self._made[key] = (stamp, context)
@@ -79,6 +77,22 @@ class TlsContexts:
 
     async def close(self) -> None:
         self._made.clear()
+
+
+def _judging(authority: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authority or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # said here: Debian's Python leaves it to OpenSSL's own default
+    return context
+
+
+def _unjudging() -> ssl.SSLContext:
+    """Takes any certificate, and the old versions and weak keys of TLS that old devices have: nothing is trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
 
 
 def _stamp(authority: str, limits: Limits) -> object:
@@ -111,7 +125,7 @@ def _protocol_words(error: ssl.SSLError) -> str:
     if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
         return "what answers there does not speak TLS"
     if reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"):
-        return "no common version of TLS (this agent speaks 1.2 and 1.3)"
+        return "no common version of TLS (where certificates are judged, only 1.2 and 1.3 are spoken)"
     if "HANDSHAKE_FAILURE" in reason:
         return "the server accepts none of the ciphers offered"
     if reason == "TLSV1_UNRECOGNIZED_NAME":

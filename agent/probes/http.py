@@ -4,10 +4,10 @@ import asyncio
 import re
 import ssl
 import time
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urljoin
 
-import msgspec
+from msgspec import Meta
 
 from agent.clients.http1 import Body, Head, Url, ascii_host, parse_fields, parse_url, read_body, read_head, request
 from agent.clients.pattern import Pattern, search
@@ -34,10 +34,6 @@ _WAITED_FOR: Final = {
 }
 
 
-def D(text: str, **limits: Any) -> Any:
-    return msgspec.Meta(description=text, **limits)
-
-
 class Http(Probe, frozen=True, kw_only=True):
     """Fetch a URL over HTTP/1.1 on a fresh connection and judge status and body; latency is the whole time.
 
@@ -52,41 +48,54 @@ class Http(Probe, frozen=True, kw_only=True):
     kind = "http"
     target = ("url",)
     measures = (
-        Measure("resolve_seconds", "seconds", "time to resolve host names, over all redirects; left out for addresses"),
-        Measure("connect_seconds", "seconds", "time to connect, over all redirects"),
-        Measure("tls_seconds", "seconds", "time of TLS handshakes, over all redirects"),
+        Measure("resolve_seconds", "seconds", "Time to resolve host names, over all redirects; left out for addresses"),
+        Measure("connect_seconds", "seconds", "Time to connect, over all redirects"),
+        Measure("tls_seconds", "seconds", "Time of TLS handshakes, over all redirects"),
         Measure(
-            "first_byte_seconds", "seconds", "from sending the request to the answer's first byte, over all redirects"
+            "first_byte_seconds", "seconds", "From sending the request to the answer's first byte, over all redirects"
         ),
-        Measure("body_seconds", "seconds", "from the first byte to the end of the body"),
-        Measure("http_status", "status", "status code of the last answer"),
-        Measure("body_bytes", "bytes", "bytes of the body, as received"),
-        Measure("redirects", "count", "redirects followed"),
+        Measure("body_seconds", "seconds", "From the first byte to the end of the body"),
+        Measure("http_status", "status", "Status code of the last answer"),
+        Measure("body_bytes", "bytes", "Bytes of the body, as received"),
+        Measure("redirects", "count", "Redirects followed"),
         Measure(
-            "certificate_expiry_timestamp_seconds", "timestamp", "when the first certificate of those seen expires"
+            "certificate_expiry_timestamp_seconds", "timestamp", "When the first certificate of those seen expires"
         ),
     )
 
     url: Annotated[
-        str, D("what to fetch, http:// or https://; no user name or password", min_length=8, max_length=2048)
+        str,
+        Meta(description="What to fetch, http:// or https://; no user name or password", min_length=8, max_length=2048),
     ]
-    method: Annotated[Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"], D("the method of the request")] = "GET"
-    headers: Annotated[tuple[str, ...], D("header fields to send, each 'Name: value'; no credentials")] = ()
-    body: Annotated[str, D("the body to send, as UTF-8", max_length=65536)] = ""
-    expect_status: Annotated[tuple[int | str, ...], D("statuses that are right: 200 or '200-299'", min_length=1)] = (
-        "200-299",
-    )
-    expect_body: Annotated[str, D("a text that the body must contain")] = ""
-    refuse_body: Annotated[str, D("a text that the body must not contain")] = ""
-    expect_pattern: Annotated[str, D("a regular expression that must match somewhere in the body", max_length=500)] = ""
-    refuse_pattern: Annotated[str, D("a regular expression that must not match in the body", max_length=500)] = ""
-    max_body: Annotated[int, D("bytes of the body to read at most", ge=0, le=16 << 20)] = 1 << 20
-    max_redirects: Annotated[int, D("redirects to follow at most", ge=0, le=20)] = 5
-    allow_downgrade: Annotated[bool, D("follow a redirect from https to http")] = False
-    verify: Annotated[bool, D("judge the server's certificate")] = True
-    server_name: Annotated[str, D("name for TLS (SNI and certificate) at the first host, instead of the URL's")] = ""
-    family: Annotated[Literal["any", "ipv4", "ipv6"], D("addresses to use")] = "any"
-    authority: Annotated[str, D("PEM file at the agent with the CAs to trust, instead of the machine's own")] = ""
+    method: Annotated[
+        Literal["GET", "HEAD", "POST", "PUT", "OPTIONS"], Meta(description="The method of the request")
+    ] = "GET"
+    headers: Annotated[
+        tuple[str, ...], Meta(description="Header fields to send, each 'Name: value'; no credentials")
+    ] = ()
+    body: Annotated[str, Meta(description="The body to send, as UTF-8", max_length=65536)] = ""
+    expect_status: Annotated[
+        tuple[int | str, ...], Meta(description="Statuses that are right: 200 or '200-299'", min_length=1)
+    ] = ("200-299",)
+    expect_body: Annotated[str, Meta(description="A text that the body must contain")] = ""
+    refuse_body: Annotated[str, Meta(description="A text that the body must not contain")] = ""
+    expect_pattern: Annotated[
+        str, Meta(description="A regular expression that must match somewhere in the body", max_length=500)
+    ] = ""
+    refuse_pattern: Annotated[
+        str, Meta(description="A regular expression that must not match in the body", max_length=500)
+    ] = ""
+    max_body: Annotated[int, Meta(description="Bytes of the body to read at most", ge=0, le=16 << 20)] = 1 << 20
+    max_redirects: Annotated[int, Meta(description="Redirects to follow at most", ge=0, le=20)] = 5
+    allow_downgrade: Annotated[bool, Meta(description="Follow a redirect from https to http")] = False
+    verify: Annotated[bool, Meta(description="Judge the server's certificate")] = True
+    server_name: Annotated[
+        str, Meta(description="Name for TLS (SNI and certificate) at the first host, instead of the URL's")
+    ] = ""
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Addresses to use")] = "any"
+    authority: Annotated[
+        str, Meta(description="PEM file at the agent with the CAs to trust, instead of the machine's own")
+    ] = ""
 
     def __post_init__(self) -> None:
         parse_url(self.url)
@@ -215,6 +224,7 @@ class _Fetch:
         self._done("first_byte", "head")
         head = await read_head(stream, first)
         self.measures["http_status"] = head.status
+        self.measures.setdefault("redirects", 0)
         return head
 
     async def _judge(self, stream: Stream, head: Head, method: str) -> tuple[int, str]:

@@ -4,12 +4,12 @@ import asyncio
 import ssl
 import time
 from collections.abc import Sequence
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
-import msgspec
+from msgspec import Meta
 
 from agent.clients import certs, der
-from agent.clients.flight import fetch_flight
+from agent.clients.flight import Flight, FlightParser, client_hello, fetch_flight
 from agent.clients.http1 import ascii_host
 from agent.clients.resolve import Resolver, literal
 from agent.clients.stream import Stream, connect
@@ -27,10 +27,6 @@ _WAITED_FOR: Final = {
 }
 
 
-def D(text: str, **limits: Any) -> Any:
-    return msgspec.Meta(description=text, **limits)
-
-
 class Tls(Probe, frozen=True, kw_only=True):
     """Shake hands with a TLS server and judge its certificate; latency is from connecting to the handshake's end.
 
@@ -38,32 +34,39 @@ class Tls(Probe, frozen=True, kw_only=True):
     chain (the server does not send an intermediate), revoked (a stapled OCSP response says so). A refused certificate
     is looked at once more, without judging, to name the fault. Degraded: fewer than ``warn_days`` left for the
     certificate or one that the server sends with it, or a stapled response that is out of date, wrongly signed or
-    missing though the certificate demands one. The stapled response is asked for on a second connection by TLS 1.2,
-    where it is in clear; of a server that speaks only TLS 1.3 none is seen. With ``verify: false`` dates and a stapled
+    missing though the certificate demands one. The stapled response is asked for on a second connection (a third, when
+    the server speaks only TLS 1.3). With ``verify: false`` dates and a stapled
     response are judged, not issuer and name.
     """
 
     kind = "tls"
     target = ("host", "port", "server_name")
     measures = (
-        Measure("resolve_seconds", "seconds", "time to resolve the host name; left out for addresses"),
-        Measure("connect_seconds", "seconds", "time to connect"),
-        Measure("handshake_seconds", "seconds", "time of the TLS handshake"),
-        Measure("certificate_expiry_timestamp_seconds", "timestamp", "when the server's certificate expires"),
-        Measure("chain_expiry_timestamp_seconds", "timestamp", "when the first of the certificates sent expires"),
-        Measure("tls_version", "status", "version of TLS agreed on, times ten: 12 or 13"),
+        Measure("resolve_seconds", "seconds", "Time to resolve the host name; left out for addresses"),
+        Measure("connect_seconds", "seconds", "Time to connect"),
+        Measure("handshake_seconds", "seconds", "Time of the TLS handshake"),
+        Measure("certificate_expiry_timestamp_seconds", "timestamp", "When the server's certificate expires"),
+        Measure("chain_expiry_timestamp_seconds", "timestamp", "When the first of the certificates sent expires"),
+        Measure("tls_version", "status", "Version of TLS agreed on, times ten: 12 or 13"),
     )
 
-    host: Annotated[str, D("host name or address", min_length=1, max_length=253)]
-    port: Annotated[int, D("port", ge=1, le=65535)] = 443
+    host: Annotated[str, Meta(description="Host name or address", min_length=1, max_length=253)]
+    port: Annotated[int, Meta(description="Port", ge=1, le=65535)] = 443
     server_name: Annotated[
-        str, D("name for SNI and to look for in the certificate, instead of the host", max_length=253)
+        str, Meta(description="Name for SNI and to look for in the certificate, instead of the host", max_length=253)
     ] = ""
-    warn_days: Annotated[float, D("degraded when fewer days are left", ge=0, le=3650)] = 14
-    verify: Annotated[bool, D("judge issuer and name too, not only the dates")] = True
-    staple: Annotated[bool, D("ask for a stapled OCSP response, on a second connection")] = True
-    family: Annotated[Literal["any", "ipv4", "ipv6"], D("addresses to use")] = "any"
-    authority: Annotated[str, D("PEM file at the agent with the CAs to trust, instead of the machine's own")] = ""
+    warn_days: Annotated[float, Meta(description="Degraded when fewer days are left", ge=0, le=3650)] = 14
+    verify: Annotated[
+        bool,
+        Meta(
+            description="Judge issuer and name too, not only the dates; else old versions and weak keys are taken too"
+        ),
+    ] = True
+    staple: Annotated[bool, Meta(description="Ask for a stapled OCSP response, on a second connection")] = True
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Addresses to use")] = "any"
+    authority: Annotated[
+        str, Meta(description="PEM file at the agent with the CAs to trust, instead of the machine's own")
+    ] = ""
 
     def __post_init__(self) -> None:
         ascii_host(self.host)
@@ -196,11 +199,7 @@ class _Handshake:
         """What a stapled response says against the certificate. No answer on this way says nothing."""
         try:
             async with asyncio.timeout(self._left()):
-                stream, _ = await self._connect()
-                try:
-                    flight = await fetch_flight(stream, self.name)
-                finally:
-                    stream.close()
+                flight = await self._flight()
         except (Trouble, TimeoutError):
             return None
         if flight is None or flight.chain[0] != chain[0]:
@@ -216,3 +215,21 @@ class _Handshake:
         except Trouble as trouble:
             return trouble
         return None
+
+    async def _flight(self) -> Flight | None:
+        """The server's first flight with what is stapled to it, in clear, or by TLS 1.3 if the server insists."""
+        parser = FlightParser()
+        flight = await self._ask(client_hello(self.name), parser)
+        if not parser.refused:
+            return flight
+        from agent.clients.flight13 import Flight13Parser  # loads cryptography
+
+        parser13 = Flight13Parser(self.name)
+        return await self._ask(parser13.hello, parser13)
+
+    async def _ask(self, hello: bytes, parser: FlightParser) -> Flight | None:
+        stream, _ = await self._connect()
+        try:
+            return await fetch_flight(stream, hello, parser)
+        finally:
+            stream.close()
