@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
@@ -63,13 +64,21 @@ class Question(Generic[T]):
                 ask_for_stamps(sock)
                 sock.connect((str(self._address), self._port))
                 answered: asyncio.Future[Answer[T]] = loop.create_future()
-                loop.add_reader(sock, self._read, sock, answered)
+                stop = self._listen(sock, answered)
                 try:
                     return await self._send_and_wait(sock, answered, tries, seconds)
                 finally:
-                    loop.remove_reader(sock)
+                    stop()
         except OSError as error:
             raise from_oserror(error, who) from None
+
+    def _listen(self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]") -> Callable[[], object]:
+        """Have ``answered`` filled in; returns what ends it."""
+        loop = asyncio.get_running_loop()
+        if sys.platform == "linux":
+            loop.add_reader(sock, self._read, sock, answered)
+            return lambda: loop.remove_reader(sock)
+        return loop.create_task(self._read_plainly(sock, answered)).cancel
 
     async def _send_and_wait(
         self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]", tries: int, seconds: float
@@ -93,10 +102,25 @@ class Question(Generic[T]):
             except OSError as error:
                 answered.set_exception(error)
                 return
-            self._arrivals.compare()
-            took = self._arrivals.rtt(self._sent, stamp_of(ancillary))
-            message = self._accept(packet)
-            if message is None:
-                self._ignored += 1
-            else:
-                answered.set_result(Answer(message, took / 1e9, self._ignored))
+            self._judge(packet, stamp_of(ancillary), answered)
+
+    async def _read_plainly(self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]") -> None:
+        """The way where the kernel does not stamp, or the loop cannot watch a socket (Windows)."""
+        while not answered.done():
+            try:
+                packet = await asyncio.get_running_loop().sock_recv(sock, LARGEST)
+            except OSError as error:
+                if not answered.done():
+                    answered.set_exception(error)
+                return
+            if not answered.done():
+                self._judge(packet, None, answered)
+
+    def _judge(self, packet: bytes, stamp: int | None, answered: "asyncio.Future[Answer[T]]") -> None:
+        self._arrivals.compare()
+        took = self._arrivals.rtt(self._sent, stamp)
+        message = self._accept(packet)
+        if message is None:
+            self._ignored += 1
+        else:
+            answered.set_result(Answer(message, took / 1e9, self._ignored))

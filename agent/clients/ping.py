@@ -7,6 +7,7 @@ program nor other targets' packets are in it.
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -246,5 +247,9 @@ def _end(done: "asyncio.Future[None]") -> None:
 
 
 def open_pinger() -> Pinger:
-    """The way to ping that this platform has."""
-    return Pinger()
+    """The best way to ping that this platform has."""
+    if sys.platform == "linux":
+        return Pinger()
+    from agent.clients.ping_portable import PortablePinger  # icmplib only where it is needed
+
+    return PortablePinger()
