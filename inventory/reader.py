@@ -126,7 +126,7 @@ def _scalar(convert: Callable[[str], Any]) -> Reader:
 
 def _date(text: str) -> date:
     try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d", text):
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
             return date.fromisoformat(text)
     except ValueError:
         pass
@@ -135,7 +135,7 @@ def _date(text: str) -> date:
 
 def _datetime(text: str) -> datetime:
     try:
-        if re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?", text):
+        if re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?", text, re.ASCII):
             return datetime.fromisoformat(text)
     except ValueError:
         pass

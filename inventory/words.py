@@ -8,9 +8,9 @@ from typing import Annotated
 
 import msgspec
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?")
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", re.ASCII)
 _STEPS = (86_400_000, 3_600_000, 60_000, 1000, 1)
-_SIZE = re.compile(r"(\d+)(?: ?(B|KiB|MiB|GiB|TiB))?")
+_SIZE = re.compile(r"(\d+)(?: ?(B|KiB|MiB|GiB|TiB))?", re.ASCII)
 _POWERS = {None: 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
@@ -70,12 +70,12 @@ def size_bytes(text: str) -> int:
 
 def ratio(text: str) -> float:
     """A ratio between 0 and 1 from "99.5%" or "0.995". Raises ValueError in words."""
-    if re.fullmatch(r"\d{1,3}(\.\d+)?%", text):
+    if re.fullmatch(r"\d{1,3}(\.\d+)?%", text, re.ASCII):
         # by way of the decimal text, so that 99.9% is 0.999 and not 0.9990000000000001
         whole, _, fraction = text[:-1].partition(".")
         digits = whole.zfill(3)
         value = float(f"{digits[:-2]}.{digits[-2:]}{fraction}")
-    elif re.fullmatch(r"[01](\.\d+)?", text):
+    elif re.fullmatch(r"[01](\.\d+)?", text, re.ASCII):
         value = float(text)
     else:
         raise ValueError(f"{text!r} is not a ratio; write it like 99.5% or 0.995")

@@ -7,7 +7,7 @@ from inventory.model import Hours
 from inventory.problems import Place, Problem
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
+_HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 
 
 def hours_of(written: Mapping[str, tuple[str, ...]], at: Place, key: str, problems: list[Problem]) -> tuple[Hours, ...]:
