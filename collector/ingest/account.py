@@ -15,7 +15,7 @@ from collector.ingest.plans import View
 from collector.ingest.state import AgentState, Effect, Latest, Letter, Note
 from collector.ingest.sums import Sums
 from collector.ledger.placement import Placing
-from collector.ledger.steps import OutOfOrder, Span, Tail, begin, step
+from collector.ledger.steps import OutOfOrder, Span, Tail, begin, prolonged, step
 from collector.ledger.take import recount, take
 from inventory.states import UNKNOWN
 from inventory.wire import Batch, Record, Run
@@ -88,18 +88,19 @@ def _take_results(
     begin = value = 0
     for place, n in zip(batch.places(), batch.counts, strict=True):
         row, width, end = rows[place], widths[place], begin + n
-        deltas: Sequence[int] = at[begin + 1 : end]
-        if steady:
-            first = at[begin] + offset
-        else:
-            first, deltas = placing.slice(base + at[begin], deltas)
+        value += n * width
         old = tails.get(row)
+        if n == 1 and steady and old is not None and old.last >= count_from:
+            new = prolonged(old, states[begin], at[begin] + offset, holds[place], error)
+            if new is not None:  # nearly always
+                tails[row] = new
+                latest[row] = Latest(new.last, latency[begin], values[value - width : value], digest)
+                begin = end
+                continue
+        first, deltas = placing.slice(base + at[begin], at[begin + 1 : end])
         if old is None:
             effect.born.append((first, row))
-            tail = None
-        else:
-            tail = _copy(old)
-        value += n * width
+        tail = None if old is None else _copy(old)
         try:
             tail = take(tail, closed, first, deltas, states[begin:end], holds[place], error, reasons, begin, count_from)
         except OutOfOrder:

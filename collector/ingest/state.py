@@ -15,7 +15,7 @@ from inventory.wire import Position
 RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
 
 
-class Latest(NamedTuple):
+class Latest(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A check's newest result: ``at`` as placed, latency in µs, its value columns under ``plan``."""
 
     at: int

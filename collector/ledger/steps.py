@@ -84,6 +84,25 @@ def begin(state: int, first: int, last: int, hold: int, error: int, looks: int, 
     return tail
 
 
+def prolonged(tail: Tail, state: int, at: int, hold: int, error: int) -> Tail | None:
+    """What :func:`step` makes of one look that only prolongs the open span, as a new tail, in half the time.
+
+    Nearly all looks do. None when this one does not; ``tail`` is not changed.
+    """
+    before = tail.last
+    gap = at - before
+    if state != tail.state or gap < 0 or (gap > tail.hold and state != UNKNOWN):
+        return None
+    new: Tail = tail.__copy__()  # type: ignore[attr-defined]  # what copy.copy comes to, without its detour
+    new.settled = settled = tail.settled.copy()
+    settled[state] += gap
+    new.last = at
+    new.hold = hold
+    new.looks += 1
+    new.error_to = error
+    return new
+
+
 def step(
     tail: Tail,
     closed: list[Span],
