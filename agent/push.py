@@ -213,6 +213,10 @@ class Pusher:
 
     def _obey(self, ack: Ack, batch: Batch | None) -> None:
         """Move the cursor to where the collector is. Raises PushFailed when answers bring nothing forward."""
+        found = [self._duties.plan(digest) for digest in ack.want]
+        self._plans = [encoded for encoded in found if encoded is not None]
+        if len(self._plans) < len(found):
+            log.error("collector %s asks for a plan that is no longer kept", self.name)
         if ack.verdict in ("taken", "repeat", "refused") and ack.watermark is not None and batch is not None:
             if ack.verdict == "refused":
                 log.error("collector %s set a batch aside: %s", self.name, ack.reason)
@@ -231,10 +235,6 @@ class Pusher:
             self._spool.reposition(self.name, ack.watermark)
         elif not ack.want:
             raise PushFailed(f"the collector's answer makes no sense here: verdict {ack.verdict!r}")
-        found = [self._duties.plan(digest) for digest in ack.want]
-        self._plans = [encoded for encoded in found if encoded is not None]
-        if len(self._plans) < len(ack.want):
-            log.error("collector %s asks for a plan that is no longer kept", self.name)
         if batch is not None or ack.want:
             self._stuck += 1
         if self._stuck >= STUCK:

@@ -156,8 +156,9 @@ class Agent:
         wait = FIRST_TICK
         while True:
             every = max(self._kept.plan.push_every, 1_000) / 1000
-            wait = min(wait * 2, every)
+            wait = min(wait, every)
             await self._rest(wait * random.uniform(0.9, 1.1))
+            wait *= 2
             step = self._steps.look()
             if step is not None:
                 log.warning("the wall clock was set: %+.1f s", step.data["step_ms"] / 1000)

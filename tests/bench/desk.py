@@ -5,6 +5,7 @@ import datetime
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,12 @@ class Authority:
         if alternative:
             builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(alternative)]), critical=False)
         return builder.sign(self.key, hashes.SHA256())
+
+    @staticmethod
+    @cache
+    def sample() -> "Authority":
+        """One for all who need no more than any authority."""
+        return Authority()
 
     def issue(self, name: str, alternative: str | None = None, begins: datetime.datetime | None = None) -> str:
         """Key and certificate in PEM."""
@@ -84,6 +91,7 @@ class Desk:
         self.script: list[Answerer] = []  # each answers one push, or None: as usual
         self.judge: Callable[[Push], Ack | None] = lambda push: None
         self.plan = Plan(agent="site-1", agency="a", site="s").encode()
+        self.enrol_page = ""
         self.port = 0
         self._server: Any = None
         self._http: Any = None
@@ -134,6 +142,8 @@ class Desk:
             if request.headers.get("If-None-Match") == f'"{digest_of(self.plan).hex()}"':
                 return web.Response(status=304)
             return web.Response(body=self.plan, content_type="application/json")
+        if request.path == "/v1/enroll" and request.method == "GET":
+            return web.Response(text=self.enrol_page)
         body = await request.read()
         if self.script:
             found = await self.script.pop(0)(request)
