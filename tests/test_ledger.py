@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from collector.ledger.counted import count
 from collector.ledger.figures import Figure, figure, history
-from collector.ledger.steps import OutOfOrder, Span, Tail, begin, step
+from collector.ledger.steps import OutOfOrder, Span, Tail, begin, open_span, step
 from collector.ledger.take import take
-from collector.ledger.timeline import measure, timeline
+from collector.ledger.timeline import EXCLUDED, measure, timeline
 
 UP, DEGRADED, DOWN, UNKNOWN = range(4)
 WORKS = {0: True, 1: True, 2: False}  # by the codes on the wire
@@ -332,3 +332,37 @@ def test_an_error_at_one_end_of_a_span_does_not_blur_the_other() -> None:
     tail = take(tail, closed, 50, [50] * 9, bytes([UP] * 10), 50, error=1)
     found = figure(history(closed, tail, 500), count((0, 500), 500))
     assert found.sure_up == 500 - 40 - 1
+
+
+def test_the_open_span_holds_until_its_hold_or_now_and_a_stop_holds_nothing() -> None:
+    _, tail = stepped([Look(0, UP, 10), Look(5, UP, 10)])
+    assert [open_span(tail, now).end for now in (None, 9, 15, 99, 2)] == [15, 9, 15, 15, 5]
+    step(tail, [], UNKNOWN, 9, 9, 10, 0, 1, "agent stopped")
+    assert [open_span(tail, now).end for now in (None, 99)] == [9, 9]
+
+
+def test_looks_that_cannot_be_made_are_one_span_however_far_apart() -> None:
+    spans, _ = stepped([Look(0, UNKNOWN, 10), Look(90, UNKNOWN, 10), Look(300, UP, 10)])
+    assert [(span.state, span.start, span.end, span.looks) for span in spans] == [(UNKNOWN, 0, 300, 2)]
+
+
+def test_a_slice_that_is_moved_up_keeps_its_order_and_its_edges() -> None:
+    spans, tail = stepped([Look(0, UP, 10), Look(10, UP, 10)])
+    take(tail, spans, 4, [2, 2, 6], bytes([UP, DOWN, DOWN, UP]), 10, error=9)
+    # at 4 and 6 and 8, by the clock, and at 14: none can have been before the look at 10
+    assert [(span.state, span.sure_from, span.sure_to) for span in spans] == [(UP, 0, 10), (DOWN, 10, 10)]
+    assert (tail.state, tail.start, tail.last) == (UP, 12, 14)
+
+
+def test_spans_that_meet_prove_from_the_best_placed_look_on() -> None:
+    """The first look is placed badly; that it worked by the time of the next is known better."""
+    spans, tail = stepped([Look(0, UP, 10, 300), Look(10, DEGRADED, 10, 1), Look(20, DEGRADED, 10, 1)])
+    found = timeline(history(spans, tail, 20), count((0, 20), 20, exclusions=[(15, 17)]))
+    assert [(one.start, one.end, one.state, one.sure) for one in found] == [
+        (0, 5, UP, False),
+        (5, 11, DEGRADED, False),
+        (11, 15, DEGRADED, True),
+        (15, 17, EXCLUDED, False),
+        (17, 19, DEGRADED, True),
+        (19, 20, DEGRADED, False),
+    ]

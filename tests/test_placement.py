@@ -26,6 +26,7 @@ from inventory.wire import Echo, Reading
 BOOT = b"boot-one"
 EPOCH = 1_700_000_000_000.0
 HOUR = 3_600_000
+WORST_PPM = DRIFT_PPM * 0.999  # the promise is in boot ms, the world's in true ms
 
 
 class Agent:
@@ -38,16 +39,16 @@ class Agent:
     def __init__(self, random_: random.Random, started: float, hours: int, pauses: list[tuple[int, int]]) -> None:
         self.random = random_
         self.knots = [(0.0, started)]  # (boot ms, true ms)
-        base = random_.choice([0, 50, -50, 120, DRIFT_PPM, -DRIFT_PPM])
+        base, wander = random_.choice([0, 50, -120, WORST_PPM, -WORST_PPM]), random_.choice([0, 100])
         for hour in range(hours):
-            ppm = max(-DRIFT_PPM, min(DRIFT_PPM, base + random_.uniform(-100, 100)))
+            ppm = max(-WORST_PPM, min(WORST_PPM, base + random_.uniform(-wander, wander)))
             boot, true = self.knots[-1]
             for at, pause in sorted(pauses):
                 if hour * HOUR <= at < (hour + 1) * HOUR:
-                    true += (at - boot) * (1 + ppm * 0.99e-6)
+                    true += (at - boot) * (1 + ppm / 1e6)
                     self.knots += [(at, true), (at, true + pause)]
                     boot, true = at, true + pause
-            self.knots.append(((hour + 1) * HOUR, true + ((hour + 1) * HOUR - boot) * (1 + ppm * 0.99e-6)))
+            self.knots.append(((hour + 1) * HOUR, true + ((hour + 1) * HOUR - boot) * (1 + ppm / 1e6)))
 
     def true(self, boot_ms: float) -> float:
         """When the boot clock showed this (after the pause, if there was one just then)."""
@@ -69,7 +70,7 @@ class Line:
         self.echo: Echo | None = None
 
     def delay(self) -> float:
-        return self.agent.random.choice([1.0, 20.0, self.worst]) * self.agent.random.random()
+        return self.agent.random.choice([0.0, 0.0, 20.0, self.worst]) * self.agent.random.random()
 
     def push(self, boot_ms: int) -> int:
         """A push at that boot ms and its ack; the boot ms at which the agent is done."""
@@ -100,31 +101,36 @@ def off_by(agent: Agent, placing: Placing) -> float:
 seeds = st.integers(0, 1 << 32).map(random.Random)
 
 
-@settings(max_examples=150, deadline=None)
-@given(seeds, st.sampled_from([30.0, 3_000.0, 50_000.0]), st.integers(0, 200 * HOUR))
-def test_the_stated_error_holds_live_and_for_a_backlog(chance: random.Random, worst: float, outage: int) -> None:
-    agent = Agent(chance, EPOCH, 210, [])
+@settings(max_examples=300, deadline=None)
+@given(seeds, st.sampled_from([0.0, 30.0, 3_000.0, 50_000.0]), st.lists(st.integers(0, 60_000), max_size=2))
+def test_the_stated_error_holds_whatever_happens(chance: random.Random, worst: float, pauses: list[int]) -> None:
+    """Contacts now and then, batches of any extent since the last one, machines that stand still."""
+    stops = [(chance.randrange(1, 60 * HOUR), pause) for pause in pauses]
+    agent = Agent(chance, EPOCH, 80, stops)
     line = Line(agent, worst)
-    at = chance.randrange(1_000, HOUR)
-    begun = last = at
+    at = last = line.push(1_000)
+    at = line.push(at + 1_000)
     ends = before = 0
-    for turn in range(60):
-        at = line.push(at) + 30_000 + (outage if turn == 30 else 0)
-        if turn < 2:
-            last = at
-            continue
-        line.push(at)
-        while last < at:  # what was measured since, in batches of up to a day
-            until = min(at, last + 24 * HOUR)
-            placing = place(line.known(), last, until)
+    while at < 70 * HOUR:
+        sent = at + chance.choice([500, 5_000, 30_000, 30_000, 200_000, HOUR, 9 * HOUR])
+        at = line.push(sent)
+        while last < sent:
+            first = max(last - chance.choice([0, 0, 7_000]), 1_000)  # a slow look of an earlier batch's time
+            until = min(sent, last + chance.choice([20_000, 400_000, 4 * HOUR]))
+            bound = chance.choice([None, int(agent.true(until)) + 1 + chance.randrange(200)])
+            placing = place(line.known(), first, until, before=bound)
             assert off_by(agent, placing) <= placing.error
-            assert placing.at(last) >= ends - before - placing.error  # in order, as far as times are known
+            assert placing.end >= ends - before - placing.error  # in order, as far as times are known
             ends, before, last = placing.end, placing.error, until
     assert len(line.known().contacts) <= MAX_CONTACTS
-    # and it is no idle statement: a good network and steady contact place to within its delays
-    if worst == 30.0:
-        assert place(line.known(), at - 1_000, at).error < 100
-    assert begun < at
+
+
+def test_steady_contact_over_a_good_network_places_to_within_its_delays() -> None:
+    line = Line(Agent(random.Random(5), EPOCH, 3, []), 30.0)
+    at = 1_000
+    for _ in range(200):
+        at = line.push(at + 30_000)
+    assert place(line.known(), at - 30_000, at - 1_000).error < 100
 
 
 def test_a_weeks_backlog_is_interpolated_not_placed_by_todays_offset() -> None:
@@ -220,7 +226,9 @@ def test_an_echo_that_contradicts_is_not_believed() -> None:
     mapping = exchange(mapping, Reading(BOOT, 90_000, 0), stepped + 90_010, Echo(stepped + 60_011, 60_020))
     placing = place(mapping, 85_000, 90_000)
     assert abs(placing.at(90_000) - (stepped + 90_000)) <= placing.error
-    # what lies across the step is placed by either, in order, and says so
+    # what lay before the step stands where it stood; what lies across it is placed by either, in order, and says so
+    earlier = place(mapping, 10_000, 30_000)
+    assert abs(earlier.at(20_000) - (int(EPOCH) + 20_000)) <= earlier.error < 100
     across = place(mapping, 30_000, 60_000)
     assert across.error >= HOUR - 60_000
     assert across.at(60_000) >= across.at(45_000) >= across.at(30_000)
@@ -242,15 +250,15 @@ def test_a_reboot_starts_another_mapping_in_order() -> None:
 
 
 def test_what_a_dead_boot_left_behind_ends_before_the_next_begins() -> None:
-    """Three days after the last contact the power failed; the next boot's start bounds the extrapolation."""
-    mapping = exchange(None, Reading(BOOT, 0, 0), int(EPOCH) + 1, Echo(int(EPOCH) - 5, 0))
+    """Three days after the last contact, a slow one, the power failed; the next boot's start bounds what it can be."""
+    mapping = exchange(None, Reading(BOOT, 0, 0), int(EPOCH) + 60_000, Echo(int(EPOCH) - 5, 0))
     last = 72 * HOUR
     begun = int(EPOCH) + last + 3_000  # true: the boot clock ran true, three seconds passed until the next boot
     alone, bounded = place(mapping, last - HOUR, last), place(mapping, last - HOUR, last, before=begun)
     for placing in (alone, bounded):
         assert abs(placing.at(last) - (int(EPOCH) + last)) <= placing.error
     assert bounded.end <= begun
-    assert bounded.error <= alone.error
+    assert bounded.error < alone.error
 
 
 @given(seeds, st.integers(0, 100_000), st.integers(1, 5_000_000), st.integers(0, 3 * HOUR), st.booleans())
@@ -263,6 +271,8 @@ def test_a_bracketed_boot_lies_within_its_stated_error(
     began = after + chance.randint(0, room)
     wall = began + chance.choice([0, off, -off, 10 * HOUR])
     mapping = bracket(BOOT, length, after=after, before=before, wall_offset=wall, walls_right=right)
+    if not right and room > 60_000:
+        assert mapping is None
     if mapping is None:
         assert not (right and after <= wall <= before - length)
         assert room > 60_000 - 2 * (1 + length * DRIFT_PPM / 1e6)
