@@ -15,6 +15,10 @@ DAY = 86_400_000
 Port = int
 
 
+class Failed(Exception):
+    """Why a command did not do what it was asked, in words for the person who asked."""
+
+
 class Listen(msgspec.Struct, frozen=True):
     """An address to listen at."""
 
@@ -85,14 +89,6 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     format: Literal["text", "json"] = "text"
 
 
-class Keep(msgspec.Struct, frozen=True, kw_only=True):
-    """How long evidence is kept; spans stay for ever."""
-
-    batches: Duration = 7 * DAY
-    sums: Duration = 35 * DAY
-    hourly: Duration = 731 * DAY
-
-
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. Relative paths are relative to the file."""
 
@@ -100,7 +96,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     inventory: Path = Path("/etc/haidang/inventory")
     agents: Agents = Agents()
     operators: Operators = Operators()
-    keep: Keep = Keep()
     log: Log = Log()
 
     @property

@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
 
-from collector.ingest.plans import Life, PlanError, Plans
+from collector.ingest.ingest import Ingest
+from collector.ingest.plans import Life, PlanError
 from collector.store.revocations import Revocations
 from inventory import load, planning
 from inventory.model import Inventory
@@ -22,16 +24,20 @@ class Inventories:
     """``current`` is in force since ``loaded`` (ms). ``problems``: what is wrong with the files as they are now.
 
     Plans are made for today, in the province's time zone: a check whose life begins or ends today comes or goes at
-    midnight. A plan is served once the store keeps it.
+    midnight. A plan is served once the store keeps it. ``copy``: where the last good files are kept, so that a
+    broken edit does no harm over a restart either.
     """
 
-    def __init__(self, directory: Path, plans: Plans, revocations: Revocations, wall: Callable[[], int]) -> None:
+    def __init__(
+        self, directory: Path, copy: Path, ingest: Ingest, revocations: Revocations, wall: Callable[[], int]
+    ) -> None:
         self.current = Inventory()
         self.problems: Sequence[Problem] = ()
         self.loaded = 0
         self.version = 0  # grows with every inventory or day that comes into force
         self._directory = directory
-        self._plans = plans
+        self._copy = copy
+        self._ingest = ingest
         self._revocations = revocations
         self._wall = wall
         self._served: dict[str, tuple[str, bytes]] = {}
@@ -42,11 +48,6 @@ class Inventories:
         """(digest in hex, canonical bytes) of an agent's plan; None when the inventory has no such agent."""
         return self._served.get(agent)
 
-    def digest(self, agent: str) -> bytes | None:
-        """The digest of the agent's plan, for acknowledgements."""
-        served = self._served.get(agent)
-        return bytes.fromhex(served[0]) if served is not None else None
-
     async def refresh(self) -> bool:
         """Look at the files, and load them if they or the day changed. True when something new is in force."""
         signature = await asyncio.to_thread(self._look)
@@ -54,14 +55,18 @@ class Inventories:
         if changed:
             self._seen = signature
             found, problems = await asyncio.to_thread(load.look, self._directory)
-            broken = found is None or any(not problem.warning for problem in problems)
             self._report(problems)
-            if found is None or broken:
-                changed = False
-            else:
+            if _sound(found, problems):
+                await asyncio.to_thread(self._keep_copy)
+            elif not self.loaded:
+                found, problems = await asyncio.to_thread(load.look, self._copy)
+            changed = _sound(found, problems)
+            if changed and found is not None:
                 self.current = found
                 self.loaded = self._wall()
                 self._revocations.inventory = frozenset(a.id for a in found.agents.values() if a.revoked)
+        if not self.loaded:
+            return False
         today = datetime.fromtimestamp(self._wall() / 1000, self.current.province.zone).date()
         if changed or today != self._day:
             self._day = today
@@ -88,6 +93,23 @@ class Inventories:
                 # the collector goes on with what it has, whatever a file does to the reader
                 log.exception("the inventory could not be looked at")
 
+    def _keep_copy(self) -> None:
+        """The files as they are, beside the store; a failure costs only what the copy is for."""
+        fresh, old = self._copy.with_suffix(".new"), self._copy.with_suffix(".old")
+        try:
+            shutil.rmtree(fresh, ignore_errors=True)
+            for file in load.files_of(self._directory):
+                place = fresh / file.relative_to(self._directory)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, place)
+            shutil.rmtree(old, ignore_errors=True)
+            if self._copy.exists():
+                self._copy.rename(old)
+            fresh.rename(self._copy)
+            shutil.rmtree(old, ignore_errors=True)
+        except OSError as error:
+            log.warning("the last good inventory could not be copied to %s: %s", self._copy, error)
+
     def _look(self) -> Signature:
         files = []
         for file in load.files_of(self._directory):
@@ -108,26 +130,30 @@ class Inventories:
 
     async def _serve(self, today: date) -> None:
         """Make today's plans, keep those that are new, end the checks of those that are gone."""
-        inventory, now = self.current, self._wall()
+        inventory, registered = self.current, self._ingest.plans.checks
         made = await asyncio.to_thread(_plans, inventory, today)
         ended = _ended(inventory, today)
-        known = {check.agent for check in self._plans.checks.values() if check.ended is None}
+        known = {check.agent for check in registered.values() if check.ended is None}
         for agent in known - made.keys():
             encoded = Plan(agent=agent, agency="", site="").encode()
-            await self._plans.keep(agent, encoded, now, served=True, lives=ended.get(agent))
+            await self._ingest.serve(agent, encoded, ended.get(agent))
             log.info("agent=%s is no longer in the inventory; its checks have ended", agent)
         for agent, encoded in made.items():
             digest = digest_of(encoded).hex()
             if self._served.get(agent, ("",))[0] == digest:
                 continue
             try:
-                await self._plans.keep(agent, encoded, now, served=True, lives=ended.get(agent))
+                await self._ingest.serve(agent, encoded, ended.get(agent))
             except PlanError as error:
                 log.error("agent=%s keeps its earlier plan, the new one cannot be used: %s", agent, error)
                 continue
             self._served[agent] = (digest, encoded)
         for agent in self._served.keys() - made.keys():
             del self._served[agent]
+
+
+def _sound(found: Inventory | None, problems: Sequence[Problem]) -> bool:
+    return found is not None and all(problem.warning for problem in problems)
 
 
 def _ended(inventory: Inventory, today: date) -> dict[str, dict[str, Life]]:

@@ -5,7 +5,7 @@ so a span that the store has beyond the state is left out: every answer is of on
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import apsw
 import msgspec
@@ -15,7 +15,6 @@ from collector.exclusions import Exclusions, declared
 from collector.ingest.fleet import Fleet, Now
 from collector.ingest.plans import Check as Registered
 from collector.ingest.plans import Life
-from collector.inventories import Inventories
 from collector.ledger.counted import Counted, Interval, count
 from collector.ledger.figures import Figure, figure, history
 from collector.ledger.steps import Span, Tail
@@ -54,13 +53,27 @@ class Trouble(msgspec.Struct, frozen=True):
 NO_LOOK_YET = Now(UNKNOWN, 0, 0, "no look yet")
 
 
-class Reader:
-    """Answers questions about the fleet; ``wall`` is ms of the collector's time."""
+class Source(Protocol):
+    """Where the inventory comes from; ``version`` grows when another comes into force."""
 
-    def __init__(self, database: Database, fleet: Fleet, inventories: Inventories, wall: Callable[[], int]) -> None:
+    current: Inventory
+    version: int
+
+
+class Reader:
+    """Answers questions about the fleet; ``wall`` is ms of the collector's time.
+
+    ``live``: the fleet's states are as new as the store. Else they come from checkpoints, and where the store goes on
+    from one, the store is right.
+    """
+
+    def __init__(
+        self, database: Database, fleet: Fleet, inventories: Source, wall: Callable[[], int], *, live: bool = True
+    ) -> None:
         self.wall = wall
         self.fleet = fleet
         self._database = database
+        self._live = live
         self._inventories = inventories
         self._known: tuple[Any, list[Known], dict[str, Known]] = (None, [], {})
 
@@ -96,7 +109,7 @@ class Reader:
         def work(db: apsw.Connection) -> dict[str, list[Figure]]:
             found = {}
             for known in of:
-                spans = _history(db, known, tails.get(known.row), begin, now)
+                spans = self._history(db, known, tails.get(known.row), begin, now)
                 found[known.uid] = [figure(spans, counted.of(known, window)) for window in windows]
             return found
 
@@ -108,7 +121,7 @@ class Reader:
         counting = _Counting(await self.exclusions(), self._life, now)
 
         def work(db: apsw.Connection) -> tuple[Figure, list[Span], list[Segment]]:
-            spans = _history(db, known, tails.get(known.row), window[0], now)
+            spans = self._history(db, known, tails.get(known.row), window[0], now)
             spans = [span for span in spans if span.start <= window[1]]
             counted = counting.of(known, window)
             return figure(spans, counted), spans, timeline(spans, counted)
@@ -133,7 +146,7 @@ class Reader:
 
         def work(db: apsw.Connection) -> list[goals.Evaluation]:
             known_by = {known.uid: known for known in of}
-            spans = {known.uid: _history(db, known, tails.get(known.row), begin, now) for known in of}
+            spans = {known.uid: self._history(db, known, tails.get(known.row), begin, now) for known in of}
             found = []
             for goal, group, window in every:
                 evidence = self._evidence(goal, known_by, spans, exclusions, (window.start, window.end))
@@ -183,6 +196,17 @@ class Reader:
 
         return goals.Evidence(spans=lambda uid: spans.get(uid, []), life=life, exclusions=excluded)
 
+    def _history(self, db: apsw.Connection, known: Known, tail: Tail | None, begin: int, now: int) -> list[Span]:
+        """All that touches time from ``begin`` on, the open span as it stands."""
+        closed = queries.spans(db, [known.row], begin - 1, now + DAY)[known.row]
+        if tail is None:
+            return closed
+        if self._live:
+            closed = [span for span in closed if span.sure_from < tail.sure_from]
+        elif closed and closed[-1].sure_from >= tail.sure_from:
+            return closed
+        return history(closed, tail, now)
+
     def _life(self, known: Known) -> Life:
         registered = self.registered(known)
         return registered.born, registered.ended
@@ -220,14 +244,6 @@ class _Counting:
         if key not in self._made:
             self._made[key] = count(window, self._now, life, excluded)
         return self._made[key]
-
-
-def _history(db: apsw.Connection, known: Known, tail: Tail | None, begin: int, now: int) -> list[Span]:
-    """All that touches time from ``begin`` on, the open span as it stands."""
-    closed = queries.spans(db, [known.row], begin - 1, now + DAY)[known.row]
-    if tail is not None:
-        closed = [span for span in closed if span.sure_from < tail.sure_from]
-    return history(closed, tail, now)
 
 
 def _not_up(db: apsw.Connection, limit: int, before: int | None) -> list[tuple[Any, ...]]:

@@ -14,11 +14,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from collector import keyfiles, pki
+from collector.ingest.ingest import PushError
 from collector.store.database import Database
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import peers
-from collector.web.agents import AgentsListener, PushRefused
+from collector.web.agents import AgentsListener
 from inventory import wire
 
 NOW = 1_790_000_000_000
@@ -57,7 +58,7 @@ class Collector:
         self.now = NOW
         self.pushed: list[tuple[str, bytes]] = []
         self.plans = {"so-ttt": ("00112233aabbccdd", b'{"agent":"so-ttt"}')}
-        self.refuse: PushRefused | None = None
+        self.refuse: PushError | None = None
 
     async def __aenter__(self) -> "Collector":
         self.authority = keyfiles.authority(self.tmp_path / "pki", self.now)
@@ -279,7 +280,7 @@ async def test_bodies_that_are_too_big_or_not_what_they_say(collector, machine):
             "/v1/push", data=b"x", headers={"Content-Type": wire.PUSH_TYPE, "Content-Encoding": "gzip"}, **named()
         ) as response:
             assert response.status == 400
-        collector.refuse = PushRefused("not a push: truncated")
+        collector.refuse = PushError(400, "not a push: truncated")
         assert error(await push(session)) == "not a push: truncated"
         collector.refuse.status = 503
         async with session.post("/v1/push", data=b"x", headers={"Content-Type": wire.PUSH_TYPE}, **named()) as response:

@@ -16,6 +16,7 @@ import msgspec
 from aiohttp import web
 
 from collector import pki
+from collector.ingest.ingest import PushError
 from collector.store.registry import EnrolmentRefused, Registry
 from collector.web.peers import Peer, Peers
 from inventory.wire import ACK_TYPE, MAX_BODY, PUSH_TYPE, Ack, encode_ack
@@ -38,7 +39,7 @@ class PlanSource(Protocol):
 
 
 class Push(Protocol):
-    """What takes a push: raises PushRefused, or answers."""
+    """What takes a push: answers, or raises collector.ingest.ingest.PushError."""
 
     def __call__(self, agent: str, body: bytes) -> Awaitable[Ack]: ...
 
@@ -56,11 +57,7 @@ T = TypeVar("T")
 
 
 class AgentsListener:
-    """The agents' side of the collector.
-
-    ``push`` raises an exception of a type in ``refusals`` with attributes ``status`` (400 or 503) and text.
-    ``wall``: ms since the epoch.
-    """
+    """The agents' side of the collector. ``wall``: ms since the epoch; ``known``: whether an agent may push."""
 
     def __init__(
         self,
@@ -69,6 +66,7 @@ class AgentsListener:
         push: Push,
         *,
         wall: Callable[[], int],
+        known: Callable[[str], bool] = lambda agent: True,
         stranger_time: float = STRANGER_TIME,
     ) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()  # (path's name, status)
@@ -76,6 +74,7 @@ class AgentsListener:
         self._plans = plans
         self._push = push
         self._wall = wall
+        self._known = known
         self._stranger_time = stranger_time
         self._peers = Peers()
         self._strangers = 0
@@ -153,13 +152,15 @@ class AgentsListener:
 
     async def _take_push(self, request: web.BaseRequest) -> web.Response:
         peer = self._agent(request)
+        if not self._known(peer.agent):
+            raise _Refused(403, "unknown")
         if request.content_type != PUSH_TYPE or request.headers.get("Content-Encoding"):
             raise _Refused(400, f"a push is {PUSH_TYPE}, without a content encoding")
         body = await _body(request, MAX_BODY, REQUEST_TIME)
         try:
             ack = await self._push(peer.agent, body)
-        except PushRefused as refused:
-            answer = _problem(refused.status, str(refused))
+        except PushError as refused:
+            answer = _problem(refused.status, refused.words)
             if refused.status == 503:
                 answer.headers["Retry-After"] = "5"
             return answer
@@ -236,12 +237,6 @@ class AgentsListener:
                     connection.force_close()
                     if isinstance(transport, asyncio.Transport):
                         transport.abort()
-
-
-class PushRefused(Exception):
-    """A push that is not taken: ``status`` 400 (not a push) or 503 (busy)."""
-
-    status = 400
 
 
 class _Refused(Exception):

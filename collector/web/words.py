@@ -59,14 +59,20 @@ VIETNAMESE: Mapping[str, str] = {
     "No check has been handed to an agent yet.": "Chưa có phép kiểm tra nào được giao cho trạm.",
     "all %(count)s checks are up": "cả %(count)s phép kiểm tra đều hoạt động",
     "all %(count)s checks": "cả %(count)s phép kiểm tra",
-    "The inventory has mistakes; the last good one stays in force:": "Danh mục có lỗi; bản đúng gần nhất vẫn được dùng:",
-    "The collector does not trust its own clock: results are kept and placed in time later.": "Máy chủ thu thập chưa tin đồng hồ của chính nó: kết quả được giữ lại và sắp xếp thời gian sau.",
+    "The inventory has mistakes; the last good one stays in force:": (
+        "Danh mục có lỗi; bản đúng gần nhất vẫn được dùng:"
+    ),
+    "The collector does not trust its own clock; results are placed in time later.": (
+        "Máy thu thập chưa tin đồng hồ của chính nó; kết quả được xếp thời gian sau."
+    ),
     "and %(count)s more": "và %(count)s nữa",
     "as of": "tính đến",
     "no look yet": "chưa kiểm tra lần nào",
     "nothing heard": "không nhận được tin",
     "agent stopped": "trạm đã dừng",
-    "The best figure; in brackets what is proven and what is possible; then the share of time with evidence.": "Số liệu tốt nhất; trong ngoặc là phần chứng minh được và phần có thể; sau đó là tỷ lệ thời gian có số liệu.",
+    "Best figure [proven – possible], share of time with evidence.": (
+        "Số liệu tốt nhất [chứng minh được – có thể], tỷ lệ thời gian có số liệu."
+    ),
     "Nothing is here.": "Không có gì ở đây.",
     "told by the agent, not in the ledger yet": "do trạm báo, chưa vào sổ",
 }
