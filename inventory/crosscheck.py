@@ -14,6 +14,7 @@ from inventory.shapes import AgencyShape, AgentShape, GoalShape, LinkShape, Live
 
 CAUSES = ("service", "lan", "wan", "power", "agent", "collector", "not known")
 WINDOW = re.compile(r"day|week|month|quarter|year|rolling-([1-9]\d{0,2})d")
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 
 
@@ -219,4 +220,7 @@ def _is_network(text: str) -> bool:
 
 
 def _is_host(text: str) -> bool:
-    return _is_address(text) or re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?", text) is not None
+    """An address or a host name; four numbers that are no address are neither."""
+    labels = text.split(".")
+    named = len(text) <= 253 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+    return named or _is_address(text)

@@ -290,6 +290,8 @@ class Expander:
         path = f"{at.path}: check {draft.key} of the template"
         lines: dict[str, int] = {}
         problems: list[Problem] = []
+        if draft.base is None and draft.own is not None:
+            at, path = draft.own.at, f"{draft.own.at.path}.params"
         for shape in (draft.base, draft.own):
             if shape is None or shape.params is None:
                 continue

@@ -1,0 +1,540 @@
+"""Directories of YAML to an inventory: what is derived, and one broken file per mistake with its exact message."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from inventory import kinds
+from inventory.goals import members
+from inventory.load import load, look
+from inventory.model import Inventory
+from inventory.plan import Threshold
+from inventory.problems import Invalid
+from inventory.words import Text
+
+STRING = {"type": "string", "minLength": 1}
+KINDS = kinds.parse(
+    json.dumps(
+        {
+            "icmp": {
+                "doc": "Echo requests.",
+                "target": ["host"],
+                "params": {
+                    "type": "object",
+                    "properties": {
+                        "host": STRING,
+                        "count": {"type": "integer", "minimum": 1, "maximum": 100, "default": 3},
+                        "spacing": {"type": "number", "default": 0.2},
+                        "family": {"enum": ["any", "ipv4", "ipv6"], "default": "any"},
+                    },
+                    "required": ["host"],
+                },
+                "measures": [
+                    {"name": "loss_ratio", "unit": "ratio", "help": "Lost", "per": 10000},
+                    {"name": "jitter_seconds", "unit": "seconds", "help": "Jitter", "per": 1000000},
+                ],
+            },
+            "tcp": {
+                "doc": "A connection.",
+                "target": ["host", "port", "server_name"],
+                "params": {
+                    "type": "object",
+                    "properties": {
+                        "host": STRING,
+                        "port": {"type": "integer", "minimum": 1, "maximum": 65535},
+                        "server_name": {"type": "string", "default": ""},
+                        "statuses": {
+                            "type": "array",
+                            "items": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
+                            "default": [],
+                        },
+                        "verify": {"type": "boolean", "default": True},
+                        "expect": {"anyOf": [STRING, {"type": "null"}], "default": None},
+                    },
+                    "required": ["host", "port"],
+                },
+            },
+        }
+    )
+)
+
+BASE = """
+province:
+  id: p
+  name: {vi: Tỉnh, en: Province}
+  hub: centre
+  collectors: [{name: one, url: "https://192.0.2.8:8443", authority: true}]
+providers:
+  net-a: {name: A}
+  net-b: {name: B}
+contacts:
+  desk: {name: Desk, email: desk@example.org}
+templates:
+  lan:
+    checks:
+      gateway:
+        kind: icmp
+        params: {host: "{gateway}"}
+        interval: 30s
+        tags: [lan]
+      hub:
+        kind: icmp
+        params: {host: "{hub}", count: 10}
+        when: hub
+        link: true
+        tags: [wan]
+        thresholds: [{measure: loss_ratio, above: 5%}, {measure: latency, above: 150ms, state: down}]
+      from-hub: {kind: icmp, params: {host: "{wan}"}, when: wan, agent: hub, link: true, tags: [wan, outside]}
+      dns: {kind: tcp, params: {host: "{item}", port: 53}, each: resolvers, name: "DNS {item} of {agency_name}"}
+      web: {kind: tcp, params: {host: "{item}", port: "{web_port}"}, each: devices, of: web}
+agencies:
+  centre:
+    name: {vi: Trung tâm, en: Centre}
+    site: {wan: 192.0.2.1, gateway: 192.0.2.1}
+    checks:
+      self: {kind: icmp, params: {host: 127.0.0.1}}
+"""
+
+OFFICE = """
+agencies:
+  office:
+    name: {vi: Cơ quan, en: Office}
+    kind: department
+    from: 2011-01-01
+    contacts: [desk]
+    template: lan
+    site:
+      gateway: 198.51.100.1
+      wan: 203.0.113.1
+      resolvers: [198.51.100.53, "2001:db8::53"]
+      facts: {web_port: 8080}
+      link: {provider: net-a, objective: 99%, formerly: [{provider: net-b, until: 2012-07-01}]}
+      devices:
+        portal: {name: {vi: Cổng, en: Portal}, kind: web, address: 198.51.100.80, from: 2012-01-01, tags: [public]}
+        printer: {kind: printer, address: 198.51.100.9}
+"""
+
+
+def write(directory: Path, **files: str) -> Path:
+    for name, text in files.items():
+        (directory / f"{name}.yaml").write_text(text, "utf-8")
+    return directory
+
+
+def loaded(directory: Path, *texts: str) -> Inventory:
+    return load(write(directory, **{f"file{number}": text for number, text in enumerate(texts)}), KINDS)
+
+
+def said(directory: Path, *texts: str, warnings: bool = True) -> list[str]:
+    """All problems, with file names without their directory."""
+    found = look(write(directory, **{f"file{number}": text for number, text in enumerate(texts)}), KINDS)[1]
+    return [str(one).removeprefix(f"{directory}/") for one in found if warnings or not one.warning]
+
+
+def test_a_few_lines_become_an_agency_with_its_checks(tmp_path: Path) -> None:
+    found = loaded(tmp_path, BASE, OFFICE)
+    assert found.warnings == ()
+    checks = {(check.agent, check.name): check for check in found.checks.values()}
+    assert list(checks) == [
+        ("centre", "self"),
+        ("office", "gateway"),
+        ("office", "hub"),
+        ("centre", "office.from-hub"),
+        ("office", "dns-198-51-100-53"),
+        ("office", "dns-2001-db8-53"),
+        ("office", "web-portal"),
+    ]
+    hub = checks["office", "hub"]
+    assert (hub.params, hub.link, hub.tags) == ({"host": "192.0.2.1", "count": 10}, "office", ("wan",))
+    assert (hub.interval, hub.timeout, hub.hold, hub.recheck) == (60_000, 5_000, 125_000, 5_000)
+    assert hub.thresholds == (
+        Threshold(measure="loss_ratio", above=0.05),
+        Threshold(measure="latency", above=0.15, state="down"),
+    )
+    outside = checks["centre", "office.from-hub"]
+    assert (outside.site, outside.agency, outside.params) == ("office", "office", {"host": "203.0.113.1"})
+    web = checks["office", "web-portal"]
+    assert (web.params["port"], web.tags, str(web.begins), web.title) == (
+        8080,
+        ("public",),
+        "2012-01-01",
+        Text("Cổng", "Portal"),
+    )
+    assert checks["office", "dns-2001-db8-53"].title == Text(
+        "DNS 2001:db8::53 of Cơ quan", "DNS 2001:db8::53 of Office"
+    )
+    assert found.links["office"].provider_on(found.links["office"].formerly[0].until) == "net-a"
+
+
+def test_a_sites_own_check_overrides_the_templates_key_by_key(tmp_path: Path) -> None:
+    own = """
+    checks:
+      hub: {params: {count: 5}, interval: 10s, tags: [wan, important]}
+      gateway: {off: true}
+      extra: {kind: tcp, params: {host: 198.51.100.7, port: 22, expect: null, statuses: [200, 300-399]}}
+"""
+    checks = {check.name: check for check in loaded(tmp_path, BASE, OFFICE + own).checks.values()}
+    assert "gateway" not in checks
+    assert checks["hub"].params == {"host": "192.0.2.1", "count": 5}
+    assert (checks["hub"].interval, checks["hub"].tags) == (10_000, ("wan", "important"))
+    assert checks["hub"].link == "office" and len(checks["hub"].thresholds) == 2
+    assert checks["extra"].params == {"host": "198.51.100.7", "port": 22, "expect": None, "statuses": [200, "300-399"]}
+
+
+def test_a_check_lives_only_while_its_agency_site_device_and_agent_do(tmp_path: Path) -> None:
+    office = OFFICE.replace("from: 2011-01-01", "from: 2011-01-01\n    to: 2013-01-01\n    successor: centre")
+    own = "    checks: {late: {kind: icmp, params: {host: 192.0.2.9}, from: 2013-06-01}}\n"
+    checks = {check.name: check for check in loaded(tmp_path, BASE, office + own).checks.values()}
+    assert [str(day) for day in (checks["web-portal"].begins, checks["web-portal"].ends)] == [
+        "2012-01-01",
+        "2013-01-01",
+    ]
+    assert "late" not in checks
+
+
+def test_a_site_without_an_agent_is_still_seen_from_the_hub(tmp_path: Path) -> None:
+    office = OFFICE.replace("    site:\n", "    site:\n      agent: none\n")
+    found = loaded(tmp_path, BASE, office)
+    assert [(check.agent, check.name) for check in found.checks.values()] == [
+        ("centre", "self"),
+        ("centre", "office.from-hub"),
+    ]
+    assert list(found.agents) == ["centre"]
+
+
+def test_a_share_goal_takes_each_members_own_objective(tmp_path: Path) -> None:
+    goal = "goals: {g: {name: G, select: {tags: [wan]}, per: agency, combine: share, objective: 90%}}\n"
+    found = loaded(tmp_path, BASE, OFFICE, goal)
+    (member,) = members(found.goals["g"], found)
+    assert (member.id, member.objective, len(member.checks)) == ("office", 0.99, 2)
+
+
+@pytest.mark.parametrize(
+    ("select", "expected"),
+    [
+        ("{kinds: [tcp]}", {"dns-198-51-100-53", "dns-2001-db8-53", "web-portal"}),
+        ("{tags: [wan], without_tags: [outside]}", {"hub"}),
+        ("{agents: [centre]}", {"self", "office.from-hub"}),
+        ("{agency_kinds: [department], checks: [gateway, web-*]}", {"gateway", "web-portal"}),
+        ("{checks: [office.*]}", {"office.from-hub"}),
+        ("{providers: [net-a]}", {"hub", "office.from-hub"}),
+        ("{sites: [centre]}", {"self"}),
+        ("{agencies: [centre], kinds: [icmp]}", {"self"}),
+    ],
+)
+def test_selectors(tmp_path: Path, select: str, expected: set[str]) -> None:
+    found = loaded(tmp_path, BASE, OFFICE, f"goals: {{g: {{name: G, select: {select}, objective: 1.0}}}}\n")
+    names = {found.checks[uid].name for member in members(found.goals["g"], found) for uid in member.checks}
+    assert names == expected
+
+
+def test_a_goal_that_lacks_its_evidence_has_no_members(tmp_path: Path) -> None:
+    goal = "goals: {g: {name: G, targets: {2011: 50%, 2013: 80%}, lacks: [{vi: số đo, en: readings}]}}\n"
+    found = loaded(tmp_path, BASE, goal)
+    assert members(found.goals["g"], found) == []
+    assert [found.goals["g"].objective_in(year) for year in (2009, 2011, 2012, 2013, 2026)] == [0.5, 0.5, 0.5, 0.8, 0.8]
+
+
+AGENCY = "agencies:\n  x:\n    name: X\n"
+GOAL = "goals:\n  g:\n    name: G\n    select: {tags: [wan]}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("province: {id: q, name: Q}", "file2.yaml:1: province: is described twice, first in {d}/file0.yaml:2"),
+        (
+            "agencies: {office: {name: X}}",
+            "file2.yaml:1: agencies.office: is described twice, first in {d}/file1.yaml:3",
+        ),
+        ("agencie: {}", "file2.yaml:1: agencie: is not a key known here; did you mean agencies?"),
+        ("agencies: [a]", "file2.yaml:1: agencies: ought to be a mapping by id, found a list"),
+        (
+            "agencies: {Sở: {name: X}}",
+            "file2.yaml:1: agencies.Sở: ought to be an id, found 'Sở'; an id is lower-case letters, digits and single "
+            "hyphens, at most 63",
+        ),
+        (
+            AGENCY + "    template: lam",
+            "file2.yaml:4: agencies.x.template: there is no template lam; known: agency-lan, data-centre, lan",
+        ),
+        (AGENCY + "    template: lan", "file2.yaml:2: agencies.x: the check gateway of the template lan needs gateway"),
+        (AGENCY + "    successor: y", "file2.yaml:4: agencies.x.successor: there is no agency y"),
+        (
+            AGENCY + "    successor: office",
+            "file2.yaml:4: agencies.x.successor: an agency with a successor needs the day it ended: to",
+        ),
+        (AGENCY + "    contacts: [nobody]", "file2.yaml:4: agencies.x.contacts: there is no contact nobody"),
+        (
+            AGENCY + "    from: 2012-01-01\n    to: 2012-01-01",
+            "file2.yaml:5: agencies.x.to: 2012-01-01 is not later than from, 2012-01-01",
+        ),
+        (
+            AGENCY + "    from: 2012-02-30",
+            "file2.yaml:4: agencies.x.from: '2012-02-30' is not a date; write it like 2026-11-30",
+        ),
+        (AGENCY + "    register: {pcs: -1}", "file2.yaml:4: agencies.x.register.pcs: is less than 0"),
+        (
+            AGENCY + "    register: {pcs: 3, on_lan: 4}",
+            "file2.yaml:4: warning: agencies.x.register.on_lan: is more than the 3 PCs there are",
+        ),
+        (AGENCY + "    site: {link: {objective: 99%}}", "file2.yaml:4: agencies.x.site.link: needs the key provider"),
+        (
+            AGENCY + "    site: {link: {provider: net-c}}",
+            "file2.yaml:4: agencies.x.site.link.provider: there is no provider net-c",
+        ),
+        (
+            AGENCY + "    site:\n      gateway: 300.0.2.1",
+            "file2.yaml:5: agencies.x.site.gateway: '300.0.2.1' is neither an address nor a host name",
+        ),
+        (
+            AGENCY + "    site: {resolvers: [ns.example.org]}",
+            "file2.yaml:4: agencies.x.site.resolvers[0]: 'ns.example.org' is not an address",
+        ),
+        (AGENCY + "    site: {hub: nowhere}", "file2.yaml:4: agencies.x.site.hub: there is no site nowhere"),
+        (
+            AGENCY + "    site: {agent: office}",
+            "file2.yaml:4: agencies.x.site.agent: office is the agent of office: every site's agent has its own id",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: ping}}",
+            "file2.yaml:4: agencies.x.checks.c.kind: there is no kind ping; known are: icmp, tcp",
+        ),
+        (
+            AGENCY + "    checks: {c: {interval: 30s}}",
+            "file2.yaml:4: agencies.x.checks.c: needs the key kind (no template here has a check of this name)",
+        ),
+        (
+            AGENCY + "    checks: {c: {off: true}}",
+            "file2.yaml:4: agencies.x.checks.c.off: there is no such check to leave out",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp}}",
+            "file2.yaml:4: agencies.x.checks.c.params: the kind icmp needs the parameter host",
+        ),
+        (
+            AGENCY + "    checks:\n      c:\n        kind: tcp\n        params:\n"
+            "          host: a\n          prot: 1\n          port: 0",
+            "file2.yaml:9: agencies.x.checks.c.params.prot: is not a key known here; did you mean port?",
+        ),
+        (
+            AGENCY + "    checks:\n      c:\n        kind: tcp\n        params:\n"
+            "          host: a\n          prot: 1\n          port: 0",
+            "file2.yaml:10: agencies.x.checks.c.params.port: 0 is less than 1",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp, params: {host: a, family: v4}}}",
+            "file2.yaml:4: agencies.x.checks.c.params.family: ought to be one of any, ipv4, ipv6; found 'v4'",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp, params: {host: a}, interval: 2s, timeout: 3s}}",
+            "file2.yaml:4: agencies.x.checks.c.timeout: is longer than the interval",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp, params: {host: a}, hold: 1m}}",
+            "file2.yaml:4: agencies.x.checks.c.hold: is shorter than interval + timeout: every look would lapse",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp, params: {host: a}, thresholds: [{measure: loss, above: 1}]}}",
+            "file2.yaml:4: agencies.x.checks.c.thresholds[0].measure: icmp does not measure loss; it has: latency, "
+            "loss_ratio, jitter_seconds",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp, params: {host: a}, thresholds: [{measure: loss_ratio, above: 5s}]}}",
+            "file2.yaml:4: agencies.x.checks.c.thresholds[0].above: ought to be a number (ratio), found '5s'",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp, params: {host: a}, thresholds: [{measure: latency}]}}",
+            "file2.yaml:4: agencies.x.checks.c.thresholds[0]: needs above or below",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp, params: {host: a}, agent: nobody}}",
+            "file2.yaml:4: agencies.x.checks.c.agent: there is no agent 'nobody'",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp, params: {host: a}, link: spare}}",
+            "file2.yaml:4: agencies.x.checks.c.link: the site has no link spare",
+        ),
+        (
+            AGENCY + "    checks: {c: {kind: icmp, params: {host: a}, calendar: nights}}",
+            "file2.yaml:4: agencies.x.checks.c.calendar: there is no calendar nights",
+        ),
+        (
+            AGENCY + "    checks:\n      c: {kind: icmp, params: {host: a}}\n"
+            "      d: {kind: icmp, params: {host: a}, formerly: c}",
+            "file2.yaml:6: agencies.x.checks.d: has the same identity as c of agent x (name, kind and target); "
+            "their lives overlap",
+        ),
+        (
+            AGENCY + "    checks:\n      c: {kind: icmp, params: {host: a}, to: 2012-01-01}\n"
+            "      d: {kind: icmp, params: {host: a}, formerly: c, from: 2012-01-01}",
+            "file2.yaml:6: agencies.x.checks.d: has the same identity as c of agent x (name, kind and target); "
+            "one identity "
+            "has one life: give this one no formerly",
+        ),
+        (
+            AGENCY + "    site: {agent: {networks: [192.0.2.0/24]}}\n"
+            "    checks: {c: {kind: icmp, params: {host: 198.51.100.1}}}",
+            "file2.yaml:2: agencies.x: the agent x may not make its check c: 198.51.100.1 is outside its networks",
+        ),
+        (
+            AGENCY + "    site: {agent: {ports: [443]}}\n    checks: {c: {kind: tcp, params: {host: a, port: 80}}}",
+            "file2.yaml:2: agencies.x: the agent x may not make its check c: port 80 is not one of its ports",
+        ),
+        (
+            AGENCY + "    site: {agent: none}\n    checks: {c: {kind: icmp, params: {host: a}}}",
+            "file2.yaml:5: agencies.x.checks.c: the site x has no agent: say agent: ID or hub",
+        ),
+        (GOAL, "file2.yaml:2: goals.g: needs an objective, or targets by year"),
+        (GOAL + "    objective: 1.5", "file2.yaml:5: goals.g.objective: 1.5 is more than 100%"),
+        (
+            GOAL + "    objective: 99%\n    windows: [fortnight]",
+            "file2.yaml:6: goals.g.windows: 'fortnight' is not a window: "
+            "day, week, month, quarter, year or rolling-30d",
+        ),
+        (
+            GOAL + "    objective: 99%\n    causes: [gremlins]",
+            "file2.yaml:6: goals.g.causes: 'gremlins' is not a cause; known are: service, lan, wan, power, agent, "
+            "collector, not known",
+        ),
+        (
+            GOAL + "    objective: 99%\n    calendar: nights",
+            "file2.yaml:6: goals.g.calendar: there is no calendar nights",
+        ),
+        (
+            GOAL + "    objective: 99%\n    combine: k-of-n",
+            "file2.yaml:2: goals.g.k: is how many of the members are to be up: "
+            "it goes with combine: k-of-n, and only there",
+        ),
+        (
+            GOAL + "    objective: 99%\n    combine: k-of-n\n    k: 3",
+            "file2.yaml:7: goals.g.k: ought to be between 1 and the 2 members",
+        ),
+        (
+            "goals: {g: {name: G, objective: 99%, select: {kinds: [tcp]}, combine: share}}",
+            "file2.yaml:1: goals.g.member_objective: 3 members have no objective of their own (the first is {dns})",
+        ),
+        (
+            "goals: {g: {name: G, objective: 99%, select: {tags: [none]}}}",
+            "file2.yaml:1: warning: goals.g.select: selects no check, and the goal does not say what it lacks",
+        ),
+        (
+            "goals: {g: {name: G, objective: 99%, select: {agents: [nobody]}}}",
+            "file2.yaml:1: goals.g.select: agents: there is no nobody",
+        ),
+        (
+            "exclusions: {e: {select: {tags: [wan]}, from: 2026-01-02 10:00, to: 2026-01-02 09:00, reason: work}}",
+            "file2.yaml:1: exclusions.e.to: ought to be later than from",
+        ),
+        ("contacts: {c: {name: C, email: nobody}}", "file2.yaml:1: contacts.c.email: 'nobody' is not an address"),
+        (
+            "calendars: {c: {hours: {mon-fry: [07:00-11:00]}}}",
+            "file2.yaml:1: calendars.c.hours.mon-fry: 'mon-fry' are not days; write daily, mon-fri or sat,sun",
+        ),
+        (
+            "calendars: {c: {hours: {daily: [7-11]}}}",
+            "file2.yaml:1: calendars.c.hours.daily: '7-11' are not hours; write them like 07:00-11:30",
+        ),
+        ("holidays: {2026: {off: [2025-12-31]}}", "file2.yaml:1: holidays.2026: 2025-12-31 is not a day of 2026"),
+        ("registers: {nobody: {pcs: 1}}", "file2.yaml:1: registers.nobody: there is no agency nobody"),
+        ("revoked: [nobody]", "file2.yaml:1: revoked: there is no agent nobody"),
+    ],
+)
+def test_one_mistake_one_message(tmp_path: Path, text: str, expected: str) -> None:
+    dns = next(c.uid for c in loaded(tmp_path, BASE, OFFICE).checks.values() if c.name == "dns-198-51-100-53")
+    expected = expected.replace("{d}", str(tmp_path)).replace("{dns}", dns)
+    found = said(tmp_path, BASE, OFFICE, text)
+    assert expected in found
+    # a mistake is told by itself: nothing else follows from it (the same line may have two)
+    assert len(found) <= 2
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (("hub: centre", "hub: nowhere"), "file0.yaml:5: province.hub: there is no site nowhere"),
+        (("https:", "http:"), "file0.yaml:6: province.collectors[0].url: ought to be an https:// address"),
+        (
+            (", authority: true", ""),
+            "file0.yaml:6: province.collectors: exactly one collector ought to be the authority for plans",
+        ),
+        (
+            ("  hub: centre", "  time_zone: Asia/Soc_Trang\n  hub: centre"),
+            "file0.yaml:5: province.time_zone: there is no time zone 'Asia/Soc_Trang'",
+        ),
+    ],
+)
+def test_mistakes_in_the_province(tmp_path: Path, change: tuple[str, str], expected: str) -> None:
+    assert said(tmp_path, BASE.replace(*change)) == [expected]
+
+
+def test_all_problems_of_all_files_come_at_once_and_breed_no_others(tmp_path: Path) -> None:
+    broken = OFFICE.replace("kind: department", "kin: department")
+    goal = "goals: {g: {name: G, objective: 99%, select: {agencies: [office], sites: [office]}}}\n"
+    assert said(tmp_path, BASE, broken, goal, "a: [\n", "contacts: {c: {name: C}}\n") == [
+        "file1.yaml:5: agencies.office.kin: is not a key known here; did you mean kind?",
+        "file3.yaml:2: is not YAML here: while parsing a flow node, did not find expected node content",
+        "file4.yaml:1: contacts.c: needs the key email",
+    ]
+
+
+def test_load_raises_with_all_of_it(tmp_path: Path) -> None:
+    with pytest.raises(Invalid) as caught:
+        load(write(tmp_path, a="x: 1\n", b="y: 1\n"), KINDS)
+    assert [Path(problem.file).name for problem in caught.value.problems] == ["a.yaml", "b.yaml"]
+    with pytest.raises(Invalid, match="is not a directory"):
+        load(tmp_path / "gone", KINDS)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(Invalid, match=r"holds no \.yaml files"):
+        load(tmp_path / "empty", KINDS)
+
+
+def test_hidden_files_are_left_alone_and_folders_are_read(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".git" / "x.yaml").write_text("not: ours\n", "utf-8")
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "office.yml").write_text(OFFICE, "utf-8")
+    assert list(loaded(tmp_path, BASE).agencies) == ["centre", "office"]
+
+
+def test_the_shipped_templates_are_fine_with_the_shipped_kinds(tmp_path: Path) -> None:
+    text = """
+province: {id: p, name: P, hub: centre}
+providers: {net: {name: N}}
+agencies:
+  centre:
+    name: C
+    template: data-centre
+    site:
+      gateway: 192.0.2.1
+      wan: 192.0.2.1
+      resolvers: [192.0.2.53]
+      devices: {w: {kind: web, address: 192.0.2.80}, m: {kind: mail, address: 192.0.2.25}}
+  office:
+    name: O
+    template: agency-lan
+    site:
+      gateway: 198.51.100.1
+      wan: 203.0.113.1
+      resolvers: [198.51.100.1]
+      link: {provider: net}
+      facts: {portal: "https://192.0.2.99/", portal_host: 192.0.2.99, portal_name: office.example.org}
+"""
+    found = load(write(tmp_path, all=text))
+    assert {(check.agent, check.name) for check in found.checks.values()} == {
+        ("centre", "gateway"),
+        ("centre", "dns-192-0-2-53"),
+        ("centre", "ping-w"),
+        ("centre", "ping-m"),
+        ("centre", "web-w"),
+        ("centre", "certificate-w"),
+        ("centre", "smtp-m"),
+        ("centre", "imaps-m"),
+        ("centre", "office.from-hub"),
+        ("centre", "office.portal"),
+        ("centre", "office.portal-certificate"),
+        ("office", "gateway"),
+        ("office", "hub"),
+        ("office", "dns-198-51-100-1"),
+    }
