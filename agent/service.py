@@ -111,6 +111,7 @@ class Agent:
 
     async def _end(self, clean: bool) -> None:
         """Stop looking; after a fault no more than that. Else record the stop and push once more if that is quick."""
+        self._notifier.tell("STOPPING=1")
         for job in self._jobs.values():
             job.cancel()
         await asyncio.wait(self._jobs.values(), timeout=1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime
+import json
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -27,16 +28,16 @@ class Authority:
     def __init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
-        self.certificate = self._build(name, name, self.key, x509.BasicConstraints(True, 0), None, 3650)
+        self.certificate = self._build(name, name, self.key.public_key(), x509.BasicConstraints(True, 0), None, 3650)
         self.pem = _pem(self.certificate)
 
     def _build(
-        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, constraint: x509.BasicConstraints,
+        self, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, constraint: x509.BasicConstraints,
         alternative: str | None, days: float, begins: datetime.datetime | None = None,
     ) -> x509.Certificate:  # fmt: skip
         begins = begins or datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
         builder = (
-            x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
+            x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key)
             .serial_number(x509.random_serial_number()).not_valid_before(begins)
             .not_valid_after(begins + datetime.timedelta(days=days)).add_extension(constraint, critical=True)
         )  # fmt: skip
@@ -55,11 +56,18 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         constraint = x509.BasicConstraints(False, None)
-        made = self._build(subject, self.certificate.subject, key, constraint, alternative, 90, begins)
+        made = self._build(subject, self.certificate.subject, key.public_key(), constraint, alternative, 90, begins)
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
         return private.decode() + _pem(made)
+
+    def sign(self, request: str, agent: str) -> str:
+        """A certificate for the key of a request."""
+        key = x509.load_pem_x509_csr(request.encode()).public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, agent)])
+        return _pem(self._build(subject, self.certificate.subject, key, x509.BasicConstraints(False, None), None, 90))
 
     def identity(self, url: str, agent: str = "site-1") -> Identity:
         key, certificate = self.issue(agent).split("-----BEGIN CERTIFICATE-----")
@@ -92,6 +100,9 @@ class Desk:
         self.judge: Callable[[Push], Ack | None] = lambda push: None
         self.plan = Plan(agent="site-1", agency="a", site="s").encode()
         self.enrol_page = ""
+        self.names_plan = False  # in its acks
+        self.revoked = False
+        self.renewals: list[str] = []
         self.port = 0
         self._server: Any = None
         self._http: Any = None
@@ -138,13 +149,20 @@ class Desk:
         return found
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        assert request.transport is not None
+        shown = request.transport.get_extra_info("peercert") or {}
+        self.peers += [value for part in shown.get("subject", ()) for key, value in part if key == "commonName"]
+        if request.path == "/v1/enroll" and request.method == "GET":
+            return web.Response(text=self.enrol_page)
+        if self.revoked:
+            return web.Response(status=403, body=b'{"error":"revoked"}', content_type="application/json")
         if request.path == "/v1/plan":
             if request.headers.get("If-None-Match") == f'"{digest_of(self.plan).hex()}"':
                 return web.Response(status=304)
             return web.Response(body=self.plan, content_type="application/json")
-        if request.path == "/v1/enroll" and request.method == "GET":
-            return web.Response(text=self.enrol_page)
         body = await request.read()
+        if request.path == "/v1/renew":
+            return self._renew(body)
         if self.script:
             found = await self.script.pop(0)(request)
             if found is not None:
@@ -153,6 +171,13 @@ class Desk:
         self.pushes.append(push)
         ack = self.judge(push) or self.take(push)
         return web.Response(body=wire.encode_ack(ack), content_type=ACK_TYPE)
+
+    def _renew(self, body: bytes) -> web.Response:
+        agent = self.peers[-1]
+        self.renewals.append(agent)
+        certificate = self.authority.sign(json.loads(body)["csr"], agent)
+        answer = {"agent": agent, "certificate": certificate, "ca": self.authority.pem}
+        return web.Response(body=json.dumps(answer).encode(), content_type="application/json")
 
     def take(self, push: Push) -> Ack:
         batch = push.batch
@@ -169,11 +194,13 @@ class Desk:
 
     def ack(self, verdict: str, **more: Any) -> Ack:
         now = int(time.time() * 1000)
+        plan = digest_of(self.plan) if self.names_plan else None
         return Ack(
             incarnation=self.incarnation,
             verdict=verdict,
             received_ms=now,
             sent_ms=now,
             watermark=self.watermark,
+            plan=plan,
             **more,
         )
