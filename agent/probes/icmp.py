@@ -1,7 +1,6 @@
 """ICMP: does a host answer pings, how fast, how evenly."""
 
 import asyncio
-import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -113,6 +112,11 @@ def mos(rtt: float, jitter: float, loss: float) -> float:
     delay = rtt * 500 + jitter * 2000 + 10
     percent = loss * 100
     rating = 93.2 - 0.024 * delay - 0.11 * max(delay - 177.3, 0.0) - 95 * percent / (percent + 25.1)
-    if not math.isfinite(rating) or rating <= 0:
+    return mos_of(rating)
+
+
+def mos_of(rating: float) -> float:
+    """MOS of a transmission rating R, 0 to 100 (ITU-T G.107, annex B); the cubic dips under 1 for the smallest R."""
+    if rating <= 0:
         return 1.0
     return max(1.0, 1 + 0.035 * rating + rating * (rating - 60) * (100 - rating) * 7e-6)
