@@ -86,9 +86,10 @@ def is_clean(batch: Batch, view: View, latest: int) -> bool:
 
 
 def _within(column: Sequence[int | None], least: int, most: int) -> bool:
-    if None in column:
-        column = [value for value in column if value is not None]
-    return not column or (least <= min(column) and max(column) <= most)  # type: ignore[type-var, operator]
+    try:
+        return least <= min(column, default=least) and max(column, default=most) <= most  # type: ignore[type-var, operator]
+    except TypeError:  # there is a None
+        return _within([value for value in column if value is not None], least, most)
 
 
 def clean(batch: Batch, view: View, latest: int) -> tuple[Batch, list[Letter]]:

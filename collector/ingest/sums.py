@@ -63,12 +63,10 @@ class Sums:
         at = value = 0
         for place, n in zip(batch.places(), batch.counts, strict=True):
             width, skip = view.widths[place], skips.get(place, 0)
-            placed = [
-                placing.at(boot_ms)
-                for boot_ms in accumulate(batch.at[at + 1 : at + n], initial=batch.base + batch.at[at])
-            ]
+            first, deltas = placing.slice(batch.base + batch.at[at], batch.at[at + 1 : at + n])
+            times = list(accumulate(deltas, initial=first))
             values = batch.values[value + skip * width : value + n * width]
-            self._add_slice(view, place, placed[skip:], batch.latency[at + skip : at + n], values)
+            self._add_slice(view, place, times[skip:], batch.latency[at + skip : at + n], values)
             at, value = at + n, value + n * width
 
     def add_run(self, view: View, run: Run, placing: Placing) -> None:
@@ -94,7 +92,7 @@ class Sums:
         begin, total, width = 0, len(at), view.widths[place]
         while begin < total:
             start = at[begin] - at[begin] % WIDTH
-            end = bisect_left(at, start + WIDTH, begin)
+            end = total if at[-1] < start + WIDTH else bisect_left(at, start + WIDTH, begin)
             cells = self._cells(start, view, place)
             add(cells[0], latency[begin:end])
             for column in range(width):

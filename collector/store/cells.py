@@ -18,12 +18,19 @@ decode = msgspec.msgpack.Decoder(Cells).decode
 
 def add(cell: Cell, seen: Sequence[int | None]) -> None:
     """Values into a cell; None was not measured."""
-    if None in seen:
-        seen = [value for value in seen if value is not None]
-        if not seen:
-            return
-    known: Sequence[int] = seen  # type: ignore[assignment]  # None is not in it
-    merge(cell, [len(known), sum(known), min(known), max(known)])
+    try:
+        total, least, most = sum(seen), min(seen), max(seen)  # type: ignore[arg-type, type-var]
+    except (TypeError, ValueError):  # there is a None, or nothing
+        known = [value for value in seen if value is not None]
+        if known:
+            add(cell, known)
+        return
+    count, before, lowest, highest = cell
+    if count:
+        least, most = min(least, lowest), max(most, highest)  # type: ignore[type-var]
+    cell[:] = count + len(seen), before + total, least, most  # type: ignore[assignment]
+    if not -MOST < cell[1] < MOST:
+        cell[1] = max(-MOST, min(MOST, cell[1]))
 
 
 def merge(cell: Cell, other: Cell) -> None:
