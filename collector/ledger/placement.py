@@ -212,7 +212,7 @@ def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, 
     ):
         ceiling = None
     offset_first = _between(known[first][1], floor, ceiling)
-    offset_last = _between(known[last][1], floor, ceiling)
+    offset_last = _between(known[last][1], floor, None if ceiling is None else ceiling - drift(last - first))
     if abs(offset_first - offset_last) <= STEADY:
         offset_first = offset_last
     offset_last = max(offset_last, offset_first + first - last)  # time does not run backwards
