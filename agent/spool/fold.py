@@ -141,7 +141,8 @@ def fold(
 ) -> Iterator[Frame]:
     """Fold what can be folded. A fold ends at each position in ``cuts``; frames that ``keep`` names stay as they are.
 
-    ``holds``: by plan digest, each check's hold in ms; None where the plan is not known: its frames stay too.
+    ``holds``: by plan digest, each check's hold in ms; None or empty where the plan is not known: its
+    frames stay too.
     """
     folder: _Folder | None = None
     ends = set(cuts)
@@ -157,7 +158,7 @@ def fold(
             folder = None
         plan = frame.context.plan
         if plan not in known:
-            known[plan] = holds(plan)
+            known[plan] = holds(plan) or None
         limits = known[plan]
         if limits is None or keep(frame):
             if folder:

@@ -78,9 +78,11 @@ class Space:
         """One step among these segments, the mildest that there is. False when there are none."""
         if not candidates:
             return False
-        for segment in candidates:
+        for place, segment in enumerate(candidates):
             if not segment.folds:
                 self._fold(segment)
+                if place:
+                    self._merge(candidates[place - 1], segment)  # or there would be ever more small files
                 return True
         for first, second in itertools.pairwise(candidates):
             if self._merge(first, second):
@@ -100,12 +102,13 @@ class Space:
         """Both into the first. A crash before the second is gone leaves its frames twice: the next start sees that."""
         pair = (first.number, second.number)
         together = first.size + second.size
-        if pair in self._barren or together > max(self._log.segment_bytes, self._limit // 8):
+        small = together <= self._log.segment_bytes
+        if pair in self._barren or (not small and together > self._limit // 8):
             return False
         ops = self._log.ops
         frames = [*first.frames(ops), *second.frames(ops)]
         kept = self._folded(frames)
-        if len(segments.image(kept, second.life)) > together * 0.9:
+        if not small and len(segments.image(kept, second.life)) > together * 0.9:
             self._barren.add(pair)
             return False
         first.life = second.life

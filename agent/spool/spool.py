@@ -62,6 +62,7 @@ class Spool:
         self._dirty = True
         self._last_save: int | None = None
         self._dropped = 0
+        self._given_up: tuple[int, int, int] | None = None
         self._damaged = 0
         self._space: Space
         self._context: Context
@@ -326,6 +327,10 @@ class Spool:
 
     def _declare_dropped(self, epoch: int, first: int, last: int) -> None:
         self._dropped += last - first + 1
+        before = self._given_up
+        if before and before[0] == epoch and before[1] <= first <= before[2] + 1:
+            first = before[1]  # what said so earlier may have been dropped as well
+        self._given_up = (epoch, first, last)
         self.append(Record(self._now, "dropped", {"epoch": epoch, "first": first, "last": last}))
 
     def _save(self) -> None:
