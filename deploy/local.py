@@ -54,8 +54,9 @@ async def run(state: Path, seconds: float | None) -> int:
         if watching.done():
             watching.result()
         watching.cancel()
+        checks, goals = await checks_of(collector), await collector.ask("/api/v1/goals")
         await agent.program.stop()
-        table.finish(await checks_of(collector), await collector.ask("/api/v1/goals"))
+        table.finish(checks, goals)
         return 0
     finally:
         await agent.program.stop()
