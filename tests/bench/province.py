@@ -4,10 +4,12 @@ Their machines have been up for 60 days and tell of the past, second after secon
 hundred is a change of state. Four samples a result: state, latency and two measures.
 """
 
+import hashlib
 import random
 import struct
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 from inventory.plan import Column, Plan, PlannedCheck
 from inventory.wire import Batch, Echo, Position, Push, Reading, encode_push
@@ -21,7 +23,7 @@ CHANGES = 0.01  # of the results
 def plan_of(agent: str) -> Plan:
     checks = tuple(
         PlannedCheck(
-            uid=f"{hash((agent, i)) & 0xFFFFFFFFFFFFFFFF:016x}",
+            uid=hashlib.sha256(f"{agent} {i}".encode()).hexdigest()[:16],
             name=f"{agent}/check-{i}",
             kind="icmp",
             interval=INTERVAL,
@@ -80,13 +82,15 @@ class Source:
             yield place, times, bytes(codes), latency, values
         self._look += looks
 
-    def push(self, looks: int, echo: Echo | None, told: list[tuple[int, list[int], bytes, list[int], list[int]]]) -> Push:
+    def push(
+        self, looks: int, echo: Echo | None, told: list[tuple[int, list[int], bytes, list[int], list[int]]]
+    ) -> Push:
         """The next batch: ``looks`` looks of every check."""
         base = min(times[0] for _, times, *_ in told)
         at, states, latency, values = [], bytearray(), [], []
         for _, times, codes, delays, numbers in told:
             at.append(times[0] - base)
-            at += [b - a for a, b in zip(times, times[1:], strict=False)]
+            at += [b - a for a, b in pairwise(times)]
             states += codes
             latency += delays
             values += numbers
