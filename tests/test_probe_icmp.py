@@ -325,7 +325,7 @@ def test_replies_thrown_away_by_this_machine_are_no_loss() -> None:
 
     async def work() -> Outcome:
         pinger = Pinger()
-        flood = FarEnd(lambda asked: [(0.0, asked.reply(payload=bytes(1400)))] * 200 + [(0.01, asked.reply())])
+        flood = FarEnd(lambda asked: [(0.03, asked.reply(payload=bytes(1400)))] * 99 + [(0.06, asked.reply())])
         with flood:
             await Icmp(host="127.0.0.1", count=1).run(look(pinger))
             pinger._channels[4]._sock.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
