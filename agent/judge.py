@@ -39,7 +39,7 @@ def _passed(threshold: Threshold, outcome: Outcome) -> str:
 
 def short(reason: str) -> str:
     """One line of at most MAX_REASON characters."""
-    line = " ".join(reason.split())
+    line = " ".join(reason.encode("utf-8", "replace").decode().split())  # half a character cannot be stored
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
 
 

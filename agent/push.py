@@ -5,6 +5,7 @@ backs off, with jitter, and tries again for as long as it must. 401 and 403 incl
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Callable
@@ -46,7 +47,7 @@ class Duties(Protocol):
 
     def present(self) -> Present | None: ...
     def plan(self, digest: bytes) -> bytes | None: ...
-    def health(self) -> dict[str, float]: ...
+    def health(self, collector: str) -> dict[str, float]: ...
     def acknowledged(self, collector: str, ack: Ack) -> None: ...
 
 
@@ -97,14 +98,20 @@ class Pusher:
         self._duties = duties
         self._jitter = jitter
         self._due = asyncio.Event()
+        self._news = asyncio.Event()
         self._echo: Echo | None = None
         self._plans: list[bytes] = []
         self._size = MAX_RESULTS
         self._stuck = 0
         self._wait = 0.0
 
+    def tick(self) -> None:
+        """It is time for a push."""
+        self._due.set()
+
     def hurry(self) -> None:
-        """There is something to send: a tick of the push interval, or a change of state."""
+        """There is news: a check has changed its state."""
+        self._news.set()
         self._due.set()
 
     async def run(self) -> None:
@@ -113,16 +120,15 @@ class Pusher:
             await self._due.wait()
             await asyncio.sleep(GATHER)
             self._due.clear()
+            self._news.clear()
             if await self.attempt():
-                self._wait = 0.0
                 continue
-            # a change of state may be the network's return, so it may cut the wait short
+            self._due.set()  # tried again after the wait, whether or not anybody asks
             await asyncio.sleep(min(self._wait, SOONEST))
-            try:
+            # a change of state may be the network's return, so it may cut the rest short
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.0, self._wait - SOONEST)):
-                    await self._due.wait()
-            except TimeoutError:
-                self._due.set()
+                    await self._news.wait()
 
     async def attempt(self) -> bool:
         """One round; False (and the contact says why) when the collector was not served. The next wait is set."""
@@ -176,7 +182,7 @@ class Pusher:
             present=self._duties.present() if backlog else None,
             backlog=backlog,
             plans=self._plans,
-            health=self._duties.health(),
+            health=self._duties.health(self.name),
         )
         body = encode_push(push)
         if len(body) > MAX_BODY:

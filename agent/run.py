@@ -4,10 +4,10 @@ A failed sync of the spool ends it with exit code 1: its supervisor starts it an
 """
 
 import asyncio
-import contextlib
 import logging
 import random
 import signal
+import sys
 from typing import Final
 
 from agent import identity as identities
@@ -22,11 +22,14 @@ from agent.uplink import Unreachable, Uplink, tls_context
 
 log = logging.getLogger("agent.run")
 
+FILES: Final = 8_192
 LOCK_ATTEMPTS: Final = 10
 LOCK_WAIT: Final = 0.1  # seconds
 
 
-async def first_plan(settings: Settings, identity: identities.Identity, stop: asyncio.Event) -> Kept | None:
+async def first_plan(
+    settings: Settings, identity: identities.Identity, notifier: Notifier, stop: asyncio.Event
+) -> Kept | None:
     """The kept plan, else the collector's, asked for until it gives one; None when stopped meanwhile."""
     store = PlanStore(settings.state_dir, identity.agent)
     kept = store.current()
@@ -44,9 +47,7 @@ async def first_plan(settings: Settings, identity: identities.Identity, stop: as
                 told = str(error)
         finally:
             await uplink.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(wait * random.uniform(0.5, 1.0)):
-                await stop.wait()
+        await notifier.rest(wait * random.uniform(0.5, 1.0), stop)
         wait = min(wait * 2, 60.0)
     return kept
 
@@ -62,17 +63,38 @@ async def take_spool(settings: Settings, agent: str, kept: Kept, clock: Clock) -
     return open_spool(settings, store, kept, clock)
 
 
+def stop_on_signals() -> asyncio.Event:
+    """Set at SIGTERM or SIGINT."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(sign, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(sign, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+def allow_files() -> None:
+    """As many open files as this process may have: hundreds of looks may be in flight, each with a socket."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Event | None = None) -> int:
     """The agent until SIGTERM or SIGINT (or ``stop``). The exit code: 0 stopped, 1 something is wrong."""
     clock = clock or SystemClock()
     notifier = Notifier()
-    if stop is None:
-        stop = asyncio.Event()
-        for sign in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(sign, stop.set)
+    stop = stop or stop_on_signals()
+    allow_files()
     try:
         identity = identities.load(settings.state_dir)
-        kept = await first_plan(settings, identity, stop)
+        notifier.tell("READY=1")
+        kept = await first_plan(settings, identity, notifier, stop)
         if kept is not None and not stop.is_set():
             spool = await take_spool(settings, identity.agent, kept, clock)
             await Agent(settings, identity, kept, spool, clock, notifier).run(stop)

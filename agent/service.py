@@ -70,7 +70,7 @@ class Agent:
         self._plan_due = asyncio.Event()
         self._renew_due = asyncio.Event()
         self._renew_tried: int | None = None
-        self._health_sent = -HEALTH_EVERY
+        self._health_heard: dict[str, int] = {}  # by collector, boot ms
         self._disk = ""
         self._looks = 0
 
@@ -83,7 +83,6 @@ class Agent:
         self._start("keep", self._keep())
         self._start("plan", self._follow_plan())
         self._start("renew", self._renew())
-        self._notifier.tell("READY=1")
         log.info("agent %s runs with %d checks", self._identity.agent, len(self._kept.plan.checks))
         stopped = asyncio.create_task(stop.wait())
         ends: tuple[asyncio.Future[Any], ...] = (stopped, self._failed, self._scheduler.failed)
@@ -158,7 +157,7 @@ class Agent:
         while True:
             every = max(self._kept.plan.push_every, 1_000) / 1000
             wait = min(wait, every)
-            await self._rest(wait * random.uniform(0.9, 1.1))
+            await self._notifier.rest(wait * random.uniform(0.9, 1.1))
             wait *= 2
             step = self._steps.look()
             if step is not None:
@@ -168,15 +167,8 @@ class Agent:
             if any(pusher.contact.status == 403 for pusher in self._pushers.values()):
                 self._renew_due.set()  # perhaps the certificate has expired
             self._write_status()
-            self._hurry()
-
-    async def _rest(self, seconds: float) -> None:
-        """Sleep, with signs of life for systemd meanwhile."""
-        while seconds > 0:
-            self._notifier.tell("WATCHDOG=1")
-            nap = min(seconds, self._notifier.every or seconds)
-            await asyncio.sleep(nap)
-            seconds -= nap
+            for pusher in self._pushers.values():
+                pusher.tick()
 
     # -- plans
 
@@ -274,12 +266,12 @@ class Agent:
     def plan(self, digest: bytes) -> bytes | None:
         return self._kept.encoded if digest == self._kept.digest else self._plans.get(digest)
 
-    def health(self) -> dict[str, float]:
+    def health(self, collector: str) -> dict[str, float]:
         """Numbers about the agent, every five minutes; empty between."""
         now = self._clock.boot_ms()
-        if now - self._health_sent < HEALTH_EVERY:
+        heard = self._health_heard.get(collector)
+        if heard is not None and now - heard < HEALTH_EVERY:
             return {}
-        self._health_sent = now
         return {
             **status.process_numbers(),
             "uptime_seconds": (now - self._started) / 1000,
@@ -291,6 +283,8 @@ class Agent:
         }
 
     def acknowledged(self, collector: str, ack: Ack) -> None:
+        if self.health(collector):
+            self._health_heard[collector] = self._clock.boot_ms()
         if ack.sent_ms >= self._identity.renew_at:
             self._renew_due.set()
         if ack.plan is not None and ack.plan != self._kept.digest and collector == self._authority().name:

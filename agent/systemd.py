@@ -1,5 +1,7 @@
 """What systemd wants to hear: ready, stopping, alive. Silent where nobody listens."""
 
+import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Mapping
@@ -25,3 +27,14 @@ class Notifier:
                 notify.sendto(message.encode(), self._address)
         except OSError:
             pass  # a manager that does not listen is no reason to stop probing
+
+    async def rest(self, seconds: float, stop: asyncio.Event | None = None) -> None:
+        """Sleep, or until ``stop``, with signs of life meanwhile."""
+        stop = stop or asyncio.Event()
+        while seconds > 0 and not stop.is_set():
+            self.tell("WATCHDOG=1")
+            nap = min(seconds, self.every or seconds)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(nap):
+                    await stop.wait()
+            seconds -= nap

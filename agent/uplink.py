@@ -152,7 +152,7 @@ def unreachable(error: Exception, url: str) -> Unreachable:
         if isinstance(found, ssl.SSLError) and not isinstance(found, aiohttp.ClientError):
             return Unreachable("tls", f"no TLS with {url}: {found.reason or found}")
         if isinstance(found, aiohttp.ClientConnectorDNSError):
-            why = found.os_error.strerror or found.os_error
+            why = found.os_error.strerror or str(found.os_error)
             return Unreachable("dns", f"the name in {url} does not resolve: {why}")
         if isinstance(found, TimeoutError):
             return Unreachable("timeout", f"no answer from {url} in time")

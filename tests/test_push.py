@@ -39,7 +39,7 @@ class Duties:
     def plan(self, digest: bytes) -> bytes | None:
         return self.plans.get(digest)
 
-    def health(self) -> dict[str, float]:
+    def health(self, collector: str) -> dict[str, float]:
         return {}
 
     def acknowledged(self, collector: str, ack: Ack) -> None:

@@ -550,3 +550,4 @@ def test_measures_follow_the_plans_columns() -> None:
 def test_a_reason_is_one_short_line() -> None:
     assert short("a\n  b\tc") == "a b c"
     assert len(short("x" * 999)) == 200
+    assert short("a\udc80b").encode() == b"a?b"
