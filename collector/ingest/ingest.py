@@ -1,6 +1,7 @@
 """The way in: a push's body to its acknowledgement."""
 
 import asyncio
+import gc
 import logging
 import math
 import time
@@ -24,6 +25,7 @@ from inventory.wire import Ack, Batch, Position, Push, WireError, decode_push
 
 log = logging.getLogger("collector.ingest")
 
+GARBAGE: Final = (50_000, 20, 100)
 BULK: Final = 4_096  # bytes of a body from which it is taken for a part of a backlog
 BULK_AT_ONCE: Final = 16  # of those in work; the others wait, live pushes do not
 MAX_WAITING: Final = 2_000  # pushes in work; further ones are told to come again
@@ -64,11 +66,14 @@ class Ingest:
         self._told: dict[tuple[str, str], float] = {}
 
     async def start(self) -> None:
-        """Load checkpoints, replay what is newer, and begin."""
+        """Load checkpoints, replay what is newer, and begin. Changes how often the process collects garbage."""
         self.plans.load()
         self.trust = Trust(self.clock, recovery.last_believed(self.database))
         self.trust.look()
         recovery.load(self.database, self.plans, self.fleet, self.committer)
+        gc.collect()
+        gc.freeze()  # the fleet is no garbage and makes no cycles: looking for some took 60% of a push
+        gc.set_threshold(*GARBAGE)
         self._tasks.append(asyncio.create_task(self.committer.run(), name="ingest-committer"))
         self.keeper = Keeper(self)
         await self.keeper.begin()

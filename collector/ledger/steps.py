@@ -36,7 +36,7 @@ class Span(msgspec.Struct, array_like=True, frozen=True):
     reason: str = ""
 
 
-class Tail(msgspec.Struct, array_like=True):
+class Tail(msgspec.Struct, array_like=True, gc=False):
     """What is open at the end of a check's ledger: the span so far and the last look's hold.
 
     ``settled``: ms up, degraded, down and unknown from the first look (or ``count_from``, see collector.ledger.take)
