@@ -1,15 +1,19 @@
 """Directories of YAML to an inventory: what is derived, and one broken file per mistake with its exact message."""
 
 import json
+from datetime import date
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from inventory import kinds
 from inventory.goals import members
 from inventory.load import load, look
 from inventory.model import Inventory
 from inventory.plan import Threshold
+from inventory.planning import plans_of
 from inventory.problems import Invalid
 from inventory.words import Text
 
@@ -488,6 +492,25 @@ def test_load_raises_with_all_of_it(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(Invalid, match=r"holds no \.yaml files"):
         load(tmp_path / "empty", KINDS)
+
+
+_lines = (BASE + OFFICE.replace("\nagencies:", "")).splitlines()
+_pieces = st.sampled_from(
+    ["", "x", "[", "{", ":", "- a", "null", "'", "0", "2012-01-01", "hub", "{a: {b: c}}", "office", "🦆"]
+)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, len(_lines) - 1), st.integers(0, 60), _pieces), min_size=1, max_size=3))
+def test_no_edit_of_a_file_makes_it_raise(tmp_path: Path, edits: list[tuple[int, int, str]]) -> None:
+    lines = list(_lines)
+    for line, column, piece in edits:
+        lines[line] = lines[line][:column] + piece + (lines[line][column + len(piece) :] if column % 2 else "")
+    found, problems = look(write(tmp_path, all="\n".join(lines)), KINDS)
+    for problem in problems:
+        assert problem.message and 0 <= problem.line <= len(lines) + 1
+    if found is not None and not any(not problem.warning for problem in problems):
+        plans_of(found, date(2012, 6, 1), KINDS)
 
 
 def test_hidden_files_are_left_alone_and_folders_are_read(tmp_path: Path) -> None:

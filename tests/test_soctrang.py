@@ -1,0 +1,177 @@
+"""The shipped example: the whole province of plan 21/KH-UBND, checked against the plan's own figures."""
+
+import unicodedata
+from collections import Counter
+from datetime import date
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import inventory
+from inventory import model
+from inventory.goals import members
+from inventory.load import load
+from inventory.planning import plans_of
+
+DIRECTORY = Path(inventory.__file__).parent / "examples" / "soctrang"
+DOCUMENTATION = [ip_network(text) for text in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")]
+
+# appendix 1, in its order
+APPENDIX_1 = """Sở Công thương tỉnh Sóc Trăng
+Sở Giáo dục - Đào tạo tỉnh Sóc Trăng
+Sở Giao thông vận tải tỉnh Sóc Trăng
+Sở Văn hóa, Thể thao và Du lịch tỉnh Sóc Trăng
+Sở Khoa học và Công nghệ tỉnh Sóc Trăng
+Sở Kế hoạch Đầu tư tỉnh Sóc Trăng
+Sở Lao động - Thương binh & Xã hội tỉnh Sóc Trăng
+Sở Nông nghiệp và Phát triển Nông thôn tỉnh Sóc Trăng
+Sở Nội vụ tỉnh Sóc Trăng
+Sở Tài chính tỉnh Sóc Trăng
+Sở Tài nguyên và Môi trường tỉnh Sóc Trăng
+Sở Tư pháp tỉnh Sóc Trăng
+Sở Xây dựng tỉnh Sóc Trăng
+Sở Y tế tỉnh Sóc Trăng
+Sở Thông tin và Truyền thông tỉnh Sóc Trăng
+Thanh tra tỉnh Sóc Trăng
+Văn phòng Đoàn Đại biểu Quốc hội và HĐND Tỉnh
+Văn phòng UBND Tỉnh
+Văn phòng HĐND & UBND TP Sóc Trăng
+Văn phòng HĐND & UBND huyện Kế Sách
+Văn phòng HĐND & UBND huyện Long Phú
+Văn phòng HĐND & UBND huyện Mỹ Tú
+Văn phòng HĐND & UBND huyện Vĩnh Châu
+Văn phòng HĐND & UBND huyện Cù Lao Dung
+Ủy ban nhân dân huyện Châu Thành
+Trung tâm Công nghệ thông tin và Truyền thông
+Trường Cao đẳng Cộng đồng Sóc Trăng
+Trường Cao đẳng Nghề Sóc Trăng
+Ban Quản lý các Công trình Xây dựng
+Ban Quản lý các Khu công nghiệp tỉnh Sóc Trăng
+Ban QLDA PT KVH Hồ Nước Ngọt""".splitlines()
+
+
+@pytest.fixture(scope="module")
+def province() -> model.Inventory:
+    return load(DIRECTORY)
+
+
+def totals(agencies: list[model.Agency]) -> tuple[int, int, int]:
+    """PCs, on the Internet, on a LAN."""
+    registers = [agency.register for agency in agencies]
+    return (
+        sum(register.pcs or 0 for register in registers),
+        sum(register.on_internet or 0 for register in registers),
+        sum(register.on_lan or 0 for register in registers),
+    )
+
+
+def test_it_is_fine(province: model.Inventory) -> None:
+    assert province.warnings == ()
+
+
+def test_every_body_of_appendix_1_is_there_in_both_languages(province: model.Inventory) -> None:
+    names = {agency.name.vi: agency for agency in province.agencies.values()}
+    assert [name for name in APPENDIX_1 if unicodedata.normalize("NFC", name) not in names] == []
+    assert len(APPENDIX_1) == 31
+    for agency in province.agencies.values():
+        assert agency.name.en and agency.name.en != agency.name.vi
+        assert unicodedata.is_normalized("NFC", agency.name.vi)
+
+
+def test_the_register_of_the_provincial_units_sums_up_as_the_plan_prints_it(province: model.Inventory) -> None:
+    provincial = [agency for agency in province.agencies.values() if agency.kind != "district-unit"]
+    assert totals(provincial) == (1001, 830, 816)
+    # the plan's own percentages: 82.9% on the Internet, 81.5% on a LAN
+    assert (round(830 / 1001 * 100, 1), round(816 / 1001 * 100, 1)) == (82.9, 81.5)
+    assert sum(agency.register.pcs is not None for agency in provincial) == 27
+
+
+def test_the_register_of_the_district_units_is_the_sum_of_its_rows(province: model.Inventory) -> None:
+    units = [agency for agency in province.agencies.values() if agency.kind == "district-unit"]
+    assert len(units) == 22
+    assert totals(units) == (1345, 868, 634)
+    assert sum(agency.register.staff or 0 for agency in units) == 2163
+
+
+def test_seven_districts_and_41_linked_bodies(province: model.Inventory) -> None:
+    kinds = Counter(agency.kind for agency in province.agencies.values() if agency.sites)
+    assert kinds["district"] == 7
+    assert sum(kinds.values()) == 41
+    assert all(province.sites[ident].links for agency in province.agencies.values() for ident in agency.sites[:1])
+
+
+def test_one_main_and_28_component_portals(province: model.Inventory) -> None:
+    pages = [check for check in province.checks.values() if check.kind == "http" and "portal" in check.tags]
+    component = [check for check in pages if check.key == "portal"]
+    assert len(component) == 28 and len({check.agency for check in component}) == 28
+    assert [check.key for check in pages if check not in component] == ["web-cong-chinh"]
+
+
+def test_nothing_that_exists_is_a_target(province: model.Inventory) -> None:
+    targets = []
+    for check in province.checks.values():
+        url = check.params.get("url")
+        host = urlsplit(str(url)).hostname if url else check.params.get("host") or check.params.get("server")
+        targets.append(str(host))
+    for device in province.devices.values():
+        targets.append(device.address)
+    for collector in province.province.collectors:
+        targets.append(urlsplit(collector.url).hostname or "")
+    for target in targets:
+        address = ip_address(target)
+        assert any(address in network for network in DOCUMENTATION if network.version == address.version), target
+    assert all(contact.email.endswith(".example") for contact in province.contacts.values())
+
+
+def test_every_goal_of_the_plan_is_measured_or_says_what_it_lacks(province: model.Inventory) -> None:
+    assert {f"g{number}" for number in range(1, 11)} <= set(province.goals)
+    counted = {}
+    for goal in province.goals.values():
+        found = members(goal, province, date(2026, 11, 23))
+        counted[goal.id] = len(found)
+        assert bool(found) != bool(goal.lacks)
+        assert all(text.vi and text.en for text in goal.lacks)
+        assert set(goal.targets) == {2011, 2012, 2013, 2014, 2015}
+        values = [goal.targets[year] for year in sorted(goal.targets)]
+        assert values == sorted(values)
+        if goal.combine == "share":
+            assert all(member.objective is not None for member in found)
+    assert counted == {
+        "g1": 8,
+        "g2": 0,
+        "g3": 41,
+        "g3-districts": 26,
+        "g4": 41,
+        "g4-throughput": 0,
+        "g5": 0,
+        "g6": 0,
+        "g7": 28,
+        "g8": 26,
+        "g9": 2,
+        "g9-round-trip": 0,
+        "g10": 0,
+    }
+    assert province.goals["g3"].objective_in(2015) == 0.9
+    assert province.goals["g7"].objective_in(2026) == 1.0
+
+
+def test_every_agent_has_a_plan_of_kinds_that_exist(province: model.Inventory) -> None:
+    plans = plans_of(province, date(2026, 11, 23))
+    assert len(plans) == 43
+    assert all(plan.checks for plan in plans.values())
+    assert len(plans["thdl"].checks) > 80
+    assert sum(len(plan.checks) for plan in plans.values()) == len(province.checks)
+
+
+def test_the_standby_centre_begins_in_2013(province: model.Inventory) -> None:
+    ident = "so-thong-tin-truyen-thong-du-phong"
+    assert not plans_of(province, date(2012, 12, 31))[ident].checks
+    assert plans_of(province, date(2013, 1, 1))[ident].checks
+
+
+def test_a_link_that_changed_hands_keeps_its_history(province: model.Inventory) -> None:
+    link = province.links["ke-sach"]
+    assert link.provider_on(date(2012, 6, 30)) == "nha-mang-b"
+    assert link.provider_on(date(2012, 7, 1)) == "nha-mang-a"
