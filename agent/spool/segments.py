@@ -86,7 +86,7 @@ def survey(ops: FileOps, number: int, path: Path) -> tuple[Segment, Frame | None
             last = found
             segment.note(found.context, found.seq, found.last)
         segment.size = end
-    foreign = data[: len(MAGIC)] != MAGIC and data[: len(MAGIC) - 1] == MAGIC[:-1]
+    foreign = len(data) >= len(MAGIC) and data[: len(MAGIC)] != MAGIC and data.startswith(MAGIC[:-1])
     if foreign and not segment.size:
         raise SpoolError(f"{path} was written by another version of haidang-agent; run that, or move the file away")
     return segment, last
