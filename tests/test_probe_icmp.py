@@ -541,10 +541,10 @@ def test_a_pinger_refuses_what_it_cannot_number() -> None:
         channel = pinger._channels.get(4)
         if channel is None:
             pytest.skip("needs root: no right to ping here")
-        channel._waiting = dict.fromkeys(range(0xFFFF))  # type: ignore[arg-type]
+        channel._reserved = 0x10000
         with pytest.raises(Trouble, match="waiting for an answer already"):
             await pinger.ping(ip_address("127.0.0.1"), 1, 0.1, 56, 1.0)
-        channel._waiting = {}
+        channel._reserved = 0
         await pinger.close()
 
     asyncio.run(work())

@@ -22,6 +22,7 @@ from agent.probe import Address
 from inventory.states import DOWN, UNKNOWN
 
 _SEND_AGAIN: Final = 0.002  # seconds to wait while the socket's send buffer is full
+_SEQUENCES: Final = 0x10000
 _SENDS_BETWEEN_READS: Final = 64  # a burst's own replies must not fill the receive buffer
 
 
@@ -130,18 +131,23 @@ class _Channel:
         self._done: dict[_Series, asyncio.Future[None]] = {}
         self._sequence = int.from_bytes(os.urandom(2), "big")
         self._sends = 0
+        self._reserved = 0  # requests of the series in progress, sent or to be sent
         self._loop.add_reader(sock.sock, self._read)
 
     async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> Echoes:
+        if self._reserved + count > _SEQUENCES:
+            raise Trouble(f"{self._reserved} pings are waiting for an answer already", UNKNOWN)
         series = _Series(address, *self._sock.name(address), count, size)
         done = self._done[series] = self._loop.create_future()
         dropped = self._sock.dropped()
         deadline = self._loop.call_later(seconds, _end, done)
+        self._reserved += count
         try:
             self._send(series, done, count, spacing)
             await done
         finally:
             deadline.cancel()
+            self._reserved -= count
             del self._done[series]
             for sequence in series.requests:
                 del self._waiting[sequence]
@@ -190,9 +196,7 @@ class _Channel:
             return self._sock.send(series.target, sequence, series.payload)
 
     def _free_sequence(self) -> int:
-        if len(self._waiting) >= 0xFFFF:
-            raise Trouble("65,535 pings are waiting for an answer already", UNKNOWN)
-        while True:
+        while True:  # there is one: ``_reserved`` sees to that
             self._sequence = (self._sequence + 1) & 0xFFFF
             if self._sequence not in self._waiting:
                 return self._sequence

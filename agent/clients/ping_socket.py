@@ -163,16 +163,15 @@ def _open(version: int, unprivileged: bool) -> tuple[socket.socket, bool]:
     if unprivileged:
         try:
             return socket.socket(family, socket.SOCK_DGRAM, protocol), False
-        except PermissionError:
-            pass  # our group is outside net.ipv4.ping_group_range
-        except OSError as error:
-            raise from_oserror(error, "") from None
+        except OSError:
+            pass  # our group is outside net.ipv4.ping_group_range, or the kernel has no such sockets
     try:
         return socket.socket(family, socket.SOCK_RAW, protocol), True
     except PermissionError:
         raise Trouble(NOT_ALLOWED, UNKNOWN) from None
     except OSError as error:
-        raise from_oserror(error, "") from None
+        trouble = from_oserror(error, "this machine's socket for pings")
+        raise Trouble(trouble.reason, UNKNOWN) from None
 
 
 def _enlarge(sock: socket.socket) -> None:

@@ -23,8 +23,8 @@ class Icmp(Probe, frozen=True, kw_only=True):
     """Pings a host: up when it answers, with loss, round trips, jitter, and an estimate of fitness for a call.
 
     The latency is the mean round trip, from handing a request to the kernel to the kernel's stamp on the reply.
-    Refusals on the way (unreachable, too many routers, a firewall's) are told as the reason. The requests are sent
-    closer together when they would not fit into half of the timeout.
+    Refusals on the way (unreachable, too many routers, a firewall's) are told as the reason. Of a name's addresses the
+    first is pinged. The requests are sent closer together when they would not fit into half of the timeout.
     """
 
     kind = "icmp"
