@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 
 from collector.goals import Evaluation
 from collector.reading import Reader
 from inventory.words import Text
+
+SHARE = 50  # an evaluation takes at most this fraction of the time
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +32,17 @@ class Board:
         self.evaluations = await self._reader.evaluations()
         self.at = at
 
-    async def run(self, every: float) -> None:
-        """Refresh every so many seconds, or when woken."""
+    async def run(self, least: float, most: float) -> None:
+        """Refresh when woken, and by itself: the more often the less it costs."""
         while True:
             self.wake.clear()
+            started = time.perf_counter()
             try:
                 await self.refresh()
             except Exception:
                 # yesterday's figures with their time beside them are better than none
                 log.exception("the goals could not be evaluated")
+            every = min(max((time.perf_counter() - started) * SHARE, least), most)
             try:
                 async with asyncio.timeout(every):
                     await self.wake.wait()

@@ -1,7 +1,7 @@
 """What the command line does with the store, beside a collector that may be running.
 
-Tails live in the running collector's memory; here they are read from their checkpoints, a minute old at most, so
-figures end where the last checkpoint does.
+The ends of the ledger live in the running collector's memory; here they are made again from the checkpoints and the
+batches newer than them, as after a restart.
 """
 
 import csv
@@ -15,14 +15,15 @@ import msgspec
 
 from collector import exclusions, keyfiles
 from collector.config import Config, Failed
-from collector.ingest import state as states
+from collector.ingest import recovery
+from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Plans
 from collector.ledger.figures import Figure
 from collector.ledger.windows import Window, midnight, window_at
 from collector.reading import Known, Reader
 from collector.store.database import Database
-from collector.store.registry import Registry, rows
+from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from inventory import load
 from inventory.calendars import epoch_ms
@@ -181,9 +182,7 @@ async def _reader(config: Config, database: Database) -> Reader:
     plans = Plans(database)
     plans.load()
     fleet = Fleet(plans)
-    sql = "SELECT agent, id, batch, body FROM streams WHERE body IS NOT NULL"
-    for agent, stream, batch, body in await database.read(lambda db: rows(db, sql)):
-        fleet.publish(states.decode(agent, stream, batch, body))
+    recovery.load(database, plans, fleet, Committer(database, plans, fleet))
     return Reader(database, fleet, Fixed(load.load(config.inventory)), lambda: time.time_ns() // 1_000_000, live=False)
 
 

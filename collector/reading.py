@@ -63,8 +63,8 @@ class Source(Protocol):
 class Reader:
     """Answers questions about the fleet; ``wall`` is ms of the collector's time.
 
-    ``live``: the fleet's states are as new as the store. Else they come from checkpoints, and where the store goes on
-    from one, the store is right.
+    ``live``: the fleet's states were published by this process. Else they were read from a store that goes on
+    changing, and where it is past a state, the store is right.
     """
 
     def __init__(

@@ -35,7 +35,7 @@ from inventory.wire import Ack
 log = logging.getLogger("collector")
 
 INVENTORY_EVERY = 5.0  # seconds between two looks at the inventory's files
-GOALS_EVERY = 60.0
+GOALS_EVERY = (5.0, 60.0)  # seconds, by how long an evaluation takes
 SIZES_EVERY = 60.0
 KEYS_EVERY = 86_400.0
 
@@ -97,7 +97,7 @@ class Service:
         await self._listen_for_operators()
         for job in (
             self.inventories.watch(INVENTORY_EVERY, self.reload, self.board.wake.set),
-            self.board.run(GOALS_EVERY),
+            self.board.run(*GOALS_EVERY),
             self._measure_store(),
             self._renew_keys(),
             watchdog(),
@@ -133,7 +133,7 @@ class Service:
         families = sources.of_collector(self)
         self.scrape = Scrape(self.shown, self._goal_lines, Own([families]), _wall)
         self._stack.callback(self.scrape.close)
-        app = operators.application(asked, self.reader, api, pages, self.scrape, lambda: self.ready)
+        app = operators.application(asked, self.reader, api, pages, self.scrape.answer, lambda: self.ready)
         try:
             runner = await operators.start(app, asked)
         except ssl.SSLError as error:

@@ -169,18 +169,18 @@ def text(shown: Sequence[Shown], now: int, openmetrics: bool) -> Iterator[str]:
 
 
 def _health(shown: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
-    """What agents say about themselves (wire.Push.health), each name a family of its own."""
-    names = sorted({name for one in shown for name in one.state.health})
-    for name in names:
-        if not (name.isascii() and name.replace("_", "a").isalnum() and name[0].isalpha() and len(name) <= 80):
+    """What agents say about themselves (wire.Push.health), each name a family of its own, in base units."""
+    for said in sorted({name for one in shown for name in one.state.health}):
+        if not (said.isascii() and said.replace("_", "a").isalnum() and said[0].isalpha() and len(said) <= 64):
             continue
+        name, per = (f"{said[:-3]}_seconds", 1000) if said.endswith("_ms") else (said, 1)
         family = Family(f"haidang_agent_{name}", "gauge", "As the agent last said of itself.")
-        if any(family.name == known.name for known, _ in AGENT_FAMILIES):
+        if any(family.name == known.name for known, _ in AGENT_FAMILIES) or family.name == VERSION.name:
             continue
         yield family.head(openmetrics)
         for one in shown:
-            if name in one.state.health:
-                yield f"{family.name}{{{one.named.labels}}} {_number(one.state.health[name])}\n"
+            if said in one.state.health:
+                yield f"{family.name}{{{one.named.labels}}} {_number(one.state.health[said] / per)}\n"
 
 
 def pieces(parts: Iterable[str], form: Format, *, breathe: Callable[[float], None] = time.sleep) -> Iterator[bytes]:

@@ -35,7 +35,7 @@ class Scrape:
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "metrics")
 
-    async def __call__(self, request: web.Request) -> web.StreamResponse:
+    async def answer(self, request: web.Request) -> web.StreamResponse:
         form = negotiate(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
         async with self._turn:
             started = time.perf_counter()

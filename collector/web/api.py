@@ -23,7 +23,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
     name: str
     words: str
-    schema: dict[str, object] = {"type": "string"}
+    schema: dict[str, object] = msgspec.field(default_factory=lambda: {"type": "string"})
 
 
 class Route(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The pages' words. English is what stands in the templates; this is the Vietnamese of it, in NFC."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -91,11 +92,11 @@ class Tongue:
         text = VIETNAMESE.get(words, words) if self.language == "vi" else words
         return text % values if values else text
 
-    def percent(self, ratio: float | None) -> str:
-        """Cut off, not rounded: 99.999% is not shown as 100%."""
+    def percent(self, ratio: float | None, *, up: bool = False) -> str:
+        """Cut off, not rounded: 99.999% is not shown as 100%. ``up``: an upper bound, cut off upwards."""
         if ratio is None:
             return "–"
-        cut = int(ratio * 10_000 + 1e-9) / 100
+        cut = (math.ceil(ratio * 10_000 - 1e-9) if up else math.floor(ratio * 10_000 + 1e-9)) / 100
         text = "100" if cut >= 100 else f"{cut:.2f}"
         return f"{text.replace('.', ',') if self.language == 'vi' else text}%"
 
