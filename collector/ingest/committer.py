@@ -204,12 +204,12 @@ class Committer:
             ]
             if effect.letters:
                 letters += self._letter_rows(item)
-            born += [pair for pair in effect.born if self._plans.checks[pair[1]].born is None]
+            born += [(at, row, at) for at, row in effect.born if self._plans.earlier(at, row)]
         _rows(db, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", batches)
         _rows(db, "INSERT INTO spans VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", spans)
         _rows(db, "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?)", events)
         _rows(db, "INSERT INTO dead_letters VALUES (NULL, ?, ?, ?, ?, ?)", letters)
-        _rows(db, "UPDATE checks SET born = ? WHERE id = ? AND born IS NULL", born)
+        _rows(db, "UPDATE checks SET born = ? WHERE id = ? AND (born IS NULL OR born > ?)", born)
         _rows(db, "INSERT INTO deferred VALUES (?, ?, ?)", deferred)
         placed = [(each.placing, each.received, each.believed, each.batch) for each in late]
         _rows(db, "UPDATE batches SET placing = ?, received = ?, believed = ? WHERE id = ?", placed)

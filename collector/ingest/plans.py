@@ -107,14 +107,17 @@ class Plans:
             self._register(await self._database.write(work))
         return self._compile(plan, digest)
 
-    def born(self, rows: Mapping[int, int]) -> list[tuple[int, int]]:
-        """Of checks (row -> first look), those whose life had no beginning yet, as (born, row) for the store."""
-        return [(at, row) for row, at in rows.items() if self.checks[row].born is None]
+    def earlier(self, at: int, row: int) -> bool:
+        """Whether a check's first look ``at`` is before its life as known: the agent had the plan from elsewhere, or
+        this store is younger than the check. Its life then begins with that look."""
+        born = self.checks[row].born
+        return born is None or at < born
 
-    def note_born(self, rows: Iterable[tuple[int, int]]) -> None:
-        """After the commit of what :meth:`born` gave."""
-        for at, row in rows:
-            self.checks[row] = msgspec.structs.replace(self.checks[row], born=at)
+    def note_born(self, looks: Iterable[tuple[int, int]]) -> None:
+        """First looks (ms, row), after their commit."""
+        for at, row in looks:
+            if self.earlier(at, row):
+                self.checks[row] = msgspec.structs.replace(self.checks[row], born=at)
 
     def _changes(self, plan: Plan, now: int, served: bool, lives: Mapping[str, Life]) -> list[Check]:
         changed: list[Check] = []
