@@ -14,10 +14,10 @@ import msgspec
 
 from inventory import goals, kinds, planning, register, schema, show, tree
 from inventory.differences import differences
+from inventory.leaves import shown
 from inventory.load import load, look
 from inventory.model import Inventory, Register
 from inventory.problems import Invalid, Problem
-from inventory.reader import shown
 
 CONFIG = Path("/etc/haidang/collector.yaml")
 

@@ -14,20 +14,21 @@ from typing import Any
 import msgspec
 
 from inventory import model
+from inventory.fill import Lacking, filled, named, split
 from inventory.identity import uid
 from inventory.kinds import Kind, Kinds
+from inventory.leaves import MISSING, Source, shown
+from inventory.limits import threshold_of
 from inventory.model import overlap
 from inventory.plan import Threshold
 from inventory.problems import Place, Problem
-from inventory.reader import MISSING, NUMBER, Source, shown
 from inventory.sections import Sections
-from inventory.shapes import CheckShape, SiteShape, ThresholdShape
-from inventory.tree import List, Mapping, Node, Scalar
-from inventory.words import Text, duration_ms
+from inventory.shapes import CheckShape, SiteShape
+from inventory.tree import Mapping, Node
+from inventory.words import Text
 
 INTERVAL, TIMEOUT, RECHECK = 60_000, 5_000, 5_000
 HUB = "hub"
-_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -63,10 +64,6 @@ class Draft(msgspec.Struct, frozen=True):
             if shape is not None and key in shape.at.lines:
                 return shape.at
         return None
-
-
-class _Lacking(Exception):
-    """A placeholder that the site cannot fill."""
 
 
 class Expander:
@@ -148,13 +145,16 @@ class Expander:
                 more = {**facts, "item": device.address, "key": short}
                 items.append((f"{key}-{short}", more, (device.name, device.name), device))
         else:
-            entries = spot.shape.resolvers if shape.each == "resolvers" else _split(facts.get(shape.each, ""))
+            entries = spot.shape.resolvers if shape.each == "resolvers" else split(facts.get(shape.each, ""))
             items = []
             for entry in entries:
                 short = _NOT_SLUG.sub("-", entry.lower()).strip("-")
                 items.append((f"{key}-{short}", {**facts, "item": entry, "key": short}, None, None))
         for name, known, names, found in items:
             own = spot.checks.get(name)
+            if own is not None and own.kind is not None and own.kind != shape.kind:
+                # another kind: the template's parameters and thresholds mean nothing to it
+                shape = msgspec.structs.replace(shape, params=None, thresholds=None)
             if own is None or not own.off:
                 yield Draft(name, shape, own, known, names, found)
 
@@ -300,8 +300,8 @@ class Expander:
                 return MISSING
             for name, node in shape.params.items.items():
                 try:
-                    nodes[name] = _filled(node, draft.facts, at.line) if shape is draft.base else node
-                except _Lacking as lacking:
+                    nodes[name] = filled(node, draft.facts, at.line) if shape is draft.base else node
+                except Lacking as lacking:
                     if draft.own is None or draft.own.params is None or name not in draft.own.params.items:
                         message = f"the check {draft.key} of the template {spot.template} needs {lacking}"
                         problems.append(at.problem("", message))
@@ -314,7 +314,7 @@ class Expander:
         return kind.read(nodes, line, path, lines, Source(at.file, self.problems))
 
     def _thresholds(self, draft: Draft, kind: Kind) -> tuple[Threshold, ...] | None:
-        made = [_threshold(shape, kind, self.problems) for shape in draft.get("thresholds") or ()]
+        made = [threshold_of(shape, kind, self.problems) for shape in draft.get("thresholds") or ()]
         kept = tuple(threshold for threshold in made if threshold is not None)
         return kept if len(kept) == len(made) else None
 
@@ -334,7 +334,7 @@ class Expander:
         names = {"site_name": spot.site.name, "agency_name": self.made.agencies[spot.site.agency].name}
         if draft.names is not None:
             names["item_name"] = draft.names[0]
-        return Text(*(_named(title.in_(language), draft.facts, names, language) for language in ("vi", "en")))
+        return Text(*(named(title.in_(language), draft.facts, names, language) for language in ("vi", "en")))
 
     def _link(self, draft: Draft, shape: CheckShape, site: model.Site) -> str:
         wanted = draft.get("link")
@@ -346,71 +346,3 @@ class Expander:
         if not found:
             self.problems.append((draft.place("link") or shape.at).problem("link", f"the site has no link {wanted}"))
         return found[0] if found else ""
-
-
-def _split(text: str) -> list[str]:
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
-
-
-def _filled(node: Node, facts: dict[str, str], line: int) -> Node:
-    """The node with placeholders filled; a filled text counts as written plain, so that it may be a number."""
-    if isinstance(node, Scalar):
-        if "{" not in node.text:
-            return node
-        return Scalar(_PLACEHOLDER.sub(lambda found: _fact(facts, found[1]), node.text), line, True)
-    if isinstance(node, List):
-        filled = List(line)
-        filled.items = [_filled(item, facts, line) for item in node.items]
-        return filled
-    made = Mapping(line)
-    made.items = {key: _filled(value, facts, line) for key, value in node.items.items()}
-    made.lines = dict.fromkeys(node.items, line)
-    return made
-
-
-def _fact(facts: dict[str, str], name: str) -> str:
-    if name not in facts:
-        raise _Lacking(name)
-    return facts[name]
-
-
-def _named(text: str, facts: dict[str, str], names: dict[str, Text], language: str) -> str:
-    """A title with its placeholders filled; one that is not known stays as it is."""
-    known = {**facts, **{name: name_.in_(language) for name, name_ in names.items()}}
-    return _PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), text)
-
-
-def _threshold(shape: ThresholdShape, kind: Kind, problems: list[Problem]) -> Threshold | None:
-    unit = kind.units.get(shape.measure)
-    if unit is None:
-        known = ", ".join(kind.units)
-        problems.append(shape.at.problem("measure", f"{kind.name} does not measure {shape.measure}; it has: {known}"))
-        return None
-    limits: dict[str, float] = {}
-    for key in ("above", "below"):
-        node = getattr(shape, key)
-        if node is None:
-            continue
-        value = quantity(node.text, unit) if isinstance(node, Scalar) else None
-        if value is None:
-            problems.append(shape.at.problem(key, f"ought to be a number ({unit}), found {shown(node)}"))
-            return None
-        limits[key] = value
-    if not limits:
-        problems.append(shape.at.problem("", "needs above or below"))
-        return None
-    return Threshold(measure=shape.measure, state=shape.state, **limits)
-
-
-def quantity(text: str, unit: str) -> float | None:
-    """A limit in a measure's unit: 200ms for seconds, 5% for a ratio (0.05) or percent (5), else a plain number."""
-    if NUMBER.fullmatch(text):
-        return float(text)
-    if unit in ("ratio", "percent") and text.endswith("%") and NUMBER.fullmatch(text[:-1]):
-        return float(text[:-1]) / (100 if unit == "ratio" else 1)
-    if unit == "seconds":
-        try:
-            return duration_ms(text) / 1000
-        except ValueError:
-            return None
-    return None

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from inventory import reader
+from inventory import leaves
+from inventory.leaves import MISSING, Reader, Source, join
 from inventory.plan import Column
-from inventory.reader import MISSING, Reader, Source, join
 from inventory.tree import Mapping, Node, Scalar
 
 FILE = Path(__file__).parent / "kinds.json"
@@ -75,7 +75,7 @@ class Kind:
         written = Mapping(line)
         written.items = nodes
         written.lines = {name: lines.get(name, line) for name in nodes}
-        reader.unknown_keys(written, self._readers, path, source)
+        leaves.unknown_keys(written, self._readers, path, source)
         return MISSING
 
     def targets(self, params: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ def from_schema(schema: dict[str, Any]) -> Reader:
 
 def _enum(values: list[Any]) -> Reader:
     by_text = {str(value): value for value in values}
-    read = reader.choice(by_text)
+    read = leaves.choice(by_text)
 
     def enum(node: Node, path: str, source: Source) -> Any:
         text = read(node, path, source)
@@ -138,21 +138,21 @@ def _any_of(options: list[dict[str, Any]]) -> Reader:
             return None
         if len(readers) == 1:
             return readers[0](node, path, source)
-        return reader.first_that_fits(readers, node, path, source)
+        return leaves.first_that_fits(readers, node, path, source)
 
     return any_of
 
 
 def _string(schema: dict[str, Any]) -> Reader:
-    return reader.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"))
+    return leaves.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"))
 
 
 def _integer(schema: dict[str, Any]) -> Reader:
-    return reader.number(reader.INTEGER, int, "a whole number", *_bounds(schema))
+    return leaves.number(leaves.INTEGER, int, "a whole number", *_bounds(schema))
 
 
 def _decimal(schema: dict[str, Any]) -> Reader:
-    return reader.number(reader.NUMBER, float, "a number", *_bounds(schema))
+    return leaves.number(leaves.NUMBER, float, "a number", *_bounds(schema))
 
 
 def _bounds(schema: dict[str, Any]) -> tuple[float | None, ...]:
@@ -160,7 +160,7 @@ def _bounds(schema: dict[str, Any]) -> tuple[float | None, ...]:
 
 
 def _array(schema: dict[str, Any]) -> Reader:
-    items = reader.list_of(from_schema(schema["items"]))
+    items = leaves.list_of(from_schema(schema["items"]))
     low, high = schema.get("minItems", 0), schema.get("maxItems")
 
     def array(node: Node, path: str, source: Source) -> Any:
@@ -180,19 +180,19 @@ def _object(schema: dict[str, Any]) -> Reader:
 
         def struct(node: Node, path: str, source: Source) -> Any:
             if not isinstance(node, Mapping):
-                return source.wrong(node.line, path, f"ought to be a mapping, found {reader.shown(node)}")
+                return source.wrong(node.line, path, f"ought to be a mapping, found {leaves.shown(node)}")
             return kind.read(node.items, node.line, path, node.lines, source)
 
         return struct
     values = schema.get("additionalProperties")
-    return reader.dict_of(reader.text(), from_schema(values if isinstance(values, dict) else {"type": "string"}))
+    return leaves.dict_of(leaves.text(), from_schema(values if isinstance(values, dict) else {"type": "string"}))
 
 
 _BY_TYPE: dict[str, Any] = {
     "string": _string,
     "integer": _integer,
     "number": _decimal,
-    "boolean": lambda schema: reader.boolean,
+    "boolean": lambda schema: leaves.boolean,
     "array": _array,
     "object": _object,
 }

@@ -8,13 +8,13 @@ import msgspec
 from msgspec import inspect
 
 from inventory import kinds as kinds_module
-from inventory import reader, tree
+from inventory import leaves, reader, tree
 from inventory.assemble import assemble
 from inventory.crosscheck import crosscheck
 from inventory.kinds import Kinds
+from inventory.leaves import Source
 from inventory.model import Inventory
 from inventory.problems import Invalid, Problem
-from inventory.reader import Source
 from inventory.sections import Sections
 from inventory.shapes import FileShape
 
@@ -76,9 +76,9 @@ def _read_file(file: Path, shown: str, sections: Sections, problems: list[Proble
         return
     source = Source(shown, problems, file.parent)
     if not isinstance(node, tree.Mapping):
-        source.wrong(node.line, "", f"ought to be a mapping of sections, found {reader.shown(node)}")
+        source.wrong(node.line, "", f"ought to be a mapping of sections, found {leaves.shown(node)}")
         return
-    reader.unknown_keys(node, _FIELDS, "", source)
+    leaves.unknown_keys(node, _FIELDS, "", source)
     for name, section in node.items.items():
         if name not in _FIELDS:
             continue
@@ -90,7 +90,7 @@ def _read_file(file: Path, shown: str, sections: Sections, problems: list[Proble
 
 def _read_single(name: str, node: tree.Node, line: int, source: Source, sections: Sections) -> None:
     value: Any = reader.reader_of(_FIELDS[name].type)(node, name, source)
-    if value is reader.MISSING:
+    if value is leaves.MISSING:
         sections.broken.setdefault(name, set()).add("")
     elif name == "revoked":
         sections.revoked.update(dict.fromkeys(value, (source.file, line)))
@@ -105,7 +105,7 @@ def _read_section(name: str, node: tree.Node, source: Source, sections: Sections
     """Entry by entry, so that one mistake does not hide what else is wrong."""
     if not isinstance(node, tree.Mapping):
         if not (isinstance(node, tree.Scalar) and node.empty):
-            source.wrong(node.line, name, f"ought to be a mapping by id, found {reader.shown(node)}")
+            source.wrong(node.line, name, f"ought to be a mapping by id, found {leaves.shown(node)}")
         return
     info = inspect.type_info(_FIELDS[name].type)
     assert isinstance(info, inspect.DictType)
@@ -115,7 +115,7 @@ def _read_section(name: str, node: tree.Node, source: Source, sections: Sections
         path = f"{name}.{key}"
         ident = read_key(tree.Scalar(key, node.lines[key], True), path, source)
         value = read_value(child, path, source)
-        if ident is reader.MISSING or value is reader.MISSING:
+        if ident is leaves.MISSING or value is leaves.MISSING:
             sections.broken.setdefault(name, set()).add(key)
         elif ident in into and not (name == "templates" and ident in sections.shipped):
             first = into[ident].at

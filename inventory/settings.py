@@ -6,6 +6,7 @@ from typing import TypeVar
 import msgspec
 
 from inventory import reader, tree
+from inventory.leaves import Source
 from inventory.problems import Invalid, Problem
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -25,7 +26,7 @@ def read(path: Path | str, type_: type[T]) -> T:
     if node is None and not problems:
         node = tree.Mapping(1)  # an empty file: all defaults
     if node is not None:
-        value = reader.read(node, type_, reader.Source(str(file), problems, file.parent))
+        value = reader.read(node, type_, Source(str(file), problems, file.parent))
     if problems or value is None:
         raise Invalid(problems)
     return value

@@ -186,6 +186,13 @@ def test_a_sites_own_check_overrides_the_templates_key_by_key(tmp_path: Path) ->
     assert checks["extra"].params == {"host": "198.51.100.7", "port": 22, "expect": None, "statuses": [200, "300-399"]}
 
 
+def test_a_site_may_look_in_another_way(tmp_path: Path) -> None:
+    own = "    checks: {hub: {kind: tcp, params: {host: 192.0.2.1, port: 22}}}\n"
+    checks = {check.name: check for check in loaded(tmp_path, BASE, OFFICE + own).checks.values()}
+    assert checks["hub"].params == {"host": "192.0.2.1", "port": 22}
+    assert (checks["hub"].kind, checks["hub"].thresholds, checks["hub"].tags) == ("tcp", (), ("wan",))
+
+
 def test_a_check_lives_only_while_its_agency_site_device_and_agent_do(tmp_path: Path) -> None:
     office = OFFICE.replace("from: 2011-01-01", "from: 2011-01-01\n    to: 2013-01-01\n    successor: centre")
     own = "    checks: {late: {kind: icmp, params: {host: 192.0.2.9}, from: 2013-06-01}}\n"
