@@ -319,11 +319,13 @@ class Spool:
 
     def _declare_damage(self) -> None:
         for epoch, first, last in self._log.gaps():
-            if any(first >= begin and last <= end for at, begin, end in self._declared if at == epoch):
-                continue
-            self._declared.append((epoch, first, last))
-            self._damaged += last - first + 1
-            self.append(Record(self._now, "damaged", {"epoch": epoch, "first": first, "last": last}))
+            for begin, end in sorted((begin, end) for at, begin, end in self._declared if at == epoch):
+                if begin <= first <= end:
+                    first = end + 1
+            if first <= last:
+                self._declared.append((epoch, first, last))
+                self._damaged += last - first + 1
+                self.append(Record(self._now, "damaged", {"epoch": epoch, "first": first, "last": last}))
 
     def _declare_dropped(self, epoch: int, first: int, last: int) -> None:
         self._dropped += last - first + 1

@@ -1,0 +1,138 @@
+"""The spool: a week of 20 checks at 30 s through it, and what that costs on disk.
+
+The peer is SQLite (WAL, synchronous=FULL, a row a result), the way in which most agents would do it: the same
+results, 20 a commit, in the same run on the same disk.
+"""
+
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from agent.spool import FileOps, Position, Result, Spool
+from inventory.wire import VERSION, Push, Reading, encode_push
+
+CHECKS = 20
+EVERY_MS = 30_000
+WEEK = 7 * 86_400_000 // EVERY_MS * CHECKS  # 403,200 results
+DURABLE = 20_000  # results for the part with real syncs
+
+
+class Counting(FileOps):
+    def __init__(self) -> None:
+        self.syncs = 0
+
+    def sync(self, descriptor: int) -> None:
+        self.syncs += 1
+        super().sync(descriptor)
+
+
+class NoSync(FileOps):
+    def sync(self, descriptor: int) -> None: ...
+
+
+def results(count: int) -> Iterator[Result]:
+    """Looks as they come: spread over the interval, with a latency that varies and one measure."""
+    for number in range(count):
+        tick, check = divmod(number, CHECKS)
+        noise = number * 2_654_435_761 % 1009
+        at = tick * EVERY_MS + check * (EVERY_MS // CHECKS) + noise % 7
+        yield Result(check, at, 2 if noise == 0 else 0, 900 + noise, (10_000 - noise,), "refused" if noise == 0 else "")
+
+
+def opened(directory: str, ops: FileOps) -> Spool:
+    return Spool.open(
+        Path(directory) / "spool",
+        boot=b"bootboot",
+        boot_ms=0,
+        plan=b"planplan",
+        start={},
+        collectors=["one"],
+        holds=lambda plan: [70_000] * CHECKS,
+        ops=ops,
+    )
+
+
+def fill(spool: Spool, count: int) -> float:
+    """Results a second, 20 a sync."""
+    began = time.perf_counter()
+    for number, result in enumerate(results(count), 1):
+        spool.append(result)
+        if number % CHECKS == 0:
+            spool.sync()
+    spool.sync()
+    return count / (time.perf_counter() - began)
+
+
+def fill_sqlite(directory: str, count: int) -> float:
+    database = sqlite3.connect(Path(directory) / "peer.db", isolation_level=None)
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")
+    database.execute(
+        "CREATE TABLE result(seq INTEGER PRIMARY KEY, at INT, chk INT, state INT, latency INT, value INT, why TEXT)"
+    )
+    began = time.perf_counter()
+    rows: list[tuple[Any, ...]] = []
+    for number, result in enumerate(results(count), 1):
+        rows.append((result.at, result.check, result.state, result.latency, result.values[0], result.reason))
+        if number % CHECKS == 0:
+            database.execute("BEGIN")
+            database.executemany("INSERT INTO result(at,chk,state,latency,value,why) VALUES(?,?,?,?,?,?)", rows)
+            database.execute("COMMIT")
+            rows.clear()
+    rate = count / (time.perf_counter() - began)
+    database.close()
+    return rate
+
+
+def read(spool: Spool, count: int) -> float:
+    """Results a second, cut into batches of 1,000 and encoded as pushes."""
+    began = time.perf_counter()
+    while (batch := spool.next_batch("one")) is not None:
+        encode_push(Push(version=VERSION, sent=Reading(b"bootboot", 0, 0), batch=batch))
+        spool.acknowledged("one", Position(batch.epoch, batch.last))
+    return count / (time.perf_counter() - began)
+
+
+def row(name: str, value: float, unit: str, target: str, met: bool, **peer: Any) -> dict[str, Any]:
+    return {
+        "peer": None,
+        "ratio": None,
+        **peer,
+        "name": name,
+        "value": value,
+        "unit": unit,
+        "target": target,
+        "met": met,
+    }
+
+
+def run() -> list[dict[str, Any]]:
+    rows = []
+    with tempfile.TemporaryDirectory(dir=".") as directory:
+        ops = Counting()
+        spool = opened(directory, ops)
+        rate, peer = fill(spool, DURABLE), fill_sqlite(directory, DURABLE)
+        syncs = ops.syncs / (DURABLE / CHECKS)
+        spool.close()
+        shown = {"peer": f"SQLite FULL, {peer:,.0f}/s", "ratio": rate / peer}
+        rows.append(
+            row("spool: results made durable, 20 a sync", rate, "results/s", "as fast as SQLite", rate >= peer, **shown)
+        )
+        rows.append(row("spool: syncs for each batch of 20", syncs, "syncs", "at most 1", syncs <= 1.001))
+    with tempfile.TemporaryDirectory(dir=".") as directory:
+        spool = opened(directory, NoSync())
+        fill(spool, WEEK)
+        size = spool.stats()["bytes"] / WEEK
+        spool.close()
+        began = time.perf_counter()
+        spool = opened(directory, NoSync())
+        opening = time.perf_counter() - began
+        rows.append(row("spool: a result on disk (latency and one measure)", size, "bytes", "under 40", size < 40))
+        rows.append(row("spool: start with a week's backlog", opening, "s", "under 5", opening < 5))
+        rate = read(spool, WEEK)
+        rows.append(row("spool: a week's backlog read and encoded", rate, "results/s", "over 10,000", rate > 10_000))
+        spool.close()
+    return rows
