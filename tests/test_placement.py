@@ -104,16 +104,18 @@ seeds = st.integers(0, 1 << 32).map(random.Random)
 @settings(max_examples=300, deadline=None)
 @given(seeds, st.sampled_from([0.0, 30.0, 3_000.0, 50_000.0]), st.lists(st.integers(0, 60_000), max_size=2))
 def test_the_stated_error_holds_whatever_happens(chance: random.Random, worst: float, pauses: list[int]) -> None:
-    """Contacts now and then, batches of any extent since the last one, machines that stand still."""
-    stops = [(chance.randrange(1, 60 * HOUR), pause) for pause in pauses]
+    """Contacts now and then, batches of any extent, at once or late, machines that stand still."""
+    began = chance.choice([1_000, HOUR, 7 * HOUR])
+    stops = [(chance.randrange(began, 60 * HOUR), pause) for pause in pauses]
     agent = Agent(chance, EPOCH, 80, stops)
     line = Line(agent, worst)
-    at = last = line.push(1_000)
-    at = line.push(at + 1_000)
-    ends = before = 0
+    at = line.push(line.push(began) + 1_000)
+    last, ends, before = chance.choice([1_000, began]), 0, 0
     while at < 70 * HOUR:
         sent = at + chance.choice([500, 5_000, 30_000, 30_000, 200_000, HOUR, 9 * HOUR])
         at = line.push(sent)
+        if chance.random() < 0.3:
+            continue  # these go with a later push
         while last < sent:
             first = max(last - chance.choice([0, 0, 7_000]), 1_000)  # a slow look of an earlier batch's time
             until = min(sent, last + chance.choice([20_000, 400_000, 4 * HOUR]))
@@ -123,6 +125,46 @@ def test_the_stated_error_holds_whatever_happens(chance: random.Random, worst: f
             assert placing.end >= ends - before - placing.error  # in order, as far as times are known
             ends, before, last = placing.end, placing.error, until
     assert len(line.known().contacts) <= MAX_CONTACTS
+
+
+@pytest.mark.parametrize("ppm", [-WORST_PPM, 0, WORST_PPM])
+@pytest.mark.parametrize("turns", [False, True])
+def test_the_stated_error_holds_for_a_backlog_over_the_worst_drift(ppm: float, turns: bool) -> None:
+    """One way all the time, or one way for ten hours and back for ten: as far off as two clocks can come."""
+    agent = Agent(random.Random(1), EPOCH, 20, [])
+    back = -ppm if turns else ppm
+    agent.knots = [(0.0, EPOCH), (10 * HOUR, EPOCH + 10 * HOUR * (1 + ppm / 1e6))]
+    agent.knots.append((20 * HOUR, agent.knots[1][1] + 10 * HOUR * (1 + back / 1e6)))
+    line = Line(agent, 0.0)
+    for at in (1_000, 2_000, 20 * HOUR - 2_000, 20 * HOUR - 1_000):
+        line.push(at)
+    assert not any(contact.parted for contact in line.known().contacts)
+    for first, last in (
+        (2_000, 20 * HOUR - 2_000),
+        (9 * HOUR, 11 * HOUR),
+        (2_000, HOUR),
+        (19 * HOUR, 20 * HOUR - 2_000),
+    ):
+        placing = place(line.known(), first, last)
+        assert off_by(agent, placing) <= placing.error
+    # halfway it may be off by half of what the clocks can have parted, at the ends no more than by all of it
+    assert place(line.known(), 10 * HOUR - 1_000, 10 * HOUR).error < 10 * HOUR * DRIFT_PPM / 1e6 + abs(ppm) * 40 + 100
+    # and past the last one the error grows with the time
+    past = place(line.known(), 20 * HOUR - 1_000, 21 * HOUR)
+    assert HOUR * DRIFT_PPM / 1e6 <= past.error <= HOUR * DRIFT_PPM / 1e6 + 100
+
+
+def test_a_push_in_flight_while_the_machine_stood_still() -> None:
+    """The push was sent, the machine stopped for five seconds, the ack was sent meanwhile and read afterwards."""
+    mapping = None
+    for at in (0, 50_000, 100_000):  # each push takes six seconds, so that five more are nothing special
+        echo = Echo(int(EPOCH) + at - 44_000, at - 43_990) if at else None
+        mapping = exchange(mapping, Reading(BOOT, at, 0), int(EPOCH) + at + 6_000, echo)
+    # stopped at boot ms 100,010; the ack was sent at true 106,001 and came at boot ms 101,012, true 106,012
+    mapping = exchange(mapping, Reading(BOOT, 300_000, 0), int(EPOCH) + 305_005, Echo(int(EPOCH) + 106_001, 101_012))
+    before, after = place(mapping, 100_002, 100_008), place(mapping, 101_100, 300_000)
+    assert abs(before.at(100_005) - (int(EPOCH) + 100_005)) <= before.error
+    assert abs(after.at(200_000) - (int(EPOCH) + 205_000)) <= after.error < 150
 
 
 def test_steady_contact_over_a_good_network_places_to_within_its_delays() -> None:
@@ -142,8 +184,8 @@ def test_a_weeks_backlog_is_interpolated_not_placed_by_todays_offset() -> None:
 
         mapping = None
         week = 7 * 24 * HOUR
-        for at in (0, 30_000, week, week + 1_000):
-            echo = Echo(true(at - 500), at - 500) if at else None
+        for at, acked in ((0, -500), (30_000, 500), (week, 30_500), (week + 1_000, week + 500)):
+            echo = Echo(true(acked), acked) if at else None  # after the silence it is one from before it
             mapping = exchange(mapping, Reading(BOOT, at, 0), true(at) + 5, echo)
         assert mapping is not None
         middle = week // 2
@@ -229,6 +271,8 @@ def test_an_echo_that_contradicts_is_not_believed() -> None:
     # what lay before the step stands where it stood; what lies across it is placed by either, in order, and says so
     earlier = place(mapping, 10_000, 30_000)
     assert abs(earlier.at(20_000) - (int(EPOCH) + 20_000)) <= earlier.error < 100
+    just_before = place(mapping, 40_000, 44_000)
+    assert abs(just_before.at(42_000) - (int(EPOCH) + 42_000)) <= just_before.error
     across = place(mapping, 30_000, 60_000)
     assert across.error >= HOUR - 60_000
     assert across.at(60_000) >= across.at(45_000) >= across.at(30_000)

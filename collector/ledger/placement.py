@@ -149,14 +149,20 @@ def _contact(before: Contact | None, alone: Contact, echoed: bool) -> Contact:
 
 
 def _reached(contacts: tuple[Contact, ...], after: Contact) -> tuple[Contact, ...]:
-    """The contacts, the last of them known not to have exceeded what the one after it cannot: offsets leap up only."""
+    """The contacts, with what the one after the last says of that: its reach, as offsets leap up only, and its offset.
+
+    The first push after a silence knows the past by an echo from before it; only the next tells how far clocks drifted.
+    """
     if not contacts:
         return contacts
-    last = contacts[-1]
-    reach = after.reach + drift(after.at - last.at)
-    if not last.low <= reach < last.reach:  # below: the collector's clock was stepped back
+    last, widening = contacts[-1], drift(after.at - contacts[-1].at)
+    reach = min(last.reach, after.reach + widening)
+    if reach < last.low:  # the collector's clock was stepped back between them
         return contacts
-    return (*contacts[:-1], msgspec.structs.replace(last, reach=reach, high=min(last.high, reach)))
+    offset = min(max(last.offset, after.low - widening), reach)
+    if (reach, offset) == (last.reach, last.offset):
+        return contacts
+    return (*contacts[:-1], msgspec.structs.replace(last, reach=reach, high=min(last.high, reach), offset=offset))
 
 
 def _thinned(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
@@ -186,7 +192,7 @@ def bounds(mapping: Mapping, boot_ms: int) -> tuple[int, int, int]:
     forth, back = drift(boot_ms - left.at), drift(right.at - boot_ms)
     lows, high = (left.low - forth, right.low - back), right.reach + back
     low = max(lows) if boot_ms >= right.heard else lows[0]
-    if right.parted or low > high:
+    if low > high:  # the collector's clock was stepped back between them
         low, high = min(lows), max(left.high + forth, high)
     offset = left.offset + (right.offset - left.offset) * (boot_ms - left.at) // (right.at - left.at)
     return low, min(max(offset, low), high), high
@@ -231,14 +237,12 @@ def _place_brief(mapping: Mapping, first: int, last: int) -> Placing | None:
     contacts = mapping.contacts
     i = len(contacts) - 1
     right = contacts[i]
-    low_offset = high_offset = right.offset
     while i and not contacts[i].parted:
         i -= 1
         left = contacts[i]
-        low_offset, high_offset = min(low_offset, left.offset), max(high_offset, left.offset)
         if left.at <= first:
             span = right.at - left.at
-            if span > BRIEF or last > right.at or high_offset - low_offset > STEADY:
+            if span > BRIEF or last > right.at:
                 return None
             offset, widening = right.offset, drift(span)
             error = max(right.reach + widening - offset, offset - left.low + widening)
@@ -253,18 +257,15 @@ def _between(offset: int, floor: int | None, ceiling: int | None) -> int:
 
 
 def _kinks(contacts: tuple[Contact, ...], first: int, last: int) -> list[int]:
-    """Where inside (first, last) bounds turn: at contacts, and between two where one's bound passes the other's."""
+    """Where in (first, last) bounds turn or leap: beside contacts, where an ack came, where one low passes another."""
     turns: list[int] = []
     begin = max(bisect_right(contacts, first, key=lambda contact: contact.at), 1)
     for left, right in pairwise(contacts[begin - 1 :]):
         if left.at >= last:
             break
-        turns += (left.at, left.at + 1, right.at, right.heard - 1, right.heard)
-        middle = left.at + right.at
-        for low, high in ((left.low, right.low), (right.reach, left.high)):
-            turn = (middle + (low - high) * 1_000_000 // DRIFT_PPM) // 2
-            if left.at < turn < right.at:
-                turns += (turn, turn + 1)
+        turn = (left.at + right.at + (left.low - right.low) * 1_000_000 // DRIFT_PPM) // 2
+        turns += (left.at + 1, right.heard - 1, right.heard, right.at)
+        turns += (turn, turn + 1) if left.at < turn < right.at else ()
     return [turn for turn in turns if first < turn < last]
 
 

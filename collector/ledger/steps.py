@@ -84,21 +84,17 @@ def begin(state: int, first: int, last: int, hold: int, error: int, looks: int, 
     return tail
 
 
-def prolonged(tail: Tail, state: int, at: int, hold: int, error: int) -> Tail | None:
-    """What :func:`step` makes of one look that only prolongs the open span, as a new tail, in half the time.
+def prolonged(tail: Tail, last: int, looks: int, hold: int, error: int) -> Tail:
+    """What :func:`step` makes of looks up to ``last`` that are all in the tail's state, no gap past the hold.
 
-    Nearly all looks do. None when this one does not; ``tail`` is not changed.
+    As a new tail: ``tail`` is not changed.
     """
-    before = tail.last
-    gap = at - before
-    if state != tail.state or gap < 0 or (gap > tail.hold and state != UNKNOWN):
-        return None
     new: Tail = tail.__copy__()  # type: ignore[attr-defined]  # what copy.copy comes to, without its detour
     new.settled = settled = tail.settled.copy()
-    settled[state] += gap
-    new.last = at
+    settled[tail.state] += last - tail.last
+    new.last = last
     new.hold = hold
-    new.looks += 1
+    new.looks += looks
     new.error_to = error
     return new
 
