@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from agent import probes
 from agent.clients.datagram import NoAnswer, Question
+from agent.clients.kernel import Stamping
 from agent.probe import Limits, Look, Outcome
 from agent.probes.dns import Dns, _parse
 from inventory.states import DOWN, UNKNOWN, UP
@@ -116,7 +117,11 @@ async def server(packets: Packets = honest, host: str = "127.0.0.1") -> AsyncIte
 
 async def ask(port: int, timeout: float = 0.5, **params: Any) -> Outcome:
     probe = probes.build("dns", {"server": "127.0.0.1", "name": "soctrang.example", "port": port, **params})
-    return await probe.run(Look(timeout, Limits(), {}))
+    clients: dict[type[Any], Any] = {}
+    outcome = await probe.run(Look(timeout, Limits(), clients))
+    for client in clients.values():
+        await client.close()
+    return outcome
 
 
 async def test_an_answer() -> None:
@@ -304,9 +309,12 @@ async def test_tcp_that_never_answers_ends_in_time() -> None:
 
 
 async def test_a_busy_agent_is_not_in_the_latency() -> None:
+    stamping = Stamping()
+    await asyncio.sleep(0.05)  # from now on the kernel stamps
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as answering:
         answering.bind(("127.0.0.1", 0))
-        asking = asyncio.create_task(ask(answering.getsockname()[1], timeout=1.0))
+        probe = Dns(server="127.0.0.1", name="soctrang.example", port=answering.getsockname()[1])
+        asking = asyncio.create_task(probe.run(Look(1.0, Limits(), {Stamping: stamping})))
         for _ in range(5):
             await asyncio.sleep(0)
         answering.settimeout(1)
@@ -314,6 +322,7 @@ async def test_a_busy_agent_is_not_in_the_latency() -> None:
         answering.sendto(reply_to(wire).to_wire(), asker)
         time.sleep(0.25)  # noqa: ASYNC251  # the loop is held, as by a slow callback
         outcome = await asking
+    await stamping.close()
     assert outcome.state == UP
     assert outcome.latency is not None
     assert 0 < outcome.latency < 0.1
@@ -348,7 +357,9 @@ def _loopback() -> Any:
 
 async def test_the_agents_limits_hold() -> None:
     probe = Dns(server="127.0.0.1", name="a.example", port=5353)
-    outcome = await probe.run(Look(1.0, Limits(ports=(53,)), {}))
+    clients: dict[type[Any], Any] = {}
+    outcome = await probe.run(Look(1.0, Limits(ports=(53,)), clients))
+    await clients[Stamping].close()
     assert (outcome.state, outcome.reason) == (UNKNOWN, "port 5353 is not one this agent may probe")
     assert probe.endpoints() == (("127.0.0.1", 5353),)
 

@@ -305,6 +305,8 @@ def test_a_busy_agent_is_not_in_the_round_trip() -> None:
         pinger = Pinger()
         far_end = FarEnd(lambda asked: [(0.01, asked.reply())])
         with far_end:
+            await Icmp(host="127.0.0.1", count=1).run(look(pinger))
+            await asyncio.sleep(0.05)  # from now on the kernel stamps
             looking = asyncio.create_task(Icmp(host="10.7.0.2", count=1).run(look(pinger, 2.0)))
             for _ in range(3):
                 await asyncio.sleep(0)  # the request is sent

@@ -43,6 +43,26 @@ def ask_for_stamps(sock: socket.socket) -> bool:
     return True
 
 
+class Stamping:
+    """Keeps the kernel stamping all the agent's life (a shared client: ``look.client(Stamping, Stamping)``).
+
+    Linux stamps packets as they arrive only while some socket wants it, and starts a moment after the first one asks:
+    what reaches a fresh socket within that moment is stamped when it is read, which a busy program does late.
+    """
+
+    def __init__(self) -> None:
+        self._sock: socket.socket | None = None
+        try:
+            self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            ask_for_stamps(self._sock)
+        except OSError:
+            pass  # the looks' own sockets will say what is wrong
+
+    async def close(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+
+
 def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:
     """The receive stamp among recvmsg's ancillary data: wall-clock ns, or None."""
     for level, kind, data in ancillary:

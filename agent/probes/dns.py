@@ -18,6 +18,7 @@ from dns.rdtypes.ANY.TXT import TXT
 from msgspec import Meta
 
 from agent.clients.datagram import NoAnswer, Question
+from agent.clients.kernel import Stamping
 from agent.clients.resolve import Resolver, literal
 from agent.clients.stream import connect, endpoint
 from agent.clients.trouble import Trouble
@@ -116,6 +117,7 @@ class Dns(Probe, frozen=True, kw_only=True):
 
     async def run(self, look: Look) -> Outcome:
         taken: dict[str, float] = {}
+        look.client(Stamping, Stamping)
         try:
             async with asyncio.timeout(look.timeout):
                 started = time.monotonic()
