@@ -1,17 +1,17 @@
-"""What all tests share: free ports, root, and the rule that CI skips nothing."""
+"""What all tests share: a collector and an agent as real processes, root, and the rule that CI skips nothing."""
 
+import asyncio
+import json
 import os
-import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-
-@pytest.fixture
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from deploy.programs import Agent, Collector
+from deploy.programs import free_port as unused_port
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -25,3 +25,82 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped") and exitstatus == 0:
         reporter.write_line("CI: tests were skipped that ought to run (see above)", red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+Wanted = Callable[[dict[str, Any]], bool]
+
+
+@pytest.fixture
+def free_port() -> int:
+    return unused_port()
+
+
+class Lab:
+    """A collector, one agent named "site" and an inventory of one agency, as real processes below one folder."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.inventory = directory / "inventory"
+        self.collector = Collector(directory / "collector", self.inventory, unused_port(), unused_port())
+        self.agent = Agent("site", directory / "agent")
+
+    @property
+    def database(self) -> Path:
+        return self.collector.directory / "state" / "collector.db"
+
+    def watch(self, checks: dict[str, Any]) -> None:
+        """What the agent looks at, every second unless the check says otherwise; pushed every second."""
+        pace = {"interval": "1s", "timeout": "500ms"}
+        name = {"vi": "Cơ quan", "en": "Agency"}
+        inventory = {
+            "province": {"id": "test", "name": name, "push_every": "1s"},
+            "agencies": {
+                "agency": {
+                    "name": name,
+                    "site": {"agent": "site", "checks": {key: {**pace, **check} for key, check in checks.items()}},
+                }
+            },
+        }
+        self.inventory.mkdir(exist_ok=True)
+        (self.inventory / "all.yaml").write_text(json.dumps(inventory), "utf-8")  # JSON is YAML
+
+    async def start(self) -> None:
+        await self.collector.start()
+        await self.agent.enrol(self.collector)
+        await self.agent.start()
+
+    async def stop(self) -> None:
+        await self.agent.program.stop()
+        await self.collector.stop()
+
+    async def check(self, name: str) -> dict[str, Any]:
+        """One check as the API gives it."""
+        checks = {each["check"]: each for each in await self.collector.ask("/api/v1/checks")}
+        found: dict[str, Any] = checks[name]
+        return found
+
+    async def until(
+        self, name: str, wanted: Callable[[dict[str, Any]], bool], patience: float = 30.0
+    ) -> dict[str, Any]:
+        """The check as soon as it is as wanted."""
+        deadline = time.monotonic() + patience
+        while True:
+            found = await self.check(name)
+            if wanted(found):
+                return found
+            assert time.monotonic() < deadline, f"{name} stays {found}"
+            await asyncio.sleep(0.1)
+
+    async def spans(self, name: str, start: int, end: int) -> list[dict[str, Any]]:
+        uid = (await self.check(name))["uid"]
+        told = await self.collector.ask(f"/api/v1/checks/{uid}/availability", {"from": start, "to": end})
+        found: list[dict[str, Any]] = told["spans"]
+        return found
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    made = Lab(tmp_path)
+    yield made
+    await made.agent.program.kill()
+    await made.collector.stop()

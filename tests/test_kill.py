@@ -6,7 +6,6 @@ what was acknowledged) is held against the collector's batches and ledger.
 """
 
 import asyncio
-import json
 import random
 import shutil
 from collections import Counter
@@ -19,7 +18,6 @@ import pytest
 
 from agent.spool import Spool
 from collector.ingest.state import decode
-from deploy.programs import Agent, Collector, free_port
 from inventory.wire import Batch, Position, decode_push
 
 ROUNDS = 200
@@ -28,16 +26,16 @@ Look = tuple[int, int, int, int]  # epoch, place in the plan, boot ms, state
 
 
 @pytest.mark.timeout(600)
-async def test_no_kill_loses_or_doubles_what_was_acknowledged(tmp_path: Path) -> None:
+async def test_no_kill_loses_or_doubles_what_was_acknowledged(lab: Any, tmp_path: Path) -> None:
     dice = random.Random(20101102)
     watched = await asyncio.start_server(lambda reader, writer: writer.close(), "0.0.0.0", 0)
-    collector = Collector(tmp_path / "collector", tmp_path / "inventory", free_port(), free_port())
-    agent = Agent("site", tmp_path / "agent")
-    write_inventory(tmp_path / "inventory", watched.sockets[0].getsockname()[1])
+    collector, agent = lab.collector, lab.agent
+    port = watched.sockets[0].getsockname()[1]
+    lab.watch(
+        {f"tcp-{n}": {"kind": "tcp", "params": {"host": f"127.0.0.{n + 1}", "port": port}} for n in range(CHECKS)}
+    )
     try:
-        await collector.start()
-        await agent.enrol(collector)
-        await agent.start()
+        await lab.start()
         for _ in range(ROUNDS):
             program = dice.choice((collector.program, agent.program))
             await asyncio.sleep(dice.uniform(0.0, 0.7))
@@ -51,7 +49,7 @@ async def test_no_kill_loses_or_doubles_what_was_acknowledged(tmp_path: Path) ->
         await collector.stop()
         watched.close()
 
-    taken = list(batches_of(collector.directory / "state" / "collector.db"))
+    taken = list(batches_of(lab.database))
     assert_one_chain(taken)
     kept = list(kept_by(agent.state / "spool", tmp_path / "copy"))
     looks = Counter(look for batch in taken for look in looks_of(batch))
@@ -59,22 +57,7 @@ async def test_no_kill_loses_or_doubles_what_was_acknowledged(tmp_path: Path) ->
     ours = Counter(look for batch in kept for look in looks_of(batch))
     assert looks == ours, "the collector has other results than the agent kept"
     assert len(looks) > ROUNDS
-    assert ledger_looks(collector.directory / "state" / "collector.db") == len(looks)
-
-
-def write_inventory(directory: Path, port: int) -> None:
-    directory.mkdir()
-    pace = {"interval": "1s", "timeout": "500ms"}
-    checks: dict[str, Any] = {
-        f"tcp-{place}": {"kind": "tcp", "params": {"host": f"127.0.0.{place + 1}", "port": port}, **pace}
-        for place in range(CHECKS)
-    }
-    name = {"vi": "Cơ quan", "en": "Agency"}
-    inventory = {
-        "province": {"id": "test", "name": name, "push_every": "1s"},
-        "agencies": {"agency": {"name": name, "site": {"agent": "site", "checks": checks}}},
-    }
-    (directory / "all.yaml").write_text(json.dumps(inventory), "utf-8")  # JSON is YAML
+    assert ledger_looks(lab.database) == len(looks)
 
 
 def batches_of(database: Path) -> Iterator[Batch]:
