@@ -74,9 +74,7 @@ def _restore(config: Config, file: Path) -> list[str]:
             keyfiles.install(config.keys, pki.Authority(*keys))
             done.append("The CA came with it: agents go on as before.")
         elif keys is not None and (config.keys / "ca.pem").read_bytes() != keys[1]:
-            done.append(
-                f"The CA in {config.keys} is another than the copy's: agents enrolled there are strangers here."
-            )
+            done.append(f"{config.keys} holds another CA than the copy: agents enrolled with that one are strangers.")
     except (apsw.Error, StoreError, ValueError) as error:
         raise Failed(f"{file} cannot be restored: {error}") from None
     except OSError as error:
@@ -114,6 +112,8 @@ def _put_keys(config: Config, part: Path) -> None:
 def _take_keys(fresh: Path) -> tuple[bytes, bytes] | None:
     """The CA out of a copy: it has no place in the store itself."""
     with contextlib.closing(connect(fresh, apsw.SQLITE_OPEN_READWRITE)) as db:
+        if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'incarnations'").get:
+            raise ValueError("it is not a copy of a collector's store")
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'kept_files'").get:
             return None
         found = {str(name): content for name, content in db.execute("SELECT name, content FROM kept_files")}
