@@ -13,7 +13,8 @@ from inventory.words import Text
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """One thing a goal counts: a check, or all selected checks of a site or an agency.
 
-    ``checks``: uids. ``objective``: the member's own, for goals that share; None where nobody stated one.
+    ``checks``: uids. ``objective``: the member's own (the strictest of its checks), for goals that share; None where
+    nobody stated one.
     """
 
     id: str
@@ -54,7 +55,7 @@ def _member(goal: Goal, inventory: Inventory, key: str, checks: list[Check]) -> 
         agency=first.agency,
         site=first.site if goal.per != "agency" else "",
         checks=tuple(check.uid for check in checks),
-        objective=goal.member_objective if goal.member_objective is not None else min(own, default=None),
+        objective=goal.member_objective if goal.member_objective is not None else max(own, default=None),
     )
 
 

@@ -210,7 +210,8 @@ class Decreed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Selector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which checks. A field that is empty selects all; a check must satisfy every field that is not.
+    """Which checks. A field that is empty selects all; a check must satisfy every field that is not: be one of those
+    listed, have all of ``tags`` and none of ``without_tags``.
 
     ``checks`` are keys or names, with * and ? as in file names. ``agents`` are vantage points: who looks.
     """

@@ -225,6 +225,7 @@ def test_a_share_goal_takes_each_members_own_objective(tmp_path: Path) -> None:
     ("select", "expected"),
     [
         ("{kinds: [tcp]}", {"dns-198-51-100-53", "dns-2001-db8-53", "web-portal"}),
+        ("{tags: [wan, outside]}", {"office.from-hub"}),
         ("{tags: [wan], without_tags: [outside]}", {"hub"}),
         ("{agents: [centre]}", {"self", "office.from-hub"}),
         ("{agency_kinds: [department], checks: [gateway, web-*]}", {"gateway", "web-portal"}),
@@ -238,6 +239,22 @@ def test_selectors(tmp_path: Path, select: str, expected: set[str]) -> None:
     found = loaded(tmp_path, BASE, OFFICE, f"goals: {{g: {{name: G, select: {select}, objective: 1.0}}}}\n")
     names = {found.checks[uid].name for member in members(found.goals["g"], found) for uid in member.checks}
     assert names == expected
+
+
+def test_a_member_promises_what_its_strictest_check_does(tmp_path: Path) -> None:
+    own = "    checks: {hub: {objective: 95%}}\n"
+    goal = "goals: {g: {name: G, select: {tags: [wan]}, per: agency, combine: share, objective: 90%%%s}}\n"
+    found = loaded(tmp_path, BASE, OFFICE + own, goal % "")
+    assert [member.objective for member in members(found.goals["g"], found)] == [0.99]
+    found = loaded(tmp_path, BASE, OFFICE + own, goal % ", member_objective: 80%")
+    assert [member.objective for member in members(found.goals["g"], found)] == [0.8]
+
+
+def test_an_agent_is_revoked_by_itself_or_in_a_list(tmp_path: Path) -> None:
+    assert not any(agent.revoked for agent in loaded(tmp_path, BASE, OFFICE).agents.values())
+    assert loaded(tmp_path, BASE, OFFICE, "revoked: [office]\n").agents["office"].revoked
+    own = OFFICE.replace("    site:\n", "    site:\n      agent: {id: office-1, revoked: true}\n")
+    assert loaded(tmp_path, BASE, own, "{}").agents["office-1"].revoked
 
 
 def test_a_goal_that_lacks_its_evidence_has_no_members(tmp_path: Path) -> None:
@@ -437,6 +454,10 @@ GOAL = "goals:\n  g:\n    name: G\n    select: {tags: [wan]}\n"
         (
             "exclusions: {e: {select: {tags: [wan]}, from: 2026-01-02 10:00, to: 2026-01-02 09:00, reason: work}}",
             "file2.yaml:1: exclusions.e.to: ought to be later than from",
+        ),
+        (
+            "exclusions: {e: {select: {tags: [none]}, from: 2026-01-02, to: 2026-01-03, reason: work}}",
+            "file2.yaml:1: warning: exclusions.e.select: selects no check",
         ),
         ("contacts: {c: {name: C, email: nobody}}", "file2.yaml:1: contacts.c.email: 'nobody' is not an address"),
         (

@@ -118,6 +118,10 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
         ("url: a\ncount: 014", "2: count: ought to be a whole number in plain decimals, found '014'"),
         ("url: a\ncount: 1_000", "2: count: ought to be a whole number in plain decimals, found '1_000'"),
         ('url: a\ncount: "1"', "2: count: ought to be a whole number in plain decimals, found the quoted text '1'"),
+        (
+            f"url: a\ncount: {'9' * 5000}",
+            f"2: count: ought to be a whole number in plain decimals, found '{'9' * 57}...'",
+        ),
         ("url: a\nfactor: .nan", "2: factor: ought to be a number in plain decimals, found '.nan'"),
         ("url: a\nfactor: 1e3", "2: factor: ought to be a number in plain decimals, found '1e3'"),
         ("url: a\non: yes", "2: on: ought to be true or false, found 'yes'"),
