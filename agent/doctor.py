@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import stat
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, Literal
@@ -19,6 +18,8 @@ from agent.clock import Clock, SystemClock
 from agent.config import Settings
 from agent.identity import Identity
 from agent.plans import Kept, PlanStore
+from agent.spool import SpoolLocked
+from agent.spool.files import Lock
 from agent.status import Status
 from agent.uplink import Answer, Unreachable, Uplink, tls_context
 
@@ -78,24 +79,15 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
 def is_running(state_dir: Path) -> bool:
     """Whether an agent holds the spool's lock."""
     path = state_dir / "spool" / "lock"
-    if sys.platform == "win32":
-        try:
-            path.open("ab").close()
-            return False
-        except OSError:
-            return path.exists()
-    import fcntl
-
-    try:
-        with path.open("ab") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # given back at once
-            return False
-    except FileNotFoundError:
+    if not path.exists():
         return False
-    except PermissionError:
-        return statuses.read(state_dir) is not None
-    except OSError:
+    try:
+        Lock(path).release()  # given back at once; an agent that starts just now tries again
+    except SpoolLocked:
         return True
+    except OSError:
+        return statuses.read(state_dir) is not None  # another user's
+    return False
 
 
 def disk(directory: Path) -> Iterator[Finding]:

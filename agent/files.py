@@ -13,6 +13,9 @@ def replace(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = Tr
             os.fchmod(descriptor, mode) if hasattr(os, "fchmod") else None  # a file left by a crash keeps its old one
             with os.fdopen(descriptor, "wb", closefd=False) as file:
                 file.write(content)
+            if hasattr(os, "fchown") and os.geteuid() == 0:
+                owner = path.parent.stat()  # root enrols, the agent's own user reads
+                os.fchown(descriptor, owner.st_uid, owner.st_gid)
             if durable:
                 os.fsync(descriptor)
         finally:

@@ -64,7 +64,7 @@ def load(state_dir: Path) -> Identity:
     blocks = {"key": "", "certificate": "", "authority": ""}
     for found in _BLOCK.finditer(text):
         name = "key" if "KEY" in found[1] else "authority" if blocks["certificate"] else "certificate"
-        blocks[name] = found[0]
+        blocks[name] = found[0].strip() + "\n"
     head = text[: text.find("-----BEGIN")].splitlines()
     lines = dict(line.split(": ", 1) for line in head if ": " in line)
     try:

@@ -30,7 +30,7 @@ class Looker:
     async def look(self, name: str, probe: Probe, look: Look) -> Outcome:
         """What the probe saw. A probe that fails, overstays or sleeps through its time is evidence of nothing."""
         begun = self._clock.boot_ms()
-        task = asyncio.create_task(probe.run(look), name=f"look {name}")
+        task = asyncio.create_task(_run(probe, look), name=f"look {name}")
         task.add_done_callback(_retrieve)
         try:
             await asyncio.wait((task,), timeout=look.timeout + GRACE)
@@ -63,6 +63,10 @@ class Looker:
             log.error("check %s: its probe failed, a fault in it: %s", name, words, exc_info=error)
             self._last_bug = words
         return unknown(f"the probe failed: {words}")
+
+
+async def _run(probe: Probe, look: Look) -> Outcome:
+    return await probe.run(look)  # what is no coroutine fails here, like any other fault of a probe
 
 
 def _retrieve(task: "asyncio.Task[Outcome]") -> None:

@@ -4,16 +4,22 @@
 """
 
 import logging
+import re
+import ssl
 from collections.abc import Collection
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from agent import files
 from agent.uplink import Uplink
 from inventory.plan import Plan, decode, digest_of
+from inventory.states import CODES
 
 log = logging.getLogger("agent.plans")
+
+_HEX: Final = re.compile(r"[0-9a-f]{1,64}", re.ASCII)
 
 
 class BadPlan(Exception):
@@ -39,11 +45,17 @@ def read(encoded: bytes, agent: str | None = None) -> Kept:
     uids = {check.uid for check in plan.checks}
     if len(uids) != len(plan.checks):
         raise BadPlan("a plan in which two checks have the same uid")
-    for uid in uids:
-        try:
-            int(uid, 16)
-        except ValueError:
-            raise BadPlan(f"a plan with the uid {uid!r}, which is not hexadecimal") from None
+    for check in plan.checks:
+        if not _HEX.fullmatch(check.uid):
+            raise BadPlan(f"a plan with the uid {check.uid!r}, which is not hexadecimal")
+        for threshold in check.thresholds:
+            if threshold.state not in CODES:
+                raise BadPlan(f"a plan with a threshold for {threshold.state!r}, which is no state")
+    try:
+        if plan.authorities:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(plan.authorities))
+    except (ssl.SSLError, ValueError):
+        raise BadPlan("a plan whose authorities are not certificates in PEM") from None
     return Kept(plan, digest_of(encoded), encoded)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from agent.clock import Clock
-from agent.judge import integers, microseconds, state_and_reason
+from agent.judge import integers, microseconds, short, state_and_reason
 from agent.look import Looker
 from agent.probe import Limits, Look, Probe
 from agent.rhythm import Rhythm
@@ -119,9 +119,9 @@ class Scheduler:
             return None, "its interval and timeout must be more than 0"
         try:
             probe = self._build(check.kind, check.params)
+            why = outside(probe, self._limits)
         except Exception as error:  # whatever a kind makes of parameters from elsewhere, the others go on
             return None, f"this agent cannot make it: {error}"
-        why = outside(probe, self._limits)
         return (None, why) if why else (probe, "")
 
     def _ended(self, ticker: "asyncio.Task[None]") -> None:
@@ -155,7 +155,13 @@ class Scheduler:
             outcome = await watched.looker.look(check.name, probe, look)
         finally:
             watched.looking = False
-        state, reason = state_and_reason(outcome, watched.check.thresholds)
+        try:
+            state, reason = state_and_reason(outcome, watched.check.thresholds)
+            values = integers(outcome.measures, watched.columns)
+            latency = microseconds(outcome.latency)
+        except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            state, reason = states.UNKNOWN, short(f"the probe answered what cannot be recorded: {error}")
+            values, latency = tuple(None for _ in watched.columns), None
         before = watched.state
         changed = watched.entered(state, started)
         watched.reason = reason
@@ -163,8 +169,7 @@ class Scheduler:
         if changed:
             was = "first look" if before is None else states.NAMES[before]
             log.info("check %s is %s (%s)%s", check.name, states.NAMES[state], was, reason and f": {reason}")
-        values = integers(outcome.measures, watched.columns)
-        self._take(Result(watched.place, started, state, microseconds(outcome.latency), values, reason), changed)
+        self._take(Result(watched.place, started, state, latency, values, reason), changed)
 
     def watched(self) -> Sequence[Watched]:
         """Every check of the plan, in its order, the refused ones too."""

@@ -64,6 +64,7 @@ class Agent:
         self._scheduler = Scheduler(clock=clock, build=probes.build, take=self._take, limits=settings.limits.parsed())
         self._pushers: dict[str, Pusher] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()  # connections to collectors no longer served
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._refused: list[tuple[str, str]] = []
         self._steps = StepWatch(clock)
@@ -133,7 +134,9 @@ class Agent:
         for name, pusher in tuple(self._pushers.items()):
             if name not in wanted or pusher.uplink.url != wanted[name].url.rstrip("/"):
                 self._jobs.pop(f"push {name}").cancel()
-                del self._pushers[name]
+                closing = asyncio.create_task(self._pushers.pop(name).uplink.close())
+                self._closing.add(closing)
+                closing.add_done_callback(self._closing.discard)
         self._spool.serve(tuple(wanted))
         for name, address in wanted.items():
             if name not in self._pushers:
@@ -216,9 +219,11 @@ class Agent:
             log.info("a new plan %s: %d checks", kept.digest.hex(), len(kept.plan.checks))
         known, self._kept = self._kept, kept
         addresses = collectors_of(kept.plan, self._identity)
-        if addresses != self._addresses or known.plan.authorities != kept.plan.authorities:
+        if addresses != self._addresses:
             self._addresses = addresses
             self._serve()
+        if known.plan.authorities != kept.plan.authorities:
+            self._trust()
         self._spool.use_plan(kept.digest)
         names = {check.uid: check.name for check in kept.plan.checks}
         self._refused = []
@@ -233,6 +238,12 @@ class Agent:
     def _context(self) -> ssl.SSLContext:
         authorities = [self._identity.authority, *self._kept.plan.authorities]
         return tls_context(authorities, identities.path_in(self._settings.state_dir))
+
+    def _trust(self) -> None:
+        """Another certificate of ours, or other authorities: new connections from now on."""
+        for pusher in self._pushers.values():
+            pusher.uplink.use(self._context())
+            pusher.hurry()
 
     async def _renew(self) -> None:
         """Renew the certificate when that is due. In a process of its own: the library for keys is large."""
@@ -254,9 +265,7 @@ class Agent:
                 continue
             log.info("%s", words)
             self._identity = identities.load(self._settings.state_dir)
-            for pusher in self._pushers.values():
-                await pusher.uplink.use(self._context())
-                pusher.hurry()
+            self._trust()
 
     # -- what pushers ask (push.Duties)
 

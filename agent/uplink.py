@@ -77,11 +77,12 @@ class Uplink:
         self.url = url.rstrip("/")
         self._context = context
         self._session: aiohttp.ClientSession | None = None
+        self._stale = False
 
-    async def use(self, context: ssl.SSLContext) -> None:
-        """From now on with this context (a renewed certificate, another CA)."""
+    def use(self, context: ssl.SSLContext) -> None:
+        """From the next request on with this context (a renewed certificate, another CA)."""
         self._context = context
-        await self.close()
+        self._stale = True
 
     async def close(self) -> None:
         if self._session is not None:
@@ -92,6 +93,9 @@ class Uplink:
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Raises Unreachable. A redirect is an answer like any other, not followed."""
+        if self._stale:
+            await self.close()
+            self._stale = False
         session = self._session
         fresh = session is None
         if session is None:

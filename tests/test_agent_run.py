@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -19,6 +20,8 @@ import pytest
 from agent import config, identity, logs, plans, status
 from agent.clock import StepWatch, SystemClock
 from agent.plans import PlanStore
+from agent.run import run
+from agent.spool import FileOps
 from agent.systemd import Notifier
 from inventory.plan import CollectorAddress, Column, Plan, PlannedCheck
 from inventory.problems import Invalid
@@ -214,6 +217,57 @@ async def test_another_collector_in_the_plan_gets_everything_too(site: Site, tmp
     assert len(site.desk.results()) == len(set(site.desk.results()))
     assert [record.kind for record in site.records()].count("start") == 1  # it never stopped looking
     await standby.close()
+
+
+async def test_a_wrong_address_in_the_plan_can_be_corrected(site: Site) -> None:
+    """The plan's authority is not reached: the collector this agent was enrolled with is asked."""
+    wrong = (CollectorAddress(name="hub", url="https://127.0.0.1:1", authority=True),)
+    service = check("service", host="127.0.0.1", port=site.port)
+    PlanStore(site.state_dir, "site-1").keep(plans.read(plan(service, collectors=wrong).encode()))
+    right = (CollectorAddress(name="hub", url=site.desk.url, authority=True),)
+    site.serve(plan(service, collectors=right))
+    await site.agent("run")
+    await eventually(lambda: len(site.states()) >= 2)
+
+
+async def test_an_authority_brought_by_the_plan_is_trusted(site: Site, tmp_path: Path) -> None:
+    newcomer = Authority()
+    service = check("service", host="127.0.0.1", port=site.port)
+    agent = await site.agent("run")
+    await eventually(lambda: len(site.states()) >= 1)
+    site.serve(plan(service, authorities=(newcomer.pem,)))
+    site.desk.names_plan = True
+    await eventually(lambda: any(batch.plan == plans.read(site.desk.plan).digest for batch in site.desk.taken))
+    port, watermark, looks = site.desk.port, site.desk.watermark, len(site.states())
+    await site.desk.close()
+    moved = Desk(newcomer)  # the collector's new server certificate; it goes on trusting the old authority's agents
+    moved.client_authority = site.desk.authority.pem
+    moved.watermark, moved.plan = watermark, site.desk.plan
+    await moved.open(tmp_path, port=port)
+    await eventually(lambda: len(moved.results()) >= 2)
+    code, said = await agent.end()
+    assert code == 0, said
+    assert looks > 0
+    await moved.close()
+
+
+async def test_a_sync_that_fails_ends_the_process(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    syncs: list[int] = []
+
+    def sync(self: FileOps, descriptor: int) -> None:
+        syncs.append(descriptor)
+        if len(site.states()) >= 1:
+            raise OSError(5, "Input/output error")
+        os.fdatasync(descriptor)
+
+    monkeypatch.setattr(FileOps, "sync", sync)
+    async with asyncio.timeout(20):
+        code = await run(config.Settings(state_dir=site.state_dir), stop=asyncio.Event())
+    assert code == 1
+    failed_at = len(syncs)
+    await asyncio.sleep(0)
+    assert len(syncs) == failed_at  # never tried again
+    assert "stop" not in [record.kind for record in site.records()]
 
 
 async def test_a_second_agent_on_the_same_spool_refuses(site: Site) -> None:

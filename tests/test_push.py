@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -17,12 +18,13 @@ from agent.push import LONGEST_WAIT, MAX_RESULTS, STUCK, Pusher
 from agent.spool import Result, Spool
 from agent.uplink import Unreachable, Uplink, tls_context
 from inventory import wire
-from inventory.plan import Plan, PlannedCheck
+from inventory.plan import Plan, PlannedCheck, Threshold
 from inventory.wire import ACK_TYPE, Ack, Position, Present, Push
 from tests.bench.desk import Answerer, Authority, Desk
 
 PLAN = Plan(agent="site-1", agency="a", site="s")
 ONE = PlannedCheck(uid="1", name="one", kind="icmp", interval=1_000, timeout=1_000, hold=3_000, recheck=1_000)
+BAD_STATE = msgspec.structs.replace(ONE, thresholds=(Threshold("latency", "broken", above=1),))
 BAD_UID = PlannedCheck(uid="x", name="x", kind="icmp", interval=1_000, timeout=1_000, hold=3_000, recheck=1_000)
 
 
@@ -519,6 +521,8 @@ async def test_plans_are_fetched_kept_and_forgotten(rig: Rig, tmp_path: Path) ->
     [
         b"", b"\xff", b"{}", b"[" * 100_000, HTML, Plan(agent="site-2", agency="a", site="s").encode(),
         Plan(agent="site-1", agency="a", site="s", checks=(BAD_UID,)).encode(),
+        Plan(agent="site-1", agency="a", site="s", checks=(BAD_STATE,)).encode(),
+        Plan(agent="site-1", agency="a", site="s", authorities=("no certificate",)).encode(),
         Plan(agent="site-1", agency="a", site="s", checks=(ONE, ONE)).encode(),
     ],
 )  # fmt: skip

@@ -341,7 +341,11 @@ def test_after_a_sleep_there_is_no_burst_and_the_look_across_it_is_no_evidence(w
 
 @pytest.mark.parametrize(
     ("outcome", "words"),
-    [(ValueError("x"), "the probe failed: ValueError: x"), ("up", "not an outcome"), (Outcome(9), "not an outcome")],
+    [
+        (ValueError("x"), "the probe failed: ValueError: x"),
+        ("up", "not an outcome"),
+        (Outcome(9), "not an outcome"),
+    ],
 )
 def test_a_bug_in_a_probe_is_unknown_and_told_once(
     world: World, outcome: Any, words: str, caplog: pytest.LogCaptureFixture
@@ -363,6 +367,19 @@ def test_a_bug_in_a_probe_is_unknown_and_told_once(
     assert {result.state for result in taken.results} == {UNKNOWN}
     assert words in taken.results[0].reason
     assert sum("a fault in it" in record.message for record in caplog.records) == 1
+
+
+def test_measures_that_are_no_numbers_end_nothing(world: World) -> None:
+    BEHAVIOURS["192.0.2.1"] = always(Outcome(UP, "", 0.1, {"m": "many"}))  # type: ignore[dict-item]
+    BEHAVIOURS["192.0.2.2"] = always(up(m=3))
+
+    async def story(scheduler: Scheduler, taken: Taken) -> None:
+        scheduler.use(plan(check(1), check(2), columns=(Column("m", 1),)))
+        await asyncio.sleep(100)
+
+    taken = play(world, story)
+    assert {(result.state, result.values) for result in taken.of(0)} == {(UNKNOWN, (None,))}
+    assert {(result.state, result.values) for result in taken.of(1)} == {(UP, (3,))}
 
 
 def test_a_new_plan_leaves_shared_checks_their_rhythm_and_state(world: World) -> None:

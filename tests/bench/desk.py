@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import json
+import secrets
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -27,7 +28,7 @@ class Authority:
 
     def __init__(self) -> None:
         self.key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test CA")])
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"test CA {secrets.token_hex(4)}")])
         self.certificate = self._build(name, name, self.key.public_key(), x509.BasicConstraints(True, 0), None, 3650)
         self.pem = _pem(self.certificate)
 
@@ -90,6 +91,7 @@ class Desk:
 
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
+        self.client_authority = authority.pem
         self.watermark: Position | None = None
         self.incarnation = "one"
         self.taken: list[Batch] = []
@@ -112,7 +114,7 @@ class Desk:
         pem.write_text(server or self.authority.issue("collector", "haidang-collector"))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(pem)
-        context.load_verify_locations(cadata=self.authority.pem)
+        context.load_verify_locations(cadata=self.client_authority)
         context.verify_mode = ssl.CERT_OPTIONAL
         self._http = web.Server(self._answer, access_log=None)
         desk = self
