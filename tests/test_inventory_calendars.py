@@ -6,7 +6,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory import holidays, lunar
@@ -145,6 +145,7 @@ def test_a_zone_with_summer_time() -> None:
     assert lengths == [4, 3, 4]  # on 29 March the hour from 2 to 3 is left out
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(-5, 50), st.integers(-5, 50)), max_size=12), st.integers(0, 20), st.integers(0, 45)
 )
@@ -156,6 +157,7 @@ def test_merged_stretches_cover_exactly_the_same_time(spans: list[tuple[int, int
     assert all(a[1] < b[0] for a, b in itertools.pairwise(merged))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 400 * 24), st.integers(1, 100 * 24), st.integers(0, 100 * 24))
 def test_a_window_cut_in_two_gives_the_same(start: int, length: int, cut: int) -> None:
     begin = at("2026-01-01 00:00") + start * HOUR // 2
@@ -165,6 +167,7 @@ def test_a_window_cut_in_two_gives_the_same(start: int, length: int, cut: int) -
     assert merge(parts, begin, end) == whole
 
 
+@settings(deadline=None)
 @given(st.integers(1990, 2049))
 def test_the_lunar_year_begins_between_20_january_and_21_february(year: int) -> None:
     assert date(year, 1, 20) <= lunar.new_year(year) <= date(year, 2, 21)

@@ -528,7 +528,7 @@ _pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(0, len(_lines) - 1), st.integers(0, 60), _pieces), min_size=1, max_size=3))
 def test_no_edit_of_a_file_makes_it_raise(tmp_path: Path, edits: list[tuple[int, int, str]]) -> None:
     lines = list(_lines)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory import kinds, plan
@@ -135,6 +135,7 @@ _names = st.text(string.ascii_lowercase, min_size=1, max_size=3)
 _identities = st.tuples(_names, _names, _names, st.dictionaries(_names, _names | st.integers(0, 9), max_size=2))
 
 
+@settings(deadline=None)
 @given(_identities, _identities)
 def test_different_checks_have_different_identities(
     one: tuple[str, str, str, dict[str, str | int]], two: tuple[str, str, str, dict[str, str | int]]

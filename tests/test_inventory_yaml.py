@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as unhurried
 from hypothesis import strategies as st
 
 from inventory import settings, tree
@@ -195,6 +196,7 @@ _trees = st.recursive(
 )
 
 
+@unhurried(deadline=None)
 @given(_trees.filter(lambda made: not isinstance(made, str)))
 def test_a_tree_is_what_was_written(made: object) -> None:
     text = yaml.safe_dump(made, default_style='"')
@@ -205,6 +207,7 @@ def test_a_tree_is_what_was_written(made: object) -> None:
         assert problems == []
 
 
+@unhurried(deadline=None)
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_no_input_raises(data: bytes) -> None:
     problems: list[Problem] = []
@@ -217,11 +220,13 @@ def test_no_input_raises(data: bytes) -> None:
         assert made is None or isinstance(made, tree.Scalar | tree.Mapping | tree.List)
 
 
+@unhurried(deadline=None)
 @given(st.integers(0, 10**12))
 def test_a_duration_written_is_a_duration_read(ms: int) -> None:
     assert duration_ms(duration_text(ms)) == ms
 
 
+@unhurried(deadline=None)
 @given(st.integers(0, 100_000))
 def test_a_percentage_is_the_nearest_ratio(thousandths: int) -> None:
     assert ratio(f"{thousandths // 1000}.{thousandths % 1000:03}%") == thousandths / 100_000
