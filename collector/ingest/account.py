@@ -4,18 +4,20 @@ Works on a successor of the state, so that nothing is seen before the commit; wh
 an :class:`Effect`. Sums are given back, to be added after the commit.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
 import msgspec
 
 from collector.ingest import examine
+from collector.ingest import streak as streaks
 from collector.ingest.plans import View
-from collector.ingest.state import AgentState, Effect, Latest, Letter, Note
+from collector.ingest.state import AgentState, Effect, Letter, Note
+from collector.ingest.streak import Latest, Ledger
 from collector.ingest.sums import Sums
 from collector.ledger.placement import Placing
-from collector.ledger.steps import OutOfOrder, Span, Tail, begin, prolonged, step
+from collector.ledger.steps import OutOfOrder, Span, Tail, begin, step
 from collector.ledger.take import recount, take
 from inventory.states import UNKNOWN
 from inventory.wire import Batch, Record, Run
@@ -51,8 +53,12 @@ def extent(batch: Batch) -> tuple[int, int]:
 
 def account(state: AgentState, view: View, batch: Batch, placing: Placing, effect: Effect, count_from: int) -> Later:
     """Take a clean batch into ``state`` (a successor). What cannot be taken goes to ``effect`` as dead letters."""
+    if batch.runs:
+        state.unfold()
     runs = [run for run in batch.runs if _take_run(state, view, run, placing, effect, count_from)]
     skips = _take_results(state, view, batch, placing, effect, count_from) if batch.states else {}
+    if batch.records:
+        state.unfold()  # the results may have begun a streak
     for record in batch.records:
         _take_record(state, view, record, placing, effect, count_from)
     state.results += len(batch.states) + sum(run.count for run in batch.runs)
@@ -78,11 +84,32 @@ def _take_results(
     state: AgentState, view: View, batch: Batch, placing: Placing, effect: Effect, count_from: int
 ) -> dict[int, int]:
     """Each check's slice into its tail. Gives back how many leading looks of which place were too old to be taken."""
-    tails, latest, digest = state.tails, state.latest, view.digest
-    base, at, states, latency, values = batch.base, batch.at, batch.states, batch.latency, batch.values
-    rows, holds, widths = view.rows, view.holds, view.widths
+    singles = placing.steady and len(batch.counts) == len(batch.states)
+    offset = batch.base + placing.offset_first
     reasons = {place: examine.cut_reason(text) for place, text in batch.reasons}
-    error, steady, offset = placing.error, placing.steady, base + placing.offset_first
+    ledger = state.ledger
+    if singles and ledger.streak is not None and ledger.streak.reaches(view, batch, offset):
+        state.ledger = ledger.gone_on(batch, offset, placing.error, reasons, effect.spans)
+        return {}
+    ledger = state.unfold()
+    skips = _take_slices(ledger, view, batch, placing, effect, reasons, count_from)
+    if singles and not skips and offset + min(batch.at) >= count_from:
+        state.ledger = Ledger(ledger.tails, ledger.latest, streaks.begin(view, batch, offset, placing.error))
+    return skips
+
+
+def _take_slices(
+    ledger: Ledger,
+    view: View,
+    batch: Batch,
+    placing: Placing,
+    effect: Effect,
+    reasons: Mapping[int, str],
+    count_from: int,
+) -> dict[int, int]:
+    tails, latest, digest = ledger.tails, ledger.latest, view.digest
+    base, at, states, latency, values = batch.base, batch.at, batch.states, batch.latency, batch.values
+    rows, holds, widths, error = view.rows, view.holds, view.widths, placing.error
     skips: dict[int, int] = {}
     closed: list[Span] = []
     begin = value = 0
@@ -90,13 +117,6 @@ def _take_results(
         row, width, end = rows[place], widths[place], begin + n
         value += n * width
         old = tails.get(row)
-        if n == 1 and steady and old is not None and old.last >= count_from:
-            new = prolonged(old, states[begin], at[begin] + offset, holds[place], error)
-            if new is not None:  # nearly always
-                tails[row] = new
-                latest[row] = Latest(new.last, latency[begin], values[value - width : value], digest)
-                begin = end
-                continue
         first, deltas = placing.slice(base + at[begin], at[begin + 1 : end])
         if old is None:
             effect.born.append((first, row))
@@ -147,7 +167,7 @@ def _take_run(state: AgentState, view: View, run: Run, placing: Placing, effect:
     """False: it was older than the ledger's end, and is a dead letter."""
     row, hold, error = view.rows[run.check], view.holds[run.check], placing.error
     first, last = placing.at(run.first), placing.at(run.last)
-    old = state.tails.get(row)
+    old = state.ledger.tails.get(row)
     reason = examine.cut_reason(run.reason)
     closed: list[Span] = []
     if old is None:
@@ -164,8 +184,8 @@ def _take_run(state: AgentState, view: View, run: Run, placing: Placing, effect:
             return False
     if count_from and (old is None or old.last < count_from):
         recount(tail, closed, count_from)
-    state.tails[row] = tail
-    state.latest[row] = Latest(last, None, (), view.digest)
+    state.ledger.tails[row] = tail
+    state.ledger.latest[row] = Latest(last, None, [], view.digest)
     effect.spans.extend((row, span) for span in closed)
     return True
 
@@ -181,14 +201,14 @@ def _take_record(
     elif record.kind == "stop":
         state.stopped = at
         for row in view.rows:
-            old = state.tails.get(row)
+            old = state.ledger.tails.get(row)
             if old is None or old.last > at + placing.error + old.error_to:
                 continue
             tail, closed = _copy(old), list[Span]()
             step(tail, closed, UNKNOWN, max(at, old.last), max(at, old.last), old.hold, placing.error, 1, STOPPED)
             if count_from and old.last < count_from:
                 recount(tail, closed, count_from)
-            state.tails[row] = tail
+            state.ledger.tails[row] = tail
             effect.spans.extend((row, span) for span in closed)
 
 

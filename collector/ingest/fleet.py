@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import msgspec
 
 from collector.ingest.plans import Check, Plans
-from collector.ingest.state import AgentState, Latest
+from collector.ingest.state import AgentState
+from collector.ingest.streak import Latest
 from collector.ledger.steps import Span, Tail, open_span
 from inventory.states import UNKNOWN
 

@@ -2,26 +2,17 @@
 whoever reads one, in whatever thread, sees one moment.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from collector.ingest.streak import Latest, Ledger
 from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
 from collector.ledger.steps import Span, Tail
 from inventory.wire import Position
 
 RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
-
-
-class Latest(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A check's newest result: ``at`` as placed, latency in µs, its value columns under ``plan``."""
-
-    at: int
-    latency: int | None
-    values: Sequence[int | None]
-    plan: bytes
 
 
 class Overlay(msgspec.Struct, array_like=True, frozen=True):
@@ -55,8 +46,7 @@ class AgentState(msgspec.Struct, kw_only=True):
     stream: int
     watermark: Position | None = None
     batch: int = 0
-    tails: dict[int, Tail] = {}
-    latest: dict[int, Latest] = {}
+    ledger: Ledger = Ledger()
     timing: Timing = msgspec.field(default_factory=Timing)
     recent: tuple[Range, ...] = ()
     deferred: tuple[int, ...] = ()
@@ -72,12 +62,27 @@ class AgentState(msgspec.Struct, kw_only=True):
     about: dict[str, Any] = {}  # of its last start: version, platform
     sums: Sums = msgspec.field(default_factory=Sums)  # shared by successors; changed only after a commit
 
+    @property
+    def tails(self) -> dict[int, Tail]:
+        """The open end of each check's ledger, by row. To read only, in any thread."""
+        self.ledger = ledger = self.ledger.worked_out()
+        return ledger.tails
+
+    @property
+    def latest(self) -> dict[int, Latest]:
+        """Each check's newest result, by row. To read only, in any thread."""
+        self.ledger = ledger = self.ledger.worked_out()
+        return ledger.latest
+
     def successor(self) -> "AgentState":
-        """A copy to work on: tails are copied as they are touched."""
-        new = msgspec.structs.replace(self)
-        new.tails = self.tails.copy()
-        new.latest = self.latest.copy()
-        return new
+        """A copy to work on; :meth:`unfold` its ledger before changing a tail."""
+        return msgspec.structs.replace(self)
+
+    def unfold(self) -> Ledger:
+        """A ledger of its own, without a streak, whose tails may be replaced (not changed) one by one."""
+        ledger = self.ledger.worked_out()
+        self.ledger = Ledger(ledger.tails.copy(), ledger.latest.copy())
+        return self.ledger
 
 
 class Checkpoint(msgspec.Struct, array_like=True, frozen=True):
@@ -113,8 +118,15 @@ def encode(state: AgentState, sums: list[Bucket]) -> bytes:
 
 def decode(agent: str, stream: int, batch: int, body: bytes) -> AgentState:
     checkpoint = _decoder.decode(body)
-    copied = {name: getattr(checkpoint, name) for name in _COPIED}
-    return AgentState(agent=agent, stream=stream, batch=batch, **copied, sums=Sums(checkpoint.sums))
+    copied = {name: getattr(checkpoint, name) for name in _COPIED if name not in ("tails", "latest")}
+    return AgentState(
+        agent=agent,
+        stream=stream,
+        batch=batch,
+        ledger=Ledger(checkpoint.tails, checkpoint.latest),
+        sums=Sums(checkpoint.sums),
+        **copied,
+    )
 
 
 def zeroed(body: bytes) -> bytes:

@@ -5,8 +5,8 @@ or when a checkpoint is due. Sums are integers, so when that happens changes not
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, islice
 from typing import Final
 
 import msgspec
@@ -17,7 +17,10 @@ from collector.store.cells import FIVE_MINUTES, Cell, Cells, add, merge
 from inventory.wire import Batch, Run
 
 WIDTH: Final = FIVE_MINUTES
-ENOUGH: Final = 256  # results set aside before they are added up
+ENOUGH: Final = 600  # results set aside before they are added up
+
+
+Column = Sequence[int | None]
 
 
 class Bucket(msgspec.Struct, array_like=True, frozen=True):
@@ -29,16 +32,14 @@ class Bucket(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Block(msgspec.Struct, frozen=True):
-    """One result of each of several checks (as in Batch.checks), all in one bucket."""
+    """A batch of one look a check, placed at ``base``."""
 
-    start: int
     view: View
-    checks: Sequence[int]
-    latency: Sequence[int | None]
-    values: Sequence[int | None]
+    base: int
+    batch: Batch
 
     def alike(self, other: "Block") -> bool:
-        return self.start == other.start and self.view is other.view and self.checks == other.checks
+        return self.view is other.view and self.batch.checks == other.batch.checks
 
 
 class Sums:
@@ -52,21 +53,19 @@ class Sums:
     def add(self, view: View, batch: Batch, placing: Placing, skips: Mapping[int, int]) -> None:
         """The results of a batch as placed, less the first ``skips`` (by place) of a check."""
         if not skips and len(batch.counts) == len(batch.states) and placing.steady:
-            begin = batch.base + placing.offset_first + min(batch.at)
-            end = batch.base + placing.offset_first + max(batch.at)
-            if begin // WIDTH == end // WIDTH:  # one result a check, all in one bucket: most pushes
-                self._blocks.append(Block(begin - begin % WIDTH, view, batch.checks, batch.latency, batch.values))
-                self._aside += len(batch.counts)
-                if self._aside >= ENOUGH:
-                    self._fold()
-                return
+            self._blocks.append(Block(view, batch.base + placing.offset_first, batch))
+            self._aside += len(batch.counts)
+            if self._aside >= ENOUGH:
+                self._fold()
+            return
         at = value = 0
         for place, n in zip(batch.places(), batch.counts, strict=True):
             width, skip = view.widths[place], skips.get(place, 0)
             first, deltas = placing.slice(batch.base + batch.at[at], batch.at[at + 1 : at + n])
             times = list(accumulate(deltas, initial=first))
             values = batch.values[value + skip * width : value + n * width]
-            self._add_slice(view, place, times[skip:], batch.latency[at + skip : at + n], values)
+            columns = [batch.latency[at + skip : at + n], *(values[column::width] for column in range(width))]
+            self._add_columns(view, place, times[skip:], columns)
             at, value = at + n, value + n * width
 
     def add_run(self, view: View, run: Run, placing: Placing) -> None:
@@ -86,17 +85,15 @@ class Sums:
         for bucket in buckets:
             del self._open[bucket.start, bucket.plan]
 
-    def _add_slice(
-        self, view: View, place: int, at: list[int], latency: Sequence[int | None], values: Sequence[int | None]
-    ) -> None:
-        begin, total, width = 0, len(at), view.widths[place]
+    def _add_columns(self, view: View, place: int, at: Sequence[int], columns: Sequence[Column]) -> None:
+        """One check's looks at ``at``: latency, then its value columns."""
+        begin, total = 0, len(at)
         while begin < total:
             start = at[begin] - at[begin] % WIDTH
-            end = total if at[-1] < start + WIDTH else bisect_left(at, start + WIDTH, begin)
-            cells = self._cells(start, view, place)
-            add(cells[0], latency[begin:end])
-            for column in range(width):
-                add(cells[1 + column], values[begin * width + column : end * width : width])
+            whole = begin == 0 and at[-1] < start + WIDTH
+            end = total if whole else max(bisect_left(at, start + WIDTH, begin), begin + 1)
+            for cell, column in zip(self._cells(start, view, place), columns, strict=True):
+                add(cell, column if whole else column[begin:end])
             begin = end
 
     def _cells(self, start: int, view: View, place: int) -> list[Cell]:
@@ -113,10 +110,9 @@ class Sums:
             like = blocks[0]
             same = [block for block in blocks if block.alike(like)]
             blocks = [block for block in blocks if not block.alike(like)]
-            latency = zip(*(block.latency for block in same), strict=True)
-            values: Iterator[tuple[int | None, ...]] = zip(*(block.values for block in same), strict=True)
-            for place, seen in zip(accumulate(like.checks), latency, strict=True):
-                cells = self._cells(like.start, like.view, place)
-                add(cells[0], seen)
-                for column in range(like.view.widths[place]):
-                    add(cells[1 + column], next(values))
+            times = zip(*([block.base + at for at in block.batch.at] for block in same), strict=True)
+            latency = zip(*(block.batch.latency for block in same), strict=True)
+            values = zip(*(block.batch.values for block in same), strict=True)
+            for place, at, delays in zip(like.batch.places(), times, latency, strict=True):
+                columns: list[Column] = [delays, *islice(values, like.view.widths[place])]
+                self._add_columns(like.view, place, at, columns)

@@ -8,6 +8,7 @@ from collector.ledger import placement
 from collector.ledger.placement import Mapping, Placing
 from inventory.wire import Echo, Reading
 
+SOON = 1_000  # ms between two exchanges that are worth a look
 BOOTS = 8  # remembered; what is older and still comes is bracketed
 
 
@@ -29,9 +30,12 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
 
     def exchanged(self, sent: Reading, received_ms: int, echo: Echo | None) -> "Timing":
         """After a push received at ``received_ms`` of a clock that is trusted."""
+        known = self.mappings.get(sent.boot)
+        if known is not None and known.echoed and 0 <= sent.boot_ms - known.contacts[-1].at < SOON:
+            return self  # a backlog's pushes, many a second, tell nothing new about clocks
         if echo is not None and echo.sent_ms <= 0:  # given while the collector did not trust its own clock
             echo = None
-        mapping = placement.exchange(self.mappings.get(sent.boot), sent, received_ms, echo)
+        mapping = placement.exchange(known, sent, received_ms, echo)
         mappings = {**self.mappings, sent.boot: mapping}
         if len(mappings) > BOOTS:
             mappings = dict(list(mappings.items())[-BOOTS:])

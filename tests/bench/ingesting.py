@@ -50,6 +50,7 @@ async def main(directory: Path, agents: int) -> None:
     listener = AgentsListener(registry, Plans(), ingest.push, wall=ingest.clock.wall_ms)
     files = keyfiles.server(directory / "pki", authority, (), now)
     await listener.start("127.0.0.1", 0, peers.tls_context(authority.pem, *files))
+    began = os.times()
     print("ready", listener.port, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await listener.stop(0.5)
@@ -59,8 +60,8 @@ async def main(directory: Path, agents: int) -> None:
     print(
         json.dumps(
             {
-                "user": took.user,
-                "system": took.system,
+                "user": took.user - began.user,
+                "system": took.system - began.system,
                 "groups": ingest.committer.groups,
                 "pushes": ingest.pushes,
                 "letters": ingest.committer.letters,
