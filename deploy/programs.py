@@ -5,6 +5,7 @@ Everything goes through the commands and listeners that any user has.
 
 import asyncio
 import ctypes
+import os
 import signal
 import socket
 import sys
@@ -42,6 +43,7 @@ class Program:
     """One of our commands, running; what it prints goes to a file."""
 
     def __init__(self, command: str, *arguments: str, log: Path) -> None:
+        self.environment: dict[str, str] = {}  # on top of ours
         self._argv = [sys.executable, "-m", f"{command}.cli", *arguments]
         self.log = log
         self.process: asyncio.subprocess.Process | None = None
@@ -54,6 +56,7 @@ class Program:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **self.environment},
                 start_new_session=True,  # Ctrl-C is for us: we stop the agent before the collector
                 preexec_fn=_die_with_parent,
             )
