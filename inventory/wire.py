@@ -72,7 +72,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True):
     Kinds: ``start`` {wall_ms, version, platform, clean: was the last end a clean stop}, ``stop`` {why},
     ``clock`` {wall_ms, step_ms} (the wall clock was stepped), ``refused`` {check, why} (a plan item outside the
     agent's own limits), ``damaged`` {epoch, first, last} (frames that did not survive), ``dropped`` likewise (given
-    up for space), ``disk`` {state, why} (writes failing or back).
+    up for space), ``disk`` {state, why} (writes failing or back), ``epoch`` {why} (numbering began anew amid a life).
     """
 
     at: int
@@ -84,10 +84,10 @@ class Batch(msgspec.Struct, array_like=True, frozen=True, kw_only=True):
     """Frames (first..last) of one epoch under one plan; first is previous.seq + 1, or 1 when the epoch is new.
 
     ``plan`` is its digest (8 bytes). ``base``: boot ms. ``checks``: places in the plan, ascending, delta-coded
-    (first absolute). ``counts``: results of each. ``at``: for each check its first result as ms after base, then ms since the check's previous one.
-    ``states``: one byte a result. ``latency``: microseconds or None. ``values``: for each result the values of its
-    kind's columns (plan.columns), in order, None where missing. ``reasons``: (place in the columns, text) where a
-    result has one. ``runs`` are older than every plain result of the batch.
+    (first absolute). ``counts``: results of each. ``at``: for each check its first result as ms after base, then ms
+    since the check's previous one. ``states``: one byte a result. ``latency``: microseconds or None. ``values``: for
+    each result the values of its kind's columns (plan.columns), in order, None where missing. ``reasons``: (place in
+    the columns, text) where a result has one. ``runs`` are older than every plain result of the batch.
     ``missing``: ranges of seq inside this batch that did not survive.
     ``breach``: "" for a whole chain, else why the chain between previous and first is broken although previous is
     the collector's watermark: "lost" (frames between are gone here) or "rolled back" (this disk never had them).

@@ -5,6 +5,7 @@ process (SpoolBroken) and the next one reads what is really there.
 """
 
 import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -72,20 +73,22 @@ def write_all(ops: FileOps, descriptor: int, data: bytes, offset: int) -> None:
 
 
 def read_what_is_left(ops: FileOps, path: Path, offset: int, size: int) -> bytes:
-    """What can be read; zeros stand for the sectors that cannot."""
+    """What can be read; zeros stand for the sectors that cannot. Raises OSError when the fault is not the disk's."""
     try:
         return ops.read(path, offset, size)
     except FileNotFoundError:
         return b""
-    except OSError:
-        parts = []
-        for start in range(offset, offset + size, SECTOR):
-            length = min(SECTOR, offset + size - start)
-            try:
-                parts.append(ops.read(path, start, length))
-            except OSError:
-                parts.append(bytes(length))
-        return b"".join(parts)
+    except OSError as error:
+        if error.errno != errno.EIO:  # no descriptors left, say: nothing is lost, and nothing may be taken for lost
+            raise
+    parts = []
+    for start in range(offset, offset + size, SECTOR):
+        length = min(SECTOR, offset + size - start)
+        try:
+            parts.append(ops.read(path, start, length))
+        except OSError:
+            parts.append(bytes(length))
+    return b"".join(parts)
 
 
 def replace(ops: FileOps, path: Path, data: bytes) -> None:

@@ -91,7 +91,7 @@ class Context:
         return Context(self.epoch, self.boot, plan, self.base, self.after)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Context) and self.encoded == other.encoded
+        return self is other or (isinstance(other, Context) and self.encoded == other.encoded)
 
     def __hash__(self) -> int:
         return self.seed

@@ -15,6 +15,8 @@ from agent.spool.frames import MAGIC, Context, Frame, Heading, write_frame, writ
 from agent.spool.segments import Segment
 from inventory.wire import Position
 
+AHEAD = 64 << 10
+
 
 class Mark(NamedTuple):
     """Where in the files a position was read, so that reading on needs no search."""
@@ -71,6 +73,8 @@ class Log:
         self.chain = Chain()
         self.last_frame: Frame | None = None
         self.life_at_start = 0
+        self._ahead = min(AHEAD, segment_bytes)
+        self._allocated = 0  # bytes of the file being written, zeros included
         self._descriptor: int | None = None
         self._written: Context | None = None  # what the end of the file being written is under
 
@@ -107,6 +111,7 @@ class Log:
         self._descriptor = files.open_for_writing(segment.path, new=False)
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, segment.size)
+        self._allocated = segment.size
 
     def gaps(self) -> list[tuple[int, int, int]]:
         """(epoch, first, last) of frames that were written and are not here, though older ones are."""
@@ -140,20 +145,31 @@ class Log:
         context = None if segment.size == 0 else self._written
         parts = [b"" if segment.size else MAGIC]
         for place, frame in enumerate(batch):
-            if frame.context != context:
+            if frame.context is not context and frame.context != context:
                 context = frame.context
                 parts += [write_heading(context, frame.seq, life)] * 2
             elif place == 0:
                 parts.append(write_heading(context, frame.seq, life))
             parts.append(write_frame(frame))
         data = b"".join(parts)
-        try:
-            files.write_all(self.ops, self._descriptor, data, segment.size)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, segment.size)
-            raise
+        self._put(segment, data)
         return Pending(segment, batch, len(data), life)
+
+    def _put(self, segment: Segment, data: bytes) -> None:
+        """Write at the end, and zeros ahead: a sync that finds the file no longer than before costs no journal."""
+        assert self._descriptor is not None
+        end = segment.size + len(data)
+        for ahead in (self._ahead, 0) if end > self._allocated else (0,):
+            try:
+                files.write_all(self.ops, self._descriptor, data + bytes(ahead), segment.size)
+                self._allocated = max(self._allocated, end + ahead)
+                return
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, segment.size)
+                self._allocated = segment.size
+                if not ahead:
+                    raise
 
     def sync(self, pending: "Pending") -> None:
         """Make a write last, then count it. SpoolBroken when the disk does not say that it did."""
@@ -165,11 +181,11 @@ class Log:
             segment.head = pending.frames[0].seq
         segment.size += pending.size
         segment.life = pending.life
-        for frame in pending.frames:
-            segment.note(frame.context, frame.seq, frame.last)
-            if frame.context.after and not self.chain.last(frame.context.epoch):
-                self.chain.note(*_pair(frame.context.after))
-            self.chain.note(frame.context.epoch, frame.last)
+        for context, first, last in _stretches(pending.frames):
+            segment.note(context, first, last)
+            if context.after and not self.chain.last(context.epoch):
+                self.chain.note(*_pair(context.after))
+            self.chain.note(context.epoch, last)
         self._written = pending.frames[-1].context
 
     def _roll(self) -> None:
@@ -184,10 +200,13 @@ class Log:
             return
         self.close()
         self._descriptor = descriptor
+        self._allocated = 0
         self.segments.append(Segment(number, path))
 
     def close(self) -> None:
         if self._descriptor is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self.segments[-1].size)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -263,6 +282,18 @@ class Pending(NamedTuple):
     frames: list[Frame]
     size: int
     life: int
+
+
+def _stretches(batch: list[Frame]) -> Iterator[tuple[Context, int, int]]:
+    """(context, first, last) of what follows on without a gap."""
+    context, first, last = batch[0].context, batch[0].seq, batch[0].last
+    for frame in batch[1:]:
+        if frame.context is context and frame.seq == last + 1:
+            last = frame.last
+        else:
+            yield context, first, last
+            context, first, last = frame.context, frame.seq, frame.last
+    yield context, first, last
 
 
 def _pair(position: Position) -> tuple[int, int]:
