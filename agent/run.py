@@ -5,9 +5,11 @@ A failed sync of the spool ends it with exit code 1: its supervisor starts it an
 
 import asyncio
 import logging
+import platform
 import random
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from agent import identity as identities
@@ -15,7 +17,7 @@ from agent import plans
 from agent.clock import Clock, SystemClock
 from agent.config import Settings
 from agent.plans import BadPlan, Kept, PlanStore
-from agent.service import Agent, open_spool
+from agent.service import VERSION, Agent, collectors_of
 from agent.spool import Spool, SpoolBroken, SpoolError, SpoolLocked
 from agent.systemd import Notifier
 from agent.uplink import Unreachable, Uplink, tls_context
@@ -52,15 +54,35 @@ async def first_plan(
     return kept
 
 
-async def take_spool(settings: Settings, agent: str, kept: Kept, clock: Clock) -> Spool:
+def open_spool(settings: Settings, identity: identities.Identity, kept: Kept, clock: Clock) -> Spool:
+    """Raises SpoolError, OSError."""
+
+    store = PlanStore(settings.state_dir, identity.agent)
+
+    def holds(digest: bytes) -> Sequence[int] | None:
+        encoded = store.get(digest)
+        return [check.hold for check in plans.read(encoded).plan.checks] if encoded is not None else None
+
+    return Spool.open(
+        settings.state_dir / "spool",
+        boot=clock.boot_id(),
+        boot_ms=clock.boot_ms(),
+        plan=kept.digest,
+        limit_bytes=settings.spool.limit,
+        start={"wall_ms": clock.wall_ms(), "version": VERSION, "platform": platform.platform(terse=True)},
+        collectors=[address.name for address in collectors_of(kept.plan, identity)],
+        holds=holds,
+    )
+
+
+async def take_spool(settings: Settings, identity: identities.Identity, kept: Kept, clock: Clock) -> Spool:
     """Open the spool. Whoever only looks at its lock (doctor, status) is waited for. Raises SpoolError, OSError."""
-    store = PlanStore(settings.state_dir, agent)
     for _ in range(LOCK_ATTEMPTS):
         try:
-            return open_spool(settings, store, kept, clock)
+            return open_spool(settings, identity, kept, clock)
         except SpoolLocked:
             await asyncio.sleep(LOCK_WAIT)
-    return open_spool(settings, store, kept, clock)
+    return open_spool(settings, identity, kept, clock)
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -96,7 +118,7 @@ async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Even
         notifier.tell("READY=1")
         kept = await first_plan(settings, identity, notifier, stop)
         if kept is not None and not stop.is_set():
-            spool = await take_spool(settings, identity.agent, kept, clock)
+            spool = await take_spool(settings, identity, kept, clock)
             await Agent(settings, identity, kept, spool, clock, notifier).run(stop)
     except identities.NoIdentity as error:
         log.error("%s", error)

@@ -8,11 +8,10 @@ import asyncio
 import contextlib
 import logging
 import os
-import platform
 import random
 import ssl
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from agent import identity as identities
@@ -25,7 +24,6 @@ from agent.schedule import Scheduler
 from agent.spool import Result, Spool
 from agent.systemd import Notifier
 from agent.uplink import Unreachable, Uplink, tls_context
-from inventory import states
 from inventory.plan import CollectorAddress, Plan
 from inventory.wire import Ack, Present, Record
 
@@ -61,7 +59,10 @@ class Agent:
         self._started = clock.boot_ms()
         self._addresses = collectors_of(kept.plan, identity)
         self._spool = spool
-        self._scheduler = Scheduler(clock=clock, build=probes.build, take=self._take, limits=settings.limits.parsed())
+        limits, credentials = settings.limits.parsed(), settings.known_credentials()
+        self._scheduler = Scheduler(
+            clock=clock, build=probes.build, take=self._take, limits=limits, credentials=credentials
+        )
         self._pushers: dict[str, Pusher] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()  # connections to collectors no longer served
@@ -300,25 +301,27 @@ class Agent:
             self._plan_due.set()
 
     def _write_status(self) -> None:
-        clock, watched = self._clock, self._scheduler.watched()
-        counts = dict.fromkeys(states.NAMES, 0)
-        troubles = []
-        for one in watched:
-            state = states.UNKNOWN if one.state is None else one.state
-            counts[states.NAMES[state]] += 1
-            if one.state not in (None, states.UP):
-                troubles.append(status.Trouble(one.check.name, states.NAMES[state], one.since, one.reason))
+        clock, spool = self._clock, self._spool
         found = status.Status(
-            version=VERSION, agent=self._identity.agent, pid=os.getpid(),
-            boot=clock.boot_id().hex(), boot_ms=clock.boot_ms(), wall_ms=clock.wall_ms(), started=self._started,
-            plan=self._kept.digest.hex(), push_every=self._kept.plan.push_every,
-            states=counts, troubles=troubles, refused=self._refused,
+            version=VERSION,
+            agent=self._identity.agent,
+            pid=os.getpid(),
+            boot=clock.boot_id().hex(),
+            boot_ms=clock.boot_ms(),
+            wall_ms=clock.wall_ms(),
+            started=self._started,
+            plan=self._kept.digest.hex(),
+            push_every=self._kept.plan.push_every,
+            states=status.counts(self._scheduler.watched()),
+            troubles=status.troubles(self._scheduler.watched()),
+            refused=self._refused,
             collectors=[
-                status.CollectorStatus(pusher.name, pusher.contact, self._spool.backlog(pusher.name))
-                for pusher in self._pushers.values()
+                status.CollectorStatus(name, pusher.contact, spool.backlog(name))
+                for name, pusher in self._pushers.items()
             ],
-            spool=self._spool.stats(), notes=[note] if (note := getattr(clock, "note", "")) else [],
-        )  # fmt: skip
+            spool=spool.stats(),
+            notes=[note] if (note := getattr(clock, "note", "")) else [],
+        )
         try:
             status.write(self._settings.state_dir, found)
             self._disk = ""
@@ -331,22 +334,3 @@ class Agent:
 def collectors_of(plan: Plan, identity: identities.Identity) -> tuple[CollectorAddress, ...]:
     """The collectors to serve; a plan that names none means the one this agent was enrolled with."""
     return plan.collectors or (CollectorAddress(name=DEFAULT_COLLECTOR, url=identity.url, authority=True),)
-
-
-def open_spool(settings: Settings, store: PlanStore, kept: Kept, clock: Clock) -> Spool:
-    """Raises SpoolError, OSError."""
-
-    def holds(digest: bytes) -> Sequence[int] | None:
-        encoded = store.get(digest)
-        return [check.hold for check in plans.read(encoded).plan.checks] if encoded is not None else None
-
-    return Spool.open(
-        settings.state_dir / "spool",
-        boot=clock.boot_id(),
-        boot_ms=clock.boot_ms(),
-        plan=kept.digest,
-        limit_bytes=settings.spool.limit,
-        start={"wall_ms": clock.wall_ms(), "version": VERSION, "platform": platform.platform(terse=True)},
-        collectors=[address.name for address in kept.plan.collectors] or [DEFAULT_COLLECTOR],
-        holds=holds,
-    )

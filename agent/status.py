@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,8 @@ import msgspec
 
 from agent import files
 from agent.push import Contact
+from agent.schedule import Watched
+from inventory import states
 
 FILE: Final = "status.json"
 
@@ -62,6 +65,23 @@ def read(state_dir: Path) -> Status | None:
         return msgspec.json.decode((state_dir / FILE).read_bytes(), type=Status)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def counts(watched: Sequence[Watched]) -> dict[str, int]:
+    """How many checks are in each state."""
+    found = dict.fromkeys(states.NAMES, 0)
+    for one in watched:
+        found[states.NAMES[states.UNKNOWN if one.state is None else one.state]] += 1
+    return found
+
+
+def troubles(watched: Sequence[Watched]) -> list[Trouble]:
+    """The checks that were looked at and are not up."""
+    return [
+        Trouble(one.check.name, states.NAMES[one.state], one.since, one.reason)
+        for one in watched
+        if one.state is not None and one.state != states.UP
+    ]
 
 
 def process_numbers() -> dict[str, float]:

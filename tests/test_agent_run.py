@@ -155,15 +155,18 @@ async def test_after_a_kill_nothing_synced_is_lost_and_the_end_counts_as_unclean
     agent = await site.agent("run")
     await eventually(lambda: len(site.states()) >= 2)
     await site.desk.close()  # from here on it only writes
-    reached = len(site.states())
+    epoch = site.desk.taken[0].epoch
     await eventually(lambda: backlog_of(site) >= 3)
     await agent.end(signal.SIGKILL)
-    backlog = backlog_of(site)
+    told = status.read(site.state_dir)
+    assert told is not None
     await site.desk.open(site.state_dir.parent, port=site.desk.port)
     agent = await site.agent("run")
     await eventually(lambda: sum(record.kind == "start" for record in site.records()) == 2)
     await agent.end()
-    assert len(site.states()) >= reached + backlog
+    arrived = [batch for batch in site.desk.taken if batch.epoch == epoch]
+    assert sum(batch.last - batch.start + 1 for batch in arrived) >= told.spool["frames"]
+    assert not any(batch.missing or batch.breach for batch in site.desk.taken)
     assert [record.data["clean"] for record in site.records() if record.kind == "start"] == [True, False]
     looks = site.desk.results()
     assert len(looks) == len(set(looks))

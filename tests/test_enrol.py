@@ -1,8 +1,10 @@
 """Enrolment and renewal against the collector's real listener and registry."""
 
+import asyncio
 import os
 import ssl
 import stat
+import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -245,6 +247,34 @@ def test_addresses(url: str, plain: str) -> None:
 def test_what_is_no_address_is_said_to_be_none(url: str) -> None:
     with pytest.raises(EnrolFailed, match="not a collector's address"):
         check_url(url)
+
+
+async def command(*arguments: str) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent.cli", *arguments, cwd=Path(__file__).parents[1],
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+async def test_the_commands(collector: Collector, state_dir: Path) -> None:
+    """Exit codes: 0 done, 1 refused, 2 usage; and a clock that is off is worth a word."""
+    where = ("--state-dir", str(state_dir))
+    assert (await command("enroll", collector.url, "hd1-x", *where))[0] == 2
+    assert (await command("enroll", "hub", "hd1-" + "a" * 16 + "-" + "b" * 32, *where))[0] == 2
+    code = await collector.registry.make_code("so-ttt", "an")
+    status, said = await command("enroll", collector.url, code, *where)
+    assert (status, said.strip()) == (
+        0, f"This machine is now the agent so-ttt of {collector.url}. Start it: haidang-agent run"
+    )  # fmt: skip
+    status, said = await command("enroll", collector.url, code, *where)
+    assert status == 1
+    assert "has been used" in said
+    assert "Traceback" not in said
+    status, said = await command("renew", *where)
+    assert (status, said.strip()) == (0, "The certificate of the agent so-ttt was renewed.")
 
 
 # -- the file
