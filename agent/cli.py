@@ -108,7 +108,8 @@ def _once(wanted: argparse.Namespace, settings: Settings) -> int:
                 print("There is no plan yet: the running agent fetches it. Or give one: --plan FILE", file=sys.stderr)
                 return 1
             kept = found
-        return asyncio.run(once.once(kept.plan, wanted.checks, settings.limits.parsed(), as_json=wanted.json))
+        limits, credentials = settings.limits.parsed(), settings.known_credentials()
+        return asyncio.run(once.once(kept.plan, wanted.checks, limits, credentials, as_json=wanted.json))
     except NoIdentity as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,9 +6,11 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from agent import credentials
+from agent.credentials import Credentials
 from agent.probe import Limits
-from inventory.problems import Invalid, Problem
-from inventory.words import Size
+from inventory.problems import NOWHERE, Invalid, Place, Problem
+from inventory.words import Secret, Size
 
 DEFAULT_FILE: Final = Path("/etc/haidang/agent.yaml")
 
@@ -51,13 +53,18 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``agent.yaml``."""
+    """``agent.yaml``. ``credentials``: what checks name to be let in, see agent.credentials."""
 
     state_dir: Path = Path("/var/lib/haidang-agent")
     limits: LimitsSettings = LimitsSettings()
     log: LogSettings = LogSettings()
     spool: SpoolSettings = SpoolSettings()
     pings: PingSettings = PingSettings()
+    credentials: dict[str, dict[str, Secret]] = {}
+    at: Place = NOWHERE
+
+    def known_credentials(self) -> Credentials:
+        return Credentials(self.credentials, self.at.file or str(DEFAULT_FILE))
 
 
 def load(path: Path | None, state_dir: Path | None = None) -> Settings:
@@ -75,12 +82,26 @@ def _read(path: Path) -> Settings:
     # YAML is loaded for this alone: an agent without a file of its own does without
     from inventory import settings
 
-    found = settings.read(path, Settings)
+    try:
+        found = settings.read(path, Settings)
+    except Invalid as error:
+        raise Invalid(map(_hushed, error.problems)) from None
     try:
         found.limits.parsed()
     except ValueError:
         raise Invalid(_bad_networks(path)) from None
-    return found
+    named, problems = credentials.resolved(found.credentials, found.at)
+    if problems:
+        raise Invalid(problems)
+    return msgspec.structs.replace(found, credentials=named)
+
+
+def _hushed(problem: Problem) -> Problem:
+    """A mistake among the credentials is told without what stands there."""
+    if not problem.key.startswith("credentials") or "found" not in problem.message:
+        return problem
+    message = "ought to be a mapping of names, each to a mapping such as {community_file: PATH}"
+    return msgspec.structs.replace(problem, message=message)
 
 
 def _bad_networks(path: Path) -> list[Problem]:

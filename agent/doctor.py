@@ -16,6 +16,7 @@ from agent import identity as identities
 from agent import status as statuses
 from agent.clock import Clock, SystemClock
 from agent.config import Settings
+from agent.credentials import exposed
 from agent.identity import Identity
 from agent.plans import Kept, PlanStore
 from agent.spool import SpoolLocked
@@ -57,7 +58,7 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
     """Everything that can be told from here, whether the agent runs or not."""
     clock = clock or SystemClock()
     directory = settings.state_dir
-    found = [*disk(directory), *clock_notes(clock)]
+    found = [*disk(directory), *clock_notes(clock), *credential_files(settings)]
     try:
         identity = identities.load(directory)
     except identities.NoIdentity as error:
@@ -123,6 +124,12 @@ def key_file(directory: Path) -> Iterator[Finding]:
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         path = identities.path_in(directory)
         yield wrong(f"others on this machine can read the agent's key in {path}", f"chmod 600 {path}")
+
+
+def credential_files(settings: Settings) -> Iterator[Finding]:
+    for path, what in exposed(settings.credentials, settings.at.file):
+        advice = f"chmod o-rwx {path}" if "everybody" in what else "Checks that need it stay unknown until it can."
+        yield wrong(f"{path}, which holds credentials, {what}", advice)
 
 
 def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Finding]:

@@ -2,13 +2,14 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
 
 from agent import probes
 from agent.clock import SystemClock
+from agent.credentials import Credentials
 from agent.judge import state_and_reason
 from agent.look import Looker
 from agent.probe import Limits, Look, Outcome, unknown
@@ -40,16 +41,19 @@ def chosen(plan: Plan, names: Sequence[str]) -> list[PlannedCheck]:
     return [check for check in plan.checks if check.name in names or check.uid in names]
 
 
-async def looks(checks: Sequence[PlannedCheck], limits: Limits) -> AsyncIterator[Seen]:
+async def looks(
+    checks: Sequence[PlannedCheck], limits: Limits, credentials: Credentials | None = None
+) -> AsyncIterator[Seen]:
     """Looks at all of them, at most MIN_SLOTS at once; gives each as it ends."""
     clock = SystemClock()
     slots = asyncio.Semaphore(MIN_SLOTS)
     clients: dict[type[Any], Any] = {}
+    known = credentials or Credentials()
 
     async def one(check: PlannedCheck) -> Seen:
         async with slots:
             at = clock.wall_ms()
-            outcome = await _outcome(check, limits, clients, clock)
+            outcome = await _outcome(check, clock, lambda timeout: Look(timeout, limits, clients, known))
         state, reason = state_and_reason(outcome, check.thresholds)
         name, measures = states.NAMES[state], dict(outcome.measures)
         return Seen(check.name, check.uid, check.kind, name, at, outcome.latency, measures, reason)
@@ -65,21 +69,24 @@ async def looks(checks: Sequence[PlannedCheck], limits: Limits) -> AsyncIterator
             await client.close()
 
 
-async def _outcome(check: PlannedCheck, limits: Limits, clients: dict[type[Any], Any], clock: SystemClock) -> Outcome:
+async def _outcome(check: PlannedCheck, clock: SystemClock, look: Callable[[float], Look]) -> Outcome:
     try:
         probe = probes.build(check.kind, check.params)
     except Exception as error:
         return unknown(f"this agent cannot make it: {error}")
-    if why := outside(probe, limits):
+    given = look(check.timeout / 1000)
+    if why := outside(probe, given.limits):
         return unknown(f"refused: {why}")
-    return await Looker(clock).look(check.name, probe, Look(check.timeout / 1000, limits, clients))
+    return await Looker(clock).look(check.name, probe, given)
 
 
-async def once(plan: Plan, names: Sequence[str], limits: Limits, *, as_json: bool) -> int:
+async def once(
+    plan: Plan, names: Sequence[str], limits: Limits, credentials: Credentials | None = None, *, as_json: bool
+) -> int:
     """Prints a table, or a JSON object a line as looks end. 0: all up; 1: something is not."""
     checks = chosen(plan, names)
     seen: list[Seen] = []
-    async for one in looks(checks, limits):
+    async for one in looks(checks, limits, credentials):
         seen.append(one)
         if as_json:
             sys.stdout.write(msgspec.json.encode(one).decode() + "\n")

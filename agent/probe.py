@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 
+from agent.clients.trouble import Trouble
 from inventory import states
 
 # How finely a measure travels: a value v goes over the wire as round(v * per).
@@ -98,12 +99,25 @@ class Limits(msgspec.Struct, frozen=True):
 
 
 class Look:
-    """What a probe is given for one look: its time, the shared clients, the agent's limits."""
+    """What a probe is given for one look: its time, the shared clients, the agent's limits and credentials."""
 
-    def __init__(self, timeout: float, limits: Limits, clients: dict[type[Any], Any]) -> None:
+    def __init__(
+        self,
+        timeout: float,
+        limits: Limits,
+        clients: dict[type[Any], Any],
+        credential: Callable[[str], Mapping[str, str]] | None = None,
+    ) -> None:
         self.timeout = timeout  # seconds; the scheduler cancels the look shortly after it
         self.limits = limits
         self._clients = clients
+        self._credential = credential
+
+    def credential(self, name: str) -> Mapping[str, str]:
+        """What the agent's own file has under this name. Raises Trouble (no evidence) when that is nothing usable."""
+        if self._credential is None:
+            raise Trouble(f"there is no credential {name!r}: this agent has none", states.UNKNOWN)
+        return self._credential(name)
 
     def client(self, kind: type[C], make: Callable[[], C]) -> C:
         """The agent's one client of this kind, made when first asked for."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from agent.clock import Clock
+from agent.credentials import Credentials
 from agent.judge import integers, microseconds, short, state_and_reason
 from agent.look import Looker
 from agent.probe import Limits, Look, Probe
@@ -62,11 +63,20 @@ class Watched:
 class Scheduler:
     """Runs a plan. ``take`` gets each result and whether it changed the check's state."""
 
-    def __init__(self, *, clock: Clock, build: Build, take: Take, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        build: Build,
+        take: Take,
+        limits: Limits | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
         self._clock = clock
         self._build = build
         self._take = take
         self._limits = limits or Limits()
+        self._credentials = credentials or Credentials()
         self._clients: dict[type[Any], Any] = {}
         self._slots = asyncio.Semaphore(MIN_SLOTS)
         self._watched: dict[str, Watched] = {}
@@ -151,7 +161,7 @@ class Scheduler:
         started = self._clock.boot_ms()
         watched.looking = True
         try:
-            look = Look(check.timeout / 1000, self._limits, self._clients)
+            look = Look(check.timeout / 1000, self._limits, self._clients, self._credentials)
             outcome = await watched.looker.look(check.name, probe, look)
         finally:
             watched.looking = False

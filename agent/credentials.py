@@ -1,0 +1,96 @@
+"""What the agent needs to know to be let in: communities, users, passwords. They never leave this machine.
+
+A plan names a credential; the agent's own file says what it is (``credentials:`` in ``agent.yaml``)::
+
+    credentials:
+      core-switches: {community_file: /etc/haidang/secrets/core-switches}
+      mail-robot: {user: robot, password_file: secrets/mail-robot}
+
+A key ``x_file`` is the key ``x`` with what that file holds, less its last line break; a file that changes is read anew.
+"""
+
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from agent.clients.trouble import Trouble
+from inventory.problems import Place, Problem
+from inventory.states import UNKNOWN
+from inventory.words import Secret
+
+ENDING: Final = "_file"
+LARGEST: Final = 65_536  # bytes of a secret's file
+
+Named = Mapping[str, Mapping[str, Secret]]
+_Stamp = tuple[int, int, int]
+
+
+class Credentials:
+    """The credentials of one agent by name. ``file``: where they are configured, to name it in reasons."""
+
+    def __init__(self, named: Named | None = None, file: str = "the agent's file") -> None:
+        self._named = named or {}
+        self._file = file
+        self._read: dict[Path, tuple[_Stamp, Secret]] = {}
+
+    def __call__(self, name: str) -> Mapping[str, Secret]:
+        """One credential, files read. Raises Trouble (no evidence) when there is none, or a file gives nothing."""
+        if name not in self._named:
+            raise Trouble(f"there is no credential {name!r} in {self._file} (credentials:)", UNKNOWN)
+        found = {}
+        for key, value in self._named[name].items():
+            if key.endswith(ENDING):
+                found[key.removesuffix(ENDING)] = self._secret_in(Path(value), name)
+            else:
+                found[key] = value
+        return found
+
+    def _secret_in(self, file: Path, name: str) -> Secret:
+        try:
+            told = file.stat()
+            stamp = (told.st_mtime_ns, told.st_size, told.st_ino)
+            if file not in self._read or self._read[file][0] != stamp:
+                if not stat.S_ISREG(told.st_mode) or told.st_size > LARGEST:
+                    raise Trouble(f"the credential {name!r}: {file} is not a small file", UNKNOWN)
+                self._read[file] = stamp, Secret(file.read_text("utf-8").rstrip("\r\n"))
+        except OSError as error:
+            raise Trouble(f"the credential {name!r}: cannot read {file}: {error.strerror}", UNKNOWN) from None
+        except UnicodeDecodeError:
+            raise Trouble(f"the credential {name!r}: {file} is not UTF-8 text", UNKNOWN) from None
+        secret = self._read[file][1]
+        if not secret:
+            raise Trouble(f"the credential {name!r}: {file} is empty", UNKNOWN)
+        return secret
+
+
+def resolved(named: Named, place: Place) -> tuple[dict[str, dict[str, Secret]], list[Problem]]:
+    """As written in the file at ``place``, with paths relative to it made whole; and what is wrong."""
+    problems, directory = [], Path(place.file).parent
+    whole: dict[str, dict[str, Secret]] = {}
+    for name, keys in named.items():
+        whole[name] = dict(keys)
+        for key, value in keys.items():
+            if not key.endswith(ENDING):
+                continue
+            whole[name][key] = Secret(directory / Path(value).expanduser())
+            if (plain := key.removesuffix(ENDING)) in keys:
+                problems.append(place.problem(f"credentials.{name}.{key}", f"give {plain} or {key}, not both"))
+    return whole, problems
+
+
+def exposed(named: Named, file: str) -> Iterator[tuple[Path, str]]:
+    """(file, what is wrong) for each file that others may read, or that this user cannot."""
+    secrets = [Path(value) for keys in named.values() for key, value in keys.items() if key.endswith(ENDING)]
+    written_out = any(not key.endswith(ENDING) and key != "user" for keys in named.values() for key in keys)
+    for path in dict.fromkeys([*secrets, *([Path(file)] if written_out and file else [])]):
+        try:
+            mode = path.stat().st_mode
+        except OSError as error:
+            yield path, f"cannot be read: {error.strerror}"
+            continue
+        if not os.access(path, os.R_OK):
+            yield path, "cannot be read by this user"
+        elif os.name == "posix" and mode & stat.S_IROTH:
+            yield path, "can be read by everybody on this machine"
