@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collector.ledger.counted import count
 from collector.ledger.figures import Figure, figure, history
-from collector.ledger.steps import OutOfOrder, Span, Tail, begin, open_span, step
+from collector.ledger.steps import OutOfOrder, Span, Tail, begin, open_span, prolonged, step
 from collector.ledger.take import take
 from collector.ledger.timeline import EXCLUDED, measure, timeline
 
@@ -292,6 +293,18 @@ def test_counters_are_the_settled_time_and_never_go_back(looks: list[Look], coun
             assert tail.settled == [said.count(0), said.count(1), said.count(2), said.count(None)]
             assert all(now >= was for now, was in zip(tail.settled, before, strict=True))
             before = list(tail.settled)
+
+
+@settings(max_examples=200)
+@given(histories(), st.integers(1, 4), st.integers(0, 6))
+def test_looks_that_only_prolong_are_what_steps_make_of_them(looks: list[Look], more: int, apart: int) -> None:
+    closed, tail = stepped(looks)
+    as_it_was, spans = msgspec.structs.replace(tail, settled=[*tail.settled]), len(closed)
+    found = prolonged(tail, tail.last + more * apart, more, 6, 2)
+    assert tail == as_it_was
+    for _ in range(more):
+        step(tail, closed, tail.state, tail.last + apart, tail.last + apart, 6, 2, 1, "")
+    assert (found, spans) == (tail, len(closed))
 
 
 def test_a_look_older_than_the_ledger_changes_nothing() -> None:

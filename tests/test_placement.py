@@ -230,7 +230,7 @@ def test_the_offset_does_not_jitter_while_the_bounds_allow_it() -> None:
             assert placing.steady
             offsets.append(placing.offset_first)
     assert len(set(offsets)) <= 3
-    assert max(offsets) - min(offsets) <= 3
+    assert max(offsets) - min(offsets) <= 8  # while pushes and acks took up to 400 ms each
 
 
 def test_an_agents_wall_clock_moves_nothing() -> None:

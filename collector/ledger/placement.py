@@ -120,13 +120,16 @@ def exchange(mapping: Mapping | None, sent: Reading, received_ms: int, echo: Ech
     met = mapping is not None and bool(contacts) and mapping.echoed
     high = received_ms - sent.boot_ms + 1
     low, heard, echoed = high - LONGEST_REQUEST, sent.boot_ms, False
+    likely = high  # without an echo: most pushes take no time worth speaking of
     if echo is not None and 0 <= echo.boot_ms <= sent.boot_ms:
-        bound = echo.sent_ms - echo.boot_ms - 1 - drift(sent.boot_ms - echo.boot_ms)
+        then = echo.sent_ms - echo.boot_ms
+        bound = then - 1 - drift(sent.boot_ms - echo.boot_ms)
         if bound <= high:  # else this collector's clock was stepped back since that ack
             low, heard, echoed = max(low, bound), echo.boot_ms, True
+            likely = max(low, (then + received_ms - sent.boot_ms) // 2)  # both ways took the same time, as NTP has it
     if echoed and not met:
         contacts = ()  # what was known without an echo is no more than this says
-    contact = _contact(contacts[-1] if contacts else None, Contact(sent.boot_ms, low, high, 0, high, heard), echoed)
+    contact = _contact(contacts[-1] if contacts else None, Contact(sent.boot_ms, low, high, likely, high, heard))
     return Mapping(
         sent.boot,
         _thinned((*_reached(contacts, contact), contact)),
@@ -135,16 +138,14 @@ def exchange(mapping: Mapping | None, sent: Reading, received_ms: int, echo: Ech
     )
 
 
-def _contact(before: Contact | None, alone: Contact, echoed: bool) -> Contact:
+def _contact(before: Contact | None, alone: Contact) -> Contact:
     """One exchange, narrowed by the contact before if they agree; the offset moves no further than it must."""
-    low, high = alone.low, alone.high
-    fresh = (low + high) // 2 if echoed else high  # without an echo: most pushes take no time worth speaking of
     if before is None:
-        return msgspec.structs.replace(alone, offset=fresh)
+        return alone
     widening = drift(alone.at - before.at)
-    low, high = max(low, before.low - widening), min(high, before.high + widening)
+    low, high = max(alone.low, before.low - widening), min(alone.high, before.high + widening)
     if low > high:
-        return msgspec.structs.replace(alone, offset=fresh, parted=True)
+        return msgspec.structs.replace(alone, parted=True)
     return Contact(alone.at, low, high, min(max(before.offset, low), high), alone.reach, alone.heard)
 
 
