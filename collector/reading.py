@@ -221,7 +221,8 @@ class Reader:
             checks = self.inventory.checks
             order = {uid: place for place, uid in enumerate(checks)}
             found = [
-                Known(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in self.fleet.checks.items()
+                Known(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid))
+                for row, c in list(self.fleet.checks.items())  # a scrape asks from a thread
             ]
             found.sort(key=lambda known: (order.get(known.uid, len(order)), known.row))
             self._known = (key, found, {known.uid: known for known in reversed(found)})

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
@@ -21,7 +21,7 @@ class Scrape:
 
     def __init__(
         self,
-        fleet: Callable[[], Sequence[Shown]],
+        fleet: Callable[[], Awaitable[Sequence[Shown]]],
         goals: Callable[[bool], Iterable[str]],
         own: Own,
         wall: Callable[[], int],
@@ -40,7 +40,7 @@ class Scrape:
         async with self._turn:
             started = time.perf_counter()
             # one moment for all families: states are replaced, never changed
-            shown, now = tuple(self._fleet()), self._wall()
+            shown, now = await self._fleet(), self._wall()
             # the collector's own figures are the loop's: they are read here
             rest = (*self._goals(form.openmetrics), self._own.text(form.openmetrics))
             parts = pieces(chain(text(shown, now, form.openmetrics), rest), form)
