@@ -27,8 +27,10 @@ log = logging.getLogger("collector.ingest")
 
 GARBAGE: Final = (50_000, 20, 100)
 BULK: Final = 4_096  # bytes of a body from which it is taken for a part of a backlog
+BULK_RESULTS: Final = 200  # or results
 BULK_AT_ONCE: Final = 16  # of those in work; the others wait, live pushes do not
 MAX_WAITING: Final = 2_000  # pushes in work; further ones are told to come again
+MAX_RESULTS: Final = 20_000  # in one push: some 20 ms of everybody's time
 MAX_PLANS: Final = 16  # in one push
 MAX_HEALTH: Final = 64  # numbers that an agent tells about itself
 MAX_EPOCH: Final = 2**63
@@ -56,6 +58,7 @@ class Ingest:
         self.committer = Committer(database, self.plans, self.fleet)
         self.trust = Trust(self.clock)
         self.pushes: dict[str, int] = {}  # by verdict, for the metrics
+        self.rejected: dict[str, int] = {}  # bodies and plans that could not be read, by agent, since the start
         self.keeper = Keeper(self)
         self._tasks: list[asyncio.Task[None]] = []
         self._current: dict[str, bytes] = {}
@@ -98,20 +101,22 @@ class Ingest:
         """Take a push of an authenticated agent. Raises PushError; whatever returns is durable."""
         if self._busy >= MAX_WAITING:
             raise PushError(503, "too many pushes at once; try again")
+        received = self.clock.wall_ms()
         self._busy += 1
         try:
             if len(body) < BULK:
-                return await self._push(agent, body, bulk=False)
+                push = await self._decoded(agent, body)
+                if push.batch is None or len(push.batch.states) < BULK_RESULTS:
+                    return await self._taken(agent, push, body, received, bulk=False)
             async with self._bulk:
-                return await self._push(agent, body, bulk=True)
+                return await self._taken(agent, await self._decoded(agent, body), body, received, bulk=True)
         except StoreError as error:
             self._count("failed")
             raise PushError(503, str(error)) from None
         finally:
             self._busy -= 1
 
-    async def _push(self, agent: str, body: bytes, *, bulk: bool) -> Ack:
-        received = self.clock.wall_ms()
+    async def _decoded(self, agent: str, body: bytes) -> Push:
         try:
             push = decode_push(body)
             _admit(push)
@@ -119,6 +124,10 @@ class Ingest:
             self._count("undecodable")
             await self._dead_letter(agent, body, str(error))
             raise PushError(400, str(error)) from None
+        return push
+
+    async def _taken(self, agent: str, push: Push, body: bytes, received: int, *, bulk: bool) -> Ack:
+        """One push of an agent at a time; other agents' go on beside it."""
         turn = self._turns.get(agent)
         if turn is None:
             turn = self._turns[agent] = asyncio.Lock()
@@ -334,15 +343,15 @@ class Ingest:
         state = await self.state(agent)
         effect = Effect(letters=[Letter(reason[:200], 1, body[: examine.LETTER_BYTES])])
         now = self.clock.wall_ms()
+        self.rejected[agent] = self.rejected.get(agent, 0) + 1
         self._tell_letters(state, effect, now)
         await self.committer.note(agent, effect, now)
 
     def _tell_letters(self, state: AgentState, effect: Effect, at: int) -> None:
-        """Count dead letters; the first of an hour is a finding."""
+        """The first dead letters of an hour are a finding."""
         if not effect.letters:
             return
         count = sum(letter.count for letter in effect.letters)
-        state.dead += count
         now = time.monotonic()
         key = (state.agent, "dead letters")
         if now - self._told.get(key, -math.inf) >= TOLD_AGAIN:
@@ -371,6 +380,8 @@ def _admit(push: Push) -> None:
         raise WireError("a batch whose numbers cannot be")
     if not 1 <= batch.start <= batch.last:
         raise WireError(f"a batch of frames {batch.start} to {batch.last}")
+    if len(batch.states) > MAX_RESULTS or len(batch.runs) > MAX_RESULTS or len(batch.records) > MAX_RESULTS:
+        raise WireError(f"more than {MAX_RESULTS} results; send fewer at once")
     previous = batch.previous
     if previous is not None and previous.epoch == batch.epoch and batch.start <= previous.seq:
         raise WireError("a batch that begins before the position that it continues")

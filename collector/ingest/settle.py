@@ -42,6 +42,21 @@ def settle(
     replay: bool = False,
 ) -> Settled:
     """Take the push's batch into ``state``, a successor whose timing has had its exchange."""
+    settled = _settle(state, view, push, received, effect, count_from, stored, replay)
+    state.dead += sum(letter.count for letter in effect.letters)
+    return settled
+
+
+def _settle(
+    state: AgentState,
+    view: View | None,
+    push: Push,
+    received: int,
+    effect: Effect,
+    count_from: int,
+    stored: bytes | None,
+    replay: bool,
+) -> Settled:
     batch = push.batch
     assert batch is not None
     fault = "its plan is not known" if view is None else examine.shape_fault(batch, view)
@@ -54,7 +69,6 @@ def settle(
     if not examine.is_clean(batch, view, latest):
         batch, letters = examine.clean(batch, view, latest)
         effect.letters += letters
-    state.dead += sum(letter.count for letter in effect.letters)
     for record in batch.records:
         state.timing = state.timing.told(batch.boot, record.kind, record.at, record.data)
     if replay:
