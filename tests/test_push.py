@@ -6,26 +6,20 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
-import msgspec
 import pytest
 from aiohttp import web
 
 from agent import identity as identities
-from agent import plans
 from agent.clock import SystemClock
-from agent.plans import BadPlan, PlanStore
 from agent.push import LONGEST_WAIT, MAX_RESULTS, STUCK, Pusher
 from agent.spool import Result, Spool
-from agent.uplink import Unreachable, Uplink, tls_context
+from agent.uplink import Uplink, tls_context
 from inventory import wire
-from inventory.plan import Plan, PlannedCheck, Threshold
+from inventory.plan import Plan
 from inventory.wire import ACK_TYPE, Ack, Position, Present, Push
 from tests.bench.desk import Answerer, Authority, Desk
 
 PLAN = Plan(agent="site-1", agency="a", site="s")
-ONE = PlannedCheck(uid="1", name="one", kind="icmp", interval=1_000, timeout=1_000, hold=3_000, recheck=1_000)
-BAD_STATE = msgspec.structs.replace(ONE, thresholds=(Threshold("latency", "broken", above=1),))
-BAD_UID = PlannedCheck(uid="x", name="x", kind="icmp", interval=1_000, timeout=1_000, hold=3_000, recheck=1_000)
 
 
 class Duties:
@@ -66,21 +60,12 @@ def authority() -> Authority:
     return Authority()
 
 
-def open_spool(directory: Path) -> Spool:
-    return Spool.open(
-        directory,
-        boot=b"bootboot",
-        boot_ms=1_000,
-        plan=PLAN.digest,
-        start={},
-        collectors=["hub"],
-        holds=lambda plan: [70_000],
-    )
-
-
 @pytest.fixture
 def spool(tmp_path: Path) -> Iterator[Spool]:
-    opened = open_spool(tmp_path / "spool")
+    opened = Spool.open(
+        tmp_path / "spool", boot=b"bootboot", boot_ms=1_000, plan=PLAN.digest, start={}, collectors=["hub"],
+        holds=lambda plan: [70_000],
+    )  # fmt: skip
     yield opened
     opened.close()
 
@@ -439,33 +424,6 @@ async def test_dates_do_not_matter_under_the_pinned_authority(
     await other.close()
 
 
-@pytest.mark.parametrize(
-    ("url", "kind"),
-    [("https://nonesuch.invalid:8443", "dns"), ("https://127.0.0.1:1", "refused"), ("https://[::1", "url")],
-)
-async def test_what_is_not_reached_is_said_in_words(authority: Authority, url: str, kind: str) -> None:
-    uplink = Uplink(url, tls_context([authority.pem], None))
-    with pytest.raises(Unreachable) as found:
-        await uplink.request("GET", "/v1/plan")
-    assert found.value.kind == kind
-    assert url in str(found.value)
-
-
-async def test_plain_http_in_the_collectors_place_is_said_in_words(authority: Authority) -> None:
-    async def portal(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(portal, "127.0.0.1", 0)
-    uplink = Uplink(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", tls_context([authority.pem], None))
-    with pytest.raises(Unreachable, match="no TLS with") as found:
-        await uplink.request("GET", "/v1/plan")
-    assert found.value.kind == "tls"
-    server.close()
-    await server.wait_closed()
-
-
 # -- the loop
 
 
@@ -488,59 +446,3 @@ async def eventually(true: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not true():  # noqa: ASYNC110  # what is waited for is on the far side of a socket
             await asyncio.sleep(0.01)
-
-
-# -- plans
-
-
-async def test_plans_are_fetched_kept_and_forgotten(rig: Rig, tmp_path: Path) -> None:
-    store = PlanStore(tmp_path, "site-1")
-    assert store.current() is None
-    kept = await plans.fetch(rig.pusher.uplink, "site-1", None)
-    assert kept is not None
-    assert kept.digest == PLAN.digest
-    store.keep(kept)
-    assert store.current() == kept
-    assert await plans.fetch(rig.pusher.uplink, "site-1", kept.digest) is None
-    newer = Plan(agent="site-1", agency="a", site="s", push_every=5_000)
-    rig.desk.plan = newer.encode()
-    fetched = await plans.fetch(rig.pusher.uplink, "site-1", kept.digest)
-    assert fetched is not None
-    store.keep(fetched)
-    store.prune({kept.digest}, fetched.digest)
-    assert store.get(kept.digest) == PLAN.encode()
-    store.prune(set(), fetched.digest)
-    assert store.get(kept.digest) is None
-    found = store.current()
-    assert found is not None
-    assert found.plan.push_every == 5_000
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"", b"\xff", b"{}", b"[" * 100_000, HTML, Plan(agent="site-2", agency="a", site="s").encode(),
-        Plan(agent="site-1", agency="a", site="s", checks=(BAD_UID,)).encode(),
-        Plan(agent="site-1", agency="a", site="s", checks=(BAD_STATE,)).encode(),
-        Plan(agent="site-1", agency="a", site="s", authorities=("no certificate",)).encode(),
-        Plan(agent="site-1", agency="a", site="s", checks=(ONE, ONE)).encode(),
-    ],
-)  # fmt: skip
-async def test_a_bad_plan_leaves_the_good_one(rig: Rig, tmp_path: Path, body: bytes) -> None:
-    rig.desk.plan = PLAN.encode()
-    store = PlanStore(tmp_path, "site-1")
-    good = await plans.fetch(rig.pusher.uplink, "site-1", None)
-    assert good is not None
-    store.keep(good)
-    with pytest.raises(BadPlan):
-        plans.read(body, "site-1")
-    assert store.current() == good
-
-
-def test_a_damaged_kept_plan_counts_as_none(tmp_path: Path) -> None:
-    store = PlanStore(tmp_path, "site-1")
-    store.keep(plans.read(PLAN.encode()))
-    (tmp_path / "plans" / f"{PLAN.digest.hex()}.json").write_bytes(PLAN.encode()[:-2])
-    assert store.current() is None
-    (tmp_path / "plans" / "current").write_bytes(b"\xff")
-    assert store.current() is None

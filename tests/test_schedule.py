@@ -1,7 +1,6 @@
 """The schedule on a clock of its own: hours pass in milliseconds, and the machine can fall asleep."""
 
 import asyncio
-import selectors
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from ipaddress import ip_network
 from itertools import pairwise
@@ -9,56 +8,15 @@ from typing import Any, ClassVar
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from agent.judge import integers, microseconds, short, state_and_reason
 from agent.look import Looker
 from agent.probe import Limits, Look, Outcome, Probe, down, unknown, up
-from agent.rhythm import FIRST_WITHIN, Rhythm
+from agent.rhythm import FIRST_WITHIN
 from agent.schedule import MAX_SLOTS, MIN_SLOTS, Scheduler, outside, slots_for
 from agent.spool import Result
-from inventory.plan import Column, Plan, PlannedCheck, Threshold
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
-
-
-class SkippingSelector(selectors.DefaultSelector):
-    """Waits for nothing: what the loop would have slept is added to its clock."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        found = super().select(0)
-        if not found and timeout:
-            self.now += timeout
-        return found
-
-
-class World(asyncio.SelectorEventLoop):
-    """An event loop on a clock that jumps from one timer to the next."""
-
-    def __init__(self) -> None:
-        self.skipping = SkippingSelector()
-        super().__init__(self.skipping)
-        self.asleep_ms = 0
-
-    def time(self) -> float:
-        return self.skipping.now
-
-    # the agent's clock
-    def boot_ms(self) -> int:
-        return 1_000_000 + round(self.skipping.now * 1000) + self.asleep_ms
-
-    def wall_ms(self) -> int:
-        return self.boot_ms()
-
-    def boot_id(self) -> bytes:
-        return b"bootboot"
-
-    async def until(self, boot_ms: int) -> None:
-        await asyncio.sleep((boot_ms - self.boot_ms()) / 1000)
+from inventory.plan import Column, Plan, PlannedCheck
+from inventory.states import DOWN, UNKNOWN, UP
+from tests.bench.world import World
 
 
 @pytest.fixture
@@ -290,34 +248,6 @@ def test_an_outage_has_its_end_known_within_recheck_and_its_beginning_within_an_
     assert set(gaps[6:]) == {30_000}
 
 
-@given(
-    interval=st.integers(1_000, 3_600_000), timeout=st.integers(100, 60_000), recheck=st.integers(1_000, 60_000),
-    uid=st.integers(0, 2**64 - 1), now=st.integers(0, 2**40),
-    looks=st.lists(st.tuples(st.sampled_from((UP, DEGRADED, DOWN, UNKNOWN)), st.integers(0, 200_000)), max_size=60),
-)  # fmt: skip
-def test_the_rhythm_never_bursts_and_never_outlasts_the_hold(
-    interval: int, timeout: int, recheck: int, uid: int, now: int, looks: list[tuple[int, int]]
-) -> None:
-    planned = msgspec.structs.replace(
-        check(interval=interval, timeout=timeout, recheck=recheck), uid=f"{uid:016x}", recheck=recheck
-    )
-    rhythm = Rhythm(planned, now)
-    assert now <= rhythm.due < now + min(interval, FIRST_WITHIN)
-    before = None
-    for state, took in looks:
-        started = rhythm.due
-        ended = started + min(took, timeout)
-        changed = state != before
-        rhythm.looked(state, changed, started, ended)
-        assert rhythm.due > ended
-        assert rhythm.due >= started + min(interval // 2, recheck, 1_000)
-        assert rhythm.due <= max(started + 1.5 * interval, ended + interval)
-        assert rhythm.due <= started + planned.hold
-        if state == DOWN or (changed and 2 * recheck <= interval):
-            assert rhythm.due <= max(started + 2 * recheck, ended + 1_000)
-        before = state
-
-
 def test_after_a_sleep_there_is_no_burst_and_the_look_across_it_is_no_evidence(world: World) -> None:
     async def slept_through(look: Look) -> Outcome:
         await asyncio.sleep(1)
@@ -514,57 +444,3 @@ def test_slots_grow_with_what_may_hang_at_once_and_stay_bounded() -> None:
     assert slots_for(many[:10]) == MIN_SLOTS
     assert slots_for(many[:200]) == 200
     assert slots_for(many) == MAX_SLOTS
-
-
-# -- thresholds and numbers
-
-
-@pytest.mark.parametrize(
-    ("outcome", "expected"),
-    [
-        (up(0.1), (UP, "")),
-        (up(0.3), (DEGRADED, "latency 0.3 is above 0.2")),
-        (up(0.3, loss=0.5), (DOWN, "latency 0.3 is above 0.2; loss 0.5 is above 0.4")),
-        (up(0.1, charge=9.0), (DEGRADED, "charge 9 is below 10")),
-        (up(0.1, charge=float("nan")), (UP, "")),
-        (down("refused", 0.3), (DOWN, "refused")),
-        (unknown("no right"), (UNKNOWN, "no right")),
-        (Outcome(DEGRADED, "slow", 0.3), (DEGRADED, "slow; latency 0.3 is above 0.2")),
-    ],
-)
-def test_thresholds_make_a_look_that_worked_worse(outcome: Outcome, expected: tuple[int, str]) -> None:
-    thresholds = (
-        Threshold("latency", above=0.2),
-        Threshold("loss", "down", above=0.4),
-        Threshold("charge", below=10),
-    )
-    assert state_and_reason(outcome, thresholds) == expected
-
-
-@given(st.floats() | st.none())
-def test_latency_is_whole_microseconds_or_nothing(latency: float | None) -> None:
-    found = microseconds(latency)
-    if latency is not None and 0 <= latency <= 86_400:
-        assert found is not None
-        assert abs(found - latency * 1e6) <= 0.51
-    else:
-        assert found is None
-
-
-@given(st.floats() | st.integers(), st.sampled_from([1, 10, 10_000, 1_000_000]))
-def test_measures_are_integers_that_fit_or_nothing(value: float, per: int) -> None:
-    (found,) = integers({"m": value}, (Column("m", per),))
-    assert found is None or (abs(found) <= 2**53 and abs(found - value * per) <= max(0.51, abs(found) * 1e-9))
-    if found is None:
-        assert not abs(value * per) <= 2**52
-
-
-def test_measures_follow_the_plans_columns() -> None:
-    columns = (Column("b", 10), Column("a", 1), Column("c", 1))
-    assert integers({"a": 1, "b": 2.55, "other": 3}, columns) == (26, 1, None)
-
-
-def test_a_reason_is_one_short_line() -> None:
-    assert short("a\n  b\tc") == "a b c"
-    assert len(short("x" * 999)) == 200
-    assert short("a\udc80b").encode() == b"a?b"
