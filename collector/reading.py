@@ -220,10 +220,8 @@ class Reader:
         if self._known[0] != key:
             checks = self.inventory.checks
             order = {uid: place for place, uid in enumerate(checks)}
-            found = [
-                Known(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid))
-                for row, c in list(self.fleet.checks.items())  # a scrape asks from a thread
-            ]
+            registered = list(self.fleet.checks.items())  # a copy: a scrape asks from its thread
+            found = [Known(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in registered]
             found.sort(key=lambda known: (order.get(known.uid, len(order)), known.row))
             self._known = (key, found, {known.uid: known for known in reversed(found)})
         return self._known

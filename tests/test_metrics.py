@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_cla
 
 from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Check, Plans
-from collector.ingest.state import AgentState, Latest, Overlay
+from collector.ingest.state import AgentState, Overlay
+from collector.ingest.streak import Latest, Ledger
 from collector.ledger.steps import Tail
 from collector.metrics import exposition, own
 from collector.metrics.fleet import Named, Shown, pieces, text
@@ -29,8 +30,8 @@ def tail(state: int, last: int = NOW - 10_000, hold: int = 65_000, **more) -> Ta
 
 def shown(tails: dict[int, Tail], agent: str = "so-ttt", **more) -> Shown:
     checks = [(row, exposition.labels(**(WHO | {"agent": agent}), check=f"check {row}")) for row in range(1, 7)]
-    latest = {row: Latest(NOW - 10_000, 1_234 if row % 2 else None, (), b"12345678") for row in tails}
-    state = AgentState(agent=agent, stream=1, tails=tails, latest=latest, contact=NOW - 2_000, backlog=7, **more)
+    latest = {row: Latest(NOW - 10_000, 1_234 if row % 2 else None, [], b"12345678") for row in tails}
+    state = AgentState(agent=agent, stream=1, ledger=Ledger(tails, latest), contact=NOW - 2_000, backlog=7, **more)
     plans = Plans(None)
     for row, _ in checks:
         plans.checks[row] = Check(
