@@ -92,7 +92,7 @@ class Agent:
             at.append(when - before[1] if before is not None and before[0] == place else when - base)
             before = (place, when)
         width = len(self.plan.columns["icmp"])
-        frames = len(looks) + len(more.get("records", ())) + len(more.get("runs", ()))
+        frames = max(1, len(looks) + len(more.get("records", ())) + len(more.get("runs", ())))
         batch = Batch(
             epoch=self.epoch,
             previous=self.mark,

@@ -50,13 +50,14 @@ class Step(msgspec.Struct, frozen=True):
 class Trust:
     """Whether the wall clock is believed. Ask :meth:`look` before every use; it is cheap.
 
-    ``why``: why not, in words, or "". ``recorded``: the last wall time that was believed, from the store.
+    ``why``: why not, in words, or "". ``recorded``: the last wall time that was believed, from the store. ``offset``:
+    wall minus boot time as an earlier run in this boot of the machine believed it.
     """
 
-    def __init__(self, clock: Clock, recorded: int = 0) -> None:
+    def __init__(self, clock: Clock, recorded: int = 0, offset: int | None = None) -> None:
         self._clock = clock
         self._floor = max(BUILT, recorded - BACK)
-        self._offset: int | None = None  # wall minus boot time, as believed
+        self._offset = offset
         self._candidate = 0
         self._since = 0
         self.why = "not looked at yet"

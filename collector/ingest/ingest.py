@@ -71,7 +71,7 @@ class Ingest:
     async def start(self) -> None:
         """Load checkpoints, replay what is newer, and begin. Changes how often the process collects garbage."""
         self.plans.load()
-        self.trust = Trust(self.clock, recovery.last_believed(self.database))
+        self.trust = recovery.believed_clock(self.database, self.clock)
         self.trust.look()
         recovery.load(self.database, self.plans, self.fleet, self.committer)
         gc.collect()

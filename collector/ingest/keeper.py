@@ -35,10 +35,11 @@ class Keeper:
         self._began_boot_ms = ingest.clock.boot_ms()
         self._was_trusted = ingest.trust.trusted
         now = ingest.clock.wall_ms()
-        row = (ingest.clock.boot, now, now, ingest.trust.trusted)
+        row = (ingest.clock.boot, self._began_boot_ms, now, now, ingest.trust.trusted)
 
         def work(db: apsw.Connection) -> int:
-            db.execute("INSERT INTO collector_life (boot, started, alive, trusted) VALUES (?, ?, ?, ?)", row)
+            columns = "boot, boot_ms, started, alive, trusted"
+            db.execute(f"INSERT INTO collector_life ({columns}) VALUES (?, ?, ?, ?, ?)", row)
             return db.last_insert_rowid()
 
         self._life = await ingest.database.write(work)
@@ -73,11 +74,11 @@ class Keeper:
         ingest = self._ingest
         if not ingest.trust.look() or not self._life:
             return
-        now = ingest.clock.wall_ms()
-        started = now - (ingest.clock.boot_ms() - self._began_boot_ms)
-        columns = "alive = ?, started = iif(trusted, started, ?), trusted = 1, stopped = ?"
+        now, boot_ms = ingest.clock.wall_ms(), ingest.clock.boot_ms()
+        started = now - (boot_ms - self._began_boot_ms)
+        columns = "boot_ms = ?, alive = ?, started = iif(trusted, started, ?), trusted = 1, stopped = ?"
         sql = f"UPDATE collector_life SET {columns} WHERE id = ?"
-        given = (now, started, now if stopped else None, self._life)
+        given = (boot_ms, now, started, now if stopped else None, self._life)
         await ingest.database.write(lambda db: db.execute(sql, given))
         ingest.trust.record(now)
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import apsw
 
 from collector.ingest import state as states
+from collector.ingest.clock import Clock, Trust
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Plans
@@ -102,13 +103,19 @@ def _again(plans: Plans, state: AgentState, row: Stored, count_from: int) -> Non
         settled.later(state.sums)
 
 
-def last_believed(database: Database) -> int:
-    """The newest wall time that the collector believed, as recorded: its clock may not show less."""
-    found = database.read_now(lambda db: db.execute("SELECT max(alive) FROM collector_life WHERE trusted = 1").get)
-    return found if isinstance(found, int) else 0
+def believed_clock(database: Database, clock: Clock) -> Trust:
+    """The collector's clock, judged by what an earlier run recorded while it believed it."""
+
+    def work(db: apsw.Connection) -> tuple[int, int | None]:
+        recorded = db.execute("SELECT max(alive) FROM collector_life WHERE trusted = 1").get
+        same = "SELECT alive - boot_ms FROM collector_life WHERE trusted = 1 AND boot = ? ORDER BY id DESC LIMIT 1"
+        offset = db.execute(same, (clock.boot,)).get
+        return recorded if isinstance(recorded, int) else 0, offset if isinstance(offset, int) else None
+
+    return Trust(clock, *database.read_now(work))
 
 
-def restored(path: Path, why: str = "restored") -> str:
+def restored(path: Path, why: str = "restored", *, now_ms: int | None = None) -> str:
     """Make a store that was put back from a copy a new incarnation: its counters start over, and what it counts
     begins now; the agents see the older watermark in the next ack and send again. Gives the incarnation.
 
@@ -123,7 +130,7 @@ def restored(path: Path, why: str = "restored") -> str:
                 rows: list[Any] = db.execute("SELECT id, body FROM streams WHERE body IS NOT NULL").fetchall()
                 for stream, body in rows:
                     db.execute("UPDATE streams SET body = ? WHERE id = ?", (states.zeroed(body), stream))
-                incarnation = begin_incarnation(db, why)
+                incarnation = begin_incarnation(db, why, now_ms)
     except apsw.Error as error:
         raise StoreError(f"{path} is not a store of ours, or damaged: {error}") from None
     return incarnation

@@ -12,6 +12,7 @@ CREATE TABLE incarnations (
 CREATE TABLE collector_life (
     id          INTEGER PRIMARY KEY,
     boot        BLOB NOT NULL,
+    boot_ms     INTEGER NOT NULL,   -- the boot-time clock at "alive"
     started     INTEGER NOT NULL,
     alive       INTEGER NOT NULL,   -- known to be alive until then
     stopped     INTEGER,            -- NULL: it is running, or was killed
