@@ -4,6 +4,7 @@ import asyncio
 import base64
 import itertools
 import re
+import shutil
 import time
 from pathlib import Path
 
@@ -519,3 +520,41 @@ def test_numbers_are_cut_off_not_rounded():
 )
 def test_the_language_is_the_one_asked_for(asked, accept, language):
     assert chosen(asked, accept) == language
+
+
+@pytest.mark.real
+async def test_prometheus_finds_scrapes_and_answers(told, tmp_path, free_port):
+    """A real Prometheus, told only of /sd/prometheus."""
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("needs prometheus (Debian: prometheus)")
+    (tmp_path / "prometheus.yml").write_text(
+        "global: {scrape_interval: 1s}\nscrape_configs:\n- job_name: any\n  http_sd_configs:\n"
+        f"  - url: http://127.0.0.1:{told.service.operators_port}/sd/prometheus\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        program,
+        f"--config.file={tmp_path / 'prometheus.yml'}",
+        f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{free_port}",
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{free_port}") as session, asyncio.timeout(60):
+
+            async def query(text: str) -> list[dict]:
+                try:
+                    async with session.get("/api/v1/query", params={"query": text}) as response:
+                        return (await response.json())["data"]["result"] if response.status == 200 else []
+                except aiohttp.ClientError:
+                    return []
+
+            found: list[dict] = []
+            while not found:
+                found = await query('haidang_check_seconds_total{check="portal",state="down"}')
+                await asyncio.sleep(0.2)  # another process's doing
+    finally:
+        process.terminate()
+        await process.wait()
+    assert [(one["metric"]["agency"], one["metric"]["job"]) for one in found] == [("so-ttt", "haidang")]
+    assert float(found[0]["value"][1]) == pytest.approx(300, abs=0.01)
