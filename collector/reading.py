@@ -156,12 +156,12 @@ class Reader:
         return await self._database.read(work)
 
     def open_troubles(self) -> list[Trouble]:
-        """What is not up at this moment, newest first; what was never looked at is last."""
+        """What is not up at this moment, newest first. What was never looked at is not in trouble yet."""
         now = self.wall()
         found = []
         for known in self.present():
             seen = self.now(known, now)
-            if seen.state != UP:
+            if seen.state != UP and seen.since:
                 found.append(Trouble(known, seen.state, seen.since, None, seen.reason))
         return sorted(found, key=lambda trouble: -trouble.start)
 

@@ -16,7 +16,7 @@ from collector.web.api import Api
 from collector.web.asking import Wrong, known
 from collector.web.words import LANGUAGES, Tongue, chosen
 from inventory.model import Agency
-from inventory.states import NAMES, UP
+from inventory.states import NAMES, UNKNOWN, UP
 
 DAY = 86_400_000
 WHOLE = 300  # checks up to which the first page shows every one of them
@@ -72,7 +72,8 @@ class Pages:
         present = self._reader.present()
         whole = len(present) <= WHOLE
         groups = await self._groups(list(self._reader.inventory.agencies.values()), present, now, whole)
-        troubles = [answers.trouble(one) for one in self._reader.open_troubles()]
+        # silence is not down: what nothing is known of is counted, not listed
+        troubles = [answers.trouble(one) for one in self._reader.open_troubles() if one.state != UNKNOWN]
         return self._draw(
             request,
             "first.html",
@@ -82,6 +83,7 @@ class Pages:
             more=max(len(troubles) - WRONG, 0),
             agents=await self._api.agent_answers(),
             checks=len(present),
+            silent=sum(self._reader.now(one, now).state == UNKNOWN for one in present),
         )
 
     async def agency(self, request: web.Request) -> web.Response:
@@ -131,6 +133,7 @@ class Pages:
             asked=request.query.get("lang", ""),
             path=request.path,
             province=self._reader.inventory.province,
+            agencies=self._reader.inventory.agencies,
             board=self._board,
             names=NAMES,
             trusted=self._trusted(),
