@@ -1,0 +1,85 @@
+"""How a device lets us in: a community (versions 1 and 2c) or a user (version 3), from a credential."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+
+from agent.clients.trouble import Trouble
+from agent.probe import Address
+from inventory.states import UNKNOWN
+from inventory.words import Secret
+
+Version = Literal["1", "2c", "3"]
+SHORTEST_PASSWORD: Final = 8  # characters; RFC 3414, section 11.2
+_AUTH: Final = {"sha1": "sha1", "sha": "sha1", "sha256": "sha256", "sha-256": "sha256"}
+_PRIV: Final = {"aes": "aes128", "aes128": "aes128", "aes-128": "aes128"}
+_KEYS: Final = ("user", "auth", "auth_password", "priv", "priv_password", "context")
+
+
+class Community(msgspec.Struct, frozen=True):
+    """Versions 1 and 2c: a word that is sent in clear."""
+
+    version: Literal["1", "2c"]
+    community: Secret
+
+
+class User(msgspec.Struct, frozen=True):
+    """Version 3. Without ``auth_password`` nothing is authenticated, without ``priv_password`` nothing is hidden."""
+
+    user: str
+    auth: str = ""  # sha1, sha256
+    auth_password: Secret = Secret()
+    priv: str = ""  # aes128
+    priv_password: Secret = Secret()
+    context: str = ""
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One device as one credential sees it."""
+
+    address: Address
+    port: int
+    access: Community | User
+
+
+def access_of(name: str, version: Version, credential: Mapping[str, str]) -> Community | User:
+    """What a credential says for a version. Raises Trouble (no evidence) naming what is missing or not understood.
+
+    Keys: ``community``; or ``user``, with ``auth_password`` and ``auth`` (sha1 if left out, or sha256), with
+    ``priv_password`` and ``priv`` (aes128), and ``context``.
+    """
+    if version != "3":
+        if not credential.get("community"):
+            raise Trouble(f"the credential {name!r} has no community (community_file)", UNKNOWN)
+        return Community(version, Secret(credential["community"]))
+    if wrong := _wrong(credential):
+        raise Trouble(f"the credential {name!r} {wrong}", UNKNOWN)
+    auth_password, priv_password = credential.get("auth_password", ""), credential.get("priv_password", "")
+    return User(
+        credential["user"],
+        _AUTH[credential.get("auth", "sha1").lower()] if auth_password else "",
+        Secret(auth_password),
+        _PRIV[credential.get("priv", "aes128").lower()] if priv_password else "",
+        Secret(priv_password),
+        credential.get("context", ""),
+    )
+
+
+def _wrong(credential: Mapping[str, str]) -> str:
+    """Why this cannot be a user of version 3, without showing any of it."""
+    if unknown := sorted(set(credential) - set(_KEYS)):
+        return f"has the key {unknown[0]!r}; a user of version 3 has {', '.join(_KEYS)}"
+    if not credential.get("user"):
+        return "names no user"
+    for way, ways in (("auth", _AUTH), ("priv", _PRIV)):
+        password = f"{way}_password"
+        if way in credential and credential[way].lower() not in ways:
+            return f"has an {way} that is none of {', '.join(dict.fromkeys(ways.values()))}"
+        if way in credential and password not in credential:
+            return f"has {way} but no {password} ({password}_file)"
+        if password in credential and len(credential[password]) < SHORTEST_PASSWORD:
+            return f"has an {password} of less than {SHORTEST_PASSWORD} characters"
+    if "priv_password" in credential and "auth_password" not in credential:
+        return "has a priv_password but no auth_password: version 3 hides nothing that it does not authenticate"
+    return ""

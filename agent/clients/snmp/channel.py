@@ -1,0 +1,223 @@
+"""The UDP socket under SNMP: one a family for all devices, answers told apart by request id, sender and form.
+
+What does not answer a question that waits (late, twice, from another address or port, of another type, garbled, with
+a foreign id) is ignored, and counted for the one who waits. On Linux the kernel's receive stamps time the answers,
+and "port unreachable" comes back through the socket's error queue.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from agent.clients.kernel import STAMP_SPACE, Arrivals, ask_for_stamps, stamp_of
+from agent.clients.snmp.ber import Garbled, Message, parse
+from agent.clients.stream import endpoint
+from agent.clients.trouble import Trouble, from_oserror
+from agent.probe import Address
+from inventory.states import UNKNOWN
+
+LARGEST: Final = 65_535
+_AT_ONCE: Final = 64  # packets read before others get a turn: a flood must not hold the loop
+_BUFFER: Final = 1 << 20  # bytes of receive buffer asked for: answers of many devices come at once
+_SEND_AGAIN: Final = 0.005  # seconds to wait while the socket's send buffer is full
+_MSG_ERRQUEUE: Final = 0x2000  # numbers of Linux that the socket module of Python 3.11 has no names for
+_RECVERR: Final = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
+_FINAL: Final = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
+_SHOWN: Final = {"late": "late or repeated", "other": "from another address or port", "garbled": "not SNMP answers"}
+
+
+class Waiting:
+    """One question that waits for its answer. ``ignored``: by sort, what came instead."""
+
+    __slots__ = ("answer", "community", "ignored", "port", "request", "rtt", "sender", "sent", "version")
+
+    def __init__(self, sender: str, port: int, version: int, request: bytes, answer: "asyncio.Future[Message]") -> None:
+        self.sender = sender  # the address that the answer has to come from, as the kernel spells it
+        self.port = port
+        self.version = version
+        self.request = request
+        self.answer = answer
+        self.sent = 0  # monotonic ns, of the first sending
+        self.rtt = 0  # ns
+        self.ignored = dict.fromkeys(_SHOWN, 0)
+
+
+class NoAnswer(Exception):
+    """The time went by; the text says what came instead, if anything."""
+
+
+class Channel:
+    """One family's socket. Raises Trouble when this machine gives us none."""
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+        self._loop = asyncio.get_running_loop()
+        self._arrivals = Arrivals()
+        self._waiting: dict[int, Waiting] = {}  # by request id
+        self._by_host: dict[str, list[Waiting]] = {}
+        self._transport: asyncio.DatagramTransport | None = None
+        try:
+            self._sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM)
+            self._sock.setblocking(False)
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+            if version == 6:
+                self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            self._sock.bind(("::" if version == 6 else "0.0.0.0", 0))
+            if sys.platform == "linux":
+                ask_for_stamps(self._sock)
+                self._sock.setsockopt(*_RECVERR[version], 1)
+        except OSError as error:
+            raise Trouble(from_oserror(error, "this machine's socket for SNMP").reason, UNKNOWN) from None
+
+    async def open(self) -> "Channel":
+        """Begin to listen."""
+        if sys.platform == "linux":
+            self._loop.add_reader(self._sock, self._read)
+        else:  # there not every loop can watch a socket
+            made = await self._loop.create_datagram_endpoint(lambda: _Plain(self._heard), sock=self._sock)
+            self._transport = made[0]
+        return self
+
+    def new_id(self) -> int:
+        """A random request id that nobody waits for."""
+        while True:
+            made = int.from_bytes(os.urandom(4), "big") & 0x7FFFFFFF
+            if made not in self._waiting:
+                return made
+
+    async def ask(
+        self, address: Address, port: int, version: int, make: Callable[[int], bytes], every: float, seconds: float
+    ) -> tuple[Message, float, int]:
+        """(answer, its time in seconds from the first sending, packets ignored).
+
+        ``make`` gives the request with an id; it is sent again every ``every`` seconds. Raises NoAnswer after
+        ``seconds``, Trouble when the network says no.
+        """
+        request_id = self.new_id()
+        bare = socket.inet_ntop(socket.AF_INET6, address.packed) if address.version == 6 else str(address)
+        waiting = Waiting(bare, port, version, make(request_id), self._loop.create_future())
+        self._waiting[request_id] = waiting
+        self._by_host.setdefault(bare, []).append(waiting)
+        deadline = self._loop.time() + seconds
+        try:
+            waiting.sent = time.monotonic_ns()
+            while (left := deadline - self._loop.time()) > 0:
+                self._send(waiting, (str(address), port))
+                await asyncio.wait((waiting.answer,), timeout=min(every, left))
+                if waiting.answer.done():
+                    return waiting.answer.result(), waiting.rtt / 1e9, sum(waiting.ignored.values())
+            raise NoAnswer(_told(waiting.ignored))
+        except ConnectionRefusedError:
+            raise Trouble(f"{endpoint(address, port)} says that nothing listens there") from None
+        except OSError as error:
+            raise from_oserror(error, endpoint(address, port)) from None
+        finally:
+            del self._waiting[request_id]
+            self._by_host[bare].remove(waiting)
+            if not self._by_host[bare]:
+                del self._by_host[bare]
+            waiting.answer.cancel()
+
+    def _send(self, waiting: Waiting, where: tuple[str, int]) -> None:
+        if self._transport is not None:
+            self._transport.sendto(waiting.request, where)
+            return
+        try:
+            self._sock.sendto(waiting.request, where)
+        except BlockingIOError:
+            self._loop.call_later(_SEND_AGAIN, self._send_later, waiting, where)
+        except OSError:
+            self._read()  # the socket reports another target's error here: note it, and send again
+            if not waiting.answer.done():
+                self._sock.sendto(waiting.request, where)
+
+    def _send_later(self, waiting: Waiting, where: tuple[str, int]) -> None:
+        if not waiting.answer.done():
+            with contextlib.suppress(OSError):  # it is sent again before long
+                self._sock.sendto(waiting.request, where)
+
+    def _read(self) -> None:
+        came = []
+        for _ in range(_AT_ONCE):
+            try:
+                came.append(self._sock.recvmsg(LARGEST, STAMP_SPACE))
+            except BlockingIOError:
+                break
+            except OSError:
+                continue  # reports (and clears) an error whose details are in the error queue
+        self._arrivals.compare()
+        for packet, ancillary, _flags, sender in came:
+            self._heard(packet, sender, stamp_of(ancillary))
+        if sys.platform == "linux" and len(came) < _AT_ONCE:
+            self._read_errors()
+
+    def _read_errors(self) -> None:
+        """What the network said of requests of ours: the address and the port are those of the target."""
+        for _ in range(_AT_ONCE):
+            try:
+                _packet, ancillary, _flags, target = self._sock.recvmsg(0, 512, _MSG_ERRQUEUE)
+            except OSError:
+                return
+            for level, kind, data in ancillary:
+                if (level, kind) == _RECVERR[self._version] and target and len(data) >= 4:
+                    self._refused(target, int.from_bytes(data[:4], sys.byteorder))
+
+    def _refused(self, target: tuple[Any, ...], number: int) -> None:
+        for waiting in self._by_host.get(target[0].partition("%")[0], ()):
+            if waiting.port == target[1] and number in _FINAL and not waiting.answer.done():
+                waiting.answer.set_exception(OSError(number, os.strerror(number)))
+                waiting.answer.exception()  # the one who asked may be gone by now
+
+    def _heard(self, packet: bytes, sender: tuple[Any, ...], stamp: int | None = None) -> None:
+        host, port = sender[0].partition("%")[0], sender[1]
+        try:
+            message = parse(packet)
+        except Garbled:
+            self._ignore(host, "garbled")
+            return
+        waiting = self._waiting.get(message.request_id)
+        if waiting is None or waiting.version != message.version or waiting.answer.done():
+            self._ignore(host, "late")
+        elif (waiting.sender, waiting.port) != (host, port):
+            waiting.ignored["other"] += 1
+        else:
+            waiting.rtt = self._arrivals.rtt(waiting.sent, stamp)
+            waiting.answer.set_result(message)
+
+    def _ignore(self, host: str, sort: str) -> None:
+        for waiting in self._by_host.get(host, ()):
+            waiting.ignored[sort] += 1
+
+    async def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+        else:
+            self._loop.remove_reader(self._sock)
+            self._sock.close()
+        for waiting in list(self._waiting.values()):
+            waiting.answer.cancel()
+
+
+class _Plain(asyncio.DatagramProtocol):
+    """Hands on what comes, where the kernel's stamps cannot be had."""
+
+    def __init__(self, heard: Callable[[bytes, tuple[Any, ...]], None]) -> None:
+        self._heard = heard
+
+    def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
+        self._heard(data, addr)
+
+
+def _told(ignored: dict[str, int]) -> str:
+    """ "3 packets came that do not answer (2 late or repeated, 1 from another address or port)", or ""."""
+    total = sum(ignored.values())
+    if not total:
+        return ""
+    sorts = ", ".join(f"{count} {_SHOWN[sort]}" for sort, count in ignored.items() if count)
+    return f"{total} {'packet' if total == 1 else 'packets'} came that are no answer ({sorts})"

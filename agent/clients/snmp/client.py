@@ -1,0 +1,97 @@
+"""The agent's one way to SNMP: sessions with devices, over one socket a family (version 3: one engine a credential)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from agent.clients.snmp.access import Community, Target, User
+from agent.clients.snmp.ber import request
+from agent.clients.snmp.channel import Channel, NoAnswer
+from agent.clients.snmp.session import Exchange, Manners, Reply, Session, Silence
+from agent.clients.stream import endpoint
+
+if TYPE_CHECKING:
+    from agent.clients.snmp.v3 import Engines
+
+MOST_REMEMBERED: Final = 8_192  # devices whose manners are kept
+_EVERY: Final = 0.25  # of a look's time, at least, between two sendings of a question
+_LONGEST: Final = 2.0  # seconds between two sendings, at most
+
+
+class Snmp:
+    """A shared client: ``look.client(Snmp, Snmp)``."""
+
+    def __init__(self) -> None:
+        self._channels: dict[int, Channel] = {}
+        self._manners: dict[Target, Manners] = {}
+        self._engines: Engines | None = None
+
+    async def session(self, target: Target, seconds: float) -> Session:
+        """A conversation with a device that ends within ``seconds``. Raises Trouble when this machine has no socket."""
+        who = endpoint(target.address, target.port)
+        if target not in self._manners and len(self._manners) >= MOST_REMEMBERED:
+            self._manners.clear()  # of plans long gone; those in use learn again
+        manners = self._manners.setdefault(target, Manners())
+        exchange: Exchange
+        if isinstance(target.access, User):
+            exchange = self._by_user(target, target.access, manners, seconds)
+        else:
+            channel = await self._channel(target.address.version)
+            exchange = _ByCommunity(channel, target, target.access, manners, seconds)
+        return Session(exchange, who, seconds, manners)
+
+    async def _channel(self, version: int) -> Channel:
+        channel = self._channels.get(version)
+        if channel is None:
+            channel = self._channels[version] = Channel(version)
+            await channel.open()
+        return channel
+
+    def _by_user(self, target: Target, user: User, manners: Manners, seconds: float) -> Exchange:
+        from agent.clients.snmp import v3  # pysnmp weighs more than the rest of the agent's probes
+
+        if self._engines is None:
+            self._engines = v3.Engines()
+        return v3.ByUser(self._engines, target, user, manners, seconds)
+
+    async def close(self) -> None:
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+        if self._engines is not None:
+            self._engines.close()
+            self._engines = None
+
+
+class _ByCommunity:
+    """Versions 1 and 2c."""
+
+    def __init__(self, channel: Channel, target: Target, access: Community, manners: Manners, seconds: float) -> None:
+        self._channel = channel
+        self._target = target
+        self._version = 0 if access.version == "1" else 1
+        self._community = access.community.encode()
+        self._manners = manners
+        self._every = min(seconds * _EVERY, _LONGEST)
+        self.bulk = access.version == "2c"
+
+    async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply:
+        target, version, community = self._target, self._version, self._community
+        try:
+            message, took, ignored = await self._channel.ask(
+                target.address,
+                target.port,
+                version,
+                lambda request_id: request(version, community, pdu, request_id, oids, repetitions),
+                self._every,
+                seconds,
+            )
+        except NoAnswer as none:
+            raise Silence(self._silent(seconds, str(none))) from None
+        return Reply(message.status, message.index, message.varbinds, took, ignored)
+
+    def _silent(self, seconds: float, instead: str) -> str:
+        reason = f"{endpoint(self._target.address, self._target.port)} did not answer within {seconds:.3g} s"
+        if instead:
+            return f"{reason}; {instead}"
+        # a wrong community is answered with silence
+        return reason if self._manners.answered else f"{reason}: a wrong community, or no SNMP there"

@@ -1,0 +1,242 @@
+"""One look's conversation with one device: GETs in pieces that the device can take, walks that end whatever it says.
+
+What a device turned out to bear (how many objects at once) is remembered from look to look as its ``Manners``.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import msgspec
+
+from agent.clients.snmp.ber import END, GET, GETBULK, GETNEXT, Garbled, Value, decoded, dotted, encoded
+from agent.clients.trouble import Trouble
+from inventory.states import UNKNOWN
+
+OBJECTS: Final = 36  # asked for at once: some 650 bytes out, 900 back, within one packet of the smallest links
+MOST_OBJECTS: Final = 60_000  # of one look
+MOST_EXCHANGES: Final = 4_000
+MOST_ROWS: Final = 4_096  # of one walk's column
+_TOO_BIG, _NO_SUCH_NAME, _NOT_AUTHORIZED = 1, 2, 16
+_ERRORS: Final = {
+    1: "tooBig", 2: "noSuchName", 3: "badValue", 4: "readOnly", 5: "genErr", 6: "noAccess", 13: "resourceUnavailable",
+    16: "authorizationError",
+}  # fmt: skip
+
+
+class Reply(msgspec.Struct, gc=False):
+    """An answer, whatever the version. ``seconds``: its time; ``ignored``: packets that came and were none."""
+
+    status: int
+    index: int
+    varbinds: list[tuple[bytes, Value | None]]
+    seconds: float
+    ignored: int = 0
+
+
+class Silence(Trouble):
+    """No answer came in its time."""
+
+
+class TooMuch(Trouble):
+    """The device has more to tell than one look may hear."""
+
+
+class Exchange(Protocol):
+    """One question and its answer, by any version. Raises Trouble, Silence when nothing comes in ``seconds``."""
+
+    bulk: bool  # GETBULK may be used
+
+    async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply: ...
+
+
+class Manners(msgspec.Struct):
+    """What one device can take. ``answered``: it has answered this credential before."""
+
+    objects: int = OBJECTS
+    answered: bool = False
+
+
+class Walk(msgspec.Struct, frozen=True):
+    """Columns of a table, each index -> value. ``cut``: why it was ended before its end, or ""."""
+
+    columns: tuple[dict[str, Value], ...]
+    cut: str = ""
+
+
+class Session:
+    """``latency``: of the first answer, in seconds. ``ignored``: packets that came and were no answer."""
+
+    def __init__(self, exchange: Exchange, who: str, seconds: float, manners: Manners) -> None:
+        self._exchange = exchange
+        self._who = who
+        self._manners = manners
+        self._now: Callable[[], float] = asyncio.get_running_loop().time
+        self._deadline = self._now() + seconds
+        self._seconds = seconds
+        self._objects = 0
+        self._exchanges = 0
+        self._before = 0  # objects at once before silence made us ask for less
+        self.latency: float | None = None
+        self.ignored = 0
+
+    async def get(self, oids: Sequence[str]) -> dict[str, Value]:
+        """The values of these objects; those that the device does not have are left out. Raises Trouble."""
+        found: dict[str, Value] = {}
+        names = {encoded(oid): oid for oid in oids}
+        left = list(names)
+        while left:
+            piece = left[: self._manners.objects]
+            try:
+                reply = await self._ask(GET, piece, 0)
+            except Silence:
+                if not self._smaller(len(piece)):
+                    raise
+                continue
+            if reply.status:
+                left = self._after_error(reply, piece) + left[len(piece) :]
+                continue
+            answered = False
+            for name, value in reply.varbinds:
+                if name in names:
+                    answered = True
+                    if value is not None and value is not END:
+                        found[names[name]] = value
+            if not answered:
+                raise Trouble(f"{self._who} answered with other objects than were asked for")
+            left = left[len(piece) :]
+        return found
+
+    def _after_error(self, reply: Reply, piece: list[bytes]) -> list[bytes]:
+        """What of a piece that met an error is to be asked again."""
+        if reply.status == _NOT_AUTHORIZED:
+            raise Trouble(f"{self._who} does not let this credential read what it is asked", UNKNOWN)
+        if reply.status == _TOO_BIG or not 1 <= reply.index <= len(piece):
+            if len(piece) == 1:
+                if reply.status == _TOO_BIG:
+                    raise Trouble(f"{self._who} has an object too big for its own answers")
+                return []  # an error about one object: the device does not have it for us
+            self._manners.objects = max(1, len(piece) // 2)
+            return piece
+        return piece[: reply.index - 1] + piece[reply.index :]
+
+    def _smaller(self, size: int) -> bool:
+        """After silence, ask for less at once: answers in several fragments may be lost on the way."""
+        if self.latency is None or size <= 4 or self._now() >= self._deadline:
+            return False
+        self._before = self._before or self._manners.objects
+        self._manners.objects = max(4, size // 3)
+        return True
+
+    async def walk(self, *roots: str, rows: int = MOST_ROWS) -> Walk:
+        """The columns below these roots, read side by side, by index (what follows the root, dotted).
+
+        Ends at the columns' ends, or is cut: after ``rows`` rows, when answers go round in circles, or with the
+        look's time. Raises Trouble only when the device did not answer at all.
+        """
+        columns = [_Column(root) for root in roots]
+        while active := [column for column in columns if not column.ended]:
+            repetitions = max(1, self._manners.objects // len(active)) if self._exchange.bulk else 0
+            pdu = GETBULK if self._exchange.bulk else GETNEXT
+            names = [column.last for column in active]
+            try:
+                reply = await self._ask(pdu, names, repetitions)
+            except Trouble as trouble:
+                if isinstance(trouble, Silence) and repetitions > 1 and self._smaller(self._manners.objects):
+                    continue
+                if self.latency is None:
+                    raise
+                return _walked(columns, trouble.reason)
+            if reply.status and not self._go_on(reply, active):
+                return _walked(columns, f"{self._who} answered {error_name(reply.status)} in the middle of a table")
+            if not reply.status and (cut := self._take(reply, active, rows)):
+                return _walked(columns, cut)
+        return _walked(columns, "")
+
+    def _go_on(self, reply: Reply, active: "list[_Column]") -> bool:
+        """Whether an error in a walk can be worked around."""
+        if reply.status == _NO_SUCH_NAME and not self._exchange.bulk:  # version 1: the end of the MIB
+            if not 1 <= reply.index <= len(active):
+                return False
+            active[reply.index - 1].ended = True
+            return True
+        if reply.status == _TOO_BIG and self._manners.objects > len(active):
+            self._manners.objects = max(1, self._manners.objects // 2)
+            return True
+        return False
+
+    def _take(self, reply: Reply, active: "list[_Column]", rows: int) -> str:
+        """Put the values of an answer into their columns; why the walk must be cut, or ""."""
+        if not reply.varbinds:
+            return f"{self._who} answered with nothing in the middle of a table"
+        for place, (name, value) in enumerate(reply.varbinds):
+            column = active[place % len(active)]
+            try:
+                if not column.ended and not column.take(name, value):
+                    return f"{self._who} goes round in circles at {dotted(name)}"
+            except Garbled as error:
+                return f"{self._who} answered garbled: {error}"
+            if len(column.values) >= rows:
+                return f"{self._who} has more than {rows} rows in one table"
+        return ""
+
+    async def _ask(self, pdu: int, oids: Sequence[bytes], repetitions: int) -> Reply:
+        left = self._deadline - self._now()
+        if left <= 0:
+            raise Silence(self._late())
+        if self._objects > MOST_OBJECTS or self._exchanges > MOST_EXCHANGES:
+            raise TooMuch(f"{self._who} has too much to tell for one look ({self._objects} objects so far)", UNKNOWN)
+        # once it has answered, silence may mean that the answer was too large: leave time to ask for less
+        patience = left if self.latency is None or len(oids) * max(1, repetitions) <= 4 else max(left / 3, 0.05)
+        try:
+            reply = await self._exchange(pdu, oids, repetitions, min(left, patience))
+        except Silence as silence:
+            if self._before and self._now() >= self._deadline:
+                self._manners.objects = self._before  # less did not help: it was not that
+            if self.latency is not None:
+                raise Silence(self._late()) from None
+            raise silence from None
+        self._before = 0
+        self._exchanges += 1
+        self._objects += len(reply.varbinds)
+        self.ignored += reply.ignored
+        self._manners.answered = True
+        if self.latency is None:
+            self.latency = reply.seconds
+        return reply
+
+    def _late(self) -> str:
+        return f"{self._who} answered at first, but not all questions within {self._seconds:g} s"
+
+
+class _Column:
+    """One column while it is walked."""
+
+    __slots__ = ("_numbers", "_root", "ended", "last", "values")
+
+    def __init__(self, root: str) -> None:
+        self.last = encoded(root)  # where to go on from
+        self._root = self._numbers = decoded(self.last)
+        self.values: dict[str, Value] = {}
+        self.ended = False
+
+    def take(self, name: bytes, value: Value | None) -> bool:
+        """Note the next object. False if it does not come after the last one. Raises Garbled."""
+        numbers = decoded(name)
+        if value is END or numbers[: len(self._root)] != self._root:
+            self.ended = True
+            return True
+        if numbers <= self._numbers:
+            return False
+        self.last, self._numbers = name, numbers
+        if value is not None:
+            self.values[".".join(map(str, numbers[len(self._root) :]))] = value
+        return True
+
+
+def _walked(columns: Sequence[_Column], cut: str) -> Walk:
+    return Walk(tuple(column.values for column in columns), cut)
+
+
+def error_name(status: int) -> str:
+    return _ERRORS.get(status, f"error {status}")

@@ -1,0 +1,221 @@
+"""Version 3, by pysnmp: one engine a credential, made anew when a device's own engine changes.
+
+pysnmp remembers which SNMP engine is behind an address for as long as its own engine lives, and two keys of one user
+do not fit into one engine. So each credential has its own; when a device that did answer falls silent, its engine's
+id is asked for, and if that is another one (a replaced device, a factory reset) the credential's engine is new.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+from pysnmp.hlapi.v3arch.asyncio import (
+    USM_AUTH_HMAC96_SHA,
+    USM_AUTH_HMAC192_SHA256,
+    USM_AUTH_NONE,
+    USM_PRIV_CFB128_AES,
+    USM_PRIV_NONE,
+    ContextData,
+    ObjectIdentity,
+    ObjectType,
+    SnmpEngine,
+    Udp6TransportTarget,
+    UdpTransportTarget,
+    UsmUserData,
+    bulk_cmd,
+    get_cmd,
+    next_cmd,
+)
+from pysnmp.proto import errind, rfc1902, rfc1905
+
+from agent.clients.snmp.access import Target, User
+from agent.clients.snmp.ber import END, GET, GETBULK, Value, dotted, encoded, value
+from agent.clients.snmp.discovery import engine_at
+from agent.clients.snmp.session import Manners, Reply, Silence
+from agent.clients.stream import endpoint
+from agent.clients.trouble import Trouble
+from inventory.states import UNKNOWN
+
+IDLE: Final = 900.0  # seconds after which an engine that nobody uses is closed
+_FIRST, _ASK = 0.5, 0.2  # shares of an exchange's time: the first attempt, asking for the engine
+univ = rfc1902.univ  # pyasn1's types, under pysnmp's
+_ADDRESS, _OPAQUE = 0x40, 0x44  # SNMP's tags of values that are bytes to pysnmp
+_RETRIES: Final = 3
+_LINGER: Final = 5.0  # seconds that a replaced engine lives on, for the looks under way
+_AUTH: Final = {"": USM_AUTH_NONE, "sha1": USM_AUTH_HMAC96_SHA, "sha256": USM_AUTH_HMAC192_SHA256}
+_PRIV: Final = {"": USM_PRIV_NONE, "aes128": USM_PRIV_CFB128_AES}
+_WORDS: Final = {
+    errind.WrongDigest: "does not accept this credential: auth_password (or auth) is wrong",
+    errind.AuthenticationFailure: "does not accept this credential: auth_password (or auth) is wrong",
+    errind.UnknownUserName: "does not know the user of this credential",
+    errind.UnknownSecurityName: "does not know the user of this credential",
+    errind.DecryptionError: "cannot decrypt what it is asked: priv_password (or priv) is wrong",
+    errind.UnsupportedSecurityLevel: "does not let this user ask at this level: authentication or privacy is "
+    "missing in the credential, or not set up for the user at the device",
+    errind.NotInTimeWindow: "says that our idea of its SNMP engine's time is wrong, and does not give a better one",
+}
+
+
+class _Engine:
+    """pysnmp's engine for one credential. ``known``: the id of the engine behind each address that answered."""
+
+    def __init__(self, user: User) -> None:
+        self.engine = SnmpEngine()
+        self.used = time.monotonic()
+        self.known: dict[tuple[str, int], bytes] = {}
+        self.data = UsmUserData(
+            user.user,
+            user.auth_password or None,
+            user.priv_password or None,
+            _AUTH[user.auth],
+            _PRIV[user.priv],
+        )
+
+    def close(self) -> None:
+        self.engine.close_dispatcher()
+
+
+class Engines:
+    """All credentials' engines."""
+
+    def __init__(self) -> None:
+        self._engines: dict[User, _Engine] = {}
+        self._closing: dict[_Engine, asyncio.TimerHandle] = {}
+
+    def of(self, user: User) -> _Engine:
+        found = self._engines.get(user)
+        if found is None:
+            idle = time.monotonic() - IDLE
+            for other in [other for other, engine in self._engines.items() if engine.used < idle]:
+                self._engines.pop(other).close()
+            found = self._engines[user] = _Engine(user)
+        found.used = time.monotonic()
+        return found
+
+    def renew(self, user: User, engine: _Engine) -> None:
+        """Give a credential a fresh engine, unless another look has done so."""
+        if self._engines.get(user) is engine:
+            del self._engines[user]
+            self._closing[engine] = asyncio.get_running_loop().call_later(_LINGER, self._end, engine)
+
+    def _end(self, engine: _Engine) -> None:
+        del self._closing[engine]
+        engine.close()
+
+    def close(self) -> None:
+        for engine in (*self._engines.values(), *self._closing):
+            engine.close()
+        for timer in self._closing.values():
+            timer.cancel()
+        self._engines.clear()
+        self._closing.clear()
+
+
+class ByUser:
+    """An exchange of version 3 with one device."""
+
+    bulk = True
+
+    def __init__(self, engines: Engines, target: Target, user: User, manners: Manners, seconds: float) -> None:
+        self._engines = engines
+        self._target = target
+        self._user = user
+        self._manners = manners
+        self._who = endpoint(target.address, target.port)
+        self._every = max(0.5, round(seconds / 4))  # few different ones: pysnmp keeps each for ever
+
+    async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply:
+        end = time.monotonic() + seconds
+        try:
+            return await self._attempt(pdu, oids, repetitions, seconds * _FIRST)
+        except Silence:
+            pass
+        address, port = self._target.address, self._target.port
+        there = await engine_at(address, port, seconds * _ASK)
+        engine = self._engines.of(self._user)
+        if there is not None and engine.known.get((str(address), port), there) != there:
+            self._engines.renew(self._user, engine)
+        try:
+            return await self._attempt(pdu, oids, repetitions, max(0.05, end - time.monotonic()))
+        except Silence:
+            raise self._silent(there, seconds) from None
+
+    def _silent(self, there: bytes | None, seconds: float) -> Trouble:
+        if there is None:
+            reason = f"{self._who} did not answer within {seconds:.3g} s"
+            return Silence(reason if self._manners.answered else f"{reason}: no SNMP version 3 there")
+        hint = ": priv_password (or priv) is wrong, or its context" if self._user.priv_password else ""
+        return Silence(f"{self._who} speaks version 3, but did not answer this user within {seconds:.3g} s{hint}")
+
+    async def _attempt(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply:
+        engine = self._engines.of(self._user)
+        where = _transport(self._target, self._every)
+        context = ContextData(contextName=self._user.context.encode())
+        asked = [ObjectType(ObjectIdentity(dotted(oid))) for oid in oids]
+        arguments = (engine.engine, engine.data, where, context)
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(seconds):
+                if pdu == GET:
+                    answer = await get_cmd(*arguments, *asked, lookupMib=False)
+                elif pdu == GETBULK:
+                    answer = await bulk_cmd(*arguments, 0, repetitions, *asked, lookupMib=False)
+                else:
+                    answer = await next_cmd(*arguments, *asked, lookupMib=False)
+        except TimeoutError:
+            raise Silence("") from None
+        except Exception as error:  # pysnmp's errors are of many sorts, and may quote what they are about
+            raise Trouble(f"{self._who}: version 3 failed here ({type(error).__name__})", UNKNOWN) from None
+        took = time.monotonic() - started
+        failed, status, index, varbinds = answer
+        if failed is not None:
+            raise self._failure(failed)
+        await self._note(engine, started + seconds - time.monotonic())
+        return Reply(int(status), int(index), [_converted(name, found) for name, found in varbinds], took)
+
+    def _failure(self, failed: object) -> Trouble:
+        """pysnmp's error indication in words. What is wrong with the credential is no evidence about the device."""
+        if isinstance(failed, errind.RequestTimedOut | errind.UnknownEngineID):
+            return Silence("")  # an unknown engine: the device has a new one, which is asked for next
+        for sort, words in _WORDS.items():
+            if isinstance(failed, sort):
+                return Trouble(f"{self._who} {words}", UNKNOWN)
+        return Trouble(f"{self._who}: no answer of version 3 that can be used ({type(failed).__name__})")
+
+    async def _note(self, engine: _Engine, left: float) -> None:
+        """Learn, once, which engine it is that answers, to know it from another one later."""
+        address, port = self._target.address, self._target.port
+        if (str(address), port) not in engine.known and (there := await engine_at(address, port, left)):
+            engine.known[str(address), port] = there
+
+
+def _transport(target: Target, every: float) -> Any:
+    """Where to send. Made by hand: ``create`` asks the resolver, in a thread, even for an address."""
+    made = UdpTransportTarget if target.address.version == 4 else Udp6TransportTarget
+    where = made.__new__(made)
+    host, port = str(target.address), target.port
+    where.transport_address = (host, port) if target.address.version == 4 else (host, port, 0, 0)
+    where.__init__(timeout=every, retries=_RETRIES)
+    return where
+
+
+def _converted(name: Any, found: Any) -> tuple[bytes, Value | None]:
+    return encoded(".".join(map(str, tuple(name)))), _value(found)
+
+
+def _value(found: Any) -> Value | None:
+    """pysnmp's value as one of ours; None for none, and for a request's own empty places, sent back."""
+    if isinstance(found, rfc1905.EndOfMibView):
+        return END
+    if isinstance(found, rfc1905.NoSuchObject | rfc1905.NoSuchInstance | univ.Null):
+        return None
+    if isinstance(found, rfc1902.IpAddress):
+        return value(_ADDRESS, bytes(found))
+    if isinstance(found, rfc1902.Opaque):
+        return value(_OPAQUE, bytes(found))
+    if isinstance(found, univ.OctetString):
+        return bytes(found)
+    if isinstance(found, univ.ObjectIdentifier | ObjectIdentity):
+        return ".".join(map(str, tuple(found)))
+    return int(found) if isinstance(found, univ.Integer) else None
