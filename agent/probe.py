@@ -26,8 +26,12 @@ PER_UNIT: Final[dict[str, int]] = {
     "status": 1,  # a code, such as an HTTP status
     "celsius": 10,
     "volts": 10,
+    "hertz": 10,
+    "flag": 1,  # 1 yes, 0 no
     "percent": 10,
     "bytes_per_second": 1,
+    "per_second": 1_000,  # events, such as errors
+    "number": 1_000,  # in a unit that only the check's author knows
 }
 
 
@@ -49,12 +53,15 @@ class Outcome(msgspec.Struct, frozen=True):
     ``state``: states.UP, DEGRADED, DOWN, or UNKNOWN (the look itself could not be made: no evidence).
     ``reason``: one plain sentence, empty when up. ``latency``: seconds, as close to the wire as can be.
     ``measures``: by declared name, in their units; what was not seen is left out, never 0.
+    ``skipped``: no look was made, for none was due (a rationed kind); the last result speaks on for its hold, so the
+    scheduler has nothing to record. Where somebody asked all the same (``once``), state and reason say why.
     """
 
     state: int
     reason: str = ""
     latency: float | None = None
     measures: Mapping[str, float] = {}
+    skipped: bool = False
 
 
 def up(latency: float | None = None, **measures: float) -> Outcome:
@@ -67,6 +74,10 @@ def down(reason: str, latency: float | None = None, **measures: float) -> Outcom
 
 def unknown(reason: str) -> Outcome:
     return Outcome(states.UNKNOWN, reason)
+
+
+def skipped(reason: str) -> Outcome:
+    return Outcome(states.UNKNOWN, reason, skipped=True)
 
 
 Address = IPv4Address | IPv6Address
