@@ -33,6 +33,12 @@ class Stream:
         self.who = who
         self.tls: ssl.SSLObject | None = None
 
+    @property
+    def own_address(self) -> str:
+        """This machine's address on the connection."""
+        address: str = self._sock.getsockname()[0]
+        return address
+
     async def send(self, data: bytes) -> None:
         """Raises Trouble when the far end has gone."""
         if self.tls is not None:

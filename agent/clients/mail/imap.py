@@ -1,0 +1,225 @@
+"""IMAP as a client speaks it (RFC 3501): greeting, TLS, login, a mailbox, mails found by a mark and removed."""
+
+import base64
+import re
+import time
+from collections.abc import Collection, Sequence
+from typing import Final
+
+import msgspec
+
+from agent.clients.mail.session import STARTTLS, Login, Session
+from agent.clients.trouble import Trouble
+
+MAX_RESPONSES: Final = 2000  # untagged ones to one command
+_LITERAL: Final = re.compile(rb"\{(\d{1,9})\}$")
+_TAGGED: Final = re.compile(rb"(OK|NO|BAD)(?: (.*))?$", re.IGNORECASE | re.DOTALL)
+_CODE: Final = re.compile(rb"(?:OK |NO |BAD )?\[([A-Za-z0-9-]+)(?: ([^\]]*))?\]", re.IGNORECASE)
+_EXISTS: Final = re.compile(rb"(\d{1,10}) EXISTS", re.IGNORECASE)
+_PASSWORD_NOT_CHECKED: Final = frozenset({b"UNAVAILABLE", b"INUSE", b"LIMIT", b"SERVERBUG"})  # RFC 5530
+
+
+class Said(msgspec.Struct, frozen=True):
+    """The end of a command (``status``: OK, NO or BAD; ``text``) and the untagged responses before it."""
+
+    status: bytes
+    text: bytes
+    untagged: tuple[bytes, ...]
+
+    @property
+    def good(self) -> bool:
+        return self.status == b"OK"
+
+    def code(self, name: bytes) -> bytes | None:
+        """What a response code says, the one in brackets at the start of a text; None when it is not there."""
+        for text in (self.text, *self.untagged):
+            found = _CODE.match(text)
+            if found and found[1].upper() == name:
+                return found[2] or b""
+        return None
+
+
+def modified_utf7(name: str) -> str:
+    """A mailbox's name as IMAP spells it (RFC 3501, 5.1.3)."""
+    spelled = []
+    for run in re.findall(r"[ -~]+|[^ -~]+", name):
+        if " " <= run[0] <= "~":
+            spelled.append(run.replace("&", "&-"))
+        else:
+            coded = base64.b64encode(run.encode("utf-16-be")).decode().rstrip("=")
+            spelled.append(f"&{coded.replace('/', ',')}-")
+    return "".join(spelled)
+
+
+def quoted_string(text: str) -> str:
+    """A quoted string for a command; ``text`` is printable ASCII."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+class Imap(Session):
+    """``open``, then ``login``, then ``select``; then mails are found and removed; then ``logout``."""
+
+    protocol = "IMAP"
+    can: frozenset[str] = frozenset()
+    _tags = 0
+
+    # the way in
+
+    async def _greeted(self) -> None:
+        self.waiting = "no greeting came"
+        begun = time.monotonic()
+        said = await self.line()
+        self.taken["greeting"] = time.monotonic() - begun
+        first, _, rest = said.partition(b" ")
+        word = rest.partition(b" ")[0].upper()
+        if first != b"*" or word not in (b"OK", b"PREAUTH", b"BYE"):
+            raise Trouble(f"{self.who} answers {self.quoted(said)}, which is not IMAP")
+        if word == b"BYE":
+            raise Trouble(f"{self.who} takes no connections now: {self.quoted(rest[4:])}")
+        if word == b"PREAUTH":
+            # TLS cannot begin after a login: an old trick of who sits in between
+            raise Trouble(f"{self.who} says that this machine is logged in already, before any password")
+        listed = Said(b"OK", rest, ()).code(b"CAPABILITY")
+        if listed is None:
+            await self._ask_what_it_can()
+        else:
+            self.can = _words(listed)
+
+    async def _ask_what_it_can(self) -> None:
+        self.waiting = "CAPABILITY was not answered"
+        said = await self.command("CAPABILITY")
+        listed = [line[11:] for line in said.untagged if line[:11].upper() == b"CAPABILITY "]
+        if not said.good or not listed:
+            raise self.refusal(said, "does not say what it can do")
+        self.can = _words(listed[-1])
+
+    async def _ask_for_tls(self) -> None:
+        if "STARTTLS" not in self.can:
+            raise Trouble(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
+        self.waiting = "STARTTLS was not answered"
+        said = await self.command("STARTTLS")
+        if not said.good:
+            raise self.refusal(said, "offers STARTTLS but refuses it")
+
+    async def _ready(self) -> None:
+        if self.door.security == STARTTLS:
+            await self._ask_what_it_can()  # what was said before TLS does not count
+
+    async def login(self, login: Login) -> None:
+        """LOGIN, or AUTHENTICATE PLAIN where only that goes. Raises Trouble; a refused password is told as such."""
+        self.keep_secret(login)
+        self.waiting = "the login was not answered"
+        begun = time.monotonic()
+        plain = f"{login.user}{login.password}"
+        if "LOGINDISABLED" not in self.can and plain.isascii():
+            said = await self.command(f"LOGIN {quoted_string(login.user)} {quoted_string(login.password)}")
+        elif "AUTH=PLAIN" in self.can:
+            said = await self.command("AUTHENTICATE PLAIN", (login.plain,))
+        else:
+            raise Trouble(f"{self.who} offers no way to log in that this agent knows (LOGIN, PLAIN)")
+        if not said.good:
+            raise self._login_refused(said, login)
+        self.taken["login"] = time.monotonic() - begun
+        listed = said.code(b"CAPABILITY")
+        if listed is None:
+            await self._ask_what_it_can()
+        else:
+            self.can = _words(listed)
+
+    def _login_refused(self, said: Said, login: Login) -> Trouble:
+        named = _CODE.match(said.text)
+        code = named[1].upper() if named else b""
+        if code in _PASSWORD_NOT_CHECKED:
+            return Trouble(f"{self.who} cannot check passwords at the moment ({code.decode()})")
+        if code == b"EXPIRED":
+            return Trouble(f"{self.who} says that the password of the credential {login.name!r} has expired")
+        if said.status == b"NO":
+            return Trouble(f"{self.who} refuses the user or password of the credential {login.name!r}")
+        return Trouble(f"{self.who} does not understand the login")
+
+    # mailboxes and mails
+
+    async def select(self, mailbox: str, read_only: bool) -> tuple[int | None, int | None]:
+        """Open a mailbox: how many mails it has and the UID that the next one gets; None where it does not say."""
+        self.waiting = "the mailbox was not opened"
+        begun = time.monotonic()
+        said = await self.command(f"{'EXAMINE' if read_only else 'SELECT'} {quoted_string(modified_utf7(mailbox))}")
+        if not said.good:
+            raise self.refusal(said, "does not open the mailbox")
+        self.taken["select"] = time.monotonic() - begun
+        counts = [int(found[1]) for line in said.untagged if (found := _EXISTS.fullmatch(line))]
+        following = said.code(b"UIDNEXT") or b""
+        return (counts[-1] if counts else None), (int(following) if following.isdigit() else None)
+
+    async def search(self, criteria: str) -> list[int]:
+        """UIDs of the mails that fit, ascending. The mailbox is brought up to date first."""
+        await self.command("NOOP")
+        said = await self.command(f"UID SEARCH {criteria}")
+        if not said.good:
+            raise self.refusal(said, "does not search the mailbox")
+        found = [line[6:] for line in said.untagged if line[:6].upper() == b"SEARCH"]
+        return sorted({int(word) for line in found for word in line.split() if word.isdigit() and len(word) <= 10})
+
+    async def remove(self, uids: Collection[int]) -> bool:
+        """Delete these mails for good, and no other. False when the server cannot do that without others' mails."""
+        if not uids:
+            return True
+        self.waiting = "mails were not deleted"
+        listed = ",".join(map(str, sorted(uids)))
+        said = await self.command(f"UID STORE {listed} +FLAGS.SILENT (\\Deleted)")
+        if not said.good:
+            raise self.refusal(said, "does not delete mails")
+        if "UIDPLUS" in self.can:
+            said = await self.command(f"UID EXPUNGE {listed}")
+        elif set(await self.search("DELETED")) <= set(uids):
+            said = await self.command("EXPUNGE")
+        else:
+            return False  # EXPUNGE would take mails along that somebody else has marked
+        return said.good
+
+    async def logout(self) -> None:
+        """A farewell that is not waited for: what was to be seen has been seen."""
+        try:
+            await self.send(b"bye LOGOUT\r\n")
+        except Trouble:
+            pass  # gone already
+
+    # commands and responses
+
+    async def command(self, text: str, answers: Sequence[str] = ()) -> Said:
+        """``answers`` go out one by one when the server asks for more. Raises Trouble when it does not speak IMAP."""
+        self._tags += 1
+        tag = b"a%d" % self._tags
+        await self.send(tag + b" " + text.encode() + b"\r\n")
+        rest = list(answers)
+        untagged: list[bytes] = []
+        while len(untagged) < MAX_RESPONSES:
+            line = await self._response()
+            first, _, said = line.partition(b" ")
+            if first == b"*":
+                untagged.append(said)
+                if said[:4].upper() == b"BYE ":
+                    raise Trouble(f"{self.who} ends the session: {self.quoted(said[4:])}")
+            elif first == b"+" and rest:
+                await self.send(rest.pop(0).encode() + b"\r\n")
+            elif first == tag and (matched := _TAGGED.fullmatch(said)):
+                return Said(matched[1].upper(), matched[2] or b"", tuple(untagged))
+            else:
+                raise Trouble(f"{self.who} answers {self.quoted(line)}, which is not IMAP")
+        raise Trouble(f"{self.who} gives more than {MAX_RESPONSES} responses to one command")
+
+    async def _response(self) -> bytes:
+        """One response: a line, and with a literal in it the literal and what follows."""
+        pieces = [await self.line()]
+        while literal := _LITERAL.search(pieces[-1]):
+            pieces += (b"\r\n", await self.exactly(int(literal[1])), await self.line())
+        return b"".join(pieces)
+
+    def refusal(self, said: Said, what: str) -> Trouble:
+        """The server, what it does, and its own words."""
+        return Trouble(f"{self.who} {what}: {self.quoted(said.text or said.status)}")
+
+
+def _words(listed: bytes) -> frozenset[str]:
+    return frozenset(listed.decode("ascii", "replace").upper().split())

@@ -1,0 +1,294 @@
+"""What SMTP and IMAP have in common: a connection of lines, TLS on it when it is time, a password that never shows.
+
+A session reads within bounds and quotes what a server says only as far as it does not give a password back.
+Every text that goes into a command is checked for line breaks first: neither a plan nor a credential can smuggle
+in a command of its own.
+"""
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+import msgspec
+
+from agent.clients import certs
+from agent.clients.http1 import ascii_host
+from agent.clients.resolve import Resolver, literal
+from agent.clients.stream import Stream, connect
+from agent.clients.tls import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_trouble, presented_chain
+from agent.clients.trouble import Trouble, printable
+from agent.probe import Look
+from inventory.states import UNKNOWN
+
+MAX_LINE: Final = 8192  # bytes
+MAX_SAID: Final = 1 << 20  # bytes that a server may say in one session
+QUOTED: Final = 80  # characters of a server's own words in a reason
+DAY: Final = 86_400
+_MARGIN: Final = 0.05  # seconds before the look's end in which the second look at a refused certificate ends
+
+STARTTLS, TLS, CLEAR = "starttls", "tls", "none"
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a mail server is, and how the way in is secured.
+
+    ``security``: STARTTLS, TLS (from the first byte) or CLEAR. ``credential``: its name, or "" for none.
+    """
+
+    host: str
+    port: int
+    security: str
+    credential: str = ""
+    clear_password: bool = False
+    server_name: str = ""
+    verify: bool = True
+    authority: str = ""
+    family: str = "any"
+
+    def check(self) -> None:
+        """Raises ValueError for what cannot be, in words for the person who wrote it."""
+        ascii_host(self.host)
+        if self.server_name:
+            ascii_host(self.server_name)
+        if self.credential and self.security == CLEAR and not self.clear_password:
+            raise ValueError("a password would go over the network in clear: use starttls or tls, or allow it with "
+                             "clear_password")  # fmt: skip
+
+
+class Login(msgspec.Struct, frozen=True):
+    """Who to log in as. Its text never shows the password."""
+
+    name: str
+    user: str
+    password: str
+
+    @classmethod
+    def of(cls, name: str, found: Mapping[str, str], host: str) -> Self:
+        """From what the agent's file says under ``name``. Raises Trouble (no evidence) when that does not do.
+
+        ``hosts`` there says to whom the password may be given at all, whatever a plan says.
+        """
+        hosts = found.get("hosts", "").replace(",", " ").split()
+        if hosts and host not in hosts:
+            raise Trouble(f"the credential {name!r} in the agent's file is not for {host}", UNKNOWN)
+        for key in ("user", "password"):
+            value = found.get(key, "")
+            if not value:
+                raise Trouble(f"the credential {name!r} in the agent's file has no {key}", UNKNOWN)
+            if not is_plain(value):
+                raise Trouble(f"the credential {name!r}: its {key} has a line break or another control character",
+                              UNKNOWN)  # fmt: skip
+        return cls(name, str(found["user"]), str(found["password"]))
+
+    @property
+    def plain(self) -> str:
+        """The response of the SASL mechanism PLAIN (RFC 4616)."""
+        return base64.b64encode(f"\0{self.user}\0{self.password}".encode()).decode()
+
+    def __repr__(self) -> str:
+        return f"Login({self.name!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("name", self.name)]
+
+
+class Session:
+    """One connection to a mail server in one look. ``protocol`` names it in reasons.
+
+    ``taken``: seconds by phase (resolve, connect, greeting, tls, login). ``waiting``: what has not happened yet, for
+    the reason of a look whose time runs out. ``expiries``: of the certificates sent, the server's own first, in
+    seconds since the epoch.
+    """
+
+    protocol = "mail"
+
+    def __init__(self, door: Door, look: Look, deadline: float) -> None:
+        """``deadline``: when the look ends, by ``time.monotonic()``."""
+        self.door = door
+        self.look = look
+        self.deadline = deadline
+        self.taken: dict[str, float] = {}
+        self.waiting = "the name was not resolved"
+        self.expiries: list[float] = []
+        self.begun = 0.0  # when connecting began, by time.monotonic()
+        self._stream: Stream | None = None
+        self._buffer = bytearray()
+        self._said = 0
+        self._secrets: tuple[str, ...] = ()
+
+    @property
+    def who(self) -> str:
+        return self._stream.who if self._stream is not None else self.door.host
+
+    async def open(self) -> None:
+        """Connect, hear the greeting, begin TLS: ready to log in. Raises Trouble."""
+        await self._connect()
+        if self.door.security == TLS:
+            await self._shake()
+        await self._greeted()
+        if self.door.security == STARTTLS:
+            await self._ask_for_tls()
+            await self._shake()
+        await self._ready()
+
+    async def _greeted(self) -> None:
+        """Hear the greeting and what the server can do. Each protocol's own."""
+        raise NotImplementedError
+
+    async def _ask_for_tls(self) -> None:
+        """STARTTLS, up to the point where the handshake may begin. Each protocol's own."""
+        raise NotImplementedError
+
+    async def _ready(self) -> None:
+        """What is to be done after TLS began. Each protocol's own."""
+
+    def close(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+
+    def measures(self) -> dict[str, float]:
+        """What the kinds of probe have in common: seconds by phase, and until when the certificates hold."""
+        found = {f"{'banner' if phase == 'greeting' else phase}_seconds": took for phase, took in self.taken.items()}
+        if self.expiries:
+            found["certificate_expiry_timestamp_seconds"] = self.expiries[0]
+            found["chain_expiry_timestamp_seconds"] = min(self.expiries)
+        return found
+
+    # the connection
+
+    async def _connect(self) -> None:
+        door, look = self.door, self.look
+        host = ascii_host(door.host)
+        started = time.monotonic()
+        addresses = await look.client(Resolver, Resolver).addresses(host, door.family)
+        self.begun = time.monotonic()
+        if literal(host) is None:
+            self.taken["resolve"] = self.begun - started
+        self.waiting = "no connection was made"
+        left = max(self.deadline - self.begun, 0.01)
+        self._stream, self.taken["connect"] = await connect(addresses, door.port, look.limits, left)
+
+    async def send(self, data: bytes) -> None:
+        assert self._stream is not None
+        await self._stream.send(data)
+
+    async def line(self) -> bytes:
+        """The next line without its end. Raises Trouble when none comes, or one without end."""
+        assert self._stream is not None
+        while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= MAX_LINE:
+            await self._more()
+        if not 0 <= end <= MAX_LINE:
+            raise Trouble(f"{self.who} sends a line of more than {MAX_LINE // 1024} KiB, which is not {self.protocol}")
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return line.removesuffix(b"\r")
+
+    async def exactly(self, size: int) -> bytes:
+        """The next ``size`` bytes."""
+        if size > MAX_SAID:
+            raise self._endless()
+        while len(self._buffer) < size:
+            await self._more()
+        data = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return data
+
+    async def _more(self) -> None:
+        assert self._stream is not None
+        data = await self._stream.receive()
+        if not data:
+            heard = f" after {self.quoted(bytes(self._buffer))}" if self._buffer else ""
+            raise Trouble(f"{self.who} closed the {self.protocol} connection{heard}: {self.waiting}")
+        self._said += len(data)
+        if self._said > MAX_SAID:
+            raise self._endless()
+        self._buffer += data
+
+    def _endless(self) -> Trouble:
+        return Trouble(f"{self.who} says more than {MAX_SAID >> 20} MiB in one {self.protocol} session")
+
+    # what may be quoted
+
+    def keep_secret(self, login: Login) -> None:
+        """From now on no reason quotes this password, plain or in the forms in which it travels."""
+        coded = base64.b64encode(login.password.encode()).decode()
+        self._secrets = (login.password, coded.rstrip("="), login.plain.rstrip("="))
+
+    def quoted(self, said: bytes | str) -> str:
+        """A server's words for a reason, unless they give the password back."""
+        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+        folded = text.casefold()
+        if any(secret.casefold() in folded for secret in self._secrets):
+            return "'(not shown: it contains the password)'"
+        return printable(text, QUOTED)
+
+    # TLS
+
+    async def _shake(self) -> None:
+        """The handshake, and the certificate judged by the same rules and names as the kind tls."""
+        assert self._stream is not None
+        if self._buffer:
+            # what was said in clear would be taken for what is said under TLS
+            raise Trouble(f"{self.who} goes on talking in clear after it agreed to TLS: somebody in between?")
+        self.waiting = "the TLS handshake did not end"
+        name = ascii_host(self.door.server_name or self.door.host)
+        begun = time.monotonic()
+        try:
+            tls = await self._stream.start_tls(self._context(self.door.verify), name)
+        except ssl.SSLCertVerificationError as error:
+            raise await self._diagnosed(error, name) from None
+        except ssl.SSLError as error:
+            raise handshake_trouble(error, self.who) from None
+        self.taken["tls"] = time.monotonic() - begun
+        self._judge(presented_chain(tls))
+
+    def _judge(self, chain: list[bytes]) -> None:
+        """Note until when the certificate holds; without ``verify`` its dates are judged here."""
+        self._note(chain)
+        if not self.door.verify and time.time() >= CLOCK_FLOOR and (wrong := certs.dates_trouble(chain, time.time())):
+            raise Trouble(wrong)
+
+    def _note(self, chain: list[bytes]) -> None:
+        self.expiries = [date for date in map(expiry_of, chain) if date is not None]
+
+    async def _diagnosed(self, error: ssl.SSLCertVerificationError, name: str) -> Trouble:
+        """Name the fault by what the server sends to one who does not judge; in what time is left."""
+        chain: list[bytes] = []
+        second = type(self)(self.door, self.look, self.deadline)
+        try:
+            async with asyncio.timeout(self.deadline - time.monotonic() - _MARGIN):
+                await second._connect()
+                if self.door.security == STARTTLS:
+                    await second._greeted()
+                    await second._ask_for_tls()
+                assert second._stream is not None
+                chain = presented_chain(await second._stream.start_tls(self._context(False), name))
+        except (Trouble, ssl.SSLError, TimeoutError):
+            pass  # the first refusal stands, with less to say about it
+        finally:
+            second.close()
+        self._note(chain)
+        contexts = self.look.client(TlsContexts, TlsContexts)
+        return certs.explain(error, chain, name, contexts, self._context(True), time.time())
+
+    def _context(self, verify: bool) -> ssl.SSLContext:
+        contexts = self.look.client(TlsContexts, TlsContexts)
+        return contexts.get(verify=verify, authority=self.door.authority, limits=self.look.limits)
+
+
+def is_plain(text: str) -> bool:
+    """Without line breaks, NUL and the other control characters: fit to stand in a command."""
+    return not any(c < " " or c in "\x7f\x85\u2028\u2029" for c in text)
+
+
+def expiring(expiries: list[float], warn_days: float) -> str:
+    """What there is to warn of in the certificates' ends, or ""."""
+    now = time.time()
+    days = (min(expiries, default=float("inf")) - now) / DAY
+    if now < CLOCK_FLOOR or days >= warn_days:
+        return ""
+    whose = "the certificate" if (expiries[0] - now) / DAY < warn_days else "a certificate in the chain"
+    return f"{whose} expires in {max(days, 0):.1f} days"

@@ -1,0 +1,158 @@
+"""SMTP as a client speaks it (RFC 5321, STARTTLS of RFC 3207, AUTH of RFC 4954)."""
+
+import base64
+import re
+import time
+from typing import Final
+
+import msgspec
+
+from agent.clients.mail.session import STARTTLS, Login, Session
+from agent.clients.trouble import Trouble
+from inventory.states import DOWN
+
+MAX_LINES: Final = 100  # of one reply
+_REPLY: Final = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
+_ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """``code`` as in RFC 5321; the lines without their codes."""
+
+    code: int
+    lines: tuple[str, ...]
+
+    @property
+    def good(self) -> bool:
+        return 200 <= self.code < 400
+
+
+def is_address(text: str) -> bool:
+    """A mail address of plain letters, as SMTP without extensions takes it."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
+def _literal(address: str) -> str:
+    """How a machine without a public name calls itself (RFC 5321, 4.1.3)."""
+    return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address}]"
+
+
+class Smtp(Session):
+    """``open``, then ``login`` if there is a credential, then ``hand_over`` mails, then ``quit``."""
+
+    protocol = "SMTP"
+    helo = ""  # how this machine calls itself; its own address when empty
+    offers: dict[str, str]  # the extensions by name, upper case, each with its parameters
+
+    async def _greeted(self) -> None:
+        self.waiting = "no greeting came"
+        begun = time.monotonic()
+        said = await self.reply()
+        self.taken["greeting"] = time.monotonic() - begun
+        if said.code != 220:
+            raise self.refusal(said, "does not take mail now")
+        await self._hello()
+
+    async def _hello(self) -> None:
+        assert self._stream is not None
+        self.waiting = "EHLO was not answered"
+        name = self.helo or _literal(self._stream.own_address)
+        said = await self.command(f"EHLO {name}")
+        if not said.good and self.door.security != STARTTLS and said.code in (500, 502):
+            said = await self.command(f"HELO {name}")  # a small device, or a server from before 1995
+        if not said.good:
+            raise self.refusal(said, "refuses this machine's EHLO")
+        self.offers = {}
+        for line in said.lines[1:]:
+            name, _, rest = line.strip().partition(" ")
+            self.offers[name.upper()] = rest
+
+    async def _ask_for_tls(self) -> None:
+        if "STARTTLS" not in self.offers:
+            raise Trouble(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
+        self.waiting = "STARTTLS was not answered"
+        said = await self.command("STARTTLS")
+        if said.code != 220:
+            raise self.refusal(said, "offers STARTTLS but refuses it")
+
+    async def _ready(self) -> None:
+        if self.door.security == STARTTLS:
+            await self._hello()  # what was offered before TLS does not count
+
+    async def login(self, login: Login) -> None:
+        """AUTH by PLAIN or LOGIN. Raises Trouble; a refused password is told as such."""
+        self.keep_secret(login)
+        self.waiting = "the login was not answered"
+        begun = time.monotonic()
+        offered = set(self.offers.get("AUTH", "").upper().split())
+        if "PLAIN" in offered:
+            said = await self.command(f"AUTH PLAIN {login.plain}")
+        elif "LOGIN" in offered:
+            said = await self.command("AUTH LOGIN")
+            for secret in (login.user, login.password):
+                if said.code == 334:
+                    said = await self.command(base64.b64encode(secret.encode()).decode())
+        else:
+            ways = f"only {', '.join(sorted(offered))}" if offered else "none"
+            raise Trouble(f"{self.who} offers no way to log in that this agent knows (PLAIN, LOGIN): {ways[:60]}")
+        if said.code != 235:
+            raise self._login_refused(said, login)
+        self.taken["login"] = time.monotonic() - begun
+
+    def _login_refused(self, said: Reply, login: Login) -> Trouble:
+        if said.code in (534, 535):
+            return Trouble(f"{self.who} refuses the user or password of the credential {login.name!r} ({said.code})")
+        if 400 <= said.code < 500:
+            return Trouble(f"{self.who} cannot check passwords at the moment ({said.code})")
+        return Trouble(f"{self.who} refuses the login ({said.code})")
+
+    async def hand_over(self, sender: str, recipient: str, message: bytes) -> Reply:
+        """One mail; the reply that took it over. Raises Trouble with the step at which it was refused."""
+        steps = ((f"MAIL FROM:<{sender}>", "sender"), (f"RCPT TO:<{recipient}>", "recipient"))
+        for command, what in steps:
+            self.waiting = f"the {what} was not answered"
+            said = await self.command(command)
+            if not said.good:
+                raise self.refusal(said, f"refuses the {what}")
+        self.waiting = "the mail was not asked for"
+        said = await self.command("DATA")
+        if said.code != 354:
+            raise self.refusal(said, "refuses to take a mail")
+        self.waiting = "the mail was sent but not taken over"
+        lines = message.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
+        body = b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines)
+        await self.send(body + b"\r\n.\r\n")
+        said = await self.reply()
+        if not said.good:
+            raise self.refusal(said, "refuses the mail")
+        return said
+
+    async def quit(self) -> None:
+        """A farewell that is not waited for: what was to be seen has been seen."""
+        try:
+            await self.send(b"QUIT\r\n")
+        except Trouble:
+            pass  # gone already
+
+    async def command(self, text: str) -> Reply:
+        await self.send(text.encode() + b"\r\n")
+        return await self.reply()
+
+    async def reply(self) -> Reply:
+        """The next reply, all its lines. Raises Trouble when it is none."""
+        lines: list[str] = []
+        code = b""
+        while len(lines) < MAX_LINES:
+            line = await self.line()
+            matched = _REPLY.fullmatch(line)
+            if not matched or code not in (b"", matched[1]):
+                raise Trouble(f"{self.who} answers {self.quoted(line)}, which is not SMTP")
+            code = matched[1]
+            lines.append((matched[3] or b"").decode("utf-8", "replace"))
+            if matched[2] != b"-":
+                return Reply(int(code), tuple(lines))
+        raise Trouble(f"{self.who} answers with more than {MAX_LINES} lines")
+
+    def refusal(self, said: Reply, what: str) -> Trouble:
+        """The server, what it does, and its own words."""
+        return Trouble(f"{self.who} {what}: {said.code} {self.quoted(' '.join(said.lines))}", DOWN)

@@ -1,0 +1,99 @@
+"""A mail's round trip: sent with a mark, found by it, removed; and what earlier trips left behind."""
+
+import asyncio
+import hashlib
+import os
+import socket
+import time
+from email.utils import formatdate
+from pathlib import Path
+from typing import Final
+
+from agent.clients.mail.imap import Imap, quoted_string
+from agent.clients.mail.smtp import Reply, Smtp
+from agent.clients.tls import CLOCK_FLOOR
+
+FIELD: Final = "X-Haidang-Trip"
+MOST_REMOVED: Final = 100  # leftovers in one look
+_FORGOTTEN: Final = 2 * 86_400  # seconds after which marked mails from any machine are leftovers
+_SOONEST: Final = 0.05  # seconds between looks into the mailbox
+_LATEST: Final = 2.0
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+BODY: Final = """\
+This mail was sent by a monitoring agent (Hai Dang) to see that mail works.
+It is deleted as soon as it has been found. Nobody needs to read or answer it.
+"""
+
+
+class Trip:
+    """One trip. ``way`` names the servers and the mailbox.
+
+    All trips of one way between the same addresses share the first part of their mark, those from one machine the
+    first two.
+    """
+
+    def __init__(self, way: str, sender: str, recipient: str) -> None:
+        self.sender = sender
+        self.recipient = recipient
+        self.way = hashlib.sha256(f"{way} {sender} {recipient}".encode()).hexdigest()[:16]
+        self.own = f"{self.way}.{hashlib.sha256(_machine().encode()).hexdigest()[:16]}"
+        self.mark = f"{self.own}.{os.urandom(8).hex()}"
+
+    def message(self) -> bytes:
+        head = {
+            "From": self.sender,
+            "To": self.recipient,
+            "Subject": "Hai Dang: mail test",
+            "Date": formatdate(),
+            "Message-ID": f"<{self.mark}@{self.sender.rpartition('@')[2]}>",
+            "Auto-Submitted": "auto-generated",
+            "X-Auto-Response-Suppress": "All",
+            "MIME-Version": "1.0",
+            "Content-Type": "text/plain; charset=us-ascii",
+            FIELD: self.mark,
+        }
+        return ("".join(f"{name}: {value}\n" for name, value in head.items()) + "\n" + BODY).encode("ascii")
+
+    async def clean(self, imap: Imap) -> int:
+        """Remove what earlier trips left: this machine's, and any machine's older than two days. How many."""
+        imap.waiting = "the mailbox was not searched for earlier mails"
+        found = await imap.search(_marked(self.own))
+        now = time.time()
+        if now >= CLOCK_FLOOR:
+            day = time.gmtime(now - _FORGOTTEN)
+            date = f"{day.tm_mday}-{_MONTHS[day.tm_mon - 1]}-{day.tm_year}"
+            found += await imap.search(f"BEFORE {date} {_marked(self.way)}")
+        some = sorted(set(found))[:MOST_REMOVED]
+        return len(some) if await imap.remove(some) else 0
+
+    async def send(self, smtp: Smtp) -> Reply:
+        return await smtp.hand_over(self.sender, self.recipient, self.message())
+
+    async def arrival(self, imap: Imap, following: int | None, until: float) -> list[int]:
+        """The UIDs under which the mail is in the mailbox, or none by ``until`` (time.monotonic()).
+
+        ``following``: the first UID that it can have. The pauses between looks are a quarter of the time waited so
+        far, between 0.05 and 2 s: that is how far off the arrival's time may be.
+        """
+        imap.waiting = "the mailbox was not searched for the mail"
+        begun = time.monotonic()
+        newer = f"UID {following}:* " if following else ""
+        while not (found := await imap.search(newer + _marked(self.mark))):
+            now = time.monotonic()
+            if now >= until:
+                break
+            await asyncio.sleep(min(max(_SOONEST, (now - begun) / 4), _LATEST, until - now))
+        return found
+
+
+def _marked(mark: str) -> str:
+    return f"HEADER {FIELD} {quoted_string(mark)}"
+
+
+def _machine() -> str:
+    """What tells this machine from others; stays over a restart where it can."""
+    try:
+        return Path("/etc/machine-id").read_text("ascii").strip() or socket.gethostname()
+    except (OSError, UnicodeDecodeError):
+        return socket.gethostname()

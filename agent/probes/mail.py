@@ -1,0 +1,194 @@
+"""The kind ``mail``: a marked mail sent through one server, found through IMAP, and removed."""
+
+import asyncio
+import time
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from agent.clients.mail.imap import Imap
+from agent.clients.mail.session import Door, Login, Session, expiring, is_plain
+from agent.clients.mail.smtp import Smtp, is_address
+from agent.clients.mail.trip import Trip
+from agent.clients.trouble import Trouble
+from agent.probe import Look, Measure, Outcome, Probe
+from inventory.states import DEGRADED, DOWN, UP
+
+_FOR_REMOVAL: Final = 0.1  # of the look's time, kept for removing the mail that came
+
+
+class Mail(Probe, frozen=True, kw_only=True):
+    """Send a marked mail, wait until it is in the mailbox, delete it; the latency is the mail's transit time.
+
+    The mailbox is opened first, and a mail is sent only if that works: what could not be removed is not sent. Mails
+    that earlier looks left there (they came too late) are removed, at most 100 a look; no other mail is touched. Down:
+    a server refuses, a certificate has a fault that the kind ``tls`` names, or the mail has not come in nine tenths of
+    the timeout, which is to be as long as a mail may take. Degraded: a certificate ends within ``warn_days``, or the
+    mail came but could not be deleted. Give the robot an account of its own: searches are quick in a small mailbox.
+    """
+
+    kind = "mail"
+    target = ("smtp_host", "smtp_port", "imap_host", "imap_port", "sender", "recipient", "mailbox")
+    measures = (
+        Measure("transit_seconds", "seconds", "From the sending server's yes to the mail in the mailbox"),
+        Measure("handover_seconds", "seconds", "From connecting to the sending server to its yes to the mail"),
+        Measure("mailbox_seconds", "seconds", "From connecting to the IMAP server to the open mailbox"),
+        Measure("leftovers", "count", "Mails of earlier looks that were removed"),
+        Measure("smtp_certificate_expiry_timestamp_seconds", "timestamp", "When the SMTP server's certificate expires"),
+        Measure("imap_certificate_expiry_timestamp_seconds", "timestamp", "When the IMAP server's certificate expires"),
+    )
+
+    smtp_host: Annotated[str, Meta(min_length=1, max_length=253, description="Server to send through")]
+    recipient: Annotated[str, Meta(max_length=320, description="Mail address whose mailbox is looked into")]
+    credential: Annotated[
+        str,
+        Meta(min_length=1, max_length=100, description="Credential (user, password) of the agent's own file for IMAP"),
+    ]
+    sender: Annotated[str, Meta(max_length=320, description="Mail address to send from, instead of the recipient")] = ""
+    imap_host: Annotated[str, Meta(max_length=253, description="IMAP server, if it is another host")] = ""
+    mailbox: Annotated[str, Meta(min_length=1, max_length=200, description="Mailbox where the mail arrives")] = "INBOX"
+    smtp_port: Annotated[int, Meta(ge=1, le=65535, description="Port to send to: 25, 587 or 465")] = 25
+    imap_port: Annotated[int, Meta(ge=1, le=65535, description="Port of the IMAP server: 993 or 143")] = 993
+    smtp_security: Annotated[
+        Literal["starttls", "tls", "none"], Meta(description="How the connection to send through is secured")
+    ] = "starttls"
+    imap_security: Annotated[
+        Literal["starttls", "tls", "none"], Meta(description="How the connection to the mailbox is secured")
+    ] = "tls"
+    smtp_credential: Annotated[
+        str, Meta(max_length=100, description="Credential for sending; without one no login is tried")
+    ] = ""
+    clear_password: Annotated[bool, Meta(description="Log in even with security none, the password in clear")] = False
+    verify: Annotated[bool, Meta(description="Judge certificates' issuers and names too, not only the dates")] = True
+    warn_days: Annotated[float, Meta(ge=0, le=3650, description="Degraded when fewer days are left")] = 14
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Addresses to use")] = "any"
+    authority: Annotated[
+        str, Meta(description="PEM file at the agent with the CAs to trust, instead of the machine's own")
+    ] = ""
+
+    def __post_init__(self) -> None:
+        for name, address in (("recipient", self.recipient), ("sender", self.sender or self.recipient)):
+            if not is_address(address):
+                raise ValueError(f"{name} is not a mail address of plain letters (name@domain)")
+        if not is_plain(self.mailbox):
+            raise ValueError("mailbox has a line break or another control character")
+        for door in self.doors():
+            door.check()
+
+    def doors(self) -> tuple[Door, Door]:
+        """Where to send, where to look."""
+        shared = {
+            "clear_password": self.clear_password,
+            "verify": self.verify,
+            "authority": self.authority,
+            "family": self.family,
+        }
+        return (
+            Door(
+                host=self.smtp_host,
+                port=self.smtp_port,
+                security=self.smtp_security,
+                credential=self.smtp_credential,
+                **shared,  # type: ignore[arg-type]  # fields of different types
+            ),
+            Door(
+                host=self.imap_host or self.smtp_host,
+                port=self.imap_port,
+                security=self.imap_security,
+                credential=self.credential,
+                **shared,  # type: ignore[arg-type]
+            ),
+        )
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return tuple((door.host, door.port) for door in self.doors())
+
+    async def run(self, look: Look) -> Outcome:
+        return await _Round(self, look).run()
+
+
+class _Round:
+    """One look: the sessions, and what they measured."""
+
+    def __init__(self, probe: Mail, look: Look) -> None:
+        sending, reading = probe.doors()
+        self.probe = probe
+        self.look = look
+        self.end = time.monotonic() + look.timeout
+        self.smtp = Smtp(sending, look, self.end)
+        self.imap = Imap(reading, look, self.end)
+        self.session: Session = self.imap  # which is being talked to
+        self.trip = Trip(f"{probe.endpoints()} {probe.mailbox}", probe.sender or probe.recipient, probe.recipient)
+        self.measures: dict[str, float] = {}
+
+    async def run(self) -> Outcome:
+        try:
+            async with asyncio.timeout(self.look.timeout):
+                state, reason = await self._go()
+        except Trouble as trouble:
+            state, reason = self._judged(trouble.state, f"{self.session.protocol}: {trouble.reason}")
+        except TimeoutError:
+            words = f"{self.session.protocol} with {self.session.who}: {self.session.waiting}"
+            state, reason = self._judged(DOWN, f"{words} within {self.look.timeout:g} s")
+        finally:
+            self.smtp.close()
+            self.imap.close()
+        for session in (self.smtp, self.imap):
+            if session.expiries:
+                name = f"{session.protocol.lower()}_certificate_expiry_timestamp_seconds"
+                self.measures[name] = session.expiries[0]
+        return Outcome(state, reason, self.measures.get("transit_seconds"), self.measures)
+
+    def _judged(self, state: int, reason: str) -> tuple[int, str]:
+        """Trouble after the mail has come is no longer the mail's."""
+        if "transit_seconds" in self.measures:
+            return DEGRADED, f"the mail came, but was not deleted: {reason}"
+        return state, reason
+
+    async def _go(self) -> tuple[int, str]:
+        following = await self._open_mailbox()
+        taken_over, words = await self._send()
+        self.session = self.imap
+        until = self.end - self.look.timeout * _FOR_REMOVAL
+        found = await self.trip.arrival(self.imap, following, until)
+        waited = time.monotonic() - taken_over
+        if not found:
+            return DOWN, f"{self.smtp.who} took the mail ({words}), but it was not in the mailbox {waited:.3g} s later"
+        self.measures["transit_seconds"] = waited
+        if not await self.imap.remove(found):
+            return DEGRADED, "the mail came, but cannot be deleted without others' mails"
+        await self.imap.logout()
+        for session in (self.smtp, self.imap):
+            if warning := expiring(session.expiries, self.probe.warn_days):
+                return DEGRADED, f"{session.protocol}: {warning}"
+        return UP, ""
+
+    async def _open_mailbox(self) -> int | None:
+        """Log in, open the mailbox, remove what is left there; the UID that the next mail gets, if that is said."""
+        imap = self.session = self.imap
+        login = self._login(imap)
+        await imap.open()
+        if login is not None:
+            await imap.login(login)
+        _, following = await imap.select(self.probe.mailbox, read_only=False)
+        self.measures["mailbox_seconds"] = time.monotonic() - imap.begun
+        self.measures["leftovers"] = await self.trip.clean(imap)
+        return following
+
+    async def _send(self) -> tuple[float, str]:
+        """Hand the mail over; when that was (time.monotonic()), and the server's words."""
+        smtp = self.session = self.smtp
+        login = self._login(smtp)
+        await smtp.open()
+        if login is not None:
+            await smtp.login(login)
+        reply = await self.trip.send(smtp)
+        taken_over = time.monotonic()
+        self.measures["handover_seconds"] = taken_over - smtp.begun
+        await smtp.quit()
+        smtp.close()
+        return taken_over, smtp.quoted(f"{reply.code} {' '.join(reply.lines)}")
+
+    def _login(self, session: Session) -> Login | None:
+        name = session.door.credential
+        return Login.of(name, self.look.credential(name), session.door.host) if name else None

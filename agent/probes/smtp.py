@@ -1,0 +1,102 @@
+"""The kind ``smtp``: does a mail server greet, encrypt with a good certificate, and let us log in."""
+
+import asyncio
+import time
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from agent.clients.mail.session import Door, Login, expiring
+from agent.clients.mail.smtp import Smtp as Session
+from agent.clients.trouble import Trouble
+from agent.probe import Look, Measure, Outcome, Probe
+from inventory.states import DEGRADED, DOWN, UP
+
+
+class Smtp(Probe, frozen=True, kw_only=True):
+    """Talk SMTP up to where a mail could be handed over: greeting, EHLO, TLS, and with a credential the login.
+
+    Down, with the reason: no connection, no greeting or a refusing one, STARTTLS not offered (or stripped on the way),
+    a certificate with any fault that the kind ``tls`` names, a refused login. Degraded: the certificate, or one sent
+    with it, ends within ``warn_days``. No mail is sent; the kind ``mail`` does that. The latency runs from connecting
+    until the server is ready for a mail, the farewell not counted.
+    """
+
+    kind = "smtp"
+    target = ("host", "port", "security", "server_name", "credential")
+    measures = (
+        Measure("resolve_seconds", "seconds", "Time to resolve the host name; left out for addresses"),
+        Measure("connect_seconds", "seconds", "Time to connect"),
+        Measure("banner_seconds", "seconds", "From the connection (or, with security tls, its TLS) to the greeting"),
+        Measure("tls_seconds", "seconds", "Time of the TLS handshake"),
+        Measure("login_seconds", "seconds", "Time of the login"),
+        Measure("certificate_expiry_timestamp_seconds", "timestamp", "When the server's certificate expires"),
+        Measure("chain_expiry_timestamp_seconds", "timestamp", "When the first of the certificates sent expires"),
+    )
+
+    host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
+    port: Annotated[int, Meta(ge=1, le=65535, description="Port: 25, or 587 and 465 for submission")] = 25
+    security: Annotated[
+        Literal["starttls", "tls", "none"],
+        Meta(description="How the connection is secured: starttls must then be offered, tls is from the first byte"),
+    ] = "starttls"
+    credential: Annotated[
+        str, Meta(max_length=100, description="Log in with this credential (user, password) of the agent's own file")
+    ] = ""
+    clear_password: Annotated[bool, Meta(description="Log in even with security none, the password in clear")] = False
+    helo: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9.-]*$", max_length=253, description="Name to give in EHLO, instead of the own address"
+        ),
+    ] = ""
+    server_name: Annotated[
+        str, Meta(max_length=253, description="Name for SNI and to look for in the certificate, instead of the host")
+    ] = ""
+    verify: Annotated[bool, Meta(description="Judge the certificate's issuer and name too, not only its dates")] = True
+    warn_days: Annotated[float, Meta(ge=0, le=3650, description="Degraded when fewer days are left")] = 14
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Addresses to use")] = "any"
+    authority: Annotated[
+        str, Meta(description="PEM file at the agent with the CAs to trust, instead of the machine's own")
+    ] = ""
+
+    def __post_init__(self) -> None:
+        self.door().check()
+
+    def door(self) -> Door:
+        return Door(
+            host=self.host,
+            port=self.port,
+            security=self.security,
+            credential=self.credential,
+            clear_password=self.clear_password,
+            server_name=self.server_name,
+            verify=self.verify,
+            authority=self.authority,
+            family=self.family,
+        )
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return ((self.host, self.port),)
+
+    async def run(self, look: Look) -> Outcome:
+        session = Session(self.door(), look, time.monotonic() + look.timeout)
+        session.helo = self.helo
+        latency = None
+        try:
+            login = Login.of(self.credential, look.credential(self.credential), self.host) if self.credential else None
+            async with asyncio.timeout(look.timeout):
+                await session.open()
+                if login is not None:
+                    await session.login(login)
+                latency = time.monotonic() - session.begun
+                await session.quit()
+            warning = expiring(session.expiries, self.warn_days)
+            state, reason = (DEGRADED, warning) if warning else (UP, "")
+        except Trouble as trouble:
+            state, reason = trouble.state, trouble.reason
+        except TimeoutError:
+            state, reason = DOWN, f"{session.waiting} within {look.timeout:g} s"
+        finally:
+            session.close()
+        return Outcome(state, reason, latency, session.measures())
