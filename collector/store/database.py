@@ -43,7 +43,7 @@ class Database:
     """Opened with :meth:`open`. ``incarnation`` is random, new whenever the store is created or restored;
     counters count from ``count_from`` (ms), its creation. ``broken`` is set when the process has to end."""
 
-    def __init__(self, path: Path, writer: apsw.Connection) -> None:
+    def __init__(self, path: Path, writer: apsw.Connection, vfs: str | None = None) -> None:
         self.path = path
         self.broken = asyncio.Event()
         self.wal_pages = 0
@@ -54,8 +54,8 @@ class Database:
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._free: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for _ in range(READERS):
-            self._free.put(connect(path, apsw.SQLITE_OPEN_READONLY))
-        self._copier = connect(path, apsw.SQLITE_OPEN_READWRITE)
+            self._free.put(connect(path, apsw.SQLITE_OPEN_READONLY, vfs))
+        self._copier = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
         self._copying: asyncio.Future[int] | None = None
         writer.set_wal_hook(self._committed)
         row = writer.execute("SELECT incarnation, count_from FROM incarnations ORDER BY id DESC LIMIT 1").get
@@ -64,20 +64,23 @@ class Database:
         self.count_from = int(str(row[1]))
 
     @classmethod
-    def open(cls, path: Path, *, migrations: Path = MIGRATIONS) -> "Database":
-        """Creates the file (mode 0600) and its tables when there are none. Raises StoreError, in words."""
+    def open(cls, path: Path, *, migrations: Path = MIGRATIONS, vfs: str | None = None) -> "Database":
+        """Creates the file (mode 0600) and its tables when there are none. Raises StoreError, in words.
+
+        ``vfs``: SQLite's name of another way to the disk, for tests of disks that fail.
+        """
         version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
         if version < OLDEST_SQLITE:
             raise StoreError(f"SQLite {apsw.sqlite_lib_version()} can damage a WAL; 3.51.3 or newer is needed")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            writer = connect(path, apsw.SQLITE_OPEN_READWRITE)
+            writer = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
             migrate(writer, migrations)
             with writer:
                 if writer.execute("SELECT count(*) FROM incarnations").get == 0:
                     begin_incarnation(writer, "created")
-            return cls(path, writer)
+            return cls(path, writer, vfs)
         except apsw.Error as error:
             raise StoreError(f"{path} cannot be used as the collector's store: {error}") from None
         except OSError as error:
@@ -147,6 +150,8 @@ class Database:
         self._writer.close()
 
     def _begin(self, busy_ms: int) -> None:
+        if self.broken.is_set():
+            raise StoreBroken(f"{self.path} could not be synced to its disk; the process has to end")
         self._writer.set_busy_timeout(busy_ms)
         self._writer.execute("BEGIN IMMEDIATE")
 
@@ -222,8 +227,9 @@ class Database:
             return 0
 
 
-def connect(path: Path, flags: int) -> apsw.Connection:
-    connection = apsw.Connection(str(path), flags=flags)
+def connect(path: Path, flags: int, vfs: str | None = None) -> apsw.Connection:
+    """A connection as all of ours are: WAL, synchronous=FULL, nothing copied back behind a commit's back."""
+    connection = apsw.Connection(str(path), flags=flags, vfs=vfs)
     connection.set_busy_timeout(BUSY_MS)
     if flags & apsw.SQLITE_OPEN_READWRITE:
         connection.execute("PRAGMA journal_mode = WAL")
