@@ -19,12 +19,16 @@ T = TypeVar("T")
 
 
 class Answer(Generic[T]):
-    """``seconds``: from the first sending to the arrival. ``ignored``: packets that were no answer to this question."""
+    """``sent``: when the first sending began, ``time.monotonic_ns``. ``seconds``: from there to the arrival.
 
-    __slots__ = ("ignored", "message", "seconds")
+    ``ignored``: packets that were no answer to this question.
+    """
 
-    def __init__(self, message: T, seconds: float, ignored: int) -> None:
+    __slots__ = ("ignored", "message", "seconds", "sent")
+
+    def __init__(self, message: T, sent: int, seconds: float, ignored: int) -> None:
         self.message = message
+        self.sent = sent
         self.seconds = seconds
         self.ignored = ignored
 
@@ -123,4 +127,4 @@ class Question(Generic[T]):
         if message is None:
             self._ignored += 1
         else:
-            answered.set_result(Answer(message, took / 1e9, self._ignored))
+            answered.set_result(Answer(message, self._sent, took / 1e9, self._ignored))

@@ -1,0 +1,96 @@
+"""NTP's packets (RFC 5905) as a client sees them: a question, an answer, and what the two say of the clocks."""
+
+import os
+import struct
+from typing import Final
+
+import msgspec
+
+CLIENT: Final = 3  # modes
+SERVER: Final = 4
+UNSYNCHRONISED: Final = 3  # the leap indicator's alarm
+MAX_STRATUM: Final = 15
+EPOCH: Final = 2_208_988_800  # seconds from 1900 to 1970
+ERA: Final = 1 << 32  # seconds
+_PACKET: Final = struct.Struct("!BBbbII4sQQQQ")
+_FRACTION: Final = float(1 << 32)
+
+# RFC 5905, 7.4: what a server says instead of the time
+KISSES: Final = {
+    "ACST": "it belongs to an anycast server",
+    "AUTH": "the server's authentication failed",
+    "AUTO": "autokey failed",
+    "BCST": "it belongs to a broadcast server",
+    "CRYP": "its cryptographic identification failed",
+    "DENY": "this machine is not allowed to ask",
+    "DROP": "it has lost its peer",
+    "RSTR": "this machine is not allowed to ask, by the server's policy",
+    "INIT": "it has just started and does not know the time yet",
+    "MCST": "it belongs to a multicast server",
+    "NKEY": "there is no key for this question",
+    "NTSN": "network time security failed",
+    "RATE": "it is asked too often",
+    "RMOT": "somebody else is changing its configuration",
+    "STEP": "it has just stepped its clock and is not sure of it yet",
+}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An answer to our question. Times are NTP's 64-bit ones; delay and dispersion, to the root, in seconds."""
+
+    leap: int
+    stratum: int
+    root_delay: float
+    root_dispersion: float
+    reference: bytes
+    received: int
+    sent: int
+
+    @property
+    def kiss(self) -> str:
+        """The four letters with which a server of stratum 0 refuses, or ""."""
+        letters = self.reference.rstrip(b"\0")
+        if self.stratum == 0 and len(letters) >= 3 and letters.isalnum() and letters.isascii():
+            return letters.decode()
+        return ""
+
+
+def question() -> tuple[bytes, int]:
+    """A question of version 4, and the random number in it that its answer repeats.
+
+    The number stands where the client's clock would: a server has no use for it, and a stranger cannot guess it.
+    """
+    nonce = int.from_bytes(os.urandom(8), "big") | 1
+    return _PACKET.pack(4 << 3 | CLIENT, 0, 0, 0, 0, 0, b"", 0, 0, 0, nonce), nonce
+
+
+def parse(packet: bytes, *, nonce: int) -> Answer | None:
+    """The packet as a server's answer to the question with this number, or None."""
+    if len(packet) < _PACKET.size:
+        return None
+    first, stratum, _, _, delay, dispersion, reference, _, origin, received, sent = _PACKET.unpack_from(packet)
+    if origin != nonce or first & 7 != SERVER or not 1 <= first >> 3 & 7 <= 4:
+        return None
+    return Answer(first >> 6, stratum, delay / 65536, dispersion / 65536, reference, received, sent)
+
+
+def compared(answer: Answer, sent_ns: int, seconds: float, floor: int) -> tuple[float, float]:
+    """(offset, delay) in seconds: how far the server's clock is ahead of ours, and the way there and back.
+
+    RFC 5905, 8. ``sent_ns``: our wall clock when we asked, ns since 1970. ``seconds``: until the answer came.
+    ``floor``: the time (since 1970) before which our clock cannot be right: NTP's seconds repeat every 136 years, and
+    the server's are read as those nearest to our clock, or to ``floor``, whichever is later.
+    """
+    near = max(sent_ns, floor * 1_000_000_000)
+    received, sent = _nanoseconds(answer.received, near), _nanoseconds(answer.sent, near)
+    came_ns = sent_ns + round(seconds * 1e9)
+    offset = ((received - sent_ns) + (sent - came_ns)) / 2e9
+    return offset, seconds - (sent - received) / 1e9
+
+
+def _nanoseconds(stamp: int, near_ns: int) -> int:
+    """An NTP time as ns since 1970, in the era in which it is nearest to ``near_ns``."""
+    seconds, fraction = stamp >> 32, stamp & 0xFFFFFFFF
+    expected = near_ns // 1_000_000_000 + EPOCH
+    era = (expected - seconds + ERA // 2) // ERA
+    return (seconds + era * ERA - EPOCH) * 1_000_000_000 + round(fraction * 1e9 / _FRACTION)

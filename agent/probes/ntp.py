@@ -1,0 +1,158 @@
+"""The kind ``ntp``: does a time server answer, is it sure of its time, and how far is it from this machine's clock."""
+
+import asyncio
+import time
+from functools import partial
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from agent.clients.datagram import Answer as Answered
+from agent.clients.datagram import NoAnswer, Question
+from agent.clients.kernel import Stamping
+from agent.clients.ntp_packet import KISSES, MAX_STRATUM, UNSYNCHRONISED, Answer, compared, parse, question
+from agent.clients.resolve import Resolver, literal
+from agent.clients.stream import endpoint
+from agent.clients.tls import CLOCK_FLOOR
+from agent.clients.trouble import Trouble
+from agent.probe import Address, Look, Measure, Outcome, Probe
+from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+
+_MARGIN: Final = 0.01  # seconds before the look's end, so that the more exact reason comes first
+_TOO_OFTEN: Final = "RATE"
+
+
+class Ntp(Probe, frozen=True, kw_only=True):
+    """Ask a time server for the time: up when it answers, is synchronised, and agrees with this machine's clock.
+
+    Down: no answer, a refusal (a kiss-o'-death code, named), or a server that says itself that it is not synchronised.
+    A server that is asked too often (RATE) has said nothing about the time: unknown. Degraded: its clock and this
+    machine's are more than ``max_offset`` apart (which of the two is wrong, one server cannot tell), or it is itself
+    unsure by more than ``max_distance`` (half of its way to the source of time plus the error gathered on it; RFC 5905
+    calls this the root distance). Packets that do not answer this very question are ignored and counted. A step of
+    this machine's clock during the look is in no figure. The latency runs from the question to the kernel's stamp on
+    the answer.
+    """
+
+    kind = "ntp"
+    target = ("server", "port")
+    measures = (
+        Measure("offset_seconds", "seconds", "How far the server's clock is ahead of this machine's; below 0: behind"),
+        Measure("delay_seconds", "seconds", "Way to the server and back, without the server's own time"),
+        Measure("stratum", "count", "Steps from the source of time: 1 has its own, 2 asks one of those"),
+        Measure("root_delay_seconds", "seconds", "Way from the server to its source of time and back"),
+        Measure("root_dispersion_seconds", "seconds", "The server's own estimate of the error it has gathered"),
+        Measure("leap_indicator", "status", "1 or 2: the day ends with a leap second; 3: not synchronised"),
+        Measure("ignored_replies", "count", "Packets that came instead of, or before, the answer"),
+        Measure("resolve_seconds", "seconds", "Resolving the server's name; left out for an address"),
+    )
+
+    server: Annotated[str, Meta(min_length=1, max_length=253, description="Address (or name) of the time server")]
+    port: Annotated[int, Meta(ge=1, le=65535, description="Port")] = 123
+    max_offset: Annotated[
+        float, Meta(gt=0, le=1e6, description="Seconds between its clock and ours above which it is degraded")
+    ] = 1.0
+    max_distance: Annotated[
+        float, Meta(gt=0, le=1e6, description="Seconds of its own uncertainty above which it is degraded")
+    ] = 1.5
+    max_stratum: Annotated[int, Meta(ge=1, le=MAX_STRATUM, description="Stratum above which it is degraded")] = (
+        MAX_STRATUM
+    )
+    tries: Annotated[int, Meta(ge=1, le=5, description="How often to ask, spread over the timeout")] = 2
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Which addresses of the server to use")] = "any"
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return ((self.server, self.port),)
+
+    async def run(self, look: Look) -> Outcome:
+        taken: dict[str, float] = {}
+        look.client(Stamping, Stamping)
+        try:
+            async with asyncio.timeout(look.timeout):
+                started = time.monotonic()
+                addresses = await look.client(Resolver, Resolver).addresses(self.server, self.family)
+                resolved = time.monotonic() - started
+                if literal(self.server) is None:
+                    taken["resolve_seconds"] = resolved
+                if forbidden := look.limits.forbids(addresses[0], self.port):
+                    return Outcome(UNKNOWN, forbidden)
+                answered = await self._ask(addresses[0], max(look.timeout - resolved - _MARGIN, _MARGIN), taken)
+        except Trouble as trouble:
+            return Outcome(trouble.state, trouble.reason, None, taken)
+        except TimeoutError:
+            late = f"{self.server} port {self.port} did not answer within {look.timeout:g} s"
+            return Outcome(DOWN, late, None, taken)
+        state, reason = self._judge(answered, endpoint(addresses[0], self.port), taken)
+        return Outcome(state, reason, answered.seconds, taken)
+
+    async def _ask(self, address: Address, seconds: float, taken: dict[str, float]) -> Answered[Answer]:
+        """Each try is a question of its own: an answer then tells which of them it is to."""
+        ignored = 0
+        for _ in range(self.tries):
+            packet, nonce = question()
+            asked = Question(address, self.port, packet, partial(parse, nonce=nonce))
+            try:
+                answered = await asked.ask(1, seconds / self.tries)
+            except NoAnswer as none:
+                ignored += none.ignored
+                continue
+            taken["ignored_replies"] = ignored + answered.ignored
+            return answered
+        taken["ignored_replies"] = ignored
+        others = f"; {ignored} packets came that do not answer this question" if ignored else ""
+        who = endpoint(address, self.port)
+        raise Trouble(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}")
+
+    def _judge(self, answered: Answered[Answer], who: str, taken: dict[str, float]) -> tuple[int, str]:
+        """State and reason; fills in what the answer measures."""
+        answer = answered.message
+        if answer.kiss:
+            words = KISSES.get(answer.kiss, "a code that is not in the standard")
+            state = UNKNOWN if answer.kiss == _TOO_OFTEN else DOWN
+            return state, f"{who} does not tell the time: {answer.kiss} ({words})"
+        taken["leap_indicator"] = answer.leap
+        if answer.leap == UNSYNCHRONISED or not 1 <= answer.stratum <= MAX_STRATUM or not answer.sent:
+            return DOWN, f"{who} answers, but is not synchronised itself"
+        if answer.sent < answer.received:
+            return DOWN, f"{who} answers with times that contradict each other"
+        wall_ns = answered.sent + _wall_minus_monotonic()
+        offset, delay = compared(answer, wall_ns, answered.seconds, CLOCK_FLOOR)
+        taken.update(
+            offset_seconds=offset,
+            delay_seconds=max(delay, 0.0),
+            stratum=answer.stratum,
+            root_delay_seconds=answer.root_delay,
+            root_dispersion_seconds=answer.root_dispersion,
+        )
+        return self._within(answer, offset, who)
+
+    def _within(self, answer: Answer, offset: float, who: str) -> tuple[int, str]:
+        distance = answer.root_delay / 2 + answer.root_dispersion
+        wrong = []
+        if abs(offset) > self.max_offset:
+            way = "ahead of" if offset > 0 else "behind"
+            wrong.append(f"its clock is {_span(abs(offset))} {way} this machine's (one of the two is wrong)")
+        if distance > self.max_distance:
+            wrong.append(f"it is itself unsure of the time by {_span(distance)}")
+        if answer.stratum > self.max_stratum:
+            wrong.append(f"it is of stratum {answer.stratum}, more than {self.max_stratum}")
+        return (DEGRADED, f"{who}: {'; '.join(wrong)}") if wrong else (UP, "")
+
+
+def _wall_minus_monotonic() -> int:
+    """ns; taken after the answer: what the wall clock says now is what the figures are about."""
+    found = []
+    for _ in range(3):
+        before = time.monotonic_ns()
+        wall = time.time_ns()
+        after = time.monotonic_ns()
+        found.append((after - before, wall - (before + after) // 2))
+    return min(found)[1]  # the one that was interrupted least
+
+
+def _span(seconds: float) -> str:
+    """A stretch of time in words."""
+    for size, unit in ((86_400 * 365.25, "years"), (86_400, "days"), (3600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
