@@ -106,7 +106,7 @@ def test_a_replay_is_bit_equal_wherever_it_was_killed(events: list[Any], crashes
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(STEP, st.lists(CODES, min_size=3, max_size=3)), min_size=1, max_size=60))
 def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: list[tuple[int, list[int]]]) -> None:
-    """The cheap way for pushes that only go on, against the ledger's own step, look by look, from the stored placing."""
+    """The cheap way for pushes that only go on, against the ledger itself, look by look, as placed."""
 
     async def run(path: Path) -> None:
         world = World(path)
@@ -154,7 +154,7 @@ async def test_sums_are_what_was_measured_whichever_way_it_came(world: World) ->
     await world.ingest.committer.save_all()
     await world.crash()
     stored = await world.ingest.database.read(lambda db: queries.sums(db, 1, 1, 0, 2**60, 300_000))
-    still = [b.cells[1] for b in world.state("a1").sums.buckets() if 1 in b.cells]
+    still = [[b.cells[1][:4], b.cells[1][4:]] for b in world.state("a1").sums.buckets() if 1 in b.cells]
     cells = [s.measures for s in stored] + still
     assert len(stored) > 5 and len({s.start for s in stored}) == len(stored)
     assert sum(cell[0][0] for cell in cells) == sum(cell[1][0] for cell in cells) == 110

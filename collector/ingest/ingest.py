@@ -25,7 +25,7 @@ from inventory.wire import Ack, Batch, Position, Push, WireError, decode_push
 
 log = logging.getLogger("collector.ingest")
 
-GARBAGE: Final = (50_000, 20, 100)
+GARBAGE: Final = (10_000, 20, 1_000)
 BULK: Final = 4_096  # bytes of a body from which it is taken for a part of a backlog
 BULK_RESULTS: Final = 200  # or results
 BULK_AT_ONCE: Final = 16  # of those in work; the others wait, live pushes do not

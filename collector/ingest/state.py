@@ -10,6 +10,7 @@ from collector.ingest.streak import Latest, Ledger
 from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
 from collector.ledger.steps import Span, Tail
+from collector.store import cells
 from inventory.wire import Position
 
 RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
@@ -103,7 +104,7 @@ class Checkpoint(msgspec.Struct, array_like=True, frozen=True):
     dead: int
     health: dict[str, float]
     about: dict[str, Any]
-    sums: list[Bucket]
+    sums: list[tuple[int, bytes, bytes]]  # start, plan, cells as in the store
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -113,7 +114,8 @@ _COPIED = [name for name in Checkpoint.__struct_fields__ if name != "sums"]
 
 def encode(state: AgentState, sums: list[Bucket]) -> bytes:
     """``sums``: the buckets that stay open."""
-    return _encoder.encode(Checkpoint(**{name: getattr(state, name) for name in _COPIED}, sums=sums))
+    packed = [(bucket.start, bucket.plan, cells.encode(bucket.cells)) for bucket in sums]
+    return _encoder.encode(Checkpoint(**{name: getattr(state, name) for name in _COPIED}, sums=packed))
 
 
 def decode(agent: str, stream: int, batch: int, body: bytes) -> AgentState:
@@ -124,7 +126,7 @@ def decode(agent: str, stream: int, batch: int, body: bytes) -> AgentState:
         stream=stream,
         batch=batch,
         ledger=Ledger(checkpoint.tails, checkpoint.latest),
-        sums=Sums(checkpoint.sums),
+        sums=Sums([Bucket(start, plan, cells.decode(body)) for start, plan, body in checkpoint.sums]),
         **copied,
     )
 

@@ -4,6 +4,7 @@ The results of a push are only set aside here; they are added up column by colum
 or when a checkpoint is due. Sums are integers, so when that happens changes nothing.
 """
 
+from array import array
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from itertools import accumulate, islice
@@ -13,7 +14,7 @@ import msgspec
 
 from collector.ingest.plans import View
 from collector.ledger.placement import Placing
-from collector.store.cells import FIVE_MINUTES, Cell, Cells, add, merge
+from collector.store.cells import FIVE_MINUTES, Cells, add, empty, put
 from inventory.wire import Batch, Run
 
 WIDTH: Final = FIVE_MINUTES
@@ -23,7 +24,7 @@ ENOUGH: Final = 600  # results set aside before they are added up
 Column = Sequence[int | None]
 
 
-class Bucket(msgspec.Struct, array_like=True, frozen=True):
+class Bucket(msgspec.Struct, frozen=True):
     """All of one agent's checks in [start, start + WIDTH) under one plan (which names the columns)."""
 
     start: int
@@ -72,8 +73,8 @@ class Sums:
         """A fold's latency: it stands in the bucket where it began."""
         if run.latency_count:
             first = placing.at(run.first)
-            cells = self._cells(first - first % WIDTH, view, run.check)
-            merge(cells[0], [run.latency_count, run.latency_sum, run.latency_min, run.latency_max])
+            cell = self._cell(first - first % WIDTH, view, run.check)
+            put(cell, 0, run.latency_count, run.latency_sum, run.latency_min, run.latency_max)
 
     def buckets(self) -> list[Bucket]:
         """Everything open, added up."""
@@ -92,17 +93,18 @@ class Sums:
             start = at[begin] - at[begin] % WIDTH
             whole = begin == 0 and at[-1] < start + WIDTH
             end = total if whole else max(bisect_left(at, start + WIDTH, begin), begin + 1)
-            for cell, column in zip(self._cells(start, view, place), columns, strict=True):
-                add(cell, column if whole else column[begin:end])
+            cell = self._cell(start, view, place)
+            for number, column in enumerate(columns):
+                add(cell, 4 * number, column if whole else column[begin:end])
             begin = end
 
-    def _cells(self, start: int, view: View, place: int) -> list[Cell]:
+    def _cell(self, start: int, view: View, place: int) -> "array[int]":
         bucket = self._open.setdefault((start, view.digest), {})
         row = view.rows[place]
-        cells = bucket.get(row)
-        if cells is None:
-            cells = bucket[row] = [[0, 0, 0, 0] for _ in range(1 + view.widths[place])]
-        return cells
+        cell = bucket.get(row)
+        if cell is None:
+            cell = bucket[row] = empty(view.widths[place])
+        return cell
 
     def _fold(self) -> None:
         blocks, self._blocks, self._aside = self._blocks, [], 0

@@ -1,59 +1,65 @@
-"""Sums of measures as they are stored: a cell is [n, sum, least, most] of one measure of one check in one bucket."""
+"""Sums of measures as they are kept: of one check in one bucket, latency and then its value columns, each as four
+integers: n, sum, least, most. Flat arrays: there are many of them, and the garbage collector does not walk these.
+"""
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 FIVE_MINUTES: Final = 300_000  # ms
 HOUR: Final = 3_600_000
-MOST: Final = 2**62  # a sum stands still there: the integers of SQLite and msgpack end a little later
+MOST: Final = 2**62  # a sum stands still there: the integers of arrays and of msgpack end a little later
 
-Cell = list[int]
-Cells = dict[int, list[Cell]]  # check's row -> latency's cell, then one for each value column
+Cells = dict[int, "array[int]"]  # by check's row
 
-encode = msgspec.msgpack.Encoder().encode
-decode = msgspec.msgpack.Decoder(Cells).decode
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(dict[int, list[int]]).decode
 
 
-def add(cell: Cell, seen: Sequence[int | None]) -> None:
-    """Values into a cell; None was not measured."""
+def empty(columns: int) -> "array[int]":
+    """For latency and so many value columns."""
+    return array("q", bytes(32 * (1 + columns)))
+
+
+def encode(cells: Mapping[int, "array[int]"]) -> bytes:
+    return _encode({row: cell.tolist() for row, cell in cells.items()})
+
+
+def decode(body: bytes) -> Cells:
+    return {row: array("q", cell) for row, cell in _decode(body).items()}
+
+
+def add(cell: "array[int]", at: int, seen: Sequence[int | None]) -> None:
+    """Values into the four integers from ``at`` on; None was not measured."""
     try:
         total, least, most = sum(seen), min(seen), max(seen)  # type: ignore[arg-type, type-var]
     except (TypeError, ValueError):  # there is a None, or nothing
         known = [value for value in seen if value is not None]
         if known:
-            add(cell, known)
+            add(cell, at, known)
         return
-    count, before, lowest, highest = cell
-    if count:
-        least, most = min(least, lowest), max(most, highest)  # type: ignore[type-var]
-    cell[:] = count + len(seen), before + total, least, most  # type: ignore[assignment]
-    if not -MOST < cell[1] < MOST:
-        cell[1] = max(-MOST, min(MOST, cell[1]))
+    put(cell, at, len(seen), total, least, most)  # type: ignore[arg-type]
 
 
-def merge(cell: Cell, other: Cell) -> None:
-    """``other`` into ``cell``."""
-    if not other[0]:
-        return
-    if not cell[0]:
-        cell[2], cell[3] = other[2], other[3]
-    else:
-        if other[2] < cell[2]:
-            cell[2] = other[2]
-        if other[3] > cell[3]:
-            cell[3] = other[3]
-    cell[0] += other[0]
-    cell[1] = max(-MOST, min(MOST, cell[1] + other[1]))
+def put(cell: "array[int]", at: int, count: int, total: int, least: int, most: int) -> None:
+    """What was added up elsewhere."""
+    if cell[at]:
+        least, most = min(least, cell[at + 2]), max(most, cell[at + 3])
+    cell[at] += count
+    cell[at + 1] = max(-MOST, min(MOST, cell[at + 1] + total))
+    cell[at + 2] = least
+    cell[at + 3] = most
 
 
 def merged(bodies: Sequence[Cells]) -> Cells:
     """Buckets of one agent and plan added up."""
     total: Cells = {}
     for body in bodies:
-        for row, cells in body.items():
-            into = total.setdefault(row, [[0, 0, 0, 0] for _ in cells])
-            for cell, other in zip(into, cells, strict=True):
-                merge(cell, other)
+        for row, cell in body.items():
+            into = total.setdefault(row, empty(len(cell) // 4 - 1))
+            for at in range(0, len(cell), 4):
+                if cell[at]:
+                    put(into, at, *cell[at : at + 4])
     return total

@@ -77,9 +77,10 @@ def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, wid
     )
     found = []
     for start, plan, body in db.execute(sql, (width, begin, end, stream)):
-        measures = cells.decode(body).get(check)
-        if measures is not None:
-            found.append(Sum(int(start), width, bytes(plan), measures))
+        cell = cells.decode(body).get(check)
+        if cell is not None:
+            measures = [list(cell[at : at + 4]) for at in range(0, len(cell), 4)]
+            found.append(Sum(start, width, plan, measures))
     return found
 
 
