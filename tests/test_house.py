@@ -102,7 +102,7 @@ def _least(kind: str) -> dict[str, Any]:
     """The required parameters of a kind, with a value that fits."""
     params = kinds_file.describe(probes.load(kind))["params"]
     fitting = {"string": "host.example", "integer": 443, "number": 1.0, "boolean": True, "array": []}
-    telling = {"url": "http://host.example/", "recipient": "robot@host.example"}
+    telling = {"url": "http://host.example/", "recipient": "robot@host.example", "network": "192.0.2.0/24"}
     least: dict[str, Any] = {}
     for name in params.get("required", ()):
         least[name] = telling.get(name, fitting[params["properties"][name]["type"]])

@@ -1,0 +1,312 @@
+"""LAN: how many hosts of a local network are there, against the number of PCs on the register."""
+
+import asyncio
+import hashlib
+import ipaddress
+import os
+import random
+import time
+from collections import Counter
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from agent.clients.neighbours import ANSWERED, PENDING, Neighbour, Surroundings
+from agent.clients.ping import Echoes, Pinger, open_pinger
+from agent.clients.trouble import Trouble
+from agent.probe import Limits, Look, Measure, Outcome, Probe
+from inventory.states import DOWN, UNKNOWN, UP
+
+LARGEST: Final = 20  # prefix length: 4,094 hosts
+PATIENCE: Final = 2.0  # seconds that a ping waits for its reply
+# Seconds after the last ping in which the kernel hears from those it asks: it doubts an old neighbour for 5 first.
+SETTLE: Final = 6.5
+SETTLE_BLIND: Final = 9.0  # where it does not say how old an entry is: by then it has struck out who is gone
+SLACK: Final = 1.1  # a busy machine is not quite on time
+_MARGIN: Final = 0.2  # seconds before the look's end
+_TICK: Final = 0.25  # seconds between two looks at the kernel's table once all pings are sent
+_SAMPLE: Final = 64  # pings between two looks at it before: a full table forgets
+PROXY: Final = 16  # addresses with one hardware address beyond which it is one device that answers for others
+MOST_KNOWN: Final = 16_384  # hosts remembered
+
+
+class Lan(Probe, frozen=True, kw_only=True):
+    """Counts the hosts of an IPv4 network that are on: each address is pinged once, at a gentle rate, in random order.
+
+    A host is there if it answers the ping, or if it answers the kernel's question for its hardware address (ARP): so
+    one whose firewall drops pings counts too. A neighbour that proved itself within ``recent`` seconds counts without
+    a new answer. A device that answers ARP for more than 16 addresses (proxy ARP) is one host. Not counted: this
+    machine, the gateways (unless asked for) and the addresses in ``leave_out`` (printers, servers).
+
+    Up when anything was counted: what share is enough is for a threshold on ``share_ratio`` to say, and when PCs are
+    expected to be off for the inventory's calendar. Down when nobody is there. Unknown when it could not be swept
+    whole.
+    The network is at most a /20. It must lie inside the agent's allowed networks; an agent that names none sweeps
+    private address space only. A /24 takes 17 s at the default rate: give the check a timeout of 30 s and an interval
+    of some minutes. Hardware addresses stay in this process, hashed with a key made when it starts.
+    """
+
+    kind = "lan"
+    target = ("network",)
+    measures = (
+        Measure("hosts_seen", "count", "Hosts that were there, less those not to be counted"),
+        Measure("share_ratio", "ratio", "Hosts seen to PCs on the register; above 1 when there are more"),
+        Measure("hosts_pinged", "count", "Of them, those that answered a ping"),
+        Measure("hosts_new", "count", "Of them, those not seen since this agent started; left out in its first look"),
+        Measure("sweep_seconds", "seconds", "How long the look took"),
+    )
+
+    network: Annotated[
+        str, Meta(max_length=18, description="The IPv4 network to sweep, such as 192.168.1.0/24; at most a /20")
+    ]
+    register: Annotated[int, Meta(ge=1, le=1_000_000, description="PCs on the register for this network")]
+    rate: Annotated[float, Meta(ge=1, le=50, description="Pings per second")] = 25.0
+    recent: Annotated[
+        float, Meta(ge=60, le=3600, description="Seconds for which a neighbour's last proof of being there counts")
+    ] = 120.0
+    count_gateway: Annotated[bool, Meta(description="Count this machine's gateways too")] = False
+    count_self: Annotated[bool, Meta(description="Count this machine too")] = False
+    leave_out: Annotated[
+        tuple[str, ...], Meta(description="Addresses not to count: printers, servers", max_length=4096)
+    ] = ()
+
+    def __post_init__(self) -> None:
+        network_of(self.network)
+        for address in self.leave_out:
+            try:
+                IPv4Address(address)
+            except ValueError:
+                raise ValueError(f"leave_out: {address!r} is not an IPv4 address") from None
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        network = network_of(self.network)
+        return ((str(network[0]), None), (str(network[-1]), None))
+
+    async def run(self, look: Look) -> Outcome:
+        network = network_of(self.network)
+        try:
+            if forbidden := outside(network, look.limits):
+                raise Trouble(forbidden, UNKNOWN)
+            sweep = _Sweep(self, network, look)
+            await sweep.run()
+            return self._judge(network, sweep, look)
+        except Trouble as trouble:
+            return Outcome(trouble.state, trouble.reason)
+
+    def _judge(self, network: IPv4Network, sweep: "_Sweep", look: Look) -> Outcome:
+        counted = sweep.counted()
+        groups = Counter(counted.values())
+        seen = sum(1 if size > PROXY else size for size in groups.values())
+        taken: dict[str, float] = {
+            "hosts_seen": seen,
+            "share_ratio": seen / self.register,
+            "hosts_pinged": len(counted.keys() & sweep.pinged),
+            "sweep_seconds": sweep.seconds,
+        }
+        new = look.client(Roll, Roll).call(network, set(groups))
+        if new is not None:
+            taken["hosts_new"] = new
+        if seen:
+            return Outcome(UP, "", None, taken)
+        others = " but those not to be counted" if sweep.there else ""
+        return Outcome(DOWN, f"nobody on {network} answered{others}: none of {self.register} PCs", None, taken)
+
+
+def network_of(text: str) -> IPv4Network:
+    """Raises ValueError, in words, for what is no IPv4 network or a larger one than a /20."""
+    try:
+        interface = ipaddress.IPv4Interface(text)
+    except ValueError:
+        raise ValueError(f"network: {text!r} is not an IPv4 network such as 192.168.1.0/24") from None
+    network = interface.network
+    if "/" not in text or interface.ip != network.network_address:
+        raise ValueError(f"network: {text!r} is a host's address; its network would be written {network}")
+    if network.prefixlen < LARGEST:
+        size = f"a /{network.prefixlen}, {network.num_addresses:,} addresses"
+        raise ValueError(f"network: {network} is {size}; the largest that is swept is a /{LARGEST}")
+    return network
+
+
+def outside(network: IPv4Network, limits: Limits) -> str:
+    """Why this network may not be swept, or "". Without limits of its own an agent sweeps no public addresses."""
+    if not limits.networks:
+        if network.is_private:
+            return ""
+        return f"{network} is public address space, and this agent's own limits do not name it"
+    allowed = ipaddress.collapse_addresses(each for each in limits.networks if isinstance(each, IPv4Network))
+    if any(network.subnet_of(each) for each in allowed):
+        return ""
+    return f"{network} is not within the networks this agent may probe"
+
+
+class _Sweep:
+    """One pass over the network. ``pinged``: who answered a ping. ``there``: all who answered, by names on the roll."""
+
+    def __init__(self, probe: Lan, network: IPv4Network, look: Look) -> None:
+        self._probe = probe
+        self._network = network
+        self._surroundings = look.client(_Kernel, _Kernel).surroundings
+        self._pinger = look.client(Pinger, open_pinger)
+        self._roll = look.client(Roll, Roll)
+        self._time = look.timeout - _MARGIN
+        self._begun = time.monotonic()
+        self._own = self._surroundings.own(network[0])
+        self._addresses = [each for each in network.hosts() if each not in self._own]
+        self._blind = any(each.confirmed is None for each in self._surroundings.neighbours())
+        self._lost = 0  # packets this machine threw away unread
+        self._refused: list[str] = []  # why pings could not be sent
+        self.pinged: set[IPv4Address] = set()
+        self.there: dict[IPv4Address, bytes] = {}  # never a hardware address: its hash
+        self.seconds = 0.0
+
+    async def run(self) -> None:
+        """Raises Trouble (no evidence) when the network cannot be swept whole."""
+        self._check_time()
+        random.shuffle(self._addresses)  # every part of the network gets the same treatment
+        waiting: set[asyncio.Task[None]] = set()
+        try:
+            await self._send(waiting)
+            await self._settle(waiting)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if len(self._refused) == len(self._addresses) and not self.there:
+            raise Trouble(f"no ping could be sent: {Counter(self._refused).most_common(1)[0][0]}", UNKNOWN)
+        if self._lost and not self._on_link:
+            raise Trouble(f"this machine threw away {self._lost} packets unread, maybe replies", UNKNOWN)
+        self.seconds = time.monotonic() - self._begun
+
+    @property
+    def _on_link(self) -> bool:
+        """The network is this machine's own: hosts there answer for their hardware addresses too."""
+        return any(address in self._network for address in self._own)
+
+    @property
+    def _after(self) -> float:
+        """Seconds to wait for answers after the last ping."""
+        if not self._on_link:
+            return PATIENCE
+        return SETTLE_BLIND if self._blind else SETTLE
+
+    def _check_time(self) -> None:
+        needed = len(self._addresses) / self._probe.rate * SLACK + self._after
+        if needed > self._time:
+            raise Trouble(
+                f"a sweep of {len(self._addresses)} addresses at {self._probe.rate:g} a second takes"
+                f" {needed + _MARGIN:.1f} s; this check's timeout is {self._time + _MARGIN:g} s",
+                UNKNOWN,
+            )
+
+    async def _send(self, waiting: set[asyncio.Task[None]]) -> None:
+        """One ping to every address, evenly in time: after a stall the pace is kept, nothing is caught up."""
+        pause = 1 / self._probe.rate
+        due = time.monotonic()
+        for number, address in enumerate(self._addresses):
+            now = time.monotonic()
+            if now < due:
+                await asyncio.sleep(due - now)
+            due = max(due, now - pause) + pause
+            if time.monotonic() - self._begun > self._time - PATIENCE:
+                left = len(self._addresses) - number
+                raise Trouble(f"this machine is too busy: {left} addresses were left when the time was up", UNKNOWN)
+            task = asyncio.create_task(self._ping(address))
+            waiting.add(task)
+            task.add_done_callback(waiting.discard)
+            if number % _SAMPLE == _SAMPLE - 1:
+                self._read_table()
+
+    async def _ping(self, address: IPv4Address) -> None:
+        try:
+            echoes: Echoes = await self._pinger.ping(address, 1, PATIENCE, 16, PATIENCE)
+        except Trouble as trouble:
+            self._refused.append(trouble.reason)
+            return
+        if echoes.rtts:
+            self.pinged.add(address)
+            self.there.setdefault(address, self._roll.name(address.packed))
+            return
+        self._lost += echoes.dropped
+        if echoes.errors and echoes.state == UNKNOWN:
+            self._refused.append(echoes.errors[0])
+
+    async def _settle(self, waiting: set[asyncio.Task[None]]) -> None:
+        """Wait until nothing more is to be expected of pings and kernel, or the time is up."""
+        end = min(time.monotonic() + self._after, self._begun + self._time)
+        while self._read_table() or waiting:
+            if time.monotonic() >= end:
+                break
+            await asyncio.sleep(_TICK)
+        if self._blind:
+            self._read_table(struck_out=True)
+
+    def _read_table(self, struck_out: bool = False) -> bool:
+        """Note who answered for its address; True while the kernel still asks for somebody not yet seen.
+
+        ``struck_out``: who did not answer is out of the table by now, so an entry without an age is proof.
+        """
+        asking = False
+        for neighbour in self._surroundings.neighbours():
+            address = neighbour.address
+            if address not in self._network or address in self._own:
+                continue
+            blind = neighbour.confirmed is None and neighbour.state & ANSWERED
+            if neighbour.hardware and (self._proves(neighbour) or address in self.pinged or (struck_out and blind)):
+                self.there[address] = self._roll.name(neighbour.hardware)
+            elif address not in self.there and (blind or neighbour.state & PENDING):
+                asking = True
+        return asking
+
+    def _proves(self, neighbour: Neighbour) -> bool:
+        """Whether the entry says that somebody was there just now: unconfirmed ones stay in the table for days."""
+        if not neighbour.state & ANSWERED or neighbour.confirmed is None:
+            return False
+        return neighbour.confirmed <= max(self._probe.recent, time.monotonic() - self._begun)
+
+    def counted(self) -> dict[IPv4Address, bytes]:
+        """Who was there and is to be counted: address -> name on the roll."""
+        left_out = {IPv4Address(address) for address in self._probe.leave_out}
+        if not self._probe.count_gateway:
+            left_out |= self._surroundings.gateways()
+        there = {address: name for address, name in self.there.items() if address not in left_out}
+        if self._probe.count_self:
+            there.update({own: self._roll.name(own.packed) for own in self._own if own in self._network})
+        return there
+
+
+class _Kernel:
+    """The kernel's tables as a shared client."""
+
+    def __init__(self) -> None:
+        self.surroundings = Surroundings()
+
+    async def close(self) -> None:
+        pass
+
+
+class Roll:
+    """Who was seen since the agent started (a shared client), by keyed hashes: without the key they say nothing."""
+
+    def __init__(self) -> None:
+        self._key = os.urandom(32)
+        self._known: dict[IPv4Network, set[bytes]] = {}
+
+    def name(self, address: bytes) -> bytes:
+        """The hash under which a hardware (or IP) address is remembered."""
+        return hashlib.blake2b(address, key=self._key, digest_size=8).digest()
+
+    def call(self, network: IPv4Network, names: set[bytes]) -> int | None:
+        """How many of these were never seen before; None in the first look at the network."""
+        known = self._known.get(network)
+        if known is None:
+            self._known[network] = names
+            return None
+        new = names - known
+        if len(known) + len(new) > MOST_KNOWN:
+            known.clear()  # hardware addresses that change all the time: begin anew
+            known |= names
+        known |= new
+        return len(new)
+
+    async def close(self) -> None:
+        self._known.clear()
