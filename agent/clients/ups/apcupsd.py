@@ -1,0 +1,149 @@
+"""apcupsd: what its network information server says (port 3551).
+
+Records with a length of two bytes before each, an empty one at the end; the answer to ``status`` is one
+``NAME : value`` a record. A daemon that has lost its UPS goes on serving the last numbers, marked COMMLOST: they are
+no evidence.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from agent.clients.stream import Stream
+from agent.clients.trouble import Trouble, printable
+from agent.clients.ups.dates import moment
+from agent.clients.ups.model import Reading, number
+from inventory.states import UNKNOWN
+
+PORT: Final = 3551
+MOST_RECORDS: Final = 500
+LONGEST: Final = 1024  # bytes of a record
+
+# bits of STATFLAG, from apcupsd's manual
+_BITS: Final = {
+    0x01: "calibrating",
+    0x02: "trim",
+    0x04: "boost",
+    0x08: "mains",
+    0x10: "battery",
+    0x20: "overload",
+    0x40: "low",
+    0x80: "replace",
+}
+_COMMLOST: Final = 0x100
+_SHUTDOWN: Final = 0x200
+_SLAVEDOWN: Final = 0x800
+_WORDS: Final = {
+    "CAL": "calibrating",
+    "TRIM": "trim",
+    "BOOST": "boost",
+    "ONLINE": "mains",
+    "ONBATT": "battery",
+    "OVERLOAD": "overload",
+    "LOWBATT": "low",
+    "REPLACEBATT": "replace",
+    "NOBATT": "no_battery",
+}
+# measure -> (field, scale)
+_VALUES: Final = {
+    "charge_ratio": ("BCHARGE", 0.01),
+    "runtime_seconds": ("TIMELEFT", 60.0),
+    "load_ratio": ("LOADPCT", 0.01),
+    "input_volts": ("LINEV", 1.0),
+    "output_volts": ("OUTPUTV", 1.0),
+    "battery_volts": ("BATTV", 1.0),
+    "input_hertz": ("LINEFREQ", 1.0),
+    "on_battery_seconds": ("TONBATT", 1.0),
+}
+
+
+async def read(stream: Stream) -> tuple[Reading, float]:
+    """What apcupsd says of its UPS, and how long the answer took, in seconds. Raises Trouble for anything else."""
+    asked = time.monotonic()
+    await stream.send(b"\x00\x06status")
+    fields = await _fields(stream)
+    taken = time.monotonic() - asked
+    if "STATUS" not in fields and "STATFLAG" not in fields:
+        raise Trouble(f"{stream.who} does not answer like apcupsd: there is no STATUS", UNKNOWN)
+    return understand(fields, time.time()), taken
+
+
+async def _fields(stream: Stream) -> dict[str, str]:
+    heard = b""
+    fields: dict[str, str] = {}
+
+    async def take(size: int) -> bytes:
+        nonlocal heard
+        while len(heard) < size:
+            more = await stream.receive()
+            if not more:
+                raise Trouble(f"{stream.who} closed the connection in the middle of an answer", UNKNOWN)
+            heard += more
+        taken, heard = heard[:size], heard[size:]
+        return taken
+
+    for _ in range(MOST_RECORDS):
+        size = int.from_bytes(await take(2), "big")
+        if size == 0:
+            return fields
+        if size > LONGEST:
+            raise Trouble(f"{stream.who} does not answer like apcupsd: a record of {size} bytes", UNKNOWN)
+        name, colon, value = (await take(size)).decode("utf-8", "replace").partition(":")
+        if not colon:
+            raise Trouble(f"{stream.who} does not answer like apcupsd: {printable(name)}", UNKNOWN)
+        fields[name.strip()] = value.strip()
+    raise Trouble(f"{stream.who} does not answer like apcupsd: more than {MOST_RECORDS} records", UNKNOWN)
+
+
+def understand(fields: Mapping[str, str], now: float) -> Reading:
+    """The model of apcupsd's fields. ``now``: Unix time, for the battery's age."""
+    reading = Reading()
+    _status(reading, fields.get("STATUS", "").upper(), _bits(fields.get("STATFLAG", "")))
+    for measure, (name, scale) in _VALUES.items():
+        value = number(fields.get(name))
+        reading.put(measure, None if value is None else value * scale)
+    reading.put("temperature_celsius", _celsius(fields.get("ITEMP", "")))
+    made = moment(fields.get("BATTDATE", ""))
+    reading.put("battery_age_seconds", None if made is None else now - made)
+    result = fields.get("SELFTEST", "").upper()
+    if result in ("OK", "BT", "NG"):  # BT: the battery's capacity was too low, NG: failed otherwise
+        reading.say("test_passed", result == "OK")
+        reading.put("self_test_timestamp", moment(fields.get("LASTSTEST", "")))
+    if result == "IP":
+        reading.say("testing", True)
+    return reading
+
+
+def _status(reading: Reading, status: str, bits: int | None) -> None:
+    """STATFLAG says it all; without it (apcupsd before 3.10) the words of STATUS do."""
+    if "COMMLOST" in status or "NETWORK ERROR" in status or (bits is not None and bits & _COMMLOST):
+        reading.lost = "apcupsd has lost its UPS (COMMLOST); its numbers are old"
+    words = status.split()
+    for bit, flag in _BITS.items():
+        reading.say(flag, bits is not None and bool(bits & bit))
+    for word, flag in _WORDS.items():
+        if word in words:
+            reading.say(flag, True)
+    if bits is not None and "NOBATT" not in words:
+        reading.say("no_battery", False)
+    shutting = "SHUTTING" in status or (bits is not None and bool(bits & (_SHUTDOWN | _SLAVEDOWN)))
+    reading.say("ending", shutting and bool(reading.flags.get("battery")))
+    if not reading.flags["mains"] and not reading.flags["battery"]:
+        if bits is not None and {"BOOST", "TRIM"} & set(words):
+            reading.flags["mains"] = True
+        else:
+            del reading.flags["mains"], reading.flags["battery"]
+
+
+def _bits(text: str) -> int | None:
+    try:
+        return int(text.split()[0], 16)
+    except (ValueError, IndexError):
+        return None
+
+
+def _celsius(text: str) -> float | None:
+    value = number(text)
+    if value is not None and " F" in text.upper():
+        return (value - 32) * 5 / 9
+    return value

@@ -1,0 +1,54 @@
+"""Dates as UPSs write them: on a battery, of a self-test."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+_YEAR_FIRST: Final = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)")
+_COMPACT: Final = re.compile(r"((?:19|20)\d\d)(\d\d)(\d\d)(?!\d)")
+_NAMED: Final = re.compile(r"(\d{1,2})[- ]([A-Za-z]{3})[a-z]*[- ](\d{4}|\d\d)(?!\d)")
+_YEAR_LAST: Final = re.compile(r"(\d{1,2})([-/.])(\d{1,2})[-/.](\d{4}|\d\d)(?!\d)")
+_TIME: Final = re.compile(r"[ T:](\d\d):(\d\d)(?::(\d\d))?")
+
+
+def moment(text: str) -> float | None:
+    """Seconds since the Unix epoch of ``2024-03-31``, ``04/30/25``, ``31-Mar-2024``, with or without a time of day.
+
+    The month comes first where slashes leave it open, unless that cannot be; with dots the day does. The UPS's zone
+    is not known: UTC is taken. None for what is no date.
+    """
+    text = text.strip()
+    found = _date(text)
+    if found is None:
+        return None
+    year, month, day, rest = found
+    time = _TIME.match(rest)
+    hour, minute, second = (int(part or 0) for part in time.groups()) if time else (0, 0, 0)
+    try:
+        return datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _date(text: str) -> tuple[int, int, int, str] | None:
+    """Year, month, day and what follows."""
+    if (found := _YEAR_FIRST.match(text)) or (found := _COMPACT.match(text)):
+        return int(found[1]), int(found[2]), int(found[3]), text[found.end() :]
+    if found := _NAMED.match(text):
+        name = found[2].lower()
+        if name not in _MONTHS:
+            return None
+        return _century(found[3]), _MONTHS.index(name) + 1, int(found[1]), text[found.end() :]
+    if found := _YEAR_LAST.match(text):
+        month, day = int(found[1]), int(found[3])
+        if month > 12 or (found[2] == "." and day <= 12):
+            month, day = day, month
+        return _century(found[4]), month, day, text[found.end() :]
+    return None
+
+
+def _century(year: str) -> int:
+    if len(year) == 4:
+        return int(year)
+    return int(year) + (1900 if int(year) >= 80 else 2000)

@@ -1,0 +1,36 @@
+"""HUAWEI-UPS-MIB: Huawei's UPS2000 and UPS5000. A column for each line; tenths of volts, hundredths of hertz."""
+
+from typing import Final
+
+from agent.clients.ups.mib import Codes, Mib, Number
+
+MIB: Final = Mib(
+    name="HUAWEI-UPS-MIB",
+    root="1.3.6.1.4.1.2011.6.174.1",
+    vendors=("1.3.6.1.4.1.2011",),
+    markers=("2.101.1.1.1", "6.100.1.3.1", "4.100.1.1.1"),
+    rows=(
+        Codes(
+            "2.101.1.1",
+            {
+                1: "off",  # no supply
+                2: "mains bypass",
+                3: "mains",
+                4: "battery",
+                5: "battery",  # mains and battery together
+                6: "mains",
+                7: "battery",
+            },
+            column=True,
+        ),
+        Codes("2.101.1.3", {1: "no_battery", 2: "", 3: "", 4: "", 5: "", 6: ""}, column=True),
+        Number("runtime_seconds", "6.100.1.4", column=True),
+        Number("charge_ratio", "6.100.1.3", 0.01, column=True),
+        Number("battery_volts", "6.100.1.1", 0.1, column=True),
+        Number("input_volts", "3.100.1.1 3.100.1.2 3.100.1.3", 0.1, column=True),
+        Number("input_hertz", "3.100.1.4", 0.01, column=True),
+        Number("output_volts", "4.100.1.1 4.100.1.2 4.100.1.3", 0.1, column=True),
+        Number("output_hertz", "4.100.1.7", 0.01, column=True),
+        Number("load_ratio", "4.100.1.14 4.100.1.15 4.100.1.16", 0.001, column=True),
+    ),
+)

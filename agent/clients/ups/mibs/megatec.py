@@ -1,0 +1,49 @@
+"""EPPC-MIB / XPPC-MIB: Megatec and Phoenixtec, and the many brands that sell their cards (NetAgent, NMC).
+
+Built like APC's older objects; tenths of volts, hertz and degrees, whole seconds. Three-phase UPSs have a group of
+their own, with loads in tenths of a percent.
+"""
+
+from typing import Final
+
+from agent.clients.ups.mib import Codes, Day, Mib, Number
+
+MIB: Final = Mib(
+    name="XPPC-MIB",
+    root="1.3.6.1.4.1.935.1.1.1",
+    vendors=("1.3.6.1.4.1.935",),
+    markers=("4.1.1.0", "2.1.1.0", "2.2.1.0"),
+    rows=(
+        Codes(
+            "4.1.1.0",
+            {
+                2: "mains",
+                3: "battery",
+                4: "mains boost",
+                5: "off",  # sleeping
+                6: "mains bypass",
+                7: "off",  # rebooting
+                8: "off",  # standby
+                9: "mains trim",
+            },
+        ),
+        Codes("2.1.1.0", {2: "", 3: "low"}),
+        Codes("2.2.5.0", {1: "", 2: "replace"}),
+        Codes("7.2.3.0", {1: "test_passed", 2: "test_failed", 3: "", 4: "testing"}),
+        Day("self_test_timestamp", "7.2.4.0"),
+        Day("battery_age_seconds", "2.1.3.0"),
+        Number("on_battery_seconds", "2.1.2.0"),
+        Number("runtime_seconds", "2.2.4.0"),
+        Number("charge_ratio", "2.2.1.0", 0.01),
+        Number("battery_volts", "2.2.2.0", 0.1),
+        Number("temperature_celsius", "2.2.3.0", 0.1),
+        Number("input_volts", "3.2.1.0", 0.1),
+        Number("input_volts", "8.2.2.0 8.2.3.0 8.2.4.0", 0.1),
+        Number("input_hertz", "3.2.4.0 8.2.1.0", 0.1),
+        Number("output_volts", "4.2.1.0", 0.1),
+        Number("output_volts", "8.3.2.0 8.3.3.0 8.3.4.0", 0.1),
+        Number("output_hertz", "4.2.2.0 8.3.1.0", 0.1),
+        Number("load_ratio", "8.3.5.0 8.3.6.0 8.3.7.0", 0.001),
+        Number("load_ratio", "4.2.3.0", 0.01),
+    ),
+)

@@ -1,0 +1,56 @@
+"""LIEBERT-GP-POWER-MIB and LIEBERT-GP-FLEXIBLE-MIB: Vertiv, Liebert. The flexible table gives texts in final units."""
+
+from typing import Final
+
+from agent.clients.ups.mib import Codes, Day, Mib, Number
+
+FLEXIBLE: Final = "9.20.1.20.1.2.1"  # lgpFlexibleEntryValue of the data points of a UPS
+
+SOURCE: Final = {
+    2: "off",
+    3: "mains",
+    4: "mains bypass",
+    5: "battery",
+    6: "mains boost",
+    7: "mains trim",
+    "none": "off",
+    "normal": "mains",
+    "bypass": "mains bypass",
+    "maintenance bypass": "mains bypass",
+    "eco mode": "mains",
+    "battery": "battery",
+    "booster": "mains boost",
+    "reducer": "mains trim",
+    "off": "off",
+}
+
+MIB: Final = Mib(
+    name="LIEBERT-GP-POWER-MIB",
+    root="1.3.6.1.4.1.476.1.42.3",
+    vendors=("1.3.6.1.4.1.476",),
+    markers=("5.3.55.0", "5.1.18.0", "5.1.19.0", f"{FLEXIBLE}.4872", f"{FLEXIBLE}.4153"),
+    rows=(
+        Codes("5.3.55.0", SOURCE),
+        Codes(f"{FLEXIBLE}.4872", SOURCE),
+        Codes("5.3.10.0", {1: "bypass", 2: ""}),
+        Codes(
+            f"{FLEXIBLE}.6181",
+            {"passed": "test_passed", "failed": "test_failed", "in progress": "testing", "unknown": ""},
+        ),
+        Day("battery_age_seconds", f"{FLEXIBLE}.4160"),
+        Number("runtime_seconds", f"5.1.18.0 {FLEXIBLE}.4150", 60),
+        Number("charge_ratio", f"5.1.19.0 {FLEXIBLE}.4153", 0.01),
+        Number("battery_volts", f"{FLEXIBLE}.4148"),
+        Number("battery_volts", "5.2.4.1.4.1"),
+        Number("temperature_celsius", "4.1.3.3.1.3.1"),
+        Number("input_volts", f"{FLEXIBLE}.4096"),
+        Number("input_volts", "5.2.3.1.20.1", column=True),  # measurement point 1, by line
+        Number("input_hertz", f"{FLEXIBLE}.4105 5.2.2.1.6.1"),
+        Number("output_volts", f"{FLEXIBLE}.4385 {FLEXIBLE}.4128"),
+        Number("output_volts", "5.2.3.1.20.3", column=True),  # measurement point 3
+        Number("output_hertz", f"{FLEXIBLE}.4207 5.2.2.1.6.3"),
+        Number("load_ratio", f"{FLEXIBLE}.5861", 0.01),
+        Number("load_ratio", "5.2.3.1.19.3", 0.01, column=True),
+        Number("load_ratio", "5.2.2.1.11.3", 0.01),
+    ),
+)

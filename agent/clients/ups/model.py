@@ -1,0 +1,238 @@
+"""What a UPS says, in one model, and what that means for those who depend on it.
+
+Units: volts, hertz, degrees Celsius, seconds, ratios (1.0 is full charge, or the rated load). Devices have many ways
+of saying "I do not know" (65535, -1, an empty text); none of them becomes a number here.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.clients.trouble import printable
+from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+
+# What a device answers where it has no value: all ones in 16 and 32 bits, signed and not, and what vendors chose.
+SENTINELS: Final = frozenset(
+    (-1, 32_767, -32_768, 65_534, 65_535, 655_350, -9_999, -99_998, 2**31 - 1, -(2**31), 2**32 - 1, 2**32 - 2)
+)
+_NOTHING: Final = frozenset(("", "n/a", "na", "n.a.", "null", "none", "nan", "unknown", "unavailable", "-", "--", "?"))
+_NUMBER: Final = re.compile(r"\s*([-+]?\d+(?:[.,]\d+)?)(?![\d./:-])")
+
+# measure -> the smallest and the largest value that a UPS can have; what lies outside is no measurement
+PLAUSIBLE: Final = {
+    "charge_ratio": (0.0, 1.1),
+    "runtime_seconds": (0.0, 10 * 86_400.0),
+    "load_ratio": (0.0, 3.0),
+    "input_volts": (0.0, 1000.0),
+    "output_volts": (0.0, 1000.0),
+    "battery_volts": (1.0, 1000.0),
+    "input_hertz": (10.0, 100.0),
+    "output_hertz": (10.0, 100.0),
+    "temperature_celsius": (-40.0, 120.0),
+    "battery_age_seconds": (0.0, 20 * 365.25 * 86_400),  # older than any battery gets: a card's default date
+    "self_test_timestamp": (946_684_800.0, 4_102_444_800.0),  # 2000 to 2100
+    "on_battery_seconds": (0.0, 30 * 86_400.0),
+    "on_mains_seconds": (0.0, 100 * 365.25 * 86_400),
+}
+
+# flag -> the measure that carries it, 0 or 1
+MEASURED: Final = {
+    "mains": "on_mains",
+    "battery": "on_battery",
+    "low": "low_battery",
+    "bypass": "bypass",
+    "overload": "overload",
+    "boost": "boost",
+    "trim": "trim",
+    "replace": "replace_battery",
+    "calibrating": "calibrating",
+    "off": "output_off",
+    "test_passed": "self_test_passed",
+}
+# further flags and what they say; they make a UPS that works degraded
+TROUBLES: Final = {
+    "bypass": "on bypass, the load is not protected",
+    "overload": "overloaded",
+    "replace": "the battery is to be replaced",
+    "no_battery": "no battery is connected",
+    "battery_fault": "the battery is faulty",
+    "charger_fault": "the charger is faulty",
+    "hot": "its temperature is out of bounds",
+    "fault": "it reports a fault",
+}
+SOURCES: Final = ("mains", "battery", "off")
+
+
+@dataclass(slots=True)
+class Reading:
+    """What one look found. A flag or value that is not there was not said.
+
+    ``flags``: by the names in MEASURED and TROUBLES, and ``testing`` (a self-test is running), ``ending`` (about to
+    cut its output). ``lost``: why what is said is no evidence (old numbers), or "". ``notes``: alarms in its words.
+    """
+
+    flags: dict[str, bool] = field(default_factory=dict)
+    values: dict[str, float] = field(default_factory=dict)
+    lost: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def say(self, flag: str, value: bool) -> None:
+        """Take in a flag; one place that says yes outweighs others that say no."""
+        self.flags[flag] = value or self.flags.get(flag, False)
+
+    def put(self, measure: str, value: float | None) -> None:
+        """Take in a value unless it is missing, implausible, or already there."""
+        if value is None or measure in self.values:
+            return
+        value = _in_range(measure, value)
+        low, high = PLAUSIBLE[measure]
+        if low <= value <= high:
+            self.values[measure] = min(value, 1.0) if measure == "charge_ratio" else value
+
+    def fill(self, other: "Reading") -> None:
+        """What only the other one says. The power's source is taken from one of them, whole."""
+        known = any(self.flags.get(source) for source in SOURCES)
+        for flag, said in other.flags.items():
+            if flag in SOURCES:
+                if not known:
+                    self.say(flag, said)
+            else:
+                self.flags.setdefault(flag, said)
+        for measure, value in other.values.items():
+            self.values.setdefault(measure, value)
+        self.lost = self.lost or other.lost
+        self.notes += [note for note in other.notes if note not in self.notes]
+
+    def settle(self) -> "Reading":
+        """Drop what contradicts the rest, complete what follows from it. Call once everything is taken in."""
+        flags, values = self.flags, self.values
+        if not any(flags.get(source) for source in SOURCES) and "on_battery_seconds" in values:
+            flags["battery"] = values["on_battery_seconds"] > 0  # devices count them only then
+        if flags.get("off"):
+            flags["mains"] = flags["battery"] = False
+        elif flags.get("battery"):
+            flags["mains"] = flags["off"] = False
+        elif flags.get("mains"):
+            flags["battery"] = flags["off"] = False
+        if flags.get("mains"):
+            self._not_measured("input_volts")
+            if values.get("runtime_seconds") == 0 and not flags.get("low"):
+                del values["runtime_seconds"]  # computed only while on battery
+            values.pop("on_battery_seconds", None)
+        if not flags.get("off"):
+            self._not_measured("output_volts")
+        if values.get("temperature_celsius") == 0:
+            del values["temperature_celsius"]  # no sensor: cards put 0 there
+        return self
+
+    def _not_measured(self, measure: str) -> None:
+        """A line that feeds the load cannot be at 0 volts; at a tenth of a line's, it was divided once too often."""
+        value = self.values.get(measure)
+        if value == 0:
+            del self.values[measure]
+        elif value is not None and 9 <= value < 48:
+            self.values[measure] = value * 10
+
+    def measures(self) -> dict[str, float]:
+        """Everything that was said, by the measures' names."""
+        told = {MEASURED[flag]: float(value) for flag, value in self.flags.items() if flag in MEASURED}
+        return {**self.values, **told}
+
+
+def _in_range(measure: str, value: float) -> float:
+    """Undo a power of ten that only a wrong scale explains: tenths of volts where volts belong, hundredths of hertz."""
+    if measure in ("input_volts", "output_volts"):
+        while value >= 1000:
+            value /= 10
+    elif measure.endswith("_hertz"):
+        while value > 100:
+            value /= 10
+        if 4.5 <= value <= 6.5:
+            value *= 10
+    return value
+
+
+def number(raw: object) -> float | None:
+    """What a device sent as a number; None for everything that says that there is none. Units after it are cut off."""
+    if isinstance(raw, bool) or raw is None:
+        return None
+    if isinstance(raw, bytes):
+        raw = raw.decode("latin-1")
+    if isinstance(raw, str):
+        text = raw.strip().strip("\0").strip()
+        found = _NUMBER.match(text)
+        if text.lower() in _NOTHING or found is None:
+            return None
+        raw = float(found[1].replace(",", "."))
+    if not isinstance(raw, (int, float)) or raw != raw or raw in SENTINELS:
+        return None
+    return float(raw)
+
+
+def judge(reading: Reading) -> tuple[int, str]:
+    """The state of the power behind this UPS, and why.
+
+    Down: it gives no power, is about to stop, or its battery is low while it runs on it. Degraded: it gives power
+    that is not safe: on battery, on bypass, overloaded, a battery that would not carry an outage. Up: on mains and
+    healthy; raising or lowering the mains' voltage (boost, trim) is its work, told by its measures. Unknown: it does
+    not say what it runs on, or what it says is old.
+    """
+    flags = reading.flags
+    if reading.lost:
+        return UNKNOWN, reading.lost
+    if flags.get("off"):
+        return DOWN, "its output is off"
+    if flags.get("ending"):
+        return DOWN, f"it is about to cut its output{_battery(reading) if flags.get('battery') else ''}"
+    if flags.get("low") and flags.get("battery"):
+        return DOWN, f"its battery is low{_battery(reading)}"
+    troubles = []
+    if flags.get("battery"):
+        troubles.append(f"{_battery(reading).removeprefix(': ')}{_why_on_battery(flags)}")
+    elif flags.get("low"):
+        troubles.append("its battery is low and would not carry an outage")
+    troubles += [words for flag, words in TROUBLES.items() if flags.get(flag)]
+    if flags.get("calibrating") and not flags.get("battery"):
+        troubles.append("calibrating its battery")
+    if flags.get("test_passed") is False and not flags.get("testing"):
+        troubles.append("the last self-test was not passed")
+    troubles += [f"it says {printable(note, 60)}" for note in reading.notes]
+    if troubles:
+        return DEGRADED, "; ".join(troubles)
+    if flags.get("mains") or flags.get("battery") is False:
+        return UP, ""
+    return UNKNOWN, "it does not say what it runs on"
+
+
+def _why_on_battery(flags: dict[str, bool]) -> str:
+    if flags.get("calibrating"):
+        return " (calibrating)"
+    return " (a self-test)" if flags.get("testing") else ""
+
+
+def _battery(reading: Reading) -> str:
+    """``: on battery for 3 min, charge 80%, runtime 12 min``, as far as it is known."""
+    values = reading.values
+    told = ["on battery"]
+    if "on_battery_seconds" in values:
+        told[0] += f" for {spoken(values['on_battery_seconds'])}"
+    if "charge_ratio" in values:
+        told.append(f"charge {values['charge_ratio']:.0%}")
+    if "runtime_seconds" in values:
+        told.append(f"runtime {spoken(values['runtime_seconds'])}")
+    return ": " + ", ".join(told)
+
+
+def spoken(seconds: float) -> str:
+    """A duration for a sentence: 45 s, 12 min, 1 h 20 min, 2 d 3 h."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    minutes = whole // 60
+    if minutes < 120:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"

@@ -1,0 +1,245 @@
+"""NUT: what upsd says of one UPS, by its network protocol (RFC 9271; port 3493).
+
+Lines of text: ``LIST VAR name`` is answered by ``VAR name variable "value"`` lines between BEGIN and END, or by ERR
+and a word. upsd takes any user and password until a command needs rights, and reading needs none.
+"""
+
+import re
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Final
+
+from agent.clients.stream import Stream
+from agent.clients.trouble import Trouble, printable
+from agent.clients.ups.dates import moment
+from agent.clients.ups.model import Reading, number
+from inventory.states import UNKNOWN
+
+PORT: Final = 3493
+MOST: Final = 256 * 1024  # bytes of an answer
+LONGEST: Final = 8192  # bytes of a line
+
+_ERRORS: Final = {
+    "ACCESS-DENIED": "upsd does not let this agent see it (ACCESS-DENIED)",
+    "DATA-STALE": "upsd has no fresh data: its driver does not hear the UPS (DATA-STALE)",
+    "DRIVER-NOT-CONNECTED": "upsd's driver for it is not running (DRIVER-NOT-CONNECTED)",
+    "UNKNOWN-UPS": "upsd knows no UPS of that name (UNKNOWN-UPS)",
+    "INVALID-USERNAME": "upsd does not accept the user (INVALID-USERNAME)",
+    "INVALID-PASSWORD": "upsd does not accept the password (INVALID-PASSWORD)",
+    "USERNAME-REQUIRED": "upsd wants a user and a password (USERNAME-REQUIRED)",
+    "PASSWORD-REQUIRED": "upsd wants a password (PASSWORD-REQUIRED)",
+    "FEATURE-NOT-CONFIGURED": "upsd is not set up for this (FEATURE-NOT-CONFIGURED)",
+}
+_STATUS: Final = {
+    "OL": "mains",
+    "OB": "battery",
+    "LB": "low",
+    "RB": "replace",
+    "BYPASS": "bypass",
+    "CAL": "calibrating",
+    "TEST": "testing",
+    "OFF": "off",
+    "OVER": "overload",
+    "TRIM": "trim",
+    "BOOST": "boost",
+    "FSD": "ending",
+}
+# measure -> (variables in the order of preference, scale); of several phases the worst counts
+_VALUES: Final = {
+    "charge_ratio": (("battery.charge",), 0.01),
+    "runtime_seconds": (("battery.runtime",), 1.0),
+    "battery_volts": (("battery.voltage",), 1.0),
+    "input_hertz": (("input.frequency", "input.L1.frequency"), 1.0),
+    "output_hertz": (("output.frequency", "output.L1.frequency"), 1.0),
+    "temperature_celsius": (("battery.temperature", "ups.temperature"), 1.0),
+}
+_RUNNING: Final = re.compile(r"in ?progress|running")
+_PASSED: Final = re.compile(r"pass|\bok\b|good|success|no error")
+_FAILED: Final = re.compile(r"fail|error|warning|bad|replace")
+
+
+class UpsdError(Trouble):
+    """upsd answered ERR; ``word`` is what it said."""
+
+    def __init__(self, word: str) -> None:
+        words = _ERRORS.get(word) or f"upsd answered with an error: {printable(word)}"
+        super().__init__(words, UNKNOWN)
+        self.word = word
+
+
+class Upsd:
+    """One conversation with upsd over a connected stream. Raises Trouble for everything that is not as it should be."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._heard = b""
+        self._taken = 0
+
+    async def log_in(self, credential: Mapping[str, str]) -> None:
+        """Say who asks. A wrong password is not noticed: reading needs none."""
+        for command, key in (("USERNAME", "user"), ("PASSWORD", "password")):
+            if key in credential:
+                said = credential[key]
+                if not said.isprintable():
+                    raise Trouble(f"the credential's {key} has characters that NUT cannot take", UNKNOWN)
+                answer = await self._ask(f'{command} "{_escaped(said)}"')
+                if not answer.startswith("OK"):
+                    raise self._strange(answer)
+
+    async def names(self) -> list[str]:
+        """The UPSs that it serves."""
+        return sorted([words[1] async for words in self._list("UPS") if words[0] == "UPS" and len(words) > 1])
+
+    async def variables(self, ups: str) -> dict[str, str]:
+        """Everything that it knows of one UPS."""
+        return {words[2]: words[3] async for words in self._list(f"VAR {ups}") if words[0] == "VAR" and len(words) > 3}
+
+    async def leave(self) -> None:
+        """Say goodbye, so that upsd logs no lost connection."""
+        await self._stream.send(b"LOGOUT\n")
+
+    async def _list(self, what: str) -> AsyncIterator[list[str]]:
+        answer = await self._ask(f"LIST {what}")
+        if answer.split() != f"BEGIN LIST {what}".split():
+            raise self._strange(answer)
+        while (line := await self._line()) != f"END LIST {what}":
+            if line.startswith("ERR "):
+                raise UpsdError(line.split()[1])
+            yield _words(line) or [""]
+
+    async def _ask(self, command: str) -> str:
+        await self._stream.send(command.encode() + b"\n")
+        answer = await self._line()
+        if answer.startswith("ERR "):
+            raise UpsdError(answer.split()[1])
+        return answer
+
+    async def _line(self) -> str:
+        while b"\n" not in self._heard:
+            if len(self._heard) > LONGEST or self._taken > MOST:
+                raise Trouble(f"{self._stream.who} sends without end, unlike upsd", UNKNOWN)
+            more = await self._stream.receive()
+            if not more:
+                raise Trouble(f"{self._stream.who} closed the connection in the middle of an answer", UNKNOWN)
+            self._heard += more
+            self._taken += len(more)
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line.decode("utf-8", "replace").strip()
+
+    def _strange(self, answer: str) -> Trouble:
+        return Trouble(f"{self._stream.who} does not answer like upsd: {printable(answer)}", UNKNOWN)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _words(line: str) -> list[str]:
+    """The words of a line; quotes keep spaces together, a backslash takes the next character as it is."""
+    words: list[str] = []
+    word, quoted, escaped, begun = "", False, False, False
+    for character in line:
+        if escaped:
+            word, escaped = word + character, False
+        elif character == "\\":
+            escaped = begun = True
+        elif character == '"':
+            quoted, begun = not quoted, True
+        elif character.isspace() and not quoted:
+            if begun:
+                words.append(word)
+            word, begun = "", False
+        else:
+            word, begun = word + character, True
+    return [*words, word] if begun else words
+
+
+async def read(stream: Stream, ups: str, credential: Mapping[str, str]) -> tuple[Reading, float]:
+    """What upsd says of ``ups`` (of its only one when that is empty), and how long the answer took, in seconds."""
+    upsd = Upsd(stream)
+    await upsd.log_in(credential)
+    if not ups:
+        names = await upsd.names()
+        if len(names) != 1:
+            if not names:
+                raise Trouble(f"upsd at {stream.who} has no UPS", UNKNOWN)
+            listed = printable(", ".join(names), 80)
+            raise Trouble(f"upsd at {stream.who} has {len(names)} UPSs ({listed}): say which one (ups)", UNKNOWN)
+        ups = names[0]
+    asked = time.monotonic()
+    try:
+        variables = await upsd.variables(ups)
+    except UpsdError as error:
+        if error.word != "UNKNOWN-UPS":
+            raise
+        names = await upsd.names()
+        raise Trouble(f"{error.reason}; it has {printable(', '.join(names) or 'none', 80)}", UNKNOWN) from None
+    taken = time.monotonic() - asked
+    await upsd.leave()
+    return understand(variables, time.time()), taken
+
+
+def understand(variables: Mapping[str, str], now: float) -> Reading:
+    """The model of NUT's variables. ``now``: Unix time, for the battery's age."""
+    reading = Reading()
+    _status(reading, variables.get("ups.status", "").upper().split())
+    for measure, (names, scale) in _VALUES.items():
+        for name in names:
+            value = number(variables.get(name))
+            reading.put(measure, None if value is None else value * scale)
+    load = _numbers(variables, "ups.load") or _numbers(
+        variables, *(f"output.L{n}.power.percent" for n in "123"), *(f"ups.L{n}.load" for n in "123")
+    )
+    reading.put("load_ratio", max(load) / 100 if load else None)
+    for side in ("input", "output"):
+        volts = (
+            _numbers(variables, f"{side}.voltage")
+            or _numbers(variables, *(f"{side}.L{n}-N.voltage" for n in "123"))
+            or _numbers(variables, f"{side}.L1-L2.voltage", f"{side}.L2-L3.voltage", f"{side}.L3-L1.voltage")
+        )
+        reading.put(f"{side}_volts", lowest_line(volts))
+    made = moment(variables.get("battery.date", "")) or moment(variables.get("battery.mfr.date", ""))
+    reading.put("battery_age_seconds", None if made is None else now - made)
+    _self_test(reading, variables.get("ups.test.result", ""), variables.get("ups.test.date", ""))
+    if reading.flags.get("alarm"):
+        reading.notes.append(variables.get("ups.alarm", "").strip() or "alarm")
+    return reading
+
+
+def _status(reading: Reading, tokens: list[str]) -> None:
+    if not tokens or "WAIT" in tokens:
+        reading.lost = "upsd's driver has not told the UPS's status yet"
+        return
+    if "NOCOMM" in tokens or "COMMLOST" in tokens:
+        reading.lost = "upsd's driver has lost the UPS; its numbers are old"
+    for token, flag in _STATUS.items():
+        reading.say(flag, token in tokens)
+    reading.flags["alarm"] = "ALARM" in tokens
+    if not {"OL", "OB", "OFF"} & set(tokens):
+        # BYPASS, BOOST, TRIM and the like do not say it by themselves, but they are modes of running on the mains
+        reading.flags["mains"] = bool({"BYPASS", "BOOST", "TRIM"} & set(tokens))
+        if not reading.flags["mains"]:
+            for source in ("mains", "battery", "off"):
+                del reading.flags[source]
+
+
+def _self_test(reading: Reading, result: str, date: str) -> None:
+    said = result.lower()
+    if _RUNNING.search(said):
+        reading.say("testing", True)
+    elif _FAILED.search(said.replace("no error", "")):
+        reading.say("test_passed", False)
+    elif _PASSED.search(said):
+        reading.say("test_passed", True)
+    if "test_passed" in reading.flags:
+        reading.put("self_test_timestamp", moment(date))
+
+
+def _numbers(variables: Mapping[str, str], *names: str) -> list[float]:
+    return [value for name in names if (value := number(variables.get(name))) is not None]
+
+
+def lowest_line(volts: Iterable[float]) -> float | None:
+    """Of several lines the lowest that carries anything: rows of lines that are not there are 0."""
+    known = list(volts)
+    return min((value for value in known if value > 0), default=0.0 if known else None)

@@ -1,0 +1,145 @@
+"""UPSs by SNMP: which MIB a device speaks is found by asking, then its objects are read and understood.
+
+The vendor's own MIB goes before RFC 1628, which many cards serve in part or with wrong scales; what the vendor's does
+not say is filled from the standard's. What was found is remembered for each device and asked for anew when it stops
+answering, when an object is gone, and every hour.
+"""
+
+import time
+from typing import Final
+
+import msgspec
+
+from agent.clients.snmp import Community, Session, Target, Value
+from agent.clients.trouble import Trouble
+from agent.clients.ups.mib import Alarms, Mib
+from agent.clients.ups.mibs import STANDARD, VENDORS
+from agent.clients.ups.model import Reading
+from inventory.states import UNKNOWN
+
+SYS_OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"
+RELEARN: Final = 3600.0  # seconds after which a device is asked anew what it has
+MOST_ROWS: Final = 32  # of a column: lines, modules, batteries
+MOST_REMEMBERED: Final = 1024
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What a device has: its families, and the objects of theirs that it answers; none before all were asked for."""
+
+    mibs: tuple[Mib, ...]
+    since: float  # monotonic
+    objects: tuple[str, ...] = ()
+
+
+class UpsMibs:
+    """What each device turned out to speak (a shared client)."""
+
+    def __init__(self) -> None:
+        self._known: dict[Target, Known] = {}
+
+    def names(self, target: Target) -> tuple[str, ...]:
+        """The MIBs found on a device, the most trusted first."""
+        known = self._known.get(target)
+        return tuple(mib.name for mib in known.mibs) if known else ()
+
+    async def read(self, target: Target, session: Session) -> Reading:
+        """What the device says of its UPS. Raises Trouble when it does not answer, or has no UPS MIB."""
+        known = self._known.get(target)
+        try:
+            known, cells = await self._read(target, session, known)
+        except Trouble:
+            if session.latency is None or (known is not None and known.objects):
+                self._known.pop(target, None)  # what is there when it answers again may be another device
+            raise
+        self._keep(target, known)
+        return understand(known.mibs, cells, time.time())
+
+    async def _read(self, target: Target, session: Session, known: Known | None) -> tuple[Known, dict[str, Value]]:
+        cells: dict[str, Value] = {}
+        if known is not None and time.monotonic() - known.since > RELEARN:
+            known = None
+        if known is not None and known.objects:
+            cells = await session.get(known.objects)
+            if len(cells) < len(known.objects):
+                known = None  # something is gone: another device, or another card in it
+        if known is None:
+            one_by_one = isinstance(target.access, Community) and target.access.version == "1"
+            known = Known(await _families(session, one_by_one), time.monotonic())
+            self._keep(target, known)  # a slow device is asked for the rest at the next look
+        if not known.objects:
+            cells = await _everything(session, known.mibs)
+            known = Known(known.mibs, known.since, tuple(cells))
+        for mib in known.mibs:
+            await _read_alarms(session, mib, cells)
+        return known, cells
+
+    def _keep(self, target: Target, known: Known) -> None:
+        if len(self._known) >= MOST_REMEMBERED:
+            self._known.clear()  # of plans long gone; those in use learn again
+        self._known[target] = known
+
+    async def close(self) -> None:
+        self._known.clear()
+
+
+def understand(mibs: tuple[Mib, ...], cells: dict[str, Value], now: float) -> Reading:
+    """The model of what a device answered, by its families, the most trusted first. ``now``: Unix time."""
+    reading = mibs[0].read(cells, now)
+    for mib in mibs[1:]:
+        reading.fill(mib.read(cells, now))
+    return reading
+
+
+async def _everything(session: Session, mibs: tuple[Mib, ...]) -> dict[str, Value]:
+    """All that the device answers of these families."""
+    columns = [f"{mib.root}.{name}" for mib in mibs for row in mib.rows for name in row.columns]
+    cells = await session.get([f"{mib.root}.{name}" for mib in mibs for row in mib.rows for name in row.objects])
+    if columns:
+        walk = await session.walk(*columns, rows=MOST_ROWS)
+        for column, found in zip(columns, walk.columns, strict=True):
+            cells.update({f"{column}.{index}": value for index, value in found.items()})
+    return cells
+
+
+async def _families(session: Session, one_by_one: bool) -> tuple[Mib, ...]:
+    """The vendor's family, if there is one, and the standard one, if there is.
+
+    ``one_by_one``: an object that is not there costs a question of its own (version 1).
+    """
+    found = await session.get([SYS_OBJECT_ID, *_markers(STANDARD)])
+    who = found.get(SYS_OBJECT_ID)
+    likely = [mib for mib in VENDORS if any(_below(who, vendor) for vendor in mib.vendors)]
+    vendor = await _first(session, likely)
+    if vendor is None:
+        others = [mib for mib in VENDORS if mib not in likely]
+        if one_by_one:
+            others = [mib for mib in others if (await session.walk(mib.root, rows=1)).columns[0]]
+        vendor = await _first(session, others)
+    standard = STANDARD if any(marker in found for marker in _markers(STANDARD)) else None
+    mibs = tuple(mib for mib in (vendor, standard) if mib is not None)
+    if not mibs:
+        names = ", ".join(mib.name for mib in (STANDARD, *VENDORS))
+        raise Trouble(f"the device has none of the UPS MIBs known here ({names})", UNKNOWN)
+    return mibs
+
+
+async def _first(session: Session, mibs: list[Mib]) -> Mib | None:
+    """The first of these families that the device has something of."""
+    found = await session.get([marker for mib in mibs for marker in _markers(mib)]) if mibs else {}
+    return next((mib for mib in mibs if any(marker in found for marker in _markers(mib))), None)
+
+
+def _markers(mib: Mib) -> list[str]:
+    return [f"{mib.root}.{marker}" for marker in mib.markers]
+
+
+def _below(oid: object, prefix: str) -> bool:
+    return isinstance(oid, str) and f"{oid}.".startswith(f"{prefix}.")
+
+
+async def _read_alarms(session: Session, mib: Mib, cells: dict[str, Value]) -> None:
+    for row in mib.rows:
+        if isinstance(row, Alarms) and cells.get(f"{mib.root}.{row.count}") != 0:
+            table = f"{mib.root}.{row.table}"
+            walk = await session.walk(table, rows=MOST_ROWS)
+            cells.update({f"{table}.{index}": value for index, value in walk.columns[0].items()})
