@@ -1,0 +1,136 @@
+"""What the probe asks of the processes that look, and what they answer. JSON on pipes; names are bytes.
+
+Times are seconds since the Unix epoch by this machine's clock, sizes bytes.
+"""
+
+from typing import Final
+
+import msgspec
+
+GOOD: Final = "good"
+BROKEN: Final = "broken"
+SUSPECT: Final = "suspect"  # readable so far, but not like a backup: a bomb
+CANNOT: Final = "cannot"  # nothing here can tell
+
+MOST_COPIES: Final = 40  # the newest, of which more is known than that they exist
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One look's worth of work. ``secret``: a credential; it travels on a pipe, never in argv.
+
+    ``allowed``: directories that nothing may lead out of; empty: the check's own. ``store``: a directory for what is
+    to be remembered under ``key``, or "".
+    """
+
+    evidence: str
+    path: str
+    files: str = "*"
+    zone: str = ""
+    settle: float = 120.0
+    hosts: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    database: str = ""
+    check_share: float = 0.0  # of a repository's data that its own check reads
+    secret: dict[str, str] = {}
+    allowed: tuple[str, ...] = ()
+    store: str = ""
+    key: str = ""
+    timeout: float = 30.0
+    rate: int = 0  # bytes per second of a real read; 0: no limit
+    most_unpacked: int = 0  # an archive may unfold to so many times its size
+    checksum: bool = True  # compare with a checksum file beside it
+
+    def __repr__(self) -> str:
+        return f"Question({self.evidence} {self.path!r})"
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a real read of a copy, or a check of a repository, came to. ``at``: when it ended."""
+
+    state: str
+    reason: str = ""
+    at: float = 0.0
+    seconds: float = 0.0
+    read: int = 0
+    by: str = ""  # what was done: "gzip, tar", "restic check"
+
+
+class Copy(msgspec.Struct, frozen=True, kw_only=True):
+    """One copy: a file, a snapshot, an archive, a job. ``at`` is when it was made; ``size`` None where not told."""
+
+    name: bytes
+    at: float
+    size: int | None = None
+    mtime_ns: int = 0
+    inode: int = 0
+    seconds: float | None = None  # how long making it took
+    growing: bool = False
+    future: float = 0.0  # seconds that it claims to come from the future
+    wrong: str = ""  # why it is no good, as its maker recorded
+    verdict: Verdict | None = None
+
+    @property
+    def stamp(self) -> str:
+        """Another content, another stamp."""
+        return f"{self.name.hex()}:{self.size}:{self.mtime_ns}:{self.inode}"
+
+
+class Lock(msgspec.Struct, frozen=True):
+    """A lock that somebody holds, or has left behind, since ``at``."""
+
+    name: str
+    at: float
+
+
+class Facts(msgspec.Struct, kw_only=True):
+    """What there is. ``failed``: the look came to nothing, why; ``gone``: there is nothing to restore from, why."""
+
+    now: float = 0.0
+    copies: list[Copy] = []
+    count: int = 0
+    total: int = 0
+    sizes: list[tuple[float, int]] = []  # (at, size) of complete copies before, oldest first
+    locks: list[Lock] = []
+    missing: list[str] = []  # what ought to be among the copies and is not
+    notes: list[str] = []  # what a person should know, though it is no fault
+    unreadable: int = 0
+    why_unreadable: str = ""
+    outside: int = 0  # links that lead out of the allowed directories
+    check: Verdict | None = None  # of the repository as a whole
+    reading: float | None = None  # share of the newest copy, or of the repository, that is read so far
+    failed: str = ""
+    gone: str = ""
+    size_is: str = ""
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A real read in the background: of one copy, or (no copy) of a repository."""
+
+    question: Question
+    copy: Copy | None = None
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """How much of a background read may be done until the next one. 0: without limit."""
+
+    bytes: int = 0
+    seconds: float = 0.0
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """A line of a background read: so far, or with the verdict at its end."""
+
+    done: int = 0
+    of: int = 0
+    paused: bool = False
+    verdict: Verdict | None = None
+    failed: str = ""
+
+
+class Refused(Exception):
+    """A look cannot be made; the text is the reason. ``gone``: because there is nothing there."""
+
+    def __init__(self, reason: str, gone: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.gone = gone

@@ -1,0 +1,129 @@
+"""The cost of a read, bounded: bytes per second, bytes and seconds per grant; and where it stands, for a restart."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+PIECE: Final = 256 * 1024  # bytes read at once
+TELL_EVERY: Final = 2.0  # seconds between lines of progress
+MARK_EVERY: Final = 10.0  # seconds between marks
+BOMB_FROM: Final = 1 << 30  # bytes; what unfolds to less harms nobody
+
+State = Mapping[str, Any]
+
+
+class Broken(Exception):
+    """The copy is damaged; the text says how."""
+
+
+class Cannot(Exception):
+    """Nothing here can tell; the text says why."""
+
+
+class Suspect(Exception):
+    """It reads, but not like a backup; the text says why."""
+
+
+class Stopped(Exception):
+    """The read is to end now and to go on another time."""
+
+
+class Meter:
+    """Counts and bounds one read.
+
+    ``more(done)`` is called when the grant is used up: it waits for the next one, (bytes, seconds), or raises Stopped.
+    ``tell(done)`` is called now and then. ``save(state)`` keeps a mark.
+    """
+
+    def __init__(
+        self,
+        *,
+        rate: int = 0,
+        most_unpacked: int = 0,
+        grant: tuple[int, float] = (0, 0.0),
+        more: Callable[[int], tuple[int, float]] | None = None,
+        tell: Callable[[int], None] = lambda done: None,
+        save: Callable[[State], None] = lambda state: None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.done = 0  # bytes read, in this life
+        self.unpacked = 0
+        self._rate = rate
+        self._most_unpacked = most_unpacked
+        self._more = more
+        self._tell = tell
+        self._save = save
+        self._clock = clock
+        self._sleep = sleep
+        self._next_free = self._told = self._marked = self._begun = clock()
+        self._granted, self._seconds = grant
+        self._used = 0
+
+    def spend(self, count: int) -> None:
+        """Before ``count`` bytes are read: wait for their turn. Raises Stopped."""
+        now = self._clock()
+        over = (self._granted and self._used + count > self._granted and self._used > 0) or (
+            self._seconds and now - self._begun >= self._seconds
+        )
+        if over and self._more is not None:
+            self._granted, self._seconds = self._more(self.done)
+            self._used = 0
+            now = self._begun = self._next_free = self._clock()
+        if self._rate:
+            if self._next_free > now:
+                self._sleep(self._next_free - now)
+                now = self._clock()
+            self._next_free = max(self._next_free, now - 1.0) + count / self._rate
+        self._used += count
+        self.done += count
+        if now - self._told >= TELL_EVERY:
+            self._told = now
+            self._tell(self.done)
+
+    def unfold(self, count: int, size: int) -> None:
+        """``count`` more bytes came out of a file of ``size``. Raises Suspect for a bomb."""
+        self.unpacked += count
+        if self._most_unpacked and self.unpacked > max(BOMB_FROM, self._most_unpacked * size):
+            raise Suspect(f"it unfolds to more than {self._most_unpacked} times its size, as a bomb does; it was not read on")
+
+    @property
+    def wants_mark(self) -> bool:
+        return self._clock() - self._marked >= MARK_EVERY
+
+    def mark(self, state: State) -> None:
+        """Keep from where to go on."""
+        self._marked = self._clock()
+        self._save(state)
+
+
+class Source:
+    """A file, read in order, on a meter."""
+
+    def __init__(self, descriptor: int, meter: Meter, offset: int = 0) -> None:
+        self.descriptor = descriptor
+        self.meter = meter
+        self.size = os.fstat(descriptor).st_size
+        self.offset = offset
+
+    def read(self, most: int = PIECE) -> bytes:
+        """The next bytes; b"" at the end."""
+        most = min(most, max(self.size - self.offset, 0))
+        if most == 0:
+            return b""
+        self.meter.spend(most)
+        piece = os.pread(self.descriptor, most, self.offset)
+        self.offset += len(piece)
+        return piece
+
+    def at(self, offset: int, count: int) -> bytes:
+        """Exactly ``count`` bytes from somewhere. Raises Broken when the file ends before."""
+        self.meter.spend(count)
+        piece = os.pread(self.descriptor, count, offset)
+        if len(piece) != count:
+            raise Broken("the file ends too early")
+        return piece
+
+    def unfold(self, count: int) -> None:
+        self.meter.unfold(count, self.size)

@@ -1,0 +1,128 @@
+"""tar (POSIX ustar and pax, GNU): headers walked and checked, contents passed over, the end looked for."""
+
+import re
+from typing import Final
+
+from agent.backup.integrity.meter import Broken, State
+
+BLOCK: Final = 512
+LARGEST_PAX: Final = 1 << 20
+_SIZE: Final = re.compile(rb"(?:^|\n)\d+ size=(\d+)\n")
+_EXTENDED, _GLOBAL, _SPARSE = b"x", b"g", b"S"
+_NO_DATA: Final = frozenset(b"123456")  # links, devices, directories, pipes: a size there is not data
+
+
+class Tar:
+    """A tar archive, fed piece by piece."""
+
+    code: Final = 1000
+
+    def __init__(self) -> None:
+        self._held = b""  # of a header, not yet whole
+        self._skip = 0  # bytes of content still to pass over
+        self._pax = 0  # bytes of an extended header still to collect
+        self._size: int | None = None  # of the next member, from its extended header
+        self._sparse = False  # a further block of a sparse file's map comes
+        self._members = 0
+        self._ended = False
+
+    def feed(self, data: bytes) -> None:
+        at, end = 0, len(data)
+        while at < end and not self._ended:
+            if self._skip and not self._pax and not self._sparse:
+                step = min(self._skip, end - at)
+                self._skip -= step
+                at += step
+                continue
+            wanted = (self._skip if self._pax else BLOCK) - len(self._held)
+            piece = data[at : at + wanted]
+            self._held += piece
+            at += len(piece)
+            if len(piece) == wanted:
+                block, self._held = self._held, b""
+                self._whole(block)
+
+    def _whole(self, block: bytes) -> None:
+        if self._pax:
+            found = _SIZE.search(block[: self._pax])
+            self._size = int(found[1]) if found else self._size
+            self._skip = self._pax = 0
+        elif self._sparse:
+            self._sparse = block[504] == 1
+        else:
+            self._header(block)
+
+    def _header(self, block: bytes) -> None:
+        if not block.strip(b"\0"):
+            self._ended = True
+            return
+        self._check(block)
+        kind = block[156:157]
+        size = self._number(block[124:136])
+        if kind == _EXTENDED:
+            if size > LARGEST_PAX:
+                raise Broken(f"an extended header after {self._after()} is absurdly large")
+            self._pax = size
+        elif kind != _GLOBAL:
+            if self._size is not None and kind not in (b"L", b"K"):
+                size, self._size = self._size, None
+            self._members += kind not in (b"L", b"K")
+            if kind == _SPARSE:
+                self._sparse = block[482] == 1
+            if kind and kind[0] in _NO_DATA and kind != b"1":
+                size = 0
+        self._skip = -(-size // BLOCK) * BLOCK
+
+    def _check(self, block: bytes) -> None:
+        """The header's sum: of its bytes with blanks in the place of the sum, signed in very old archives."""
+        said = self._number(block[148:156])
+        blanked = block[:148] + b" " * 8 + block[156:]
+        total = sum(blanked)
+        if said != total and said != total - 256 * sum(byte > 127 for byte in blanked):
+            raise Broken(f"the tar header after {self._after()} is damaged")
+
+    def _number(self, field: bytes) -> int:
+        if field[0] in (0x80, 0xFF):
+            return int.from_bytes(field[1:], "big")
+        digits = field.strip(b" \0")
+        try:
+            return int(digits, 8) if digits else 0
+        except ValueError:
+            raise Broken(f"the tar header after {self._after()} makes no sense") from None
+
+    def _after(self) -> str:
+        return f"member {self._members}" if self._members else "the beginning"
+
+    def finish(self) -> None:
+        if self._skip or self._held or self._pax or self._sparse:
+            raise Broken(f"the tar archive ends in the middle of member {self._members}")
+        if not self._ended:
+            raise Broken(f"the tar archive's end is missing after member {self._members}")
+
+    def state(self) -> State:
+        return {name: getattr(self, name) for name in _KEPT}
+
+    def restore(self, state: State) -> None:
+        for name in _KEPT:
+            setattr(self, name, state[name])
+
+    def words(self) -> str:
+        return f"tar of {self._members} members"
+
+
+_KEPT: Final = ("_held", "_skip", "_pax", "_size", "_sparse", "_members", "_ended")
+
+
+def begins_as_tar(first: bytes) -> bool:
+    """ustar's magic, or a header of the time before it whose sum is right."""
+    if len(first) < BLOCK:
+        return False
+    if first[257:262] == b"ustar":
+        return True
+    if not first[:BLOCK].strip(b"\0") or not re.fullmatch(rb"[ 0-7]{1,7}[ \0]{1,2}", first[148:156]):
+        return False
+    try:
+        Tar()._check(first[:BLOCK])
+    except Broken:
+        return False
+    return True

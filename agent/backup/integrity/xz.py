@@ -1,0 +1,179 @@
+"""xz: decoded by liblzma, which checks every block; taken up again at a block, by way of the index at the end.
+
+To go on from block k a stream is made up of the same header, the blocks from k on and an index of those alone (the
+.xz file format, 1.1.0, sections 2 to 4), so that liblzma still checks each block, and the index itself is checked here.
+"""
+
+import lzma
+import zlib
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from agent.backup.integrity.meter import PIECE, Broken, Cannot, Source, State
+from agent.backup.integrity.sinks import Sink
+
+MAGIC: Final = b"\xfd7zXZ\0"
+MEMORY: Final = 256 << 20  # a dictionary of 64 MiB (xz -9) fits, a hostile one does not
+LARGEST_INDEX: Final = 16 << 20
+OUT: Final = 256 * 1024
+
+
+class Stream(msgspec.Struct, frozen=True):
+    """One stream: where it begins, its blocks as (unpadded size, uncompressed size), its header, where it ends."""
+
+    begin: int
+    blocks: tuple[tuple[int, int], ...]
+    header: bytes
+    end: int
+
+    def block(self, number: int) -> int:
+        """Where a block begins; one past the last: where the index begins."""
+        return self.begin + 12 + sum(_padded(size) for size, _ in self.blocks[:number])
+
+    def index(self, first: int) -> bytes:
+        """Index and footer for the blocks from ``first`` on."""
+        left = self.blocks[first:]
+        body = b"\0" + _integer(len(left)) + b"".join(_integer(size) + _integer(out) for size, out in left)
+        body += bytes(-len(body) % 4)
+        body += zlib.crc32(body).to_bytes(4, "little")
+        tail = (len(body) // 4 - 1).to_bytes(4, "little") + self.header[6:8]
+        return body + zlib.crc32(tail).to_bytes(4, "little") + tail + b"YZ"
+
+
+class Xz:
+    """All streams of one file, from the beginning or from the block where it was left."""
+
+    def __init__(self, source: Source, sink: Sink, state: State | None) -> None:
+        self._source = source
+        self._sink = sink
+        self._stream, self._block = 0, 0
+        if state is not None:
+            self._stream, self._block = state["stream"], state["block"]
+            sink.restore(state["sink"])
+
+    def run(self) -> None:
+        """Raises Broken, Cannot."""
+        try:
+            streams = self._streams()
+        except Broken:
+            # it is damaged at its end; read it in order to say where
+            self._decode(iter(self._source.read, b""))
+            raise
+        for number in range(self._stream, len(streams)):
+            self._stream = number
+            stream = streams[number]
+            first = self._block
+            self._decode(self._pieces(stream, first))
+            self._block = 0
+        self._sink.finish()
+
+    def _pieces(self, stream: Stream, first: int) -> Iterator[bytes]:
+        """The bytes of a stream from a block on, with a mark between blocks when one is due."""
+        if first == 0:
+            yield stream.header
+        offset = stream.block(first)
+        if first:
+            yield stream.header
+        for number in range(first, len(stream.blocks)):
+            if number > first and self._source.meter.wants_mark:
+                # the decoder has had, and has given, all of the blocks before
+                self._source.meter.mark({"stream": self._stream, "block": number, "sink": self._sink.state()})
+            end = offset + _padded(stream.blocks[number][0])
+            self._source.offset = offset
+            while self._source.offset < end:
+                piece = self._source.read(min(PIECE, end - self._source.offset))
+                if not piece:
+                    raise Broken("the file ends too early")
+                yield piece
+            offset = end
+        yield stream.index(first)
+
+    def _decode(self, pieces: Iterator[bytes]) -> None:
+        decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)
+        try:
+            for piece in pieces:
+                out = decoder.decompress(piece, OUT)
+                while out or not (decoder.needs_input or decoder.eof):
+                    self._source.unfold(len(out))
+                    self._sink.feed(out)
+                    out = b"" if decoder.eof else decoder.decompress(b"", OUT)
+                if decoder.eof:
+                    return
+        except lzma.LZMAError as error:
+            if "emory" in str(error):
+                raise Cannot(f"to unpack it takes more than {MEMORY >> 20} MiB of memory") from None
+            raise Broken(f"damaged near byte {self._source.offset}: {error}") from None
+        raise Broken(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
+
+    def _streams(self) -> list[Stream]:
+        """Every stream, found from the end: footer, index, header. Raises Broken."""
+        found: list[Stream] = []
+        end = self._source.size
+        while end > 0:
+            while end >= 4 and self._source.at(end - 4, 4) == b"\0\0\0\0":
+                end -= 4  # padding
+            if end < 32:
+                raise Broken("the file ends too early")
+            stream = self._stream_before(end)
+            found.append(stream)
+            end = stream.begin
+        return found[::-1]
+
+    def _stream_before(self, end: int) -> Stream:
+        footer = self._source.at(end - 12, 12)
+        if footer[10:] != b"YZ" or zlib.crc32(footer[4:10]) != int.from_bytes(footer[:4], "little"):
+            raise Broken("its end is missing")
+        size = (int.from_bytes(footer[4:8], "little") + 1) * 4
+        if size > LARGEST_INDEX:
+            raise Cannot("its index is too large")
+        if size + 24 > end:
+            raise Broken("its index makes no sense")
+        index = self._source.at(end - 12 - size, size)
+        if zlib.crc32(index[:-4]) != int.from_bytes(index[-4:], "little"):
+            raise Broken("its index does not match its checksum")
+        blocks = tuple(_records(index))
+        begin = end - 12 - size - sum(_padded(unpadded) for unpadded, _ in blocks) - 12
+        if begin < 0:
+            raise Broken("its index tells of more than there is")
+        header = self._source.at(begin, 12)
+        if header[:6] != MAGIC or header[6:8] != footer[8:10]:
+            raise Broken("its header and its end do not belong together")
+        return Stream(begin, blocks, header, end)
+
+
+def _padded(size: int) -> int:
+    return size + -size % 4
+
+
+def _integer(value: int) -> bytes:
+    made = bytearray()
+    while value >= 0x80:
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    made.append(value)
+    return bytes(made)
+
+
+def _records(index: bytes) -> Iterator[tuple[int, int]]:
+    """The sizes in an index. Raises Broken."""
+    at = 1
+
+    def number() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            if at >= len(index) or shift > 63:
+                raise Broken("its index makes no sense")
+            byte = index[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    if index[0] != 0:
+        raise Broken("its index makes no sense")
+    for _ in range(number()):
+        yield number(), number()

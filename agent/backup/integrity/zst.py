@@ -1,0 +1,89 @@
+"""zstd, by the system's libzstd (on Debian it is there with dpkg itself): every frame's blocks and checksum.
+
+Taken up again where a frame begins (pzstd and ``zstd`` on several files write many, ``zstd`` on one file one).
+"""
+
+import ctypes
+from functools import cache
+from typing import Any, Final
+
+from agent.backup.integrity.meter import Broken, Cannot, Source, State
+from agent.backup.integrity.sinks import Sink
+
+MAGIC: Final = b"\x28\xb5\x2f\xfd"
+OUT: Final = 256 * 1024
+_WINDOW_TOO_LARGE: Final = "Frame requires too much memory for decoding"
+
+
+class _Buffer(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_size_t), ("pos", ctypes.c_size_t))
+
+
+@cache
+def library() -> Any:
+    """libzstd. Raises Cannot when this machine has none."""
+    try:
+        found = ctypes.CDLL("libzstd.so.1")
+    except OSError:
+        raise Cannot("this machine has no libzstd to read zstd with; install libzstd1") from None
+    found.ZSTD_createDStream.restype = ctypes.c_void_p
+    found.ZSTD_freeDStream.argtypes = (ctypes.c_void_p,)
+    found.ZSTD_initDStream.argtypes = (ctypes.c_void_p,)
+    found.ZSTD_initDStream.restype = ctypes.c_size_t
+    found.ZSTD_decompressStream.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    found.ZSTD_decompressStream.restype = ctypes.c_size_t
+    found.ZSTD_isError.argtypes = (ctypes.c_size_t,)
+    found.ZSTD_getErrorName.argtypes = (ctypes.c_size_t,)
+    found.ZSTD_getErrorName.restype = ctypes.c_char_p
+    return found
+
+
+class Zstd:
+    """All frames of one file. A window of more than 128 MiB (``--long`` of 28 and more) is not taken up."""
+
+    def __init__(self, source: Source, sink: Sink, state: State | None) -> None:
+        self._source = source
+        self._sink = sink
+        if state is not None:
+            source.offset = state["offset"]
+            sink.restore(state["sink"])
+
+    def run(self) -> None:
+        """Raises Broken, Cannot."""
+        lib = library()
+        stream = lib.ZSTD_createDStream()
+        try:
+            lib.ZSTD_initDStream(stream)
+            self._frames(lib, stream)
+        finally:
+            lib.ZSTD_freeDStream(stream)
+        self._sink.finish()
+
+    def _frames(self, lib: Any, stream: int) -> None:
+        space = ctypes.create_string_buffer(OUT)
+        out = _Buffer(ctypes.addressof(space), OUT, 0)
+        inside = False  # a frame
+        while data := self._source.read():
+            held = ctypes.c_char_p(data)
+            given = _Buffer(ctypes.cast(held, ctypes.c_void_p).value, len(data), 0)
+            more = True
+            while more:
+                out.pos = 0
+                code = lib.ZSTD_decompressStream(stream, ctypes.byref(out), ctypes.byref(given))
+                if lib.ZSTD_isError(code):
+                    self._fail(lib.ZSTD_getErrorName(code).decode("ascii", "replace"))
+                if out.pos:
+                    self._source.unfold(out.pos)
+                    self._sink.feed(ctypes.string_at(space, out.pos))
+                inside = code != 0
+                more = given.pos < given.size or (out.pos == OUT and inside)
+                if not inside and self._source.meter.wants_mark:
+                    offset = self._source.offset - given.size + given.pos
+                    self._source.meter.mark({"offset": offset, "sink": self._sink.state()})
+        if inside:
+            raise Broken(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
+
+    def _fail(self, words: str) -> None:
+        if words == _WINDOW_TOO_LARGE:
+            raise Cannot("to unpack it takes more than 128 MiB of memory")
+        raise Broken(f"damaged near byte {self._source.offset}: {words}")

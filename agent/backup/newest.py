@@ -1,0 +1,159 @@
+"""The newest files that fit a pattern: names walked one by one, the newest few kept, so that 100,000 cost no memory."""
+
+import heapq
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from agent.backup import place
+from agent.backup.facts import MOST_COPIES, Copy, Facts
+from agent.backup.pattern import DEEPEST, Pattern
+
+MOST_FILES: Final = 2_000_000  # looked at in one look
+
+
+class Way(msgspec.Struct, frozen=True):
+    """A directory to be walked: what of the pattern is left for it, how deep ** has led, what the names said so far."""
+
+    path: str = ""
+    segment: int = 0
+    depth: int = 0
+    parts: Mapping[str, str] = {}
+
+
+class Found(msgspec.Struct):
+    """One file that fits."""
+
+    name: str
+    seen: os.stat_result
+    parts: Mapping[str, str]
+
+
+def scan(path: str, pattern: Pattern, allowed: Sequence[str], now: float) -> Facts:
+    """What there is below a directory. Raises Refused."""
+    facts = Facts(now=now)
+    top = place.open_directory(path, allowed)
+    try:
+        inside = place.roots(allowed) if allowed else (place.real(top),)
+        newest: list[tuple[float, int, Copy]] = []
+        for number, found in enumerate(_Walk(top, pattern, inside, facts).files()):
+            if number >= MOST_FILES:
+                facts.notes.append(f"there are more than {MOST_FILES} files; the rest was not looked at")
+                break
+            copy = _copy(found, pattern, now)
+            if copy is None:
+                continue
+            facts.count += 1
+            facts.total += found.seen.st_size
+            if len(newest) < MOST_COPIES:
+                heapq.heappush(newest, (copy.at, number, copy))
+            elif copy.at > newest[0][0]:
+                heapq.heapreplace(newest, (copy.at, number, copy))
+        facts.copies = [copy for _, _, copy in sorted(newest, key=lambda one: (-one[0], one[1]))]
+    finally:
+        os.close(top)
+    return facts
+
+
+def _copy(found: Found, pattern: Pattern, now: float) -> Copy | None:
+    """A file as a copy with its time: the modification, kept within what its name says."""
+    at = found.seen.st_mtime
+    if pattern.dated:
+        bounds = pattern.bounds(found.parts)
+        if bounds is None:
+            return None  # 31 February: not a name of ours
+        at = min(max(at, bounds[0]), bounds[1])
+    return Copy(
+        name=os.fsencode(found.name),
+        at=at,
+        size=found.seen.st_size,
+        mtime_ns=found.seen.st_mtime_ns,
+        inode=found.seen.st_ino,
+        future=max(0.0, at - now),
+    )
+
+
+class _Walk:
+    """Directory after directory, one descriptor at a time. Links to directories are not followed."""
+
+    def __init__(self, top: int, pattern: Pattern, inside: Sequence[str], facts: Facts) -> None:
+        self._top = top
+        self._pattern = pattern
+        self._inside = inside
+        self._facts = facts
+        self._waiting = [Way()]
+
+    def files(self) -> Iterator[Found]:
+        """Every file that fits."""
+        while self._waiting:
+            way = self._waiting.pop()
+            try:
+                directory = self._opened(way.path)
+            except OSError as error:
+                self._cannot(way.path, error)
+                continue
+            try:
+                if not place.within(place.real(directory), self._inside):
+                    self._facts.outside += 1  # a directory above it was swapped for a link
+                    continue
+                with os.scandir(directory) as entries:
+                    for entry in entries:
+                        if entry.is_dir(follow_symlinks=False):
+                            self._waiting.extend(self._ways(entry.name, way))
+                        elif (found := self._file(entry, directory, way)) is not None:
+                            yield found
+            except OSError as error:
+                self._cannot(way.path, error)
+            finally:
+                os.close(directory)
+
+    def _opened(self, path: str) -> int:
+        if not path:
+            return os.dup(self._top)
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._top)
+
+    def _next(self, way: Way) -> int:
+        """The segment that a name here has to fit: ** also stands for no directory at all."""
+        return way.segment + 1 if self._pattern.segments[way.segment] is None else way.segment
+
+    def _ways(self, name: str, way: Way) -> Iterator[Way]:
+        """On into a directory, by ** or because its name fits."""
+        path = f"{way.path}/{name}" if way.path else name
+        following = self._next(way)
+        if following != way.segment and way.depth < DEEPEST and not name.startswith("."):
+            yield Way(path, way.segment, way.depth + 1, way.parts)
+        if following + 1 < len(self._pattern.segments) and (fits := self._fits(name, following)) is not None:
+            yield Way(path, following + 1, way.depth, {**way.parts, **fits})
+
+    def _fits(self, name: str, segment: int) -> Mapping[str, str] | None:
+        wanted = self._pattern.segments[segment]
+        found = wanted.fullmatch(name) if wanted is not None else None
+        return found.groupdict() if found is not None else None
+
+    def _file(self, entry: "os.DirEntry[str]", directory: int, way: Way) -> Found | None:
+        following = self._next(way)
+        if following + 1 != len(self._pattern.segments) or (fits := self._fits(entry.name, following)) is None:
+            return None
+        name = f"{way.path}/{entry.name}" if way.path else entry.name
+        try:
+            if entry.is_symlink():
+                seen = place.stat_file(entry.name, directory, self._inside)
+            else:
+                seen = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return None  # gone since, or a link to nothing
+        except place.LeadsOut:
+            self._facts.outside += 1
+            return None
+        except OSError as error:
+            self._cannot(name, error)
+            return None
+        return Found(name, seen, {**way.parts, **fits}) if stat.S_ISREG(seen.st_mode) else None
+
+    def _cannot(self, path: str, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # what went while we looked is simply not there
+            self._facts.unreadable += 1
+            self._facts.why_unreadable = self._facts.why_unreadable or f"{path or 'the directory'}: {place.why(error)}"

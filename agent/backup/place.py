@@ -1,0 +1,97 @@
+"""Opening files so that no link, swapped at whatever moment, leads out of the directories that are allowed.
+
+A file is first opened as a mere place (O_PATH: nothing is read, no device or pipe is touched), then the kernel is
+asked where that place really is, and only then it is opened for reading, by way of the same descriptor.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent.backup.facts import Refused
+
+_WORDS = {
+    errno.EACCES: "this agent's user may not read it",
+    errno.EPERM: "this agent's user may not read it",
+    errno.EIO: "the disk or the mount reports an input/output error",
+    errno.ESTALE: "the network mount is stale",
+    errno.ENOTCONN: "the mount's other end is gone",
+    errno.EHOSTDOWN: "the mount's server is down",
+    errno.ETIMEDOUT: "the mount's server does not answer",
+    errno.ELOOP: "its links lead in a circle",
+    errno.ENAMETOOLONG: "the path is too long",
+    errno.EMFILE: "this agent has too many files open",
+}
+
+
+class LeadsOut(Exception):
+    """A link leads out of the allowed directories, or to something that is no plain file."""
+
+
+def why(error: OSError) -> str:
+    """An error of the file system in words."""
+    return _WORDS.get(error.errno or 0) or error.strerror or type(error).__name__
+
+
+def open_directory(path: str, allowed: Sequence[str]) -> int:
+    """A descriptor of the directory. Raises Refused: outside the limits, not there, not readable."""
+    if not path.startswith("/"):
+        raise Refused(f"{path} is not a whole path: it has to begin with /")
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Refused(f"there is no directory {path}", gone=True) from None
+    except (OSError, ValueError) as error:
+        words = why(error) if isinstance(error, OSError) else str(error)
+        raise Refused(f"{path} cannot be looked at: {words}") from None
+    if allowed and not within(real(descriptor), roots(allowed)):
+        os.close(descriptor)
+        raise Refused(f"{path} is outside the directories this agent may read")
+    return descriptor
+
+
+def roots(allowed: Sequence[str]) -> tuple[str, ...]:
+    """The allowed directories as they really are."""
+    return tuple(os.path.realpath(directory) for directory in allowed)
+
+
+def real(descriptor: int) -> str:
+    """Where an open descriptor really is."""
+    return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+
+
+def within(place: str, directories: Sequence[str]) -> bool:
+    return any(place == root or place.startswith(root.rstrip("/") + "/") for root in directories)
+
+
+def stat_file(name: bytes | str, directory: int, inside: Sequence[str]) -> os.stat_result:
+    """What a name leads to. Raises LeadsOut, OSError."""
+    descriptor = _place(name, directory, inside)
+    try:
+        return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_file(name: bytes | str, directory: int, inside: Sequence[str]) -> int:
+    """A descriptor to read from. Raises LeadsOut, OSError."""
+    descriptor = _place(name, directory, inside)
+    try:
+        return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(descriptor)
+
+
+def _place(name: bytes | str, directory: int, inside: Sequence[str]) -> int:
+    descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise LeadsOut("not a plain file")
+        if not within(real(descriptor).removesuffix(" (deleted)"), inside):
+            raise LeadsOut("outside the allowed directories")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
