@@ -1,0 +1,210 @@
+"""The agent's own machine, read through psutil: file systems, memory, load, processors, temperatures.
+
+Whatever may hang (a dead disk, a network file system, a slow sensor) is read in a thread of its own, never more than
+one for each: the look goes on without it and says so.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable
+from typing import Any, Final
+
+import msgspec
+
+from agent.clients.tls import CLOCK_FLOOR
+
+# images that are full by nature, and cannot be written to
+_IMAGES: Final = frozenset({"squashfs", "iso9660", "udf", "erofs", "cramfs", "romfs"})
+_COLDEST: Final = (
+    -60.0
+)  # degrees Celsius between which a sensor is believed; -128 and 127.5 are what a missing one says
+_HOTTEST: Final = 125.0
+_OWN_MARK: Final = (40.0, _HOTTEST)  # between which a sensor's own critical mark is believed
+
+
+class Disk(msgspec.Struct, frozen=True):
+    """A file system. Ratios are used / (used + free for ordinary users), as df counts.
+
+    ``inodes``: None where the file system makes them as it needs them.
+    """
+
+    mount: str
+    used: float
+    free: int
+    inodes: float | None
+
+
+class Heat(msgspec.Struct, frozen=True):
+    """The hottest sensor. ``critical``: what it says itself is too hot, or None."""
+
+    sensor: str
+    celsius: float
+    critical: float | None
+
+
+class NotMounted(Exception):
+    """Nothing is mounted there."""
+
+
+class Slow(Exception):
+    """It did not answer in time, and is still being waited for."""
+
+
+class Machine:
+    """A shared client: ``look.client(Machine, Machine)``. ``ps`` and ``statvfs`` are psutil and os.statvfs."""
+
+    def __init__(self, ps: Any = None, statvfs: Callable[[str], Any] | None = None) -> None:
+        if ps is None:
+            import psutil  # only where a plan has this kind
+
+            ps = psutil
+        self._ps = ps
+        self._statvfs = statvfs or getattr(os, "statvfs", None)
+        self._asked: dict[str, asyncio.Future[Any]] = {}
+        self._processors: dict[Hashable, tuple[float, float]] = {}
+
+    async def close(self) -> None:
+        for asked in self._asked.values():
+            asked.cancel()
+        self._asked.clear()
+
+    # what may hang
+
+    async def disk(self, mount: str, seconds: float) -> Disk:
+        """Raises NotMounted, Slow, or OSError as the system tells it."""
+        found: Disk = await self._apart(f"disk {mount}", lambda: self._disk(mount), seconds)
+        return found
+
+    def _disk(self, mount: str) -> Disk:
+        if mount not in {part.mountpoint for part in self._ps.disk_partitions(all=True)}:
+            raise NotMounted(mount)
+        usage = self._ps.disk_usage(mount)
+        told = self._statvfs(mount) if self._statvfs is not None else None
+        inodes = None
+        if told is not None and told.f_files > 0:
+            taken = told.f_files - told.f_ffree
+            inodes = taken / (taken + told.f_favail) if taken + told.f_favail else None
+        taken = usage.used + usage.free
+        return Disk(mount, usage.used / taken if taken else 1.0, usage.free, inodes)
+
+    async def heat(self, seconds: float) -> Heat | None:
+        """The hottest sensor; None when there is none, or it takes too long."""
+        try:
+            found: Heat | None = await self._apart("sensors", self._heat, seconds)
+        except (Slow, OSError):
+            return None
+        return found
+
+    def _heat(self) -> Heat | None:
+        read = getattr(self._ps, "sensors_temperatures", None)  # not on every system
+        hottest: Heat | None = None
+        for chip, sensors in (read() if read is not None else {}).items():
+            for sensor in sensors:
+                now = sensor.current
+                if now is None or not _COLDEST < now < _HOTTEST:
+                    continue
+                mark = sensor.critical
+                critical = mark if mark is not None and _OWN_MARK[0] <= mark <= _OWN_MARK[1] else None
+                if hottest is None or now > hottest.celsius:
+                    hottest = Heat(f"{chip} {sensor.label}".strip(), now, critical)
+        return hottest
+
+    async def _apart(self, name: str, read: Callable[[], Any], seconds: float) -> Any:
+        """What ``read`` gives, in a thread: one for each name, however long it takes."""
+        asked = self._asked.get(name)
+        if asked is None:
+            asked = self._asked[name] = asyncio.get_running_loop().create_future()
+            threading.Thread(target=_answer, args=(asked, asked.get_loop(), read), name=name, daemon=True).start()
+        await asyncio.wait((asked,), timeout=seconds)
+        if not asked.done():
+            raise Slow(name)
+        self._asked.pop(name, None)
+        return asked.result()
+
+    # what answers at once
+
+    def mounts(self) -> tuple[str, ...]:
+        """Where the file systems of this machine's own disks are mounted, each disk once; images left out."""
+        first: dict[str, str] = {}
+        for part in self._ps.disk_partitions(all=False):
+            if part.fstype in _IMAGES or "ro" in part.opts.split(","):
+                continue
+            known = first.get(part.device)
+            if known is None or len(part.mountpoint) < len(known):
+                first[part.device] = part.mountpoint  # of several bind mounts the shortest is the disk's own
+        found = set(first.values())
+        if os.name == "posix":
+            found.add("/")  # in a container it is an overlay, on no disk of its own
+        return tuple(sorted(found))
+
+    def memory(self) -> tuple[float, int]:
+        """(used ratio, bytes available): what programs could still have without swapping counts as free."""
+        told = self._ps.virtual_memory()
+        return 1 - told.available / told.total, told.available
+
+    def swap(self) -> float | None:
+        """Used ratio; None without swap."""
+        told = self._ps.swap_memory()
+        return float(told.used / told.total) if told.total else None
+
+    def load(self) -> float:
+        """The load average of five minutes for each processor."""
+        five: float = self._ps.getloadavg()[1]
+        return five / (self._ps.cpu_count() or 1)
+
+    def processors(self, key: Hashable) -> float | None:
+        """The share of time in which the processors were busy since ``key`` last asked; None the first time.
+
+        None, too, less than a processor's second later: the kernel counts in hundredths.
+        """
+        told = self._ps.cpu_times()
+        # guests' time is part of the user's on Linux
+        total = sum(told) - getattr(told, "guest", 0.0) - getattr(told, "guest_nice", 0.0)
+        idle = told.idle + getattr(told, "iowait", 0.0)
+        before = self._processors.setdefault(key, (total, idle))
+        if 0 <= total - before[0] < 1.0:
+            return None
+        self._processors[key] = total, idle
+        if total < before[0]:
+            return None  # the counters began anew
+        busy: float = 1 - (idle - before[1]) / (total - before[0])
+        return min(max(busy, 0.0), 1.0)
+
+    def processes(self) -> int:
+        return len(self._ps.pids())
+
+    def running(self) -> float:
+        """Seconds since the machine started, the time it slept included."""
+        clock = getattr(time, "CLOCK_BOOTTIME", None)
+        return time.clock_gettime(clock) if clock is not None else time.monotonic()
+
+    def started(self) -> float | None:
+        """When the machine started, seconds since the epoch; None while its clock cannot be right."""
+        now = time.time()
+        return now - self.running() if now >= CLOCK_FLOOR else None
+
+
+def _answer(asked: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop, read: Callable[[], Any]) -> None:
+    """In the thread: read, and tell the loop."""
+    found: Any = None
+    failed: BaseException | None = None
+    try:
+        found = read()
+    except Exception as error:
+        failed = error
+
+    def tell() -> None:
+        if asked.done():
+            return
+        if failed is None:
+            asked.set_result(found)
+        else:
+            asked.set_exception(failed)
+            asked.exception()  # the one who asked may be gone by now
+
+    try:
+        loop.call_soon_threadsafe(tell)
+    except RuntimeError:
+        pass  # the loop has ended meanwhile

@@ -1,0 +1,153 @@
+"""The kind ``host``: is the agent's own machine well: disks, memory, load, temperature."""
+
+import asyncio
+from typing import Annotated, Final
+
+from msgspec import Meta
+
+from agent.clients.machine import Disk, Heat, Machine, NotMounted, Slow
+from agent.clients.trouble import printable
+from agent.probe import Look, Measure, Outcome, Probe
+from inventory.states import DEGRADED, DOWN, UP
+
+_SHARE: Final = 0.8  # of the timeout that a disk or a sensor may take
+_UNITS: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))
+
+
+class Host(Probe, frozen=True, kw_only=True):
+    """Look at the machine that the agent runs on.
+
+    Down: a file system that is full (98% of its space or inodes: programs begin to fail), does not answer (a dead
+    disk) or, being named in ``mounts``, is not mounted. Degraded: a file system 90% full, memory 95% used (what
+    programs could still have counts as free), a load of more than 4 for each processor over five minutes, a sensor
+    above 90 °C or its own critical mark. Without ``mounts`` the file systems of the machine's own disks are looked
+    at, network ones and read-only images left out. Swap, processors and processes are only measured: thresholds of
+    the check judge them. What the machine does not have (swap, sensors) is left out.
+    """
+
+    kind = "host"
+    target = ()
+    measures = (
+        Measure("disk_used_ratio", "ratio", "Used space of the fullest file system"),
+        Measure("disk_free_bytes", "bytes", "Free space of the fullest file system"),
+        Measure("inodes_used_ratio", "ratio", "Used inodes of the file system with the fewest left"),
+        Measure("memory_used_ratio", "ratio", "Memory that programs cannot have any more"),
+        Measure("memory_available_bytes", "bytes", "Memory that programs could still have without swapping"),
+        Measure("swap_used_ratio", "ratio", "Used swap"),
+        Measure("load_ratio", "ratio", "Load average of five minutes for each processor"),
+        Measure("cpu_used_ratio", "ratio", "Busy time of all processors since the look before"),
+        Measure("temperature_celsius", "celsius", "The hottest sensor"),
+        Measure("processes", "count", "Processes"),
+        Measure("uptime_seconds", "seconds", "Since the machine started, the time it slept included"),
+        Measure("boot_timestamp_seconds", "timestamp", "When the machine started"),
+    )
+
+    mounts: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=1024)], ...],
+        Meta(max_length=50, description="Mount points to look at, instead of those of the machine's own disks"),
+    ] = ()
+    disk_degraded: Annotated[
+        float, Meta(gt=0, le=1, description="Used share of space or inodes from which it is degraded")
+    ] = 0.9
+    disk_down: Annotated[float, Meta(gt=0, le=1, description="Used share of space or inodes from which it is down")] = (
+        0.98
+    )
+    memory_degraded: Annotated[
+        float, Meta(gt=0, le=1, description="Used share of memory from which it is degraded")
+    ] = 0.95
+    load_degraded: Annotated[
+        float, Meta(gt=0, le=1e6, description="Load for each processor from which it is degraded")
+    ] = 4.0
+    temperature_degraded: Annotated[
+        float, Meta(gt=0, le=1000, description="Degrees Celsius from which it is degraded")
+    ] = 90.0
+
+    def __post_init__(self) -> None:
+        if self.disk_down < self.disk_degraded:
+            raise ValueError("disk_down is below disk_degraded")
+
+    async def run(self, look: Look) -> Outcome:
+        machine = look.client(Machine, Machine)
+        seconds = look.timeout * _SHARE
+        mounts = self.mounts or machine.mounts()
+        *disks, heat = await asyncio.gather(
+            *(self._disk(machine, mount, seconds) for mount in mounts), machine.heat(seconds)
+        )
+        assert heat is None or isinstance(heat, Heat)
+        found = _measured(machine, self, heat)
+        full = [disk for disk in disks if isinstance(disk, Disk)]
+        if full:
+            fullest = max(full, key=lambda disk: disk.used)
+            found.update(disk_used_ratio=fullest.used, disk_free_bytes=fullest.free)
+        inodes = [disk.inodes for disk in full if disk.inodes is not None]
+        if inodes:
+            found["inodes_used_ratio"] = max(inodes)
+
+        broken = [disk for disk in disks if isinstance(disk, str)]
+        broken += [words for disk in full if (words := _full(disk, self.disk_down))]
+        strained = [words for disk in full if (words := _full(disk, self.disk_degraded)) and words not in broken]
+        strained += self._strained(found, heat)
+        state = DOWN if broken else DEGRADED if strained else UP
+        return Outcome(state, "; ".join(broken + strained), None, found)
+
+    async def _disk(self, machine: Machine, mount: str, seconds: float) -> Disk | str:
+        """A file system, or what is wrong with it."""
+        try:
+            return await machine.disk(mount, seconds)
+        except Slow:
+            return f"the file system at {_shown(mount)} does not answer (a dead disk?)"
+        except NotMounted:
+            return f"nothing is mounted at {_shown(mount)}"
+        except OSError as error:
+            return f"the file system at {_shown(mount)} cannot be looked at: {error.strerror or error}"
+
+    def _strained(self, found: dict[str, float], heat: Heat | None) -> list[str]:
+        """What is past its mark, disks apart."""
+        words = []
+        if found["memory_used_ratio"] >= self.memory_degraded:
+            left = _size(found["memory_available_bytes"])
+            words.append(f"memory is {found['memory_used_ratio']:.0%} used, {left} left")
+        if found["load_ratio"] >= self.load_degraded:
+            words.append(f"the load is {found['load_ratio']:.3g} for each processor")
+        if heat is not None and heat.celsius >= min(self.temperature_degraded, heat.critical or float("inf")):
+            words.append(f"the sensor {printable(heat.sensor)} is at {heat.celsius:.0f} °C")
+        return words
+
+
+def _measured(machine: Machine, key: Host, heat: Heat | None) -> dict[str, float]:
+    """Everything but the disks; what the machine does not have is left out."""
+    memory, available = machine.memory()
+    maybe = {
+        "swap_used_ratio": machine.swap(),
+        "cpu_used_ratio": machine.processors(key),
+        "temperature_celsius": heat.celsius if heat is not None else None,
+        "boot_timestamp_seconds": machine.started(),
+    }
+    return {
+        "memory_used_ratio": memory,
+        "memory_available_bytes": available,
+        "load_ratio": machine.load(),
+        "processes": machine.processes(),
+        "uptime_seconds": machine.running(),
+        **{name: value for name, value in maybe.items() if value is not None},
+    }
+
+
+def _full(disk: Disk, mark: float) -> str:
+    """What is used up to the mark, or ""."""
+    if disk.used >= mark:
+        return f"the file system at {_shown(disk.mount)} is {disk.used:.1%} full, {_size(disk.free)} left"
+    if disk.inodes is not None and disk.inodes >= mark:
+        return f"the file system at {_shown(disk.mount)} has {disk.inodes:.1%} of its inodes used"
+    return ""
+
+
+def _shown(mount: str) -> str:
+    return printable(mount, 60).strip("'")
+
+
+def _size(size: float) -> str:
+    for unit, name in _UNITS:
+        if size >= unit:
+            return f"{size / unit:.3g} {name}"
+    return f"{size / 1e3:.3g} kB"
