@@ -1,5 +1,6 @@
 """Folding: the ledger comes out the same, cursors and batches in flight are respected, space is won."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -131,7 +132,7 @@ def frames_of(items: list[tuple[int, int, int, int | None]]) -> list[Frame]:
     at, frames = 2000, []
     for seq, (check, gap, state, latency) in enumerate(items, 1):
         at += gap
-        reason = f"reason {state} of {check}" if state else ""
+        reason = f"reason {seq % 3}" if seq % 3 else ""
         frames.append(result_frame(CONTEXT, seq, Result(check, at, state, latency, (seq,), reason)))
     return frames
 
@@ -190,7 +191,7 @@ def test_without_holds_nothing_is_folded() -> None:
 
 
 def test_a_fold_that_would_be_longer_is_left_alone() -> None:
-    raw = frames_of([(0, 1000, 0, None), (1, 1000, 0, None), (2, 1000, 0, None)])
+    raw = [result_frame(CONTEXT, seq, Result(seq, 2000 + seq, 0, None, ())) for seq in range(1, 4)]
     assert list(fold(raw, lambda plan: HOLDS)) == raw
 
 
@@ -306,6 +307,60 @@ def test_a_dead_collector_costs_the_living_one_nothing(make: Make) -> None:
     assert spool.stats()["bytes"] <= 16_000
     late = drain(spool, "dead")
     assert late[0].missing and looks_in(late) > 50
+
+
+def test_a_dead_collector_s_share_leaves_the_other_its_raw_results(make: Make) -> None:
+    """A backlog that would not fold lies there for the dead one when the living one is cut off for a while."""
+    spool = make(("alive", "dead"), limit=20_000)
+    at = 2000
+    for _ in range(30):
+        at = fill(spool, 100, start=at, state=lambda number: number // 2 % 2)
+        drain(spool, "alive")
+    assert spool.stats()["bytes"] <= 20_000 // 2 + 4000  # its share, and the segment being written
+    fill(spool, 300, start=at)
+    (batch,) = drain(spool, "alive")
+    assert len(batch.states) == len(batch.values) == 300 and not batch.runs
+
+
+def test_every_byte_of_a_fold_flipped_loses_at_most_one_frame(make: Make, tmp_path: Path) -> None:
+    spool = make(limit=1 << 20)
+    fill(spool, 100)
+    spool.use_plan(b"planNEXT")
+    fill(spool, 100, start=200_000)
+    batch = spool.next_batch("a", max_results=40)
+    assert batch is not None
+    spool.acknowledged("a", Position(batch.epoch, batch.last))
+    segment = spool._log.segments[0]
+    spool._space._fold(segment)
+    whole = segment.path.read_bytes()
+    expected = {frame.seq for frame in segment.frames(NoSync())}
+    assert 2 <= len(expected) <= 30
+    for place in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0x40
+        segment.path.write_bytes(damaged)
+        left = {frame.seq for frame in segment.frames(NoSync())}
+        assert left <= expected and len(expected - left) <= 1, f"byte {place}"
+
+
+def test_a_fold_is_synced_before_it_takes_the_place_of_the_results(make: Make, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    class Watched(FileOps):
+        def sync(self, descriptor: int) -> None:
+            seen.append(f"{os.fstat(descriptor).st_size} bytes in {len(list(tmp_path.rglob('*.tmp')))} new files")
+            super().sync(descriptor)
+
+        def sync_directory(self, directory: Path) -> None:
+            seen.append(f"directory, {len(list(tmp_path.rglob('*.tmp')))} new files")
+            super().sync_directory(directory)
+
+    spool = make(limit=1 << 20, ops=Watched())
+    fill(spool, 200)
+    seen.clear()
+    segment = spool._log.segments[0]
+    spool._space._fold(segment)
+    assert seen == [f"{segment.size} bytes in 1 new files", "directory, 0 new files"]
 
 
 def test_a_collector_that_is_no_longer_named_holds_nothing_back(make: Make) -> None:

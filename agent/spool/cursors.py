@@ -31,7 +31,8 @@ class Reader:
     ``cursor``: all up to it is done with. ``previous``: where the collector says it stands, when that is not the
     cursor, and ``breach`` why. ``skipped``: frames up to this one are given up, and said to be missing.
     ``sent``: the furthest position cut since the start. ``flight``: the batch cut last, unless it is acknowledged,
-    with ``limits`` it was cut by and ``landing``, where reading goes on after it. ``mark``: where to read on.
+    with ``limits`` it was cut by and ``landing``, where reading goes on after it. ``ends``: of every batch cut since
+    the collector last said where it is: one may have arrived although no answer did. ``mark``: where to read on.
     """
 
     def __init__(self, cursor: Position | None) -> None:
@@ -41,6 +42,7 @@ class Reader:
         self.skipped: Position | None = None
         self.sent: Position | None = None
         self.flight: Batch | None = None
+        self.ends: set[Position] = set()
         self.limits = (0, 0)
         self.landing: Mark | None = None
         self.mark: Mark | None = None
@@ -58,6 +60,7 @@ class Reader:
         self.previous = previous
         self.flight = None
         self.mark = None
+        self.ends = set()
         if self.skipped and cursor and (self.skipped.epoch != cursor.epoch or self.skipped.seq <= cursor.seq):
             self.skipped = None
 

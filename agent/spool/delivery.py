@@ -48,7 +48,9 @@ class Delivery:
         previous, first, breach = self._continues(reader, head)
         reader.flight = cut(head.context, taken, previous=previous, first=first, last=last, breach=breach)
         reader.limits, reader.landing = (max_results, max_bytes), landing
-        reader.sent = max(reader.sent, Position(head.context.epoch, last), key=self._log.chain.key)
+        end = Position(head.context.epoch, last)
+        reader.ends.add(end)
+        reader.sent = max(reader.sent, end, key=self._log.chain.key)
         return reader.flight
 
     def _continues(self, reader: Reader, head: Frame) -> tuple[Position | None, int, str]:

@@ -27,7 +27,7 @@ Holds = Callable[[bytes], Sequence[int] | None]
 
 
 class _Open:
-    """A run that still grows."""
+    """A run that still grows. Its reason is its first look's, as the ledger would have it."""
 
     __slots__ = ("check", "count", "first", "greatest", "last", "least", "reason", "state", "sum", "timed")
 
@@ -49,9 +49,8 @@ class _Open:
             self.sum += run.latency_sum
         self.last = run.last
         self.count += run.count
-        self.reason = self.reason or run.reason
 
-    def take_look(self, at: int, latency: int | None, reason: str) -> None:
+    def take_look(self, at: int, latency: int | None) -> None:
         if latency is not None:
             self.least = min(self.least, latency) if self.timed else latency
             self.greatest = max(self.greatest, latency)
@@ -59,7 +58,6 @@ class _Open:
             self.sum += latency
         self.last = at
         self.count += 1
-        self.reason = self.reason or reason
 
     def run(self) -> Run:
         return Run(
@@ -97,7 +95,7 @@ class _Folder:
             at = look.at + self.context.base
             run = self._open.get(look.check)
             if run and run.state == look.state and 0 <= at - run.last <= self._hold(look.check):
-                run.take_look(at, look.latency, look.reason)
+                run.take_look(at, look.latency)
             else:
                 timed = 0 if look.latency is None else 1
                 latency = look.latency or 0

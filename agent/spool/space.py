@@ -40,7 +40,7 @@ class Space:
         self.folded = 0  # frames since the start
 
     def make_room(self, life: int) -> None:
-        """After a sync: prune by age, then win space until the limits hold. OSError: the disk is full, try later."""
+        """Prune by age, then win space until the limits hold. OSError: the disk is full, try later."""
         done = self._done()
         while (sealed := self._sealed()) and self._log.end_of(sealed[0]) <= done:
             if life - sealed[0].life <= self._keep_acked_ms and self._log.bytes() <= self._limit:
@@ -121,8 +121,6 @@ class Space:
         done = self._done()
         key = self._log.chain.key
         self._log.remove(segment)
-        for reader in self._readers.values():
-            reader.flight = None  # it may have held some of these
         for stretch in segment.stretches:
             epoch = stretch.context.epoch
             if key(Position(epoch, stretch.last)) > done:
@@ -136,9 +134,9 @@ class Space:
             for reader in self._readers.values()
             if (flight := reader.flight)
         ]
-        cuts = [
-            place for reader in self._readers.values() for place in (reader.cursor, reader.skipped) if place is not None
-        ]
+        cuts: set[Position] = set()
+        for reader in self._readers.values():
+            cuts |= reader.ends | {place for place in (reader.cursor, reader.skipped) if place}
 
         def in_flight(frame: Frame) -> bool:
             first, last = key(Position(frame.context.epoch, frame.seq)), key(Position(frame.context.epoch, frame.last))

@@ -164,6 +164,10 @@ class Spool:
 
     def _sync(self) -> None:
         life = self._lived()
+        try:
+            self._space.make_room(life)  # first, so that what it has to give up is declared by this very sync
+        except OSError:
+            pass  # no room even for folding: the write below will say so
         while True:
             try:
                 pending = self._log.write(self._buffer, life)
@@ -178,10 +182,6 @@ class Spool:
         if self._failing:
             self._failing = ""
             self.append(Record(self._now, "disk", {"state": "ok", "why": ""}))
-        try:
-            self._space.make_room(life)
-        except OSError as error:
-            self._write_failed(error)
 
     def _write_failed(self, error: OSError) -> None:
         why = error.strerror or str(error)
