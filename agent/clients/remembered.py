@@ -1,0 +1,37 @@
+"""What a check remembers from look to look: counters that become rates, a device's uptime, where its ports are."""
+
+import time
+from collections.abc import Callable, Hashable
+from typing import Final, TypeVar
+
+M = TypeVar("M")
+FORGOTTEN: Final = 86_400.0  # seconds after which what nobody asked for is dropped: its check is gone
+_TIDY_EVERY: Final = 3_600.0  # seconds
+
+
+def boottime() -> float:
+    """Seconds since this machine started, the time it slept included: devices count on while it sleeps."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.clock_gettime(clock) if clock is not None else time.monotonic()
+
+
+class Remembered:
+    """A shared client: ``look.client(Remembered, Remembered).of(probe, make)``. Lost with the agent's process."""
+
+    def __init__(self, now: Callable[[], float] = boottime) -> None:
+        self.now = now
+        self._kept: dict[Hashable, tuple[float, object]] = {}
+        self._tidied = now()
+
+    def of(self, key: Hashable, make: Callable[[], M]) -> M:
+        """What is kept under a key (a probe: its type and its parameters), made when there is nothing."""
+        now = self.now()
+        if now - self._tidied > _TIDY_EVERY:
+            self._kept = {key: kept for key, kept in self._kept.items() if now - kept[0] < FORGOTTEN}
+            self._tidied = now
+        found = self._kept[key][1] if key in self._kept else make()
+        self._kept[key] = now, found
+        return found  # type: ignore[return-value]  # a key is always asked for with the same make
+
+    async def close(self) -> None:
+        self._kept.clear()

@@ -1,0 +1,28 @@
+"""Names that devices give to their parts, and patterns that people write for them."""
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from agent.clients.snmp.ber import Value
+
+SHOWN = 4  # names in one reason
+
+
+def text(value: Value | None) -> str:
+    """A device's text as one line of at most 80 characters; "" for none."""
+    if not isinstance(value, bytes):
+        return ""
+    line = value.rstrip(b"\0").decode("utf-8", "replace")
+    return " ".join("".join(c if c.isprintable() else " " for c in line).split())[:80]
+
+
+def matches(patterns: Iterable[str], names: Sequence[str]) -> bool:
+    """Whether one of the names fits one of the patterns (``*``, ``?``, ``[a-z]``), whatever the case."""
+    folded = [name.casefold() for name in names if name]
+    return any(fnmatchcase(name, pattern.casefold()) for pattern in patterns for name in folded)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first few of them."""
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,244 @@
+"""SNMP: does a device answer, since when does it run, and how are its interfaces, resources and sensors."""
+
+import math
+import re
+import time
+from collections.abc import Callable
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from agent.clients.remembered import Remembered
+from agent.clients.resolve import Resolver
+from agent.clients.snmp import Community, Session, Silence, Target, User, Value, access_of, resources, sensors
+from agent.clients.snmp import Snmp as Client
+from agent.clients.snmp.ber import encoded
+from agent.clients.snmp.interfaces import Interfaces
+from agent.clients.snmp.labels import listed, text
+from agent.clients.snmp.uptime import OIDS, Uptimes
+from agent.clients.trouble import Trouble, printable
+from agent.probe import Look, Measure, Outcome, Probe
+from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.words import Secret
+
+_MARGIN: Final = 0.02  # seconds before the look's end, so that the more exact reason comes first
+_DECIMAL: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?", re.ASCII)
+_PUBLIC: Final = Secret("public")
+_WORST_FIRST: Final = (DOWN, UNKNOWN, DEGRADED, UP)
+
+
+class Snmp(Probe, frozen=True, kw_only=True):
+    """Asks a device by SNMP: up when it answers, and what is looked at is as it should be.
+
+    Always the time since it started, a reboot told apart from a counter that wraps after 497 days. On demand its
+    interfaces (one that is down but switched on makes the check degraded), one interface in detail (down when that
+    is), processors, memory and storages, its sensors, any one number. Rates need two looks; what a device does not
+    tell is left out. One row of numbers for each port: a check for each, with ``interface``. Without ``credential``
+    the community is "public". The latency is that of the first answer; in version 3 it includes our own work on it.
+    """
+
+    kind = "snmp"
+    target = ("host", "port", "interface", "oid")
+    measures = (
+        Measure("uptime_seconds", "seconds", "Since the device started (or its SNMP agent, if it tells no more)"),
+        Measure("rebooted", "flag", "1 if it started anew since the last look, else 0"),
+        Measure("interfaces_up", "count", "Watched interfaces that are up"),
+        Measure("interfaces_down", "count", "Watched interfaces that are down, though switched on"),
+        Measure("in_bytes_per_second", "bytes_per_second", "Received, by all watched interfaces together"),
+        Measure("out_bytes_per_second", "bytes_per_second", "Sent, by all watched interfaces together"),
+        Measure("utilisation_ratio", "ratio", "Of the fullest direction of the fullest watched interface"),
+        Measure("errors_per_second", "per_second", "Damaged packets in and out, of all watched interfaces together"),
+        Measure("discards_per_second", "per_second", "Packets thrown away for want of room, of all watched together"),
+        Measure("speed_bytes_per_second", "bytes_per_second", "What the one watched interface could carry"),
+        Measure("cpu_ratio", "ratio", "Of all processors, over the last minute"),
+        Measure("memory_ratio", "ratio", "Memory in use, less what is cached"),
+        Measure("storage_ratio", "ratio", "In use of the fullest watched storage"),
+        Measure("temperature_celsius", "celsius", "Of the hottest sensor that works"),
+        Measure("sensors_failed", "count", "Sensors that say of themselves that they do not work"),
+        Measure("value", "number", "The number at the object asked for, times the scale"),
+        Measure("ignored_replies", "count", "Packets that came and answered none of our questions"),
+    )
+
+    host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
+    port: Annotated[int, Meta(ge=1, le=65535, description="UDP port")] = 161
+    version: Annotated[Literal["1", "2c", "3"], Meta(description="Version of SNMP")] = "2c"
+    credential: Annotated[
+        str, Meta(max_length=63, description='Name in the agent\'s own file; without, the community "public"')
+    ] = ""
+    interfaces: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=255)], ...],
+        Meta(max_length=64, description="Names, descriptions or aliases of the interfaces that matter: Gi*, *uplink*"),
+    ] = ()
+    interface: Annotated[
+        str, Meta(max_length=255, description="One interface in detail, by name, description or alias (a pattern)")
+    ] = ""
+    resources: Annotated[bool, Meta(description="Look at processors, memory and storages")] = False
+    storages: Annotated[
+        tuple[Annotated[str, Meta(min_length=1, max_length=255)], ...],
+        Meta(max_length=64, description="Names of the storages that matter: /var, C:*; without, all fixed disks"),
+    ] = ()
+    sensors: Annotated[bool, Meta(description="Look at the device's own sensors")] = False
+    oid: Annotated[str, Meta(max_length=1024, description="An object with a number, such as 1.3.6.1.2.1.1.7.0")] = ""
+    scale: Annotated[float, Meta(description="What that number is multiplied by")] = 1.0
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Which addresses of the name to use")] = "any"
+
+    def __post_init__(self) -> None:
+        if self.oid:
+            encoded(self.oid)
+        if self.version == "3" and not self.credential:
+            raise ValueError("version 3 needs a credential, with a user")
+        if self.interface and self.interfaces:
+            raise ValueError("give interface (one, in detail) or interfaces, not both")
+        if self.storages and not self.resources:
+            raise ValueError("storages are looked at with resources: true")
+        if not math.isfinite(self.scale) or self.scale == 0:
+            raise ValueError("scale must be a number other than 0")
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return ((self.host, self.port),)
+
+    async def run(self, look: Look) -> Outcome:
+        started = time.monotonic()
+        memory = look.client(Remembered, Remembered)
+        try:
+            addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
+            if forbidden := look.limits.forbids(addresses[0], self.port):
+                return Outcome(UNKNOWN, forbidden)
+            seconds = max(look.timeout - (time.monotonic() - started) - _MARGIN, _MARGIN)
+            target = Target(addresses[0], self.port, self._access(look))
+            session = await look.client(Client, Client).session(target, seconds)
+            seen = await self._see(session, memory.of(self, lambda: _State(self)), memory.now)
+        except Trouble as trouble:
+            return Outcome(trouble.state, trouble.reason)
+        return seen.outcome(session)
+
+    def _access(self, look: Look) -> Community | User:
+        if not self.credential and self.version != "3":
+            return Community(self.version, _PUBLIC)
+        return access_of(self.credential, self.version, look.credential(self.credential))
+
+    async def _see(self, session: Session, state: "_State", now: Callable[[], float]) -> "_Seen":
+        """The device's own time first, then each part that is wanted. Raises Trouble when it does not answer at all."""
+        seen = _Seen()
+        found = await session.get([*OIDS, *([self.oid] if self.oid else [])])
+        uptime = state.uptimes.take(found, now())
+        seen.put(uptime_seconds=uptime.seconds, rebooted=uptime.restarted)
+        if self.oid:
+            self._value(found.get(self.oid), seen)
+        try:
+            if state.interfaces is not None:
+                await self._interfaces(session, state.interfaces, now, uptime.restarted, seen)
+            if self.resources:
+                await self._resources(session, seen)
+            if self.sensors:
+                await self._sensors(session, seen)
+        except Trouble as trouble:  # silence, now: the device answered, but not all that was asked
+            seen.wrong(UNKNOWN if self.interface else DEGRADED, trouble.reason)
+        return seen
+
+    def _value(self, found: Value | None, seen: "_Seen") -> None:
+        if found is None:
+            seen.wrong(DOWN, f"{self.host} has no object {self.oid}")
+            return
+        number = _number(found)
+        if number is None:
+            shown = printable(found if isinstance(found, bytes) else str(found))
+            seen.wrong(DOWN, f"{self.host} has no number at {self.oid}, but {shown}")
+            return
+        seen.put(value=number * self.scale)
+
+    async def _interfaces(
+        self,
+        session: Session,
+        interfaces: Interfaces,
+        now: Callable[[], float],
+        restarted: bool | None,
+        seen: "_Seen",
+    ) -> None:
+        try:
+            traffic = await interfaces.read(session, now, restarted)
+        except Silence:
+            raise
+        except Trouble as trouble:
+            # for a check of one interface: is it there, or is nothing known of it; else: a part of the device fails
+            means = {DEGRADED: UNKNOWN} if self.interface else {DOWN: DEGRADED}
+            seen.wrong(means.get(trouble.state, trouble.state), f"{self.host}: {trouble.reason}")
+            return
+        seen.put(
+            interfaces_up=len(traffic.up),
+            interfaces_down=len(traffic.down),
+            in_bytes_per_second=traffic.into,
+            out_bytes_per_second=traffic.out,
+            utilisation_ratio=traffic.busiest,
+            errors_per_second=traffic.errors,
+            discards_per_second=traffic.discards,
+            speed_bytes_per_second=traffic.speed,
+        )
+        if traffic.down:
+            state = DOWN if self.interface else DEGRADED
+            seen.wrong(state, f"{self.host}: {_count(traffic.down)} down: {listed(traffic.down)}")
+        if traffic.off and self.interface:
+            seen.wrong(
+                DOWN, f"{self.host}: {_count(traffic.off)} switched off by an administrator: {listed(traffic.off)}"
+            )
+
+    async def _resources(self, session: Session, seen: "_Seen") -> None:
+        try:
+            found = await resources.read(session, self.storages)
+        except Silence:
+            raise
+        except Trouble as trouble:
+            seen.wrong(trouble.state, f"{self.host}: {trouble.reason}")
+            return
+        seen.put(cpu_ratio=found.cpu, memory_ratio=found.memory, storage_ratio=found.storage)
+
+    async def _sensors(self, session: Session, seen: "_Seen") -> None:
+        try:
+            found = await sensors.read(session)
+        except Silence:
+            raise
+        except Trouble as trouble:
+            seen.wrong(trouble.state, f"{self.host}: {trouble.reason}")
+            return
+        seen.put(temperature_celsius=found.hottest, sensors_failed=found.failed)
+
+
+class _State:
+    """What one check remembers."""
+
+    def __init__(self, probe: Snmp) -> None:
+        patterns = (probe.interface,) if probe.interface else probe.interfaces
+        self.uptimes = Uptimes()
+        self.interfaces = Interfaces(patterns) if patterns else None
+
+
+class _Seen:
+    """What one look has seen so far."""
+
+    def __init__(self) -> None:
+        self._measures: dict[str, float] = {}
+        self._troubles: list[tuple[int, str]] = []
+
+    def put(self, **found: float | None) -> None:
+        self._measures.update({name: float(value) for name, value in found.items() if value is not None})
+
+    def wrong(self, state: int, reason: str) -> None:
+        self._troubles.append((state, reason))
+
+    def outcome(self, session: Session) -> Outcome:
+        self.put(ignored_replies=session.ignored)
+        states = {state for state, _ in self._troubles} | {UP}
+        worst = next(state for state in _WORST_FIRST if state in states)
+        return Outcome(worst, "; ".join(reason for _, reason in self._troubles), session.latency, self._measures)
+
+
+def _number(found: Value) -> float | None:
+    """A number, or a text that is one, as some devices have it."""
+    if isinstance(found, int | float):
+        return float(found) if math.isfinite(found) else None
+    written = text(found)
+    return float(written) if len(written) <= 32 and _DECIMAL.fullmatch(written) else None
+
+
+def _count(names: list[str]) -> str:
+    return "1 interface is" if len(names) == 1 else f"{len(names)} interfaces are"
