@@ -38,7 +38,10 @@ def shape_fault(batch: Batch, view: View) -> str:
     if batch.counts and (min(batch.counts) < 1 or batch.checks[0] < 0 or min(batch.checks[1:], default=1) < 1):
         return "checks that are not in order"
     widths, known = view.widths, len(view.rows)
-    expected = sum(widths[place] * n for place, n in zip(places, batch.counts, strict=True) if place < known)
+    if total == len(places) == known:  # one look of every check
+        expected = view.width
+    else:
+        expected = sum(widths[place] * n for place, n in zip(places, batch.counts, strict=True) if place < known)
     if len(batch.values) != expected and (not places or places[-1] < known or len(batch.values) < expected):
         return f"{len(batch.values)} values where the plan has {expected}"
     if any(not start <= first <= last <= batch.last for first, last in batch.missing):

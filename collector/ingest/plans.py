@@ -46,6 +46,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[str, ...]
     widths: tuple[int, ...]
     columns: dict[str, tuple[Column, ...]]
+    width: int  # value columns of all checks
 
 
 class Plans:
@@ -164,6 +165,7 @@ class Plans:
             holds=tuple(check.hold for check in plan.checks),
             kinds=tuple(check.kind for check in plan.checks),
             widths=widths,
+            width=sum(widths),
             columns=plan.columns,
         )
         return view

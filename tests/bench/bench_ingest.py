@@ -1,6 +1,7 @@
 """Ingest on one core, durable and accounted, beside Prometheus's remote-write receiver given the same results.
 
-The collector has core 0, what drives it core 1. Every push and every write request is ready before the clock starts.
+The collector has core 0, what drives it core 1. Both are asked over mutual TLS on 200 kept connections. Every push and
+every write request is ready before the clock starts.
 """
 
 import asyncio
@@ -29,8 +30,8 @@ from tests.bench.province import CHECKS, Source
 AGENTS = 200
 SERVER_CORE, DRIVER_CORE = 0, min(1, (os.cpu_count() or 1) - 1)
 SHAPES = {  # name: (looks a check in a push, pushes an agent, pushes under way at once)
-    "20": (1, 120, AGENTS),
-    "1,000": (50, 12, 24),
+    "20": (1, 200, 64),
+    "1,000": (50, 12, 12),
 }
 TARGETS = {"20": (80_000, 2.0), "1,000": (300_000, 1.0)}
 
@@ -129,6 +130,7 @@ def collector(directory: Path) -> Iterator[tuple[int, Callable[[], dict[str, Any
 
 
 async def connect(directory: Path, port: int, sources: list[Source]) -> list[Wire]:
+    """A kept connection an agent, with its certificate."""
     loop, wires = asyncio.get_running_loop(), []
     for source in sources:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -178,9 +180,15 @@ def prometheus(directory: Path) -> Iterator[int]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (directory / "prometheus.yml").write_text("global: {}\n")
+    (directory / "web.yml").write_text(
+        f"tls_server_config:\n  cert_file: {directory / 'pki' / 'server.pem'}\n"
+        f"  key_file: {directory / 'pki' / 'server.key'}\n  client_ca_file: {directory / 'ca.pem'}\n"
+        "  client_auth_type: RequireAndVerifyClientCert\nhttp_server_config:\n  http2: false\n"
+    )
     command = [
         "taskset", "-c", str(SERVER_CORE), "prometheus", "--web.enable-remote-write-receiver",
         f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'tsdb'}",
+        f"--web.config.file={directory / 'web.yml'}",
         f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -201,12 +209,11 @@ def _written(status: int, body: bytes) -> None:
         raise RuntimeError(f"not written: {status} {body[:200]!r}")
 
 
-async def theirs(port: int) -> dict[str, float]:
+async def theirs(directory: Path, port: int) -> dict[str, float]:
     """By shape: results (of four samples each) a second."""
     found = {}
-    loop = asyncio.get_running_loop()
-    wires = [(await loop.create_connection(Wire, "127.0.0.1", port))[1] for _ in range(AGENTS)]
     sources = [Source(number) for number in range(AGENTS)]
+    wires = await connect(directory, port, sources)
     writers = [remote_write.Writer(source) for source in sources]
     headers = remote_write.HEADERS
     for source in sources:
@@ -248,7 +255,7 @@ def run() -> list[dict[str, Any]]:
         peer: dict[str, float] = {}
         if shutil.which("prometheus") and shutil.which("taskset"):
             with prometheus(directory) as port:
-                peer = on_driver_core(lambda: theirs(port))
+                peer = on_driver_core(lambda: theirs(directory, port))
     rows = []
     for name, (rate, p99) in measured.items():
         least, times = TARGETS[name]
