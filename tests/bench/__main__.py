@@ -15,8 +15,15 @@ import subprocess
 import sys
 from typing import Any
 
+PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # where Debian puts servers
 HERE = pathlib.Path(__file__).parent
-PEERS = {"fping": "fping", "prometheus": "prometheus", "prometheus-blackbox-exporter": "prometheus-blackbox-exporter"}
+PEERS = {
+    "fping": "fping",
+    "prometheus": "prometheus",
+    "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
+    "prometheus-snmp-exporter": "prometheus-snmp-exporter",
+    "snmpd": "snmpd",
+}
 
 
 def main() -> int:
@@ -44,13 +51,11 @@ def _line(row: dict[str, Any]) -> str:
     ratio = "" if row["ratio"] is None else f"{row['ratio']:.2f}"
     mark = "met" if row["met"] else "MISSED"
     peer = row["peer"] or ""
-    return (
-        f"{row['name']:58} {row['value']:>14,.4g} {row['unit']:14} {peer!s:34} {ratio:>7}  {row['target']} ({mark})"
-    )
+    return f"{row['name']:58} {row['value']:>14,.4g} {row['unit']:14} {peer!s:34} {ratio:>7}  {row['target']} ({mark})"
 
 
 def _install_peers() -> None:
-    missing = [package for program, package in PEERS.items() if shutil.which(program) is None]
+    missing = [package for program, package in PEERS.items() if shutil.which(program, path=PATH) is None]
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         print(f"Installing {' '.join(missing)} ...", file=sys.stderr)
         quiet = {"stdout": subprocess.DEVNULL, "check": True}
