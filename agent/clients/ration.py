@@ -1,0 +1,136 @@
+"""Rationing of looks that cost something: so many a day, within certain hours, whatever plans, clocks and restarts do.
+
+The allowed hours of a day, put end to end, are cut into as many equal parts as there may be runs, and each part has
+one. A part in which this agent started counts as used: a run before the start may have used it, and nothing is kept
+on disk. So no number of restarts makes more runs than the plan allows.
+
+What happened is kept by the boot-time clock and put onto the wall clock as it is now: a wall clock that is stepped
+moves the past along with the present, so a step alone makes no part unused. However often it is stepped, a day's
+runs never fit into less than half a day. A wall clock that cannot be right allows nothing.
+"""
+
+import re
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+DAY: Final = 86_400
+CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026: a wall clock before it was never set
+HALF: Final = DAY // 2
+REMEMBERED: Final = 2 * DAY  # seconds; no part of a day is longer than one
+_RANGE: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
+
+
+class Hours(msgspec.Struct, frozen=True):
+    """Parts of the day, as (from, to) seconds after midnight: in order, apart, none over midnight."""
+
+    ranges: tuple[tuple[int, int], ...]
+
+    @property
+    def total(self) -> int:
+        return sum(end - start for start, end in self.ranges)
+
+    def elapsed(self, second: int) -> int | None:
+        """Allowed seconds from midnight up to this second of the day; None when it is not allowed."""
+        before = 0
+        for start, end in self.ranges:
+            if start <= second < end:
+                return before + second - start
+            before += end - start
+        return None
+
+    def __str__(self) -> str:
+        return ", ".join(f"{_clock(start)}-{_clock(end)}" for start, end in self.ranges)
+
+
+def hours(texts: tuple[str, ...]) -> Hours:
+    """From texts such as "17:30-06:30", which is over midnight. Raises ValueError, in words."""
+    ranges = []
+    for text in texts:
+        matched = _RANGE.fullmatch(text)
+        if not matched:
+            raise ValueError(f"{text!r} is not a part of the day such as '17:30-06:30'")
+        start, end = (int(matched[at]) * 3600 + int(matched[at + 1]) * 60 for at in (1, 3))
+        if end > DAY:
+            raise ValueError(f"{text!r} ends after 24:00")
+        if start == end:
+            raise ValueError(f"{text!r} is no time at all; the whole day is '00:00-24:00'")
+        ranges += [(start, end)] if start < end else [(start, DAY), (0, end)]
+    ordered = sorted(each for each in ranges if each[0] < each[1])
+    for (_, end), (start, _) in pairwise(ordered):
+        if start < end:
+            raise ValueError(f"the parts of the day overlap at {_clock(start)}")
+    return Hours(tuple(ordered))
+
+
+class Ration:
+    """Who ran when, for all targets (a shared client: ``look.client(Ration, Ration)``; it outlives plans).
+
+    ``running``: the target of the run in progress, or "": two at a time would measure each other.
+    """
+
+    def __init__(
+        self,
+        boot: Callable[[], float] | None = None,
+        wall: Callable[[], float] = time.time,
+        local: Callable[[float], time.struct_time] = time.localtime,
+    ) -> None:
+        self._boot = boot or _boot_seconds
+        self._wall = wall
+        self._local = local
+        self._born = self._boot()
+        self._runs: dict[str, list[float]] = {}
+        self.running = ""
+
+    @property
+    def clock_is_wrong(self) -> bool:
+        """The wall clock was never set: what hour it is cannot be told."""
+        return self._wall() < CLOCK_FLOOR
+
+    def refuses(self, target: str, per_day: int, allowed: Hours, at_start: bool) -> str:
+        """Why no run is due now, or "". ``at_start``: the part in which the agent started may be used once."""
+        if self.running:
+            return f"{self.running} is being measured just now"
+        wall = self._wall()
+        here = self._part(wall, per_day, allowed)
+        if here is None:
+            local = self._local(wall)
+            return f"not due: it is {local.tm_hour:02}:{local.tm_min:02} here, the hours for it are {allowed}"
+        now, runs = self._boot(), self._runs.get(target, [])
+        ahead = wall - now
+        if any(self._part(run + ahead, per_day, allowed) == here for run in runs):
+            return "not due: this part of the day has had its run"
+        if len(runs) >= per_day and now - runs[-per_day] < HALF:
+            return f"not due: it ran {per_day} times within half a day"
+        if not at_start and self._part(self._born + ahead, per_day, allowed) == here:
+            return "not due: the agent started in this part of the day and may have measured before"
+        return ""
+
+    def spend(self, target: str) -> None:
+        """A run begins to cost something."""
+        now = self._boot()
+        kept = [run for run in self._runs.get(target, ()) if now - run < REMEMBERED]
+        self._runs[target] = [*kept, now]
+
+    def _part(self, wall: float, per_day: int, allowed: Hours) -> tuple[int, int, int] | None:
+        """Which part of which day a moment lies in: (year, day of the year, part); None outside the hours."""
+        local = self._local(wall)
+        elapsed = allowed.elapsed(local.tm_hour * 3600 + local.tm_min * 60 + min(local.tm_sec, 59))
+        if elapsed is None:
+            return None
+        return local.tm_year, local.tm_yday, elapsed * per_day // allowed.total
+
+    async def close(self) -> None:
+        self._runs.clear()
+
+
+def _boot_seconds() -> float:
+    source = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if source is None else time.clock_gettime(source)
+
+
+def _clock(second: int) -> str:
+    return f"{second // 3600:02}:{second % 3600 // 60:02}"

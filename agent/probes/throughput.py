@@ -1,0 +1,195 @@
+"""Throughput: how many bytes a second go to and from a server, measured seldom and within bounds."""
+
+import asyncio
+import ssl
+import time
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from agent.clients.http1 import Head, Url, parse_url
+from agent.clients.ration import Ration, hours
+from agent.clients.resolve import Resolver
+from agent.clients.stream import Stream, connect
+from agent.clients.tls import TlsContexts, handshake_trouble
+from agent.clients.transfer import clocks_apart, download, upload
+from agent.clients.trouble import Trouble
+from agent.probe import Look, Measure, Outcome, Probe, skipped
+from inventory.states import DOWN, UNKNOWN, UP
+
+_MARGIN: Final = 0.2  # seconds before the look's end
+_LEAST: Final = 1.0  # seconds below which measuring is not begun
+
+
+class Throughput(Probe, frozen=True, kw_only=True):
+    """Fetches a URL (and posts to it, if asked for) and tells the rate; latency is the connection's.
+
+    Bounded three ways: ``max_bytes`` and ``max_seconds`` each way, and ``per_day`` runs within ``hours``, the
+    machine's local time. The hours are cut into ``per_day`` equal parts; a run is made at the first look in each. A
+    look in between is skipped: nothing is recorded, and the last result speaks on for the check's hold. So give the
+    check a short ``interval`` (20m: it also spreads the agents), a ``hold`` from one run to the next and over a missed
+    one (30h), and a ``timeout`` of ``max_seconds`` for each way and 10 s.
+
+    The part of the day in which the agent started is passed over, unless ``at_start``, for nobody knows what was
+    measured in it before. A clock that was never set, or one that is not the server's, tells no hours: then nothing
+    is measured, and that is the reason given. An attempt that ends before any content is not counted.
+
+    Up when the rate could be told; what rate is enough is for a threshold to say. A transfer that ends by the clock
+    is as good as one that ends by the bytes. Redirects are not followed. Content of less than 64 KiB tells nothing.
+    """
+
+    kind = "throughput"
+    target = ("url",)
+    measures = (
+        Measure("download_bytes_per_second", "bytes_per_second", "Rate of the content fetched, first piece to last"),
+        Measure("upload_bytes_per_second", "bytes_per_second", "Rate of the content posted"),
+        Measure("download_bytes", "bytes", "Content fetched"),
+        Measure("upload_bytes", "bytes", "Content posted"),
+        Measure("download_seconds", "seconds", "Time over which the download's rate was told"),
+        Measure("upload_seconds", "seconds", "Time over which the upload's rate was told"),
+    )
+
+    url: Annotated[
+        str,
+        Meta(description="What to fetch, http:// or https://; no user name or password", min_length=8, max_length=2048),
+    ]
+    way: Annotated[Literal["down", "up", "both"], Meta(description="Fetch, post, or one after the other")] = "down"
+    upload_url: Annotated[str, Meta(description="Where to post to, if not to url", max_length=2048)] = ""
+    max_bytes: Annotated[int, Meta(description="Bytes each way at most", ge=65536, le=1 << 30)] = 10 << 20
+    max_seconds: Annotated[float, Meta(description="Seconds each way at most", ge=1, le=120)] = 10.0
+    per_day: Annotated[int, Meta(description="Runs a day at most", ge=1, le=96)] = 2
+    hours: Annotated[
+        tuple[str, ...],
+        Meta(description="When it may run, local time: parts of the day such as '17:30-06:30'", min_length=1),
+    ] = ("18:00-06:00",)
+    at_start: Annotated[
+        bool, Meta(description="Run in the part of the day in which the agent starts too; restarts then cost")
+    ] = False
+    verify: Annotated[bool, Meta(description="Judge the server's certificate")] = True
+    authority: Annotated[
+        str, Meta(description="PEM file at the agent with the CAs to trust, instead of the machine's own")
+    ] = ""
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Addresses to use")] = "any"
+
+    def __post_init__(self) -> None:
+        for url in self._urls():
+            parse_url(url)
+        hours(self.hours)
+
+    def _urls(self) -> tuple[str, ...]:
+        there, back = self.url, self.upload_url or self.url
+        return {"down": (there,), "up": (back,), "both": (there, back)}[self.way]
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return tuple((url.host, url.port) for url in map(parse_url, self._urls()))
+
+    async def run(self, look: Look) -> Outcome:
+        ration = look.client(Ration, Ration)
+        if ration.clock_is_wrong:
+            return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
+        if why := ration.refuses(self.url, self.per_day, hours(self.hours), self.at_start):
+            return skipped(why)
+        ration.running = self.url
+        try:
+            return await _Run(self, look, ration).run()
+        finally:
+            ration.running = ""
+
+
+class _Run:
+    """One measurement, one way or both."""
+
+    def __init__(self, probe: Throughput, look: Look, ration: Ration) -> None:
+        self.probe = probe
+        self.look = look
+        self.ration = ration
+        self.measures: dict[str, float] = {}
+        self.latency: float | None = None
+        self.end = time.monotonic() + look.timeout - _MARGIN
+        self.spent = False
+        self.doing = "connecting"
+
+    async def run(self) -> Outcome:
+        probe = self.probe
+        ways = ("down", "up") if probe.way == "both" else (probe.way,)
+        try:
+            async with asyncio.timeout(self.look.timeout - _MARGIN / 2):
+                for place, way in enumerate(ways):
+                    await (self._down if way == "down" else self._up)(len(ways) - place)
+        except Trouble as trouble:
+            return Outcome(trouble.state, trouble.reason, self.latency, self.measures)
+        except TimeoutError:
+            reason = f"{self.doing} did not end within {self.look.timeout:g} s"
+            return Outcome(DOWN, reason, self.latency, self.measures)
+        return Outcome(UP, "", self.latency, self.measures)
+
+    async def _down(self, left: int) -> None:
+        url = parse_url(self.probe.url)
+        stream = await self._open(url)
+        try:
+            self.doing = "the answer's header"
+            carried = await download(stream, url, self.probe.max_bytes, self._seconds(left), self._answered)
+        finally:
+            stream.close()
+        self._note("download", carried.size, carried.seconds, carried.rate)
+
+    async def _up(self, left: int) -> None:
+        url = parse_url(self.probe.upload_url or self.probe.url)
+        stream = await self._open(url)
+        try:
+            self.doing = "the upload"
+            carried = await upload(stream, url, self.probe.max_bytes, self._seconds(left), self._spend)
+        finally:
+            stream.close()
+        self._note("upload", carried.size, carried.seconds, carried.rate)
+
+    def _note(self, what: str, size: int, seconds: float, rate: float) -> None:
+        self.measures[f"{what}_bytes"] = size
+        self.measures[f"{what}_seconds"] = seconds
+        self.measures[f"{what}_bytes_per_second"] = rate
+
+    def _answered(self, head: Head) -> None:
+        """The server's clock is a second opinion on ours, before most of the content has come."""
+        self._spend()
+        ahead = clocks_apart(head, time.time())
+        if ahead:
+            words = f"{abs(ahead) / 60:.0f} minutes {'behind' if ahead > 0 else 'ahead of'} the server's"
+            raise Trouble(f"this machine's clock is {words}: whether it may measure now cannot be told", UNKNOWN)
+        self.doing = "the download"
+
+    def _spend(self) -> None:
+        if not self.spent:
+            self.ration.spend(self.probe.url)
+            self.spent = True
+
+    def _seconds(self, left: int) -> float:
+        """How long the next way may take so that each of those left gets its share. Raises Trouble for too little."""
+        seconds = min(self.probe.max_seconds, (self.end - time.monotonic()) / left)
+        if seconds < _LEAST:
+            raise Trouble(f"no time is left to measure in: this check's timeout is {self.look.timeout:g} s", UNKNOWN)
+        return seconds
+
+    async def _open(self, url: Url) -> Stream:
+        probe, look = self.probe, self.look
+        self.doing = f"finding the address of {url.host}"
+        addresses = await look.client(Resolver, Resolver).addresses(url.host, probe.family)
+        self.doing = "connecting"
+        stream, seconds = await connect(addresses, url.port, look.limits, max(self.end - time.monotonic(), 0.001))
+        if self.latency is None:
+            self.latency = seconds
+        if not url.tls:
+            return stream
+        self.doing = "the TLS handshake"
+        try:
+            contexts = look.client(TlsContexts, TlsContexts)
+            context = contexts.get(
+                verify=probe.verify, authority=probe.authority, limits=look.limits, alpn=("http/1.1",)
+            )
+            await stream.start_tls(context, url.host)
+        except ssl.SSLError as error:
+            stream.close()
+            raise handshake_trouble(error, stream.who) from None
+        except BaseException:
+            stream.close()
+            raise
+        return stream
