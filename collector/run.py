@@ -145,10 +145,10 @@ class Service:
         self._stack.push_async_callback(runner.cleanup)
         self.operators_port = int(runner.addresses[0][1])
 
-    async def _push(self, agent: str, body: bytes) -> Ack:
+    async def _push(self, agent: str, body: bytes, uploading: int) -> Ack:
         started = time.perf_counter()
         try:
-            return await self.ingest.push(agent, body)
+            return await self.ingest.push(agent, body, uploading)
         finally:
             self.push_seconds.observe(time.perf_counter() - started)
 

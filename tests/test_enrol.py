@@ -48,7 +48,7 @@ class Collector:
     def plan(self, agent: str) -> tuple[str, bytes] | None:
         return (PLAN.digest.hex(), PLAN.encode())
 
-    async def push(self, agent: str, body: bytes) -> Ack:
+    async def push(self, agent: str, body: bytes, uploading: int) -> Ack:
         raise AssertionError("nobody pushes here")
 
     async def start(self) -> "Collector":

@@ -59,6 +59,7 @@ class Collector:
         self.pushed: list[tuple[str, bytes]] = []
         self.plans = {"so-ttt": ("00112233aabbccdd", b'{"agent":"so-ttt"}')}
         self.refuse: PushError | None = None
+        self.uploads: list[int] = []
 
     async def __aenter__(self) -> "Collector":
         self.authority = keyfiles.authority(self.tmp_path / "pki", self.now)
@@ -78,10 +79,11 @@ class Collector:
     def plan(self, agent: str) -> tuple[str, bytes] | None:
         return self.plans.get(agent)
 
-    async def push(self, agent: str, body: bytes) -> wire.Ack:
+    async def push(self, agent: str, body: bytes, uploading: int) -> wire.Ack:
         if self.refuse is not None:
             raise self.refuse
         self.pushed.append((agent, body))
+        self.uploads.append(uploading)
         return wire.Ack(incarnation="i", verdict="none", received_ms=1, sent_ms=2)
 
     def certificate(self, machine: Machine, agent: str = "so-ttt", days: float = 90) -> str:
@@ -385,3 +387,20 @@ def test_keys_are_private_kept_and_never_made_anew_over_something(tmp_path):
     (tmp_path / "pki" / "ca.key").unlink()
     with pytest.raises(keyfiles.KeysBroken, match="enrol every agent again"):
         keyfiles.authority(tmp_path / "pki", NOW)
+
+
+async def test_the_time_a_push_took_to_upload_is_told(collector, machine):
+    """A backlog over 64 kbit/s takes minutes to arrive: the clock's mapping rests on when it began to."""
+
+    async def slowly():
+        yield b"half "
+        await asyncio.sleep(0.25)
+        yield b"a push"
+
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        headers = {"Content-Type": wire.PUSH_TYPE}
+        async with session.post("/v1/push", data=slowly(), headers=headers, **named()) as answer:
+            assert answer.status == 200
+        await push(session)
+    assert collector.uploads[0] >= 240
+    assert collector.uploads[1] < 200

@@ -8,6 +8,7 @@ memory. Built on aiohttp's low-level server: five paths need no router, and a pu
 import asyncio
 import logging
 import ssl
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
@@ -39,9 +40,9 @@ class PlanSource(Protocol):
 
 
 class Push(Protocol):
-    """What takes a push: answers, or raises collector.ingest.ingest.PushError."""
+    """What takes a push: answers, or raises collector.ingest.ingest.PushError. ``uploading``: ms its body took."""
 
-    def __call__(self, agent: str, body: bytes) -> Awaitable[Ack]: ...
+    def __call__(self, agent: str, body: bytes, uploading: int) -> Awaitable[Ack]: ...
 
 
 class _Enrol(msgspec.Struct, forbid_unknown_fields=True):
@@ -156,9 +157,11 @@ class AgentsListener:
             raise _Refused(403, "unknown")
         if request.content_type != PUSH_TYPE or request.headers.get("Content-Encoding"):
             raise _Refused(400, f"a push is {PUSH_TYPE}, without a content encoding")
+        begun = time.monotonic()
         body = await _body(request, MAX_BODY, REQUEST_TIME)
+        uploading = int((time.monotonic() - begun) * 1000)
         try:
-            ack = await self._push(peer.agent, body)
+            ack = await self._push(peer.agent, body, uploading)
         except PushError as refused:
             answer = _problem(refused.status, refused.words)
             if refused.status == 503:
