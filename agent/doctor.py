@@ -15,7 +15,7 @@ import msgspec
 from agent import identity as identities
 from agent import status as statuses
 from agent.clock import Clock, SystemClock
-from agent.config import Settings
+from agent.config import DEFAULT_FILE, Settings
 from agent.credentials import exposed
 from agent.identity import Identity
 from agent.plans import Kept, PlanStore
@@ -69,7 +69,7 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
     running = is_running(directory)
     found += [*key_file(directory), *process(running, status, clock)]
     found += icmp(kept) if kept is None or any(check.kind == "icmp" for check in kept.plan.checks) else []
-    found += plan_notes(kept, status if running else None)
+    found += [*plan_notes(kept, status if running else None), *missing_credentials(kept, settings)]
     if status is not None:
         found += spool_notes(status)
     for name, url in collectors(identity, kept):
@@ -130,6 +130,16 @@ def credential_files(settings: Settings) -> Iterator[Finding]:
     for path, what in exposed(settings.credentials, settings.at.file):
         advice = f"chmod o-rwx {path}" if "everybody" in what else "Checks that need it stay unknown until it can."
         yield wrong(f"{path}, which holds credentials, {what}", advice)
+
+
+def missing_credentials(kept: Kept | None, settings: Settings) -> Iterator[Finding]:
+    named = {check.params.get("credential") or "" for check in kept.plan.checks} if kept is not None else set()
+    for name in sorted(named - {""} - set(settings.credentials)):
+        file = settings.at.file or DEFAULT_FILE
+        yield wrong(
+            f"checks of the plan need the credential {name!r}, which this agent does not have",
+            f"Write it into {file} (credentials:), then restart the agent.",
+        )
 
 
 def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Finding]:

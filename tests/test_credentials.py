@@ -12,6 +12,7 @@ from agent.clients.trouble import Trouble
 from agent.clock import SystemClock
 from agent.credentials import Credentials, exposed
 from agent.once import looks
+from agent.plans import Kept
 from agent.probe import Limits, Look, Outcome, Probe, up
 from agent.schedule import Scheduler
 from inventory.plan import Plan, PlannedCheck
@@ -116,6 +117,23 @@ def test_the_agents_own_file_is_a_secret_when_one_is_written_in_it(tmp_path: Pat
     assert list(exposed(harmless.credentials, harmless.at.file)) == []
 
 
+def test_doctor_names_the_credentials_that_the_plan_needs_and_the_agent_lacks(tmp_path: Path) -> None:
+    made = settings(tmp_path, f"credentials:\n  core: {{community: {CANARY}}}\n")
+    checks = tuple(planned(name) for name in ("core", "other", ""))
+    kept = Kept(Plan(agent="a", agency="b", site="c", checks=checks), b"", b"")
+    (finding,) = doctor.missing_credentials(kept, made)
+    assert finding.what == "checks of the plan need the credential 'other', which this agent does not have"
+    assert str(tmp_path / "agent.yaml") in finding.advice
+    assert list(doctor.missing_credentials(None, made)) == []
+
+
+def planned(credential: str) -> PlannedCheck:
+    return PlannedCheck(
+        uid=credential.encode().hex(), name=credential, kind="door", interval=1000, timeout=1000, hold=3000, recheck=1000,
+        params={"credential": credential},
+    )  # fmt: skip
+
+
 class Door(Probe, frozen=True, kw_only=True):
     """Opens if the credential is right."""
 
@@ -134,13 +152,7 @@ class Door(Probe, frozen=True, kw_only=True):
 
 async def test_a_look_gets_what_its_check_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.probes.build", lambda kind, params: Door(**params))
-    checks = [
-        PlannedCheck(
-            uid=name, name=name, kind="door", interval=1000, timeout=1000, hold=3000, recheck=1000,
-            params={"credential": name},
-        )
-        for name in ("core", "other")
-    ]  # fmt: skip
+    checks = [planned(name) for name in ("core", "other")]
     credentials = Credentials({"core": {"community": Secret(CANARY)}})
     seen = {one.check: one async for one in looks(checks, Limits(), credentials)}
     assert (seen["core"].state, seen["core"].latency_seconds) == ("up", len(CANARY))
@@ -155,17 +167,13 @@ def test_a_look_without_credentials_says_so() -> None:
 
 async def test_the_running_agents_looks_have_them_too() -> None:
     taken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    check = PlannedCheck(
-        uid="aa", name="core", kind="door", interval=1000, timeout=1000, hold=3000, recheck=1000,
-        params={"credential": "core"},
-    )  # fmt: skip
     scheduler = Scheduler(
         clock=SystemClock(),
         build=lambda kind, params: Door(**params),
         take=lambda result, changed: taken.set_result(result),
         credentials=Credentials({"core": {"community": Secret(CANARY)}}),
     )
-    assert scheduler.use(Plan(agent="a", agency="b", site="c", checks=(check,))) == []
+    assert scheduler.use(Plan(agent="a", agency="b", site="c", checks=(planned("core"),))) == []
     async with asyncio.timeout(10):
         assert (await taken).latency == len(CANARY) * 1_000_000
     await scheduler.stop()
