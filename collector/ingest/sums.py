@@ -87,7 +87,7 @@ class Sums:
             del self._open[bucket.start, bucket.plan]
 
     def _add_columns(self, view: View, place: int, at: Sequence[int], columns: Sequence[Column]) -> None:
-        """One check's looks at ``at``: latency, then its value columns."""
+        """One check's looks at ``at``, in order: latency, then its value columns."""
         begin, total = 0, len(at)
         while begin < total:
             start = at[begin] - at[begin] % WIDTH
