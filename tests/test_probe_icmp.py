@@ -22,12 +22,13 @@ from hypothesis import strategies as st
 from icmplib.sockets import ICMPv4Socket
 
 from agent.clients import echo
+from agent.clients.emodel import jitter, mos, mos_of
 from agent.clients.kernel import Arrivals
 from agent.clients.ping import Pinger
 from agent.clients.ping_portable import PortablePinger
 from agent.clients.trouble import Trouble
 from agent.probe import Limits, Look, Outcome
-from agent.probes.icmp import Icmp, jitter, mos, mos_of
+from agent.probes.icmp import Icmp
 from inventory.states import DOWN, UNKNOWN, UP
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -3,12 +3,11 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from agent.clients.emodel import jitter, mos
 from agent.clients.ping import Echoes, Pinger, open_pinger
 from agent.clients.resolve import Resolver, literal
 from agent.clients.trouble import Trouble
@@ -94,29 +93,3 @@ class Icmp(Probe, frozen=True, kw_only=True):
             lost = echoes.sent - len(rtts)
             return Outcome(DOWN, f"{address} left {lost} of {echoes.sent} pings unanswered{because}", mean, taken)
         return Outcome(UP, "", mean, taken)
-
-
-def jitter(rtts: Sequence[float]) -> float:
-    """Mean absolute difference of consecutive round trips: RFC 3550's D(i-1, i), not smoothed, for there are few."""
-    return sum(abs(after - before) for before, after in pairwise(rtts)) / (len(rtts) - 1)
-
-
-def mos(rtt: float, jitter: float, loss: float) -> float:
-    """Mean opinion score of a call on this path (seconds, seconds, ratio): the E-model of ITU-T G.107, cut down.
-
-    R = 93.2 - Id - Ie,eff, where 93.2 is the rating with every default of G.107. One-way delay d in ms: half the
-    round trip, a play-out buffer of twice the jitter, 10 for a packet of speech. Id = 0.024 d + 0.11 (d - 177.3)
-    beyond 177.3 ms (Cole and Rosenbluth, 2001). Ie,eff for G.711 with concealment at random loss of P percent:
-    95 P / (P + 25.1) (G.107 with Ie = 0 and Bpl = 25.1 of G.113). R to MOS: G.107, annex B.
-    """
-    delay = rtt * 500 + jitter * 2000 + 10
-    percent = loss * 100
-    rating = 93.2 - 0.024 * delay - 0.11 * max(delay - 177.3, 0.0) - 95 * percent / (percent + 25.1)
-    return mos_of(rating)
-
-
-def mos_of(rating: float) -> float:
-    """MOS of a transmission rating R, 0 to 100 (ITU-T G.107, annex B); the cubic dips under 1 for the smallest R."""
-    if rating <= 0:
-        return 1.0
-    return max(1.0, 1 + 0.035 * rating + rating * (rating - 60) * (100 - rating) * 7e-6)

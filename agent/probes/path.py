@@ -1,0 +1,139 @@
+"""The kind ``path``: is the way to a host good enough for a video conference."""
+
+import asyncio
+import time
+from collections import Counter
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from agent.clients.emodel import jitter, mos_of, rating
+from agent.clients.kernel import Stamping
+from agent.clients.ping import Echoes, Pinger, open_pinger
+from agent.clients.resolve import Resolver, literal
+from agent.clients.trouble import Trouble
+from agent.clients.udp_echo import SMALLEST, Burst
+from agent.probe import Address, Look, Measure, Outcome, Probe
+from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+
+FEWEST: Final = 10  # packets that say anything of a path
+_SHARE: Final = 0.8  # of the timeout that sending may take
+_LATE: Final = 1.0  # seconds after which a reply is lost: nobody waits for it in a conference
+_MARGIN: Final = 0.01  # seconds before the look's end
+
+
+class Path(Probe, frozen=True, kw_only=True):
+    """Send a burst of packets as a call would, and judge whether a video conference would work on this path.
+
+    By ICMP echoes, or with ``port`` by UDP to an echo server there (RFC 862), which routers treat like the call
+    itself if ``dscp`` asks for it. Down: nothing comes back. Degraded: not fit, and why: loss, jitter or round trip
+    above its mark (the defaults are those usual for interactive video: 1% loss, 30 ms jitter, 150 ms each way as in
+    ITU-T G.114), or the estimated quality (E-model of G.107) below ``min_mos``. A reply after more than a second
+    counts as lost. Where the burst would take more than four fifths of the timeout, fewer packets are sent. Of a
+    name's addresses the first is taken. The latency is the mean round trip.
+    """
+
+    kind = "path"
+    target = ("host", "port")
+    measures = (
+        Measure("packets", "count", "Packets sent"),
+        Measure("loss_ratio", "ratio", "Packets that did not come back, or not within a second"),
+        Measure("jitter_seconds", "seconds", "Mean difference between the round trips of consecutive replies"),
+        Measure("rtt_min_seconds", "seconds", "Shortest round trip"),
+        Measure("rtt_avg_seconds", "seconds", "Mean round trip"),
+        Measure("rtt_max_seconds", "seconds", "Longest round trip"),
+        Measure("r_factor", "score", "Transmission rating of a call by the E-model, 0 (useless) to 93.2"),
+        Measure("mos_score", "score", "Estimated quality of a call, 1 (bad) to 4.4 (good)"),
+        Measure("resolve_seconds", "seconds", "Resolving the host name; left out for an address"),
+    )
+
+    host: Annotated[str, Meta(min_length=1, max_length=253, description="Host name or address")]
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port of a UDP echo server; 0: ICMP echoes")] = 0
+    count: Annotated[int, Meta(ge=FEWEST, le=500, description="Packets in the burst")] = 100
+    spacing: Annotated[float, Meta(ge=0.01, le=1, description="Seconds between packets; calls send one every 0.02")] = (
+        0.02
+    )
+    size: Annotated[
+        int, Meta(ge=SMALLEST, le=1400, description="Bytes in a packet; 172 are 20 ms of speech (G.711 with RTP)")
+    ] = 172
+    dscp: Annotated[
+        int, Meta(ge=0, le=63, description="Class that UDP packets ask for: 46 as speech, 34 as video conferences")
+    ] = 0
+    max_loss: Annotated[float, Meta(ge=0, le=1, description="Share of lost packets that is still fit")] = 0.01
+    max_jitter: Annotated[float, Meta(gt=0, le=10, description="Jitter in seconds that is still fit")] = 0.03
+    max_rtt: Annotated[float, Meta(gt=0, le=10, description="Mean round trip in seconds that is still fit")] = 0.3
+    min_mos: Annotated[float, Meta(ge=1, le=4.5, description="Estimated quality that is still fit")] = 3.6
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Which addresses of the name to use")] = "any"
+
+    def __post_init__(self) -> None:
+        if self.dscp and not self.port:
+            raise ValueError("dscp is for UDP packets: it needs the port of an echo server")
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return ((self.host, self.port or None),)
+
+    async def run(self, look: Look) -> Outcome:
+        taken: dict[str, float] = {}
+        try:
+            started = time.monotonic()
+            async with asyncio.timeout(look.timeout):
+                addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
+            resolved = time.monotonic() - started
+            if literal(self.host) is None:
+                taken["resolve_seconds"] = resolved
+            if forbidden := look.limits.forbids(addresses[0], self.port or None):
+                return Outcome(UNKNOWN, forbidden)
+            left = look.timeout - resolved - _MARGIN
+            count = min(self.count, int(left * _SHARE / self.spacing) + 1)
+            if count < FEWEST:
+                return Outcome(UNKNOWN, f"the timeout is too short for {FEWEST} packets {self.spacing:g} s apart")
+            echoes = await self._echoes(look, addresses[0], count, min(left, (count - 1) * self.spacing + _LATE))
+        except Trouble as trouble:
+            return Outcome(trouble.state, trouble.reason, None, taken)
+        except TimeoutError:
+            return Outcome(DOWN, f"the name {self.host} was not resolved within {look.timeout:g} s")
+        return self._judge(addresses[0], echoes, taken)
+
+    async def _echoes(self, look: Look, address: Address, count: int, seconds: float) -> Echoes:
+        if self.port:
+            look.client(Stamping, Stamping)
+            return await Burst(address, self.port, count, self.spacing, self.size, self.dscp).send(seconds)
+        return await look.client(Pinger, open_pinger).ping(address, count, self.spacing, self.size, seconds)
+
+    def _judge(self, address: Address, echoes: Echoes, taken: dict[str, float]) -> Outcome:
+        rtts, lost = echoes.rtts, echoes.sent - len(echoes.rtts)
+        if lost and echoes.dropped:
+            return Outcome(UNKNOWN, f"this machine threw away {echoes.dropped} packets unread, maybe the missing ones")
+        why = Counter(echoes.errors).most_common(1)
+        because = f"; {why[0][0]}" if why else ""
+        if why and echoes.state == UNKNOWN:
+            return Outcome(UNKNOWN, f"not all were sent: {why[0][0]}")
+        loss = lost / echoes.sent
+        taken.update(packets=echoes.sent, loss_ratio=loss)
+        if not rtts:
+            return Outcome(DOWN, f"{address} sent none of {echoes.sent} packets back{because}", None, taken)
+        mean = sum(rtts) / len(rtts)
+        taken.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
+        if len(rtts) > 1:
+            shaking = jitter(rtts)
+            rated = min(max(rating(mean, shaking, loss), 0.0), 100.0)
+            taken.update(jitter_seconds=shaking, r_factor=rated, mos_score=mos_of(rated))
+        unfit = self._unfit(lost, taken)
+        if unfit:
+            return Outcome(DEGRADED, f"not fit for a video conference: {', '.join(unfit)}{because}", mean, taken)
+        return Outcome(UP, "", mean, taken)
+
+    def _unfit(self, lost: int, taken: dict[str, float]) -> list[str]:
+        """What is past its mark. Without two replies there is no jitter, and nothing is fit at such a loss."""
+        found = []
+        if taken["loss_ratio"] > self.max_loss:
+            found.append(f"{lost} of {taken['packets']:.0f} packets lost (fit: {self.max_loss:.3g} of all)")
+        shaking = taken.get("jitter_seconds", 0.0)
+        if shaking > self.max_jitter:
+            found.append(f"jitter {shaking * 1000:.3g} ms (fit: {self.max_jitter * 1000:.3g} ms)")
+        if taken["rtt_avg_seconds"] > self.max_rtt:
+            found.append(f"round trip {taken['rtt_avg_seconds'] * 1000:.3g} ms (fit: {self.max_rtt * 1000:.3g} ms)")
+        quality = taken.get("mos_score", 1.0)
+        if quality < self.min_mos and not found:
+            found.append(f"estimated quality {quality:.2f} (fit: {self.min_mos:.3g})")
+        return found
