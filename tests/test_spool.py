@@ -148,9 +148,12 @@ def test_one_write_and_one_sync_whatever_was_appended(opened: Open, tmp_path: Pa
     fill(spool, 20)
     spool.sync()
     assert (disk.writes, disk.syncs, disk.directory_syncs) == (1, 1, 1)  # a new file: its name has to last too
+    (path,) = tmp_path.glob("*.seg")
+    length = path.stat().st_size
     fill(spool, 500, start=30_000)
     spool.sync()
     assert (disk.writes, disk.syncs, disk.directory_syncs) == (2, 2, 1)
+    assert path.stat().st_size == length > spool.stats()["bytes"]  # written into zeros: no journal to wait for
     spool.sync()
     assert (disk.writes, disk.syncs) == (2, 2)
     drain(spool)

@@ -91,6 +91,16 @@ def test_without_its_cursor_the_spool_goes_on_from_where_the_collector_is(opened
     assert latencies(batches) == list(range(519, 550))
 
 
+def test_cursors_are_saved_now_and_then_without_a_stop(opened: Open, tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    fill(spool, 5)
+    drain(spool)
+    at = spool.cursor("a")
+    fill(spool, 1, start=30_000)
+    crash(spool)
+    assert opened(tmp_path, boot_ms=40_000).cursor("a") == at
+
+
 def test_cursors_survive_a_clean_stop(opened: Open, tmp_path: Path) -> None:
     spool = opened(tmp_path)
     fill(spool, 5)
@@ -201,6 +211,20 @@ def test_a_running_machine_put_back_by_a_snapshot_starts_a_new_epoch(opened: Ope
     assert (batches[0].breach, batches[0].previous) == ("rolled back", Position(epoch, 40))
     assert [record.data for record in records(batches, "dropped")] == [{"epoch": epoch, "first": 12, "last": 14}]
     assert sum(len(batch.states) for batch in batches) == 2
+
+
+def test_a_watermark_amid_what_was_never_sent_is_someone_else_s(opened: Open, tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    fill(spool, 10)
+    epoch = spool.epoch
+    drain(spool)
+    fill(spool, 3, start=20_000)  # 12 to 14, synced and not yet sent
+    spool.reposition("a", Position(epoch, 13))
+    assert spool.epoch != epoch
+    spool.sync()
+    batches = drain(spool)
+    assert (batches[0].breach, batches[0].epoch, batches[0].start, batches[0].last) == ("rolled back", epoch, 14, 14)
+    assert [record.data for record in records(batches, "dropped")] == [{"epoch": epoch, "first": 12, "last": 13}]
 
 
 def test_a_conflict_starts_a_new_epoch_after_the_watermark(opened: Open, tmp_path: Path) -> None:

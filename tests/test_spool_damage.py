@@ -181,6 +181,56 @@ def test_a_whole_segment_gone(opened: Open, tmp_path: Path) -> None:
     assert again.stats()["damaged"] == last - first + 1
 
 
+def test_a_whole_life_gone(opened: Open, tmp_path: Path) -> None:
+    epochs = []
+    for life in range(3):
+        spool = opened(tmp_path, boot_ms=life * 100_000, segment_bytes=200)
+        fill(spool, 20, start=life * 100_000)
+        epochs.append(spool.epoch)
+        spool.close()
+    paths = sorted(tmp_path.glob("*.seg"))
+    assert len(paths) == 3
+    paths[1].unlink()
+    (tmp_path / "cursors").unlink()
+    again = opened(tmp_path, boot_ms=400_000)
+    again.sync()
+    batches = drain(again)
+    assert [record.data for record in records(batches, "damaged")] == [{"epoch": epochs[1], "first": 1, "last": 21}]
+    assert [(batch.epoch, batch.breach) for batch in batches] == [
+        (epochs[0], ""),
+        (epochs[2], "lost"),
+        (again.epoch, ""),
+    ]
+
+
+def test_the_end_of_a_life_damaged(opened: Open, tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    fill(spool, 30)
+    crash(spool)
+    path = only_segment(tmp_path)
+    path.write_bytes(path.read_bytes()[:-5])
+    again = opened(tmp_path, boot_ms=50_000)
+    again.sync()
+    batches = drain(again)
+    assert [record.data["first"] for record in records(batches, "damaged")] == [31]
+    assert [batch.breach for batch in batches] == ["", "lost"]
+
+
+def test_frames_outlive_all_that_was_written_before_them(opened: Open, tmp_path: Path) -> None:
+    """Gone is what said under which plan and boot the first frames were made: a later sync says it too."""
+    spool = opened(tmp_path)
+    fill(spool, 20)
+    fill(spool, 20, start=30_000)
+    crash(spool)
+    path = only_segment(tmp_path)
+    path.write_bytes(bytes(200) + path.read_bytes()[200:])
+    again = opened(tmp_path, boot_ms=90_000)
+    again.sync()
+    batches = drain(again)
+    assert sum(len(batch.states) for batch in batches) >= 36
+    assert batches[0].plan == b"planplan" and batches[0].missing[0][0] == 1
+
+
 def test_a_segment_that_vanishes_or_rots_under_a_running_agent(opened: Open, tmp_path: Path) -> None:
     spool = opened(tmp_path, segment_bytes=4096)
     for start in range(2000, 602_000, 20_000):

@@ -232,6 +232,22 @@ def test_a_batch_in_flight_stays_as_it_was_sent(make: Make) -> None:
     fill(spool, 3000, start=100_000)
     assert spool.stats()["folded"] > 1000
     assert spool.next_batch("a", max_results=25) == sent
+    assert spool.next_batch("a", max_results=25, max_bytes=100_000) == sent  # read anew from the disk
+    spool.reposition("a", Position(sent.epoch, sent.last))
+    batches = [sent, *drain(spool)]
+    assert not any(batch.missing or batch.breach for batch in batches)
+    assert looks_in(batches) == 3060
+
+
+def test_no_fold_crosses_the_end_of_any_batch_that_may_have_arrived(make: Make) -> None:
+    """The acknowledgement of the first was lost, and smaller batches were tried after it."""
+    spool = make()
+    fill(spool, 60)
+    sent = spool.next_batch("a", max_results=25)
+    assert sent is not None
+    spool.next_batch("a", max_results=10)
+    fill(spool, 3000, start=100_000)
+    assert spool.stats()["folded"] > 1000
     spool.reposition("a", Position(sent.epoch, sent.last))
     batches = [sent, *drain(spool)]
     assert not any(batch.missing or batch.breach for batch in batches)
