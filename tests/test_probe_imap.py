@@ -215,8 +215,9 @@ async def test_a_password_given_back_is_not_shown(caplog: pytest.LogCaptureFixtu
         line = await reader.readline()
         writer.write(b"* BYE " + line.upper())
 
-    outcome = await said(parrot, **CLEAR, password="canary-7")
-    assert outcome.reason == "HERE ends the session: '(not shown: it contains the password)'"
+    for password in ("canary-7", PASSWORD, PASSWORD * 3):
+        outcome = await said(parrot, **CLEAR, password=password)
+        assert outcome.reason == "HERE ends the session: '(not shown: it contains the password)'"
     coded = base64.b64encode(b"\0robot\0canary-7")
     talk = script(HELLO, IN, (b"EXAMINE", b"TAG NO " + coded + b"\r\n"))
     second = await said(talk, **CLEAR, password="canary-7")

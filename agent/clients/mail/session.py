@@ -215,7 +215,8 @@ class Session:
     def keep_secret(self, login: Login) -> None:
         """From now on no reason quotes this password, plain or in the forms in which it travels."""
         coded = base64.b64encode(login.password.encode()).decode()
-        self._secrets = (login.password, coded.rstrip("="), login.plain.rstrip("="))
+        escaped = login.password.replace("\\", "\\\\").replace('"', '\\"')  # as IMAP's LOGIN writes it
+        self._secrets = (login.password, escaped, coded.rstrip("="), login.plain.rstrip("="))
 
     def quoted(self, said: bytes | str) -> str:
         """A server's words for a reason, unless they give the password back."""
