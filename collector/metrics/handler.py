@@ -8,27 +8,30 @@ from itertools import chain
 
 from aiohttp import web
 
+from collector.metrics import fleet, measured
 from collector.metrics.exposition import negotiate
-from collector.metrics.fleet import Shown, pieces, text
+from collector.metrics.fleet import Shown, pieces
 from collector.metrics.own import Own
+from inventory import kinds
 
 
 class Scrape:
     """Answers scrapes, one after the other: two at once would only take longer each.
 
-    ``fleet`` gives the agents as published, ``goals`` the goals' families (``openmetrics`` as argument), ``wall`` ms.
+    ``shown`` gives the agents as published, ``goals`` the goals' families (``openmetrics`` as argument), ``wall`` ms.
     """
 
     def __init__(
         self,
-        fleet: Callable[[], Awaitable[Sequence[Shown]]],
+        shown: Callable[[], Awaitable[Sequence[Shown]]],
         goals: Callable[[bool], Iterable[str]],
         own: Own,
         wall: Callable[[], int],
     ) -> None:
         self.seconds = 0.0  # the last one took
         self.count = 0
-        self._fleet = fleet
+        self._shown = shown
+        self._kinds = kinds.load()
         self._goals = goals
         self._own = own
         self._wall = wall
@@ -40,10 +43,12 @@ class Scrape:
         async with self._turn:
             started = time.perf_counter()
             # one moment for all families: states are replaced, never changed
-            shown, now = await self._fleet(), self._wall()
+            shown, now = await self._shown(), self._wall()
             # the collector's own figures are the loop's: they are read here
             rest = (*self._goals(form.openmetrics), self._own.text(form.openmetrics))
-            parts = pieces(chain(text(shown, now, form.openmetrics), rest), form)
+            checks = fleet.text(shown, now, form.openmetrics)
+            values = measured.text(shown, now, self._kinds, form.openmetrics)
+            parts = pieces(chain(checks, values, rest), form)
             response = web.StreamResponse(headers={"Content-Type": form.content_type, "Vary": "Accept"})
             if form.gzip:
                 response.headers["Content-Encoding"] = "gzip"

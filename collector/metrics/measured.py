@@ -1,0 +1,47 @@
+"""What the kinds of probe measure, as series: ``haidang_<kind>_<measure>``, from each check's newest result.
+
+Absent while the check is unknown, and where a device did not say a value: missing is never 0. Of the kinds that a
+province has by the ten thousand (icmp, tcp, http, tls, dns) only what people alert on; the rest is in the API.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from collector.metrics.exposition import Family
+from collector.metrics.fleet import Shown
+from inventory.kinds import Kind
+
+SELECTED: Mapping[str, frozenset[str]] = {
+    "icmp": frozenset({"loss_ratio", "jitter_seconds", "mos_score"}),
+    "tcp": frozenset(),
+    "http": frozenset({"http_status", "certificate_expiry_timestamp_seconds"}),
+    "tls": frozenset({"certificate_expiry_timestamp_seconds", "chain_expiry_timestamp_seconds"}),
+    "dns": frozenset({"answers"}),
+}
+
+Measured = tuple[str, Mapping[str, float]]  # identity labels, values by name
+
+
+def text(shown: Sequence[Shown], now: int, kinds: Mapping[str, Kind], openmetrics: bool) -> Iterator[str]:
+    """Family by family, a string for each."""
+    newest = _newest(shown, now)
+    for kind, described in kinds.items():
+        found = newest.get(kind, ())
+        for measure in described.measures if found else ():
+            if measure.name not in SELECTED.get(kind, (measure.name,)):
+                continue
+            name = f"haidang_{kind}_{measure.name}"
+            lines = [f"{name}{{{who}}} {values[measure.name]!r}\n" for who, values in found if measure.name in values]
+            if lines:
+                yield Family(name, "gauge", measure.help).head(openmetrics) + "".join(lines)
+
+
+def _newest(shown: Sequence[Shown], now: int) -> dict[str, list[Measured]]:
+    """By kind, of every check whose state is known."""
+    newest: dict[str, list[Measured]] = {}
+    for one in shown:
+        registered = one.fleet.checks
+        for row, who in one.named.checks:
+            check = registered[row]
+            if SELECTED.get(check.kind, True) and one.up(row, now) is not None:
+                newest.setdefault(check.kind, []).append((who, one.fleet.measures(check)))
+    return newest
