@@ -240,6 +240,13 @@ async def test_a_port_that_is_not_there(agent: Agent) -> None:
         assert (await agent.look(made.port, interfaces=["*"])).reason == "127.0.0.1: it tells of no interfaces"
 
 
+async def test_one_of_the_ports_that_matter_is_gone(agent: Agent) -> None:
+    async with device(switch(8)) as made:
+        seen = await agent.look(made.port, interfaces=["Gi0/1", "office 9", "Te*"])
+        assert (seen.state, seen.reason) == (DEGRADED, "127.0.0.1: no interface fits office 9, Te*")
+        assert seen.measures["interfaces_up"] == 1
+
+
 async def test_rates_of_64_bit_counters(agent: Agent) -> None:
     async with device(switch(3)) as made:
         params = {"interfaces": ["Gi0/[12]"]}
@@ -324,10 +331,16 @@ async def test_two_thousand_interfaces(agent: Agent) -> None:
         every = await agent.look(made.port, 20.0, interfaces=["*"])
         assert (every.state, every.measures["interfaces_up"]) == (DEGRADED, 1_999)
         assert every.reason == "127.0.0.1: 1 interface is down: Gi0/1234 (office 1234)"
-        hurried = await agent.look(made.port, 0.1, interfaces=["Gi*"])
+
+
+async def test_a_table_that_takes_too_long(agent: Agent) -> None:
+    async with device(switch(100)) as made:
+        made.twist = lambda asked, honest: [(0, honest)] if len(made.asked) < 4 else []
+        hurried = await agent.look(made.port, 0.5, interfaces=["Gi*"])
         assert hurried.state == DEGRADED
         assert "its interfaces cannot be told: 127.0.0.1" in hurried.reason
-        assert (await agent.look(made.port, 0.1, interface="Gi0/7")).state == UNKNOWN
+        made.asked.clear()
+        assert (await agent.look(made.port, 0.5, interface="Gi0/7")).state == UNKNOWN
 
 
 async def test_a_device_without_names_has_descriptions(agent: Agent) -> None:

@@ -30,7 +30,7 @@ async def snmp() -> AsyncIterator[Snmp]:
 
 
 async def session(
-    snmp: Snmp, made: Device, seconds: float = 0.5, version: str = "2c", address: Address = LOOPBACK
+    snmp: Snmp, made: Device, seconds: float = 5.0, version: str = "2c", address: Address = LOOPBACK
 ) -> Session:
     access = Community("1" if version == "1" else "2c", Secret("public"))
     return await snmp.session(Target(address, made.port, access), seconds)
@@ -69,6 +69,16 @@ async def test_ipv6(snmp: Snmp) -> None:
     async with device(switch(1), "::1") as made:
         talk = await session(snmp, made, address=ip_address("::1"))
         assert (await talk.get([UPTIME]))[UPTIME] == 8_640_000
+
+
+async def test_where_the_loop_cannot_watch_a_socket() -> None:
+    snmp = Snmp(watch=False)
+    async with device(honest_value(7)) as made:
+        assert await (await session(snmp, made)).get([UPTIME]) == {UPTIME: 7}
+        made.community = b"another"
+        with pytest.raises(Silence):
+            await (await session(snmp, made, 0.1)).get([UPTIME])
+    await snmp.close()
 
 
 async def test_forty_devices_share_one_socket(snmp: Snmp) -> None:

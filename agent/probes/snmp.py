@@ -177,6 +177,8 @@ class Snmp(Probe, frozen=True, kw_only=True):
         if traffic.down:
             state = DOWN if self.interface else DEGRADED
             seen.wrong(state, f"{self.host}: {_count(traffic.down)} down: {listed(traffic.down)}")
+        if traffic.missing:
+            seen.wrong(DEGRADED, f"{self.host}: no interface fits {listed(traffic.missing)}")
         if traffic.off and self.interface:
             seen.wrong(
                 DOWN, f"{self.host}: {_count(traffic.off)} switched off by an administrator: {listed(traffic.off)}"

@@ -53,10 +53,11 @@ class NoAnswer(Exception):
 
 
 class Channel:
-    """One family's socket. Raises Trouble when this machine gives us none."""
+    """One family's socket. ``watch``: read it by ourselves. Raises Trouble when this machine gives us none."""
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, watch: bool = True) -> None:
         self._version = version
+        self._watch = watch
         self._loop = asyncio.get_running_loop()
         self._arrivals = Arrivals()
         self._waiting: dict[int, Waiting] = {}  # by request id
@@ -77,9 +78,9 @@ class Channel:
 
     async def open(self) -> "Channel":
         """Begin to listen."""
-        if sys.platform == "linux":
+        if self._watch:
             self._loop.add_reader(self._sock, self._read)
-        else:  # there not every loop can watch a socket
+        else:
             made = await self._loop.create_datagram_endpoint(lambda: _Plain(self._heard), sock=self._sock)
             self._transport = made[0]
         return self

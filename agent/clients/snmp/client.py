@@ -1,5 +1,6 @@
 """The agent's one way to SNMP: sessions with devices, over one socket a family (version 3: one engine a credential)."""
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -18,9 +19,10 @@ _LONGEST: Final = 2.0  # seconds between two sendings, at most
 
 
 class Snmp:
-    """A shared client: ``look.client(Snmp, Snmp)``."""
+    """A shared client: ``look.client(Snmp, Snmp)``. ``watch``: the event loop can watch sockets (not on Windows)."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: bool = sys.platform != "win32") -> None:
+        self._watch = watch
         self._channels: dict[int, Channel] = {}
         self._manners: dict[Target, Manners] = {}
         self._engines: Engines | None = None
@@ -42,7 +44,7 @@ class Snmp:
     async def _channel(self, version: int) -> Channel:
         channel = self._channels.get(version)
         if channel is None:
-            channel = self._channels[version] = Channel(version)
+            channel = self._channels[version] = Channel(version, self._watch)
             await channel.open()
         return channel
 

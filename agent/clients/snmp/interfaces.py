@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from agent.clients.snmp.ber import Value
-from agent.clients.snmp.labels import listed, matches, text
+from agent.clients.snmp.labels import fitting, listed, text
 from agent.clients.snmp.session import Session
 from agent.clients.trouble import Trouble
 from inventory.states import DEGRADED, UNKNOWN
@@ -43,6 +43,7 @@ class Port(msgspec.Struct):
     label: str
     raw: Value
     wide: bool  # it has 64-bit counters
+    names: tuple[str, ...] = ()
 
     @property
     def shown(self) -> str:
@@ -60,7 +61,8 @@ class _Reading(msgspec.Struct):
 class Traffic(msgspec.Struct):
     """What one look saw of the watched interfaces. Rates are left out (None) where there is no sound basis.
 
-    ``up``, ``down``, ``off`` (by an administrator): of those watched, by name. ``into``, ``out``: bytes per second,
+    ``up``, ``down``, ``off`` (by an administrator): of those watched, by name. ``missing``: patterns that nothing
+    fits. ``into``, ``out``: bytes per second,
     ``busiest``: share of its speed of the fullest direction, ``errors``, ``discards``: per second; sums of all
     watched. ``speed``: bytes per second, where one is watched.
     """
@@ -68,6 +70,7 @@ class Traffic(msgspec.Struct):
     up: list[str] = []
     down: list[str] = []
     off: list[str] = []
+    missing: list[str] = []
     into: float | None = None
     out: float | None = None
     busiest: float | None = None
@@ -82,6 +85,7 @@ class Interfaces:
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = patterns
         self._ports: list[Port] = []
+        self._missing: list[str] = []
         self._learned: float | None = None
         self._before: dict[str, _Reading] = {}
 
@@ -105,6 +109,7 @@ class Interfaces:
         if walk.cut:
             raise Trouble(f"its interfaces cannot be told: {walk.cut}", DEGRADED)
         names, descriptions, aliases, octets = walk.columns
+        fits = fitting(self._patterns)
         if not descriptions and not names:
             raise Trouble("it tells of no interfaces")
         ports = []
@@ -112,13 +117,16 @@ class Interfaces:
             label = _NAME if text(names.get(index)) else _DESCR
             raw = (names if label == _NAME else descriptions).get(index, b"")
             port = Port(index, text(raw) or f"interface {index}", text(aliases.get(index)), label, raw, index in octets)
-            if matches(self._patterns, (text(names.get(index)), text(descriptions.get(index)), port.alias)):
+            port.names = (text(names.get(index)), text(descriptions.get(index)), port.alias)
+            if fits(port.names):
                 ports.append(port)
         if not ports:
             known = listed([text(name) for name in (names or descriptions).values() if text(name)])
             raise Trouble(f"no interface fits {listed(self._patterns)}; there are: {known}")
         if len(ports) > MOST_WATCHED:
             raise Trouble(f"{len(ports)} interfaces fit; at most {MOST_WATCHED} can be watched by one check", UNKNOWN)
+        each = {pattern: fitting((pattern,)) for pattern in self._patterns}
+        self._missing = [pattern for pattern, own in each.items() if not any(own(port.names) for port in ports)]
         self._ports, self._learned = ports, now
 
     def _wanted(self) -> list[str]:
@@ -126,7 +134,7 @@ class Interfaces:
         return [f"{column}.{port.index}" for port in self._ports for column in (port.label, *columns[port.wide])]
 
     def _traffic(self, cells: Mapping[str, Value], now: float) -> Traffic:
-        seen = Traffic()
+        seen = Traffic(missing=self._missing)
         rates: dict[str, float] = {}
         for port in self._ports:
             self._state(port, cells, seen)

@@ -1,7 +1,8 @@
 """Names that devices give to their parts, and patterns that people write for them."""
 
-from collections.abc import Iterable, Sequence
-from fnmatch import fnmatchcase
+import re
+from collections.abc import Callable, Sequence
+from fnmatch import translate
 
 from agent.clients.snmp.ber import Value
 
@@ -16,10 +17,11 @@ def text(value: Value | None) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in line).split())[:80]
 
 
-def matches(patterns: Iterable[str], names: Sequence[str]) -> bool:
-    """Whether one of the names fits one of the patterns (``*``, ``?``, ``[a-z]``), whatever the case."""
-    folded = [name.casefold() for name in names if name]
-    return any(fnmatchcase(name, pattern.casefold()) for pattern in patterns for name in folded)
+def fitting(patterns: Sequence[str]) -> Callable[[Sequence[str]], bool]:
+    """Whether one of some names fits one of the patterns (``*``, ``?``, ``[a-z]``), whatever the case."""
+    none = r"(?!)"  # fits nothing
+    compiled = re.compile("|".join(translate(pattern.casefold()) for pattern in patterns) or none)
+    return lambda names: any(compiled.match(name.casefold()) for name in names if name)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from agent.clients.snmp.ber import Value
-from agent.clients.snmp.labels import listed, matches, text
+from agent.clients.snmp.labels import fitting, listed, text
 from agent.clients.snmp.session import Session
 from agent.clients.trouble import Trouble
 from inventory.states import DEGRADED
@@ -64,9 +64,10 @@ def _storage(columns: Sequence[Mapping[str, Value]], patterns: Sequence[str]) ->
     """(share in use, name) of the fullest storage that is watched."""
     types, names, sizes, used = columns
     fullest: tuple[float | None, str] = (None, "")
+    fits = fitting(patterns)
     for index, kind in types.items():
         name = text(names.get(index))
-        wanted = matches(patterns, (name,)) if patterns else kind == _FIXED
+        wanted = fits((name,)) if patterns else kind == _FIXED
         share = _share(used, sizes, index) if wanted else None
         if share is not None and share > (fullest[0] or -1.0):
             fullest = share, name
