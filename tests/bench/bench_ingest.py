@@ -108,11 +108,11 @@ def _certify(directory: Path, agent: str) -> None:
 
 
 @contextlib.contextmanager
-def collector(directory: Path) -> Iterator[tuple[int, Callable[[], dict[str, Any]]]]:
+def collector(directory: Path, agents: int = AGENTS) -> Iterator[tuple[int, Callable[[], dict[str, Any]]]]:
     """(its port, a function that ends it and gives what it says of itself)."""
-    for number in range(AGENTS):
+    for number in range(agents):
         _certify(directory, f"agent-{number:03d}")
-    command = [sys.executable, "-m", "tests.bench.ingesting", str(directory), str(AGENTS), str(SERVER_CORE)]
+    command = [sys.executable, "-m", "tests.bench.ingesting", str(directory), str(agents), str(SERVER_CORE)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
 
