@@ -162,6 +162,7 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     ``verdict``: "taken"; "repeat" (had it already); "reposition" (the batch does not continue the watermark: go on
     from there); "conflict" (other content under the same positions: start a new epoch); "refused" (dead-lettered,
     with ``reason``; the watermark has passed it); "none" (no batch was sent).
+    ``received_ms`` and ``sent_ms``: the collector's time, 0 while it does not trust its own clock.
     ``plan``: digest of the agent's plan as it is now. ``want``: digests of plans to send along and push again.
     ``pause_ms``: how long to wait before the next batch of a backlog.
     """

@@ -19,11 +19,13 @@ from collector.ingest.sums import Sums
 from collector.ledger.placement import Placing
 from collector.ledger.steps import OutOfOrder, Span, Tail, begin, step
 from collector.ledger.take import recount, take
-from inventory.states import UNKNOWN
+from inventory.states import DEGRADED, DOWN, UNKNOWN
 from inventory.wire import Batch, Record, Run
 
 STOPPED: Final = "agent stopped"
 NOTED: Final = frozenset({"start", "stop", "clock", "refused", "damaged", "dropped", "disk"})
+POWER_LOST: Final = "probably without power: on battery, then silent, then booted again"
+BOOT_TO_START: Final = 600_000  # ms of boot time within which an agent's start belongs to its machine's boot
 MAX_DATA: Final = 4_096  # bytes of an event's JSON
 
 Later = Callable[[Sums], None]
@@ -196,6 +198,7 @@ def _take_record(
     at = placing.at(record.at)
     _note(record, at, effect)
     if record.kind == "start":
+        _power_was_lost(state, view, record, placing, effect, count_from)
         state.started, state.stopped = at, None
         state.about = {key: value for key, value in record.data.items() if isinstance(value, str | int | bool)}
     elif record.kind == "stop":
@@ -210,6 +213,30 @@ def _take_record(
                 recount(tail, closed, count_from)
             state.ledger.tails[row] = tail
             effect.spans.extend((row, span) for span in closed)
+
+
+def _power_was_lost(
+    state: AgentState, view: View, record: Record, placing: Placing, effect: Effect, count_from: int
+) -> None:
+    """A UPS was last seen on battery, then the agent's machine was silent and booted again without a clean stop.
+
+    Then its power failed at some moment between, and was back when it booted: an edge like any other, in the middle
+    of a gap that is all uncertain. A machine that ran on (its process was only restarted) says nothing of the kind.
+    """
+    booted = placing.at(0)
+    if record.data.get("clean") is not False or record.at > BOOT_TO_START:
+        return
+    for place, row in enumerate(view.rows):
+        old = state.ledger.tails.get(row)
+        if view.kinds[place] != "power" or old is None or old.state != DEGRADED or old.last >= booted:
+            continue
+        tail, closed = _copy(old), list[Span]()
+        tail.hold = max(tail.hold, booted - old.last)  # silence is explained, so it is not unknown
+        step(tail, closed, DOWN, booted, booted, old.hold, placing.error, 1, POWER_LOST)
+        if count_from and old.last < count_from:
+            recount(tail, closed, count_from)
+        state.ledger.tails[row] = tail
+        effect.spans.extend((row, span) for span in closed)
 
 
 def _note(record: Record, at: int, effect: Effect) -> None:

@@ -77,10 +77,18 @@ class Ingest:
         gc.collect()
         gc.freeze()  # the fleet is no garbage and makes no cycles: looking for some took 60% of a push
         gc.set_threshold(*GARBAGE)
-        self._tasks.append(asyncio.create_task(self.committer.run(), name="ingest-committer"))
+        committing = asyncio.create_task(self.committer.run(), name="ingest-committer")
+        committing.add_done_callback(self._ended)
+        self._tasks.append(committing)
         self.keeper = Keeper(self)
         await self.keeper.begin()
         self._tasks.append(asyncio.create_task(self.keeper.run(), name="ingest-keeper"))
+
+    def _ended(self, committing: asyncio.Task[None]) -> None:
+        """Without its committer no push is ever answered: the process has to end and start afresh."""
+        if not committing.cancelled() and (error := committing.exception()) is not None:
+            log.critical("commits have ended: %r", error)
+            self.database.broken.set()
 
     async def stop(self) -> None:
         """After the listeners have stopped: everything into checkpoints, the clean end into the collector's life."""
