@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -162,3 +163,30 @@ def test_what_a_credential_says() -> None:
     assert access_of("core", "3", {"user": "a", "auth_password": secret}) == User("a", "sha1", Secret(secret))
     with pytest.raises(Trouble, match=r"has no community \(community_file\)"):
         access_of("core", "2c", {"user": "a"})
+
+
+class Babbler(asyncio.DatagramProtocol):
+    """Answers whatever it is sent with what is not SNMP, or with its own question."""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        for packet in (b"", b"noise", data, data[:-3], bytes((data[0], 0x84)) + b"\xff" * 40, data[:20] + b"\0" * 200):
+            self.transport.sendto(packet, addr)
+
+
+async def test_a_device_that_babbles(snmp: Snmp, caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.get_running_loop()
+    heard: list[dict[str, object]] = []
+    loop.set_exception_handler(lambda loop, context: heard.append(context))
+    transport, _ = await loop.create_datagram_endpoint(Babbler, local_addr=("127.0.0.1", 0))
+    port: int = transport.get_extra_info("sockname")[1]
+    try:
+        target = Target(ip_address("127.0.0.1"), port, access_of("core", "3", ALICE))
+        with pytest.raises(Trouble, match=r"did not answer|no answer of version 3"):
+            await (await snmp.session(target, 1.0)).get([NAME])
+        assert await engine_at(ip_address("127.0.0.1"), port, 0.2) is None
+    finally:
+        transport.close()
+    assert (heard, caplog.text) == ([], "")

@@ -53,7 +53,7 @@ def run() -> list[dict[str, Any]]:
             "met": ratio is None or ratio >= 1,
         },
         {
-            "name": f"looks of the kind snmp at one port (2 GETs, 15 objects), {AT_ONCE} at once",
+            "name": f"snmp looks of one port (2 GETs, 15 objects), {AT_ONCE} at once",
             "value": round(looks),
             "unit": "looks/CPU s",
             "peer": f"snmp_exporter {theirs:,.0f} GETs of 10" if theirs else None,

@@ -32,6 +32,18 @@ def question(message_id: int) -> bytes:
     return wrapped(_SEQUENCE, integer(3) + wrapped(_SEQUENCE, head) + security + scoped)
 
 
+def is_version_3(packet: bytes) -> bool:
+    """Whether these bytes begin like a message of version 3 that has come whole."""
+    try:
+        at, end = span(packet, 0, _SEQUENCE, len(packet))
+        version, at = number(packet, at, end)
+        _, at = span(packet, at, _SEQUENCE, end)
+        span(packet, at, _OCTETS, end)
+    except Garbled:
+        return False
+    return version == 3
+
+
 def _engine_in(packet: bytes, message_id: int) -> bytes | None:
     """The engine's id in a report that answers our question, or None."""
     try:

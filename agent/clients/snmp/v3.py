@@ -6,10 +6,12 @@ id is asked for, and if that is another one (a replaced device, a factory reset)
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from pysnmp.carrier.asyncio.dgram import udp, udp6
 from pysnmp.hlapi.v3arch.asyncio import (
     USM_AUTH_HMAC96_SHA,
     USM_AUTH_HMAC192_SHA256,
@@ -31,11 +33,13 @@ from pysnmp.proto import errind, rfc1902, rfc1905
 
 from agent.clients.snmp.access import Target, User
 from agent.clients.snmp.ber import END, GET, GETBULK, Value, dotted, encoded, value
-from agent.clients.snmp.discovery import engine_at
+from agent.clients.snmp.discovery import engine_at, is_version_3
 from agent.clients.snmp.session import Manners, Reply, Silence
 from agent.clients.stream import endpoint
 from agent.clients.trouble import Trouble
 from inventory.states import UNKNOWN
+
+log = logging.getLogger("agent.snmp")
 
 IDLE: Final = 900.0  # seconds after which an engine that nobody uses is closed
 _FIRST, _ASK = 0.5, 0.2  # shares of an exchange's time: the first attempt, asking for the engine
@@ -190,12 +194,42 @@ class ByUser:
             engine.known[str(address), port] = there
 
 
+class _Guarded:
+    """Keeps from pysnmp what is not version 3, and from the loop what pysnmp makes of the rest of others' bytes."""
+
+    def datagram_received(self, datagram: bytes, address: Any) -> None:
+        take: Callable[[Any, Any, bytes], None] | None = getattr(self, "_callback_function", None)
+        if take is None or not is_version_3(datagram):
+            return
+        try:
+            take(self, address, datagram)
+        except Exception:  # of any sort; it was no answer
+            log.debug("a datagram was no answer of SNMP version 3")
+
+
+class _Udp(_Guarded, udp.UdpAsyncioTransport):  # type: ignore[misc]  # untyped
+    pass
+
+
+class _Udp6(_Guarded, udp6.Udp6AsyncioTransport):  # type: ignore[misc]  # untyped
+    pass
+
+
+class _Target(UdpTransportTarget):  # type: ignore[misc]  # untyped
+    PROTO_TRANSPORT = _Udp
+
+
+class _Target6(Udp6TransportTarget):  # type: ignore[misc]  # untyped
+    PROTO_TRANSPORT = _Udp6
+
+
 def _transport(target: Target, every: float) -> Any:
     """Where to send. Made by hand: ``create`` asks the resolver, in a thread, even for an address."""
-    made = UdpTransportTarget if target.address.version == 4 else Udp6TransportTarget
-    where = made.__new__(made)
+    four = target.address.version == 4
+    made = _Target if four else _Target6
+    where: Any = made.__new__(made)
     host, port = str(target.address), target.port
-    where.transport_address = (host, port) if target.address.version == 4 else (host, port, 0, 0)
+    where.transport_address = (host, port) if four else (host, port, 0, 0)
     where.__init__(timeout=every, retries=_RETRIES)
     return where
 
