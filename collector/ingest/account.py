@@ -55,8 +55,11 @@ def extent(batch: Batch) -> tuple[int, int]:
 
 def account(state: AgentState, view: View, batch: Batch, placing: Placing, effect: Effect, count_from: int) -> Later:
     """Take a clean batch into ``state`` (a successor). What cannot be taken goes to ``effect`` as dead letters."""
-    if batch.runs:
+    if batch.runs or batch.records:
         state.unfold()
+    for record in batch.records:
+        if record.kind == "start":  # the first frame of its epoch: what it tells of comes before all results
+            _power_was_lost(state, view, record, placing, effect, count_from)
     runs = [run for run in batch.runs if _take_run(state, view, run, placing, effect, count_from)]
     skips = _take_results(state, view, batch, placing, effect, count_from) if batch.states else {}
     if batch.records:
@@ -198,7 +201,6 @@ def _take_record(
     at = placing.at(record.at)
     _note(record, at, effect)
     if record.kind == "start":
-        _power_was_lost(state, view, record, placing, effect, count_from)
         state.started, state.stopped = at, None
         state.about = {key: value for key, value in record.data.items() if isinstance(value, str | int | bool)}
     elif record.kind == "stop":

@@ -48,7 +48,8 @@ class Scrape:
             rest = (*self._goals(form.openmetrics), self._own.text(form.openmetrics))
             checks = fleet.text(shown, now, form.openmetrics)
             values = measured.text(shown, now, self._kinds, form.openmetrics)
-            parts = pieces(chain(checks, values, rest), form)
+            power = measured.power(shown, form.openmetrics)
+            parts = pieces(chain(checks, power, values, rest), form)
             response = web.StreamResponse(headers={"Content-Type": form.content_type, "Vary": "Accept"})
             if form.gzip:
                 response.headers["Content-Encoding"] = "gzip"

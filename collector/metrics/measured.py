@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collector.metrics.exposition import Family
 from collector.metrics.fleet import Shown
 from inventory.kinds import Kind
+from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
 
 SELECTED: Mapping[str, frozenset[str]] = {
     "icmp": frozenset({"loss_ratio", "jitter_seconds", "mos_score"}),
@@ -17,6 +18,12 @@ SELECTED: Mapping[str, frozenset[str]] = {
     "tls": frozenset({"certificate_expiry_timestamp_seconds", "chain_expiry_timestamp_seconds"}),
     "dns": frozenset({"answers"}),
 }
+
+# the states of a check of kind power, as what the load runs on
+SOURCES: Mapping[int, str] = {UP: "mains", DEGRADED: "battery", DOWN: "none", UNKNOWN: "unknown"}
+POWER = Family(
+    "haidang_power_seconds_total", "counter", "Settled time on each source of power since this incarnation began."
+)
 
 Measured = tuple[str, Mapping[str, float]]  # identity labels, values by name
 
@@ -33,6 +40,19 @@ def text(shown: Sequence[Shown], now: int, kinds: Mapping[str, Kind], openmetric
             lines = [f"{name}{{{who}}} {values[measure.name]!r}\n" for who, values in found if measure.name in values]
             if lines:
                 yield Family(name, "gauge", measure.help).head(openmetrics) + "".join(lines)
+
+
+def power(shown: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
+    """Seconds by source of every check of kind power, from its ledger."""
+    lines = []
+    for one in shown:
+        registered, tails = one.fleet.checks, one.state.tails
+        for row, who in one.named.checks:
+            if registered[row].kind != "power" or (tail := tails.get(row)) is None:
+                continue
+            lines += [f'{POWER.name}{{{who},source="{SOURCES[i]}"}} {ms / 1000}\n' for i, ms in enumerate(tail.settled)]
+    if lines:
+        yield POWER.head(openmetrics) + "".join(lines)
 
 
 def _newest(shown: Sequence[Shown], now: int) -> dict[str, list[Measured]]:
