@@ -41,7 +41,7 @@ class Port(msgspec.Struct):
     name: str
     alias: str
     label: str
-    raw: Value
+    raw: Value | None
     wide: bool  # it has 64-bit counters
     names: tuple[str, ...] = ()
 
@@ -115,7 +115,7 @@ class Interfaces:
         ports = []
         for index in descriptions or names:
             label = _NAME if text(names.get(index)) else _DESCR
-            raw = (names if label == _NAME else descriptions).get(index, b"")
+            raw = (names if label == _NAME else descriptions).get(index)
             port = Port(index, text(raw) or f"interface {index}", text(aliases.get(index)), label, raw, index in octets)
             port.names = (text(names.get(index)), text(descriptions.get(index)), port.alias)
             if fits(port.names):
