@@ -74,19 +74,14 @@ def test_what_the_model_can_say_is_declared() -> None:
     assert {measure.name for measure in Ups.measures} == {*MEASURED.values(), *PLAUSIBLE}
 
 
-class Clock:
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now = 1000.0
-        monkeypatch.setattr("agent.probes.ups.time.monotonic", lambda: self.now)
-
-
-def test_since_when_is_only_told_when_the_change_was_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, sources, probe = Clock(monkeypatch), Sources(), Ups(host="a")
+def test_since_when_is_only_told_when_the_change_was_seen() -> None:
+    now = [1000.0]
+    sources, probe = Sources(lambda: now[0]), Ups(host="a")
 
     def noted(battery: bool | None, lost: str = "", **values: float) -> dict[str, float]:
         reading = Reading({} if battery is None else {"battery": battery}, dict(values), lost)
         sources.note(probe, reading)
-        clock.now += 10
+        now[0] += 10
         return reading.values
 
     assert noted(True) == {}  # it may have been so for hours

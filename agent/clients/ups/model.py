@@ -4,6 +4,7 @@ Units: volts, hertz, degrees Celsius, seconds, ratios (1.0 is full charge, or th
 of saying "I do not know" (65535, -1, an empty text); none of them becomes a number here.
 """
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import Final
@@ -82,7 +83,7 @@ class Reading:
 
     def put(self, measure: str, value: float | None) -> None:
         """Take in a value unless it is missing, implausible, or already there."""
-        if value is None or measure in self.values:
+        if value is None or not math.isfinite(value) or measure in self.values:
             return
         value = _in_range(measure, value)
         low, high = PLAUSIBLE[measure]
@@ -119,6 +120,8 @@ class Reading:
             if values.get("runtime_seconds") == 0 and not flags.get("low"):
                 del values["runtime_seconds"]  # computed only while on battery
             values.pop("on_battery_seconds", None)
+        if values.get("on_battery_seconds") == 0:
+            del values["on_battery_seconds"]  # it does not count them, or has just begun
         if not flags.get("off"):
             self._not_measured("output_volts")
         if values.get("temperature_celsius") == 0:
@@ -164,7 +167,7 @@ def number(raw: object) -> float | None:
         if text.lower() in _NOTHING or found is None:
             return None
         raw = float(found[1].replace(",", "."))
-    if not isinstance(raw, (int, float)) or raw != raw or raw in SENTINELS:
+    if not isinstance(raw, (int, float)) or not math.isfinite(raw) or raw in SENTINELS:
         return None
     return float(raw)
 

@@ -6,6 +6,7 @@ answering, when an object is gone, and every hour.
 """
 
 import time
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -34,7 +35,8 @@ class Known(msgspec.Struct, frozen=True):
 class UpsMibs:
     """What each device turned out to speak (a shared client)."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._known: dict[Target, Known] = {}
 
     def names(self, target: Target) -> tuple[str, ...]:
@@ -56,7 +58,7 @@ class UpsMibs:
 
     async def _read(self, target: Target, session: Session, known: Known | None) -> tuple[Known, dict[str, Value]]:
         cells: dict[str, Value] = {}
-        if known is not None and time.monotonic() - known.since > RELEARN:
+        if known is not None and self._clock() - known.since > RELEARN:
             known = None
         if known is not None and known.objects:
             cells = await session.get(known.objects)
@@ -64,7 +66,7 @@ class UpsMibs:
                 known = None  # something is gone: another device, or another card in it
         if known is None:
             one_by_one = isinstance(target.access, Community) and target.access.version == "1"
-            known = Known(await _families(session, one_by_one), time.monotonic())
+            known = Known(await _families(session, one_by_one), self._clock())
             self._keep(target, known)  # a slow device is asked for the rest at the next look
         if not known.objects:
             cells = await _everything(session, known.mibs)
