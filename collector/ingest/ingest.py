@@ -12,6 +12,7 @@ import apsw
 import msgspec
 
 from collector.ingest import examine, recovery
+from collector.ingest.admission import admit, content, healthy
 from collector.ingest.clock import Clock, SystemClock, Trust
 from collector.ingest.committer import Committer, Item, Late, Row
 from collector.ingest.fleet import Fleet
@@ -30,10 +31,7 @@ BULK: Final = 4_096  # bytes of a body from which it is taken for a part of a ba
 BULK_RESULTS: Final = 200  # or results
 BULK_AT_ONCE: Final = 16  # of those in work; the others wait, live pushes do not
 MAX_WAITING: Final = 2_000  # pushes in work; further ones are told to come again
-MAX_RESULTS: Final = 20_000  # in one push: some 20 ms of everybody's time
 MAX_PLANS: Final = 16  # in one push
-MAX_HEALTH: Final = 64  # numbers that an agent tells about itself
-MAX_EPOCH: Final = 2**63
 ASKED_IN_VAIN: Final = 20  # times a plan is asked for before a batch made under it is given up
 TOLD_AGAIN: Final = 3_600.0  # seconds between two findings of the same sort about an agent
 
@@ -130,7 +128,7 @@ class Ingest:
     async def _decoded(self, agent: str, body: bytes) -> Push:
         try:
             push = decode_push(body)
-            _admit(push)
+            admit(push)
         except WireError as error:
             self._count("undecodable")
             await self._dead_letter(agent, body, str(error))
@@ -160,7 +158,7 @@ class Ingest:
             state.timing = state.timing.exchanged(push.sent, received, push.echo)
         state.backlog = max(0, push.backlog)
         if push.health:
-            state.health = _healthy(push.health)
+            state.health = healthy(push.health)
         want = self._overlay(state, push, received) if trusted else []
         batch = push.batch
         if batch is None:
@@ -282,7 +280,7 @@ class Ingest:
             lambda db: db.execute("SELECT body FROM batches WHERE id = ?", (same[0].batch,)).get
         )
         taken = decode_push(bytes(body)).batch if isinstance(body, bytes) else None
-        return taken is not None and not taken.runs and _content(taken) != _content(batch)
+        return taken is not None and not taken.runs and content(taken) != content(batch)
 
     def _chain_broken(self, state: AgentState, batch: Batch, received: int, effect: Effect) -> None:
         previous = batch.previous
@@ -373,35 +371,3 @@ class Ingest:
 
     def _count(self, verdict: str) -> None:
         self.pushes[verdict] = self.pushes.get(verdict, 0) + 1
-
-
-def _admit(push: Push) -> None:
-    """Numbers that no later step could hold. Raises WireError."""
-    sent = push.sent
-    if not (0 <= sent.boot_ms < examine.MAX_TIME and abs(sent.wall_ms) < examine.MAX_TIME and len(sent.boot) == 8):
-        raise WireError("clocks that cannot be")
-    if push.echo is not None and not (
-        abs(push.echo.sent_ms) < examine.MAX_TIME and 0 <= push.echo.boot_ms < examine.MAX_TIME
-    ):
-        raise WireError("an echo that cannot be")
-    batch = push.batch
-    if batch is None:
-        return
-    if not 0 <= batch.epoch < MAX_EPOCH or not 1 <= batch.last < examine.MAX_SEQ or len(batch.plan) != 8:
-        raise WireError("a batch whose numbers cannot be")
-    if not 1 <= batch.start <= batch.last:
-        raise WireError(f"a batch of frames {batch.start} to {batch.last}")
-    if len(batch.states) > MAX_RESULTS or len(batch.runs) > MAX_RESULTS or len(batch.records) > MAX_RESULTS:
-        raise WireError(f"more than {MAX_RESULTS} results; send fewer at once")
-    previous = batch.previous
-    if previous is not None and previous.epoch == batch.epoch and batch.start <= previous.seq:
-        raise WireError("a batch that begins before the position that it continues")
-
-
-def _content(batch: Batch) -> tuple[object, ...]:
-    return (batch.plan, batch.boot, batch.base, batch.checks, batch.counts, batch.at, batch.states, batch.latency)
-
-
-def _healthy(health: dict[str, float]) -> dict[str, float]:
-    kept = {name[:64]: value for name, value in health.items() if math.isfinite(value)}
-    return dict(list(kept.items())[:MAX_HEALTH])
