@@ -53,7 +53,6 @@ _VALUES: Final = {
     "output_volts": ("OUTPUTV", 1.0),
     "battery_volts": ("BATTV", 1.0),
     "input_hertz": ("LINEFREQ", 1.0),
-    "on_battery_seconds": ("TONBATT", 1.0),
 }
 
 
@@ -102,6 +101,8 @@ def understand(fields: Mapping[str, str], now: float) -> Reading:
     for measure, (name, scale) in _VALUES.items():
         value = number(fields.get(name))
         reading.put(measure, None if value is None else value * scale)
+    if reading.flags.get("battery"):  # else it is 0, or old
+        reading.put("on_battery_seconds", number(fields.get("TONBATT")))
     reading.put("temperature_celsius", _celsius(fields.get("ITEMP", "")))
     made = moment(fields.get("BATTDATE", ""))
     reading.put("battery_age_seconds", None if made is None else now - made)
