@@ -211,7 +211,8 @@ class Pusher:
         contact.incarnation = ack.incarnation
         contact.last_ack = arrived
         contact.watermark = ack.watermark
-        contact.ahead_ms = ack.sent_ms - self._clock.wall_ms()
+        if ack.sent_ms:  # 0: the collector does not trust its own clock
+            contact.ahead_ms = ack.sent_ms - self._clock.wall_ms()
         contact.acks += 1
         if ack.verdict == "taken":
             contact.results_sent += results

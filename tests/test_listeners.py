@@ -394,7 +394,7 @@ async def test_the_time_a_push_took_to_upload_is_told(collector, machine):
 
     async def slowly():
         yield b"half "
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(0.5)
         yield b"a push"
 
     async with collector.session(machine, collector.certificate(machine)) as session:
@@ -402,5 +402,4 @@ async def test_the_time_a_push_took_to_upload_is_told(collector, machine):
         async with session.post("/v1/push", data=slowly(), headers=headers, **named()) as answer:
             assert answer.status == 200
         await push(session)
-    assert collector.uploads[0] >= 240
-    assert collector.uploads[1] < 200
+    assert collector.uploads[0] >= 200 > collector.uploads[1]
