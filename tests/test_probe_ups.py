@@ -65,7 +65,7 @@ async def test_a_credential_that_is_not_there_is_named() -> None:
         raise Trouble(f"there is no credential {name!r} in agent.yaml (credentials:)", UNKNOWN)
 
     for way in ("nut", "snmp"):
-        probe = Ups(host="127.0.0.1", way=way, credential="phong-may")  # type: ignore[arg-type]
+        probe = Ups(host="127.0.0.1", way=way, credential="phong-may")
         outcome = await probe.run(Look(1.0, Limits(), {}, missing))
         assert outcome == Outcome(UNKNOWN, "there is no credential 'phong-may' in agent.yaml (credentials:)")
 

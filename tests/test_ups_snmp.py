@@ -156,7 +156,7 @@ async def close(look: Look) -> None:
         await client.close()
 
 
-async def seen(rows: str, version: str = "2c", **rest: Any) -> Outcome:
+async def seen(rows: str, version: Any = "2c", **rest: Any) -> Outcome:
     look = looks()
     async with served(Card(rows)) as port:
         try:
@@ -593,7 +593,17 @@ async def test_what_can_become_of_it(card: str, changes: str, state: int, reason
         assert not outcome.measures, "old numbers are no evidence"
 
 
-async def test_a_device_with_no_ups_in_it(caplog: pytest.LogCaptureFixture) -> None:
+async def test_indexes_and_scales_that_are_not_the_standards() -> None:
+    """Rows indexed n.0, tenths of volts where the standard has volts, whole volts where it has tenths."""
+    rows = ("4.1.0|2|3", "2.5.0|66|54", "3.3.1.2.1.0|2|5000", "3.3.1.3.1.0|66|2353", "4.4.1.2.1.0|66|2306")
+    outcome = await seen(under(RFC1628, *rows, "4.4.1.5.1.0|66|8", "4.4.1.5.2.0|66|11"))
+    values = {name: value for name, value in outcome.measures.items() if name not in MEASURED.values()}
+    assert values == pytest.approx(
+        {"battery_volts": 54, "input_hertz": 50, "input_volts": 235.3, "output_volts": 230.6, "load_ratio": 0.11}
+    )
+
+
+async def test_a_device_with_no_ups_in_it() -> None:
     outcome = await seen(under("1.3.6.1.2.1.1", "1.0|4|a switch", "2.0|6|1.3.6.1.4.1.9.1.1208"))
     assert outcome.state == UNKNOWN
     assert outcome.reason.startswith("the device has none of the UPS MIBs known here (UPS-MIB, PowerNet-MIB, ")
