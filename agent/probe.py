@@ -8,6 +8,7 @@ only for bugs. Nothing registers at import: kinds are found by their files (``ag
 
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
@@ -118,9 +119,11 @@ class Look:
         limits: Limits,
         clients: dict[type[Any], Any],
         credential: Callable[[str], Mapping[str, str]] | None = None,
+        storage: Path | None = None,
     ) -> None:
         self.timeout = timeout  # seconds; the scheduler cancels the look shortly after it
         self.limits = limits
+        self.storage = storage  # a directory of this kind's own, made by who first writes there; None: keep nothing
         self._clients = clients
         self._credential = credential
 

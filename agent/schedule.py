@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from agent.clock import Clock
@@ -71,12 +72,14 @@ class Scheduler:
         take: Take,
         limits: Limits | None = None,
         credentials: Credentials | None = None,
+        storage: Path | None = None,
     ) -> None:
         self._clock = clock
         self._build = build
         self._take = take
         self._limits = limits or Limits()
         self._credentials = credentials or Credentials()
+        self._storage = storage  # of the probes, a directory a kind
         self._clients: dict[type[Any], Any] = {}
         self._slots = asyncio.Semaphore(MIN_SLOTS)
         self._watched: dict[str, Watched] = {}
@@ -161,7 +164,8 @@ class Scheduler:
         started = self._clock.boot_ms()
         watched.looking = True
         try:
-            look = Look(check.timeout / 1000, self._limits, self._clients, self._credentials)
+            storage = self._storage / check.kind if self._storage is not None else None
+            look = Look(check.timeout / 1000, self._limits, self._clients, self._credentials, storage)
             outcome = await watched.looker.look(check.name, probe, look)
         finally:
             watched.looking = False

@@ -61,7 +61,12 @@ class Agent:
         self._spool = spool
         limits, credentials = settings.limits.parsed(), settings.known_credentials()
         self._scheduler = Scheduler(
-            clock=clock, build=probes.build, take=self._take, limits=limits, credentials=credentials
+            clock=clock,
+            build=probes.build,
+            take=self._take,
+            limits=limits,
+            credentials=credentials,
+            storage=settings.state_dir / "probes",
         )
         self._pushers: dict[str, Pusher] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}

@@ -24,6 +24,9 @@ KEYS_OF_A_CHECK = {"kind", "interval", "timeout", "recheck", "hold", "thresholds
 # Kinds that look at the agent's own machine: they contact nothing, and need not be told what to look at.
 AT_HOME = {"host"}
 
+# Kinds that look at directories, which the process that looks judges once it has opened them.
+BY_DIRECTORY = {"backup"}
+
 # The libraries that loading a kind may bring in, beside msgspec.
 LIBRARIES = {"dns": {"dns", "idna"}}
 
@@ -79,7 +82,9 @@ class TestEveryKind:
             probes.build(kind, {**_least(kind), "no_such": 1})
         made = probes.build(kind, _least(kind))
         assert made == probes.build(kind, _least(kind))
-        assert made.endpoints() or kind in AT_HOME, "an agent's own limits judge a check by its endpoints"
+        assert made.endpoints() or kind in AT_HOME | BY_DIRECTORY, (
+            "an agent's own limits judge a check by its endpoints"
+        )
 
     def test_loads_no_other_kinds_library(self, kind: str) -> None:
         """20 checks are to fit into 45 MiB: what a plan does not use is not imported."""
@@ -106,7 +111,12 @@ def _least(kind: str) -> dict[str, Any]:
     """The required parameters of a kind, with a value that fits."""
     params = kinds_file.describe(probes.load(kind))["params"]
     fitting = {"string": "host.example", "integer": 443, "number": 1.0, "boolean": True, "array": []}
-    telling = {"url": "http://host.example/", "recipient": "robot@host.example", "network": "192.0.2.0/24"}
+    telling = {
+        "url": "http://host.example/",
+        "recipient": "robot@host.example",
+        "network": "192.0.2.0/24",
+        "path": "/srv",
+    }
     least: dict[str, Any] = {}
     for name in params.get("required", ()):
         least[name] = telling.get(name, fitting[params["properties"][name]["type"]])
@@ -132,7 +142,7 @@ def test_probes_never_import_each_other() -> None:
             continue
         for name in _imports(path):
             assert not name.startswith("agent.probes"), f"{path.name} imports {name}"
-            allowed = name.startswith(("agent.probe", "agent.clients"))
+            allowed = name.startswith(("agent.probe", "agent.clients", "agent.backup"))
             assert allowed or not name.startswith("agent"), f"{path.name} imports {name}, which is not a client"
 
 

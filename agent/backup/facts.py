@@ -86,6 +86,7 @@ class Facts(msgspec.Struct, kw_only=True):
     """What there is. ``failed``: the look came to nothing, why; ``gone``: there is nothing to restore from, why."""
 
     now: float = 0.0
+    began: float = 0.0  # when this check was first looked at
     copies: list[Copy] = []
     count: int = 0
     total: int = 0
@@ -100,7 +101,6 @@ class Facts(msgspec.Struct, kw_only=True):
     reading: float | None = None  # share of the newest copy, or of the repository, that is read so far
     failed: str = ""
     gone: str = ""
-    size_is: str = ""
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +125,8 @@ class Progress(msgspec.Struct, frozen=True):
     paused: bool = False
     verdict: Verdict | None = None
     failed: str = ""
+    passing: bool = False  # it failed, but says nothing about the copy: gone, or changed meanwhile
+    stamp: str = ""  # of the copy
 
 
 class Refused(Exception):

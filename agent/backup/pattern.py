@@ -98,8 +98,8 @@ class Pattern:
                 day = day.replace(month=1, day=1) + datetime.timedelta(days=int(parts["j"]) - 1)
                 if day.year != year:
                     return None
-            clock = {"hour": int(parts.get("H", 0)), "minute": int(parts.get("M", 0))}
-            begin = day.replace(**clock, second=min(int(parts.get("S", 0)), 59))
+            hour, minute, second = (int(parts.get(letter, 0)) for letter in "HMS")
+            begin = day.replace(hour=hour, minute=minute, second=min(second, 59))
             return begin.timestamp(), self._after(begin, parts).timestamp()
         except (ValueError, OverflowError):
             return None

@@ -72,9 +72,11 @@ class Gzip:
         return taken
 
     def _header(self) -> None:
+        if self._members and (self._fill(2) < 2 or self._data[self._at : self._at + 2] != MAGIC):
+            raise Broken("after its end come bytes that are no gzip data")
         header = self._take(10)
         if header[:2] != MAGIC:
-            raise Broken("it does not begin as gzip does" if not self._members else "after its end come bytes that are no gzip data")
+            raise Broken("it does not begin as gzip does")
         if header[2] != 8 or header[3] & 0xE0:
             raise Broken("its header makes no sense")
         if header[3] & _FEXTRA:

@@ -86,7 +86,7 @@ class Inflate:
     @property
     def full(self) -> bool:
         """More may come out without more going in."""
-        return self._stream.avail_out == 0
+        return bool(self._stream.avail_out == 0)
 
     def state(self, last: int) -> State | None:
         """From where to go on, if this is between two blocks. ``last``: the last byte that went in."""

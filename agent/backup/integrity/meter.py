@@ -86,7 +86,9 @@ class Meter:
         """``count`` more bytes came out of a file of ``size``. Raises Suspect for a bomb."""
         self.unpacked += count
         if self._most_unpacked and self.unpacked > max(BOMB_FROM, self._most_unpacked * size):
-            raise Suspect(f"it unfolds to more than {self._most_unpacked} times its size, as a bomb does; it was not read on")
+            raise Suspect(
+                f"it unfolds to more than {self._most_unpacked} times its size, as a bomb does; it was not read on"
+            )
 
     @property
     def wants_mark(self) -> bool:

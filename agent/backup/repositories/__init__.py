@@ -1,0 +1,1 @@
+"""What backup programs keep, one module a program."""

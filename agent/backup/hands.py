@@ -1,0 +1,196 @@
+"""The agent's side of the processes that look: started, heard, and killed when they hang.
+
+A process a look: a mount that hangs takes one process with it, no thread and no slot of anybody else. One that even
+a kill does not end (the kernel waits for the mount) is left; its check is not looked at again while it is there.
+Background reads take turns, two at once, and pause between grants.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from typing import Final
+
+import msgspec
+
+from agent.backup.facts import Facts, Grant, Job, Progress, Question, Refused
+
+AT_ONCE: Final = 8  # looks
+READS_AT_ONCE: Final = 2
+MOST_READERS: Final = 6  # alive, paused ones too
+SILENCE: Final = 900.0  # seconds without a word after which a background read is ended
+FAREWELL: Final = 1.0  # seconds that a killed process may take
+MOST_ANSWER: Final = 4 << 20  # bytes of a line
+MARGIN: Final = 0.2  # seconds before the look's end, so that the plain reason comes first
+
+
+class Hands:
+    """Shared by all checks of backups."""
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(READS_AT_ONCE)
+        self._stuck: dict[str, asyncio.subprocess.Process] = {}
+        self._readers: dict[str, Reading] = {}
+
+    async def look(self, question: Question) -> Facts:
+        """What there is. Raises Refused when that cannot be said in time."""
+        left = self._stuck.get(question.key)
+        if left is not None and left.returncode is None:
+            raise Refused(f"{question.path} does not answer: the look before this one still hangs there")
+        until = time.monotonic() + question.timeout - MARGIN
+        try:
+            async with asyncio.timeout(question.timeout - MARGIN):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise Refused("too many other looks at backups were under way") from None
+        try:
+            process = await _start("look")
+            try:
+                async with asyncio.timeout(max(until - time.monotonic(), 0.0)):
+                    out, _ = await process.communicate(msgspec.json.encode(question) + b"\n")
+            except TimeoutError:
+                raise Refused(f"{question.path} was not looked through within {question.timeout:g} s") from None
+            finally:
+                if not await _end(process):
+                    self._stuck[question.key] = process
+        finally:
+            self._slots.release()
+        try:
+            return msgspec.json.decode(out, type=Facts)
+        except msgspec.DecodeError:
+            raise Refused(f"the process that looks ended by itself (exit code {process.returncode})") from None
+
+    async def read(self, job: Job, grant: Grant, seconds: float) -> Progress | None:
+        """Begin a real read, or let it go on; how it stands after at most ``seconds``. None: others are at it.
+
+        A read of this key that is under way is finished first, whatever copy it is of.
+        """
+        reading = self._readers.get(job.question.key)
+        if reading is None:
+            if len(self._readers) >= MOST_READERS and not self._make_room():
+                return None
+            reading = self._readers[job.question.key] = Reading(job, self._turns)
+        progress = await reading.go_on(grant, seconds)
+        if reading.over:
+            self._readers.pop(job.question.key, None)
+        return progress
+
+    def _make_room(self) -> bool:
+        """End the read that has been paused for longest: its check may have gone. Its mark stays."""
+        paused = [(reading.paused_at, key) for key, reading in self._readers.items() if reading.paused_at is not None]
+        over = [key for key, reading in self._readers.items() if reading.over]
+        key = over[0] if over else min(paused)[1] if paused else None
+        if key is None:
+            return False
+        self._readers.pop(key).stop()
+        return True
+
+    async def close(self) -> None:
+        for reading in self._readers.values():
+            reading.stop()
+        ending = [reading.task for reading in self._readers.values()]
+        self._readers.clear()
+        if ending:
+            await asyncio.wait(ending, timeout=FAREWELL + 1)
+
+
+class Reading:
+    """One background read. ``paused_at``: since when it waits for a grant (monotonic seconds)."""
+
+    def __init__(self, job: Job, turns: asyncio.Semaphore) -> None:
+        self._job = job
+        self._turns = turns
+        self._grant: Grant | None = None
+        self._granted = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._progress = Progress()
+        self.paused_at: float | None = None
+        self.task = asyncio.create_task(self._run(), name="backup read")
+
+    @property
+    def over(self) -> bool:
+        return self.task.done()
+
+    def stop(self) -> None:
+        self.task.cancel()
+
+    async def go_on(self, grant: Grant, seconds: float) -> Progress:
+        if not self._granted.is_set() and not self.over:
+            self._grant = grant
+            self._settled.clear()
+            self._granted.set()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._settled.wait()
+        except TimeoutError:
+            pass  # it goes on by itself
+        if self._progress.verdict is not None or self._progress.failed:
+            await asyncio.wait((self.task,), timeout=FAREWELL + 1)
+        return self._progress
+
+    async def _run(self) -> None:
+        await self._granted.wait()
+        try:
+            process = await _start("read")
+        except Refused as refused:
+            self._progress = Progress(failed=refused.reason)
+            self._settled.set()
+            return
+        try:
+            await self._talk(process)
+        except TimeoutError:
+            self._progress = Progress(failed=f"the read said nothing for {SILENCE:g} s and was ended")
+        except (ConnectionError, msgspec.DecodeError, ValueError):
+            self._progress = Progress(failed="the process that reads ended by itself")
+        finally:
+            self._settled.set()
+            await _end(process)
+
+    async def _talk(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(msgspec.json.encode(self._job) + b"\n")
+        while True:
+            await self._granted.wait()
+            self.paused_at = None
+            async with self._turns:
+                process.stdin.write(msgspec.json.encode(self._grant) + b"\n")
+                await process.stdin.drain()
+                while not self._progress.paused or self._granted.is_set():
+                    async with asyncio.timeout(SILENCE):
+                        line = await process.stdout.readline()
+                    self._progress = msgspec.json.decode(line, type=Progress)
+                    if self._progress.verdict is not None or self._progress.failed:
+                        return
+                    if self._progress.paused:
+                        self._granted.clear()
+            self.paused_at = time.monotonic()
+            self._settled.set()
+
+
+async def _start(what: str) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "agent.backup.work", what,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True, limit=MOST_ANSWER,
+        )  # fmt: skip
+    except OSError as error:
+        raise Refused(f"this machine does not start the process that looks: {error.strerror}") from None
+
+
+async def _end(process: asyncio.subprocess.Process) -> bool:
+    """End a process with all it started; False when even that does not help."""
+    if process.returncode is not None:
+        return True
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass  # gone
+    try:
+        async with asyncio.timeout(FAREWELL):
+            await process.wait()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,81 @@
+"""A checksum file beside a copy: ``db.gz.sha256``, ``SHA256SUMS``; in the forms of coreutils and of BSD."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from agent.backup import place
+from agent.backup.integrity.hashes import LENGTHS, Hash
+from agent.backup.integrity.meter import Broken, Source, State
+
+ENDINGS: Final = (".sha512", ".sha512sum", ".sha256", ".sha256sum", ".sha1", ".sha1sum", ".md5", ".md5sum")
+LISTS: Final = ("SHA512SUMS", "SHA256SUMS", "SHA1SUMS", "MD5SUMS", "sha256sum.txt", "md5sum.txt", "checksums.txt")
+LARGEST: Final = 4 << 20  # bytes of a checksum file
+_COREUTILS: Final = re.compile(rb"(\\?)([0-9a-fA-F]{32,128})(?: [ *](.+))?", re.DOTALL)
+_BSD: Final = re.compile(rb"(?:MD5|SHA\d+) \((.+)\) = ([0-9a-fA-F]{32,128})", re.DOTALL)
+
+
+def beside(name: bytes, directory: int, inside: Sequence[str]) -> tuple[str, str, str] | None:
+    """(kind, hex digits, which file says so) for a copy, or None. An unreadable checksum file is none."""
+    folder, _, last = name.rpartition(b"/")
+    prefix = folder + b"/" if folder else b""
+    for ending in ENDINGS:
+        own = _content(name + ending.encode(), directory, inside)
+        if own is not None and (found := _find(own, last, alone=True)):
+            return *found, os.fsdecode(last) + ending
+    for listing in LISTS:
+        whole = _content(prefix + listing.encode(), directory, inside)
+        if whole is not None and (found := _find(whole, last, alone=False)):
+            return *found, listing
+    return None
+
+
+def _content(name: bytes, directory: int, inside: Sequence[str]) -> bytes | None:
+    try:
+        descriptor = place.open_file(name, directory, inside)
+    except (OSError, place.LeadsOut):
+        return None
+    try:
+        return os.read(descriptor, LARGEST)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _find(content: bytes, name: bytes, alone: bool) -> tuple[str, str] | None:
+    """(kind, hex digits) for a name. ``alone``: a file for this copy only, whose line may name none, or a path."""
+    entries = list(_lines(content))
+    for said, digits in entries:
+        if said is not None and said.rpartition(b"/")[2] == name:
+            return LENGTHS[len(digits)], digits
+    if alone and len(entries) == 1 and entries[0][0] is None:
+        return LENGTHS[len(entries[0][1])], entries[0][1]
+    return None
+
+
+def _lines(content: bytes) -> Iterator[tuple[bytes | None, str]]:
+    for line in content.split(b"\n"):
+        line = line.rstrip(b"\r").strip(b" \t")
+        digits, said = b"", None
+        if found := _COREUTILS.fullmatch(line):
+            digits, said = found[2], found[3]
+            if found[1] and said is not None:  # a leading backslash: the name is escaped
+                said = re.sub(rb"\\([\\nr])", lambda one: {b"n": b"\n", b"r": b"\r"}.get(one[1], b"\\"), said)
+        elif found := _BSD.fullmatch(line):
+            said, digits = found[1], found[2]
+        if len(digits) in LENGTHS:
+            yield said, digits.decode().lower()
+
+
+def compare(source: Source, kind: str, digits: str, file: str, state: State | None) -> None:
+    """Read a copy through. Raises Broken when it is not what its checksum says."""
+    made = Hash(kind, state["hash"] if state is not None else None)
+    source.offset = state["offset"] if state is not None else 0
+    while piece := source.read():
+        made.update(piece)
+        if source.meter.wants_mark and (kept := made.state()) is not None:
+            source.meter.mark({"hash": kept, "offset": source.offset})
+    if made.hexdigest() != digits:
+        raise Broken(f"it does not match its {kind} in {file}")

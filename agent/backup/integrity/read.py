@@ -1,0 +1,197 @@
+"""One copy read through: its checksum beside it, then its content by the readers that its first bytes ask for."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from agent.backup import place
+from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, Copy, Question, Refused, Verdict
+from agent.backup.integrity import checksum, tools
+from agent.backup.integrity.meter import Broken, Cannot, Meter, Source, State, Suspect
+
+_DECODERS: Final = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".tbz2": "bzip2", ".tbz": "bzip2", ".xz": "xz",
+    ".txz": "xz", ".zst": "zstd", ".tzst": "zstd", ".zip": "zip", ".7z": "7z"}  # fmt: skip
+_TARS: Final = (".tgz", ".tbz2", ".tbz", ".txz", ".tzst")
+
+
+class Marks:
+    """Where a read stands, by stage; ``keep`` writes it down."""
+
+    def __init__(self, keep: Callable[[State], None], known: State | None) -> None:
+        self._keep = keep
+        self._known = known or {}
+        self.passed: list[str] = list(self._known.get("passed", ()))
+
+    def state(self, stage: str) -> State | None:
+        found: State | None = self._known.get("state") if self._known.get("stage") == stage else None
+        return found
+
+    def save(self, stage: str, state: State) -> None:
+        self._keep({"stage": stage, "state": state, "passed": self.passed})
+
+
+def judge(question: Question, copy: Copy, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
+    """Read a copy and say what it is worth. Raises Refused (not there, changed meanwhile), Stopped.
+
+    ``stage`` names what is being done, for the meter's marks.
+    """
+    begun = time.monotonic()
+    top = place.open_directory(question.path, question.allowed)
+    try:
+        inside = place.roots(question.allowed) if question.allowed else (place.real(top),)
+        try:
+            descriptor = place.open_file(copy.name, top, inside)
+        except FileNotFoundError:
+            raise Refused("it is gone", gone=True) from None
+        except place.LeadsOut as error:
+            raise Refused(f"it leads to something {error}") from None
+        except OSError as error:
+            raise Refused(place.why(error)) from None
+        try:
+            verdict = _judged(question, copy, descriptor, top, inside, meter, marks, stage)
+        finally:
+            os.close(descriptor)
+    finally:
+        os.close(top)
+    state, reason, by = verdict
+    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - begun, read=meter.done, by=by)
+
+
+def _judged(
+    question: Question,
+    copy: Copy,
+    descriptor: int,
+    top: int,
+    inside: tuple[str, ...],
+    meter: Meter,
+    marks: Marks,
+    stage: list[str],
+) -> tuple[str, str, str]:
+    _unchanged(descriptor, copy)
+    done: list[str] = []
+    try:
+        listed = checksum.beside(copy.name, top, inside) if question.checksum else None
+        if listed is not None:
+            if "checksum" not in marks.passed:
+                stage[:] = ["checksum"]
+                checksum.compare(Source(descriptor, meter), *listed, marks.state("checksum"))
+                marks.passed.append("checksum")
+            done.append(listed[0])
+        stage[:] = ["content"]
+        try:
+            done.append(_content(Source(descriptor, meter), os.fsdecode(copy.name), marks.state("content")))
+        except Cannot:
+            if listed is None:
+                raise
+            # it is still the very file whose checksum was taken
+    except Broken as error:
+        _unchanged(descriptor, copy)
+        return BROKEN, str(error), ", ".join(done)
+    except Suspect as error:
+        return SUSPECT, str(error), ", ".join(done)
+    except Cannot as error:
+        return CANNOT, str(error), ", ".join(done)
+    except OSError as error:
+        raise Refused(f"it cannot be read: {place.why(error)}") from None
+    _unchanged(descriptor, copy)
+    return GOOD, "", ", ".join(filter(None, done))
+
+
+def _unchanged(descriptor: int, copy: Copy) -> None:
+    seen = os.fstat(descriptor)
+    if (seen.st_size, seen.st_mtime_ns, seen.st_ino) != (copy.size, copy.mtime_ns, copy.inode):
+        raise Refused("it was changed while it was read", gone=True)
+
+
+def _content(source: Source, name: str, state: State | None) -> str:
+    """Read the content; what it was. Raises Broken, Cannot, Suspect, Stopped."""
+    first = os.pread(source.descriptor, 512, 0)
+    if not first:
+        raise Broken("it is empty")
+    lowered = name.lower()
+    named = next((kind for ending, kind in _DECODERS.items() if lowered.endswith(ending)), "")
+    found = _told(first)
+    if named and found != named:
+        raise Broken(f"it is named {named}, but does not begin as {named} does")
+    return _readers()[found](source, lowered, state)
+
+
+def _told(first: bytes) -> str:
+    from agent.backup.integrity import sqlite
+
+    for magic, kind in ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"PK\x03\x04", "zip"), (b"PK\x05\x06", "zip"), (tools.SEVENZIP, "7z"), (tools.POSTGRES, "pg_dump"),
+        (sqlite.MAGIC, "sqlite")):  # fmt: skip
+        if first.startswith(magic):
+            return kind
+    # skippable frames may stand first: pzstd writes them
+    return "zstd" if first[1:4] == b"\x2a\x4d\x18" and first[0] & 0xF0 == 0x50 else "plain"
+
+
+def _readers() -> dict[str, Callable[[Source, str, State | None], str]]:
+    return {
+        "gzip": _stream,
+        "bzip2": _stream,
+        "xz": _stream,
+        "zstd": _stream,
+        "plain": _plain,
+        "zip": _zip,
+        "7z": _seven_zip,
+        "pg_dump": _postgres_dump,
+        "sqlite": _sqlite,
+    }
+
+
+def _stream(source: Source, name: str, state: State | None) -> str:
+    from agent.backup.integrity import bz, gz, sinks, xz, zst
+
+    kinds: dict[str, Any] = {"gzip": gz.Gzip, "bzip2": bz.Bzip2, "xz": xz.Xz, "zstd": zst.Zstd}
+    kind = _told(os.pread(source.descriptor, 512, 0))
+    stem = name.rpartition(".")[0]
+    sink = sinks.Sniffer(stem.endswith(".tar") or name.endswith(_TARS))
+    kinds[kind](source, sink, state).run()
+    return ", ".join(filter(None, (kind, sink.words())))
+
+
+def _plain(source: Source, name: str, state: State | None) -> str:
+    """Not packed: a tar archive, a dump as text; anything else says nothing about itself."""
+    from agent.backup.integrity import sinks
+
+    sink = sinks.Sniffer(name.endswith(".tar"))
+    if state is not None:
+        source.offset = state["offset"]
+        sink.restore(state["sink"])
+    while piece := source.read():
+        sink.feed(piece)
+        if source.meter.wants_mark:
+            source.meter.mark({"offset": source.offset, "sink": sink.state()})
+    sink.finish()
+    if not sink.words():
+        raise Cannot("it is of a kind that says nothing about its own integrity")
+    return sink.words()
+
+
+def _zip(source: Source, name: str, state: State | None) -> str:
+    from agent.backup.integrity.zip import Zip
+
+    reader = Zip(source, state)
+    reader.run()
+    return f"zip of {reader.members} members"
+
+
+def _seven_zip(source: Source, name: str, state: State | None) -> str:
+    tools.seven_zip(source)
+    return "7z"
+
+
+def _postgres_dump(source: Source, name: str, state: State | None) -> str:
+    tools.postgres_dump(source)
+    return "pg_restore"
+
+
+def _sqlite(source: Source, name: str, state: State | None) -> str:
+    from agent.backup.integrity import sqlite
+
+    sqlite.check(source)
+    return "sqlite"

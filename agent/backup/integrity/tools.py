@@ -1,0 +1,69 @@
+"""Formats that are read by their own programs, where this machine has them: 7z archives, PostgreSQL's custom dumps."""
+
+import re
+from typing import Final
+
+from agent.backup import commands
+from agent.backup.integrity.meter import Broken, Cannot, Source
+
+SEVENZIP: Final = b"7z\xbc\xaf\x27\x1c"
+POSTGRES: Final = b"PGDMP"
+LONGEST: Final = 12 * 3600.0  # seconds
+
+
+def seven_zip(source: Source) -> None:
+    """7-Zip's own test. Raises Broken, Cannot."""
+    program = commands.find("7zz", "7z", "7za", "7zr")
+    if program is None:
+        raise Cannot("this machine has no 7z to read it with; install p7zip or 7zip")
+    # a password that is none: an encrypted archive fails instead of asking
+    ran = _run(source, program, "t", "-bd", "-y", "-p-", "-mmt=1", _path(source))
+    if ran.code == 0:
+        return
+    said = ran.words + ran.out.decode("utf-8", "replace")
+    if re.search(r"Wrong password|encrypted", said):
+        raise Cannot("it is encrypted: its content cannot be judged")
+    lines = [
+        line.strip() for line in said.splitlines() if re.match(r"(ERROR|ERRORS|Unexpected|Data Error)", line.strip())
+    ]
+    words = next((line for line in lines if not line.endswith(":")), ran.last)
+    raise Broken(f"7z finds it damaged: {words.replace(_path(source), 'the file').removeprefix('ERROR: ')}")
+
+
+def postgres_dump(source: Source) -> None:
+    """Header, then every table's data unpacked by pg_restore, to nowhere. Raises Broken, Cannot."""
+    header = source.at(0, min(source.size, 11))
+    if len(header) < 11 or header[5] != 1:
+        raise Broken("its header makes no sense")
+    program = commands.find("pg_restore")
+    if program is None:
+        raise Cannot("this machine has no pg_restore to read it with; install postgresql-client")
+    for words in (("--list",), ("--file=/dev/null",)):
+        ran = _run(source, program, "--format=custom", *words, _path(source), quiet=True)
+        if ran.code == 0:
+            continue
+        if "unsupported version" in ran.words:
+            raise Cannot("it was made by a newer PostgreSQL than this machine's pg_restore")
+        if "not built with" in ran.words or "compression is not supported" in ran.words:
+            raise Cannot("this machine's pg_restore does not know its compression")
+        raise Broken(f"pg_restore finds it damaged: {ran.last.removeprefix('pg_restore: error: ')}")
+
+
+def _path(source: Source) -> str:
+    return f"/proc/self/fd/{source.descriptor}"
+
+
+def _run(source: Source, *argv: str, quiet: bool = False) -> commands.Ran:
+    while source.read():
+        pass  # at the rate that is allowed; the program then finds most of it in memory
+    source.offset = 0
+    try:
+        return commands.run(
+            argv, seconds=LONGEST, descriptors=(source.descriptor,), quiet=quiet, tick=lambda: source.meter.spend(0)
+        )
+    except commands.TookTooLong:
+        raise Cannot(f"reading it took more than {LONGEST / 3600:g} hours") from None
+    except commands.TooMuch:
+        raise Cannot("its program said too much") from None
+    except OSError as error:
+        raise Cannot(f"its program does not start: {error.strerror}") from None

@@ -1,0 +1,199 @@
+"""zip and zip64 (PKWARE's APPNOTE): every member read and compared with its checksum, one after another.
+
+The directory is walked in pieces, so that a million members cost no memory. Taken up again where a member begins.
+"""
+
+import bz2
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from agent.backup.integrity.inflate import Inflate
+from agent.backup.integrity.meter import PIECE, Broken, Cannot, Source, State, Suspect
+
+MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
+_END: Final = struct.Struct("<4s4H2LH")
+_LOCATOR: Final = struct.Struct("<4sLQL")
+_END64: Final = struct.Struct("<4sQ2H2L4Q")
+_ENTRY: Final = struct.Struct("<4s6H3L5H2L")
+_LOCAL: Final = struct.Struct("<4s5H3L2H")
+_STORED, _DEFLATE, _BZIP2 = 0, 8, 12
+_ENCRYPTED: Final = 1
+_FULL: Final = 0xFFFFFFFF
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A member as the directory has it."""
+
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    size: int
+    offset: int
+
+
+class Zip:
+    """A zip archive."""
+
+    def __init__(self, source: Source, state: State | None) -> None:
+        self._source = source
+        self._done: int = state["done"] if state is not None else 0
+        self._packed: int = state["packed"] if state is not None else 0
+        self._cannot: str = state["cannot"] if state is not None else ""
+        self.members = 0
+
+    def run(self) -> None:
+        """Raises Broken, Cannot, Suspect."""
+        begin, size, count, shift = self._directory()
+        for number, entry in enumerate(self._entries(begin, size, count)):
+            self.members += 1
+            if number < self._done:
+                continue
+            self._packed += entry.packed
+            if self._packed > self._source.size:
+                raise Suspect("its members lie over each other, as in a bomb; it was not read on")
+            self._member(number + 1, entry, entry.offset + shift)
+            self._done = number + 1
+            if self._source.meter.wants_mark:
+                self._source.meter.mark({"done": self._done, "packed": self._packed, "cannot": self._cannot})
+        if self.members != count & 0xFFFF and self.members != count:
+            raise Broken(f"its directory has {self.members} members, and ought to have {count}")
+        if self._cannot:
+            raise Cannot(self._cannot)
+
+    def _directory(self) -> tuple[int, int, int, int]:
+        """(where it begins, its size, how many members, bytes that stand before the archive)."""
+        source = self._source
+        tail_at = max(0, source.size - 65_535 - _END.size)
+        tail = source.at(tail_at, source.size - tail_at)
+        place = tail.rfind(b"PK\x05\x06")
+        if place < 0 or len(tail) - place < _END.size:
+            raise Broken("its end, with the directory of its members, is missing")
+        _, _, _, _, count, size, begin, _ = _END.unpack_from(tail, place)
+        end = tail_at + place
+        if (count == 0xFFFF or size == _FULL or begin == _FULL) and end >= _LOCATOR.size:
+            magic, _, at, _ = _LOCATOR.unpack(source.at(end - _LOCATOR.size, _LOCATOR.size))
+            if magic == b"PK\x06\x07":
+                if at + _END64.size > source.size:
+                    raise Broken("its directory is not where it ought to be")
+                fields = _END64.unpack(source.at(at, _END64.size))
+                if fields[0] != b"PK\x06\x06":
+                    raise Broken("its directory is not where it ought to be")
+                count, size, begin, end = fields[7], fields[8], fields[9], at
+        shift = end - size - begin  # a program that unpacks itself may stand before it
+        if shift < 0:
+            raise Broken("its directory is not where it ought to be")
+        return begin + shift, size, count, shift
+
+    def _entries(self, begin: int, size: int, count: int) -> Iterator[Entry]:
+        held, at, end = b"", begin, begin + size
+        while True:
+            while len(held) < 3 * 65_536 and at < end:
+                piece = self._source.at(at, min(PIECE, end - at))
+                held, at = held + piece, at + len(piece)
+            if not held:
+                return
+            if len(held) < _ENTRY.size or held[:4] != b"PK\x01\x02":
+                raise Broken("the directory of its members is damaged")
+            fields = _ENTRY.unpack_from(held)
+            name, extra, comment = fields[10], fields[11], fields[12]
+            whole = _ENTRY.size + name + extra + comment
+            if whole > len(held):
+                raise Broken("the directory of its members is damaged")
+            more = held[_ENTRY.size + name : _ENTRY.size + name + extra]
+            yield _entry(fields, more)
+            held = held[whole:]
+
+    def _member(self, number: int, entry: Entry, offset: int) -> None:
+        if offset + _LOCAL.size > self._source.size:
+            raise Broken(f"member {number} lies past the file's end")
+        local = _LOCAL.unpack(self._source.at(offset, _LOCAL.size))
+        if local[0] != b"PK\x03\x04":
+            raise Broken(f"member {number} is not where the directory says")
+        if entry.flags & _ENCRYPTED:
+            self._cannot = "it is encrypted: its members are there, their content cannot be judged"
+            return
+        begin = offset + _LOCAL.size + local[9] + local[10]
+        if begin + entry.packed > self._source.size:
+            raise Broken(f"member {number} lies past the file's end")
+        self._source.offset = begin
+        try:
+            crc, size = self._content(entry)
+        except Broken as error:
+            raise Broken(f"member {number}: {error}") from None
+        if crc is not None and (crc, size) != (entry.crc, entry.size):
+            raise Broken(f"member {number}: its content does not match its checksum")
+
+    def _content(self, entry: Entry) -> tuple[int | None, int]:
+        """(checksum, size) of what comes out; no checksum where the method is not known here."""
+        if entry.method == _DEFLATE:
+            return self._deflated(entry.packed)
+        if entry.method == _STORED:
+            return self._through(entry.packed, lambda piece: piece)
+        if entry.method == _BZIP2:
+            decoder = bz2.BZ2Decompressor()
+
+            def unpacked(piece: bytes) -> bytes:
+                return b"" if decoder.eof else decoder.decompress(piece, PIECE)
+
+            return self._through(entry.packed, unpacked, lambda: not decoder.needs_input and not decoder.eof)
+        self._cannot = f"it holds members packed by method {entry.method}, which is not known here"
+        return None, 0
+
+    def _pieces(self, count: int) -> Iterator[bytes]:
+        while count:
+            piece = self._source.read(min(PIECE, count))
+            if not piece:
+                raise Broken("the file ends too early")
+            count -= len(piece)
+            yield piece
+
+    def _through(
+        self, count: int, unpack: Callable[[bytes], bytes], more: Callable[[], bool] = lambda: False
+    ) -> tuple[int, int]:
+        crc = size = 0
+        for piece in self._pieces(count):
+            given = piece
+            while True:
+                try:
+                    out = unpack(given)
+                except OSError:
+                    raise Broken("its content is damaged") from None
+                self._source.unfold(len(out))
+                crc, size = zlib.crc32(out, crc), size + len(out)
+                given = b""
+                if not more():
+                    break
+        return crc, size
+
+    def _deflated(self, count: int) -> tuple[int, int]:
+        inflate = Inflate()
+        try:
+            for piece in self._pieces(count):
+                at = 0
+                while not inflate.ended and (at < len(piece) or inflate.full):
+                    out, at = inflate.feed(piece, at, False)
+                    self._source.unfold(len(out))
+            if not inflate.ended:
+                raise Broken("its content ends in the middle")
+            return inflate.crc, inflate.length
+        finally:
+            inflate.close()
+
+
+def _entry(fields: tuple[int, ...], extra: bytes) -> Entry:
+    flags, method, crc, packed, size, offset = fields[3], fields[4], fields[7], fields[8], fields[9], fields[16]
+    at = 0
+    while at + 4 <= len(extra):
+        kind, length = struct.unpack_from("<2H", extra, at)
+        if kind == 1:
+            values = iter(struct.unpack_from(f"<{length // 8}Q", extra[at + 4 : at + 4 + length].ljust(length, b"\0")))
+            size = next(values, size) if size == _FULL else size
+            packed = next(values, packed) if packed == _FULL else packed
+            offset = next(values, offset) if offset == _FULL else offset
+        at += 4 + length
+    return Entry(flags, method, crc, packed, size, offset)

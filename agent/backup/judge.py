@@ -1,0 +1,237 @@
+"""From what there is to a state with its reasons in words. Pure.
+
+The newest good copy counts: finished, not empty, not found broken, not from the future. Older than the objective:
+down. Anything that makes a restore doubtful, though there is a copy in time: degraded. Nothing seen: unknown.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, Copy, Facts
+from agent.clients.trouble import printable
+from agent.probe import Outcome
+from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+
+CLOCKS_APART: Final = 300.0  # seconds that two machines' clocks may differ without a word
+FAR_FUTURE: Final = 86_400.0  # seconds; past this a time says nothing at all
+FEWEST_SIZES: Final = 4  # before a size is judged by those before it
+SMALL: Final = 0.6  # of the usual size
+DEVIATIONS: Final = 4.0
+APART: Final = math.log(3)  # sizes further apart than this are of two sorts: full and incremental
+_TO_SIGMA: Final = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What is promised. Seconds and bytes; 0: nothing is."""
+
+    rpo: float
+    keep: int = 0
+    smallest: int = 1
+    verified_within: float = 0.0
+    lock_age: float = 0.0
+    integrity: bool = True
+
+
+class Judgement:
+    """One look's state, growing worse with every reason."""
+
+    def __init__(self) -> None:
+        self.state = UP
+        self.reasons: list[str] = []
+        self.measures: dict[str, float] = {}
+
+    def worse(self, state: int, reason: str) -> None:
+        self.state = max(self.state, state)
+        if state == self.state:
+            self.reasons.insert(0, reason)
+        else:
+            self.reasons.append(reason)
+
+    def outcome(self) -> Outcome:
+        return Outcome(self.state, "; ".join(self.reasons), None, self.measures)
+
+
+def judge(facts: Facts, wanted: Wanted) -> Outcome:
+    """The state of one backup."""
+    if facts.failed:
+        return Outcome(UNKNOWN, facts.failed)
+    if facts.gone:
+        return Outcome(DOWN, facts.gone, None, {"rpo_met": 0.0})
+    made = Judgement()
+    made.measures["copies"] = facts.count
+    if facts.total or not facts.count:
+        made.measures["total_bytes"] = facts.total
+    newest = next((copy for copy in facts.copies if not flaw(copy, wanted)), None)
+    if newest is None:
+        if facts.unreadable:
+            return Outcome(UNKNOWN, f"no good backup is seen, but part of it cannot be read: {facts.why_unreadable}")
+        last = max((at for at, _ in facts.sizes), default=None)
+        if last is not None and facts.now - last <= wanted.rpo and any(copy.growing for copy in facts.copies):
+            # the only copy is written over: not missed yet
+            made.measures |= {"rpo_met": 1.0, "growing": 1.0, "age_seconds": max(0.0, facts.now - last)}
+            made.worse(DEGRADED, f"{_nothing(facts, wanted)}; the one before it was made {span(facts.now - last)} ago")
+            return made.outcome()
+        made.measures["rpo_met"] = 0.0
+        made.worse(DOWN, _nothing(facts, wanted))
+        return made.outcome()
+    _age(made, facts, newest, wanted)
+    _newer(made, facts, newest, wanted)
+    _size(made, facts, newest)
+    _verified(made, facts, newest, wanted)
+    _around(made, facts, wanted)
+    if facts.unreadable and made.state == DOWN:
+        return Outcome(UNKNOWN, f"part of it cannot be read: {facts.why_unreadable}; " + "; ".join(made.reasons))
+    return made.outcome()
+
+
+def flaw(copy: Copy, wanted: Wanted) -> str:
+    """Why a copy is no good one, or ""."""
+    if copy.growing:
+        return "is still being written"
+    if copy.future > FAR_FUTURE:
+        return f"claims to be from the future, by {span(copy.future)}"
+    if copy.wrong:
+        return copy.wrong
+    if copy.size is not None and copy.size < wanted.smallest:
+        return "is empty" if copy.size == 0 else f"has only {copy.size} bytes"
+    if copy.verdict is not None and copy.verdict.state == BROKEN:
+        return f"is broken: {copy.verdict.reason}"
+    return ""
+
+
+def _nothing(facts: Facts, wanted: Wanted) -> str:
+    if facts.missing:
+        return "; ".join(facts.missing)
+    if not facts.copies:
+        hint = f" ({facts.outside} links lead out of the directory)" if facts.outside else ""
+        return f"there is no backup at all{hint}"
+    first = facts.copies[0]
+    return f"there is no good backup: {name(first)} {flaw(first, wanted)}"
+
+
+def _age(made: Judgement, facts: Facts, newest: Copy, wanted: Wanted) -> None:
+    age = max(0.0, facts.now - newest.at)
+    met = age <= wanted.rpo and not facts.missing
+    made.measures |= {"age_seconds": age, "newest_timestamp": newest.at, "rpo_met": float(met)}
+    if newest.size is not None:
+        made.measures["size_bytes"] = newest.size
+    if newest.seconds is not None:
+        made.measures["duration_seconds"] = newest.seconds
+    if age > wanted.rpo:
+        made.worse(DOWN, f"the newest good backup is {span(age)} old, its objective is {span(wanted.rpo)}")
+    for missing in facts.missing:
+        made.worse(DOWN, missing)
+    if newest.future > CLOCKS_APART:
+        made.worse(DEGRADED, f"{name(newest)} claims to be from the future, by {span(newest.future)}: a clock is wrong")
+
+
+def _newer(made: Judgement, facts: Facts, newest: Copy, wanted: Wanted) -> None:
+    """What is newer than the newest good one and does not count."""
+    bad = [copy for copy in facts.copies[: facts.copies.index(newest)] if not copy.growing]
+    if bad:
+        made.worse(DEGRADED, f"{name(bad[0])} {flaw(bad[0], wanted)}")
+    made.measures["bad_copies"] = len([copy for copy in facts.copies if not copy.growing and flaw(copy, wanted)])
+    made.measures["growing"] = float(any(copy.growing for copy in facts.copies))
+
+
+def _size(made: Judgement, facts: Facts, newest: Copy) -> None:
+    if newest.size is None:
+        return
+    usual = usual_size([size for at, size in facts.sizes if at < newest.at], newest.size)
+    if usual is None:
+        return
+    middle, least = usual
+    made.measures["size_ratio"] = newest.size / middle
+    if newest.size < least:
+        share = newest.size / middle
+        made.worse(DEGRADED, f"{name(newest)} is suspiciously small: {share:.0%} of its usual size")
+
+
+def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
+    """(the usual size, the smallest that is not suspicious), by sizes of the same sort; None when too few are known.
+
+    In logarithms, by median and median absolute deviation, which a few odd ones do not move. Where there are two
+    sorts (fulls and incrementals), a size is compared with the sort that it is nearer to.
+    """
+    logs = sorted(math.log(one) for one in before[-60:] if one > 0)
+    mine = math.log(max(size, 1))
+    groups: list[list[float]] = []
+    for one in logs:
+        if groups and one - groups[-1][-1] <= APART:
+            groups[-1].append(one)
+        else:
+            groups.append([one])
+    known = [group for group in groups if len(group) >= FEWEST_SIZES]
+    if not known or sum(map(len, known)) < len(logs) / 2:
+        return None  # too few, or without any rule
+    middles = [statistics.median(group) for group in groups]
+    nearest = min(range(len(groups)), key=lambda place: abs(middles[place] - mine))
+    if groups[nearest] not in known:
+        return None
+    middle = middles[nearest]
+    spread = _TO_SIGMA * statistics.median(abs(one - middle) for one in groups[nearest])
+    return math.exp(middle), math.exp(middle - max(DEVIATIONS * spread, -math.log(SMALL)))
+
+
+def _verified(made: Judgement, facts: Facts, newest: Copy, wanted: Wanted) -> None:
+    """How long ago a copy was last proved to be readable, and whether that is too long."""
+    if facts.reading is not None:
+        made.measures["read_ratio"] = facts.reading
+    verdict = facts.check or newest.verdict
+    if verdict is not None and verdict.state == SUSPECT:
+        made.worse(DEGRADED, f"{name(newest)}: {verdict.reason}")
+    if facts.check is not None and facts.check.state == BROKEN:
+        made.worse(DOWN, f"the repository is damaged: {facts.check.reason}")
+    proved = [copy.verdict for copy in facts.copies if copy.verdict is not None and copy.verdict.state == GOOD]
+    if facts.check is not None and facts.check.state == GOOD:
+        proved.append(facts.check)
+    last = max(proved, key=lambda one: one.at, default=None)
+    if last is not None:
+        made.measures["verified_age_seconds"] = max(0.0, facts.now - last.at)
+        made.measures["read_seconds"] = last.seconds
+    if not wanted.verified_within or not wanted.integrity:
+        return
+    since = facts.now - (last.at if last is not None else facts.began or facts.now)
+    if since > wanted.verified_within:
+        why = f": {verdict.reason}" if verdict is not None and verdict.state == CANNOT else ""
+        ever = "was read through last" if last is not None else "has not been read through in"
+        ago = f"{span(since)} ago" if last is not None else span(since)
+        made.worse(DEGRADED, f"the backup {ever} {ago}{why}")
+
+
+def _around(made: Judgement, facts: Facts, wanted: Wanted) -> None:
+    """Locks, the number of copies, what could not be looked at."""
+    if facts.locks:
+        oldest = min(facts.locks, key=lambda lock: lock.at)
+        age = max(0.0, facts.now - oldest.at)
+        made.measures |= {"locks": len(facts.locks), "lock_age_seconds": age}
+        if wanted.lock_age and age > wanted.lock_age:
+            made.worse(
+                DEGRADED, f"the lock {oldest.name} has been there for {span(age)}: who made it hangs or has died"
+            )
+    if facts.count < wanted.keep:
+        made.worse(DEGRADED, f"there are {facts.count} copies, and ought to be {wanted.keep}")
+    if facts.unreadable and made.state != DOWN:
+        made.worse(DEGRADED, f"part of it cannot be read: {facts.why_unreadable}")
+    if facts.outside:
+        made.measures["links_outside"] = facts.outside
+    for note in facts.notes:
+        made.worse(DEGRADED, note)
+
+
+def name(copy: Copy) -> str:
+    """A copy's name, fit for a sentence."""
+    return printable(copy.name.decode("utf-8", "replace").replace("\n", " "), 80)
+
+
+def span(seconds: float) -> str:
+    """About how long: 90 s, 31 hours, 9 days."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 3600:.0f} hours" if seconds < 3 * 86_400 else f"{seconds / 86_400:.0f} days"

@@ -1,0 +1,128 @@
+"""What is remembered of a check between looks, in small files: sizes, what was seen growing, verdicts, marks.
+
+Two processes write, each its own files: the look ``KEY.seen``, the background read ``KEY.verdicts`` and ``KEY.mark``.
+A file that is not there or not whole is forgotten, never an error.
+"""
+
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from agent import files
+from agent.backup.facts import Copy, Facts, Verdict
+
+MOST_SIZES: Final = 100
+MOST_VERDICTS: Final = 100
+REPOSITORY: Final = ""  # the stamp of a repository as a whole
+T = TypeVar("T")
+
+
+class Seen(msgspec.Struct):
+    """Of the newest files: (size, mtime, since when they are so); of complete ones: name, (at, size)."""
+
+    began: float = 0.0
+    lately: dict[str, tuple[int, int, float]] = {}
+    sizes: dict[str, tuple[float, int]] = {}
+
+
+class Mark(msgspec.Struct):
+    """Where the read of one copy stands. ``read``: bytes of it that are done, by all lives of the reader."""
+
+    stamp: str
+    state: dict[str, Any]
+    read: int = 0
+
+
+class Memory:
+    """One check's files. Without a directory nothing is remembered."""
+
+    def __init__(self, store: str, key: str) -> None:
+        self._base = Path(store) / key if store else None
+
+    def seen(self) -> Seen:
+        return self._get("seen", Seen) or Seen()
+
+    def put_seen(self, seen: Seen) -> None:
+        self._put("seen", seen)
+
+    def verdicts(self) -> dict[str, Verdict]:
+        """By stamp of the copy."""
+        return self._get("verdicts", dict[str, Verdict]) or {}
+
+    def add_verdict(self, stamp: str, verdict: Verdict) -> None:
+        """The newest last; the oldest are forgotten."""
+        known = self.verdicts()
+        known.pop(stamp, None)
+        known[stamp] = verdict
+        for old in list(known)[:-MOST_VERDICTS]:
+            del known[old]
+        self._put("verdicts", known)
+
+    def mark(self, stamp: str) -> Mark | None:
+        found = self._get("mark", Mark)
+        return found if found is not None and found.stamp == stamp else None
+
+    def put_mark(self, mark: Mark) -> None:
+        self._put("mark", mark)
+
+    def forget_mark(self) -> None:
+        if self._base is not None:
+            self._base.with_suffix(".mark").unlink(missing_ok=True)
+
+    def _get(self, name: str, kind: type[T]) -> T | None:
+        if self._base is None:
+            return None
+        try:
+            return msgspec.msgpack.decode(self._base.with_suffix(f".{name}").read_bytes(), type=kind)
+        except (OSError, msgspec.DecodeError):
+            return None
+
+    def _put(self, name: str, what: object) -> None:
+        if self._base is not None:
+            try:
+                self._base.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                files.replace(self._base.with_suffix(f".{name}"), msgspec.msgpack.encode(what), mode=0o600)
+            except OSError:
+                pass  # the disk is full: it is looked at again next time, from less
+
+
+def recall(facts: Facts, memory: Memory, settle: float) -> None:
+    """Add to what a look found what was known before: growing files, sizes, verdicts; and remember it."""
+    seen = memory.seen()
+    seen.began = seen.began or facts.now
+    facts.began = seen.began
+    facts.copies = [
+        msgspec.structs.replace(copy, growing=_growing(copy, seen, facts.now, settle)) if copy.mtime_ns else copy
+        for copy in facts.copies
+    ]
+    seen.lately = {name: kept for copy in facts.copies for name, kept in [_kept(copy, seen, facts.now)]}
+    for copy in facts.copies:
+        if not copy.growing and not copy.wrong and copy.size is not None and not copy.future:
+            seen.sizes[copy.name.hex()] = (copy.at, copy.size)
+    newest = sorted(seen.sizes.items(), key=lambda one: one[1])[-MOST_SIZES:]
+    seen.sizes = dict(newest)
+    facts.sizes = [size for _, size in newest]
+    memory.put_seen(seen)
+    verdicts = memory.verdicts()
+    facts.copies = [msgspec.structs.replace(copy, verdict=verdicts.get(copy.stamp)) for copy in facts.copies]
+    facts.check = facts.check or verdicts.get(REPOSITORY)
+
+
+def _kept(copy: Copy, seen: Seen, now: float) -> tuple[str, tuple[int, int, float]]:
+    name = copy.name.hex()
+    before = seen.lately.get(name)
+    same = before is not None and before[:2] == (copy.size or 0, copy.mtime_ns)
+    return name, (copy.size or 0, copy.mtime_ns, before[2] if same and before is not None else now)
+
+
+def _growing(copy: Copy, seen: Seen, now: float, settle: float) -> bool:
+    """Written to within ``settle`` seconds: by its time, or because it grew between looks though its time stayed."""
+    before = seen.lately.get(copy.name.hex())
+    if before is not None and before[:2] == (copy.size or 0, copy.mtime_ns):
+        # unchanged since we first saw it so; its own clock may be another
+        if now - before[2] >= settle:
+            return False
+    elif before is not None and before[1] == copy.mtime_ns:
+        return True  # its time says nothing: it is kept by who writes
+    return now - copy.mtime_ns / 1e9 < settle

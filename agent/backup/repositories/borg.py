@@ -1,0 +1,226 @@
+"""borg 1.x: archives with the passphrase or without, locks, and the soundness of what is stored.
+
+Without the passphrase the layout tells (borg's internals, "Repository"): segments in ``data/N/M``, each a log of
+entries with a CRC-32; the newest segment's time is that of the repository's last change, which pruning also makes.
+"""
+
+import datetime
+import os
+import struct
+import tempfile
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from agent.backup import commands, place
+from agent.backup.facts import BROKEN, CANNOT, GOOD, MOST_COPIES, Copy, Facts, Lock, Question, Refused, Verdict
+from agent.backup.integrity.meter import Broken, Meter, Source
+from agent.backup.integrity.read import Marks
+from agent.backup.repositories.files import Tree
+from agent.backup.repositories.groups import newest_of_each
+
+CHECK_TAKES: Final = 12 * 3600.0  # seconds at most
+MAGIC: Final = b"BORG_SEG"
+LARGEST_ENTRY: Final = 64 << 20
+_HEADER: Final = struct.Struct("<IIB")
+
+
+class _Archive(msgspec.Struct):
+    name: str
+    time: str = ""
+    start: str = ""
+    hostname: str = ""
+
+
+class _Archives(msgspec.Struct):
+    archives: list[_Archive] = []
+
+
+def look(question: Question, now: float) -> Facts:
+    """The archives, newest first, and the locks. Raises Refused."""
+    with Tree(question) as tree:
+        if not tree.has("README") or not tree.has("config"):
+            raise Refused(f"{question.path} is not a borg repository: it has no config", gone=True)
+        facts = Facts(now=now, locks=_locks(tree))
+        if not question.secret:
+            if question.hosts or question.sources:
+                raise Refused("which host an archive is of can only be told with the repository's passphrase")
+            segments = _segments(tree)
+            facts.copies = [
+                Copy(name=b"the repository's last change", at=at, future=max(0.0, at - now)) for _, at in segments[-1:]
+            ]
+            facts.count = len(facts.copies)
+            return facts
+    found = _listed(question, now)
+    facts.count = len(found)
+    if question.hosts or question.sources:
+        facts.copies, facts.missing = newest_of_each(
+            found, question, now, lambda prefix, names: names[0].startswith(prefix)
+        )
+    else:
+        facts.copies = sorted(found, key=lambda copy: -copy.at)[:MOST_COPIES]
+    return facts
+
+
+def _locks(tree: Tree) -> list[Lock]:
+    return [Lock(name, seen.st_mtime) for name, seen in tree.entries() if name == "lock.exclusive"]
+
+
+def _segments(tree: Tree) -> list[tuple[str, float]]:
+    """(file, time) of every segment, in the order of their writing."""
+    found = [
+        (int(name), f"data/{folder}/{name}", seen.st_mtime)
+        for folder in tree.names("data")
+        for name, seen in tree.entries(f"data/{folder}")
+        if name.isascii() and name.isdigit()
+    ]
+    return [(file, at) for _, file, at in sorted(found)]
+
+
+def _listed(question: Question, now: float) -> list[Copy]:
+    ran = _borg(question, "list", "--json", "--format", "{hostname}", seconds=question.timeout)
+    try:
+        archives = msgspec.json.decode(ran.out, type=_Archives).archives
+        return [_copy(archive, now) for archive in archives if not archive.name.endswith(".checkpoint")]
+    except (msgspec.DecodeError, ValueError):
+        raise Refused("borg's list of archives makes no sense") from None
+
+
+def _copy(archive: _Archive, now: float) -> Copy:
+    at = datetime.datetime.fromisoformat(archive.start or archive.time).timestamp()  # borg tells this machine's time
+    name = "\n".join((archive.name, archive.hostname, archive.name))
+    return Copy(name=name.encode("utf-8", "replace"), at=at, future=max(0.0, at - now))
+
+
+def verify(question: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
+    """``borg check`` where there is a passphrase, else every entry's checksum. Raises Refused, Stopped."""
+    begun = time.monotonic()
+    stage[:] = ["repository"]
+    if question.secret:
+        state, reason, by = _checked(question, meter)
+    else:
+        state, reason, by = _read_through(question, meter, marks)
+    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - begun, read=meter.done, by=by)
+
+
+def _checked(question: Question, meter: Meter) -> tuple[str, str, str]:
+    with Tree(question) as tree:
+        if _locks(tree):
+            raise Refused("the repository is locked: it is checked later", gone=True)
+    ran = _borg(question, "check", seconds=CHECK_TAKES, bad=True, tick=lambda: meter.spend(0))
+    if ran.code == 0:
+        return GOOD, "", "borg check"
+    return BROKEN, f"borg check says: {_first(ran.words)[:160]}", "borg check"
+
+
+def _first(words: str) -> str:
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    telling = (
+        line for line in lines if any(word in line.lower() for word in ("mismatch", "missing", "error", "corrupt"))
+    )
+    return next(telling, lines[-1] if lines else "it failed")
+
+
+def _read_through(question: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
+    known = marks.state("repository") or {}
+    passed, wrong, count = int(known.get("passed", -1)), list(known.get("wrong", ())), int(known.get("count", 0))
+    with Tree(question) as tree:
+        for file, _ in _segments(tree):
+            number = int(file.rpartition("/")[2])
+            if number <= passed:
+                continue
+            try:
+                descriptor = tree.open(file)
+            except FileNotFoundError:
+                continue  # compacted since
+            except (OSError, place.LeadsOut) as error:
+                raise Refused(
+                    f"{file} cannot be read: {place.why(error) if isinstance(error, OSError) else error}"
+                ) from None
+            try:
+                count += sum(1 for _ in entries(Source(descriptor, meter)))
+            except Broken as error:
+                wrong.append(f"{file}: {error}")
+            except OSError as error:
+                raise Refused(f"{file} cannot be read: {place.why(error)}") from None
+            finally:
+                os.close(descriptor)
+            passed = number
+            if meter.wants_mark:
+                meter.mark({"passed": passed, "wrong": wrong[:10], "count": count})
+    if wrong:
+        return BROKEN, wrong[0], f"{count} entries"
+    return (GOOD, "", f"{count} entries") if count else (CANNOT, "it holds nothing to compare", "")
+
+
+def entries(source: Source) -> Iterator[int]:
+    """The tag of every entry of a segment, its checksum compared. Raises Broken."""
+    if source.at(0, min(len(MAGIC), source.size)) != MAGIC:
+        raise Broken("it does not begin as a segment does")
+    held, at = b"", len(MAGIC)
+    source.offset = at
+
+    def more(count: int) -> bool:
+        nonlocal held
+        while len(held) < count:
+            piece = source.read()
+            if not piece:
+                return False
+            held += piece
+        return True
+
+    while more(1):
+        if not more(_HEADER.size):
+            raise Broken(f"it ends in the middle of an entry, at byte {at}")
+        crc, size, tag = _HEADER.unpack_from(held)
+        if not _HEADER.size <= size <= LARGEST_ENTRY:
+            raise Broken(f"the entry at byte {at} makes no sense")
+        if not more(size):
+            raise Broken(f"it ends in the middle of an entry, at byte {at}")
+        if zlib.crc32(memoryview(held)[4:size]) != crc:
+            raise Broken(f"the entry at byte {at} does not match its checksum")
+        yield tag
+        held, at = held[size:], at + size
+
+
+def _borg(
+    question: Question, *words: str, seconds: float, bad: bool = False, tick: Callable[[], None] = lambda: None
+) -> commands.Ran:
+    """Run borg, which is not to write into the repository. The passphrase goes through a pipe. Raises Refused."""
+    program = commands.find("borg", "borgbackup")
+    if program is None:
+        raise Refused("this machine has no borg to look into the repository with")
+    secret = question.secret.get("password", "") or question.secret.get("passphrase", "")
+    read, write = os.pipe()
+    os.write(write, secret.encode() + b"\n")
+    os.close(write)
+    if question.store:
+        os.makedirs(question.store, mode=0o700, exist_ok=True)  # noqa: PTH103 the path is text on its way through
+    with tempfile.TemporaryDirectory(prefix="haidang-borg-", dir=question.store or None) as base:
+        environment = {
+            "BORG_BASE_DIR": base,
+            "BORG_PASSPHRASE_FD": str(read),
+            "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
+            "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
+            "BORG_CHECK_I_KNOW_WHAT_I_AM_DOING": "NO",
+        }
+        argv = [program, "--bypass-lock", *words, question.path]
+        try:
+            ran = commands.run(argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick)
+        except commands.TookTooLong:
+            raise Refused(f"borg did not end within {seconds:g} s") from None
+        except commands.TooMuch:
+            raise Refused("borg said too much") from None
+        except OSError as error:
+            raise Refused(f"borg does not start: {place.why(error)}") from None
+        finally:
+            os.close(read)
+    if "passphrase supplied" in ran.words or "passphrase is incorrect" in ran.words.lower():
+        raise Refused("the password in this agent's file does not open the repository")
+    if ran.code == 0 or bad:
+        return ran
+    said = ran.last.replace(secret, "…") if secret else ran.last
+    raise Refused(f"borg cannot look into it: {said}")

@@ -1,0 +1,66 @@
+"""Small files of a repository, by names that are known, under one open directory."""
+
+import os
+import stat
+from collections.abc import Iterator
+
+from agent.backup import place
+from agent.backup.facts import Lock, Question, Refused
+
+
+class Tree:
+    """A repository's directory, open. Nothing in it is followed out of it."""
+
+    def __init__(self, question: Question) -> None:
+        self.path = question.path
+        self._top = place.open_directory(question.path, question.allowed)
+        self.inside = place.roots(question.allowed) if question.allowed else (place.real(self._top),)
+
+    def __enter__(self) -> "Tree":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._top)
+
+    def has(self, name: str) -> bool:
+        try:
+            place.stat_file(name, self._top, self.inside)
+        except (OSError, place.LeadsOut):
+            return False
+        return True
+
+    def open(self, name: str) -> int:
+        """A descriptor. Raises OSError, place.LeadsOut."""
+        return place.open_file(name, self._top, self.inside)
+
+    def names(self, folder: str = "") -> list[str]:
+        """What a folder has, sorted; nothing where there is none. Raises Refused when it cannot be read."""
+        return sorted(name for name, _ in self.entries(folder))
+
+    def entries(self, folder: str = "") -> Iterator[tuple[str, os.stat_result]]:
+        """(name, what it is) of plain files and directories; links are passed over. Raises Refused."""
+        try:
+            opened = os.open(
+                folder or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._top
+            )
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise Refused(f"{self.path}/{folder} cannot be looked at: {place.why(error)}") from None
+        try:
+            with os.scandir(opened) as found:
+                for entry in found:
+                    try:
+                        seen = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue
+                    if stat.S_ISREG(seen.st_mode) or stat.S_ISDIR(seen.st_mode):
+                        yield entry.name, seen
+        except OSError as error:
+            raise Refused(f"{self.path}/{folder} cannot be looked at: {place.why(error)}") from None
+        finally:
+            os.close(opened)
+
+    def locks(self, folder: str) -> list[Lock]:
+        """Files of a folder of locks."""
+        return [Lock(f"{folder}/{name[:16]}", seen.st_mtime) for name, seen in self.entries(folder)]

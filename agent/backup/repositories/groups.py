@@ -1,0 +1,43 @@
+"""Snapshots of many hosts and sources in one repository: each that is named has to have a young one."""
+
+from collections.abc import Callable, Iterable
+
+from agent.backup.facts import MOST_COPIES, Copy, Question
+
+
+def parts(copy: Copy) -> tuple[str, str, tuple[str, ...]]:
+    """(id, host, sources) of a copy whose name has them line by line."""
+    own, host, *sources = (*copy.name.decode("utf-8", "replace").split("\n"), "", "")
+    return own, host, tuple(sources)
+
+
+def _among(source: str, sources: tuple[str, ...]) -> bool:
+    return any(one == source or one.startswith(source.rstrip("/") + "/") or source == "/" for one in sources)
+
+
+def newest_of_each(
+    copies: Iterable[Copy],
+    question: Question,
+    now: float,
+    among: Callable[[str, tuple[str, ...]], bool] = _among,
+) -> tuple[list[Copy], list[str]]:
+    """(the newest copies, the stalest of those that are wanted first; what is missing altogether).
+
+    ``among`` says whether a wanted source is one of a snapshot's; for paths: one of them, or above one.
+    """
+    wanted = [(host, source) for host in question.hosts or ("",) for source in question.sources or ("",)]
+    found: dict[tuple[str, str], Copy] = {}
+    for copy in copies:
+        if copy.wrong or copy.growing:
+            continue
+        _, host, sources = parts(copy)
+        for pair in wanted:
+            fits = pair[0] in ("", host) and (not pair[1] or among(pair[1], sources))
+            if fits and copy.at <= now + 86_400 and (pair not in found or copy.at > found[pair].at):
+                found[pair] = copy
+    missing = [f"there is no backup of {_words(*pair)}" for pair in wanted if pair not in found]
+    return sorted(found.values(), key=lambda copy: copy.at)[:MOST_COPIES], missing
+
+
+def _words(host: str, source: str) -> str:
+    return " of ".join(filter(None, (source, host)))

@@ -1,0 +1,204 @@
+"""restic: snapshots with the password or without, locks, and the soundness of what is stored.
+
+Without the password the layout tells (restic's design document, "Repository Format"): one file a snapshot in
+``snapshots/``, whose time is when it was made, and every file in ``snapshots``, ``index``, ``keys`` and ``data`` is
+named by the SHA-256 of its bytes, so that they can be compared with the name.
+"""
+
+import datetime
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from agent.backup import commands, place
+from agent.backup.facts import BROKEN, CANNOT, GOOD, MOST_COPIES, Copy, Facts, Question, Refused, Verdict
+from agent.backup.integrity.hashes import Hash
+from agent.backup.integrity.meter import Meter, Source
+from agent.backup.integrity.read import Marks
+from agent.backup.repositories.files import Tree
+from agent.backup.repositories.groups import newest_of_each
+
+CHECK_TAKES: Final = 12 * 3600.0  # seconds at most
+
+
+class _Snapshot(msgspec.Struct):
+    time: str
+    id: str = ""
+    hostname: str = ""
+    paths: tuple[str, ...] = ()
+    summary: dict[str, Any] = {}
+
+
+def look(question: Question, now: float) -> Facts:
+    """The snapshots, newest first, and the locks. Raises Refused."""
+    with Tree(question) as tree:
+        if not tree.has("config"):
+            raise Refused(f"{question.path} is not a restic repository: it has no config", gone=True)
+        facts = Facts(now=now, locks=tree.locks("locks"))
+        if "password" in question.secret:
+            found = _listed(question)
+        elif question.hosts or question.sources:
+            raise Refused("which host and path a snapshot is of can only be told with the repository's password")
+        else:
+            found = [
+                Copy(name=name[:8].encode(), at=seen.st_mtime, future=max(0.0, seen.st_mtime - now))
+                for name, seen in tree.entries("snapshots")
+            ]
+    facts.count = len(found)
+    if question.hosts or question.sources:
+        facts.copies, facts.missing = newest_of_each(found, question, now)
+    else:
+        facts.copies = sorted(found, key=lambda copy: -copy.at)[:MOST_COPIES]
+    return facts
+
+
+def _listed(question: Question) -> list[Copy]:
+    """By restic itself."""
+    ran = _restic(question, "snapshots", "--json", seconds=question.timeout)
+    try:
+        snapshots = msgspec.json.decode(ran.out or b"[]", type=list[_Snapshot] | None) or []
+    except msgspec.DecodeError:
+        raise Refused("restic's list of snapshots makes no sense") from None
+    return [_copy(snapshot) for snapshot in snapshots]
+
+
+def _copy(snapshot: _Snapshot) -> Copy:
+    try:
+        at = datetime.datetime.fromisoformat(snapshot.time[:19] + "+00:00").timestamp() - _offset(snapshot.time)
+    except ValueError:
+        raise Refused("restic's list of snapshots has a time that makes no sense") from None
+    seconds = None
+    begun, ended = (snapshot.summary.get(key) for key in ("backup_start", "backup_end"))
+    if isinstance(begun, str) and isinstance(ended, str):
+        seconds = _moment(ended) - _moment(begun)
+    size = snapshot.summary.get("total_bytes_processed")
+    return Copy(
+        name="\n".join((snapshot.id[:8], snapshot.hostname, *snapshot.paths)).encode("utf-8", "replace"),
+        at=at,
+        size=size if isinstance(size, int) else None,
+        seconds=seconds,
+        future=max(0.0, at - time.time()),
+    )
+
+
+def _moment(text: str) -> float:
+    return datetime.datetime.fromisoformat(text[:19] + "+00:00").timestamp() - _offset(text)
+
+
+def _offset(text: str) -> float:
+    """Seconds east of Greenwich of a time such as 2026-11-23T08:00:00.123456789+07:00."""
+    tail = text[19:]
+    for sign in "+-":
+        if sign in tail:
+            hours, _, minutes = tail.partition(sign)[2].partition(":")
+            return (1 if sign == "+" else -1) * (int(hours) * 3600 + int(minutes or 0) * 60)
+    return 0.0
+
+
+def verify(question: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
+    """``restic check`` where there is a password, else every file against its name. Raises Refused, Stopped."""
+    begun = time.monotonic()
+    stage[:] = ["repository"]
+    if "password" in question.secret:
+        state, reason, by = _checked(question, meter)
+    else:
+        state, reason, by = _hashed(question, meter, marks)
+    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - begun, read=meter.done, by=by)
+
+
+def _checked(question: Question, meter: Meter) -> tuple[str, str, str]:
+    with Tree(question) as tree:
+        if tree.locks("locks"):
+            raise Refused("the repository is locked: it is checked later", gone=True)
+    share = [f"--read-data-subset={question.check_share:.3%}"] if question.check_share else []
+    ran = _restic(question, "check", *share, seconds=CHECK_TAKES, bad=(1,), tick=lambda: meter.spend(0))
+    if ran.code == 0:
+        return GOOD, "", "restic check"
+    lines = [line.strip() for line in (ran.out.decode("utf-8", "replace") + "\n" + ran.words).splitlines()]
+    first = next((line for line in lines if "error" in line.lower() or "does not match" in line), ran.last)
+    return BROKEN, f"restic check says: {first[:160]}", "restic check"
+
+
+def _hashed(question: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
+    known = marks.state("repository") or {}
+    passed, wrong, count = str(known.get("passed", "")), list(known.get("wrong", ())), int(known.get("count", 0))
+    with Tree(question) as tree:
+        folders = ["index", "keys", "snapshots", *(f"data/{name}" for name in tree.names("data"))]
+        for folder in sorted(folders):
+            for name in tree.names(folder):
+                file = f"{folder}/{name}"
+                if file <= passed or len(name) != 64:
+                    continue
+                if (bad := _wrong(tree, file, name, meter)) != "":
+                    wrong.append(f"{folder.partition('/')[0]}/{name[:8]} {bad}")
+                passed, count = file, count + 1
+                if meter.wants_mark:
+                    meter.mark({"passed": passed, "wrong": wrong[:10], "count": count})
+    if wrong:
+        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        return BROKEN, f"{wrong[0]}{more}", f"{count} files against their names"
+    if not count:
+        return CANNOT, "it holds nothing to compare", ""
+    return GOOD, "", f"{count} files against their names"
+
+
+def _wrong(tree: Tree, file: str, name: str, meter: Meter) -> str:
+    """What is wrong with one file, or ""."""
+    try:
+        descriptor = tree.open(file)
+    except FileNotFoundError:
+        return ""  # pruned since
+    except (OSError, place.LeadsOut) as error:
+        raise Refused(f"{file} cannot be read: {place.why(error) if isinstance(error, OSError) else error}") from None
+    try:
+        made = Hash("sha256")
+        source = Source(descriptor, meter)
+        while piece := source.read():
+            made.update(piece)
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {place.why(error)}") from None
+    finally:
+        os.close(descriptor)
+    return "" if made.hexdigest() == name else "is not what its name says"
+
+
+def _restic(question: Question, *words: str, seconds: float, bad: Sequence[int] = (), tick: Any = None) -> commands.Ran:
+    """Run restic, which is not to write: no lock, no cache. The password goes through a pipe. Raises Refused."""
+    program = commands.find("restic")
+    if program is None:
+        raise Refused("this machine has no restic to look into the repository with")
+    read, write = os.pipe()
+    try:
+        os.write(write, question.secret["password"].encode() + b"\n")
+        os.close(write)
+        argv = [
+            program,
+            "--repo",
+            question.path,
+            "--password-file",
+            f"/dev/fd/{read}",
+            "--no-lock",
+            "--no-cache",
+            *words,
+        ]
+        environment: Mapping[str, str] = {"TMPDIR": "/tmp", "GOMAXPROCS": "1"}
+        ran = commands.run(
+            argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick or (lambda: None)
+        )
+    except commands.TookTooLong:
+        raise Refused(f"restic did not end within {seconds:g} s") from None
+    except commands.TooMuch:
+        raise Refused("restic said too much") from None
+    except OSError as error:
+        raise Refused(f"restic does not start: {place.why(error)}") from None
+    finally:
+        os.close(read)
+    if ran.code == 0 or (ran.code in bad and "wrong password" not in ran.words and "Fatal: unable" not in ran.words):
+        return ran
+    if "wrong password" in ran.words:
+        raise Refused("the password in this agent's file does not open the repository")
+    said = ran.last.replace(question.secret["password"], "…")
+    raise Refused(f"restic cannot look into it: {said}")

@@ -1,0 +1,53 @@
+"""rsnapshot: rotating trees (``daily.0``, ``daily.1``, ``weekly.0`` …), the newest touched when its run ended.
+
+Each run's tree holds one folder a backup point; a point that the run before had and the newest has not did not
+come along.
+"""
+
+import re
+import stat
+from typing import Final
+
+from agent.backup.facts import Copy, Facts, Lock, Question
+from agent.backup.repositories.files import Tree
+
+_TREE: Final = re.compile(r"([A-Za-z][A-Za-z0-9]*)\.(\d+)")
+_LEFT: Final = re.compile(r"_delete\.\d+")
+
+
+def look(question: Question, now: float) -> Facts:
+    """The trees, newest first. Raises Refused."""
+    facts = Facts(now=now)
+    with Tree(question) as tree:
+        found: list[tuple[float, str]] = []
+        for name, seen in tree.entries():
+            if not stat.S_ISDIR(seen.st_mode):
+                continue
+            if _TREE.fullmatch(name):
+                found.append((seen.st_mtime, name))
+            elif _LEFT.fullmatch(name):
+                facts.locks.append(Lock(name, seen.st_mtime))
+        found.sort(reverse=True)
+        facts.count = len(found)
+        points = {name: _points(tree, name) for _, name in found[:2]}
+        for at, name in found[:40]:
+            wrong = "is empty" if name in points and not points[name] else ""
+            facts.copies.append(Copy(name=name.encode(), at=at, future=max(0.0, at - now), wrong=wrong))
+        wanted = set(question.sources or question.hosts)
+        if not wanted and len(found) > 1:
+            wanted = points[found[1][1]]
+        if found and (gone := sorted(wanted - points[found[0][1]])):
+            words = f"{found[0][1]} lacks {', '.join(gone[:3])}" + (
+                f" and {len(gone) - 3} more" if len(gone) > 3 else ""
+            )
+            (facts.missing if question.sources or question.hosts else facts.notes).append(words)
+    return facts
+
+
+def _points(tree: Tree, name: str) -> set[str]:
+    """The backup points of one tree that hold anything."""
+    return {
+        point
+        for point, seen in tree.entries(name)
+        if not stat.S_ISDIR(seen.st_mode) or next(tree.entries(f"{name}/{point}"), None) is not None
+    }

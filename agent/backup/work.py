@@ -1,0 +1,180 @@
+"""``python -m agent.backup.work look|read``: one look, or one background read, in a process that can be killed.
+
+A question comes as one line of JSON on standard input, the answer goes out as one (``look``) or several (``read``)
+lines. ``read`` goes on hearing grants on standard input, and ends when that is closed: the agent is gone.
+"""
+
+import ctypes
+import io
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from agent.backup.facts import Facts, Grant, Job, Progress, Question, Refused, Verdict
+from agent.backup.memory import REPOSITORY, Mark, Memory, recall
+
+if TYPE_CHECKING:
+    from agent.backup.integrity.meter import Meter, State
+
+MEMORY: Final = 1 << 30  # bytes of address space beyond what is there at the start
+_DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
+
+
+def look(question: Question, now: float) -> Facts:
+    """What there is. A look that cannot be made says so in the facts."""
+    facts = Facts(now=now)
+    try:
+        facts = _found(question, now)
+    except Refused as refused:
+        if refused.gone:
+            facts.gone = refused.reason
+        else:
+            facts.failed = refused.reason
+        return facts
+    except OSError as error:
+        from agent.backup.place import why
+
+        facts.failed = f"{question.path} cannot be looked at: {why(error)}"
+        return facts
+    recall(facts, Memory(question.store, question.key), question.settle)
+    return facts
+
+
+def _found(question: Question, now: float) -> Facts:
+    if question.evidence == "files":
+        from agent.backup.newest import scan
+        from agent.backup.pattern import Pattern
+
+        return scan(question.path, Pattern(question.files, question.zone), question.allowed, now)
+    from agent.backup import repository
+
+    return repository.look(question, now)
+
+
+class Reader:
+    """One background read, and its talk with the agent."""
+
+    def __init__(self, job: Job, grants: io.BufferedReader) -> None:
+        self._input = grants
+        self._job = job
+        self._stamp = job.copy.stamp if job.copy is not None else REPOSITORY
+        self._memory = Memory(job.question.store, job.question.key)
+        self._known = self._memory.mark(self._stamp)
+        self._before = self._known.read if self._known is not None else 0
+        self._stage = [""]
+        self._of = (job.copy.size or 0) if job.copy is not None else 0
+
+    def run(self, grant: Grant) -> None:
+        from agent.backup.integrity.meter import Meter, Stopped
+
+        question = self._job.question
+        meter = Meter(
+            rate=question.rate,
+            most_unpacked=question.most_unpacked,
+            grant=(grant.bytes, grant.seconds),
+            more=self._more,
+            tell=self._tell,
+            save=lambda state: self._marks.save(self._stage[0], state),
+        )
+        try:
+            verdict = self._judge(meter)
+        except Stopped:
+            return
+        except Refused as refused:
+            _say(Progress(failed=refused.reason, passing=refused.gone, stamp=self._stamp))
+            return
+        self._memory.forget_mark()
+        self._memory.add_verdict(self._stamp, verdict)
+        _say(Progress(done=self._before + meter.done, of=self._of, verdict=verdict, stamp=self._stamp))
+
+    def _judge(self, meter: "Meter") -> Verdict:
+        from agent.backup.integrity.read import Marks, judge
+
+        self._meter = meter
+        self._marks = Marks(self._keep, self._known.state if self._known is not None else None)
+        if self._job.copy is not None:
+            return judge(self._job.question, self._job.copy, meter, self._marks, self._stage)
+        from agent.backup import repository
+
+        return repository.verify(self._job.question, meter, self._marks, self._stage)
+
+    def _keep(self, state: "State") -> None:
+        self._memory.put_mark(Mark(self._stamp, dict(state), self._before + self._meter.done))
+
+    def _tell(self, done: int) -> None:
+        if select.select([self._input], [], [], 0)[0] and not self._input.peek(1):
+            from agent.backup.integrity.meter import Stopped
+
+            raise Stopped
+        _say(Progress(done=self._before + done, of=self._of, stamp=self._stamp))
+
+    def _more(self, done: int) -> tuple[int, float]:
+        """Wait for the next grant."""
+        from agent.backup.integrity.meter import Stopped
+
+        _say(Progress(done=self._before + done, of=self._of, paused=True, stamp=self._stamp))
+        line = self._input.readline()
+        if not line:
+            raise Stopped
+        grant = msgspec.json.decode(line, type=Grant)
+        return grant.bytes, grant.seconds
+
+
+def _say(what: object) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def _humble(idle: bool) -> None:
+    """Behind everybody else, and never alone: it ends with the agent."""
+    ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
+    try:
+        os.nice(19 if idle else 5)
+        import psutil
+
+        psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE if idle else psutil.IOPRIO_CLASS_BE, 0 if idle else 7)
+    except (OSError, ImportError):
+        pass  # some systems do not let one be humble
+
+
+def _limit_memory() -> None:
+    """What a hostile archive makes a library ask for is not given."""
+    import resource
+    from pathlib import Path
+
+    now = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+
+
+def main(argv: Sequence[str]) -> int:
+    background = list(argv) == ["read"]
+    _humble(background)
+    given = open(0, "rb", closefd=False)  # noqa: SIM115
+    line = given.readline()
+    if not background:
+        try:
+            _say(look(msgspec.json.decode(line, type=Question), time.time()))
+        except Exception as error:  # a bug is to reach the agent's log, in words
+            _say(Facts(failed=f"the look failed, a fault in it: {type(error).__name__}: {error}"))
+        return 0
+    job = msgspec.json.decode(line, type=Job)
+    grant = msgspec.json.decode(given.readline(), type=Grant)
+    try:
+        if job.copy is not None:
+            _limit_memory()
+        Reader(job, given).run(grant)
+    except MemoryError:
+        _say(Progress(failed="reading it takes more memory than it may"))
+    except Exception as error:
+        _say(Progress(failed=f"the read failed, a fault in it: {type(error).__name__}: {error}"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

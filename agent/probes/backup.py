@@ -1,0 +1,223 @@
+"""Backups: is there a good copy, young enough, that could be read back."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.backup.facts import CANNOT, Facts, Grant, Job, Progress, Question, Refused, Verdict
+from agent.backup.hands import Hands
+from agent.backup.judge import Wanted, flaw, judge
+from agent.backup.pattern import Pattern
+from agent.clients.trouble import Trouble
+from agent.probe import Look, Measure, Outcome, Probe, unknown
+from inventory.words import duration_ms, size_bytes
+
+_FOR_THE_ANSWER: Final = 1.0  # seconds of a look that are kept from a background read
+_ASK_AGAIN: Final = 86_400.0  # seconds after which is tried again what could not be read for want of a program
+
+
+class Backup(Probe, frozen=True, kw_only=True):
+    """Looks at backups where they lie: up while the newest good copy is younger than its objective.
+
+    ``files``: files in a directory that fit a pattern, in which dates may stand. ``restic``, ``borg``, ``rsnapshot``:
+    a repository, with its password (a credential of the agent's) or, less exactly, without. ``bacula``: the jobs in
+    the catalogue of Bacula or Bareos. Down: the newest good copy is too old, or there is none. Degraded: a newer one
+    is broken, empty or suspiciously small beside those before it, a lock was left behind, or nothing was read through
+    for too long. What is still being written is not judged. Copies are read through in the background, at low
+    priority and a bounded rate, never unpacked to the disk; a read goes on after a restart. Nothing is followed out
+    of the directories that the agent's own file allows.
+    """
+
+    kind = "backup"
+    target = ("evidence", "path", "files", "database", "hosts", "sources")
+    measures = (
+        Measure("age_seconds", "seconds", "Age of the newest good copy"),
+        Measure("newest_timestamp", "timestamp", "When the newest good copy was made"),
+        Measure("rpo_met", "status", "1 while the newest good copy is younger than the objective, else 0"),
+        Measure("size_bytes", "bytes", "Size of the newest good copy"),
+        Measure("size_ratio", "ratio", "Its size to the usual one of its sort"),
+        Measure("copies", "count", "Copies that are kept"),
+        Measure("bad_copies", "count", "Copies among the newest that are broken, empty or from the future"),
+        Measure("total_bytes", "bytes", "All copies together"),
+        Measure("growing", "status", "1 while a copy is being written"),
+        Measure("duration_seconds", "seconds", "How long making the newest copy took, where that is recorded"),
+        Measure("verified_age_seconds", "seconds", "Since a copy was last read through and found good"),
+        Measure("read_seconds", "seconds", "How long that read took"),
+        Measure("read_ratio", "ratio", "How far the read that is under way has come"),
+        Measure("locks", "count", "Locks on the repository"),
+        Measure("lock_age_seconds", "seconds", "Age of the oldest lock"),
+        Measure("links_outside", "count", "Links that lead out of the allowed directories, not followed"),
+    )
+
+    path: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=1024,
+            description="Directory with the files or the repository; for bacula the SQLite catalogue, or the "
+            "directory of PostgreSQL's socket",
+        ),
+    ]
+    evidence: Annotated[
+        Literal["files", "restic", "borg", "rsnapshot", "bacula"], Meta(description="What lies there")
+    ] = "files"
+    files: Annotated[
+        str, Meta(max_length=512, description="Pattern of the files' names, such as **/db-%Y-%m-%d.sql.gz")
+    ] = "*"
+    zone: Annotated[str, Meta(max_length=64, description="Time zone of dates in names; default the machine's")] = ""
+    rpo: Annotated[str, Meta(max_length=20, description="Oldest that the newest good copy may be, such as 26h")] = "26h"
+    keep: Annotated[int, Meta(ge=0, le=1_000_000, description="Fewest copies that have to be there")] = 0
+    smallest: Annotated[str, Meta(max_length=20, description="Less than this is no backup, such as 10KiB")] = "1"
+    settle: Annotated[str, Meta(max_length=20, description="A file unchanged for so long is complete")] = "2m"
+    integrity: Annotated[bool, Meta(description="Read copies through; for a repository with a password, check it")] = (
+        True
+    )
+    checksum: Annotated[bool, Meta(description="Compare with a checksum file beside the copy, where there is one")] = (
+        True
+    )
+    read_every: Annotated[str, Meta(max_length=20, description="The same copy is read through again after")] = "30d"
+    verified_within: Annotated[
+        str, Meta(max_length=20, description="Degraded when nothing was read through for so long; 0s: never")
+    ] = "45d"
+    rate: Annotated[str, Meta(max_length=20, description="Bytes a second of reading through; 0: no limit")] = "32MiB"
+    read_bytes: Annotated[
+        str, Meta(max_length=20, description="Bytes to read through after each look; 0: to the end")
+    ] = "16GiB"
+    read_time: Annotated[str, Meta(max_length=20, description="Time to read for after each look; 0s: to the end")] = (
+        "1h"
+    )
+    most_unpacked: Annotated[
+        int, Meta(ge=2, le=1_000_000, description="An archive may unfold to so many times its size, or to 1 GiB")
+    ] = 300
+    credential: Annotated[
+        str, Meta(max_length=63, description="Name of the credential (password, user) in the agent's own file")
+    ] = ""
+    hosts: Annotated[
+        tuple[str, ...], Meta(max_length=64, description="Each of these hosts has to have a copy that is young enough")
+    ] = ()
+    sources: Annotated[
+        tuple[str, ...],
+        Meta(max_length=64, description="Each of these has to: paths (restic), archive prefixes (borg), jobs (bacula)"),
+    ] = ()
+    check_share: Annotated[
+        float, Meta(ge=0, le=1, description="Share of a repository's data that restic check reads, 0 to 1")
+    ] = 0.0
+    lock_age: Annotated[str, Meta(max_length=20, description="A lock older than this was left behind")] = "12h"
+    database: Annotated[str, Meta(max_length=63, description="bacula: the catalogue's name in PostgreSQL")] = ""
+
+    def __post_init__(self) -> None:
+        for name in ("rpo", "settle", "read_every", "verified_within", "read_time", "lock_age"):
+            _named(name, duration_ms, getattr(self, name))
+        for name in ("smallest", "rate", "read_bytes"):
+            _named(name, size_bytes, getattr(self, name))
+        if not duration_ms(self.rpo):
+            raise ValueError("rpo has to be more than 0")
+        try:
+            Pattern(self.files, self.zone)
+        except (ValueError, KeyError, OSError) as error:
+            raise ValueError(
+                f"files: {error}" if isinstance(error, ValueError) else f"zone: {self.zone!r} is none"
+            ) from None
+
+    async def run(self, look: Look) -> Outcome:
+        until = time.monotonic() + look.timeout
+        try:
+            secret = dict(look.credential(self.credential)) if self.credential else {}
+            question = self._question(look, secret)
+            facts = await look.client(Hands, Hands).look(question)
+            if self.integrity and not facts.failed and not facts.gone:
+                facts = await self._read(look, question, facts, until)
+        except Trouble as trouble:
+            return unknown(trouble.reason)
+        except Refused as refused:
+            return unknown(refused.reason)
+        return judge(facts, self._wanted())
+
+    def _question(self, look: Look, secret: dict[str, str]) -> Question:
+        parts = [str(getattr(self, field)) for field in self.target]
+        return Question(
+            evidence=self.evidence,
+            path=self.path,
+            files=self.files,
+            zone=self.zone,
+            settle=duration_ms(self.settle) / 1000,
+            hosts=self.hosts,
+            sources=self.sources,
+            database=self.database,
+            check_share=self.check_share,
+            secret=secret,
+            allowed=look.limits.directories,
+            store=str(look.storage) if look.storage is not None else "",
+            key=hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16],
+            timeout=look.timeout,
+            rate=size_bytes(self.rate),
+            most_unpacked=self.most_unpacked,
+            checksum=self.checksum,
+        )
+
+    def _wanted(self) -> Wanted:
+        return Wanted(
+            rpo=duration_ms(self.rpo) / 1000,
+            keep=self.keep,
+            smallest=size_bytes(self.smallest),
+            verified_within=duration_ms(self.verified_within) / 1000,
+            lock_age=duration_ms(self.lock_age) / 1000,
+            integrity=self.integrity,
+        )
+
+    async def _read(self, look: Look, question: Question, facts: Facts, until: float) -> Facts:
+        """Let the newest good copy, or the repository, be read through if that is due; what is known by now."""
+        while (job := self._due(question, facts)) is not None:
+            left = until - time.monotonic() - _FOR_THE_ANSWER
+            grant = Grant(size_bytes(self.read_bytes), duration_ms(self.read_time) / 1000)
+            progress = await look.client(Hands, Hands).read(job, grant, max(left, 0.0))
+            if progress is None:
+                return facts
+            facts = with_progress(facts, progress)
+            if progress.verdict is None or left <= 0:
+                return facts
+        return facts
+
+    def _due(self, question: Question, facts: Facts) -> Job | None:
+        """What is to be read next: the newest good copy, or the repository; None when that was done lately."""
+        if self.evidence in ("rsnapshot", "bacula"):
+            return None
+        if self.evidence != "files":
+            return Job(question=question) if self._old(facts.check, facts.now) else None
+        wanted = self._wanted()
+        copy = next((copy for copy in facts.copies if not flaw(copy, wanted)), None)
+        return Job(question=question, copy=copy) if copy is not None and self._old(copy.verdict, facts.now) else None
+
+    def _old(self, verdict: Verdict | None, now: float) -> bool:
+        if verdict is None:
+            return True
+        every = duration_ms(self.read_every) / 1000
+        return now - verdict.at > (min(every, _ASK_AGAIN) if verdict.state == CANNOT else every)
+
+
+def with_progress(facts: Facts, progress: Progress) -> Facts:
+    """What a background read has come to, entered into the facts of a look."""
+    if progress.verdict is not None and not progress.stamp:
+        return msgspec.structs.replace(facts, check=progress.verdict, reading=None)
+    copies = [
+        msgspec.structs.replace(copy, verdict=progress.verdict or copy.verdict)
+        if copy.stamp == progress.stamp
+        else copy
+        for copy in facts.copies
+    ]
+    notes = list(facts.notes)
+    if progress.failed and not progress.passing:
+        notes.append(f"it was not read through: {progress.failed}")
+    reading = progress.done / progress.of if progress.of and progress.verdict is None else None
+    return msgspec.structs.replace(facts, copies=copies, notes=notes, reading=reading)
+
+
+def _named(field: str, read: Callable[[str], int], text: str) -> None:
+    try:
+        read(text)
+    except ValueError as error:
+        raise ValueError(f"{field}: {error}") from None
