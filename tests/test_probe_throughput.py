@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
 from ipaddress import ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -284,7 +285,7 @@ async def test_nobody_there_costs_nothing(free_port: int) -> None:
         assert outcome == Outcome(DOWN, f"127.0.0.1:{free_port} refused the connection")
 
 
-async def test_tls_is_judged_and_measured(tmp_path: Any) -> None:
+async def test_tls_is_judged_and_measured(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=x"
     asked = [*made.split(), "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
@@ -352,7 +353,7 @@ async def test_one_run_in_each_part_of_the_day_and_skipped_looks_in_between() ->
             times.boot += 1800
         assert len(server.asked) == len(runs)
     assert runs == [0, 18, 24, 42, 48, 66]
-    assert why.pop("not due: the agent started in this part of the day and may have measured before") == 2
+    assert why.pop("not due: it may have run in this part of the day before this agent's records begin") == 2
     assert why.pop("not due: this part of the day has had its run") == 6 * 11 - 2
     assert "not due: it is 06:00 here, the hours for it are 00:00-06:00, 18:00-24:00" in why
 
@@ -377,6 +378,60 @@ async def test_two_do_not_measure_each_other() -> None:
         assert second.reason == f"{url} is being measured just now"
         assert (await first).state == UP
         assert (await probe(server.url(f"plain/{MB}")).run(look(clients=clients))).state == UP
+
+
+def test_the_ration_is_kept_over_restarts_and_reboots(tmp_path: Path) -> None:
+    """A part in which it ran stays used, one in which the agent restarted does not count as used."""
+    times, allowed, runs = Times(MONDAY - 60), hours(("00:00-24:00",)), []
+    for tick in range(2 * 48):
+        if tick % 20 == 0:  # a reboot: the boot-time clock begins anew
+            times.offset, times.boot = times.wall, 5.0
+        ration = times.ration()  # restarts at every tick
+        ration.keep_in(tmp_path / "throughput")
+        if ration.refuses("x", 2, allowed, False) == "":
+            ration.spend("x")
+            runs.append(tick / 2)
+        times.boot += 1800
+    assert runs == [0.5, 12.5, 24.5, 36.5]
+    assert [path.name for path in (tmp_path / "throughput").iterdir()] == ["runs.json"]
+
+
+async def test_an_agent_with_a_place_to_keep_things_keeps_its_records_there(tmp_path: Path) -> None:
+    async with origin() as server:
+        given = look()
+        given.storage = tmp_path / "throughput"
+        assert (await probe(server.url(f"plain/{MB}"), per_day=1).run(given)).state == UP
+        again = look()  # of another process
+        again.storage = given.storage
+        outcome = await probe(server.url(f"plain/{MB}"), per_day=1).run(again)
+    assert outcome.skipped
+    assert outcome.reason == "not due: this part of the day has had its run"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"since":"x","runs":{}}', b"\xff" * 100, None])
+def test_records_that_cannot_be_read_begin_anew(tmp_path: Path, content: bytes | None) -> None:
+    (tmp_path / "runs.json").mkdir() if content is None else (tmp_path / "runs.json").write_bytes(content)
+    times = Times(MONDAY + 10)
+    ration, allowed = times.ration(), hours(("00:00-24:00",))
+    ration.keep_in(tmp_path)
+    assert ration.refuses("x", 2, allowed, False) != ""
+    times.boot = DAY / 2
+    assert ration.refuses("x", 2, allowed, False) == ""
+    ration.spend("x")
+    assert ration.refuses("x", 2, allowed, False) != ""
+
+
+def test_records_of_a_clock_that_was_ahead_stop_nothing_for_long(tmp_path: Path) -> None:
+    ahead = Times(MONDAY + 1000 * DAY)
+    ration = ahead.ration()
+    ration.keep_in(tmp_path)
+    ration.spend("x")
+    times, allowed = Times(MONDAY), hours(("00:00-24:00",))
+    ration = times.ration()
+    ration.keep_in(tmp_path)
+    assert ration.refuses("x", 1, allowed, False) != ""
+    times.boot = DAY + 1.0
+    assert ration.refuses("x", 1, allowed, False) == ""
 
 
 def test_the_ration_survives_a_change_of_the_plan() -> None:

@@ -1,21 +1,27 @@
 """Rationing of looks that cost something: so many a day, within certain hours, whatever plans, clocks and restarts do.
 
 The allowed hours of a day, put end to end, are cut into as many equal parts as there may be runs, and each part has
-one. A part in which this agent started counts as used: a run before the start may have used it, and nothing is kept
-on disk. So no number of restarts makes more runs than the plan allows.
+one. The part in which the keeping of records began counts as used: a run before may have used it. Where a directory
+is given they are kept in a file there, else they begin anew with each process; either way no number of restarts makes
+more runs than the plan allows.
 
 What happened is kept by the boot-time clock and put onto the wall clock as it is now: a wall clock that is stepped
 moves the past along with the present, so a step alone makes no part unused. However often it is stepped, a day's
 runs never fit into less than half a day. A wall clock that cannot be right allows nothing.
 """
 
+import logging
+import os
 import re
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from pathlib import Path
 from typing import Final
 
 import msgspec
+
+log = logging.getLogger("agent.ration")
 
 DAY: Final = 86_400
 CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026: a wall clock before it was never set
@@ -66,6 +72,13 @@ def hours(texts: tuple[str, ...]) -> Hours:
     return Hours(tuple(ordered))
 
 
+class _Kept(msgspec.Struct):
+    """The file: seconds since the Unix epoch, of its beginning and of each target's runs."""
+
+    since: float
+    runs: dict[str, list[float]]
+
+
 class Ration:
     """Who ran when, for all targets (a shared client: ``look.client(Ration, Ration)``; it outlives plans).
 
@@ -83,7 +96,41 @@ class Ration:
         self._local = local
         self._born = self._boot()
         self._runs: dict[str, list[float]] = {}
+        self._file: Path | None = None
         self.running = ""
+
+    def keep_in(self, directory: Path | None) -> None:
+        """Read what was kept there and keep it there from now on. The wall clock must be right: ``clock_is_wrong``."""
+        if directory is None or self._file is not None:
+            return
+        self._file = directory / "runs.json"
+        try:
+            kept = msgspec.json.decode(self._file.read_bytes(), type=_Kept)
+        except (OSError, msgspec.DecodeError):
+            self._write()  # nothing, or nothing that can be read: the records begin with this process
+            return
+        now, ahead = self._boot(), self._wall() - self._boot()
+        self._born = min(kept.since - ahead, self._born)
+        for target, runs in kept.runs.items():
+            # a run of tomorrow was made by a clock that was ahead: as good as now
+            self._runs[target] = sorted([*(min(run - ahead, now) for run in runs), *self._runs.get(target, ())])
+
+    def _write(self) -> None:
+        """Should this fail, a restart costs a run at most."""
+        if self._file is None:
+            return
+        ahead = self._wall() - self._boot()
+        runs = {target: [run + ahead for run in runs] for target, runs in self._runs.items()}
+        fresh = self._file.with_suffix(".new")
+        try:
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with fresh.open("wb") as file:
+                file.write(msgspec.json.encode(_Kept(self._born + ahead, runs)))
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._file)
+        except OSError as error:
+            log.warning("cannot keep the record of measurements in %s: %s", self._file, error.strerror)
 
     @property
     def clock_is_wrong(self) -> bool:
@@ -91,7 +138,7 @@ class Ration:
         return self._wall() < CLOCK_FLOOR
 
     def refuses(self, target: str, per_day: int, allowed: Hours, at_start: bool) -> str:
-        """Why no run is due now, or "". ``at_start``: the part in which the agent started may be used once."""
+        """Why no run is due now, or "". ``at_start``: the part in which the records begin may be used once too."""
         if self.running:
             return f"{self.running} is being measured just now"
         wall = self._wall()
@@ -106,14 +153,16 @@ class Ration:
         if len(runs) >= per_day and now - runs[-per_day] < HALF:
             return f"not due: it ran {per_day} times within half a day"
         if not at_start and self._part(self._born + ahead, per_day, allowed) == here:
-            return "not due: the agent started in this part of the day and may have measured before"
+            return "not due: it may have run in this part of the day before this agent's records begin"
         return ""
 
     def spend(self, target: str) -> None:
         """A run begins to cost something."""
         now = self._boot()
-        kept = [run for run in self._runs.get(target, ()) if now - run < REMEMBERED]
-        self._runs[target] = [*kept, now]
+        self._runs[target] = [*self._runs.get(target, ()), now]
+        recent = {each: [run for run in runs if now - run < REMEMBERED] for each, runs in self._runs.items()}
+        self._runs = {each: runs for each, runs in recent.items() if runs}
+        self._write()
 
     def _part(self, wall: float, per_day: int, allowed: Hours) -> tuple[int, int, int] | None:
         """Which part of which day a moment lies in: (year, day of the year, part); None outside the hours."""

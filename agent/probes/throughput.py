@@ -30,9 +30,10 @@ class Throughput(Probe, frozen=True, kw_only=True):
     check a short ``interval`` (20m: it also spreads the agents), a ``hold`` from one run to the next and over a missed
     one (30h), and a ``timeout`` of ``max_seconds`` for each way and 10 s.
 
-    The part of the day in which the agent started is passed over, unless ``at_start``, for nobody knows what was
-    measured in it before. A clock that was never set, or one that is not the server's, tells no hours: then nothing
-    is measured, and that is the reason given. An attempt that ends before any content is not counted.
+    What was measured when is kept on disk. The part of the day in which these records begin is passed over, unless
+    ``at_start``: nobody knows what was measured in it before (``once`` keeps no records). A clock that was never set,
+    or one that is not the server's, tells no hours: then nothing is measured, and that is the reason given. An attempt
+    that ends before any content is not counted.
 
     Up when the rate could be told; what rate is enough is for a threshold to say. A transfer that ends by the clock
     is as good as one that ends by the bytes. Redirects are not followed. Content of less than 64 KiB tells nothing.
@@ -63,7 +64,7 @@ class Throughput(Probe, frozen=True, kw_only=True):
         Meta(description="When it may run, local time: parts of the day such as '17:30-06:30'", min_length=1),
     ] = ("18:00-06:00",)
     at_start: Annotated[
-        bool, Meta(description="Run in the part of the day in which the agent starts too; restarts then cost")
+        bool, Meta(description="Run in the part of the day too in which the agent's records begin; to try it out")
     ] = False
     verify: Annotated[bool, Meta(description="Judge the server's certificate")] = True
     authority: Annotated[
@@ -87,6 +88,7 @@ class Throughput(Probe, frozen=True, kw_only=True):
         ration = look.client(Ration, Ration)
         if ration.clock_is_wrong:
             return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
+        ration.keep_in(getattr(look, "storage", None))  # None: records last as long as the process
         if why := ration.refuses(self.url, self.per_day, hours(self.hours), self.at_start):
             return skipped(why)
         ration.running = self.url
