@@ -88,7 +88,7 @@ class Throughput(Probe, frozen=True, kw_only=True):
         ration = look.client(Ration, Ration)
         if ration.clock_is_wrong:
             return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
-        ration.keep_in(getattr(look, "storage", None))  # None: records last as long as the process
+        ration.keep_in(look.storage)
         if why := ration.refuses(self.url, self.per_day, hours(self.hours), self.at_start):
             return skipped(why)
         ration.running = self.url
