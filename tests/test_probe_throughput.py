@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent import probes
@@ -460,6 +460,9 @@ Event = st.one_of(
     st.sampled_from([("00:00-24:00",), ("18:00-06:00",), ("11:30-13:30", "17:00-07:30"), ("23:59-00:01",)]),
     st.integers(0, DAY),
 )
+@example(  # a restart in a gap of the hours, with the part that began before it still to end
+    [("wait", 74_000), ("wait", 40_800), ("restart", 0), ("wait", 3_600)], 1, ("11:30-13:30", "17:00-07:30"), 12_920
+)
 def test_no_number_of_restarts_makes_more_runs_than_the_plan_allows(
     events: list[tuple[str, int]], per_day: int, parts: tuple[str, ...], begin: int
 ) -> None:
@@ -505,7 +508,7 @@ def test_hours_are_what_they_say(pairs: list[tuple[int, int]]) -> None:
             hours(texts)
         return
     made = hours(texts)
-    open_minutes = [minute for minute in range(1440) if made.elapsed(minute * 60) is not None]
+    open_minutes = [minute for minute in range(1440) if made.within(minute * 60)]
     assert open_minutes == [minute for minute in range(1440) if within(minute)]
     assert [made.elapsed(minute * 60) for minute in open_minutes] == [60 * n for n in range(len(open_minutes))]
     assert made.total == 60 * len(open_minutes)
@@ -533,4 +536,4 @@ def test_parameters_that_are_wrong_are_named(params: dict[str, Any], words: str)
 
 def test_working_hours_are_out_unless_said_otherwise() -> None:
     made = hours(Throughput(url="http://a.example/").hours)
-    assert all(made.elapsed(minute * 60) is None for minute in range(7 * 60, 17 * 60 + 30))
+    assert not any(made.within(minute * 60) for minute in range(7 * 60, 17 * 60 + 30))

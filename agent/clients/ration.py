@@ -39,14 +39,12 @@ class Hours(msgspec.Struct, frozen=True):
     def total(self) -> int:
         return sum(end - start for start, end in self.ranges)
 
-    def elapsed(self, second: int) -> int | None:
-        """Allowed seconds from midnight up to this second of the day; None when it is not allowed."""
-        before = 0
-        for start, end in self.ranges:
-            if start <= second < end:
-                return before + second - start
-            before += end - start
-        return None
+    def elapsed(self, second: int) -> int:
+        """Allowed seconds from midnight up to this second of the day."""
+        return sum(min(second, end) - start for start, end in self.ranges if start < second)
+
+    def within(self, second: int) -> bool:
+        return any(start <= second < end for start, end in self.ranges)
 
     def __str__(self) -> str:
         return ", ".join(f"{_clock(start)}-{_clock(end)}" for start, end in self.ranges)
@@ -152,7 +150,7 @@ class Ration:
             return "not due: this part of the day has had its run"
         if len(runs) >= per_day and now - runs[-per_day] < HALF:
             return f"not due: it ran {per_day} times within half a day"
-        if not at_start and self._part(self._born + ahead, per_day, allowed) == here:
+        if not at_start and self._part(self._born + ahead, per_day, allowed, begun=True) == here:
             return "not due: it may have run in this part of the day before this agent's records begin"
         return ""
 
@@ -164,13 +162,20 @@ class Ration:
         self._runs = {each: runs for each, runs in recent.items() if runs}
         self._write()
 
-    def _part(self, wall: float, per_day: int, allowed: Hours) -> tuple[int, int, int] | None:
-        """Which part of which day a moment lies in: (year, day of the year, part); None outside the hours."""
+    def _part(self, wall: float, per_day: int, allowed: Hours, begun: bool = False) -> tuple[int, int, int] | None:
+        """Which part of which day a moment lies in: (year, day of the year, part); None outside the hours.
+
+        ``begun``: or, outside, the part that began before the moment and goes on after it.
+        """
         local = self._local(wall)
-        elapsed = allowed.elapsed(local.tm_hour * 3600 + local.tm_min * 60 + min(local.tm_sec, 59))
-        if elapsed is None:
-            return None
-        return local.tm_year, local.tm_yday, elapsed * per_day // allowed.total
+        second = local.tm_hour * 3600 + local.tm_min * 60 + min(local.tm_sec, 59)
+        elapsed = allowed.elapsed(second)
+        part = elapsed * per_day // allowed.total
+        if not allowed.within(second):
+            goes_on = 0 < elapsed < allowed.total and (elapsed - 1) * per_day // allowed.total == part
+            if not (begun and goes_on):
+                return None
+        return local.tm_year, local.tm_yday, part
 
     async def close(self) -> None:
         self._runs.clear()
