@@ -169,6 +169,10 @@ class Scheduler:
             outcome = await watched.looker.look(check.name, probe, look)
         finally:
             watched.looking = False
+        if outcome.skipped:  # none was due: there is no result, the last one speaks on
+            known = states.UNKNOWN if watched.state is None else watched.state
+            watched.rhythm.looked(known, False, started, self._clock.boot_ms())
+            return
         try:
             state, reason = state_and_reason(outcome, watched.check.thresholds)
             values = integers(outcome.measures, watched.columns)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from agent.look import Looker
-from agent.probe import Limits, Look, Outcome, Probe, down, unknown, up
+from agent.probe import Limits, Look, Outcome, Probe, down, skipped, unknown, up
 from agent.rhythm import FIRST_WITHIN
 from agent.schedule import MAX_SLOTS, MIN_SLOTS, Scheduler, outside, slots_for
 from agent.spool import Result
@@ -444,3 +444,28 @@ def test_slots_grow_with_what_may_hang_at_once_and_stay_bounded() -> None:
     assert slots_for(many[:10]) == MIN_SLOTS
     assert slots_for(many[:200]) == 200
     assert slots_for(many) == MAX_SLOTS
+
+
+def test_a_look_that_was_not_due_is_not_recorded_and_changes_nothing(world: World) -> None:
+    """Measured once in three hours, after a first failure; in between nothing is due."""
+
+    begin = world.boot_ms()
+
+    async def run(look: Look) -> Outcome:
+        hour, minute = divmod((world.boot_ms() - begin) // 60_000, 60)
+        if minute >= 10 or hour % 3:
+            return skipped("not due")
+        return down("refused") if hour == 0 and minute < 5 else up()
+
+    BEHAVIOURS["192.0.2.1"] = run
+
+    async def hours(scheduler: Scheduler, taken: Taken) -> None:
+        scheduler.use(plan(check(1, interval=600_000, recheck=60_000)))
+        await asyncio.sleep(9.5 * 3600)
+        (watched,) = scheduler.watched()
+        assert (watched.state, watched.reason) == (UP, "")
+
+    taken = play(world, hours)
+    assert [result.state for result in taken.changes] == [DOWN, UP]
+    assert {(result.at - begin) // 3_600_000 for result in taken.results} == {0, 3, 6, 9}
+    assert {result.state for result in taken.results} == {DOWN, UP}
