@@ -1,8 +1,12 @@
-"""``haidang-agent``: enroll | run | once | doctor | status. Exit codes: 0 fine, 1 found wrong, 2 usage."""
+"""``haidang-agent``: enroll | run | once | doctor | status | job | drill.
+
+Exit codes: 0 fine, 1 found wrong, 2 usage; ``job`` ends with its command's.
+"""
 
 import argparse
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,12 +21,19 @@ from inventory.problems import Invalid
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; ``argv`` without its name."""
-    wanted = parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    end = words.index("--") if "--" in words else len(words)
+    wanted = parser().parse_args(words[:end])
+    wanted.command_line = words[end + 1 :]
+    if wanted.command_line and wanted.command != "job":
+        parser().error("only the command job runs something")
     try:
         settings = config.load(wanted.config, wanted.state_dir)
     except Invalid as error:
         print(error, file=sys.stderr)
-        return 2
+        if wanted.command != "job":
+            return 2
+        settings = Settings()  # a mistake in the agent's file is no reason not to make a backup
     level = "debug" if wanted.verbose else settings.log.level if wanted.command == "run" else "warning"
     logs.set_up(level, settings.log.format)
     code: int = wanted.act(wanted, settings)
@@ -54,6 +65,21 @@ def parser() -> argparse.ArgumentParser:
     command("doctor", _doctor, "Say what is wrong on this machine, and what to do.")
     status = command("status", _status, "Say how the running agent is doing.")
     status.add_argument("--json", action="store_true", help="as JSON")
+    job = command("job", _job, "Run a backup job and tell the agent how it went: haidang-agent job NAME -- COMMAND...")
+    job.add_argument("name", metavar="NAME", help="the job, as the plan names it")
+    job.add_argument("--no-output", action="store_true", help="do not keep what the command says with the ping")
+    about = job.add_mutually_exclusive_group()
+    for option, words in (
+        ("pause", "wait for no ping of it until one comes"),
+        ("resume", "wait for its pings again"),
+        ("show", "print what is kept of it: its last pings, and what it said last"),
+    ):
+        about.add_argument(f"--{option}", dest="about", action="store_const", const=option, default="", help=words)
+    drill = command("drill", _drill, "Run a restore drill, or record one that was done by hand.")
+    drill.add_argument("name", metavar="NAME", help="the drill, as the plan or the agent's own file names it")
+    drill.add_argument("result", choices=("ok", "failed", "run", "show"), help="how it went; run: do it now")
+    drill.add_argument("--note", default="", help="what was restored, what went wrong")
+    drill.add_argument("--scheduled", action="store_true", help=argparse.SUPPRESS)
     command("renew", _renew, "Renew this agent's certificate now (it renews by itself at two thirds of its life).")
     return top
 
@@ -109,13 +135,35 @@ def _once(wanted: argparse.Namespace, settings: Settings) -> int:
                 return 1
             kept = found
         limits, credentials = settings.limits.parsed(), settings.known_credentials()
-        return asyncio.run(once.once(kept.plan, wanted.checks, limits, credentials, as_json=wanted.json))
+        probes = settings.state_dir / "probes"
+        storage = probes if _is_ours(probes) else None  # what another user leaves there the agent could not change
+        seen = once.once(kept.plan, wanted.checks, limits, credentials, as_json=wanted.json, storage=storage)
+        return asyncio.run(seen)
     except NoIdentity as error:
         print(error, file=sys.stderr)
         return 1
     except (OSError, BadPlan, ValueError) as error:
         print(f"{wanted.plan}: {error}" if isinstance(error, BadPlan) else error, file=sys.stderr)
         return 2
+
+
+def _is_ours(directory: Path) -> bool:
+    try:
+        return not hasattr(os, "geteuid") or directory.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _job(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.jobs import command
+
+    return command.job(wanted.name, wanted.about, wanted.command_line, settings, keep_output=not wanted.no_output)
+
+
+def _drill(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.jobs import command
+
+    return command.drill(wanted.name, wanted.result, wanted.note, settings, scheduled=wanted.scheduled)
 
 
 def _doctor(wanted: argparse.Namespace, settings: Settings) -> int:

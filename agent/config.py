@@ -1,6 +1,7 @@
 """The agent's own file, ``/etc/haidang/agent.yaml``. All of it is optional; none of it can come from a plan."""
 
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
@@ -8,11 +9,14 @@ import msgspec
 
 from agent import credentials
 from agent.credentials import Credentials
+from agent.jobs.names import why_no_job
 from agent.probe import Limits
 from inventory.problems import NOWHERE, Invalid, Place, Problem
-from inventory.words import Secret, Size
+from inventory.words import Duration, Secret, Size
 
 DEFAULT_FILE: Final = Path("/etc/haidang/agent.yaml")
+
+LEAST_TOKEN: Final = 16  # characters
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
@@ -47,9 +51,90 @@ class SpoolSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where backup jobs tell how they went. Nothing listens there yet."""
+    """Where backup jobs tell how they went, while the plan has any.
+
+    ``listen``: on the loopback, where anybody on this machine may ping. ``socket``: a Unix socket beside it; without
+    one, ``pings.sock`` in ``state_dir``. ``lan``: an address for other machines of the LAN, which need the ``token``
+    (at least 16 characters, best as ``token_file``). ``waiting``: a directory that all users may write to (mode 1733),
+    for pings of ``haidang-agent job`` while the agent is down.
+    """
 
     listen: str = "127.0.0.1:8441"
+    socket: Path | None = None
+    lan: str = ""
+    token: Secret = Secret()
+    waiting: Path | None = None
+
+    @staticmethod
+    def address(text: str) -> tuple[str, int]:
+        """Host and port of "127.0.0.1:8441" or "[::1]:8441". Raises ValueError in words."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise ValueError(f"{text!r} is not an address and a port such as 127.0.0.1:8441")
+        try:
+            return str(ipaddress.ip_address(host.strip("[]"))), int(port)
+        except ValueError:
+            raise ValueError(f"{host!r} is not an IP address") from None
+
+    def wrong(self) -> Iterator[tuple[str, str]]:
+        """(key, what is wrong)."""
+        for key, text in (("listen", self.listen), ("lan", self.lan)):
+            try:
+                host = self.address(text)[0] if text or key == "listen" else ""
+            except ValueError as error:
+                yield f"pings.{key}", str(error)
+                continue
+            if key == "listen" and not ipaddress.ip_address(host).is_loopback:
+                yield "pings.listen", "anybody may ping there, so it has to be a loopback address; for the LAN: lan"
+        if self.lan and len(self.token) < LEAST_TOKEN:
+            yield "pings.token", f"pings from the LAN need a token of at least {LEAST_TOKEN} characters"
+
+
+class DrillLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a restore drill may take: time, CPU time (all its processes), space in its scratch directory."""
+
+    time: Duration = 3_600_000
+    cpu: Duration = 3_600_000
+    space: Size = 10 << 30
+
+
+class DrillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A restore drill: a command, run in an empty scratch directory into which it restores a backup.
+
+    ``every``, ``cron`` or ``oncalendar``: when it is due (none of them: only by ``haidang-agent drill NAME run``).
+    ``scratch``: where the scratch directory is made; without one, in ``state_dir``. ``least_files``: fewer files there
+    in the end are a failed drill.
+    """
+
+    command: tuple[str, ...]
+    every: str = ""
+    cron: str = ""
+    oncalendar: str = ""
+    time_zone: str = ""
+    limits: DrillLimits = DrillLimits()
+    scratch: Path | None = None
+    least_files: int = 1
+
+    @property
+    def planned(self) -> bool:
+        return bool(self.every or self.cron or self.oncalendar)
+
+    def wrong(self) -> Iterator[tuple[str, str]]:
+        """(key, what is wrong)."""
+        if not self.command or not self.command[0]:
+            yield "command", "what is to be run is missing"
+        if self.least_files < 0:
+            yield "least_files", "cannot be less than 0"
+        for key, value in (("time", self.limits.time), ("cpu", self.limits.cpu), ("space", self.limits.space)):
+            if value <= 0:
+                yield f"limits.{key}", "has to be more than 0"
+        if self.planned:
+            from agent.jobs.schedule import BadSchedule, schedule_of
+
+            try:
+                schedule_of(self.every, self.cron, self.oncalendar, self.time_zone)
+            except BadSchedule as error:
+                yield "every" if self.every else "cron" if self.cron else "oncalendar", str(error)
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -60,8 +145,19 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     log: LogSettings = LogSettings()
     spool: SpoolSettings = SpoolSettings()
     pings: PingSettings = PingSettings()
+    drills: dict[str, DrillSettings] = {}
     credentials: dict[str, dict[str, Secret]] = {}
     at: Place = NOWHERE
+
+    @property
+    def ping_socket(self) -> Path | None:
+        return self.pings.socket or self.state_dir / "pings.sock"
+
+    @property
+    def waiting_pings(self) -> tuple[Path, ...]:
+        """Where pings wait that the agent was not there to hear."""
+        own = self.state_dir / "probes" / "job" / "waiting"
+        return (own, self.pings.waiting) if self.pings.waiting is not None else (own,)
 
     def known_credentials(self) -> Credentials:
         return Credentials(self.credentials, self.at.file or str(DEFAULT_FILE))
@@ -91,9 +187,19 @@ def _read(path: Path) -> Settings:
     except ValueError:
         raise Invalid(_bad_networks(path)) from None
     named, problems = credentials.resolved(found.credentials, found.at)
+    problems += [found.at.problem(key, words) for key, words in _wrong(found)]
     if problems:
         raise Invalid(problems)
     return msgspec.structs.replace(found, credentials=named)
+
+
+def _wrong(found: Settings) -> Iterator[tuple[str, str]]:
+    yield from found.pings.wrong()
+    for name, drill in found.drills.items():
+        if why := why_no_job(name):
+            yield f"drills.{name}", why
+        for key, words in drill.wrong():
+            yield f"drills.{name}.{key}", words
 
 
 def _hushed(problem: Problem) -> Problem:

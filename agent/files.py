@@ -4,6 +4,17 @@ import os
 from pathlib import Path
 
 
+def folder(path: Path) -> Path:
+    """Make a directory, and those above it, with the owner of what was there before. Raises OSError."""
+    if not path.is_dir():
+        above = folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+        if hasattr(os, "chown") and os.geteuid() == 0:
+            owner = above.stat()  # root looks by hand, the agent's own user goes on with it
+            os.chown(path, owner.st_uid, owner.st_gid)
+    return path
+
+
 def replace(path: Path, content: bytes, *, mode: int = 0o644, durable: bool = True) -> None:
     """Put ``content`` at ``path`` in one step. With ``durable`` it is on the disk when this returns. Raises OSError."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.new")

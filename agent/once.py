@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -42,9 +43,12 @@ def chosen(plan: Plan, names: Sequence[str]) -> list[PlannedCheck]:
 
 
 async def looks(
-    checks: Sequence[PlannedCheck], limits: Limits, credentials: Credentials | None = None
+    checks: Sequence[PlannedCheck],
+    limits: Limits,
+    credentials: Credentials | None = None,
+    storage: Path | None = None,
 ) -> AsyncIterator[Seen]:
-    """Looks at all of them, at most MIN_SLOTS at once; gives each as it ends."""
+    """Looks at all of them, at most MIN_SLOTS at once; gives each as it ends. ``storage``: the probes' directory."""
     clock = SystemClock()
     slots = asyncio.Semaphore(MIN_SLOTS)
     clients: dict[type[Any], Any] = {}
@@ -53,7 +57,8 @@ async def looks(
     async def one(check: PlannedCheck) -> Seen:
         async with slots:
             at = clock.wall_ms()
-            outcome = await _outcome(check, clock, lambda timeout: Look(timeout, limits, clients, known))
+            kept = storage / check.kind if storage is not None else None
+            outcome = await _outcome(check, clock, lambda timeout: Look(timeout, limits, clients, known, kept))
         state, reason = state_and_reason(outcome, check.thresholds)
         name, measures = states.NAMES[state], dict(outcome.measures)
         return Seen(check.name, check.uid, check.kind, name, at, outcome.latency, measures, reason)
@@ -81,12 +86,18 @@ async def _outcome(check: PlannedCheck, clock: SystemClock, look: Callable[[floa
 
 
 async def once(
-    plan: Plan, names: Sequence[str], limits: Limits, credentials: Credentials | None = None, *, as_json: bool
+    plan: Plan,
+    names: Sequence[str],
+    limits: Limits,
+    credentials: Credentials | None = None,
+    *,
+    as_json: bool,
+    storage: Path | None = None,
 ) -> int:
     """Prints a table, or a JSON object a line as looks end. 0: all up; 1: something is not."""
     checks = chosen(plan, names)
     seen: list[Seen] = []
-    async for one in looks(checks, limits, credentials):
+    async for one in looks(checks, limits, credentials, storage):
         seen.append(one)
         if as_json:
             sys.stdout.write(msgspec.json.encode(one).decode() + "\n")

@@ -18,6 +18,7 @@ from agent import identity as identities
 from agent import plans, probes, status
 from agent.clock import Clock, StepWatch
 from agent.config import Settings
+from agent.jobs.side import Side
 from agent.plans import BadPlan, Kept, PlanStore
 from agent.push import Pusher
 from agent.schedule import Scheduler
@@ -68,6 +69,7 @@ class Agent:
             credentials=credentials,
             storage=settings.state_dir / "probes",
         )
+        self._side = Side(settings, clock)
         self._pushers: dict[str, Pusher] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()  # connections to collectors no longer served
@@ -90,6 +92,7 @@ class Agent:
         self._start("keep", self._keep())
         self._start("plan", self._follow_plan())
         self._start("renew", self._renew())
+        self._start("side", self._side.run())
         log.info("agent %s runs with %d checks", self._identity.agent, len(self._kept.plan.checks))
         stopped = asyncio.create_task(stop.wait())
         ends: tuple[asyncio.Future[Any], ...] = (stopped, self._failed, self._scheduler.failed)
@@ -172,6 +175,7 @@ class Agent:
             if step is not None:
                 log.warning("the wall clock was set: %+.1f s", step.data["step_ms"] / 1000)
                 self._spool.append(step)
+                self._side.clock_was_set()
             self._spool.sync()
             if any(pusher.contact.status == 403 for pusher in self._pushers.values()):
                 self._renew_due.set()  # perhaps the certificate has expired
@@ -231,6 +235,7 @@ class Agent:
         if known.plan.authorities != kept.plan.authorities:
             self._trust()
         self._spool.use_plan(kept.digest)
+        self._side.use(kept.plan)
         names = {check.uid: check.name for check in kept.plan.checks}
         self._refused = []
         for uid, why in self._scheduler.use(kept.plan):
@@ -294,6 +299,7 @@ class Agent:
             "checks_refused": float(len(self._refused)),
             "looks": float(self._looks),
             "certificate_expires": self._identity.expires / 1000,
+            **self._side.numbers(),
             **{f"spool_{name}": value for name, value in self._spool.stats().items()},
         }
 

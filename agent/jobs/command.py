@@ -1,0 +1,140 @@
+"""The commands ``haidang-agent job`` and ``haidang-agent drill``, beyond running the job."""
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from agent.clock import SystemClock
+from agent.config import Settings
+from agent.jobs.book import BODIES, Book
+from agent.jobs.book import directory as jobs_directory
+from agent.jobs.delivery import Denied, Undelivered, doors, ping, send
+from agent.jobs.drillbook import DrillBook, Result
+from agent.jobs.drillbook import directory as drills_directory
+from agent.jobs.names import why_no_job
+from agent.jobs.stamp import stamp
+from agent.jobs.state import PAUSE, RESUME
+
+
+def job(name: str, about: str, command: Sequence[str], settings: Settings, *, keep_output: bool) -> int:
+    """The exit code."""
+    if bool(about) == bool(command):
+        print("haidang-agent job NAME -- COMMAND..., or --pause, --resume or --show", file=sys.stderr)
+        return 2
+    if command:
+        from agent.jobs import wrapper
+
+        return wrapper.run(name, command, settings, keep_output=keep_output)
+    if why := why_no_job(name):
+        print(why, file=sys.stderr)
+        return 2
+    return (
+        _show_job(name, settings) if about == "show" else _tell(name, PAUSE if about == "pause" else RESUME, settings)
+    )
+
+
+def _tell(name: str, action: str, settings: Settings) -> int:
+    pings = settings.pings
+    try:
+        send(ping(name, action, stamp(SystemClock())), doors(*pings.address(pings.listen), settings.ping_socket))
+    except Undelivered as error:
+        print(f"The agent does not answer ({error}): is it running, with this job in its plan?", file=sys.stderr)
+        return 1
+    except Denied as error:
+        print(f"The agent refuses: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _show_job(name: str, settings: Settings) -> int:
+    book = Book(jobs_directory(settings.state_dir), SystemClock())
+    try:
+        record = book.record(name)
+        said = (
+            [(n, book.body(name, n)) for n in range(record.pings, max(0, record.pings - BODIES), -1)] if record else []
+        )
+    except OSError as error:
+        print(f"The records of pings cannot be read: {error}", file=sys.stderr)
+        return 1
+    if record is None:
+        print(f"Nothing was ever kept of a job {name}.")
+        return 1
+    for event in record.events:
+        exit_code = "" if event.exit is None else f" {event.exit}"
+        print(f"{_time(event.at.wall_ms)}  {event.action}{exit_code}")
+    for number, body in said:
+        if body:
+            print(f"-- what it said last (ping {number}):")
+            sys.stdout.flush()
+            sys.stdout.buffer.write(body + b"\n")
+            break
+    return 0
+
+
+def drill(name: str, result: str, note: str, settings: Settings, *, scheduled: bool) -> int:
+    """The exit code: of a drill that ran, 0 when it worked."""
+    if why := why_no_job(name):
+        print(why, file=sys.stderr)
+        return 2
+    book = DrillBook(drills_directory(settings.state_dir), SystemClock())
+    try:
+        if result == "run":
+            return _run_drill(name, settings, book, scheduled=scheduled)
+        if result == "show":
+            return _show_drill(name, book)
+        if name not in settings.drills and book.record(name) is None:
+            print(f"Neither the plan nor the agent's own file has a drill {name} (yet).", file=sys.stderr)
+            return 1
+        book.ended(name, Result(at=book.now(), ok=result == "ok", by="hand", note=note))
+    except OSError as error:
+        print(f"The drill cannot be recorded: {error}. Run this as the agent's own user, or as root.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run_drill(name: str, settings: Settings, book: DrillBook, *, scheduled: bool) -> int:
+    if name not in settings.drills:
+        known = ", ".join(settings.drills) or "none"
+        print(f"The agent's own file has no drill {name}; it has: {known}", file=sys.stderr)
+        return 2
+    if sys.platform == "win32":
+        print("Drills are not run on Windows: restore by hand, and record it.", file=sys.stderr)
+        return 2
+    from agent.jobs.drill import CannotDrill, Stopped, run
+
+    try:
+        found = run(name, settings.drills[name], book, SystemClock())
+    except CannotDrill as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Stopped:
+        print(f"restore drill {name} was stopped; it is due as before", file=sys.stderr)
+        return 1
+    print(f"restore drill {name}: {_told(found)}")
+    if not found.ok and not scheduled and found.output:
+        print(found.output)
+    return 0 if found.ok else 1
+
+
+def _show_drill(name: str, book: DrillBook) -> int:
+    record = book.record(name)
+    for result in record.results if record is not None else ():
+        print(f"{_time(result.at.wall_ms)}  by {result.by}: {_told(result)}")
+    if record is None or record.last is None:
+        print(f"No drill {name} was ever done.")
+        return 1
+    if record.last.output:
+        print(f"-- what it said last:\n{record.last.output}")
+    return 0
+
+
+def _told(result: Result) -> str:
+    parts = ["ok" if result.ok else "FAILED", result.note]
+    if result.files is not None:
+        parts.append(f"{result.files} files of {result.bytes} bytes came back")
+    parts.append(f"SHA-256 {result.checksum[:16]}..." if result.checksum else "")
+    return ", ".join(filter(None, parts))
+
+
+def _time(wall_ms: int) -> str:
+    return datetime.fromtimestamp(wall_ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")

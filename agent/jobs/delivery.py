@@ -1,0 +1,213 @@
+"""Pings of the wrapper on their way: to the agent if it answers, else into a directory where it finds them later.
+
+Every ping says when it was, by both clocks, and has an id of its own: one that comes late is put in its place, one
+that comes twice counts once.
+"""
+
+import contextlib
+import http.client
+import os
+import socket
+import stat
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent import files
+from agent.jobs.book import MOST_BODY, Book
+from agent.jobs.names import is_name
+from agent.jobs.stamp import SLACK_MS, Stamp, between, seen_from
+from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, Event
+
+CONNECT: Final = 3.0  # seconds for one attempt
+AGAIN: Final = (0.5, 2.0)  # seconds between attempts when the agent says that it is busy
+ENDING: Final = ".ping"
+LARGEST: Final = 2 * MOST_BODY  # bytes of a waiting file: its body is in base64
+MOST_WAITING: Final = 1_000  # files taken at once
+FORGOTTEN: Final = 30 * 86_400  # seconds after which a ping for a job that no plan has is dropped
+ACTIONS: Final = (START, SUCCESS, FAIL, LOG, PAUSE, RESUME)
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """One ping, ready to be sent."""
+
+    job: str
+    action: str
+    at: Stamp
+    id: str
+    rid: str = ""
+    exit: int | None = None
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        word = "" if self.action == SUCCESS and self.exit is None else f"/{self.action}"
+        if self.exit is not None:
+            word = f"/{self.exit}"
+        return f"/ping/{self.job}{word}" + (f"?rid={self.rid}" if self.rid else "")
+
+
+class Undelivered(Exception):
+    """Nobody took the ping now; the text says why."""
+
+
+class Denied(Exception):
+    """The agent does not want the ping, now or later; the text says why."""
+
+
+def ping(job: str, action: str, at: Stamp, **more: object) -> Waiting:
+    made = Waiting(job, action, at, str(uuid.uuid4()))
+    return msgspec.structs.replace(made, **more)
+
+
+# -- to the agent
+
+
+class _Unix(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=CONNECT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(CONNECT)
+        self.sock.connect(str(self._path))
+
+
+Door = Callable[[], http.client.HTTPConnection]
+
+
+def doors(host: str, port: int, unix: Path | None) -> tuple[Door, ...]:
+    """The ways to the agent of this machine."""
+    ways: list[Door] = [lambda: http.client.HTTPConnection(host, port, timeout=CONNECT)]
+    if unix is not None and hasattr(socket, "AF_UNIX"):
+        ways.append(lambda: _Unix(unix))
+    return tuple(ways)
+
+
+def send(waiting: Waiting, ways: Sequence[Door], sleep: Callable[[float], None] = time.sleep) -> None:
+    """Raises Undelivered when it may be tried again later, Denied when not."""
+    why = ""
+    for pause in (*AGAIN, None):
+        for way in ways:
+            try:
+                status, words = _exchange(waiting, way())
+            except (OSError, http.client.HTTPException) as error:
+                why = why or getattr(error, "strerror", None) or str(error) or type(error).__name__
+                continue
+            if status == 200:
+                return
+            if status not in (408, 429, 500, 503):
+                raise Denied(words)
+            why = words
+            break
+        else:
+            break  # no door is open: asking again at once does not help
+        if pause is not None:
+            sleep(pause)
+    raise Undelivered(why)
+
+
+def _exchange(waiting: Waiting, connection: http.client.HTTPConnection) -> tuple[int, str]:
+    at = waiting.at
+    headers = {"Haidang-Ping-Id": waiting.id, "Haidang-Ping-At": f"{at.boot} {at.boot_ms} {at.wall_ms}"}
+    with contextlib.closing(connection):
+        connection.request("POST", waiting.path, waiting.body, headers)
+        response = connection.getresponse()
+        return response.status, response.read(1_000).decode(errors="replace").strip()
+
+
+# -- the directory
+
+
+def leave(waiting: Waiting, directories: Sequence[Path], *, shared: Path | None = None) -> Path | None:
+    """Put a ping where the agent, or the next run, finds it: the first directory that takes it. None: nowhere.
+
+    ``shared``: one that other users write to as well; what is left there is without its body.
+    """
+    for directory in directories:
+        kept, mode = (msgspec.structs.replace(waiting, body=b""), 0o644) if directory == shared else (waiting, 0o600)
+        try:
+            if directory != shared:
+                files.folder(directory)
+            path = directory / f"{waiting.id}{ENDING}"
+            files.replace(path, msgspec.json.encode(kept), mode=mode)
+        except OSError:
+            continue
+        return path
+    return None
+
+
+def left(directory: Path) -> Iterator[tuple[Path, Waiting | None]]:
+    """The waiting pings of a directory, at most MOST_WAITING; None: a file that is none. Links are not followed."""
+    try:
+        entries = sorted(entry.name for entry in os.scandir(directory) if entry.name.endswith(ENDING))
+    except OSError:
+        return
+    for name in entries[:MOST_WAITING]:
+        if name.startswith("."):
+            continue  # being written
+        path = directory / name
+        with contextlib.suppress(OSError):
+            yield path, _read(path)
+
+
+def _read(path: Path) -> Waiting | None:
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    descriptor = os.open(path, flags)
+    with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor
+        told = os.fstat(descriptor)
+        if not stat.S_ISREG(told.st_mode) or told.st_size > LARGEST:
+            return None
+        try:
+            found = msgspec.json.decode(file.read(LARGEST), type=Waiting)
+        except msgspec.DecodeError:
+            return None
+    sound = is_name(found.job) and found.action in ACTIONS and len(found.id) == 36 and len(found.rid) in (0, 36)
+    return found if sound and (found.exit is None or 0 <= found.exit <= 255) else None
+
+
+def take_waiting(book: Book, directories: Sequence[Path], jobs: Collection[str]) -> int:
+    """At the agent: keep what waits for its jobs. How many pings; raises OSError when they cannot be kept."""
+    taken, now = 0, book.now()
+    for directory in directories:
+        for path, waiting in left(directory):
+            if waiting is not None and waiting.job not in jobs:
+                age = between(waiting.at, now)
+                if age is None or age < FORGOTTEN:
+                    continue  # a plan may yet have it
+            elif waiting is not None and seen_from(now, waiting.at).at_ms <= now.wall_ms + SLACK_MS:
+                event = Event(
+                    action=waiting.action,
+                    at=waiting.at,
+                    rid=waiting.rid,
+                    exit=waiting.exit,
+                    bytes=len(waiting.body),
+                    id=waiting.id,
+                )
+                book.hear(waiting.job, event, waiting.body)
+                taken += 1
+            with contextlib.suppress(OSError):
+                path.unlink()
+    return taken
+
+
+def send_waiting(directories: Sequence[Path], ways: Sequence[Door]) -> None:
+    """At the wrapper: what earlier runs could not deliver, as long as the agent takes it."""
+    for directory in directories:
+        for path, waiting in left(directory):
+            try:
+                if waiting is not None:
+                    send(waiting, ways, sleep=lambda _: None)
+            except Undelivered:
+                return
+            except Denied:
+                pass  # now or later: it would only be asked again
+            with contextlib.suppress(OSError):
+                path.unlink()

@@ -1,0 +1,177 @@
+"""The records of restore drills on the disk, ``DRILL.json`` each, and how a drill stands by them."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import tzinfo
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from agent import files
+from agent.clock import Clock
+from agent.jobs.names import is_name
+from agent.jobs.stamp import FLOOR_MS, Stamp, between, seen_from, shown, stamp
+from agent.probe import Outcome
+from inventory.states import DOWN, UNKNOWN, UP
+from inventory.words import duration_text
+
+KEPT: Final = 50  # results of one drill
+MOST_NOTE: Final = 500  # characters
+UNFINISHED: Final = 86_400.0  # seconds after which a drill that was cut off is tried again
+
+try:
+    import fcntl
+except ImportError:  # Windows has no drills of its own; what is done by hand is kept all the same
+    fcntl = None  # type: ignore[assignment]
+
+
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One drill. What came back: ``files`` of ``bytes`` in all, ``checksum`` over their names and contents (SHA-256).
+
+    ``at``: when it began. ``output``: what the command said last; it stays at this agent.
+    """
+
+    at: Stamp
+    ok: bool
+    by: Literal["agent", "hand"] = "agent"
+    note: str = ""
+    seconds: float | None = None
+    exit: int | None = None
+    files: int | None = None
+    bytes: int | None = None
+    checksum: str = ""
+    output: str = ""
+
+
+class Drilled(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is on the disk about one drill. ``attempt``: a run that began and has no result yet."""
+
+    drill: str
+    since: Stamp
+    results: tuple[Result, ...] = ()
+    attempt: Stamp | None = None
+    runs: int = 0
+    failures: int = 0
+    success: Result | None = None  # the last one, however long ago
+    version: int = 1
+
+    @property
+    def last(self) -> Result | None:
+        return self.results[-1] if self.results else None
+
+
+class DrillBook:
+    """All records of drills below one directory. Every method may raise OSError."""
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self.directory = directory
+        self._clock = clock
+
+    def now(self) -> Stamp:
+        return stamp(self._clock)
+
+    def record(self, drill: str) -> Drilled | None:
+        if not is_name(drill):
+            return None
+        try:
+            return msgspec.json.decode((self.directory / f"{drill}.json").read_bytes(), type=Drilled)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def expect(self, drill: str) -> Drilled:
+        """From now on this drill is waited for."""
+        with self._writing():
+            return self.record(drill) or self._keep(Drilled(drill, self.now()))
+
+    def begun(self, drill: str, at: Stamp) -> None:
+        with self._writing():
+            self._keep(msgspec.structs.replace(self._of(drill), attempt=at))
+
+    def given_up(self, drill: str) -> None:
+        """It was stopped from outside, and is due as before."""
+        with self._writing():
+            self._keep(msgspec.structs.replace(self._of(drill), attempt=None))
+
+    def ended(self, drill: str, result: Result) -> None:
+        result = msgspec.structs.replace(result, note=result.note[:MOST_NOTE])
+        with self._writing():
+            before = self._of(drill)
+            made = msgspec.structs.replace(
+                before,
+                results=(*before.results, result)[-KEPT:],
+                attempt=None if result.by == "agent" else before.attempt,
+                runs=before.runs + 1,
+                failures=before.failures + (not result.ok),
+                success=result if result.ok else before.success,
+            )
+            self._keep(made)
+
+    def _of(self, drill: str) -> Drilled:
+        return self.record(drill) or Drilled(drill, self.now())
+
+    def _keep(self, made: Drilled) -> Drilled:
+        files.replace(self.directory / f"{made.drill}.json", msgspec.json.encode(made), mode=0o600)
+        return made
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """One writer at a time, the agent and whoever records a drill by hand."""
+        files.folder(self.directory)
+        with (self.directory / ".lock").open("ab") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def directory(state_dir: Path) -> Path:
+    """Where drills are kept: the storage of the kind ``drill``."""
+    return state_dir / "probes" / "drill"
+
+
+def judged(record: Drilled, max_age: float, now: Stamp, zone: tzinfo | None = None) -> Outcome:
+    """How a drill stands: see the kind ``drill``."""
+    state, reason = _state(record, max_age, now, zone)
+    return Outcome(state, reason, None, _measures(record, now))
+
+
+def _state(record: Drilled, max_age: float, now: Stamp, zone: tzinfo | None) -> tuple[int, str]:
+    wanted = f"one is wanted every {duration_text(round(max_age) * 1000)}"
+    last = record.last
+    if last is not None and not last.ok:
+        note = f": {last.note}" if last.note else ""
+        return DOWN, f"the restore drill of {shown(seen_from(now, last.at).at, zone)} failed{note}"
+    if record.success is None:
+        since = seen_from(now, record.since)
+        if now.wall_ms / 1000 < since.at + max_age:
+            return UNKNOWN, f"no restore was tried yet; {wanted}"
+        return DOWN, f"no restore was tried since it is waited for, {shown(since.at, zone)}; {wanted}"
+    best = seen_from(now, record.success.at)
+    if now.wall_ms / 1000 >= best.at + max_age:
+        return DOWN, f"the last restore that worked was {shown(best.at, zone)}; {wanted}"
+    if not best.sure:
+        return UNKNOWN, "how long ago a restore worked cannot be told: this machine's clock was or is wrong"
+    return UP, ""
+
+
+def _measures(record: Drilled, now: Stamp) -> dict[str, float]:
+    found: dict[str, float] = {"runs": record.runs, "failures": record.failures}
+    best, last = record.success, record.last
+    if best is not None:
+        moment = seen_from(now, best.at)
+        if moment.sure:
+            found["age_seconds"] = (now.wall_ms - moment.at_ms) / 1000
+        if moment.sure and moment.at_ms >= FLOOR_MS:
+            found["last_success_timestamp_seconds"] = moment.at_ms // 1000
+    if last is not None:
+        told = {"duration_seconds": last.seconds, "files": last.files, "restored_bytes": last.bytes}
+        found |= {name: value for name, value in told.items() if value is not None}
+    return found
+
+
+def retry_at(record: Drilled, now: Stamp) -> bool:
+    """A run that left no result, long enough ago to be tried again."""
+    if record.attempt is None:
+        return False
+    passed = between(record.attempt, now)
+    return passed is None or passed >= UNFINISHED

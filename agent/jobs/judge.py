@@ -1,0 +1,183 @@
+"""Whether a job stands as its schedule wants it. Pure: the records, the schedule and the clocks go in.
+
+A job is down from the very moment on that its end is overdue (due + grace), that a run has lasted as long as it may, or
+that it failed. Before it was ever due, and while this agent did not listen when the ping would have come, nothing is
+known: a ping that nobody heard is no missed backup.
+"""
+
+from datetime import tzinfo
+from typing import Final
+
+import msgspec
+
+from agent.jobs.book import Listening, gap_until
+from agent.jobs.schedule import Schedule
+from agent.jobs.stamp import FLOOR_MS, Moment, Stamp, seen_from, shown
+from agent.jobs.state import FAIL, Event, Record, State
+from agent.probe import Outcome
+from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.words import duration_text
+
+_WRONG_CLOCK: Final = "this machine's clock was wrong, and it was restarted since"
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """How a job is to be. In seconds; ``longest`` None: a run may last as long as its grace, and is not judged."""
+
+    schedule: Schedule
+    grace: float
+    longest: float | None = None
+
+
+class _Case:
+    """One judgement."""
+
+    def __init__(self, rule: Rule, state: State, listening: Listening | None, now: Stamp) -> None:
+        self.rule = rule
+        self.state = state
+        self.now = now
+        self.at = now.wall_ms / 1000
+        self.zone: tzinfo | None = rule.schedule.zone
+        self.gaps = _gaps(listening, now)
+
+    def moment(self, then: Stamp) -> Moment:
+        return seen_from(self.now, then)
+
+    def said(self, then: Stamp) -> str:
+        found = self.moment(then)
+        return ("" if found.sure else "at the latest ") + shown(found.at, self.zone)
+
+    def outcome(self) -> tuple[int, str]:
+        state = self.state
+        if state.status == "paused":
+            return UNKNOWN, f"paused by hand since {self.said(state.paused or state.since)}"
+        return (
+            self._endless(state)
+            or self._failed(state)
+            or self._silent(state)
+            or self._waiting(state)
+            or self._too_long(state)
+            or (UP, "")
+        )
+
+    def _endless(self, state: State) -> tuple[int, str] | None:
+        """A run that has lasted as long as it may."""
+        if state.start is None:
+            return None
+        begun = self.moment(state.start.at)
+        allowed = self.rule.grace if self.rule.longest is None else self.rule.longest
+        if self.at < begun.at + allowed:
+            return None
+        words = f"it started at {self.said(state.start.at)} and has not ended; {_span(allowed)} are allowed"
+        gap = self._gap(begun.at, begun.at + allowed)
+        if gap is None:
+            return DOWN, words
+        # its end may have gone unheard: as if it had come then
+        later = self._overdue_after(gap[1])
+        return (DOWN, f"{words}, and nothing came since") if later is not None else (UNKNOWN, self._unheard(gap))
+
+    def _failed(self, state: State) -> tuple[int, str] | None:
+        if state.status != "down" or state.end is None:
+            return None
+        again = f"; it runs again since {self.said(state.start.at)}" if state.start is not None else ""
+        return DOWN, f"it failed{_exit(state.end)} at {self.said(state.end.at)}{again}"
+
+    def _silent(self, state: State) -> tuple[int, str] | None:
+        """An end that is overdue."""
+        last = state.end.at if state.end is not None and state.status != "new" else state.since
+        base = self.moment(last)
+        if not self.rule.schedule.regular and self.now.wall_ms < FLOOR_MS:
+            return UNKNOWN, "this machine's clock was never set, so when it is due cannot be told"
+        due = self._due_and_gap(base.at)
+        if due is None:
+            return None if base.sure or state.status == "new" else (UNKNOWN, _WRONG_CLOCK)
+        when, gap = due
+        if gap is not None:
+            return UNKNOWN, self._unheard(gap)
+        since = "since it is waited for, " if last == state.since else "no run ended since "
+        return DOWN, f"{since}{self.said(last)}; it was due at {shown(when, self.zone)}{self._grace()}"
+
+    def _due_and_gap(self, base: float) -> tuple[float, tuple[float, float] | None] | None:
+        """When it was due, if that is past; and the gap for which that is not held against it. None: not overdue."""
+        due = self.rule.schedule.next_after(base)
+        if due is None or self.at < due + self.rule.grace:
+            return None
+        # a regular job is expected around its time, one by the calendar not before it
+        gap = self._gap(due - (self.rule.grace if self.rule.schedule.regular else 0), due + self.rule.grace)
+        if gap is None:
+            return due, None
+        later = self._overdue_after(gap[1])
+        return (later, None) if later is not None else (due, gap)
+
+    def _overdue_after(self, heard_from: float) -> float | None:
+        """When it was due after a gap that ended then, if that is past and no other gap explains it."""
+        found = self._due_and_gap(heard_from)
+        return found[0] if found is not None and found[1] is None else None
+
+    def _waiting(self, state: State) -> tuple[int, str] | None:
+        """It has never ended yet, and need not have."""
+        if state.status != "new":
+            return None
+        if state.start is not None:
+            return UNKNOWN, f"its first run started at {self.said(state.start.at)} and has not ended yet"
+        due = self.rule.schedule.next_after(self.moment(state.since).at)
+        words = "" if due is None else f"; it is due at {shown(due, self.zone)}{self._grace()}"
+        return UNKNOWN, f"it has not run since it is waited for{words}"
+
+    def _too_long(self, state: State) -> tuple[int, str] | None:
+        if self.rule.longest is None or state.seconds is None or state.seconds <= self.rule.longest:
+            return None
+        return DEGRADED, f"its last run took {_span(state.seconds)}; {_span(self.rule.longest)} are allowed"
+
+    def _gap(self, start: float, end: float) -> tuple[float, float] | None:
+        """The last time that nobody listened between two moments, or None."""
+        found = [gap for gap in self.gaps if gap[0] < end and gap[1] > start]
+        return found[-1] if found else None
+
+    def _unheard(self, gap: tuple[float, float]) -> str:
+        until = f"from {shown(gap[0], self.zone)} to {shown(gap[1], self.zone)}"
+        return f"this agent did not listen {until}: it may have run unheard"
+
+    def _grace(self) -> str:
+        return f", with {_span(self.rule.grace)} of grace" if self.rule.grace else ""
+
+
+def judged(rule: Rule, record: Record, listening: Listening | None, now: Stamp) -> Outcome:
+    """The state of a job, the reason, and what is measured: see the kind ``job``."""
+    state = record.state
+    result, reason = _Case(rule, state, listening, now).outcome()
+    return Outcome(result, reason, None, _measures(state, record, now))
+
+
+def _measures(state: State, record: Record, now: Stamp) -> dict[str, float]:
+    found: dict[str, float] = {"runs": state.runs, "failures": state.failures, "pings": record.pings}
+    if state.success is not None:
+        last = seen_from(now, state.success)
+        if last.sure:
+            found["age_seconds"] = (now.wall_ms - last.at_ms) / 1000
+        if last.sure and last.at_ms >= FLOOR_MS:
+            found["last_success_timestamp_seconds"] = last.at_ms // 1000
+    if state.seconds is not None:
+        found["duration_seconds"] = state.seconds
+    if state.start is not None and (begun := seen_from(now, state.start.at)).sure:
+        found["running_seconds"] = (now.wall_ms - begun.at_ms) / 1000
+    if state.end is not None and state.end.exit is not None:
+        found["exit_code"] = state.end.exit
+    return found
+
+
+def _gaps(listening: Listening | None, now: Stamp) -> list[tuple[float, float]]:
+    """On the wall clock as it is now, the one that is not over yet included."""
+    if listening is None:
+        return []
+    open_one = gap_until(listening, now)
+    stamps = [*listening.gaps, *([open_one] if open_one else [])]
+    return [(seen_from(now, start).at, seen_from(now, end).at) for start, end in stamps]
+
+
+def _exit(event: Event) -> str:
+    return f" with exit code {event.exit}" if event.action == FAIL and event.exit is not None else ""
+
+
+def _span(seconds: float) -> str:
+    return duration_text(round(seconds) * 1000)

@@ -1,0 +1,24 @@
+"""What a job or a drill may be called: a file and a path of a ping are named after it."""
+
+import re
+from typing import Final
+
+NAME: Final = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+NAME_LENGTH: Final = 100
+RESERVED: Final = ("start", "fail", "log", "pause", "resume")  # words of pings; a number is an exit code
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+
+
+def is_name(text: str) -> bool:
+    """Fit for a file's name."""
+    return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None
+
+
+def why_no_job(text: str) -> str:
+    """Why nothing can be called so, or ""."""
+    if not is_name(text):
+        return f"{text!r} is no name: letters, digits, '.', '_' and '-', at most {NAME_LENGTH}, a letter or digit first"
+    if text in RESERVED or text.isdigit():
+        return f"nothing can be called {text!r}: that is how pings say something else"
+    return ""

@@ -1,0 +1,193 @@
+"""The agent's side for jobs and drills: listens while the plan has jobs, remembers when it did, starts due drills.
+
+One task of the agent. Nothing of it is loaded before it is needed; what goes wrong with a door is said once and tried
+again every minute, and the checks of the jobs say that nobody listened.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import stat
+from collections.abc import Coroutine, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from agent.clock import Clock
+from agent.config import Settings
+from inventory.plan import Plan
+
+if TYPE_CHECKING:
+    from agent.jobs.book import Book
+    from agent.jobs.drills import Drills
+    from agent.jobs.listener import Listener
+
+log = logging.getLogger("agent.jobs")
+
+EVERY: Final = 60.0  # seconds
+LONGEST_PATH: Final = 100  # bytes of a Unix socket's path
+
+
+class Side:
+    """Given each plan by ``use``; ``run`` goes on until it is cancelled."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._wanted: frozenset[str] = frozenset()
+        self._drills_wanted: frozenset[str] = frozenset()
+        self._changed = asyncio.Event()
+        self._book: Book | None = None
+        self._listener: Listener | None = None
+        self._doors: dict[str, asyncio.Server] = {}
+        self._told: dict[str, str] = {}
+        self._drills: Drills | None = None
+
+    def use(self, plan: Plan) -> None:
+        """Another plan: its jobs are listened for from now on."""
+        self._wanted = frozenset(_named(plan, "job"))
+        self._drills_wanted = frozenset(_named(plan, "drill"))
+        self._changed.set()
+
+    def clock_was_set(self) -> None:
+        """The wall clock was set: what was stamped in this boot is corrected with it."""
+        if self._book is not None:
+            with contextlib.suppress(OSError):
+                self._book.clock_was_set()
+
+    def numbers(self) -> dict[str, float]:
+        """For the collector, among the agent's numbers about itself; empty while nobody listens."""
+        if self._listener is None:
+            return {}
+        counts = self._listener.counts
+        return {
+            "pings_taken": float(counts.taken),
+            "pings_refused": float(counts.refused),
+            "pings_unknown": float(counts.unknown_total),
+        }
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                self._changed.clear()
+                if self._wanted:
+                    await self._listen()
+                elif self._doors:
+                    await self._close()
+                if self._settings.drills or self._drills_wanted:
+                    await self._drill()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(EVERY if self._wanted or self._settings.drills else None):
+                        await self._changed.wait()
+        finally:
+            if self._listener is not None and self._doors:
+                self._beat()
+            await self._close()
+            if self._drills is not None:
+                await self._drills.stop()
+
+    async def _listen(self) -> None:
+        from agent.jobs.book import Book, directory
+        from agent.jobs.delivery import take_waiting
+        from agent.jobs.listener import Listener
+
+        if self._book is None or self._listener is None:
+            self._book = Book(directory(self._settings.state_dir), self._clock)
+            self._listener = Listener(self._book, lambda: self._wanted, self._settings.pings.token)
+        try:
+            self._book.expect(self._wanted)
+            await asyncio.to_thread(take_waiting, self._book, self._settings.waiting_pings, self._wanted)
+            self._say("records", "")
+        except OSError as error:
+            self._say("records", f"the records of pings cannot be kept: {error}")
+        if await self._open_doors(self._listener):
+            self._beat()
+
+    def _beat(self) -> None:
+        """Somebody listens: remembered every minute."""
+        if self._book is None or self._listener is None:
+            return
+        counts = self._listener.counts
+
+        try:
+            self._book.listen(
+                lambda found: msgspec.structs.replace(
+                    found, taken=counts.taken, refused=counts.refused, unknown=dict(counts.unknown)
+                )
+            )
+        except OSError as error:
+            self._say("beat", f"that pings are listened for cannot be kept: {error}")
+
+    async def _open_doors(self, listener: "Listener") -> bool:
+        """Open what is not open yet; True when all of it is."""
+        pings = self._settings.pings
+        host, port = pings.address(pings.listen)
+        await self._open(pings.listen, asyncio.start_server(listener.local, host, port, limit=_LIMIT))
+        if pings.lan:
+            host, port = pings.address(pings.lan)
+            await self._open(pings.lan, asyncio.start_server(listener.lan, host, port, limit=_LIMIT))
+        if hasattr(socket, "AF_UNIX") and (path := self._settings.ping_socket) is not None:
+            if len(os.fsencode(path)) > LONGEST_PATH:
+                self._say(str(path), f"no socket for pings at {path}: the path is too long")
+            elif str(path) not in self._doors:
+                _remove_stale(path)
+                await self._open(str(path), asyncio.start_unix_server(listener.local, path, limit=_LIMIT))
+                with contextlib.suppress(OSError):
+                    path.chmod(0o666)  # who may go into its directory may ping
+        return pings.listen in self._doors and (not pings.lan or pings.lan in self._doors)
+
+    async def _open(self, name: str, opening: Coroutine[Any, Any, asyncio.Server]) -> None:
+        if name in self._doors:
+            opening.close()
+            return
+        try:
+            self._doors[name] = await opening
+        except OSError as error:
+            self._say(name, f"pings of jobs cannot be heard at {name}: {error.strerror or error}")
+        else:
+            self._say(name, "")
+            log.info("pings of jobs are heard at %s", name)
+
+    async def _close(self) -> None:
+        for name, server in self._doors.items():
+            server.close()
+            if name == str(self._settings.ping_socket):
+                _remove_stale(Path(name))
+        self._doors.clear()
+
+    async def _drill(self) -> None:
+        from agent.jobs.drills import Drills
+
+        if self._drills is None:
+            self._drills = Drills(self._settings, self._clock)
+        try:
+            self._drills.tick(self._drills_wanted)
+            self._say("drills", "")
+        except OSError as error:
+            self._say("drills", f"the records of drills cannot be kept: {error}")
+
+    def _say(self, what: str, words: str) -> None:
+        """Once, until it changes."""
+        if words and self._told.get(what) != words:
+            log.warning("%s", words)
+        self._told[what] = words
+
+
+_LIMIT: Final = 16_384
+
+
+def _named(plan: Plan, kind: str) -> Iterable[str]:
+    for check in plan.checks:
+        if check.kind == kind and isinstance(name := check.params.get(kind), str):
+            yield name
+
+
+def _remove_stale(path: Path) -> None:
+    """A socket that was left behind; nothing else is touched."""
+    with contextlib.suppress(OSError):
+        if stat.S_ISSOCK(path.lstat().st_mode):
+            path.unlink()

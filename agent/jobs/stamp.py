@@ -1,0 +1,79 @@
+"""Moments that outlive a boot, and how long ago they were.
+
+A moment is kept by both clocks. Within the boot the boot clock tells how long ago it was, whatever has been done to
+the wall clock since. Across a boot only the wall clock can tell, and only if it is plausible: a moment of an earlier
+boot was before this one began.
+"""
+
+from datetime import datetime, tzinfo
+from typing import Final
+
+import msgspec
+
+from agent.clock import Clock
+
+FLOOR_MS: Final = 1_767_225_600_000  # 1 January 2026: a wall clock before it was never set
+SLACK_MS: Final = 60_000  # by which the wall clock may be disciplined, and its boot be off
+
+
+class Stamp(msgspec.Struct, frozen=True, array_like=True):
+    """One moment: the boot's id in hex, ms since that boot, ms since the Unix epoch as the machine believed."""
+
+    boot: str
+    boot_ms: int
+    wall_ms: int
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """A stamp on the wall clock as it is now. Not ``sure``: it was then or earlier, no later."""
+
+    at_ms: int
+    sure: bool = True
+
+    @property
+    def at(self) -> float:
+        return self.at_ms / 1000
+
+
+def stamp(clock: Clock) -> Stamp:
+    """Now."""
+    return Stamp(clock.boot_id().hex(), clock.boot_ms(), clock.wall_ms())
+
+
+def seen_from(now: Stamp, then: Stamp) -> Moment:
+    """Where ``then`` lies on the wall clock as it is ``now``."""
+    if then.boot == now.boot:
+        return Moment(now.wall_ms - (now.boot_ms - then.boot_ms))
+    began = now.wall_ms - now.boot_ms
+    if FLOOR_MS <= then.wall_ms <= began + SLACK_MS:
+        return Moment(min(then.wall_ms, began))
+    return Moment(began, sure=False)
+
+
+def between(earlier: Stamp, later: Stamp) -> float | None:
+    """Seconds from one stamp to the other; None when the clocks do not tell."""
+    if earlier.boot == later.boot:
+        ms = later.boot_ms - earlier.boot_ms
+    elif earlier.wall_ms < FLOOR_MS or later.wall_ms < FLOOR_MS:
+        return None
+    else:
+        ms = later.wall_ms - earlier.wall_ms
+    return ms / 1000 if ms >= 0 else None
+
+
+def restamped(then: Stamp, now: Stamp) -> Stamp:
+    """The same moment by the wall clock as it is now, if it was set since in the same boot."""
+    return Stamp(then.boot, then.boot_ms, seen_from(now, then).at_ms) if then.boot == now.boot else then
+
+
+def comes_before(one: Stamp, other: Stamp) -> bool:
+    if one.boot == other.boot:
+        return one.boot_ms < other.boot_ms
+    return one.wall_ms < other.wall_ms
+
+
+def shown(at: float, zone: tzinfo | None) -> str:
+    """A moment for a sentence, with its zone: 2026-11-22 23:12 +07."""
+    local = datetime.fromtimestamp(at, zone) if zone is not None else datetime.fromtimestamp(at).astimezone()
+    offset = local.strftime("%z")
+    return f"{local:%Y-%m-%d %H:%M} {offset[:3] if offset.endswith('00') else offset}"

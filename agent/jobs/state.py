@@ -1,0 +1,154 @@
+"""How a job stands after its pings: the semantics that users know from healthchecks.io.
+
+A start opens a run; an end closes it if their ``rid`` are the same, if the end has none, or if it is a failure. A start
+leaves a paused job paused; an end wakes it. A log line changes nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from agent.jobs.stamp import Stamp, between, comes_before, restamped
+
+START: Final = "start"
+SUCCESS: Final = "success"
+FAIL: Final = "fail"
+LOG: Final = "log"
+PAUSE: Final = "pause"
+RESUME: Final = "resume"
+ENDS: Final = (SUCCESS, FAIL)
+
+KEPT: Final = 30  # events that are kept one by one; what comes later than these, but happened before, is only counted
+LONGEST_RUN: Final = 30 * 86_400  # seconds; an end after more than that belongs to no start
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One ping. ``id`` is the sender's, so that one sent again counts once. ``bytes``: of its body, as it came."""
+
+    action: str
+    at: Stamp
+    n: int = 0  # which ping of the job it is, from 1: its body is kept under this number
+    rid: str = ""
+    exit: int | None = None
+    bytes: int = 0
+    id: str = ""
+
+
+class State(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A job after some events. ``since``: when waiting for its first end began (registered, or resumed)."""
+
+    since: Stamp
+    status: Literal["new", "up", "down", "paused"] = "new"
+    start: Event | None = None  # of the run in progress
+    end: Event | None = None  # the last success or failure
+    seconds: float | None = None  # that the last run took
+    success: Stamp | None = None  # the last one
+    paused: Stamp | None = None
+    runs: int = 0
+    failures: int = 0
+
+    def after(self, event: Event) -> "State":
+        """Having heard one more event."""
+        change = msgspec.structs.replace
+        if event.action == START:
+            return change(self, start=event)
+        if event.action == PAUSE:
+            return change(self, status="paused", paused=event.at, start=None)
+        if event.action == RESUME:
+            if self.status != "paused":
+                return self
+            return change(self, status="new", paused=None, since=event.at)
+        if event.action not in ENDS:
+            return self
+        failed = event.action == FAIL
+        seconds, start = None, self.start
+        if start is not None:
+            if start.rid == event.rid:
+                seconds, start = between(start.at, event.at), None
+            elif failed or not event.rid:
+                start = None
+        return State(
+            since=self.since,
+            status="down" if failed else "up",
+            start=start,
+            end=event,
+            seconds=seconds if seconds is not None and seconds <= LONGEST_RUN else None,
+            success=self.success if failed else event.at,
+            runs=self.runs + 1,
+            failures=self.failures + failed,
+        )
+
+
+class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is on the disk about one job: how it stood, and the events since then in the order they happened."""
+
+    job: str
+    base: State
+    events: tuple[Event, ...] = ()
+    pings: int = 0
+    late: int = 0  # came after KEPT newer ones: counted, no more
+    version: int = 1
+
+    @property
+    def state(self) -> State:
+        return fold(self.base, self.events)
+
+
+def fold(base: State, events: Sequence[Event]) -> State:
+    for event in events:
+        base = base.after(event)
+    return base
+
+
+def new(job: str, now: Stamp) -> Record:
+    return Record(job, State(now))
+
+
+def heard(record: Record, event: Event, now: Stamp) -> Record:
+    """The record with one more event, in its place in time. The same event again changes nothing."""
+    if event.id and any(known.id == event.id for known in record.events):
+        return record
+    event = msgspec.structs.replace(event, n=record.pings + 1)
+    events = [_restamped(known, now) for known in record.events]
+    place = len(events)
+    while place and comes_before(event.at, events[place - 1].at):
+        place -= 1
+    if place == 0 and len(events) >= KEPT:
+        return msgspec.structs.replace(record, pings=event.n, late=record.late + 1)
+    events.insert(place, event)
+    gone = max(0, len(events) - KEPT)
+    return Record(
+        job=record.job,
+        base=_settled(fold(record.base, events[:gone]), now),
+        events=tuple(events[gone:]),
+        pings=event.n,
+        late=record.late,
+    )
+
+
+def corrected(record: Record, now: Stamp) -> Record:
+    """The record with this boot's stamps by the wall clock as it is now: it was set."""
+    events = tuple(_restamped(event, now) for event in record.events)
+    return msgspec.structs.replace(record, base=_settled(record.base, now), events=events)
+
+
+def _restamped(event: Event, now: Stamp) -> Event:
+    return msgspec.structs.replace(event, at=restamped(event.at, now))
+
+
+def _settled(state: State, now: Stamp) -> State:
+    def stamp(one: Stamp | None) -> Stamp | None:
+        return restamped(one, now) if one is not None else None
+
+    def event(one: Event | None) -> Event | None:
+        return _restamped(one, now) if one is not None else None
+
+    return msgspec.structs.replace(
+        state,
+        since=restamped(state.since, now),
+        start=event(state.start),
+        end=event(state.end),
+        success=stamp(state.success),
+        paused=stamp(state.paused),
+    )

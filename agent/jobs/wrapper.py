@@ -1,0 +1,162 @@
+"""``haidang-agent job NAME -- COMMAND…``: runs a command, and pings the agent when it starts and how it ends.
+
+The command comes first: whatever is wrong with the agent, it runs, it gets the signals that this gets, its output goes
+where it would have gone, and its exit code is this one's. What it said last is kept with the ping.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO, Any, Final
+
+from agent.clock import Clock, SystemClock
+from agent.config import Settings
+from agent.jobs.book import MOST_BODY
+from agent.jobs.delivery import Denied, Undelivered, Waiting, doors, leave, ping, send, send_waiting
+from agent.jobs.stamp import stamp
+from agent.jobs.state import FAIL, START, SUCCESS
+from agent.jobs.tail import Tail
+
+PASSED_ON: Final = tuple(
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGCONT")
+    if hasattr(signal, name)
+)
+BY_KERNEL: Final = 0x80  # si_code of a signal that the terminal sent: the command's group got it as well
+AFTER_END: Final = 1.0  # seconds for output of what the command left running behind it
+NOT_FOUND, NOT_RUN = 127, 126  # as shells say it
+
+
+class Pinger:
+    """Delivers the pings of one run, in their order, beside the command; what cannot be delivered is left behind."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        pings = settings.pings
+        self._ways = doors(*pings.address(pings.listen), settings.ping_socket)
+        self._waiting = (*settings.waiting_pings, home_directory())
+        self._shared = pings.waiting
+        self._say = say
+        self._thread: threading.Thread | None = None
+
+    def deliver(self, waiting: Waiting) -> None:
+        """In the background; after what was given before."""
+        before = self._thread
+        self._thread = threading.Thread(target=self._deliver, args=(waiting, before), daemon=True)
+        self._thread.start()
+
+    def finish(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
+
+    def _deliver(self, waiting: Waiting, before: threading.Thread | None) -> None:
+        if before is not None:
+            before.join()
+        else:
+            send_waiting(self._waiting, self._ways)
+        try:
+            send(waiting, self._ways)
+        except Denied as error:
+            self._say(f"the agent does not take the ping: {error}")
+        except Undelivered as error:
+            path = leave(waiting, self._waiting, shared=self._shared)
+            where = f"it waits in {path}" if path is not None else "it is lost: no directory takes it"
+            self._say(f"the agent does not answer ({error}); {where}")
+
+
+def run(
+    job: str, command: Sequence[str], settings: Settings, *, keep_output: bool = True, clock: Clock | None = None
+) -> int:
+    """The command's exit code; 128 + its number when a signal ended it, as shells say it."""
+    clock = clock or SystemClock()
+    pinger = Pinger(settings, lambda words: print(f"haidang-agent job {job}: {words}", file=sys.stderr))
+    rid = str(uuid.uuid4())
+    pinger.deliver(ping(job, START, stamp(clock), rid=rid))
+    tail = Tail(MOST_BODY)
+    code = _run(command, tail if keep_output else None)
+    action = FAIL if code else SUCCESS
+    pinger.deliver(ping(job, action, stamp(clock), rid=rid, exit=code, body=tail.last()))
+    pinger.finish()
+    return code
+
+
+def _run(command: Sequence[str], tail: Tail | None) -> int:
+    pipe = None if tail is None else subprocess.PIPE
+    with _signals_held():
+        try:
+            process = subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=_release_signals)
+        except OSError as error:
+            words = f"{command[0]}: {error.strerror}"
+            print(f"haidang-agent job: {words}", file=sys.stderr)
+            if tail is not None:
+                tail.add(words.encode())
+            return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUN
+        readers = [
+            threading.Thread(target=_pass_on, args=(source, there, tail), daemon=True)
+            for source, there in ((process.stdout, 1), (process.stderr, 2))
+            if source is not None and tail is not None
+        ]
+        for reader in readers:
+            reader.start()
+        code = _wait(process)
+    until = time.monotonic() + AFTER_END
+    for reader in readers:
+        reader.join(max(0.0, until - time.monotonic()))
+    return 128 - code if code < 0 else code
+
+
+def _pass_on(source: IO[bytes], there: int, tail: Tail) -> None:
+    """From the command's output to ours. When nobody reads ours any more, the command is to feel it too."""
+    descriptor = source.fileno()
+    while data := os.read(descriptor, 65_536):
+        tail.add(data)
+        try:
+            while data:
+                data = data[os.write(there, data) :]
+        except OSError:
+            break
+    with contextlib.suppress(OSError):
+        source.close()
+
+
+def _signals_held() -> contextlib.AbstractContextManager[Any]:
+    """Signals wait until they are asked for, so that none can fall between two lines."""
+    if not hasattr(signal, "pthread_sigmask"):
+        return contextlib.nullcontext()
+
+    @contextlib.contextmanager
+    def held() -> Any:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGCHLD))
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    return held()
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*PASSED_ON, signal.SIGCHLD))
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """The return code; meanwhile every signal that comes here is passed on."""
+    if not hasattr(signal, "sigwaitinfo"):
+        return process.wait()
+    while (code := process.poll()) is None:
+        told = signal.sigwaitinfo((*PASSED_ON, signal.SIGCHLD))
+        if told.si_signo != signal.SIGCHLD and told.si_code != BY_KERNEL:
+            process.send_signal(told.si_signo)
+    return code
+
+
+def home_directory() -> Path:
+    """Where pings wait when the agent's own directory is not for this user: the next run delivers them."""
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "haidang" / "pings"

@@ -1,0 +1,60 @@
+"""The kind ``drill``: how long ago a backup was really restored, and whether that worked."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from agent.jobs.book import Clocks
+from agent.jobs.drillbook import DrillBook, judged
+from agent.jobs.names import NAME, NAME_LENGTH, why_no_job
+from agent.jobs.schedule import seconds_of, zone_of
+from agent.probe import Look, Measure, Outcome, Probe, unknown
+
+
+class Drill(Probe, frozen=True, kw_only=True):
+    """A restore drill: up when the last one worked and is no older than ``max_age``.
+
+    What is run is defined in the agent's own file (``drills:``), never in a plan; or somebody restores by hand and says
+    so: ``haidang-agent drill NAME ok --note WORDS``. Down: the last drill failed, or the last that worked is too old.
+    Unknown: none was tried yet, and none need have been.
+    """
+
+    kind = "drill"
+    target = ("drill",)
+    measures = (
+        Measure("age_seconds", "seconds", "Since the last restore that worked"),
+        Measure("duration_seconds", "seconds", "That the last drill took"),
+        Measure("files", "count", "Files that the last drill brought back"),
+        Measure("restored_bytes", "bytes", "What those files have in all"),
+        Measure("last_success_timestamp_seconds", "timestamp", "When a restore last worked, by this machine's clock"),
+        Measure("runs", "count", "Drills in all"),
+        Measure("failures", "count", "Drills that failed"),
+    )
+
+    drill: Annotated[
+        str, Meta(min_length=1, max_length=NAME_LENGTH, pattern=NAME, description="Name of the drill, as at the agent")
+    ]
+    max_age: Annotated[
+        str,
+        Meta(pattern=r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$", description="How old the last good restore may be: 92d"),
+    ] = "92d"
+    time_zone: Annotated[
+        str, Meta(max_length=64, description="In which times are said; without one: the machine's")
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if why := why_no_job(self.drill):
+            raise ValueError(why)
+        zone_of(self.time_zone)
+
+    async def run(self, look: Look) -> Outcome:
+        if look.storage is None:
+            return unknown("no drills are kept here, or not for this user")
+        book = DrillBook(look.storage, look.client(Clocks, Clocks).clock)
+        try:
+            record = book.record(self.drill)
+        except OSError as error:
+            return unknown(f"the records of drills cannot be read: {error.strerror}")
+        if record is None:
+            return unknown(f"this agent has not waited for the drill {self.drill} yet")
+        return judged(record, seconds_of(self.max_age), book.now(), zone_of(self.time_zone))

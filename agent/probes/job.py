@@ -1,0 +1,81 @@
+"""The kind ``job``: a job that tells this agent when it starts and ends."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from agent.jobs.book import Book, Clocks
+from agent.jobs.judge import Rule, judged
+from agent.jobs.names import NAME, NAME_LENGTH, why_no_job
+from agent.jobs.schedule import Schedule, schedule_of, seconds_of
+from agent.probe import Look, Measure, Outcome, Probe, unknown
+
+DURATION = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
+
+
+class Job(Probe, frozen=True, kw_only=True):
+    """A job that pings its agent: up as long as its runs end well and in time, whatever becomes of the WAN.
+
+    It pings ``http://127.0.0.1:8441/ping/JOB`` (``/start``, ``/fail``, ``/EXITCODE``) or runs below ``haidang-agent job
+    JOB -- COMMAND``. Give ``cron`` or ``oncalendar`` for a job that runs by the clock, else it is due ``period`` after
+    its last end. Down: it failed; its end is ``grace`` overdue; a run that started lasts longer than ``max_duration``
+    (without one: than ``grace``). Degraded: its last run took longer than ``max_duration``. Unknown: it was never due
+    yet, it is paused by hand, or this agent did not listen when the ping would have come.
+    """
+
+    kind = "job"
+    target = ("job",)
+    measures = (
+        Measure("age_seconds", "seconds", "Since the last run that ended well"),
+        Measure("duration_seconds", "seconds", "From the last run's start to its end; left out where no start came"),
+        Measure("running_seconds", "seconds", "Since the start of the run in progress"),
+        Measure("exit_code", "status", "Of the last run, where it was told"),
+        Measure("last_success_timestamp_seconds", "timestamp", "When the last run ended well, by this machine's clock"),
+        Measure("runs", "count", "Runs that ended, well or not"),
+        Measure("failures", "count", "Runs that failed"),
+        Measure("pings", "count", "Pings of all sorts"),
+    )
+
+    job: Annotated[
+        str, Meta(min_length=1, max_length=NAME_LENGTH, pattern=NAME, description="Name of the job, as in its pings")
+    ]
+    period: Annotated[str, Meta(pattern=DURATION, description="Due so long after its last end: 1d, 26h, 30m")] = "1d"
+    cron: Annotated[str, Meta(max_length=200, description="Due by a cron expression instead: '30 23 * * 1-5'")] = ""
+    oncalendar: Annotated[
+        str, Meta(max_length=200, description="Due by a systemd calendar event instead: 'Mon..Fri 23:30'")
+    ] = ""
+    grace: Annotated[str, Meta(pattern=DURATION, description="How late its end may come")] = "1h"
+    max_duration: Annotated[
+        str, Meta(pattern="^$|" + DURATION, description="How long a run may take; without one: grace")
+    ] = ""
+    time_zone: Annotated[
+        str, Meta(max_length=64, description="Of cron and oncalendar: Asia/Ho_Chi_Minh; without one: the machine's")
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if why := why_no_job(self.job):
+            raise ValueError(why)
+        self.rule()
+
+    def schedule(self) -> Schedule:
+        """Raises ValueError in words."""
+        return schedule_of(self.period, self.cron, self.oncalendar, self.time_zone)
+
+    def rule(self) -> Rule:
+        longest = seconds_of(self.max_duration) if self.max_duration else None
+        return Rule(self.schedule(), seconds_of(self.grace), longest)
+
+    async def run(self, look: Look) -> Outcome:
+        if look.storage is None:
+            return unknown("no pings are kept here, or not for this user")
+        return self.judged(Book(look.storage, look.client(Clocks, Clocks).clock))
+
+    def judged(self, book: Book) -> Outcome:
+        """By what the book has, now."""
+        try:
+            record, listening = book.record(self.job), book.listening()
+        except OSError as error:
+            return unknown(f"the records of pings cannot be read: {error.strerror}")
+        if record is None:
+            return unknown(f"this agent has not waited for pings of {self.job} yet")
+        return judged(self.rule(), record, listening, book.now())
