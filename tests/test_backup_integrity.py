@@ -104,7 +104,7 @@ class TestArchives:
         verdict = read(archives[kind])
         assert (verdict.state, verdict.reason) == (GOOD, "")
         if kind not in ("zip", "7z"):
-            assert f"tar of {1 + len(os.listdir(content))} members" in verdict.by
+            assert f"tar of {1 + len(list(content.iterdir()))} members" in verdict.by
 
     def test_cut_off_anywhere(self, archives: dict[str, Path], kind: str, tmp_path: Path) -> None:
         whole = archives[kind].read_bytes()
@@ -143,8 +143,7 @@ class TestArchives:
         self, archives: dict[str, Path], kind: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         if kind == "7z":
-            pytest.skip("7z is read by its own program, which begins anew") if False else None
-            return
+            return  # its own program begins anew
         monkeypatch.setattr(meter, "MARK_EVERY", -1.0)
         monkeypatch.setattr(meter, "PIECE", 10_000)
         marks: list[Any] = []
@@ -260,8 +259,8 @@ class TestZip:
         tail = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 500, 500, len(entry) * 500, central, 0)
         path.write_bytes(plain[:central] + entry * 500 + tail)
         verdict = read(path)
-        assert verdict.state == BROKEN or "bomb" in verdict.reason
-        assert verdict.state != GOOD
+        assert verdict.state == SUSPECT
+        assert "over each other, as in a bomb" in verdict.reason
 
     def test_zip64(self, tmp_path: Path) -> None:
         path = tmp_path / "a.zip"
@@ -345,8 +344,8 @@ class TestChecksum:
         path.write_bytes(os.urandom(3000))
         digits = hashlib.new(kind, path.read_bytes()).hexdigest()
         beside = tmp_path / f"image.bin.{kind}"
-        for text in (f"{digits}  image.bin\n", f"{digits} */srv/x/image.bin\n", f"{kind.upper()} (image.bin) = {digits}\n",
-                     f"{digits}\n", digits.upper()):  # fmt: skip
+        forms = ["{0}  image.bin\n", "{0} */srv/x/image.bin\n", f"{kind.upper()} (image.bin) = {{0}}\n", "{0}\n", "{0}"]
+        for text in (form.format(digits) for form in forms):
             beside.write_text(text)
             verdict = read(path)
             assert (verdict.state, verdict.by) == (GOOD, kind), text

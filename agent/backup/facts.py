@@ -12,6 +12,7 @@ BROKEN: Final = "broken"
 SUSPECT: Final = "suspect"  # readable so far, but not like a backup: a bomb
 CANNOT: Final = "cannot"  # nothing here can tell
 
+CLOCKS_APART: Final = 300.0  # seconds that two machines' clocks may differ without a word
 MOST_COPIES: Final = 40  # the newest, of which more is known than that they exist
 
 
@@ -136,3 +137,7 @@ class Refused(Exception):
         super().__init__(reason)
         self.reason = reason
         self.gone = gone
+
+
+class Unlisted(Refused):
+    """A repository's own program does not say what is in it; its files can still be looked at."""

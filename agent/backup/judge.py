@@ -11,12 +11,11 @@ from typing import Final
 
 import msgspec
 
-from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, Copy, Facts
+from agent.backup.facts import BROKEN, CANNOT, CLOCKS_APART, GOOD, SUSPECT, Copy, Facts
 from agent.clients.trouble import printable
 from agent.probe import Outcome
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
 
-CLOCKS_APART: Final = 300.0  # seconds that two machines' clocks may differ without a word
 FAR_FUTURE: Final = 86_400.0  # seconds; past this a time says nothing at all
 FEWEST_SIZES: Final = 4  # before a size is judged by those before it
 SMALL: Final = 0.6  # of the usual size

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from agent import files
-from agent.backup.facts import Copy, Facts, Verdict
+from agent.backup.facts import CLOCKS_APART, Copy, Facts, Verdict
 
 MOST_SIZES: Final = 100
 MOST_VERDICTS: Final = 100
@@ -125,4 +125,5 @@ def _growing(copy: Copy, seen: Seen, now: float, settle: float) -> bool:
             return False
     elif before is not None and before[1] == copy.mtime_ns:
         return True  # its time says nothing: it is kept by who writes
-    return now - copy.mtime_ns / 1e9 < settle
+    # a time far ahead is that of another clock, and says nothing
+    return -CLOCKS_APART < now - copy.mtime_ns / 1e9 < settle

@@ -8,7 +8,6 @@ the copy: a file copied or touched later is not newer for it.
 import calendar
 import datetime
 import re
-import zoneinfo
 from collections.abc import Mapping
 from typing import Final
 
@@ -27,6 +26,12 @@ _TOKENS: Final = {
 }
 
 
+def _zone(name: str) -> datetime.tzinfo:
+    import zoneinfo  # it brings much along that most agents never need
+
+    return zoneinfo.ZoneInfo(name)
+
+
 class Pattern:
     """A pattern ready for use. Raises ValueError in words."""
 
@@ -43,7 +48,7 @@ class Pattern:
             raise ValueError(f"the pattern {text!r} ends in **; write **/* for every file below")
         if self.segments.count(None) > 1:
             raise ValueError(f"the pattern {text!r} has ** twice")
-        self._zone = zoneinfo.ZoneInfo(zone) if zone else None
+        self._zone = _zone(zone) if zone else None
         self.dated = bool(self._seen)
         if self.dated and "s" not in self._seen and not self._seen & {"Y", "y"}:
             raise ValueError(f"the pattern {text!r} has a date without a year")

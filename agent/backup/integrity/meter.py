@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 PIECE: Final = 256 * 1024  # bytes read at once
-TELL_EVERY: Final = 2.0  # seconds between lines of progress
+TELL_EVERY: Final = 1.0  # seconds between lines of progress
 MARK_EVERY: Final = 10.0  # seconds between marks
+MARK_BYTES: Final = 64 << 20  # bytes between marks
 BOMB_FROM: Final = 1 << 30  # bytes; what unfolds to less harms nobody
 
 State = Mapping[str, Any]
@@ -60,6 +61,7 @@ class Meter:
         self._next_free = self._told = self._marked = self._begun = clock()
         self._granted, self._seconds = grant
         self._used = 0
+        self._marked_at = 0  # bytes
 
     def spend(self, count: int) -> None:
         """Before ``count`` bytes are read: wait for their turn. Raises Stopped."""
@@ -92,11 +94,13 @@ class Meter:
 
     @property
     def wants_mark(self) -> bool:
-        return self._clock() - self._marked >= MARK_EVERY
+        """Time, or bytes, enough since the last mark; several times within a grant, since the next may never come."""
+        bytes_each = min(MARK_BYTES, self._granted // 4 or MARK_BYTES)
+        return self.done - self._marked_at >= bytes_each or self._clock() - self._marked >= MARK_EVERY
 
     def mark(self, state: State) -> None:
         """Keep from where to go on."""
-        self._marked = self._clock()
+        self._marked, self._marked_at = self._clock(), self.done
         self._save(state)
 
 

@@ -2,10 +2,13 @@
 
 Without the passphrase the layout tells (borg's internals, "Repository"): segments in ``data/N/M``, each a log of
 entries with a CRC-32; the newest segment's time is that of the repository's last change, which pruning also makes.
+``borg check`` writes the repository's config and its counter of nonces anew, nothing else; where it may not, the
+entries' checksums are compared instead.
 """
 
 import datetime
 import os
+import re
 import struct
 import tempfile
 import time
@@ -16,13 +19,26 @@ from typing import Final
 import msgspec
 
 from agent.backup import commands, place
-from agent.backup.facts import BROKEN, CANNOT, GOOD, MOST_COPIES, Copy, Facts, Lock, Question, Refused, Verdict
+from agent.backup.facts import (
+    BROKEN,
+    CANNOT,
+    GOOD,
+    MOST_COPIES,
+    Copy,
+    Facts,
+    Lock,
+    Question,
+    Refused,
+    Unlisted,
+    Verdict,
+)
 from agent.backup.integrity.meter import Broken, Meter, Source
 from agent.backup.integrity.read import Marks
 from agent.backup.repositories.files import Tree
 from agent.backup.repositories.groups import newest_of_each
 
 CHECK_TAKES: Final = 12 * 3600.0  # seconds at most
+LISTING: Final = 0.6  # of a look's time that borg has
 MAGIC: Final = b"BORG_SEG"
 LARGEST_ENTRY: Final = 64 << 20
 _HEADER: Final = struct.Struct("<IIB")
@@ -48,13 +64,14 @@ def look(question: Question, now: float) -> Facts:
         if not question.secret:
             if question.hosts or question.sources:
                 raise Refused("which host an archive is of can only be told with the repository's passphrase")
-            segments = _segments(tree)
-            facts.copies = [
-                Copy(name=b"the repository's last change", at=at, future=max(0.0, at - now)) for _, at in segments[-1:]
-            ]
-            facts.count = len(facts.copies)
-            return facts
-    found = _listed(question, now)
+            return _laid_out(tree, facts)
+        try:
+            found = _listed(question, now)
+        except Unlisted as error:
+            if question.hosts or question.sources:
+                raise
+            facts.notes.append(error.reason)
+            return _laid_out(tree, facts)
     facts.count = len(found)
     if question.hosts or question.sources:
         facts.copies, facts.missing = newest_of_each(
@@ -62,6 +79,16 @@ def look(question: Question, now: float) -> Facts:
         )
     else:
         facts.copies = sorted(found, key=lambda copy: -copy.at)[:MOST_COPIES]
+    return facts
+
+
+def _laid_out(tree: Tree, facts: Facts) -> Facts:
+    """By the newest segment."""
+    facts.copies = [
+        Copy(name=b"the repository's last change", at=at, future=max(0.0, at - facts.now))
+        for _, at in _segments(tree)[-1:]
+    ]
+    facts.count = len(facts.copies)
     return facts
 
 
@@ -81,7 +108,7 @@ def _segments(tree: Tree) -> list[tuple[str, float]]:
 
 
 def _listed(question: Question, now: float) -> list[Copy]:
-    ran = _borg(question, "list", "--json", "--format", "{hostname}", seconds=question.timeout)
+    ran = _borg(question, "list", "--json", "--format", "{hostname}", seconds=question.timeout * LISTING)
     try:
         archives = msgspec.json.decode(ran.out, type=_Archives).archives
         return [_copy(archive, now) for archive in archives if not archive.name.endswith(".checkpoint")]
@@ -100,7 +127,10 @@ def verify(question: Question, meter: Meter, marks: Marks, stage: list[str]) -> 
     begun = time.monotonic()
     stage[:] = ["repository"]
     if question.secret:
-        state, reason, by = _checked(question, meter)
+        try:
+            state, reason, by = _checked(question, meter)
+        except Unlisted:
+            state, reason, by = _read_through(question, meter, marks)
     else:
         state, reason, by = _read_through(question, meter, marks)
     return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - begun, read=meter.done, by=by)
@@ -114,6 +144,13 @@ def _checked(question: Question, meter: Meter) -> tuple[str, str, str]:
     if ran.code == 0:
         return GOOD, "", "borg check"
     return BROKEN, f"borg check says: {_first(ran.words)[:160]}", "borg check"
+
+
+def _fault(words: str) -> str:
+    """The telling line of a traceback, or the last one."""
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    telling = (line for line in lines if re.match(r"[\w.]*(Error|Exception|Integrity\w*|NotFound\w*)\b", line))
+    return next(telling, lines[-1] if lines else "it failed")[:160]
 
 
 def _first(words: str) -> str:
@@ -211,7 +248,7 @@ def _borg(
         try:
             ran = commands.run(argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick)
         except commands.TookTooLong:
-            raise Refused(f"borg did not end within {seconds:g} s") from None
+            raise Unlisted(f"borg did not end within {seconds:g} s") from None
         except commands.TooMuch:
             raise Refused("borg said too much") from None
         except OSError as error:
@@ -220,7 +257,7 @@ def _borg(
             os.close(read)
     if "passphrase supplied" in ran.words or "passphrase is incorrect" in ran.words.lower():
         raise Refused("the password in this agent's file does not open the repository")
-    if ran.code == 0 or bad:
+    if ran.code == 0 or (bad and not re.search(r"Permission denied|Read-only file system|Traceback", ran.words)):
         return ran
-    said = ran.last.replace(secret, "…") if secret else ran.last
-    raise Refused(f"borg cannot look into it: {said}")
+    said = _fault(ran.words).replace(secret, "…") if secret else _fault(ran.words)
+    raise Unlisted(f"borg cannot look into it: {said}")

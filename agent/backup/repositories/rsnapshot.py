@@ -27,7 +27,7 @@ def look(question: Question, now: float) -> Facts:
                 found.append((seen.st_mtime, name))
             elif _LEFT.fullmatch(name):
                 facts.locks.append(Lock(name, seen.st_mtime))
-        found.sort(reverse=True)
+        found.sort(key=lambda one: (-int(one[0]), int(one[1].rpartition(".")[2])))  # it writes whole seconds
         facts.count = len(found)
         points = {name: _points(tree, name) for _, name in found[:2]}
         for at, name in found[:40]:
