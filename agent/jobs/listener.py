@@ -25,6 +25,7 @@ from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, Event
 log = logging.getLogger("agent.jobs")
 
 MOST_CONNECTIONS: Final = 32
+MOST_REFUSED: Final = 500  # connections at once that are still told so
 REQUEST: Final = 10.0  # seconds that a whole request may take
 DRAIN: Final = 2.0  # seconds for which what is not wanted is still read, so that the answer is heard
 BURST: Final = 60  # pings of one job at once
@@ -87,8 +88,10 @@ class Listener:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, guarded: bool) -> None:
         self._open += 1
         try:
+            if self._open > MOST_REFUSED:
+                raise OSError("too many even to be told")
             if self._open > MOST_CONNECTIONS:
-                raise Refused(503, "too many pings at once; try again")
+                raise Refused(503, "too many pings at once; try again", drain=True)
             async with asyncio.timeout(REQUEST):
                 response = await self._exchange(reader, writer, guarded=guarded)
             if response:
