@@ -1,5 +1,6 @@
 """The checks as lines of text: redrawn in place on a terminal, a line per change where there is none."""
 
+import shutil
 import time
 from datetime import datetime
 from typing import Any, TextIO
@@ -19,7 +20,8 @@ class Table:
 
     def show(self, checks: list[dict[str, Any]]) -> None:
         if self._terminal:
-            self._redraw([HEAD, *(line(check, colour=True) for check in checks)])
+            room = shutil.get_terminal_size().columns - len(HEAD) + len("reason")
+            self._redraw([HEAD, *(line(check, colour=True, room=max(room, 20)) for check in checks)])
         else:
             for check in checks:
                 if self._states.get(check["uid"]) != check["state"]:
@@ -30,7 +32,7 @@ class Table:
         """The summary at the end."""
         print("\nSummary (last 24 hours):", HEAD, *map(line, checks), sep="\n", file=self._out)
         for goal in goals:
-            print(f"Goal {goal['id']} ({goal['window']}): {goal['verdict']}. {goal['words']}", file=self._out)
+            print(f"Goal {goal['id']} ({goal['window']}): {goal['words']}", file=self._out)
         self._out.flush()
 
     def _redraw(self, lines: list[str]) -> None:
@@ -42,8 +44,8 @@ class Table:
 HEAD = f"{'check':24} {'state':9} {'since':9} {'latency':>10} {'available':>10} {'proven':>19}  reason"
 
 
-def line(check: dict[str, Any], colour: bool = False) -> str:
-    """One check in a line."""
+def line(check: dict[str, Any], colour: bool = False, room: int | None = None) -> str:
+    """One check in a line; the reason, which says what to do, is cut only to ``room`` characters of a terminal."""
     state = f"{check['state']:9}"
     if colour:
         state = f"{COLOURS[check['state']]}{state}{PLAIN}"
@@ -52,7 +54,8 @@ def line(check: dict[str, Any], colour: bool = False) -> str:
     figure = check["figure"]
     best = "" if figure["best"] is None else f"{figure['best']:.2%}"
     bounds = "" if figure["lower"] is None else f"{figure['lower']:.1%} to {figure['upper']:.1%}"
-    return f"{check['check']:24.24} {state} {since:9} {latency:>10} {best:>10} {bounds:>19}  {check['reason'][:60]}"
+    reason = check["reason"][:room]
+    return f"{check['check']:24.24} {state} {since:9} {latency:>10} {best:>10} {bounds:>19}  {reason}".rstrip()
 
 
 def ago(seconds: float) -> str:

@@ -95,6 +95,14 @@ def test_a_line_says_state_since_and_bounds() -> None:
     assert "\x1b[31mdown" in line(check, colour=True)
 
 
+def test_a_reason_is_cut_for_a_terminal_alone() -> None:
+    reason = "this machine does not let the agent ping: give its service CAP_NET_RAW, or open ping_group_range"
+    figure = {"best": None, "lower": None, "upper": None}
+    check = {"check": "x", "state": "unknown", "since": None, "latency": None, "reason": reason, "figure": figure}
+    assert line(check).endswith(reason)
+    assert line(check, room=20).endswith(f"  {reason[:20].rstrip()}")
+
+
 def test_without_a_terminal_only_changes_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table(sys.stdout)
     figure = {"best": None, "lower": None, "upper": None}

@@ -3,7 +3,13 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
+import dns.message
+import dns.rcode
+import pytest
+
+from agent.probes.dns import Dns
 from deploy import surroundings
 
 
@@ -38,6 +44,46 @@ def test_resolvers_are_read_in_order_and_junk_is_passed_over(tmp_path: Path) -> 
     found = surroundings.resolvers(configuration)
     assert [each.params["server"] for each in found] == ["192.0.2.53", "2001:db8::53"]
     assert [each.id for each in found] == ["resolver", "resolver-2"]
+
+
+class Closed(asyncio.DatagramProtocol):
+    """A resolver of a closed network: answers every question with one code."""
+
+    def __init__(self, code: dns.rcode.Rcode) -> None:
+        self.code = code
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        answer = dns.message.make_response(dns.message.from_wire(data))
+        answer.set_rcode(self.code)
+        self.transport.sendto(answer.to_wire(), address)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"), [(dns.rcode.NXDOMAIN, "NXDOMAIN"), (dns.rcode.REFUSED, "REFUSED"), (dns.rcode.NOERROR, None)]
+)
+async def test_a_resolver_without_the_root_is_expected_to_answer_as_it_does(
+    tmp_path: Path, code: dns.rcode.Rcode, expected: str | None
+) -> None:
+    configuration = tmp_path / "resolv.conf"
+    configuration.write_text("nameserver 127.0.0.1\n")
+    (found,) = surroundings.resolvers(configuration)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(lambda: Closed(code), ("127.0.0.1", 0))
+    port = transport.get_extra_info("sockname")[1]
+    asked = await surroundings.as_it_answers(found, port=port)
+    transport.close()
+    assert asked.params.get("rcode") == expected
+    Dns(**asked.params)
+
+
+async def test_a_resolver_that_does_not_answer_is_watched_as_any(tmp_path: Path) -> None:
+    configuration = tmp_path / "resolv.conf"
+    configuration.write_text("nameserver 127.0.0.1\n")
+    (found,) = surroundings.resolvers(configuration)
+    assert await surroundings.as_it_answers(found, timeout=0.2, port=1) == found
 
 
 def test_a_machine_without_these_files_has_neither(tmp_path: Path) -> None:
