@@ -100,6 +100,19 @@ async def test_five_minute_sums_become_hourly_ones_and_add_up(world: World) -> N
     assert await total(HOUR) == (0, 0)
 
 
+async def test_five_minute_sums_that_come_late_are_added_up_before_they_go(world: World) -> None:
+    body = cells.empty(0)
+    cells.put(body, 0, 1, 7, 7, 7)
+    many = 3 * prune.STEP // 2
+    late = [(1, T0 + number * 300_000, 300_000, b"plan", cells.encode({1: body})) for number in range(many)]
+    insert = "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)"
+    await world.ingest.database.write(lambda db: db.executemany(insert, late))
+    await prune.all_of_it(world.ingest.database, T0 + FIVE_MINUTE_SUMS + 30 * DAY)
+    found = await world.ingest.database.read(lambda db: queries.sums(db, 1, 1, 0, 2**60, HOUR))
+    assert sum(each.measures[0][0] for each in found) == many
+    assert await rows(world, "SELECT count(*) FROM sums WHERE width = 300000") == [(0,)]
+
+
 async def test_letters_and_events_are_bounded(world: World) -> None:
     def fill(db) -> None:
         letter = "INSERT INTO dead_letters VALUES (NULL, ?, 'a', 'r', 1, x'00')"

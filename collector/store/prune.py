@@ -98,11 +98,13 @@ def _hourly(db: apsw.Connection, now: int) -> int:
 
 
 def _old_sums(db: apsw.Connection, now: int) -> int:
+    """What came late, older than its own age already, is added up first."""
     gone = 0
-    for width, age in ((FIVE_MINUTES, FIVE_MINUTE_SUMS), (HOUR, HOURLY_SUMS)):
+    for width, age, rolled in ((FIVE_MINUTES, FIVE_MINUTE_SUMS, 1), (HOUR, HOURLY_SUMS, 0)):
         db.execute(
-            "DELETE FROM sums WHERE id IN (SELECT id FROM sums WHERE width = ? AND start < ? ORDER BY start LIMIT ?)",
-            (width, now - age, STEP),
+            "DELETE FROM sums WHERE id IN"
+            " (SELECT id FROM sums WHERE width = ? AND start < ? AND rolled = ? ORDER BY start LIMIT ?)",
+            (width, now - age, rolled, STEP),
         )
         gone += db.changes()
     return gone
