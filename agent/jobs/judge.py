@@ -84,7 +84,8 @@ class _Case:
 
     def _silent(self, state: State) -> tuple[int, str] | None:
         """An end that is overdue."""
-        last = state.end.at if state.end is not None and state.status != "new" else state.since
+        ended = state.end is not None and state.status != "new"
+        last = state.end.at if state.end is not None and ended else state.since
         base = self.moment(last)
         if not self.rule.schedule.regular and self.now.wall_ms < FLOOR_MS:
             return UNKNOWN, "this machine's clock was never set, so when it is due cannot be told"
@@ -94,8 +95,8 @@ class _Case:
         when, gap = due
         if gap is not None:
             return UNKNOWN, self._unheard(gap)
-        since = "since it is waited for, " if last == state.since else "no run ended since "
-        return DOWN, f"{since}{self.said(last)}; it was due at {shown(when, self.zone)}{self._grace()}"
+        since = "no run ended since" if ended else "it has not run since it is waited for,"
+        return DOWN, f"{since} {self.said(last)}; it was due at {shown(when, self.zone)}{self._grace()}"
 
     def _due_and_gap(self, base: float) -> tuple[float, tuple[float, float] | None] | None:
         """When it was due, if that is past; and the gap for which that is not held against it. None: not overdue."""
