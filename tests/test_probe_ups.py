@@ -8,9 +8,10 @@ import pytest
 
 from agent import probes
 from agent.clients.trouble import Trouble
+from agent.clients.ups.asking import Sources
 from agent.clients.ups.model import MEASURED, PLAUSIBLE, Reading
 from agent.probe import Limits, Look, Outcome
-from agent.probes.ups import Sources, Ups
+from agent.probes.ups import Ups
 from inventory.states import UNKNOWN
 
 

@@ -207,6 +207,21 @@ def judge(reading: Reading) -> tuple[int, str]:
     return UNKNOWN, "it does not say what it runs on"
 
 
+def source(reading: Reading) -> tuple[int, str]:
+    """What the load runs on, whatever state the UPS is in: up is the mains, degraded the battery, down nothing."""
+    flags = reading.flags
+    if reading.lost:
+        return UNKNOWN, reading.lost
+    if flags.get("off"):
+        return DOWN, "no power: the output is off"
+    if flags.get("battery"):
+        ending = ", about to cut its output" if flags.get("ending") else ""
+        return DEGRADED, f"{_battery(reading).removeprefix(': ')}{_why_on_battery(flags)}{ending}"
+    if flags.get("mains") or flags.get("bypass") or flags.get("battery") is False:
+        return UP, ""
+    return UNKNOWN, "it does not say what it runs on"
+
+
 def _why_on_battery(flags: dict[str, bool]) -> str:
     if flags.get("calibrating"):
         return " (calibrating)"

@@ -1,0 +1,168 @@
+"""Asking one UPS, by any way: what the kinds that look at UPSs share, their parameters and one reading for both."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+from agent.clients.resolve import Resolver
+from agent.clients.stream import connect
+from agent.clients.trouble import Trouble
+from agent.clients.ups import apcupsd, nut
+from agent.clients.ups.model import Reading
+from agent.probe import Address, Look, Probe
+from inventory.states import UNKNOWN
+
+_MARGIN: Final = 0.05  # of the time left, so that the more exact reason comes first
+PORTS: Final = {"nut": nut.PORT, "apcupsd": apcupsd.PORT, "snmp": 161}
+_SERVED: Final = {"nut": "upsd", "apcupsd": "apcupsd", "snmp": "the UPS's network card"}
+SHARED: Final = 2.0  # seconds for which a reading serves another check: upsd asks its UPS no more often than that
+
+Told = tuple[Reading, float | None]  # what it said, and the latency of the answer in seconds
+
+
+class AsksUps(Probe, frozen=True, kw_only=True):
+    """A kind of check that asks a UPS. ``reading`` is what subclasses judge."""
+
+    host: Annotated[
+        str, Meta(min_length=1, max_length=253, description="Address or name of the UPS, or of the machine it hangs on")
+    ]
+    way: Annotated[
+        Literal["nut", "apcupsd", "snmp"],
+        Meta(description="Whom to ask: NUT's upsd, apcupsd's information server, or the UPS's network card by SNMP"),
+    ] = "nut"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port; 0 is the way's own (3493, 3551, 161)")] = 0
+    ups: Annotated[
+        str,
+        Meta(
+            max_length=64, pattern=r"^[^\s\"\\]*$", description="Name of the UPS in upsd; may be left out if it has one"
+        ),
+    ] = ""
+    credential: Annotated[
+        str,
+        Meta(max_length=64, description="Name of the credential in the agent's file: for snmp, and for nut if asked"),
+    ] = ""
+    version: Annotated[Literal["1", "2c", "3"], Meta(description="Version of SNMP")] = "2c"
+    family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Which addresses of the name to use")] = "any"
+
+    def __post_init__(self) -> None:
+        if self.ups and self.way != "nut":
+            raise ValueError(f"ups names a UPS in NUT; way {self.way} has no names")
+        if self.way == "snmp" and not self.credential:
+            raise ValueError("way snmp needs a credential: the name under which the agent's file has the community")
+
+    def endpoints(self) -> tuple[tuple[str, int | None], ...]:
+        return ((self.host, self.port or PORTS[self.way]),)
+
+    async def reading(self, look: Look) -> Told:
+        """What the UPS says, settled, or what it has just said to another kind of check. Raises Trouble (no evidence:
+        the one who would tell is silent, the power may be fine)."""
+        readings = look.client(Readings, Readings)
+        try:
+            async with asyncio.timeout(look.timeout):
+                return await readings.get(self, lambda: self._ask(look))
+        except Trouble as trouble:
+            raise Trouble(trouble.reason, UNKNOWN) from None
+        except TimeoutError:
+            who = f"{_SERVED[self.way]} at {self.host} port {self.port or PORTS[self.way]}"
+            raise Trouble(f"{who} did not answer in full within {look.timeout:g} s", UNKNOWN) from None
+
+    async def _ask(self, look: Look) -> Told:
+        started = time.monotonic()
+        addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
+        left = look.timeout - (time.monotonic() - started)
+        if self.way == "snmp":
+            return await self._by_snmp(look, addresses[0], left)
+        credential = look.credential(self.credential) if self.credential else {}
+        stream, _ = await connect(addresses, self.port or PORTS[self.way], look.limits, left)
+        try:
+            if self.way == "nut":
+                return await nut.read(stream, self.ups, credential)
+            return await apcupsd.read(stream)
+        finally:
+            stream.close()
+
+    async def _by_snmp(self, look: Look, address: Address, seconds: float) -> Told:
+        from agent.clients.snmp import Snmp, Target, access_of  # only who asks by SNMP pays for it
+        from agent.clients.ups.snmp import UpsMibs
+
+        port = self.port or PORTS["snmp"]
+        if forbidden := look.limits.forbids(address, port):
+            raise Trouble(forbidden, UNKNOWN)
+        access = access_of(self.credential, self.version, look.credential(self.credential))
+        target = Target(address, port, access)
+        session = await look.client(Snmp, Snmp).session(target, seconds * (1 - _MARGIN))
+        return await look.client(UpsMibs, UpsMibs).read(target, session), session.latency
+
+
+class _Kept(msgspec.Struct):
+    """The newest reading of one UPS. ``begun``: monotonic; ``served``: the kinds of check that have had it."""
+
+    lock: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
+    begun: float = 0.0
+    told: Told | None = None
+    served: set[str] = msgspec.field(default_factory=set)
+
+
+class Readings:
+    """Readings of UPSs (a shared client): a UPS is asked once at a time, and one answer serves each kind of check once.
+
+    A check never gets the reading of its own last look again, and none older than SHARED.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[tuple[object, ...], _Kept] = {}
+        self.sources = Sources(clock)
+
+    async def get(self, probe: AsksUps, ask: Callable[[], Awaitable[Told]]) -> Told:
+        """From ``ask`` or, if that was just asked for another kind of check, from then."""
+        key = tuple(getattr(probe, name) for name in AsksUps.__struct_fields__)
+        kept = self._kept.setdefault(key, _Kept())
+        async with kept.lock:
+            fresh = self._clock() - kept.begun <= SHARED
+            if kept.told is None or not fresh or probe.kind in kept.served:
+                kept.told, kept.begun, kept.served = None, self._clock(), set()
+                try:
+                    told = await ask()
+                except BaseException:
+                    self.sources.forget(key)
+                    raise
+                told[0].settle()
+                self.sources.note(key, told[0])
+                kept.told = told
+            kept.served.add(probe.kind)
+            return kept.told
+
+    async def close(self) -> None:
+        self._kept.clear()
+        self.sources = Sources(self._clock)
+
+
+class Sources:
+    """Since when each UPS has been on battery, or on mains, as this agent saw it change."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seen: dict[object, tuple[bool, float | None]] = {}  # on battery?, since (monotonic) if that was seen
+
+    def note(self, key: object, reading: Reading) -> None:
+        """Take in a look, and put into it since when its source has been the same, if that is known."""
+        battery = reading.flags.get("battery")
+        if reading.lost or battery is None or reading.flags.get("off"):
+            self.forget(key)
+            return
+        now = self._clock()
+        was, since = self._seen.get(key, (battery, None))
+        if was != battery:
+            since = now
+        self._seen[key] = battery, since
+        if since is not None:
+            reading.put("on_battery_seconds" if battery else "on_mains_seconds", now - since)
+
+    def forget(self, key: object) -> None:
+        """What happened meanwhile is not known."""
+        self._seen.pop(key, None)
