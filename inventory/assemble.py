@@ -16,11 +16,17 @@ from inventory.workdays import hours_of
 
 T = TypeVar("T")
 NO_AGENT = "none"
+UPS = "ups"  # the kind of device that feeds others
 
 
 def assemble(sections: Sections, kinds: Kinds, problems: list[Problem]) -> model.Inventory:
     """The inventory; what is wrong is added to ``problems`` and left out."""
     return _Assembler(sections, kinds, problems).build()
+
+
+def feeders(written: tuple[str, ...], site: str, shape: SiteShape) -> tuple[str, ...]:
+    """The ids of devices that may be written short, as their site calls them."""
+    return tuple(f"{site}-{key}" if key in shape.devices else key for key in written)
 
 
 class _Assembler:
@@ -53,6 +59,7 @@ class _Assembler:
             collectors=tuple(CollectorAddress(name=c.name, url=c.url, authority=c.authority) for c in shape.collectors),
             authorities=shape.authorities,
             push_every=shape.push_every,
+            pc_hours=shape.pc_hours or "",
         )
 
     def _agency(self, ident: str, shape: AgencyShape) -> None:
@@ -82,9 +89,16 @@ class _Assembler:
             where = f"{shape.at.file}:{shape.at.line}"
             self.problems.append(agency.at.problem("register", f"is given here and in {where}; keep one"))
         shape = agency.register or shape
+        default = self.made.province.pc_hours
         if shape is None:
-            return model.Register()
-        return model.Register(staff=shape.staff, pcs=shape.pcs, on_internet=shape.on_internet, on_lan=shape.on_lan)
+            return model.Register(hours=default)
+        return model.Register(
+            staff=shape.staff,
+            pcs=shape.pcs,
+            on_internet=shape.on_internet,
+            on_lan=shape.on_lan,
+            hours=shape.hours or default,
+        )
 
     def _site(self, ident: str, shape: SiteShape, agency_id: str, agency: AgencyShape) -> None:
         if ident in self.made.sites:
@@ -108,6 +122,7 @@ class _Assembler:
             links=tuple(links),
             devices=devices,
             facts={**shape.facts, **facts},
+            fed_by=feeders(shape.fed_by, ident, shape),
         )
         main = ident == agency_id
         checks = {**shape.checks, **agency.checks} if main else shape.checks
@@ -149,6 +164,7 @@ class _Assembler:
                 self.problems.append(device.at.problem("", f"the device id {ident} is taken"))
                 continue
             begins, ends = overlap((device.begins, device.ends), life)
+            fed_by = shape.fed_by if device.fed_by is None and device.kind != UPS else device.fed_by or ()
             self.made.devices[ident] = model.Device(
                 id=ident,
                 site=site,
@@ -156,6 +172,8 @@ class _Assembler:
                 kind=device.kind or "",
                 address=device.address,
                 tags=device.tags,
+                facts=device.facts,
+                fed_by=feeders(fed_by, site, shape),
                 begins=begins,
                 ends=ends,
             )

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from inventory import goals, model
+from inventory.assemble import UPS, feeders
+from inventory.expand import REGISTER
 from inventory.kinds import Kinds
 from inventory.problems import Place, Problem
 from inventory.sections import Sections
@@ -48,6 +50,7 @@ def _province(sections: Sections) -> Iterator[Problem]:
     province = sections.province
     if province is None:
         return
+    yield from _calendar(province.at, "pc_hours", province.pc_hours, sections)
     try:
         ZoneInfo(province.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -85,8 +88,11 @@ def _agency(ident: str, shape: AgencyShape, made: model.Inventory, sections: Sec
                 yield register.at.problem(key, "is less than 0")
             if key.startswith("on_") and value is not None and register.pcs is not None and value > register.pcs:
                 yield register.at.problem(key, f"is more than the {register.pcs} PCs there are", warning=True)
-    for site in (*((shape.site,) if shape.site is not None else ()), *shape.sites.values()):
-        yield from _site(site, sections)
+        yield from _calendar(register.at, "hours", register.hours, sections)
+    for key, site in ((ident, shape.site), *((f"{ident}-{key}", site) for key, site in shape.sites.items())):
+        if site is not None:
+            yield from _site(site, sections)
+            yield from _fed(key, site, made, sections)
 
 
 def _site(shape: SiteShape, sections: Sections) -> Iterator[Problem]:
@@ -114,6 +120,29 @@ def _site(shape: SiteShape, sections: Sections) -> Iterator[Problem]:
                 yield shape.agent.at.problem(f"ports[{index}]", f"{port} is not a port")
 
 
+def _fed(ident: str, shape: SiteShape, made: model.Inventory, sections: Sections) -> Iterator[Problem]:
+    """Power comes from UPSs of the same site, and a UPS does not feed itself."""
+    fed = [(shape.at, shape.fed_by, "")]
+    fed += [(device.at, device.fed_by or (), f"{ident}-{key}") for key, device in shape.devices.items()]
+    for at, written, itself in fed:
+        for short, feeder in zip(written, feeders(written, ident, shape), strict=True):
+            device = made.devices.get(feeder)
+            if device is None:
+                if not sections.excused("sites", ident):
+                    yield at.problem("fed_by", f"there is no device {short}")
+            elif device.site != ident:
+                yield at.problem("fed_by", f"{short} stands at another site, {device.site}")
+            elif device.kind != UPS:
+                yield at.problem("fed_by", f"{short} is a device of kind {device.kind or 'none'}, not ups")
+            elif feeder == itself:
+                yield at.problem("fed_by", "is the device itself")
+
+
+def _calendar(at: Place, key: str, calendar: str | None, sections: Sections) -> Iterator[Problem]:
+    if calendar and calendar not in sections.calendars and not sections.excused("calendars", calendar):
+        yield at.problem(key, f"there is no calendar {calendar}")
+
+
 def _link(shape: LinkShape, sections: Sections) -> Iterator[Problem]:
     yield from _life(shape)
     for at, provider in ((shape.at, shape.provider), *((former.at, former.provider) for former in shape.formerly)):
@@ -132,8 +161,12 @@ def _checks(made: model.Inventory, sections: Sections) -> Iterator[Problem]:
         for checks in (agency.checks, *(site.checks for site in sites)):
             for check in checks.values():
                 yield from _life(check)
-                if check.calendar and check.calendar not in sections.calendars:
-                    yield check.at.problem("calendar", f"there is no calendar {check.calendar}")
+                if check.calendar != REGISTER:
+                    yield from _calendar(check.at, "calendar", check.calendar, sections)
+    for template in sections.templates.values():
+        for check in template.checks.values():
+            if check.calendar != REGISTER:
+                yield from _calendar(check.at, "calendar", check.calendar, sections)
     limited = {agent.id: agent for agent in made.agents.values() if agent.networks or agent.ports}
     for check in made.checks.values() if limited else ():
         if check.agent in limited and (why := _forbidden(check, limited[check.agent])):
@@ -169,8 +202,7 @@ def _goal(ident: str, shape: GoalShape, made: model.Inventory, sections: Section
     for cause in shape.causes:
         if cause not in CAUSES:
             yield at.problem("causes", f"{cause!r} is not a cause; known are: {', '.join(CAUSES)}")
-    if shape.calendar and shape.calendar not in sections.calendars:
-        yield at.problem("calendar", f"there is no calendar {shape.calendar}")
+    yield from _calendar(at, "calendar", shape.calendar, sections)
     if (shape.combine == "k-of-n") != (shape.k is not None):
         yield at.problem("k", "is how many of the members are to be up: it goes with combine: k-of-n, and only there")
     found = goals.members(made.goals[ident], made)

@@ -1,9 +1,10 @@
 """Templates and checks: a site's few lines become its checks, with parameters filled in from the site.
 
-A template's texts may hold placeholders: any fact of the site ({gateway}, {wan}, {lan}, ...), {site}, {agency},
-{agent}, {site_name}, {agency_name}, {hub} (the hub site's ``wan``) and {hub_agent}; under ``each`` also {item} (a
-list's entry, a device's address), {key} and {item_name}. ``when: FACT`` leaves a check out where the site has no
-such fact. A site's own check of the same key overrides the template's, key by key; ``off: true`` leaves it out.
+A template's texts may hold placeholders, which :mod:`inventory.facts` fills; under ``each`` also {item} (a list's
+entry, a device's address), {key}, {item_name} and a device's own facts. {port|22} is 22 where there is no such fact.
+``when: FACT, FACT`` leaves a check out where one of these is missing. ``calendar: register`` is the calendar in which
+the register's PCs are on. A site's own check of the same key overrides the template's, key by key; ``off: true``
+leaves it out.
 """
 
 import re
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 from inventory import model
+from inventory.facts import HUB, facts_of
 from inventory.fill import Lacking, filled, named, split
 from inventory.identity import uid
 from inventory.kinds import Kind, Kinds
@@ -23,12 +25,12 @@ from inventory.model import overlap
 from inventory.plan import Threshold
 from inventory.problems import Place, Problem
 from inventory.sections import Sections
-from inventory.shapes import CheckShape, SiteShape
-from inventory.tree import Mapping, Node
+from inventory.shapes import CheckShape, SiteShape, ThresholdShape
+from inventory.tree import Mapping, Node, Scalar
 from inventory.words import Text
 
 INTERVAL, TIMEOUT, RECHECK = 60_000, 5_000, 5_000
-HUB = "hub"
+REGISTER = "register"
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 
 
@@ -89,20 +91,9 @@ class Expander:
         hub = self.made.sites.get(spot.shape.hub) if spot.shape.hub else self.hub
         if spot.shape.hub and hub is None and not self.sections.excused("sites", spot.shape.hub):
             self.problems.append(spot.shape.at.problem("hub", f"there is no site {spot.shape.hub}"))
-        facts = self._facts(spot, hub)
+        facts = facts_of(self.made, spot.site, hub)
         for draft in self._drafts(spot, facts):
             self._check(draft, spot, hub)
-
-    def _facts(self, spot: Spot, hub: model.Site | None) -> dict[str, str]:
-        site = spot.site
-        facts = {**site.facts, "site": site.id, "agency": site.agency}
-        if site.agent:
-            facts["agent"] = site.agent
-        if hub is not None and hub.id != site.id:
-            facts["hub_agent"] = hub.agent
-            if "wan" in hub.facts:
-                facts["hub"] = hub.facts["wan"]
-        return facts
 
     def _drafts(self, spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
         template = None
@@ -127,8 +118,6 @@ class Expander:
 
     def _each(self, key: str, shape: CheckShape, spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
         """A template's check for this site: none, one, or one for every item of a list."""
-        if shape.when is not None and shape.when not in facts:
-            return
         if shape.agent is None and not spot.site.agent:
             return
         if shape.each is None:
@@ -142,7 +131,7 @@ class Expander:
                 if not device.address or (shape.of is not None and device.kind != shape.of):
                     continue
                 short = device.id.removeprefix(f"{spot.site.id}-")
-                more = {**facts, "item": device.address, "key": short}
+                more = {**facts, **device.facts, "item": device.address, "key": short}
                 items.append((f"{key}-{short}", more, (device.name, device.name), device))
         else:
             entries = spot.shape.resolvers if shape.each == "resolvers" else split(facts.get(shape.each, ""))
@@ -150,13 +139,15 @@ class Expander:
             for entry in entries:
                 short = _NOT_SLUG.sub("-", entry.lower()).strip("-")
                 items.append((f"{key}-{short}", {**facts, "item": entry, "key": short}, None, None))
+        wanted = split(shape.when or "")
         for name, known, names, found in items:
             own = spot.checks.get(name)
+            base = shape
             if own is not None and own.kind is not None and own.kind != shape.kind:
                 # another kind: the template's parameters and thresholds mean nothing to it
-                shape = msgspec.structs.replace(shape, params=None, thresholds=None)
-            if own is None or not own.off:
-                yield Draft(name, shape, own, known, names, found)
+                base = msgspec.structs.replace(shape, params=None, thresholds=None)
+            if all(fact in known for fact in wanted) and (own is None or not own.off):
+                yield Draft(name, base, own, known, names, found)
 
     def _check(self, draft: Draft, spot: Spot, hub: model.Site | None) -> None:
         shape = draft.own or draft.base
@@ -167,7 +158,7 @@ class Expander:
             return
         times = self._times(draft, shape)
         params = self._params(draft, kind, spot)
-        thresholds = self._thresholds(draft, kind)
+        thresholds = self._thresholds(draft, kind, spot)
         if times is None or params is MISSING or thresholds is None:
             return
         site = spot.site
@@ -198,7 +189,7 @@ class Expander:
             tags=(*draft.get("tags"), *(draft.device.tags if draft.device is not None else ())),
             link=self._link(draft, shape, site),
             objective=draft.get("objective"),
-            calendar=draft.get("calendar") or "",
+            calendar=self._calendar(draft, site),
             begins=begins,
             ends=ends,
         )
@@ -313,10 +304,22 @@ class Expander:
         line = draft.own.at.lines.get("params", at.line) if draft.own is not None else at.line
         return kind.read(nodes, line, path, lines, Source(at.file, self.problems))
 
-    def _thresholds(self, draft: Draft, kind: Kind) -> tuple[Threshold, ...] | None:
-        made = [threshold_of(shape, kind, self.problems) for shape in draft.get("thresholds") or ()]
+    def _thresholds(self, draft: Draft, kind: Kind, spot: Spot) -> tuple[Threshold, ...] | None:
+        shapes: tuple[ThresholdShape, ...] = draft.get("thresholds") or ()
+        if draft.base is not None and shapes is draft.base.thresholds:
+            try:
+                shapes = tuple(_filled(shape, draft.facts) for shape in shapes)
+            except Lacking as lacking:
+                message = f"the check {draft.key} of the template {spot.template} needs {lacking}"
+                self.problems.append(spot.at.problem("", message))
+                return None
+        made = [threshold_of(shape, kind, self.problems) for shape in shapes]
         kept = tuple(threshold for threshold in made if threshold is not None)
         return kept if len(kept) == len(made) else None
+
+    def _calendar(self, draft: Draft, site: model.Site) -> str:
+        wanted: str = draft.get("calendar") or ""
+        return self.made.agencies[site.agency].register.hours if wanted == REGISTER else wanted
 
     def _life(self, draft: Draft, site: model.Site, agent: str) -> tuple[date | None, date | None]:
         lives: list[model.Life] = [site, self.made.agents[agent]]
@@ -346,3 +349,13 @@ class Expander:
         if not found:
             self.problems.append((draft.place("link") or shape.at).problem("link", f"the site has no link {wanted}"))
         return found[0] if found else ""
+
+
+def _filled(shape: ThresholdShape, facts: dict[str, str]) -> ThresholdShape:
+    """A template's limit with its placeholders filled."""
+    limits = {
+        key: filled(node, facts, node.line)
+        for key in ("above", "below")
+        if isinstance(node := getattr(shape, key), Scalar) and "{" in node.text
+    }
+    return msgspec.structs.replace(shape, **limits) if limits else shape

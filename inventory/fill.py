@@ -1,11 +1,12 @@
-"""Placeholders of templates: {gateway} becomes what the site says."""
+"""Placeholders of templates: {gateway} becomes what the site says, {port|22} what it says or else 22."""
 
 import re
 
 from inventory.tree import List, Mapping, Node, Scalar
 from inventory.words import Text
 
-PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+PATTERN = r"\{([a-z][a-z0-9_]*)(?:\|([^{}|]*))?\}"
+PLACEHOLDER = re.compile(PATTERN)
 
 
 class Lacking(Exception):
@@ -21,24 +22,32 @@ def filled(node: Node, facts: dict[str, str], line: int) -> Node:
     if isinstance(node, Scalar):
         if "{" not in node.text:
             return node
-        return Scalar(PLACEHOLDER.sub(lambda found: _fact(facts, found[1]), node.text), line, True)
+        text = PLACEHOLDER.sub(lambda found: _fact(facts, found), node.text)
+        return Scalar(text, line, text != "")  # {x|} is an empty text, not nothing
     if isinstance(node, List):
         entries = List(line)
-        entries.items = [filled(item, facts, line) for item in node.items]
+        for item in node.items:
+            whole = isinstance(item, Scalar) and PLACEHOLDER.fullmatch(item.text)
+            made = filled(item, facts, line)
+            if whole and isinstance(made, Scalar):  # a fact may be a list
+                entries.items += [Scalar(entry, line, True) for entry in split(made.text)]
+            else:
+                entries.items.append(made)
         return entries
-    made = Mapping(line)
-    made.items = {key: filled(value, facts, line) for key, value in node.items.items()}
-    made.lines = dict.fromkeys(node.items, line)
-    return made
+    mapping = Mapping(line)
+    mapping.items = {key: filled(value, facts, line) for key, value in node.items.items()}
+    mapping.lines = dict.fromkeys(node.items, line)
+    return mapping
 
 
-def _fact(facts: dict[str, str], name: str) -> str:
-    if name not in facts:
-        raise Lacking(name)
-    return facts[name]
+def _fact(facts: dict[str, str], found: re.Match[str]) -> str:
+    value = facts.get(found[1], found[2])
+    if value is None:
+        raise Lacking(found[1])
+    return value
 
 
 def named(text: str, facts: dict[str, str], names: dict[str, Text], language: str) -> str:
     """A title with its placeholders filled; one that is not known stays as it is."""
     known = {**facts, **{name: name_.in_(language) for name, name_ in names.items()}}
-    return PLACEHOLDER.sub(lambda found: known.get(found[1], found[0]), text)
+    return PLACEHOLDER.sub(lambda found: known.get(found[1], found[2] or found[0]), text)

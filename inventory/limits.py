@@ -1,5 +1,7 @@
 """Thresholds as people write them, in the units of what is measured."""
 
+import re
+
 from inventory.kinds import Kind
 from inventory.leaves import NUMBER, shown
 from inventory.plan import Threshold
@@ -7,6 +9,9 @@ from inventory.problems import Problem
 from inventory.shapes import ThresholdShape
 from inventory.tree import Scalar
 from inventory.words import duration_ms
+
+_RATE = re.compile(r"(?:(\d+(?:\.\d+)?)% of )?(\d+(?:\.\d+)?) ?([kMG])bit/s", re.ASCII)
+_BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
 
 
 def threshold_of(shape: ThresholdShape, kind: Kind, problems: list[Problem]) -> Threshold | None:
@@ -32,11 +37,15 @@ def threshold_of(shape: ThresholdShape, kind: Kind, problems: list[Problem]) -> 
 
 
 def quantity(text: str, unit: str) -> float | None:
-    """A limit in a measure's unit: 200ms for seconds, 5% for a ratio (0.05) or percent (5), else a plain number."""
+    """A limit in a measure's unit: 200ms for seconds, 5% for a ratio (0.05) or percent (5), 10 Mbit/s or 80% of 10
+    Mbit/s for bytes per second, else a plain number."""
     if NUMBER.fullmatch(text):
         return float(text)
     if unit in ("ratio", "percent") and text.endswith("%") and NUMBER.fullmatch(text[:-1]):
         return float(text[:-1]) / (100 if unit == "ratio" else 1)
+    if unit == "bytes_per_second" and (found := _RATE.fullmatch(text)) is not None:
+        share = float(found[1]) / 100 if found[1] else 1.0
+        return share * float(found[2]) * _BITS[found[3]] / 8
     if unit == "seconds":
         try:
             return duration_ms(text) / 1000

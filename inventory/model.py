@@ -32,7 +32,10 @@ def overlap(*lives: tuple[date | None, date | None]) -> tuple[date | None, date 
 
 
 class Province(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole. ``hub``: the id of the site all links lead to. ``authorities``: PEM of collectors' CAs."""
+    """The whole. ``hub``: the id of the site all links lead to. ``authorities``: PEM of collectors' CAs.
+
+    ``pc_hours``: the calendar in which PCs are expected to be on, where an agency's register names none.
+    """
 
     id: str = "province"
     name: Text = Text("", "")
@@ -41,6 +44,7 @@ class Province(msgspec.Struct, frozen=True, kw_only=True):
     collectors: tuple[CollectorAddress, ...] = ()
     authorities: tuple[str, ...] = ()
     push_every: int = 30_000
+    pc_hours: str = ""
 
     @property
     def zone(self) -> ZoneInfo:
@@ -56,12 +60,16 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Register(msgspec.Struct, frozen=True, kw_only=True):
-    """The register of an agency's PCs, as the plan's appendices count them; None where not given."""
+    """The register of an agency's PCs, as the plan's appendices count them; None where not given.
+
+    ``hours``: the calendar in which they are expected to be on; "" is always.
+    """
 
     staff: int | None = None
     pcs: int | None = None
     on_internet: int | None = None
     on_lan: int | None = None
+    hours: str = ""
 
 
 class Agency(Life, frozen=True, kw_only=True):
@@ -105,7 +113,11 @@ class Link(Life, frozen=True, kw_only=True):
 
 
 class Device(Life, frozen=True, kw_only=True):
-    """Something with an address at a site."""
+    """Something with an address at a site. ``facts`` go before the site's where templates are filled.
+
+    ``fed_by``: ids of the UPSs that its power comes from (all of them at once, or one instead of another); () where
+    nobody said.
+    """
 
     id: str
     site: str
@@ -113,10 +125,15 @@ class Device(Life, frozen=True, kw_only=True):
     kind: str = ""
     address: str = ""
     tags: tuple[str, ...] = ()
+    facts: dict[str, str] = {}
+    fed_by: tuple[str, ...] = ()
 
 
 class Site(Life, frozen=True, kw_only=True):
-    """One of an agency's LANs. ``facts`` are what templates are filled from (gateway, wan, resolvers ...)."""
+    """One of an agency's LANs. ``facts`` are what templates are filled from (gateway, wan, resolvers ...).
+
+    ``fed_by``: ids of the UPSs that feed what is here and does not say otherwise.
+    """
 
     id: str
     agency: str
@@ -125,6 +142,7 @@ class Site(Life, frozen=True, kw_only=True):
     links: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     facts: dict[str, str] = {}
+    fed_by: tuple[str, ...] = ()
 
 
 class Agent(Life, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from inventory.model import Agency, Register
 from inventory.problems import Invalid, Problem
@@ -95,7 +96,7 @@ def _ident(name: str, by_name: Mapping[str, str] | None, where: Problem, problem
     return ident
 
 
-def _counts(header: list[str], row: list[str], shown: str, line: int, problems: list[Problem]) -> dict[str, int]:
+def _counts(header: list[str], row: list[str], shown: str, line: int, problems: list[Problem]) -> dict[str, Any]:
     counts = {}
     for name, cell in zip(header, row, strict=True):
         value = cell.strip()

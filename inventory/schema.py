@@ -4,6 +4,7 @@ from typing import Any
 
 from msgspec import inspect
 
+from inventory.fill import PATTERN
 from inventory.kinds import Kinds
 from inventory.shapes import CheckShape, FileShape
 from inventory.words import SLUG, Secret, Text
@@ -106,7 +107,7 @@ class _Maker:
 def _open(params: dict[str, Any]) -> dict[str, Any]:
     """A kind's parameters; none is required, for a template may give it, and a placeholder may stand for any."""
     properties = {
-        name: {"anyOf": [value, {"type": "string", "pattern": r"\{[a-z][a-z0-9_]*\}"}]}
+        name: {"anyOf": [value, {"type": "string", "pattern": PATTERN}]}
         for name, value in params.get("properties", {}).items()
     }
     return {"type": "object", "properties": properties, "additionalProperties": False}

@@ -46,6 +46,7 @@ class ProvinceShape(Shape, frozen=True, kw_only=True):
     collectors: tuple[CollectorShape, ...] = ()
     authorities: tuple[str, ...] = ()
     push_every: Duration = 30_000
+    pc_hours: Slug | None = None
 
 
 class ProviderShape(Shape, frozen=True, kw_only=True):
@@ -56,12 +57,13 @@ class ProviderShape(Shape, frozen=True, kw_only=True):
 
 
 class RegisterShape(Shape, frozen=True, kw_only=True):
-    """An agency's PCs as the register counts them."""
+    """An agency's PCs as the register counts them. ``hours``: the calendar in which they are expected to be on."""
 
     staff: int | None = None
     pcs: int | None = None
     on_internet: int | None = None
     on_lan: int | None = None
+    hours: Slug | None = None
 
 
 class FormerShape(Shape, frozen=True, kw_only=True):
@@ -85,12 +87,14 @@ class LinkShape(Lived, frozen=True, kw_only=True, rename=LIFE):
 
 
 class DeviceShape(Lived, frozen=True, kw_only=True, rename=LIFE):
-    """Something with an address."""
+    """Something with an address. ``facts``: what templates are filled from, before the site's. ``fed_by``: UPSs."""
 
     name: Text | None = None
     kind: Slug | None = None
     address: str = ""
     tags: tuple[Slug, ...] = ()
+    facts: dict[str, str] = {}
+    fed_by: tuple[Slug, ...] | None = None
 
 
 class AgentShape(Lived, frozen=True, kw_only=True, rename=LIFE):
@@ -129,7 +133,7 @@ class CheckShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     objective: Ratio | None = None
     calendar: Slug | None = None
     off: bool = False
-    each: Slug | None = None
+    each: str | None = None
     of: Slug | None = None
     when: str | None = None
 
@@ -142,7 +146,10 @@ class TemplateShape(Shape, frozen=True, kw_only=True):
 
 
 class SiteShape(Lived, frozen=True, kw_only=True, rename=LIFE):
-    """One LAN: the addresses that templates use, its links, devices, agent and checks."""
+    """One LAN: the addresses that templates use, its links, devices, agent and checks.
+
+    ``fed_by``: UPSs that feed the devices here which do not say what feeds them.
+    """
 
     name: Text | None = None
     template: Slug | None = None
@@ -153,6 +160,7 @@ class SiteShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     lan: str | None = None
     resolvers: tuple[str, ...] = ()
     facts: dict[str, str] = {}
+    fed_by: tuple[Slug, ...] = ()
     link: LinkShape | None = None
     links: dict[Slug, LinkShape] = {}
     devices: dict[Slug, DeviceShape] = {}

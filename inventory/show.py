@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from inventory import goals
-from inventory.model import Agency, Check, Goal, Inventory, Life
+from inventory.model import Agency, Check, Device, Goal, Inventory, Life
 from inventory.plan import Plan
 from inventory.words import duration_text
 
@@ -61,6 +61,8 @@ def one(inventory: Inventory, ident: str) -> str | None:
             parts.append(_fields(type(found).__name__.lower(), found))
         if isinstance(found, Agency):
             parts.append(_checks(check for check in inventory.checks.values() if check.agency == ident))
+        if isinstance(found, Device) and (fed := _fed(inventory, found)):
+            parts.append(table([("feeds", "kind", "address", "name"), *fed]))
         if isinstance(found, Goal):
             members = goals.members(found, inventory)
             rows = [("member", "checks", "objective", "name")]
@@ -71,6 +73,14 @@ def one(inventory: Inventory, ident: str) -> str | None:
     if ident in inventory.checks:
         parts.append(_fields("check", inventory.checks[ident]))
     return "\n\n".join(part for part in parts if part) or None
+
+
+def _fed(inventory: Inventory, ups: Device) -> list[tuple[str, str, str, str]]:
+    """What hangs on a UPS: sites as a whole, then devices."""
+    sites = [site for site in inventory.sites.values() if ups.id in site.fed_by]
+    devices = [device for device in inventory.devices.values() if ups.id in device.fed_by]
+    rows = [(site.id, "site", "", site.name.vi) for site in sites]
+    return rows + [(device.id, device.kind, device.address, device.name.vi) for device in devices]
 
 
 def plan(plan: Plan) -> str:

@@ -92,6 +92,16 @@ def test_show(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     uid = next(iter(load(directory).checks))
     assert code == 0 and uid in out
     assert run(capsys, "show", directory, uid)[1].splitlines()[0] == f"check{' ' * 7}{uid}"
+    power = directory / "power.yaml"
+    power.write_text("agencies: {den: {name: H, site: {fed_by: [u], devices: {u: {kind: ups}, s: {kind: server}}}}}")
+    out = run(capsys, "show", directory, "den-u")[1]
+    assert [line.split() for line in out.splitlines()[-3:]] == [
+        ["feeds", "kind", "address", "name"],
+        ["den", "site", "H"],
+        ["den-s", "server", "s"],
+    ]
+    assert "fed_by  den-u" in run(capsys, "show", directory, "den-s")[1]
+    power.unlink()
     code, out, err = run(capsys, "show", directory, "nothing")
     assert (code, out, err) == (1, "", "nothing in the inventory is called nothing\n")
 
@@ -224,7 +234,7 @@ def test_the_schema_takes_every_file_we_ship(file: Path) -> None:
         ("agencie: {}", ": unknown agencie"),
         ("agencies: {Sở: {name: X}}", ".agencies.Sở: 'Sở' is not"),
         ("agencies: {a: {kind: x}}", ".agencies.a: lacks name"),
-        ("agencies: {a: {name: X, checks: {c: {kind: ping}}}}", "is none of ['dns'"),
+        ("agencies: {a: {name: X, checks: {c: {kind: ping}}}}", ".kind: 'ping' is none of ['"),
         ("agencies: {a: {name: X, checks: {c: {kind: tcp, params: {prot: 1}}}}}", "unknown prot"),
         ("agencies: {a: {name: X, checks: {c: {kind: tcp, params: {port: x}}}}}", "'x' fits no option"),
         ("goals: {g: {name: G, combine: most}}", "'most' is none of"),

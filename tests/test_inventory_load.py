@@ -8,8 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent import probes
 from inventory import kinds
 from inventory.goals import members
+from inventory.limits import quantity
 from inventory.load import load, look
 from inventory.model import Inventory
 from inventory.plan import Threshold
@@ -191,6 +193,69 @@ def test_a_site_may_look_in_another_way(tmp_path: Path) -> None:
     checks = {check.name: check for check in loaded(tmp_path, BASE, OFFICE + own).checks.values()}
     assert checks["hub"].params == {"host": "192.0.2.1", "port": 22}
     assert (checks["hub"].kind, checks["hub"].thresholds, checks["hub"].tags) == ("tcp", (), ("wan",))
+
+
+FILLING = """
+calendars: {late: {hours: {daily: [12:00-20:00]}}, early: {hours: {daily: [06:00-12:00]}}}
+templates:
+  t:
+    checks:
+      plain:
+        kind: tcp
+        params: {host: "{host}", port: "{port|22}", server_name: "{name|}", statuses: ["{statuses|200, 204}"]}
+      both: {kind: icmp, params: {host: "{host}"}, when: "host, other", calendar: register}
+      each:
+        {kind: tcp, params: {host: "{item}", port: "{port|1}"}, each: devices, when: port, name: "{item_name} {port|?}"}
+      hubs: {kind: icmp, params: {host: "{hub_inside}"}, when: hub_inside}
+      limit: {kind: icmp, params: {host: "{host}"}, thresholds: [{measure: latency, above: "{slow|2s}"}]}
+agencies:
+  x:
+    name: X
+    template: t
+    register: {pcs: 3, hours: late}
+    site:
+      facts: {host: 192.0.2.1}
+      devices: {a: {address: 192.0.2.2, facts: {port: 80}}, b: {address: 192.0.2.3}, c: {}}
+  y:
+    name: Y
+    template: t
+    register: {pcs: 3}
+    site: {facts: {host: 192.0.2.1, other: "", port: 23, name: n, statuses: 300-399, slow: 40ms}}
+"""
+
+
+def test_placeholders_have_defaults_and_devices_their_own_facts(tmp_path: Path) -> None:
+    base = BASE.replace("  hub: centre", "  hub: centre\n  pc_hours: early")
+    base = base.replace("gateway: 192.0.2.1}", "gateway: 192.0.2.1, facts: {inside: 192.0.2.9}}")
+    checks = {(c.agent, c.name): c for c in loaded(tmp_path, base, FILLING).checks.values() if c.agent != "centre"}
+    assert {name for agent, name in checks if agent == "x"} == {"plain", "each-a", "hubs", "limit"}
+    assert {name for agent, name in checks if agent == "y"} == {"plain", "both", "hubs", "limit"}
+    x, y = checks["x", "plain"].params, checks["y", "plain"].params
+    assert x == {"host": "192.0.2.1", "port": 22, "server_name": "", "statuses": [200, 204]}
+    assert y == {"host": "192.0.2.1", "port": 23, "server_name": "n", "statuses": ["300-399"]}
+    assert (checks["x", "each-a"].params["port"], checks["x", "each-a"].title.en) == (80, "a 80")
+    assert checks["x", "hubs"].params == {"host": "192.0.2.9"}
+    assert [checks[agent, "limit"].thresholds[0].above for agent in "xy"] == [2.0, 0.04]
+    assert checks["y", "both"].calendar == "early"  # the province's; x's own is late
+    both = FILLING.replace("facts: {host: 192.0.2.1}", "facts: {host: 192.0.2.1, other: z}")
+    assert [c.calendar for c in loaded(tmp_path, base, both).checks.values() if c.key == "both"] == ["late", "early"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1000", 1000), ("10 Mbit/s", 1_250_000), ("80% of 10 Mbit/s", 1e6), ("2.5Gbit/s", 312.5e6), ("64 kbit/s", 8000)],
+)
+def test_rates_as_providers_give_them(text: str, value: float) -> None:
+    assert quantity(text, "bytes_per_second") == value
+    assert quantity("10 Mbit/s", "bytes") is None and quantity("10 MB/s", "bytes_per_second") is None
+
+
+def test_one_device_looked_at_in_another_way_changes_nothing_for_the_next(tmp_path: Path) -> None:
+    own = "    checks: {web-portal: {kind: icmp, params: {host: 192.0.2.1}}}\n"
+    more = "        second: {kind: web, address: 198.51.100.81}\n"
+    checks = {check.name: check for check in loaded(tmp_path, BASE, OFFICE + more + own).checks.values()}
+    assert checks["web-portal"].kind == "icmp"
+    assert checks["web-second"].params == {"host": "198.51.100.81", "port": 8080}
 
 
 def test_a_check_lives_only_while_its_agency_site_device_and_agent_do(tmp_path: Path) -> None:
@@ -469,6 +534,30 @@ GOAL = "goals:\n  g:\n    name: G\n    select: {tags: [wan]}\n"
             "file2.yaml:1: calendars.c.hours.daily: '7-11' are not hours; write them like 07:00-11:30",
         ),
         ("holidays: {2026: {off: [2025-12-31]}}", "file2.yaml:1: holidays.2026: 2025-12-31 is not a day of 2026"),
+        (
+            f"{AGENCY}    site:\n      fed_by: [u]",
+            "file2.yaml:5: agencies.x.site.fed_by: there is no device u",
+        ),
+        (
+            f"{AGENCY}    site:\n      devices:\n        u: {{kind: ups, fed_by: [u]}}",
+            "file2.yaml:6: agencies.x.site.devices.u.fed_by: is the device itself",
+        ),
+        (
+            f"{AGENCY}    site:\n      devices:\n        w: {{kind: web}}\n        v: {{fed_by: [w]}}",
+            "file2.yaml:7: agencies.x.site.devices.v.fed_by: w is a device of kind web, not ups",
+        ),
+        (
+            f"{AGENCY}    site:\n      devices:\n        v: {{fed_by: [office-portal]}}",
+            "file2.yaml:6: agencies.x.site.devices.v.fed_by: office-portal stands at another site, office",
+        ),
+        (
+            f"{AGENCY}    register: {{pcs: 1, hours: never}}",
+            "file2.yaml:4: agencies.x.register.hours: there is no calendar never",
+        ),
+        (
+            "templates: {t: {checks: {c: {kind: icmp, calendar: never}}}}",
+            "file2.yaml:1: templates.t.checks.c.calendar: there is no calendar never",
+        ),
         ("registers: {nobody: {pcs: 1}}", "file2.yaml:1: registers.nobody: there is no agency nobody"),
         ("revoked: [nobody]", "file2.yaml:1: revoked: there is no agent nobody"),
     ],
@@ -551,7 +640,8 @@ def test_hidden_files_are_left_alone_and_folders_are_read(tmp_path: Path) -> Non
 
 def test_the_shipped_templates_are_fine_with_the_shipped_kinds(tmp_path: Path) -> None:
     text = """
-province: {id: p, name: P, hub: centre}
+province: {id: p, name: P, hub: centre, pc_hours: days}
+calendars: {days: {hours: {daily: [07:00-17:00]}}}
 providers: {net: {name: N}}
 agencies:
   centre:
@@ -561,31 +651,77 @@ agencies:
       gateway: 192.0.2.1
       wan: 192.0.2.1
       resolvers: [192.0.2.53]
-      devices: {w: {kind: web, address: 192.0.2.80}, m: {kind: mail, address: 192.0.2.25}}
+      facts: {time_servers: "192.0.2.5, 192.0.2.6", throughput: hub}
+      fed_by: [u]
+      devices:
+        w: {kind: web, address: 192.0.2.80}
+        m: {kind: mail, address: 192.0.2.25, facts: {mail_robot: robot@example.org, server_name: mail.example.org}}
+        n: {kind: network, address: 192.0.2.2, facts: {ports: "Gi0/1, *core*", snmp_version: 2c}}
+        s: {kind: server, address: 192.0.2.90, fed_by: []}
+        u: {kind: ups, address: 192.0.2.10, facts: {way: snmp, ups_credential: power}}
+        v: {kind: ups, address: 192.0.2.11, facts: {ups: rack}}
   office:
     name: O
+    register: {pcs: 30}
     template: agency-lan
     site:
       gateway: 198.51.100.1
       wan: 203.0.113.1
       resolvers: [198.51.100.1]
-      link: {provider: net}
-      facts: {portal: "https://192.0.2.99/", portal_host: 192.0.2.99, portal_name: office.example.org}
+      lan: 198.51.100.0/24
+      link: {provider: net, down_mbit: 20}
+      facts:
+        time_servers: 192.0.2.5
+        portal: https://192.0.2.99/
+        portal_host: 192.0.2.99
+        portal_name: office.example.org
 """
     found = load(write(tmp_path, all=text))
     assert {(check.agent, check.name) for check in found.checks.values()} == {
         ("centre", "gateway"),
         ("centre", "dns-192-0-2-53"),
-        ("centre", "ping-w"),
-        ("centre", "ping-m"),
+        ("centre", "host"),
+        ("centre", "time-192-0-2-5"),
+        ("centre", "time-192-0-2-6"),
+        *(("centre", f"ping-{device}") for device in "wmnsuv"),
+        ("centre", "switch-n"),
+        ("centre", "resources-s"),
+        ("centre", "ups-u"),
+        ("centre", "power-u"),
+        ("centre", "ups-v"),
+        ("centre", "power-v"),
         ("centre", "web-w"),
         ("centre", "certificate-w"),
         ("centre", "smtp-m"),
-        ("centre", "imaps-m"),
+        ("centre", "imap-m"),
+        ("centre", "mail-m"),
         ("centre", "office.from-hub"),
         ("centre", "office.portal"),
         ("centre", "office.portal-certificate"),
         ("office", "gateway"),
         ("office", "hub"),
         ("office", "dns-198-51-100-1"),
+        ("office", "host"),
+        ("office", "time-192-0-2-5"),
+        ("office", "video"),
+        ("office", "throughput"),
+        ("office", "pcs"),
     }
+    params = {check.name: check.params for check in found.checks.values()}
+    snmp = {"host": "192.0.2.2", "version": "2c", "credential": "network"}
+    assert params["switch-n"] == {**snmp, "interfaces": ["Gi0/1", "*core*"], "sensors": True}
+    assert params["resources-s"]["version"] == "3"
+    told = {"host": "192.0.2.10", "way": "snmp", "ups": "", "credential": "power", "version": "2c"}
+    assert params["ups-u"] == params["power-u"] == told
+    assert params["power-v"] == {**told, "host": "192.0.2.11", "way": "nut", "ups": "rack", "credential": ""}
+    assert params["mail-m"]["credential"] == "mail-robot"
+    assert params["smtp-m"]["server_name"] == "mail.example.org"
+    assert params["pcs"] == {"network": "198.51.100.0/24", "register": 30}
+    checks = {check.name: check for check in found.checks.values()}
+    assert checks["pcs"].calendar == "days"
+    assert [limit.below for limit in checks["throughput"].thresholds] == [0.8 * 20e6 / 8]
+    fed = {key: found.devices[f"centre-{key}"].fed_by for key in "wsuv"}
+    assert fed == {"w": ("centre-u",), "s": (), "u": (), "v": ()}
+    for agent, planned in plans_of(found, date(2026, 11, 23)).items():
+        for check in planned.checks:
+            assert probes.build(check.kind, check.params).kind == check.kind, agent
