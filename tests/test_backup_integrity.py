@@ -1,6 +1,10 @@
 """Copies read through: real archives of each kind, whole, cut off, with one byte changed; marks; bombs."""
 
+import bz2
+import gzip
 import hashlib
+import io
+import lzma
 import os
 import random
 import shutil
@@ -9,11 +13,13 @@ import struct
 import subprocess
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, Copy, Question, Refused, Verdict
 from agent.backup.integrity import hashes, meter
@@ -173,10 +179,51 @@ class TestArchives:
         assert read(spoiled, known=marks[len(marks) // 4]).state == BROKEN
 
 
+ORACLES: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.decompress,
+    "bz2": bz2.decompress,
+    "xz": lzma.decompress,
+    "zip": lambda data: b"".join(
+        map(zipfile.ZipFile(io.BytesIO(data)).read, zipfile.ZipFile(io.BytesIO(data)).namelist())
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(ORACLES))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_damage_of_any_kind(kind: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever is done to the bytes: an answer, never an error; and what is called good unpacks to what it was."""
+    content = (b"some text, again and again " * 60)[: data.draw(st.integers(1, 1500))] + bytes(range(200))
+    if kind == "zip":
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a", content)
+        packed = bytearray(made.getvalue())
+    else:
+        packed = bytearray({"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}[kind](content))
+    for _ in range(data.draw(st.integers(0, 3))):
+        at = data.draw(st.integers(0, max(len(packed) - 1, 0)))
+        how = data.draw(st.sampled_from(("change", "cut", "insert", "drop")))
+        if how == "change" and packed:
+            packed[at] = data.draw(st.integers(0, 255))
+        elif how == "cut":
+            del packed[at:]
+        elif how == "insert":
+            packed[at:at] = data.draw(st.binary(max_size=8))
+        else:
+            del packed[at : at + data.draw(st.integers(1, 20))]
+    path = tmp_path_factory.getbasetemp() / f"damaged.{kind}"
+    path.write_bytes(packed)
+    verdict = read(path, most_unpacked=300)
+    assert verdict.state in (GOOD, BROKEN, CANNOT, SUSPECT)
+    assert bool(verdict.reason) == (verdict.state != GOOD)
+    if verdict.state == GOOD:
+        assert ORACLES[kind](bytes(packed)) == content
+
+
 class TestStreams:
     def test_members_and_padding(self, tmp_path: Path) -> None:
-        import gzip
-
         path = tmp_path / "two.gz"
         path.write_bytes(gzip.compress(b"one") + gzip.compress(b"two") + b"\0" * 700)
         assert read(path).state == GOOD
@@ -196,8 +243,6 @@ class TestStreams:
         assert "header does not match" in read(path).reason
 
     def test_a_bomb_is_not_unfolded(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        import bz2
-
         monkeypatch.setattr(meter, "BOMB_FROM", 10 << 20)
         path = tmp_path / "bomb.bz2"
         path.write_bytes(bz2.compress(b"\0" * (64 << 20)))
@@ -207,8 +252,6 @@ class TestStreams:
 
     @pytest.mark.real
     def test_a_window_that_takes_too_much_memory(self, tmp_path: Path) -> None:
-        import lzma
-
         path = tmp_path / "big.xz"
         filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 20}]
         plain = bytearray(lzma.compress(b"x" * 1000, filters=filters))
@@ -278,8 +321,6 @@ class TestDumps:
     ENDING = b"--\n-- PostgreSQL database dump complete\n--\n\n"
 
     def test_the_closing_line(self, tmp_path: Path) -> None:
-        import gzip
-
         for name, pack in (("a.sql", bytes), ("a.sql.gz", gzip.compress)):
             path = tmp_path / name
             path.write_bytes(pack(self.BEGINNING + b"SELECT 1;\n" * 50_000 + self.ENDING))

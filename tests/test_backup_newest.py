@@ -8,6 +8,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +127,14 @@ class TestScan:
         (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + odd))).write_bytes(b"x")
         facts = scan(str(tmp_path), Pattern("db-*.gz"), (), NOW)
         assert [copy.name for copy in facts.copies] == [odd]
+
+    def test_a_name_that_is_no_text_and_cannot_be_looked_at(self, tmp_path: Path) -> None:
+        odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/db-\xff.gz"))
+        odd.symlink_to(odd.name)
+        facts = scan(str(tmp_path), Pattern("db-*.gz"), (), NOW)
+        assert facts.unreadable == 1
+        assert facts.why_unreadable == "db-?.gz: its links lead in a circle"
+        msgspec.json.encode(facts)
 
     def test_links_within_count_and_links_out_do_not(self, tmp_path: Path) -> None:
         inside, outside = tmp_path / "in", tmp_path / "out"

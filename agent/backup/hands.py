@@ -22,6 +22,7 @@ MOST_READERS: Final = 6  # alive, paused ones too
 SILENCE: Final = 900.0  # seconds without a word after which a background read is ended
 FAREWELL: Final = 1.0  # seconds that a killed process may take
 MOST_ANSWER: Final = 4 << 20  # bytes of a line
+PATIENCE: Final = 6 * 3600.0  # seconds without a grant after which a paused read is ended: its check has gone
 MARGIN: Final = 0.2  # seconds before the look's end, so that the plain reason comes first
 
 
@@ -36,6 +37,7 @@ class Hands:
 
     async def look(self, question: Question) -> Facts:
         """What there is. Raises Refused when that cannot be said in time."""
+        self._sweep()
         left = self._stuck.get(question.key)
         if left is not None and left.returncode is None:
             raise Refused(f"{question.path} does not answer: the look before this one still hangs there")
@@ -76,6 +78,13 @@ class Hands:
         if reading.over:
             self._readers.pop(job.question.key, None)
         return progress
+
+    def _sweep(self) -> None:
+        """End the reads that nobody asks for any more. Their marks stay."""
+        long_ago = time.monotonic() - PATIENCE
+        for key, reading in tuple(self._readers.items()):
+            if reading.over or (reading.paused_at is not None and reading.paused_at < long_ago):
+                self._readers.pop(key).stop()
 
     def _make_room(self) -> bool:
         """End the read that has been paused for longest: its check may have gone. Its mark stays."""

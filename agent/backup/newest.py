@@ -156,4 +156,6 @@ class _Walk:
     def _cannot(self, path: str, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # what went while we looked is simply not there
             self._facts.unreadable += 1
-            self._facts.why_unreadable = self._facts.why_unreadable or f"{path or 'the directory'}: {place.why(error)}"
+            self._facts.why_unreadable = (
+                self._facts.why_unreadable or f"{place.shown(path) or 'the directory'}: {place.why(error)}"
+            )

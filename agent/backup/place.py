@@ -35,6 +35,11 @@ def why(error: OSError) -> str:
     return _WORDS.get(error.errno or 0) or error.strerror or type(error).__name__
 
 
+def shown(name: str) -> str:
+    """A name from a disk as text that can be written anywhere."""
+    return name.encode("utf-8", "replace").decode()
+
+
 def open_directory(path: str, allowed: Sequence[str]) -> int:
     """A descriptor of the directory. Raises Refused: outside the limits, not there, not readable."""
     if not path.startswith("/"):

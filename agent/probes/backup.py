@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.backup.facts import CANNOT, Facts, Grant, Job, Progress, Question, Refused, Verdict
+from agent.backup.facts import GOOD, Facts, Grant, Job, Progress, Question, Refused, Verdict
 from agent.backup.hands import Hands
 from agent.backup.judge import Wanted, flaw, judge
 from agent.backup.pattern import Pattern
@@ -17,7 +17,9 @@ from agent.probe import Look, Measure, Outcome, Probe, unknown
 from inventory.words import duration_ms, size_bytes
 
 _FOR_THE_ANSWER: Final = 1.0  # seconds of a look that are kept from a background read
-_ASK_AGAIN: Final = 86_400.0  # seconds after which is tried again what could not be read for want of a program
+_ASK_AGAIN: Final = 86_400.0  # seconds after which is tried again what could not be read, or was damaged
+_READ_THROUGH: Final = ("files", "restic", "borg")
+_SLOWEST: Final = 1024  # bytes a second; slower is no read at all
 
 
 class Backup(Probe, frozen=True, kw_only=True):
@@ -114,6 +116,8 @@ class Backup(Probe, frozen=True, kw_only=True):
             _named(name, duration_ms, getattr(self, name))
         for name in ("smallest", "rate", "read_bytes"):
             _named(name, size_bytes, getattr(self, name))
+        if 0 < size_bytes(self.rate) < _SLOWEST:
+            raise ValueError("rate has to be 1KiB or more, or 0 for no limit")
         if not duration_ms(self.rpo):
             raise ValueError("rpo has to be more than 0")
         try:
@@ -166,7 +170,7 @@ class Backup(Probe, frozen=True, kw_only=True):
             smallest=size_bytes(self.smallest),
             verified_within=duration_ms(self.verified_within) / 1000,
             lock_age=duration_ms(self.lock_age) / 1000,
-            integrity=self.integrity,
+            integrity=self.integrity and self.evidence in _READ_THROUGH,
         )
 
     async def _read(self, look: Look, question: Question, facts: Facts, until: float) -> Facts:
@@ -184,7 +188,7 @@ class Backup(Probe, frozen=True, kw_only=True):
 
     def _due(self, question: Question, facts: Facts) -> Job | None:
         """What is to be read next: the newest good copy, or the repository; None when that was done lately."""
-        if self.evidence in ("rsnapshot", "bacula"):
+        if self.evidence not in _READ_THROUGH:
             return None
         if self.evidence != "files":
             return Job(question=question) if self._old(facts.check, facts.now) else None
@@ -196,7 +200,7 @@ class Backup(Probe, frozen=True, kw_only=True):
         if verdict is None:
             return True
         every = duration_ms(self.read_every) / 1000
-        return now - verdict.at > (min(every, _ASK_AGAIN) if verdict.state == CANNOT else every)
+        return now - verdict.at > (every if verdict.state == GOOD else min(every, _ASK_AGAIN))
 
 
 def with_progress(facts: Facts, progress: Progress) -> Facts:

@@ -92,6 +92,8 @@ def _judged(
         return SUSPECT, str(error), ", ".join(done)
     except Cannot as error:
         return CANNOT, str(error), ", ".join(done)
+    except MemoryError:
+        return CANNOT, "to unpack it takes more memory than a read may have", ", ".join(done)
     except OSError as error:
         raise Refused(f"it cannot be read: {place.why(error)}") from None
     _unchanged(descriptor, copy)

@@ -23,6 +23,8 @@ def seven_zip(source: Source) -> None:
     said = ran.words + ran.out.decode("utf-8", "replace")
     if re.search(r"Wrong password|encrypted", said):
         raise Cannot("it is encrypted: its content cannot be judged")
+    if "allocate" in said:
+        raise Cannot("to unpack it takes more memory than a read may have")
     lines = [
         line.strip() for line in said.splitlines() if re.match(r"(ERROR|ERRORS|Unexpected|Data Error)", line.strip())
     ]
@@ -44,6 +46,8 @@ def postgres_dump(source: Source) -> None:
             continue
         if "unsupported version" in ran.words:
             raise Cannot("it was made by a newer PostgreSQL than this machine's pg_restore")
+        if "out of memory" in ran.words:
+            raise Cannot("to unpack it takes more memory than a read may have")
         if "not built with" in ran.words or "compression is not supported" in ran.words:
             raise Cannot("this machine's pg_restore does not know its compression")
         raise Broken(f"pg_restore finds it damaged: {ran.last.removeprefix('pg_restore: error: ')}")

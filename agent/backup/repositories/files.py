@@ -63,4 +63,4 @@ class Tree:
 
     def locks(self, folder: str) -> list[Lock]:
         """Files of a folder of locks."""
-        return [Lock(f"{folder}/{name[:16]}", seen.st_mtime) for name, seen in self.entries(folder)]
+        return [Lock(f"{folder}/{place.shown(name[:16])}", seen.st_mtime) for name, seen in self.entries(folder)]

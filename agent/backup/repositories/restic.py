@@ -7,6 +7,7 @@ named by the SHA-256 of its bytes, so that they can be compared with the name.
 
 import datetime
 import os
+import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -23,6 +24,7 @@ from agent.backup.repositories.groups import newest_of_each
 
 CHECK_TAKES: Final = 12 * 3600.0  # seconds at most
 LISTING: Final = 0.6  # of a look's time that restic has: it tries damaged files again and again
+_HASHED: Final = re.compile(r"[0-9a-f]{64}")
 _TELLING: Final = ("error", "unexpected", "does not match", "not found")
 
 
@@ -63,7 +65,7 @@ def look(question: Question, now: float) -> Facts:
 def _laid_out(tree: Tree, now: float) -> list[Copy]:
     """By the files of the snapshots."""
     return [
-        Copy(name=name[:8].encode(), at=seen.st_mtime, future=max(0.0, seen.st_mtime - now))
+        Copy(name=os.fsencode(name[:8]), at=seen.st_mtime, future=max(0.0, seen.st_mtime - now))
         for name, seen in tree.entries("snapshots")
     ]
 
@@ -145,11 +147,11 @@ def _hashed(question: Question, meter: Meter, marks: Marks) -> tuple[str, str, s
     known = marks.state("repository") or {}
     passed, wrong, count = str(known.get("passed", "")), list(known.get("wrong", ())), int(known.get("count", 0))
     with Tree(question) as tree:
-        folders = ["index", "keys", "snapshots", *(f"data/{name}" for name in tree.names("data"))]
+        folders = ["index", "keys", "snapshots", *(f"data/{name}" for name in tree.names("data") if name.isascii())]
         for folder in sorted(folders):
             for name in tree.names(folder):
                 file = f"{folder}/{name}"
-                if file <= passed or len(name) != 64:
+                if file <= passed or not _HASHED.fullmatch(name):
                     continue
                 if (bad := _wrong(tree, file, name, meter)) != "":
                     wrong.append(f"{folder.partition('/')[0]}/{name[:8]} {bad}")

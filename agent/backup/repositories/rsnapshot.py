@@ -8,6 +8,7 @@ import re
 import stat
 from typing import Final
 
+from agent.backup import place
 from agent.backup.facts import Copy, Facts, Lock, Question
 from agent.backup.repositories.files import Tree
 
@@ -47,7 +48,7 @@ def look(question: Question, now: float) -> Facts:
 def _points(tree: Tree, name: str) -> set[str]:
     """The backup points of one tree that hold anything."""
     return {
-        point
+        place.shown(point)
         for point, seen in tree.entries(name)
         if not stat.S_ISDIR(seen.st_mode) or next(tree.entries(f"{name}/{point}"), None) is not None
     }
