@@ -28,6 +28,7 @@ _FULL: Final = 0xFFFFFFFF
 class Entry(msgspec.Struct, frozen=True):
     """A member as the directory has it."""
 
+    name: bytes
     flags: int
     method: int
     crc: int
@@ -105,7 +106,7 @@ class Zip:
             if whole > len(held):
                 raise Broken("the directory of its members is damaged")
             more = held[_ENTRY.size + name : _ENTRY.size + name + extra]
-            yield _entry(fields, more)
+            yield _entry(held[_ENTRY.size : _ENTRY.size + name], fields, more)
             held = held[whole:]
 
     def _member(self, number: int, entry: Entry, offset: int) -> None:
@@ -114,6 +115,8 @@ class Zip:
         local = _LOCAL.unpack(self._source.at(offset, _LOCAL.size))
         if local[0] != b"PK\x03\x04":
             raise Broken(f"member {number} is not where the directory says")
+        if local[9] != len(entry.name) or self._source.at(offset + _LOCAL.size, local[9]) != entry.name:
+            raise Broken(f"member {number} has another name in the directory")
         if entry.flags & _ENCRYPTED:
             self._cannot = "it is encrypted: its members are there, their content cannot be judged"
             return
@@ -185,7 +188,7 @@ class Zip:
             inflate.close()
 
 
-def _entry(fields: tuple[int, ...], extra: bytes) -> Entry:
+def _entry(name: bytes, fields: tuple[int, ...], extra: bytes) -> Entry:
     flags, method, crc, packed, size, offset = fields[3], fields[4], fields[7], fields[8], fields[9], fields[16]
     at = 0
     while at + 4 <= len(extra):
@@ -196,4 +199,4 @@ def _entry(fields: tuple[int, ...], extra: bytes) -> Entry:
             packed = next(values, packed) if packed == _FULL else packed
             offset = next(values, offset) if offset == _FULL else offset
         at += 4 + length
-    return Entry(flags, method, crc, packed, size, offset)
+    return Entry(name, flags, method, crc, packed, size, offset)
