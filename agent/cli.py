@@ -122,6 +122,7 @@ def _run(wanted: argparse.Namespace, settings: Settings) -> int:
 
 def _once(wanted: argparse.Namespace, settings: Settings) -> int:
     from agent import once
+    from agent.hub import hub_of
     from agent.identity import NoIdentity, load
     from agent.plans import BadPlan, PlanStore, read
 
@@ -137,7 +138,11 @@ def _once(wanted: argparse.Namespace, settings: Settings) -> int:
         limits, credentials = settings.limits.parsed(), settings.known_credentials()
         probes = settings.state_dir / "probes"
         storage = probes if _is_ours(probes) else None  # what another user leaves there the agent could not change
-        seen = once.once(kept.plan, wanted.checks, limits, credentials, as_json=wanted.json, storage=storage)
+        try:
+            hub = hub_of(kept.plan, load(settings.state_dir), settings.state_dir)
+        except NoIdentity:  # enough to look at a plan from a file
+            hub = None
+        seen = once.once(kept.plan, wanted.checks, limits, credentials, as_json=wanted.json, storage=storage, hub=hub)
         return asyncio.run(seen)
     except NoIdentity as error:
         print(error, file=sys.stderr)

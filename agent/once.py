@@ -13,7 +13,7 @@ from agent.clock import SystemClock
 from agent.credentials import Credentials
 from agent.judge import state_and_reason
 from agent.look import Looker
-from agent.probe import Limits, Look, Outcome, unknown
+from agent.probe import Hub, Limits, Look, Outcome, unknown
 from agent.schedule import MIN_SLOTS, outside
 from inventory import states
 from inventory.plan import Plan, PlannedCheck
@@ -47,6 +47,7 @@ async def looks(
     limits: Limits,
     credentials: Credentials | None = None,
     storage: Path | None = None,
+    hub: Hub | None = None,
 ) -> AsyncIterator[Seen]:
     """Looks at all of them, at most MIN_SLOTS at once; gives each as it ends. ``storage``: the probes' directory."""
     clock = SystemClock()
@@ -58,7 +59,7 @@ async def looks(
         async with slots:
             at = clock.wall_ms()
             kept = storage / check.kind if storage is not None else None
-            outcome = await _outcome(check, clock, lambda timeout: Look(timeout, limits, clients, known, kept))
+            outcome = await _outcome(check, clock, lambda timeout: Look(timeout, limits, clients, known, kept, hub))
         state, reason = state_and_reason(outcome, check.thresholds)
         name, measures = states.NAMES[state], dict(outcome.measures)
         return Seen(check.name, check.uid, check.kind, name, at, outcome.latency, measures, reason)
@@ -93,11 +94,12 @@ async def once(
     *,
     as_json: bool,
     storage: Path | None = None,
+    hub: Hub | None = None,
 ) -> int:
     """Prints a table, or a JSON object a line as looks end. 0: all up; 1: something is not."""
     checks = chosen(plan, names)
     seen: list[Seen] = []
-    async for one in looks(checks, limits, credentials, storage):
+    async for one in looks(checks, limits, credentials, storage, hub):
         seen.append(one)
         if as_json:
             sys.stdout.write(msgspec.json.encode(one).decode() + "\n")

@@ -6,6 +6,7 @@ thresholds and re-checks belong to the scheduler. A failed look is a value with 
 only for bugs. Nothing registers at import: kinds are found by their files (``agent.probes.names``).
 """
 
+import ssl
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
@@ -110,6 +111,19 @@ class Limits(msgspec.Struct, frozen=True):
         return ""
 
 
+class Hub(msgspec.Struct, frozen=True):
+    """The collector that is the plan's authority, for kinds that measure the way to it.
+
+    ``url``: its ``https://HOST:PORT``. ``context`` makes what proves both ends: the collector's own CA alone is
+    trusted, the agent's certificate is shown; raises OSError (ssl.SSLError is one). ``server_name``: what the
+    collector's certificate says, whatever the host.
+    """
+
+    url: str
+    context: Callable[[], ssl.SSLContext]
+    server_name: str
+
+
 class Look:
     """What a probe is given for one look: its time, the shared clients, the agent's limits and credentials."""
 
@@ -120,10 +134,12 @@ class Look:
         clients: dict[type[Any], Any],
         credential: Callable[[str], Mapping[str, str]] | None = None,
         storage: Path | None = None,
+        hub: Hub | None = None,
     ) -> None:
         self.timeout = timeout  # seconds; the scheduler cancels the look shortly after it
         self.limits = limits
         self.storage = storage  # a directory of this kind's own, made by who first writes there; None: keep nothing
+        self.hub = hub  # None: not enrolled with any
         self._clients = clients
         self._credential = credential
 

@@ -17,7 +17,7 @@ from agent.clock import Clock
 from agent.credentials import Credentials
 from agent.judge import integers, microseconds, short, state_and_reason
 from agent.look import Looker
-from agent.probe import Limits, Look, Probe
+from agent.probe import Hub, Limits, Look, Probe
 from agent.rhythm import Rhythm
 from agent.spool import Result
 from inventory import states
@@ -73,6 +73,7 @@ class Scheduler:
         limits: Limits | None = None,
         credentials: Credentials | None = None,
         storage: Path | None = None,
+        hub: Callable[[], Hub | None] = lambda: None,
     ) -> None:
         self._clock = clock
         self._build = build
@@ -80,6 +81,7 @@ class Scheduler:
         self._limits = limits or Limits()
         self._credentials = credentials or Credentials()
         self._storage = storage  # of the probes, a directory a kind
+        self._hub = hub  # asked at each look: a new plan may name another
         self._clients: dict[type[Any], Any] = {}
         self._slots = asyncio.Semaphore(MIN_SLOTS)
         self._watched: dict[str, Watched] = {}
@@ -165,7 +167,7 @@ class Scheduler:
         watched.looking = True
         try:
             storage = self._storage / check.kind if self._storage is not None else None
-            look = Look(check.timeout / 1000, self._limits, self._clients, self._credentials, storage)
+            look = Look(check.timeout / 1000, self._limits, self._clients, self._credentials, storage, self._hub())
             outcome = await watched.looker.look(check.name, probe, look)
         finally:
             watched.looking = False

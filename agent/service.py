@@ -18,6 +18,7 @@ from agent import identity as identities
 from agent import plans, probes, status
 from agent.clock import Clock, StepWatch
 from agent.config import Settings
+from agent.hub import hub_of
 from agent.jobs.side import Side
 from agent.plans import BadPlan, Kept, PlanStore
 from agent.push import Pusher
@@ -68,6 +69,7 @@ class Agent:
             limits=limits,
             credentials=credentials,
             storage=settings.state_dir / "probes",
+            hub=lambda: hub_of(self._kept.plan, self._identity, settings.state_dir),
         )
         self._side = Side(settings, clock)
         self._pushers: dict[str, Pusher] = {}

@@ -19,6 +19,7 @@ import msgspec
 
 VERSION = 1
 MAX_BODY = 1 << 20  # compressed bytes of a push
+MAX_THROUGHPUT = 10 << 20  # bytes of one measurement of throughput, either way
 MAX_DECODED = 16 << 20  # what it may inflate to
 MAX_REASON = 200  # characters of a reason
 

@@ -28,6 +28,14 @@ _GLANCE: Final = 0.02  # seconds
 _BYTES_ACKED: Final = 120  # place in struct tcp_info (linux/tcp.h, since 4.1)
 
 
+class Refusal(Trouble):
+    """The server answered with a status that is none of success."""
+
+    def __init__(self, reason: str, head: Head) -> None:
+        super().__init__(reason)
+        self.head = head
+
+
 class Transfer(msgspec.Struct, frozen=True):
     """``counted`` bytes in ``seconds``; ``size``: all content that was carried, the first piece included."""
 
@@ -50,7 +58,7 @@ async def download(stream: Stream, url: Url, most: int, seconds: float, begin: C
     await stream.send(request(url, "GET", (("Range", f"bytes=0-{most - 1}"),), b""))
     head = await read_head(stream, await stream.receive())
     if head.status not in (200, 206):
-        raise Trouble(f"status {head.status} instead of 200 or 206")
+        raise Refusal(f"status {head.status} instead of 200 or 206", head)
     begin(head)
     length = _length(head)
     chunked = head.last(b"transfer-encoding") is not None
@@ -80,14 +88,19 @@ async def download(stream: Stream, url: Url, most: int, seconds: float, begin: C
     return _told(size, size - first, last - began)
 
 
-async def upload(stream: Stream, url: Url, most: int, seconds: float, begin: Callable[[], None]) -> Transfer:
-    """Post at most ``most`` random bytes for at most ``seconds``.
+async def upload(
+    stream: Stream, url: Url, most: int, seconds: float, begin: Callable[[], None], *, ask: bool = False
+) -> Transfer:
+    """Post at most ``most`` random bytes for at most ``seconds``; with ``ask`` only once the server will have them.
 
     The rate is that from the first byte to the answer, which a server gives when it has them all; when the time is
     up first, to what the far end had confirmed by then. Raises Trouble.
     """
-    head = request(url, "POST", (("Content-Type", "application/octet-stream"),), b"")
+    fields = (("Content-Type", "application/octet-stream"), *((("Expect", "100-continue"),) if ask else ()))
+    head = request(url, "POST", fields, b"")
     await stream.send(head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"))
+    if ask:
+        await _invited(stream)
     block = os.urandom(CHUNK)  # twice deflate's window: repeating it does not compress
     begin()
     before, began = _acknowledged(stream), time.perf_counter()
@@ -112,6 +125,19 @@ async def upload(stream: Stream, url: Url, most: int, seconds: float, begin: Cal
             raise Trouble(f"{stream.who} took no content within {seconds:.3g} s") from None
         return _told(carried, carried, taken)
     return _told(sent, sent, taken)
+
+
+async def _invited(stream: Stream) -> None:
+    """Wait for "100 Continue" (RFC 9110, section 10.1.1). Raises Trouble, Refusal for any other answer."""
+    data = b""
+    while b"\r\n\r\n" not in data and len(data) < CHUNK:
+        more = await stream.receive()
+        if not more:
+            break
+        data += more
+    if not data.startswith(b"HTTP/1.1 100 "):
+        _accepted(await read_head(stream, data))
+        raise Trouble(f"{stream.who} answered before it had anything")
 
 
 async def _send(stream: Stream, data: bytes) -> None:
@@ -141,7 +167,7 @@ async def _not_refused(stream: Stream) -> None:
 
 def _accepted(head: Head) -> None:
     if not 200 <= head.status < 300:
-        raise Trouble(f"status {head.status} instead of 200 to the upload")
+        raise Refusal(f"status {head.status} instead of 200 to the upload", head)
 
 
 def _told(size: int, counted: int, seconds: float) -> Transfer:

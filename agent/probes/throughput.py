@@ -5,18 +5,22 @@ import ssl
 import time
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import Meta
 
-from agent.clients.http1 import Head, Url, parse_url
+from agent.clients.http1 import Head, Url, parse_url, read_body
 from agent.clients.ration import Ration, hours
 from agent.clients.resolve import Resolver
 from agent.clients.stream import Stream, connect
 from agent.clients.tls import TlsContexts, handshake_trouble
-from agent.clients.transfer import clocks_apart, download, upload
-from agent.clients.trouble import Trouble
-from agent.probe import Look, Measure, Outcome, Probe, skipped
+from agent.clients.transfer import Refusal, clocks_apart, download, upload
+from agent.clients.trouble import Trouble, printable
+from agent.probe import Hub, Limits, Look, Measure, Outcome, Probe, skipped
 from inventory.states import DOWN, UNKNOWN, UP
+from inventory.wire import MAX_THROUGHPUT
 
+HUB: Final = "hub"
+_PATH: Final = "/v1/throughput"
 _MARGIN: Final = 0.2  # seconds before the look's end
 _LEAST: Final = 1.0  # seconds below which measuring is not begun
 
@@ -35,6 +39,10 @@ class Throughput(Probe, frozen=True, kw_only=True):
     or one that is not the server's, tells no hours: then nothing is measured, and that is the reason given. An attempt
     that ends before any content is not counted.
 
+    With ``url: hub`` it is the rate to and from the collector that the agent has its plan from, over the same mutual
+    TLS as its pushes, and so that of the site's line. The collector has a ration of its own: 10 MiB each way, 8
+    transfers a day for an agent, two at a time over all. A look that it refuses for that is skipped.
+
     Up when the rate could be told; what rate is enough is for a threshold to say. A transfer that ends by the clock
     is as good as one that ends by the bytes. Redirects are not followed. Content of less than 64 KiB tells nothing.
     """
@@ -52,7 +60,11 @@ class Throughput(Probe, frozen=True, kw_only=True):
 
     url: Annotated[
         str,
-        Meta(description="What to fetch, http:// or https://; no user name or password", min_length=8, max_length=2048),
+        Meta(
+            description="What to fetch, http:// or https://, no user name or password; or hub, the agent's collector",
+            min_length=3,
+            max_length=2048,
+        ),
     ]
     way: Annotated[Literal["down", "up", "both"], Meta(description="Fetch, post, or one after the other")] = "down"
     upload_url: Annotated[str, Meta(description="Where to post to, if not to url", max_length=2048)] = ""
@@ -75,9 +87,13 @@ class Throughput(Probe, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for url in self._urls():
             parse_url(url)
+        if self.url == HUB and (self.upload_url or self.authority or not self.verify):
+            raise ValueError("upload_url, verify and authority are not for url: hub, where the agent knows them")
         hours(self.hours)
 
     def _urls(self) -> tuple[str, ...]:
+        if self.url == HUB:
+            return ()
         there, back = self.url, self.upload_url or self.url
         return {"down": (there,), "up": (back,), "both": (there, back)}[self.way]
 
@@ -85,6 +101,10 @@ class Throughput(Probe, frozen=True, kw_only=True):
         return tuple((url.host, url.port) for url in map(parse_url, self._urls()))
 
     async def run(self, look: Look) -> Outcome:
+        if self.url == HUB and look.hub is None:
+            return Outcome(
+                UNKNOWN, "no hub to measure to: this machine is not enrolled, or its identity cannot be read"
+            )
         ration = look.client(Ration, Ration)
         if ration.clock_is_wrong:
             return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
@@ -98,6 +118,10 @@ class Throughput(Probe, frozen=True, kw_only=True):
             ration.running = ""
 
 
+class _NotNow(Trouble):
+    """The hub has no time for it, or gave this agent its share of the day."""
+
+
 class _Run:
     """One measurement, one way or both."""
 
@@ -105,6 +129,8 @@ class _Run:
         self.probe = probe
         self.look = look
         self.ration = ration
+        self.hub: Hub | None = look.hub if probe.url == HUB else None
+        self.most = min(probe.max_bytes, MAX_THROUGHPUT) if self.hub else probe.max_bytes
         self.measures: dict[str, float] = {}
         self.latency: float | None = None
         self.end = time.monotonic() + look.timeout - _MARGIN
@@ -119,6 +145,8 @@ class _Run:
                 for place, way in enumerate(ways):
                     await (self._down if way == "down" else self._up)(len(ways) - place)
         except Trouble as trouble:
+            if isinstance(trouble, _NotNow) and not self.measures:
+                return skipped(trouble.reason)
             return Outcome(trouble.state, trouble.reason, self.latency, self.measures)
         except TimeoutError:
             reason = f"{self.doing} did not end within {self.look.timeout:g} s"
@@ -126,24 +154,54 @@ class _Run:
         return Outcome(UP, "", self.latency, self.measures)
 
     async def _down(self, left: int) -> None:
-        url = parse_url(self.probe.url)
+        url = self._url(self.probe.url, f"{_PATH}?bytes={self.most}")
         stream = await self._open(url)
         try:
             self.doing = "the answer's header"
-            carried = await download(stream, url, self.probe.max_bytes, self._seconds(left), self._answered)
+            carried = await download(stream, url, self.most, self._seconds(left), self._answered)
+        except Refusal as refusal:
+            raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
         self._note("download", carried.size, carried.seconds, carried.rate)
 
     async def _up(self, left: int) -> None:
-        url = parse_url(self.probe.upload_url or self.probe.url)
+        url = self._url(self.probe.upload_url or self.probe.url, _PATH)
         stream = await self._open(url)
         try:
             self.doing = "the upload"
-            carried = await upload(stream, url, self.probe.max_bytes, self._seconds(left), self._spend)
+            asked = self.hub is not None  # what it would not take need not cross the line
+            carried = await upload(stream, url, self.most, self._seconds(left), self._spend, ask=asked)
+        except Refusal as refusal:
+            raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
         self._note("upload", carried.size, carried.seconds, carried.rate)
+
+    def _url(self, given: str, path: str) -> Url:
+        """Where to; ``path`` at the hub. Raises Trouble when the plan's address of it is none."""
+        if self.hub is None:
+            return parse_url(given)
+        try:
+            url = parse_url(self.hub.url + path)
+        except ValueError as error:
+            raise Trouble(f"the plan gives no address of the collector: {error}", UNKNOWN) from None
+        if not url.tls:
+            raise Trouble("the plan gives no address of the collector: it does not begin with https://", UNKNOWN)
+        return url
+
+    async def _refused(self, stream: Stream, refusal: Refusal) -> Trouble:
+        """What another server's refusal means, or the hub's: nothing of the line."""
+        status = refusal.head.status
+        if self.hub is None or (status >= 500 and status != 503):
+            return refusal
+        body = await read_body(stream, refusal.head, "GET", 4096)
+        try:
+            words = str(msgspec.json.decode(body.data, type=dict[str, object])["error"])
+        except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
+            words = f"status {status}"
+        kind = _NotNow if status in (429, 503) else Trouble
+        return kind(f"the collector refuses to be measured with: {printable(words, 150)}", UNKNOWN)
 
     def _note(self, what: str, size: int, seconds: float, rate: float) -> None:
         self.measures[f"{what}_bytes"] = size
@@ -176,18 +234,15 @@ class _Run:
         self.doing = f"finding the address of {url.host}"
         addresses = await look.client(Resolver, Resolver).addresses(url.host, probe.family)
         self.doing = "connecting"
-        stream, seconds = await connect(addresses, url.port, look.limits, max(self.end - time.monotonic(), 0.001))
+        limits = look.limits if self.hub is None else Limits()  # the agent talks to its collector anyway
+        stream, seconds = await connect(addresses, url.port, limits, max(self.end - time.monotonic(), 0.001))
         if self.latency is None:
             self.latency = seconds
         if not url.tls:
             return stream
         self.doing = "the TLS handshake"
         try:
-            contexts = look.client(TlsContexts, TlsContexts)
-            context = contexts.get(
-                verify=probe.verify, authority=probe.authority, limits=look.limits, alpn=("http/1.1",)
-            )
-            await stream.start_tls(context, url.host)
+            await stream.start_tls(self._context(), self.hub.server_name if self.hub else url.host)
         except ssl.SSLError as error:
             stream.close()
             raise handshake_trouble(error, stream.who) from None
@@ -195,3 +250,13 @@ class _Run:
             stream.close()
             raise
         return stream
+
+    def _context(self) -> ssl.SSLContext:
+        probe, look = self.probe, self.look
+        if self.hub is None:
+            contexts = look.client(TlsContexts, TlsContexts)
+            return contexts.get(verify=probe.verify, authority=probe.authority, limits=look.limits, alpn=("http/1.1",))
+        try:
+            return self.hub.context()
+        except OSError as error:
+            raise Trouble(f"this agent's certificate cannot be used: {error.strerror or error}", UNKNOWN) from None

@@ -1,8 +1,8 @@
-"""The agents' listener: enrol, renew, plan, push, over TLS against the collector's own CA. Nothing else is here.
+"""The agents' listener: enrol, renew, plan, push, throughput, over TLS against the collector's own CA; no more.
 
 The agent's identity is its certificate's, whatever the request says. Revocation and dates are judged at every
 request; an expired certificate may only renew. A peer that has not proven who it is gets little time and little
-memory. Built on aiohttp's low-level server: five paths need no router, and a push should cost its ingest.
+memory. Built on aiohttp's low-level server: a few paths need no router, and a push should cost its ingest.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from collector import pki
 from collector.ingest.ingest import PushError
 from collector.store.registry import EnrolmentRefused, Registry
 from collector.web.peers import Peer, Peers
+from collector.web.throughput import NotNow, Throughput
 from inventory.wire import ACK_TYPE, MAX_BODY, PUSH_TYPE, Ack, encode_ack
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class _Renew(msgspec.Struct, forbid_unknown_fields=True):
 
 
 T = TypeVar("T")
+_Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class AgentsListener:
@@ -69,6 +71,7 @@ class AgentsListener:
         wall: Callable[[], int],
         known: Callable[[str], bool] = lambda agent: True,
         stranger_time: float = STRANGER_TIME,
+        throughput: Throughput | None = None,
     ) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()  # (path's name, status)
         self._registry = registry
@@ -77,14 +80,17 @@ class AgentsListener:
         self._wall = wall
         self._known = known
         self._stranger_time = stranger_time
+        self._throughput = throughput or Throughput()
         self._peers = Peers()
         self._strangers = 0
-        self._routes: dict[tuple[str, str], tuple[str, Callable[[web.BaseRequest], Awaitable[web.Response]]]] = {
+        self._routes: dict[tuple[str, str], tuple[str, _Handler]] = {
             ("POST", "/v1/push"): ("push", self._take_push),
             ("GET", "/v1/plan"): ("plan", self._give_plan),
             ("GET", "/v1/enroll"): ("authority", self._give_authority),
             ("POST", "/v1/enroll"): ("enroll", self._enrol),
             ("POST", "/v1/renew"): ("renew", self._renew),
+            ("GET", "/v1/throughput"): ("throughput", self._measure),
+            ("POST", "/v1/throughput"): ("throughput", self._measure),
         }
         self._methods = {path for _, path in self._routes}
         self._server: web.Server | None = None
@@ -121,7 +127,8 @@ class AgentsListener:
             self._server.pre_shutdown()
             await self._server.shutdown(grace)
 
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        response: web.StreamResponse
         route = self._routes.get((request.method, request.path))
         if route is None:
             known = request.path in self._methods
@@ -151,10 +158,15 @@ class AgentsListener:
             raise _Refused(403, "expired")
         return peer
 
-    async def _take_push(self, request: web.BaseRequest) -> web.Response:
+    def _pusher(self, request: web.BaseRequest) -> Peer:
+        """The same, and it may push. Raises _Refused."""
         peer = self._agent(request)
         if not self._known(peer.agent):
             raise _Refused(403, "unknown")
+        return peer
+
+    async def _take_push(self, request: web.BaseRequest) -> web.Response:
+        peer = self._pusher(request)
         if request.content_type != PUSH_TYPE or request.headers.get("Content-Encoding"):
             raise _Refused(400, f"a push is {PUSH_TYPE}, without a content encoding")
         begun = time.monotonic()
@@ -168,6 +180,18 @@ class AgentsListener:
                 answer.headers["Retry-After"] = "5"
             return answer
         return web.Response(body=encode_ack(ack), content_type=ACK_TYPE)
+
+    async def _measure(self, request: web.BaseRequest) -> web.StreamResponse:
+        peer = self._pusher(request)
+        transfer = self._throughput.give if request.method == "GET" else self._throughput.take
+        try:
+            return await transfer(peer.agent, request)
+        except NotNow as refused:
+            answer = _problem(refused.status, refused.words)
+            if refused.wait:
+                answer.headers["Retry-After"] = str(refused.wait)
+            answer.force_close()  # what it posts is not read
+            return answer
 
     async def _give_plan(self, request: web.BaseRequest) -> web.Response:
         peer = self._agent(request)

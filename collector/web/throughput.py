@@ -1,0 +1,124 @@
+"""Throughput between an agent and this collector: bytes given and taken for an agent to time, rationed.
+
+It is measured over the listener that pushes take, so it must not cost them anything: few bytes, few times a day,
+few at once, one small block of memory each, and the loop is given back after every block.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from inventory.wire import MAX_THROUGHPUT
+
+PER_DAY: Final = 8  # transfers, either way, of one agent in any 24 hours
+AT_ONCE: Final = 2  # transfers of all agents together: more would measure each other
+TIME: Final = 150.0  # seconds for one; the probe's own limit is 120
+BUSY: Final = 60  # seconds after which to ask again
+BLOCK: Final = 65_536
+_DAY: Final = 86_400.0
+
+
+class NotNow(Exception):
+    """No transfer; ``status`` and ``words`` say why, ``wait`` seconds may change that (0: waiting will not)."""
+
+    def __init__(self, status: int, words: str, wait: int = 0) -> None:
+        super().__init__(words)
+        self.status = status
+        self.words = words
+        self.wait = wait
+
+
+class Throughput:
+    """The hub's end of the throughput probe. The ration is in memory: a restart of the collector begins it anew.
+
+    ``clock``: seconds that never go back.
+    """
+
+    def __init__(self, per_day: int = PER_DAY, clock: Callable[[], float] = time.monotonic, seconds: float = TIME):
+        self._per_day = per_day
+        self._clock = clock
+        self._seconds = seconds
+        self._taken: dict[str, deque[float]] = {}  # by agent, when each of the last day's transfers began
+        self._running = 0
+
+    async def give(self, agent: str, request: web.BaseRequest) -> web.StreamResponse:
+        """As many random bytes as ``?bytes=`` asks for. Raises NotNow."""
+        size = _size(request.query.get("bytes", ""))
+        async with self._turn(agent):
+            response = web.StreamResponse()
+            response.content_type = "application/octet-stream"
+            response.content_length = size
+            response.force_close()
+            transport = request.transport
+            if isinstance(transport, asyncio.WriteTransport):
+                transport.set_write_buffer_limits(high=BLOCK)
+            block = os.urandom(min(size, BLOCK))  # once is enough: under TLS nothing on the way sees it repeat
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await response.prepare(request)
+                    while size:
+                        await response.write(block[:size])
+                        size -= min(size, BLOCK)
+                        await asyncio.sleep(0)  # writing does not wait while the network takes it all
+            except (TimeoutError, ConnectionError):  # an agent that measures by the clock leaves early
+                if isinstance(transport, asyncio.WriteTransport):
+                    transport.abort()
+            return response
+
+    async def take(self, agent: str, request: web.BaseRequest) -> web.StreamResponse:
+        """Read what is posted and throw it away. Raises NotNow; TimeoutError when it comes too slowly."""
+        if (request.content_length or 0) > MAX_THROUGHPUT:
+            raise _too_much()
+        async with self._turn(agent):
+            if request.headers.get("Expect", "").lower() == "100-continue":
+                await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                request.writer.output_size = 0  # not part of the answer
+            taken = 0
+            try:
+                async with asyncio.timeout(self._seconds):
+                    async for piece in request.content.iter_any():
+                        taken += len(piece)
+                        if taken > MAX_THROUGHPUT:
+                            raise _too_much()
+            except ConnectionError:
+                pass  # an agent that measures by the clock leaves early
+            response = web.Response(status=204)
+            response.force_close()
+            return response
+
+    @asynccontextmanager
+    async def _turn(self, agent: str) -> AsyncIterator[None]:
+        """One of the few places, and one of the agent's transfers. Raises NotNow."""
+        now = self._clock()
+        taken = self._taken.setdefault(agent, deque())
+        while taken and now - taken[0] >= _DAY:
+            taken.popleft()
+        if len(taken) >= self._per_day:
+            wait = int(taken[0] + _DAY - now) + 1 if taken else int(_DAY)
+            raise NotNow(429, f"this agent has measured {self._per_day} times within a day, all it may", wait)
+        if self._running >= AT_ONCE:
+            raise NotNow(503, f"{AT_ONCE} others are measuring just now", BUSY)
+        taken.append(now)
+        self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+
+
+def _size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
+        raise NotNow(400, "how many bytes are wanted goes into the address: ?bytes=N")
+    if int(text) > MAX_THROUGHPUT:
+        raise _too_much()
+    return int(text)
+
+
+def _too_much() -> NotNow:
+    return NotNow(413, f"no more than {MAX_THROUGHPUT} bytes are measured with")
