@@ -1,11 +1,15 @@
 """What /metrics says, checked with prometheus-client's parsers and promtool, never with our own eyes alone."""
 
+import asyncio
 import gzip
 import shutil
 import subprocess
 import zlib
 
+import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -18,6 +22,7 @@ from collector.ingest.streak import Latest, Ledger
 from collector.ledger.steps import Tail
 from collector.metrics import exposition, own
 from collector.metrics.fleet import Named, Shown, pieces, text
+from collector.metrics.handler import Scrape
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
 
 NOW = 1_790_000_000_000
@@ -190,3 +195,26 @@ def test_promtool_has_nothing_to_say():
     whole = "".join(text(fleet, NOW, False)) + mine.text(False)
     told = subprocess.run(["promtool", "check", "metrics"], input=whole.encode(), capture_output=True, timeout=30)
     assert (told.returncode, told.stdout, told.stderr) == (0, b"", b"")
+
+
+async def test_a_scrape_that_is_not_read_holds_up_nobody_else() -> None:
+    """Somebody looks at the first page of a long /metrics and leaves it so; Prometheus goes on."""
+
+    async def nobody() -> list[Shown]:
+        return []
+
+    filling = ["# " + "x" * 62 + "\n"] * (1 << 18)  # 16 MiB: more than any socket takes unread
+    scrape = Scrape(nobody, lambda openmetrics: filling, own.Own([]), lambda: NOW)
+    app = web.Application()
+    app.router.add_get("/metrics", scrape.answer)
+    async with TestServer(app) as server, aiohttp.ClientSession() as session:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
+        try:
+            writer.write(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+            async with asyncio.timeout(20), session.get(server.make_url("/metrics")) as answer:
+                assert len(await answer.read()) > 1 << 24
+            assert scrape.count == 1, "the first was read to its end after all"
+        finally:
+            writer.transport.abort()
+            scrape.close()

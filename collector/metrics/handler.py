@@ -16,7 +16,7 @@ from inventory import kinds
 
 
 class Scrape:
-    """Answers scrapes, one after the other: two at once would only take longer each.
+    """Answers scrapes; several take turns piece by piece, so that one that is not read holds up nobody else's.
 
     ``shown`` gives the agents as published, ``goals`` the goals' families (``openmetrics`` as argument), ``wall`` ms.
     """
@@ -35,32 +35,30 @@ class Scrape:
         self._goals = goals
         self._own = own
         self._wall = wall
-        self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "metrics")
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         form = negotiate(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
-        async with self._turn:
-            started = time.perf_counter()
-            # one moment for all families: states are replaced, never changed
-            shown, now = await self._shown(), self._wall()
-            # the collector's own figures are the loop's: they are read here
-            rest = (*self._goals(form.openmetrics), self._own.text(form.openmetrics))
-            checks = fleet.text(shown, now, form.openmetrics)
-            values = measured.text(shown, now, self._kinds, form.openmetrics)
-            power = measured.power(shown, form.openmetrics)
-            parts = pieces(chain(checks, power, values, rest), form)
-            response = web.StreamResponse(headers={"Content-Type": form.content_type, "Vary": "Accept"})
-            if form.gzip:
-                response.headers["Content-Encoding"] = "gzip"
-            await response.prepare(request)
-            loop = asyncio.get_running_loop()
-            while (piece := await loop.run_in_executor(self._thread, _next, parts)) is not None:
-                if piece:
-                    await response.write(piece)
-            await response.write_eof()
-            self.seconds = time.perf_counter() - started
-            self.count += 1
+        started = time.perf_counter()
+        # one moment for all families: states are replaced, never changed
+        shown, now = await self._shown(), self._wall()
+        # the collector's own figures are the loop's: they are read here
+        rest = (*self._goals(form.openmetrics), self._own.text(form.openmetrics))
+        checks = fleet.text(shown, now, form.openmetrics)
+        values = measured.text(shown, now, self._kinds, form.openmetrics)
+        power = measured.power(shown, form.openmetrics)
+        parts = pieces(chain(checks, power, values, rest), form)
+        response = web.StreamResponse(headers={"Content-Type": form.content_type, "Vary": "Accept"})
+        if form.gzip:
+            response.headers["Content-Encoding"] = "gzip"
+        await response.prepare(request)
+        loop = asyncio.get_running_loop()
+        while (piece := await loop.run_in_executor(self._thread, _next, parts)) is not None:
+            if piece:
+                await response.write(piece)
+        await response.write_eof()
+        self.seconds = time.perf_counter() - started
+        self.count += 1
         return response
 
     def close(self) -> None:
