@@ -21,8 +21,12 @@ import pytest
 
 from agent import probes
 from agent.backup.facts import GOOD, Verdict
+from agent.clock import SystemClock
 from agent.probe import Limits, Look, Outcome
 from agent.probes.backup import Backup
+from agent.schedule import Scheduler
+from agent.spool import Result
+from inventory.plan import Plan, PlannedCheck
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
 
 HOUR = 3600.0
@@ -239,9 +243,11 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("params", "words"),
         [
-            ({"rpo": "often"}, "rpo: 'often' is not a duration"),
+            ({"rpo": "often"}, "rpo: "),
             ({"rpo": "0s"}, "rpo has to be more than 0"),
-            ({"smallest": "big"}, "smallest: 'big' is not a size"),
+            ({"rpo": "1.5h"}, "rpo: "),
+            ({"smallest": "big"}, "smallest: "),
+            ({"rate": "10"}, "rate has to be 1KiB or more"),
             ({"files": "../*"}, "files: the pattern"),
             ({"zone": "Mars/Olympus"}, "zone: 'Mars/Olympus' is none"),
         ],
@@ -497,3 +503,25 @@ async def test_the_wrong_password_is_said_as_such(repositories: dict[str, Path],
         outcome = await world.look(evidence=evidence, path=str(path), credential="wrong")
         assert outcome.state == UNKNOWN
         assert outcome.reason == "the password in this agent's file does not open the repository"
+
+
+async def test_the_schedule_gives_each_kind_a_directory_of_its_own(world: World) -> None:
+    world.put("db.gz")
+    check = PlannedCheck(
+        uid="0" * 16, name="db", kind="backup", interval=60_000, timeout=10_000, hold=130_000, recheck=5_000,
+        params={"path": str(world.copies)},
+    )  # fmt: skip
+    seen: asyncio.Queue[Result] = asyncio.Queue()
+    scheduler = Scheduler(
+        clock=SystemClock(),
+        build=probes.build,
+        take=lambda result, news: seen.put_nowait(result),
+        storage=world.home / "p",
+    )
+    try:
+        assert scheduler.use(Plan(agent="a", agency="b", site="c", checks=(check,))) == []
+        assert (await asyncio.wait_for(seen.get(), 90)).state == UP
+    finally:
+        await scheduler.stop()
+    assert {path.suffix for path in (storage / "backup").iterdir()} == {".seen", ".verdicts"}
+    assert not workers("")

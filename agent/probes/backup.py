@@ -2,7 +2,6 @@
 
 import hashlib
 import time
-from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -19,6 +18,8 @@ from inventory.words import duration_ms, size_bytes
 _FOR_THE_ANSWER: Final = 1.0  # seconds of a look that are kept from a background read
 _ASK_AGAIN: Final = 86_400.0  # seconds after which is tried again what could not be read, or was damaged
 _READ_THROUGH: Final = ("files", "restic", "borg")
+_SPAN: Final = r"^(?=.)(\d{1,9}d)?(\d{1,9}h)?(\d{1,9}m)?(\d{1,9}s)?(\d{1,9}ms)?$"
+_SIZE: Final = r"^\d{1,15} ?(B|KiB|MiB|GiB|TiB)?$"
 _SLOWEST: Final = 1024  # bytes a second; slower is no read at all
 
 
@@ -71,25 +72,25 @@ class Backup(Probe, frozen=True, kw_only=True):
         str, Meta(max_length=512, description="Pattern of the files' names, such as **/db-%Y-%m-%d.sql.gz")
     ] = "*"
     zone: Annotated[str, Meta(max_length=64, description="Time zone of dates in names; default the machine's")] = ""
-    rpo: Annotated[str, Meta(max_length=20, description="Oldest that the newest good copy may be, such as 26h")] = "26h"
+    rpo: Annotated[str, Meta(pattern=_SPAN, description="Oldest that the newest good copy may be, such as 26h")] = "26h"
     keep: Annotated[int, Meta(ge=0, le=1_000_000, description="Fewest copies that have to be there")] = 0
-    smallest: Annotated[str, Meta(max_length=20, description="Less than this is no backup, such as 10KiB")] = "1"
-    settle: Annotated[str, Meta(max_length=20, description="A file unchanged for so long is complete")] = "2m"
+    smallest: Annotated[str, Meta(pattern=_SIZE, description="Less than this is no backup, such as 10KiB")] = "1"
+    settle: Annotated[str, Meta(pattern=_SPAN, description="A file unchanged for so long is complete")] = "2m"
     integrity: Annotated[bool, Meta(description="Read copies through; for a repository with a password, check it")] = (
         True
     )
     checksum: Annotated[bool, Meta(description="Compare with a checksum file beside the copy, where there is one")] = (
         True
     )
-    read_every: Annotated[str, Meta(max_length=20, description="The same copy is read through again after")] = "30d"
+    read_every: Annotated[str, Meta(pattern=_SPAN, description="The same copy is read through again after")] = "30d"
     verified_within: Annotated[
-        str, Meta(max_length=20, description="Degraded when nothing was read through for so long; 0s: never")
+        str, Meta(pattern=_SPAN, description="Degraded when nothing was read through for so long; 0s: never")
     ] = "45d"
-    rate: Annotated[str, Meta(max_length=20, description="Bytes a second of reading through; 0: no limit")] = "32MiB"
+    rate: Annotated[str, Meta(pattern=_SIZE, description="Bytes a second of reading through; 0: no limit")] = "32MiB"
     read_bytes: Annotated[
-        str, Meta(max_length=20, description="Bytes to read through after each look; 0: to the end")
+        str, Meta(pattern=_SIZE, description="Bytes to read through after each look; 0: to the end")
     ] = "16GiB"
-    read_time: Annotated[str, Meta(max_length=20, description="Time to read for after each look; 0s: to the end")] = (
+    read_time: Annotated[str, Meta(pattern=_SPAN, description="Time to read for after each look; 0s: to the end")] = (
         "1h"
     )
     most_unpacked: Annotated[
@@ -108,14 +109,10 @@ class Backup(Probe, frozen=True, kw_only=True):
     check_share: Annotated[
         float, Meta(ge=0, le=1, description="Share of a repository's data that restic check reads, 0 to 1")
     ] = 0.0
-    lock_age: Annotated[str, Meta(max_length=20, description="A lock older than this was left behind")] = "12h"
+    lock_age: Annotated[str, Meta(pattern=_SPAN, description="A lock older than this was left behind")] = "12h"
     database: Annotated[str, Meta(max_length=63, description="bacula: the catalogue's name in PostgreSQL")] = ""
 
     def __post_init__(self) -> None:
-        for name in ("rpo", "settle", "read_every", "verified_within", "read_time", "lock_age"):
-            _named(name, duration_ms, getattr(self, name))
-        for name in ("smallest", "rate", "read_bytes"):
-            _named(name, size_bytes, getattr(self, name))
         if 0 < size_bytes(self.rate) < _SLOWEST:
             raise ValueError("rate has to be 1KiB or more, or 0 for no limit")
         if not duration_ms(self.rpo):
@@ -218,10 +215,3 @@ def with_progress(facts: Facts, progress: Progress) -> Facts:
         notes.append(f"it was not read through: {progress.failed}")
     reading = progress.done / progress.of if progress.of and progress.verdict is None else None
     return msgspec.structs.replace(facts, copies=copies, notes=notes, reading=reading)
-
-
-def _named(field: str, read: Callable[[str], int], text: str) -> None:
-    try:
-        read(text)
-    except ValueError as error:
-        raise ValueError(f"{field}: {error}") from None
