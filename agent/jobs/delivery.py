@@ -145,17 +145,15 @@ def leave(waiting: Waiting, directories: Sequence[Path], *, shared: Path | None 
 
 
 def left(directory: Path) -> Iterator[tuple[Path, Waiting | None]]:
-    """The waiting pings of a directory, at most MOST_WAITING; None: a file that is none. Links are not followed."""
-    try:
-        entries = sorted(entry.name for entry in os.scandir(directory) if entry.name.endswith(ENDING))
-    except OSError:
-        return
-    for name in entries[:MOST_WAITING]:
-        if name.startswith("."):
-            continue  # being written
-        path = directory / name
+    """The waiting pings of a directory, oldest first; None: a file that is none. Links are not followed."""
+    found: list[tuple[int, str]] = []
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(ENDING) and not entry.name.startswith("."):  # that one is being written
+                found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+    for _, name in sorted(found)[:MOST_WAITING]:
         with contextlib.suppress(OSError):
-            yield path, _read(path)
+            yield directory / name, _read(directory / name)
 
 
 def _read(path: Path) -> Waiting | None:

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from agent.clock import Clock, SystemClock
 from agent.config import Settings
@@ -75,36 +75,39 @@ def run(
 ) -> int:
     """The command's exit code; 128 + its number when a signal ended it, as shells say it."""
     clock = clock or SystemClock()
+    _hold_signals()
     pinger = Pinger(settings, lambda words: print(f"haidang-agent job {job}: {words}", file=sys.stderr))
     rid = str(uuid.uuid4())
-    pinger.deliver(ping(job, START, stamp(clock), rid=rid))
+    start = ping(job, START, stamp(clock), rid=rid)
     tail = Tail(MOST_BODY)
-    code = _run(command, tail if keep_output else None)
+    # told once the command runs: there are no threads before, and it waits for nothing
+    code = _run(command, tail if keep_output else None, lambda: pinger.deliver(start))
     action = FAIL if code else SUCCESS
     pinger.deliver(ping(job, action, stamp(clock), rid=rid, exit=code, body=tail.last()))
     pinger.finish()
     return code
 
 
-def _run(command: Sequence[str], tail: Tail | None) -> int:
+def _run(command: Sequence[str], tail: Tail | None, started: Callable[[], None]) -> int:
     pipe = None if tail is None else subprocess.PIPE
-    with _signals_held():
-        try:
-            process = subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=_release_signals)
-        except OSError as error:
-            words = f"{command[0]}: {error.strerror}"
-            print(f"haidang-agent job: {words}", file=sys.stderr)
-            if tail is not None:
-                tail.add(words.encode())
-            return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUN
-        readers = [
-            threading.Thread(target=_pass_on, args=(source, there, tail), daemon=True)
-            for source, there in ((process.stdout, 1), (process.stderr, 2))
-            if source is not None and tail is not None
-        ]
-        for reader in readers:
-            reader.start()
-        code = _wait(process)
+    try:
+        process = subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=_release_signals)
+    except OSError as error:
+        words = f"{command[0]}: {error.strerror}"
+        print(f"haidang-agent job: {words}", file=sys.stderr)
+        if tail is not None:
+            tail.add(words.encode())
+        started()
+        return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUN
+    started()
+    readers = [
+        threading.Thread(target=_pass_on, args=(source, there, tail), daemon=True)
+        for source, there in ((process.stdout, 1), (process.stderr, 2))
+        if source is not None and tail is not None
+    ]
+    for reader in readers:
+        reader.start()
+    code = _wait(process)
     until = time.monotonic() + AFTER_END
     for reader in readers:
         reader.join(max(0.0, until - time.monotonic()))
@@ -125,20 +128,11 @@ def _pass_on(source: IO[bytes], there: int, tail: Tail) -> None:
         source.close()
 
 
-def _signals_held() -> contextlib.AbstractContextManager[Any]:
-    """Signals wait until they are asked for, so that none can fall between two lines."""
-    if not hasattr(signal, "pthread_sigmask"):
-        return contextlib.nullcontext()
-
-    @contextlib.contextmanager
-    def held() -> Any:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGCHLD))
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-    return held()
+def _hold_signals() -> None:
+    """From now on signals wait until they are asked for, in every thread: none may end this before the last ping."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who started this may have had it ignored
+        signal.pthread_sigmask(signal.SIG_BLOCK, (*PASSED_ON, signal.SIGCHLD))
 
 
 def _release_signals() -> None:
@@ -158,5 +152,6 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
 
 def home_directory() -> Path:
     """Where pings wait when the agent's own directory is not for this user: the next run delivers them."""
-    base = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "haidang" / "pings"
+    base = os.environ.get("XDG_STATE_HOME", "") or os.environ.get("HOME", "")
+    below = Path("haidang" if os.environ.get("XDG_STATE_HOME") else ".local/state/haidang")
+    return Path(base or "/nonexistent") / below / "pings"
