@@ -102,9 +102,10 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path):
+async def world(tmp_path, caplog):
     async with World(tmp_path) as running:
         yield running
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 def probe(**params: Any) -> Probe:
@@ -247,6 +248,24 @@ async def test_two_at_once_over_all_agents_and_pushes_go_on_meanwhile(world):
     assert len(set(content[:BLOCK])) == 256
     await until(lambda: not world.listener._throughput._running)
     assert (await probe(way="both").run(world.look())).state == UP
+
+
+async def test_an_agent_that_leaves_when_its_time_is_up_is_no_error(world):
+    """As on every slow line: much is still on its way in either direction."""
+    for way in ("GET /v1/throughput?bytes=10485760", "POST /v1/throughput"):
+        more = "\r\nTransfer-Encoding: chunked" if way.startswith("POST") else ""
+        reader, writer = await ask(world, f"{way} HTTP/1.1{more}")
+        if more:
+            writer.write(b"10000\r\n" + bytes(BLOCK))
+        else:
+            await reader.readuntil(b"\r\n\r\n")
+        await until(lambda: world.listener._throughput._running == 1)
+        writer.transport.pause_reading()
+        await asyncio.sleep(0.1)  # it waits for the network
+        writer.transport.abort()
+        await until(lambda: world.listener._throughput._running == 0)
+        await until(lambda: not world.listener.connections)
+    assert world.answers == {200: 1, 204: 1}
 
 
 async def test_a_transfer_nobody_reads_holds_little_memory(world):
