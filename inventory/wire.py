@@ -190,6 +190,21 @@ _push_decoder = msgspec.msgpack.Decoder(Push)
 _ack_decoder = msgspec.msgpack.Decoder(Ack)
 
 
+class _PushVersion(msgspec.Struct, array_like=True):
+    """What every version's push begins with, whatever follows."""
+
+    version: int
+
+
+class _AckVersion(msgspec.Struct):
+    version: int = VERSION
+
+
+_push_version = msgspec.msgpack.Decoder(_PushVersion)
+_ack_version = msgspec.msgpack.Decoder(_AckVersion)
+_NOT_OURS = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
 def encode_push(push: Push) -> bytes:
     """zlib over msgpack: the same push is the same bytes."""
     return zlib.compress(_encoder.encode(push), 6)
@@ -216,10 +231,11 @@ def decode_push(body: bytes) -> Push:
     data = inflate(body)
     try:
         push = _push_decoder.decode(data)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+    except _NOT_OURS as error:
+        _refuse_version(_push_version, data, "collector")
         raise WireError(f"not a push: {error}") from None
     if push.version != VERSION:
-        raise WireError(f"wire version {push.version}, this collector reads {VERSION}")
+        _refuse_version(_push_version, data, "collector")
     return push
 
 
@@ -230,6 +246,22 @@ def encode_ack(ack: Ack) -> bytes:
 def decode_ack(body: bytes) -> Ack:
     """Raises WireError for anything else, a captive portal's page for one."""
     try:
-        return _ack_decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        ack = _ack_decoder.decode(body)
+    except _NOT_OURS as error:
+        _refuse_version(_ack_version, body, "agent")
         raise WireError(f"not an acknowledgement: {error}") from None
+    if ack.version != VERSION:
+        _refuse_version(_ack_version, body, "agent")
+    return ack
+
+
+def _refuse_version(
+    decoder: "msgspec.msgpack.Decoder[_PushVersion] | msgspec.msgpack.Decoder[_AckVersion]", data: bytes, who: str
+) -> None:
+    """Raises WireError if this is of a version that we do not read; it may have another shape."""
+    try:
+        version = decoder.decode(data).version
+    except _NOT_OURS:
+        return
+    if version != VERSION:
+        raise WireError(f"wire version {version}, this {who} reads {VERSION}")
