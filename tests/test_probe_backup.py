@@ -523,5 +523,5 @@ async def test_the_schedule_gives_each_kind_a_directory_of_its_own(world: World)
         assert (await asyncio.wait_for(seen.get(), 90)).state == UP
     finally:
         await scheduler.stop()
-    assert {path.suffix for path in (storage / "backup").iterdir()} == {".seen", ".verdicts"}
+    assert {path.suffix for path in (world.home / "p/backup").iterdir()} == {".seen", ".verdicts"}
     assert not workers("")

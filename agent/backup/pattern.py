@@ -32,6 +32,29 @@ def _zone(name: str) -> datetime.tzinfo:
     return zoneinfo.ZoneInfo(name)
 
 
+def _class_end(segment: str, at: int) -> int:
+    """Where the ``]`` of a class is that begins at ``at``, or -1; a ``]`` that stands first is one of its letters."""
+    at += segment.startswith("!", at)
+    return segment.find("]", at + segment.startswith("]", at))
+
+
+def _class(inside: str) -> str:
+    """A shell's class of letters as a regular expression of one letter."""
+    negated = inside.startswith("!")
+    letters, made = inside[negated:], ""
+    while letters:
+        if len(letters) > 2 and letters[1] == "-":
+            if letters[0] <= letters[2]:  # else a range of nothing
+                made += f"{re.escape(letters[0])}-{re.escape(letters[2])}"
+            letters = letters[3:]
+        else:
+            made += re.escape(letters[0])
+            letters = letters[1:]
+    if not made:
+        return "." if negated else "(?!)"
+    return f"[{'^' if negated else ''}{made}]"
+
+
 class Pattern:
     """A pattern ready for use. Raises ValueError in words."""
 
@@ -65,9 +88,8 @@ class Pattern:
             elif letter == "%":
                 pieces[-1] += self._token(segment[at : at + 1])
                 at += 1
-            elif letter == "[" and (end := segment.find("]", at + 2)) > 0:
-                inside = segment[at:end].replace("\\", "\\\\").replace("[", "\\[")
-                pieces[-1] += f"[{'^' + inside[1:] if inside[0] in '!^' else inside}]"
+            elif letter == "[" and (end := _class_end(segment, at)) > 0:
+                pieces[-1] += _class(segment[at:end])
                 at = end + 1
             else:
                 pieces[-1] += re.escape(letter)
