@@ -709,7 +709,7 @@ agencies:
     }
     params = {check.name: check.params for check in found.checks.values()}
     snmp = {"host": "192.0.2.2", "version": "2c", "credential": "network"}
-    assert params["switch-n"] == {**snmp, "interfaces": ["Gi0/1", "*core*"], "sensors": True}
+    assert params["switch-n"] == {**snmp, "interfaces": ["Gi0/1", "*core*"], "sensors": False}
     assert params["resources-s"]["version"] == "3"
     told = {"host": "192.0.2.10", "way": "snmp", "ups": "", "credential": "power", "version": "2c"}
     assert params["ups-u"] == params["power-u"] == told

@@ -2,6 +2,7 @@
 
 from agent.clients.trouble import Trouble
 from agent.clients.ups.asking import AsksUps
+from agent.clients.ups.health import Health
 from agent.clients.ups.model import judge
 from agent.probe import Look, Measure, Outcome
 
@@ -35,6 +36,11 @@ class Ups(AsksUps, frozen=True, kw_only=True):
         Measure("self_test_timestamp", "timestamp", "When the last self-test was made"),
         Measure("charge_ratio", "ratio", "Charge of the battery"),
         Measure("runtime_seconds", "seconds", "How long the battery would carry the present load"),
+        Measure(
+            "runtime_kept_ratio",
+            "ratio",
+            "Runtime to the longest that this agent knows at a comparable load, when full",
+        ),
         Measure("load_ratio", "ratio", "Load of the rated load; of several lines the most loaded"),
         Measure("input_volts", "volts", "Voltage of the mains; of several lines the lowest that is not 0"),
         Measure("output_volts", "volts", "Voltage of the output; of several lines the lowest that is not 0"),
@@ -52,5 +58,6 @@ class Ups(AsksUps, frozen=True, kw_only=True):
             reading, latency = await self.reading(look)
         except Trouble as trouble:
             return Outcome(trouble.state, trouble.reason)
+        look.client(Health, Health).note(f"{self.way} {self.host} {self.port} {self.ups}", reading, look.storage)
         state, reason = judge(reading)
         return Outcome(state, reason, latency, {} if reading.lost else reading.measures())

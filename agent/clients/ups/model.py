@@ -32,6 +32,7 @@ PLAUSIBLE: Final = {
     "temperature_celsius": (-40.0, 120.0),
     "battery_age_seconds": (0.0, 20 * 365.25 * 86_400),  # older than any battery gets: a card's default date
     "self_test_timestamp": (946_684_800.0, 4_102_444_800.0),  # 2000 to 2100
+    "runtime_kept_ratio": (0.0, 1.0),
     "on_battery_seconds": (0.0, 30 * 86_400.0),
     "on_mains_seconds": (0.0, 100 * 365.25 * 86_400),
 }

@@ -1,0 +1,96 @@
+"""How much of its runtime a UPS's battery has kept: what the UPS promises now, to the best that it ever promised.
+
+Runtimes can be compared only at comparable loads, with a full battery. So for each twentieth of the rated load a
+running mean of what is promised is kept, and the highest that this mean has been; a new battery raises that by itself.
+Where a UPS only reckons from the charge, nothing ever changes: then the age and the self-tests are what there is.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent.clients.ups.model import Reading
+
+BAND: Final = 0.05  # of the rated load
+FULL: Final = 0.95  # charge
+LOOKS: Final = 100  # that the mean is over; with fewer nothing is said
+EVERY: Final = 3600.0  # seconds between writes; a restart costs at most what came in that time
+
+log = logging.getLogger(__name__)
+
+
+class Band(msgspec.Struct):
+    """What was promised at one load: the mean of the last looks (seconds), its highest, how many looks."""
+
+    mean: float = 0.0
+    best: float = 0.0
+    looks: int = 0
+
+    def take(self, runtime: float) -> None:
+        self.looks = min(self.looks + 1, LOOKS)
+        self.mean += (runtime - self.mean) / self.looks
+        if self.looks == LOOKS:
+            self.best = max(self.best, self.mean)
+
+
+class _Battery(msgspec.Struct):
+    """One UPS's record. ``bands``: by load in twentieths of the rated load. ``written``: monotonic."""
+
+    bands: dict[int, Band]
+    written: float
+
+
+class Health:
+    """The batteries of all UPSs (a shared client)."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._known: dict[str, _Battery] = {}
+
+    def note(self, who: str, reading: Reading, storage: Path | None) -> None:
+        """Take in a reading, and put into it ``runtime_kept_ratio`` if that can be told."""
+        flags, values = reading.flags, reading.values
+        load, runtime = values.get("load_ratio"), values.get("runtime_seconds")
+        steady = flags.get("mains") and not (flags.get("calibrating") or flags.get("testing") or reading.lost)
+        if not steady or not load or not runtime or values.get("charge_ratio", 0.0) < FULL:
+            return
+        file = storage / f"{hashlib.sha256(who.encode()).hexdigest()[:16]}.json" if storage is not None else None
+        battery = self._known.get(who)
+        if battery is None:
+            battery = self._known[who] = _Battery(_read(file), self._clock())
+        band = battery.bands.setdefault(int(load / BAND), Band())
+        band.take(runtime)
+        if band.best > 0:
+            reading.put("runtime_kept_ratio", band.mean / band.best)
+        if file is not None and self._clock() - battery.written >= EVERY:
+            battery.written = self._clock()
+            _write(file, battery.bands)
+
+    async def close(self) -> None:
+        self._known.clear()
+
+
+def _read(file: Path | None) -> dict[int, Band]:
+    """What was kept; nothing if there is none, or it cannot be understood."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[int, Band]) if file is not None else {}
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        log.warning("the record of a battery in %s cannot be used, it begins anew: %s", file, error)
+        return {}
+
+
+def _write(file: Path, bands: dict[int, Band]) -> None:
+    fresh = file.with_suffix(".new")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh.write_bytes(msgspec.json.encode(bands))
+        fresh.replace(file)
+    except OSError as error:
+        log.warning("cannot keep the record of a battery in %s: %s", file, error.strerror)
