@@ -129,7 +129,8 @@ def test_doctor_names_the_credentials_that_the_plan_needs_and_the_agent_lacks(tm
 
 def planned(credential: str) -> PlannedCheck:
     return PlannedCheck(
-        uid=credential.encode().hex(), name=credential, kind="door", interval=1000, timeout=1000, hold=3000, recheck=1000,
+        uid=credential.encode().hex(), name=credential, kind="door",
+        interval=1000, timeout=1000, hold=3000, recheck=1000,
         params={"credential": credential},
     )  # fmt: skip
 

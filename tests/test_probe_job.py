@@ -105,7 +105,8 @@ def test_a_new_job_is_unknown_until_it_is_due(scene: Scene) -> None:
     seen = scene.look()
     assert seen.state == DOWN
     assert seen.reason == (
-        "it has not run since it is waited for, 2026-11-22 23:00 +00; it was due at 2026-11-23 23:00 +00, with 1h of grace"
+        "it has not run since it is waited for, 2026-11-22 23:00 +00; "
+        "it was due at 2026-11-23 23:00 +00, with 1h of grace"
     )
 
 

@@ -134,7 +134,8 @@ def run() -> list[dict[str, Any]]:
     rate, peer, syncs = durable()
     shown = {"peer": f"SQLite FULL, {peer:,.0f}/s", "ratio": rate / peer}
     met = rate >= 0.5 * peer
-    rows.append(row("spool: results made durable, 20 a sync", rate, "results/s", "at least half of SQLite", met, **shown))
+    name = "spool: results made durable, 20 a sync"
+    rows.append(row(name, rate, "results/s", "at least half of SQLite", met, **shown))
     rows.append(row("spool: syncs for each batch of 20", syncs, "syncs", "at most 1", syncs <= 1.001))
     with tempfile.TemporaryDirectory(dir=".") as directory:
         spool = opened(directory, NoSync())
