@@ -70,6 +70,7 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
     found += [*key_file(directory), *process(running, status, clock)]
     found += icmp(kept) if kept is None or any(check.kind == "icmp" for check in kept.plan.checks) else []
     found += [*plan_notes(kept, status if running else None), *missing_credentials(kept, settings)]
+    found += [*ping_notes(settings, kept, running, clock), *unwatched_backups(settings, kept, clock)]
     if status is not None:
         found += spool_notes(status)
     for name, url in collectors(identity, kept):
@@ -178,6 +179,43 @@ def plan_notes(kept: Kept | None, status: Status | None) -> Iterator[Finding]:
         yield wrong(
             f"check {name} is refused: {why}",
             "Change the inventory, or this agent's own limits, or update the agent if it does not know the kind.",
+        )
+
+
+def ping_notes(settings: Settings, kept: Kept | None, running: bool, clock: Clock) -> Iterator[Finding]:
+    """Whether jobs of the plan are heard, and jobs that ping although the plan does not have them."""
+    from agent.jobs.book import Book, directory, gap_until
+
+    book = Book(directory(settings.state_dir), clock)
+    try:
+        listening = book.listening()
+    except OSError as error:
+        yield wrong(f"the records of pings cannot be read: {error.strerror}", "Run this as the agent's own user.")
+        return
+    where = settings.pings.listen
+    if running and kept is not None and any(check.kind == "job" for check in kept.plan.checks):
+        if listening is None or gap_until(listening, book.now()):
+            advice = "See the agent's log: another program may have that port (pings: listen: in agent.yaml)."
+            yield wrong(f"pings of jobs are not heard at {where}", advice)
+        else:
+            yield ok(f"pings of jobs are heard at {where}")
+    for job, count in (listening.unknown if listening is not None else {}).items():
+        yield note(
+            f"{count} pings came for a job {job!r} that the plan does not have",
+            "Add a check of kind job for it to the inventory, or stop it from pinging.",
+        )
+
+
+def unwatched_backups(settings: Settings, kept: Kept | None, clock: Clock) -> Iterator[Finding]:
+    """Directories that grow backups which no check looks at."""
+    from agent.jobs.candidates import candidates
+
+    now = clock.wall_ms() / 1000
+    for found in candidates(kept.plan if kept is not None else None, settings.limits.parsed().directories, now):
+        age = _span(max(0, round((now - found.newest) * 1000)))
+        yield note(
+            f"{found.path} has {found.files} files like backups, the newest {age} old, and no check looks at it",
+            f"If they matter, add a check of kind backup to the inventory (path: {found.path}).",
         )
 
 

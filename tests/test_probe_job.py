@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -17,40 +16,9 @@ from agent.jobs.state import FAIL, KEPT, LOG, PAUSE, RESUME, START, SUCCESS, Eve
 from agent.probe import Limits, Look, Outcome
 from agent.probes.job import Job
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.handclock import BEGIN, DAY, HOUR, MINUTE, HandClock
 
-MINUTE, HOUR, DAY = 60, 3_600, 86_400
-BEGIN = datetime(2026, 11, 22, 23, 0, tzinfo=UTC)  # a Sunday
 RID = ("6ad3ac7a-0b4e-4a1e-8c4e-1df0bbfcd0d3", "00000000-0000-4000-8000-000000000000")
-
-
-class HandClock:
-    """Clocks that go on when they are told to."""
-
-    def __init__(self) -> None:
-        self.wall = int(BEGIN.timestamp()) * 1000
-        self.boot = 1_000_000
-        self.name = b"boot-one"
-
-    def boot_ms(self) -> int:
-        return self.boot
-
-    def wall_ms(self) -> int:
-        return self.wall
-
-    def boot_id(self) -> bytes:
-        return self.name
-
-    def on(self, seconds: float) -> None:
-        self.boot += round(seconds * 1000)
-        self.wall += round(seconds * 1000)
-
-    def set(self, seconds: float) -> None:
-        self.wall += round(seconds * 1000)
-
-    def reboot(self, off: float = 60) -> None:
-        self.wall += round((off + 30) * 1000)
-        self.boot = 30_000
-        self.name = b"boot-two" if self.name == b"boot-one" else b"boot-333"
 
 
 class Scene:

@@ -101,7 +101,8 @@ class _Drill:
         finally:
             _kill_all()
             process.wait()
-        reader.join(1.0)
+        reader.join()  # nobody is left to write
+        process.stdout.close()
         if not why and code:
             why = f"it ended with exit code {code}" if code > 0 else f"it was ended by signal {-code}"
         return self._judge(why, code)

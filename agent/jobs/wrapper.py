@@ -40,7 +40,7 @@ class Pinger:
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         pings = settings.pings
         self._ways = doors(*pings.address(pings.listen), settings.ping_socket)
-        self._waiting = (*settings.waiting_pings, home_directory())
+        self._waiting = (*settings.waiting_pings, *at_home())
         self._shared = pings.waiting
         self._say = say
         self._thread: threading.Thread | None = None
@@ -150,8 +150,9 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
     return code
 
 
-def home_directory() -> Path:
+def at_home() -> tuple[Path, ...]:
     """Where pings wait when the agent's own directory is not for this user: the next run delivers them."""
-    base = os.environ.get("XDG_STATE_HOME", "") or os.environ.get("HOME", "")
-    below = Path("haidang" if os.environ.get("XDG_STATE_HOME") else ".local/state/haidang")
-    return Path(base or "/nonexistent") / below / "pings"
+    if base := os.environ.get("XDG_STATE_HOME", ""):
+        return (Path(base) / "haidang" / "pings",)
+    home = os.environ.get("HOME", "")
+    return (Path(home) / ".local" / "state" / "haidang" / "pings",) if home else ()
