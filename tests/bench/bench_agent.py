@@ -1,41 +1,67 @@
-"""The agent's footprint: a real process with 20 checks at 30 s against a collector that takes everything."""
+"""The agent's footprint: a real process against a collector that takes everything, at a LAN and a data centre."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from agent import identity as identities
 from agent import plans, probes
 from agent.plans import PlanStore
 from inventory.plan import Column, Plan, PlannedCheck
+from inventory.states import UP
 from tests.bench.desk import Authority, Desk
+from tests.devices import device, switch
+from tests.nutting import MAINS, nut
 
-CHECKS = 20
 INTERVAL = 30_000
-WARM_UP = 40.0  # seconds: every check has been looked at, every library it needs is there
-MEASURED = 60.0
-MAX_RSS = 45.0  # MiB
-MAX_CPU = 0.5  # % of one core
+PORTS = 24
+SILENT = "dns"  # the kind of check that nobody answers here
+
+
+class Case(msgspec.Struct, frozen=True):
+    """``checks``: the usual mix of this many. ``warm_up``: seconds until every check has been looked at and every
+    library it needs is there. ``max_rss`` in MiB, ``max_cpu`` in % of one core.
+    """
+
+    name: str
+    checks: int
+    warm_up: float
+    measured: float
+    max_rss: float
+    max_cpu: float
+    switches: int = 0
+    upses: int = 0
+
+
+CASES = (
+    Case("20 checks at 30 s", 20, 40.0, 60.0, 45.0, 0.5),
+    Case("40 switches of 24 ports at 60 s, 2 UPS, 100 other checks", 100, 75.0, 120.0, 90.0, 10.0, 40, 2),
+)
 
 
 def run() -> list[dict[str, Any]]:
-    return asyncio.run(_run())
+    return [row for case in CASES for row in asyncio.run(_run(case))]
 
 
-async def _run() -> list[dict[str, Any]]:
+async def _run(case: Case) -> list[dict[str, Any]]:
     authority = Authority()
-    with tempfile.TemporaryDirectory() as name:
+    async with contextlib.AsyncExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory())
         state_dir = Path(name)
         desk = await Desk(authority).open(state_dir)
-        web = await asyncio.start_server(_web, "127.0.0.1", 0)
+        stack.push_async_callback(desk.close)
+        made = await stack.enter_async_context(_surroundings(case, desk.port))
         identities.store(state_dir, authority.identity(desk.url))
-        made = plan(web.sockets[0].getsockname()[1], desk.port)
         desk.plan = made.encode()
         PlanStore(state_dir, made.agent).keep(plans.read(desk.plan))
         agent = subprocess.Popen(  # noqa: ASYNC220  # it only has to begin
@@ -44,45 +70,77 @@ async def _run() -> list[dict[str, Any]]:
             cwd=Path(__file__).parents[2],
         )
         try:
-            await asyncio.sleep(WARM_UP)
-            before, begun, had = _cpu(agent.pid), time.monotonic(), len(desk.results())
-            await asyncio.sleep(MEASURED)
+            await asyncio.sleep(case.warm_up)
+            before, begun = _cpu(agent.pid), time.monotonic()
+            desk.taken.clear()
+            await asyncio.sleep(case.measured)
             cpu = 100 * (_cpu(agent.pid) - before) / (time.monotonic() - begun)
-            rss, looks = _rss(agent.pid), len(desk.results()) - had
+            rss = _rss(agent.pid)
         finally:
             agent.terminate()
             _, said = await asyncio.to_thread(agent.communicate, timeout=20)
-            web.close()
-            await desk.close()
-    if agent.returncode != 0 or looks < CHECKS:
-        raise RuntimeError(f"the agent did not do its work ({looks} looks): {said.decode()}")
-    what = f"agent, {CHECKS} checks at {INTERVAL // 1000} s"
+    if agent.returncode != 0 or (idle := _idle(made, desk)):
+        raise RuntimeError(f"the agent did not do its work ({agent.returncode}, {idle[:5]}): {said.decode()[-2000:]}")
+    what = f"agent, {case.name}"
     return [
-        _row(f"{what}: resident memory", rss, "MiB", f"at most {MAX_RSS:g} MiB", rss <= MAX_RSS),
-        _row(f"{what}: one core", cpu, "%", f"at most {MAX_CPU:g} %", cpu <= MAX_CPU),
+        _row(f"{what}: resident memory", rss, "MiB", f"at most {case.max_rss:g} MiB", rss <= case.max_rss),
+        _row(f"{what}: one core", cpu, "%", f"at most {case.max_cpu:g} %", cpu <= case.max_cpu),
     ]
 
 
-def plan(web_port: int, tls_port: int) -> Plan:
-    """A site's mix: pings, TCP, HTTP, certificates, names; on loopback."""
+def _idle(made: Plan, desk: Desk) -> list[str]:
+    """The checks that were not looked at, or did not see their target as it is."""
+    seen = set()
+    for batch in desk.taken:
+        states = iter(batch.states)
+        for place, count in zip(batch.places(), batch.counts, strict=True):
+            if {next(states) for _ in range(count)} == {UP}:
+                seen.add(place)
+    return [check.name for place, check in enumerate(made.checks) if place not in seen and check.kind != SILENT]
+
+
+@contextlib.asynccontextmanager
+async def _surroundings(case: Case, tls_port: int) -> AsyncIterator[Plan]:
+    """What the case's plan looks at, running, and the plan."""
+    async with contextlib.AsyncExitStack() as stack:
+        web = await asyncio.start_server(_web, "127.0.0.1", 0)
+        stack.callback(web.close)
+        kinds = mix(web.sockets[0].getsockname()[1], tls_port) * (case.checks // len(mix(0, 0)))
+        for _ in range(case.switches):
+            port = (await stack.enter_async_context(device(switch(PORTS)))).port
+            kinds.append(("snmp", {"host": "127.0.0.1", "port": port, "interfaces": ["*"]}))
+        served = await stack.enter_async_context(nut(**{f"ups{number}": MAINS for number in range(case.upses)}))
+        for name in served.upses:
+            kinds += [(kind, {"host": "127.0.0.1", "port": served.port, "ups": name}) for kind in ("ups", "power")]
+        yield plan(kinds)
+
+
+def mix(web_port: int, tls_port: int) -> list[tuple[str, dict[str, Any]]]:
+    """20 checks of a site: pings, TCP, HTTP, certificates, names; on loopback."""
     kinds: list[tuple[str, dict[str, Any]]] = [("icmp", {"host": f"127.0.0.{number}"}) for number in range(1, 11)]
     kinds += [("tcp", {"host": "127.0.0.1", "port": web_port})] * 4
     kinds += [("http", {"url": f"http://127.0.0.1:{web_port}/"})] * 4
     kinds += [("tls", {"host": "127.0.0.1", "port": tls_port, "verify": False})]
     kinds += [("dns", {"server": "127.0.0.1", "name": "example.org"})]  # nobody answers, so it is looked at more often
-    checks = tuple(
-        PlannedCheck(
-            uid=hashlib.sha256(f"{place}".encode()).hexdigest()[:16], name=f"{kind}-{place}", kind=kind,
-            interval=INTERVAL, timeout=10_000, hold=2 * INTERVAL + 10_000, recheck=5_000, params=params,
-        )
-        for place, (kind, params) in enumerate(kinds)
-    )  # fmt: skip
-    assert len(checks) == CHECKS
+    return kinds
+
+
+def plan(kinds: list[tuple[str, dict[str, Any]]]) -> Plan:
+    """A plan of these checks; devices are asked every minute, all else every 30 s."""
+    checks = []
+    for place, (kind, params) in enumerate(kinds):
+        interval = 2 * INTERVAL if kind == "snmp" else INTERVAL
+        checks.append(
+            PlannedCheck(
+                uid=hashlib.sha256(f"{place}".encode()).hexdigest()[:16], name=f"{kind}-{place}", kind=kind,
+                interval=interval, timeout=10_000, hold=2 * interval + 10_000, recheck=5_000, params=params,
+            )
+        )  # fmt: skip
     columns = {
         kind: tuple(Column(measure.name, measure.per) for measure in probes.load(kind).measures)
         for kind in sorted({check.kind for check in checks})
     }
-    return Plan(agent="site-1", agency="a", site="s", checks=checks, columns=columns)
+    return Plan(agent="site-1", agency="a", site="s", checks=tuple(checks), columns=columns)
 
 
 async def _web(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
