@@ -211,6 +211,11 @@ async def test_another_collector_in_the_plan_gets_everything_too(site: Site, tmp
     site.serve(plan(check("service", host="127.0.0.1", port=site.port), collectors=both))
     site.desk.names_plan = True
     await eventually(lambda: len(standby.results()) >= 3)
+    # what the standby says of the plan counts for nothing: one of them is the plan's authority
+    asked = site.desk.plans_asked
+    standby.plan, standby.names_plan = plan(collectors=both).encode(), True
+    await eventually(lambda: len(standby.results()) >= 6)
+    assert site.desk.plans_asked - asked <= 1 and standby.plans_asked == 0
     code, said = await agent.end()
     assert code == 0, said
     assert standby.results()[:2] == site.desk.results()[:2]

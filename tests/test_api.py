@@ -214,6 +214,18 @@ async def test_an_exclusion_declared_beside_the_running_collector_changes_past_f
     assert (await told.json(path, answers.AvailabilityAnswer)).figure == before.figure
 
 
+async def test_a_goals_calendar_leaves_time_out_of_the_goal_alone(told, tmp_path):
+    goal = "{name: {vi: Giờ, en: Hours}, combine: mean, objective: 99%, windows: [rolling-30d], calendar: never}"
+    never = "calendars: {never: {name: {vi: Nghỉ, en: Off}, off: {daily: ['00:00-24:00']}}}"
+    (tmp_path / "inventory" / "all.yaml").write_text(f"{INVENTORY}  g2: {goal}\n{never}\n")
+    assert await told.service.inventories.refresh(), told.service.inventories.problems
+    goals = {goal.id: goal for goal in await told.json("/api/v1/goals", list[answers.GoalAnswer])}
+    assert goals["g1"].best is not None
+    assert (goals["g2"].verdict, goals["g2"].best, goals["g2"].members) == ("no evidence", None, 0)
+    checks = {c.check: c for c in await told.json("/api/v1/checks?window=1h", list[answers.CheckAnswer])}
+    assert checks["portal"].figure.excluded == 0
+
+
 async def test_agencies_goals_incidents_agents(told):
     agencies = {a.id: a for a in await told.json("/api/v1/agencies", list[answers.AgencyAnswer])}
     assert (agencies["so-ttt"].up, agencies["so-ttt"].unknown, agencies["so-tc"].unknown) == (1, 1, 1)

@@ -2,6 +2,8 @@
 
 import asyncio
 import shutil
+import threading
+import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import apsw
 import pytest
 
+from collector import copies
 from deploy.estate import Service, greeting, now_ms
 from deploy.programs import Agent, command
 
@@ -75,6 +78,26 @@ async def test_a_restored_collector_gets_everything_again_and_counts_nothing_twi
         metrics = (await answer.text()).splitlines()
     counted = sum(float(line.rsplit(" ", 1)[1]) for line in metrics if line.startswith("haidang_check_seconds_total{"))
     assert counted <= (now_ms() - restored) / 1000 + 0.1, "time before the restore is counted again"
+
+
+def test_a_copy_comes_to_an_end_under_steady_writing(tmp_path: Path) -> None:
+    source = tmp_path / "store.db"
+    writer = apsw.Connection(str(source))
+    writer.set_busy_timeout(10_000)
+    writer.execute("PRAGMA page_size = 512")
+    writer.execute("PRAGMA journal_mode = WAL").fetchall()
+    writer.execute("CREATE TABLE incarnations (x)")
+    writer.execute("INSERT INTO incarnations VALUES (zeroblob(16000000))")  # a dozen steps of copies.PAGES
+    done = threading.Event()
+    copying = threading.Thread(target=lambda: (copies._copy(source, tmp_path / "copy.db"), done.set()))
+    copying.start()
+    deadline = time.monotonic() + 20
+    while not done.is_set() and time.monotonic() < deadline:
+        writer.execute("INSERT INTO incarnations VALUES (1)")
+    finished = done.is_set()
+    copying.join()
+    writer.close()
+    assert finished, "each commit made the copy begin again"
 
 
 async def test_an_agents_disk_put_back_is_noticed_and_its_results_go_on(

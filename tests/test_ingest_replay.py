@@ -314,6 +314,21 @@ def test_the_clock_is_believed_with_reason() -> None:
     assert trust.look() and [step.ms for step in trust.accepted] == [pytest.approx(3_600_000, abs=1)]
 
 
+async def test_a_clock_that_is_not_believed_says_nothing_of_the_collectors_life(world: World) -> None:
+    async def alive() -> int:
+        return await world.ingest.database.read(lambda db: db.execute("SELECT max(alive) FROM collector_life").get)
+
+    await world.ingest.keeper.alive()
+    before = await alive()
+    world.clock.go(60_000)
+    world.clock.offset += 365 * 86_400_000
+    await world.ingest.keeper.alive()
+    assert await alive() == before == T0
+    world.clock.offset -= 365 * 86_400_000
+    await world.ingest.keeper.alive()
+    assert await alive() == T0 + 60_000
+
+
 def test_a_clock_before_what_is_recorded_is_not_believed() -> None:
     clock = FakeClock(wall=T0 - 60_000)
     trust = Trust(clock, recorded=T0)

@@ -66,7 +66,10 @@ class Collector:
         self.database = Database.open(self.tmp_path / "collector.db")
         self.revocations = Revocations(self.tmp_path / "revoked.jsonl")
         self.registry = Registry(self.database, self.authority, self.revocations, wall=lambda: self.now)
-        self.listener = AgentsListener(self.registry, self, self.push, wall=lambda: self.now, stranger_time=0.6)
+        self.listener = AgentsListener(
+            self.registry, self, self.push, wall=lambda: self.now, known=lambda agent: agent in self.plans,
+            stranger_time=0.6,
+        )  # fmt: skip
         files = keyfiles.server(self.tmp_path / "pki", self.authority, (), self.now)
         await self.listener.start("127.0.0.1", 0, peers.tls_context(self.authority.pem, *files))
         self.url = f"https://127.0.0.1:{self.listener.port}"
@@ -208,6 +211,17 @@ async def test_an_expired_certificate_may_renew_and_nothing_else(collector, mach
     assert renewed["agent"] == "so-ttt"
     async with collector.session(machine, renewed["certificate"]) as session:
         assert (await push(session))[0] == 200
+
+
+async def test_an_agent_that_the_inventory_no_longer_has_may_neither_push_nor_renew(collector, machine):
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        assert (await push(session))[0] == 200
+        del collector.plans["so-ttt"]
+        answer = await push(session)
+        assert (answer[0], error(answer)) == (403, "unknown")
+        async with session.post("/v1/renew", json={"csr": machine.csr}, **named()) as response:
+            assert (response.status, await response.json()) == (403, {"error": "unknown"})
+    assert len(collector.pushed) == 1
 
 
 async def test_a_connection_outlives_its_certificate_but_its_requests_do_not(collector, machine):

@@ -167,6 +167,26 @@ def test_a_push_in_flight_while_the_machine_stood_still() -> None:
     assert abs(after.at(200_000) - (int(EPOCH) + 205_000)) <= after.error < 150
 
 
+def test_a_push_that_took_long_is_told_from_a_machine_that_stood_still_by_the_next() -> None:
+    """Until then the stated error covers both; after it, it is small again."""
+    mapping, sent, every = None, 0, 600_000
+    for at in range(0, 4 * every, every):
+        late = 5_000 if at == 3 * every else 4  # the last one hung in the network
+        echo = Echo(int(EPOCH) + sent + 4, sent + 8) if at else None
+        mapping = exchange(mapping, Reading(BOOT, at, 0), int(EPOCH) + at + late, echo)
+        sent = at
+    assert mapping is not None
+    first, last = 3 * every - 20_000, 3 * every
+    unsure = place(mapping, first, last)
+    assert 4_500 < unsure.error < 5_100
+    echo = Echo(int(EPOCH) + last + 5_000, last + 5_004)
+    mapping = exchange(mapping, Reading(BOOT, 4 * every, 0), int(EPOCH) + 4 * every + 4, echo)
+    sure = place(mapping, first, last)
+    assert sure.error < 300  # what two clocks may part in ten minutes
+    for placing in (unsure, sure):
+        assert abs(placing.at(last) - int(EPOCH) - last) <= placing.error
+
+
 def test_steady_contact_over_a_good_network_places_to_within_its_delays() -> None:
     line = Line(Agent(random.Random(5), EPOCH, 3, []), 30.0)
     at = 1_000

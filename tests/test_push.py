@@ -13,7 +13,7 @@ from agent import identity as identities
 from agent.clock import SystemClock
 from agent.push import LONGEST_WAIT, MAX_RESULTS, STUCK, Pusher
 from agent.spool import Result, Spool
-from agent.uplink import Uplink, tls_context
+from agent.uplink import MAX_ANSWER, Uplink, tls_context
 from inventory import wire
 from inventory.plan import Plan
 from inventory.wire import ACK_TYPE, Ack, Position, Present, Push
@@ -98,6 +98,7 @@ async def test_results_arrive_once_and_in_order_over_one_connection(rig: Rig) ->
     echo = rig.desk.pushes[-1].echo
     assert echo is not None
     assert 0 <= rig.desk.pushes[-1].sent.boot_ms - echo.boot_ms < 5_000
+    assert echo.sent_ms == rig.duties.acks[-2].sent_ms != rig.duties.acks[-2].received_ms
     assert await rig.pusher.attempt()
     assert rig.desk.pushes[-1].batch is None  # nothing to send is still a sign of life
 
@@ -151,6 +152,7 @@ async def resets(request: web.BaseRequest) -> web.StreamResponse | None:
         (says(200, HTML), "in the collector's place"),
         (says(200, HTML, ACK_TYPE), "not an acknowledgement"),
         (says(200, b"", ACK_TYPE), "not an acknowledgement"),
+        (says(200, bytes(MAX_ANSWER + 1), ACK_TYPE), "an answer of more than"),
         (says(204), "cannot serve now"),
         (says(302, Location="https://portal.example/"), "in the collector's place"),
         (says(511), "in the collector's place"),

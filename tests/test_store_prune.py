@@ -67,6 +67,8 @@ async def test_what_waits_for_the_clock_stays(world: World) -> None:
     world.clock.offset -= 365 * DAY
     await world.ingest.keeper.tick()
     assert world.tail("a1/c1").state == DOWN
+    await world.crash()
+    assert world.tail("a1/c1").state == DOWN, "it was placed after the last checkpoint"
 
 
 async def test_five_minute_sums_become_hourly_ones_and_add_up(world: World) -> None:

@@ -103,6 +103,7 @@ class Desk:
         self.plan = Plan(agent="site-1", agency="a", site="s").encode()
         self.enrol_page = ""
         self.names_plan = False  # in its acks
+        self.plans_asked = 0
         self.revoked = False
         self.renewals: list[str] = []
         self.port = 0
@@ -159,6 +160,7 @@ class Desk:
         if self.revoked:
             return web.Response(status=403, body=b'{"error":"revoked"}', content_type="application/json")
         if request.path == "/v1/plan":
+            self.plans_asked += 1
             if request.headers.get("If-None-Match") == f'"{digest_of(self.plan).hex()}"':
                 return web.Response(status=304)
             return web.Response(body=self.plan, content_type="application/json")
@@ -200,7 +202,7 @@ class Desk:
         return Ack(
             incarnation=self.incarnation,
             verdict=verdict,
-            received_ms=now,
+            received_ms=now - 3,
             sent_ms=now,
             watermark=self.watermark,
             plan=plan,
