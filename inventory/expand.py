@@ -243,9 +243,7 @@ class Expander:
         kind = self.kinds.get(name)
         if kind is None:
             at = draft.place("kind") or shape.at
-            self.problems.append(
-                at.problem("kind", f"there is no kind {name}; known are: {', '.join(sorted(self.kinds))}")
-            )
+            self.problems.append(at.problem("kind", self.kinds.unknown(name)))
         return kind
 
     def _times(self, draft: Draft, shape: CheckShape) -> tuple[int, int, int, int] | None:

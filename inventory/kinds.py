@@ -78,6 +78,13 @@ class Kind:
         leaves.unknown_keys(written, self._readers, path, source)
         return MISSING
 
+    def judge(self, params: Mapping, path: str, source: Source) -> None:
+        """Report what is wrong with single parameters; others may stand elsewhere."""
+        for name, node in params.items.items():
+            if (read := self._readers.get(name)) is not None:
+                read(node, join(path, name), source)
+        leaves.unknown_keys(params, self._readers, path, source)
+
     def targets(self, params: dict[str, Any]) -> dict[str, Any]:
         """The values that say what is looked at. Defaults are left out, so that writing one down changes nothing."""
         return {
@@ -89,6 +96,10 @@ class Kind:
 
 class Kinds(dict[str, Kind]):
     """All kinds by name."""
+
+    def unknown(self, name: str) -> str:
+        """What to say of a name that is none of them."""
+        return f"there is no kind {name}; known are: {', '.join(sorted(self))}"
 
 
 def parse(text: str | bytes) -> Kinds:

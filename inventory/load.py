@@ -54,6 +54,8 @@ def _look(base: Path, kinds: Kinds) -> tuple[Inventory | None, list[Problem]]:
         _read_file(file, str(file), sections, problems)
     made = assemble(sections, kinds, problems)
     problems.extend(crosscheck(made, sections, kinds))
+    for node, path, source in sections.unread:
+        _judge_checks(node, path, source, kinds)
     problems = sorted(set(problems))
     warnings = tuple(str(problem) for problem in problems if problem.warning)
     return msgspec.structs.replace(made, warnings=warnings), problems
@@ -117,8 +119,30 @@ def _read_section(name: str, node: tree.Node, source: Source, sections: Sections
         value = read_value(child, path, source)
         if ident is leaves.MISSING or value is leaves.MISSING:
             sections.broken.setdefault(name, set()).add(key)
+            if name == "agencies":
+                sections.unread.append((child, path, source))
         elif ident in into and not (name == "templates" and ident in sections.shipped):
             first = into[ident].at
             source.wrong(node.lines[key], path, f"is described twice, first in {first.file}:{first.line}")
         else:
             into[ident] = value
+
+
+def _judge_checks(node: tree.Node, path: str, source: Source, kinds: Kinds) -> None:
+    """Kinds and parameters of the checks of an entry that could not be read: a mistake elsewhere must not hide them."""
+    if not isinstance(node, tree.Mapping):
+        return
+    checks = node.items.get("checks")
+    for key, check in checks.items.items() if isinstance(checks, tree.Mapping) else ():
+        here = f"{path}.checks.{key}"
+        named = check.items.get("kind") if isinstance(check, tree.Mapping) else None
+        if not isinstance(check, tree.Mapping) or not isinstance(named, tree.Scalar) or named.empty:
+            continue
+        params = check.items.get("params")
+        if (kind := kinds.get(named.text)) is None:
+            source.wrong(check.lines["kind"], f"{here}.kind", kinds.unknown(named.text))
+        elif isinstance(params, tree.Mapping):
+            kind.judge(params, f"{here}.params", source)
+    for key, child in node.items.items():
+        if key != "checks":
+            _judge_checks(child, f"{path}.{key}", source, kinds)

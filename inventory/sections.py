@@ -1,5 +1,6 @@
 """All files' sections put together, still in the shape in which they were written."""
 
+from inventory.leaves import Source
 from inventory.shapes import (
     AgencyShape,
     CalendarShape,
@@ -12,11 +13,13 @@ from inventory.shapes import (
     RegisterShape,
     TemplateShape,
 )
+from inventory.tree import Node
 
 
 class Sections:
     """``broken``: section -> ids that stand in a file and could not be read; no other mistake follows from them.
 
+    ``unread``: agencies among them, as nodes with path and source: their checks are judged all the same.
     ``shipped``: templates that came with the software, which a file may replace.
     """
 
@@ -33,6 +36,7 @@ class Sections:
         self.goals: dict[str, GoalShape] = {}
         self.revoked: dict[str, tuple[str, int]] = {}
         self.broken: dict[str, set[str]] = {}
+        self.unread: list[tuple[Node, str, Source]] = []
         self.shipped: frozenset[str] = frozenset()
 
     def excused(self, section: str, ident: str) -> bool:

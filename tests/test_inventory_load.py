@@ -600,6 +600,30 @@ def test_all_problems_of_all_files_come_at_once_and_breed_no_others(tmp_path: Pa
     ]
 
 
+def test_a_mistake_in_an_agency_hides_none_of_its_checks(tmp_path: Path) -> None:
+    agency = """\
+agencies:
+  office:
+    nam: Office
+    site:
+      agent: a
+      checks:
+        one: {kind: tpc, params: {host: h}}
+        two: {kind: tcp, interval: 5, params: {host: h, port: 99999, prot: 1}}
+        three: {kind: tcp, params: {port: 443}}
+        four: {params: {host: h, port: x}}
+"""
+    assert said(tmp_path, BASE, agency) == [
+        "file1.yaml:2: agencies.office: needs the key name",
+        "file1.yaml:3: agencies.office.nam: is not a key known here; did you mean name?",
+        "file1.yaml:7: agencies.office.site.checks.one.kind: there is no kind tpc; known are: icmp, tcp",
+        "file1.yaml:8: agencies.office.site.checks.two.interval: '5' is not a duration; write it like 30s, 5m, 1h30m "
+        "or 250ms",
+        "file1.yaml:8: agencies.office.site.checks.two.params.port: 99999 is more than 65535",
+        "file1.yaml:8: agencies.office.site.checks.two.params.prot: is not a key known here; did you mean port?",
+    ]
+
+
 def test_load_raises_with_all_of_it(tmp_path: Path) -> None:
     with pytest.raises(Invalid) as caught:
         load(write(tmp_path, a="x: 1\n", b="y: 1\n"), KINDS)
