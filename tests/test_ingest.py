@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from collector.ingest.committer import Item
-from collector.ingest.ingest import PushError
+from collector.ingest.ingest import MAX_WAITING, PushError
 from collector.ingest.state import Effect, Note
 from collector.ledger.steps import Span
 from inventory.states import DOWN, UNKNOWN, UP
@@ -306,6 +306,27 @@ async def test_a_served_plan_ends_the_checks_it_no_longer_names(world: World) ->
     assert [world.check(f"a1/c{i}").ended for i in range(3)] == [None, None, T0 + 60_000]
     await world.ingest.serve("a1", plan_of(checks=3).encode())
     assert world.check("a1/c2").ended is None and world.check("a1/c2").born == T0
+
+
+async def test_a_plan_of_as_many_other_checks_gets_its_own_results(world: World) -> None:
+    agent = await world.agent()
+    for _ in range(3):
+        await agent.look(UP, UP, UP)
+    agent.plan = msgspec.structs.replace(agent.plan, checks=agent.plan.checks[::-1])
+    await world.ingest.serve("a1", agent.plan.encode())
+    await agent.look(DOWN, UP, UP)
+    assert [world.tail(f"a1/c{i}").state for i in range(3)] == [UP, UP, DOWN]
+
+
+async def test_more_pushes_than_can_be_in_work_are_told_to_come_again(world: World) -> None:
+    agents = [await world.agent(plan_of(f"a{i}")) for i in range(2)]
+    world.ingest._busy = MAX_WAITING - 1
+    both = await asyncio.gather(*(agent.look(UP, UP, UP) for agent in agents), return_exceptions=True)
+    taken, refused = both
+    assert isinstance(refused, PushError) and refused.status == 503
+    assert getattr(taken, "verdict", "") == "taken"
+    world.ingest._busy = 0
+    assert (await agents[1].look(UP, UP, UP)).verdict == "taken"
 
 
 async def test_a_clean_stop_ends_every_hold(world: World) -> None:

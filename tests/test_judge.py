@@ -17,6 +17,7 @@ from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
         (up(0.3), (DEGRADED, "latency 0.3 is above 0.2")),
         (up(0.3, loss=0.5), (DOWN, "latency 0.3 is above 0.2; loss 0.5 is above 0.4")),
         (up(0.1, charge=9.0), (DEGRADED, "charge 9 is below 10")),
+        (up(0.1, loss=0.5, charge=9.0), (DOWN, "loss 0.5 is above 0.4; charge 9 is below 10")),
         (up(0.1, charge=float("nan")), (UP, "")),
         (down("refused", 0.3), (DOWN, "refused")),
         (unknown("no right"), (UNKNOWN, "no right")),

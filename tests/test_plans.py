@@ -84,5 +84,7 @@ def test_a_damaged_kept_plan_counts_as_none(tmp_path: Path) -> None:
     store.keep(plans.read(PLAN.encode()))
     (tmp_path / "plans" / f"{PLAN.digest.hex()}.json").write_bytes(PLAN.encode()[:-2])
     assert store.current() is None
+    (tmp_path / "plans" / f"{PLAN.digest.hex()}.json").write_bytes(PLAN.encode().replace(b"site-1", b"site-2"))
+    assert store.get(PLAN.digest) is None, "it is no longer what its name says"
     (tmp_path / "plans" / "current").write_bytes(b"\xff")
     assert store.current() is None
