@@ -3,7 +3,7 @@
 import re
 import shlex
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from collector.cli import main as collector
 from inventory.cli import main as inventory
 
 README = Path(__file__).parent.parent / "README.md"
-PROGRAMS: dict[str, Callable[[Sequence[str]], int]] = {
+PROGRAMS: dict[str, Callable[[list[str]], int]] = {
     "haidang-agent": agent,
     "haidang-collector": collector,
     "haidang-inventory": inventory,
@@ -43,7 +43,7 @@ def test_the_scripts_exist() -> None:
 
 
 def test_the_collectors_configuration_is_read(tmp_path: Path) -> None:
-    (written,) = [block for language, block in BLOCKS if language == "yaml"]
+    (written,) = [block for language, block in BLOCKS if language == "yaml" and block.startswith("state_dir:")]
     (tmp_path / "collector.yaml").write_text(textwrap.dedent(written), "utf-8")
     found = config.read(tmp_path / "collector.yaml")
     assert found.agents.url.startswith("https://")
