@@ -9,6 +9,7 @@ import asyncio
 import base64
 import ssl
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
@@ -95,7 +96,7 @@ class Login(msgspec.Struct, frozen=True):
         return [("name", self.name)]
 
 
-class Session:
+class Session(ABC):
     """One connection to a mail server in one look. ``protocol`` names it in reasons.
 
     ``taken``: seconds by phase (resolve, connect, greeting, tls, login). ``waiting``: what has not happened yet, for
@@ -134,14 +135,15 @@ class Session:
             await self._shake()
         await self._ready()
 
+    @abstractmethod
     async def _greeted(self) -> None:
         """Hear the greeting and what the server can do. Each protocol's own."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _ask_for_tls(self) -> None:
         """STARTTLS, up to the point where the handshake may begin. Each protocol's own."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _ready(self) -> None:
         """What is to be done after TLS began. Each protocol's own."""
 
