@@ -232,6 +232,8 @@ async def test_a_restored_copy_gets_everything_again_and_its_counters_start_over
     shutil.copy(copy, world.path)
     assert recovery.restored(world.path, now_ms=world.clock.wall_ms()) != old
     await world.start()
+    # at once, and not only when its agents are heard again: a scrape may come first
+    assert [sum(tail.settled) for tail in world.state("a1").tails.values()] == [0, 0, 0]
     agent.ingest = world.ingest
     agent.mark, agent.seq = Position(11, 24), 24
     ack = await agent.push()
