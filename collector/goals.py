@@ -21,13 +21,13 @@ from collector.ledger.figures import Figure, figure
 from collector.ledger.steps import Span
 from collector.ledger.timeline import Segment, measure, timeline
 from collector.ledger.windows import Window, midnight
+from inventory.causes import NOT_KNOWN
 from inventory.goals import Member
 from inventory.model import Goal
 from inventory.states import DEGRADED, DOWN, UNKNOWN
 from inventory.words import Text, duration_text
 
 MET, MISSED, NOT_PROVEN, NO_EVIDENCE = "met", "missed", "not proven", "no evidence"
-NOT_KNOWN = "not known"  # the cause that the evidence does not decide
 
 Lives = tuple[int | None, int | None]
 

@@ -8,13 +8,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from inventory import goals, model
 from inventory.assemble import UPS, feeders
+from inventory.causes import CAUSES
 from inventory.expand import REGISTER
 from inventory.kinds import Kinds
 from inventory.problems import Place, Problem
 from inventory.sections import Sections
 from inventory.shapes import AgencyShape, AgentShape, GoalShape, LinkShape, Lived, SiteShape
 
-CAUSES = ("service", "lan", "wan", "power", "agent", "collector", "not known")
 WINDOW = re.compile(r"day|week|month|quarter|year|rolling-([1-9]\d{0,2})d")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")

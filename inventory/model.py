@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from inventory.alerting import Alerting
 from inventory.plan import CollectorAddress, Threshold
+from inventory.selector import Hours as Hours
+from inventory.selector import Selector as Selector
 from inventory.words import Text
 
 
@@ -186,21 +189,14 @@ class Check(Life, frozen=True, kw_only=True):
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
-    """A person or desk that is told."""
+    """A person or desk that is told. ``digest``: also once a day what there was."""
 
     id: str
     name: Text
     email: str
     language: Literal["vi", "en"] = "vi"
     phone: str = ""
-
-
-class Hours(msgspec.Struct, frozen=True, array_like=True):
-    """Minutes of a day [start, end), on the weekdays given (0 is Monday)."""
-
-    days: tuple[int, ...]
-    start: int
-    end: int
+    digest: bool = True
 
 
 class Calendar(msgspec.Struct, frozen=True, kw_only=True):
@@ -225,28 +221,6 @@ class Decreed(msgspec.Struct, frozen=True, kw_only=True):
     off: tuple[date, ...] = ()
     work: tuple[date, ...] = ()
     only: bool = False
-
-
-class Selector(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which checks. A field that is empty selects all; a check must satisfy every field that is not: be one of those
-    listed, have all of ``tags`` and none of ``without_tags``.
-
-    ``checks`` are keys or names, with * and ? as in file names. ``agents`` are vantage points: who looks.
-    """
-
-    kinds: tuple[str, ...] = ()
-    agency_kinds: tuple[str, ...] = ()
-    agencies: tuple[str, ...] = ()
-    sites: tuple[str, ...] = ()
-    agents: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    without_tags: tuple[str, ...] = ()
-    checks: tuple[str, ...] = ()
-    providers: tuple[str, ...] = ()
-
-    @property
-    def everything(self) -> bool:
-        return self == Selector()
 
 
 class Exclusion(msgspec.Struct, frozen=True, kw_only=True):
@@ -322,4 +296,5 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     calendars: dict[str, Calendar] = {}
     decreed: dict[int, Decreed] = {}
     exclusions: tuple[Exclusion, ...] = ()
+    alerting: Alerting = Alerting()
     warnings: tuple[str, ...] = ()

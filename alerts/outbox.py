@@ -1,0 +1,49 @@
+"""The outbox as the sender sees it: rows that the evaluator committed, and what became of them.
+
+The store implements it.
+"""
+
+from typing import Protocol
+
+import msgspec
+
+from inventory.alerting import Severity
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """One mail to one contact, as it goes out: ``body`` is the whole RFC 5322 message, made when it was decided, so
+    that sending it again sends the same. ``ident``: its Message-ID's left side. ``text``: the same in plain words, for
+    ways out that are no mail. ``tries`` so far; ``made``: when it was decided (ms)."""
+
+    id: int
+    ident: str
+    contact: str
+    address: str
+    kind: str
+    severity: Severity
+    incidents: tuple[str, ...]
+    made: int
+    subject: str
+    text: str
+    body: bytes
+    tries: int = 0
+    hooked: bool = False  # went out by the webhook already
+
+
+class Outbox(Protocol):
+    """Every call is durable when it returns. Times are ms."""
+
+    async def due(self, now: int, limit: int) -> list[Letter]:
+        """Those that wait and whose time has come, oldest first, critical ones before others."""
+
+    async def sent(self, letter: Letter, at: int, way: str) -> None:
+        """Accepted by a relay (``way`` names it)."""
+
+    async def hooked(self, letter: Letter, at: int) -> None:
+        """Went out by the webhook; the mail is still to be sent."""
+
+    async def later(self, letter: Letter, at: int, why: str) -> None:
+        """Not now: try again at ``at``."""
+
+    async def failed(self, letter: Letter, at: int, why: str) -> None:
+        """Never: the address is refused for good, or it is too old."""
