@@ -19,7 +19,7 @@ from collector.ledger.counted import Counted, Interval, count
 from collector.ledger.figures import Figure, figure, history
 from collector.ledger.steps import Span, Tail
 from collector.ledger.timeline import Segment, timeline
-from collector.ledger.windows import window_at
+from collector.ledger.windows import Window, window_at
 from collector.store import queries
 from collector.store.database import Database
 from inventory import goals as members
@@ -130,27 +130,30 @@ class Reader:
 
     async def evaluations(self, at: int | None = None) -> list[goals.Evaluation]:
         """Every goal over each of its windows that holds the moment ``at`` (now, if not given)."""
+        moment = self.wall() if at is None else at
+        zone = self.inventory.province.zone
+        return await self.judged(
+            [(goal, window_at(name, moment, zone)) for goal in self.inventory.goals.values() for name in goal.windows]
+        )
+
+    async def judged(self, asked: Sequence[tuple[Goal, Window]]) -> list[goals.Evaluation]:
+        """Each goal over its window, up to now."""
         now, inventory = self.wall(), self.inventory
         zone = inventory.province.zone
-        moment = now if at is None else at
-        every = [
-            (goal, members.members(goal, inventory), window_at(name, moment, zone))
-            for goal in inventory.goals.values()
-            for name in goal.windows
-        ]
-        needed = {uid for _, group, _ in every for member in group for uid in member.checks}
+        groups = {goal.id: members.members(goal, inventory) for goal, _ in asked}
+        needed = {uid for group in groups.values() for member in group for uid in member.checks}
         of = [known for known in self.known() if known.uid in needed]
         tails = self._tails(of)
         exclusions = await self.exclusions()
-        begin = min((window.start for _, _, window in every), default=now)
+        begin = min((window.start for _, window in asked), default=now)
 
         def work(db: apsw.Connection) -> list[goals.Evaluation]:
             known_by = {known.uid: known for known in of}
             spans = {known.uid: self._history(db, known, tails.get(known.row), begin, now) for known in of}
             found = []
-            for goal, group, window in every:
+            for goal, window in asked:
                 evidence = self._evidence(goal, known_by, spans, exclusions, (window.start, window.end))
-                found.append(goals.evaluate(goal, group, window, now, zone, evidence))
+                found.append(goals.evaluate(goal, groups[goal.id], window, now, zone, evidence))
             return found
 
         return await self._database.read(work)
