@@ -66,7 +66,6 @@ NO_REASONS: Final[Mapping[str, str]] = {
     "Frame requires too much memory for decoding": "libzstd's words",
     "does not match": "restic's words",
     "not found": "restic's words",
-    "in progress": "a UPS's words",
     # msgspec's words, and what they are turned into: see ASSEMBLED
     "^Object contains unknown field `(.+?)`.*$": "msgspec's words",
     "^Object missing required field `(.+?)`.*$": "msgspec's words",
@@ -85,6 +84,11 @@ NO_REASONS: Final[Mapping[str, str]] = {
     "it has not run since it is waited for,": "in ASSEMBLED",
     "at the latest": "in ASSEMBLED",
     "{so} of": "joins names",
+    # of whatever stands before them, so these would fit what strangers say
+    "{where} contains {refuse_body}": "in ASSEMBLED",
+    "{where} does not contain {expect_body}": "in ASSEMBLED",
+    "{where} does not match {expect_pattern}": "in ASSEMBLED",
+    "{where} matches {refuse_pattern}": "in ASSEMBLED",
     # durations, which alerts/words/quantities.py says
     "{seconds:n} minutes": "a duration",
     "{seconds:n} hours": "a duration",
@@ -98,7 +102,6 @@ NO_REASONS: Final[Mapping[str, str]] = {
     "tar of {members} members": "how a copy was proved",
     "{count} entries": "how a copy was proved",
     "{count} files against their names": "how a copy was proved",
-    "no error": "a DNS answer that is no fault",
     # what the agent says at its start, in its log or to doctor
     "can be read by everybody on this machine": "said by doctor",
     "cannot be read by this user": "said by doctor",
@@ -129,10 +132,44 @@ ASSEMBLED: Final = (
     "it has not run since it is waited for, {last}",
     "the backup was read through last {since:d} ago",
     "the backup has not been read through in {since:d}",
+    "the body contains {text}",
+    "the body does not contain {text}",
+    "the body does not match {text}",
+    "the body matches {text}",
+    "the first {count} bytes of the body contains {text}",
+    "the first {count} bytes of the body does not contain {text}",
+    "the first {count} bytes of the body does not match {text}",
+    "the first {count} bytes of the body matches {text}",
     "there is no parameter {name}",
     "the parameter {name} is missing",
     "{name} cannot be '{value}'",
     "{name}: expected `{what}",
+)
+
+# The system's own words (Linux) for its commonest errors, which reasons pass on.
+ERRORS: Final = (
+    "Cannot allocate memory",
+    "Connection refused",
+    "Connection timed out",
+    "Exec format error",
+    "File exists",
+    "File name too long",
+    "Input/output error",
+    "Invalid argument",
+    "Is a directory",
+    "Network is down",
+    "Network is unreachable",
+    "No route to host",
+    "No space left on device",
+    "No such device",
+    "No such file or directory",
+    "Not a directory",
+    "Operation not permitted",
+    "Permission denied",
+    "Read-only file system",
+    "Stale file handle",
+    "Too many levels of symbolic links",
+    "Too many open files",
 )
 
 # Functions and tables whose words say something of what stands before them: "HOST port 25" + "refused the connection".
@@ -216,7 +253,7 @@ def sentences() -> Iterator[Sentence]:
             for one in of_source(path.read_text("utf-8"), name):
                 if one.words not in NO_REASONS:
                     yield one
-    yield from (Sentence(words, "deploy/sentences.py", 0) for words in ASSEMBLED)
+    yield from (Sentence(words, "deploy/sentences.py", 0) for words in (*ASSEMBLED, *ERRORS))
     # a threshold that was passed names the measure
     kinds = json.loads((ROOT / "inventory" / "kinds.json").read_text("utf-8"))
     measures = {measure["name"] for kind in kinds.values() for measure in kind["measures"]} | {"latency"}
