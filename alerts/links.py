@@ -58,7 +58,7 @@ class Signer:
         self._keys = (key, *former)
 
     def sign(self, claim: Claim) -> str:
-        """A token of URL-safe letters; the same claim gives the same one. Raises ValueError for ids that are too long."""
+        """A token of URL-safe letters; the same claim gives the same one. Raises ValueError for ids too long."""
         incident, contact = claim.incident.encode(), claim.contact.encode()
         if len(incident) > 255 or len(contact) > 255:
             raise ValueError("an incident's key or a contact's id is longer than 255 bytes")
@@ -88,8 +88,7 @@ class Signer:
         if len(raw) < _HEAD.size + _MAC:
             raise BadLink("this link is not whole")
         said, mac = raw[:-_MAC], raw[-_MAC:]
-        # every key is tried, so that the time says nothing of which one it was
-        if not any([hmac.compare_digest(mac, _mac(key, said)) for key in self._keys]):
+        if not any(hmac.compare_digest(mac, _mac(key, said)) for key in self._keys):
             raise BadLink("this link is not whole")
         return said
 

@@ -14,7 +14,8 @@ MARKS: Final = 3  # combining marks on one letter; Vietnamese needs two, and com
 _LOOKED_AT: Final = 20_000  # of a text that is longer, the rest is not even read
 
 _SPACE = re.compile(r"\s+")
-_PILED = re.compile(r"([\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{%d})[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+" % MARKS)
+_MARK: Final = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_PILED = re.compile(f"({_MARK}{{{MARKS}}}){_MARK}+")
 # what is there and not seen, or seen and not there: controls, formats (bidi, zero width, tags), halves, private use
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _BREAKS: Final = frozenset({"Zl", "Zp"})

@@ -61,9 +61,9 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """``now``: the moment that the mail is about (not a clock's). ``domain``: of Message-IDs. ``sender``: the mails'
-    From address. ``base_url``: of the operators' pages, without a slash at the end; "" leaves links out. ``sign``: makes
-    a token of what a link may do (:meth:`alerts.links.Signer.sign`); None leaves the links that act out. ``bounds``: by
-    incident key, where the ledger knows them. ``day``: of a digest."""
+    From address. ``base_url``: of the operators' pages; "" leaves links out. ``sign``: makes a token of what a link may
+    do (:meth:`alerts.links.Signer.sign`); None leaves the links that act out. ``bounds``: by incident key, where the
+    ledger knows them. ``day``: of a digest."""
 
     inventory: Inventory
     now: int

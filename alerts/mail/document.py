@@ -1,4 +1,4 @@
-"""A mail's content before it is text or HTML: both parts are drawn from the same document, so that they say the same."""
+"""A mail's content before it is text or HTML. Both parts are drawn from the same document, so they say the same."""
 
 from collections.abc import Sequence
 from typing import Final, Literal

@@ -34,9 +34,8 @@ _LONGEST_ID: Final = 60  # characters of a Message-ID; longer ones are encoded b
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands in the headers. ``at`` in ms. ``unsubscribe``: the link that stops such mails, "" where there is none.
-
-    ``important``: mail programs may show it so. ``bulk``: nothing that anybody waits for.
+    """What stands in the headers. ``at`` in ms. ``unsubscribe``: the link that stops such mails, "" where there is none
+    such. ``important``: mail programs may show it so. ``bulk``: nothing that anybody waits for.
     """
 
     ident: str
@@ -147,9 +146,8 @@ def _encoded(text: str, used: int) -> str:
 
 
 def _part(content_type: str, body: str, boundary: str) -> bytes:
-    head = (
-        f"--{boundary}\r\nContent-Type: {content_type}; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-    )
+    head = f"--{boundary}\r\nContent-Type: {content_type}; charset=utf-8\r\n"
+    head += "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
     raw = quopri.encodestring(body.encode("utf-8", "replace"))
     # mailboxes of the old kind take a line that begins so for the next mail
     raw = re.sub(rb"^From ", b"=46rom ", raw, flags=re.MULTILINE)

@@ -53,7 +53,7 @@ class Speaker:
     # -- time
 
     def moment(self, ms: int) -> str:
-        """"14:05 today, 27 Nov 2026": a mail is read on another day, too."""
+        """ "14:05 today, 27 Nov 2026": a mail is read on another day, too."""
         _ = self.tongue
         then, today = self._local(ms), self._local(self.now)
         time, day = then.strftime("%H:%M"), self.day(then)
@@ -65,7 +65,7 @@ class Speaker:
         return _("%(time)s on %(day)s", time=time, day=day)
 
     def clock(self, ms: int) -> str:
-        """"14:05:12", with the day when that is not today's."""
+        """ "14:05:12", with the day when that is not today's."""
         _ = self.tongue
         then = self._local(ms)
         time = then.strftime("%H:%M:%S")

@@ -82,14 +82,16 @@ def lead(incident: Incident, root: str = "") -> Member | None:
     """The member that the root is about; where none is, the first that was taken in. None: there are no members."""
     scope, _, ident = (root or incident.cause.root).partition(":")
     members = in_order(incident)
-    mine = {
-        "service": lambda one: one.subject.check == ident,
-        "agent": lambda one: one.subject.agent == ident and not one.subject.check,
-        "goal": lambda one: one.subject.goal == ident,
-        "wan": lambda one: one.subject.link == ident,
-        "power": lambda one: one.subject.kind == "power",
-    }.get(scope)
-    return next((one for one in members if mine is not None and mine(one)), members[0] if members else None)
+    return next((one for one in members if _is(one, scope, ident)), members[0] if members else None)
+
+
+def _is(member: Member, scope: str, ident: str) -> bool:
+    subject = member.subject
+    if scope == "agent":
+        return subject.agent == ident and not subject.check
+    if scope == "power":
+        return subject.kind == "power"
+    return ident == {"service": subject.check, "goal": subject.goal, "wan": subject.link}.get(scope)
 
 
 def in_order(incident: Incident) -> list[Member]:
