@@ -26,7 +26,7 @@ def clean(text: object, longest: int = SENTENCE) -> str:
     """One line of the text, at most so many characters; what was cut off is told by an ellipsis."""
     whole = unicodedata.normalize("NFC", str(text)[:_LOOKED_AT])
     seen = "".join(_shown(letter) for letter in whole)
-    line = _PILED.sub(r"\1", _SPACE.sub(" ", seen)).strip()
+    line = unicodedata.normalize("NFC", _PILED.sub(r"\1", _SPACE.sub(" ", seen))).strip()
     if len(line) <= longest:
         return line
     return line[: longest - 1].rstrip() + "…"

@@ -38,9 +38,9 @@ class Speaker:
             if field.endswith("_at"):
                 return self.clock(int(value))
             if field.endswith("_for"):
-                return self.tongue.length(int(value))
+                return self.length(int(value))
             if field.endswith("_share"):
-                return self.tongue.percent(float(value))
+                return self.share(float(value))
             return str(value) if isinstance(value, int) else self.tongue.number(value, 2)
         if field == "reason":
             return self.reason(value)
@@ -49,6 +49,10 @@ class Speaker:
     def reason(self, text: str) -> str:
         """Why a look came out as it did, in the agent's words."""
         return clean.clean(self.tongue.reason(text))
+
+    def share(self, ratio: float) -> str:
+        """A ratio per cent, without digits that say nothing."""
+        return self.tongue.number(ratio * 100, 2).rstrip("0").rstrip(".,") + "%"
 
     # -- time
 
@@ -82,7 +86,20 @@ class Speaker:
         return self.day(self._local(ms))
 
     def length(self, ms: int) -> str:
-        return self.tongue.length(ms)
+        """In whole words, for people who do not read "h" as hours; the two largest units, none that is nothing."""
+        counted = self.tongue.counted
+        whole = min(max(ms, 0), _LAST) // 1000
+        days, hours, minutes, seconds = whole // 86_400, whole // 3600 % 24, whole // 60 % 60, whole % 60
+        parts = [
+            (days, counted("%(num)s day", "%(num)s days", days)),
+            (hours, counted("%(num)s hour", "%(num)s hours", hours)),
+            (minutes, counted("%(num)s minute", "%(num)s minutes", minutes)),
+        ]
+        if whole < 600:  # of more than ten minutes the seconds are noise
+            parts.append((seconds, counted("%(num)s second", "%(num)s seconds", seconds)))
+        first = next((place for place, (count, _) in enumerate(parts) if count), len(parts) - 1)
+        told = parts[first : first + 2]
+        return " ".join(words for place, (count, words) in enumerate(told) if count or place == 0)
 
     def _local(self, ms: int) -> datetime:
         # a clock of another age is no reason to tell nothing

@@ -12,6 +12,7 @@ import msgspec
 from alerts.incident import Incident, Member
 from alerts.mail.speaker import Speaker
 from alerts.said import Said, say
+from alerts.trouble import Trouble
 from inventory.alerting import DEFAULT_CONDITIONS, On
 from inventory.model import Inventory
 
@@ -69,8 +70,8 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
 
 
-def on_of(member: Member, inventory: Inventory) -> On:
-    """What kind of condition the member meets: by the inventory's conditions, else by how its key begins."""
+def on_of(member: Member | Trouble, inventory: Inventory) -> On:
+    """What kind of condition it meets: by the inventory's conditions, else by how its key begins."""
     for condition in (*inventory.alerting.conditions, *DEFAULT_CONDITIONS):
         if condition.id == member.condition:
             return condition.on
@@ -99,10 +100,9 @@ def in_order(incident: Incident) -> list[Member]:
     return sorted(incident.members.values(), key=lambda one: (one.joined, one.since, one.key))
 
 
-def topic(incident: Incident, root: str, speaker: Speaker) -> Topic:
-    """What the root is, and where."""
+def topic(root: str, member: Member | Trouble | None, speaker: Speaker) -> Topic:
+    """What the root is, and where. ``member``: what is known to be wrong there."""
     scope, _, ident = root.partition(":")
-    member = lead(incident, root)
     inventory = speaker.inventory
     on = "down" if member is None else on_of(member, inventory)
     subject = None if member is None else member.subject
@@ -149,16 +149,18 @@ def _what(scope: str, on: On, kind: str, link: str) -> str:
 
 def headline(incident: Incident, speaker: Speaker) -> str:
     """What and where, as it is known now."""
-    return _line(topic(incident, incident.cause.root, speaker), speaker)
+    return line_of(incident.cause.root, lead(incident), speaker)
 
 
 def base(incident: Incident, speaker: Speaker) -> str:
     """What and where, as the incident began: the same for its whole life."""
     root = incident.roots[0] if incident.roots else incident.cause.root
-    return _line(topic(incident, root, speaker), speaker)
+    return line_of(root, lead(incident, root), speaker)
 
 
-def _line(found: Topic, speaker: Speaker) -> str:
+def line_of(root: str, member: Member | Trouble | None, speaker: Speaker) -> str:
+    """What and where, in one line."""
+    found = topic(root, member, speaker)
     what = speaker.said(WHATS[found.what])
     # a check's title that says where it is already needs no place
     names = [found.thing, "" if found.place and found.place in found.thing else found.place]
