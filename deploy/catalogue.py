@@ -18,7 +18,8 @@ from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from alerts.words.catalogue import LOCALE, WORDS
+from alerts.words.catalogue import LOCALE, REASONS, WORDS
+from deploy import sentences
 
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("alerts", "collector")  # whose words are for people; the agent's sentences are a domain of their own
@@ -104,7 +105,19 @@ def _extracted(method: str, path: Path, name: str) -> Iterator[Said]:
 
 
 _PERCENT = re.compile(r"%\((\w+)\)[a-z]")
-DOMAINS: Final = (Domain(WORDS, said_in_words, _PERCENT),)
+
+
+def said_as_reasons() -> Iterator[Said]:
+    """The sentences of agents, with named fields: see :mod:`deploy.sentences`."""
+    for words, files in sentences.distinct().items():
+        for file in files:
+            yield Said(words, None, file)
+
+
+DOMAINS: Final = (
+    Domain(WORDS, said_in_words, _PERCENT),
+    Domain(REASONS, said_as_reasons, re.compile(r"\{(\w+)(?::\w)?\}")),
+)
 
 
 def updated(domain: Domain) -> Catalog:
