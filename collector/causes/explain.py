@@ -17,7 +17,7 @@ from collector.causes import elements, words
 from collector.causes.elements import Root
 from collector.causes.topology import Topology, Way
 from inventory.causes import LAN, POWER, SERVICE
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.states import DEGRADED, DOWN, UP
 
 SEEN_WORKING: Final = (UP, DEGRADED)
 AT_LEAST: Final = 2  # other sites whose lines have to be gone as well before a hub's edge is thought of
@@ -51,7 +51,7 @@ class Finding(msgspec.Struct, frozen=True):
     decided: bool = True
 
     def cause(self) -> Cause:
-        return Cause(self.root.root, self.root.cause, self.certainty, self.because)
+        return Cause(root=self.root.root, cause=self.root.cause, certainty=self.certainty, because=self.because)
 
 
 def of_cause(cause: Cause) -> Finding:
@@ -284,7 +284,7 @@ class Solver:
 
     def _say(self, way: Way, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Finding:
         others = [uid for uid in (*named, way.uid) if self.picture.state(uid) in (DOWN, DEGRADED)]
-        working = {}
+        working: dict[Root, str] = {}
         for element in (*way.on, *way.maybe):
             prover = self.prover(element)
             if prover and element != way.own and elements.kind_of(element) not in ("agent", "service"):
@@ -292,6 +292,3 @@ class Solver:
                 if other != root:
                     working.setdefault(other, prover)
         return Finding(root, certainty, words.told(self.topology, root, others, working))
-
-
-__all__ = ["UNKNOWN", "Finding", "Picture", "Solver"]

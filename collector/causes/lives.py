@@ -10,6 +10,7 @@ booted anew, unclean, nothing else known            not known
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import msgspec
 
@@ -69,7 +70,7 @@ class Lives:
         looked = _cut(_joined(pieces), life)
         if not looked:
             return
-        for (_, last), (first, _) in zip(looked, looked[1:], strict=False):
+        for (_, last), (first, _) in pairwise(looked):
             starts = [start for start in life.starts if last < start.at <= first]
             stop = next((at for at in reversed(life.stops) if last <= at <= first), None)
             if starts or stop is not None or first - last > min(checks[uid].hold for uid in looks):
@@ -95,13 +96,13 @@ class Lives:
             told = words.booted(agent, booted.booted) if stop is None else words.booted_after_stop(agent, booted.booted)
             yield self._gap(last, first, self._power(agent), POWER, "probable", (battery, told))
         elif stop is not None:
-            told = words.stopped(agent, stop)
-            yield self._gap(last, first, root, AGENT, "sure", (told,), powered=booted is None)
+            ended = words.stopped(agent, stop)
+            yield self._gap(last, first, root, AGENT, "sure", (ended,), powered=booted is None)
         elif booted is not None:
             yield from self._crashed(agent, last, first, booted)
         elif starts:
-            told = words.restarted(agent, starts[0].at)
-            yield self._gap(last, first, root, AGENT, "sure", (told,), powered=True)
+            again = words.restarted(agent, starts[0].at)
+            yield self._gap(last, first, root, AGENT, "sure", (again,), powered=True)
         else:
             yield self._unexplained(agent, last, first)
 
@@ -171,7 +172,7 @@ class Lives:
         open_: bool = False,
         powered: bool = False,
     ) -> Gap:
-        return Gap(start, end, Cause(root, cause, certainty, because), open_, powered)
+        return Gap(start, end, Cause(root=root, cause=cause, certainty=certainty, because=because), open_, powered)
 
     # -- what is known of its site
 
@@ -206,12 +207,8 @@ class Lives:
         """Whether it went down when the agent fell silent."""
         before = None
         for span in self._evidence.spans(uid):
-            if (
-                span.state == DOWN
-                and before is not None
-                and before.state in (UP, DEGRADED)
-                and before.end == span.start
-            ):
+            met = before is not None and before.state in (UP, DEGRADED) and before.end == span.start
+            if before is not None and met and span.state == DOWN:
                 went, gone = before.sure_to - before.error_to, span.sure_from + span.error_from
                 if went <= soon and gone >= last:
                     return True

@@ -1,8 +1,8 @@
 """The way of each check: from who looks, over what lies between, to what is looked at.
 
-A check that is up proves everything on its way; one that is down says that something on it is broken. Which checks speak
-of an element is worked out for one site at a time, when it is first asked for, so that ten thousand sites cost
-no more than an index at the start.
+A check that is up proves everything on its way; one that is down says that something on it is broken. Which checks
+speak of an element is worked out for one site at a time, when it is first asked for, so that ten thousand sites cost no
+more than an index at the start.
 """
 
 from collections.abc import Callable, Iterable
@@ -184,7 +184,7 @@ class Topology:
         """A device of the inventory; else the first check of those that share the address stands for it."""
         root = self._hosts.get(element)
         if root is None:
-            site, _, what = elements.ident_of(element).partition("/")
+            what = elements.ident_of(element).partition("/")[2]
             cause = elements.CAUSE_OF["host"]
             if what in self.inventory.devices:
                 root = Root(f"device:{what}", cause)

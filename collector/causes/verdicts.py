@@ -6,6 +6,7 @@ through it; what is not decided takes the cause of the nearest part of the same 
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -18,8 +19,8 @@ from collector.causes.lives import Gap, Lives
 from collector.causes.topology import Topology, Way
 from collector.ledger.counted import Interval
 from collector.ledger.steps import Span
-from inventory.causes import NOT_KNOWN, WAN
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.causes import NOT_KNOWN
+from inventory.states import DOWN, UNKNOWN, UP
 
 BRIEF_LOOKS: Final = 2  # intervals within which an outage may fall between the looks at what is on its way
 
@@ -150,7 +151,9 @@ class Book:
     def judged(self, uid: str, stretch: Stretch) -> list[Verdict]:
         """The whole stretch, cut where its cause changes."""
         if self.topology.check(uid) is None:
-            cause = Cause(elements.service(uid), NOT_KNOWN, "probable", words.never_told(uid, ""))
+            cause = Cause(
+                root=elements.service(uid), cause=NOT_KNOWN, certainty="probable", because=words.never_told(uid, "")
+            )
             return [Verdict(stretch.start, stretch.end, stretch.state, cause)]
         way = self.topology.way(uid)
         parts = self._unknown(way, stretch) if stretch.state == UNKNOWN else self._seen(way, stretch)
@@ -170,9 +173,8 @@ class Book:
         assert span is not None, "what was seen has a span"
         decided: list[Part] = []
         open_: list[Finding] = []
-        solver: Solver | None = None
         for low, high in self._moments(way, stretch, span):
-            finding, solver = self._at(way, span, low, high)
+            finding = self._at(way, span, low, high)
             if finding is not None and finding.decided:
                 decided.append(Part(low, high, finding))
             elif finding is not None:
@@ -182,16 +184,15 @@ class Book:
             return _filled(decided, stretch.start, stretch.end)
         return [Part(stretch.start, stretch.end, self._left_open(way, span, open_))]
 
-    def _at(self, way: Way, span: Span, low: int, high: int) -> tuple[Finding | None, Solver]:
+    def _at(self, way: Way, span: Span, low: int, high: int) -> Finding | None:
         error = max(span.error_from, span.error_to)
         check = self.topology.check(way.uid)
         brief = check is not None and span.end - span.start < BRIEF_LOOKS * check.interval + check.timeout
         moment = _Own(self, low - error, high + error, brief, way.uid, span)
-        solver = Solver(self.topology, moment)
         gap = self.lives.gap_at(way.agent, low, high)
         if gap is not None and low < high and not gap.open:
-            return of_cause(gap.cause), solver  # down although nobody looked: a power check's own account
-        return solver.explain(way.uid), solver
+            return of_cause(gap.cause)  # down although nobody looked: a power check's own account
+        return Solver(self.topology, moment).explain(way.uid)
 
     def _moments(self, way: Way, stretch: Stretch, span: Span) -> list[Interval]:
         """The parts of the stretch in which nothing that is proven changes, and the moments of its outer looks."""
@@ -205,7 +206,7 @@ class Book:
             for gap in self.lives.gaps(agent):
                 cuts.update(at for at in (gap.start, gap.end) if start < at < end)
         ordered = sorted(cuts)
-        return [(start, start), *zip(ordered, ordered[1:], strict=False), *([(end, end)] if end > start else [])]
+        return [(start, start), *pairwise(ordered), *([(end, end)] if end > start else [])]
 
     def _bridged(self, way: Way, decided: list[Part]) -> list[Part]:
         """What a check names and was gone before and after was gone between, if something else was then as well."""
@@ -255,9 +256,9 @@ class Book:
         if parts:
             return _filled(parts, stretch.start, stretch.end)
         reason = stretch.span.reason if stretch.span is not None else ""
-        certainty = self.topology.root(way.own)
+        own = self.topology.root(way.own)
         finding = Finding(
-            elements.Root(certainty.root, NOT_KNOWN),
+            elements.Root(own.root, NOT_KNOWN),
             "provisional" if self._to_come(way, stretch.end) else "probable",
             words.never_told(way.uid, reason),
         )
@@ -294,7 +295,7 @@ def _filled(decided: Sequence[Part], start: int, end: int) -> list[Part]:
     """Parts that cover [start, end): what lies between two goes half to each, what lies outside to the nearest."""
     ordered = sorted(decided, key=lambda part: (part.start, part.end))
     edges = [start]
-    for left, right in zip(ordered, ordered[1:], strict=False):
+    for left, right in pairwise(ordered):
         edges.append(min(max((left.end + right.start) // 2, start), end))
     edges.append(end)
     return [Part(a, b, part.finding) for part, a, b in zip(ordered, edges, edges[1:], strict=False) if a < b]
@@ -324,6 +325,3 @@ def cause_of(book: Book) -> Callable[[str, Span], str]:
         return leading[0] if len(leading) == 1 else NOT_KNOWN
 
     return cause
-
-
-__all__ = ["DEGRADED", "WAN", "Book", "Stretch", "Verdict", "cause_of", "verdicts"]

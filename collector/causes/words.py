@@ -16,7 +16,7 @@ MOST = 6  # sentences for one cause
 
 def told(topology: "Topology", root: Root, down: Iterable[str], working: Mapping[Root, str]) -> tuple[Said, ...]:
     """What is down and names the root, then what works beside it (by root, with a check that proves it)."""
-    sentences = [_down(topology, uid) for uid in dict.fromkeys(down)]
+    sentences: list[Said | None] = [_down(topology, uid) for uid in dict.fromkeys(down)]
     sentences += [_works(topology, other, uid) for other, uid in working.items()]
     return tuple(dict.fromkeys(sentence for sentence in sentences if sentence is not None))[:MOST]
 
@@ -131,9 +131,7 @@ def gone_together(site: str, uid: str) -> Said:
 
 
 def not_looked(agent: str, since: int) -> Said:
-    return say(
-        "{agent} did not look from {since_at} on, and what it says later does not tell why", agent=agent, since_at=since
-    )
+    return say("{agent} did not look from {since_at} on, and says nothing of why", agent=agent, since_at=since)
 
 
 def silent(agent: str, since: int) -> Said:
