@@ -18,7 +18,6 @@ from collector.config import Config, Operators, Token, User
 from collector.run import CannotStart, Service
 from collector.web import answers
 from collector.web.auth import Guard, hash_password, password_fits
-from collector.web.words import VIETNAMESE, Tongue, chosen
 from inventory import wire
 from inventory.plan import decode
 from inventory.states import DOWN, UP
@@ -492,46 +491,6 @@ async def test_a_scrape_does_not_stop_the_loop(told):
     await told.get("/metrics")
     turning.cancel()
     assert turns > 10
-
-
-def test_every_word_of_the_templates_is_in_the_catalogue():
-    templates = Path(__file__).parent.parent / "collector" / "web" / "templates"
-    said = set()
-    for file in templates.glob("*.html"):
-        said |= set(re.findall(r"""_\(\s*["']([^"']+)["']""", file.read_text()))
-    assert said
-    assert said <= set(VIETNAMESE)
-    import unicodedata
-
-    assert all(unicodedata.is_normalized("NFC", text) for text in VIETNAMESE.values())
-    for english, vietnamese in VIETNAMESE.items():
-        assert re.findall(r"%\(\w+\)s", english) == re.findall(r"%\(\w+\)s", vietnamese)
-
-
-def test_numbers_are_cut_off_not_rounded():
-    from zoneinfo import ZoneInfo
-
-    vi, en = (Tongue(language, ZoneInfo("Asia/Ho_Chi_Minh")) for language in ("vi", "en"))
-    assert en.percent(0.999999) == "99.99%"
-    assert vi.percent(0.9995) == "99,95%"
-    assert (en.percent(1.0), en.percent(0.0), en.percent(None)) == ("100%", "0.00%", "–")
-    assert (en.percent(0.00001, up=True), en.percent(0.99991, up=True)) == ("0.01%", "100%")
-    assert (vi.length(3_725_000), en.length(90_061_000)) == ("1 giờ 02 phút", "1 d 1 h")
-
-
-@pytest.mark.parametrize(
-    ("asked", "accept", "language"),
-    [
-        (None, "", "vi"),
-        ("en", "vi", "en"),
-        ("xx", "en", "en"),
-        (None, "fr,en;q=0.2,vi;q=0.1", "en"),
-        (None, "en;q=0,vi", "vi"),
-        (None, "en;q=oops, de", "vi"),
-    ],
-)
-def test_the_language_is_the_one_asked_for(asked, accept, language):
-    assert chosen(asked, accept) == language
 
 
 @pytest.mark.real

@@ -7,6 +7,9 @@ import msgspec
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from alerts.words import jinja
+from alerts.words.catalogue import LANGUAGES
+from alerts.words.tongue import Tongue, chosen
 from collector.board import Board
 from collector.inventories import Inventories
 from collector.ledger.figures import Figure
@@ -14,7 +17,6 @@ from collector.reading import Known, Reader
 from collector.web import answers
 from collector.web.api import Api
 from collector.web.asking import Wrong, known
-from collector.web.words import LANGUAGES, Tongue, chosen
 from inventory.model import Agency
 from inventory.states import NAMES, UNKNOWN, UP
 
@@ -62,6 +64,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        jinja.install(self._templates)
 
     def routes(self) -> Mapping[str, Handler]:
         return {"/": self.first, "/agencies/{id}": self.agency}
@@ -127,7 +130,7 @@ class Pages:
         zone = self._reader.inventory.province.zone
         wrong = [str(problem) for problem in self._inventories.problems if not problem.warning]
         html = self._templates.get_template(template).render(
-            _=Tongue(language, zone),
+            tongue=Tongue(language, zone),
             language=language,
             languages=LANGUAGES,
             asked=request.query.get("lang", ""),
