@@ -160,13 +160,18 @@ class Look:
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A kind of probe. Subclasses document themselves and declare ``kind``, ``target`` and ``measures``.
 
-    ``target`` names the fields that say what is looked at: another value there is another check.
+    ``target`` names the fields that say what is looked at: another value there is another check. ``series`` is the
+    first part of its series' names, ``haidang_SERIES_MEASURE``, where that is not the kind: several kinds may bring
+    evidence of one thing. Where two of them have a measure of one name it has one unit and one help.
+    ``apart`` lists parameters of which at most one may be given.
     Field types are plain (str, int, float, bool, tuples of them, Literal, msgspec.Meta constraints with a
     description), so that ``kinds.json`` can carry them as JSON Schema.
     """
 
     kind: ClassVar[str]
     target: ClassVar[tuple[str, ...]]
+    series: ClassVar[str] = ""
+    apart: ClassVar[tuple[tuple[str, ...], ...]] = ()
     measures: ClassVar[tuple[Measure, ...]] = ()
 
     async def run(self, look: Look) -> Outcome:

@@ -35,10 +35,16 @@ class Description(msgspec.Struct, frozen=True):
     target: tuple[str, ...]
     params: dict[str, Any]
     measures: tuple[MeasureInfo, ...] = ()
+    series: str = ""
+    apart: tuple[tuple[str, ...], ...] = ()
 
 
 class Kind:
-    """One kind of probe. ``columns``: its measures in the order of the wire. ``units``: measure -> unit."""
+    """One kind of probe. ``columns``: its measures in the order of the wire. ``units``: measure -> unit.
+
+    ``series``: its measures are exported as ``haidang_SERIES_MEASURE``. ``apart``: parameters of which at most one may
+    be given.
+    """
 
     def __init__(self, name: str, description: Description) -> None:
         self.name = name
@@ -46,6 +52,8 @@ class Kind:
         self.target = description.target
         self.schema = description.params
         self.measures = description.measures
+        self.series = description.series or name
+        self.apart = description.apart
         self.columns = tuple(Column(measure.name, measure.per) for measure in description.measures)
         self.units = {"latency": "seconds", **{measure.name: measure.unit for measure in description.measures}}
         properties: dict[str, dict[str, Any]] = self.schema.get("properties", {})

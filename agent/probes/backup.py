@@ -11,6 +11,7 @@ from agent.backup.facts import GOOD, Facts, Grant, Job, Progress, Question, Refu
 from agent.backup.hands import Hands
 from agent.backup.judge import Wanted, flaw, judge
 from agent.backup.pattern import Pattern
+from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
 from agent.clients.trouble import Trouble
 from agent.probe import Look, Measure, Outcome, Probe, unknown
 from inventory.words import duration_ms, size_bytes
@@ -37,18 +38,20 @@ class Backup(Probe, frozen=True, kw_only=True):
 
     kind = "backup"
     target = ("evidence", "path", "files", "database", "hosts", "sources")
+    series = SERIES
     measures = (
-        Measure("age_seconds", "seconds", "Age of the newest good copy"),
-        Measure("newest_timestamp", "timestamp", "When the newest good copy was made"),
-        Measure("rpo_met", "status", "1 while the newest good copy is younger than the objective, else 0"),
+        Measure("age_seconds", "seconds", AGE),
+        Measure("last_success_timestamp_seconds", "timestamp", LAST_SUCCESS),
+        Measure("rpo_met", "status", RPO_MET),
         Measure("size_bytes", "bytes", "Size of the newest good copy"),
         Measure("size_ratio", "ratio", "Its size to the usual one of its sort"),
         Measure("copies", "count", "Copies that are kept"),
         Measure("bad_copies", "count", "Copies among the newest that are broken, empty or from the future"),
         Measure("total_bytes", "bytes", "All copies together"),
         Measure("growing", "status", "1 while a copy is being written"),
-        Measure("duration_seconds", "seconds", "How long making the newest copy took, where that is recorded"),
+        Measure("duration_seconds", "seconds", DURATION),
         Measure("verified_age_seconds", "seconds", "Since a copy was last read through and found good"),
+        Measure("last_verified_timestamp_seconds", "timestamp", "When a copy was last read through and found good"),
         Measure("read_seconds", "seconds", "How long that read took"),
         Measure("read_ratio", "ratio", "How far the read that is under way has come"),
         Measure("locks", "count", "Locks on the repository"),

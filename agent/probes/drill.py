@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from agent.backup.series import SERIES
 from agent.jobs.book import Clocks
 from agent.jobs.drillbook import DrillBook, judged
 from agent.jobs.names import NAME, NAME_LENGTH, why_no_job
@@ -21,14 +22,15 @@ class Drill(Probe, frozen=True, kw_only=True):
 
     kind = "drill"
     target = ("drill",)
+    series = SERIES
     measures = (
-        Measure("age_seconds", "seconds", "Since the last restore that worked"),
-        Measure("duration_seconds", "seconds", "That the last drill took"),
-        Measure("files", "count", "Files that the last drill brought back"),
-        Measure("restored_bytes", "bytes", "What those files have in all"),
-        Measure("last_success_timestamp_seconds", "timestamp", "When a restore last worked, by this machine's clock"),
-        Measure("runs", "count", "Drills in all"),
-        Measure("failures", "count", "Drills that failed"),
+        Measure("restore_age_seconds", "seconds", "Since the last restore that worked"),
+        Measure("restore_duration_seconds", "seconds", "How long the last restore drill took"),
+        Measure("restored_files", "count", "Files that the last restore drill brought back"),
+        Measure("restored_bytes", "bytes", "What the files that the last restore drill brought back have in all"),
+        Measure("last_restore_timestamp_seconds", "timestamp", "When a restore last worked, by the agent's clock"),
+        Measure("restores", "count", "Restore drills in all"),
+        Measure("restore_failures", "count", "Restore drills that failed"),
     )
 
     drill: Annotated[
