@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from inventory import leaves
+from inventory.formats import FORMATS
 from inventory.leaves import MISSING, Reader, Source, join
 from inventory.plan import Column
 from inventory.tree import Mapping, Node, Scalar
@@ -77,6 +78,11 @@ class Kind:
         for name in self.required:
             if name not in values and name not in nodes:
                 source.wrong(line, path, f"the kind {self.name} needs the parameter {name}")
+                fine = False
+        for fields in self.apart:
+            given = [name for name in fields if values.get(name, self.defaults.get(name)) != self.defaults.get(name)]
+            if len(given) > 1 and fine:
+                source.wrong(lines.get(given[1], line), join(path, given[1]), f"give {' or '.join(given)}, not both")
                 fine = False
         if fine:
             return values
@@ -163,7 +169,11 @@ def _any_of(options: list[dict[str, Any]]) -> Reader:
 
 
 def _string(schema: dict[str, Any]) -> Reader:
-    return leaves.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"))
+    named = schema.get("format")
+    if named is not None and named not in FORMATS:
+        raise TypeError(f"no format {named!r}")
+    judge = FORMATS[named] if named is not None else None
+    return leaves.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"), judge)
 
 
 def _integer(schema: dict[str, Any]) -> Reader:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agent.backup import place
 from agent.backup.facts import MOST_COPIES, Refused
 from agent.backup.newest import scan
-from agent.backup.pattern import Pattern
+from inventory.filenames import Pattern
 
 NOW = 1_795_000_000.0
 UTC = datetime.UTC

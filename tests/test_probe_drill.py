@@ -497,8 +497,9 @@ def test_a_drill_cannot_come_from_a_plan() -> None:
 def test_settings_without_drills_or_jobs_load_nothing_of_theirs() -> None:
     script = (
         "import sys\nfrom agent import service, config, cli\n"
-        "print(*(name for name in sys.modules if name.startswith(('agent.jobs.', 'cronsim', 'zoneinfo', 'psutil'))))"
+        "print(*(name for name in sys.modules if name.startswith(('agent.jobs.', 'cronsim', 'zoneinfo', 'psutil', "
+        "'inventory.schedule', 'inventory.oncalendar', 'inventory.filenames', 'inventory.jobnames'))))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == {"agent.jobs.side", "agent.jobs.names"}
+    assert set(done.stdout.split()) == {"agent.jobs.side", "inventory.jobnames"}
     assert Settings().drills == {}

@@ -11,9 +11,9 @@ from agent.jobs.book import directory as jobs_directory
 from agent.jobs.delivery import Denied, Undelivered, doors, ping, send
 from agent.jobs.drillbook import DrillBook, Result
 from agent.jobs.drillbook import directory as drills_directory
-from agent.jobs.names import why_no_job
 from agent.jobs.stamp import stamp
 from agent.jobs.state import PAUSE, RESUME
+from inventory.jobnames import why_no_job
 
 
 def job(name: str, about: str, command: Sequence[str], settings: Settings, *, keep_output: bool) -> int:

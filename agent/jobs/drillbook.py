@@ -10,9 +10,9 @@ import msgspec
 
 from agent import files
 from agent.clock import Clock
-from agent.jobs.names import is_name
 from agent.jobs.stamp import FLOOR_MS, Stamp, between, seen_from, shown, stamp
 from agent.probe import Outcome
+from inventory.jobnames import is_name
 from inventory.states import DOWN, UNKNOWN, UP
 from inventory.words import duration_text
 

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from agent.jobs.book import Listening, gap_until
-from agent.jobs.schedule import Schedule
 from agent.jobs.stamp import FLOOR_MS, Moment, Stamp, seen_from, shown
 from agent.jobs.state import FAIL, Event, Record, State
 from agent.probe import Outcome
+from inventory.schedule import Schedule
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
 from inventory.words import duration_text
 

@@ -7,9 +7,9 @@ from msgspec import Meta
 from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
 from agent.jobs.book import Book, Clocks
 from agent.jobs.judge import Rule, judged
-from agent.jobs.names import NAME, NAME_LENGTH, why_no_job
-from agent.jobs.schedule import Schedule, schedule_of, seconds_of
-from agent.probe import Look, Measure, Outcome, Probe, unknown
+from agent.probe import Look, Measure, Outcome, Probe, form, unknown
+from inventory.jobnames import NAME, NAME_LENGTH, why_no_job
+from inventory.schedule import Schedule, possible, schedule_of, seconds_of
 
 DURATION_FORM = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
 
@@ -20,8 +20,9 @@ class Job(Probe, frozen=True, kw_only=True):
     It pings ``http://127.0.0.1:8441/ping/JOB`` (``/start``, ``/fail``, ``/EXITCODE``) or runs below ``haidang-agent job
     JOB -- COMMAND``. Give ``cron`` or ``oncalendar`` for a job that runs by the clock, else it is due ``period`` after
     its last end. Down: it failed; its end is ``grace`` overdue; a run that started lasts longer than ``max_duration``
-    (without one: than ``grace``); its last good run is older than ``rpo``. Degraded: its last run took longer than ``max_duration``. Unknown: it was never due
-    yet, it is paused by hand, or this agent did not listen when the ping would have come.
+    (without one: than ``grace``); its last good run is older than ``rpo``. Degraded: its last run took longer than
+    ``max_duration``. Unknown: it was never due yet, it is paused by hand, or this agent did not listen when the ping
+    would have come.
     """
 
     kind = "job"
@@ -41,14 +42,38 @@ class Job(Probe, frozen=True, kw_only=True):
     )
 
     job: Annotated[
-        str, Meta(min_length=1, max_length=NAME_LENGTH, pattern=NAME, description="Name of the job, as in its pings")
+        str,
+        Meta(
+            min_length=1,
+            max_length=NAME_LENGTH,
+            pattern=NAME,
+            description="Name of the job, as in its pings",
+            extra_json_schema=form("job-name"),
+        ),
     ]
-    period: Annotated[str, Meta(pattern=DURATION_FORM, description="Due so long after its last end: 1d, 26h, 30m")] = (
-        "1d"
-    )
-    cron: Annotated[str, Meta(max_length=200, description="Due by a cron expression instead: '30 23 * * 1-5'")] = ""
+    period: Annotated[
+        str,
+        Meta(
+            pattern=DURATION_FORM,
+            description="Due so long after its last end: 1d, 26h, 30m",
+            extra_json_schema=form("lasting"),
+        ),
+    ] = "1d"
+    cron: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description="Due by a cron expression instead: '30 23 * * 1-5'",
+            extra_json_schema=form("cron"),
+        ),
+    ] = ""
     oncalendar: Annotated[
-        str, Meta(max_length=200, description="Due by a systemd calendar event instead: 'Mon..Fri 23:30'")
+        str,
+        Meta(
+            max_length=200,
+            description="Due by a systemd calendar event instead: 'Mon..Fri 23:30'",
+            extra_json_schema=form("calendar-event"),
+        ),
     ] = ""
     grace: Annotated[str, Meta(pattern=DURATION_FORM, description="How late its end may come")] = "1h"
     max_duration: Annotated[
@@ -56,16 +81,28 @@ class Job(Probe, frozen=True, kw_only=True):
     ] = ""
     rpo: Annotated[
         str,
-        Meta(pattern="^$|" + DURATION_FORM, description="Oldest that the last good run may be, such as 26h; '': any"),
+        Meta(
+            pattern="^$|" + DURATION_FORM,
+            description="Oldest that the last good run may be, such as 26h; '': any",
+            extra_json_schema=form("lasting"),
+        ),
     ] = ""
     time_zone: Annotated[
-        str, Meta(max_length=64, description="Of cron and oncalendar: Asia/Ho_Chi_Minh; without one: the machine's")
+        str,
+        Meta(
+            max_length=64,
+            description="Of cron and oncalendar: Asia/Ho_Chi_Minh; without one: the machine's",
+            extra_json_schema=form("time-zone"),
+        ),
     ] = ""
 
     def __post_init__(self) -> None:
         if why := why_no_job(self.job):
             raise ValueError(why)
-        self.rule()
+        rule = self.rule()
+        possible(rule.schedule)
+        if rule.rpo == 0:
+            raise ValueError("rpo has to be more than 0")
 
     def schedule(self) -> Schedule:
         """Raises ValueError in words."""
