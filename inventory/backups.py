@@ -59,10 +59,8 @@ def _kind(evidence: str, *shapes: CheckShape | None) -> str | None:
     return next(said, KIND_OF.get(evidence))
 
 
-def _check(
-    backup: BackupShape, check: CheckShape | None, kind: str | None, called: Any, has_rpo: bool
-) -> CheckShape | None:
-    """A check as if all that goes for the backup had been written in it; None where nothing was written at all.
+def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, called: Any, has_rpo: bool) -> CheckShape:
+    """A check as if all that goes for the backup had been written in it.
 
     ``kind``: to be filled in; None when the template has it. ``called``: (parameter, name) to be filled in, likewise.
     """
@@ -83,8 +81,6 @@ def _check(
     if params is not made.params:
         change["params"] = params
         lines.setdefault("params", made.at.line)
-    if not lines and check is None:
-        return None
     return msgspec.structs.replace(made, at=Place(made.at.file, made.at.line, made.at.path, lines), **change)
 
 

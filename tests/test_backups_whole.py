@@ -9,15 +9,18 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from collector import backups
 from collector.config import Agents, Config, Operators
+from collector.ingest.fleet import Now
 from collector.metrics import backups as series
 from collector.store import prune
 from collector.web import answers
 from collector.web.backups import BackupAnswer, size
 from collector.web.history import HistoryAnswer
 from inventory import kinds
+from inventory.model import Backup
 from inventory.plan import decode
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
 from inventory.wire import Batch, Position
+from inventory.words import Text
 from tests.test_api import Feeder, Running, now_ms
 
 INVENTORY = """\
@@ -166,6 +169,22 @@ async def test_one_state_with_its_reasons(told) -> None:
     assert status == 400
 
 
+def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:
+    def aged(**ages: float) -> float | None:
+        evidence = [
+            backups.Evidence(
+                name, None, Now(UP, 0, 1000, ""), {"age_seconds": age} | ({} if name == "pings" else COPIES)
+            )
+            for name, age in ages.items()
+        ]
+        return backups.Whole(Backup(id="b", key="b", name=Text("", "b"), agency="a", site="a"), UP, evidence).age(3000)
+
+    COPIES = {"copies": 1.0}
+    assert aged(pings=9000, files=100, repository=500) == 502
+    assert aged(pings=9000) == 9002
+    assert aged() is None
+
+
 async def test_before_any_look_nothing_is_known(collector) -> None:
     found = await listed(collector)
     assert {(one.state, one.age, one.rpo_met, one.since) for one in found.values()} == {("unknown", None, None, None)}
@@ -219,6 +238,8 @@ async def test_the_history_of_sizes(told) -> None:
     assert sum(point.looks for point in hours.points) == 24
     assert {point.width for point in hours.points} == {3_600_000}
     assert (min(p.least for p in hours.points), max(p.most for p in hours.points)) == (1000, 1023)
+    ages = await told.json(path.replace("size_bytes", "age_seconds"), HistoryAnswer)
+    assert [(p.least, p.mean, p.most) for p in ages.points][:2] == [(3600, 3600, 3600), (3900, 3900, 3900)]
     assert (await told.json(f"{path}&to={told.times[0] - 3_600_000}", HistoryAnswer)).points == []
     assert (await told.json(f"/api/v1/checks/{uid}/history", HistoryAnswer)).points == [], "it has no latency"
     status, body = await told.get(f"/api/v1/checks/{uid}/history?measure=smoke")

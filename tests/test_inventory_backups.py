@@ -121,6 +121,7 @@ def test_a_sites_own_overrides_the_templates_key_by_key(tmp_path: Path) -> None:
         backup-docs:
           rpo: 20h
           interval: 10m
+          tags: [far]
           evidence:
             files: {params: {files: "*.dump"}, interval: 2m}
             drill: {off: true}
@@ -131,7 +132,7 @@ def test_a_sites_own_overrides_the_templates_key_by_key(tmp_path: Path) -> None:
     assert checks["files"].params == {"path": "/srv/d", "files": "*.dump", "rpo": "20h"}
     assert (checks["files"].interval, checks["repository"].interval) == (120_000, 600_000)
     assert checks["repository"].params == {"evidence": "borg", "path": "/srv/borg", "rpo": "20h"}
-    assert checks["repository"].tags == ("backup",)
+    assert {check.tags for check in checks.values()} == {("backup", "far")}
     assert backup.rpo == 20 * 3_600_000
     away = text + "      backups: {backup-docs: {off: true}}\n"
     assert loaded(tmp_path, away).backups == {}
