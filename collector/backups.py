@@ -52,11 +52,11 @@ class Whole(msgspec.Struct, frozen=True):
         """The value of the first evidence that has one, in the order in which the inventory lists them."""
         return next((one.measures[name] for one in self.evidence if name in one.measures), None)
 
-    def age(self, now: int) -> float | None:
-        """Seconds since the newest good copy of the evidence that is worst off; a job's word only without copies."""
-        copies = [age for one in self.evidence if "copies" in one.measures and (age := one.age(now)) is not None]
-        told = [age for one in self.evidence if (age := one.age(now)) is not None]
-        return max(copies or told, default=None)
+    def oldest(self, now: int) -> Evidence | None:
+        """The evidence whose newest good copy is oldest; a job's word counts only where nobody sees copies."""
+        told = [(age, one) for one in self.evidence if (age := one.age(now)) is not None]
+        copies = [(age, one) for age, one in told if "copies" in one.measures]
+        return max(copies or told, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     @property
     def rpo_met(self) -> bool | None:
@@ -104,16 +104,16 @@ async def pasts(reader: Reader, of: Sequence[Whole], window: Interval) -> dict[s
     found = {}
     for whole in of:
         together = combine((timelines[uid] for uid in whole.backup.checks if uid in timelines), ALL)
-        found[whole.backup.id] = Past(_since(together, whole.state), measure(together))
+        found[whole.backup.id] = Past(_since(together, whole.state, window[0]), measure(together))
     return found
 
 
-def _since(together: Sequence[Segment], state: int) -> int | None:
+def _since(together: Sequence[Segment], state: int, begin: int) -> int | None:
     """Where the stretch of this state begins that lasts until now, whatever of it is proven; exclusions break none."""
     since = None
-    for place, segment in reversed(list(enumerate(together))):
+    for segment in reversed(together):
         if segment.state == state:
-            since = segment.start if place else None
+            since = segment.start if segment.start > begin else None
         elif segment.state != EXCLUDED:
             break
     return since

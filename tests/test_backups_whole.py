@@ -162,6 +162,7 @@ async def test_one_state_with_its_reasons(told) -> None:
     assert db.figure.down == pytest.approx(3600, rel=0.1)
     assert (db.figure.up, db.figure.lower) == (0, 0)
     assert (far.state, far.reason) == ("degraded", "repository: a lock was left behind")
+    assert far.since is not None and abs(far.since - told.times[0]) <= 1, "nobody looked before, so it began there"
     assert far.figure.degraded == pytest.approx(23 * 300, rel=0.1)
     assert set(await listed(told, "?state=degraded")) == {"office-far"}
     assert await listed(told, "?agency=nobody") == {}
@@ -170,24 +171,24 @@ async def test_one_state_with_its_reasons(told) -> None:
 
 
 def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:
-    def aged(**ages: float) -> float | None:
+    def oldest(**ages: float) -> tuple[str, float | None] | None:
+        seen = Now(UP, 0, 1000, "")
         evidence = [
-            backups.Evidence(
-                name, None, Now(UP, 0, 1000, ""), {"age_seconds": age} | ({} if name == "pings" else COPIES)
-            )
+            backups.Evidence(name, None, seen, {"age_seconds": age} | ({} if name == "pings" else {"copies": 1}))
             for name, age in ages.items()
         ]
-        return backups.Whole(Backup(id="b", key="b", name=Text("", "b"), agency="a", site="a"), UP, evidence).age(3000)
+        backup = Backup(id="b", key="b", name=Text("", "b"), agency="a", site="a")
+        found = backups.Whole(backup, UP, evidence).oldest(3000)
+        return None if found is None else (found.name, found.age(3000))
 
-    COPIES = {"copies": 1.0}
-    assert aged(pings=9000, files=100, repository=500) == 502
-    assert aged(pings=9000) == 9002
-    assert aged() is None
+    assert oldest(pings=9000, files=100, repository=500) == ("repository", 502)
+    assert oldest(pings=9000) == ("pings", 9002)
+    assert oldest() is None
 
 
 async def test_before_any_look_nothing_is_known(collector) -> None:
     found = await listed(collector)
-    assert {(one.state, one.age, one.rpo_met, one.since) for one in found.values()} == {("unknown", None, None, None)}
+    assert {(one.state, one.age, one.rpo_met) for one in found.values()} == {("unknown", None, None)}
     assert found["office-far"].reason == "repository: no look yet"
 
 
@@ -197,7 +198,7 @@ async def test_an_age_goes_on_while_nothing_is_heard(told) -> None:
     whole = {one.backup.id: one for one in backups.wholes(reader, later)}["office-db"]
     assert whole.state == UNKNOWN
     assert {why for _, why in whole.reasons} == {"nothing heard", "no restore was tried yet; one is wanted every 92d"}
-    assert whole.age(later) == pytest.approx(3600 + 23 * 300 + 3600, abs=10)
+    assert whole.oldest(later).age(later) == pytest.approx(3600 + 23 * 300 + 3600, abs=10)
     assert whole.rpo_met is None
 
 

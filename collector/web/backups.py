@@ -43,10 +43,10 @@ class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     reason: Annotated[str, _help("of the evidence that makes it so")]
     rpo: Annotated[float | None, _help("how old the newest good copy may be")]
     rpo_met: bool | None
-    age: Annotated[float | None, _help("of the newest good copy of the evidence that is worst off")]
+    age: Annotated[float | None, _help("of the newest good copy, by the evidence where it is oldest")]
     size: Annotated[float | None, _help("of the newest good copy, bytes")]
     duration: Annotated[float | None, _help("of making it")]
-    last_success: Annotated[float | None, _help("seconds since the epoch, by the agent's clock")]
+    last_success: Annotated[float | None, _help("when that was made, seconds since the epoch, by the agent's clock")]
     last_verified: Annotated[float | None, _help("when a copy was last read through and found good, likewise")]
     last_restore: Annotated[float | None, _help("when a restore drill last worked, likewise")]
     evidence: list[EvidenceAnswer]
@@ -54,7 +54,7 @@ class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def told(whole: Whole, past: Past, now: int) -> BackupAnswer:
-    backup = whole.backup
+    backup, oldest = whole.backup, whole.oldest(now)
     return BackupAnswer(
         id=backup.id,
         name=words(backup.name),
@@ -65,10 +65,10 @@ def told(whole: Whole, past: Past, now: int) -> BackupAnswer:
         reason=whole.reason,
         rpo=backup.rpo / 1000 if backup.rpo is not None else None,
         rpo_met=whole.rpo_met,
-        age=whole.age(now),
+        age=oldest.age(now) if oldest is not None else None,
         size=whole.measured("size_bytes"),
         duration=whole.measured("duration_seconds"),
-        last_success=whole.measured("last_success_timestamp_seconds"),
+        last_success=oldest.measures.get("last_success_timestamp_seconds") if oldest is not None else None,
         last_verified=whole.measured("last_verified_timestamp_seconds"),
         last_restore=whole.measured("last_restore_timestamp_seconds"),
         evidence=[
