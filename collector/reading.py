@@ -5,7 +5,8 @@ so a span that the store has beyond the state is left out: every answer is of on
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from datetime import date, datetime
+from typing import Any, Protocol, TypeVar
 
 import apsw
 import msgspec
@@ -23,10 +24,12 @@ from collector.ledger.windows import Window, window_at
 from collector.store import queries
 from collector.store.database import Database
 from inventory import goals as members
+from inventory import kinds
 from inventory.model import Check, Goal, Inventory
 from inventory.states import UNKNOWN, UP
 
 DAY = 86_400_000
+T = TypeVar("T")
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -81,6 +84,10 @@ class Reader:
     def inventory(self) -> Inventory:
         return self._inventories.current
 
+    def today(self, now: int) -> date:
+        """The day it is in the province at a moment."""
+        return datetime.fromtimestamp(now / 1000, self.inventory.province.zone).date()
+
     def known(self) -> list[Known]:
         """Every check ever registered, the inventory's in its order first."""
         return self._register()[1]
@@ -128,6 +135,20 @@ class Reader:
 
         return await self._database.read(work)
 
+    async def timelines(self, of: Sequence[Known], window: Interval) -> dict[str, list[Segment]]:
+        """By uid, what each check was over a window up to now, moment by moment, what is excluded marked."""
+        now, tails = self.wall(), self._tails(of)
+        counting = _Counting(await self.exclusions(), self._life, now)
+
+        def work(db: apsw.Connection) -> dict[str, list[Segment]]:
+            found = {}
+            for known in of:
+                spans = self._history(db, known, tails.get(known.row), window[0], now)
+                found[known.uid] = timeline(spans, counting.of(known, window))
+            return found
+
+        return await self._database.read(work)
+
     async def evaluations(self, at: int | None = None) -> list[goals.Evaluation]:
         """Every goal over each of its windows that holds the moment ``at`` (now, if not given)."""
         moment = self.wall() if at is None else at
@@ -157,6 +178,15 @@ class Reader:
             return found
 
         return await self._database.read(work)
+
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """What a function finds in the store."""
+        return await self._database.read(work)
+
+    def measures_of(self, kind: str) -> list[str]:
+        """The names of what a kind measures, by the kinds that this software has."""
+        known = kinds.load().get(kind)
+        return [measure.name for measure in known.measures] if known is not None else []
 
     def open_troubles(self) -> list[Trouble]:
         """What is not up at this moment, newest first. What was never looked at is not in trouble yet."""

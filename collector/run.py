@@ -10,15 +10,16 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TextIO
 
-from collector import keyfiles, sources
+from collector import backups, keyfiles, sources
 from collector.board import Board
 from collector.config import Config, Listen, listen
 from collector.ingest.ingest import Ingest
 from collector.inventories import Inventories
+from collector.metrics import backups as backup_series
 from collector.metrics import goals as goal_series
 from collector.metrics.fleet import Named, Shown
 from collector.metrics.handler import Scrape
@@ -133,7 +134,7 @@ class Service:
         api = Api(self.reader, self.registry)
         pages = Pages(self.reader, api, self.board, self.inventories, lambda: self.ingest.trust.trusted)
         families = sources.of_collector(self)
-        self.scrape = Scrape(self.shown, self._goal_lines, Own([families]), _wall)
+        self.scrape = Scrape(self.shown, self._goal_lines, Own([families]), _wall, self._backup_lines)
         self._stack.callback(self.scrape.close)
         app = operators.application(asked, self.reader, api, pages, self.scrape.answer, lambda: self.ready)
         try:
@@ -168,6 +169,9 @@ class Service:
 
     def _goal_lines(self, openmetrics: bool) -> list[str]:
         return list(goal_series.text(self.board.evaluations, openmetrics))
+
+    def _backup_lines(self, openmetrics: bool) -> Iterator[str]:
+        yield from backup_series.text(backups.wholes(self.reader, _wall()), openmetrics)
 
     async def _measure_store(self) -> None:
         while True:

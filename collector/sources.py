@@ -22,6 +22,8 @@ def named(reader: Reader) -> list[Named]:
     for one in reader.present():
         assert one.check is not None
         who = labels(agency=one.check.agency, site=one.check.site, agent=one.agent, check=one.name, kind=one.kind)
+        if one.check.backup:
+            who += "," + labels(backup=one.check.backup)
         checks.setdefault(one.agent, []).append((one.row, who))
     return [
         Named(agent.id, labels(agency=agent.agency, site=agent.site, agent=agent.id), checks.get(agent.id, []))

@@ -4,6 +4,7 @@ Times are ms of the collector's time, windows [begin, end).
 """
 
 import json
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,9 +80,29 @@ def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, wid
     for start, plan, body in db.execute(sql, (width, begin, end, stream)):
         cell = cells.decode(body).get(check)
         if cell is not None:
-            measures = [list(cell[at : at + 4]) for at in range(0, len(cell), 4)]
-            found.append(Sum(start, width, plan, measures))
+            found.append(Sum(start, width, plan, quarters(cell)))
     return found
+
+
+def history(db: apsw.Connection, stream: int, check: int, begin: int, end: int, width: int) -> list[Sum]:
+    """One check's buckets in the window, none of it twice: of an hour also the short ones not added up yet."""
+    if width == cells.FIVE_MINUTES:
+        return sums(db, stream, check, begin, end, width)
+    sql = (
+        "SELECT start, plan, body FROM sums WHERE rolled = 0 AND width = ? AND start >= ? AND start < ? AND stream = ?"
+        " ORDER BY start"
+    )
+    found = sums(db, stream, check, begin, end, width)
+    for start, plan, body in db.execute(sql, (cells.FIVE_MINUTES, begin, end, stream)):
+        cell = cells.decode(body).get(check)
+        if cell is not None:
+            found.append(Sum(start, cells.FIVE_MINUTES, plan, quarters(cell)))
+    return found
+
+
+def quarters(cell: "array[int]") -> list[list[int]]:
+    """A cell's integers, four for latency and for each column."""
+    return [list(cell[at : at + 4]) for at in range(0, len(cell), 4)]
 
 
 def events(
