@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.clients.ups.mib import Alarms, Codes, Letters, Mib
+from agent.clients.ups.mib import Alarms, Codes, Letters, Listed, Mib
 from agent.clients.ups.mibs import STANDARD, VENDORS
 from agent.clients.ups.model import MEASURED, TROUBLES
 from agent.clients.ups.snmp import RELEARN, UpsMibs
@@ -686,10 +686,11 @@ async def test_nonsense_of_every_type_trips_nothing() -> None:
 
 @pytest.mark.parametrize("mib", [STANDARD, *VENDORS], ids=lambda mib: mib.name)
 def test_tables_say_only_what_the_model_knows(mib: Mib) -> None:
-    known = {*MEASURED, *TROUBLES, "testing", "ending", "test_failed", "lost", "utility_off", "inverter_off"}
+    known = {*MEASURED, *TROUBLES, "testing", "ending", "discharging", "test_failed", "lost"}
+    known |= {"utility_off", "inverter_off", "deep"}
     objects = [name for row in mib.rows for name in (*row.objects, *row.columns)]
     for row in mib.rows:
-        if isinstance(row, (Codes, Letters, Alarms)):
+        if isinstance(row, (Codes, Letters, Listed, Alarms)):
             assert {word for words in row.words.values() for word in words.split()} <= known
     for marker in mib.markers:
         assert any(marker == name or marker.startswith(f"{name}.") for name in objects), marker
