@@ -40,7 +40,8 @@ def _nothing(uid: str) -> Sequence[Interval]:
     return ()
 
 
-def _unknown_cause(uid: str, span: Span) -> str:
+def no_cause(uid: str, span: Span) -> str:
+    """Of a span whose cause nobody works out."""
     return NOT_KNOWN
 
 
@@ -54,7 +55,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     spans: Callable[[str], Sequence[Span]]
     life: Callable[[str], Lives] = _always
     exclusions: Callable[[str], Sequence[Interval]] = _nothing
-    cause: Callable[[str, Span], str] = _unknown_cause
+    cause: Callable[[str, Span], str] = no_cause
 
 
 class Bounds(msgspec.Struct, frozen=True):

@@ -66,6 +66,7 @@ class Objectives:
 
     def __init__(self, reader: Reader, evaluations: Callable[[], Sequence[Evaluation]]) -> None:
         self.burning: Mapping[str, Burning] = {}
+        self.looked = False  # whether the budgets were looked at at all
         self._reader = reader
         self._evaluations = evaluations
         self._since: dict[str, int] = {}  # by trouble's key
@@ -93,6 +94,7 @@ class Objectives:
         found = await self._reader.judged(asked) if asked else []
         rates = {(one.goal, int(one.window.name)): burn_rate(one) for one in found}
         goals = {one.goal for one in found}
+        self.looked = True
         self.burning = {goal: worst for goal in goals if (worst := worst_of(goal, rates)) is not None}
 
     def troubles(

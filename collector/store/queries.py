@@ -125,6 +125,14 @@ def findings(db: apsw.Connection, after: int, limit: int = 1000) -> list[tuple[i
     return [(event.id, Finding(event.at, event.agent, event.check, event.kind, event.data)) for event in seen]
 
 
+def findings_since(db: apsw.Connection, begin: int) -> list[Finding]:
+    """Findings of things that happened from ``begin`` (ms) on, in the order in which they were committed."""
+    columns = "id, at, agent, check_uid, kind, data, finding"
+    latest = "id > (SELECT max(id) FROM events) - 5000"  # there is no index by time alone
+    rows = db.execute(f"SELECT {columns} FROM events WHERE {latest} AND at >= ? AND finding = 1 ORDER BY id", (begin,))
+    return [Finding(one.at, one.agent, one.check, one.kind, one.data) for one in map(_event, rows)]
+
+
 def dead_letters(db: apsw.Connection, *, agent: str | None = None, limit: int = 100) -> list[DeadLetter]:
     """The newest, newest first."""
     where, given = ("WHERE agent = ? ", (agent,)) if agent is not None else ("", ())
@@ -138,6 +146,13 @@ def lives(db: apsw.Connection, begin: int, end: int) -> list[Life]:
     return [
         Life(int(a), int(b), None if c is None else int(c), bool(d)) for a, b, c, d in db.execute(sql, (begin, end))
     ]
+
+
+def life(db: apsw.Connection, agent: str, begin: int) -> list[tuple[int, str, dict[str, Any]]]:
+    """(at, kind, data) of an agent's starts and clean stops from ``begin`` on, in order."""
+    sql = "SELECT at, kind, data FROM events WHERE agent = ? AND at >= ? AND kind IN (?, ?) ORDER BY at, id"
+    rows = db.execute(sql, (agent, begin, "agent start", "agent stop"))
+    return [(int(at), str(kind), json.loads(data)) for at, kind, data in rows]
 
 
 def sizes(db: apsw.Connection) -> dict[str, int]:
