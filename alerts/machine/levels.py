@@ -27,9 +27,15 @@ def settled(incident: Incident, present: dict[str, Trouble], at: int, alerting: 
     elif incident.recovering is None:
         incident = replace(incident, recovering=at)
         incident = turned(incident if incident.flapping else noted(incident, at, "recovering"), at, alerting)
-    elif incident.recovering != at and any(key in present for key in incident.members):
-        incident = replace(incident, recovering=at)  # one looks wrong again, unconfirmed: not quiet yet
+    elif incident.recovering != at and _doubtful(incident, present):
+        incident = replace(incident, recovering=at)  # not quiet yet
     return steadied(incident, at, alerting)
+
+
+def _doubtful(incident: Incident, present: dict[str, Trouble]) -> bool:
+    """Whether a member looks wrong again, though that is not confirmed."""
+    again = (present[key] for key in incident.members if key in present)
+    return any(not trouble.confirmed and trouble.cause.root in incident.roots for trouble in again)
 
 
 def worst(members: Iterable[Member]) -> Severity:

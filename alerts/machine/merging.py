@@ -29,7 +29,7 @@ def absorbed(bench: Bench, older: Incident, younger: Incident) -> Incident:
         roots=tuple(dict.fromkeys((*older.roots, *younger.roots))),
         acked=older.acked or younger.acked,
         snoozed=older.snoozed if younger.snoozed is None else max(older.snoozed or 0, younger.snoozed),
-        changes=tuple(sorted({*older.changes, *younger.changes})),
+        changes=max(older.changes, younger.changes, key=len),  # one's: their turns at once are no flapping
         flapping=older.flapping or younger.flapping,
         recovering=None if older.recovering is None or younger.recovering is None else younger.recovering,
         absorbed=(*older.absorbed, younger.key, *younger.absorbed),
