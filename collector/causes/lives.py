@@ -114,7 +114,7 @@ class Lives:
         soon = min(last + self._due(agent) + start.error + 1, first)
         alive = next((uid for uid in outside if self._works(uid, last, soon)), None)
         if alive is not None:
-            yield self._gap(last, first, root, AGENT, "sure", (words.answered(site, alive), told), powered=True)
+            yield self._gap(last, first, root, AGENT, "sure", (words.answered(site, alive), told))
             return
         gone = next((uid for uid in outside if self._went_between(uid, last, soon)), None)
         if gone is None or any(self._proofs(uid).state(last, last) == DOWN for uid in outside):
@@ -127,7 +127,7 @@ class Lives:
             return
         yield self._gap(last, back, self._power(agent), POWER, "probable", because)
         answers = (words.answered_from(site, back), told)  # the power is back, the machine was left off
-        yield self._gap(back, first, root, AGENT, "probable", answers, powered=True)
+        yield self._gap(back, first, root, AGENT, "probable", answers)
 
     def _unexplained(self, agent: str, last: int, first: int) -> Gap:
         """It looks again without having started: the machine slept, or its results were lost."""

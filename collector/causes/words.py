@@ -18,7 +18,11 @@ def told(topology: "Topology", root: Root, down: Iterable[str], working: Mapping
     """What is down and names the root, then what works beside it (by root, with a check that proves it)."""
     sentences: list[Said | None] = [_down(topology, uid) for uid in dict.fromkeys(down)]
     sentences += [_works(topology, other, uid) for other, uid in working.items()]
-    return tuple(dict.fromkeys(sentence for sentence in sentences if sentence is not None))[:MOST]
+    apart: list[Said] = []
+    for sentence in sentences:
+        if sentence is not None and sentence not in apart:
+            apart.append(sentence)
+    return tuple(apart[:MOST])
 
 
 def _down(topology: "Topology", uid: str) -> Said:
