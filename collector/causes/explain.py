@@ -152,7 +152,7 @@ class Solver:
                 return self._on_battery(self.topology.way(named[0]), left, root) or self._say(way, root, "sure", named)
         if all(root.cause == SERVICE for root in roots):
             return self._device_or_service(way, roots)
-        return self._most(way, left, roots)
+        return self._whole_network(way, left) or self._most(way, left, roots)
 
     def named_alone(self, uid: str, root: Root) -> bool:
         """Whether this check by itself tells that the root is broken."""
@@ -215,6 +215,22 @@ class Solver:
         if way.own != way.last and self.picture.brief(way.uid):
             return Finding(self.topology.root(way.own), "probable", words.brief(way.uid))
         return Finding(self.topology.root(way.last), "probable", words.rest_works(way.uid))
+
+    def _whole_network(self, way: Way, left: Iterable[str]) -> Finding | None:
+        """A site's router and what stands beside it, gone at once: the network between them and the looker."""
+        for element in left:
+            if elements.kind_of(element) != "switch":
+                continue
+            site = elements.ident_of(element)
+            for uid in self.topology.namers(elements.gateway(site)):
+                near = abs(self.picture.onset(uid) - self.picture.onset(way.uid)) <= self._hold(way.uid)
+                if uid != way.uid and near and self.named_alone(uid, self.topology.root(element)):
+                    named = words.gone_at_once(way.uid, site)
+                    return Finding(self.topology.root(element), "probable", (named, *self._down_words(uid)))
+        return None
+
+    def _down_words(self, uid: str) -> tuple[Said, ...]:
+        return words.told(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
 
     def _device_or_service(self, way: Way, roots: tuple[Root, ...]) -> Finding:
         own = self.topology.root(way.last)

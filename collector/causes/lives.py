@@ -117,6 +117,8 @@ class Lives:
             yield self._gap(last, first, root, AGENT, "sure", (words.answered(site, alive), told))
             return
         gone = next((uid for uid in outside if self._went_between(uid, last, soon)), None)
+        if gone is None and all(self._proofs(uid).state(last, last) is None for uid in outside):
+            gone = next((uid for uid in outside if self._down_inside(uid, last, start.booted)), None)
         if gone is None or any(self._proofs(uid).state(last, last) == DOWN for uid in outside):
             yield self._gap(last, first, root, NOT_KNOWN, "probable", (told,))
             return
@@ -202,6 +204,13 @@ class Lives:
 
     def _works(self, uid: str, start: int, end: int) -> bool:
         return self._proofs(uid).state(start, end) in (UP, DEGRADED)
+
+    def _down_inside(self, uid: str, last: int, booted: int) -> bool:
+        """Whether it was found down when somebody looked again, and came back when the machine booted."""
+        back = self._proofs(uid).works_from(last)
+        spans = self._evidence.spans(uid)
+        seen = any(span.state == DOWN and last < span.sure_from < booted for span in spans)
+        return seen and back is not None and abs(booted - back) <= RETURN
 
     def _went_between(self, uid: str, last: int, soon: int) -> bool:
         """Whether it went down when the agent fell silent."""

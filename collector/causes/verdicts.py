@@ -189,9 +189,10 @@ class Book:
         check = self.topology.check(way.uid)
         brief = check is not None and span.end - span.start < BRIEF_LOOKS * check.interval + check.timeout
         moment = _Own(self, low - error, high + error, brief, way.uid, span)
-        gap = self.lives.gap_at(way.agent, low, high)
-        if gap is not None and low < high and not gap.open:
-            return of_cause(gap.cause)  # down although nobody looked: a power check's own account
+        if elements.kind_of(way.own) == "feed":  # down by a boot's account, although nobody looked
+            gap = self.lives.gap_at(way.agent, low, high)
+            if gap is not None and not gap.open:
+                return of_cause(gap.cause)
         return Solver(self.topology, moment).explain(way.uid)
 
     def _moments(self, way: Way, stretch: Stretch, span: Span) -> list[Interval]:

@@ -77,6 +77,10 @@ def brief(uid: str) -> tuple[Said, ...]:
     return (say("{check} was down for less time than lies between the looks at what is on its way", check=uid),)
 
 
+def gone_at_once(uid: str, site: str) -> Said:
+    return say("{check} and the gateway of {site} went at the same time", check=uid, site=site)
+
+
 def device_gone(checks: Sequence[str]) -> tuple[Said, ...]:
     return tuple(say("{check} is down, and it looks at the same device", check=uid) for uid in checks)[:MOST]
 
