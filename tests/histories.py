@@ -175,9 +175,7 @@ def holds(intervals: list[Interval], at: int) -> bool:
 class World:
     """The truth of one history, and what was recorded of it. ``errors``: ms that an agent's times may be off by."""
 
-    def __init__(
-        self, faults: list[Fault], length: int, seed: int = 0, errors: dict[str, int] | None = None
-    ) -> None:
+    def __init__(self, faults: list[Fault], length: int, seed: int = 0, errors: dict[str, int] | None = None) -> None:
         self.faults, self.begin, self.end = faults, T0, T0 + length
         self.random = random.Random(seed)
         self.errors = errors or {}

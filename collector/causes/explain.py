@@ -64,18 +64,23 @@ class Solver:
     def __init__(self, topology: Topology, picture: Picture) -> None:
         self.topology = topology
         self.picture = picture
-        self._proven: dict[str, str | None] = {}
+        self._proven: dict[tuple[str, int], str | None] = {}
         self._named: dict[str, tuple[str, ...]] = {}
 
     # -- what works
 
-    def prover(self, element: str) -> str | None:
-        """A check that proves the element at this moment, or "" if something else than a check does."""
-        if element not in self._proven:
-            self._proven[element] = self._prover(element)
-        return self._proven[element]
+    def since(self, uid: str) -> int:
+        """What proves something about this check has to be from then or later."""
+        return 0
 
-    def _prover(self, element: str) -> str | None:
+    def prover(self, element: str, since: int = 0) -> str | None:
+        """A check that proves the element at this moment, or "" if something else than a check does."""
+        key = element, since
+        if key not in self._proven:
+            self._proven[key] = self._prover(element, since)
+        return self._proven[key]
+
+    def _prover(self, element: str, since: int) -> str | None:
         kind = elements.kind_of(element)
         if self.picture.lives(element):
             return ""
@@ -86,17 +91,19 @@ class Solver:
         found = next((uid for uid in self.topology.provers(element) if state(uid) in SEEN_WORKING), None)
         if found is None and kind == "power":
             agents = self.topology.agents_at(elements.ident_of(element))
-            return next((uid for agent in agents if (uid := self.prover(elements.agent(agent))) is not None), None)
+            return next(
+                (uid for agent in agents if (uid := self.prover(elements.agent(agent), since)) is not None), None
+            )
         return found
 
     def suspects(self, way: Way) -> tuple[str, ...]:
         """What on the check's way is not proven to work, from the looker outward."""
-        found = []
+        found, since = [], self.since(way.uid)
         for element in (*way.on, *way.maybe):
             if elements.kind_of(element) == "edge":
                 if self._edge_gone(element, way):
                     found.append(element)
-            elif element == way.last or self.prover(element) is None:
+            elif element == way.last or self.prover(element, since) is None:
                 found.append(element)
         return tuple(found)
 
@@ -135,9 +142,6 @@ class Solver:
         way = self.topology.way(uid)
         if elements.kind_of(way.own) == "feed":
             return self._say(way, self.topology.root(way.own), "sure")
-        for element in way.on:
-            if (fact := self.picture.fact(element)) is not None:
-                return of_cause(fact)
         if (unfed := self._unfed(way)) is not None:
             return unfed
         left = self.suspects(way)
@@ -150,6 +154,9 @@ class Solver:
             named = self._naming(left, root)
             if named:
                 return self._on_battery(self.topology.way(named[0]), left, root) or self._say(way, root, "sure", named)
+        for element in left:
+            if (fact := self.picture.fact(element)) is not None:
+                return of_cause(fact)
         if all(root.cause == SERVICE for root in roots):
             return self._device_or_service(way, roots)
         return self._whole_network(way, left) or self._most(way, left, roots)
@@ -301,8 +308,9 @@ class Solver:
     def _say(self, way: Way, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Finding:
         others = [uid for uid in (*named, way.uid) if self.picture.state(uid) in (DOWN, DEGRADED)]
         working: dict[Root, str] = {}
+        since = self.since(way.uid)
         for element in (*way.on, *way.maybe):
-            prover = self.prover(element)
+            prover = self.prover(element, since)
             if prover and element != way.own and elements.kind_of(element) not in ("agent", "service"):
                 other = self.topology.root(element)
                 if other != root:

@@ -122,7 +122,7 @@ class Lives:
         if gone is None or any(self._proofs(uid).state(last, last) == DOWN for uid in outside):
             yield self._gap(last, first, root, NOT_KNOWN, "probable", (told,))
             return
-        because = (words.gone_together(site, gone), told)
+        because: tuple[Said, ...] = (words.gone_together(site, gone), told)
         back = min((at for uid in outside if (at := self._proofs(uid).works_from(soon)) is not None), default=first)
         if back >= start.booted - RETURN:
             yield self._gap(last, first, self._power(agent), POWER, "probable", because)
