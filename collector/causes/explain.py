@@ -43,12 +43,13 @@ class Picture(Protocol):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Why, as far as one moment tells. ``decided``: else ``root`` is only the first of those that remain."""
+    """Why, as far as one moment tells. ``decided``: else ``root`` is only the first of ``roots``, those that remain."""
 
     root: Root
     certainty: Certainty
     because: tuple[Said, ...] = ()
     decided: bool = True
+    roots: tuple[Root, ...] = ()
 
     def cause(self) -> Cause:
         return Cause(root=self.root.root, cause=self.root.cause, certainty=self.certainty, because=self.because)
@@ -268,7 +269,7 @@ class Solver:
             return Finding(best, "probable", words.explains_most(way, best, backing[best]))
         own = self.topology.root(way.own)
         first = own if own in roots and not support[best] else best
-        return Finding(first, "provisional", words.undecided(way, roots), decided=False)
+        return Finding(first, "provisional", words.undecided(way, roots), decided=False, roots=roots)
 
     # -- what is out of its thresholds
 

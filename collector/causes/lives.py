@@ -122,7 +122,7 @@ class Lives:
         if gone is None or any(self._proofs(uid).state(last, last) == DOWN for uid in outside):
             yield self._gap(last, first, root, NOT_KNOWN, "probable", (told,))
             return
-        because: tuple[Said, ...] = (words.gone_together(site, gone), told)
+        because = (words.gone_together(site, gone), told)
         back = min((at for uid in outside if (at := self._proofs(uid).works_from(soon)) is not None), default=first)
         if back >= start.booted - RETURN:
             yield self._gap(last, first, self._power(agent), POWER, "probable", because)
@@ -137,8 +137,7 @@ class Lives:
         if off is not None and off[1] - off[0] > (first - last) // 2:
             because = (words.collector_was_off(*off), words.not_looked(agent, last))
             return self._gap(last, first, "collector:off", COLLECTOR, "probable", because)
-        because = (words.not_looked(agent, last),)
-        return self._gap(last, first, f"agent:{agent}", AGENT, "probable", because)
+        return self._gap(last, first, f"agent:{agent}", AGENT, "probable", (words.not_looked(agent, last),))
 
     # -- a gap that goes on
 

@@ -215,20 +215,18 @@ class Present(Solver):
             if (crowd := self._crowd()) is not None:
                 because = (words.all_silent(*crowd), words.answered(site, answering))
                 return Answer(_collector("collector:reach", "probable", because))
-            because = (words.answered(site, answering), silent)
-            return Answer(Cause(root=root, cause=AGENT, certainty="probable", because=because))
+            said = (words.answered(site, answering), silent)
+            return Answer(Cause(root=root, cause=AGENT, certainty="probable", because=said))
         gone = next((uid for uid in outside if self._published.state(uid) == DOWN), None)
         if gone is not None:
             answer = self.cause(gone)
-            because = (*answer.cause.because, silent)
-            return Answer(
-                msgspec.structs.replace(answer.cause, certainty="provisional", because=because), answer.pending
-            )
+            told = (*answer.cause.because, silent)
+            unsure = msgspec.structs.replace(answer.cause, certainty="provisional", because=told)
+            return Answer(unsure, answer.pending)
         if (fact := self._published.fact(elements.power(site))) is not None:
             return Answer(fact)
         if (crowd := self._crowd()) is not None:
-            because = (words.all_silent(*crowd), silent)
-            return Answer(_collector("collector:reach", "provisional", because))
+            return Answer(_collector("collector:reach", "provisional", (words.all_silent(*crowd), silent)))
         waiting = any(self._published.silent(self.topology.way(uid).agent) is None for uid in outside)
         return Answer(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=(silent,)), waiting)
 
