@@ -14,7 +14,7 @@ import msgspec
 from alerts.trouble import Cause
 from collector.causes import elements, words
 from collector.causes.evidence import Evidence, Proofs
-from collector.causes.explain import Finding, of_cause
+from collector.causes.explain import Finding, Solver, of_cause
 from collector.causes.lives import Gap, Lives
 from collector.causes.topology import Topology, Way
 from collector.ledger.counted import Interval
