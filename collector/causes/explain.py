@@ -43,12 +43,13 @@ class Picture(Protocol):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Why, as far as one moment tells. ``decided``: else ``root`` is only the first of those that remain."""
+    """Why, as far as one moment tells. ``decided``: else ``root`` is only the first of ``roots``, those that remain."""
 
     root: Root
     certainty: Certainty
     because: tuple[Said, ...] = ()
     decided: bool = True
+    roots: tuple[Root, ...] = ()
 
     def cause(self) -> Cause:
         return Cause(root=self.root.root, cause=self.root.cause, certainty=self.certainty, because=self.because)
@@ -64,18 +65,23 @@ class Solver:
     def __init__(self, topology: Topology, picture: Picture) -> None:
         self.topology = topology
         self.picture = picture
-        self._proven: dict[str, str | None] = {}
+        self._proven: dict[tuple[str, int], str | None] = {}
         self._named: dict[str, tuple[str, ...]] = {}
 
     # -- what works
 
-    def prover(self, element: str) -> str | None:
-        """A check that proves the element at this moment, or "" if something else than a check does."""
-        if element not in self._proven:
-            self._proven[element] = self._prover(element)
-        return self._proven[element]
+    def since(self, uid: str) -> int:
+        """What proves something about this check has to be from then or later."""
+        return 0
 
-    def _prover(self, element: str) -> str | None:
+    def prover(self, element: str, since: int = 0) -> str | None:
+        """A check that proves the element at this moment, or "" if something else than a check does."""
+        key = element, since
+        if key not in self._proven:
+            self._proven[key] = self._prover(element, since)
+        return self._proven[key]
+
+    def _prover(self, element: str, since: int) -> str | None:
         kind = elements.kind_of(element)
         if self.picture.lives(element):
             return ""
@@ -86,17 +92,19 @@ class Solver:
         found = next((uid for uid in self.topology.provers(element) if state(uid) in SEEN_WORKING), None)
         if found is None and kind == "power":
             agents = self.topology.agents_at(elements.ident_of(element))
-            return next((uid for agent in agents if (uid := self.prover(elements.agent(agent))) is not None), None)
+            return next(
+                (uid for agent in agents if (uid := self.prover(elements.agent(agent), since)) is not None), None
+            )
         return found
 
     def suspects(self, way: Way) -> tuple[str, ...]:
         """What on the check's way is not proven to work, from the looker outward."""
-        found = []
+        found, since = [], self.since(way.uid)
         for element in (*way.on, *way.maybe):
             if elements.kind_of(element) == "edge":
                 if self._edge_gone(element, way):
                     found.append(element)
-            elif element == way.last or self.prover(element) is None:
+            elif element == way.last or self.prover(element, since) is None:
                 found.append(element)
         return tuple(found)
 
@@ -135,9 +143,6 @@ class Solver:
         way = self.topology.way(uid)
         if elements.kind_of(way.own) == "feed":
             return self._say(way, self.topology.root(way.own), "sure")
-        for element in way.on:
-            if (fact := self.picture.fact(element)) is not None:
-                return of_cause(fact)
         if (unfed := self._unfed(way)) is not None:
             return unfed
         left = self.suspects(way)
@@ -150,9 +155,12 @@ class Solver:
             named = self._naming(left, root)
             if named:
                 return self._on_battery(self.topology.way(named[0]), left, root) or self._say(way, root, "sure", named)
+        for element in left:
+            if (fact := self.picture.fact(element)) is not None:
+                return of_cause(fact)
         if all(root.cause == SERVICE for root in roots):
             return self._device_or_service(way, roots)
-        return self._most(way, left, roots)
+        return self._whole_network(way, left) or self._most(way, left, roots)
 
     def named_alone(self, uid: str, root: Root) -> bool:
         """Whether this check by itself tells that the root is broken."""
@@ -216,6 +224,22 @@ class Solver:
             return Finding(self.topology.root(way.own), "probable", words.brief(way.uid))
         return Finding(self.topology.root(way.last), "probable", words.rest_works(way.uid))
 
+    def _whole_network(self, way: Way, left: Iterable[str]) -> Finding | None:
+        """A site's router and what stands beside it, gone at once: the network between them and the looker."""
+        for element in left:
+            if elements.kind_of(element) != "switch":
+                continue
+            site = elements.ident_of(element)
+            for uid in self.topology.namers(elements.gateway(site)):
+                near = abs(self.picture.onset(uid) - self.picture.onset(way.uid)) <= self._hold(way.uid)
+                if uid != way.uid and near and self.named_alone(uid, self.topology.root(element)):
+                    named = words.gone_at_once(way.uid, site)
+                    return Finding(self.topology.root(element), "probable", (named, *self._down_words(uid)))
+        return None
+
+    def _down_words(self, uid: str) -> tuple[Said, ...]:
+        return words.told(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
+
     def _device_or_service(self, way: Way, roots: tuple[Root, ...]) -> Finding:
         own = self.topology.root(way.last)
         if way.host:
@@ -245,7 +269,7 @@ class Solver:
             return Finding(best, "probable", words.explains_most(way, best, backing[best]))
         own = self.topology.root(way.own)
         first = own if own in roots and not support[best] else best
-        return Finding(first, "provisional", words.undecided(way, roots), decided=False)
+        return Finding(first, "provisional", words.undecided(way, roots), decided=False, roots=roots)
 
     # -- what is out of its thresholds
 
@@ -285,8 +309,9 @@ class Solver:
     def _say(self, way: Way, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Finding:
         others = [uid for uid in (*named, way.uid) if self.picture.state(uid) in (DOWN, DEGRADED)]
         working: dict[Root, str] = {}
+        since = self.since(way.uid)
         for element in (*way.on, *way.maybe):
-            prover = self.prover(element)
+            prover = self.prover(element, since)
             if prover and element != way.own and elements.kind_of(element) not in ("agent", "service"):
                 other = self.topology.root(element)
                 if other != root:

@@ -114,9 +114,11 @@ class Lives:
         soon = min(last + self._due(agent) + start.error + 1, first)
         alive = next((uid for uid in outside if self._works(uid, last, soon)), None)
         if alive is not None:
-            yield self._gap(last, first, root, AGENT, "sure", (words.answered(site, alive), told), powered=True)
+            yield self._gap(last, first, root, AGENT, "sure", (words.answered(site, alive), told))
             return
         gone = next((uid for uid in outside if self._went_between(uid, last, soon)), None)
+        if gone is None and all(self._proofs(uid).state(last, last) is None for uid in outside):
+            gone = next((uid for uid in outside if self._down_inside(uid, last, start.booted)), None)
         if gone is None or any(self._proofs(uid).state(last, last) == DOWN for uid in outside):
             yield self._gap(last, first, root, NOT_KNOWN, "probable", (told,))
             return
@@ -127,7 +129,7 @@ class Lives:
             return
         yield self._gap(last, back, self._power(agent), POWER, "probable", because)
         answers = (words.answered_from(site, back), told)  # the power is back, the machine was left off
-        yield self._gap(back, first, root, AGENT, "probable", answers, powered=True)
+        yield self._gap(back, first, root, AGENT, "probable", answers)
 
     def _unexplained(self, agent: str, last: int, first: int) -> Gap:
         """It looks again without having started: the machine slept, or its results were lost."""
@@ -135,8 +137,7 @@ class Lives:
         if off is not None and off[1] - off[0] > (first - last) // 2:
             because = (words.collector_was_off(*off), words.not_looked(agent, last))
             return self._gap(last, first, "collector:off", COLLECTOR, "probable", because)
-        because = (words.not_looked(agent, last),)
-        return self._gap(last, first, f"agent:{agent}", AGENT, "probable", because)
+        return self._gap(last, first, f"agent:{agent}", AGENT, "probable", (words.not_looked(agent, last),))
 
     # -- a gap that goes on
 
@@ -202,6 +203,13 @@ class Lives:
 
     def _works(self, uid: str, start: int, end: int) -> bool:
         return self._proofs(uid).state(start, end) in (UP, DEGRADED)
+
+    def _down_inside(self, uid: str, last: int, booted: int) -> bool:
+        """Whether it was found down when somebody looked again, and came back when the machine booted."""
+        back = self._proofs(uid).works_from(last)
+        spans = self._evidence.spans(uid)
+        seen = any(span.state == DOWN and last < span.sure_from < booted for span in spans)
+        return seen and back is not None and abs(booted - back) <= RETURN
 
     def _went_between(self, uid: str, last: int, soon: int) -> bool:
         """Whether it went down when the agent fell silent."""

@@ -215,15 +215,14 @@ class Present(Solver):
             if (crowd := self._crowd()) is not None:
                 because = (words.all_silent(*crowd), words.answered(site, answering))
                 return Answer(_collector("collector:reach", "probable", because))
-            because = (words.answered(site, answering), silent)
-            return Answer(Cause(root=root, cause=AGENT, certainty="probable", because=because))
+            said = (words.answered(site, answering), silent)
+            return Answer(Cause(root=root, cause=AGENT, certainty="probable", because=said))
         gone = next((uid for uid in outside if self._published.state(uid) == DOWN), None)
         if gone is not None:
             answer = self.cause(gone)
-            because = (*answer.cause.because, silent)
-            return Answer(
-                msgspec.structs.replace(answer.cause, certainty="provisional", because=because), answer.pending
-            )
+            told = (*answer.cause.because, silent)
+            unsure = msgspec.structs.replace(answer.cause, certainty="provisional", because=told)
+            return Answer(unsure, answer.pending)
         if (fact := self._published.fact(elements.power(site))) is not None:
             return Answer(fact)
         if (crowd := self._crowd()) is not None:

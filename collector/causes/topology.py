@@ -234,10 +234,14 @@ class Topology:
         return tuple(uid for uid in self.lines_of(self.inventory.links[link].site) if checks[uid].link == link)
 
     def looks_of(self, agent: str) -> tuple[str, ...]:
-        """The quickest checks of an agent: whether it looks at all is told by these."""
+        """The quickest checks of an agent: whether it looks at all is told by these.
+
+        Not by power checks: into their ledger ingest writes what a boot tells, which nobody looked at.
+        """
         key = f"looks:{agent}"
         if key not in self._provers:
-            self._provers[key] = self._quickest(self._by_agent.get(agent, ()))
+            checks, all_ = self.inventory.checks, self._by_agent.get(agent, ())
+            self._provers[key] = self._quickest(uid for uid in all_ if checks[uid].kind != "power")
         return self._provers[key]
 
     def checks_of(self, agent: str) -> tuple[str, ...]:

@@ -172,26 +172,45 @@ class Book:
         span = stretch.span
         assert span is not None, "what was seen has a span"
         decided: list[Part] = []
-        open_: list[Finding] = []
+        undecided: list[Part] = []
         for low, high in self._moments(way, stretch, span):
             finding = self._at(way, span, low, high)
-            if finding is not None and finding.decided:
-                decided.append(Part(low, high, finding))
-            elif finding is not None:
-                open_.append(finding)
+            if finding is not None:
+                (decided if finding.decided else undecided).append(Part(low, high, finding))
         decided = self._bridged(way, decided)
-        if decided:
-            return _filled(decided, stretch.start, stretch.end)
-        return [Part(stretch.start, stretch.end, self._left_open(way, span, open_))]
+        if not decided:
+            return [Part(stretch.start, stretch.end, self._left_open(way, span, undecided))]
+        return _filled(self._with_neighbours(way, span, decided, undecided), stretch.start, stretch.end)
+
+    def _with_neighbours(self, way: Way, span: Span, decided: list[Part], undecided: list[Part]) -> list[Part]:
+        """What is undecided takes the cause before and after it, or for a while that of one side, where that one is
+        not ruled out. A longer time of which nothing tells is not known."""
+        check = self.topology.check(way.uid)
+        a_while = check.hold if check is not None else 0
+        parts = list(decided)
+        for part in undecided:
+            if part.start == part.end:
+                continue
+            before = next((one.finding for one in reversed(decided) if one.end <= part.start), None)
+            after = next((one.finding for one in decided if one.start >= part.end), None)
+            near = [one for one in (before, after) if one is not None]
+            possible = [one for one in near if one.root in part.finding.roots]
+            same = len(possible) == 2 and possible[0].root == possible[1].root
+            if not possible or (part.end - part.start > a_while and not same):
+                parts.append(Part(part.start, part.end, self._left_open(way, span, [part])))
+            elif same or len(possible) < len(near):
+                parts.append(Part(part.start, part.end, _less_sure(possible[0])))
+        return parts
 
     def _at(self, way: Way, span: Span, low: int, high: int) -> Finding | None:
         error = max(span.error_from, span.error_to)
         check = self.topology.check(way.uid)
         brief = check is not None and span.end - span.start < BRIEF_LOOKS * check.interval + check.timeout
         moment = _Own(self, low - error, high + error, brief, way.uid, span)
-        gap = self.lives.gap_at(way.agent, low, high)
-        if gap is not None and low < high and not gap.open:
-            return of_cause(gap.cause)  # down although nobody looked: a power check's own account
+        if elements.kind_of(way.own) == "feed":  # down by a boot's account, although nobody looked
+            gap = self.lives.gap_at(way.agent, low, high)
+            if gap is not None and not gap.open:
+                return of_cause(gap.cause)
         return Solver(self.topology, moment).explain(way.uid)
 
     def _moments(self, way: Way, stretch: Stretch, span: Span) -> list[Interval]:
@@ -221,9 +240,9 @@ class Book:
             for i, part in enumerate(decided)
         ]
 
-    def _left_open(self, way: Way, span: Span, found: Sequence[Finding]) -> Finding:
+    def _left_open(self, way: Way, span: Span, found: Sequence[Part]) -> Finding:
         """Nothing decides. While evidence is to come it goes by what the check is about; after that it is not known."""
-        guess = found[0] if found else None
+        guess = found[0].finding if found else None
         root = guess.root if guess is not None else self.topology.root(way.own)
         because = guess.because if guess is not None else words.undecided(way, (root,))
         if self._to_come(way, span.end):
@@ -299,6 +318,10 @@ def _filled(decided: Sequence[Part], start: int, end: int) -> list[Part]:
         edges.append(min(max((left.end + right.start) // 2, start), end))
     edges.append(end)
     return [Part(a, b, part.finding) for part, a, b in zip(ordered, edges, edges[1:], strict=False) if a < b]
+
+
+def _less_sure(finding: Finding) -> Finding:
+    return msgspec.structs.replace(finding, certainty="probable") if finding.certainty == "sure" else finding
 
 
 def _surer(one: Cause, other: Cause) -> Cause:

@@ -18,7 +18,11 @@ def told(topology: "Topology", root: Root, down: Iterable[str], working: Mapping
     """What is down and names the root, then what works beside it (by root, with a check that proves it)."""
     sentences: list[Said | None] = [_down(topology, uid) for uid in dict.fromkeys(down)]
     sentences += [_works(topology, other, uid) for other, uid in working.items()]
-    return tuple(dict.fromkeys(sentence for sentence in sentences if sentence is not None))[:MOST]
+    apart: list[Said] = []
+    for sentence in sentences:
+        if sentence is not None and sentence not in apart:
+            apart.append(sentence)
+    return tuple(apart[:MOST])
 
 
 def _down(topology: "Topology", uid: str) -> Said:
@@ -71,6 +75,10 @@ def rest_works(uid: str) -> tuple[Said, ...]:
 
 def brief(uid: str) -> tuple[Said, ...]:
     return (say("{check} was down for less time than lies between the looks at what is on its way", check=uid),)
+
+
+def gone_at_once(uid: str, site: str) -> Said:
+    return say("{check} and the gateway of {site} went at the same time", check=uid, site=site)
 
 
 def device_gone(checks: Sequence[str]) -> tuple[Said, ...]:
