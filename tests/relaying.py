@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import ssl
 import warnings
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Server:
         self.got = asyncio.Event()  # set with each mail
         self.connections = 0
         self.stages: list[str] = []  # that were met
+        self.seen: Callable[[str], None] = lambda stage: None  # told of each stage
         self.port = 0
         self._certificate = certificate
         self._tls = tls
@@ -79,6 +80,7 @@ class Server:
 
     def fault(self, stage: str) -> str | None:
         self.stages.append(stage)
+        self.seen(stage)
         found = self.faults.get(stage)
         if isinstance(found, list):
             found = found.pop(0) if found else None
