@@ -145,6 +145,8 @@ class Poster:
         now = self._now()
         current: dict[str, Alert] = {}
         for incident in self._incidents():
+            if incident.severity == "info" and incident.key not in self._last:
+                continue
             alert = self._alert(incident, now)
             if incident.open and not incident.excluded and incident.severity != "info":
                 current[incident.key] = alert
@@ -154,9 +156,7 @@ class Poster:
                 kept = self._last[incident.key]
                 self._end(incident.key, msgspec.structs.replace(kept, end=min(alert.end, now)), now)
         for key, old in self._last.items():
-            if key not in current:
-                self._end(key, msgspec.structs.replace(old, end=now), now)
-            elif current[key].labels != old.labels:
+            if key not in current or current[key].labels != old.labels:
                 self._end(key, msgspec.structs.replace(old, end=now), now)
         for key, alert in current.items():
             self._ending.pop((key, alert.labels), None)  # it is back
@@ -171,11 +171,18 @@ class Poster:
         lasting = now + RENEWALS * self.settings.every
         return Alert(
             labels=labels(incident, self._check_name),
-            annotations=dict(self._annotate(incident)),
+            annotations=self._words(incident),
             begin=incident.opened,
             end=lasting if incident.open else (incident.ended or incident.closed or now),
             link=self._link(incident.key),
         )
+
+    def _words(self, incident: Incident) -> dict[str, str]:
+        try:
+            return {name: value for name, value in self._annotate(incident).items() if value}
+        except Exception:
+            log.exception("the incident %s has no words", incident.key)
+            return {}  # the labels say the most important; and it must not hold up the others
 
 
 def web(settings: Settings) -> Web:

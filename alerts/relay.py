@@ -148,7 +148,7 @@ class Line:
             self._stage = "recipient"
             await smtp.rcpt(address, encoding="utf-8")
         self._stage = "data"
-        async with _Step(self, patience + self.timeout, doubt=True):
+        async with _Step(self, patience, doubt=True):
             answer = await smtp.data(letter.body, timeout=patience)
         return plain(answer.message)
 
@@ -194,7 +194,7 @@ class _Step:
         self._line = line
         self._seconds = seconds
         self._doubt = doubt
-        self._timeout = asyncio.timeout(seconds)
+        self._timeout = asyncio.timeout(seconds * 1.5)  # the library counts each answer's; this, all of them
 
     async def __aenter__(self) -> None:
         await self._timeout.__aenter__()

@@ -126,8 +126,8 @@ class Sender:
         """True when the letter is not due any more."""
         now = self._now()
         if await asyncio.to_thread(self.journal.knows, letter.ident, letter.made):
-            self.counts.repeats_saved += 1
             await self._settled(letter, "the journal")
+            self.counts.repeats_saved += 1
             return True
         if now - letter.made >= self.ways.give_up_after:
             await self._fail(
