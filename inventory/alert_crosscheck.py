@@ -248,20 +248,11 @@ def _alerting(shape: AlertingShape) -> Iterator[Problem]:
 
 def _in_vain(made: model.Inventory, sections: Sections) -> Iterator[Problem]:
     """Routes that take nothing, and incidents that reach nobody; none where nobody is to be told at all."""
-    if not sections.contacts or (made.province.hub and made.province.hub not in made.sites):
+    if not sections.contacts:
         return
     found = reach.survey(made)
     for ident, why in found.idle.items():
         yield sections.routes[ident].at.problem("", why, warning=True)
-    if not found.lost:
-        return
-    if sections.routes:
+    if found.lost:
         at = next(reversed(sections.routes.values())).at
         yield Problem(at.file, at.line, "routes", found.lost, warning=True)
-        return
-    hub = made.sites.get(made.province.hub)
-    if hub is not None:
-        yield sections.agencies[hub.agency].at.problem("contacts", found.lost, warning=True)
-    else:
-        first = next(iter(sections.agencies.values())).at
-        yield Problem(first.file, first.line, "agencies", found.lost, warning=True)

@@ -1,6 +1,7 @@
 """Whom incidents can reach, as far as the inventory alone says: routes in vain, and incidents that nobody is told of.
 
-What is about no check and no agent (goals, the collector itself) counts as the hub's.
+What is about no check and no agent (goals, the collector itself) is of no agency and no site: only a route whose
+``select`` is empty takes it. Outside of its calendar's hours a route with ``only`` leaves to others what it takes.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -45,12 +46,7 @@ def subjects(inventory: Inventory) -> Iterator[About]:
         yield About(check.agency, check.site, check.agent, check)
     for agent in inventory.agents.values():
         yield About(agent.agency, agent.site, agent.id)
-    yield of_all(inventory)
-
-
-def of_all(inventory: Inventory) -> About:
-    hub = inventory.sites.get(inventory.province.hub)
-    return About(hub.agency, hub.id) if hub is not None else About("", "")
+    yield About("", "")
 
 
 def matcher(select: Selector, inventory: Inventory) -> Callable[[About], bool]:
@@ -117,7 +113,7 @@ def survey(inventory: Inventory) -> Survey:
     """Routes in vain and incidents that reach nobody."""
     routes = inventory.alerting.routes
     if not routes:
-        return Survey({}, _without_routes(inventory))
+        return Survey({}, "")  # there is always somebody: the agency's contacts, the hub's, else all
     groups = grouped(inventory, subjects(inventory))
     seen = 0
     for mask in groups:
@@ -143,12 +139,15 @@ def grouped(inventory: Inventory, found: Iterable[About]) -> Groups:
     return groups
 
 
-def _taking(mask: int, severity: Severity, cause: str, routes: tuple[Route, ...]) -> Iterator[Route]:
-    """The routes that are asked about an incident and take it, in order."""
+def _taking(
+    mask: int, severity: Severity, cause: str, routes: tuple[Route, ...], *, at_all_hours: bool = False
+) -> Iterator[Route]:
+    """The routes that are asked about an incident and take it, in order: ``at_all_hours`` of some hour of the week,
+    else of the one in which the fewest are asked."""
     for index, route in enumerate(routes):
         if mask >> index & 1 and severity in route.severities and (not route.causes or cause in route.causes):
             yield route
-            if route.only:
+            if route.only and not (at_all_hours and route.calendar):
                 return
 
 
@@ -162,7 +161,7 @@ def hidden(index: int, route: Route, groups: Groups, routes: tuple[Route, ...]) 
             for cause in CAUSES:
                 if severity not in route.severities or (route.causes and cause not in route.causes):
                     continue
-                last = [*_taking(mask, severity, cause, routes[: index + 1])][-1]
+                last = [*_taking(mask, severity, cause, routes[: index + 1], at_all_hours=True)][-1]
                 if last is route:
                     return ""
                 by[last.id] = None
@@ -177,25 +176,24 @@ def _lost(inventory: Inventory, groups: Groups) -> str:
     fitting = masks([condition.select for condition in alerting.conditions], inventory)
     first, count = "", 0
     for mask, group in groups.items():
-        untold: dict[
-            tuple[Severity, bool], str
-        ] = {}  # (severity, whether the agency has contacts): the first cause of which nobody is told
+        untold: dict[tuple[Severity, bool], list[str]] = {}  # with and without contacts of the agency: those causes
         for severity in TOLD:
             for contacts in (False, True):
                 for cause in CAUSES:
                     taking = _taking(mask, severity, cause, alerting.routes)
                     if not any(reaching[route.id] or (route.agency_contacts and contacts) for route in taking):
-                        untold.setdefault((severity, contacts), cause)
-        if not untold:
-            continue
-        for about in group:
+                        untold.setdefault((severity, contacts), []).append(cause)
+        for about in group if untold else ():
             agency = inventory.agencies.get(about.agency)
             has = agency is not None and bool(agency.contacts)
-            for severity in _severities(about, fitting(about), alerting.conditions):
-                if (severity, has) in untold:
-                    count += 1
-                    first = first or f"a {severity} incident of {about} with the cause {untold[severity, has]}"
-                    break
+            severities = {*_severities(about, fitting(about), alerting.conditions)}
+            heaviest = next((one for one in TOLD if one in severities and (one, has) in untold), None)
+            if heaviest is None:
+                continue
+            count += 1
+            causes = untold[heaviest, has]
+            why = f" with the cause {causes[0]}" if len(causes) < len(CAUSES) else ""
+            first = first or f"a {heaviest} incident of {about}{why}"
     more = f"; the same goes for {count - 1} more" if count > 1 else ""
     return f"nobody is told of {first}{more}" if first else ""
 
@@ -207,16 +205,3 @@ def _severities(about: About, fitting: int, conditions: tuple[Condition, ...]) -
         condition = next(fits, None)
         if condition is not None and not condition.off:
             yield condition.severity
-
-
-def _without_routes(inventory: Inventory) -> str:
-    """Without routes agencies' own contacts are told, and the hub's of what is critical or has none of its own."""
-    hub = inventory.agencies.get(of_all(inventory).agency)
-    if hub is not None and hub.contacts:
-        return ""
-    lacking = [agency.id for agency in inventory.agencies.values() if agency.sites and not agency.contacts]
-    whose = "the hub's agency has no contacts" if hub is not None else "the province has no hub"
-    if not lacking:
-        return f"nobody is told of the collector's own troubles and of the goals, for {whose}"
-    who = "1 agency" if len(lacking) == 1 else f"{len(lacking)} agencies"
-    return f"nobody is told of incidents of {who} without contacts (first {lacking[0]}), for {whose}"

@@ -26,8 +26,8 @@ def rows(inventory: Inventory, ident: str, now: int) -> list[Row]:
     owners = dict.fromkeys(one.agency for one in about)
     contacts = [name for owner in owners if owner for name in inventory.agencies[owner].contacts]
     if not inventory.alerting.routes:
-        hub = inventory.agencies.get(reach.of_all(inventory).agency)
-        hubs = hub.contacts if hub is not None else ()
+        hub = inventory.sites.get(inventory.province.hub)
+        hubs = (inventory.agencies[hub.agency].contacts if hub is not None else ()) or tuple(inventory.contacts)
         heads = ("told of", "who")
         return [heads, ("critical", _list((*contacts, *hubs))), ("warning", _list(contacts or hubs))]
     found: list[Row] = [("route", "told of", "whom", "who that is now", "when nobody acknowledges", "again every")]

@@ -359,8 +359,8 @@ SHIFT = "rosters:\n  r:\n    shifts:\n"
         ),
         (
             "routes:\n  r: {select: {agencies: [centre]}, to: [desk]}",
-            "2: warning: routes: nobody is told of a critical incident of the check gateway of the agent office with "
-            "the cause service; the same goes for 2 more",
+            "2: warning: routes: nobody is told of a critical incident of the check gateway of the agent office; "
+            "the same goes for 3 more",
         ),
         (
             "routes:\n  r: {to: [desk], severities: [critical]}\n  c: {to: [an], causes: [wan, power]}",
@@ -476,23 +476,11 @@ def test_alerting_is_described_once(tmp_path: Path) -> None:
 LONELY = BASE.replace("    contacts: [desk]\n", "")
 
 
-def test_without_routes_somebody_has_to_have_contacts(tmp_path: Path) -> None:
-    assert said(tmp_path, LONELY) == [
-        "file0.yaml:9: warning: agencies.centre.contacts: nobody is told of incidents of 2 agencies without contacts "
-        "(first centre), for the hub's agency has no contacts"
-    ]
-    assert said(
-        tmp_path, LONELY.replace(", hub: centre", "").replace("name: Office", "name: O\n    contacts: [an]")
-    ) == [
-        "file0.yaml:9: warning: agencies: nobody is told of incidents of 1 agency without contacts (first centre), for "
-        "the province has no hub"
-    ]
-    without = BASE.replace(", hub: centre", "").replace("name: Office", "name: O\n    contacts: [an]")
-    assert said(tmp_path, without) == [
-        "file0.yaml:9: warning: agencies: nobody is told of the collector's own troubles and of the goals, for the "
-        "province has no hub"
-    ]
-    assert said(tmp_path, BASE) == []  # the hub's contacts take what has none of its own
+def test_without_routes_there_is_always_somebody(tmp_path: Path) -> None:
+    found = load(write(tmp_path, LONELY))
+    assert found.warnings == ()
+    everybody = "desk, an, binh"
+    assert show_told.rows(found, "office", 0)[1:] == [("critical", everybody), ("warning", everybody)]
 
 
 def test_nothing_is_said_where_nobody_is_to_be_told(tmp_path: Path) -> None:
@@ -503,19 +491,27 @@ def test_nothing_is_said_where_nobody_is_to_be_told(tmp_path: Path) -> None:
 def test_what_the_agencys_contacts_take_reaches_nobody_where_it_has_none(tmp_path: Path) -> None:
     routes = "routes: {own: {agency_contacts: true}}\n"
     assert said(tmp_path, BASE, routes) == [
-        "file1.yaml:1: warning: routes: nobody is told of a critical incident of the check gateway of the agent office "
-        "with the cause service; the same goes for 2 more"
+        "file1.yaml:1: warning: routes: nobody is told of a critical incident of the check gateway of the agent office"
+        "; the same goes for 3 more"
     ]
-    assert said(tmp_path, BASE.replace("name: Office", "name: O\n    contacts: [an]"), routes) == []
+    assert said(tmp_path, BASE.replace("name: Office", "name: O\n    contacts: [an]"), routes) == [
+        "file1.yaml:1: warning: routes: nobody is told of a critical incident of the collector and the goals"
+    ]
 
 
-def test_the_collectors_own_troubles_are_the_hubs(tmp_path: Path) -> None:
+def test_the_collectors_own_troubles_need_a_route_for_everything(tmp_path: Path) -> None:
     routes = "routes: {a: {select: {agencies: [office]}, to: [an]}, b: {select: {sites: [centre]}, to: [desk]}}\n"
-    assert said(tmp_path, BASE, routes) == []
-    assert said(tmp_path, BASE, routes.replace("sites: [centre]", "checks: [web]")) == [
-        "file1.yaml:1: warning: routes: nobody is told of a warning incident of the agent centre with the cause "
-        "service; the same goes for 1 more"
+    assert said(tmp_path, BASE, routes) == [
+        "file1.yaml:1: warning: routes: nobody is told of a critical incident of the collector and the goals"
     ]
+    assert said(tmp_path, BASE, routes.replace("select: {sites: [centre]}, ", "")) == []
+
+
+def test_a_route_for_some_hours_hides_no_other(tmp_path: Path) -> None:
+    routes = "routes: {day: {calendar: office, to: [desk], only: true}, night: {to: [an]}}\n"
+    assert said(tmp_path, BASE, routes) == []
+    assert [row[0] for row in show_told.rows(load(tmp_path), "office", 0)] == ["route", "day", "night"]
+    assert len(said(tmp_path, BASE, routes.replace("to: [desk], ", ""))) == 1  # by day nobody
 
 
 def test_a_condition_that_is_off_or_for_the_digest_loses_nothing(tmp_path: Path) -> None:
@@ -530,8 +526,7 @@ def test_a_condition_that_is_off_or_for_the_digest_loses_nothing(tmp_path: Path)
 def test_a_route_that_mutes_is_named(tmp_path: Path) -> None:
     muted = "routes: {m: {select: {tags: [wan]}, only: true}, rest: {to: [desk]}}\n"
     assert said(tmp_path, BASE, muted) == [
-        "file1.yaml:1: warning: routes: nobody is told of a critical incident of the check hub of the agent office "
-        "with the cause service"
+        "file1.yaml:1: warning: routes: nobody is told of a critical incident of the check hub of the agent office"
     ]
 
 
@@ -552,6 +547,7 @@ def test_the_survey_agrees_with_asking_every_route(data: st.DataObject) -> None:
             to=data.draw(st.sampled_from([(), ("desk",)])),
             agency_contacts=data.draw(st.booleans()),
             only=data.draw(st.booleans()),
+            calendar=data.draw(st.sampled_from(["", "office"])),
         )
         for n in range(data.draw(st.integers(1, 4)))
     )
@@ -564,23 +560,26 @@ def test_the_survey_agrees_with_asking_every_route(data: st.DataObject) -> None:
     for about in reach.subjects(made):
         for severity in SEVERITIES:
             for cause in CAUSES:
-                told = False
-                for route in routes:
-                    if not reach.matcher(route.select, made)(about) or severity not in route.severities:
-                        continue
-                    if route.causes and cause not in route.causes:
-                        continue
-                    taken.add(route.id)
-                    told |= bool(route.to) or (route.agency_contacts and bool(made.agencies[about.agency].contacts))
-                    if route.only:
-                        break
+                agency = made.agencies.get(about.agency)
+                told = {True: False, False: False}
+                for office_hours in (True, False):
+                    for route in routes:
+                        if not reach.matcher(route.select, made)(about) or severity not in route.severities:
+                            continue
+                        if route.causes and cause not in route.causes:
+                            continue
+                        taken.add(route.id)
+                        own = route.agency_contacts and agency is not None and bool(agency.contacts)
+                        told[office_hours] |= bool(route.to) or own
+                        if route.only and (office_hours or not route.calendar):
+                            break
                 if about.check is None and about.agent == "":
                     arises = severity != "info"  # the collector's own, and goals
                 elif about.check is None:
                     arises = severity == "warning"  # silent and clock
                 else:
                     arises = severity != "info"
-                lost |= arises and not told
+                lost |= arises and not all(told.values())
     found = reach.survey(made)
     assert set(found.idle) == {route.id for route in routes} - taken
     assert bool(found.lost) == lost

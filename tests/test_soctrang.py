@@ -237,7 +237,7 @@ def test_each_district_has_its_own_administrator(province: model.Inventory) -> N
     assert [agency.contacts for agency in districts] == [(f"quan-tri-{agency.id}",) for agency in districts]
     assert len({province.contacts[agency.contacts[0]].email for agency in districts}) == 7
     rows = show_told.rows(province, "ke-sach", 0)
-    assert [row[0] for row in rows[1:]] == ["duong-truyen", "cong-thanh-phan", "huyen"]
+    assert [row[0] for row in rows[1:]] == ["duong-truyen", "cong-thanh-phan", "huyen", "con-lai"]
     assert rows[1][1].startswith("warning, critical by wan")  # the line's provider is called by the desk
 
 
