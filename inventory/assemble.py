@@ -4,6 +4,7 @@ from datetime import date
 from typing import TypeVar
 
 from inventory import model
+from inventory.alert_assemble import alerting_of
 from inventory.expand import Expander, Spot
 from inventory.kinds import Kinds
 from inventory.model import overlap
@@ -217,7 +218,12 @@ class _Assembler:
             made.providers[ident] = model.Provider(id=ident, name=provider.name, contact=provider.contact)
         for ident, contact in sections.contacts.items():
             made.contacts[ident] = model.Contact(
-                id=ident, name=contact.name, email=contact.email, language=contact.language, phone=contact.phone
+                id=ident,
+                name=contact.name,
+                email=contact.email,
+                language=contact.language,
+                phone=contact.phone,
+                digest=contact.digest,
             )
         for ident, calendar in sections.calendars.items():
             made.calendars[ident] = model.Calendar(
@@ -242,6 +248,7 @@ class _Assembler:
             for ident, e in sections.exclusions.items()
         )
         self.made = model.Inventory(
-            **{name: getattr(made, name) for name in made.__struct_fields__ if name != "exclusions"},
+            **{name: getattr(made, name) for name in made.__struct_fields__ if name not in ("exclusions", "alerting")},
             exclusions=exclusions,
+            alerting=alerting_of(sections, self.problems),
         )

@@ -12,7 +12,7 @@ MINUTES_OF_A_WEEK = 7 * 1440
 def on_duty(roster: Roster, at: int, zone: ZoneInfo) -> tuple[str, ...]:
     """Who a roster names at a moment (epoch ms); ``zone`` is the province's. Every shift that holds counts; where
     none does, the rotation's turn of that day; before it begins and without one, ``otherwise``."""
-    local = datetime.fromtimestamp(at / 1000, ZoneInfo(roster.time_zone) if roster.time_zone else zone)
+    local = datetime.fromtimestamp(at / 1000, zone_of(roster, zone))
     minute = local.hour * 60 + local.minute
     names = [
         name
@@ -25,6 +25,11 @@ def on_duty(roster: Roster, at: int, zone: ZoneInfo) -> tuple[str, ...]:
         if day >= 0:
             names = list(rotation.turns[day // rotation.days % len(rotation.turns)])
     return tuple(dict.fromkeys(names or roster.otherwise))
+
+
+def zone_of(roster: Roster, zone: ZoneInfo) -> ZoneInfo:
+    """The roster's own time zone, else the province's."""
+    return ZoneInfo(roster.time_zone) if roster.time_zone else zone
 
 
 def contacts_of(names: Iterable[str], alerting: Alerting, at: int | None, zone: ZoneInfo) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from inventory.problems import Problem
 from inventory.tree import List, Mapping, Node, Scalar
-from inventory.words import Text, duration_ms, ratio, size_bytes
+from inventory.words import Text, daily, duration_ms, ratio, repeat, size_bytes
 
 MISSING: Final = object()  # what a reader answers after it has reported a problem
 INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
@@ -79,7 +79,13 @@ def moment(text: str) -> datetime:
     raise ValueError(f"{text!r} is not a date and time; write it like 2026-11-30 17:30")
 
 
-WORDS: Final[dict[str, Callable[[str], Any]]] = {"duration": duration_ms, "ratio": ratio, "size": size_bytes}
+WORDS: Final[dict[str, Callable[[str], Any]]] = {
+    "daily": daily,
+    "duration": duration_ms,
+    "ratio": ratio,
+    "repeat": repeat,
+    "size": size_bytes,
+}
 
 
 def slug(node: Node, path: str, source: Source) -> Any:

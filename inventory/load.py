@@ -97,11 +97,11 @@ def _read_single(name: str, node: tree.Node, line: int, source: Source, sections
         sections.broken.setdefault(name, set()).add("")
     elif name == "revoked":
         sections.revoked.update(dict.fromkeys(value, (source.file, line)))
-    elif sections.province is not None:
-        first = sections.province.at
+    elif (earlier := getattr(sections, name)) is not None:
+        first = earlier.at
         source.wrong(line, name, f"is described twice, first in {first.file}:{first.line}")
     else:
-        sections.province = value
+        setattr(sections, name, value)
 
 
 def _read_section(name: str, node: tree.Node, source: Source, sections: Sections) -> None:

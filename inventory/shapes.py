@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from inventory.alert_shapes import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
 from inventory.model import Combine, Group, Selector
 from inventory.problems import NOWHERE, Place
 from inventory.words import Duration, Ratio, Slug, Text
@@ -211,12 +212,13 @@ class AgencyShape(Lived, frozen=True, kw_only=True, rename=LIFE):
 
 
 class ContactShape(Shape, frozen=True, kw_only=True):
-    """Who is told."""
+    """Who is told. ``digest``: also once a day what there was."""
 
     name: Text
     email: str
     language: Literal["vi", "en"] = "vi"
     phone: str = ""
+    digest: bool = True
 
 
 class CalendarShape(Shape, frozen=True, kw_only=True):
@@ -276,6 +278,11 @@ class FileShape(msgspec.Struct, frozen=True, kw_only=True):
     registers: dict[Slug, RegisterShape] = {}
     templates: dict[Slug, TemplateShape] = {}
     contacts: dict[Slug, ContactShape] = {}
+    groups: dict[Slug, GroupShape] = {}
+    rosters: dict[Slug, RosterShape] = {}
+    routes: dict[Slug, RouteShape] = {}
+    conditions: dict[Slug, ConditionShape] = {}
+    alerting: AlertingShape | None = None
     calendars: dict[Slug, CalendarShape] = {}
     holidays: dict[int, DecreedShape] = {}
     exclusions: dict[Slug, ExclusionShape] = {}

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections import Counter
-from datetime import date
+from datetime import date, datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 
 import inventory
-from inventory import model
+from inventory import model, show_told
+from inventory.calendars import epoch_ms
+from inventory.duty import contacts_of
 from inventory.goals import members
 from inventory.load import load
 from inventory.planning import plans_of
@@ -215,6 +217,52 @@ def test_the_standby_centre_begins_in_2013(province: model.Inventory) -> None:
     ident = "so-thong-tin-truyen-thong-du-phong"
     assert not plans_of(province, date(2012, 12, 31))[ident].checks
     assert plans_of(province, date(2013, 1, 1))[ident].checks
+
+
+CENTRE = "so-thong-tin-truyen-thong-thdl"
+
+
+def test_who_is_told_is_said_in_both_languages(province: model.Inventory) -> None:
+    told = province.alerting
+    named = (*province.contacts.values(), *told.groups.values(), *told.rosters.values())
+    assert len(named) == 15
+    for one in named:
+        assert one.name.vi and one.name.en and one.name.vi != one.name.en
+        assert unicodedata.is_normalized("NFC", one.name.vi)
+    assert {contact.language for contact in province.contacts.values()} == {"vi"}
+    assert told.digest == 7 * 60
+
+
+def test_the_centres_faults_go_to_who_is_on_duty_and_then_to_the_leadership(province: model.Inventory) -> None:
+    route = {one.id: one for one in province.alerting.routes}["trung-tam-nghiem-trong"]
+    assert (route.select.sites[0], route.severities, route.only) == (CENTRE, ("critical",), True)
+    steps = [(step.after_ms // 60_000, _people(province, step.to, "2026-11-25 09:00")) for step in route.steps]
+    assert steps == [(15, ("giam-doc-trung-tam",)), (60, ("giam-doc-trung-tam", "lanh-dao-so"))]
+    assert _people(province, route.to, "2026-11-25 09:00") == ("truc-ca",)
+    weeks = ("2026-11-21 12:00", "2026-11-22 23:00", "2026-11-28 12:00", "2026-12-05 12:00", "2026-12-12 12:00")
+    nights = [_people(province, route.to, moment) for moment in weeks]
+    assert nights[0] == nights[1] == nights[4] and {*nights} == {(f"ky-thuat-{n}",) for n in (1, 2, 3)}
+
+
+def _people(province: model.Inventory, names: tuple[str, ...], moment: str) -> tuple[str, ...]:
+    at = epoch_ms(datetime.fromisoformat(moment), province.province.zone)
+    return contacts_of(names, province.alerting, at, province.province.zone)
+
+
+def test_each_district_has_its_own_administrator(province: model.Inventory) -> None:
+    districts = [agency for agency in province.agencies.values() if agency.kind == "district"]
+    assert [agency.contacts for agency in districts] == [(f"quan-tri-{agency.id}",) for agency in districts]
+    assert len({province.contacts[agency.contacts[0]].email for agency in districts}) == 7
+    rows = show_told.rows(province, "ke-sach", 0)
+    assert [row[0] for row in rows[1:]] == ["duong-truyen", "cong-thanh-phan", "huyen", "con-lai"]
+    assert rows[1][1].startswith("warning, critical by wan")  # the line's provider is called by the desk
+
+
+def test_every_route_takes_something_of_somebody(province: model.Inventory) -> None:
+    taken = {
+        row[0] for ident in (*province.agencies, *province.sites) for row in show_told.rows(province, ident, 0)[1:]
+    }
+    assert taken == {route.id for route in province.alerting.routes}
 
 
 def test_a_link_that_changed_hands_keeps_its_history(province: model.Inventory) -> None:
