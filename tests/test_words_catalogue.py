@@ -98,6 +98,15 @@ class TestWhatIsWrong:
         more = domain._replace(said=lambda: (Said("up", None, "a.py"), Said("down", None, "a.py")))
         assert catalogue.stale(more, catalogue.updated(more)) == ["trial.po"]  # what has no words is not compiled
 
+    def test_what_older_agents_say_is_kept_and_a_renamed_field_costs_no_translation(self, tmp_path, monkeypatch):
+        domain = self.domain(tmp_path, monkeypatch, Said("{name:n} up", None, "a.py"))
+        domain = domain._replace(keeps=True, holes=re.compile(r"\{(\w+)(?::\w)?\}"))
+        lines = ['msgid "{count:n} up"', 'msgstr "lên {count}"', "", 'msgid "gone"', 'msgstr "mất"', "", 'msgid "x"']
+        assert self.wrong(domain, *lines, 'msgstr ""') == []
+        made = {message.id: message for message in catalogue.entries(catalogue.updated(domain))}
+        assert {words: one.string for words, one in made.items()} == {"{name:n} up": "lên {name}", "gone": "mất"}
+        assert made["gone"].auto_comments == [catalogue.RETIRED]
+
     def test_the_command_says_what_to_do(self, tmp_path, monkeypatch, capsys):
         domain = self.domain(tmp_path, monkeypatch, Said("up", None, "a.py"))
         monkeypatch.setattr(catalogue, "DOMAINS", (domain,))
