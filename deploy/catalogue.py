@@ -104,12 +104,10 @@ def _extracted(method: str, path: Path, name: str) -> Iterator[Said]:
     with path.open("rb") as file:
         for _, words, comments, context in extract(method, file, KEYWORDS, (COMMENTS,), options, True):
             plural = (words[0], words[1]) if isinstance(words, tuple) else words
-            yield Said(
-                plural, context, name, tuple(comments), ("python-format",) if _PERCENT.search(str(words)) else ()
-            )
+            yield Said(plural, context, name, tuple(comments), ("python-format",) if PERCENT.search(str(words)) else ())
 
 
-_PERCENT = re.compile(r"%\((\w+)\)[a-z]")
+PERCENT: Final = re.compile(r"%\((\w+)\)[a-z]")  # as Python's % fills in
 
 
 def said_as_reasons() -> Iterator[Said]:
@@ -120,7 +118,7 @@ def said_as_reasons() -> Iterator[Said]:
 
 
 DOMAINS: Final = (
-    Domain(WORDS, said_in_words, _PERCENT),
+    Domain(WORDS, said_in_words, PERCENT),
     Domain(REASONS, said_as_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
 )
 
@@ -214,10 +212,19 @@ def _wrong(domain: Domain, message: Message) -> Iterator[str]:
     ours, theirs = (sorted(set(domain.holes.findall(one))) for one in (english, vietnamese))
     if ours != theirs:
         yield f"has places for {ours}, its translation for {theirs}"
+    elif domain.holes is PERCENT and not all(_fillable(one, ours) for one in (english, vietnamese)):
+        yield "cannot be filled in: a per cent sign of its own is written twice"
     if not unicodedata.is_normalized("NFC", vietnamese):
         yield "the translation is not in composed letters (NFC)"
     if [english[:1].isspace(), english[-1:].isspace()] != [vietnamese[:1].isspace(), vietnamese[-1:].isspace()]:
         yield "spaces at the ends differ"
+
+
+def _fillable(words: str, names: list[str]) -> bool:
+    try:
+        return bool(words % dict.fromkeys(names, 1))
+    except (TypeError, ValueError):
+        return False
 
 
 def _name(message: Message) -> str:

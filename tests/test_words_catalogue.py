@@ -53,7 +53,7 @@ class TestWhatIsWrong:
     def domain(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *said: Said) -> Domain:
         monkeypatch.setattr(catalogue, "LOCALE", tmp_path)
         (tmp_path / "vi" / "LC_MESSAGES").mkdir(parents=True)
-        return Domain("trial", lambda: said, re.compile(r"%\((\w+)\)s"))
+        return Domain("trial", lambda: said, catalogue.PERCENT)
 
     def wrong(self, domain: Domain, *lines: str) -> list[str]:
         domain.po.write_text("\n".join(["#, fuzzy" if line == "fuzzy" else line for line in lines]) + "\n", "utf-8")
@@ -62,6 +62,11 @@ class TestWhatIsWrong:
     @pytest.mark.parametrize(
         ("english", "lines", "why"),
         [
+            (
+                "5% up",
+                ['msgid "5% up"', 'msgstr "lên 5%%"'],
+                "'5% up': cannot be filled in: a per cent sign of its own is written twice",
+            ),
             ("up", [], "'up': no translation"),
             ("up", ['msgid "up"', 'msgstr ""'], "'up': no translation"),
             ("up", ["fuzzy", 'msgid "up"', 'msgstr "lên"'], "'up': marked fuzzy: look at it and take the mark away"),
