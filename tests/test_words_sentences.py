@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from alerts.words.patterns import FIELD
-from deploy import sentences
+from deploy import sentence_lists, sentences
 from deploy.sentences import Sentence, of_collector, of_source
 
 ROOT = Path(__file__).parent.parent
@@ -85,13 +85,13 @@ class TestTheSource:
         everything = {
             one.words
             for path in (ROOT / "agent").rglob("*.py")
-            if not path.relative_to(ROOT).as_posix().startswith(sentences.SILENT)
+            if not path.relative_to(ROOT).as_posix().startswith(sentence_lists.SILENT)
             for one in of_source(path.read_text("utf-8"), path.relative_to(ROOT).as_posix())
         }
-        assert not set(sentences.NO_REASONS) - everything
-        for name in sentences.SILENT:
+        assert not set(sentence_lists.NO_REASONS) - everything
+        for name in sentence_lists.SILENT:
             assert (ROOT / name).exists(), f"{name} is gone"
-        for file, name in sentences.PREDICATES:
+        for file, name in sentence_lists.PREDICATES:
             assert re.search(rf"\b{name}\b", (ROOT / file).read_text("utf-8")), f"{file} has no {name}"
 
     def test_no_sentence_fits_anything(self) -> None:
