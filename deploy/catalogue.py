@@ -105,6 +105,7 @@ def _extracted(method: str, path: Path, name: str) -> Iterator[Said]:
 
 
 _PERCENT = re.compile(r"%\((\w+)\)[a-z]")
+_HOLES = re.compile(r"(?:%\(|\{)(\w+)(?:\)[a-z]|\})")  # of _() and of say()
 
 
 def said_as_reasons() -> Iterator[Said]:
@@ -115,7 +116,7 @@ def said_as_reasons() -> Iterator[Said]:
 
 
 DOMAINS: Final = (
-    Domain(WORDS, said_in_words, _PERCENT),
+    Domain(WORDS, said_in_words, _HOLES),
     Domain(REASONS, said_as_reasons, re.compile(r"\{(\w+)(?::\w)?\}")),
 )
 
