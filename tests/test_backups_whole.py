@@ -1,6 +1,9 @@
 """A backup as one: states combined, at the API, on the page, in metrics and in a goal, by a whole collector."""
 
+import asyncio
 import itertools
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +223,18 @@ async def test_metrics_of_the_whole_and_of_its_evidence(told) -> None:
     ages = {(s.labels["backup"], s.labels["kind"]): s.value for s in families["haidang_backup_age_seconds"]}
     assert ages == {("office-db", "job"): 60, ("office-db", "backup"): 10500, ("office-far", "backup"): 100}
     assert "haidang_backup_restore_age_seconds" not in families
+
+
+@pytest.mark.real
+async def test_promtool_finds_nothing_wrong(told) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian's package prometheus)")
+    _, body = await told.get("/metrics")
+    assert b"haidang_backup_up" in body
+    run = subprocess.run
+    checked = await asyncio.to_thread(run, [promtool, "check", "metrics"], input=body, capture_output=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_what_is_not_known_has_no_sample() -> None:

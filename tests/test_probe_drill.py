@@ -472,6 +472,7 @@ async def test_a_drill_whose_process_dies_has_failed(place: Path) -> None:
         ("drills: {a/b: {command: [x]}}", "no name"),
         ("drills: {db: {command: [x], every: soon}}", "drills.db.every: 'soon' is not a duration"),
         ("drills: {db: {command: [x], cron: '61 * * * *'}}", "not a cron expression"),
+        ("drills: {db: {command: [x], oncalendar: '*-02-30'}}", "drills.db.oncalendar: '*-02-30' never comes"),
         ("drills: {db: {command: [x], cron: '1 * * * *', oncalendar: daily}}", "not both"),
         ("drills: {db: {command: [x], limits: {time: 0s}}}", "drills.db.limits.time: has to be more than 0"),
         ("drills: {db: {command: [x], limits: {memory: 5}}}", "memory"),

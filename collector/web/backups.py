@@ -54,6 +54,7 @@ class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def told(whole: Whole, past: Past, now: int) -> BackupAnswer:
+    """The answer about one; ``now`` in ms."""
     backup, oldest = whole.backup, whole.oldest(now)
     return BackupAnswer(
         id=backup.id,
