@@ -21,11 +21,13 @@ from collector.ingest.ingest import Ingest
 from collector.inventories import Inventories
 from collector.metrics import backups as backup_series
 from collector.metrics import goals as goal_series
+from collector.metrics import measured
 from collector.metrics.fleet import Named, Shown
 from collector.metrics.handler import Scrape
 from collector.metrics.own import Histogram, Own
 from collector.notify import notify, watchdog
 from collector.reading import Reader
+from collector.sitepower import SitePower
 from collector.store.database import Database, StoreError
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
@@ -93,6 +95,8 @@ class Service:
         self.inventories = Inventories(config.inventory, copy, self.ingest, revocations, _wall)
         self.reader = Reader(self.database, self.ingest.fleet, self.inventories, _wall)
         self.board = Board(self.reader)
+        self.power = SitePower(self.database, self.reader)
+        await self.power.load()
         await self.inventories.refresh()
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
@@ -101,6 +105,7 @@ class Service:
         for job in (
             self.inventories.watch(INVENTORY_EVERY, self.reload, self.board.wake.set),
             self.board.run(*GOALS_EVERY),
+            self.power.run(),
             self._measure_store(),
             self._renew_keys(),
             watchdog(),
@@ -134,7 +139,7 @@ class Service:
         api = Api(self.reader, self.registry)
         pages = Pages(self.reader, api, self.board, self.inventories, lambda: self.ingest.trust.trusted)
         families = sources.of_collector(self)
-        self.scrape = Scrape(self.shown, self._goal_lines, Own([families]), _wall, self._backup_lines)
+        self.scrape = Scrape(self.shown, self._background_lines, Own([families]), _wall, self._backup_lines)
         self._stack.callback(self.scrape.close)
         app = operators.application(asked, self.reader, api, pages, self.scrape.answer, lambda: self.ready)
         try:
@@ -167,8 +172,10 @@ class Service:
             Shown(one, state, fleet) for one in self._named[1] if (state := fleet.agents.get(one.agent)) is not None
         ]
 
-    def _goal_lines(self, openmetrics: bool) -> list[str]:
-        return list(goal_series.text(self.board.evaluations, openmetrics))
+    def _background_lines(self, openmetrics: bool) -> list[str]:
+        """What is worked out in the background: the goals, the sites' power."""
+        sites = measured.sites(sources.powered(self.reader.inventory, self.power.counters), openmetrics)
+        return [*goal_series.text(self.board.evaluations, openmetrics), *sites]
 
     def _backup_lines(self, openmetrics: bool) -> Iterator[str]:
         yield from backup_series.text(backups.wholes(self.reader, _wall()), openmetrics)

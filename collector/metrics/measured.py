@@ -7,7 +7,7 @@ Absent while the check is unknown, and where a device did not say a value: missi
 province has by the ten thousand (icmp, tcp, http, tls, dns) only what people alert on; the rest is in the API.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from collector.metrics.exposition import Family
 from collector.metrics.fleet import Shown
@@ -26,6 +26,12 @@ SELECTED: Mapping[str, frozenset[str]] = {
 SOURCES: Mapping[int, str] = {UP: "mains", DEGRADED: "battery", DOWN: "none", UNKNOWN: "unknown"}
 POWER = Family(
     "haidang_power_seconds_total", "counter", "Settled time on each source of power since this incarnation began."
+)
+
+SITE_POWER = Family(
+    "haidang_site_power_seconds_total",
+    "counter",
+    "Settled time on each source of power of a site as a whole, by what feeds it, since this incarnation began.",
 )
 
 Measured = tuple[str, Mapping[str, float]]  # identity labels, values by name
@@ -65,6 +71,17 @@ def power(shown: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
             lines += [f'{POWER.name}{{{who},source="{SOURCES[i]}"}} {ms / 1000}\n' for i, ms in enumerate(tail.settled)]
     if lines:
         yield POWER.head(openmetrics) + "".join(lines)
+
+
+def sites(counted: Iterable[tuple[str, Sequence[int]]], openmetrics: bool) -> Iterator[str]:
+    """Seconds by source of sites as a whole: (identity labels, ms on mains, on battery, without power, unknown)."""
+    lines = [
+        f'{SITE_POWER.name}{{{who},source="{SOURCES[i]}"}} {ms / 1000}\n'
+        for who, settled in counted
+        for i, ms in enumerate(settled)
+    ]
+    if lines:
+        yield SITE_POWER.head(openmetrics) + "".join(lines)
 
 
 def _newest(shown: Sequence[Shown], now: int) -> dict[str, list[Measured]]:
