@@ -16,8 +16,9 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     that sending it again sends the same. ``ident``: its Message-ID's left side. ``text``: the same in plain words, for
     ways out that are no mail. ``tries`` so far; ``made``: when it was decided (ms).
 
-    For the journal, as of the notice: ``kinds``, and of each of ``incidents`` ``roots`` (its root as it was said) and
-    ``opened`` (ms); ``thread``: ident of the mail that it answers."""
+    For the journal, as of the notice (see alerts.machine.adopt.Sent): ``kinds``, and of each of ``incidents`` ``roots``
+    (its root as it was said), ``opened`` (ms), ``also`` and ``members``; ``thread``: ident of the mail that it answers;
+    ``day``: of a digest. ``why``: it was put off last time."""
 
     id: int
     ident: str
@@ -35,8 +36,11 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[NoticeKind, ...] = ()
     roots: tuple[str, ...] = ()
     opened: tuple[int, ...] = ()
+    also: tuple[tuple[str, ...], ...] = ()
+    members: tuple[tuple[str, ...], ...] = ()
     thread: str = ""
-    why: str = ""  # it was put off last time
+    day: str = ""
+    why: str = ""
 
 
 class Outbox(Protocol):

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from typing import Any, TextIO
 
 from collector import backups, keyfiles, sources
+from collector.alerting import Alerting
 from collector.board import Board
 from collector.config import Config, Listen, listen
 from collector.ingest.ingest import Ingest
@@ -100,9 +101,11 @@ class Service:
         await self.inventories.refresh()
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
+        await self._begin_alerting()
         await self._listen_for_agents()
         await self._listen_for_operators()
         for job in (
+            *self.alerting.jobs(),
             self.inventories.watch(INVENTORY_EVERY, self.reload, self.board.wake.set),
             self.board.run(*GOALS_EVERY),
             self.power.run(),
@@ -121,6 +124,21 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self._stack.aclose()
+
+    async def _begin_alerting(self) -> None:
+        """What tells people: before the listeners, so that what an earlier life of the store told is known."""
+        try:
+            self.alerting = Alerting(
+                self.config,
+                self.database,
+                self.ingest,
+                self.inventories,
+                self.reader,
+                lambda: self.board.evaluations,
+            )
+            await self.alerting.start()
+        except OSError as error:
+            raise CannotStart(f"the journal of sent mails cannot be used: {error.strerror or error}") from None
 
     async def _listen_for_agents(self) -> None:
         address = listen(self.config.agents.listen)

@@ -12,7 +12,9 @@ from alerts.machine.adopt import sent_of
 from alerts.outbox import Letter
 from alerts.ways import Ways
 from collector.goals import MET, Evaluation
+from collector.links import Circuits
 from collector.reading import Reader
+from collector.store.unsubscribed import Unsubscribed
 from inventory.model import Inventory
 
 DAY: Final = 86_400_000
@@ -23,21 +25,30 @@ class Writer:
     """Writes the mails of one collector. ``evaluations``: the goals as they stood last."""
 
     def __init__(
-        self, reader: Reader, ways: Ways, signer: Signer, evaluations: Callable[[], Sequence[Evaluation]]
+        self,
+        reader: Reader,
+        circuits: Circuits,
+        unsubscribed: Unsubscribed,
+        ways: Ways,
+        signer: Signer,
+        evaluations: Callable[[], Sequence[Evaluation]],
     ) -> None:
         self._reader = reader
+        self._circuits = circuits
+        self._unsubscribed = unsubscribed
         self._ways = ways
         self._signer = signer
         self._evaluations = evaluations
 
     async def letters(self, notices: Sequence[Notice], book: Book) -> list[Letter]:
-        """A letter for each notice whose contact the inventory has."""
+        """A letter for each notice whose contact the inventory has and that the contact wants."""
         inventory = self._reader.inventory
         days = {day: await self._day(day, inventory) for day in {one.day for one in notices if one.kind == "digest"}}
         return [
             self._letter(notice, book, inventory, days.get(notice.day) if notice.kind == "digest" else None)
             for notice in notices
             if notice.contact in inventory.contacts
+            and not (notice.kind == "digest" and notice.contact in self._unsubscribed.contacts)
         ]
 
     def _letter(self, notice: Notice, book: Book, inventory: Inventory, day: mail.Day | None) -> Letter:
@@ -53,14 +64,26 @@ class Writer:
             day=day,
         )
         written = mail.render(notice, incidents, context, contact.language, contact)
+        said = sent_of(notice, book)
         return Letter(
             id=0,
+            ident=notice.ident,
+            contact=contact.id,
             address=contact.email,
+            kind=notice.kind,
+            severity=notice.severity,
+            incidents=said.incidents,
             made=notice.at,
             subject=written.subject,
             text=written.text,
             body=written.message,
-            sent=sent_of(notice, book),
+            kinds=said.kinds,
+            roots=said.roots,
+            opened=said.opened,
+            also=said.also,
+            members=said.members,
+            thread=said.thread,
+            day=said.day,
         )
 
     async def _day(self, day: str, inventory: Inventory) -> mail.Day:
@@ -68,7 +91,7 @@ class Writer:
         zone, minutes = inventory.province.zone, inventory.alerting.digest or 0
         ends = datetime.fromisoformat(day).replace(tzinfo=zone) + timedelta(minutes=minutes)
         until = round(ends.timestamp() * 1000)
-        links = await self._reader.links_down((until - DAY, until))
+        links = await self._circuits.totals((until - DAY, until))
         return mail.Day(
             begins=until - DAY, ends=until, goals=tuple(worst(self._evaluations())), links=tuple(_downtimes(links))
         )

@@ -27,13 +27,11 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """What one turn of the evaluator commits. ``links``: ms to add, ``settled``: up to when each link is counted."""
+    """What one turn of the evaluator commits."""
 
     place: Place
     incidents: Sequence[Incident] = ()
     letters: Sequence[Letter] = ()
-    links: Mapping[LinkKey, int] = {}
-    settled: Mapping[str, int] = {}
 
 
 async def load(database: Database) -> tuple[Place | None, list[Incident]]:
@@ -75,12 +73,20 @@ async def commit(database: Database, turn: Turn) -> None:
             ],
         )
         outbox.put(db, turn.letters)
+
+    await database.write(work)
+
+
+async def add_link_seconds(database: Database, added: Mapping[LinkKey, int], settled: Mapping[str, int]) -> None:
+    """``added``: ms down; ``settled``: up to when each link is counted by now. Together, or nothing of it."""
+
+    def work(db: apsw.Connection) -> None:
         db.executemany(
             "INSERT INTO link_seconds VALUES (?, ?, ?, ?)"
             " ON CONFLICT (link, provider, cause) DO UPDATE SET ms = ms + excluded.ms",
-            [(*key, ms) for key, ms in turn.links.items()],
+            [(*key, ms) for key, ms in added.items()],
         )
-        db.executemany("INSERT OR REPLACE INTO link_settled VALUES (?, ?)", list(turn.settled.items()))
+        db.executemany("INSERT OR REPLACE INTO link_settled VALUES (?, ?)", list(settled.items()))
 
     await database.write(work)
 

@@ -15,14 +15,6 @@ _decoder = msgspec.msgpack.Decoder(Letter)
 FIRST: Final = "CASE severity WHEN 'critical' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END"
 
 
-class State(msgspec.Struct, frozen=True):
-    """How the outbox stands. ``oldest``: when the oldest that waits was made (ms), None when none waits."""
-
-    waiting: int
-    oldest: int | None
-    failed: int
-
-
 class StoredOutbox:
     """Over the database. Every call is durable when it returns."""
 
@@ -58,14 +50,13 @@ class StoredOutbox:
     async def failed(self, letter: Letter, at: int, why: str) -> None:
         await self._set(letter, "state = 'failed', done = ?, why = ?", (at, why))
 
-    async def state(self) -> State:
-        """For the metrics and the page."""
+    async def waiting(self) -> tuple[int, int | None]:
+        """How many are neither sent nor failed, and when the oldest of them was made (ms)."""
 
-        def work(db: apsw.Connection) -> State:
-            waiting = db.execute("SELECT count(*), min(made) FROM outbox WHERE state = 'waiting'").fetchone()
-            failed = db.execute("SELECT count(*) FROM outbox WHERE state = 'failed'").get
-            assert waiting is not None
-            return State(int(waiting[0]), None if waiting[1] is None else int(waiting[1]), int(failed))
+        def work(db: apsw.Connection) -> tuple[int, int | None]:
+            row = db.execute("SELECT count(*), min(made) FROM outbox WHERE state = 'waiting'").fetchone()
+            assert row is not None
+            return int(row[0]), None if row[1] is None else int(row[1])
 
         return await self._database.read(work)
 

@@ -54,3 +54,9 @@ CREATE TABLE link_settled (
     link        TEXT PRIMARY KEY,
     until       INTEGER NOT NULL    -- counted up to here
 ) WITHOUT ROWID;
+
+-- Contacts who said that they want no daily digest.
+CREATE TABLE unsubscribed (
+    contact     TEXT PRIMARY KEY,
+    at          INTEGER NOT NULL
+) WITHOUT ROWID;
