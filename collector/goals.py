@@ -83,7 +83,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """A goal over one window, up to now. Ratios are None where nothing counts; ``missing`` is largest first.
 
     ``over``: the window has ended; before that the verdict is about the time so far. ``members``: those with time that
-    counts. ``shares``: of a share, how many members met, missed and proved neither.
+    counts, ``counted``: the most that one of them has (ms). ``shares``: of a share, how many members met, missed and proved neither.
     """
 
     goal: str
@@ -96,6 +96,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     upper: float | None
     coverage: float | None
     members: int
+    counted: int = 0
     shares: tuple[int, int, int] | None = None
     missing: tuple[Missing, ...] = ()
     lacks: tuple[Text, ...] = ()
@@ -176,6 +177,7 @@ def evaluate(
         upper=_float(bounds.upper),
         coverage=_float(bounds.coverage),
         members=len(judged),
+        counted=max((one.figure.total for one in judged), default=0),
         shares=shares,
         missing=_missing(judged) if verdict == NOT_PROVEN else (),
         lacks=tuple(lacks),

@@ -1,8 +1,9 @@
 """Goals as troubles: an error budget that burns too fast, an objective that can no longer be met.
 
-Burn rate: the proven share of time down over a window, by the share that the objective allows. Two windows have to
-agree, a long one that says it matters and a short one that says it goes on (Google's SRE workbook, chapter 5). Only
-what is proven counts, by the time at which it happened: late evidence gives what it would have given in time.
+Burn rate: the proven time down in a window, by what the objective allows for all of it. Two windows have to agree, a
+long one that says it matters and a short one that says it goes on (Google's SRE workbook, chapter 5). Only what is
+proven counts, by the time at which it happened: late evidence gives what it would have given in time. And it counts
+against the whole window, so that a goal that is a minute old is not judged by its first look.
 
 An outage that is told by itself is not told again as a goal at risk: while a check of the goal is in trouble, and for
 as long after as it alone keeps the short window burning, the goal says nothing. What is left is what nobody was told
@@ -142,7 +143,7 @@ class Objectives:
     ) -> Iterator[Trouble]:
         for one in self._evaluations():
             goal = inventory.goals.get(one.goal)
-            if goal is None or not beyond_reach(one, now) or (holding := condition("missed", goal)) is None:
+            if goal is None or not beyond_reach(one) or (holding := condition("missed", goal)) is None:
                 continue
             quiet = now - self._told.get(goal.id, -DAY) > MINUTE
             said = say(
@@ -184,9 +185,9 @@ class Objectives:
 
 
 def burn_rate(one: Evaluation) -> float:
-    """The proven share of time down by the share that the objective allows; infinite where none is allowed."""
-    bad = 1 - one.upper if one.upper is not None else 0.0
-    allowed = 1 - one.objective
+    """The proven time down by what the objective allows for the whole window; infinite where it allows none."""
+    bad = lost(one)
+    allowed = (1 - one.objective) * length(one)
     if bad <= 0:
         return 0.0
     return bad / allowed if allowed > 0 else float("inf")
@@ -201,17 +202,24 @@ def worst_of(goal: str, rates: Mapping[tuple[str, int], float]) -> Burning | Non
     return None
 
 
-def beyond_reach(one: Evaluation, now: int) -> bool:
+def beyond_reach(one: Evaluation) -> bool:
     """Whether the objective cannot be met any more, whatever the rest of the window brings.
 
-    Of a share, and of a window that is over, that is the verdict; of a calendar's window the proven time down so far
-    has to exceed what the whole window allows.
+    Of a share, and of a window that is over, that is the verdict; else the proven time down so far has to exceed what
+    the whole window allows.
     """
-    if one.verdict != MISSED or one.upper is None:
+    if one.verdict != MISSED:
         return False
-    window = one.window
-    if one.over or window.name.startswith("rolling-"):
-        return True
     if one.shares is not None:  # a member may still come round
-        return False
-    return (1 - one.upper) * (now - window.start) > (1 - one.objective) * (window.end - window.start)
+        return one.over or one.window.name.startswith("rolling-")
+    whole = one.counted if one.over and not one.window.name.startswith("rolling-") else length(one)
+    return lost(one) > (1 - one.objective) * whole
+
+
+def lost(one: Evaluation) -> float:
+    """Time proven down, ms; of several members the mean."""
+    return (1 - one.upper) * one.counted if one.upper is not None else 0.0
+
+
+def length(one: Evaluation) -> int:
+    return one.window.end - one.window.start
