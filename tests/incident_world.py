@@ -9,7 +9,7 @@ from alerts.incident import Command, Incident, Notice
 from alerts.machine import Book, Situation, Turn, step
 from alerts.trouble import Cause, Past, Subject, Trouble
 from inventory.alerting import Alerting
-from inventory.model import Agency, Agent, Calendar, Check, Contact, Inventory, Link, Province, Provider, Site
+from inventory.model import Agency, Agent, Calendar, Check, Contact, Inventory, Link, Provider, Province, Site
 from inventory.words import Text
 
 SECOND = 1000
