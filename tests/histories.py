@@ -455,6 +455,7 @@ class Knowable:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self._known: dict[tuple[str, int, int], bool] = {}
 
     def decided(self, check: Check, at: int, state: int) -> bool:
         world = self.world
@@ -521,6 +522,12 @@ class Knowable:
 
     def _watched(self, place: str, begin: int, end: int) -> bool:
         """Whether the centre could see the site all the time, but for the site itself."""
+        key = place, begin, end
+        if key not in self._known:
+            self._known[key] = self._watch(place, begin, end)
+        return self._known[key]
+
+    def _watch(self, place: str, begin: int, end: int) -> bool:
         world = self.world
         if place == "hub":
             return False

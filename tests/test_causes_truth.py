@@ -114,7 +114,7 @@ def test_every_moment_not_up_has_one_verdict_and_no_moment_up_has_any() -> None:
         found = judged(world)
         for check in world.checks:
             spans = world.spans(check.uid)
-            up = sum(span.end - span.start for span in spans if span.state == UP)
+            up = sum(min(s.end, world.end) - s.start for s in spans if s.state == UP and s.start < world.end)
             covered = sum(one.end - one.start for one in found[check.uid])
             assert up + covered == world.end - spans[0].start, (seed, check.name)
             for left, right in zip(found[check.uid], found[check.uid][1:], strict=False):
@@ -140,7 +140,7 @@ def by_second(found: list[Verdict]) -> dict[int, tuple[int, str, str, str]]:
     return {
         at: (one.state, one.cause.root, one.cause.cause, one.cause.certainty)
         for one in found
-        for at in range(one.start - one.start % 1000 + 1000, one.end, 1000)
+        for at in range(-(-one.start // 1000) * 1000, one.end, 1000)
     }
 
 
