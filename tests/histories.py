@@ -172,6 +172,18 @@ def holds(intervals: list[Interval], at: int) -> bool:
     return i >= 0 and at < intervals[i][1]
 
 
+class Recorded(msgspec.Struct, frozen=True):
+    """What an agent told of one check, in order: ``looks`` (placed, state), or a clean stop or what a boot tells."""
+
+    looks: tuple[tuple[int, int], ...] = ()
+    stopped: int | None = None
+    booted: int | None = None
+
+    @property
+    def at(self) -> int:
+        return self.looks[0][0] if self.looks else (self.stopped or self.booted or 0)
+
+
 class World:
     """The truth of one history, and what was recorded of it. ``errors``: ms that an agent's times may be off by."""
 
@@ -186,8 +198,7 @@ class World:
         self.broken = {uid: union(*(one.times for one in found)) for uid, found in self.breakers.items()}
         self.noisy = {check.uid: self._noisy(check) for check in self.checks}
         self.told = {agent: Told() for agent in AGENT_OF.values()}
-        self.spans: dict[str, list[Span]] = {}
-        self.last_look: dict[str, int] = {}
+        self._recorded: dict[str, list[Recorded]] = {}
         self._record()
 
     # -- what was broken
@@ -214,7 +225,7 @@ class World:
         found = []
         for begin, end in union(booting, killed, stopped):
             inside = [one for one in off if begin <= one[0] < end]
-            first = min((fault.begin, fault.what) for fault in self._ends_program(place) if begin <= fault.begin < end)
+            first = min((fault.begin, fault.what) for fault in self.ends_program(place) if begin <= fault.begin < end)
             causes = (
                 Breaker("power", f"power:{SITE_OF[place]}", [(b, e + 15 * SECOND) for b, e in dark]),
                 Breaker("agent", agent, union(((b, e + 15 * SECOND) for b, e in machine), killed, stopped)),
@@ -222,7 +233,7 @@ class World:
             found.append(Outage(begin, end, inside[-1][1] if inside else None, first[1] == "stop", causes))
         return found
 
-    def _ends_program(self, place: str) -> list[Fault]:
+    def ends_program(self, place: str) -> list[Fault]:
         dark = [Fault("dark", place, begin, end) for begin, end in self.dark(place)]
         return [f for f in self.faults if f.where == place and f.what in ("machine", "kill", "stop")] + dark
 
@@ -311,12 +322,12 @@ class World:
                 data: dict[str, object] = {"clean": before.clean, "boot_ms": begin - booted}
                 events.append((begin + off, "agent start", data))
             found.append((booted, off))
-            after = next((one for one in self.outages[self._place(agent)] if one.begin == end), None)
+            after = next((one for one in self.outages[self.place(agent)] if one.begin == end), None)
             if after is not None and after.clean:
                 events.append((end + off, "agent stop", {"boot_ms": end - booted}))
         return found
 
-    def _place(self, agent: str) -> str:
+    def place(self, agent: str) -> str:
         return next(place for place, name in AGENT_OF.items() if name == agent)
 
     def _off(self, agent: str) -> int:
@@ -324,39 +335,58 @@ class World:
         return self.random.randint(-error, error)
 
     def _look(self, check: Check, runs: list[tuple[int, int, Outage | None]], boots: list[tuple[int, int]]) -> None:
-        closed: list[Span] = []
-        tail: Tail | None = None
-        error = self.errors.get(check.agent, 0)
+        told = self._recorded[check.uid] = []
         broken, noisy = self.broken[check.uid], self.noisy[check.uid]
         for (begin, end, before), (booted, off) in zip(runs, boots, strict=True):
-            if before is not None and not before.clean and before.booted is not None:
-                _power_lost(check, tail, closed, booted + off, error)
-            ats, states = self._run(check, begin, min(end, self.end), broken, noisy)
-            if ats:
-                placed = [at + off for at in ats]
-                if tail is not None:
-                    placed = [max(at, tail.last) for at in placed]
-                deltas = [b - a for a, b in pairwise(placed)]
-                tail = take(tail, closed, placed[0], deltas, bytes(states), check.hold, error)
-                self.last_look[check.agent] = max(self.last_look.get(check.agent, 0), placed[-1])
-            after = next((one for one in self.outages[self._place(check.agent)] if one.begin == end), None)
-            if after is not None and after.clean and tail is not None:
-                at = max(end + off, tail.last)
+            if before is not None and not before.clean and before.booted is not None and check.kind == "power":
+                told.append(Recorded(booted=booted + off))
+            looks = self._run(check, begin, min(end, self.end), broken, noisy)
+            if looks:
+                told.append(Recorded(looks=tuple((at + off, state) for at, state in looks)))
+            after = next((one for one in self.outages[self.place(check.agent)] if one.begin == end), None)
+            if after is not None and after.clean:
+                told.append(Recorded(stopped=end + off))
+
+    def spans(self, uid: str, until: int | None = None) -> list[Span]:
+        """The check's ledger, of what its agent had told ``until`` then (all, if not given)."""
+        check = self.inventory.checks[uid]
+        limit = self.end + HOUR if until is None else until
+        error = self.errors.get(check.agent, 0)
+        closed: list[Span] = []
+        tail: Tail | None = None
+        for told in self._recorded[uid]:
+            if told.at > limit:
+                break
+            if told.booted is not None:
+                _power_lost(tail, closed, told.booted, error)
+            elif told.stopped is not None and tail is not None:
+                at = max(told.stopped, tail.last)
                 step(tail, closed, UNKNOWN, at, at, tail.hold, error, 1, "agent stopped")
-        self.spans[check.uid] = history(closed, tail, self.end)
+            elif told.looks:
+                looks = [(at, state) for at, state in told.looks if at <= limit]
+                if tail is not None:
+                    looks = [(max(at, tail.last), state) for at, state in looks]
+                deltas = [b - a for (a, _), (b, _) in pairwise(looks)]
+                tail = take(tail, closed, looks[0][0], deltas, bytes(s for _, s in looks), check.hold, error)
+        return history(closed, tail, min(self.end, limit) if until is not None else self.end)
+
+    def last_look(self, agent: str, until: int | None = None) -> int:
+        """The newest look of all that an agent had told until then, as placed."""
+        limit = self.end + HOUR if until is None else until
+        uids = [check.uid for check in self.checks if check.agent == agent]
+        looks = (at for uid in uids for told in self._recorded[uid] for at, _ in told.looks if at <= limit)
+        return max(looks, default=self.begin)
 
     def _run(
         self, check: Check, begin: int, end: int, broken: list[Interval], noisy: list[Interval]
-    ) -> tuple[list[int], list[int]]:
+    ) -> list[tuple[int, int]]:
         """The looks of one run: every interval, and soon again after a change and while it is down."""
-        ats: list[int] = []
-        states: list[int] = []
+        looks: list[tuple[int, int]] = []
         at = begin + self.random.randrange(min(check.interval, 10_000))
         was, delay = -1, check.interval
         while at < end:
             state = DOWN if holds(broken, at) else DEGRADED if holds(noisy, at) else UP
-            ats.append(at)
-            states.append(state)
+            looks.append((at, state))
             if state != was and was >= 0:
                 delay = check.recheck
             elif state == DOWN:
@@ -365,25 +395,37 @@ class World:
                 delay = min(delay * 3 // 2, check.interval)
             was = state
             at += delay
-        return ats, states
+        return looks
 
     # -- what is true
 
     def truth(self, check: Check, at: int, state: int) -> set[tuple[str, str]]:
         """(cause, root) of all that keeps the check from being up (of ``state`` unknown: from being looked at)."""
         if state == UNKNOWN:
-            return self.absent(self._place(check.agent), at)
+            return self.absent(self.place(check.agent), at)
         if state == DEGRADED:
             if not holds(self.noisy[check.uid], at):
                 return set()
             if check.kind == "power":
-                return {("power", f"power:{SITE_OF[self._place(check.agent)]}")}
+                return {("power", f"power:{SITE_OF[self.place(check.agent)]}")}
             return {("wan", f"wan:{check.link}")}
         found = set()
         for one in self.breakers[check.uid]:
             if holds(one.times, at):
                 found.add((one.cause, one.root or f"service:{check.uid}"))
         return found
+
+    def alive(self, place: str, at: int) -> bool:
+        """Whether the agent there looked, and had looked a moment before."""
+        return not any(one.begin <= at < one.end + 90 * SECOND for one in self.outages[place])
+
+    def lan_broken(self, place: str, at: int) -> bool:
+        """Whether the router there did not answer, or had not a moment before."""
+        return any(begin <= at < end + 30 * SECOND for one in self._router(place) for begin, end in one.times)
+
+    def dark_for(self, place: str) -> list[Interval]:
+        """When its router was without power or coming up after it."""
+        return self._router(place)[1].times
 
     def absent(self, place: str, at: int) -> set[tuple[str, str]]:
         """Why a program was not there; empty if it was."""
@@ -393,12 +435,108 @@ class World:
         return set()
 
 
-def _power_lost(check: Check, tail: Tail | None, closed: list[Span], booted: int, error: int) -> None:
+def _power_lost(tail: Tail | None, closed: list[Span], booted: int, error: int) -> None:
     """As ingest does when a machine that was last seen on battery boots anew without a clean stop."""
-    if check.kind != "power" or tail is None or tail.state != DEGRADED or tail.last >= booted:
+    if tail is None or tail.state != DEGRADED or tail.last >= booted:
         return
     hold, tail.hold = tail.hold, max(tail.hold, booted - tail.last)
     step(tail, closed, DOWN, booted, booted, hold, error, 1, "probably without power")
+
+
+# -- what could be known
+
+
+class Knowable:
+    """Which moments of a world its evidence decides: those for which what was seen fits no other single story.
+
+    Told from the truth: which agents lived to see what. Deliberately strict about what counts as seen, and it asks
+    nothing of how verdicts are made.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._known: dict[tuple[str, int, int], bool] = {}
+
+    def decided(self, check: Check, at: int, state: int) -> bool:
+        world = self.world
+        place = world.place(check.agent)
+        if state == DEGRADED:
+            return True  # its own measure, or the line's: both are named by what is measured
+        if state == UNKNOWN:
+            return self._absence(place, at)
+        far = check.site if place == "hub" and check.site in LINES else place
+        return any(self._seen(check, cause, place, far, at) for cause, _ in world.truth(check, at, DOWN))
+
+    def _seen(self, check: Check, cause: str, place: str, far: str, at: int) -> bool:
+        """Whether something saw that it was this and no other thing on the way."""
+        world = self.world
+        if cause == "service":
+            quiet = not world.lan_broken(place, at)
+            return quiet and (check.name != "mail" or (self._line_works(at) and not world.lan_broken("hub", at)))
+        if cause == "lan" and not check.link and check.name != "mail":
+            return check.name == "gateway" or self._switch_alone(place, at)
+        if cause == "lan":
+            broken = [one for one in {place, far, "hub"} if world.lan_broken(one, at)]
+            return any(world.alive(one, at) for one in broken)
+        if cause == "wan":
+            ends = {place, far, "hub"}
+            return all(world.alive(end, at) and not world.lan_broken(end, at) for end in ends)
+        dark = next((one for one in (far, place, "hub") if holds(world.dark_for(one), at)), None)
+        return dark is not None and self._dark(dark, at)
+
+    def _line_works(self, at: int) -> bool:
+        return not all(holds(self.world.times("line", line), at) for line in LINES["c"])
+
+    def _switch_alone(self, place: str, at: int) -> bool:
+        """The router and all beside it went at one moment: two faults of their own would have to coincide."""
+        begun = next((begin for begin, end in self.world.times("switch", place) if begin <= at < end), None)
+        if begun is None:
+            return False
+        others = [*self.world.times("router", place), *self.world.times("device", "server")]
+        return not any(begin - 2 * MINUTE < at and begun < end + 2 * MINUTE for begin, end in others)
+
+    def _absence(self, place: str, at: int) -> bool:
+        outage = next((one for one in self.world.outages[place] if one.begin <= at < one.end), None)
+        if outage is None:
+            return False
+        whats = {fault.what for fault in self.world.ends_program(place) if self._within(fault, outage)}
+        if whats <= {"kill", "stop"}:
+            return True
+        if whats == {"dark"}:
+            return self._dark(place, outage.begin)
+        return whats == {"machine"} and self._watched(place, outage.begin - 90 * SECOND, outage.begin + 90 * SECOND)
+
+    @staticmethod
+    def _within(fault: Fault, outage: Outage) -> bool:
+        return outage.begin <= fault.begin < outage.end
+
+    def _dark(self, place: str, at: int) -> bool:
+        """On battery while somebody looked; or seen from outside to go, and to be gone until its machine booted."""
+        world = self.world
+        outage = next((one for one in world.outages[place] if one.begin <= at < one.end), None)
+        if outage is None or {f.what for f in world.ends_program(place) if self._within(f, outage)} != {"dark"}:
+            return False
+        if place in UPS:
+            return all(world.alive(place, outage.begin - back * SECOND) for back in (90, 60, 30, 1))
+        return self._watched(place, outage.begin - 90 * SECOND, outage.end + 90 * SECOND)
+
+    def _watched(self, place: str, begin: int, end: int) -> bool:
+        """Whether the centre could see the site all the time, but for the site itself."""
+        key = place, begin, end
+        if key not in self._known:
+            self._known[key] = self._watch(place, begin, end)
+        return self._known[key]
+
+    def _watch(self, place: str, begin: int, end: int) -> bool:
+        world = self.world
+        if place == "hub":
+            return False
+        times = range(begin, end, 15 * SECOND)
+        if not all(world.alive("hub", at) and not world.lan_broken("hub", at) for at in times):
+            return False
+        faulty = union(world.times("router", place), world.times("switch", place))
+        faulty = union(faulty, *(world.times("line", line) for line in LINES[place]))
+        return not any(b < end and begin < e for b, e in faulty)
 
 
 # -- at random

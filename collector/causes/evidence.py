@@ -83,13 +83,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 class Proofs:
     """Of one check: what its state was proven to be, and when. Made from its spans once."""
 
-    __slots__ = ("_ends", "_onsets", "_starts", "_states")
+    __slots__ = ("_ends", "_looked", "_onsets", "_starts", "_states")
 
     def __init__(self, spans: Sequence[Span]) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._states: list[int] = []
         self._onsets: list[int] = []
+        self._looked = [(span.sure_from, span.sure_to) for span in spans if span.state != UNKNOWN]
         met: Span | None = None
         for span in spans:
             if span.state == UNKNOWN:
@@ -156,5 +157,5 @@ class Proofs:
         return None
 
     def looked(self) -> list[Interval]:
-        """When it is proven that somebody looked, whatever was seen."""
-        return list(zip(self._starts, self._ends, strict=True))
+        """When somebody looked, whatever was seen; as placed, for that somebody did is sure whatever the error."""
+        return self._looked

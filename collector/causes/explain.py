@@ -119,7 +119,8 @@ class Solver:
         for uid in self.topology.provers(element):
             other = self.topology.way(uid)
             ends = {other.vantage, other.target} - {self.topology.hub}
-            if ends & sites or (state := self.picture.state(uid)) is None:
+            state = self.picture.state(uid)
+            if state is None or (state == DOWN and ends & sites):
                 continue
             if state != DOWN or abs(self.picture.onset(uid) - onset) > hold:
                 return False

@@ -1,4 +1,4 @@
-"""How long a leased circuit was down, by whose it was that day and by cause, with the evidence: what claims are made of.
+"""How long a leased circuit was down, by whose it was that day and by cause, with the evidence: what claims rest on.
 
 A circuit is down while the check of one side says so and none of the other side's says that it works. Only the agents
 of its two ends count as evidence here, so that it is plain when nothing more can come.
@@ -65,7 +65,7 @@ def settled(topology: Topology, evidence: Evidence, link: str) -> int:
 
 
 def additions(topology: Topology, evidence: Evidence, link: str, since: int) -> Addition:
-    """What has settled after ``since``, the ``until`` of the time before. ``evidence.spans`` has to reach back to it."""
+    """What has settled after ``since``, the ``until`` of the last time, to which ``evidence.spans`` has to reach."""
     book = book_of(topology, evidence, link)
     until = max(_settled(book, link), since)
     down: dict[tuple[str, str], int] = {}

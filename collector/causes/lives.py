@@ -123,7 +123,7 @@ class Lives:
             yield self._gap(last, first, root, NOT_KNOWN, "probable", (told,))
             return
         because = (words.gone_together(site, gone), told)
-        back = min((at for uid in outside if (at := self._proofs(uid).works_from(soon)) is not None), default=first)
+        back = self._back(gone, last, start.booted)
         if back >= start.booted - RETURN:
             yield self._gap(last, first, self._power(agent), POWER, "probable", because)
             return
@@ -203,6 +203,11 @@ class Lives:
 
     def _works(self, uid: str, start: int, end: int) -> bool:
         return self._proofs(uid).state(start, end) in (UP, DEGRADED)
+
+    def _back(self, uid: str, last: int, booted: int) -> int:
+        """When the site answered for good before its machine booted."""
+        downs = [span for span in self._evidence.spans(uid) if span.state == DOWN and last < span.end]
+        return max((span.end for span in downs if span.start < booted), default=booted)
 
     def _down_inside(self, uid: str, last: int, booted: int) -> bool:
         """Whether it was found down when somebody looked again, and came back when the machine booted."""
