@@ -162,6 +162,32 @@ def test_vietnamese_mails_have_no_english_left() -> None:
         assert bool(found) == (language == "en"), (name, found)
 
 
+def test_letters_stand_out_from_what_they_are_on() -> None:
+    """WCAG AA: 4.5 to 1, for each colour of letters, on its own ground or the card's, day and night."""
+    html = MAILS["vi", "group"].html + MAILS["vi", "digest"].html + MAILS["vi", "recovery-line"].html
+    pairs = set()
+    for style in re.findall(r'style="([^"]*)"', html):
+        found = dict(part.split(":", 1) for part in style.split(";") if ":" in part)
+        if "color" in found:
+            pairs.add((found["color"], found.get("background", "#ffffff")))
+    night = re.findall(r"(?<![-\w])color: (#\w{6})", html)
+    pairs |= {(colour, "#1e242b") for colour in night}
+    assert len(pairs) >= 7
+    for letters, ground in pairs:
+        assert contrast(letters, ground) >= 4.5, (letters, ground)
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 # -- what a mail about a cut line says
 
 
