@@ -24,6 +24,7 @@ from deploy import sentences
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("alerts", "collector")  # whose words are for people; the agent's sentences are a domain of their own
 LANGUAGE: Final = "vi"
+RETIRED: Final = "said by older versions only"
 COMMENTS: Final = "words:"  # a comment that begins so, before the words, is for the translator
 KEYWORDS: Final[Mapping[str, tuple[int | tuple[int, str], ...] | None]] = {
     "_": None,
@@ -48,11 +49,16 @@ class Said(NamedTuple):
 
 
 class Domain(NamedTuple):
-    """A catalogue. ``holes``: finds the names of what is put into its words."""
+    """A catalogue. ``holes``: finds the names of what is put into its words.
+
+    ``keeps``: what nobody says any more stays, for agents of older versions and kept evidence do. Whoever wants it gone
+    takes it out of the file.
+    """
 
     name: str
     said: Callable[[], Iterable[Said]]
     holes: re.Pattern[str]
+    keeps: bool = False
 
     @property
     def po(self) -> Path:
@@ -99,13 +105,11 @@ def _extracted(method: str, path: Path, name: str) -> Iterator[Said]:
     with path.open("rb") as file:
         for _, words, comments, context in extract(method, file, KEYWORDS, (COMMENTS,), options, True):
             plural = (words[0], words[1]) if isinstance(words, tuple) else words
-            yield Said(
-                plural, context, name, tuple(comments), ("python-format",) if _PERCENT.search(str(words)) else ()
-            )
+            yield Said(plural, context, name, tuple(comments), ("python-format",) if PERCENT.search(str(words)) else ())
 
 
-_PERCENT = re.compile(r"%\((\w+)\)[a-z]")
-_HOLES = re.compile(r"(?:%\(|\{)(\w+)(?:\)[a-z]|\})")  # of _() and of say()
+PERCENT: Final = re.compile(r"%\((\w+)\)[a-z]")  # as Python's % fills in
+HOLES: Final = re.compile(r"(?:%\(|\{)(\w+)(?:\)[a-z]|\})")  # of _(), and of say(), which has them in braces
 
 
 def said_as_reasons() -> Iterator[Said]:
@@ -116,8 +120,8 @@ def said_as_reasons() -> Iterator[Said]:
 
 
 DOMAINS: Final = (
-    Domain(WORDS, said_in_words, _HOLES),
-    Domain(REASONS, said_as_reasons, re.compile(r"\{(\w+)(?::\w)?\}")),
+    Domain(WORDS, said_in_words, HOLES),
+    Domain(REASONS, said_as_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
 )
 
 
@@ -130,8 +134,15 @@ def updated(domain: Domain) -> Catalog:
     for one in domain.said():
         key = one.words if isinstance(one.words, str) else one.words[0]
         found.setdefault((key, one.context or ""), []).append(one)
+    shapes = {_shape(domain, _first(message.id)): message for message in entries(old)} if domain.keeps else {}
+    for shape in shapes.keys() - {_shape(domain, key) for key, _ in found}:
+        if _first(shapes[shape].string):
+            key = _first(shapes[shape].id)
+            found[key, ""] = [Said(key, None, "", (RETIRED,))]
     for (key, context), several in sorted(found.items()):
         known = old.get(key, context or None)
+        if known is None and _shape(domain, key) in shapes:
+            known = _renamed(domain, shapes[_shape(domain, key)], key)
         # one that is asked for with a plural anywhere has one everywhere
         words = next((one.words for one in several if not isinstance(one.words, str)), key)
         string = "" if known is None else _first(known.string)
@@ -139,13 +150,26 @@ def updated(domain: Domain) -> Catalog:
         fresh.add(
             words,
             string if isinstance(words, str) else (string,),
-            locations=[(file, 0) for file in sorted({one.file for one in several})],
+            locations=[(file, 0) for file in sorted({one.file for one in several if one.file})],
             flags=sorted(flags | ({"fuzzy"} if known is not None and known.fuzzy else set())),
             auto_comments=sorted({comment for one in several for comment in one.comments}),
             user_comments=() if known is None else known.user_comments,
             context=context or None,
         )
     return fresh
+
+
+def _shape(domain: Domain, words: str) -> str:
+    """The words whatever their places are called."""
+    return domain.holes.sub(lambda hole: hole[0].replace(hole[1], "", 1), words)
+
+
+def _renamed(domain: Domain, message: Message, words: str) -> Message:
+    """The entry of a sentence whose places were called otherwise: a renamed variable costs no translation."""
+    before, after = (domain.holes.findall(each) for each in (_first(message.id), words))
+    called: dict[str, str] = dict(zip(before, after, strict=True))
+    string = domain.holes.sub(lambda hole: hole[0].replace(hole[1], called[hole[1]], 1), _first(message.string))
+    return Message(words, string, flags=message.flags, user_comments=message.user_comments)
 
 
 def stored(domain: Domain) -> Catalog:
@@ -190,10 +214,19 @@ def _wrong(domain: Domain, message: Message) -> Iterator[str]:
     ours, theirs = (sorted(set(domain.holes.findall(one))) for one in (english, vietnamese))
     if ours != theirs:
         yield f"has places for {ours}, its translation for {theirs}"
+    elif domain.holes is PERCENT and not all(_fillable(one, ours) for one in (english, vietnamese)):
+        yield "cannot be filled in: a per cent sign of its own is written twice"
     if not unicodedata.is_normalized("NFC", vietnamese):
         yield "the translation is not in composed letters (NFC)"
     if [english[:1].isspace(), english[-1:].isspace()] != [vietnamese[:1].isspace(), vietnamese[-1:].isspace()]:
         yield "spaces at the ends differ"
+
+
+def _fillable(words: str, names: list[str]) -> bool:
+    try:
+        return bool(words % dict.fromkeys(names, 1))
+    except (TypeError, ValueError):
+        return False
 
 
 def _name(message: Message) -> str:

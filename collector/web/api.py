@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from aiohttp import web
 
+from alerts.words.catalogue import LANGUAGES
 from collector import pki
 from collector.ledger.figures import Figure
 from collector.reading import Known, Reader
@@ -38,6 +39,9 @@ class Route(msgspec.Struct, frozen=True):
 
 _MS: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": LATEST}
 _LIMIT = Parameter("limit", f"at most so many (at most {MOST})", {"type": "integer", "minimum": 0, "maximum": MOST})
+_LANG = Parameter(
+    "lang", "vi: with each reason in Vietnamese too (reason_vi)", {"type": "string", "enum": list(LANGUAGES)}
+)
 _STATE: dict[str, object] = {"type": "string", "enum": list(NAMES)}
 
 
@@ -62,9 +66,10 @@ class Api:
                     Parameter("window", "with the figure over this time up to now, 24h or 30d"),
                     _LIMIT,
                     Parameter("after", "those that come after the check with this uid"),
+                    _LANG,
                 ),
             ),
-            Route("/api/v1/checks/{uid}", self.check, "One check as it is now", answers.CheckAnswer),
+            Route("/api/v1/checks/{uid}", self.check, "One check as it is now", answers.CheckAnswer, (_LANG,)),
             Route(
                 "/api/v1/checks/{uid}/availability",
                 self.availability,
@@ -73,6 +78,7 @@ class Api:
                 (
                     Parameter("from", "beginning, ms since the epoch (a day before the end)", _MS),
                     Parameter("to", "end, ms since the epoch (now)", _MS),
+                    _LANG,
                 ),
             ),
             Route(
@@ -90,14 +96,15 @@ class Api:
                 self.incidents,
                 "What is wrong, and what was",
                 answers.IncidentsAnswer,
-                (_LIMIT, Parameter("before", "past ones that ended before this, ms since the epoch", _MS)),
+                (_LIMIT, Parameter("before", "past ones that ended before this, ms since the epoch", _MS), _LANG),
             ),
             Route("/api/v1/agents", self.agents, "Agents as they were last heard", list[answers.AgentAnswer]),
         )
 
     async def checks(self, request: web.Request) -> web.Response:
         query = request.query
-        known(query, "agency", "site", "agent", "kind", "state", "window", "limit", "after")
+        known(query, "agency", "site", "agent", "kind", "state", "window", "limit", "after", "lang")
+        language = one_of(query, "lang", LANGUAGES)
         now = self._reader.wall()
         limit = number(query, "limit", MOST, MOST)
         wanted = one_of(query, "state", NAMES)
@@ -111,18 +118,23 @@ class Api:
         if over is not None and chosen:
             figures = await self._reader.figures(chosen, [over])
         content = [
-            answers.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None) for one in chosen
+            answers.told(
+                answers.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None), language
+            )
+            for one in chosen
         ]
         response = answer(content)
         response.headers["X-Total-Count"] = str(total)
         return response
 
     async def check(self, request: web.Request) -> web.Response:
-        known(request.query)
-        return answer(answers.check(self._reader, self._one(request), self._reader.wall()))
+        known(request.query, "lang")
+        found = answers.check(self._reader, self._one(request), self._reader.wall())
+        return answer(answers.told(found, one_of(request.query, "lang", LANGUAGES)))
 
     async def availability(self, request: web.Request) -> web.Response:
-        known(request.query, "from", "to")
+        known(request.query, "from", "to", "lang")
+        language = one_of(request.query, "lang", LANGUAGES)
         now = self._reader.wall()
         begin, end = window(request.query, now)
         one = self._one(request)
@@ -133,7 +145,7 @@ class Api:
             end=end,
             now=now,
             figure=answers.ratios(figure),
-            spans=[answers.span(span) for span in spans],
+            spans=[answers.told(answers.span(span), language) for span in spans],
             timeline=[answers.segment(segment) for segment in segments],
         )
         return answer(content)
@@ -172,14 +184,15 @@ class Api:
         return answer([answers.goal(one, names[one.goal].name) for one in found if one.goal in names])
 
     async def incidents(self, request: web.Request) -> web.Response:
-        known(request.query, "limit", "before")
+        known(request.query, "limit", "before", "lang")
+        language = one_of(request.query, "lang", LANGUAGES)
         limit = number(request.query, "limit", 100, MOST)
         before = number(request.query, "before", LATEST, LATEST)
         past = await self._reader.past_troubles(limit, before)
         content = answers.IncidentsAnswer(
             note=NOTE,
-            open=[answers.trouble(one) for one in self._reader.open_troubles()[:limit]],
-            past=[answers.trouble(one) for one in past],
+            open=[answers.told(answers.trouble(one), language) for one in self._reader.open_troubles()[:limit]],
+            past=[answers.told(answers.trouble(one), language) for one in past],
         )
         return answer(content)
 
