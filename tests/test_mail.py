@@ -429,6 +429,33 @@ def test_what_has_come_back_is_counted() -> None:
     assert "BỊ ẢNH HƯỞNG: 5 PHÉP KIỂM TRA" in text
 
 
+def test_a_check_with_two_troubles_counts_once_and_is_back_when_both_are_over() -> None:
+    down = mails.line_down(SOC_TRANG)
+    last = list(down.members.values())[-1]
+    over = {**down.members, last.key: msgspec.structs.replace(last, until=NOW)}
+    slow = msgspec.structs.replace(last, key=f"degraded:{last.subject.check}", condition="degraded", joined=NOW)
+    one = msgspec.structs.replace(down, members=over)
+    both = msgspec.structs.replace(down, members={**over, slow.key: slow})
+    assert "BỊ ẢNH HƯỞNG: 13 PHÉP KIỂM TRA" in write("update", one, made=SOC_TRANG).text
+    text = write("update", both, made=SOC_TRANG).text
+    assert "BỊ ẢNH HƯỞNG: 14 PHÉP KIỂM TRA" in text
+    assert "đã hoạt động lại." not in text
+
+
+@pytest.mark.parametrize(
+    ("ago", "vi", "en"),
+    [
+        (14 * HOUR, "00:08 hôm nay, ngày 27/11/2026", "00:08 today, 27 Nov 2026"),
+        (15 * HOUR, "23:08 hôm qua, ngày 26/11/2026", "23:08 yesterday, 26 Nov 2026"),
+        (39 * HOUR, "23:08 ngày 25/11/2026", "23:08 on 25 Nov 2026"),
+    ],
+)
+def test_a_moment_is_told_with_its_day(ago: int, vi: str, en: str) -> None:
+    down = mails.line_down(SOC_TRANG, opened=NOW - ago)
+    assert f"Từ {vi} (" in write("repeat", down, made=SOC_TRANG).text
+    assert f"Since {en} (" in write("repeat", down, made=SOC_TRANG, language="en").text
+
+
 def test_flapping_is_one_notice_that_says_so() -> None:
     shaky = mails.line_down(SOC_TRANG, flapping=True, changes=tuple(range(6)))
     mail = write("trouble", shaky, made=SOC_TRANG)
