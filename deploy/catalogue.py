@@ -34,6 +34,7 @@ KEYWORDS: Final[Mapping[str, tuple[int | tuple[int, str], ...] | None]] = {
     "pgettext": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
     "mark": ((1, "c"), 2),
+    "say": None,
 }
 
 
@@ -108,6 +109,7 @@ def _extracted(method: str, path: Path, name: str) -> Iterator[Said]:
 
 
 PERCENT: Final = re.compile(r"%\((\w+)\)[a-z]")  # as Python's % fills in
+_HOLES = re.compile(r"(?:%\(|\{)(\w+)(?:\)[a-z]|\})")  # of _() and of say()
 
 
 def said_as_reasons() -> Iterator[Said]:
@@ -118,7 +120,7 @@ def said_as_reasons() -> Iterator[Said]:
 
 
 DOMAINS: Final = (
-    Domain(WORDS, said_in_words, PERCENT),
+    Domain(WORDS, said_in_words, _HOLES),
     Domain(REASONS, said_as_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
 )
 

@@ -247,7 +247,10 @@ def _note(record: Record, at: int, effect: Effect) -> None:
         return
     unclean = record.kind == "start" and record.data.get("clean") is False
     finding = unclean or record.kind not in ("start", "stop")
-    effect.notes.append(Note(at, None, f"agent {record.kind}", bounded_data(record.data), finding))
+    data = bounded_data(record.data)
+    if record.kind in ("start", "stop"):
+        data = {**data, "boot_ms": record.at}  # tells a machine that booted from a program that was restarted
+    effect.notes.append(Note(at, None, f"agent {record.kind}", data, finding))
 
 
 def bounded_data(data: dict[str, Any]) -> dict[str, Any]:

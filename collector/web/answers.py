@@ -13,6 +13,7 @@ from collector.ledger.figures import Figure
 from collector.ledger.steps import Span
 from collector.ledger.timeline import EXCLUDED, Segment
 from collector.reading import Known, Reader, Trouble
+from inventory.causes import NOT_KNOWN
 from inventory.states import NAMES
 from inventory.words import Text
 
@@ -155,7 +156,7 @@ class TroubleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     start: int | None
     end: Annotated[int | None, _help("null while it is open")]
     reason: str
-    cause: Annotated[str, _help("always 'not known': causes are not worked out yet")] = goals.NOT_KNOWN
+    cause: Annotated[str, _help("always 'not known': causes are not worked out yet")] = NOT_KNOWN
     reason_vi: Annotated[str | msgspec.UnsetType, _help("the reason in Vietnamese; with lang=vi only")] = msgspec.UNSET
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import msgspec
 from aiohttp import web
@@ -11,7 +12,7 @@ from collector import pki
 from collector.ledger.figures import Figure
 from collector.reading import Known, Reader
 from collector.store.registry import Registry
-from collector.web import answers
+from collector.web import answers, backups, history
 from collector.web.asking import LATEST, MOST, Wrong, answer, known, number, one_of, rolling, window
 from inventory.states import NAMES
 
@@ -82,7 +83,31 @@ class Api:
                 ),
             ),
             Route(
+                "/api/v1/checks/{uid}/history",
+                self.history,
+                "What a check measured over a window, added up in buckets",
+                history.HistoryAnswer,
+                (
+                    Parameter("measure", "one of its kind's, or latency, in base units"),
+                    Parameter("from", "beginning, ms since the epoch (a day before the end)", _MS),
+                    Parameter("to", "end, ms since the epoch (now)", _MS),
+                ),
+            ),
+            Route(
                 "/api/v1/agencies", self.agencies, "Agencies and the states of their checks", list[answers.AgencyAnswer]
+            ),
+            Route(
+                "/api/v1/backups",
+                partial(backups.list_, reader),
+                "Backups, each as all of its evidence together says it is",
+                list[backups.BackupAnswer],
+                (
+                    Parameter("agency", "only this agency's"),
+                    Parameter("site", "only this site's"),
+                    Parameter("state", "only those in this state now", _STATE),
+                    Parameter("window", "the figure over this time up to now, 24h or 30d (30d)"),
+                    _LIMIT,
+                ),
             ),
             Route(
                 "/api/v1/goals",
@@ -149,6 +174,10 @@ class Api:
             timeline=[answers.segment(segment) for segment in segments],
         )
         return answer(content)
+
+    async def history(self, request: web.Request) -> web.Response:
+        known(request.query, "measure", "from", "to")
+        return answer(await history.of(self._reader, self._one(request), request.query))
 
     async def agencies(self, request: web.Request) -> web.Response:
         known(request.query)
