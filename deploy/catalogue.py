@@ -187,7 +187,7 @@ def entries(catalog: Catalog) -> list[Message]:
 def text(catalog: Catalog) -> bytes:
     """The catalogue's file, for people."""
     out = io.BytesIO()
-    write_po(out, catalog, width=0, include_lineno=False, ignore_obsolete=True)
+    write_po(out, catalog, width=0, include_lineno=False)
     return out.getvalue()
 
 
