@@ -76,6 +76,11 @@ NO_REASONS: Final[Mapping[str, str]] = {
     "{where} does not contain {expect_body}": "in ASSEMBLED",
     "{where} does not match {expect_pattern}": "in ASSEMBLED",
     "{where} matches {refuse_pattern}": "in ASSEMBLED",
+    # what measures mean
+    "1 while that age is within its objective (RPO), else 0": "a measure's help",
+    "Age of the newest good copy, or since the job last ended well": "a measure's help",
+    "How long making the newest copy, or the job's last run, took, where that is known": "a measure's help",
+    "When the newest good copy was made, or the job last ended well, by the agent's clock": "a measure's help",
     # durations, which alerts/words/quantities.py says
     "{seconds:n} minutes": "a duration",
     "{seconds:n} hours": "a duration",
@@ -100,6 +105,11 @@ NO_REASONS: Final[Mapping[str, str]] = {
 
 # Sentences that are put together from pieces, as they come out; and those of a single word.
 ASSEMBLED: Final = (
+    # what a backup's reason names its evidence by
+    "pings",
+    "files",
+    "repository",
+    "drill",
     "overloaded",
     "sender",
     "recipient",

@@ -1,4 +1,5 @@
-"""What the program's own names are called: states, causes, severities, verdicts, windows of goals, kinds of probe.
+"""What the program's own names are called: states, causes, severities, verdicts, windows of goals, kinds of probe,
+evidence of backups.
 
 The English is here; a language's word for it is in the catalogue, under the table's name as its context.
 """
@@ -68,6 +69,13 @@ KINDS: Final[Mapping[str, str]] = {
     "ups": mark("kind", "UPS"),
 }
 
+EVIDENCE: Final[Mapping[str, str]] = {
+    "pings": mark("evidence", "pings"),
+    "files": mark("evidence", "files"),
+    "repository": mark("evidence", "repository"),
+    "drill": mark("evidence", "restore drill"),
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "state": STATES,
     "cause": CAUSES,
@@ -75,4 +83,5 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "verdict": VERDICTS,
     "window": WINDOWS,
     "kind": KINDS,
+    "evidence": EVIDENCE,
 }
