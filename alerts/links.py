@@ -25,6 +25,7 @@ _ACTIONS: Final[dict[Action, int]] = {"acknowledge": 1, "snooze": 2, "stop-diges
 _NAMES: Final = {code: action for action, code in _ACTIONS.items()}
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct(">BBQB")  # version, action, expiry in seconds, bytes of the incident's key
+_LATEST: Final = 2**63  # seconds
 _MAC: Final = hashlib.sha256().digest_size
 _PURPOSE: Final = b"haidang link\0"  # the key signs nothing else in these words
 
@@ -62,7 +63,7 @@ class Signer:
         incident, contact = claim.incident.encode(), claim.contact.encode()
         if len(incident) > 255 or len(contact) > 255:
             raise ValueError("an incident's key or a contact's id is longer than 255 bytes")
-        head = _HEAD.pack(_VERSION, _ACTIONS[claim.action], max(claim.expires, 0) // 1000, len(incident))
+        head = _HEAD.pack(_VERSION, _ACTIONS[claim.action], min(max(claim.expires, 0) // 1000, _LATEST), len(incident))
         said = head + incident + contact
         return _text(said + _mac(self._keys[0], said))
 

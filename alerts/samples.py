@@ -214,7 +214,7 @@ def _line(inventory: Inventory, now: int) -> Incident | None:
         severity="critical",
         since=since,
         joined=since,
-        reason="no reply to 10 pings",
+        reason="203.0.113.10 did not answer 10 pings within 1 s",
     )
     because = (
         say("The data centre stopped hearing {site} at {heard_at}.", site=link.site, heard_at=since),
@@ -251,7 +251,7 @@ def _service(inventory: Inventory, now: int) -> Incident | None:
     check = _first(inventory, "http", "tcp", "smtp", "dns")
     if check is None:
         return None
-    member = _member(check, "down", now - 4 * MINUTE, "the server answered 503")
+    member = _member(check, "down", now - 4 * MINUTE, "status 503 instead of 200-299")
     because = (say("{agent} sees it down, and everything else there answers.", agent=check.agent),)
     return _incident(4, f"service:{check.uid}", SERVICE, [member], because)
 
@@ -298,7 +298,9 @@ def _network(inventory: Inventory, now: int) -> Incident | None:
     site = links[-1].site
     since = now - 5 * MINUTE
     members = [
-        one for one in _at(inventory, site, since, "no reply to 5 pings") if one.subject.agent != inventory.province.hub
+        one
+        for one in _at(inventory, site, since, "198.51.100.39 did not answer 5 pings within 1 s")
+        if one.subject.agent != inventory.province.hub
     ]
     because = (
         say("The agent at {site} runs, but its router has not answered since {heard_at}.", site=site, heard_at=since),

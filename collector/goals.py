@@ -83,7 +83,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """A goal over one window, up to now. Ratios are None where nothing counts; ``missing`` is largest first.
 
     ``over``: the window has ended; before that the verdict is about the time so far. ``members``: those with time that
-    counts, ``counted``: the most that one of them has (ms). ``shares``: of a share, how many members met, missed and proved neither.
+    counts, ``counted``: the most that one of them has (ms). ``shares``: of a share, how many members met, missed and
+    proved neither.
     """
 
     goal: str

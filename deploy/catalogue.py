@@ -112,7 +112,7 @@ def _extracted(method: str, path: Path, name: str) -> Iterator[Said]:
 
 
 PERCENT: Final = re.compile(r"%\((\w+)\)[a-z]")  # as Python's % fills in
-_HOLES = re.compile(r"(?:%\(|\{)(\w+)(?:\)[a-z]|\})")  # of _() and of say()
+HOLES: Final = re.compile(r"(?:%\(|\{)(\w+)(?:\)[a-z]|\})")  # of _(), and of say(), which has them in braces
 
 
 def said_as_reasons() -> Iterator[Said]:
@@ -123,7 +123,7 @@ def said_as_reasons() -> Iterator[Said]:
 
 
 DOMAINS: Final = (
-    Domain(WORDS, said_in_words, _HOLES),
+    Domain(WORDS, said_in_words, HOLES),
     Domain(REASONS, said_as_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
 )
 
@@ -214,10 +214,11 @@ def _wrong(domain: Domain, message: Message) -> Iterator[str]:
         return
     if message.fuzzy:
         yield "marked fuzzy: look at it and take the mark away"
+    percent = domain.holes in (PERCENT, HOLES) and "{" not in english  # in say() a per cent sign is only that
     ours, theirs = (sorted(set(domain.holes.findall(one))) for one in (english, vietnamese))
     if ours != theirs:
         yield f"has places for {ours}, its translation for {theirs}"
-    elif "python-format" in message.flags and not all(_fillable(one, ours) for one in (english, vietnamese)):
+    elif percent and not all(_fillable(one, ours) for one in (english, vietnamese)):
         yield "cannot be filled in: a per cent sign of its own is written twice"
     if not unicodedata.is_normalized("NFC", vietnamese):
         yield "the translation is not in composed letters (NFC)"

@@ -93,11 +93,13 @@ def _drawn(template: str, document: Document, tongue: Tongue) -> str:
 
 
 def _pieces(line: str) -> Sequence[str]:
-    """The line, broken at spaces where it is too long."""
+    """The line, broken where it is too long: at spaces, or within what has none."""
     if len(line.encode()) <= _WIDEST:
         return (line,)
+    most = _WIDEST // 4  # letters that are sure to fit
+    words = [word[at : at + most] for word in line.split(" ") for at in range(0, max(len(word), 1), most)]
     pieces = [""]
-    for word in line.split(" "):
+    for word in words:
         if pieces[-1] and len(f"{pieces[-1]} {word}".encode()) > _WIDEST:
             pieces.append(word)
         else:

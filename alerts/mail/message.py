@@ -151,4 +151,4 @@ def _part(content_type: str, body: str, boundary: str) -> bytes:
     raw = quopri.encodestring(body.encode("utf-8", "replace"))
     # mailboxes of the old kind take a line that begins so for the next mail
     raw = re.sub(rb"^From ", b"=46rom ", raw, flags=re.MULTILINE)
-    return head.encode() + raw.replace(b"\n", b"\r\n") + (b"" if raw.endswith(b"\n") else b"\r\n")
+    return head.encode() + raw.replace(b"\n", b"\r\n") + b"\r\n"  # this line end is the boundary's

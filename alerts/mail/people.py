@@ -19,8 +19,9 @@ _LINE_KINDS: Final = frozenset({"path", "throughput"})
 
 def whom_to_call(incident: Incident, to: Contact, speaker: Speaker, zone: ZoneInfo) -> Section:
     """Never the reader. Empty when the inventory names nobody."""
+    _ = speaker.tongue
     return Section(
-        title=speaker.tongue("Whom to call"),
+        title=_("Whom to call"),
         facts=(*_provider(incident, speaker, zone), *_contacts(incident, to, speaker)),
     )
 

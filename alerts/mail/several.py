@@ -185,19 +185,21 @@ def _lines_down(day: Day, teller: Teller) -> Section:
         if one.down_ms > 0:
             by.setdefault(one.provider, []).append((one.down_ms, speaker.link(one.link)))
     points = []
-    for provider, links in sorted(by.items(), key=lambda one: (-sum(down for down, _ in one[1]), one[0])):
+    for provider, links in sorted(by.items(), key=lambda one: (-sum(down for down, _link in one[1]), one[0])):
         links.sort(key=lambda one: (-one[0], one[1]))
         told = ", ".join(f"{link} {speaker.length(down)}" for down, link in links[:5])
         more = "".join(f", {words}" for words in _more(len(links) - 5, teller))
-        total = speaker.length(sum(down for down, _ in links))
+        total = speaker.length(sum(down for down, _link in links))
         points.append(f"{speaker.called('provider', provider)}: {total} ({told}{more})")
-    return Section(title=speaker.tongue("Lines down, by provider"), points=tuple(points[:IN_LINES]))
+    _ = speaker.tongue
+    return Section(title=_("Lines down, by provider"), points=tuple(points[:IN_LINES]))
 
 
 def _goals(day: Day, teller: Teller) -> Section:
     speaker = teller.speaker
+    _ = speaker.tongue
     points = tuple(_goal(one, teller) for one in day.goals[:10])
-    return Section(title=speaker.tongue("Goals that need attention"), points=points)
+    return Section(title=_("Goals that need attention"), points=points)
 
 
 def _goal(one: GoalFigure, teller: Teller) -> str:

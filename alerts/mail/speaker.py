@@ -1,5 +1,6 @@
 """Says in one language what incidents are made of: sentences with fields, moments, lengths of time, names of things."""
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -13,6 +14,7 @@ from inventory.words import Text
 
 _FIELD = re.compile(r"\{(\w+)\}")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_TRANSLATED: Final = 2_000  # characters of a reason that are looked at
 _FIRST, _LAST = -62_000_000_000_000, 250_000_000_000_000  # ms that every zone can show
 
 
@@ -34,7 +36,7 @@ class Speaker:
         if field not in values:
             return whole
         value = values[field]
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and math.isfinite(value):
             if field.endswith("_at"):
                 return self.clock(int(value))
             if field.endswith("_for"):
@@ -43,12 +45,12 @@ class Speaker:
                 return self.share(float(value))
             return str(value) if isinstance(value, int) else self.tongue.number(value, 2)
         if field == "reason":
-            return self.reason(value)
-        return self.called(field, value)
+            return self.reason(str(value))
+        return self.called(field, str(value))
 
     def reason(self, text: str) -> str:
         """Why a look came out as it did, in the agent's words."""
-        return clean.clean(self.tongue.reason(text))
+        return clean.clean(self.tongue.reason(clean.clean(text, _TRANSLATED)))
 
     def share(self, ratio: float) -> str:
         """A ratio per cent, without digits that say nothing."""

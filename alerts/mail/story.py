@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import quote
 
 from alerts.incident import Entry, Incident, Member, NoticeKind
 from alerts.links import INCIDENT, LIFE, PATH, Action, Claim
@@ -180,13 +181,16 @@ class Teller:
             return (self.why(incident), self.turns(incident), self.links(incident, kind))
         told = (self.told(incident),) if kind == "escalation" else ()
         turns = (self.turns(incident),) if kind != "trouble" else ()
+        # of an update what is new comes first
+        new, turns = (turns, ()) if kind == "update" else ((), turns)
         return (
             *told,
+            *new,
             self.why(incident),
             taken(incident, self.speaker),
             self.steps(incident),
-            self.links(incident, kind),
             people.whom_to_call(incident, self.to, self.speaker, self.context.place),
+            self.links(incident, kind),
             self.where(incident),
             *turns,
         )
@@ -284,7 +288,7 @@ class Teller:
     # -- small things
 
     def page(self, incident: Incident) -> str:
-        return f"{self.context.base_url.rstrip('/')}{INCIDENT}{clean.clean(incident.key, 64)}"
+        return f"{self.context.base_url.rstrip('/')}{INCIDENT}{quote(incident.key[:64], safe='')}"
 
     def signed(self, action: Action, incident: str) -> str:
         """A link to the page on which the reader can confirm the action. Only called with a ``sign``."""

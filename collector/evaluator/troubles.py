@@ -165,7 +165,7 @@ class Troubles:
                 condition = condition_for(inventory, "silent", subject)
                 if condition is not None and met_by(condition, silence) == "met":
                     yield self._silent(agent.id, subject, condition, state, now, why)
-            elif (trouble := _clock(subject, state, now, inventory)) is not None:
+            elif (trouble := self._clock(subject, state, now, inventory)) is not None:
                 yield trouble
 
     def _silent(
@@ -182,6 +182,35 @@ class Troubles:
             cause=answer.cause,
             confirmed=self._confirmed(key, True, answer.pending, now, why.topology.inventory),
             said=say("{agent} has not been heard since {heard_at}", agent=agent, heard_at=state.contact),
+            recover_ms=condition.quiet_ms,
+        )
+
+    def _clock(self, subject: Subject, state: AgentState, now: int, inventory: Inventory) -> Trouble | None:
+        """An agent's own wall clock that is off. Its results are placed right all the same."""
+        error = state.timing.wall_error_ms
+        condition = condition_for(inventory, "clock", subject) if error is not None else None
+        if error is None or condition is None or now - state.contact > HEARD:
+            return None
+        standing = met_by(condition, abs(error))
+        if standing == "clear":
+            return None
+        off = abs(error) // MINUTE * MINUTE  # not another sentence at every push
+        text = (
+            say("the clock of {agent} is ahead by {off_for}", agent=subject.agent, off_for=off)
+            if error > 0
+            else say("the clock of {agent} is behind by {off_for}", agent=subject.agent, off_for=off)
+        )
+        key = f"clock:{subject.agent}"
+        return Trouble(
+            key=key,
+            condition=condition.id,
+            subject=subject,
+            severity=condition.severity,
+            since=self._met.setdefault(key, state.contact),
+            evidence=state.contact,
+            cause=Cause(root=key, cause=AGENT),
+            confirmed=standing == "met",
+            said=text,
             recover_ms=condition.quiet_ms,
         )
 
@@ -254,33 +283,4 @@ def _members(incidents: Iterable[Incident]) -> dict[tuple[str, int], Cause]:
 def subject_of(check: Check) -> Subject:
     return Subject(
         agency=check.agency, site=check.site, agent=check.agent, check=check.uid, kind=check.kind, link=check.link
-    )
-
-
-def _clock(subject: Subject, state: AgentState, now: int, inventory: Inventory) -> Trouble | None:
-    """An agent's own wall clock that is off. Its results are placed right all the same."""
-    error = state.timing.wall_error_ms
-    condition = condition_for(inventory, "clock", subject) if error is not None else None
-    if error is None or condition is None or now - state.contact > HEARD:
-        return None
-    standing = met_by(condition, abs(error))
-    if standing == "clear":
-        return None
-    ahead = error > 0
-    text = (
-        say("the clock of {agent} is ahead by {off_for}", agent=subject.agent, off_for=error)
-        if ahead
-        else say("the clock of {agent} is behind by {off_for}", agent=subject.agent, off_for=-error)
-    )
-    return Trouble(
-        key=f"clock:{subject.agent}",
-        condition=condition.id,
-        subject=subject,
-        severity=condition.severity,
-        since=state.contact,
-        evidence=state.contact,
-        cause=Cause(root=f"clock:{subject.agent}", cause=AGENT),
-        confirmed=standing == "met",
-        said=text,
-        recover_ms=condition.quiet_ms,
     )
