@@ -36,6 +36,7 @@ SILENT: Final = (
     "agent/jobs/wrapper.py",
     "agent/clients/ups/mibs/",  # codes of devices and the flags that they mean
     "agent/backup/commands.py",
+    "agent/backup/series.py",  # what its series are
     "agent/clients/der.py",  # its errors are caught by who asks; a certificate that cannot be read is passed over
 )
 
@@ -76,11 +77,6 @@ NO_REASONS: Final[Mapping[str, str]] = {
     "{where} does not contain {expect_body}": "in ASSEMBLED",
     "{where} does not match {expect_pattern}": "in ASSEMBLED",
     "{where} matches {refuse_pattern}": "in ASSEMBLED",
-    # what measures mean
-    "1 while that age is within its objective (RPO), else 0": "a measure's help",
-    "Age of the newest good copy, or since the job last ended well": "a measure's help",
-    "How long making the newest copy, or the job's last run, took, where that is known": "a measure's help",
-    "When the newest good copy was made, or the job last ended well, by the agent's clock": "a measure's help",
     # durations, which alerts/words/quantities.py says
     "{seconds:n} minutes": "a duration",
     "{seconds:n} hours": "a duration",

@@ -1,5 +1,4 @@
-"""What the program's own names are called: states, causes, severities, verdicts, windows of goals, kinds of probe,
-evidence of backups.
+"""What the program's own names are called: states, causes, severities, verdicts, windows of goals, kinds of probe.
 
 The English is here; a language's word for it is in the catalogue, under the table's name as its context.
 """
@@ -69,11 +68,12 @@ KINDS: Final[Mapping[str, str]] = {
     "ups": mark("kind", "UPS"),
 }
 
+# what a backup's evidence is called where the inventory gives it these keys
 EVIDENCE: Final[Mapping[str, str]] = {
     "pings": mark("evidence", "pings"),
     "files": mark("evidence", "files"),
     "repository": mark("evidence", "repository"),
-    "drill": mark("evidence", "restore drill"),
+    "drill": mark("evidence", "drill"),
 }
 
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
