@@ -101,6 +101,11 @@ NO_REASONS: Final[Mapping[str, str]] = {
 
 # Sentences that are put together from pieces, as they come out; and those of a single word.
 ASSEMBLED: Final = (
+    # what a backup's reason names its evidence by
+    "pings",
+    "files",
+    "repository",
+    "drill",
     "overloaded",
     "sender",
     "recipient",

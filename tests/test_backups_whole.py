@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
@@ -171,6 +172,14 @@ async def test_one_state_with_its_reasons(told) -> None:
     assert await listed(told, "?agency=nobody") == {}
     status, _ = await told.get("/api/v1/backups?sort=age")
     assert status == 400
+
+
+async def test_reasons_in_vietnamese_too_when_they_are_asked_for(told) -> None:
+    plain, db = [(await listed(told, query))["office-db"] for query in ("", "?lang=vi")]
+    assert (plain.reason_vi, plain.evidence[0].reason_vi) == (msgspec.UNSET, msgspec.UNSET)
+    assert db.reason == plain.reason
+    assert db.reason_vi == "tác vụ: thất bại với mã thoát 3"
+    assert db.evidence[0].reason_vi == "thất bại với mã thoát 3"
 
 
 def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:

@@ -67,9 +67,9 @@ class TestWhatIsWrong:
         ("english", "lines", "why"),
         [
             (
-                "5% up",
-                ['msgid "5% up"', 'msgstr "lên 5%%"'],
-                "'5% up': cannot be filled in: a per cent sign of its own is written twice",
+                "%(n)s: 5% up",
+                ['msgid "%(n)s: 5% up"', 'msgstr "%(n)s: lên 5%%"'],
+                "'%(n)s: 5% up': cannot be filled in: a per cent sign of its own is written twice",
             ),
             ("up", [], "'up': no translation"),
             ("up", ['msgid "up"', 'msgstr ""'], "'up': no translation"),
@@ -88,7 +88,8 @@ class TestWhatIsWrong:
         ],
     )
     def test_is_told(self, english, lines, why, tmp_path, monkeypatch):
-        domain = self.domain(tmp_path, monkeypatch, Said(english, None, "a.py"))
+        flags = ("python-format",) if "%(" in english else ()
+        domain = self.domain(tmp_path, monkeypatch, Said(english, None, "a.py", flags=flags))
         assert self.wrong(domain, *lines) == [why]
 
     def test_nothing_when_all_is_well(self, tmp_path, monkeypatch):

@@ -23,6 +23,9 @@ def _help(words: str) -> msgspec.Meta:
     return msgspec.Meta(description=words)
 
 
+InVietnamese = Annotated[str | msgspec.UnsetType, _help("the reason in Vietnamese; with lang=vi only")]
+
+
 class Words(msgspec.Struct, frozen=True):
     """A text in both languages."""
 
@@ -63,7 +66,7 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
     measures: Annotated[dict[str, float], _help("the newest result's, by name, in base units")]
     interval: Annotated[float | None, _help("seconds; null for a check that has left the inventory")]
     figure: Annotated[Ratios | None, _help("over the window asked for")] = None
-    reason_vi: Annotated[str | msgspec.UnsetType, _help("the reason in Vietnamese; with lang=vi only")] = msgspec.UNSET
+    reason_vi: InVietnamese = msgspec.UNSET
 
 
 class SpanAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,7 +81,7 @@ class SpanAnswer(msgspec.Struct, frozen=True, kw_only=True):
     error_to: int
     looks: int
     reason: str
-    reason_vi: Annotated[str | msgspec.UnsetType, _help("the reason in Vietnamese; with lang=vi only")] = msgspec.UNSET
+    reason_vi: InVietnamese = msgspec.UNSET
 
 
 class SegmentAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,7 +162,7 @@ class TroubleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     cause: Annotated[str, _help("service, lan, wan, power, agent, collector or not known")]
     certainty: Annotated[str, _help("sure, probable or provisional")]
-    reason_vi: Annotated[str | msgspec.UnsetType, _help("the reason in Vietnamese; with lang=vi only")] = msgspec.UNSET
+    reason_vi: InVietnamese = msgspec.UNSET
 
 
 class TroublesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -201,7 +204,12 @@ R = TypeVar("R", CheckAnswer, SpanAnswer, TroubleAnswer)
 
 def told(one: R, language: str | None) -> R:
     """With the reason in the language asked for beside the words that came: those are the evidence, and stay."""
-    return msgspec.structs.replace(one, reason_vi=translate(one.reason, "vi")) if language == "vi" else one
+    return msgspec.structs.replace(one, reason_vi=in_vietnamese(one.reason, language))
+
+
+def in_vietnamese(reason: str, language: str | None) -> str | msgspec.UnsetType:
+    """The reason in Vietnamese when that is asked for."""
+    return translate(reason, "vi") if language == "vi" else msgspec.UNSET
 
 
 def words(text: Text) -> Words:

@@ -84,6 +84,7 @@ class Api:
                     Parameter("state", "only those in this state now", _STATE),
                     Parameter("window", "the figure over this time up to now, 24h or 30d (30d)"),
                     LIMIT,
+                    _LANG,
                 ),
             ),
             Route(

@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
+from alerts.words.catalogue import LANGUAGES
 from collector import backups
 from collector.backups import Past, Whole
 from collector.reading import Reader
-from collector.web.answers import Ratios, Words, ratios, words
+from collector.web.answers import InVietnamese, Ratios, Words, in_vietnamese, ratios, words
 from collector.web.asking import MOST, answer, known, number, one_of, rolling
 from inventory.states import NAMES, UP
 
@@ -29,6 +30,7 @@ class EvidenceAnswer(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     since: int | None
     reason: str
+    reason_vi: InVietnamese = msgspec.UNSET
 
 
 class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,10 +53,11 @@ class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     last_restore: Annotated[float | None, _help("when a restore drill last worked, likewise")]
     evidence: list[EvidenceAnswer]
     figure: Annotated[Ratios, _help("of the whole over the window")]
+    reason_vi: InVietnamese = msgspec.UNSET
 
 
-def told(whole: Whole, past: Past, now: int) -> BackupAnswer:
-    """The answer about one; ``now`` in ms."""
+def told(whole: Whole, past: Past, now: int, language: str | None = None) -> BackupAnswer:
+    """The answer about one; ``now`` in ms. ``language``: see :func:`collector.web.answers.told`."""
     backup, oldest = whole.backup, whole.oldest(now)
     return BackupAnswer(
         id=backup.id,
@@ -80,17 +83,20 @@ def told(whole: Whole, past: Past, now: int) -> BackupAnswer:
                 state=NAMES[one.seen.state],
                 since=one.seen.since or None,
                 reason=one.seen.reason,
+                reason_vi=in_vietnamese(one.seen.reason, language),
             )
             for one in whole.evidence
         ],
         figure=ratios(past.figure),
+        reason_vi=in_vietnamese(whole.reason, language),
     )
 
 
 async def list_(reader: Reader, request: web.Request) -> web.Response:
     """``/api/v1/backups``."""
     query = request.query
-    known(query, "agency", "site", "state", "window", "limit")
+    known(query, "agency", "site", "state", "window", "limit", "lang")
+    language = one_of(query, "lang", LANGUAGES)
     now = reader.wall()
     state = one_of(query, "state", NAMES)
     limit = number(query, "limit", MOST, MOST)
@@ -103,7 +109,7 @@ async def list_(reader: Reader, request: web.Request) -> web.Response:
         and (state is None or NAMES[whole.state] == state)
     ]
     past = await backups.pasts(reader, chosen[:limit], over)
-    response = answer([told(whole, past[whole.backup.id], now) for whole in chosen[:limit]])
+    response = answer([told(whole, past[whole.backup.id], now, language) for whole in chosen[:limit]])
     response.headers["X-Total-Count"] = str(len(chosen))
     return response
 
