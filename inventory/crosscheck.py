@@ -14,7 +14,16 @@ from inventory.expand import REGISTER
 from inventory.kinds import Kinds
 from inventory.problems import Problem
 from inventory.sections import Sections
-from inventory.shapes import AgencyShape, AgentShape, GoalShape, LinkShape, Lived, SiteShape
+from inventory.shapes import (
+    AgencyShape,
+    AgentShape,
+    BackupShape,
+    CheckShape,
+    GoalShape,
+    LinkShape,
+    Lived,
+    SiteShape,
+)
 
 WINDOW = re.compile(r"day|week|month|quarter|year|rolling-([1-9]\d{0,2})d")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
@@ -153,20 +162,28 @@ def _life(shape: Lived) -> Iterator[Problem]:
 def _checks(made: model.Inventory, sections: Sections) -> Iterator[Problem]:
     for agency in sections.agencies.values():
         sites = (*((agency.site,) if agency.site is not None else ()), *agency.sites.values())
-        for checks in (agency.checks, *(site.checks for site in sites)):
-            for check in checks.values():
-                yield from _life(check)
-                if check.calendar != REGISTER:
-                    yield from references.calendar(check.at, "calendar", check.calendar, sections)
+        for holder in (agency, *sites):
+            for written in _written(holder.checks, holder.backups):
+                yield from _life(written)
+                if written.calendar != REGISTER:
+                    yield from references.calendar(written.at, "calendar", written.calendar, sections)
     for template in sections.templates.values():
-        for check in template.checks.values():
-            if check.calendar != REGISTER:
-                yield from references.calendar(check.at, "calendar", check.calendar, sections)
+        for written in _written(template.checks, template.backups):
+            if written.calendar != REGISTER:
+                yield from references.calendar(written.at, "calendar", written.calendar, sections)
     limited = {agent.id: agent for agent in made.agents.values() if agent.networks or agent.ports}
     for check in made.checks.values() if limited else ():
         if check.agent in limited and (why := _forbidden(check, limited[check.agent])):
             shape = sections.agencies[made.sites[limited[check.agent].site].agency]
             yield shape.at.problem("", f"the agent {check.agent} may not make its check {check.name}: {why}")
+
+
+def _written(checks: dict[str, CheckShape], backups: dict[str, BackupShape]) -> Iterator[CheckShape | BackupShape]:
+    """Checks, backups and their evidence, wherever they stand."""
+    yield from checks.values()
+    for backup in backups.values():
+        yield backup
+        yield from backup.evidence.values()
 
 
 def _forbidden(check: model.Check, agent: model.Agent) -> str:

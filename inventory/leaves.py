@@ -135,8 +135,13 @@ def boolean(node: Node, path: str, source: Source) -> Any:
     return source.wrong(node.line, path, f"ought to be true or false, found {shown(node)}")
 
 
-def text(low: int | None = None, high: int | None = None, form: str | None = None) -> Reader:
-    """A reader of a text within lengths, in which a pattern is found."""
+def text(
+    low: int | None = None,
+    high: int | None = None,
+    form: str | None = None,
+    judge: Callable[[str], None] | None = None,
+) -> Reader:
+    """A reader of a text within lengths, in which a pattern is found; ``judge`` raises ValueError in words."""
     pattern = re.compile(form) if form else None
 
     def reader(node: Node, path: str, source: Source) -> Any:
@@ -148,6 +153,11 @@ def text(low: int | None = None, high: int | None = None, form: str | None = Non
             return source.wrong(node.line, path, f"is longer than {high} characters")
         if pattern is not None and pattern.search(node.text) is None:
             return source.wrong(node.line, path, f"{shown(node)} does not have the form {form}")
+        if judge is not None and node.text:
+            try:
+                judge(node.text)
+            except ValueError as error:
+                return source.wrong(node.line, path, str(error))
         return node.text
 
     return reader

@@ -139,15 +139,40 @@ class CheckShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     when: str | None = None
 
 
+class BackupShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+    """A backup and what proves it: ``evidence`` (pings, files, repository, drill, or another name and its kind).
+
+    What is said here goes for every evidence that does not say otherwise; ``rpo``: oldest that its newest good copy may
+    be. See inventory.backups.
+    """
+
+    name: Text | None = None
+    rpo: Any = None
+    interval: Duration | None = None
+    timeout: Duration | None = None
+    recheck: Duration | None = None
+    hold: Duration | None = None
+    tags: tuple[Slug, ...] = ()
+    agent: Slug | None = None
+    objective: Ratio | None = None
+    calendar: Slug | None = None
+    off: bool = False
+    each: str | None = None
+    of: Slug | None = None
+    when: str | None = None
+    evidence: dict[Slug, CheckShape] = {}
+
+
 class TemplateShape(Shape, frozen=True, kw_only=True):
-    """Checks for many sites, with {placeholders} that each site fills."""
+    """Checks and backups for many sites, with {placeholders} that each site fills."""
 
     about: Text | None = None
-    checks: dict[Slug, CheckShape]
+    checks: dict[Slug, CheckShape] = {}
+    backups: dict[Slug, BackupShape] = {}
 
 
 class SiteShape(Lived, frozen=True, kw_only=True, rename=LIFE):
-    """One LAN: the addresses that templates use, its links, devices, agent and checks.
+    """One LAN: the addresses that templates use, its links, devices, agent, checks and backups.
 
     ``fed_by``: UPSs that feed the devices here which do not say what feeds them.
     """
@@ -166,10 +191,11 @@ class SiteShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     links: dict[Slug, LinkShape] = {}
     devices: dict[Slug, DeviceShape] = {}
     checks: dict[Slug, CheckShape] = {}
+    backups: dict[Slug, BackupShape] = {}
 
 
 class AgencyShape(Lived, frozen=True, kw_only=True, rename=LIFE):
-    """A state body. ``template``, ``site`` and ``checks`` are its main site's."""
+    """A state body. ``template``, ``site``, ``checks`` and ``backups`` are its main site's."""
 
     name: Text
     kind: Slug = ""
@@ -182,6 +208,7 @@ class AgencyShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     site: SiteShape | None = None
     sites: dict[Slug, SiteShape] = {}
     checks: dict[Slug, CheckShape] = {}
+    backups: dict[Slug, BackupShape] = {}
 
 
 class ContactShape(Shape, frozen=True, kw_only=True):

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from inventory import goals, show_told
-from inventory.model import Agency, Check, Device, Goal, Inventory, Life
+from inventory.model import Agency, Backup, Check, Device, Goal, Inventory, Life
 from inventory.plan import Plan
 from inventory.words import duration_text
+
+SHOWN = ("agencies", "sites", "links", "devices", "agents", "backups", "goals", "contacts", "calendars", "providers")
 
 
 def counts(inventory: Inventory) -> str:
@@ -53,15 +55,17 @@ def _goal_row(goal: Goal, inventory: Inventory) -> tuple[str, str, str, str]:
 
 
 def one(inventory: Inventory, ident: str, now: int) -> str | None:
-    """Everything of this id: agencies, sites, links, devices, agents, goals, contacts, calendars, checks by uid, what
-    says who is told; who would be told of it, at ``now`` (epoch ms)."""
+    """Everything of this id: agencies, sites, backups, links, devices, agents, goals, contacts, calendars, checks by
+    uid, what says who is told; who would be told of it, at ``now`` (epoch ms)."""
     parts = []
-    for what in ("agencies", "sites", "links", "devices", "agents", "goals", "contacts", "calendars", "providers"):
+    for what in SHOWN:
         found: Any = getattr(inventory, what).get(ident)
         if found is not None:
             parts.append(_fields(type(found).__name__.lower(), found))
         if isinstance(found, Agency):
             parts.append(_checks(check for check in inventory.checks.values() if check.agency == ident))
+        if isinstance(found, Backup):
+            parts.append(_checks(inventory.checks[uid] for uid in found.checks))
         if isinstance(found, Device) and (fed := _fed(inventory, found)):
             parts.append(table([("feeds", "kind", "address", "name"), *fed]))
         if isinstance(found, Goal):
@@ -126,7 +130,8 @@ def _fields(title: str, thing: Any) -> str:
 
 
 def _word(name: str, value: Any) -> str:
-    if name in ("interval", "timeout", "hold", "recheck", "push_every") or name.endswith("_ms"):
+    timed = name in ("interval", "timeout", "hold", "recheck", "push_every", "rpo") or name.endswith("_ms")
+    if timed and value is not None:
         return duration_text(value)
     if hasattr(value, "vi"):
         return value.vi if value.vi == value.en else f"{value.vi} / {value.en}"
