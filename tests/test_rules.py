@@ -632,3 +632,22 @@ def test_a_goal_that_is_not_in_force_has_no_rules(tmp_path: Path) -> None:
     text = BASE.replace("  power: {name: Power,", "  power: {name: Power, to: 2020-01-01,")
     made_ = rules.prometheus(made(tmp_path, text), DAY)
     assert "# power: is not in force on 2026-11-27." in made_ and "haidang-goal-power" not in made_
+
+
+async def test_the_rules_are_about_series_that_a_collector_has(lab: Any) -> None:
+    """Names, and the labels by which the rules choose and join, at a running collector with an agent."""
+    lab.watch({"self": {"kind": "tcp", "params": {"host": "127.0.0.1", "port": lab.collector.agents_port}}})
+    await lab.start()
+    await lab.until("self", lambda check: check["state"] == "up")
+    async with lab.collector.session.get(f"{lab.collector.page}/metrics") as answer:
+        exposed = await answer.text()
+    names = set(re.findall(r"^(haidang_\w+)", exposed, re.M))
+    text = rules.prometheus(load(lab.inventory), DAY) + rules.prometheus(load(SOCTRANG), DAY)
+    used = set(re.findall(r"\b(haidang_[a-z_]+)\b", "".join(re.findall(r"expr: (?:\|-\n(?: {8}.*\n)+|.*\n)", text))))
+    by_mail = {name for name in used if name.startswith("haidang_alert_")}  # there while mail is configured
+    assert by_mail and len(used) > 8
+    assert used - by_mail <= names, used - by_mail - names
+    (counter,) = [line for line in exposed.splitlines() if 'state="down"' in line and "haidang_check_seconds" in line]
+    assert {'agent="site"', 'check="self"', 'agency="agency"'} <= set(re.findall(r'\w+="[^"]*"', counter))
+    (seen,) = [line for line in exposed.splitlines() if line.startswith("haidang_agent_last_seen_timestamp_seconds{")]
+    assert 'agent="site"' in seen and 'agency="agency"' in seen
