@@ -76,6 +76,18 @@ RECORDINGS = {
          "load_ratio": 0.38},
         aged=True,
     ),
+    "apc-battery": Recording(
+        system("1.3.6.1.4.1.318.1.3.2.11")
+        + under(
+            APC, "2.1.1.0|2|2", "2.1.2.0|67|9000", "2.2.1.0|66|71", "2.2.2.0|66|33", "2.2.3.0|67|126000", "2.2.4.0|2|1",
+            "2.2.8.0|2|49", "3.2.1.0|66|0", "3.2.4.0|66|0", "4.1.1.0|2|3", "4.2.1.0|66|230", "4.2.2.0|66|50",
+            "4.2.3.0|66|42", "7.2.3.0|2|2", "8.1.0|2|1",
+        ),
+        DEGRADED, "on battery for 90 s, charge 71%, runtime 21 min; the last self-test was not passed", DEGRADED,
+        {**source("battery"), "low_battery": 0, "replace_battery": 0, "self_test_passed": 0, "charge_ratio": 0.71,
+         "runtime_seconds": 1260, "on_battery_seconds": 90, "battery_volts": 49, "temperature_celsius": 33,
+         "input_volts": 0, "output_volts": 230, "output_hertz": 50, "load_ratio": 0.42},
+    ),
     "apc-battery-low": Recording(
         system("1.3.6.1.4.1.318.1.3.2.7")
         + under(
