@@ -76,6 +76,18 @@ RECORDINGS = {
          "load_ratio": 0.38},
         aged=True,
     ),
+    # one phase in the tables of three: the older objects are more exact
+    "apc-one-phase-table": Recording(
+        system("1.3.6.1.4.1.318.1.3.2.12")
+        + under(
+            APC, "2.1.1.0|2|2", "2.3.1.0|66|1000", "3.3.1.0|66|2296", "4.1.1.0|2|13", "4.3.1.0|66|2301",
+            "4.3.3.0|66|184", "9.2.3.1.3.1.1.1|2|229", "9.3.3.1.3.1.1.1|2|230", "9.3.3.1.10.1.1.1|2|18",
+            "11.1.1.0|4|" + "0" * 64,
+        ),
+        UP, "", UP,
+        {**source("mains"), "low_battery": 0, "overload": 0, "replace_battery": 0, "calibrating": 0, "charge_ratio": 1,
+         "input_volts": 229.6, "output_volts": 230.1, "load_ratio": 0.184},
+    ),
     "apc-battery": Recording(
         system("1.3.6.1.4.1.318.1.3.2.11")
         + under(

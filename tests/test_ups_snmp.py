@@ -609,6 +609,15 @@ async def test_a_device_with_no_ups_in_it() -> None:
     assert outcome.reason.startswith("the device has none of the UPS MIBs known here (UPS-MIB, PowerNet-MIB, ")
 
 
+@pytest.mark.parametrize("version", ["1", "2c"])
+@pytest.mark.parametrize("identity", ["1.3.6.1.4.1.534.1", "1.3.6.1.4.1.9.1.1208"])
+async def test_a_part_without_any_usual_object_is_found_by_its_root(version: Any, identity: str) -> None:
+    rows = under(XUPS_ROOT, "3.1.0|2|500", "3.4.1.2.1|2|0", "3.4.1.2.2|2|231")
+    outcome = await seen(f"1.3.6.1.2.1.1.2.0|6|{identity}\n{rows}", version)
+    assert (outcome.state, outcome.reason) == (UNKNOWN, "it does not say what it runs on")
+    assert outcome.measures == {"input_hertz": 50, "input_volts": 231}
+
+
 async def test_whose_mib_it_is_matters_more_than_whose_device() -> None:
     """A card that names itself by its SNMP agent, and serves a corner of another vendor's MIB."""
     corner = under(XUPS_ROOT, "6.1.0|2|0", "6.5.0|2|33")
