@@ -190,6 +190,20 @@ RECORDINGS = {
          "temperature_celsius": 23, "input_volts": 406, "input_hertz": 50, "output_volts": 399, "output_hertz": 49,
          "load_ratio": 0.17},
     ),
+    # lines that are not there are 0, missing temperatures all ones
+    "vertiv-ita2-battery": Recording(
+        system("1.3.6.1.4.1.13400.2.54", "LwIP")
+        + under(
+            "1.3.6.1.4.1.13400.2.54", "1.2.0|4|ITA2", "2.1.1.0|2|1", "2.1.2.0|2|2", "2.2.1.0|2|0", "2.2.2.0|2|0",
+            "2.2.3.0|2|0", "2.2.4.0|2|0", "2.3.1.0|2|2302", "2.3.2.0|2|0", "2.3.3.0|2|0", "2.3.7.0|2|5003",
+            "2.3.14.0|2|312", "2.3.15.0|2|0", "2.3.16.0|2|0", "2.5.1.0|2|2094", "2.5.7.0|2|48", "2.5.8.0|2|65535",
+            "2.5.9.0|2|28500", "2.5.10.0|2|67",
+        ),
+        DEGRADED, "on battery, charge 67%, runtime 48 min", DEGRADED,
+        {"on_mains": 0, "on_battery": 1, "output_off": 0, "bypass": 0, "charge_ratio": 0.67, "runtime_seconds": 2880,
+         "battery_volts": 209.4, "temperature_celsius": 28.5, "input_volts": 0, "output_volts": 230.2,
+         "output_hertz": 50.03, "load_ratio": 0.312},
+    ),
     # the standard MIB alone, whole volts of battery, Null where there is nothing
     "standard-three-phase-battery": Recording(
         system("1.3.6.1.4.1.2254.2.4")
