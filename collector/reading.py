@@ -81,6 +81,11 @@ class Reader:
     def inventory(self) -> Inventory:
         return self._inventories.current
 
+    @property
+    def version(self) -> int:
+        """Grows when another inventory comes into force."""
+        return self._inventories.version
+
     def known(self) -> list[Known]:
         """Every check ever registered, the inventory's in its order first."""
         return self._register()[1]
