@@ -92,6 +92,12 @@ class Reader:
         """The day it is in the province at a moment."""
         return datetime.fromtimestamp(now / 1000, self.inventory.province.zone).date()
 
+
+    @property
+    def version(self) -> int:
+        """Grows when another inventory comes into force."""
+        return self._inventories.version
+
     def known(self) -> list[Known]:
         """Every check ever registered, the inventory's in its order first."""
         return self._register()[1]
