@@ -92,7 +92,6 @@ class Reader:
         """The day it is in the province at a moment."""
         return datetime.fromtimestamp(now / 1000, self.inventory.province.zone).date()
 
-
     @property
     def version(self) -> int:
         """Grows when another inventory comes into force."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from inventory import goals, kinds, planning, register, schema, show, whereabouts
+from inventory import goals, judges, kinds, planning, register, schema, show, whereabouts
 from inventory.differences import differences
 from inventory.load import load, look
 from inventory.model import Inventory, Register
@@ -100,7 +100,7 @@ def _warn(inventory: Inventory) -> None:
 
 def _check(wanted: argparse.Namespace) -> int:
     directory = _directory(wanted.dir, wanted.config)
-    found, problems = look(directory)
+    found, problems = look(directory, judge=judges.installed())
     for problem in problems:
         print(problem, file=sys.stderr)
     wrong = sum(not problem.warning for problem in problems)

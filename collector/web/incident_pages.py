@@ -87,25 +87,20 @@ class IncidentPages:
         try:
             claim = self._claim(request)
         except BadLink as bad:
-            return self._draw(
-                request, "link.html", status=410 if bad.expired else 404, refresh=False, claim=None, bad=bad
-            )
+            return self._refused(request, bad)
         incident = await self._incident(claim)
-        return self._draw(request, "link.html", refresh=False, **self._of_link(request, claim, incident, done=""))
+        return self._of_link(request, claim, incident, done="")
 
     async def do(self, request: web.Request) -> web.Response:
         """The button was pressed (or a mail program asked to end the digests, RFC 8058)."""
         try:
             claim = self._claim(request)
         except BadLink as bad:
-            return self._draw(
-                request, "link.html", status=410 if bad.expired else 404, refresh=False, claim=None, bad=bad
-            )
+            return self._refused(request, bad)
         form = await request.post()
         if claim.action == "stop-digest":
             await self._alerting.unsubscribed.add(claim.contact, self._reader.wall())
-            shown = self._of_link(request, claim, None, done="stop-digest")
-            return self._draw(request, "link.html", refresh=False, **shown)
+            return self._of_link(request, claim, None, done="stop-digest")
         until = None
         if claim.action == "snooze":
             hours = str(form.get("hours", SNOOZES[0]))
@@ -113,26 +108,32 @@ class IncidentPages:
                 raise Wrong("the reminders can be put off for one of the times that the page offers")
             until = self._reader.wall() + int(hours) * HOUR
         order = Order(until=until, text=str(form.get("text", "")))
+        done: str = claim.action
         try:
             incident = await self._api.obey(claim.incident, claim.action, claim.contact, order)
-            done = claim.action
         except Wrong as wrong:
             if wrong.status != 409:
                 raise
             incident, done = await self._api.find(claim.incident), ""  # it closed meanwhile: that is what is shown
-        return self._draw(request, "link.html", refresh=False, **self._of_link(request, claim, incident, done=done))
+        return self._of_link(request, claim, incident, done=done)
 
-    def _of_link(self, request: web.Request, claim: Claim, incident: Incident | None, done: str) -> dict[str, object]:
-        title = headline(incident, self._speaker(request)) if incident is not None else ""
-        return {
-            "claim": claim,
-            "bad": None,
-            "incident": incident,
-            "title": title,
-            "done": done,
-            "snoozes": SNOOZES,
-            "who": self._who(claim),
-        }
+    def _refused(self, request: web.Request, bad: BadLink) -> web.Response:
+        status = 410 if bad.expired else 404
+        return self._draw(request, "link.html", status=status, refresh=False, claim=None, bad=bad)
+
+    def _of_link(self, request: web.Request, claim: Claim, incident: Incident | None, done: str) -> web.Response:
+        return self._draw(
+            request,
+            "link.html",
+            refresh=False,
+            claim=claim,
+            bad=None,
+            incident=incident,
+            title=headline(incident, self._speaker(request)) if incident is not None else "",
+            done=done,
+            snoozes=SNOOZES,
+            who=self._who(claim),
+        )
 
     def _who(self, claim: Claim) -> str:
         contact = self._reader.inventory.contacts.get(claim.contact)

@@ -5,18 +5,20 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from aiohttp import web
 
+from collector.alerting import Alerting
 from collector.ledger.figures import Figure
 from collector.reading import Known, Reader
 from collector.web import answers, backups
 from collector.web.api import Api
 from collector.web.asking import Wrong, known
+from collector.web.frame import Frame
+from collector.web.incident_pages import line
 from inventory.model import Agency
 from inventory.states import NAMES, UNKNOWN, UP
 
 DAY = 86_400_000
 WHOLE = 300  # checks up to which the first page shows every one of them
 WRONG = 50  # troubles on the first page
-REFRESH = 30  # seconds
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
