@@ -268,8 +268,11 @@ class World:
             far = check.site if place == "hub" else place
             return [*self._router(far), self._line(check.link), *self._router("hub")]
         match check.name:
-            case "host" | "power" | "power-ups":
+            case "host":
                 return []
+            case "power" | "power-ups":  # nobody looks then: what the next boot tells
+                times = [(begin, end + 80 * SECOND) for begin, end in self.dark(place)]
+                return [Breaker("power", f"power:{SITE_OF[place]}", times)]
             case "gateway":
                 return self._router(place)
             case "ping-server" | "ping-web" | "ping-mail":
@@ -543,8 +546,24 @@ class Knowable:
 
 
 def random_faults(dice: random.Random, length: int) -> list[Fault]:
-    """One to four faults, anywhere, overlapping as it happens."""
-    return [_random_fault(dice, length) for _ in range(dice.choice((1, 1, 2, 2, 3, 4)))]
+    """One to four faults, anywhere, overlapping as it happens; one in eight comes and goes."""
+    faults: list[Fault] = []
+    for _ in range(dice.choice((1, 1, 2, 2, 3, 4))):
+        fault = _random_fault(dice, length)
+        faults += (
+            _flapping(dice, fault) if fault.what in ("line", "router", "service") and not dice.randrange(8) else [fault]
+        )
+    return faults
+
+
+def _flapping(dice: random.Random, fault: Fault) -> list[Fault]:
+    """Broken and whole by turns, a quarter of a minute to two minutes each."""
+    turns, at = [], fault.begin
+    while at < fault.end:
+        end = at + dice.randrange(15 * SECOND, 2 * MINUTE)
+        turns.append(msgspec.structs.replace(fault, begin=at, end=min(end, fault.end)))
+        at = end + dice.randrange(15 * SECOND, 2 * MINUTE)
+    return turns
 
 
 def _random_fault(dice: random.Random, length: int) -> Fault:
@@ -576,5 +595,5 @@ def random_world(seed: int, length: int = HOUR) -> World:
     """A history by its number: the same number, the same history."""
     dice = random.Random(seed)
     faults = random_faults(dice, length)
-    errors = {agent: dice.choice((0, 20, 200, 2_000)) for agent in AGENT_OF.values()}
+    errors = {agent: dice.choice((0, 0, 20, 20, 200, 200, 2_000, 20_000)) for agent in AGENT_OF.values()}
     return World(faults, length, seed, errors)
