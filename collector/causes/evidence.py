@@ -100,8 +100,8 @@ class Proofs:
             working = span.state in (UP, DEGRADED)
             if met is not None and working and met.state in (UP, DEGRADED) and met.end == span.start:
                 gap_from = met.sure_to - met.error_to
-                if gap_from < start:  # between the two it worked: out of its thresholds or not, nobody knows
-                    self._add(gap_from, start, UP, gap_from)
+                if gap_from + 1 < start:  # between the two it worked: out of its thresholds or not, nobody knows
+                    self._add(gap_from + 1, start - 1, UP, gap_from)
             if start <= end:
                 self._add(start, end, span.state, span.sure_from)
             met = span
@@ -125,7 +125,7 @@ class Proofs:
             return None, 0
         while end < high:
             i += 1
-            if i == len(self._starts) or self._starts[i] > end or self._states[i] not in (UP, DEGRADED):
+            if i == len(self._starts) or self._starts[i] > end + 1 or self._states[i] not in (UP, DEGRADED):
                 return None, 0
             state, end = UP, self._ends[i]
         return state, onset

@@ -242,12 +242,14 @@ class Solver:
         return words.told(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
 
     def _device_or_service(self, way: Way, roots: tuple[Root, ...]) -> Finding:
-        own = self.topology.root(way.last)
-        if way.host:
+        own, host = self.topology.root(way.last), self.topology.root(way.host) if way.host else None
+        if host in roots:
             others = [uid for uid in self.topology.provers(way.host) if uid != way.uid]
             down = [uid for uid in others if self.picture.state(uid) == DOWN]
-            if down:
-                return Finding(self.topology.root(way.host), "sure", words.device_gone((way.uid, *down)))
+            if down and host is not None:
+                return Finding(host, "sure", words.device_gone((way.uid, *down)))
+            if others and way.own == way.last:
+                return Finding(own, "sure", words.undecided(way, roots), decided=False, roots=roots)
         return self._say(way, own if own in roots else roots[0], "sure")
 
     def _most(self, way: Way, left: tuple[str, ...], roots: tuple[Root, ...]) -> Finding:

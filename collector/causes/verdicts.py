@@ -247,6 +247,8 @@ class Book:
         because = guess.because if guess is not None else words.undecided(way, (root,))
         if self._to_come(way, span.end):
             return Finding(root, "provisional", because)
+        if guess is not None and {one.cause for one in guess.roots} == {root.cause}:
+            return Finding(root, "sure", because)  # which of these, nothing tells; but the cause is the same
         return Finding(elements.Root(root.root, NOT_KNOWN), "probable", because)
 
     def _to_come(self, way: Way, until: int) -> bool:
