@@ -237,7 +237,7 @@ class World:
         dark = [Fault("dark", place, begin, end) for begin, end in self.dark(place)]
         return [f for f in self.faults if f.where == place and f.what in ("machine", "kill", "stop")] + dark
 
-    def _router(self, place: str) -> list[Breaker]:
+    def router(self, place: str) -> list[Breaker]:
         site = SITE_OF[place]
         back = [(begin, end + 30 * SECOND) for begin, end in self.dark(place)]
         return [
@@ -266,7 +266,7 @@ class World:
         place = next(name for name, agent in AGENT_OF.items() if agent == check.agent)
         if check.link:
             far = check.site if place == "hub" else place
-            return [*self._router(far), self._line(check.link), *self._router("hub")]
+            return [*self.router(far), self._line(check.link), *self.router("hub")]
         match check.name:
             case "host":
                 return []
@@ -274,7 +274,7 @@ class World:
                 times = [(begin, end + 80 * SECOND) for begin, end in self.dark(place)]
                 return [Breaker("power", f"power:{SITE_OF[place]}", times)]
             case "gateway":
-                return self._router(place)
+                return self.router(place)
             case "ping-server" | "ping-web" | "ping-mail":
                 return self._device(place, check.name.removeprefix("ping-"))
             case "files":
@@ -284,7 +284,7 @@ class World:
             case "smtp":
                 return self._device(place, "mail", "smtp")
             case "mail":  # from c, over either line
-                way = [*self._router(place), self._line(*LINES[place]), *self._router("hub")]
+                way = [*self.router(place), self._line(*LINES[place]), *self.router("hub")]
                 return [*way, *self._device("hub", "mail", "smtp")]
             case _ if check.key == "portal":
                 return self._device("hub", check.name, check.name)
@@ -424,11 +424,11 @@ class World:
 
     def lan_broken(self, place: str, at: int) -> bool:
         """Whether the router there did not answer, or had not a moment before."""
-        return any(begin <= at < end + 30 * SECOND for one in self._router(place) for begin, end in one.times)
+        return any(begin <= at < end + 30 * SECOND for one in self.router(place) for begin, end in one.times)
 
     def dark_for(self, place: str) -> list[Interval]:
         """When its router was without power or coming up after it."""
-        return self._router(place)[1].times
+        return self.router(place)[1].times
 
     def absent(self, place: str, at: int) -> set[tuple[str, str]]:
         """Why a program was not there; empty if it was."""

@@ -1,6 +1,7 @@
 """A circuit's minutes down by provider and cause: against the truth, whose they were that day, and counted in steps."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +12,7 @@ from collector.causes.links import Addition, additions, outages, settled
 from collector.causes.topology import Topology
 from collector.ledger.windows import midnight
 from inventory.model import Former
-from tests.histories import HOUR, LINES, MINUTE, SECOND, T0, Fault, World, random_world
+from tests.histories import HOUR, LINES, MINUTE, SECOND, T0, Fault, World, random_faults, random_world
 from tests.test_causes_scripts import fault
 from tests.test_causes_truth import evidence, topology
 
@@ -97,7 +98,9 @@ def test_however_time_is_cut_into_steps_the_additions_come_to_the_same(
     seed: int, link: str, steps: list[tuple[str, int]]
 ) -> None:
     """Each agent tells in its own time; after every batch what has settled is added. In the end all is told at once."""
-    world = random_world(seed, 2 * HOUR)
+    dice = Random(seed)
+    cut = Fault("line", link, T0 + 30 * MINUTE, T0 + dice.randrange(32, 80) * MINUTE)
+    world = World([cut, *random_faults(dice, 2 * HOUR)], 2 * HOUR, seed, {"b": 200, "thdl": 2_000})
     told = dict.fromkeys(world.told, world.begin + MINUTE)
     at, total = world.begin, dict[tuple[str, str], int]()
     for agent, minutes in (*steps, *((agent, 300) for agent in world.told)):
@@ -111,6 +114,7 @@ def test_however_time_is_cut_into_steps_the_additions_come_to_the_same(
     everything = dict.fromkeys(world.told, world.end)
     whole = additions(topology(), evidence(world, everything, world.end), link, world.begin)
     assert (at, total) == (whole.until, whole.down)
+    assert total or whole.until < cut.end + HOUR
 
 
 def test_an_outage_is_counted_once_it_is_over_and_both_sides_have_told_it() -> None:
