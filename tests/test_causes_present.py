@@ -164,11 +164,16 @@ def test_many_sites_silent_that_answer_are_the_collector_too() -> None:
 
 def test_a_dead_router_and_a_cut_line_are_the_same_from_outside() -> None:
     """Until the agent behind it is heard again it goes by the line, and says that it is provisional."""
-    answer = Now(world(fault("router", "c", 20, 40)), 25).cause("thdl", "c.from-hub")
-    assert roots(answer) == ("wan:c-one", "wan") and answer.cause.certainty == "provisional"
-    after = Now(world(fault("router", "c", 20, 40)), 41)
-    gateway = after.check("c", "gateway").uid
-    assert after.spans(gateway)[-1].state == 0 and after.spans(gateway)[-2].state == DOWN
+    answer = Now(world(fault("router", "b", 20, 40)), 25).cause("thdl", "b.from-hub")
+    assert roots(answer) == ("wan:b", "wan") and answer.cause.certainty == "provisional"
+
+
+def test_both_lines_of_a_site_gone_at_once_are_one_root_at_the_site() -> None:
+    now = Now(world(fault("router", "c", 20, 40)), 25)
+    for name in ("c.from-hub", "c.from-hub-two"):
+        answer = now.cause("thdl", name)
+        assert roots(answer) == ("lan:c", "lan") and answer.cause.certainty == "provisional"
+    assert roots(now.present.silent("c")) == ("lan:c", "lan")
 
 
 def test_one_of_two_lines_is_sure_at_once() -> None:

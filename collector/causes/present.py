@@ -140,7 +140,7 @@ class Present(Solver):
             return Answer(finding.cause())
         way = self.topology.way(uid)
         left = self.suspects(way)
-        return Answer(self._fallback(way, left, finding), self._to_come(way, left))
+        return Answer(self._fallback(way, finding), self._to_come(way, left))
 
     def when(self, uid: str) -> Interval:
         seen = self._published.seen(uid)
@@ -167,18 +167,16 @@ class Present(Solver):
                 if seen is not None and seen.last != UNKNOWN:
                     yield seen.first, seen.at, uid
 
-    def _fallback(self, way: Way, left: tuple[str, ...], finding: Finding) -> Cause:
-        """What it goes by while nothing decides: what the check is about, as the likeliest."""
-        own = self.topology.root(way.own)
-        if own not in {self.topology.root(element) for element in left}:
-            own = finding.root
+    def _fallback(self, way: Way, finding: Finding) -> Cause:
+        """What it goes by while nothing decides: what the check is about, or what else would explain others too."""
+        root = finding.root
         silent = [
             words.silent(agent, contact.heard)
             for agent in self.topology.agents_at(way.target)
             if (contact := self._published.silent(agent)) is not None
         ]
-        because = (*self._say(way, own, "provisional").because, *silent)
-        return Cause(root=own.root, cause=own.cause, certainty="provisional", because=because)
+        because = (*self._say(way, root, "provisional").because, *silent)
+        return Cause(root=root.root, cause=root.cause, certainty="provisional", because=because)
 
     def _to_come(self, way: Way, left: tuple[str, ...]) -> bool:
         """Whether a living agent is still to look at something that is left."""
