@@ -329,6 +329,8 @@ def _spread(links: Iterable[Link], most: int) -> tuple[str, ...]:
         by_provider.setdefault(link.provider, []).append(link.site)
     groups = [list(dict.fromkeys(sites)) for _, sites in sorted(by_provider.items())]
     share = -(-most // max(len(groups), 1))
-    apart = [[sites[i * len(sites) // share] for i in range(min(share, len(sites)))] for sites in groups]
+    apart = [
+        sites if len(sites) <= share else [sites[i * len(sites) // share] for i in range(share)] for sites in groups
+    ]
     turns = (sites[turn] for turn in range(share) for sites in apart if turn < len(sites))
     return tuple(dict.fromkeys(turns))[:most]
