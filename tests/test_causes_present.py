@@ -116,6 +116,16 @@ def test_the_hubs_router_is_one_root_for_everything() -> None:
     assert now.cause("thdl", "gateway").cause.certainty == "sure"
 
 
+def test_what_came_back_after_the_last_look_proves_nothing() -> None:
+    """The hub's router is back; the sites' last looks, from before, came with their first push after it."""
+    now = Now(world(Fault("router", "hub", T0 + 763 * SECOND, T0 + 867 * SECOND)), 14.5)
+    down = [place for place in ("a", "b", "c") if now.seen(now.check(place, "hub").uid).state == DOWN]  # type: ignore[union-attr]
+    assert down
+    for place in down:
+        answer = now.cause(place, "hub")
+        assert answer.cause.root == "lan:so-hub" or answer.cause.certainty != "sure"
+
+
 def test_on_battery_and_then_silent_is_power() -> None:
     now = Now(world(fault("power", "a", 20, 45)), 30)
     assert roots(now.cause("thdl", "a.from-hub")) == ("power:a", "power")

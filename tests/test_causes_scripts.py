@@ -79,6 +79,13 @@ def test_a_line_is_cut_and_a_site_without_ups_goes_dark_unseen() -> None:
     assert story.at("thdl", "b.from-hub", 25) == (DOWN, "wan:b", "wan")
 
 
+def test_a_line_that_was_cut_is_not_charged_for_the_dark_that_follows() -> None:
+    """The line is whole again while the site is without power, unseen: of that time nothing tells."""
+    story = Story(fault("line", "b", 15, 25), fault("power", "b", 20, 45))
+    assert story.at("thdl", "b.from-hub", 18) == (DOWN, "wan:b", "wan")
+    assert story.at("thdl", "b.from-hub", 40) == (DOWN, "wan:b", "not known")
+
+
 def test_on_battery_then_silent_then_booted() -> None:
     story = Story(fault("power", "a", 20, 40))
     assert story.at("a", "power", 22) == (DEGRADED, "power:a", "power")
@@ -278,6 +285,27 @@ def test_all_lines_gone_at_once_are_one_fault_of_the_hub() -> None:
     assert at.said("thdl", "b.from-hub") == [(DOWN, "lan:so-hub", "lan", "probable")]
     at.looks("thdl", "c.from-hub-two", "U" * 40)
     assert at.said("thdl", "b.from-hub") == [(DOWN, "wan:b", "wan", "sure")]
+
+
+def test_of_one_line_alone_no_fault_of_the_hub_is_made() -> None:
+    at = hand()
+    at.looks("thdl", "gateway", "U" * 40)
+    at.looks("b", "gateway", "U" * 40)
+    at.looks("b", "hub", "U" * 10 + "D" * 10 + "U" * 20)
+    at.looks("thdl", "b.from-hub", "U" * 10 + "D" * 10 + "U" * 20)
+    assert at.said("b", "hub") == [(DOWN, "wan:b", "wan", "sure")]
+
+
+def test_a_router_and_one_machine_beside_it() -> None:
+    """Gone at once it is the network between them; one after the other they may be two faults."""
+    at = hand()
+    at.looks("b", "gateway", "U" * 10 + "D" * 10 + "U" * 20)
+    at.looks("b", "ping-server", "U" * 10 + "D" * 10 + "U" * 20)
+    assert at.said("b", "ping-server") == [(DOWN, "lan:b", "lan", "probable")]
+    at.looks("b", "gateway", "U" * 4 + "D" * 16 + "U" * 20)
+    assert [cause for _, _, cause, _ in at.said("b", "ping-server")] == ["not known"]
+    at.looks("b", "gateway", "U" * 40)
+    assert at.said("b", "ping-server") == [(DOWN, "device:b-server", "service", "sure")]
 
 
 def test_what_nobody_else_looks_at_is_not_known() -> None:
