@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.metrics_core import Metric
 
+from collector.metrics import alerting
 from collector.metrics.exposition import labels
 from collector.metrics.fleet import Named
 from collector.metrics.own import by, counter, gauge, info
@@ -54,6 +55,7 @@ def of_collector(service: "Service") -> Callable[[], Iterable[Metric]]:
         yield from _pushes(service)
         yield from _store(service)
         yield from _inventory(service)
+        yield from alerting.families(service.alerting, service.reader.inventory, service.reader.wall())
         listener, scrape = service.listener, service.scrape
         requests = [([name, str(status)], float(count)) for (name, status), count in listener.requests.items()]
         yield by("requests", "Requests at the agents' listener.", ["path", "status"], requests)

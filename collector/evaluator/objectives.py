@@ -33,6 +33,7 @@ log = logging.getLogger("collector.evaluator")
 
 EVERY: Final = 60.0  # seconds between two evaluations
 
+
 class Burning(msgspec.Struct, frozen=True):
     """A goal whose budget burns by ``pair``, at ``rate`` times what it may (over the long window)."""
 
