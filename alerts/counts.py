@@ -54,8 +54,13 @@ class Standing:
 
     def worked(self, now: int) -> bool:
         """True when it had failed before: worth a line in the log."""
-        changed, self.row, self.since, self.until, self.last = self.row > 0, 0, None, 0.0, now
+        self.last = now
         self.good += 1
+        return self.answered()
+
+    def answered(self) -> bool:
+        """It is there, though it did not do what was asked. True when it had failed before."""
+        changed, self.row, self.since, self.until = self.row > 0, 0, None, 0.0
         return changed
 
     def failed(self, now: int, ticks: float, words: str) -> bool:

@@ -79,7 +79,8 @@ class Line:
         try:
             return await self._transaction(letter, patience)
         except Refusal as refusal:
-            if not used or refusal.stage != "sender" or refusal.code not in (NO_REPLY, 421):
+            gone = refusal.code in (NO_REPLY, 421) and not isinstance(refusal.__cause__, TimeoutError)
+            if not used or refusal.stage != "sender" or not gone:
                 raise
         # a server may close a connection that stood idle or brought enough letters: that is no trouble
         self.abort()
@@ -92,8 +93,12 @@ class Line:
             return
         self.abort()
         self.steps, self.tls = [], ""
-        async with _Step(self, self.timeout):
-            await self._open()
+        try:
+            async with _Step(self, self.timeout):
+                await self._open()
+        except Refusal:
+            self.abort()  # half-way up it is of no use: it must not be taken for one that is logged in
+            raise
 
     async def _open(self) -> None:
         relay, begun = self.relay, time.monotonic()

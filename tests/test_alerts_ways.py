@@ -1,5 +1,6 @@
 """The section alerts of the collector's file: what it means, and every mistake with its line."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from alerts.ways import Alertmanager, Deadman, Relay, Ways, Webhook
 from collector import config
 from inventory.problems import Invalid
 
+README = Path(__file__).parent.parent / "README.md"
 WHOLE = """
 state_dir: state
 alerts:
@@ -145,6 +147,18 @@ def test_mistakes_are_named_with_their_lines(tmp_path: Path, text: str, problems
     assert all(said.startswith(expected) for said, expected in zip(found, problems, strict=True)), found
     with pytest.raises(Invalid):
         config.read(file)
+
+
+def test_the_readmes_section_is_read(tmp_path: Path) -> None:
+    (block,) = re.findall(r"^```yaml\n(alerts:\n.*?)^```$", README.read_text("utf-8"), re.M | re.S)
+    (tmp_path / "secrets").mkdir()
+    for name in re.findall(r"secrets/(\w+)", block):
+        (tmp_path / "secrets" / name).write_text("https://secret.example/", "utf-8")
+    found = ways.read(written(tmp_path, block))
+    assert [relay.at for relay in found.relays] == [587, 465]
+    assert found.webhook is not None
+    assert found.deadman is not None
+    assert len(found.alertmanagers) == 1
 
 
 def test_a_secret_may_go_to_this_machine_in_the_clear() -> None:
