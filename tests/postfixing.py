@@ -153,6 +153,13 @@ class Postfix:
             if file.exists()
         )
 
+    def logged(self, words: str, count: int = 1) -> None:
+        """Waits until its log, which comes a little later, says so."""
+        deadline = time.monotonic() + 20
+        while self.log().count(words) < count:
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+
     def mails(self, count: int) -> list[bytes]:
         """What is in the mailbox, once there are so many."""
         new = self.directory / "mail/operator/new"

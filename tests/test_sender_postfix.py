@@ -52,9 +52,9 @@ async def test_letters_arrive_whole_over_starttls_and_over_tls(postfix: Postfix,
         assert b"\n.a line that begins with a dot\n" in mail
         (received,) = email.message_from_bytes(mail, policy=email.policy.default).get_all("Received")
         assert "with ESMTPSA" in received  # TLS and a login
-    assert postfix.log().count(f"sasl_username={USER}") == 6
-    assert "ehlo=2 starttls=1 auth=1 mail=3 rcpt=3 data=3 quit=1" in postfix.log()  # one connection for the burst
-    assert "ehlo=1 auth=1 mail=3 rcpt=3 data=3 quit=1" in postfix.log()
+    postfix.logged(f"sasl_username={USER}", 6)
+    postfix.logged("ehlo=2 starttls=1 auth=1 mail=3 rcpt=3 data=3 quit=1")  # one connection for the burst
+    postfix.logged("ehlo=1 auth=1 mail=3 rcpt=3 data=3 quit=1")
     assert PASSWORD not in postfix.log()
 
 
