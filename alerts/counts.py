@@ -38,6 +38,7 @@ class Standing:
         self.good = 0
         self.bad = 0
         self.row = 0  # failures in a row
+        self.held_back = 0  # how often there was a reason not to try
         self.error = ""  # of the last failure; kept after it is over
         self.last: int | None = None  # when it last worked
         self.since: int | None = None  # since when it fails

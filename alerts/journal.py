@@ -23,37 +23,43 @@ _NAME = re.compile(r"sent-(\d{4}-\d\d-\d\d)\.jsonl", re.ASCII)
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A letter that went out. ``at``: when (ms of the collector's time), ``made``: when it was decided; ``way``: the
-    relay's name, or WEBHOOK (the mail of it was then still to be sent). The rest is the letter's."""
+    """A letter that went out. ``at``: when it was decided, ``accepted``: when it went out (ms of the collector's time).
+    ``way``: the relay's name, or WEBHOOK (the mail of it was then still to be sent). The rest is the letter's."""
 
     ident: str
     contact: str
     kind: str
     at: int
-    made: int
+    accepted: int
     way: str
     severity: Severity = "warning"
     incidents: tuple[str, ...] = ()
     kinds: tuple[NoticeKind, ...] = ()
     roots: tuple[str, ...] = ()
     opened: tuple[int, ...] = ()
+    also: tuple[tuple[str, ...], ...] = ()
+    members: tuple[tuple[str, ...], ...] = ()
     thread: str = ""
+    day: str = ""
 
 
-def entry(letter: Letter, at: int, way: str) -> Sent:
+def entry(letter: Letter, accepted: int, way: str) -> Sent:
     return Sent(
         ident=letter.ident,
         contact=letter.contact,
         kind=letter.kind,
-        at=at,
-        made=letter.made,
+        at=letter.made,
+        accepted=accepted,
         way=way,
         severity=letter.severity,
         incidents=letter.incidents,
         kinds=letter.kinds,
         roots=letter.roots,
         opened=letter.opened,
+        also=letter.also,
+        members=letter.members,
         thread=letter.thread,
+        day=letter.day,
     )
 
 
@@ -81,7 +87,7 @@ class Journal:
 
     def add(self, one: Sent) -> None:
         """On disk when it returns."""
-        file = self._file_of(one.at)
+        file = self._file_of(one.accepted)
         try:
             file.write(msgspec.json.encode(one) + b"\n")
             file.flush()
@@ -91,14 +97,14 @@ class Journal:
             raise
         self._remember(one)
 
-    def knows(self, ident: str, made: int, way: str = "") -> bool:
-        """Whether a letter decided at ``made`` went out by mail (or, with ``way``, by the webhook)."""
+    def knows(self, ident: str, at: int, way: str = "") -> bool:
+        """Whether a letter decided at ``at`` went out by mail (or, with ``way``, by the webhook)."""
         wanted = _key(ident, way)
         if wanted in self._known:
             return True
         if not self._forgot:
             return False
-        begin = _day(made - DAY)  # a day more, for a clock that was set back
+        begin = _day(at - DAY)  # a day more, for a clock that was set back
         files = [file for file in self._files() if file.name >= f"sent-{begin}"]
         return any(_key(one.ident, one.way) == wanted for one in self._read(files))
 
@@ -106,13 +112,13 @@ class Journal:
         """What went out by mail at or after ``since``, oldest first: the incident machine takes up its threads from
         these when the database is older than they are."""
         for one in self._read(self._files()):
-            if one.at >= since and one.way != WEBHOOK:
+            if one.accepted >= since and one.way != WEBHOOK:
                 yield one
 
     def hooked(self, since: int = 0) -> Iterator[Sent]:
         """What went out by the webhook at or after ``since``."""
         for one in self._read(self._files()):
-            if one.at >= since and one.way == WEBHOOK:
+            if one.accepted >= since and one.way == WEBHOOK:
                 yield one
 
     def close(self) -> None:

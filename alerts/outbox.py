@@ -16,8 +16,9 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     that sending it again sends the same. ``ident``: its Message-ID's left side. ``text``: the same in plain words, for
     ways out that are no mail. ``tries`` so far; ``made``: when it was decided (ms).
 
-    For the journal, as of the notice: ``kinds``, and of each of ``incidents`` ``roots`` (its root as it was said) and
-    ``opened`` (ms); ``thread``: ident of the mail that it answers."""
+    For the journal, as of the notice: ``thread`` (ident of the mail that it answers), ``day`` (of a digest), and of
+    each of ``incidents`` its kind in ``kinds``, ``roots`` and ``opened`` (ms) as they were said, ``also`` (keys of those
+    merged into it) and ``members`` (keys of its troubles)."""
 
     id: int
     ident: str
@@ -35,7 +36,10 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[NoticeKind, ...] = ()
     roots: tuple[str, ...] = ()
     opened: tuple[int, ...] = ()
+    also: tuple[tuple[str, ...], ...] = ()
+    members: tuple[tuple[str, ...], ...] = ()
     thread: str = ""
+    day: str = ""
     why: str = ""  # it was put off last time
 
 

@@ -146,12 +146,12 @@ class Sender:
 
     async def _mail(self, letter: Letter) -> bool:
         """To the relays in turn. True: taken, refused for good, or put off."""
+        names: list[str] = []
         refusals: list[Refusal] = []
-        tried = 0
         for place, (line, standing) in enumerate(zip(self.lines, self.standings, strict=True)):
             if not standing.ready(self._ticks()):
                 continue
-            tried += 1
+            names.append(standing.name)
             try:
                 await self._send(line, letter)
             except Refusal as refusal:
@@ -165,7 +165,7 @@ class Sender:
                 log.info("the relay %s takes mail again", standing.name)
             await self._accepted(letter, standing.name)
             return True
-        return await self._not_taken(letter, refusals, everywhere=tried == len(self.lines))
+        return await self._not_taken(letter, names, refusals)
 
     async def _send(self, line: Line, letter: Letter) -> None:
         """Raises Refusal: also for a letter that makes us stumble, so that it holds up no other."""
@@ -199,10 +199,10 @@ class Sender:
             log.info("the relay %s answers again", standing.name)
         await line.reset()
 
-    async def _not_taken(self, letter: Letter, refusals: list[Refusal], *, everywhere: bool) -> bool:
-        why = "; ".join(str(refusal) for refusal in refusals)
+    async def _not_taken(self, letter: Letter, names: list[str], refusals: list[Refusal]) -> bool:
+        why = "; ".join(f"{name}: {refusal}" for name, refusal in zip(names, refusals, strict=True))
         final = [refusal.verdict for refusal in refusals]
-        if "never" in final or (everywhere and final and set(final) == {"elsewhere"}):
+        if "never" in final or (len(final) == len(self.lines) and set(final) == {"elsewhere"}):
             await self._fail(letter, why)
             return True
         own = [refusal for refusal in refusals if refusal.verdict != "relay"]

@@ -72,7 +72,7 @@ async def test_no_ping_while_not_all_is_well(site: Site, caplog: pytest.LogCaptu
     for _ in range(3):
         assert not await deadman.once()
     assert site.asked == []
-    assert deadman.held_back == 3
+    assert deadman.standing.held_back == 3
     assert deadman.standing.bad == 0  # that is not the address's trouble
     assert caplog.text.count("no dead-man's ping: the store cannot be written") == 1
 

@@ -37,7 +37,7 @@ def test_what_was_added_is_known_to_the_next_process(tmp_path: Path) -> None:
 def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     one = letter("hd-9", kind="group", kinds=("trouble", "recovery"), incidents=("aa", "bb"), roots=("wan:x", "lan:y"))
-    one = msgspec.structs.replace(one, opened=(1, 2), thread="hd-8")
+    one = msgspec.structs.replace(one, opened=(1, 2), thread="hd-8", also=(("cc",), ()), members=(("down:u",), ()))
     journal.add(entry(one, T0, "relay:25"))
     journal.close()
     (found,) = Journal(tmp_path).entries(T0)
@@ -45,14 +45,16 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
         ident="hd-9",
         contact="operator",
         kind="group",
-        at=T0,
-        made=1_000_000,
+        at=1_000_000,
+        accepted=T0,
         way="relay:25",
         severity="critical",
         incidents=("aa", "bb"),
         kinds=("trouble", "recovery"),
         roots=("wan:x", "lan:y"),
         opened=(1, 2),
+        also=(("cc",), ()),
+        members=(("down:u",), ()),
         thread="hd-8",
     )
     assert list(Journal(tmp_path).entries(T0 + 1)) == []

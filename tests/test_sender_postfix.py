@@ -96,5 +96,5 @@ async def test_what_is_wrong_with_the_settings_loses_no_letter(
     await desk.outbox.add(letter("hd-1", address="x@elsewhere.example"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "waiting"}
-    assert desk.counts.put_off.startswith(words)
+    assert desk.counts.put_off.startswith(f"127.0.0.1:{postfix.starttls}: {words}")
     await desk.close()
