@@ -17,8 +17,8 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     ways out that are no mail. ``tries`` so far; ``made``: when it was decided (ms).
 
     For the journal, as of the notice: ``thread`` (ident of the mail that it answers), ``day`` (of a digest), and of
-    each of ``incidents`` its kind in ``kinds``, ``roots`` and ``opened`` (ms) as they were said, ``also`` (keys of those
-    merged into it) and ``members`` (keys of its troubles)."""
+    each of ``incidents`` its kind in ``kinds``, ``roots`` and ``opened`` (ms) as they were said, ``also`` (keys of
+    those merged into it) and ``members`` (keys of its troubles)."""
 
     id: int
     ident: str
