@@ -76,6 +76,7 @@ class Journal:
         self._most = in_memory
         self._known: dict[str, None] = {}  # oldest first
         self._forgot = False
+        self._unwritten: list[Sent] = []  # after a failure
         self._open: tuple[str, BinaryIO] | None = None
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for line in self._lines(self._files()):
@@ -86,16 +87,18 @@ class Journal:
                 self.damaged += 1
 
     def add(self, one: Sent) -> None:
-        """On disk when it returns."""
+        """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
+        self._remember(one)
+        self._unwritten = [*self._unwritten, one][-self._most :]
         file = self._file_of(one.accepted)
         try:
-            file.write(msgspec.json.encode(one) + b"\n")
+            file.write(b"".join(msgspec.json.encode(each) + b"\n" for each in self._unwritten))
             file.flush()
             os.fsync(file.fileno())
         except OSError:
             self.close()  # the next one looks at what is on disk anew
             raise
-        self._remember(one)
+        self._unwritten = []
 
     def knows(self, ident: str, at: int, way: str = "") -> bool:
         """Whether a letter decided at ``at`` went out by mail (or, with ``way``, by the webhook)."""
@@ -111,8 +114,10 @@ class Journal:
     def entries(self, since: int = 0) -> Iterator[Sent]:
         """What went out by mail at or after ``since``, oldest first: the incident machine takes up its threads from
         these when the database is older than they are."""
+        seen: set[str] = set()  # a line whose sync failed may have been written again
         for one in self._read(self._files()):
-            if one.accepted >= since and one.way != WEBHOOK:
+            if one.accepted >= since and one.way != WEBHOOK and one.ident not in seen:
+                seen.add(one.ident)
                 yield one
 
     def hooked(self, since: int = 0) -> Iterator[Sent]:

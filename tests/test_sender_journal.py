@@ -151,3 +151,31 @@ async def test_a_journal_that_cannot_be_written_stops_no_mail_and_is_said(
         assert server.idents == ["hd-1", "hd-2"]
         assert desk.counts.trouble(desk.ms) == []
         await desk.close()
+
+
+async def test_a_full_disk_that_takes_neither_line_nor_row_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Journal and database are on one disk, and fail together."""
+    server = Server()
+    async with serving(server):
+        desk = Desk(tmp_path, server.relay())
+        await desk.outbox.add(letter("hd-1"))
+
+        def full(*arguments: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            patched.setattr(desk.outbox, "_done", full)
+            for _ in range(5):
+                assert await desk.sender._guarded() > 0
+        assert server.idents == ["hd-1"]
+        await desk.send()
+        await desk.outbox.add(letter("hd-2"))
+        await desk.send()
+        assert server.idents == ["hd-1", "hd-2"]
+        assert desk.outbox.states() == {"hd-1": "sent", "hd-2": "sent"}
+        await desk.close()
+        again = Journal(tmp_path / "journal")
+        assert [one.ident for one in again.entries()] == ["hd-1", "hd-2"]  # the line was made up for
