@@ -6,19 +6,21 @@ One line of JSON for each letter, synced right after the relay's "yes" and befor
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, get_args
 
 import msgspec
 
 from alerts.incident import NoticeKind
+from alerts.machine.adopt import Sent as Told
 from alerts.outbox import Letter
 from inventory.alerting import DAY, Severity
 
 IN_MEMORY: Final = 100_000  # idents; what is older is looked up in the files
 WEBHOOK: Final = "webhook"
+_KINDS: Final[dict[str, NoticeKind]] = {kind: kind for kind in get_args(NoticeKind)}  # a trial mail is no notice
 _NAME = re.compile(r"sent-(\d{4}-\d\d-\d\d)\.jsonl", re.ASCII)
 
 
@@ -61,6 +63,31 @@ def entry(letter: Letter, accepted: int, way: str) -> Sent:
         thread=letter.thread,
         day=letter.day,
     )
+
+
+def notices(entries: Iterable[Sent]) -> Iterator[Told]:
+    """The notices that were mailed, for the incident machine: each once, as it was decided. What only the webhook
+    took is still to be mailed."""
+    said = set()
+    for one in entries:
+        kind = _KINDS.get(one.kind)
+        if kind is not None and one.way != WEBHOOK and one.ident not in said:
+            said.add(one.ident)
+            yield Told(
+                ident=one.ident,
+                contact=one.contact,
+                kind=kind,
+                at=one.made,
+                incidents=one.incidents,
+                kinds=one.kinds,
+                roots=one.roots,
+                opened=one.opened,
+                also=one.also,
+                members=one.members,
+                severity=one.severity,
+                thread=one.thread,
+                day=one.day,
+            )
 
 
 class Journal:

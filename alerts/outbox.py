@@ -16,9 +16,9 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     that sending it again sends the same. ``ident``: its Message-ID's left side. ``text``: the same in plain words, for
     ways out that are no mail. ``tries`` so far; ``made``: when it was decided (ms).
 
-    For the journal, as of the notice: ``thread`` (ident of the mail that it answers), ``day`` (of a digest), and of
-    each of ``incidents`` its kind in ``kinds``, ``roots`` and ``opened`` (ms) as they were said, ``also`` (keys of
-    those merged into it) and ``members`` (keys of its troubles)."""
+    For the journal, as of the notice (see alerts.machine.adopt.Sent): ``kinds``, and of each of ``incidents`` ``roots``
+    (its root as it was said), ``opened`` (ms), ``also`` and ``members``; ``thread``: ident of the mail that it answers;
+    ``day``: of a digest. ``why``: it was put off last time."""
 
     id: int
     ident: str
@@ -40,7 +40,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     members: tuple[tuple[str, ...], ...] = ()
     thread: str = ""
     day: str = ""
-    why: str = ""  # it was put off last time
+    why: str = ""
 
 
 class Outbox(Protocol):

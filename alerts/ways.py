@@ -124,8 +124,8 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
     ``from``: the address that mails come from. ``domain``: the right side of Message-IDs and the name to greet relays
     with (that of ``from`` unless told). ``bounce``: the envelope's sender; unless told it is empty, so that nothing
     answers. ``url``: base address of the operators' pages, for links in mails. ``instead_of_mail``: incidents go to the
-    Alertmanagers alone. ``give_up_after``: how long a mail is tried; ``keep_days``: days of the journal of what was
-    sent.
+    Alertmanagers alone. ``standby_of``: the primary collector's ``/-/ready``; while that answers, this one is mute.
+    ``give_up_after``: how long a mail is tried; ``keep_days``: days of the journal of what was sent.
     """
 
     from_: Annotated[str, Meta(max_length=318)] = msgspec.field(default="", name="from")
@@ -136,6 +136,7 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
     deadman: Deadman | None = None
     alertmanagers: tuple[Alertmanager, ...] = ()
     instead_of_mail: bool = False
+    standby_of: Annotated[str, Meta(max_length=500)] = ""
     url: Annotated[str, Meta(max_length=500)] = ""
     give_up_after: Duration = 5 * DAY
     keep_days: Annotated[int, Meta(ge=7, le=3650)] = 30
@@ -154,6 +155,8 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
         ):
             if len(set(names)) < len(names):
                 raise ValueError(f"{key}: the same one is named twice")
+        if self.standby_of:
+            _web_address("standby_of", self.standby_of, secret=False)
         if self.url:
             _web_address("url", self.url, secret=False)
         _between("give_up_after", self.give_up_after, 60 * MINUTE, 30 * DAY)

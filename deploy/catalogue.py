@@ -18,11 +18,14 @@ from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from alerts.words.catalogue import LOCALE, WORDS
+from alerts.words.catalogue import LOCALE, REASONS, WORDS
+from deploy import sentences
 
 ROOT: Final = Path(__file__).parent.parent
 PACKAGES: Final = ("alerts", "collector")  # whose words are for people; the agent's sentences are a domain of their own
 LANGUAGE: Final = "vi"
+RETIRED: Final = "said by older versions only"
+ASIDE: Final = ("alerts/trying.py",)  # its say() speaks English to who runs a command
 COMMENTS: Final = "words:"  # a comment that begins so, before the words, is for the translator
 KEYWORDS: Final[Mapping[str, tuple[int | tuple[int, str], ...] | None]] = {
     "_": None,
@@ -32,6 +35,7 @@ KEYWORDS: Final[Mapping[str, tuple[int | tuple[int, str], ...] | None]] = {
     "pgettext": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
     "mark": ((1, "c"), 2),
+    "say": None,
 }
 
 
@@ -46,11 +50,16 @@ class Said(NamedTuple):
 
 
 class Domain(NamedTuple):
-    """A catalogue. ``holes``: finds the names of what is put into its words."""
+    """A catalogue. ``holes``: finds the names of what is put into its words.
+
+    ``keeps``: what nobody says any more stays, for agents of older versions and kept evidence do. Whoever wants it gone
+    takes it out of the file.
+    """
 
     name: str
     said: Callable[[], Iterable[Said]]
     holes: re.Pattern[str]
+    keeps: bool = False
 
     @property
     def po(self) -> Path:
@@ -85,6 +94,8 @@ def said_in_words() -> Iterator[Said]:
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*")):
             name = path.relative_to(ROOT).as_posix()
+            if name in ASIDE:
+                continue
             if path.suffix == ".py":
                 yield from _extracted("python", path, name)
             elif "templates" in path.parts and path.is_file():
@@ -97,13 +108,24 @@ def _extracted(method: str, path: Path, name: str) -> Iterator[Said]:
     with path.open("rb") as file:
         for _, words, comments, context in extract(method, file, KEYWORDS, (COMMENTS,), options, True):
             plural = (words[0], words[1]) if isinstance(words, tuple) else words
-            yield Said(
-                plural, context, name, tuple(comments), ("python-format",) if _PERCENT.search(str(words)) else ()
-            )
+            yield Said(plural, context, name, tuple(comments), ("python-format",) if PERCENT.search(str(words)) else ())
 
 
-_PERCENT = re.compile(r"%\((\w+)\)[a-z]")
-DOMAINS: Final = (Domain(WORDS, said_in_words, _PERCENT),)
+PERCENT: Final = re.compile(r"%\((\w+)\)[a-z]")  # as Python's % fills in
+HOLES: Final = re.compile(r"(?:%\(|\{)(\w+)(?:\)[a-z]|\})")  # of _(), and of say(), which has them in braces
+
+
+def said_as_reasons() -> Iterator[Said]:
+    """The sentences of agents, with named fields: see :mod:`deploy.sentences`."""
+    for words, files in sentences.distinct().items():
+        for file in files:
+            yield Said(words, None, file)
+
+
+DOMAINS: Final = (
+    Domain(WORDS, said_in_words, HOLES),
+    Domain(REASONS, said_as_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
+)
 
 
 def updated(domain: Domain) -> Catalog:
@@ -115,8 +137,15 @@ def updated(domain: Domain) -> Catalog:
     for one in domain.said():
         key = one.words if isinstance(one.words, str) else one.words[0]
         found.setdefault((key, one.context or ""), []).append(one)
+    shapes = {_shape(domain, _first(message.id)): message for message in entries(old)} if domain.keeps else {}
+    for shape in shapes.keys() - {_shape(domain, key) for key, _ in found}:
+        if _first(shapes[shape].string):
+            key = _first(shapes[shape].id)
+            found[key, ""] = [Said(key, None, "", (RETIRED,))]
     for (key, context), several in sorted(found.items()):
         known = old.get(key, context or None)
+        if known is None and _shape(domain, key) in shapes:
+            known = _renamed(domain, shapes[_shape(domain, key)], key)
         # one that is asked for with a plural anywhere has one everywhere
         words = next((one.words for one in several if not isinstance(one.words, str)), key)
         string = "" if known is None else _first(known.string)
@@ -124,13 +153,26 @@ def updated(domain: Domain) -> Catalog:
         fresh.add(
             words,
             string if isinstance(words, str) else (string,),
-            locations=[(file, 0) for file in sorted({one.file for one in several})],
+            locations=[(file, 0) for file in sorted({one.file for one in several if one.file})],
             flags=sorted(flags | ({"fuzzy"} if known is not None and known.fuzzy else set())),
             auto_comments=sorted({comment for one in several for comment in one.comments}),
             user_comments=() if known is None else known.user_comments,
             context=context or None,
         )
     return fresh
+
+
+def _shape(domain: Domain, words: str) -> str:
+    """The words whatever their places are called."""
+    return domain.holes.sub(lambda hole: hole[0].replace(hole[1], "", 1), words)
+
+
+def _renamed(domain: Domain, message: Message, words: str) -> Message:
+    """The entry of a sentence whose places were called otherwise: a renamed variable costs no translation."""
+    before, after = (domain.holes.findall(each) for each in (_first(message.id), words))
+    called: dict[str, str] = dict(zip(before, after, strict=True))
+    string = domain.holes.sub(lambda hole: hole[0].replace(hole[1], called[hole[1]], 1), _first(message.string))
+    return Message(words, string, flags=message.flags, user_comments=message.user_comments)
 
 
 def stored(domain: Domain) -> Catalog:
@@ -148,7 +190,7 @@ def entries(catalog: Catalog) -> list[Message]:
 def text(catalog: Catalog) -> bytes:
     """The catalogue's file, for people."""
     out = io.BytesIO()
-    write_po(out, catalog, width=0, include_lineno=False, ignore_obsolete=True)
+    write_po(out, catalog, width=0, include_lineno=False)
     return out.getvalue()
 
 
@@ -172,13 +214,23 @@ def _wrong(domain: Domain, message: Message) -> Iterator[str]:
         return
     if message.fuzzy:
         yield "marked fuzzy: look at it and take the mark away"
+    percent = domain.holes in (PERCENT, HOLES) and "{" not in english  # in say() a per cent sign is only that
     ours, theirs = (sorted(set(domain.holes.findall(one))) for one in (english, vietnamese))
     if ours != theirs:
         yield f"has places for {ours}, its translation for {theirs}"
+    elif percent and not all(_fillable(one, ours) for one in (english, vietnamese)):
+        yield "cannot be filled in: a per cent sign of its own is written twice"
     if not unicodedata.is_normalized("NFC", vietnamese):
         yield "the translation is not in composed letters (NFC)"
     if [english[:1].isspace(), english[-1:].isspace()] != [vietnamese[:1].isspace(), vietnamese[-1:].isspace()]:
         yield "spaces at the ends differ"
+
+
+def _fillable(words: str, names: list[str]) -> bool:
+    try:
+        return bool(words % dict.fromkeys(names, 1))
+    except (TypeError, ValueError):
+        return False
 
 
 def _name(message: Message) -> str:

@@ -62,8 +62,8 @@ class Feeder:
         self.echo = Echo(ack.sent_ms, now_ms() - self.boot0)
         return ack
 
-    async def tell(self, history: dict[str, list[tuple[int, int]]]) -> None:
-        """``history``: by check's name, (ms since the epoch, state), in order; one batch."""
+    async def tell(self, history: dict[str, list[tuple[int, int]]], reason: str = "192.0.2.1:443 <refused>") -> None:
+        """``history``: by check's name, (ms since the epoch, state), one batch. ``reason``: of what is down."""
         await self.push()
         plan = decode(self.service.inventories.plan(self.agent)[1])
         places = [n for n, check in enumerate(plan.checks) if history.get(check.name)]
@@ -88,7 +88,7 @@ class Feeder:
             states=states,
             latency=[1_500 if state == UP else None for state in states],
             values=[None] * sum(w * len(each) for w, each in zip(width, looks, strict=True)),
-            reasons=[(n, "192.0.2.1:443 <refused>") for n, state in enumerate(states) if state == DOWN][:1],
+            reasons=[(n, reason) for n, state in enumerate(states) if state == DOWN][:1],
         )
         assert (await self.push(batch)).verdict == "taken"
         self.at = Position(7, len(states))
@@ -297,7 +297,9 @@ async def test_the_description_names_every_route_and_every_type(told):
         "/api/v1/checks",
         "/api/v1/checks/{uid}",
         "/api/v1/checks/{uid}/availability",
+        "/api/v1/checks/{uid}/history",
         "/api/v1/agencies",
+        "/api/v1/backups",
         "/api/v1/goals",
         "/api/v1/incidents",
         "/api/v1/agents",
@@ -346,6 +348,30 @@ async def test_the_page_in_both_languages(told):
         assert response.headers["Content-Language"] == "en"
         assert "script-src" not in response.headers["Content-Security-Policy"]
         assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+
+
+async def test_reasons_are_told_in_vietnamese_beside_the_words_that_came(collector):
+    now = now_ms()
+    reason = "the newest good backup is 31 hours old, its objective is 24 hours"
+    await Feeder(collector.service, "so-ttt").tell({"portal": [(now - 60_000, DOWN)]}, reason)
+    vietnamese = "bản sao lưu tốt mới nhất 31 giờ trước, mục tiêu 24 giờ"
+    assert vietnamese in (await collector.get("/?lang=vi"))[1].decode()
+    assert vietnamese in (await collector.get("/agencies/so-ttt?lang=vi"))[1].decode()
+    page = (await collector.get("/?lang=en"))[1].decode()
+    assert reason in page
+    assert vietnamese not in page
+    uid = await uid_of(collector, "portal")
+    for path, find in (
+        ("/api/v1/checks?", lambda found: next(one for one in found if one["check"] == "portal")),
+        (f"/api/v1/checks/{uid}?", lambda found: found),
+        (f"/api/v1/checks/{uid}/availability?", lambda found: found["spans"][-1]),
+        ("/api/v1/incidents?", lambda found: found["open"][0]),
+    ):
+        plain, told = [find(msgspec.json.decode((await collector.get(path + lang))[1])) for lang in ("", "lang=vi")]
+        assert plain["reason"] == reason
+        assert "reason_vi" not in plain
+        assert (told["reason"], told["reason_vi"]) == (reason, vietnamese)
+        assert (await collector.get(path + "lang=fr"))[0] == 400
 
 
 async def test_a_broken_edit_keeps_the_last_good_inventory_and_shows_the_mistake(told, tmp_path):

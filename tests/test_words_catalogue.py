@@ -36,7 +36,11 @@ class TestEveryCatalogue:
     def test_reads_at_run_time_as_it_was_written(self, domain: Domain) -> None:
         read = gettext.GNUTranslations(io.BytesIO(domain.mo.read_bytes()))
         for message in catalogue.entries(catalogue.stored(domain)):
-            english = message.id if isinstance(message.id, str) else message.id[0]
+            if isinstance(message.id, tuple):
+                assert not message.context
+                assert (read.ngettext(*message.id, 2),) == message.string
+                continue
+            english = message.id
             found = read.pgettext(message.context, english) if message.context else read.gettext(english)
             assert found == message.string or (found,) == message.string
 
@@ -53,7 +57,7 @@ class TestWhatIsWrong:
     def domain(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *said: Said) -> Domain:
         monkeypatch.setattr(catalogue, "LOCALE", tmp_path)
         (tmp_path / "vi" / "LC_MESSAGES").mkdir(parents=True)
-        return Domain("trial", lambda: said, re.compile(r"%\((\w+)\)s"))
+        return Domain("trial", lambda: said, catalogue.PERCENT)
 
     def wrong(self, domain: Domain, *lines: str) -> list[str]:
         domain.po.write_text("\n".join(["#, fuzzy" if line == "fuzzy" else line for line in lines]) + "\n", "utf-8")
@@ -62,6 +66,11 @@ class TestWhatIsWrong:
     @pytest.mark.parametrize(
         ("english", "lines", "why"),
         [
+            (
+                "%(n)s: 5% up",
+                ['msgid "%(n)s: 5% up"', 'msgstr "%(n)s: lên 5%%"'],
+                "'%(n)s: 5% up': cannot be filled in: a per cent sign of its own is written twice",
+            ),
             ("up", [], "'up': no translation"),
             ("up", ['msgid "up"', 'msgstr ""'], "'up': no translation"),
             ("up", ["fuzzy", 'msgid "up"', 'msgstr "lên"'], "'up': marked fuzzy: look at it and take the mark away"),
@@ -79,7 +88,8 @@ class TestWhatIsWrong:
         ],
     )
     def test_is_told(self, english, lines, why, tmp_path, monkeypatch):
-        domain = self.domain(tmp_path, monkeypatch, Said(english, None, "a.py"))
+        flags = ("python-format",) if "%(" in english else ()
+        domain = self.domain(tmp_path, monkeypatch, Said(english, None, "a.py", flags=flags))
         assert self.wrong(domain, *lines) == [why]
 
     def test_nothing_when_all_is_well(self, tmp_path, monkeypatch):
@@ -97,6 +107,15 @@ class TestWhatIsWrong:
         assert catalogue.stale(domain, catalogue.updated(domain)) == []
         more = domain._replace(said=lambda: (Said("up", None, "a.py"), Said("down", None, "a.py")))
         assert catalogue.stale(more, catalogue.updated(more)) == ["trial.po"]  # what has no words is not compiled
+
+    def test_what_older_agents_say_is_kept_and_a_renamed_field_costs_no_translation(self, tmp_path, monkeypatch):
+        domain = self.domain(tmp_path, monkeypatch, Said("{name:n} up", None, "a.py"))
+        domain = domain._replace(keeps=True, holes=re.compile(r"\{(\w+)(?::\w)?\}"))
+        lines = ['msgid "{count:n} up"', 'msgstr "lên {count}"', "", 'msgid "gone"', 'msgstr "mất"', "", 'msgid "x"']
+        assert self.wrong(domain, *lines, 'msgstr ""') == []
+        made = {message.id: message for message in catalogue.entries(catalogue.updated(domain))}
+        assert {words: one.string for words, one in made.items()} == {"{name:n} up": "lên {name}", "gone": "mất"}
+        assert made["gone"].auto_comments == [catalogue.RETIRED]
 
     def test_the_command_says_what_to_do(self, tmp_path, monkeypatch, capsys):
         domain = self.domain(tmp_path, monkeypatch, Said("up", None, "a.py"))

@@ -68,6 +68,14 @@ KINDS: Final[Mapping[str, str]] = {
     "ups": mark("kind", "UPS"),
 }
 
+# what a backup's evidence is called where the inventory gives it these keys
+EVIDENCE: Final[Mapping[str, str]] = {
+    "pings": mark("evidence", "pings"),
+    "files": mark("evidence", "files"),
+    "repository": mark("evidence", "repository"),
+    "drill": mark("evidence", "drill"),
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "state": STATES,
     "cause": CAUSES,
@@ -75,4 +83,5 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "verdict": VERDICTS,
     "window": WINDOWS,
     "kind": KINDS,
+    "evidence": EVIDENCE,
 }

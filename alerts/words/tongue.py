@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from alerts.words import names
 from alerts.words.catalogue import LANGUAGES, mark, nfc, translations
+from alerts.words.reasons import translate
 
 _UNITS = (mark("unit", "s"), mark("unit", "min"), mark("unit", "h"), mark("unit", "d"))
 _DASH = "–"
@@ -53,8 +54,8 @@ class Tongue:
         return name if words is None else self.pgettext(table, words)
 
     def reason(self, text: str) -> str:
-        """The reason of a look, which arrives in English."""
-        return text
+        """The reason of a look, which arrives in English; what is not known of it stands as it is."""
+        return translate(text, self.language)
 
     def number(self, value: float, digits: int = 0) -> str:
         """With so many digits after the point (or comma), and thousands set apart."""

@@ -14,7 +14,7 @@ from collector.board import Board
 from collector.inventories import Inventories
 from collector.ledger.figures import Figure
 from collector.reading import Known, Reader
-from collector.web import answers
+from collector.web import answers, backups
 from collector.web.api import Api
 from collector.web.asking import Wrong, known
 from inventory.model import Agency
@@ -84,6 +84,7 @@ class Pages:
             groups=groups,
             troubles=troubles[:WRONG],
             more=max(len(troubles) - WRONG, 0),
+            backups=await backups.lines(self._reader, now, whole=whole),
             agents=await self._api.agent_answers(),
             checks=len(present),
             silent=sum(self._reader.now(one, now).state == UNKNOWN for one in present),
@@ -96,7 +97,8 @@ class Pages:
             raise Wrong("there is no such agency", 404)
         now = self._reader.wall()
         groups = await self._groups([agency], self._reader.present(), now, whole=True)
-        return self._draw(request, "agency.html", now=now, groups=groups)
+        saved = await backups.lines(self._reader, now, agency.id)
+        return self._draw(request, "agency.html", now=now, groups=groups, backups=saved)
 
     async def _groups(self, agencies: list[Agency], present: list[Known], now: int, whole: bool) -> list[Group]:
         of: dict[str, list[Known]] = {agency.id: [] for agency in agencies}
@@ -143,6 +145,7 @@ class Pages:
             mistakes=wrong[:20],
             mistakes_more=max(len(wrong) - 20, 0),
             refresh=REFRESH,
+            bytes=backups.size,
             **content,
         )
         response = web.Response(text=html, content_type="text/html", charset="utf-8")
