@@ -25,14 +25,14 @@ _NAME = re.compile(r"sent-(\d{4}-\d\d-\d\d)\.jsonl", re.ASCII)
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A letter that went out. ``at``: when it was decided, ``accepted``: when it went out (ms of the collector's time).
-    ``way``: the relay's name, or WEBHOOK (the mail of it was then still to be sent). The rest is the letter's."""
+    """A letter that went out. ``at``: when (ms of the collector's time), ``made``: when it was decided; ``way``: the
+    relay's name, or WEBHOOK (the mail of it was then still to be sent). The rest is the letter's."""
 
     ident: str
     contact: str
     kind: str
     at: int
-    accepted: int
+    made: int
     way: str
     severity: Severity = "warning"
     incidents: tuple[str, ...] = ()
@@ -45,13 +45,13 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     day: str = ""
 
 
-def entry(letter: Letter, accepted: int, way: str) -> Sent:
+def entry(letter: Letter, at: int, way: str) -> Sent:
     return Sent(
         ident=letter.ident,
         contact=letter.contact,
         kind=letter.kind,
-        at=letter.made,
-        accepted=accepted,
+        at=at,
+        made=letter.made,
         way=way,
         severity=letter.severity,
         incidents=letter.incidents,
@@ -117,7 +117,7 @@ class Journal:
         """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
         self._remember(one)
         self._unwritten = [*self._unwritten, one][-self._most :]
-        file = self._file_of(one.accepted)
+        file = self._file_of(one.at)
         try:
             file.write(b"".join(msgspec.json.encode(each) + b"\n" for each in self._unwritten))
             file.flush()
@@ -127,30 +127,28 @@ class Journal:
             raise
         self._unwritten = []
 
-    def knows(self, ident: str, at: int, way: str = "") -> bool:
-        """Whether a letter decided at ``at`` went out by mail (or, with ``way``, by the webhook)."""
+    def knows(self, ident: str, made: int, way: str = "") -> bool:
+        """Whether a letter decided at ``made`` went out by mail (or, with ``way``, by the webhook)."""
         wanted = _key(ident, way)
         if wanted in self._known:
             return True
         if not self._forgot:
             return False
-        begin = _day(at - DAY)  # a day more, for a clock that was set back
+        begin = _day(made - DAY)  # a day more, for a clock that was set back
         files = [file for file in self._files() if file.name >= f"sent-{begin}"]
         return any(_key(one.ident, one.way) == wanted for one in self._read(files))
 
     def entries(self, since: int = 0) -> Iterator[Sent]:
         """What went out by mail at or after ``since``, oldest first: the incident machine takes up its threads from
         these when the database is older than they are."""
-        seen: set[str] = set()  # a line whose sync failed may have been written again
         for one in self._read(self._files()):
-            if one.accepted >= since and one.way != WEBHOOK and one.ident not in seen:
-                seen.add(one.ident)
+            if one.at >= since and one.way != WEBHOOK:
                 yield one
 
     def hooked(self, since: int = 0) -> Iterator[Sent]:
         """What went out by the webhook at or after ``since``."""
         for one in self._read(self._files()):
-            if one.accepted >= since and one.way == WEBHOOK:
+            if one.at >= since and one.way == WEBHOOK:
                 yield one
 
     def close(self) -> None:

@@ -46,7 +46,7 @@ class FusedJournal(Journal):
     def add(self, one: Sent) -> None:
         self.fuse.at("journal-before")
         if self.fuse.point == "journal-torn" and self.fuse.left == 1:
-            file = self._file_of(one.accepted)
+            file = self._file_of(one.at)
             file.write(b'{"ident":"' + one.ident.encode())
             file.flush()
             self.fuse.at("journal-torn")

@@ -38,7 +38,7 @@ async def test_a_letter_goes_out_as_it_is_and_is_journalled(relay: Server, tmp_p
     assert desk.outbox.states() == {"hd-1": "sent"}
     assert desk.outbox.row("hd-1").way == f"127.0.0.1:{relay.port}"
     (entry,) = desk.sender.journal.entries()
-    assert (entry.ident, entry.roots, entry.opened, entry.accepted) == ("hd-1", ("wan:so-ttt",), (990_000,), 1_000_000)
+    assert (entry.ident, entry.roots, entry.opened, entry.at) == ("hd-1", ("wan:so-ttt",), (990_000,), 1_000_000)
     await desk.close()
 
 

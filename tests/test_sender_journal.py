@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.journal import WEBHOOK, Journal, Sent, entry
+from alerts.journal import WEBHOOK, Journal, Sent, entry, notices
 from inventory.alerting import DAY
 from tests.outboxes import letter
 from tests.relaying import Desk, Server, serving
@@ -45,8 +45,8 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
         ident="hd-9",
         contact="operator",
         kind="group",
-        at=1_000_000,
-        accepted=T0,
+        at=T0,
+        made=1_000_000,
         way="relay:25",
         severity="critical",
         incidents=("aa", "bb"),
@@ -58,6 +58,14 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
         thread="hd-8",
     )
     assert list(Journal(tmp_path).entries(T0 + 1)) == []
+    (told,) = notices([found, found, msgspec.structs.replace(found, ident="hd-7", way=WEBHOOK)])
+    assert (told.ident, told.at, told.kind, told.also, told.members) == (
+        "hd-9",
+        1_000_000,
+        "group",
+        found.also,
+        found.members,
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -178,4 +186,4 @@ async def test_a_full_disk_that_takes_neither_line_nor_row_repeats_nothing(
         assert desk.outbox.states() == {"hd-1": "sent", "hd-2": "sent"}
         await desk.close()
         again = Journal(tmp_path / "journal")
-        assert [one.ident for one in again.entries()] == ["hd-1", "hd-2"]  # the line was made up for
+        assert [one.ident for one in notices(again.entries())] == ["hd-1", "hd-2"]  # the line was made up for
