@@ -10,11 +10,11 @@ import asyncio
 import logging
 import random
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import aiohttp
 import msgspec
 
 from alerts.counts import Backoff, Standing
@@ -189,8 +189,9 @@ def web(settings: Settings) -> Web:
     headers = {"Content-Type": "application/json"}
     if settings.token:
         headers["Authorization"] = f"Bearer {settings.token}"
-    auth = aiohttp.BasicAuth(settings.user, str(settings.password), "utf-8") if settings.user else None
-    return Web(settings.url.rstrip("/"), settings.timeout, settings.ca, headers, auth)
+    if settings.user:
+        headers["Authorization"] = f"Basic {b64encode(f'{settings.user}:{settings.password}'.encode()).decode()}"
+    return Web(settings.url.rstrip("/"), settings.timeout, settings.ca, headers)
 
 
 def trial(now: int) -> bytes:

@@ -38,6 +38,7 @@ class Standing:
         self.good = 0
         self.bad = 0
         self.row = 0  # failures in a row
+        self.held_back = 0  # how often there was a reason not to try
         self.error = ""  # of the last failure; kept after it is over
         self.last: int | None = None  # when it last worked
         self.since: int | None = None  # since when it fails
@@ -54,8 +55,13 @@ class Standing:
 
     def worked(self, now: int) -> bool:
         """True when it had failed before: worth a line in the log."""
-        changed, self.row, self.since, self.until, self.last = self.row > 0, 0, None, 0.0, now
+        self.last = now
         self.good += 1
+        return self.answered()
+
+    def answered(self) -> bool:
+        """It is there, though it did not do what was asked. True when it had failed before."""
+        changed, self.row, self.since, self.until = self.row > 0, 0, None, 0.0
         return changed
 
     def failed(self, now: int, ticks: float, words: str) -> bool:

@@ -25,7 +25,6 @@ class Deadman:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.standing = Standing("deadman")
-        self.held_back = 0  # pings that were not made because not all was well
         self._every = settings.every / 1000
         self._web = Web(str(settings.url), min(settings.timeout, settings.every), settings.ca)
         self._well = well
@@ -51,7 +50,7 @@ class Deadman:
             log.exception("whether all is well could not be told")
             why = "whether all is well could not be told"
         if why:
-            self.held_back += 1
+            self.standing.held_back += 1
             if why != self._silent:
                 log.warning("no dead-man's ping: %s", why)
             self._silent = why

@@ -103,6 +103,7 @@ class Journal:
         self._most = in_memory
         self._known: dict[str, None] = {}  # oldest first
         self._forgot = False
+        self._unwritten: list[Sent] = []  # after a failure
         self._open: tuple[str, BinaryIO] | None = None
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for line in self._lines(self._files()):
@@ -113,16 +114,18 @@ class Journal:
                 self.damaged += 1
 
     def add(self, one: Sent) -> None:
-        """On disk when it returns."""
+        """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
+        self._remember(one)
+        self._unwritten = [*self._unwritten, one][-self._most :]
         file = self._file_of(one.at)
         try:
-            file.write(msgspec.json.encode(one) + b"\n")
+            file.write(b"".join(msgspec.json.encode(each) + b"\n" for each in self._unwritten))
             file.flush()
             os.fsync(file.fileno())
         except OSError:
             self.close()  # the next one looks at what is on disk anew
             raise
-        self._remember(one)
+        self._unwritten = []
 
     def knows(self, ident: str, made: int, way: str = "") -> bool:
         """Whether a letter decided at ``made`` went out by mail (or, with ``way``, by the webhook)."""

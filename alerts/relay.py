@@ -1,6 +1,7 @@
 """A connection to one mail relay: made when a letter needs it, kept while letters follow, closed after them."""
 
 import asyncio
+import os
 import ssl
 import time
 from types import TracebackType
@@ -78,7 +79,8 @@ class Line:
         try:
             return await self._transaction(letter, patience)
         except Refusal as refusal:
-            if not used or refusal.stage != "sender" or refusal.code not in (NO_REPLY, 421):
+            gone = refusal.code in (NO_REPLY, 421) and not isinstance(refusal.__cause__, TimeoutError)
+            if not used or refusal.stage != "sender" or not gone:
                 raise
         # a server may close a connection that stood idle or brought enough letters: that is no trouble
         self.abort()
@@ -91,8 +93,12 @@ class Line:
             return
         self.abort()
         self.steps, self.tls = [], ""
-        async with _Step(self, self.timeout):
-            await self._open()
+        try:
+            async with _Step(self, self.timeout):
+                await self._open()
+        except Refusal:
+            self.abort()  # half-way up it is of no use: it must not be taken for one that is logged in
+            raise
 
     async def _open(self) -> None:
         relay, begun = self.relay, time.monotonic()
@@ -227,13 +233,19 @@ def _refusal(line: Line, error: BaseException, doubt: bool, seconds: float) -> R
         return Refusal(stage, NO_REPLY, f"no answer within {seconds:g} s", doubt=doubt)
     if (inner := _tls_trouble(error)) is not None:
         return Refusal("tls", NO_REPLY, inner)
-    if isinstance(error, SMTPException):
-        return Refusal(stage, NO_REPLY, plain(error.message), doubt=doubt)
-    if isinstance(error, OSError):
-        return Refusal(stage, NO_REPLY, plain(error.strerror or str(error)), doubt=doubt)
+    if isinstance(error, SMTPException | OSError):
+        return Refusal(stage, NO_REPLY, _network_words(error), doubt=doubt)
     if isinstance(error, UnicodeError | ValueError):
         return Refusal("recipient", 553, f"5.1.3 {plain(str(error))}") if stage in ("sender", "recipient") else None
     return None
+
+
+def _network_words(error: Exception) -> str:
+    inner = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    if isinstance(inner, OSError) and inner.errno is not None:
+        words = os.strerror(inner.errno) if inner.errno > 0 else inner.strerror or ""
+        return plain(words[:1].lower() + words[1:])
+    return plain(error.message if isinstance(error, SMTPException) else str(error))
 
 
 def _tls_trouble(error: BaseException) -> str | None:

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from typing import Final
 
 from alerts.counts import Backoff, Counts, Refused, Standing
-from alerts.journal import WEBHOOK, Journal, Sent, entry
+from alerts.journal import Journal, entry
 from alerts.outbox import Letter, Outbox
 from alerts.relay import Line, Refusal
+from alerts.second import SecondWay, note
 from alerts.ways import Ways
-from alerts.web import NotTaken
-from alerts.webhook import Hook
 from inventory.words import duration_text
 
 log = logging.getLogger("alerts.sender")
@@ -27,7 +26,6 @@ PAGE: Final = 20  # letters taken from the outbox at a time
 LOOK_EVERY: Final = 5.0  # seconds between two looks at the outbox when nobody says that there is something
 LETTER: Final = (60.0, 3_600.0)  # seconds: back-off of a letter that the relays put off
 RELAY: Final = (10.0, 300.0)  # of a relay that is in trouble
-HOOK: Final = (15.0, 600.0)
 SUSPECT: Final = 2  # letters in a row that broke a connection make it the relay's trouble
 GRACE: Final = 5.0  # seconds that a stop waits for the letter under way
 PATIENCE: Final = 600.0  # seconds, RFC 5321 (4.5.3.2.6): to wait at most for the answer to a letter's text
@@ -54,10 +52,7 @@ class Sender:
         self.counts = counts if counts is not None else Counts()
         self.lines = [Line(relay, ways.right, ways.bounce) for relay in ways.relays]
         self.standings = [Standing(relay.name, Backoff(*RELAY, dice)) for relay in ways.relays]
-        self.hook = Hook(ways.webhook) if ways.webhook is not None else None
-        self.hook_standing = Standing(WEBHOOK, Backoff(*HOOK, dice))
         self.counts.relays = self.standings
-        self.counts.webhook = self.hook_standing if self.hook is not None else None
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._ticks = ticks
         self._backoff = Backoff(*LETTER, dice)
@@ -65,7 +60,9 @@ class Sender:
         self._put_off: dict[str, int] = {}  # by ident: how often for its own sake
         self._doubts: dict[str, int] = {}  # by ident: how often it was handed over without an answer
         self._broke = [0] * len(self.lines)  # letters in a row that broke the connection
-        self._hooked: set[str] | None = None  # incidents that went out by the webhook
+        self._second: SecondWay | None = None
+        if ways.webhook is not None:
+            self._second = SecondWay(ways, outbox, self.counts, journal, self._now, ticks, dice)
 
     def wake(self) -> None:
         """There is something new in the outbox."""
@@ -135,7 +132,8 @@ class Sender:
             )
             return True
         if not any(standing.ready(self._ticks()) for standing in self.standings):
-            await self._post(letter, self._relays_words())
+            self.counts.put_off = self._relays_words()
+            await self._post(letter, self.counts.put_off)
             return False
         work = asyncio.ensure_future(self._mail(letter))
         try:
@@ -148,12 +146,12 @@ class Sender:
 
     async def _mail(self, letter: Letter) -> bool:
         """To the relays in turn. True: taken, refused for good, or put off."""
+        names: list[str] = []
         refusals: list[Refusal] = []
-        tried = 0
         for place, (line, standing) in enumerate(zip(self.lines, self.standings, strict=True)):
             if not standing.ready(self._ticks()):
                 continue
-            tried += 1
+            names.append(standing.name)
             try:
                 await self._send(line, letter)
             except Refusal as refusal:
@@ -167,7 +165,7 @@ class Sender:
                 log.info("the relay %s takes mail again", standing.name)
             await self._accepted(letter, standing.name)
             return True
-        return await self._not_taken(letter, refusals, everywhere=tried == len(self.lines))
+        return await self._not_taken(letter, names, refusals)
 
     async def _send(self, line: Line, letter: Letter) -> None:
         """Raises Refusal: also for a letter that makes us stumble, so that it holds up no other."""
@@ -194,15 +192,17 @@ class Sender:
             if standing.failed(self._now(), self._ticks(), str(refusal)):
                 log.warning("the relay %s takes no mail: %s", standing.name, refusal)
             return
-        log.warning("%s to %s was not taken by %s: %s", letter.ident, letter.contact, standing.name, refusal)
-        if standing.worked(self._now()):  # it answers: what it refuses is this letter
+        first = letter.ident not in self._put_off
+        level = logging.WARNING if first else logging.DEBUG  # it is said once, however often it is tried
+        log.log(level, "%s to %s was not taken by %s: %s", letter.ident, letter.contact, standing.name, refusal)
+        if standing.answered():  # what it refuses is this letter
             log.info("the relay %s answers again", standing.name)
         await line.reset()
 
-    async def _not_taken(self, letter: Letter, refusals: list[Refusal], *, everywhere: bool) -> bool:
-        why = "; ".join(str(refusal) for refusal in refusals)
+    async def _not_taken(self, letter: Letter, names: list[str], refusals: list[Refusal]) -> bool:
+        why = "; ".join(f"{name}: {refusal}" for name, refusal in zip(names, refusals, strict=True))
         final = [refusal.verdict for refusal in refusals]
-        if "never" in final or (everywhere and final and set(final) == {"elsewhere"}):
+        if "never" in final or (len(final) == len(self.lines) and set(final) == {"elsewhere"}):
             await self._fail(letter, why)
             return True
         own = [refusal for refusal in refusals if refusal.verdict != "relay"]
@@ -220,23 +220,14 @@ class Sender:
 
     async def _accepted(self, letter: Letter, way: str) -> None:
         """A relay has it: first the journal, then the outbox."""
-        await self._note(entry(letter, self._now(), way))
+        await note(self.journal, entry(letter, self._now(), way), self.counts, self._now(), self._ticks())
         self.counts.sent += 1
+        log.info("%s to %s went out by %s", letter.ident, letter.contact, way)
         await self._settled(letter, way)
 
     async def _settled(self, letter: Letter, way: str) -> None:
         await self.outbox.sent(letter, self._now(), way)
         self._forget(letter)
-
-    async def _note(self, one: Sent) -> None:
-        """A journal that cannot be written stops no mail: the outbox is told all the same."""
-        try:
-            await asyncio.to_thread(self.journal.add, one)
-        except OSError as error:
-            if self.counts.journal.failed(self._now(), self._ticks(), error.strerror or str(error)):
-                log.error("the journal of sent mails cannot be written: %s", error)
-        else:
-            self.counts.journal.worked(self._now())
 
     async def _fail(self, letter: Letter, why: str) -> None:
         await self._post(letter, why, last=True)
@@ -251,48 +242,7 @@ class Sender:
         self._doubts.pop(letter.ident, None)
 
     async def _post(self, letter: Letter, why: str, *, last: bool = False) -> bool:
-        """To the webhook, if it is time for that. ``last``: there will be no other time. True: it was taken."""
-        if self.hook is None or letter.hooked or not (last or self._dark(letter)) or not await self._urgent(letter):
-            return False
-        if not last and not self.hook_standing.ready(self._ticks()):
-            return False
-        if await asyncio.to_thread(self.journal.knows, letter.ident, letter.made, WEBHOOK):
-            await self.outbox.hooked(letter, self._now())
-            return True
-        try:
-            await self.hook.post(letter, why)
-        except NotTaken as error:
-            if self.hook_standing.failed(self._now(), self._ticks(), str(error)):
-                log.warning("the webhook takes no alerts: %s", error)
-            return False
-        if self.hook_standing.worked(self._now()):
-            log.info("the webhook takes alerts again")
-        log.warning("%s went out by the webhook: %s", letter.ident, why)
-        await self._note(entry(letter, self._now(), WEBHOOK))
-        if self._hooked is not None:
-            self._hooked.update(letter.incidents)
-        await self.outbox.hooked(letter, self._now())
-        return True
-
-    def _dark(self, letter: Letter) -> bool:
-        """Whether mail has failed for long enough: for this letter, or for all of them."""
-        assert self.ways.webhook is not None
-        after, now = self.ways.webhook.after, self._now()
-        failing = [standing.since for standing in self.standings]
-        since = max((at for at in failing if at is not None), default=None)
-        return now - letter.made >= after or (None not in failing and since is not None and now - since >= after)
-
-    async def _urgent(self, letter: Letter) -> bool:
-        """Critical ones; and that it is over, to whoever was told of it here."""
-        if letter.severity == "critical":
-            return True
-        if "recovery" not in (letter.kind, *letter.kinds):
-            return False
-        if self._hooked is None:
-            since = self._now() - self.ways.give_up_after
-            told = await asyncio.to_thread(lambda: list(self.journal.hooked(since)))
-            self._hooked = {incident for one in told for incident in one.incidents}
-        return not self._hooked.isdisjoint(letter.incidents)
+        return self._second is not None and await self._second.post(letter, why, last=last)
 
     def _all_down(self) -> bool:
         return not any(standing.ready(self._ticks()) for standing in self.standings)

@@ -103,7 +103,7 @@ def advice(refusal: Refusal, *, bounce: str = "") -> str:
     """What to do about it, in plain words."""
     words = str(refusal).lower()
     if refusal.stage == "connect":
-        if "refused" in words:
+        if "connection refused" in words:
             return "nothing listens at that port: check port, and whether the mail server runs"
         if "name or service" in words or "no address" in words or "name resolution" in words:
             return "the name is not known here: check host, and this machine's resolver"

@@ -109,6 +109,8 @@ class Alertmanager(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if bool(self.user) != bool(self.password):
             raise ValueError("user and password go together")
+        if ":" in self.user:
+            raise ValueError("a user with a colon cannot be told from the password")
         if self.user and self.token:
             raise ValueError("give user and password, or token, not both")
         _web_address("url", self.url, secret=bool(self.password or self.token))

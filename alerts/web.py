@@ -27,13 +27,11 @@ class Web:
         timeout: int,
         ca: Path | None = None,
         headers: Mapping[str, str] | None = None,
-        auth: aiohttp.BasicAuth | None = None,
     ) -> None:
         self.url = url
         self._timeout = timeout / 1000
         self._ca = ca
         self._headers = {"User-Agent": USER_AGENT, **(headers or {})}
-        self._auth = auth
         self._context: ssl.SSLContext | None = None
 
     async def ask(self, method: str, path: str = "", data: bytes | None = None) -> bytes:
@@ -58,7 +56,7 @@ class Web:
     async def _ask(self, method: str, url: str, data: bytes | None) -> bytes:
         connector = aiohttp.TCPConnector(ssl=await self._trust(), force_close=True)
         async with (
-            aiohttp.ClientSession(connector=connector, auth=self._auth) as session,
+            aiohttp.ClientSession(connector=connector) as session,
             session.request(method, url, data=data, headers=self._headers, allow_redirects=False) as answer,
         ):
             said = await answer.content.read(LONGEST)

@@ -109,6 +109,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return self.state_dir / "pki"
 
     @property
+    def sent(self) -> Path:
+        """The journal of sent mails: beside the database, so that putting that back does not put this back."""
+        return self.state_dir / "sent"
+
+    @property
     def revoked(self) -> Path:
         return self.state_dir / "revoked.jsonl"
 

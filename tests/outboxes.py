@@ -193,6 +193,15 @@ class OutboxContract:
         (again,) = await (await world.again()).due(2_000_000, 10)
         assert again.hooked
 
+    async def test_what_is_said_of_a_letter_undoes_nothing_said_before(self, world: World) -> None:
+        await world.add(letter("a"))
+        (found,) = await world.outbox.due(2_000_000, 10)
+        await world.outbox.hooked(found, 2_000_000)
+        await world.outbox.later(found, 2_060_000, "not now")  # by the letter as it was before
+        await world.outbox.later(found, 2_120_000, "not now either")
+        (again,) = await world.outbox.due(2_120_000, 10)
+        assert (again.hooked, again.tries, again.why) == (True, 2, "not now either")
+
     async def test_says_how_many_wait_and_since_when(self, world: World) -> None:
         assert await world.outbox.waiting() == (0, None)
         await world.add(letter("a", made=7_000), letter("b", made=3_000))

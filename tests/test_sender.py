@@ -176,7 +176,9 @@ async def test_the_back_off_grows_to_an_hour_and_ends_after_days(relay: Server, 
     assert 120 < len(gaps) < 180
     assert desk.outbox.states() == {"hd-1": "failed"}
     assert desk.ms - 1_000_000 >= 5 * 24 * HOUR * 1000
-    assert desk.outbox.row("hd-1").letter.why.startswith("given up after 5d: recipient refused: 450 4.2.0 greylisted")
+    assert desk.outbox.row("hd-1").letter.why.startswith(
+        f"given up after 5d: 127.0.0.1:{relay.port}: recipient refused: 450 4.2.0 greylisted"
+    )
     await desk.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.journal import WEBHOOK, Journal, Sent, entry
+from alerts.journal import WEBHOOK, Journal, Sent, entry, notices
 from inventory.alerting import DAY
 from tests.outboxes import letter
 from tests.relaying import Desk, Server, serving
@@ -37,7 +37,7 @@ def test_what_was_added_is_known_to_the_next_process(tmp_path: Path) -> None:
 def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     one = letter("hd-9", kind="group", kinds=("trouble", "recovery"), incidents=("aa", "bb"), roots=("wan:x", "lan:y"))
-    one = msgspec.structs.replace(one, opened=(1, 2), thread="hd-8")
+    one = msgspec.structs.replace(one, opened=(1, 2), thread="hd-8", also=(("cc",), ()), members=(("down:u",), ()))
     journal.add(entry(one, T0, "relay:25"))
     journal.close()
     (found,) = Journal(tmp_path).entries(T0)
@@ -53,9 +53,19 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
         kinds=("trouble", "recovery"),
         roots=("wan:x", "lan:y"),
         opened=(1, 2),
+        also=(("cc",), ()),
+        members=(("down:u",), ()),
         thread="hd-8",
     )
     assert list(Journal(tmp_path).entries(T0 + 1)) == []
+    (told,) = notices([found, found, msgspec.structs.replace(found, ident="hd-7", way=WEBHOOK)])
+    assert (told.ident, told.at, told.kind, told.also, told.members) == (
+        "hd-9",
+        1_000_000,
+        "group",
+        found.also,
+        found.members,
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -149,3 +159,31 @@ async def test_a_journal_that_cannot_be_written_stops_no_mail_and_is_said(
         assert server.idents == ["hd-1", "hd-2"]
         assert desk.counts.trouble(desk.ms) == []
         await desk.close()
+
+
+async def test_a_full_disk_that_takes_neither_line_nor_row_repeats_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Journal and database are on one disk, and fail together."""
+    server = Server()
+    async with serving(server):
+        desk = Desk(tmp_path, server.relay())
+        await desk.outbox.add(letter("hd-1"))
+
+        def full(*arguments: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            patched.setattr(desk.outbox, "_done", full)
+            for _ in range(5):
+                assert await desk.sender._guarded() > 0
+        assert server.idents == ["hd-1"]
+        await desk.send()
+        await desk.outbox.add(letter("hd-2"))
+        await desk.send()
+        assert server.idents == ["hd-1", "hd-2"]
+        assert desk.outbox.states() == {"hd-1": "sent", "hd-2": "sent"}
+        await desk.close()
+        again = Journal(tmp_path / "journal")
+        assert [one.ident for one in notices(again.entries())] == ["hd-1", "hd-2"]  # the line was made up for

@@ -26,7 +26,7 @@ class Site:
         self._runner: web.ServerRunner | None = None
 
     async def start(self, context: ssl.SSLContext | None = None) -> None:
-        self._runner = web.ServerRunner(web.Server(self._see))  # type: ignore[arg-type]
+        self._runner = web.ServerRunner(web.Server(self._see), shutdown_timeout=0.1)  # type: ignore[arg-type]
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
         port = self._runner.addresses[0][1]
