@@ -13,7 +13,7 @@ from collector.causes.topology import Topology
 from collector.ledger.windows import midnight
 from inventory.model import Former
 from tests.histories import HOUR, LINES, MINUTE, SECOND, T0, Fault, World, random_faults, random_world
-from tests.test_causes_scripts import fault
+from tests.test_causes_scripts import fault, hand
 from tests.test_causes_truth import evidence, topology
 
 SITES = {"a": "a", "b": "b", "c-one": "c", "c-two": "c"}
@@ -79,6 +79,19 @@ def test_what_is_down_longer_than_the_truth_is_an_edge() -> None:
                 if one.cause.cause == "wan" and one.cause.certainty == "sure":
                     near = [(b - slack, e + slack) for b, e in world.times("line", link)]
                     assert any(b <= one.start and one.end <= e for b, e in near), (seed, link)
+
+
+def test_of_two_sides_the_one_that_knows_tells_the_cause() -> None:
+    """The site's times may be off by ten minutes, in which the hub's router was dead once: its own check knows nothing
+    of why. The centre's does."""
+    at = hand(120)
+    at.looks("thdl", "gateway", "U" * 60 + "D" * 4 + "U" * 56)
+    at.looks("thdl", "b.from-hub", "U" * 44 + "D" * 8 + "U" * 8 + "D" * 4 + "U" * 56)
+    at.looks("b", "gateway", "U" * 120, error=10 * MINUTE)
+    at.looks("b", "hub", "U" * 44 + "D" * 8 + "U" * 68, error=10 * MINUTE)
+    assert [cause for _, _, cause, _ in at.said("b", "hub")] == ["not known"]
+    found = outages(at.topology, at.evidence(), "b", (0, 58 * at.every))
+    assert [(one.cause.cause, one.cause.certainty) for one in found] == [("wan", "sure")]
 
 
 # -- counted in steps

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from collector.causes.evidence import Evidence, Life, Start, life_of
+from collector.causes.evidence import Evidence, Life, Proofs, Start, life_of
 from collector.causes.topology import Topology
 from collector.causes.verdicts import Book, Verdict, cause_of, verdicts
 from collector.ledger.figures import history
@@ -116,6 +116,20 @@ def test_an_agent_is_killed() -> None:
     story = Story(fault("kill", "b", 20, 25))
     assert story.causes() == {("agent:b", "agent")}
     assert "on a machine that had run on" in story.because("b", "gateway")
+
+
+@pytest.mark.parametrize("what", ["kill", "stop"])
+def test_an_agent_that_is_gone_for_less_than_others_looks_are_held(what: str) -> None:
+    story = Story(fault(what, "b", 20, 21.3))
+    assert story.causes() == {("agent:b", "agent")}
+    assert story.of("b", "gateway")
+
+
+def test_the_power_is_back_and_the_machine_stays_off() -> None:
+    """The router answers again at half an hour; somebody switches the agent's machine on a quarter of an hour later."""
+    story = Story(fault("power", "b", 20, 30), fault("machine", "b", 20, 45))
+    assert story.at("b", "host", 27) == (UNKNOWN, "power:b", "power")
+    assert story.at("b", "host", 40) == (UNKNOWN, "agent:b", "agent")
 
 
 def test_only_the_machine_of_the_agent_dies() -> None:
@@ -395,6 +409,16 @@ def test_a_check_that_the_inventory_has_no_more_is_not_known() -> None:
     at.known["gone"] = [Span(DOWN, 0, 60_000, 0, 50_000, 0, 0, 3)]
     found = verdicts(at.topology, at.evidence(), ["gone"], (0, 60_000))["gone"]
     assert [(one.start, one.end, one.cause.cause) for one in found] == [(0, 60_000, "not known")]
+
+
+def test_between_up_and_degraded_it_was_not_down() -> None:
+    proofs = Proofs([Span(UP, 0, 45, 0, 30, 0, 0, 2), Span(DEGRADED, 45, 90, 60, 90, 0, 0, 2)])
+    assert proofs.state(35, 55) == UP and proofs.state(20, 80) == UP
+    assert proofs.state(60, 90) == DEGRADED
+    apart = Proofs([Span(UP, 0, 45, 0, 30, 0, 0, 2), Span(DOWN, 45, 90, 60, 90, 0, 0, 2)])
+    assert apart.state(35, 55) is None
+    placed = Proofs([Span(UP, 0, 45, 0, 30, 5, 10, 2)])
+    assert placed.state(5, 20) == UP and placed.state(4, 20) is None and placed.state(5, 21) is None
 
 
 def test_starts_and_stops_are_read_from_events() -> None:

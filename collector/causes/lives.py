@@ -67,7 +67,7 @@ class Lives:
         patience = max(checks[uid].hold for uid in looks)
         pieces = sorted(piece for uid in looks for piece in self._proofs(uid).looked())
         life = self._evidence.life(agent)
-        looked = _cut(_joined(pieces), life)
+        looked = _joined(pieces)
         if not looked:
             return
         for (_, last), (first, _) in pairwise(looked):
@@ -237,19 +237,3 @@ def _joined(pieces: list[Interval]) -> list[Interval]:
         else:
             joined.append((start, end))
     return joined
-
-
-def _cut(looked: list[Interval], life: Life) -> list[Interval]:
-    """Without the time between a clean stop and the next start, which no look was held over."""
-    for stop in life.stops:
-        after = next((start.at for start in life.starts if start.at >= stop), None)
-        if after is None:
-            continue
-        cut = []
-        for start, end in looked:
-            if start < stop and after < end:
-                cut += [(start, stop), (after, end)]
-            else:
-                cut.append((start, end))
-        looked = cut
-    return looked
