@@ -397,6 +397,7 @@ class PromisesWithRevisions(Promises):
     def verdicts_are_revised(self, site: str, root: str, some: set[str]) -> None:
         for what in some:
             self.roots[f"{site}-{what}"] = root.format(site)
+        self.wrong_since.clear()  # what splits off is told anew
         self.step()
 
 
