@@ -17,7 +17,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     """A trouble of the incident. ``joined``: when it was taken in; ``until``: when it was over, None: not yet.
 
     ``known``: False while nothing is known of it (its site is silent): it stays as it was. ``withdrawn``: it ended
-    because what it was about left the inventory. ``excluded``, ``recover_ms``: as of the trouble."""
+    because what it was about left the inventory. ``excluded``, ``recover_ms``, ``once``: as of the trouble."""
 
     key: str
     condition: str
@@ -32,6 +32,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     excluded: bool = False
     withdrawn: bool = False
     recover_ms: int = 60_000
+    once: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):

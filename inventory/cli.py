@@ -7,19 +7,18 @@ import argparse
 import json
 import os
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
 import msgspec
 
-from inventory import goals, kinds, planning, register, schema, show, tree
+from inventory import goals, kinds, planning, register, schema, show, whereabouts
 from inventory.differences import differences
-from inventory.leaves import shown
 from inventory.load import load, look
 from inventory.model import Inventory, Register
 from inventory.problems import Invalid, Problem
-
-CONFIG = Path("/etc/haidang/collector.yaml")
+from inventory.whereabouts import CONFIG
 
 
 class _Usage(Exception):
@@ -58,7 +57,9 @@ def _parser() -> argparse.ArgumentParser:
 
     check = command("check", _check, "Say all that is wrong with the files.")
     check.add_argument("dir", nargs="?", metavar="DIR")
-    shower = command("show", _show, "Show what the files mean: all of it, or one agency, site, agent, goal or check.")
+    shower = command(
+        "show", _show, "Show what the files mean: all of it, or whatever has an id, and who would be told."
+    )
     shower.add_argument("words", nargs="*", metavar="[DIR] [ID]")
     command("schema", _schema, "Print a JSON Schema of the files, for editors.")
     planner = command("plan", _plan, "Show an agent's plan.")
@@ -89,17 +90,7 @@ def _directory(given: str | None, config: Path | None) -> Path:
     file = config or CONFIG
     if config is None and not file.exists():
         raise _Usage(f"say which directory, or which --config FILE names it (there is no {file})")
-    problems: list[Problem] = []
-    node = tree.read(file, str(file), problems)
-    if problems:
-        raise Invalid(problems)
-    named = node.items.get("inventory") if isinstance(node, tree.Mapping) else None
-    if not isinstance(named, tree.Scalar) or named.empty:
-        what = (
-            "does not name the inventory's directory" if named is None else f"ought to be a path, found {shown(named)}"
-        )
-        raise Invalid([Problem(str(file), named.line if named is not None else 0, "inventory", what)])
-    return file.parent / named.text
+    return whereabouts.named_in(file)
 
 
 def _warn(inventory: Inventory) -> None:
@@ -120,6 +111,8 @@ def _check(wanted: argparse.Namespace) -> int:
     for goal in found.goals.values():
         if goal.lacks and not goals.members(goal, found):
             print(f"  {goal.id} cannot be judged yet; it lacks {'; '.join(text.en for text in goal.lacks)}")
+    if not found.contacts:
+        print("  nobody is told of anything: there are no contacts")
     return 0
 
 
@@ -133,7 +126,7 @@ def _show(wanted: argparse.Namespace) -> int:
     if not words:
         print(show.overview(inventory))
         return 0
-    text = show.one(inventory, words[0])
+    text = show.one(inventory, words[0], round(time.time() * 1000))
     if text is None:
         print(f"nothing in the inventory is called {words[0]}", file=sys.stderr)
         return 1

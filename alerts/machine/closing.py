@@ -155,6 +155,7 @@ def _member(trouble: Trouble, until: int, at: int) -> Member:
         said=trouble.said,
         excluded=trouble.excluded,
         recover_ms=trouble.recover_ms,
+        once=trouble.once,
     )
 
 

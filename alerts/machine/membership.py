@@ -69,7 +69,7 @@ def _as_now(member: Member, trouble: Trouble) -> Member:
         and member.reason == trouble.reason
         and member.said == trouble.said
         and member.condition == trouble.condition
-        and member.recover_ms == trouble.recover_ms
+        and (member.recover_ms, member.once) == (trouble.recover_ms, trouble.once)
     )
     return member if same else _member(trouble, member.joined)
 
@@ -86,6 +86,7 @@ def _member(trouble: Trouble, joined: int) -> Member:
         said=trouble.said,
         excluded=trouble.excluded,
         recover_ms=trouble.recover_ms,
+        once=trouble.once,
     )
 
 

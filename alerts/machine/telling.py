@@ -36,6 +36,8 @@ def first_word(incident: Incident, recipient: Recipient, at: int) -> Word | None
         return None
     if not recipient.step:
         return Word("trouble")
+    if _said_once(incident):
+        return None
     return None if incident.acked is not None or snoozed(incident, at) else Word("escalation", recipient.step)
 
 
@@ -53,7 +55,12 @@ def next_word(incident: Incident, told: Told, recipient: Recipient | None, at: i
     if _revised(incident, told) and at - told.last >= UPDATE_MS:
         return Word("update")
     due = recipient.repeat_ms > 0 and at - told.last >= recipient.repeat_ms
-    return Word("repeat") if due and incident.acked is None else None
+    return Word("repeat") if due and incident.acked is None and not _said_once(incident) else None
+
+
+def _said_once(incident: Incident) -> bool:
+    """Whether it is a fact that saying it again does not help, such as a goal that is missed for this month."""
+    return all(member.once for member in incident.members.values() if member.until is None)
 
 
 def _revised(incident: Incident, told: Told) -> bool:

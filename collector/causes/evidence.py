@@ -1,0 +1,161 @@
+"""What verdicts are made from, and the moments at which it proves something.
+
+A span proves its state between its first and its last look, less what these may be off in time. Between spans that meet
+and are both up or degraded it was not down either.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import msgspec
+
+from collector.ledger.counted import Interval
+from collector.ledger.steps import Span
+from inventory.states import DEGRADED, UNKNOWN, UP
+
+FOREVER: Final = 1 << 62
+
+
+class Start(msgspec.Struct, frozen=True):
+    """A start of an agent's process. ``booted``: when its machine booted; both ms of the collector's time, as placed
+    to within ``error``. ``clean``: whether the run before had ended by a clean stop; None: there was none."""
+
+    at: int
+    booted: int
+    clean: bool | None = None
+    error: int = 0
+
+
+class Life(msgspec.Struct, frozen=True):
+    """An agent's starts and clean stops in order, and ``heard``: no evidence from before it is still to come.
+
+    That is the newest look that was placed, less the longest timeout (a look is recorded when it ends); of an agent
+    that has ended its life, FOREVER.
+    """
+
+    starts: tuple[Start, ...] = ()
+    stops: tuple[int, ...] = ()
+    heard: int = FOREVER
+
+
+def life_of(events: Iterable[tuple[int, str, Mapping[str, Any]]], heard: int = FOREVER) -> Life:
+    """From the store's events (at, kind, data) of one agent, in any order."""
+    starts, stops = [], []
+    for at, kind, data in events:
+        if kind == "agent stop":
+            stops.append(at)
+        elif kind == "agent start":
+            clean = data.get("clean")
+            boot_ms = data.get("boot_ms")
+            since_boot = boot_ms if isinstance(boot_ms, int) else 0
+            starts.append(Start(at, at - since_boot, clean if isinstance(clean, bool) else None))
+    return Life(tuple(sorted(starts, key=lambda start: start.at)), tuple(sorted(stops)), heard)
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """``spans``: a check's history up to ``now`` in order (ledger.figures.history), at least the whole stretches not
+    up that touch the window, and of the checks related to it all that touches these stretches; more changes nothing.
+    ``life``: of an agent. ``collector``: when the collector ran, in order; () if that is not known. ``ended``: when a
+    check's life ended, ms, None while it goes on.
+    """
+
+    spans: Callable[[str], Sequence[Span]]
+    life: Callable[[str], Life]
+    now: int
+    collector: tuple[Interval, ...] = ()
+    ended: Callable[[str], int | None] = lambda uid: None
+
+    def collector_off(self, start: int, end: int) -> Interval | None:
+        """The longest time within [start, end] in which the collector was off."""
+        if not self.collector:
+            return None
+        edges = [start, *(at for life in self.collector for at in life if start < at < end), end]
+        off = [
+            (a, b)
+            for a, b in pairwise(edges)
+            if a < b and not any(begun <= a and b <= ended for begun, ended in self.collector)
+        ]
+        return max(off, key=lambda one: one[1] - one[0], default=None)
+
+
+class Proofs:
+    """Of one check: what its state was proven to be, and when. Made from its spans once."""
+
+    __slots__ = ("_ends", "_looked", "_onsets", "_starts", "_states")
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._states: list[int] = []
+        self._onsets: list[int] = []
+        self._looked = [(span.sure_from, span.sure_to) for span in spans if span.state != UNKNOWN]
+        met: Span | None = None
+        for span in spans:
+            if span.state == UNKNOWN:
+                met = None
+                continue
+            start, end = span.sure_from + span.error_from, span.sure_to - span.error_to
+            working = span.state in (UP, DEGRADED)
+            if met is not None and working and met.state in (UP, DEGRADED) and met.end == span.start:
+                gap_from = met.sure_to - met.error_to
+                if gap_from < start:  # between the two it worked: out of its thresholds or not, nobody knows
+                    self._add(gap_from, start, UP, gap_from)
+            if start <= end:
+                self._add(start, end, span.state, span.sure_from)
+            met = span
+
+    def _add(self, start: int, end: int, state: int, onset: int) -> None:
+        self._starts.append(start)
+        self._ends.append(end)
+        self._states.append(state)
+        self._onsets.append(onset)
+
+    def _at(self, low: int, high: int) -> tuple[int | None, int]:
+        """The state proven all through [low, high], and its onset."""
+        i = bisect_right(self._starts, low) - 1
+        if i < 0:
+            return None, 0
+        if self._ends[i] >= high:
+            return self._states[i], self._onsets[i]
+        # proofs of up and degraded may follow each other without a gap
+        state, onset, end = self._states[i], self._onsets[i], self._ends[i]
+        if end < low or state not in (UP, DEGRADED):
+            return None, 0
+        while end < high:
+            i += 1
+            if i == len(self._starts) or self._starts[i] > end or self._states[i] not in (UP, DEGRADED):
+                return None, 0
+            state, end = UP, self._ends[i]
+        return state, onset
+
+    def state(self, low: int, high: int) -> int | None:
+        return self._at(low, high)[0]
+
+    def onset(self, low: int, high: int) -> int:
+        return self._at(low, high)[1]
+
+    def edges(self, start: int, end: int) -> list[int]:
+        """Moments inside (start, end) at which what is proven changes."""
+        return [at for at in (*self._starts, *self._ends) if start < at < end]
+
+    def worked(self, start: int, end: int) -> int | None:
+        """The last moment in [start, end] at which it is proven to have worked."""
+        for a, b, state in zip(reversed(self._starts), reversed(self._ends), reversed(self._states), strict=True):
+            if b < start:
+                return None
+            if a <= end and state in (UP, DEGRADED):
+                return min(b, end)
+        return None
+
+    def works_from(self, start: int) -> int | None:
+        """The first moment from ``start`` on at which it is proven to work."""
+        for a, b, state in zip(self._starts, self._ends, self._states, strict=True):
+            if b >= start and state in (UP, DEGRADED):
+                return max(a, start)
+        return None
+
+    def looked(self) -> list[Interval]:
+        """When somebody looked, whatever was seen; as placed, for that somebody did is sure whatever the error."""
+        return self._looked

@@ -1,0 +1,320 @@
+"""From what is proven at one moment to why a check is not up.
+
+What is proven is always true, so what follows from it is sure: everything on the way of a check that is up works, and
+something on the way of one that is down does not. Where only one root is left, that is it. Where several are left, one
+that another check names by itself is enough; after that the one that explains most of what is down at the same time,
+and then it is only probable. Where nothing decides, nothing is said.
+"""
+
+from collections.abc import Iterable
+from typing import Final, Protocol
+
+import msgspec
+
+from alerts.said import Said
+from alerts.trouble import Cause, Certainty
+from collector.causes import elements, words
+from collector.causes.elements import Root
+from collector.causes.topology import Topology, Way
+from inventory.causes import LAN, POWER, SERVICE
+from inventory.states import DEGRADED, DOWN, UP
+
+SEEN_WORKING: Final = (UP, DEGRADED)
+AT_LEAST: Final = 2  # other sites whose lines have to be gone as well before a hub's edge is thought of
+
+
+class Picture(Protocol):
+    """What is proven at one moment."""
+
+    def state(self, uid: str) -> int | None:
+        """The check's state, as far as it is proven at this moment; None where it is not."""
+
+    def onset(self, uid: str) -> int:
+        """When it was first seen in that state, ms."""
+
+    def brief(self, uid: str) -> bool:
+        """Whether it was so for a time that looks at other things may have missed."""
+
+    def fact(self, element: str) -> Cause | None:
+        """That an element is broken, where something else than checks tells (an agent's life)."""
+
+    def lives(self, element: str) -> bool:
+        """That an element works, where something else than checks tells."""
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Why, as far as one moment tells. ``decided``: else ``root`` is only the first of ``roots``, those that remain."""
+
+    root: Root
+    certainty: Certainty
+    because: tuple[Said, ...] = ()
+    decided: bool = True
+    roots: tuple[Root, ...] = ()
+
+    def cause(self) -> Cause:
+        return Cause(root=self.root.root, cause=self.root.cause, certainty=self.certainty, because=self.because)
+
+
+def of_cause(cause: Cause) -> Finding:
+    return Finding(Root(cause.root, cause.cause), cause.certainty, cause.because)
+
+
+class Solver:
+    """Answers for one picture; remembers what it has worked out."""
+
+    def __init__(self, topology: Topology, picture: Picture) -> None:
+        self.topology = topology
+        self.picture = picture
+        self._proven: dict[tuple[str, int], str | None] = {}
+        self._named: dict[str, tuple[str, ...]] = {}
+
+    # -- what works
+
+    def since(self, uid: str) -> int:
+        """What proves something about this check has to be from then or later."""
+        return 0
+
+    def prover(self, element: str, since: int = 0) -> str | None:
+        """A check that proves the element at this moment, or "" if something else than a check does."""
+        key = element, since
+        if key not in self._proven:
+            self._proven[key] = self._prover(element, since)
+        return self._proven[key]
+
+    def _prover(self, element: str, since: int) -> str | None:
+        kind = elements.kind_of(element)
+        if self.picture.lives(element):
+            return ""
+        state = self.picture.state
+        if kind == "agent":  # whatever it saw, it was there to see it
+            looks = self.topology.looks_of(elements.ident_of(element))
+            return next((uid for uid in looks if state(uid) in (UP, DEGRADED, DOWN)), None)
+        found = next((uid for uid in self.topology.provers(element) if state(uid) in SEEN_WORKING), None)
+        if found is None and kind == "power":
+            agents = self.topology.agents_at(elements.ident_of(element))
+            return next(
+                (uid for agent in agents if (uid := self.prover(elements.agent(agent), since)) is not None), None
+            )
+        return found
+
+    def suspects(self, way: Way) -> tuple[str, ...]:
+        """What on the check's way is not proven to work, from the looker outward."""
+        found, since = [], self.since(way.uid)
+        for element in (*way.on, *way.maybe):
+            if elements.kind_of(element) == "edge":
+                if self._edge_gone(element, way):
+                    found.append(element)
+            elif element == way.last or self.prover(element, since) is None:
+                found.append(element)
+        return tuple(found)
+
+    def _edge_gone(self, element: str, way: Way) -> bool:
+        """Whether all lines whose checks tell anything are gone, and went when this check did.
+
+        Else a hub's edge is not thought of: with one or two lines nothing could ever be told from it.
+        """
+        sites = {way.vantage, way.target}
+        hold, onset = self._hold(way.uid), self.picture.onset(way.uid)
+        gone: set[str] = set()
+        for uid in self.topology.provers(element):
+            other = self.topology.way(uid)
+            ends = {other.vantage, other.target} - {self.topology.hub}
+            state = self.picture.state(uid)
+            if state is None or (state == DOWN and ends & sites):
+                continue
+            if state != DOWN or abs(self.picture.onset(uid) - onset) > hold:
+                return False
+            gone |= ends
+        return len(gone) >= AT_LEAST
+
+    def _hold(self, uid: str) -> int:
+        check = self.topology.check(uid)
+        return check.hold if check is not None else 0
+
+    # -- what does not
+
+    def explain(self, uid: str) -> Finding | None:
+        """Why the check is degraded or down; None if it is neither at this moment, as far as that is proven."""
+        state = self.picture.state(uid)
+        if state == DOWN:
+            return self.down(uid)
+        return self.degraded(uid) if state == DEGRADED else None
+
+    def down(self, uid: str) -> Finding:
+        way = self.topology.way(uid)
+        if elements.kind_of(way.own) == "feed":
+            return self._say(way, self.topology.root(way.own), "sure")
+        if (unfed := self._unfed(way)) is not None:
+            return unfed
+        left = self.suspects(way)
+        roots = tuple(dict.fromkeys(self.topology.root(element) for element in left))
+        if not left:
+            return self._contradicted(way)
+        if len(roots) == 1:
+            return self._on_battery(way, left, roots[0]) or self._say(way, roots[0], "sure")
+        for root in roots:
+            named = self._naming(left, root)
+            if named:
+                return self._on_battery(self.topology.way(named[0]), left, root) or self._say(way, root, "sure", named)
+        for element in left:
+            if (fact := self.picture.fact(element)) is not None:
+                return of_cause(fact)
+        if all(root.cause == SERVICE for root in roots):
+            return self._device_or_service(way, roots)
+        return self._whole_network(way, left) or self._most(way, left, roots)
+
+    def named_alone(self, uid: str, root: Root) -> bool:
+        """Whether this check by itself tells that the root is broken."""
+        if self.picture.state(uid) != DOWN:
+            return False
+        left = self.suspects(self.topology.way(uid))
+        return bool(left) and all(self.topology.root(element) == root for element in left)
+
+    def _naming(self, left: Iterable[str], root: Root) -> tuple[str, ...]:
+        """Checks that name one of these elements of the root, and tell of nothing else."""
+        if root.cause == SERVICE and root.root.startswith("service:"):
+            return ()
+        found: list[str] = []
+        for element in left:
+            if self.topology.root(element) != root:
+                continue
+            for part in self._parts(element):
+                if part not in self._named:
+                    named = (uid for uid in self.topology.namers(part) if self.named_alone(uid, root))
+                    self._named[part] = tuple(named)
+                found += self._named[part]
+        return tuple(found)
+
+    def _parts(self, element: str) -> tuple[str, ...]:
+        """Circuits stand for each other: all of them have to be gone."""
+        if elements.kind_of(element) != "wans":
+            return (element,)
+        return tuple(elements.wan(link) for link in self.topology.inventory.sites[elements.ident_of(element)].links)
+
+    def _unfed(self, way: Way) -> Finding | None:
+        """What is fed only by UPSs that give no power has none."""
+        device = self.topology.inventory.devices.get(way.device)
+        site = self.topology.inventory.sites.get(way.target)
+        if site is None:
+            return None
+        feeders = device.fed_by if device is not None and device.fed_by else site.fed_by
+        if not feeders or (device is not None and device.id in feeders):
+            return None
+        dark = []
+        for feeder in feeders:
+            of_it = [uid for uid in self.topology.power_checks(site.id) if self.topology.feeds(uid) == feeder]
+            if not any(self.picture.state(uid) == DOWN for uid in of_it):
+                return None
+            dark += of_it
+        root = Root(f"power:{site.id}", POWER)
+        return Finding(root, "sure", words.no_power(dark))
+
+    def _on_battery(self, way: Way, left: Iterable[str], root: Root) -> Finding | None:
+        """A LAN that is gone while the UPS runs on battery and nobody said that it feeds it: its power is gone."""
+        site = self.topology.inventory.sites.get(elements.ident_of(root.root))
+        if root.cause != LAN or site is None or site.fed_by:
+            return None
+        on_battery = [uid for uid in self.topology.power_checks(site.id) if self.picture.state(uid) == DEGRADED]
+        if not on_battery:
+            return None
+        return Finding(Root(f"power:{site.id}", POWER), "probable", words.lan_without_mains(on_battery[0], site.id))
+
+    def _contradicted(self, way: Way) -> Finding:
+        """All on its way is proven, but not at the very moment of its looks: a short one is what it names."""
+        if way.own != way.last and self.picture.brief(way.uid):
+            return Finding(self.topology.root(way.own), "probable", words.brief(way.uid))
+        return Finding(self.topology.root(way.last), "probable", words.rest_works(way.uid))
+
+    def _whole_network(self, way: Way, left: Iterable[str]) -> Finding | None:
+        """A site's router and what stands beside it, gone at once: the network between them and the looker."""
+        for element in left:
+            if elements.kind_of(element) != "switch":
+                continue
+            site = elements.ident_of(element)
+            for uid in self.topology.namers(elements.gateway(site)):
+                near = abs(self.picture.onset(uid) - self.picture.onset(way.uid)) <= self._hold(way.uid)
+                if uid != way.uid and near and self.named_alone(uid, self.topology.root(element)):
+                    named = words.gone_at_once(way.uid, site)
+                    return Finding(self.topology.root(element), "probable", (named, *self._down_words(uid)))
+        return None
+
+    def _down_words(self, uid: str) -> tuple[Said, ...]:
+        return words.told(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
+
+    def _device_or_service(self, way: Way, roots: tuple[Root, ...]) -> Finding:
+        own = self.topology.root(way.last)
+        if way.host:
+            others = [uid for uid in self.topology.provers(way.host) if uid != way.uid]
+            down = [uid for uid in others if self.picture.state(uid) == DOWN]
+            if down:
+                return Finding(self.topology.root(way.host), "sure", words.device_gone((way.uid, *down)))
+        return self._say(way, own if own in roots else roots[0], "sure")
+
+    def _most(self, way: Way, left: tuple[str, ...], roots: tuple[Root, ...]) -> Finding:
+        """The root that explains most of the others that are down; undecided if two explain as many."""
+        support = dict.fromkeys(roots, 0)
+        backing: dict[Root, list[str]] = {root: [] for root in roots}
+        for uid in self.topology.related(way.uid):
+            if uid == way.uid or self.picture.state(uid) != DOWN:
+                continue
+            other = self.suspects(self.topology.way(uid))
+            possible = {self.topology.root(element) for element in other}
+            if any(self._naming(other, root) for root in possible):
+                continue  # that one is explained
+            for root in possible & support.keys():
+                support[root] += 1
+                backing[root].append(uid)
+        ranked = sorted(roots, key=lambda root: -support[root])
+        best = ranked[0]
+        if support[best] and (len(ranked) == 1 or support[best] > support[ranked[1]]):
+            return Finding(best, "probable", words.explains_most(way, best, backing[best]))
+        own = self.topology.root(way.own)
+        first = own if own in roots and not support[best] else best
+        return Finding(first, "provisional", words.undecided(way, roots), decided=False, roots=roots)
+
+    # -- what is out of its thresholds
+
+    def degraded(self, uid: str) -> Finding:
+        """The first on its way that is itself out of its thresholds, or that has lost one of its circuits."""
+        way = self.topology.way(uid)
+        if elements.kind_of(way.own) == "feed":
+            return Finding(self.topology.root(way.own), "sure", words.on_battery(way.uid))
+        check = self.topology.check(uid)
+        if check is not None and check.kind == "ups":
+            at_site = self.topology.power_checks(way.vantage)
+            same = [u for u in at_site if self.topology.feeds(u) == way.device and self.picture.state(u) == DEGRADED]
+            if same:
+                return Finding(self.topology.root(elements.feed(same[0])), "sure", words.on_battery(same[0]))
+        for element in way.on:
+            for part in self._parts(element):
+                if elements.kind_of(part) not in ("gateway", "wan", "host"):
+                    continue
+                for namer in self.topology.namers(part):
+                    if namer != uid and self._drags(namer, part):
+                        return self._same_time(way, part, namer)
+        return self._say(way, self.topology.root(way.own), "sure")
+
+    def _drags(self, namer: str, part: str) -> bool:
+        """Whether what this check names is worse than it should be."""
+        state = self.picture.state(namer)
+        return state == DEGRADED or (state == DOWN and self.named_alone(namer, self.topology.root(part)))
+
+    def _same_time(self, way: Way, part: str, namer: str) -> Finding:
+        root = self.topology.root(part)
+        if self.topology.root(way.own) == root:
+            return self._say(way, root, "sure")
+        return Finding(root, "probable", words.degraded_with(way.uid, namer))
+
+    # -- in words
+
+    def _say(self, way: Way, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Finding:
+        others = [uid for uid in (*named, way.uid) if self.picture.state(uid) in (DOWN, DEGRADED)]
+        working: dict[Root, str] = {}
+        since = self.since(way.uid)
+        for element in (*way.on, *way.maybe):
+            prover = self.prover(element, since)
+            if prover and element != way.own and elements.kind_of(element) not in ("agent", "service"):
+                other = self.topology.root(element)
+                if other != root:
+                    working.setdefault(other, prover)
+        return Finding(root, certainty, words.told(self.topology, root, others, working))

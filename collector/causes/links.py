@@ -1,0 +1,166 @@
+"""How long a leased circuit was down, by whose it was that day and by cause, with the evidence: what claims rest on.
+
+A circuit is down while the check of one side says so and none of the other side's says that it works. Only the agents
+of its two ends count as evidence here, so that it is plain when nothing more can come.
+
+A moment is settled when the evidence of both ends has passed it by ``RETURN`` and no outage of the circuit that began
+before it goes on. So an outage is counted once it is over and both sides have told all of it, and nothing
+that comes later changes what was counted: cut into steps in any way, the additions come to the same.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from alerts.trouble import Cause
+from collector.causes.evidence import FOREVER, Evidence
+from collector.causes.lives import RETURN
+from collector.causes.topology import Topology
+from collector.causes.verdicts import Book, Verdict
+from collector.ledger.counted import Interval
+from collector.ledger.windows import midnight
+from inventory.causes import NOT_KNOWN
+from inventory.model import Link
+from inventory.states import DEGRADED, DOWN, UP
+
+
+class Down(msgspec.Struct, frozen=True):
+    """The circuit was down [start, end) ms while it was ``provider``'s. ``checks``: uids of those that say so."""
+
+    link: str
+    provider: str
+    start: int
+    end: int
+    cause: Cause
+    checks: tuple[str, ...]
+
+
+class Addition(msgspec.Struct, frozen=True):
+    """What is newly settled: ``until`` (ms) all is, and ms down by (provider, cause) since the last time."""
+
+    until: int
+    down: dict[tuple[str, str], int]
+
+
+def ends_of(topology: Topology, link: str) -> frozenset[str]:
+    """The agents at both ends of a circuit."""
+    lines = (topology.way(uid).agent for uid in topology.lines(link))
+    site = topology.inventory.links[link].site
+    return frozenset((*topology.agents_at(site), *topology.agents_at(topology.hub), *lines))
+
+
+def book_of(topology: Topology, evidence: Evidence, link: str) -> Book:
+    return Book(topology, evidence, ends_of(topology, link))
+
+
+def outages(topology: Topology, evidence: Evidence, link: str, window: Interval) -> list[Down]:
+    """Every stretch of the window in which the circuit was down, in order; what goes on is included up to now."""
+    return _outages(book_of(topology, evidence, link), link, window)
+
+
+def settled(topology: Topology, evidence: Evidence, link: str) -> int:
+    """Up to when (ms) nothing can change any more; 0 while an end has told nothing."""
+    return _settled(book_of(topology, evidence, link), link)
+
+
+def additions(topology: Topology, evidence: Evidence, link: str, since: int) -> Addition:
+    """What has settled after ``since``, the ``until`` of the last time, to which ``evidence.spans`` has to reach."""
+    book = book_of(topology, evidence, link)
+    until = max(_settled(book, link), since)
+    down: dict[tuple[str, str], int] = {}
+    for one in _outages(book, link, (since, until)):
+        key = one.provider, one.cause.cause
+        down[key] = down.get(key, 0) + one.end - one.start
+    return Addition(until, down)
+
+
+def _settled(book: Book, link: str) -> int:
+    topology, evidence = book.topology, book.evidence
+    lines = topology.lines(link)
+    agents = ends_of(topology, link)
+    passed = FOREVER
+    for uid in dict.fromkeys(other for line in lines for other in topology.related(line)):
+        check = topology.check(uid)
+        if check is None or check.agent not in agents:
+            continue
+        heard = evidence.life(check.agent).heard
+        spans = evidence.spans(uid)
+        if spans:
+            last = spans[-1].sure_to
+            passed = min(passed, heard if heard >= last + check.hold else min(last, heard))
+    if passed == FOREVER:
+        return 0
+    passed -= RETURN
+    for line in lines:
+        for stretch in book.stretches(line):
+            span = stretch.span
+            error = max(span.error_from, span.error_to) if span is not None else 0
+            if stretch.state == DOWN and stretch.end + error > passed:
+                passed = min(passed, stretch.start - error)
+    return max(passed, 0)
+
+
+def _outages(book: Book, link: str, window: Interval) -> list[Down]:
+    begin, end = window
+    known = book.topology.inventory.links[link]
+    lines = book.topology.lines(link)
+    verdicts = [one for uid in lines for one in _downs(book, uid, window)]
+    up = sorted(piece for uid in lines for piece in _working(book, uid, window))
+    zone = book.topology.inventory.province.zone
+    days = [day for day in (known.begins, known.ends, *(former.until for former in known.formerly)) if day is not None]
+    turns = [midnight(day, zone) for day in days]
+    cuts = {begin, end, *turns}
+    cuts.update(at for _, one in verdicts for at in (one.start, one.end))
+    cuts.update(at for piece in up for at in piece)
+    found: list[Down] = []
+    for a, b in pairwise(sorted(cut for cut in cuts if begin <= cut <= end)):
+        saying = [(uid, one) for uid, one in verdicts if one.start <= a and b <= one.end]
+        if saying and not any(start <= a and b <= stop for start, stop in up):
+            _add(found, known, _provider(known, a, turns, days), a, b, saying)
+    return found
+
+
+def _downs(book: Book, uid: str, window: Interval) -> Iterable[tuple[str, Verdict]]:
+    return ((uid, one) for one in book.verdicts(uid, window) if one.state == DOWN)
+
+
+def _working(book: Book, uid: str, window: Interval) -> Iterable[Interval]:
+    for span in book.evidence.spans(uid):
+        if span.state in (UP, DEGRADED) and span.start < window[1] and window[0] < span.end:
+            yield span.start, span.end
+
+
+def _provider(link: Link, at: int, turns: Sequence[int], days: Sequence[object]) -> str | None:
+    """Whose it was at a moment; None outside of its life."""
+    starts = dict(zip(days, turns, strict=True))
+    if link.begins is not None and at < starts[link.begins]:
+        return None
+    if link.ends is not None and at >= starts[link.ends]:
+        return None
+    return next((former.provider for former in link.formerly if at < starts[former.until]), link.provider)
+
+
+def _add(
+    found: list[Down], link: Link, provider: str | None, start: int, end: int, saying: list[tuple[str, Verdict]]
+) -> None:
+    if provider is None:
+        return
+    cause = max((one.cause for _, one in saying), key=_weight)
+    checks = tuple(uid for uid, _ in saying)
+    last = found[-1] if found else None
+    if last is not None and last.end == start and last.provider == provider and _same(last.cause, cause):
+        checks = tuple(dict.fromkeys((*last.checks, *checks)))
+        cause = max(last.cause, cause, key=_weight)
+        found[-1] = Down(link.id, provider, last.start, end, cause, checks)
+    else:
+        found.append(Down(link.id, provider, start, end, cause, checks))
+
+
+def _weight(cause: Cause) -> tuple[bool, int]:
+    """What is known before what is not, the surer before the less sure."""
+    return cause.cause != NOT_KNOWN, ("provisional", "probable", "sure").index(cause.certainty)
+
+
+def _same(one: Cause, other: Cause) -> bool:
+    return (one.root, one.cause) == (other.root, other.cause)

@@ -1,0 +1,255 @@
+"""Why something is not up right now, from what is published at this moment.
+
+A look proves something about a trouble only if it is younger than the first look that found it: what was up a moment
+before says nothing. While something on the way has not been looked at since, the answer is pending.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from alerts.said import Said
+from alerts.trouble import Cause, Certainty
+from collector.causes import elements, words
+from collector.causes.explain import SEEN_WORKING, Finding, Solver
+from collector.causes.topology import Topology, Way
+from inventory.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
+from inventory.states import DEGRADED, DOWN, UNKNOWN
+
+MISSED: Final = 3  # pushes missed until an agent counts as silent
+MANY: Final = 3  # agents silent at once, and
+SHARE: Final = 0.5  # this share of all, are not so many faults of their own
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """A check as it is published. ``state``: now (unknown once its hold is over), ``last``: of its last look, made
+    ``at``. ``since``: since when it is in that state, ``first``: the first look that found it so. All ms."""
+
+    state: int
+    since: int
+    first: int
+    at: int
+    last: int
+
+
+class Contact(msgspec.Struct, frozen=True):
+    """An agent as it is published: when it was last ``heard``, when it ``stopped`` cleanly (None: it runs)."""
+
+    heard: int
+    stopped: int | None = None
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """The moment ``now``. ``seen`` and ``contact`` give None for what was never heard of. ``started``: the collector's
+    own start; ``push_every``: ms between an agent's pushes."""
+
+    seen: Callable[[str], Seen | None]
+    contact: Callable[[str], Contact | None]
+    now: int
+    started: int = 0
+    push_every: int = 30_000
+
+    @property
+    def patience(self) -> int:
+        return MISSED * self.push_every
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """``pending``: something on the way was not looked at since; it is worth waiting for, a bounded time."""
+
+    cause: Cause
+    pending: bool = False
+
+
+class _Published:
+    """The picture of this moment."""
+
+    def __init__(self, topology: Topology, view: View) -> None:
+        self._topology = topology
+        self._view = view
+        self._seen: dict[str, Seen | None] = {}
+
+    def seen(self, uid: str) -> Seen | None:
+        if uid not in self._seen:
+            self._seen[uid] = self._view.seen(uid)
+        return self._seen[uid]
+
+    def state(self, uid: str) -> int | None:
+        seen = self.seen(uid)
+        return None if seen is None or seen.state == UNKNOWN else seen.state
+
+    def onset(self, uid: str) -> int:
+        seen = self.seen(uid)
+        return seen.first if seen is not None else 0
+
+    def brief(self, uid: str) -> bool:
+        return False
+
+    def silent(self, agent: str) -> Contact | None:
+        """Its last contact, if that was too long ago."""
+        contact = self._view.contact(agent)
+        if contact is None or self._view.now - contact.heard <= self._view.patience:
+            return None
+        return contact
+
+    def fact(self, element: str) -> Cause | None:
+        """On battery, then silent: probably without power."""
+        if elements.kind_of(element) != "power":
+            return None
+        site = elements.ident_of(element)
+        for agent in self._topology.agents_at(site):
+            contact = self.silent(agent)
+            if contact is None or contact.stopped is not None:
+                continue
+            for uid in self._topology.power_checks(site):
+                seen, check = self.seen(uid), self._topology.check(uid)
+                if seen is None or check is None or check.agent != agent or seen.last not in (DEGRADED, DOWN):
+                    continue
+                if seen.at >= contact.heard - check.hold - self._view.push_every:
+                    because = (words.battery_before(uid, seen.at), words.silent(agent, contact.heard))
+                    return Cause(root=element, cause=POWER, certainty="provisional", because=because)
+        return None
+
+    def lives(self, element: str) -> bool:
+        return False
+
+
+class Present(Solver):
+    """Answers for one moment; make a new one for the next. All troubles of a moment share what it has worked out."""
+
+    def __init__(self, topology: Topology, view: View) -> None:
+        self.view = view
+        self._published = _Published(topology, view)
+        super().__init__(topology, self._published)
+        self._latest: dict[str, tuple[int, str | None]] = {}
+        self._many: tuple[int, int] | None = None
+
+    # -- checks
+
+    def cause(self, uid: str) -> Answer:
+        """Of a check that is down or degraded now. One that is neither, or is not in the inventory, is not known."""
+        check = self.topology.check(uid)
+        finding = self.explain(uid) if check is not None else None
+        if finding is None:
+            root = elements.service(uid)
+            return Answer(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=words.never_told(uid, "")))
+        if finding.decided:
+            return Answer(finding.cause())
+        way = self.topology.way(uid)
+        left = self.suspects(way)
+        return Answer(self._fallback(way, left, finding), self._to_come(way, left))
+
+    def since(self, uid: str) -> int:
+        return self._published.onset(uid)
+
+    def _prover(self, element: str, since: int) -> str | None:
+        if element not in self._latest:
+            self._latest[element] = self._newest(element)
+        at, uid = self._latest[element]
+        return uid if at >= since else None
+
+    def _newest(self, element: str) -> tuple[int, str | None]:
+        """The newest look that proves the element, and by which check."""
+        kind, ident = elements.kind_of(element), elements.ident_of(element)
+        newest: tuple[int, str | None] = (-1, None)
+        if kind in ("agent", "power"):
+            agents = (ident,) if kind == "agent" else self.topology.agents_at(ident)
+            for uid in (uid for agent in agents for uid in self.topology.looks_of(agent)):
+                seen = self._published.seen(uid)
+                if seen is not None and seen.last != UNKNOWN and seen.at > newest[0]:
+                    newest = (seen.at, uid)
+        if kind != "agent":
+            for uid in self.topology.provers(element):
+                seen = self._published.seen(uid)
+                if seen is not None and seen.last in SEEN_WORKING and seen.at > newest[0]:
+                    newest = (seen.at, uid)
+        return newest
+
+    def _fallback(self, way: Way, left: tuple[str, ...], finding: Finding) -> Cause:
+        """What it goes by while nothing decides: what the check is about, as the likeliest."""
+        own = self.topology.root(way.own)
+        if own not in {self.topology.root(element) for element in left}:
+            own = finding.root
+        silent = [
+            words.silent(agent, contact.heard)
+            for agent in self.topology.agents_at(way.target)
+            if (contact := self._published.silent(agent)) is not None
+        ]
+        because = (*self._say(way, own, "provisional").because, *silent)
+        return Cause(root=own.root, cause=own.cause, certainty="provisional", because=because)
+
+    def _to_come(self, way: Way, left: tuple[str, ...]) -> bool:
+        """Whether a living agent is still to look at something that is left."""
+        since = self.since(way.uid)
+        for element in left:
+            if element in (way.own, way.last):
+                continue
+            for uid in self.topology.provers(element):
+                seen, agent = self._published.seen(uid), self.topology.way(uid).agent
+                contact = self.view.contact(agent)
+                alive = contact is not None and contact.stopped is None and self._published.silent(agent) is None
+                if uid != way.uid and alive and seen is not None and seen.at < since:
+                    return True
+        return False
+
+    # -- agents
+
+    def silent(self, agent: str) -> Answer:
+        """Of an agent that is not heard: the agent, its site, the way to it, or the collector itself?"""
+        contact = self.view.contact(agent)
+        heard = contact.heard if contact is not None else 0
+        silent = words.silent(agent, heard)
+        root = f"agent:{agent}"
+        if contact is not None and contact.stopped is not None:
+            return Answer(Cause(root=root, cause=AGENT, because=(words.stopped(agent, contact.stopped),)))
+        if self.view.now - self.view.started < self.view.patience and heard < self.view.started:
+            because = (words.collector_started(self.view.started), silent)
+            return Answer(
+                Cause(root="collector:start", cause=COLLECTOR, certainty="provisional", because=because), True
+            )
+        site = self.topology.site_of(agent)
+        outside = [uid for uid in self.topology.outside(site) if self._published.seen(uid) is not None]
+        answering = next((uid for uid in outside if self._after(uid, heard) in SEEN_WORKING), None)
+        if answering is not None:
+            if (crowd := self._crowd()) is not None:
+                because = (words.all_silent(*crowd), words.answered(site, answering))
+                return Answer(_collector("collector:reach", "probable", because))
+            said = (words.answered(site, answering), silent)
+            return Answer(Cause(root=root, cause=AGENT, certainty="probable", because=said))
+        gone = next((uid for uid in outside if self._published.state(uid) == DOWN), None)
+        if gone is not None:
+            answer = self.cause(gone)
+            told = (*answer.cause.because, silent)
+            unsure = msgspec.structs.replace(answer.cause, certainty="provisional", because=told)
+            return Answer(unsure, answer.pending)
+        if (fact := self._published.fact(elements.power(site))) is not None:
+            return Answer(fact)
+        if (crowd := self._crowd()) is not None:
+            return Answer(_collector("collector:reach", "provisional", (words.all_silent(*crowd), silent)))
+        waiting = any(self._published.silent(self.topology.way(uid).agent) is None for uid in outside)
+        return Answer(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=(silent,)), waiting)
+
+    def _after(self, uid: str, heard: int) -> int | None:
+        """The state that was found later than the agent could have been heard again."""
+        seen = self._published.seen(uid)
+        return seen.last if seen is not None and seen.at > heard + self.view.push_every else None
+
+    def _crowd(self) -> tuple[int, int] | None:
+        """(how many are silent, of how many), if these are too many for faults of their own."""
+        if self._many is None:
+            contacts = [self.view.contact(agent) for agent in self.topology.inventory.agents]
+            known = [contact for contact in contacts if contact is not None and contact.stopped is None]
+            late = sum(1 for contact in known if self.view.now - contact.heard > self.view.patience)
+            self._many = late, len(known)
+        late, of = self._many
+        return self._many if late >= MANY and late >= SHARE * of else None
+
+
+def _collector(root: str, certainty: Certainty, because: tuple[Said, ...]) -> Cause:
+    return Cause(root=root, cause=COLLECTOR, certainty=certainty, because=because)
+
+
+def present(topology: Topology, view: View) -> Present:
+    """The causes of this moment: ``.cause(uid)`` of a check that is not up, ``.silent(agent)`` of an agent."""
+    return Present(topology, view)

@@ -1,0 +1,337 @@
+"""The way of each check: from who looks, over what lies between, to what is looked at.
+
+A check that is up proves everything on its way; one that is down says that something on it is broken. Which checks
+speak of an element is worked out for one site at a time, when it is first asked for, so that ten thousand sites cost no
+more than an index at the start.
+"""
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from collector.causes import elements
+from collector.causes.elements import Root
+from collector.causes.locate import Locator, Place
+from inventory.model import Check, Inventory, Link
+
+PROVERS = 6  # checks asked about one element: more only cost time
+WITNESSES = 6  # sites whose lines tell whether a hub as a whole is reached
+SLOWER = 3  # a check proves an element only if its hold is at most so many times that of the quickest
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """``on``: what has to work for the check to be up, from the looker outward. ``maybe``: what may lie on the way.
+
+    ``own``: the element that the check is about and names when it is down. ``last``: what is left to blame when all
+    on the way is proven by others. ``vantage`` and ``target``: sites; target is "" where it is not known.
+    """
+
+    uid: str
+    agent: str
+    vantage: str
+    target: str
+    on: tuple[str, ...]
+    maybe: tuple[str, ...] = ()
+    own: str
+    last: str
+    host: str = ""
+    device: str = ""
+    link: str = ""
+
+
+class Topology:
+    """What lies between lookers and targets. Made by :meth:`of`; to read only, fills its caches as it is asked."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self.inventory = inventory
+        self.hub = inventory.province.hub
+        self._locator = Locator(inventory)
+        self._ways: dict[str, Way] = {}
+        self._near: dict[str, tuple[str, ...]] = {}
+        self._provers: dict[str, tuple[str, ...]] = {}
+        self._by_agent: dict[str, list[str]] = {}
+        self._by_site: dict[str, list[str]] = {}
+        self._agents_at: dict[str, list[str]] = {}
+        self._hosts: dict[str, Root] = {}
+        self._housed: dict[str, list[str]] | None = None
+        self._related: dict[str, tuple[str, ...]] = {}
+        for agent in inventory.agents.values():
+            self._agents_at.setdefault(agent.site, []).append(agent.id)
+        for check in inventory.checks.values():
+            self._by_agent.setdefault(check.agent, []).append(check.uid)
+            self._by_site.setdefault(check.site, []).append(check.uid)
+        self._witnesses = _spread(inventory.links.values(), WITNESSES)
+
+    @classmethod
+    def of(cls, inventory: Inventory) -> "Topology":
+        return cls(inventory)
+
+    # -- ways
+
+    def check(self, uid: str) -> Check | None:
+        return self.inventory.checks.get(uid)
+
+    def way(self, uid: str) -> Way:
+        """Raises KeyError for a check that the inventory does not have."""
+        way = self._ways.get(uid)
+        if way is None:
+            way = self._ways[uid] = self._way(self.inventory.checks[uid])
+        return way
+
+    def agents_at(self, site: str) -> tuple[str, ...]:
+        return tuple(self._agents_at.get(site, ()))
+
+    def site_of(self, agent: str) -> str:
+        known = self.inventory.agents.get(agent)
+        return known.site if known is not None else ""
+
+    def _way(self, check: Check) -> Way:
+        vantage = self.site_of(check.agent)
+        place = self._locator.place(check, vantage)
+        last = elements.service(check.uid)
+        start = (elements.agent(check.agent), elements.power(vantage))
+
+        def made(
+            target: str, between: Iterable[str], own: str, maybe: tuple[str, ...] = (), host: str = "", link: str = ""
+        ) -> Way:
+            on = tuple(dict.fromkeys((*start, *between, own)))
+            return Way(
+                uid=check.uid,
+                agent=check.agent,
+                vantage=vantage,
+                target=target,
+                on=on,
+                maybe=maybe,
+                own=own,
+                last=last,
+                host=host,
+                device=place.device,
+                link=link,
+            )
+
+        if check.kind == "power":
+            return made(vantage, (), elements.feed(check.uid))
+        if check.link:
+            return self._link_way(check, vantage, place, made)
+        if place.where == "machine":
+            return made(vantage, (), last)
+        if place.where == "network":
+            return made(vantage, (elements.switch(vantage),), last)
+        if place.where == "unknown":
+            local = (elements.switch(vantage), elements.gateway(vantage)) if vantage else ()
+            return made("", (), last, maybe=(*local, *self._leaving(vantage, "")))
+        between = self.between(vantage, place.site)
+        if place.where == "router":
+            between = (*between, elements.gateway(place.site))
+            own = elements.gateway(place.site) if check.kind in ("icmp", "tcp") and self._is_ping(check) else last
+            return made(place.site, between, own)
+        host = elements.host(place.site, place.what)
+        between = (*between, *((elements.switch(place.site),) if place.site != vantage else ()), host)
+        return made(place.site, between, host if check.kind == "icmp" else last, host=host)
+
+    @staticmethod
+    def _is_ping(check: Check) -> bool:
+        """Whether nothing but the router itself has to answer."""
+        return check.kind == "icmp" or check.key == "gateway"
+
+    def _link_way(self, check: Check, vantage: str, place: Place, made: Callable[..., Way]) -> Way:
+        link = self.inventory.links[check.link]
+        here = link.site == vantage
+        far = self.hub if here and place.site in ("", vantage) else (place.site if here else link.site)
+        between = [*self.between(vantage, far, check.link), elements.gateway(far)] if far else []
+        return made(far, between, elements.wan(check.link), link=check.link)
+
+    def between(self, vantage: str, target: str, link: str = "") -> tuple[str, ...]:
+        """What lies between a looker at one site and the router of another; ``link``: the circuit that it takes."""
+        if vantage == target:
+            return (elements.switch(vantage),)
+        way = [elements.switch(vantage), elements.gateway(vantage), *self._leaving(vantage, link)]
+        if self.hub and self.hub not in (vantage, target):
+            way += [elements.gateway(self.hub), elements.power(self.hub)]
+        if self.hub:
+            way.append(elements.edge(self.hub))
+        way += [*self._leaving(target, link), elements.gateway(target), elements.power(target)]
+        return tuple(way)
+
+    def _leaving(self, site: str, link: str) -> tuple[str, ...]:
+        """The circuits of a site as one element; none for the hub, where they all end."""
+        known = self.inventory.sites.get(site)
+        if known is None or site == self.hub:
+            return ()
+        if link in known.links:
+            return (elements.wan(link),)
+        if len(known.links) > 1:
+            return (elements.wans(site),)
+        return (elements.wan(known.links[0]),) if known.links else (elements.path(site),)
+
+    # -- roots
+
+    def root(self, element: str) -> Root:
+        """What an element is told under."""
+        kind, ident = elements.kind_of(element), elements.ident_of(element)
+        cause = elements.CAUSE_OF[kind]
+        if kind in elements.LAN_PARTS:
+            return Root(f"lan:{ident}", cause)
+        if kind == "wans":
+            return Root(f"wan:{self.inventory.sites[ident].links[0]}", cause)
+        if kind == "feed":
+            return Root(f"power:{self.way(ident).vantage}", cause)
+        if kind == "host":
+            return self._host_root(element)
+        return Root(element, cause)
+
+    def _host_root(self, element: str) -> Root:
+        """A device of the inventory; else the first check of those that share the address stands for it."""
+        root = self._hosts.get(element)
+        if root is None:
+            what = elements.ident_of(element).partition("/")[2]
+            cause = elements.CAUSE_OF["host"]
+            if what in self.inventory.devices:
+                root = Root(f"device:{what}", cause)
+            else:
+                sharing = self._sharing(element)
+                root = Root(elements.service(min(sharing)), cause) if sharing else Root(element, cause)
+            self._hosts[element] = root
+        return root
+
+    def _sharing(self, element: str) -> list[str]:
+        """The checks that look at one host. A hub also houses what other sites' checks are about."""
+        site = elements.ident_of(element).partition("/")[0]
+        if site != self.hub:
+            return [uid for uid in self.near(site) if self.way(uid).host == element]
+        if self._housed is None:
+            self._housed = {}
+            for agent in self.agents_at(site):
+                for uid in self.checks_of(agent):
+                    if host := self.way(uid).host:
+                        self._housed.setdefault(host, []).append(uid)
+        return self._housed.get(element, [])
+
+    # -- who speaks of what
+
+    def near(self, site: str) -> tuple[str, ...]:
+        """The checks that tell of a site: its agents', and others' about it. Of a hub: its own about itself, and
+        those of both ends of some lines."""
+        near = self._near.get(site)
+        if near is None:
+            about = self._by_site.get(site, ())
+            looking = [uid for agent in self.agents_at(site) for uid in self._by_agent.get(agent, ())]
+            if site == self.hub:
+                checks = self.inventory.checks
+                looking = [uid for uid in looking if checks[uid].site == site]
+                looking += [uid for other in self._witnesses for uid in self.lines_of(other)]
+            near = self._near[site] = tuple(dict.fromkeys((*looking, *about)))
+        return near
+
+    def lines_of(self, site: str) -> tuple[str, ...]:
+        """The checks of both sides that prove one of the site's circuits."""
+        checks = self.inventory.checks
+        return tuple(uid for uid in self._by_site.get(site, ()) if checks[uid].link)
+
+    def lines(self, link: str) -> tuple[str, ...]:
+        """The checks of both sides that prove this circuit."""
+        checks = self.inventory.checks
+        return tuple(uid for uid in self.lines_of(self.inventory.links[link].site) if checks[uid].link == link)
+
+    def looks_of(self, agent: str) -> tuple[str, ...]:
+        """The quickest checks of an agent: whether it looks at all is told by these.
+
+        Not by power checks: into their ledger ingest writes what a boot tells, which nobody looked at.
+        """
+        key = f"looks:{agent}"
+        if key not in self._provers:
+            checks, all_ = self.inventory.checks, self._by_agent.get(agent, ())
+            self._provers[key] = self._quickest(uid for uid in all_ if checks[uid].kind != "power")
+        return self._provers[key]
+
+    def checks_of(self, agent: str) -> tuple[str, ...]:
+        return tuple(self._by_agent.get(agent, ()))
+
+    def provers(self, element: str) -> tuple[str, ...]:
+        """The checks that prove the element when they are up; quick ones only, those that name it first."""
+        provers = self._provers.get(element)
+        if provers is None:
+            kind = elements.kind_of(element)
+            if kind == "edge":
+                provers = tuple(uid for site in self._witnesses for uid in self.lines_of(site))
+            else:
+                near = self._sharing(element) if kind == "host" else self.near(self._site_of(element))
+                provers = self._quickest((uid for uid in near if self._proves(uid, element)), element)
+            self._provers[element] = provers
+        return provers
+
+    def namers(self, element: str) -> tuple[str, ...]:
+        """The checks that are about the element."""
+        return tuple(uid for uid in self.provers(element) if self.way(uid).own == element)
+
+    def outside(self, site: str) -> tuple[str, ...]:
+        """Checks by agents elsewhere that need the site's power: whether anything is alive there."""
+        own = set(self.agents_at(site))
+        return tuple(uid for uid in self.provers(elements.power(site)) if self.way(uid).agent not in own)
+
+    def power_checks(self, site: str) -> tuple[str, ...]:
+        checks = self.inventory.checks
+        return tuple(uid for uid in self.near(site) if checks[uid].kind == "power" and checks[uid].site == site)
+
+    def feeds(self, uid: str) -> str:
+        """The UPS (a device's id, or "") that a power check asks."""
+        return self.way(uid).device
+
+    def related(self, uid: str) -> tuple[str, ...]:
+        """All checks whose states may decide why this one is not up."""
+        related = self._related.get(uid)
+        if related is None:
+            way = self.way(uid)
+            found: dict[str, None] = {uid: None}
+            for element in (*way.on, *way.maybe):
+                found.update(dict.fromkeys(self.provers(element)))
+            for site in {way.vantage, way.target}:
+                found.update(dict.fromkeys(self.power_checks(site)))
+            related = self._related[uid] = tuple(found)
+        return related
+
+    def _proves(self, uid: str, element: str) -> bool:
+        on = self.way(uid).on
+        if element in on:
+            return True
+        if elements.kind_of(element) != "wans":
+            return False
+        links = self.inventory.sites[elements.ident_of(element)].links
+        return any(elements.wan(link) in on for link in links)
+
+    def _site_of(self, element: str) -> str:
+        kind, ident = elements.kind_of(element), elements.ident_of(element)
+        if kind == "wan":
+            return self.inventory.links[ident].site
+        if kind == "agent":
+            return self.site_of(ident)
+        if kind in ("service", "feed"):
+            return self.way(ident).vantage
+        return ident.partition("/")[0]
+
+    def _quickest(self, uids: Iterable[str], element: str = "") -> tuple[str, ...]:
+        """The quickest to see a change, those of other agents not crowded out by the many of one."""
+        checks = self.inventory.checks
+        ordered = sorted(uids, key=lambda uid: (self.way(uid).own != element, checks[uid].hold, uid))
+        quickest = min((checks[uid].hold for uid in ordered), default=0)
+        quick = [uid for uid in ordered if checks[uid].hold <= SLOWER * quickest]
+        own = elements.ident_of(element).partition("/")[0] if elements.kind_of(element) in ("power", "gateway") else ""
+        there = [uid for uid in quick if not own or self.way(uid).vantage == own]
+        elsewhere = [uid for uid in quick if own and self.way(uid).vantage != own]
+        return (*there[:PROVERS], *elsewhere[:PROVERS])
+
+
+def _spread(links: Iterable[Link], most: int) -> tuple[str, ...]:
+    """Sites of some links, of as many providers as there are."""
+    by_provider: dict[str, list[str]] = {}
+    for link in links:
+        by_provider.setdefault(link.provider, []).append(link.site)
+    turns = [list(dict.fromkeys(sites)) for _, sites in sorted(by_provider.items())]
+    chosen: dict[str, None] = {}
+    for turn in range(max((len(sites) for sites in turns), default=0)):
+        for sites in turns:
+            if turn < len(sites) and len(chosen) < most:
+                chosen[sites[turn]] = None
+        if len(chosen) >= most:
+            break
+    return tuple(chosen)

@@ -1,0 +1,350 @@
+"""Of what has been: why a check was not up, stretch by stretch. Pure: the same evidence gives the same verdicts,
+whenever and in whatever order it came, and however the time is cut into windows.
+
+A stretch is cut wherever anything that is proven about its way changes. Each part is decided by what is proven all
+through it; what is not decided takes the cause of the nearest part of the same stretch that is.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from alerts.trouble import Cause
+from collector.causes import elements, words
+from collector.causes.evidence import Evidence, Proofs
+from collector.causes.explain import Finding, Solver, of_cause
+from collector.causes.lives import Gap, Lives
+from collector.causes.topology import Topology, Way
+from collector.ledger.counted import Interval
+from collector.ledger.steps import Span
+from inventory.causes import NOT_KNOWN
+from inventory.states import DOWN, UNKNOWN, UP
+
+BRIEF_LOOKS: Final = 2  # intervals within which an outage may fall between the looks at what is on its way
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """[start, end) ms in a state that is not up, and why."""
+
+    start: int
+    end: int
+    state: int
+    cause: Cause
+
+
+class Stretch(msgspec.Struct, frozen=True):
+    """One state that goes on: a span, or (``span`` None) time without one. ``last`` and ``first``: of an unknown
+    stretch the looks on both sides of it, None where there is none."""
+
+    start: int
+    end: int
+    state: int
+    span: Span | None = None
+    last: int | None = None
+    first: int | None = None
+
+
+class Part(msgspec.Struct, frozen=True):
+    """A decided part of a stretch."""
+
+    start: int
+    end: int
+    finding: Finding
+
+
+class Moment:
+    """What is proven all through [low, high]: the picture that a solver asks."""
+
+    def __init__(self, book: "Book", low: int, high: int, brief: bool, uid: str) -> None:
+        self._book = book
+        self._low, self._high = low, high
+        self._brief, self._uid = brief, uid
+
+    def state(self, uid: str) -> int | None:
+        return self._book.proofs(uid).state(self._low, self._high)
+
+    def onset(self, uid: str) -> int:
+        return self._book.proofs(uid).onset(self._low, self._high)
+
+    def brief(self, uid: str) -> bool:
+        return self._brief and uid == self._uid
+
+    def fact(self, element: str) -> Cause | None:
+        """That a site was without power, as the life of its agent tells."""
+        if elements.kind_of(element) != "power":
+            return None
+        for gap in self._gaps_of(elements.ident_of(element)):
+            if gap.cause.root == element and not gap.open:
+                return gap.cause
+        return None
+
+    def lives(self, element: str) -> bool:
+        if elements.kind_of(element) != "power":
+            return False
+        return any(gap.powered for gap in self._gaps_of(elements.ident_of(element)))
+
+    def _gaps_of(self, site: str) -> Iterable[Gap]:
+        for agent in self._book.topology.agents_at(site):
+            gap = self._book.lives.gap_at(agent, self._low, self._high)
+            if gap is not None:
+                yield gap
+
+
+class Book:
+    """One reading of the evidence: everything worked out once, for as many checks as are asked for.
+
+    ``only``: agents whose evidence counts; None: all.
+    """
+
+    def __init__(self, topology: Topology, evidence: Evidence, only: frozenset[str] | None = None) -> None:
+        self.topology = topology
+        self.evidence = evidence
+        self.lives = Lives(topology, evidence, self.proofs)
+        self._only = only
+        self._proofs: dict[str, Proofs] = {}
+        self._verdicts: dict[str, list[Verdict]] = {}
+
+    def proofs(self, uid: str) -> Proofs:
+        found = self._proofs.get(uid)
+        if found is None:
+            check = self.topology.check(uid)
+            counts = self._only is None or (check is not None and check.agent in self._only)
+            found = self._proofs[uid] = Proofs(self.evidence.spans(uid) if counts else ())
+        return found
+
+    # -- stretches
+
+    def stretches(self, uid: str) -> list[Stretch]:
+        """What was not up, from the check's first look to the end of its life or now."""
+        spans = self.evidence.spans(uid)
+        ended = self.evidence.ended(uid)
+        until = self.evidence.now if ended is None else min(ended, self.evidence.now)
+        found: list[Stretch] = []
+        before: Span | None = None
+        for span in spans:
+            if before is not None and before.end < span.start:
+                found.append(Stretch(before.end, span.start, UNKNOWN, None, before.sure_to, span.sure_from))
+            if span.state != UP and span.start < span.end:
+                unknown = span.state == UNKNOWN
+                last = before.sure_to if unknown and before is not None else None
+                found.append(Stretch(span.start, span.end, span.state, span, last, span.end if unknown else None))
+            before = span
+        if before is not None and before.end < until:
+            found.append(Stretch(before.end, until, UNKNOWN, None, before.sure_to, None))
+        return found
+
+    # -- verdicts
+
+    def verdicts(self, uid: str, window: Interval) -> list[Verdict]:
+        begin, end = window
+        found = []
+        for stretch in self.stretches(uid):
+            if stretch.start < end and begin < stretch.end:
+                for one in self.judged(uid, stretch):
+                    a, b = max(one.start, begin), min(one.end, end)
+                    if a < b:
+                        found.append(Verdict(a, b, one.state, one.cause))
+        return found
+
+    def judged(self, uid: str, stretch: Stretch) -> list[Verdict]:
+        """The whole stretch, cut where its cause changes."""
+        if self.topology.check(uid) is None:
+            cause = Cause(
+                root=elements.service(uid), cause=NOT_KNOWN, certainty="probable", because=words.never_told(uid, "")
+            )
+            return [Verdict(stretch.start, stretch.end, stretch.state, cause)]
+        way = self.topology.way(uid)
+        parts = self._unknown(way, stretch) if stretch.state == UNKNOWN else self._seen(way, stretch)
+        joined: list[Verdict] = []
+        for part in parts:
+            cause = part.finding.cause()
+            if joined and (joined[-1].cause.root, joined[-1].cause.cause) == (cause.root, cause.cause):
+                joined[-1] = Verdict(joined[-1].start, part.end, stretch.state, _surer(joined[-1].cause, cause))
+            else:
+                joined.append(Verdict(part.start, part.end, stretch.state, cause))
+        return joined
+
+    # -- what was seen down or degraded
+
+    def _seen(self, way: Way, stretch: Stretch) -> list[Part]:
+        span = stretch.span
+        assert span is not None, "what was seen has a span"
+        decided: list[Part] = []
+        undecided: list[Part] = []
+        for low, high in self._moments(way, stretch, span):
+            finding = self._at(way, span, low, high)
+            if finding is not None:
+                (decided if finding.decided else undecided).append(Part(low, high, finding))
+        decided = self._bridged(way, decided)
+        if not decided:
+            return [Part(stretch.start, stretch.end, self._left_open(way, span, undecided))]
+        return _filled(self._with_neighbours(way, span, decided, undecided), stretch.start, stretch.end)
+
+    def _with_neighbours(self, way: Way, span: Span, decided: list[Part], undecided: list[Part]) -> list[Part]:
+        """What is undecided takes the cause before and after it, or for a while that of one side, where that one is
+        not ruled out. A longer time of which nothing tells is not known."""
+        check = self.topology.check(way.uid)
+        a_while = check.hold if check is not None else 0
+        parts = list(decided)
+        for part in undecided:
+            if part.start == part.end:
+                continue
+            before = next((one.finding for one in reversed(decided) if one.end <= part.start), None)
+            after = next((one.finding for one in decided if one.start >= part.end), None)
+            near = [one for one in (before, after) if one is not None]
+            possible = [one for one in near if one.root in part.finding.roots]
+            same = len(possible) == 2 and possible[0].root == possible[1].root
+            if not possible or (part.end - part.start > a_while and not same):
+                parts.append(Part(part.start, part.end, self._left_open(way, span, [part])))
+            elif same or len(possible) < len(near):
+                parts.append(Part(part.start, part.end, _less_sure(possible[0])))
+        return parts
+
+    def _at(self, way: Way, span: Span, low: int, high: int) -> Finding | None:
+        error = max(span.error_from, span.error_to)
+        check = self.topology.check(way.uid)
+        brief = check is not None and span.end - span.start < BRIEF_LOOKS * check.interval + check.timeout
+        moment = _Own(self, low - error, high + error, brief, way.uid, span)
+        if elements.kind_of(way.own) == "feed":  # down by a boot's account, although nobody looked
+            gap = self.lives.gap_at(way.agent, low, high)
+            if gap is not None and not gap.open:
+                return of_cause(gap.cause)
+        return Solver(self.topology, moment).explain(way.uid)
+
+    def _moments(self, way: Way, stretch: Stretch, span: Span) -> list[Interval]:
+        """The parts of the stretch in which nothing that is proven changes, and the moments of its outer looks."""
+        start, end = max(stretch.start, span.sure_from), min(stretch.end, span.sure_to)
+        error = max(span.error_from, span.error_to)
+        cuts = {start, end}
+        for uid in self.topology.related(way.uid):
+            for at in self.proofs(uid).edges(start - error - 1, end + error + 1):
+                cuts.update(cut for cut in (at - error, at, at + error) if start < cut < end)
+        for agent in {*self.topology.agents_at(way.target), *self.topology.agents_at(way.vantage)}:
+            for gap in self.lives.gaps(agent):
+                cuts.update(at for at in (gap.start, gap.end) if start < at < end)
+        ordered = sorted(cuts)
+        return [(start, start), *pairwise(ordered), *([(end, end)] if end > start else [])]
+
+    def _bridged(self, way: Way, decided: list[Part]) -> list[Part]:
+        """What a check names and was gone before and after was gone between, if something else was then as well."""
+        own = self.topology.root(way.own)
+        own_at = [i for i, part in enumerate(decided) if part.finding.root == own]
+        if not own_at:
+            return decided
+        first, last = own_at[0], own_at[-1]
+        bridge = msgspec.structs.replace(decided[first].finding, certainty="probable")
+        return [
+            Part(part.start, part.end, bridge) if first < i < last and part.finding.root != own else part
+            for i, part in enumerate(decided)
+        ]
+
+    def _left_open(self, way: Way, span: Span, found: Sequence[Part]) -> Finding:
+        """Nothing decides. While evidence is to come it goes by what the check is about; after that it is not known."""
+        guess = found[0].finding if found else None
+        root = guess.root if guess is not None else self.topology.root(way.own)
+        because = guess.because if guess is not None else words.undecided(way, (root,))
+        if self._to_come(way, span.end):
+            return Finding(root, "provisional", because)
+        return Finding(elements.Root(root.root, NOT_KNOWN), "probable", because)
+
+    def _to_come(self, way: Way, until: int) -> bool:
+        """Whether an agent at either end may still say something of the time before."""
+        agents = {way.agent, *self.topology.agents_at(way.target), *self.topology.agents_at(way.vantage)}
+        if self._only is not None:
+            agents &= self._only
+        return any(self.evidence.life(agent).heard < until for agent in agents)
+
+    # -- what was not seen
+
+    def _unknown(self, way: Way, stretch: Stretch) -> list[Part]:
+        """Why nobody looked. What follows a gap until a slow check's next look is told with it."""
+        low = stretch.start if stretch.last is None else min(stretch.last, stretch.start)
+        high = stretch.end if stretch.first is None else max(stretch.first, stretch.end)
+        gaps = [gap for gap in self.lives.gaps(way.agent) if gap.start < high and low < gap.end]
+        if not gaps:
+            gaps = list(self.lives.between(way.agent, low, high))
+        parts = [
+            Part(max(gap.start, stretch.start), min(gap.end, stretch.end), self._of_gap(way, gap, stretch))
+            for gap in gaps
+            if max(gap.start, stretch.start) < min(gap.end, stretch.end)
+        ]
+        if not parts and gaps:
+            parts = [Part(stretch.start, stretch.end, self._of_gap(way, gaps[-1], stretch))]
+        if parts:
+            return _filled(parts, stretch.start, stretch.end)
+        reason = stretch.span.reason if stretch.span is not None else ""
+        own = self.topology.root(way.own)
+        finding = Finding(
+            elements.Root(own.root, NOT_KNOWN),
+            "provisional" if self._to_come(way, stretch.end) else "probable",
+            words.never_told(way.uid, reason),
+        )
+        return [Part(stretch.start, stretch.end, finding)]
+
+    def _of_gap(self, way: Way, gap: Gap, stretch: Stretch) -> Finding:
+        """An open gap whose cause nothing tells goes by what others see of its site."""
+        if not gap.open or gap.cause.cause != NOT_KNOWN:
+            return of_cause(gap.cause)
+        site = self.topology.site_of(way.agent)
+        for uid in self.topology.outside(site):
+            seen = [one for one in self.stretches(uid) if one.state == DOWN and one.end > gap.start]
+            if seen:
+                last = self.judged(uid, seen[-1])[-1].cause
+                return Finding(elements.Root(last.root, last.cause), "provisional", (*gap.cause.because, *last.because))
+        return of_cause(gap.cause)
+
+
+class _Own(Moment):
+    """A moment of one check's stretch: its own state there is the stretch's, whatever its error."""
+
+    def __init__(self, book: Book, low: int, high: int, brief: bool, uid: str, span: Span) -> None:
+        super().__init__(book, low, high, brief, uid)
+        self._span = span
+
+    def state(self, uid: str) -> int | None:
+        return self._span.state if uid == self._uid else super().state(uid)
+
+    def onset(self, uid: str) -> int:
+        return self._span.sure_from if uid == self._uid else super().onset(uid)
+
+
+def _filled(decided: Sequence[Part], start: int, end: int) -> list[Part]:
+    """Parts that cover [start, end): what lies between two goes half to each, what lies outside to the nearest."""
+    ordered = sorted(decided, key=lambda part: (part.start, part.end))
+    edges = [start]
+    for left, right in pairwise(ordered):
+        edges.append(min(max((left.end + right.start) // 2, start), end))
+    edges.append(end)
+    return [Part(a, b, part.finding) for part, a, b in zip(ordered, edges, edges[1:], strict=False) if a < b]
+
+
+def _less_sure(finding: Finding) -> Finding:
+    return msgspec.structs.replace(finding, certainty="probable") if finding.certainty == "sure" else finding
+
+
+def _surer(one: Cause, other: Cause) -> Cause:
+    """Of two with one root: the surer one, the earlier if they are equal."""
+    weight = {"sure": 2, "probable": 1, "provisional": 0}
+    return other if weight[other.certainty] > weight[one.certainty] else one
+
+
+def verdicts(topology: Topology, evidence: Evidence, uids: Iterable[str], window: Interval) -> dict[str, list[Verdict]]:
+    """By uid, a verdict for every stretch of the window that was not up, in order."""
+    book = Book(topology, evidence)
+    return {uid: book.verdicts(uid, window) for uid in uids}
+
+
+def cause_of(book: Book) -> Callable[[str, Span], str]:
+    """What goals ask (collector.goals.Evidence.cause): the cause of most of a span's time; of a tie, not known."""
+
+    def cause(uid: str, span: Span) -> str:
+        spent: dict[str, int] = {}
+        for one in book.verdicts(uid, (span.start, span.end)):
+            spent[one.cause.cause] = spent.get(one.cause.cause, 0) + one.end - one.start
+        most = max(spent.values(), default=0)
+        leading = [name for name, ms in spent.items() if ms == most]
+        return leading[0] if len(leading) == 1 else NOT_KNOWN
+
+    return cause
