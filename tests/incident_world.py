@@ -119,9 +119,11 @@ class Driver:
         turn = step(self.book, situation, self.inventory)
         again = step(turn.book, situation, self.inventory)
         assert again.book is turn.book and again.changed == [] and again.notices == []
-        stored = msgspec.json.decode(msgspec.json.encode(turn.book), type=Book)
-        assert stored == turn.book
-        self.book, self.turn = stored, turn
+        if turn.book is not self.book:
+            stored = msgspec.json.decode(msgspec.json.encode(turn.book), type=Book)
+            assert stored == turn.book
+            self.book = stored
+        self.turn = turn
         self.mails += turn.notices
         return turn.notices
 

@@ -356,6 +356,19 @@ class TestLateEvidence:
         )
         assert len(world.closed) == 2
 
+    def test_what_came_and_went_within_a_longer_one_is_one(self):
+        world = Driver()
+        stretches = (("north-web", 9, 2), ("north-dns", 8, 7), ("north-dns", 5, 4))
+        past = tuple(
+            Past(trouble=down(uid, START - since * HOUR, "lan:north"), until=START - until * HOUR, late_ms=HOUR)
+            for uid, since, until in stretches
+        )
+        world.step(past=past)
+        world.step(past=past)
+        (incident,) = world.closed
+        member = incident.members["down:north-dns"]
+        assert (member.since, member.until) == (START - 8 * HOUR, START - 4 * HOUR)
+
     def test_the_true_end_of_what_was_open_is_taken_over_and_it_is_recorded_once(self):
         world = Driver()
         world.fails("north-web")

@@ -72,9 +72,8 @@ class Promises(RuleBasedStateMachine):
         self.queue: list[Sent] = []
         self.delivered: list[Sent] = []
         self.idents: set[str] = set()
-        self.stories: dict[tuple[str, str], list[tuple[str, str]]] = {}  # kinds and threads, by contact and incident
         self.outstanding: set[tuple[str, str]] = set()  # (contact, root): they know that it is wrong
-        self.copy: tuple[Book, list[Sent]] = (self.book, [])
+        self.copy: tuple[Book, list[Sent], dict[str, str]] = (self.book, [], {})
         self.acked: set[str] = set()
         self.into: dict[str, str] = {}
         self.wrong_since: dict[str, int] = {}  # troubles that ought to have been told by now
@@ -156,7 +155,9 @@ class Promises(RuleBasedStateMachine):
         present = {trouble.key: trouble for trouble in troubles}
         for notice in turn.notices:
             self.check_decided(notice, present)
-            self.queue.append(sent_of(notice, self.book))
+            sent = sent_of(notice, self.book)
+            self.check_story(sent)
+            self.queue.append(sent)
         self.check_told(present)
         self.deliver()
 
@@ -207,28 +208,43 @@ class Promises(RuleBasedStateMachine):
     def check_delivered(self, sent: Sent) -> None:
         assert sent.ident not in self.idents, "the same mail twice"
         if sent.kind == "digest":
-            assert (sent.contact, sent.day) not in {
-                (one.contact, one.day) for one in self.delivered if one.kind == "digest"
-            }, "two digests of a day"
+            days = {(one.contact, one.day) for one in self.delivered if one.kind == "digest"}
+            assert (sent.contact, sent.day) not in days, "two digests of a day"
             return
         over = {root for kind, root in zip(sent.kinds, sent.roots, strict=True) if kind == "recovery"}
         for key, kind, root in zip(sent.incidents, sent.kinds, sent.roots, strict=True):
-            before = self.stories.get((sent.contact, key), [])
+            before = [kind for kind, _ in self.story(self.delivered, sent.contact, key)]
+            assert "recovery" not in before, f"{kind} after the recovery"
+            if kind in FIRST and not self.revises and root not in over:
+                assert (sent.contact, root) not in self.outstanding, "one root, one thread"
+
+    def check_story(self, sent: Sent) -> None:
+        """As the contact will have got it when the queue is through: told once, then only in that thread."""
+        for key, kind in zip(sent.incidents, sent.kinds, strict=False):  # a digest has no kinds
+            before = self.story(self.delivered + self.queue, sent.contact, key)
+            assert "recovery" not in [one for one, _ in before], f"{kind} after the recovery"
             if kind in FIRST:
-                assert not any(one in FIRST for one, _ in before), "told anew"
-                if not self.revises and root not in over:
-                    assert (sent.contact, root) not in self.outstanding, "one root, one thread"
-            elif not self.revises or before:
-                assert "recovery" not in [one for one, _ in before], f"{kind} after the recovery"
+                assert not before, "told anew"
+            else:
                 assert before, f"{kind} before any word of trouble"
                 if len(sent.incidents) == 1:
                     assert sent.thread in {thread for _, thread in before}, "another thread"
 
+    def story(self, mails: list[Sent], contact: str, key: str) -> list[tuple[str, str]]:
+        """What the contact got about the incident and those merged into it: kinds and the threads they are in."""
+        key = self.resolved(key)
+        return [
+            (kind, one.thread or one.ident)
+            for one in mails
+            if one.contact == contact
+            for other, kind in zip(one.incidents, one.kinds, strict=False)
+            if self.resolved(other) == key
+        ]
+
     def remember(self, sent: Sent) -> None:
         self.delivered.append(sent)
         self.idents.add(sent.ident)
-        for key, kind, root in zip(sent.incidents, sent.kinds, sent.roots, strict=False):  # a digest has no kinds
-            self.stories.setdefault((sent.contact, key), []).append((kind, sent.thread or sent.ident))
+        for kind, root in zip(sent.kinds, sent.roots, strict=False):
             if kind == "recovery":
                 self.outstanding.discard((sent.contact, root))
             else:
@@ -301,19 +317,19 @@ class Promises(RuleBasedStateMachine):
 
     @rule()
     def is_copied(self) -> None:
-        self.copy = (self.book, list(self.queue))
+        self.copy = (self.book, list(self.queue), dict(self.into))
 
     @rule()
     def is_restored(self) -> None:
-        book, queue = self.copy
+        book, queue, into = self.copy
         self.book = adopt(book, self.delivered)
         assert adopt(self.book, self.delivered) is self.book
         self.queue = [one for one in queue if one.ident not in self.idents]
         self.acked = {key for key, incident in self.book.open.items() if incident.acked}
-        self.into |= {one.key: one.into for one in self.book.closed.values() if one.into}
+        self.into = into | {one.key: one.into for one in self.book.closed.values() if one.into}
         self.heard_from = self.at + GRACE
         self.wrong_since.clear()
-        self.copy = (self.book, list(self.queue))
+        self.copy = (self.book, list(self.queue), dict(self.into))
         self.step()
 
     @precondition(lambda self: self.running and self.book.open)
@@ -397,6 +413,7 @@ class PromisesWithRevisions(Promises):
     def verdicts_are_revised(self, site: str, root: str, some: set[str]) -> None:
         for what in some:
             self.roots[f"{site}-{what}"] = root.format(site)
+        self.wrong_since.clear()  # what splits off is told anew
         self.step()
 
 

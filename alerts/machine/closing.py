@@ -52,13 +52,17 @@ def _closed(incident: Incident, at: int) -> Incident:
 def record(bench: Bench, past: Iterable[Past]) -> None:
     """What was over when its evidence came: the true end of what is known, else an incident of its own, one a root."""
     found: dict[str, list[Past]] = {}
+    ends: dict[tuple[str, str], int] = {}
     known = _known(bench)
-    for one in sorted(past, key=lambda one: (one.trouble.since, one.trouble.key)):
-        keys = [key for key in known.get(one.trouble.key, ()) if _same(bench, key, one)]
+    for one in sorted(past, key=lambda one: (one.trouble.since, one.until, one.trouble.key)):
+        name = one.trouble.key
+        keys = [key for key in known.get(name, ()) if _same(bench, key, one)]
         for key in keys:
-            _end_better_known(bench, key, one)
+            ends[key, name] = max(one.until, ends.get((key, name), 0))
         if not keys:
             found.setdefault(one.trouble.cause.root, []).append(one)
+    for (key, name), until in sorted(ends.items()):
+        _end_better_known(bench, key, name, until)
     for root in sorted(found):
         for together in _overlapping(found[root]):
             bench.put(_late(bench, root, together))
@@ -81,17 +85,18 @@ def _same(bench: Bench, key: str, past: Past) -> bool:
     assert incident is not None
     member = incident.members[past.trouble.key]
     until = member.until if member.until is not None else bench.at
-    since = min(member.since, incident.opened) if incident.open else member.since
-    return past.trouble.since <= until and since <= past.until
+    # a member that came and went within the incident has the latest time only
+    return past.trouble.since <= until and min(member.since, incident.opened) <= past.until
 
 
-def _end_better_known(bench: Bench, key: str, past: Past) -> None:
+def _end_better_known(bench: Bench, key: str, name: str, until: int) -> None:
+    """The member was seen to be over when the machine looked; in truth it was so earlier."""
     incident = bench.incident(key)
     assert incident is not None
-    member = incident.members[past.trouble.key]
-    if member.until is None or not past.until < member.until or past.until < member.since:
+    member = incident.members[name]
+    if incident.why == "late" or member.until is None or not member.since <= until < member.until:
         return
-    members = {**incident.members, member.key: replace(member, until=past.until)}
+    members = {**incident.members, member.key: replace(member, until=until)}
     incident = replace(incident, members=members)
     if incident.ended is not None:
         incident = replace(incident, ended=max(one.until or 0 for one in members.values()))
@@ -114,7 +119,13 @@ def _overlapping(past: list[Past]) -> list[list[Past]]:
 
 def _late(bench: Bench, root: str, past: list[Past]) -> Incident:
     opened = min(one.trouble.since for one in past)
-    members = {one.trouble.key: _member(one.trouble, one.until, bench.at) for one in past}
+    members: dict[str, Member] = {}
+    for one in past:
+        member = _member(one.trouble, one.until, bench.at)
+        before = members.get(member.key)
+        if before is not None:  # twice in it: from the first to the last
+            member = replace(before, until=max(before.until or 0, one.until))
+        members[member.key] = member
     incident = Incident(
         key=bench.new_key(root, opened),
         cause=leading(one.trouble for one in past).cause,

@@ -23,18 +23,17 @@ def digests(bench: Bench, inventory: Inventory, muted: bool) -> list[Notice]:
     """The digests that are due. A contact who is new, or whose collector is muted, begins with the next one."""
     if inventory.alerting.digest is None:
         return []
-    day = last_due(inventory.alerting.digest, inventory.province.zone, bench.at)
-    notices: list[Notice] = []
-    quiet = frozenset(operators(inventory))
-    for contact in inventory.contacts.values():
-        box = bench.mailboxes.get(contact.id, Mailbox())
-        if box.digest >= day.isoformat():
-            continue
-        if contact.digest and box.digest and not muted:
-            incidents = _of(bench, inventory, contact.id, box.digested)
-            if incidents or contact.id in quiet:
-                notices.append(_notice(contact.id, day, incidents, bench.at))
-        bench.put_box(contact.id, replace(box, digest=day.isoformat(), digested=bench.at))
+    day = last_due(inventory.alerting.digest, inventory.province.zone, bench.at).isoformat()
+    boxes = {contact: bench.mailboxes.get(contact, Mailbox()) for contact in inventory.contacts}
+    due = {contact: box for contact, box in boxes.items() if box.digest < day}
+    if not due:
+        return []
+    told = [who for who, box in due.items() if box.digest and inventory.contacts[who].digest and not muted]
+    news = _news(bench, inventory, {contact: due[contact].digested for contact in told})
+    always = frozenset(operators(inventory))
+    notices = [_notice(who, day, news[who], bench.at) for who in told if news[who] or who in always]
+    for contact, box in due.items():
+        bench.put_box(contact, replace(box, digest=day, digested=bench.at))
     return notices
 
 
@@ -46,25 +45,34 @@ def last_due(minute: int, zone: ZoneInfo, at: int) -> date:
     return day
 
 
-def _of(bench: Bench, inventory: Inventory, contact: str, since: int) -> list[Incident]:
-    """What concerns the contact: what is open, and what was closed after ``since``. Worst and oldest first."""
+def _news(bench: Bench, inventory: Inventory, since: dict[str, int]) -> dict[str, list[Incident]]:
+    """For each contact what concerns them of what is open and of what was closed after ``since``; open ones first."""
+    news: dict[str, list[Incident]] = {contact: [] for contact in since}
+    if not since:
+        return news
+    earliest = min(since.values())
     recent = [
         incident
         for shelf in (bench.ended, bench.closed)
         for incident in shelf.values()
-        if incident.why != "merged" and (incident.closed or 0) > since
+        if incident.why != "merged" and (incident.closed or 0) > earliest
     ]
-    mine = [one for one in (*bench.open.values(), *recent) if contact in audience(inventory, one)]
-    return sorted(mine, key=lambda incident: (not incident.open, incident.opened, incident.key))
+    for incident in (*bench.open.values(), *recent):
+        for contact in audience(inventory, incident) & since.keys():
+            if incident.open or (incident.closed or 0) > since[contact]:
+                news[contact].append(incident)
+    for incidents in news.values():
+        incidents.sort(key=lambda incident: (not incident.open, incident.opened, incident.key))
+    return news
 
 
-def _notice(contact: str, day: date, incidents: list[Incident], at: int) -> Notice:
+def _notice(contact: str, day: str, incidents: list[Incident], at: int) -> Notice:
     return Notice(
-        ident=digest_ident(contact, day.isoformat()),
+        ident=digest_ident(contact, day),
         contact=contact,
         kind="digest",
         at=at,
         incidents=tuple(incident.key for incident in incidents),
         severity="info",
-        day=day.isoformat(),
+        day=day,
     )
