@@ -8,7 +8,7 @@ import socket
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -23,6 +23,10 @@ from agent.spool import SpoolLocked
 from agent.spool.files import Lock
 from agent.status import Status
 from agent.uplink import Answer, Unreachable, Uplink, tls_context
+from inventory.plan import Plan
+
+if TYPE_CHECKING:
+    from agent.jobs.book import Book
 
 MIN_FREE: Final = 64 << 20  # bytes; below it a spool that has to grow will soon fold
 CLOCK_OFF: Final = 60  # seconds
@@ -199,11 +203,29 @@ def ping_notes(settings: Settings, kept: Kept | None, running: bool, clock: Cloc
             yield wrong(f"pings of jobs are not heard at {where}", advice)
         else:
             yield ok(f"pings of jobs are heard at {where}")
+            yield from _silent_jobs(settings, kept.plan, book)
     for job, count in (listening.unknown if listening is not None else {}).items():
         yield note(
             f"{count} pings came for a job {job!r} that the plan does not have",
             "Add a check of kind job for it to the inventory, or stop it from pinging.",
         )
+
+
+def _silent_jobs(settings: Settings, plan: Plan, book: "Book") -> Iterator[Finding]:
+    """Jobs that never said anything: whoever put them into the inventory has still to tell their scripts."""
+    from agent.jobs.delivery import curl_line
+
+    for job in sorted({str(check.params.get("job", "")) for check in plan.checks if check.kind == "job"}):
+        try:
+            record = book.record(job)
+        except OSError:
+            continue  # told above
+        if record is not None and not record.pings:
+            line = curl_line(job, *settings.pings.address(settings.pings.listen))
+            yield note(
+                f"the job {job} has never pinged",
+                f"Run it below: haidang-agent job {job} -- COMMAND; or let its script end with: {line}",
+            )
 
 
 def unwatched_backups(settings: Settings, kept: Kept | None, clock: Clock) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from agent import doctor
 from agent.config import LimitsSettings, Settings
 from agent.jobs.book import Book, directory
 from agent.jobs.candidates import MOST_NAMES, candidates
+from agent.jobs.state import SUCCESS, Event
 from agent.plans import Kept, read
 from inventory.plan import Plan, PlannedCheck
 from tests.handclock import BEGIN, DAY, HandClock
@@ -114,6 +115,13 @@ def test_pings_that_are_not_heard_or_not_expected(tmp_path: Path) -> None:
     book = Book(directory(tmp_path), clock)
     book.listen()
     clock.on(90)
+    assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["ok"]
+    book.expect(["db"])
+    heard, never = doctor.ping_notes(settings, jobs, True, clock)
+    assert (heard.level, never.level, never.what) == ("ok", "note", "the job db has never pinged")
+    assert "haidang-agent job db -- COMMAND; or let its script end with: curl " in never.advice
+    assert never.advice.endswith(" http://127.0.0.1:8441/ping/db")
+    book.hear("db", Event(action=SUCCESS, at=book.now()))
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["ok"]
     clock.on(600)
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["wrong"]

@@ -8,7 +8,7 @@ from agent.clock import SystemClock
 from agent.config import Settings
 from agent.jobs.book import BODIES, Book
 from agent.jobs.book import directory as jobs_directory
-from agent.jobs.delivery import Denied, Undelivered, doors, ping, send
+from agent.jobs.delivery import Denied, Undelivered, curl_line, doors, ping, send
 from agent.jobs.drillbook import DrillBook, Result
 from agent.jobs.drillbook import directory as drills_directory
 from agent.jobs.stamp import stamp
@@ -46,15 +46,9 @@ def _tell(name: str, action: str, settings: Settings) -> int:
     return 0
 
 
-def curl_line(name: str, settings: Settings) -> str:
-    """What a job's own script may end with, to say that it ended well."""
-    host, port = settings.pings.address(settings.pings.listen)
-    return f"curl -fsS -m 10 --retry 3 http://{f'[{host}]' if ':' in host else host}:{port}/ping/{name}"
-
-
 def _show_job(name: str, settings: Settings) -> int:
     print(f"haidang-agent job {name} -- COMMAND...")
-    print(curl_line(name, settings))
+    print(curl_line(name, *settings.pings.address(settings.pings.listen)))
     book = Book(jobs_directory(settings.state_dir), SystemClock())
     try:
         record = book.record(name)

@@ -83,6 +83,11 @@ class _Unix(http.client.HTTPConnection):
 Door = Callable[[], http.client.HTTPConnection]
 
 
+def curl_line(name: str, host: str, port: int) -> str:
+    """What a job's own script may end with, to say that it ended well."""
+    return f"curl -fsS -m 10 --retry 3 http://{f'[{host}]' if ':' in host else host}:{port}/ping/{name}"
+
+
 def doors(host: str, port: int, unix: Path | None) -> tuple[Door, ...]:
     """The ways to the agent of this machine."""
     ways: list[Door] = [lambda: http.client.HTTPConnection(host, port, timeout=CONNECT)]
