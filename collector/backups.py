@@ -61,10 +61,9 @@ class Whole(msgspec.Struct, frozen=True):
     @property
     def rpo_met(self) -> bool | None:
         """Whether all evidence that knows the objective says so; None while some of it is not known."""
-        told = [one for one in self.evidence if one.seen.state == UNKNOWN or "rpo_met" in one.measures]
-        if any(one.measures.get("rpo_met") == 0 and one.seen.state != UNKNOWN for one in told):
+        judging = [one for one in self.evidence if "rpo_met" in one.measures]
+        if any(one.measures["rpo_met"] == 0 and one.seen.state != UNKNOWN for one in judging):
             return False
-        judging = [one for one in told if "rpo_met" in one.measures]
         return True if judging and all(one.seen.state != UNKNOWN for one in judging) else None
 
 

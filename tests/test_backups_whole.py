@@ -198,6 +198,27 @@ def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:
     assert oldest() is None
 
 
+@pytest.mark.parametrize(
+    ("evidence", "met"),
+    [
+        ([(UP, 1)], True),
+        ([(UP, 1), (UNKNOWN, None)], True),  # a drill says nothing of it
+        ([(UP, 1), (UNKNOWN, 1)], None),
+        ([(DOWN, 0), (UNKNOWN, 1)], False),
+        ([(UNKNOWN, 0), (UP, 1)], None),
+        ([(UP, None)], None),
+        ([], None),
+    ],
+)
+def test_whether_the_objective_is_met(evidence: list[tuple[int, int | None]], met: bool | None) -> None:
+    seen = [
+        backups.Evidence("e", None, Now(state, 0, 0, ""), {} if value is None else {"rpo_met": value})
+        for state, value in evidence
+    ]
+    backup = Backup(id="b", key="b", name=Text("", "b"), agency="a", site="a")
+    assert backups.Whole(backup, UP, seen).rpo_met is met
+
+
 async def test_before_any_look_nothing_is_known(collector) -> None:
     found = await listed(collector)
     assert {(one.state, one.age, one.rpo_met) for one in found.values()} == {("unknown", None, None)}
