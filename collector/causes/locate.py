@@ -44,6 +44,13 @@ def target(check: Check) -> str:
     return next((value for name in ADDRESSED if isinstance(value := check.params.get(name), str) and value), "")
 
 
+def _loopback(address: str) -> bool:
+    try:
+        return address == "localhost" or ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
 def _host_of(url: str) -> str | None:
     try:
         return urlsplit(url).hostname
@@ -94,7 +101,7 @@ class Locator:
             return Place("inside", inside, address)
         if check.key == "gateway" and check.site == vantage:
             return Place("router", vantage, address)
-        return UNKNOWN_PLACE
+        return Place("machine", vantage) if _loopback(address) else UNKNOWN_PLACE
 
     def _device(self, check: Check, address: str, prefer: tuple[str, ...]) -> Device | None:
         """Of several devices behind one address (a UPS on a server), the one that the check is named after."""

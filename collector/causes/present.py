@@ -136,10 +136,10 @@ class Present(Solver):
         if finding is None:
             root = elements.service(uid)
             return Answer(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=words.never_told(uid, "")))
-        if finding.decided:
-            return Answer(finding.cause())
         way = self.topology.way(uid)
         left = self.suspects(way)
+        if finding.decided:  # what is only probable may yet be ruled out by a look that is about to be made
+            return Answer(finding.cause(), finding.certainty != "sure" and self._to_come(way, left))
         return Answer(self._fallback(way, finding), self._to_come(way, left))
 
     def when(self, uid: str) -> Interval:
