@@ -14,14 +14,14 @@ from typing import Final, Literal
 
 import msgspec
 
-Action = Literal["acknowledge", "snooze", "stop-digest"]
+Action = Literal["acknowledge", "snooze", "stop-digest", "comment", "close"]
 PATH: Final = "/links/"  # of the operators' pages; the token follows
 INCIDENT: Final = "/incidents/"  # likewise; an incident's key follows
 LIFE: Final = 14 * 86_400_000
 SHORTEST_KEY: Final = 16  # bytes
 LONGEST: Final = 1024  # characters of a token that is looked at at all
 
-_ACTIONS: Final[dict[Action, int]] = {"acknowledge": 1, "snooze": 2, "stop-digest": 3}
+_ACTIONS: Final[dict[Action, int]] = {"acknowledge": 1, "snooze": 2, "stop-digest": 3, "comment": 4, "close": 5}
 _NAMES: Final = {code: action for action, code in _ACTIONS.items()}
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct(">BBQB")  # version, action, expiry in seconds, bytes of the incident's key

@@ -55,6 +55,7 @@ class Alerting:
     ) -> None:
         ways = config.alerts
         self.ways = ways
+        self.database = database
         self.counts = Counts()
         self.journal = Journal(config.state_dir / "sent", ways.keep_days)
         self.signer = Signer(_key(config.state_dir / "links.key"))

@@ -6,16 +6,14 @@ so a span that the store has beyond the state is left out: every answer is of on
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import apsw
 import msgspec
 
 from alerts.memo import by_inventory
-from collector import goals
-from collector.causes.evidence import FOREVER, Evidence, life_of
-from collector.causes.evidence import Life as Lived
+from alerts.trouble import Cause
+from collector import evidence, goals
 from collector.causes.topology import Topology
 from collector.causes.verdicts import Book, Verdict, cause_of
 from collector.exclusions import Exclusions, declared
@@ -35,7 +33,6 @@ from inventory.model import Check, Goal, Inventory
 from inventory.states import UNKNOWN, UP
 
 DAY = 86_400_000
-EARLIER = 8 * DAY  # how far back before a window the evidence for its causes may lie: a backlog's week, and some
 T = TypeVar("T")
 
 
@@ -51,7 +48,7 @@ class Known(msgspec.Struct, frozen=True):
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """A span that was not up. ``end`` is None while it is open. Causes are not worked out here."""
+    """A span that was not up. ``end`` is None while it is open. Its cause: :meth:`Reader.caused`."""
 
     known: Known
     state: int
@@ -94,6 +91,11 @@ class Reader:
     def today(self, now: int) -> date:
         """The day it is in the province at a moment."""
         return datetime.fromtimestamp(now / 1000, self.inventory.province.zone).date()
+
+    @property
+    def version(self) -> int:
+        """Grows when another inventory comes into force."""
+        return self._inventories.version
 
     def known(self) -> list[Known]:
         """Every check ever registered, the inventory's in its order first."""
@@ -181,8 +183,8 @@ class Reader:
             found = []
             cause = cause_of(self._book(db, now, begin)) if any(goal.causes for goal, _ in asked) else goals.no_cause
             for goal, window in asked:
-                evidence = self._evidence(goal, known_by, spans, exclusions, (window.start, window.end), cause)
-                found.append(goals.evaluate(goal, groups[goal.id], window, now, zone, evidence))
+                seen = self._evidence(goal, known_by, spans, exclusions, (window.start, window.end), cause)
+                found.append(goals.evaluate(goal, groups[goal.id], window, now, zone, seen))
             return found
 
         return await self._database.read(work)
@@ -205,45 +207,38 @@ class Reader:
         """By uid, why the check was not up, stretch by stretch of the window."""
         return await self.causes(lambda book: {uid: book.verdicts(uid, window) for uid in of}, window[0])
 
+    async def caused(self, troubles: Sequence[Trouble]) -> dict[tuple[str, int], Cause]:
+        """By uid and start, why each check was not up for most of the time."""
+        if not troubles:
+            return {}
+        now = self.wall()
+
+        def work(book: Book) -> dict[tuple[str, int], Cause]:
+            found = {}
+            for one in troubles:
+                over = book.verdicts(one.known.uid, (one.start, now if one.end is None else one.end))
+                found[one.known.uid, one.start] = evidence.leading(over, one.known.uid)
+            return found
+
+        return await self.causes(work, min(one.start for one in troubles))
+
     async def causes(self, work: Callable[[Book], T], begin: int) -> T:
         """``work`` over the evidence for causes from ``begin`` (ms) on, in a thread, as of one moment."""
         now = self.wall()
         return await self._database.read(lambda db: work(self._book(db, now, begin)))
 
     def _book(self, db: apsw.Connection, now: int, begin: int) -> Book:
-        """The evidence, read from the store as it is asked for."""
-        earlier = begin - EARLIER
-
-        @cache
-        def spans(uid: str) -> list[Span]:
+        def history_of(uid: str, since: int) -> list[Span]:
             known = self.by_uid(uid)
             if known is None:
                 return []
-            return self._history(db, known, self.fleet.tail(self.registered(known)), earlier, now)
-
-        @cache
-        def life(agent: str) -> Lived:
-            events = queries.life(db, agent, earlier)
-            return life_of(events, self._heard(agent))
+            return self._history(db, known, self.fleet.tail(self.registered(known)), since, now)
 
         def ended(uid: str) -> int | None:
             known = self.by_uid(uid)
             return None if known is None else self.registered(known).ended
 
-        alive = tuple((run.started, run.alive) for run in queries.lives(db, earlier, now + DAY))
-        alive = (*alive[:-1], (alive[-1][0], now)) if alive and self._live else alive
-        return Book(self.topology, Evidence(spans=spans, life=life, now=now, collector=alive, ended=ended))
-
-    def _heard(self, agent: str) -> int:
-        """No evidence of the agent from before it is still to come."""
-        known = self.inventory.agents.get(agent)
-        state = self.fleet.agents.get(agent)
-        if known is None or state is None:
-            return FOREVER if known is None else 0
-        checks = self.inventory.checks.values()
-        timeout = max((check.timeout for check in checks if check.agent == agent), default=0)
-        last = max((tail.last for tail in state.tails.values()), default=0)
-        return max(last - timeout, 0)
+        return evidence.book(db, self.topology, self.fleet, history_of, ended, begin, now, live=self._live)
 
     def open_troubles(self) -> list[Trouble]:
         """What is not up at this moment, newest first. What was never looked at is not in trouble yet."""

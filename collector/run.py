@@ -35,6 +35,9 @@ from collector.store.revocations import Revocations
 from collector.web import operators, peers
 from collector.web.agents import AgentsListener
 from collector.web.api import Api
+from collector.web.frame import Frame
+from collector.web.incident_api import IncidentApi
+from collector.web.incident_pages import IncidentPages
 from collector.web.pages import Pages
 from inventory.wire import Ack
 
@@ -155,11 +158,16 @@ class Service:
     async def _listen_for_operators(self) -> None:
         asked = self.config.operators
         api = Api(self.reader, self.registry)
-        pages = Pages(self.reader, api, self.board, self.inventories, lambda: self.ingest.trust.trusted)
+        incidents = IncidentApi(self.reader, self.database, self.alerting)
+        frame = Frame(self.reader, self.board, self.inventories, lambda: self.ingest.trust.trusted, self.alerting)
+        pages = (
+            Pages(self.reader, api, frame, self.alerting),
+            IncidentPages(self.reader, self.alerting, incidents, frame),
+        )
         families = sources.of_collector(self)
         self.scrape = Scrape(self.shown, self._background_lines, Own([families]), _wall, self._backup_lines)
         self._stack.callback(self.scrape.close)
-        app = operators.application(asked, self.reader, api, pages, self.scrape.answer, lambda: self.ready)
+        app = operators.application(asked, self.reader, (api, incidents), pages, self.scrape.answer, lambda: self.ready)
         try:
             runner = await operators.start(app, asked)
         except ssl.SSLError as error:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import apsw
 import msgspec
@@ -41,6 +41,13 @@ class Counter(msgspec.Struct, frozen=True):
     settled: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
+class Watched(msgspec.Struct, frozen=True):
+    """A site's UPSs by id, each with the checks of kind power that look at it, and what feeds what."""
+
+    ups: Mapping[str, Sequence[Known]]
+    feeds: Sequence[Feed]
+
+
 class SitePower:
     """``counters`` by site, for every site that a check of kind power is about."""
 
@@ -49,6 +56,7 @@ class SitePower:
         self._database = database
         self._reader = reader
         self._saved = time.monotonic()
+        self._watched: tuple[Any, Mapping[str, Watched]] = (None, {})
 
     async def load(self) -> None:
         """What was counted before."""
@@ -68,14 +76,17 @@ class SitePower:
             await self.save()
 
     async def refresh(self) -> None:
-        watched = self._watched()
-        at_sites = {site: self._tails(ups) for site, ups in watched.items()}
+        key = (self._reader.version, len(self._reader.fleet.checks))
+        if self._watched[0] != key:
+            self._watched = (key, await asyncio.to_thread(self._watch))
+        watched = self._watched[1]
+        at_sites = {site: self._tails(one) for site, one in watched.items()}
         before, count_from = self.counters, self._database.count_from
 
         def work(db: apsw.Connection) -> dict[str, Counter]:
             found = dict(before)
-            for site, ups in watched.items():
-                counted = self._counted(db, site, ups, at_sites[site], before.get(site), count_from)
+            for site, one in watched.items():
+                counted = self._counted(db, one, at_sites[site], before.get(site), count_from)
                 if counted is not None:
                     found[site] = counted
             return found
@@ -92,25 +103,25 @@ class SitePower:
         except StoreError as error:
             log.warning("the power of the sites is not kept yet: %s", error)
 
-    def _watched(self) -> dict[str, dict[str, list[Known]]]:
-        """By site and UPS, the checks of kind power that are about it and ought to have looked."""
+    def _watch(self) -> dict[str, Watched]:
+        """The sites that checks of kind power are about."""
+        inventory = self._reader.inventory
         found: dict[str, dict[str, list[Known]]] = {}
         for known in self._reader.present():
-            if known.check is None or known.kind != "power" or self._reader.registered(known).born is None:
-                continue
-            ups = ups_of(known.check, self._reader.inventory)
-            found.setdefault(known.check.site, {}).setdefault(ups, []).append(known)
-        return found
+            if known.check is not None and known.kind == "power":
+                of_site = found.setdefault(known.check.site, {})
+                of_site.setdefault(ups_of(known.check, inventory), []).append(known)
+        return {site: Watched(ups, feeds_of(site, ups, inventory)) for site, ups in found.items()}
 
-    def _tails(self, ups: Mapping[str, Sequence[Known]]) -> dict[int, Tail | None]:
-        of = [known for checks in ups.values() for known in checks]
-        return {known.row: self._reader.fleet.tail(self._reader.registered(known)) for known in of}
+    def _tails(self, watched: Watched) -> dict[int, Tail | None]:
+        """The open end of each check that an agent was ever told of, by row; None before its first look."""
+        registered = [self._reader.registered(known) for checks in watched.ups.values() for known in checks]
+        return {check.id: self._reader.fleet.tail(check) for check in registered if check.born is not None}
 
     def _counted(
         self,
         db: apsw.Connection,
-        site: str,
-        ups: Mapping[str, Sequence[Known]],
+        watched: Watched,
         tails: Mapping[int, Tail | None],
         before: Counter | None,
         count_from: int,
@@ -131,12 +142,9 @@ class SitePower:
             spans = _history(db, known.row, tail, window)
             return timeline(spans, count(window, to, (registered.born, registered.ended)))
 
-        lines = {name: [seen(known) for known in checks] for name, checks in ups.items()}
+        lines = {name: [seen(known) for known in checks if known.row in tails] for name, checks in watched.ups.items()}
         unwatched = [[Segment(*window, UNKNOWN)]]
-        feeds = [
-            [line for name in sorted(feed) for line in lines.get(name, unwatched)]
-            for feed in feeds_of(site, lines.keys(), self._reader.inventory)
-        ]
+        feeds = [[line for name in sorted(feed) for line in lines.get(name, unwatched)] for feed in watched.feeds]
         more = durations(place(feeds))
         mains, battery, none, unknown = (old + new for old, new in zip(before.settled, more, strict=True))
         return Counter(to, (mains, battery, none, unknown))
@@ -144,13 +152,18 @@ class SitePower:
 
 def ups_of(check: Check, inventory: Inventory) -> str:
     """The id of the UPS that a check is about; the check's own uid where the inventory has no such device."""
-    devices = [device for device in inventory.devices.values() if device.site == check.site and device.kind == UPS]
+    devices = [device for device in _devices(check.site, inventory) if device.kind == UPS]
     named = [device for device in devices if check.key.endswith(f"-{_short(device)}")]
     there = [device for device in devices if device.address and device.address == check.params.get("host")]
     for found in ([device for device in there if device in named], there if len(there) == 1 else [], named):
         if found:
             return max(found, key=lambda device: len(device.id)).id
     return check.uid
+
+
+def _devices(site: str, inventory: Inventory) -> list[Device]:
+    known = inventory.sites.get(site)
+    return [inventory.devices[ident] for ident in known.devices if ident in inventory.devices] if known else []
 
 
 def _short(device: Device) -> str:
@@ -163,7 +176,7 @@ def feeds_of(site: str, watched: Iterable[str], inventory: Inventory) -> list[Fe
     Where nobody said what feeds what, the UPSs that are watched feed it together.
     """
     known = frozenset(watched)
-    said = {frozenset(device.fed_by) for device in inventory.devices.values() if device.site == site}
+    said = {frozenset(device.fed_by) for device in _devices(site, inventory)}
     if site in inventory.sites:
         said.add(frozenset(inventory.sites[site].fed_by))
     feeds = sorted((feed for feed in said if feed & known), key=sorted)

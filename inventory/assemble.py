@@ -6,6 +6,7 @@ from typing import TypeVar
 from inventory import model
 from inventory.alert_assemble import alerting_of
 from inventory.expand import Expander, Spot
+from inventory.judges import Judge
 from inventory.kinds import Kinds
 from inventory.model import overlap
 from inventory.plan import CollectorAddress
@@ -20,9 +21,9 @@ NO_AGENT = "none"
 UPS = "ups"  # the kind of device that feeds others
 
 
-def assemble(sections: Sections, kinds: Kinds, problems: list[Problem]) -> model.Inventory:
-    """The inventory; what is wrong is added to ``problems`` and left out."""
-    return _Assembler(sections, kinds, problems).build()
+def assemble(sections: Sections, kinds: Kinds, problems: list[Problem], judge: Judge | None = None) -> model.Inventory:
+    """The inventory; what is wrong is added to ``problems`` and left out. ``judge``: see inventory.load.look."""
+    return _Assembler(sections, kinds, problems, judge).build()
 
 
 def feeders(written: tuple[str, ...], site: str, shape: SiteShape) -> tuple[str, ...]:
@@ -31,11 +32,11 @@ def feeders(written: tuple[str, ...], site: str, shape: SiteShape) -> tuple[str,
 
 
 class _Assembler:
-    def __init__(self, sections: Sections, kinds: Kinds, problems: list[Problem]) -> None:
+    def __init__(self, sections: Sections, kinds: Kinds, problems: list[Problem], judge: Judge | None) -> None:
         self.sections = sections
         self.problems = problems
         self.made = model.Inventory(province=self._province())
-        self.expander = Expander(sections, kinds, problems, self.made)
+        self.expander = Expander(sections, kinds, problems, self.made, judge)
         self.spots: list[Spot] = []
 
     def build(self) -> model.Inventory:

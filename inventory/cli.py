@@ -13,14 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from inventory import goals, kinds, planning, register, schema, show, tree
+from inventory import goals, judges, kinds, planning, register, schema, show, whereabouts
 from inventory.differences import differences
-from inventory.leaves import shown
 from inventory.load import load, look
 from inventory.model import Inventory, Register
 from inventory.problems import Invalid, Problem
-
-CONFIG = Path("/etc/haidang/collector.yaml")
+from inventory.whereabouts import CONFIG
 
 
 class _Usage(Exception):
@@ -92,17 +90,7 @@ def _directory(given: str | None, config: Path | None) -> Path:
     file = config or CONFIG
     if config is None and not file.exists():
         raise _Usage(f"say which directory, or which --config FILE names it (there is no {file})")
-    problems: list[Problem] = []
-    node = tree.read(file, str(file), problems)
-    if problems:
-        raise Invalid(problems)
-    named = node.items.get("inventory") if isinstance(node, tree.Mapping) else None
-    if not isinstance(named, tree.Scalar) or named.empty:
-        what = (
-            "does not name the inventory's directory" if named is None else f"ought to be a path, found {shown(named)}"
-        )
-        raise Invalid([Problem(str(file), named.line if named is not None else 0, "inventory", what)])
-    return file.parent / named.text
+    return whereabouts.named_in(file)
 
 
 def _warn(inventory: Inventory) -> None:
@@ -112,7 +100,7 @@ def _warn(inventory: Inventory) -> None:
 
 def _check(wanted: argparse.Namespace) -> int:
     directory = _directory(wanted.dir, wanted.config)
-    found, problems = look(directory)
+    found, problems = look(directory, judge=judges.installed())
     for problem in problems:
         print(problem, file=sys.stderr)
     wrong = sum(not problem.warning for problem in problems)

@@ -18,6 +18,7 @@ from inventory import backups, model
 from inventory.facts import HUB, facts_of
 from inventory.fill import Lacking, filled, named, split
 from inventory.identity import uid
+from inventory.judges import Judge
 from inventory.kinds import Kind, Kinds
 from inventory.leaves import MISSING, Source, shown
 from inventory.limits import threshold_of
@@ -76,11 +77,19 @@ class Draft(msgspec.Struct, frozen=True):
 class Expander:
     """Expands sites one after another into ``made``."""
 
-    def __init__(self, sections: Sections, kinds: Kinds, problems: list[Problem], made: model.Inventory) -> None:
+    def __init__(
+        self,
+        sections: Sections,
+        kinds: Kinds,
+        problems: list[Problem],
+        made: model.Inventory,
+        judge: Judge | None = None,
+    ) -> None:
         self.sections = sections
         self.kinds = kinds
         self.problems = problems
         self.made = made
+        self.judge = judge
         self.names: dict[tuple[str, str], model.Check] = {}
         self.hub: model.Site | None = None
 
@@ -240,6 +249,10 @@ class Expander:
             self.made.backups[check.backup] = backups.joined(whole, draft.evidence, check, self.kinds)
 
     def _keep(self, check: model.Check, at: Place) -> None:
+        if self.judge is not None and (why := self.judge(check.kind, check.params)):
+            own = "params" if "params" in at.lines else ""
+            self.problems.append(at.problem(own, why if own else f"the check {check.name}: {why}"))
+            return
         same = self.names.get((check.agent, check.name))
         if same is not None:
             self.problems.append(at.problem("", f"the agent {check.agent} already has a check {check.name}"))

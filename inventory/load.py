@@ -12,6 +12,7 @@ from inventory import leaves, reader, tree
 from inventory.assemble import assemble
 from inventory.backups import KIND_OF
 from inventory.crosscheck import crosscheck
+from inventory.judges import Judge
 from inventory.kinds import Kinds
 from inventory.leaves import Source
 from inventory.model import Inventory
@@ -30,18 +31,23 @@ def load(directory: Path | str, kinds: Kinds | None = None) -> Inventory:
     return found
 
 
-def look(directory: Path | str, kinds: Kinds | None = None) -> tuple[Inventory | None, list[Problem]]:
-    """The inventory as far as it can be made out, and all problems and warnings in order."""
+def look(
+    directory: Path | str, kinds: Kinds | None = None, judge: Judge | None = None
+) -> tuple[Inventory | None, list[Problem]]:
+    """The inventory as far as it can be made out, and all problems and warnings in order.
+
+    ``judge``: what else to ask about each check's parameters, such as inventory.judges.installed.
+    """
     collecting = gc.isenabled()
     gc.disable()  # millions of small objects and no cycles among them: collecting would double the time
     try:
-        return _look(Path(directory), kinds_module.load() if kinds is None else kinds)
+        return _look(Path(directory), kinds_module.load() if kinds is None else kinds, judge)
     finally:
         if collecting:
             gc.enable()
 
 
-def _look(base: Path, kinds: Kinds) -> tuple[Inventory | None, list[Problem]]:
+def _look(base: Path, kinds: Kinds, judge: Judge | None) -> tuple[Inventory | None, list[Problem]]:
     problems: list[Problem] = []
     sections = Sections()
     for file in sorted(TEMPLATES.glob("*.yaml")):
@@ -53,7 +59,7 @@ def _look(base: Path, kinds: Kinds) -> tuple[Inventory | None, list[Problem]]:
         return None, [Problem(str(base), 0, "", what)]
     for file in files:
         _read_file(file, str(file), sections, problems)
-    made = assemble(sections, kinds, problems)
+    made = assemble(sections, kinds, problems, judge)
     problems.extend(crosscheck(made, sections, kinds))
     for node, path, source in sections.unread:
         _judge_checks(node, path, source, kinds)

@@ -237,7 +237,7 @@ class World:
         dark = [Fault("dark", place, begin, end) for begin, end in self.dark(place)]
         return [f for f in self.faults if f.where == place and f.what in ("machine", "kill", "stop")] + dark
 
-    def _router(self, place: str) -> list[Breaker]:
+    def router(self, place: str) -> list[Breaker]:
         site = SITE_OF[place]
         back = [(begin, end + 30 * SECOND) for begin, end in self.dark(place)]
         return [
@@ -266,12 +266,15 @@ class World:
         place = next(name for name, agent in AGENT_OF.items() if agent == check.agent)
         if check.link:
             far = check.site if place == "hub" else place
-            return [*self._router(far), self._line(check.link), *self._router("hub")]
+            return [*self.router(far), self._line(check.link), *self.router("hub")]
         match check.name:
-            case "host" | "power" | "power-ups":
+            case "host":
                 return []
+            case "power" | "power-ups":  # nobody looks then: what the next boot tells
+                times = [(begin, end + 80 * SECOND) for begin, end in self.dark(place)]
+                return [Breaker("power", f"power:{SITE_OF[place]}", times)]
             case "gateway":
-                return self._router(place)
+                return self.router(place)
             case "ping-server" | "ping-web" | "ping-mail":
                 return self._device(place, check.name.removeprefix("ping-"))
             case "files":
@@ -281,7 +284,7 @@ class World:
             case "smtp":
                 return self._device(place, "mail", "smtp")
             case "mail":  # from c, over either line
-                way = [*self._router(place), self._line(*LINES[place]), *self._router("hub")]
+                way = [*self.router(place), self._line(*LINES[place]), *self.router("hub")]
                 return [*way, *self._device("hub", "mail", "smtp")]
             case _ if check.key == "portal":
                 return self._device("hub", check.name, check.name)
@@ -421,11 +424,11 @@ class World:
 
     def lan_broken(self, place: str, at: int) -> bool:
         """Whether the router there did not answer, or had not a moment before."""
-        return any(begin <= at < end + 30 * SECOND for one in self._router(place) for begin, end in one.times)
+        return any(begin <= at < end + 30 * SECOND for one in self.router(place) for begin, end in one.times)
 
     def dark_for(self, place: str) -> list[Interval]:
         """When its router was without power or coming up after it."""
-        return self._router(place)[1].times
+        return self.router(place)[1].times
 
     def absent(self, place: str, at: int) -> set[tuple[str, str]]:
         """Why a program was not there; empty if it was."""
@@ -543,8 +546,24 @@ class Knowable:
 
 
 def random_faults(dice: random.Random, length: int) -> list[Fault]:
-    """One to four faults, anywhere, overlapping as it happens."""
-    return [_random_fault(dice, length) for _ in range(dice.choice((1, 1, 2, 2, 3, 4)))]
+    """One to four faults, anywhere, overlapping as it happens; one in eight comes and goes."""
+    faults: list[Fault] = []
+    for _ in range(dice.choice((1, 1, 2, 2, 3, 4))):
+        fault = _random_fault(dice, length)
+        faults += (
+            _flapping(dice, fault) if fault.what in ("line", "router", "service") and not dice.randrange(8) else [fault]
+        )
+    return faults
+
+
+def _flapping(dice: random.Random, fault: Fault) -> list[Fault]:
+    """Broken and whole by turns, a quarter of a minute to two minutes each."""
+    turns, at = [], fault.begin
+    while at < fault.end:
+        end = at + dice.randrange(15 * SECOND, 2 * MINUTE)
+        turns.append(msgspec.structs.replace(fault, begin=at, end=min(end, fault.end)))
+        at = end + dice.randrange(15 * SECOND, 2 * MINUTE)
+    return turns
 
 
 def _random_fault(dice: random.Random, length: int) -> Fault:
@@ -576,5 +595,5 @@ def random_world(seed: int, length: int = HOUR) -> World:
     """A history by its number: the same number, the same history."""
     dice = random.Random(seed)
     faults = random_faults(dice, length)
-    errors = {agent: dice.choice((0, 20, 200, 2_000)) for agent in AGENT_OF.values()}
+    errors = {agent: dice.choice((0, 0, 20, 20, 200, 200, 2_000, 20_000)) for agent in AGENT_OF.values()}
     return World(faults, length, seed, errors)

@@ -76,6 +76,30 @@ RECORDINGS = {
          "load_ratio": 0.38},
         aged=True,
     ),
+    # one phase in the tables of three: the older objects are more exact
+    "apc-one-phase-table": Recording(
+        system("1.3.6.1.4.1.318.1.3.2.12")
+        + under(
+            APC, "2.1.1.0|2|2", "2.3.1.0|66|1000", "3.3.1.0|66|2296", "4.1.1.0|2|13", "4.3.1.0|66|2301",
+            "4.3.3.0|66|184", "9.2.3.1.3.1.1.1|2|229", "9.3.3.1.3.1.1.1|2|230", "9.3.3.1.10.1.1.1|2|18",
+            "11.1.1.0|4|" + "0" * 64,
+        ),
+        UP, "", UP,
+        {**source("mains"), "low_battery": 0, "overload": 0, "replace_battery": 0, "calibrating": 0, "charge_ratio": 1,
+         "input_volts": 229.6, "output_volts": 230.1, "load_ratio": 0.184},
+    ),
+    "apc-battery": Recording(
+        system("1.3.6.1.4.1.318.1.3.2.11")
+        + under(
+            APC, "2.1.1.0|2|2", "2.1.2.0|67|9000", "2.2.1.0|66|71", "2.2.2.0|66|33", "2.2.3.0|67|126000", "2.2.4.0|2|1",
+            "2.2.8.0|2|49", "3.2.1.0|66|0", "3.2.4.0|66|0", "4.1.1.0|2|3", "4.2.1.0|66|230", "4.2.2.0|66|50",
+            "4.2.3.0|66|42", "7.2.3.0|2|2", "8.1.0|2|1",
+        ),
+        DEGRADED, "on battery for 90 s, charge 71%, runtime 21 min; the last self-test was not passed", DEGRADED,
+        {**source("battery"), "low_battery": 0, "replace_battery": 0, "self_test_passed": 0, "charge_ratio": 0.71,
+         "runtime_seconds": 1260, "on_battery_seconds": 90, "battery_volts": 49, "temperature_celsius": 33,
+         "input_volts": 0, "output_volts": 230, "output_hertz": 50, "load_ratio": 0.42},
+    ),
     "apc-battery-low": Recording(
         system("1.3.6.1.4.1.318.1.3.2.7")
         + under(
@@ -165,6 +189,20 @@ RECORDINGS = {
          "replace_battery": 1, "charge_ratio": 1, "runtime_seconds": 7260, "battery_volts": 601,
          "temperature_celsius": 23, "input_volts": 406, "input_hertz": 50, "output_volts": 399, "output_hertz": 49,
          "load_ratio": 0.17},
+    ),
+    # lines that are not there are 0, missing temperatures all ones
+    "vertiv-ita2-battery": Recording(
+        system("1.3.6.1.4.1.13400.2.54", "LwIP")
+        + under(
+            "1.3.6.1.4.1.13400.2.54", "1.2.0|4|ITA2", "2.1.1.0|2|1", "2.1.2.0|2|2", "2.2.1.0|2|0", "2.2.2.0|2|0",
+            "2.2.3.0|2|0", "2.2.4.0|2|0", "2.3.1.0|2|2302", "2.3.2.0|2|0", "2.3.3.0|2|0", "2.3.7.0|2|5003",
+            "2.3.14.0|2|312", "2.3.15.0|2|0", "2.3.16.0|2|0", "2.5.1.0|2|2094", "2.5.7.0|2|48", "2.5.8.0|2|65535",
+            "2.5.9.0|2|28500", "2.5.10.0|2|67",
+        ),
+        DEGRADED, "on battery, charge 67%, runtime 48 min", DEGRADED,
+        {"on_mains": 0, "on_battery": 1, "output_off": 0, "bypass": 0, "charge_ratio": 0.67, "runtime_seconds": 2880,
+         "battery_volts": 209.4, "temperature_celsius": 28.5, "input_volts": 0, "output_volts": 230.2,
+         "output_hertz": 50.03, "load_ratio": 0.312},
     ),
     # the standard MIB alone, whole volts of battery, Null where there is nothing
     "standard-three-phase-battery": Recording(

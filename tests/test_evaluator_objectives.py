@@ -7,20 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alerts.burn import PAIRS
 from alerts.trouble import Cause, Subject, Trouble
-from collector.evaluator.objectives import (
-    DAY,
-    HOUR,
-    MINUTE,
-    PAIRS,
-    Objectives,
-    beyond_reach,
-    burn_rate,
-    worst_of,
-)
+from collector.evaluator.objectives import Objectives, beyond_reach, burn_rate, worst_of
 from collector.goals import MET, MISSED, NOT_PROVEN, Evaluation
 from collector.ledger.windows import Window
-from inventory.alerting import DEFAULT_CONDITIONS, Condition
+from inventory.alerting import DAY, DEFAULT_CONDITIONS, HOUR, MINUTE, Condition
 from inventory.model import Agency, Agent, Check, Goal, Inventory, Site
 from inventory.words import Text
 

@@ -469,3 +469,35 @@ async def test_backlogs_wait_for_each_other_and_live_pushes_for_none(world: Worl
     acks = await asyncio.gather(*pushes)
     assert {ack.verdict for ack in acks} == {"taken"}
     assert {world.state(agent.plan.agent).results for agent in late} == {BULK_RESULTS}
+
+
+async def test_the_reason_shown_is_the_newest_looks_and_the_ledgers_the_first(world: World) -> None:
+    """By the short way of equal pushes, by the long one, and after a crash."""
+    agent = await world.agent()
+    check = world.check("a1/c1")
+
+    async def told(text: str, *, others: int = UP) -> None:
+        world.clock.go(30_000)
+        looks = agent.all(*[DOWN if place == 1 else others for place in range(len(agent.plan.checks))])
+        assert (await agent.push(agent.batch(looks, reasons=[(1, text)]))).verdict == "taken"
+
+    def shown() -> str:
+        now = world.ingest.fleet.now(check, world.ingest.clock.wall_ms())
+        assert now is not None
+        return now.reason
+
+    for hours in range(24, 29):
+        await told(f"{hours} hours old", others=UP if hours != 26 else DOWN)
+        assert shown() == f"{hours} hours old"
+        assert world.tail("a1/c1").reason == "24 hours old"
+    await told("")
+    assert shown() == "24 hours old", "an old agent says it once"
+    world.clock.go(60_000)
+    two = [(1, agent.now() - 30_000, DOWN), (1, agent.now(), DOWN)]
+    await agent.push(agent.batch(two, reasons=[(0, "29 hours old"), (1, "30 hours old")]))
+    assert shown() == "30 hours old"
+    await world.crash()
+    assert shown() == "30 hours old"
+    agent.ingest = world.ingest
+    await agent.push(agent.batch([], records=[Record(agent.now(), "stop", {"why": "SIGTERM"})]))
+    assert shown() == "agent stopped"

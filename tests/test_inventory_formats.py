@@ -1,5 +1,7 @@
 """Texts of a grammar of their own are judged where the inventory is written, and as the agent would judge them."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from agent import kinds_file, probes
 from inventory import kinds
+from inventory.cli import main
 from inventory.formats import FORMATS
 from inventory.load import look
 
@@ -69,6 +72,56 @@ def test_a_mistake_is_told_with_its_line_and_key(
 def test_what_the_agent_takes_is_fine(tmp_path: Path, kind: str, params: dict[str, Any]) -> None:
     assert probes.build(kind, {**NEEDED[kind], **params})
     assert checked(tmp_path, kind, {**NEEDED[kind], **params}) == []
+
+
+ONLY_THE_PROBE_KNOWS: list[tuple[str, dict[str, Any], str]] = [
+    ("http", {"url": "ftp://192.0.2.1/"}, "the URL must begin with http:// or https://"),
+    (
+        "http",
+        {"url": "http://192.0.2.1/", "headers": ["Authorization: Basic eA=="]},
+        "would put a secret into the plan",
+    ),
+    ("host", {"disk_down": 0.5, "disk_degraded": 0.9}, "disk_down is below disk_degraded"),
+    ("path", {"host": "192.0.2.1", "dscp": 46}, "dscp is for UDP packets"),
+    ("snmp", {"host": "192.0.2.1", "version": "3"}, "version 3 needs a credential"),
+    ("throughput", {"url": "hub", "upload_url": "http://192.0.2.1/"}, "are not for url: hub"),
+]
+
+
+@pytest.mark.parametrize(("kind", "params", "words"), ONLY_THE_PROBE_KNOWS)
+def test_the_command_asks_the_probes_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, params: dict[str, Any], words: str
+) -> None:
+    assert checked(tmp_path, kind, params) == [], "the collector goes on with it: its agent says what is wrong"
+    assert main(["check", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path}/a.yaml:8: agencies.a.checks.c.params: ")
+    assert words in said.splitlines()[0]
+    assert "1 mistake\n" in said
+
+
+def test_in_a_template_the_mistake_is_the_sites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (
+        'templates:\n  t: {checks: {c: {kind: path, params: {host: "{gateway}", dscp: 46}}}}\n'
+        "agencies:\n  a: {name: A, template: t, site: {gateway: 192.0.2.1}}\n"
+    )
+    (tmp_path / "a.yaml").write_text(text, "utf-8")
+    assert main(["check", str(tmp_path)]) == 1
+    assert "a.yaml:4: agencies.a: the check c: dscp is for UDP packets" in capsys.readouterr().err
+
+
+def test_the_shipped_example_is_fine_for_the_probes() -> None:
+    assert main(["check", str(Path(kinds.__file__).parent / "examples" / "soctrang")]) == 0
+
+
+def test_without_the_probes_the_inventory_judges_alone() -> None:
+    script = (
+        "import sys\nfrom inventory.load import load\nfrom inventory import cli, judges\n"
+        "load(sys.argv[1])\nassert not [name for name in sys.modules if name.split('.')[0] == 'agent']\n"
+        "judges.GROUP = 'nobody'\nassert judges.installed() is None\n"
+    )
+    example = Path(kinds.__file__).parent / "examples" / "soctrang"
+    subprocess.run([sys.executable, "-c", script, str(example)], check=True, cwd=example.parents[2])
 
 
 def test_every_format_is_some_parameters_and_an_unknown_one_is_no_kind() -> None:

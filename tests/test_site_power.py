@@ -121,7 +121,7 @@ class Place:
 
     def __init__(self, world: World, found: Inventory) -> None:
         self.world = world
-        self.source = SimpleNamespace(current=found, version=1)
+        self.source = SimpleNamespace(current=found, version=1)  # what the inventories are to a reader
         self.plan = _plan(found)
         self.begin()
 

@@ -1,17 +1,25 @@
 """UPSs by apcupsd's information server: one of our own on loopback that speaks its records, well and badly."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from agent.clients.ups import apcupsd
+from agent.clients.ups.asking import AsksUps
 from agent.clients.ups.model import judge
 from agent.probe import Limits, Look, Outcome
+from agent.probes.power import MEASURED as POWER
+from agent.probes.power import Power
 from agent.probes.ups import Ups
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests import apcupsds
+from tests.recordings import RECORDINGS
+from tests.simulating import simulated
 
 NOW = 1_790_000_000.0  # 21 September 2026
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -216,3 +224,53 @@ def test_degrees_of_either_sort_and_old_formats() -> None:
     assert values["temperature_celsius"] == pytest.approx(29)
     assert values["load_ratio"] == 0.25
     assert values["battery_age_seconds"] == pytest.approx(NOW - 1_726_099_200)
+
+
+# with apcupsd itself, on top of a simulated network card
+
+
+@pytest.mark.real
+async def test_what_apcupsd_itself_says(tmp_path: Path) -> None:
+    """On mains, on battery, and once the card is gone: old numbers, marked COMMLOST."""
+    on_mains, on_battery = RECORDINGS["apc-boost"], RECORDINGS["apc-battery"]
+    (tmp_path / "card").mkdir()
+    with contextlib.ExitStack() as daemons:
+        with simulated(tmp_path / "card", {"mains": on_mains.rows, "battery": on_battery.rows}) as card:
+            mains, battery = (
+                daemons.enter_context(apcupsds.apcupsd(tmp_path / name, card, name)) for name in ("mains", "battery")
+            )
+            outcomes = [await asked(Ups, mains), await asked(Power, mains), await asked(Ups, battery)]
+            fed = await asked(Power, battery)
+        gone = await until_lost(mains)
+    assert [(one.state, one.reason) for one in outcomes[:2]] == [(UP, "")] * 2
+    told = dict(outcomes[0].measures)
+    assert told.pop("battery_age_seconds") > 0
+    said = {name: on_mains.measures[name] for name in BOTH_SAY}
+    assert told == pytest.approx({**said, "calibrating": 0, "overload": 0, "output_off": 0, "self_test_passed": 1})
+    assert outcomes[1].measures == pytest.approx({name: said[name] for name in said if name in POWER})
+    assert (fed.state, fed.measures["charge_ratio"]) == (DEGRADED, 0.71)
+    assert outcomes[2].state == DEGRADED
+    assert "the last self-test was not passed" in outcomes[2].reason and "(low" not in outcomes[2].reason
+    assert (outcomes[2].measures["on_battery"], outcomes[2].measures["runtime_seconds"]) == (1, 1260)
+    assert outcomes[2].measures.get("on_battery_seconds", 0) < 60, "since apcupsd saw it, not since the card did"
+    assert gone == Outcome(UNKNOWN, "apcupsd has lost its UPS (COMMLOST); its numbers are old", gone.latency)
+
+
+BOTH_SAY = (
+    "on_mains", "on_battery", "low_battery", "boost", "trim", "replace_battery", "charge_ratio", "runtime_seconds",
+    "load_ratio", "input_volts", "output_volts", "battery_volts", "input_hertz", "temperature_celsius",
+)  # fmt: skip
+
+
+async def asked(kind: type[AsksUps], port: int) -> Outcome:
+    return await kind(host="127.0.0.1", port=port, way="apcupsd").run(Look(3.0, Limits(), {}))
+
+
+async def until_lost(port: int) -> Outcome:
+    """apcupsd gives up on its UPS after some polls of a second."""
+    for _ in range(150):
+        outcome = await asked(Ups, port)
+        if outcome.state == UNKNOWN:
+            break
+        await asyncio.sleep(0.2)
+    return outcome

@@ -60,7 +60,8 @@ def test_the_first_plausible_value_stays_unless_it_is_0() -> None:
 @pytest.mark.parametrize(
     ("measure", "raw", "value"),
     [("input_volts", 2284, 228.4), ("output_volts", 23_010, 230.1), ("input_volts", 398, 398),
-     ("input_hertz", 500, 50), ("output_hertz", 5998, 59.98), ("input_hertz", 5.0, 50), ("input_hertz", 49.9, 49.9)],
+     ("input_hertz", 500, 50), ("output_hertz", 5998, 59.98), ("input_hertz", 5.0, 50), ("input_hertz", 49.9, 49.9),
+     ("temperature_celsius", 254, 25.4), ("temperature_celsius", 41, 41)],
 )  # fmt: skip
 def test_a_wrong_power_of_ten_is_undone(measure: str, raw: float, value: float) -> None:
     reading = Reading()

@@ -558,6 +558,22 @@ def letters(*places: int) -> str:
         (CYBERPOWER, under(CPS_ROOT, "4.1.1.0|2|6"), DOWN, OFF),
         (DELL, under(RFC1628, "4.1.0|2|5"), DEGRADED, "on battery, charge 98%, runtime 31 min"),
         (DELL, under("1.3.6.1.4.1.674.10902.2", "110.1.0|2|6"), DEGRADED, "it reports a fault"),
+        (DELL, under("1.3.6.1.4.1.674.10902.2", "110.1.0|2|5"), DEGRADED, "it reports a fault"),
+        (DELL, under("1.3.6.1.4.1.674.10902.2", "110.1.0|2|4", "120.4.2.0|4|57,43"),
+         DOWN, "its battery is low: on battery, charge 98%, runtime 31 min"),
+        (DELL, under("1.3.6.1.4.1.674.10902.2", "110.1.0|2|4", "120.4.2.0|4|"), UP, ""),
+        (XUPS, under(XUPS_ROOT, "4.5.0|2|1", "2.5.0|2|2"), UP, ""),  # no alarm of it: a test that draws on the battery
+        (XUPS, under(XUPS_ROOT, "4.5.0|2|1", "2.5.0|2|3"), UP, ""),
+        (HUAWEI, under(HUAWEI_ROOT, "2.101.1.1.1|2|255", "2.101.1.3.1|2|6"),
+         DEGRADED, "on battery, charge 98%, runtime 90 min"),
+        (VERTIV, under(VERTIV_ROOT, "9.20.1.20.1.2.100.4162|4|Active Alarm", "5.3.55.0|2|5"),
+         DOWN, "its battery is low: on battery, charge 100%, runtime 47 min"),
+        (VERTIV, under(VERTIV_ROOT, "9.20.1.20.1.2.100.5806|4|Active Warning"), DEGRADED, "overloaded"),
+        (VERTIV, under(VERTIV_ROOT, "9.20.1.20.1.2.100.5806|4|Inactive Event"), UP, ""),
+        (MEGATEC, under(XPPC_ROOT, "4.1.1.0|2|1", "8.5.5.0|2|4"),
+         DEGRADED, "on battery, charge 100%, runtime 30 min"),
+        (MEGATEC, under(XPPC_ROOT, "8.6.2.0|2|8"), DEGRADED, BYPASSED),
+        (MEGATEC, under(XPPC_ROOT, "8.5.2.0|2|16", "8.7.7.0|2|14"), DEGRADED, "it reports a fault"),
         (SOCOMEC, under(SOCOMEC_ROOT, "2.1.0|2|5", "2.2.0|2|61", "2.3.0|2|22"),
          DEGRADED, "on battery for 61 s, charge 100%, runtime 22 min"),
         (SOCOMEC, under(SOCOMEC_ROOT, "6.3.15.0|2|1"), DEGRADED, "on battery, charge 100%"),
@@ -607,6 +623,15 @@ async def test_a_device_with_no_ups_in_it() -> None:
     outcome = await seen(under("1.3.6.1.2.1.1", "1.0|4|a switch", "2.0|6|1.3.6.1.4.1.9.1.1208"))
     assert outcome.state == UNKNOWN
     assert outcome.reason.startswith("the device has none of the UPS MIBs known here (UPS-MIB, PowerNet-MIB, ")
+
+
+@pytest.mark.parametrize("version", ["1", "2c"])
+@pytest.mark.parametrize("identity", ["1.3.6.1.4.1.534.1", "1.3.6.1.4.1.9.1.1208"])
+async def test_a_part_without_any_usual_object_is_found_by_its_root(version: Any, identity: str) -> None:
+    rows = under(XUPS_ROOT, "3.1.0|2|500", "3.4.1.2.1|2|0", "3.4.1.2.2|2|231")
+    outcome = await seen(f"1.3.6.1.2.1.1.2.0|6|{identity}\n{rows}", version)
+    assert (outcome.state, outcome.reason) == (UNKNOWN, "it does not say what it runs on")
+    assert outcome.measures == {"input_hertz": 50, "input_volts": 231}
 
 
 async def test_whose_mib_it_is_matters_more_than_whose_device() -> None:

@@ -47,6 +47,15 @@ def build(kind: str, params: Mapping[str, Any]) -> Probe:
         raise BadProbe(f"{kind}: {_plain(str(error))}") from None
 
 
+def why_not(kind: str, params: Mapping[str, Any]) -> str:
+    """Why a check cannot be made with these parameters, as JSON has them; "" if it can."""
+    try:
+        build(kind, params)
+    except BadProbe as error:
+        return str(error).removeprefix(f"{kind}: ")
+    return ""
+
+
 _WORDS = (
     (r"^Object contains unknown field `(.+?)`.*$", r"there is no parameter \1"),
     (r"^Object missing required field `(.+?)`.*$", r"the parameter \1 is missing"),

@@ -76,6 +76,42 @@ EVIDENCE: Final[Mapping[str, str]] = {
     "drill": mark("evidence", "drill"),
 }
 
+CERTAINTIES: Final[Mapping[str, str]] = {
+    "sure": mark("certainty", "sure"),
+    "probable": mark("certainty", "probable"),
+    "provisional": mark("certainty", "as it looks so far"),
+}
+
+# how an incident came to its end (alerts.incident.Incident.why)
+ENDS: Final[Mapping[str, str]] = {
+    "recovered": mark("end", "recovered"),
+    "merged": mark("end", "part of another incident"),
+    "withdrawn": mark("end", "no longer watched"),
+    "late": mark("end", "came to light later"),
+    "by hand": mark("end", "closed by hand"),
+}
+
+# lines of an incident's history (alerts.incident.Entry.what)
+ENTRIES: Final[Mapping[str, str]] = {
+    "opened": mark("entry", "opened"),
+    "grew": mark("entry", "more is affected"),
+    "cause": mark("entry", "the cause is judged anew"),
+    "severity": mark("entry", "the severity changed"),
+    "merged": mark("entry", "turned out to be one with another incident"),
+    "split": mark("entry", "a part became an incident of its own"),
+    "excluded": mark("entry", "maintenance began"),
+    "included": mark("entry", "maintenance ended"),
+    "told": mark("entry", "told to"),
+    "acknowledged": mark("entry", "taken on by"),
+    "snoozed": mark("entry", "reminders put off by"),
+    "comment": mark("entry", "comment of"),
+    "flapping": mark("entry", "it comes and goes"),
+    "steady": mark("entry", "it is steady again"),
+    "recovering": mark("entry", "it works again and is being watched"),
+    "relapsed": mark("entry", "it failed again"),
+    "closed": mark("entry", "closed"),
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "state": STATES,
     "cause": CAUSES,
@@ -83,5 +119,8 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = {
     "verdict": VERDICTS,
     "window": WINDOWS,
     "kind": KINDS,
+    "certainty": CERTAINTIES,
+    "end": ENDS,
+    "entry": ENTRIES,
     "evidence": EVIDENCE,
 }

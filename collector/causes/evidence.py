@@ -4,7 +4,7 @@ A span proves its state between its first and its last look, less what these may
 and are both up or degraded it was not down either.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Final
@@ -100,8 +100,8 @@ class Proofs:
             working = span.state in (UP, DEGRADED)
             if met is not None and working and met.state in (UP, DEGRADED) and met.end == span.start:
                 gap_from = met.sure_to - met.error_to
-                if gap_from < start:  # between the two it worked: out of its thresholds or not, nobody knows
-                    self._add(gap_from, start, UP, gap_from)
+                if gap_from + 1 < start:  # between the two it worked: out of its thresholds or not, nobody knows
+                    self._add(gap_from + 1, start - 1, UP, gap_from)
             if start <= end:
                 self._add(start, end, span.state, span.sure_from)
             met = span
@@ -125,7 +125,7 @@ class Proofs:
             return None, 0
         while end < high:
             i += 1
-            if i == len(self._starts) or self._starts[i] > end or self._states[i] not in (UP, DEGRADED):
+            if i == len(self._starts) or self._starts[i] > end + 1 or self._states[i] not in (UP, DEGRADED):
                 return None, 0
             state, end = UP, self._ends[i]
         return state, onset
@@ -138,22 +138,21 @@ class Proofs:
 
     def edges(self, start: int, end: int) -> list[int]:
         """Moments inside (start, end) at which what is proven changes."""
-        return [at for at in (*self._starts, *self._ends) if start < at < end]
+        return [
+            at
+            for known in (self._starts, self._ends)  # proofs do not overlap: both are in order
+            for at in known[bisect_right(known, start) : bisect_left(known, end)]
+        ]
 
-    def worked(self, start: int, end: int) -> int | None:
-        """The last moment in [start, end] at which it is proven to have worked."""
-        for a, b, state in zip(reversed(self._starts), reversed(self._ends), reversed(self._states), strict=True):
-            if b < start:
-                return None
-            if a <= end and state in (UP, DEGRADED):
-                return min(b, end)
-        return None
+    def worked(self, start: int, end: int) -> bool:
+        """Whether it is proven to have worked at some moment in [start, end]."""
+        return (at := self.works_from(start)) is not None and at <= end
 
     def works_from(self, start: int) -> int | None:
         """The first moment from ``start`` on at which it is proven to work."""
-        for a, b, state in zip(self._starts, self._ends, self._states, strict=True):
-            if b >= start and state in (UP, DEGRADED):
-                return max(a, start)
+        for i in range(bisect_left(self._ends, start), len(self._starts)):
+            if self._states[i] in (UP, DEGRADED):
+                return max(self._starts[i], start)
         return None
 
     def looked(self) -> list[Interval]:

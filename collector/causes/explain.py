@@ -16,9 +16,11 @@ from alerts.trouble import Cause, Certainty
 from collector.causes import elements, words
 from collector.causes.elements import Root
 from collector.causes.topology import Topology, Way
+from collector.ledger.counted import Interval
 from inventory.causes import LAN, POWER, SERVICE
 from inventory.states import DEGRADED, DOWN, UP
 
+ALWAYS: Final[Interval] = (0, 0)
 SEEN_WORKING: Final = (UP, DEGRADED)
 AT_LEAST: Final = 2  # other sites whose lines have to be gone as well before a hub's edge is thought of
 
@@ -65,23 +67,23 @@ class Solver:
     def __init__(self, topology: Topology, picture: Picture) -> None:
         self.topology = topology
         self.picture = picture
-        self._proven: dict[tuple[str, int], str | None] = {}
+        self._proven: dict[tuple[str, Interval], str | None] = {}
         self._named: dict[str, tuple[str, ...]] = {}
 
     # -- what works
 
-    def since(self, uid: str) -> int:
-        """What proves something about this check has to be from then or later."""
-        return 0
+    def when(self, uid: str) -> Interval:
+        """When it was found as it is, from the first look to the last: what proves something about it meets that."""
+        return ALWAYS
 
-    def prover(self, element: str, since: int = 0) -> str | None:
+    def prover(self, element: str, when: Interval) -> str | None:
         """A check that proves the element at this moment, or "" if something else than a check does."""
-        key = element, since
+        key = element, when
         if key not in self._proven:
-            self._proven[key] = self._prover(element, since)
+            self._proven[key] = self._prover(element, when)
         return self._proven[key]
 
-    def _prover(self, element: str, since: int) -> str | None:
+    def _prover(self, element: str, when: Interval) -> str | None:
         kind = elements.kind_of(element)
         if self.picture.lives(element):
             return ""
@@ -93,18 +95,21 @@ class Solver:
         if found is None and kind == "power":
             agents = self.topology.agents_at(elements.ident_of(element))
             return next(
-                (uid for agent in agents if (uid := self.prover(elements.agent(agent), since)) is not None), None
+                (uid for agent in agents if (uid := self.prover(elements.agent(agent), when)) is not None), None
             )
         return found
 
     def suspects(self, way: Way) -> tuple[str, ...]:
         """What on the check's way is not proven to work, from the looker outward."""
-        found, since = [], self.since(way.uid)
+        found, when = [], self.when(way.uid)
+        there = elements.agent(way.agent), elements.power(way.vantage)  # it looked, or nothing would be down
         for element in (*way.on, *way.maybe):
+            if element in there:
+                continue
             if elements.kind_of(element) == "edge":
                 if self._edge_gone(element, way):
                     found.append(element)
-            elif element == way.last or self.prover(element, since) is None:
+            elif element == way.last or self.prover(element, when) is None:
                 found.append(element)
         return tuple(found)
 
@@ -242,12 +247,14 @@ class Solver:
         return words.told(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
 
     def _device_or_service(self, way: Way, roots: tuple[Root, ...]) -> Finding:
-        own = self.topology.root(way.last)
-        if way.host:
+        own, host = self.topology.root(way.last), self.topology.root(way.host) if way.host else None
+        if host in roots:
             others = [uid for uid in self.topology.provers(way.host) if uid != way.uid]
             down = [uid for uid in others if self.picture.state(uid) == DOWN]
-            if down:
-                return Finding(self.topology.root(way.host), "sure", words.device_gone((way.uid, *down)))
+            if down and host is not None:
+                return Finding(host, "sure", words.device_gone((way.uid, *down)))
+            if others and way.own == way.last:
+                return Finding(own, "sure", words.undecided(way, roots), decided=False, roots=roots)
         return self._say(way, own if own in roots else roots[0], "sure")
 
     def _most(self, way: Way, left: tuple[str, ...], roots: tuple[Root, ...]) -> Finding:
@@ -310,9 +317,9 @@ class Solver:
     def _say(self, way: Way, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Finding:
         others = [uid for uid in (*named, way.uid) if self.picture.state(uid) in (DOWN, DEGRADED)]
         working: dict[Root, str] = {}
-        since = self.since(way.uid)
+        when = self.when(way.uid)
         for element in (*way.on, *way.maybe):
-            prover = self.prover(element, since)
+            prover = self.prover(element, when)
             if prover and element != way.own and elements.kind_of(element) not in ("agent", "service"):
                 other = self.topology.root(element)
                 if other != root:

@@ -156,7 +156,7 @@ class Lives:
         if battery is not None:
             return self._gap(last, now, self._power(agent), POWER, "provisional", (battery, silent), open_=True)
         for uid in self._topology.outside(site):
-            if self._proofs(uid).worked(last + self._due(agent) + 1, now) is not None:
+            if self._proofs(uid).worked(last + self._due(agent) + 1, now):
                 because = (words.answered(site, uid), silent)
                 return self._gap(last, now, f"agent:{agent}", AGENT, "provisional", because, open_=True)
         return self._gap(last, now, f"agent:{agent}", NOT_KNOWN, "provisional", (silent,), open_=True)

@@ -1,10 +1,11 @@
 """Why something is not up right now, from what is published at this moment.
 
-A look proves something about a trouble only if it is younger than the first look that found it: what was up a moment
-before says nothing. While something on the way has not been looked at since, the answer is pending.
+What is up proves something about a trouble only if it was up at some moment between the first look that found it and
+the last: what was up a moment before says nothing, nor what came back since. While something on the way has not been
+looked at since it began, the answer is pending.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ from alerts.trouble import Cause, Certainty
 from collector.causes import elements, words
 from collector.causes.explain import SEEN_WORKING, Finding, Solver
 from collector.causes.topology import Topology, Way
+from collector.ledger.counted import Interval
 from inventory.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
 from inventory.states import DEGRADED, DOWN, UNKNOWN
 
@@ -122,7 +124,7 @@ class Present(Solver):
         self.view = view
         self._published = _Published(topology, view)
         super().__init__(topology, self._published)
-        self._latest: dict[str, tuple[int, str | None]] = {}
+        self._proofs: dict[str, tuple[tuple[int, int, str], ...]] = {}
         self._many: tuple[int, int] | None = None
 
     # -- checks
@@ -138,50 +140,47 @@ class Present(Solver):
             return Answer(finding.cause())
         way = self.topology.way(uid)
         left = self.suspects(way)
-        return Answer(self._fallback(way, left, finding), self._to_come(way, left))
+        return Answer(self._fallback(way, finding), self._to_come(way, left))
 
-    def since(self, uid: str) -> int:
-        return self._published.onset(uid)
+    def when(self, uid: str) -> Interval:
+        seen = self._published.seen(uid)
+        return (seen.first, seen.at) if seen is not None else (self.view.now, self.view.now)
 
-    def _prover(self, element: str, since: int) -> str | None:
-        if element not in self._latest:
-            self._latest[element] = self._newest(element)
-        at, uid = self._latest[element]
-        return uid if at >= since else None
+    def _prover(self, element: str, when: Interval) -> str | None:
+        if element not in self._proofs:
+            self._proofs[element] = tuple(self._proofs_of(element))
+        first, last = when
+        return next((uid for start, end, uid in self._proofs[element] if end >= first and start <= last), None)
 
-    def _newest(self, element: str) -> tuple[int, str | None]:
-        """The newest look that proves the element, and by which check."""
+    def _proofs_of(self, element: str) -> Iterable[tuple[int, int, str]]:
+        """From when to when it is seen to work, and by which check."""
         kind, ident = elements.kind_of(element), elements.ident_of(element)
-        newest: tuple[int, str | None] = (-1, None)
+        if kind != "agent":
+            for uid in self.topology.provers(element):
+                seen = self._published.seen(uid)
+                if seen is not None and seen.last in SEEN_WORKING:
+                    yield seen.first, seen.at, uid
         if kind in ("agent", "power"):
             agents = (ident,) if kind == "agent" else self.topology.agents_at(ident)
             for uid in (uid for agent in agents for uid in self.topology.looks_of(agent)):
                 seen = self._published.seen(uid)
-                if seen is not None and seen.last != UNKNOWN and seen.at > newest[0]:
-                    newest = (seen.at, uid)
-        if kind != "agent":
-            for uid in self.topology.provers(element):
-                seen = self._published.seen(uid)
-                if seen is not None and seen.last in SEEN_WORKING and seen.at > newest[0]:
-                    newest = (seen.at, uid)
-        return newest
+                if seen is not None and seen.last != UNKNOWN:
+                    yield seen.first, seen.at, uid
 
-    def _fallback(self, way: Way, left: tuple[str, ...], finding: Finding) -> Cause:
-        """What it goes by while nothing decides: what the check is about, as the likeliest."""
-        own = self.topology.root(way.own)
-        if own not in {self.topology.root(element) for element in left}:
-            own = finding.root
+    def _fallback(self, way: Way, finding: Finding) -> Cause:
+        """What it goes by while nothing decides: what the check is about, or what else would explain others too."""
+        root = finding.root
         silent = [
             words.silent(agent, contact.heard)
             for agent in self.topology.agents_at(way.target)
             if (contact := self._published.silent(agent)) is not None
         ]
-        because = (*self._say(way, own, "provisional").because, *silent)
-        return Cause(root=own.root, cause=own.cause, certainty="provisional", because=because)
+        because = (*self._say(way, root, "provisional").because, *silent)
+        return Cause(root=root.root, cause=root.cause, certainty="provisional", because=because)
 
     def _to_come(self, way: Way, left: tuple[str, ...]) -> bool:
         """Whether a living agent is still to look at something that is left."""
-        since = self.since(way.uid)
+        since = self.when(way.uid)[0]
         for element in left:
             if element in (way.own, way.last):
                 continue

@@ -240,8 +240,9 @@ class Topology:
         """
         key = f"looks:{agent}"
         if key not in self._provers:
-            checks, all_ = self.inventory.checks, self._by_agent.get(agent, ())
-            self._provers[key] = self._quickest(uid for uid in all_ if checks[uid].kind != "power")
+            checks, site = self.inventory.checks, self.site_of(agent)
+            looking = [uid for uid in self._by_agent.get(agent, ()) if checks[uid].kind != "power"]
+            self._provers[key] = self._quickest([uid for uid in looking if checks[uid].site == site] or looking)
         return self._provers[key]
 
     def checks_of(self, agent: str) -> tuple[str, ...]:
@@ -322,16 +323,14 @@ class Topology:
 
 
 def _spread(links: Iterable[Link], most: int) -> tuple[str, ...]:
-    """Sites of some links, of as many providers as there are."""
+    """Sites of some links, of as many providers as there are and from all over the inventory."""
     by_provider: dict[str, list[str]] = {}
     for link in links:
         by_provider.setdefault(link.provider, []).append(link.site)
-    turns = [list(dict.fromkeys(sites)) for _, sites in sorted(by_provider.items())]
-    chosen: dict[str, None] = {}
-    for turn in range(max((len(sites) for sites in turns), default=0)):
-        for sites in turns:
-            if turn < len(sites) and len(chosen) < most:
-                chosen[sites[turn]] = None
-        if len(chosen) >= most:
-            break
-    return tuple(chosen)
+    groups = [list(dict.fromkeys(sites)) for _, sites in sorted(by_provider.items())]
+    share = -(-most // max(len(groups), 1))
+    apart = [
+        sites if len(sites) <= share else [sites[i * len(sites) // share] for i in range(share)] for sites in groups
+    ]
+    turns = (sites[turn] for turn in range(share) for sites in apart if turn < len(sites))
+    return tuple(dict.fromkeys(turns))[:most]

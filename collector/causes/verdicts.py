@@ -5,8 +5,9 @@ A stretch is cut wherever anything that is proven about its way changes. Each pa
 through it; what is not decided takes the cause of the nearest part of the same stretch that is.
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final
 
 import msgspec
@@ -16,11 +17,13 @@ from collector.causes import elements, words
 from collector.causes.evidence import Evidence, Proofs
 from collector.causes.explain import Finding, Solver, of_cause
 from collector.causes.lives import Gap, Lives
+from collector.causes.moments import Moment
+from collector.causes.stretches import Part, Stretch, bridged, filled, less_sure, stretches
 from collector.causes.topology import Topology, Way
 from collector.ledger.counted import Interval
 from collector.ledger.steps import Span
 from inventory.causes import NOT_KNOWN
-from inventory.states import DOWN, UNKNOWN, UP
+from inventory.states import DOWN, UNKNOWN
 
 BRIEF_LOOKS: Final = 2  # intervals within which an outage may fall between the looks at what is on its way
 
@@ -32,64 +35,6 @@ class Verdict(msgspec.Struct, frozen=True):
     end: int
     state: int
     cause: Cause
-
-
-class Stretch(msgspec.Struct, frozen=True):
-    """One state that goes on: a span, or (``span`` None) time without one. ``last`` and ``first``: of an unknown
-    stretch the looks on both sides of it, None where there is none."""
-
-    start: int
-    end: int
-    state: int
-    span: Span | None = None
-    last: int | None = None
-    first: int | None = None
-
-
-class Part(msgspec.Struct, frozen=True):
-    """A decided part of a stretch."""
-
-    start: int
-    end: int
-    finding: Finding
-
-
-class Moment:
-    """What is proven all through [low, high]: the picture that a solver asks."""
-
-    def __init__(self, book: "Book", low: int, high: int, brief: bool, uid: str) -> None:
-        self._book = book
-        self._low, self._high = low, high
-        self._brief, self._uid = brief, uid
-
-    def state(self, uid: str) -> int | None:
-        return self._book.proofs(uid).state(self._low, self._high)
-
-    def onset(self, uid: str) -> int:
-        return self._book.proofs(uid).onset(self._low, self._high)
-
-    def brief(self, uid: str) -> bool:
-        return self._brief and uid == self._uid
-
-    def fact(self, element: str) -> Cause | None:
-        """That a site was without power, as the life of its agent tells."""
-        if elements.kind_of(element) != "power":
-            return None
-        for gap in self._gaps_of(elements.ident_of(element)):
-            if gap.cause.root == element and not gap.open:
-                return gap.cause
-        return None
-
-    def lives(self, element: str) -> bool:
-        if elements.kind_of(element) != "power":
-            return False
-        return any(gap.powered for gap in self._gaps_of(elements.ident_of(element)))
-
-    def _gaps_of(self, site: str) -> Iterable[Gap]:
-        for agent in self._book.topology.agents_at(site):
-            gap = self._book.lives.gap_at(agent, self._low, self._high)
-            if gap is not None:
-                yield gap
 
 
 class Book:
@@ -104,7 +49,8 @@ class Book:
         self.lives = Lives(topology, evidence, self.proofs)
         self._only = only
         self._proofs: dict[str, Proofs] = {}
-        self._verdicts: dict[str, list[Verdict]] = {}
+        self._stretches: dict[str, list[Stretch]] = {}
+        self._judged: dict[tuple[str, int], list[Verdict]] = {}
 
     def proofs(self, uid: str) -> Proofs:
         found = self._proofs.get(uid)
@@ -114,42 +60,37 @@ class Book:
             found = self._proofs[uid] = Proofs(self.evidence.spans(uid) if counts else ())
         return found
 
-    # -- stretches
-
     def stretches(self, uid: str) -> list[Stretch]:
         """What was not up, from the check's first look to the end of its life or now."""
-        spans = self.evidence.spans(uid)
-        ended = self.evidence.ended(uid)
-        until = self.evidence.now if ended is None else min(ended, self.evidence.now)
-        found: list[Stretch] = []
-        before: Span | None = None
-        for span in spans:
-            if before is not None and before.end < span.start:
-                found.append(Stretch(before.end, span.start, UNKNOWN, None, before.sure_to, span.sure_from))
-            if span.state != UP and span.start < span.end:
-                unknown = span.state == UNKNOWN
-                last = before.sure_to if unknown and before is not None else None
-                found.append(Stretch(span.start, span.end, span.state, span, last, span.end if unknown else None))
-            before = span
-        if before is not None and before.end < until:
-            found.append(Stretch(before.end, until, UNKNOWN, None, before.sure_to, None))
-        return found
+        if uid not in self._stretches:
+            ended = self.evidence.ended(uid)
+            until = self.evidence.now if ended is None else min(ended, self.evidence.now)
+            self._stretches[uid] = stretches(self.evidence.spans(uid), until)
+        return self._stretches[uid]
 
     # -- verdicts
 
     def verdicts(self, uid: str, window: Interval) -> list[Verdict]:
+        """Of what was not up in the window, in order."""
         begin, end = window
+        known = self.stretches(uid)
+        first = bisect_right(known, begin, key=lambda stretch: stretch.end)
         found = []
-        for stretch in self.stretches(uid):
-            if stretch.start < end and begin < stretch.end:
-                for one in self.judged(uid, stretch):
-                    a, b = max(one.start, begin), min(one.end, end)
-                    if a < b:
-                        found.append(Verdict(a, b, one.state, one.cause))
+        for stretch in takewhile(lambda stretch: stretch.start < end, known[first:]):
+            for one in self.judged(uid, stretch):
+                a, b = max(one.start, begin), min(one.end, end)
+                if a < b:
+                    found.append(Verdict(a, b, one.state, one.cause))
         return found
 
     def judged(self, uid: str, stretch: Stretch) -> list[Verdict]:
         """The whole stretch, cut where its cause changes."""
+        key = uid, stretch.start
+        if key not in self._judged:
+            self._judged[key] = self._judge(uid, stretch)
+        return self._judged[key]
+
+    def _judge(self, uid: str, stretch: Stretch) -> list[Verdict]:
         if self.topology.check(uid) is None:
             cause = Cause(
                 root=elements.service(uid), cause=NOT_KNOWN, certainty="probable", because=words.never_told(uid, "")
@@ -177,10 +118,10 @@ class Book:
             finding = self._at(way, span, low, high)
             if finding is not None:
                 (decided if finding.decided else undecided).append(Part(low, high, finding))
-        decided = self._bridged(way, decided)
+        decided = bridged(self.topology.root(way.own), decided)
         if not decided:
             return [Part(stretch.start, stretch.end, self._left_open(way, span, undecided))]
-        return _filled(self._with_neighbours(way, span, decided, undecided), stretch.start, stretch.end)
+        return filled(self._with_neighbours(way, span, decided, undecided), stretch.start, stretch.end)
 
     def _with_neighbours(self, way: Way, span: Span, decided: list[Part], undecided: list[Part]) -> list[Part]:
         """What is undecided takes the cause before and after it, or for a while that of one side, where that one is
@@ -199,14 +140,14 @@ class Book:
             if not possible or (part.end - part.start > a_while and not same):
                 parts.append(Part(part.start, part.end, self._left_open(way, span, [part])))
             elif same or len(possible) < len(near):
-                parts.append(Part(part.start, part.end, _less_sure(possible[0])))
+                parts.append(Part(part.start, part.end, less_sure(possible[0])))
         return parts
 
     def _at(self, way: Way, span: Span, low: int, high: int) -> Finding | None:
         error = max(span.error_from, span.error_to)
         check = self.topology.check(way.uid)
         brief = check is not None and span.end - span.start < BRIEF_LOOKS * check.interval + check.timeout
-        moment = _Own(self, low - error, high + error, brief, way.uid, span)
+        moment = Moment(self, low - error, high + error, way.uid, span, brief)
         if elements.kind_of(way.own) == "feed":  # down by a boot's account, although nobody looked
             gap = self.lives.gap_at(way.agent, low, high)
             if gap is not None and not gap.open:
@@ -227,19 +168,6 @@ class Book:
         ordered = sorted(cuts)
         return [(start, start), *pairwise(ordered), *([(end, end)] if end > start else [])]
 
-    def _bridged(self, way: Way, decided: list[Part]) -> list[Part]:
-        """What a check names and was gone before and after was gone between, if something else was then as well."""
-        own = self.topology.root(way.own)
-        own_at = [i for i, part in enumerate(decided) if part.finding.root == own]
-        if not own_at:
-            return decided
-        first, last = own_at[0], own_at[-1]
-        bridge = msgspec.structs.replace(decided[first].finding, certainty="probable")
-        return [
-            Part(part.start, part.end, bridge) if first < i < last and part.finding.root != own else part
-            for i, part in enumerate(decided)
-        ]
-
     def _left_open(self, way: Way, span: Span, found: Sequence[Part]) -> Finding:
         """Nothing decides. While evidence is to come it goes by what the check is about; after that it is not known."""
         guess = found[0].finding if found else None
@@ -247,6 +175,8 @@ class Book:
         because = guess.because if guess is not None else words.undecided(way, (root,))
         if self._to_come(way, span.end):
             return Finding(root, "provisional", because)
+        if guess is not None and {one.cause for one in guess.roots} == {root.cause}:
+            return Finding(root, "sure", because)  # which of these, nothing tells; but the cause is the same
         return Finding(elements.Root(root.root, NOT_KNOWN), "probable", because)
 
     def _to_come(self, way: Way, until: int) -> bool:
@@ -273,7 +203,7 @@ class Book:
         if not parts and gaps:
             parts = [Part(stretch.start, stretch.end, self._of_gap(way, gaps[-1], stretch))]
         if parts:
-            return _filled(parts, stretch.start, stretch.end)
+            return filled(parts, stretch.start, stretch.end)
         reason = stretch.span.reason if stretch.span is not None else ""
         own = self.topology.root(way.own)
         finding = Finding(
@@ -294,34 +224,6 @@ class Book:
                 last = self.judged(uid, seen[-1])[-1].cause
                 return Finding(elements.Root(last.root, last.cause), "provisional", (*gap.cause.because, *last.because))
         return of_cause(gap.cause)
-
-
-class _Own(Moment):
-    """A moment of one check's stretch: its own state there is the stretch's, whatever its error."""
-
-    def __init__(self, book: Book, low: int, high: int, brief: bool, uid: str, span: Span) -> None:
-        super().__init__(book, low, high, brief, uid)
-        self._span = span
-
-    def state(self, uid: str) -> int | None:
-        return self._span.state if uid == self._uid else super().state(uid)
-
-    def onset(self, uid: str) -> int:
-        return self._span.sure_from if uid == self._uid else super().onset(uid)
-
-
-def _filled(decided: Sequence[Part], start: int, end: int) -> list[Part]:
-    """Parts that cover [start, end): what lies between two goes half to each, what lies outside to the nearest."""
-    ordered = sorted(decided, key=lambda part: (part.start, part.end))
-    edges = [start]
-    for left, right in pairwise(ordered):
-        edges.append(min(max((left.end + right.start) // 2, start), end))
-    edges.append(end)
-    return [Part(a, b, part.finding) for part, a, b in zip(ordered, edges, edges[1:], strict=False) if a < b]
-
-
-def _less_sure(finding: Finding) -> Finding:
-    return msgspec.structs.replace(finding, certainty="probable") if finding.certainty == "sure" else finding
 
 
 def _surer(one: Cause, other: Cause) -> Cause:

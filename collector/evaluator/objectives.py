@@ -18,41 +18,20 @@ from typing import Final
 
 import msgspec
 
+from alerts.burn import PAIRS, Pair
 from alerts.said import Said, say
 from alerts.trouble import Cause, Subject, Trouble
 from collector.goals import MISSED, Evaluation
 from collector.ledger.windows import Window
 from collector.reading import Reader
 from inventory import goals as members
-from inventory.alerting import Condition, Severity
+from inventory.alerting import DAY, MINUTE, Condition, Severity
 from inventory.causes import NOT_KNOWN
 from inventory.model import Goal, Inventory
 
 log = logging.getLogger("collector.evaluator")
 
 EVERY: Final = 60.0  # seconds between two evaluations
-MINUTE: Final = 60_000
-HOUR: Final = 60 * MINUTE
-DAY: Final = 24 * HOUR
-
-
-class Pair(msgspec.Struct, frozen=True):
-    """Two windows (ms) over which the burn rate is at least ``factor``. ``severe``: not merely a warning."""
-
-    factor: float
-    long: int
-    short: int
-    severe: bool
-
-
-# 2% of a month's budget in an hour, 5% in six hours, 10% in a day, 10% in three days
-PAIRS: Final = (
-    Pair(14.4, HOUR, 5 * MINUTE, True),
-    Pair(6, 6 * HOUR, 30 * MINUTE, True),
-    Pair(3, DAY, 2 * HOUR, False),
-    Pair(1, 3 * DAY, 6 * HOUR, False),
-)
-
 
 class Burning(msgspec.Struct, frozen=True):
     """A goal whose budget burns by ``pair``, at ``rate`` times what it may (over the long window)."""
@@ -130,7 +109,7 @@ class Objectives:
             if goal is None or holding is None:
                 continue
             quiet = now - self._told.get(goal.id, -DAY) > one.pair.short + MINUTE
-            severity: Severity = "critical" if one.pair.severe and holding.severity == "warning" else holding.severity
+            severity: Severity = one.pair.severity if holding.severity == "warning" else holding.severity
             said = say(
                 "the error budget of {goal} burns {rate} times as fast as it may",
                 goal=goal.id,

@@ -14,11 +14,11 @@ from alerts.conditions import Seen, condition_of, met
 from alerts.trouble import Cause, Past, Trouble
 from collector.causes.verdicts import Book
 from collector.evaluator.troubles import ON, subject_of
+from collector.evidence import leading
 from collector.exclusions import Exclusions
 from collector.ledger.steps import Span
 from collector.reading import Known, Reader
 from inventory.alerting import Condition
-from inventory.causes import NOT_KNOWN
 
 AT_ONCE: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
 
@@ -50,25 +50,13 @@ async def taken(reader: Reader, found: Sequence[Closed], exclusions: Exclusions,
     begin = min(span.start for _, span, _ in wanted)
 
     def causes(book: Book) -> list[Cause]:
-        return [cause_of(book, known.uid, span) for known, span, _ in wanted]
+        return [leading(book.verdicts(known.uid, (span.start, span.end)), known.uid) for known, span, _ in wanted]
 
     made = await reader.causes(causes, begin)
     return [
         _past(known, span, condition, cause, exclusions, now)
         for (known, span, condition), cause in zip(wanted, made, strict=True)
     ]
-
-
-def cause_of(book: Book, uid: str, span: Span) -> Cause:
-    """The cause of most of the span's time."""
-    verdicts = book.verdicts(uid, (span.start, span.end))
-    spent: dict[str, int] = {}
-    for one in verdicts:
-        spent[one.cause.root] = spent.get(one.cause.root, 0) + one.end - one.start
-    if not spent:
-        return Cause(root=f"service:{uid}", cause=NOT_KNOWN, certainty="probable")
-    root = max(spent, key=lambda name: (spent[name], name))
-    return next(one.cause for one in verdicts if one.cause.root == root)
 
 
 def _met(reader: Reader, found: Sequence[Closed]) -> Iterator[tuple[Known, Span, Condition]]:

@@ -99,7 +99,7 @@ def _take_results(
     ledger = state.unfold()
     skips = _take_slices(ledger, view, batch, placing, effect, reasons, count_from)
     if singles and not skips and offset + min(batch.at) >= count_from:
-        state.ledger = Ledger(ledger.tails, ledger.latest, streaks.begin(view, batch, offset, placing.error))
+        state.ledger = Ledger(ledger.tails, ledger.latest, streaks.begin(view, batch, offset, placing.error, reasons))
     return skips
 
 
@@ -137,7 +137,8 @@ def _take_slices(
             first, deltas, begin = first + sum(deltas[:skip]), deltas[skip:], begin + skip
             tail = take(tail, closed, first, deltas, states[begin:end], holds[place], error, reasons, begin, count_from)
         tails[row] = tail
-        latest[row] = Latest(tail.last, latency[end - 1], values[value - width : value], digest)
+        why = reasons.get(end - 1, "")
+        latest[row] = Latest(tail.last, latency[end - 1], values[value - width : value], digest, why)
         if closed:
             effect.spans.extend((row, span) for span in closed)
             closed.clear()
@@ -190,7 +191,7 @@ def _take_run(state: AgentState, view: View, run: Run, placing: Placing, effect:
     if count_from and (old is None or old.last < count_from):
         recount(tail, closed, count_from)
     state.ledger.tails[row] = tail
-    state.ledger.latest[row] = Latest(last, None, [], view.digest)
+    state.ledger.latest[row] = Latest(last, None, [], view.digest, reason)
     effect.spans.extend((row, span) for span in closed)
     return True
 
@@ -214,6 +215,8 @@ def _take_record(
             if count_from and old.last < count_from:
                 recount(tail, closed, count_from)
             state.ledger.tails[row] = tail
+            if (newest := state.ledger.latest.get(row)) is not None and newest.reason:
+                state.ledger.latest[row] = msgspec.structs.replace(newest, reason="")  # it speaks no longer
             effect.spans.extend((row, span) for span in closed)
 
 

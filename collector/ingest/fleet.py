@@ -19,7 +19,8 @@ from inventory.states import UNKNOWN
 class Now(msgspec.Struct, frozen=True):
     """A check at this moment. ``provisional``: from the present overlay, not from the ledger.
 
-    ``state`` is UNKNOWN once the last look's hold is over, or when its agent stopped. ``at``: the last look.
+    ``state`` is UNKNOWN once the last look's hold is over, or when its agent stopped. ``at``: the last look;
+    ``reason``: its own.
     """
 
     state: int
@@ -94,7 +95,9 @@ class Fleet:
             return None
         if tail.state != UNKNOWN and now > tail.last + tail.hold:
             return Now(UNKNOWN, tail.last + tail.hold, tail.last, "nothing heard")
-        return Now(tail.state, tail.start, tail.last, tail.reason)
+        newest = state.latest.get(check.id)
+        reason = newest.reason if newest is not None and newest.at == tail.last else ""
+        return Now(tail.state, tail.start, tail.last, reason or tail.reason)
 
 
 OVERLAY_HOLD = 120_000  # ms that an overlay speaks for at least: pushes come every 30 s

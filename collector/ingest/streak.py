@@ -16,17 +16,22 @@ from inventory.wire import Batch
 
 
 class Latest(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """A check's newest result: ``at`` as placed, latency in µs, its value columns under ``plan``."""
+    """A check's newest result: ``at`` as placed, latency in µs, its value columns under ``plan``, its own ``reason``.
+
+    A span keeps the reason of its first look; "26 hours old" is not what a page is to say two days later.
+    """
 
     at: int
     latency: int | None
     values: list[int | None]
     plan: bytes
+    reason: str = ""
 
 
 class Streak(msgspec.Struct, frozen=True):
     """``looks``: pushes since the tails were last worked out. ``base``: the newest batch's, as placed; ``at``,
-    ``states``, ``latency`` and ``values`` are its columns, ``error`` that of its placing. ``hold``: the least.
+    ``states``, ``latency`` and ``values`` are its columns, ``reasons`` by place, ``error`` that of its placing.
+    ``hold``: the least.
     """
 
     view: View
@@ -38,6 +43,7 @@ class Streak(msgspec.Struct, frozen=True):
     error: int
     latency: list[int | None]
     values: list[int | None]
+    reasons: Mapping[int, str]
     looks: int = 0
 
     def reaches(self, view: View, batch: Batch, base: int) -> bool:
@@ -49,10 +55,14 @@ class Streak(msgspec.Struct, frozen=True):
         return min(gaps) + shift >= 0 and max(gaps) + shift <= self.hold
 
 
-def begin(view: View, batch: Batch, base: int, error: int, looks: int = 0, hold: int = 0) -> Streak:
+def begin(
+    view: View, batch: Batch, base: int, error: int, reasons: Mapping[int, str], looks: int = 0, hold: int = 0
+) -> Streak:
     """A streak whose newest batch this is."""
     hold = hold or min(view.holds[place] for place in batch.places())
-    return Streak(view, batch.checks, batch.states, hold, base, batch.at, error, batch.latency, batch.values, looks)
+    return Streak(
+        view, batch.checks, batch.states, hold, base, batch.at, error, batch.latency, batch.values, reasons, looks
+    )
 
 
 class Ledger(msgspec.Struct, frozen=True):
@@ -69,11 +79,12 @@ class Ledger(msgspec.Struct, frozen=True):
             return self
         tails, latest = self.tails.copy(), self.latest.copy()
         rows, holds, widths = streak.view.rows, streak.view.holds, streak.view.widths
-        value = 0
-        for place, after, latency in zip(accumulate(streak.checks), streak.at, streak.latency, strict=True):
+        value, digest, reason = 0, streak.view.digest, streak.reasons.get
+        columns = zip(accumulate(streak.checks), streak.at, streak.latency, strict=True)
+        for i, (place, after, latency) in enumerate(columns):
             row, width, at = rows[place], widths[place], streak.base + after
             tails[row] = prolonged(tails[row], at, streak.looks, holds[place], streak.error)
-            latest[row] = Latest(at, latency, streak.values[value : value + width], streak.view.digest)
+            latest[row] = Latest(at, latency, streak.values[value : value + width], digest, reason(i, ""))
             value += width
         return Ledger(tails, latest, msgspec.structs.replace(streak, looks=0))
 
@@ -96,4 +107,4 @@ class Ledger(msgspec.Struct, frozen=True):
                 closed += [(row, span) for span in spans]
                 tail.looks -= looks  # the streak adds them to every check, and this one has had its own
                 tails[row] = tail
-        return Ledger(tails, self.latest, begin(view, batch, base, error, looks, streak.hold))
+        return Ledger(tails, self.latest, begin(view, batch, base, error, reasons, looks, streak.hold))

@@ -3,17 +3,18 @@
 All times are milliseconds since the epoch unless the name says otherwise, durations seconds, ratios 0 to 1.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
 import msgspec
 
+from alerts.trouble import Cause
 from alerts.words.reasons import translate
 from collector import goals
 from collector.ledger.figures import Figure
 from collector.ledger.steps import Span
 from collector.ledger.timeline import EXCLUDED, Segment
 from collector.reading import Known, Reader, Trouble
-from inventory.causes import NOT_KNOWN
 from inventory.states import NAMES
 from inventory.words import Text
 
@@ -159,14 +160,14 @@ class TroubleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     start: int | None
     end: Annotated[int | None, _help("null while it is open")]
     reason: str
-    cause: Annotated[str, _help("always 'not known': causes are not worked out yet")] = NOT_KNOWN
+    cause: Annotated[str, _help("service, lan, wan, power, agent, collector or not known")]
+    certainty: Annotated[str, _help("sure, probable or provisional")]
     reason_vi: InVietnamese = msgspec.UNSET
 
 
-class IncidentsAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wrong now, and what was."""
+class TroublesAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not up now, and what was not."""
 
-    note: str
     open: list[TroubleAnswer]
     past: list[TroubleAnswer]
 
@@ -305,7 +306,8 @@ def goal(one: goals.Evaluation, name: Text) -> GoalAnswer:
     )
 
 
-def trouble(one: Trouble) -> TroubleAnswer:
+def trouble(one: Trouble, causes: Mapping[tuple[str, int], Cause]) -> TroubleAnswer:
+    cause = causes[one.known.uid, one.start]
     return TroubleAnswer(
         uid=one.known.uid,
         check=one.known.name,
@@ -316,4 +318,6 @@ def trouble(one: Trouble) -> TroubleAnswer:
         start=one.start or None,
         end=one.end,
         reason=one.reason,
+        cause=cause.cause,
+        certainty=cause.certainty,
     )

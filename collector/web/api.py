@@ -1,10 +1,9 @@
 """``/api/v1``: what pages show, as JSON. Lists are plain arrays; ``limit`` and ``after`` page through long ones."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
-import msgspec
 from aiohttp import web
 
 from alerts.words.catalogue import LANGUAGES
@@ -14,32 +13,9 @@ from collector.reading import Known, Reader
 from collector.store.registry import Registry
 from collector.web import answers, backups, history
 from collector.web.asking import LATEST, MOST, Wrong, answer, known, number, one_of, rolling, window
+from collector.web.routes import LIMIT, MS, Parameter, Post, Route
 from inventory.states import NAMES
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
-NOTE = "These are the stretches in which checks were not up. What caused them is not worked out yet."
-
-
-class Parameter(msgspec.Struct, frozen=True):
-    """A query parameter of a route, for the description."""
-
-    name: str
-    words: str
-    schema: dict[str, object] = msgspec.field(default_factory=lambda: {"type": "string"})
-
-
-class Route(msgspec.Struct, frozen=True):
-    """One path: who answers, with what type, to which parameters."""
-
-    path: str
-    handler: Handler
-    words: str
-    answer: type
-    parameters: tuple[Parameter, ...] = ()
-
-
-_MS: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": LATEST}
-_LIMIT = Parameter("limit", f"at most so many (at most {MOST})", {"type": "integer", "minimum": 0, "maximum": MOST})
 _LANG = Parameter(
     "lang", "vi: with each reason in Vietnamese too (reason_vi)", {"type": "string", "enum": list(LANGUAGES)}
 )
@@ -52,6 +28,7 @@ class Api:
     def __init__(self, reader: Reader, registry: Registry) -> None:
         self._reader = reader
         self._registry = registry
+        self.posts: tuple[Post, ...] = ()
         self.routes = (
             Route(
                 "/api/v1/checks",
@@ -65,7 +42,7 @@ class Api:
                     Parameter("kind", "only this kind"),
                     Parameter("state", "only those in this state now", _STATE),
                     Parameter("window", "with the figure over this time up to now, 24h or 30d"),
-                    _LIMIT,
+                    LIMIT,
                     Parameter("after", "those that come after the check with this uid"),
                     _LANG,
                 ),
@@ -77,8 +54,8 @@ class Api:
                 "One check's availability over a window, with the evidence",
                 answers.AvailabilityAnswer,
                 (
-                    Parameter("from", "beginning, ms since the epoch (a day before the end)", _MS),
-                    Parameter("to", "end, ms since the epoch (now)", _MS),
+                    Parameter("from", "beginning, ms since the epoch (a day before the end)", MS),
+                    Parameter("to", "end, ms since the epoch (now)", MS),
                     _LANG,
                 ),
             ),
@@ -89,8 +66,8 @@ class Api:
                 history.HistoryAnswer,
                 (
                     Parameter("measure", "one of its kind's, or latency, in base units"),
-                    Parameter("from", "beginning, ms since the epoch (a day before the end)", _MS),
-                    Parameter("to", "end, ms since the epoch (now)", _MS),
+                    Parameter("from", "beginning, ms since the epoch (a day before the end)", MS),
+                    Parameter("to", "end, ms since the epoch (now)", MS),
                 ),
             ),
             Route(
@@ -106,7 +83,7 @@ class Api:
                     Parameter("site", "only this site's"),
                     Parameter("state", "only those in this state now", _STATE),
                     Parameter("window", "the figure over this time up to now, 24h or 30d (30d)"),
-                    _LIMIT,
+                    LIMIT,
                     _LANG,
                 ),
             ),
@@ -115,14 +92,14 @@ class Api:
                 self.goals,
                 "Goals over their windows",
                 list[answers.GoalAnswer],
-                (Parameter("at", "over the windows that hold this moment, ms since the epoch (now)", _MS),),
+                (Parameter("at", "over the windows that hold this moment, ms since the epoch (now)", MS),),
             ),
             Route(
-                "/api/v1/incidents",
-                self.incidents,
-                "What is wrong, and what was",
-                answers.IncidentsAnswer,
-                (_LIMIT, Parameter("before", "past ones that ended before this, ms since the epoch", _MS), _LANG),
+                "/api/v1/troubles",
+                self.troubles,
+                "The stretches in which checks were not up, with their causes",
+                answers.TroublesAnswer,
+                (LIMIT, Parameter("before", "past ones that ended before this, ms since the epoch", MS), _LANG),
             ),
             Route("/api/v1/agents", self.agents, "Agents as they were last heard", list[answers.AgentAnswer]),
         )
@@ -213,16 +190,17 @@ class Api:
         names = self._reader.inventory.goals
         return answer([answers.goal(one, names[one.goal].name) for one in found if one.goal in names])
 
-    async def incidents(self, request: web.Request) -> web.Response:
+    async def troubles(self, request: web.Request) -> web.Response:
         known(request.query, "limit", "before", "lang")
         language = one_of(request.query, "lang", LANGUAGES)
         limit = number(request.query, "limit", 100, MOST)
         before = number(request.query, "before", LATEST, LATEST)
+        open_ = self._reader.open_troubles()[:limit]
         past = await self._reader.past_troubles(limit, before)
-        content = answers.IncidentsAnswer(
-            note=NOTE,
-            open=[answers.told(answers.trouble(one), language) for one in self._reader.open_troubles()[:limit]],
-            past=[answers.told(answers.trouble(one), language) for one in past],
+        causes = await self._reader.caused([*open_, *past])
+        content = answers.TroublesAnswer(
+            open=[answers.told(answers.trouble(one, causes), language) for one in open_],
+            past=[answers.told(answers.trouble(one, causes), language) for one in past],
         )
         return answer(content)
 

@@ -7,32 +7,25 @@ from typing import Any
 import msgspec
 
 from collector.web.answers import Problem
-from collector.web.api import Route
+from collector.web.routes import Post, Route
 
 REF = "#/components/schemas/{name}"
 
 
-def describe(routes: Iterable[Route], guarded: bool) -> dict[str, Any]:
+def describe(routes: Iterable[Route], posts: Iterable[Post], guarded: bool) -> dict[str, Any]:
     """The whole description; ``guarded``: whether one has to say who one is."""
-    routes = list(routes)
-    schemas, components = msgspec.json.schema_components(
-        [*(route.answer for route in routes), Problem], ref_template=REF
-    )
-    paths = {}
+    routes, posts = list(routes), list(posts)
+    types = [*(route.answer for route in routes), *(one for post in posts for one in (post.answer, post.body)), Problem]
+    schemas, components = msgspec.json.schema_components(types, ref_template=REF)
+    paths: dict[str, Any] = {}
     for route, schema in zip(routes, schemas, strict=False):
-        operation: dict[str, Any] = {
-            "summary": route.words,
-            "operationId": _name(route.path),
-            "parameters": _parameters(route),
-            "responses": {
-                "200": {"description": route.words, "content": {"application/json": {"schema": schema}}},
-                "default": {
-                    "description": "Why there is no answer",
-                    "content": {"application/json": {"schema": {"$ref": REF.format(name="Problem")}}},
-                },
-            },
-        }
-        paths[route.path] = {"get": operation}
+        operation = _operation(route.path, route.words, schema, [*_inside(route.path), *_asked(route)])
+        paths.setdefault(route.path, {})["get"] = operation
+    rest = schemas[len(routes) :]
+    for post, schema, body in zip(posts, rest[::2], rest[1::2], strict=False):
+        operation = _operation(post.path, post.words, schema, _inside(post.path))
+        operation["requestBody"] = {"content": {"application/json": {"schema": body}}}
+        paths.setdefault(post.path, {})["post"] = operation
     described: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
@@ -52,15 +45,32 @@ def describe(routes: Iterable[Route], guarded: bool) -> dict[str, Any]:
     return described
 
 
-def _parameters(route: Route) -> list[dict[str, Any]]:
-    inside = [
+def _operation(path: str, words: str, schema: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "summary": words,
+        "operationId": _name(path),
+        "parameters": parameters,
+        "responses": {
+            "200": {"description": words, "content": {"application/json": {"schema": schema}}},
+            "default": {
+                "description": "Why there is no answer",
+                "content": {"application/json": {"schema": {"$ref": REF.format(name="Problem")}}},
+            },
+        },
+    }
+
+
+def _inside(path: str) -> list[dict[str, Any]]:
+    return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"\{(\w+)\}", route.path)
+        for name in re.findall(r"\{(\w+)\}", path)
     ]
-    asked = [
+
+
+def _asked(route: Route) -> list[dict[str, Any]]:
+    return [
         {"name": one.name, "in": "query", "description": one.words, "schema": one.schema} for one in route.parameters
     ]
-    return [*inside, *asked]
 
 
 def _name(path: str) -> str:

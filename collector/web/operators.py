@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,10 +11,10 @@ from aiohttp import hdrs, web
 from collector.config import Operators, listen
 from collector.reading import Reader
 from collector.store.database import StoreError
-from collector.web.api import Api
 from collector.web.asking import Wrong, answer, known, one_of, problem
 from collector.web.auth import Guard
 from collector.web.openapi import describe
+from collector.web.routes import Post, Route
 
 log = logging.getLogger(__name__)
 
@@ -27,20 +27,31 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-OPEN = frozenset({"/-/healthy", "/-/ready"})  # for probes; they tell nothing
+OPEN = frozenset({"/-/healthy", "/-/ready", "/static/haidang.css"})  # for probes and links; they tell nothing
+LINKS = "/links/"  # from mails: the token says who may do what, to whom it was sent is who does it
 
 
 class Pages(Protocol):
     """What draws the pages."""
 
     def routes(self) -> Mapping[str, Handler]: ...
+    def posts(self) -> Mapping[str, Handler]: ...
+
+
+class Answers(Protocol):
+    """A part of the API."""
+
+    @property
+    def routes(self) -> Sequence[Route]: ...
+    @property
+    def posts(self) -> Sequence[Post]: ...
 
 
 def application(
     operators: Operators,
     reader: Reader,
-    api: Api,
-    pages: Pages,
+    parts: Sequence[Answers],
+    pages: Sequence[Pages],
     metrics: Handler,
     ready: Callable[[], str],
 ) -> web.Application:
@@ -49,15 +60,19 @@ def application(
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path not in OPEN and await guard.who(request.headers) is None:
+        who = await guard.who(request.headers)
+        if who is None and request.path not in OPEN and not request.path.startswith(LINKS):
             response: web.StreamResponse = problem("say who you are", 401)
             response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Hai Dang", charset="UTF-8"'
             return response
+        request["who"] = who or ""
         return await handler(request)
 
     app = web.Application(middlewares=[_plainly, guarded], client_max_size=1 << 16)
     app.on_response_prepare.append(_headers)
-    description = describe(api.routes, operators.guarded)
+    routes = [route for part in parts for route in part.routes]
+    posts = [post for part in parts for post in part.posts]
+    description = describe(routes, posts, operators.guarded)
 
     async def described(request: web.Request) -> web.Response:
         return answer(description)
@@ -76,10 +91,15 @@ def application(
             return answer([{"targets": [request.host], "labels": {"job": "haidang"}}])
         return answer(devices(reader))
 
-    for route in api.routes:
+    for route in routes:
         app.router.add_get(route.path, route.handler)
-    for path, handler in pages.routes().items():
-        app.router.add_get(path, handler)
+    for post in posts:
+        app.router.add_post(post.path, post.handler)
+    for part in pages:
+        for path, handler in part.routes().items():
+            app.router.add_get(path, handler)
+        for path, handler in part.posts().items():
+            app.router.add_post(path, handler)
     app.router.add_get("/api/v1/openapi.json", described)
     app.router.add_get("/metrics", metrics)
     app.router.add_get("/-/healthy", healthy)

@@ -1,29 +1,24 @@
 """The first plain page: what is wrong, agencies and their checks, goals, agents. Works without scripts."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 import msgspec
 from aiohttp import web
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from alerts.words import jinja
-from alerts.words.catalogue import LANGUAGES
-from alerts.words.tongue import Tongue, chosen
-from collector.board import Board
-from collector.inventories import Inventories
+from collector.alerting import Alerting
 from collector.ledger.figures import Figure
 from collector.reading import Known, Reader
 from collector.web import answers, backups
 from collector.web.api import Api
 from collector.web.asking import Wrong, known
+from collector.web.frame import Frame
+from collector.web.incident_pages import line
 from inventory.model import Agency
 from inventory.states import NAMES, UNKNOWN, UP
 
 DAY = 86_400_000
 WHOLE = 300  # checks up to which the first page shows every one of them
 WRONG = 50  # troubles on the first page
-REFRESH = 30  # seconds
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,27 +42,20 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class Pages:
-    """Draws from one reader. ``trusted``: whether the collector believes its clock."""
+    """Draws from one reader."""
 
-    def __init__(
-        self, reader: Reader, api: Api, board: Board, inventories: Inventories, trusted: Callable[[], bool]
-    ) -> None:
+    def __init__(self, reader: Reader, api: Api, frame: Frame, alerting: Alerting) -> None:
         self._reader = reader
+        self._alerting = alerting
         self._api = api
-        self._board = board
-        self._inventories = inventories
-        self._trusted = trusted
-        self._templates = Environment(
-            loader=FileSystemLoader(__file__.removesuffix("pages.py") + "templates"),
-            autoescape=select_autoescape(default=True, default_for_string=True),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        jinja.install(self._templates)
+        self._draw = frame.draw
+        self._speaker = frame.speaker
 
     def routes(self) -> Mapping[str, Handler]:
         return {"/": self.first, "/agencies/{id}": self.agency}
+
+    def posts(self) -> Mapping[str, Handler]:
+        return {}
 
     async def first(self, request: web.Request) -> web.Response:
         known(request.query, "lang")
@@ -76,12 +64,18 @@ class Pages:
         whole = len(present) <= WHOLE
         groups = await self._groups(list(self._reader.inventory.agencies.values()), present, now, whole)
         # silence is not down: what nothing is known of is counted, not listed
-        troubles = [answers.trouble(one) for one in self._reader.open_troubles() if one.state != UNKNOWN]
+        incidents = self._alerting.open()
+        told = {key for one in incidents for key, member in one.members.items() if member.until is None}
+        troubles = [
+            one
+            for one in self._reader.open_troubles()
+            if one.state != UNKNOWN and f"{NAMES[one.state]}:{one.known.uid}" not in told
+        ]
         return self._draw(
             request,
             "first.html",
-            now=now,
             groups=groups,
+            incidents=[line(one, self._speaker(request)) for one in incidents[:WRONG]],
             troubles=troubles[:WRONG],
             more=max(len(troubles) - WRONG, 0),
             backups=await backups.lines(self._reader, now, whole=whole),
@@ -98,7 +92,7 @@ class Pages:
         now = self._reader.wall()
         groups = await self._groups([agency], self._reader.present(), now, whole=True)
         saved = await backups.lines(self._reader, now, agency.id)
-        return self._draw(request, "agency.html", now=now, groups=groups, backups=saved)
+        return self._draw(request, "agency.html", groups=groups, backups=saved)
 
     async def _groups(self, agencies: list[Agency], present: list[Known], now: int, whole: bool) -> list[Group]:
         of: dict[str, list[Known]] = {agency.id: [] for agency in agencies}
@@ -126,29 +120,3 @@ class Pages:
     def _row(self, one: Known, now: int, figures: list[Figure]) -> Row:
         answer = answers.check(self._reader, one, now)
         return Row(answer, "", figures[0], figures[1])
-
-    def _draw(self, request: web.Request, template: str, **content: Any) -> web.Response:
-        language = chosen(request.query.get("lang"), request.headers.get("Accept-Language", ""))
-        zone = self._reader.inventory.province.zone
-        wrong = [str(problem) for problem in self._inventories.problems if not problem.warning]
-        html = self._templates.get_template(template).render(
-            tongue=Tongue(language, zone),
-            language=language,
-            languages=LANGUAGES,
-            asked=request.query.get("lang", ""),
-            path=request.path,
-            province=self._reader.inventory.province,
-            agencies=self._reader.inventory.agencies,
-            board=self._board,
-            names=NAMES,
-            trusted=self._trusted(),
-            mistakes=wrong[:20],
-            mistakes_more=max(len(wrong) - 20, 0),
-            refresh=REFRESH,
-            bytes=backups.size,
-            **content,
-        )
-        response = web.Response(text=html, content_type="text/html", charset="utf-8")
-        response.headers["Vary"] = "Accept-Language"
-        response.headers["Content-Language"] = language
-        return response

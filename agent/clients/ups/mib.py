@@ -36,7 +36,8 @@ class Row(Protocol):
 class Number:
     """A measure: value times ``scale``. Of several lines the highest load counts, and the lowest voltage not 0.
 
-    ``whole``: from 10 up to this a value is in whole units, as some firmware has it.
+    ``whole``: from 10 up to this a value is in whole units, as some firmware has it. ``least``: with fewer values than
+    this it says nothing.
     """
 
     measure: str
@@ -44,6 +45,7 @@ class Number:
     scale: float = 1.0
     column: bool = False
     whole: float = 0.0
+    least: int = 1
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -56,7 +58,7 @@ class Number:
     def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None:
         raw = [value for cell in _cells(self, root, cells) if (value := number(cell)) is not None]
         values = [self._scaled(value) for value in raw if value >= 0 or self.measure == "temperature_celsius"]
-        if not values:
+        if len(values) < self.least:
             return
         if self.measure == "load_ratio":
             reading.put(self.measure, max(values))

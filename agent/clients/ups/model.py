@@ -155,7 +155,7 @@ class Reading:
 
 
 def _in_range(measure: str, value: float) -> float:
-    """Undo a power of ten that only a wrong scale explains: tenths of volts where volts belong, hundredths of hertz."""
+    """Undo a power of ten that only a wrong scale explains: tenths of volts or degrees, hundredths of hertz."""
     if measure in ("input_volts", "output_volts"):
         while value >= 1000:
             value /= 10
@@ -164,6 +164,8 @@ def _in_range(measure: str, value: float) -> float:
             value /= 10
         if 4.5 <= value <= 6.5:
             value *= 10
+    elif measure == "temperature_celsius" and 120 < value < 1200:
+        value /= 10
     return value
 
 

@@ -22,6 +22,7 @@ SYS_OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"
 RELEARN: Final = 3600.0  # seconds after which a device is asked anew what it has
 MOST_ROWS: Final = 32  # of a column: lines, modules, batteries
 MOST_REMEMBERED: Final = 1024
+ROOTS: Final = 6  # looked below at once
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -136,7 +137,12 @@ async def _first(session: Session, mibs: list[Mib]) -> Mib | None:
 
 async def _served(session: Session, mibs: Sequence[Mib]) -> list[Mib]:
     """Those of these families below whose root the device has anything."""
-    return [mib for mib in mibs if (await session.walk(mib.root, rows=1)).columns[0]]
+    found: list[Mib] = []
+    for at in range(0, len(mibs), ROOTS):
+        some = mibs[at : at + ROOTS]
+        walk = await session.walk(*(mib.root for mib in some), rows=2)  # ends once each has had its first row
+        found += [mib for mib, column in zip(some, walk.columns, strict=True) if column]
+    return found
 
 
 def _markers(mib: Mib) -> list[str]:

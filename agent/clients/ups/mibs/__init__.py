@@ -27,6 +27,7 @@ VENDORS: Final[tuple[Mib, ...]] = (
     socomec.MIB,
     socomec.OLDER,
     vertiv.MIB,
+    vertiv.ITA2,
     tripplite.MIB,
     megatec.MIB,
     huawei.MIB,

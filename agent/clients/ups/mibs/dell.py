@@ -41,7 +41,7 @@ MIB: Final = Mib(
     vendors=("1.3.6.1.4.1.674.10902",),
     markers=("120.5.3.0", "110.1.0"),
     rows=(
-        Codes("110.1.0", {3: "", 6: "fault"}),  # non-recoverable; what else is wrong the standard's objects name
+        Codes("110.1.0", {3: "", 4: "", 5: "fault", 6: "fault"}),  # critical, non-recoverable
         Listed("120.4.2.0", ACTIVE),
         Codes("120.5.1.0", {1: "", 2: "discharging", 3: "", 4: "", 5: ""}),
         Codes("120.5.2.0", {1: "test_passed", 2: "test_failed", 3: "test_failed", 4: "", 5: "testing", 6: "", 7: ""}),

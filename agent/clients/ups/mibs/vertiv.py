@@ -1,4 +1,7 @@
-"""LIEBERT-GP-POWER-MIB and LIEBERT-GP-FLEXIBLE-MIB: Vertiv, Liebert. The flexible table gives texts in final units."""
+"""LIEBERT-GP-POWER-MIB and LIEBERT-GP-FLEXIBLE-MIB: Vertiv, Liebert. The flexible table gives texts in final units.
+
+VERTIV-ITA2-MIB: the cards of the ITA2, single- and three-phase; tenths of volts and percent, hundredths of hertz.
+"""
 
 from typing import Final
 
@@ -80,5 +83,28 @@ MIB: Final = Mib(
         Number("input_hertz", f"{TENTHS}.4105", 0.1),
         Number("output_volts", f"{TENTHS}.4385", 0.1),
         Number("load_ratio", f"{TENTHS}.5861", 0.01),
+    ),
+)
+
+ITA2: Final = Mib(
+    name="VERTIV-ITA2-MIB",
+    root="1.3.6.1.4.1.13400.2.54",
+    vendors=("1.3.6.1.4.1.13400",),
+    markers=("2.1.2.0", "2.5.10.0", "2.5.7.0"),
+    rows=(
+        Codes("2.1.1.0", {0: "", 1: "", 2: "fault"}),
+        Codes("2.1.2.0", {0: "off", 1: "mains", 2: "battery", 3: "mains bypass", 4: "battery"}),  # 4: with the mains
+        Number("runtime_seconds", "2.5.7.0", 60),
+        Number("charge_ratio", "2.5.10.0", 0.01),
+        Number("battery_volts", "2.5.1.0", 0.1),  # its positive half, where it has two
+        Number("temperature_celsius", "2.5.8.0", 0.1, whole=60),
+        Number("temperature_celsius", "2.5.8.0", 0.001),
+        Number("temperature_celsius", "2.5.9.0", 0.1, whole=60),  # around it
+        Number("temperature_celsius", "2.5.9.0", 0.001),
+        Number("input_volts", "2.2.1.0 2.2.2.0 2.2.3.0", 0.1),
+        Number("input_hertz", "2.2.4.0", 0.01),
+        Number("output_volts", "2.3.1.0 2.3.2.0 2.3.3.0", 0.1),
+        Number("output_hertz", "2.3.7.0", 0.01),
+        Number("load_ratio", "2.3.14.0 2.3.15.0 2.3.16.0", 0.001),
     ),
 )

@@ -1,0 +1,65 @@
+"""What is proven all through a time in the past: the picture of which a solver asks why something was not up."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from alerts.trouble import Cause
+from collector.causes import elements
+from collector.causes.evidence import Proofs
+from collector.causes.lives import Gap, Lives
+from collector.causes.topology import Topology
+from collector.ledger.steps import Span
+
+
+class Past(Protocol):
+    """What moments are taken from."""
+
+    topology: Topology
+    lives: Lives
+
+    def proofs(self, uid: str) -> Proofs: ...
+
+
+class Moment:
+    """All through [low, high], seen from a span of one check: its own state there is the span's, whatever its error.
+
+    ``is_brief``: the span is so short that looks at other things may have missed what it saw.
+    """
+
+    def __init__(self, past: Past, low: int, high: int, uid: str, span: Span, is_brief: bool) -> None:
+        self._past = past
+        self._low, self._high = low, high
+        self._uid, self._span, self._brief = uid, span, is_brief
+
+    def state(self, uid: str) -> int | None:
+        if uid == self._uid:
+            return self._span.state
+        return self._past.proofs(uid).state(self._low, self._high)
+
+    def onset(self, uid: str) -> int:
+        if uid == self._uid:
+            return self._span.sure_from
+        return self._past.proofs(uid).onset(self._low, self._high)
+
+    def brief(self, uid: str) -> bool:
+        return self._brief and uid == self._uid
+
+    def fact(self, element: str) -> Cause | None:
+        """That a site was without power, as the life of its agent tells."""
+        if elements.kind_of(element) != "power":
+            return None
+        for gap in self._gaps_of(elements.ident_of(element)):
+            if gap.cause.root == element and not gap.open:
+                return gap.cause
+        return None
+
+    def lives(self, element: str) -> bool:
+        if elements.kind_of(element) != "power":
+            return False
+        return any(gap.powered for gap in self._gaps_of(elements.ident_of(element)))
+
+    def _gaps_of(self, site: str) -> Iterable[Gap]:
+        for agent in self._past.topology.agents_at(site):
+            gap = self._past.lives.gap_at(agent, self._low, self._high)
+            if gap is not None:
+                yield gap

@@ -1,0 +1,154 @@
+"""``/api/v1/incidents`` and ``/api/v1/links``: what is wrong, why, whom it was told; and what people say of it."""
+
+from collections.abc import Mapping
+from typing import Final, Literal
+
+import msgspec
+from aiohttp import web
+
+from alerts.incident import Command, Incident
+from collector.alerting import Alerting
+from collector.reading import Reader
+from collector.store import incidents as stored
+from collector.store.database import Database
+from collector.web.asking import LATEST, MOST, Wrong, answer, known, number, one_of, window
+from collector.web.incident_answers import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
+from collector.web.routes import LIMIT, MS, Parameter, Post, Route
+from inventory.causes import CAUSES
+
+What = Literal["acknowledge", "snooze", "comment", "close"]
+LONGEST: Final = 2_000  # characters of a comment
+MOST_SNOOZED: Final = 31 * 86_400_000  # ms
+PAST: Final = 100
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The body of a POST. ``until``: of a snooze, ms since the epoch. ``text``: of a comment, or why."""
+
+    until: int | None = None
+    text: str = ""
+
+
+_order = msgspec.json.Decoder(Order)
+
+
+class IncidentApi:
+    """The handlers, over what the evaluator committed."""
+
+    def __init__(self, reader: Reader, database: Database, alerting: Alerting) -> None:
+        self._reader = reader
+        self._database = database
+        self._alerting = alerting
+        self.routes = (
+            Route(
+                "/api/v1/incidents",
+                self.incidents,
+                "What is wrong, why, and what was",
+                IncidentsAnswer,
+                (
+                    LIMIT,
+                    Parameter("before", "past ones that were closed before this, ms since the epoch", MS),
+                    Parameter("agency", "only those that touch this agency"),
+                    Parameter("cause", "only those with this cause", {"type": "string", "enum": list(CAUSES)}),
+                ),
+            ),
+            Route("/api/v1/incidents/{key}", self.incident, "One incident, open or closed", IncidentAnswer),
+            Route(
+                "/api/v1/links",
+                self.links,
+                "Leased circuits over a window: time down by cause, with the evidence",
+                list[CircuitAnswer],
+                (
+                    Parameter("from", "beginning, ms since the epoch (a day before the end)", MS),
+                    Parameter("to", "end, ms since the epoch (now)", MS),
+                    Parameter("link", "only this one"),
+                    Parameter("provider", "only this provider's, as of now"),
+                ),
+            ),
+        )
+        self.posts = tuple(
+            Post(f"/api/v1/incidents/{{key}}/{what}", self.order, words, IncidentAnswer, Order)
+            for what, words in (
+                ("acknowledge", "Take an open incident on: no reminders, no escalation"),
+                ("snooze", "No reminders of an open incident until a time"),
+                ("comment", "Write a line into an open incident's history"),
+                ("close", "Close an incident whose troubles are no more than a record"),
+            )
+        )
+
+    async def incidents(self, request: web.Request) -> web.Response:
+        query = request.query
+        known(query, "limit", "before", "agency", "cause")
+        limit = number(query, "limit", PAST, MOST)
+        before = number(query, "before", LATEST, LATEST)
+        one_of(query, "cause", CAUSES)
+        describe = Describer(self._reader.inventory, self._reader.wall())
+        past = await stored.closed(self._database, limit, before)
+        content = IncidentsAnswer(
+            open=[describe.incident(one) for one in self._alerting.open() if _wanted(one, query)][:limit],
+            past=[describe.incident(one) for one in past if _wanted(one, query)],
+        )
+        return answer(content)
+
+    async def incident(self, request: web.Request) -> web.Response:
+        known(request.query)
+        found = await self.find(request.match_info["key"])
+        return answer(Describer(self._reader.inventory, self._reader.wall()).incident(found))
+
+    async def links(self, request: web.Request) -> web.Response:
+        query = request.query
+        known(query, "from", "to", "link", "provider")
+        over = window(query, self._reader.wall())
+        every = self._reader.inventory.links
+        only = query.get("link", "")
+        if only and only not in every:
+            raise Wrong(f"there is no link {only[:60]!r}", 404)
+        found = await self._alerting.circuits.outages(over, only)
+        describe = Describer(self._reader.inventory, self._reader.wall())
+        chosen = [
+            link
+            for link in every.values()
+            if (not only or link.id == only) and query.get("provider", link.provider) == link.provider
+        ]
+        return answer([describe.circuit(link, [one for one in found if one.link == link.id]) for link in chosen])
+
+    async def order(self, request: web.Request) -> web.Response:
+        """What a person who said who they are wants of an incident."""
+        if request.content_type != "application/json":  # what another site's form cannot send
+            raise Wrong("the body ought to be application/json", 415)
+        try:
+            wanted = _order.decode(await request.read() or b"{}")
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+            raise Wrong(f"the body is not understood: {error}") from None
+        what: What = request.path.rpartition("/")[2]  # type: ignore[assignment]
+        taken = await self.obey(request.match_info["key"], what, request["who"], wanted)
+        return answer(Describer(self._reader.inventory, self._reader.wall()).incident(taken))
+
+    async def obey(self, key: str, what: What, who: str, wanted: Order) -> Incident:
+        """Durable when it returns. Raises Wrong."""
+        now = self._reader.wall()
+        if what == "snooze" and (wanted.until is None or not now < wanted.until <= now + MOST_SNOOZED):
+            raise Wrong("until ought to be a time within the next 31 days")
+        if what == "comment" and not wanted.text.strip():
+            raise Wrong("a comment ought to say something")
+        if len(wanted.text) > LONGEST:
+            raise Wrong(f"a text has at most {LONGEST} characters")
+        found = await self.find(key)
+        if not found.open:
+            raise Wrong("this incident is closed", 409)
+        command = Command(incident=key, what=what, who=who, at=now, until=wanted.until, text=wanted.text.strip())
+        await self._alerting.evaluator.command(command)
+        return await self.find(key)
+
+    async def find(self, key: str) -> Incident:
+        """An incident, open or closed. Raises Wrong."""
+        found = self._alerting.evaluator.book.incident(key) or await stored.one(self._database, key)
+        if found is None:
+            raise Wrong(f"there is no incident {key[:60]!r}", 404)
+        return found
+
+
+def _wanted(incident: Incident, query: Mapping[str, str]) -> bool:
+    agency, cause = query.get("agency"), query.get("cause")
+    touches = agency is None or any(member.subject.agency == agency for member in incident.members.values())
+    return touches and cause in (None, incident.cause.cause)

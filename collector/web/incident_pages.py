@@ -1,0 +1,150 @@
+"""Pages of incidents, and the page behind a mail's link: it asks first, so that a mail scanner's look does nothing."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from alerts.incident import Incident
+from alerts.links import BadLink, Claim
+from alerts.mail.speaker import Speaker
+from alerts.mail.topic import headline
+from collector.alerting import Alerting
+from collector.reading import Reader
+from collector.store import incidents as stored
+from collector.web.asking import Wrong, known
+from collector.web.frame import Frame
+from collector.web.incident_api import IncidentApi, Order
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+HOUR: Final = 3_600_000
+PAST: Final = 100  # closed incidents on the page
+SNOOZES: Final = (1, 4, 24, 72)  # hours
+HELD: Final = HOUR  # how long a form of a page may be open before it is sent
+
+
+class Line(msgspec.Struct, frozen=True):
+    """An incident in a list."""
+
+    incident: Incident
+    title: str
+    checks: int
+
+
+class IncidentPages:
+    """``api``: what does what a page asks for."""
+
+    def __init__(self, reader: Reader, alerting: Alerting, api: IncidentApi, frame: Frame) -> None:
+        self._reader = reader
+        self._alerting = alerting
+        self._api = api
+        self._draw = frame.draw
+        self._speaker = frame.speaker
+
+    def routes(self) -> Mapping[str, Handler]:
+        return {"/incidents": self.all, "/incidents/{key}": self.one, "/links/{token}": self.ask}
+
+    def posts(self) -> Mapping[str, Handler]:
+        return {"/links/{token}": self.do}
+
+    async def all(self, request: web.Request) -> web.Response:
+        known(request.query, "lang")
+        past = await stored.closed(self._alerting.database, PAST)
+        speaker = self._speaker(request)
+        return self._draw(
+            request,
+            "incidents.html",
+            open=[line(one, speaker) for one in self._alerting.open()],
+            past=[line(one, speaker) for one in past if one.why != "merged"],
+        )
+
+    async def one(self, request: web.Request) -> web.Response:
+        known(request.query, "lang")
+        incident = await self._api.find(request.match_info["key"])
+        who = request["who"] or "anyone"
+        forms = {
+            action: self._alerting.signer.sign(
+                Claim(action=action, incident=incident.key, contact=who, expires=self._reader.wall() + HELD)
+            )
+            for action in ("acknowledge", "snooze", "comment", "close")
+        }
+        return self._draw(
+            request,
+            "incident.html",
+            refresh=False,
+            incident=incident,
+            title=headline(incident, self._speaker(request)),
+            members=sorted(incident.members.values(), key=lambda one: (one.until is not None, one.since, one.key)),
+            forms=forms,
+            snoozes=SNOOZES,
+        )
+
+    async def ask(self, request: web.Request) -> web.Response:
+        """What the link would do, and a button; nothing is done yet."""
+        known(request.query, "lang")
+        try:
+            claim = self._claim(request)
+        except BadLink as bad:
+            return self._refused(request, bad)
+        incident = await self._incident(claim)
+        return self._of_link(request, claim, incident, done="")
+
+    async def do(self, request: web.Request) -> web.Response:
+        """The button was pressed (or a mail program asked to end the digests, RFC 8058)."""
+        try:
+            claim = self._claim(request)
+        except BadLink as bad:
+            return self._refused(request, bad)
+        form = await request.post()
+        if claim.action == "stop-digest":
+            await self._alerting.unsubscribed.add(claim.contact, self._reader.wall())
+            return self._of_link(request, claim, None, done="stop-digest")
+        until = None
+        if claim.action == "snooze":
+            hours = str(form.get("hours", SNOOZES[0]))
+            if hours not in map(str, SNOOZES):
+                raise Wrong("the reminders can be put off for one of the times that the page offers")
+            until = self._reader.wall() + int(hours) * HOUR
+        order = Order(until=until, text=str(form.get("text", "")))
+        done: str = claim.action
+        try:
+            incident = await self._api.obey(claim.incident, claim.action, claim.contact, order)
+        except Wrong as wrong:
+            if wrong.status != 409:
+                raise
+            incident, done = await self._api.find(claim.incident), ""  # it closed meanwhile: that is what is shown
+        return self._of_link(request, claim, incident, done=done)
+
+    def _refused(self, request: web.Request, bad: BadLink) -> web.Response:
+        status = 410 if bad.expired else 404
+        return self._draw(request, "link.html", status=status, refresh=False, claim=None, bad=bad)
+
+    def _of_link(self, request: web.Request, claim: Claim, incident: Incident | None, done: str) -> web.Response:
+        return self._draw(
+            request,
+            "link.html",
+            refresh=False,
+            claim=claim,
+            bad=None,
+            incident=incident,
+            title=headline(incident, self._speaker(request)) if incident is not None else "",
+            done=done,
+            snoozes=SNOOZES,
+            who=self._who(claim),
+        )
+
+    def _who(self, claim: Claim) -> str:
+        contact = self._reader.inventory.contacts.get(claim.contact)
+        return contact.name.in_(contact.language) if contact is not None else claim.contact
+
+    def _claim(self, request: web.Request) -> Claim:
+        return self._alerting.signer.read(request.match_info["token"], self._reader.wall())
+
+    async def _incident(self, claim: Claim) -> Incident | None:
+        return await self._api.find(claim.incident) if claim.incident else None
+
+
+def line(incident: Incident, speaker: Speaker) -> Line:
+    return Line(incident, headline(incident, speaker), sum(one.until is None for one in incident.members.values()))

@@ -1,0 +1,42 @@
+"""The API's paths, as its description and the listener read them."""
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from collector.web.asking import LATEST, MOST
+
+Handler = Callable[[web.Request], Awaitable[web.Response]]
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """A query parameter of a route, for the description."""
+
+    name: str
+    words: str
+    schema: dict[str, object] = msgspec.field(default_factory=lambda: {"type": "string"})
+
+
+class Route(msgspec.Struct, frozen=True):
+    """A path to read: who answers, with what type, to which parameters."""
+
+    path: str
+    handler: Handler
+    words: str
+    answer: type
+    parameters: tuple[Parameter, ...] = ()
+
+
+class Post(msgspec.Struct, frozen=True):
+    """A path that changes something: who does it, with what type it answers, what the body is."""
+
+    path: str
+    handler: Handler
+    words: str
+    answer: type
+    body: type
+
+
+MS: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": LATEST}
+LIMIT = Parameter("limit", f"at most so many (at most {MOST})", {"type": "integer", "minimum": 0, "maximum": MOST})

@@ -1,0 +1,22 @@
+"""What a kind's own code says of a check's parameters, where the probes are installed beside the inventory.
+
+kinds.json knows each parameter by itself; what only the probe knows (two that do not go together, an address that is
+none) it says through an entry point, so that the inventory depends on no probe and loads none unless it is asked to.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Final
+
+GROUP: Final = "haidang.kinds"
+Judge = Callable[[str, Mapping[str, Any]], str]  # (kind, parameters) -> what is wrong, or ""
+
+
+@cache
+def installed() -> Judge | None:
+    """The probes' own judge; None where only the inventory is installed."""
+    for point in entry_points(group=GROUP, name="judge"):
+        found: Judge = point.load()
+        return found
+    return None
