@@ -10,6 +10,7 @@ import pytest
 
 from agent import config as agent_config
 from agent.cli import main as agent
+from alerts.cli import main as alerts
 from collector import config
 from collector.cli import main as collector
 from inventory.cli import main as inventory
@@ -18,6 +19,7 @@ from inventory.load import load
 README = Path(__file__).parent.parent / "README.md"
 PROGRAMS: dict[str, Callable[[list[str]], int]] = {
     "haidang-agent": agent,
+    "haidang-alerts": alerts,
     "haidang-collector": collector,
     "haidang-inventory": inventory,
 }

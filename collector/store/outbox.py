@@ -24,7 +24,7 @@ class StoredOutbox:
     async def due(self, now: int, limit: int) -> list[Letter]:
         """Those whose time has come: critical ones before others, oldest first."""
         sql = (
-            f"SELECT id, tries, hooked, body FROM outbox WHERE state = 'waiting' AND next <= ?"
+            f"SELECT id, tries, hooked, why, body FROM outbox WHERE state = 'waiting' AND next <= ?"
             f" ORDER BY {FIRST}, made, id LIMIT ?"
         )
         rows = await self._database.read(lambda db: db.execute(sql, (now, limit)).fetchall())
@@ -34,8 +34,9 @@ class StoredOutbox:
                 id=int(number),  # type: ignore[arg-type]
                 tries=int(tries),  # type: ignore[arg-type]
                 hooked=hooked is not None,
+                why=str(why or ""),
             )
-            for number, tries, hooked, body in rows
+            for number, tries, hooked, why, body in rows
         ]
 
     async def sent(self, letter: Letter, at: int, way: str) -> None:
