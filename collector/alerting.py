@@ -54,16 +54,20 @@ class Alerting:
         evaluations: Callable[[], Sequence[Evaluation]],
     ) -> None:
         ways = config.alerts
+
+        def believed() -> int:  # a clock that jumps ahead must not make waiting mails too old to be sent
+            return ingest.trust.now_ms() or reader.wall()
+
         self.ways = ways
         self.database = database
         self.counts = Counts()
-        self.journal = Journal(config.state_dir / "sent", ways.keep_days)
+        self.journal = Journal(config.sent, ways.keep_days)
         self.signer = Signer(_key(config.state_dir / "links.key"))
         self.outbox = StoredOutbox(database)
         self.unsubscribed = Unsubscribed(database)
         self.circuits = Circuits(database, reader)
         self.standby = Standby(ways.standby_of)
-        self.sender = Sender(ways, self.outbox, self.journal, self.counts) if ways.mails else None
+        self.sender = Sender(ways, self.outbox, self.journal, self.counts, now=believed) if ways.mails else None
         self.objectives = Objectives(reader, evaluations)
         self.evaluator = Evaluator(
             database,

@@ -23,6 +23,7 @@ from collector.inventories import Inventories
 from collector.metrics import backups as backup_series
 from collector.metrics import goals as goal_series
 from collector.metrics import measured
+from collector.metrics.alerts import of_alerts
 from collector.metrics.fleet import Named, Shown
 from collector.metrics.handler import Scrape
 from collector.metrics.own import Histogram, Own
@@ -165,7 +166,13 @@ class Service:
             IncidentPages(self.reader, self.alerting, incidents, frame),
         )
         families = sources.of_collector(self)
-        self.scrape = Scrape(self.shown, self._background_lines, Own([families]), _wall, self._backup_lines)
+        self.scrape = Scrape(
+            self.shown,
+            self._background_lines,
+            Own([families, of_alerts(self.alerting.counts, _wall)]),
+            _wall,
+            self._backup_lines,
+        )
         self._stack.callback(self.scrape.close)
         app = operators.application(asked, self.reader, (api, incidents), pages, self.scrape.answer, lambda: self.ready)
         try:

@@ -55,7 +55,7 @@ def of_collector(service: "Service") -> Callable[[], Iterable[Metric]]:
         yield from _pushes(service)
         yield from _store(service)
         yield from _inventory(service)
-        yield from alerting.families(service.alerting, service.reader.inventory, service.reader.wall())
+        yield from alerting.families(service.alerting, service.reader.inventory)
         listener, scrape = service.listener, service.scrape
         requests = [([name, str(status)], float(count)) for (name, status), count in listener.requests.items()]
         yield by("requests", "Requests at the agents' listener.", ["path", "status"], requests)
