@@ -1,0 +1,268 @@
+"""From looks to letters, whole: what is mailed when, and what never is (ledger, causes, machine and outbox together)."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from alerts.incident import Command
+from collector.store.database import StoreError
+from inventory.states import DOWN, UP
+from tests.centre import DAY, HOUR, MINUTE, SECOND, Centre
+
+
+@pytest.fixture
+async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
+    centre = Centre(tmp_path)
+    await centre.start()
+    await centre.step(2 * MINUTE)
+    assert centre.told() == [] and centre.open == []
+    yield centre
+    await centre.stop()
+
+
+async def test_a_service_that_fails_is_one_thread_of_two_mails(centre: Centre) -> None:
+    await centre.step(10 * SECOND, web=DOWN)
+    assert centre.told() == []  # two looks are not three
+    began = centre.now
+    await centre.step(10 * SECOND)
+    assert centre.told() == [("truc", "trouble")]
+    assert centre.now - began <= 10 * SECOND
+    assert centre.the_one().cause.cause == "service"
+    await centre.step(30 * MINUTE)
+    assert centre.told() == [("truc", "trouble")]
+    await centre.step(2 * MINUTE, web=UP)
+    assert centre.told() == [("truc", "trouble"), ("truc", "recovery")] and centre.open == []
+    trouble, recovery = centre.mails
+    assert recovery["In-Reply-To"] == trouble["Message-ID"] and trouble["To"].addresses[0].addr_spec
+    assert "Cổng thông tin" in trouble.get_body(("plain",)).get_content()
+
+
+async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: Centre) -> None:
+    await centre.step(10 * SECOND, web=DOWN)
+    await centre.step(5 * MINUTE, web=UP)
+    assert centre.told() == [] and centre.open == []
+    web = next(check for check in centre.ingest.fleet.checks.values() if check.name == "web")
+    rows = await centre.database.read(
+        lambda db: db.execute("SELECT count(*) FROM spans WHERE check_id = ? AND state = 2", (web.id,)).get
+    )
+    assert rows == 1
+
+
+async def test_a_cut_line_is_one_mail_about_the_line_and_the_backlog_adds_none(centre: Centre) -> None:
+    """The site's agent is silent and looks on; the hub sees its router gone. 14 minutes later the line is back."""
+    centre.away.add("a")
+    centre.states["a/hub"] = DOWN
+    await centre.step(5 * MINUTE, so_a__from_hub=DOWN)
+    incident = centre.the_one()
+    assert (incident.cause.root, incident.cause.cause) == ("wan:so-a", "wan")
+    assert {member.partition(":")[0] for member in incident.members} == {"down", "silent"}
+    assert {contact for contact, _ in centre.told()} == {"an", "truc"}
+    assert [kind for _, kind in centre.told("an")] == ["trouble"]
+    assert "TSLCD-001" in centre.mails[0].get_body(("plain",)).get_content()
+    await centre.step(9 * MINUTE)
+    centre.away.clear()
+    del centre.states["a/hub"]
+    await centre.step(5 * MINUTE, so_a__from_hub=UP)
+    assert [kind for _, kind in centre.told("an")] == ["trouble", "recovery"]
+    assert centre.open == []
+
+
+async def test_silence_is_not_down(centre: Centre) -> None:
+    """An agent dies while its router answers: a warning about the agent, and nothing about what lies behind it."""
+    centre.off.add("a")
+    await centre.step(2 * MINUTE)
+    assert centre.told() == []
+    await centre.step(3 * MINUTE)
+    incident = centre.the_one()
+    assert incident.cause.root == "agent:a" and incident.severity == "warning"
+    assert list(incident.members) == ["silent:a"]
+    assert [kind for _, kind in centre.told("an")] == ["trouble"]
+    await centre.step(HOUR)
+    assert [kind for _, kind in centre.told("an")] == ["trouble"]
+    centre.off.clear()
+    await centre.step(3 * MINUTE)
+    assert [kind for _, kind in centre.told("an")] == ["trouble", "recovery"]
+
+
+async def test_a_collector_that_was_off_for_an_hour_mails_nothing_about_sites(centre: Centre) -> None:
+    await centre.restart(off=HOUR)
+    await centre.evaluator.turn()
+    centre.away.add("a")  # one comes back later than the others, and is not silent for that
+    await centre.step(90 * SECOND)
+    centre.away.clear()
+    await centre.step(10 * MINUTE)
+    assert centre.told() == [] and centre.open == []
+
+
+async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded_and_not_paged(centre: Centre) -> None:
+    await centre.stop()
+    centre.away |= centre.agents.keys()
+    await centre._pass(10 * MINUTE)
+    centre.states["web"] = DOWN
+    await centre._pass(20 * MINUTE)
+    centre.states["web"] = UP
+    await centre._pass(30 * MINUTE)
+    centre.away.clear()
+    await centre._open()
+    for agent in centre.agents.values():
+        agent.ingest = centre.ingest
+    await centre.step(2 * MINUTE)
+    assert centre.told() == [] and centre.open == []
+    [late] = centre.evaluator.book.closed.values()
+    assert late.why == "late" and late.cause.cause == "service"
+    assert abs((late.ended or 0) - late.opened - 20 * MINUTE) <= 10 * SECOND
+
+
+async def test_a_backlog_pages_only_what_is_still_wrong(centre: Centre) -> None:
+    """The agent was cut off for a day; its printer failed then and still is down, and only the overlay says so yet."""
+    centre.off.add("a")
+    centre.states["so-a.from-hub"] = UP
+    await centre.step(DAY // 48)
+    assert centre.the_one().cause.root == "agent:a"
+    mails = len(centre.told())
+    await centre.present("a", printer=DOWN)
+    await centre._turn()
+    await centre.step(MINUTE)
+    for _ in range(6):
+        await centre.present("a", printer=DOWN)
+        await centre.step(10 * SECOND)
+    new = [one for one in centre.told()[mails:] if one == ("an", "trouble")]
+    assert len(new) == 1
+    roots = {incident.cause.root for incident in centre.open}
+    printer = next(check.uid for check in centre.inventory.checks.values() if check.key == "printer")
+    assert f"service:{printer}" in roots
+
+
+async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once(centre: Centre) -> None:
+    await centre.step(10 * SECOND, web=DOWN)
+    centre.clock.go(5 * SECOND)
+    await centre._look()
+    write, failing = centre.database.write, [2]
+
+    async def refuse(work):  # a full disk, twice
+        if failing[0]:
+            failing[0] -= 1
+            raise StoreError("no room")
+        return await write(work)
+
+    centre.database.write = refuse
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await centre.evaluator.turn()
+        await centre.evaluator.guarded() if failing[0] == 0 else None
+    await centre.step(MINUTE)
+    assert centre.told() == [("truc", "trouble")]
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+async def test_a_restarted_collector_repeats_nothing_and_forgets_nothing(centre: Centre, delivered: bool) -> None:
+    await centre.step(10 * SECOND, web=DOWN)
+    centre.clock.go(5 * SECOND)
+    await centre._look()
+    await centre.evaluator.turn()  # committed; then the process dies before or after the mail goes
+    if delivered:
+        await centre.deliver()
+    await centre.restart(off=MINUTE)
+    await centre.step(5 * MINUTE)
+    assert centre.told() == [("truc", "trouble")]
+    await centre.step(3 * MINUTE, web=UP)
+    assert centre.told() == [("truc", "trouble"), ("truc", "recovery")]
+
+
+async def test_a_restored_store_repeats_nothing_that_was_sent_and_tells_of_the_end(centre: Centre) -> None:
+    kept = centre.copy()
+    await centre.step(5 * MINUTE, web=DOWN)
+    await centre.step(2 * MINUTE, mail=DOWN)
+    await centre.step(3 * MINUTE, mail=UP)
+    before = centre.told()
+    assert before == [("truc", "trouble"), ("truc", "trouble"), ("truc", "recovery")]
+    await centre.put_back(kept)
+    await centre.step(10 * MINUTE)
+    assert centre.told() == before  # still wrong, and known
+    await centre.step(3 * MINUTE, web=UP)
+    assert centre.told() == [*before, ("truc", "recovery")]
+    assert centre.mails[-1]["In-Reply-To"] == centre.mails[0]["Message-ID"]
+
+
+async def test_acknowledged_means_no_repeats(centre: Centre) -> None:
+    await centre.step(MINUTE, web=DOWN)
+    await centre.step(4 * HOUR + MINUTE)
+    assert centre.told() == [("truc", "trouble"), ("truc", "repeat")]
+    key = centre.the_one().key
+    task = centre.evaluator.command(Command(incident=key, what="acknowledge", who="an", at=centre.now))
+    import asyncio
+
+    waiting = asyncio.create_task(task)
+    await asyncio.sleep(0)
+    await centre.evaluator.turn()
+    found = await waiting
+    assert found is not None and found.acked is not None and found.acked[0] == "an"
+    await centre.step(9 * HOUR)
+    assert centre.told() == [("truc", "trouble"), ("truc", "repeat")]
+    await centre.step(3 * MINUTE, web=UP)
+    assert centre.told()[-1] == ("truc", "recovery")
+
+
+async def test_maintenance_is_measured_and_told_to_nobody(centre: Centre) -> None:
+    from collector.exclusions import declare
+    from inventory.selector import Selector
+
+    begin = centre.now
+    await centre.database.write(
+        lambda db: declare(db, Selector(checks=("web",)), begin, begin + HOUR, "new disks", "binh", begin)
+    )
+    await centre.step(30 * MINUTE, web=DOWN)
+    assert centre.told() == [] and centre.the_one().excluded
+    await centre.step(31 * MINUTE)  # it is over, and still down
+    assert centre.told() == [("truc", "trouble")]
+
+
+async def test_a_muted_standby_tells_when_its_primary_is_gone(centre: Centre) -> None:
+    centre.muted = True
+    await centre.step(10 * MINUTE, web=DOWN)
+    assert centre.told() == [] and centre.the_one().told == {}
+    centre.muted = False
+    await centre.step(30 * SECOND)
+    assert centre.told() == [("truc", "trouble")]
+
+
+async def test_the_hub_itself_cut_off_is_one_incident_and_no_line_is_blamed(centre: Centre) -> None:
+    """Everyone silent but fine: the collector's own way out."""
+    centre.away |= {"a", "b"}
+    await centre.step(10 * MINUTE, so_a__from_hub=DOWN, so_b__from_hub=DOWN)
+    kinds = [one for one in centre.told() if one[1] == "trouble"]
+    assert len({incident.cause.root for incident in centre.open}) <= 2, [one.cause for one in centre.open]
+    assert len(kinds) <= 4
+
+
+async def test_a_digest_goes_once_a_day_with_what_there_was(centre: Centre) -> None:
+    await centre.step(MINUTE, web=DOWN)
+    await centre.step(5 * MINUTE, web=UP)
+    for _ in range(24):
+        centre.clock.go(HOUR - MINUTE)
+        await centre.step(MINUTE)
+    digests = [mail for letter, mail in zip(centre.letters, centre.mails, strict=True) if letter.kind == "digest"]
+    assert len([one for one in centre.letters if (one.contact, one.kind) == ("truc", "digest")]) == 1
+    assert "Cổng thông tin" in digests[0].get_body(("plain",)).get_content()
+
+
+async def test_time_down_is_counted_by_provider_and_cause_once_it_is_settled(centre: Centre) -> None:
+    centre.away.add("a")
+    centre.states |= {"so-a.from-hub": DOWN, "a/hub": DOWN}
+    await centre.step(10 * MINUTE)
+    await centre.circuits.count()
+    assert centre.circuits.down == {}  # the site's own side is still to come
+    centre.states |= {"so-a.from-hub": UP, "a/hub": UP}
+    centre.away.clear()
+    await centre.step(30 * MINUTE)
+    await centre.circuits.count()
+    found = {key: ms for key, ms in centre.circuits.down.items() if key[0] == "so-a"}
+    assert set(found) == {("so-a", "nha-mang-a", "wan")}
+    assert abs(found["so-a", "nha-mang-a", "wan"] - 10 * MINUTE) <= 10 * SECOND
+    await centre.circuits.count()
+    await centre.restart()
+    await centre.circuits.count()
+    assert {key: ms for key, ms in centre.circuits.down.items() if key[0] == "so-a"} == found
+    outages = await centre.circuits.outages((centre.now - HOUR, centre.now), "so-a")
+    assert [(one.provider, one.cause.cause) for one in outages] == [("nha-mang-a", "wan")] and outages[0].cause.because
