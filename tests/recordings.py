@@ -115,40 +115,40 @@ RECORDINGS = {
     "apc-three-phase-bypass": Recording(
         system("1.3.6.1.4.1.318.1.3.28.75")
         + under(
-            APC, "2.1.1.0|2|2", "2.2.1.0|66|100", "2.2.2.0|66|28", "2.2.3.0|67|610800", "2.2.4.0|2|1", "2.2.8.0|2|542",
-            "4.1.1.0|2|9", "4.2.2.0|66|50", "4.2.3.0|66|21", "9.2.2.1.4.1|2|499", "9.2.3.1.3.1.1.1|2|228",
+            APC, "2.1.1.0|2|2", "2.2.1.0|66|100", "2.2.2.0|66|28", "2.2.3.0|67|545100", "2.2.4.0|2|1", "2.2.8.0|2|538",
+            "4.1.1.0|2|9", "4.2.2.0|66|50", "4.2.3.0|66|34", "9.2.2.1.4.1|2|499", "9.2.3.1.3.1.1.1|2|228",
             "9.2.3.1.3.1.1.2|2|231", "9.2.3.1.3.1.1.3|2|229", "9.3.2.1.4.1|2|500", "9.3.3.1.3.1.1.1|2|230",
-            "9.3.3.1.3.1.1.2|2|230", "9.3.3.1.3.1.1.3|2|226", "9.3.3.1.10.1.1.1|2|21", "9.3.3.1.10.1.1.2|2|27",
+            "9.3.3.1.3.1.1.2|2|230", "9.3.3.1.3.1.1.3|2|226", "9.3.3.1.10.1.1.1|2|33", "9.3.3.1.10.1.1.2|2|36",
             "9.3.3.1.10.1.1.3|2|-1", "3.3.1.0|66|4294967295",
         ),
         DEGRADED, BYPASSED, UP,
         {**source("mains", bypass=1.0), "low_battery": 0, "replace_battery": 0, "charge_ratio": 1,
-         "runtime_seconds": 6108, "battery_volts": 542, "temperature_celsius": 28, "input_volts": 228,
-         "input_hertz": 49.9, "output_volts": 226, "output_hertz": 50, "load_ratio": 0.27},
+         "runtime_seconds": 5451, "battery_volts": 538, "temperature_celsius": 28, "input_volts": 228,
+         "input_hertz": 49.9, "output_volts": 226, "output_hertz": 50, "load_ratio": 0.36},
     ),
     "cyberpower-trim": Recording(
         system("1.3.6.1.4.1.3808.1.1.1.1")
         + under(
-            CPS, "2.1.1.0|2|2", "2.2.1.0|66|100", "2.2.2.0|66|410", "2.2.3.0|4|NULL", "2.2.4.0|67|174000",
+            CPS, "2.1.1.0|2|2", "2.2.1.0|66|100", "2.2.2.0|66|410", "2.2.3.0|4|NULL", "2.2.4.0|67|156000",
             "2.2.5.0|2|1", "3.2.1.0|66|2471", "3.2.4.0|66|0", "4.1.1.0|2|10", "4.2.1.0|66|2204", "4.2.2.0|2|499",
             "4.2.3.0|66|65535",
         )
         + f"{UPS_MIB}.1.1.0|4|CPS\n",
         UP, "", UP,
         {**source("mains", trim=1.0), "overload": 0, "low_battery": 0, "replace_battery": 0, "charge_ratio": 1,
-         "runtime_seconds": 1740, "battery_volts": 41, "input_volts": 247.1, "output_volts": 220.4,
+         "runtime_seconds": 1560, "battery_volts": 41, "input_volts": 247.1, "output_volts": 220.4,
          "output_hertz": 49.9},
     ),
     # nothing of the standard MIB beside it: the source follows from what the battery does
     "dell-alone": Recording(
         system("1.3.6.1.4.1.674.10902.2")
-        + under(DELL, "110.1.0|2|4", "120.4.2.0|4|53,93", "120.5.1.0|2|3", "120.5.2.0|2|6", "120.5.3.0|2|11179"),
+        + under(DELL, "110.1.0|2|4", "120.4.2.0|4|53,93", "120.5.1.0|2|3", "120.5.2.0|2|6", "120.5.3.0|2|8645"),
         DEGRADED, REPLACE, UP,
         {"on_battery": 0, "output_off": 0, "bypass": 0, "boost": 0, "overload": 0, "low_battery": 0,
-         "replace_battery": 1, "runtime_seconds": 11_179},
+         "replace_battery": 1, "runtime_seconds": 8645},
     ),
     "huawei-three-phase-battery": Recording(
-        system("1.3.6.1.4.1.8072.3.2.10", "Linux GSE200M")
+        system("1.3.6.1.4.1.8072.3.2.10", "a card")
         + under(
             HUAWEI, "2.101.1.1.1|2|4", "2.101.1.3.1|2|6", "3.100.1.1.1|2|0", "3.100.1.2.1|2|0", "3.100.1.3.1|2|0",
             "3.100.1.4.1|2|2147483647", "4.100.1.1.1|2|2197", "4.100.1.2.1|2|2201", "4.100.1.3.1|2|2199",
@@ -177,18 +177,18 @@ RECORDINGS = {
     "mge-three-phase-replace": Recording(
         system("1.3.6.1.4.1.705.1.2", "three phases")
         + under(
-            MGE, "5.1.0|2|7260", "5.2.0|2|100", "5.5.0|2|6010", "5.7.0|2|23", "5.9.0|2|2", "5.11.0|2|1", "5.14.0|2|2",
-            "5.15.0|2|2", "5.16.0|2|2", "6.1.0|2|3", "6.2.1.2.1.0|2|4090", "6.2.1.2.2.0|2|4060", "6.2.1.2.3.0|2|4080",
-            "6.2.1.3.1.0|2|500", "6.2.1.3.2.0|2|500", "7.2.1.2.1.0|2|4000", "7.2.1.2.2.0|2|3990", "7.2.1.3.1.0|2|490",
-            "7.2.1.4.1.0|2|10", "7.2.1.4.2.0|2|17", "7.2.1.4.3.0|2|9", "7.3.0|2|2", "7.4.0|2|2", "7.7.0|2|2",
+            MGE, "5.1.0|2|6835", "5.2.0|2|100", "5.5.0|2|6010", "5.7.0|2|23", "5.9.0|2|2", "5.11.0|2|1", "5.14.0|2|2",
+            "5.15.0|2|2", "5.16.0|2|2", "6.1.0|2|3", "6.2.1.2.1.0|2|4010", "6.2.1.2.2.0|2|3985", "6.2.1.2.3.0|2|3995",
+            "6.2.1.3.1.0|2|500", "6.2.1.3.2.0|2|500", "7.2.1.2.1.0|2|3965", "7.2.1.2.2.0|2|3972", "7.2.1.3.1.0|2|501",
+            "7.2.1.4.1.0|2|21", "7.2.1.4.2.0|2|34", "7.2.1.4.3.0|2|28", "7.3.0|2|2", "7.4.0|2|2", "7.7.0|2|2",
             "7.9.0|2|2", "7.10.0|2|2", "7.11.0|2|2",
         )
-        + under(UPS_MIB, "3.3.1.3.1.0|66|2353", "4.4.1.2.1.0|66|2306", "4.4.1.5.1.0|66|8"),
+        + under(UPS_MIB, "3.3.1.3.1.0|66|2314", "4.4.1.2.1.0|66|2297", "4.4.1.5.1.0|66|12"),
         DEGRADED, REPLACE, UP,
         {"on_mains": 1, "on_battery": 0, "bypass": 0, "output_off": 0, "overload": 0, "low_battery": 0,
-         "replace_battery": 1, "charge_ratio": 1, "runtime_seconds": 7260, "battery_volts": 601,
-         "temperature_celsius": 23, "input_volts": 406, "input_hertz": 50, "output_volts": 399, "output_hertz": 49,
-         "load_ratio": 0.17},
+         "replace_battery": 1, "charge_ratio": 1, "runtime_seconds": 6835, "battery_volts": 601,
+         "temperature_celsius": 23, "input_volts": 398.5, "input_hertz": 50, "output_volts": 396.5,
+         "output_hertz": 50.1, "load_ratio": 0.34},
     ),
     # lines that are not there are 0, missing temperatures all ones
     "vertiv-ita2-battery": Recording(
@@ -208,16 +208,16 @@ RECORDINGS = {
     "standard-three-phase-battery": Recording(
         system("1.3.6.1.4.1.2254.2.4")
         + under(
-            UPS_MIB, "2.1.0|2|2", "2.2.0|2|95", "2.3.0|2|22", "2.4.0|2|88", "2.5.0|2|54", "2.6.0|5|",
+            UPS_MIB, "2.1.0|2|2", "2.2.0|2|95", "2.3.0|2|26", "2.4.0|2|88", "2.5.0|2|54", "2.6.0|5|",
             "2.7.0|2|2147483647", "3.2.0|2|3", "3.3.1.2.1.0|2|0", "3.3.1.3.1.0|66|0", "3.3.1.3.2.0|66|0",
-            "3.3.1.3.3.0|66|0", "4.1.0|2|5", "4.2.0|2|500", "4.4.1.2.1.0|66|2306", "4.4.1.2.2.0|66|2299",
-            "4.4.1.2.3.0|66|2311", "4.4.1.5.1.0|66|18", "4.4.1.5.2.0|66|22", "4.4.1.5.3.0|66|9", "5.1.0|5|",
+            "3.3.1.3.3.0|66|0", "4.1.0|2|5", "4.2.0|2|500", "4.4.1.2.1.0|66|2294", "4.4.1.2.2.0|66|2287",
+            "4.4.1.2.3.0|66|2302", "4.4.1.5.1.0|66|18", "4.4.1.5.2.0|66|22", "4.4.1.5.3.0|66|9", "5.1.0|5|",
             "6.1.0|66|1", f"6.2.1.2.4|6|{UPS_MIB}.6.3.2", "7.1.0|6|1.3.6.1.2.1.33.1.7.7.1", "7.3.0|2|6",
         ),
-        DEGRADED, "on battery for 95 s, charge 88%, runtime 22 min", DEGRADED,
+        DEGRADED, "on battery for 95 s, charge 88%, runtime 26 min", DEGRADED,
         {**source("battery"), "overload": 0, "low_battery": 0, "replace_battery": 0, "charge_ratio": 0.88,
-         "runtime_seconds": 1320, "on_battery_seconds": 95, "battery_volts": 54, "input_volts": 0,
-         "output_volts": 229.9, "output_hertz": 50, "load_ratio": 0.22},
+         "runtime_seconds": 1560, "on_battery_seconds": 95, "battery_volts": 54, "input_volts": 0,
+         "output_volts": 228.7, "output_hertz": 50, "load_ratio": 0.22},
     ),
     # a deep test on battery is a calibration
     "standard-calibration": Recording(
@@ -232,7 +232,7 @@ RECORDINGS = {
     "socomec-battery-low": Recording(
         system("1.3.6.1.4.1.4555.1.1.7")
         + under(
-            f"{SOCOMEC}.7.1", "2.1.0|2|6", "2.2.0|2|1210", "2.3.0|2|4", "2.4.0|2|11", "2.5.0|2|4810", "2.6.0|2|0",
+            f"{SOCOMEC}.7.1", "2.1.0|2|6", "2.2.0|2|1210", "2.3.0|2|4", "2.4.0|2|11", "2.5.0|2|4812", "2.6.0|2|0",
             "2.7.0|2|265", "3.2.0|2|65535", "3.3.1.2.1|2|0", "3.3.1.2.2|2|0", "3.3.1.2.3|2|0", "4.1.0|2|3",
             "4.2.0|2|500", "4.4.1.2.1|2|2300", "4.4.1.2.2|2|2290", "4.4.1.2.3|2|2310", "4.4.1.4.1|2|31",
             "4.4.1.4.2|2|12", "4.4.1.4.3|2|65535", "6.3.2.0|2|0", "6.3.13.0|2|1", "6.3.15.0|2|1", "6.3.19.0|2|0",
@@ -240,14 +240,14 @@ RECORDINGS = {
         DOWN, "its battery is low: on battery for 20 min, charge 11%, runtime 4 min", DEGRADED,
         {"on_mains": 0, "on_battery": 1, "output_off": 0, "bypass": 0, "overload": 0, "low_battery": 1,
          "replace_battery": 0, "charge_ratio": 0.11, "runtime_seconds": 240, "on_battery_seconds": 1210,
-         "battery_volts": 481, "temperature_celsius": 26.5, "input_volts": 0, "output_volts": 229,
+         "battery_volts": 481.2, "temperature_celsius": 26.5, "input_volts": 0, "output_volts": 229,
          "output_hertz": 50, "load_ratio": 0.31},
     ),
     # whole degrees where the other generation has tenths; no runtime while nothing is drawn; the output not told
     "socomec-older-partial": Recording(
-        under(f"{SOCOMEC}.1.1", "2.1.0|2|2", "2.3.0|2|0", "2.4.0|2|100", "2.5.0|2|3391", "2.6.0|2|22", "2.7.0|2|25"),
+        under(f"{SOCOMEC}.1.1", "2.1.0|2|2", "2.3.0|2|0", "2.4.0|2|100", "2.5.0|2|2712", "2.6.0|2|24", "2.7.0|2|27"),
         UP, "", UP,
-        {"on_battery": 0, "low_battery": 0, "charge_ratio": 1, "battery_volts": 339.1, "temperature_celsius": 25},
+        {"on_battery": 0, "low_battery": 0, "charge_ratio": 1, "battery_volts": 271.2, "temperature_celsius": 27},
     ),
     "tripplite-overload": Recording(
         system("1.3.6.1.4.1.850.1.1.1")

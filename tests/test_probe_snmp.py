@@ -156,8 +156,8 @@ def test_once_prints_what_a_device_says(
         agent="a", agency="b", site="c",
         checks=tuple(
             PlannedCheck(
-                uid=f"{place:x}", name=name, kind="snmp", interval=60_000, timeout=1_000, hold=1, recheck=1,
-                params=params,
+                uid=f"{place:x}", name=name, kind="snmp", interval=60_000,
+                timeout=1_000 if name == "silent" else 5_000, hold=1, recheck=1, params=params,
             )
             for place, (name, params) in enumerate(checks.items())
         ),
