@@ -120,7 +120,9 @@ def test_an_agent_is_killed() -> None:
 
 @pytest.mark.parametrize("what", ["kill", "stop"])
 def test_an_agent_that_is_gone_for_less_than_others_looks_are_held(what: str) -> None:
-    story = Story(fault(what, "b", 20, 21.3))
+    story = Story(fault(what, "b", 20.3, 21.5))
+    held = Book(topology(), story.evidence).lives.gaps("b")
+    assert held == () or what == "stop"
     assert story.causes() == {("agent:b", "agent")}
     assert story.of("b", "gateway")
 
