@@ -72,7 +72,7 @@ def parser() -> argparse.ArgumentParser:
     for option, words in (
         ("pause", "wait for no ping of it until one comes"),
         ("resume", "wait for its pings again"),
-        ("show", "print what is kept of it: its last pings, and what it said last"),
+        ("show", "print how it tells the agent how it went, its last pings, and what it said last"),
     ):
         about.add_argument(f"--{option}", dest="about", action="store_const", const=option, default="", help=words)
     drill = command("drill", _drill, "Run a restore drill, or record one that was done by hand.")

@@ -9,8 +9,8 @@ import msgspec
 
 from agent import credentials
 from agent.credentials import Credentials
-from agent.jobs.names import why_no_job
 from agent.probe import Limits
+from inventory.jobnames import why_no_job
 from inventory.problems import NOWHERE, Invalid, Place, Problem
 from inventory.words import Duration, Secret, Size
 
@@ -129,10 +129,10 @@ class DrillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if value <= 0:
                 yield f"limits.{key}", "has to be more than 0"
         if self.planned:
-            from agent.jobs.schedule import BadSchedule, schedule_of
+            from inventory.schedule import BadSchedule, possible, schedule_of
 
             try:
-                schedule_of(self.every, self.cron, self.oncalendar, self.time_zone)
+                possible(schedule_of(self.every, self.cron, self.oncalendar, self.time_zone))
             except BadSchedule as error:
                 yield "every" if self.every else "cron" if self.cron else "oncalendar", str(error)
 

@@ -1,7 +1,8 @@
 """``python -m agent.kinds_file [--check]``: write ``inventory/kinds.json`` from the probes, or say that it is stale.
 
 The file lets the inventory and the collector know every kind without loading it. Its shape:
-``{kind: {"doc", "target": [field], "params": JSON Schema, "measures": [{"name", "unit", "help", "per"}]}}``.
+``{kind: {"doc", "target": [field], "series", "apart": [[field]], "params": JSON Schema, "measures": [{"name", "unit",
+"help", "per"}]}}``.
 """
 
 import argparse
@@ -25,6 +26,8 @@ def describe(kind: type[Probe]) -> dict[str, Any]:
     return {
         "doc": inspect.getdoc(kind),
         "target": list(kind.target),
+        "series": kind.series or kind.kind,
+        "apart": [list(fields) for fields in kind.apart],
         "params": _params(kind),
         "measures": [
             {"name": measure.name, "unit": measure.unit, "help": measure.help, "per": measure.per}

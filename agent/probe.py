@@ -37,6 +37,11 @@ PER_UNIT: Final[dict[str, int]] = {
 }
 
 
+def form(name: str) -> dict[str, Any]:
+    """For ``Meta(extra_json_schema=...)``: a key of inventory.formats.FORMATS, by which an inventory is judged."""
+    return {"format": name}
+
+
 class Measure(msgspec.Struct, frozen=True):
     """One number that a kind reports beside state and latency. ``unit`` is a key of PER_UNIT."""
 
@@ -160,13 +165,19 @@ class Look:
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A kind of probe. Subclasses document themselves and declare ``kind``, ``target`` and ``measures``.
 
-    ``target`` names the fields that say what is looked at: another value there is another check.
+    ``target`` names the fields that say what is looked at: another value there is another check. ``series`` is the
+    first part of its series' names, ``haidang_SERIES_MEASURE``, where that is not the kind: several kinds may bring
+    evidence of one thing. Where two of them have a measure of one name it has one unit and one help.
+    ``apart`` lists parameters of which at most one may be given.
     Field types are plain (str, int, float, bool, tuples of them, Literal, msgspec.Meta constraints with a
-    description), so that ``kinds.json`` can carry them as JSON Schema.
+    description), so that ``kinds.json`` can carry them as JSON Schema; a text of a grammar of its own says which
+    (:func:`form`).
     """
 
     kind: ClassVar[str]
     target: ClassVar[tuple[str, ...]]
+    series: ClassVar[str] = ""
+    apart: ClassVar[tuple[tuple[str, ...], ...]] = ()
     measures: ClassVar[tuple[Measure, ...]] = ()
 
     async def run(self, look: Look) -> Outcome:

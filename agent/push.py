@@ -110,7 +110,7 @@ class Pusher:
         self._due.set()
 
     def hurry(self) -> None:
-        """There is news: a check has changed its state."""
+        """There is news: a check has changed its state, or was looked at again to make sure."""
         self._news.set()
         self._due.set()
 

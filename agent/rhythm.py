@@ -30,6 +30,11 @@ class Rhythm:
         self._recheck = min(max(check.recheck, 1_000), self._interval)
         self._phase = int(check.uid, 16) % self._interval
 
+    @property
+    def hurried(self) -> bool:
+        """Whether it is looked at more often than its interval, after a change or while down."""
+        return self._delay is not None
+
     def change(self, check: PlannedCheck, now: int) -> None:
         """The plan gives this check other times: the next look comes by the sooner of the old and the new ones."""
         self._use(check)

@@ -28,6 +28,7 @@ log = logging.getLogger("agent.schedule")
 
 MIN_SLOTS: Final = 50
 MAX_SLOTS: Final = 500
+TOLD_AT_ONCE: Final = 3  # looks in a new state that are news: so many make an incident, and half as many its end
 
 Build = Callable[[str, Mapping[str, Any]], Probe]
 Take = Callable[[Result, bool], None]
@@ -62,7 +63,7 @@ class Watched:
 
 
 class Scheduler:
-    """Runs a plan. ``take`` gets each result and whether it changed the check's state."""
+    """Runs a plan. ``take`` gets each result and whether it is news: a change of state, or a look that confirms one."""
 
     def __init__(
         self,
@@ -189,7 +190,8 @@ class Scheduler:
         if changed:
             was = "first look" if before is None else states.NAMES[before]
             log.info("check %s is %s (%s)%s", check.name, states.NAMES[state], was, reason and f": {reason}")
-        self._take(Result(watched.place, started, state, latency, values, reason), changed)
+        news = changed or (watched.rhythm.hurried and watched.looks <= TOLD_AT_ONCE)
+        self._take(Result(watched.place, started, state, latency, values, reason), news)
 
     def watched(self) -> Sequence[Watched]:
         """Every check of the plan, in its order, the refused ones too."""

@@ -155,10 +155,10 @@ class Agent:
                 pusher = self._pushers[name] = Pusher(name, uplink, self._spool, self._clock, self)
                 self._start(f"push {name}", pusher.run())
 
-    def _take(self, result: Result, changed: bool) -> None:
+    def _take(self, result: Result, news: bool) -> None:
         self._looks += 1
         self._spool.append(result)
-        if changed:
+        if news:
             self._hurry()
 
     def _hurry(self) -> None:

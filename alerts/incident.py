@@ -14,7 +14,10 @@ from inventory.alerting import Severity
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A trouble of the incident. ``joined``: when it was taken in; ``until``: when it was over, None: not yet."""
+    """A trouble of the incident. ``joined``: when it was taken in; ``until``: when it was over, None: not yet.
+
+    ``known``: False while nothing is known of it (its site is silent): it stays as it was. ``withdrawn``: it ended
+    because what it was about left the inventory. ``excluded``, ``recover_ms``, ``once``: as of the trouble."""
 
     key: str
     condition: str
@@ -25,11 +28,18 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     until: int | None = None
     reason: str = ""
     said: Said | None = None
+    known: bool = True
+    excluded: bool = False
+    withdrawn: bool = False
+    recover_ms: int = 60_000
+    once: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of an incident's history. ``what``: opened, grew, cause, merged, split, excluded, told, acknowledged,
-    snoozed, comment, flapping, recovering, relapsed, closed. ``who``: the person, where one did it."""
+    """A line of an incident's history. ``what``: opened, grew, cause, severity, merged, split, excluded, included,
+    told, acknowledged, snoozed, comment, flapping, steady, recovering, relapsed, closed. ``who``: the person who did
+    it or was told. ``text``: their words; of grew how many joined, of cause, merged and split the root or the other
+    incident's key, of told the notice's kind."""
 
     at: int
     what: str
@@ -40,7 +50,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What one contact was told of the incident. ``thread``: ident of the first notice, which the others answer.
-    ``last``: when last; ``count``: how many so far; ``recovered``: was told that it is over."""
+    ``last``: when last; ``count``: how many so far; ``recovered``: was told that it is over. ``severity`` (the worst),
+    ``root``, ``cause`` and ``flapping``: as they were said, so that what changes can be said once."""
 
     contact: str
     thread: str
@@ -49,14 +60,20 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     count: int = 1
     step: int = 0
     recovered: bool = False
+    severity: Severity = "info"
+    root: str = ""
+    cause: str = ""
+    flapping: bool = False
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
     """``key``: 16 hex digits, made of the first root and ``opened``. ``opened``: since when it is wrong (event time);
     ``noticed``: when the machine opened it; ``ended``: when the last member was over (event time); ``closed``: when the
-    machine closed it, ``why``: recovered, merged, withdrawn (what it was about is no longer in the inventory) or late
-    (it was over when it came to light). ``into``: the incident that it was merged into. ``acked``: (who, when).
-    ``changes``: the latest times at which it took a turn, for flapping."""
+    machine closed it, ``why``: recovered, merged, withdrawn (what it was about is no longer in the inventory), late
+    (it was over when it came to light) or by hand. ``into``: the incident that it was merged into, ``absorbed``: those
+    that were merged into it. ``roots``: all that it had. ``severity``: of the members that are not over, the worst.
+    ``acked``: (who, when). ``changes``: the latest times at which it took a turn, for flapping. ``recovering``: since
+    when all members are over."""
 
     key: str
     cause: Cause
@@ -76,6 +93,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     closed: int | None = None
     why: str = ""
     into: str = ""
+    absorbed: tuple[str, ...] = ()
     history: tuple[Entry, ...] = ()
 
     @property

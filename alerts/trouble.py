@@ -48,7 +48,8 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     ``condition``: id of the condition that it meets. ``since``: when it began, ``evidence``: its newest evidence (both
     ms of the collector's time, event time). ``confirmed``: it meets the condition; one that does not yet lends its
     root to others and keeps an incident open, but opens none. ``recover_ms``: how long it has to be over until it is
-    over. ``excluded``: maintenance: measured, and told to nobody. ``state``: of the check, as in inventory.states.
+    over. ``once``: told when it begins and when it is over, and not repeated nor escalated between. ``excluded``:
+    maintenance: measured, and told to nobody. ``state``: of the check, as in inventory.states.
     """
 
     key: str
@@ -64,6 +65,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     said: Said | None = None
     recover_ms: int = 60_000
+    once: bool = False
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from alerts.ways import Ways
 from inventory import settings
 from inventory.problems import Invalid, Problem
 from inventory.words import Duration, Secret
@@ -96,6 +97,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     inventory: Path = Path("/etc/haidang/inventory")
     agents: Agents = Agents()
     operators: Operators = Operators()
+    alerts: Ways = Ways()
     log: Log = Log()
 
     @property

@@ -40,7 +40,8 @@ def _nothing(uid: str) -> Sequence[Interval]:
     return ()
 
 
-def _unknown_cause(uid: str, span: Span) -> str:
+def no_cause(uid: str, span: Span) -> str:
+    """Of a span whose cause nobody works out."""
     return NOT_KNOWN
 
 
@@ -54,7 +55,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     spans: Callable[[str], Sequence[Span]]
     life: Callable[[str], Lives] = _always
     exclusions: Callable[[str], Sequence[Interval]] = _nothing
-    cause: Callable[[str, Span], str] = _unknown_cause
+    cause: Callable[[str, Span], str] = no_cause
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -67,7 +68,10 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 class Missing(msgspec.Struct, frozen=True):
-    """Evidence that a member lacks: ms ``unknown``, and ms seen but not proven (edges, held tails, clock errors)."""
+    """Evidence that a member lacks: ms ``unknown``, and ms seen but not proven (edges, held tails, clock errors).
+
+    ``name``: the member's, and of one with several checks the check's that lacks the most.
+    """
 
     member: str
     name: Text
@@ -79,7 +83,8 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """A goal over one window, up to now. Ratios are None where nothing counts; ``missing`` is largest first.
 
     ``over``: the window has ended; before that the verdict is about the time so far. ``members``: those with time that
-    counts. ``shares``: of a share, how many members met, missed and proved neither.
+    counts, ``counted``: the most that one of them has (ms). ``shares``: of a share, how many members met, missed and
+    proved neither.
     """
 
     goal: str
@@ -92,6 +97,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     upper: float | None
     coverage: float | None
     members: int
+    counted: int = 0
     shares: tuple[int, int, int] | None = None
     missing: tuple[Missing, ...] = ()
     lacks: tuple[Text, ...] = ()
@@ -116,13 +122,29 @@ def _missing_words(item: Missing) -> str:
     return f"{item.name.in_('en') or item.member} ({', '.join(parts)})"
 
 
+View = tuple[list[Span], Counted]
+
+
 class Judged(msgspec.Struct, frozen=True):
-    """A member over the window: its bounds, its ms, and its timeline where the goal combines moment by moment."""
+    """A member over the window: its bounds, its ms, and its timeline where the goal combines moment by moment.
+
+    ``views``: (title, spans, time that counts) of each of its checks.
+    """
 
     member: Member
     bounds: Bounds
     figure: Figure
     segments: list[Segment]
+    views: Sequence[tuple[Text | None, View]] = ()
+
+    def lacking(self) -> Text:
+        """The member's name; of several checks also the one that lacks the most evidence."""
+        lacks = [(_lack(figure(*view)), title) for title, view in self.views if title is not None]
+        name = self.member.name
+        if len(lacks) < 2:
+            return name
+        part = max(lacks, key=lambda one: one[0])[1]
+        return Text(*(_part(name.in_(language), part.in_(language)) for language in ("vi", "en")))
 
 
 def evaluate(
@@ -156,6 +178,7 @@ def evaluate(
         upper=_float(bounds.upper),
         coverage=_float(bounds.coverage),
         members=len(judged),
+        counted=max((one.figure.total for one in judged), default=0),
         shares=shares,
         missing=_missing(judged) if verdict == NOT_PROVEN else (),
         lacks=tuple(lacks),
@@ -187,14 +210,27 @@ def _judge_members(
     pointwise = goal.combine in ("all", "any", "k-of-n")
     judged = []
     for member in members:
-        views = [(_seen_by(goal, uid, evidence), counted_of(uid)) for uid in member.checks]
-        views = [view for view in views if view[1].total]
-        if views:
-            judged.append(_judge(goal, member, views, pointwise))
+        titles = member.parts or (None,) * len(member.checks)
+        seen = [
+            (title, (_seen_by(goal, uid, evidence), counted_of(uid)))
+            for title, uid in zip(titles, member.checks, strict=True)
+        ]
+        seen = [one for one in seen if one[1][1].total]
+        if seen:
+            one = _judge(goal, member, [view for _, view in seen], pointwise)
+            judged.append(msgspec.structs.replace(one, views=seen))
     return judged
 
 
-def _judge(goal: Goal, member: Member, views: list[tuple[list[Span], Counted]], pointwise: bool) -> Judged:
+def _lack(one: Figure) -> int:
+    return one.unknown + one.seen - one.sure_up - one.sure_down
+
+
+def _part(whole: str, part: str) -> str:
+    return part if part.startswith(whole) else f"{whole}: {part}"
+
+
+def _judge(goal: Goal, member: Member, views: list[View], pointwise: bool) -> Judged:
     if len(views) == 1 and not pointwise:
         one = figure(*views[0])
         return Judged(member, _bounds(one), one, [])
@@ -304,7 +340,7 @@ def _missing(judged: Sequence[Judged]) -> tuple[Missing, ...]:
     for one in judged:
         unproven = one.figure.seen - one.figure.sure_up - one.figure.sure_down
         if one.figure.unknown or unproven:
-            found.append(Missing(one.member.id, one.member.name, one.figure.unknown, unproven))
+            found.append(Missing(one.member.id, one.lacking(), one.figure.unknown, unproven))
     return tuple(sorted(found, key=lambda item: (-item.unknown - item.unproven, item.member)))
 
 

@@ -5,12 +5,19 @@ so a span that the store has beyond the state is left out: every answer is of on
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from datetime import date, datetime
+from functools import cache
+from typing import Any, Protocol, TypeVar
 
 import apsw
 import msgspec
 
+from alerts.memo import by_inventory
 from collector import goals
+from collector.causes.evidence import FOREVER, Evidence, life_of
+from collector.causes.evidence import Life as Lived
+from collector.causes.topology import Topology
+from collector.causes.verdicts import Book, Verdict, cause_of
 from collector.exclusions import Exclusions, declared
 from collector.ingest.fleet import Fleet, Now
 from collector.ingest.plans import Check as Registered
@@ -19,14 +26,17 @@ from collector.ledger.counted import Counted, Interval, count
 from collector.ledger.figures import Figure, figure, history
 from collector.ledger.steps import Span, Tail
 from collector.ledger.timeline import Segment, timeline
-from collector.ledger.windows import window_at
+from collector.ledger.windows import Window, window_at
 from collector.store import queries
 from collector.store.database import Database
 from inventory import goals as members
+from inventory import kinds
 from inventory.model import Check, Goal, Inventory
 from inventory.states import UNKNOWN, UP
 
 DAY = 86_400_000
+EARLIER = 8 * DAY  # how far back before a window the evidence for its causes may lie: a backlog's week, and some
+T = TypeVar("T")
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -81,6 +91,10 @@ class Reader:
     def inventory(self) -> Inventory:
         return self._inventories.current
 
+    def today(self, now: int) -> date:
+        """The day it is in the province at a moment."""
+        return datetime.fromtimestamp(now / 1000, self.inventory.province.zone).date()
+
     def known(self) -> list[Known]:
         """Every check ever registered, the inventory's in its order first."""
         return self._register()[1]
@@ -128,32 +142,108 @@ class Reader:
 
         return await self._database.read(work)
 
+    async def timelines(self, of: Sequence[Known], window: Interval) -> dict[str, list[Segment]]:
+        """By uid, what each check was over a window up to now, moment by moment, what is excluded marked."""
+        now, tails = self.wall(), self._tails(of)
+        counting = _Counting(await self.exclusions(), self._life, now)
+
+        def work(db: apsw.Connection) -> dict[str, list[Segment]]:
+            found = {}
+            for known in of:
+                spans = self._history(db, known, tails.get(known.row), window[0], now)
+                found[known.uid] = timeline(spans, counting.of(known, window))
+            return found
+
+        return await self._database.read(work)
+
     async def evaluations(self, at: int | None = None) -> list[goals.Evaluation]:
         """Every goal over each of its windows that holds the moment ``at`` (now, if not given)."""
+        moment = self.wall() if at is None else at
+        zone = self.inventory.province.zone
+        return await self.judged(
+            [(goal, window_at(name, moment, zone)) for goal in self.inventory.goals.values() for name in goal.windows]
+        )
+
+    async def judged(self, asked: Sequence[tuple[Goal, Window]]) -> list[goals.Evaluation]:
+        """Each goal over its window, up to now."""
         now, inventory = self.wall(), self.inventory
         zone = inventory.province.zone
-        moment = now if at is None else at
-        every = [
-            (goal, members.members(goal, inventory), window_at(name, moment, zone))
-            for goal in inventory.goals.values()
-            for name in goal.windows
-        ]
-        needed = {uid for _, group, _ in every for member in group for uid in member.checks}
+        groups = {goal.id: members.members(goal, inventory) for goal, _ in asked}
+        needed = {uid for group in groups.values() for member in group for uid in member.checks}
         of = [known for known in self.known() if known.uid in needed]
         tails = self._tails(of)
         exclusions = await self.exclusions()
-        begin = min((window.start for _, _, window in every), default=now)
+        begin = min((window.start for _, window in asked), default=now)
 
         def work(db: apsw.Connection) -> list[goals.Evaluation]:
             known_by = {known.uid: known for known in of}
             spans = {known.uid: self._history(db, known, tails.get(known.row), begin, now) for known in of}
             found = []
-            for goal, group, window in every:
-                evidence = self._evidence(goal, known_by, spans, exclusions, (window.start, window.end))
-                found.append(goals.evaluate(goal, group, window, now, zone, evidence))
+            cause = cause_of(self._book(db, now, begin)) if any(goal.causes for goal, _ in asked) else goals.no_cause
+            for goal, window in asked:
+                evidence = self._evidence(goal, known_by, spans, exclusions, (window.start, window.end), cause)
+                found.append(goals.evaluate(goal, groups[goal.id], window, now, zone, evidence))
             return found
 
         return await self._database.read(work)
+
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """What a function finds in the store."""
+        return await self._database.read(work)
+
+    def measures_of(self, kind: str) -> list[str]:
+        """The names of what a kind measures, by the kinds that this software has."""
+        known = kinds.load().get(kind)
+        return [measure.name for measure in known.measures] if known is not None else []
+
+    @property
+    def topology(self) -> Topology:
+        """What lies on the way of each check, by the inventory in force."""
+        return by_inventory(self.inventory, Topology)
+
+    async def verdicts(self, of: Sequence[str], window: Interval) -> dict[str, list[Verdict]]:
+        """By uid, why the check was not up, stretch by stretch of the window."""
+        return await self.causes(lambda book: {uid: book.verdicts(uid, window) for uid in of}, window[0])
+
+    async def causes(self, work: Callable[[Book], T], begin: int) -> T:
+        """``work`` over the evidence for causes from ``begin`` (ms) on, in a thread, as of one moment."""
+        now = self.wall()
+        return await self._database.read(lambda db: work(self._book(db, now, begin)))
+
+    def _book(self, db: apsw.Connection, now: int, begin: int) -> Book:
+        """The evidence, read from the store as it is asked for."""
+        earlier = begin - EARLIER
+
+        @cache
+        def spans(uid: str) -> list[Span]:
+            known = self.by_uid(uid)
+            if known is None:
+                return []
+            return self._history(db, known, self.fleet.tail(self.registered(known)), earlier, now)
+
+        @cache
+        def life(agent: str) -> Lived:
+            events = queries.life(db, agent, earlier)
+            return life_of(events, self._heard(agent))
+
+        def ended(uid: str) -> int | None:
+            known = self.by_uid(uid)
+            return None if known is None else self.registered(known).ended
+
+        alive = tuple((run.started, run.alive) for run in queries.lives(db, earlier, now + DAY))
+        alive = (*alive[:-1], (alive[-1][0], now)) if alive and self._live else alive
+        return Book(self.topology, Evidence(spans=spans, life=life, now=now, collector=alive, ended=ended))
+
+    def _heard(self, agent: str) -> int:
+        """No evidence of the agent from before it is still to come."""
+        known = self.inventory.agents.get(agent)
+        state = self.fleet.agents.get(agent)
+        if known is None or state is None:
+            return FOREVER if known is None else 0
+        checks = self.inventory.checks.values()
+        timeout = max((check.timeout for check in checks if check.agent == agent), default=0)
+        last = max((tail.last for tail in state.tails.values()), default=0)
+        return max(last - timeout, 0)
 
     def open_troubles(self) -> list[Trouble]:
         """What is not up at this moment, newest first. What was never looked at is not in trouble yet."""
@@ -185,6 +275,7 @@ class Reader:
         spans: Mapping[str, list[Span]],
         exclusions: Exclusions,
         window: Interval,
+        cause: Callable[[str, Span], str],
     ) -> goals.Evidence:
         def life(uid: str) -> Life:
             # a check that no agent was ever told of has no time yet
@@ -194,7 +285,7 @@ class Reader:
             check = known[uid].check if uid in known else None
             return exclusions.of(check, window, goal.calendar)
 
-        return goals.Evidence(spans=lambda uid: spans.get(uid, []), life=life, exclusions=excluded)
+        return goals.Evidence(spans=lambda uid: spans.get(uid, []), life=life, exclusions=excluded, cause=cause)
 
     def _history(self, db: apsw.Connection, known: Known, tail: Tail | None, begin: int, now: int) -> list[Span]:
         """All that touches time from ``begin`` on, the open span as it stands."""

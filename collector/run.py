@@ -10,21 +10,25 @@ import signal
 import ssl
 import sys
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, TextIO
 
-from collector import keyfiles, sources
+from collector import backups, keyfiles, sources
+from collector.alerting import Alerting
 from collector.board import Board
 from collector.config import Config, Listen, listen
 from collector.ingest.ingest import Ingest
 from collector.inventories import Inventories
+from collector.metrics import backups as backup_series
 from collector.metrics import goals as goal_series
+from collector.metrics import measured
 from collector.metrics.fleet import Named, Shown
 from collector.metrics.handler import Scrape
 from collector.metrics.own import Histogram, Own
 from collector.notify import notify, watchdog
 from collector.reading import Reader
+from collector.sitepower import SitePower
 from collector.store.database import Database, StoreError
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
@@ -92,14 +96,19 @@ class Service:
         self.inventories = Inventories(config.inventory, copy, self.ingest, revocations, _wall)
         self.reader = Reader(self.database, self.ingest.fleet, self.inventories, _wall)
         self.board = Board(self.reader)
+        self.power = SitePower(self.database, self.reader)
+        await self.power.load()
         await self.inventories.refresh()
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
+        await self._begin_alerting()
         await self._listen_for_agents()
         await self._listen_for_operators()
         for job in (
+            *self.alerting.jobs(),
             self.inventories.watch(INVENTORY_EVERY, self.reload, self.board.wake.set),
             self.board.run(*GOALS_EVERY),
+            self.power.run(),
             self._measure_store(),
             self._renew_keys(),
             watchdog(),
@@ -115,6 +124,21 @@ class Service:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self._stack.aclose()
+
+    async def _begin_alerting(self) -> None:
+        """What tells people: before the listeners, so that what an earlier life of the store told is known."""
+        try:
+            self.alerting = Alerting(
+                self.config,
+                self.database,
+                self.ingest,
+                self.inventories,
+                self.reader,
+                lambda: self.board.evaluations,
+            )
+            await self.alerting.start()
+        except OSError as error:
+            raise CannotStart(f"the journal of sent mails cannot be used: {error.strerror or error}") from None
 
     async def _listen_for_agents(self) -> None:
         address = listen(self.config.agents.listen)
@@ -133,7 +157,7 @@ class Service:
         api = Api(self.reader, self.registry)
         pages = Pages(self.reader, api, self.board, self.inventories, lambda: self.ingest.trust.trusted)
         families = sources.of_collector(self)
-        self.scrape = Scrape(self.shown, self._goal_lines, Own([families]), _wall)
+        self.scrape = Scrape(self.shown, self._background_lines, Own([families]), _wall, self._backup_lines)
         self._stack.callback(self.scrape.close)
         app = operators.application(asked, self.reader, api, pages, self.scrape.answer, lambda: self.ready)
         try:
@@ -166,8 +190,13 @@ class Service:
             Shown(one, state, fleet) for one in self._named[1] if (state := fleet.agents.get(one.agent)) is not None
         ]
 
-    def _goal_lines(self, openmetrics: bool) -> list[str]:
-        return list(goal_series.text(self.board.evaluations, openmetrics))
+    def _background_lines(self, openmetrics: bool) -> list[str]:
+        """What is worked out in the background: the goals, the sites' power."""
+        sites = measured.sites(sources.powered(self.reader.inventory, self.power.counters), openmetrics)
+        return [*goal_series.text(self.board.evaluations, openmetrics), *sites]
+
+    def _backup_lines(self, openmetrics: bool) -> Iterator[str]:
+        yield from backup_series.text(backups.wholes(self.reader, _wall()), openmetrics)
 
     async def _measure_store(self) -> None:
         while True:

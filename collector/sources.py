@@ -1,6 +1,6 @@
 """The collector's figures about itself, gathered from its parts, and the labels of the fleet's series."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client.metrics_core import Metric
@@ -9,8 +9,10 @@ from collector.metrics.exposition import labels
 from collector.metrics.fleet import Named
 from collector.metrics.own import by, counter, gauge, info
 from collector.reading import Reader
+from collector.sitepower import Counter
 from collector.store import queries
 from collector.store.database import Database
+from inventory.model import Inventory
 
 if TYPE_CHECKING:
     from collector.run import Service
@@ -22,10 +24,21 @@ def named(reader: Reader) -> list[Named]:
     for one in reader.present():
         assert one.check is not None
         who = labels(agency=one.check.agency, site=one.check.site, agent=one.agent, check=one.name, kind=one.kind)
+        if one.check.backup:
+            who += "," + labels(backup=one.check.backup)
         checks.setdefault(one.agent, []).append((one.row, who))
     return [
         Named(agent.id, labels(agency=agent.agency, site=agent.site, agent=agent.id), checks.get(agent.id, []))
         for agent in reader.inventory.agents.values()
+    ]
+
+
+def powered(inventory: Inventory, counters: Mapping[str, Counter]) -> list[tuple[str, Sequence[int]]]:
+    """Each site of the inventory whose power is counted: its identity labels, ms by source."""
+    return [
+        (labels(agency=site.agency, site=site.id), counters[site.id].settled)
+        for site in inventory.sites.values()
+        if site.id in counters
     ]
 
 

@@ -16,6 +16,23 @@ Severity = Literal["info", "warning", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")  # by weight; info is for the digest only
 On = Literal["down", "degraded", "silent", "clock", "risk", "missed", "finding", "collector"]
 
+# what ingest notices about agents and their data, by the names that a condition on finding may give
+FINDINGS: Final = (
+    "agent clock",
+    "agent damaged",
+    "agent disk",
+    "agent dropped",
+    "agent epoch",
+    "agent refused",
+    "agent start",
+    "chain broken",
+    "collector clock",
+    "conflict",
+    "dead letters",
+    "frames unaccounted",
+    "unplaceable",
+)
+
 MINUTE: Final = 60_000
 HOUR: Final = 3_600_000
 DAY: Final = 86_400_000

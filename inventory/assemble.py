@@ -4,6 +4,7 @@ from datetime import date
 from typing import TypeVar
 
 from inventory import model
+from inventory.alert_assemble import alerting_of
 from inventory.expand import Expander, Spot
 from inventory.kinds import Kinds
 from inventory.model import overlap
@@ -64,7 +65,7 @@ class _Assembler:
 
     def _agency(self, ident: str, shape: AgencyShape) -> None:
         sites: dict[str, SiteShape] = {}
-        if shape.site is not None or shape.template is not None or shape.checks:
+        if shape.site is not None or shape.template is not None or shape.checks or shape.backups:
             sites[ident] = shape.site or SiteShape(at=shape.at)
         sites.update({f"{ident}-{key}": site for key, site in shape.sites.items()})
         self.made.agencies[ident] = model.Agency(
@@ -126,11 +127,14 @@ class _Assembler:
         )
         main = ident == agency_id
         checks = {**shape.checks, **agency.checks} if main else shape.checks
+        backups = {**shape.backups, **agency.backups} if main else shape.backups
         if main:
-            for key in shape.checks.keys() & agency.checks.keys():
-                self.problems.append(agency.checks[key].at.problem("", "is given for the agency and for its site"))
+            twice = [agency.checks[key].at for key in shape.checks.keys() & agency.checks.keys()]
+            twice += [agency.backups[key].at for key in shape.backups.keys() & agency.backups.keys()]
+            self.problems += [at.problem("", "is given for the agency and for its site") for at in twice]
         template = shape.template or (agency.template if main else None)
-        self.spots.append(Spot(self.made.sites[ident], shape, template, checks, agency.at if main else shape.at))
+        at = agency.at if main else shape.at
+        self.spots.append(Spot(self.made.sites[ident], shape, template, checks, backups, at))
 
     def _link(self, ident: str, site: str, shape: LinkShape, life: tuple[date | None, date | None]) -> None:
         begins, ends = overlap((shape.begins, shape.ends), life)
@@ -214,7 +218,12 @@ class _Assembler:
             made.providers[ident] = model.Provider(id=ident, name=provider.name, contact=provider.contact)
         for ident, contact in sections.contacts.items():
             made.contacts[ident] = model.Contact(
-                id=ident, name=contact.name, email=contact.email, language=contact.language, phone=contact.phone
+                id=ident,
+                name=contact.name,
+                email=contact.email,
+                language=contact.language,
+                phone=contact.phone,
+                digest=contact.digest,
             )
         for ident, calendar in sections.calendars.items():
             made.calendars[ident] = model.Calendar(
@@ -239,6 +248,7 @@ class _Assembler:
             for ident, e in sections.exclusions.items()
         )
         self.made = model.Inventory(
-            **{name: getattr(made, name) for name in made.__struct_fields__ if name != "exclusions"},
+            **{name: getattr(made, name) for name in made.__struct_fields__ if name not in ("exclusions", "alerting")},
             exclusions=exclusions,
+            alerting=alerting_of(sections, self.problems),
         )

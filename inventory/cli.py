@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -58,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
 
     check = command("check", _check, "Say all that is wrong with the files.")
     check.add_argument("dir", nargs="?", metavar="DIR")
-    shower = command("show", _show, "Show what the files mean: all of it, or one agency, site, agent, goal or check.")
+    shower = command(
+        "show", _show, "Show what the files mean: all of it, or whatever has an id, and who would be told."
+    )
     shower.add_argument("words", nargs="*", metavar="[DIR] [ID]")
     command("schema", _schema, "Print a JSON Schema of the files, for editors.")
     planner = command("plan", _plan, "Show an agent's plan.")
@@ -120,6 +123,8 @@ def _check(wanted: argparse.Namespace) -> int:
     for goal in found.goals.values():
         if goal.lacks and not goals.members(goal, found):
             print(f"  {goal.id} cannot be judged yet; it lacks {'; '.join(text.en for text in goal.lacks)}")
+    if not found.contacts:
+        print("  nobody is told of anything: there are no contacts")
     return 0
 
 
@@ -133,7 +138,7 @@ def _show(wanted: argparse.Namespace) -> int:
     if not words:
         print(show.overview(inventory))
         return 0
-    text = show.one(inventory, words[0])
+    text = show.one(inventory, words[0], round(time.time() * 1000))
     if text is None:
         print(f"nothing in the inventory is called {words[0]}", file=sys.stderr)
         return 1

@@ -1,23 +1,33 @@
 """What no single entry can know: references that lead nowhere, lives that end before they begin, goals over nothing."""
 
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from inventory import goals, model
+from inventory import goals, model, references
+from inventory.alert_crosscheck import alerting
 from inventory.assemble import UPS, feeders
 from inventory.causes import CAUSES
 from inventory.expand import REGISTER
 from inventory.kinds import Kinds
-from inventory.problems import Place, Problem
+from inventory.problems import Problem
 from inventory.sections import Sections
-from inventory.shapes import AgencyShape, AgentShape, GoalShape, LinkShape, Lived, SiteShape
+from inventory.shapes import (
+    AgencyShape,
+    AgentShape,
+    BackupShape,
+    CheckShape,
+    GoalShape,
+    LinkShape,
+    Lived,
+    SiteShape,
+)
 
 WINDOW = re.compile(r"day|week|month|quarter|year|rolling-([1-9]\d{0,2})d")
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_EMAIL = re.compile(r"[^@\s,;:<>()\[\]\"\\]{1,64}@[^@\s,;:<>()\[\]\"\\]{1,255}")
 
 
 def crosscheck(made: model.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
@@ -32,7 +42,7 @@ def crosscheck(made: model.Inventory, sections: Sections, kinds: Kinds) -> Itera
     for goal_id, goal in sections.goals.items():
         yield from _goal(goal_id, goal, made, sections, kinds)
     for exclusion in sections.exclusions.values():
-        yield from _selector(exclusion.select, exclusion.at, made, sections, kinds)
+        yield from references.selector(exclusion.select, exclusion.at, made, sections, kinds)
         if exclusion.ends <= exclusion.begins:
             yield exclusion.at.problem("to", "ought to be later than from")
         elif not goals.select(exclusion.select, made):
@@ -40,6 +50,7 @@ def crosscheck(made: model.Inventory, sections: Sections, kinds: Kinds) -> Itera
     for contact in sections.contacts.values():
         if _EMAIL.fullmatch(contact.email) is None:
             yield contact.at.problem("email", f"{contact.email!r} is not an address")
+    yield from alerting(made, sections, kinds)
     for year, decreed in sections.holidays.items():
         for day in (*decreed.off, *decreed.work):
             if day.year != year:
@@ -50,7 +61,7 @@ def _province(sections: Sections) -> Iterator[Problem]:
     province = sections.province
     if province is None:
         return
-    yield from _calendar(province.at, "pc_hours", province.pc_hours, sections)
+    yield from references.calendar(province.at, "pc_hours", province.pc_hours, sections)
     try:
         ZoneInfo(province.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -77,9 +88,7 @@ def _agency(ident: str, shape: AgencyShape, made: model.Inventory, sections: Sec
         yield shape.at.problem("successor", "an agency with a successor needs the day it ended: to")
     elif successor is not None and successor.ends is not None and shape.ends and successor.ends <= shape.ends:
         yield shape.at.problem("successor", f"{shape.successor} ended before this agency did")
-    for contact in shape.contacts:
-        if contact not in sections.contacts and not sections.excused("contacts", contact):
-            yield shape.at.problem("contacts", f"there is no contact {contact}")
+    yield from references.contacts(shape.at, "contacts", shape.contacts, sections)
     register = shape.register or sections.registers.get(ident)
     if register is not None:
         for key in ("staff", "pcs", "on_internet", "on_lan"):
@@ -88,7 +97,7 @@ def _agency(ident: str, shape: AgencyShape, made: model.Inventory, sections: Sec
                 yield register.at.problem(key, "is less than 0")
             if key.startswith("on_") and value is not None and register.pcs is not None and value > register.pcs:
                 yield register.at.problem(key, f"is more than the {register.pcs} PCs there are", warning=True)
-        yield from _calendar(register.at, "hours", register.hours, sections)
+        yield from references.calendar(register.at, "hours", register.hours, sections)
     for key, site in ((ident, shape.site), *((f"{ident}-{key}", site) for key, site in shape.sites.items())):
         if site is not None:
             yield from _site(site, sections)
@@ -138,11 +147,6 @@ def _fed(ident: str, shape: SiteShape, made: model.Inventory, sections: Sections
                 yield at.problem("fed_by", "is the device itself")
 
 
-def _calendar(at: Place, key: str, calendar: str | None, sections: Sections) -> Iterator[Problem]:
-    if calendar and calendar not in sections.calendars and not sections.excused("calendars", calendar):
-        yield at.problem(key, f"there is no calendar {calendar}")
-
-
 def _link(shape: LinkShape, sections: Sections) -> Iterator[Problem]:
     yield from _life(shape)
     for at, provider in ((shape.at, shape.provider), *((former.at, former.provider) for former in shape.formerly)):
@@ -158,20 +162,28 @@ def _life(shape: Lived) -> Iterator[Problem]:
 def _checks(made: model.Inventory, sections: Sections) -> Iterator[Problem]:
     for agency in sections.agencies.values():
         sites = (*((agency.site,) if agency.site is not None else ()), *agency.sites.values())
-        for checks in (agency.checks, *(site.checks for site in sites)):
-            for check in checks.values():
-                yield from _life(check)
-                if check.calendar != REGISTER:
-                    yield from _calendar(check.at, "calendar", check.calendar, sections)
+        for holder in (agency, *sites):
+            for written in _written(holder.checks, holder.backups):
+                yield from _life(written)
+                if written.calendar != REGISTER:
+                    yield from references.calendar(written.at, "calendar", written.calendar, sections)
     for template in sections.templates.values():
-        for check in template.checks.values():
-            if check.calendar != REGISTER:
-                yield from _calendar(check.at, "calendar", check.calendar, sections)
+        for written in _written(template.checks, template.backups):
+            if written.calendar != REGISTER:
+                yield from references.calendar(written.at, "calendar", written.calendar, sections)
     limited = {agent.id: agent for agent in made.agents.values() if agent.networks or agent.ports}
     for check in made.checks.values() if limited else ():
         if check.agent in limited and (why := _forbidden(check, limited[check.agent])):
             shape = sections.agencies[made.sites[limited[check.agent].site].agency]
             yield shape.at.problem("", f"the agent {check.agent} may not make its check {check.name}: {why}")
+
+
+def _written(checks: dict[str, CheckShape], backups: dict[str, BackupShape]) -> Iterator[CheckShape | BackupShape]:
+    """Checks, backups and their evidence, wherever they stand."""
+    yield from checks.values()
+    for backup in backups.values():
+        yield backup
+        yield from backup.evidence.values()
 
 
 def _forbidden(check: model.Check, agent: model.Agent) -> str:
@@ -193,7 +205,7 @@ def _forbidden(check: model.Check, agent: model.Agent) -> str:
 def _goal(ident: str, shape: GoalShape, made: model.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
     at = shape.at
     yield from _life(shape)
-    yield from _selector(shape.select, at, made, sections, kinds)
+    yield from references.selector(shape.select, at, made, sections, kinds)
     if shape.objective is None and not shape.targets:
         yield at.problem("", "needs an objective, or targets by year")
     for window in shape.windows:
@@ -202,7 +214,7 @@ def _goal(ident: str, shape: GoalShape, made: model.Inventory, sections: Section
     for cause in shape.causes:
         if cause not in CAUSES:
             yield at.problem("causes", f"{cause!r} is not a cause; known are: {', '.join(CAUSES)}")
-    yield from _calendar(at, "calendar", shape.calendar, sections)
+    yield from references.calendar(at, "calendar", shape.calendar, sections)
     if (shape.combine == "k-of-n") != (shape.k is not None):
         yield at.problem("k", "is how many of the members are to be up: it goes with combine: k-of-n, and only there")
     found = goals.members(made.goals[ident], made)
@@ -217,22 +229,6 @@ def _goal(ident: str, shape: GoalShape, made: model.Inventory, sections: Section
         if without:
             message = f"{len(without)} members have no objective of their own (the first is {without[0]})"
             yield at.problem("member_objective", message)
-
-
-def _selector(
-    select: model.Selector, at: Place, made: model.Inventory, sections: Sections, kinds: Kinds
-) -> Iterator[Problem]:
-    known: dict[str, Container[str]] = {
-        "kinds": kinds,
-        "agencies": made.agencies,
-        "sites": made.sites,
-        "agents": made.agents,
-        "providers": sections.providers,
-    }
-    for field, among in known.items():
-        for ident in getattr(select, field):
-            if ident not in among and not sections.excused(field, ident):
-                yield at.problem("select", f"{field}: there is no {ident}")
 
 
 def _is_address(text: str) -> bool:

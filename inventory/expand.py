@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from inventory import model
+from inventory import backups, model
 from inventory.facts import HUB, facts_of
 from inventory.fill import Lacking, filled, named, split
 from inventory.identity import uid
@@ -25,13 +25,15 @@ from inventory.model import overlap
 from inventory.plan import Threshold
 from inventory.problems import Place, Problem
 from inventory.sections import Sections
-from inventory.shapes import CheckShape, SiteShape, ThresholdShape
+from inventory.shapes import BackupShape, CheckShape, SiteShape, ThresholdShape
 from inventory.tree import Mapping, Node, Scalar
 from inventory.words import Text
 
 INTERVAL, TIMEOUT, RECHECK = 60_000, 5_000, 5_000
 REGISTER = "register"
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
+
+Item = tuple[str, dict[str, str], tuple[Text, Text] | None, model.Device | None]
 
 
 class Spot(msgspec.Struct, frozen=True):
@@ -41,6 +43,7 @@ class Spot(msgspec.Struct, frozen=True):
     shape: SiteShape
     template: str | None
     checks: dict[str, CheckShape]
+    backups: dict[str, BackupShape]
     at: Place
 
 
@@ -53,6 +56,8 @@ class Draft(msgspec.Struct, frozen=True):
     facts: dict[str, str]
     names: tuple[Text, Text] | None = None
     device: model.Device | None = None
+    backup: model.Backup | None = None
+    evidence: str = ""
 
     def get(self, name: str, written: str = "") -> Any:
         """A field's value: the site's own if written there, else the template's."""
@@ -115,39 +120,74 @@ class Expander:
                 yield Draft(key, None, own, facts)
             elif key not in taken and key not in base:
                 self.problems.append(own.at.problem("off", "there is no such check to leave out"))
+        yield from self._backups(template.backups if template is not None else {}, spot, facts)
+
+    def _backups(self, base: dict[str, BackupShape], spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
+        """A template's backups, with what the site says of them, and the site's own."""
+        taken: set[str] = set()
+        for key, shape in base.items():
+            for item in self._items(key, shape, spot, facts):
+                if backups.wanted(shape, item[1]):
+                    taken.add(item[0])
+                    yield from self._backup(item, shape, spot.backups.get(item[0]), spot)
+        for key, own in spot.backups.items():
+            if key not in taken and own.off:
+                self.problems.append(own.at.problem("off", "there is no such backup to leave out"))
+            elif key not in taken:
+                if not own.evidence:
+                    self.problems.append(own.at.problem("", "needs the key evidence: what proves it"))
+                yield from self._backup((key, facts, None, None), None, own, spot)
+
+    def _backup(self, item: Item, base: BackupShape | None, own: BackupShape | None, spot: Spot) -> Iterator[Draft]:
+        key, facts, names, device = item
+        if own is not None and own.off:
+            return
+        site = spot.site
+        named = own.name if own is not None and own.name is not None else base.name if base is not None else None
+        title = named or (names[0] if names is not None else Text(key, key))
+        if base is not None and named is base.name:
+            title = self._named(title, facts, names, site)
+        whole = model.Backup(id=f"{site.id}-{key}", key=key, name=title, agency=site.agency, site=site.id)
+        if whole.id in self.made.backups:
+            shape = own if own is not None else base
+            assert shape is not None  # a backup comes from one or the other
+            self.problems.append(shape.at.problem("", f"the backup id {whole.id} is taken by another site's"))
+            return
+        if base is not None:
+            there = {name: shape for name, shape in base.evidence.items() if backups.wanted(shape, facts)}
+            base = msgspec.structs.replace(base, evidence=there)
+        for evidence, theirs, ours in backups.checks_of(key, base, own, self.kinds):
+            yield Draft(f"{key}-{evidence}", theirs, ours, facts, names, device, whole, evidence)
 
     def _each(self, key: str, shape: CheckShape, spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
         """A template's check for this site: none, one, or one for every item of a list."""
-        if shape.agent is None and not spot.site.agent:
-            return
-        if shape.each is None:
-            items: list[tuple[str, dict[str, str], tuple[Text, Text] | None, model.Device | None]] = [
-                (key, facts, None, None)
-            ]
-        elif shape.each == "devices":
-            devices = [self.made.devices[ident] for ident in spot.site.devices]
-            items = []
-            for device in devices:
-                if not device.address or (shape.of is not None and device.kind != shape.of):
-                    continue
-                short = device.id.removeprefix(f"{spot.site.id}-")
-                more = {**facts, **device.facts, "item": device.address, "key": short}
-                items.append((f"{key}-{short}", more, (device.name, device.name), device))
-        else:
-            entries = spot.shape.resolvers if shape.each == "resolvers" else split(facts.get(shape.each, ""))
-            items = []
-            for entry in entries:
-                short = _NOT_SLUG.sub("-", entry.lower()).strip("-")
-                items.append((f"{key}-{short}", {**facts, "item": entry, "key": short}, None, None))
-        wanted = split(shape.when or "")
-        for name, known, names, found in items:
+        for name, known, names, found in self._items(key, shape, spot, facts):
             own = spot.checks.get(name)
             base = shape
             if own is not None and own.kind is not None and own.kind != shape.kind:
                 # another kind: the template's parameters and thresholds mean nothing to it
                 base = msgspec.structs.replace(shape, params=None, thresholds=None)
-            if all(fact in known for fact in wanted) and (own is None or not own.off):
+            if backups.wanted(shape, known) and (own is None or not own.off):
                 yield Draft(name, base, own, known, names, found)
+
+    def _items(self, key: str, shape: CheckShape | BackupShape, spot: Spot, facts: dict[str, str]) -> Iterator[Item]:
+        """What a template's entry stands for at this site: (key, facts, names, device) of each."""
+        if shape.agent is None and not spot.site.agent:
+            return
+        if shape.each is None:
+            yield key, facts, None, None
+        elif shape.each == "devices":
+            for device in (self.made.devices[ident] for ident in spot.site.devices):
+                if not device.address or (shape.of is not None and device.kind != shape.of):
+                    continue
+                short = device.id.removeprefix(f"{spot.site.id}-")
+                more = {**facts, **device.facts, "item": device.address, "key": short}
+                yield f"{key}-{short}", more, (device.name, device.name), device
+        else:
+            entries = spot.shape.resolvers if shape.each == "resolvers" else split(facts.get(shape.each, ""))
+            for entry in entries:
+                short = _NOT_SLUG.sub("-", entry.lower()).strip("-")
+                yield f"{key}-{short}", {**facts, "item": entry, "key": short}, None, None
 
     def _check(self, draft: Draft, spot: Spot, hub: model.Site | None) -> None:
         shape = draft.own or draft.base
@@ -190,10 +230,14 @@ class Expander:
             link=self._link(draft, shape, site),
             objective=draft.get("objective"),
             calendar=self._calendar(draft, site),
+            backup=draft.backup.id if draft.backup is not None else "",
             begins=begins,
             ends=ends,
         )
         self._keep(check, shape.at if draft.own is not None else spot.at)
+        if draft.backup is not None and self.made.checks.get(check.uid) is check:
+            whole = self.made.backups.get(check.backup, draft.backup)
+            self.made.backups[check.backup] = backups.joined(whole, draft.evidence, check, self.kinds)
 
     def _keep(self, check: model.Check, at: Place) -> None:
         same = self.names.get((check.agent, check.name))
@@ -328,14 +372,22 @@ class Expander:
 
     def _title(self, draft: Draft, spot: Spot) -> Text:
         title = draft.get("name")
+        if title is None and draft.backup is not None:
+            return backups.title_of(draft.backup, draft.evidence)
         if title is None:
             return draft.names[0] if draft.names is not None else Text(draft.key, draft.key)
-        if draft.base is None or "{" not in title.vi + title.en:
+        if draft.base is None:
             return Text(title.vi, title.en)
-        names = {"site_name": spot.site.name, "agency_name": self.made.agencies[spot.site.agency].name}
-        if draft.names is not None:
-            names["item_name"] = draft.names[0]
-        return Text(*(named(title.in_(language), draft.facts, names, language) for language in ("vi", "en")))
+        return self._named(title, draft.facts, draft.names, spot.site)
+
+    def _named(self, title: Text, facts: dict[str, str], item: tuple[Text, Text] | None, site: model.Site) -> Text:
+        """A template's title for this site."""
+        if "{" not in title.vi + title.en:
+            return Text(title.vi, title.en)
+        names = {"site_name": site.name, "agency_name": self.made.agencies[site.agency].name}
+        if item is not None:
+            names["item_name"] = item[0]
+        return Text(*(named(title.in_(language), facts, names, language) for language in ("vi", "en")))
 
     def _link(self, draft: Draft, shape: CheckShape, site: model.Site) -> str:
         wanted = draft.get("link")

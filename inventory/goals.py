@@ -11,10 +11,10 @@ from inventory.words import Text
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing a goal counts: a check, or all selected checks of a site or an agency.
+    """One thing a goal counts: a check, or all selected checks of a backup, a site or an agency.
 
-    ``checks``: uids. ``objective``: the member's own (the strictest of its checks), for goals that share; None where
-    nobody stated one.
+    ``checks``: uids; ``parts``: their titles, in the same order. ``objective``: the member's own (the strictest of its
+    checks), for goals that share; None where nobody stated one.
     """
 
     id: str
@@ -23,6 +23,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     site: str
     checks: tuple[str, ...]
     objective: float | None = None
+    parts: tuple[Text, ...] = ()
 
 
 def members(goal: Goal, inventory: Inventory, on: date | None = None) -> list[Member]:
@@ -35,7 +36,8 @@ def members(goal: Goal, inventory: Inventory, on: date | None = None) -> list[Me
     chosen = [check for check in select(goal.select, inventory) if on is None or check.on(on)]
     groups: dict[str, list[Check]] = {}
     for check in chosen:
-        key = {"check": check.uid, "site": check.site, "agency": check.agency}[goal.per]
+        by = {"check": check.uid, "backup": check.backup or check.uid, "site": check.site, "agency": check.agency}
+        key = by[goal.per]
         groups.setdefault(key, []).append(check)
     return [_member(goal, inventory, key, group) for key, group in groups.items()]
 
@@ -46,6 +48,8 @@ def _member(goal: Goal, inventory: Inventory, key: str, checks: list[Check]) -> 
         name = inventory.agencies[first.agency].name
     elif goal.per == "site":
         name = inventory.sites[first.site].name
+    elif goal.per == "backup" and first.backup:
+        name = inventory.backups[first.backup].name
     else:
         name = first.title
     own = [objective for check in checks if (objective := own_objective(check, inventory)) is not None]
@@ -55,6 +59,7 @@ def _member(goal: Goal, inventory: Inventory, key: str, checks: list[Check]) -> 
         agency=first.agency,
         site=first.site if goal.per != "agency" else "",
         checks=tuple(check.uid for check in checks),
+        parts=tuple(check.title for check in checks),
         objective=goal.member_objective if goal.member_objective is not None else max(own, default=None),
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from inventory import leaves
+from inventory.formats import FORMATS
 from inventory.leaves import MISSING, Reader, Source, join
 from inventory.plan import Column
 from inventory.tree import Mapping, Node, Scalar
@@ -35,10 +36,16 @@ class Description(msgspec.Struct, frozen=True):
     target: tuple[str, ...]
     params: dict[str, Any]
     measures: tuple[MeasureInfo, ...] = ()
+    series: str = ""
+    apart: tuple[tuple[str, ...], ...] = ()
 
 
 class Kind:
-    """One kind of probe. ``columns``: its measures in the order of the wire. ``units``: measure -> unit."""
+    """One kind of probe. ``columns``: its measures in the order of the wire. ``units``: measure -> unit.
+
+    ``series``: its measures are exported as ``haidang_SERIES_MEASURE``. ``apart``: parameters of which at most one may
+    be given.
+    """
 
     def __init__(self, name: str, description: Description) -> None:
         self.name = name
@@ -46,6 +53,8 @@ class Kind:
         self.target = description.target
         self.schema = description.params
         self.measures = description.measures
+        self.series = description.series or name
+        self.apart = description.apart
         self.columns = tuple(Column(measure.name, measure.per) for measure in description.measures)
         self.units = {"latency": "seconds", **{measure.name: measure.unit for measure in description.measures}}
         properties: dict[str, dict[str, Any]] = self.schema.get("properties", {})
@@ -69,6 +78,11 @@ class Kind:
         for name in self.required:
             if name not in values and name not in nodes:
                 source.wrong(line, path, f"the kind {self.name} needs the parameter {name}")
+                fine = False
+        for fields in self.apart:
+            given = [name for name in fields if values.get(name, self.defaults.get(name)) != self.defaults.get(name)]
+            if len(given) > 1 and fine:
+                source.wrong(lines.get(given[1], line), join(path, given[1]), f"give {' or '.join(given)}, not both")
                 fine = False
         if fine:
             return values
@@ -155,7 +169,11 @@ def _any_of(options: list[dict[str, Any]]) -> Reader:
 
 
 def _string(schema: dict[str, Any]) -> Reader:
-    return leaves.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"))
+    named = schema.get("format")
+    if named is not None and named not in FORMATS:
+        raise TypeError(f"no format {named!r}")
+    judge = FORMATS[named] if named is not None else None
+    return leaves.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"), judge)
 
 
 def _integer(schema: dict[str, Any]) -> Reader:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from inventory.problems import Problem
 from inventory.tree import List, Mapping, Node, Scalar
-from inventory.words import Text, duration_ms, ratio, size_bytes
+from inventory.words import Text, daily, duration_ms, ratio, repeat, size_bytes
 
 MISSING: Final = object()  # what a reader answers after it has reported a problem
 INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
@@ -79,7 +79,13 @@ def moment(text: str) -> datetime:
     raise ValueError(f"{text!r} is not a date and time; write it like 2026-11-30 17:30")
 
 
-WORDS: Final[dict[str, Callable[[str], Any]]] = {"duration": duration_ms, "ratio": ratio, "size": size_bytes}
+WORDS: Final[dict[str, Callable[[str], Any]]] = {
+    "daily": daily,
+    "duration": duration_ms,
+    "ratio": ratio,
+    "repeat": repeat,
+    "size": size_bytes,
+}
 
 
 def slug(node: Node, path: str, source: Source) -> Any:
@@ -129,8 +135,13 @@ def boolean(node: Node, path: str, source: Source) -> Any:
     return source.wrong(node.line, path, f"ought to be true or false, found {shown(node)}")
 
 
-def text(low: int | None = None, high: int | None = None, form: str | None = None) -> Reader:
-    """A reader of a text within lengths, in which a pattern is found."""
+def text(
+    low: int | None = None,
+    high: int | None = None,
+    form: str | None = None,
+    judge: Callable[[str], None] | None = None,
+) -> Reader:
+    """A reader of a text within lengths, in which a pattern is found; ``judge`` raises ValueError in words."""
     pattern = re.compile(form) if form else None
 
     def reader(node: Node, path: str, source: Source) -> Any:
@@ -142,6 +153,11 @@ def text(low: int | None = None, high: int | None = None, form: str | None = Non
             return source.wrong(node.line, path, f"is longer than {high} characters")
         if pattern is not None and pattern.search(node.text) is None:
             return source.wrong(node.line, path, f"{shown(node)} does not have the form {form}")
+        if judge is not None and node.text:
+            try:
+                judge(node.text)
+            except ValueError as error:
+                return source.wrong(node.line, path, str(error))
         return node.text
 
     return reader

@@ -10,6 +10,7 @@ from msgspec import inspect
 from inventory import kinds as kinds_module
 from inventory import leaves, reader, tree
 from inventory.assemble import assemble
+from inventory.backups import KIND_OF
 from inventory.crosscheck import crosscheck
 from inventory.kinds import Kinds
 from inventory.leaves import Source
@@ -96,11 +97,11 @@ def _read_single(name: str, node: tree.Node, line: int, source: Source, sections
         sections.broken.setdefault(name, set()).add("")
     elif name == "revoked":
         sections.revoked.update(dict.fromkeys(value, (source.file, line)))
-    elif sections.province is not None:
-        first = sections.province.at
+    elif (earlier := getattr(sections, name)) is not None:
+        first = earlier.at
         source.wrong(line, name, f"is described twice, first in {first.file}:{first.line}")
     else:
-        sections.province = value
+        setattr(sections, name, value)
 
 
 def _read_section(name: str, node: tree.Node, source: Source, sections: Sections) -> None:
@@ -132,17 +133,20 @@ def _judge_checks(node: tree.Node, path: str, source: Source, kinds: Kinds) -> N
     """Kinds and parameters of the checks of an entry that could not be read: a mistake elsewhere must not hide them."""
     if not isinstance(node, tree.Mapping):
         return
-    checks = node.items.get("checks")
-    for key, check in checks.items.items() if isinstance(checks, tree.Mapping) else ():
-        here = f"{path}.checks.{key}"
-        named = check.items.get("kind") if isinstance(check, tree.Mapping) else None
-        if not isinstance(check, tree.Mapping) or not isinstance(named, tree.Scalar) or named.empty:
-            continue
-        params = check.items.get("params")
-        if (kind := kinds.get(named.text)) is None:
-            source.wrong(check.lines["kind"], f"{here}.kind", kinds.unknown(named.text))
-        elif isinstance(params, tree.Mapping):
-            kind.judge(params, f"{here}.params", source)
+    for section in ("checks", "evidence"):
+        checks = node.items.get(section)
+        for key, check in checks.items.items() if isinstance(checks, tree.Mapping) else ():
+            here = f"{path}.{section}.{key}"
+            named = check.items.get("kind") if isinstance(check, tree.Mapping) else None
+            name = named.text if isinstance(named, tree.Scalar) and not named.empty else ""
+            name = name or (KIND_OF.get(key, "") if section == "evidence" else "")
+            if not isinstance(check, tree.Mapping) or not name:
+                continue
+            params = check.items.get("params")
+            if (kind := kinds.get(name)) is None:
+                source.wrong(check.lines.get("kind", check.line), f"{here}.kind", kinds.unknown(name))
+            elif isinstance(params, tree.Mapping):
+                kind.judge(params, f"{here}.params", source)
     for key, child in node.items.items():
-        if key != "checks":
+        if key not in ("checks", "evidence"):
             _judge_checks(child, f"{path}.{key}", source, kinds)

@@ -164,7 +164,7 @@ class Check(Life, frozen=True, kw_only=True):
 
     ``uid``: its identity for life (:func:`inventory.identity.uid`). ``agent`` looks; ``agency`` and ``site`` are
     what it is about, which may be elsewhere. ``name`` is unique at its agent: ``key``, or SITE.key when the agent
-    stands at another site. ``link``: the WAN circuit it proves, if it does.
+    stands at another site. ``link``: the WAN circuit it proves, if it does. ``backup``: the one it is evidence of.
     """
 
     uid: str
@@ -186,6 +186,24 @@ class Check(Life, frozen=True, kw_only=True):
     link: str = ""
     objective: float | None = None
     calendar: str = ""
+    backup: str = ""
+
+
+class Backup(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup that several checks bring evidence of: all of them have to be up.
+
+    ``checks``: uids; ``evidence``: what each of them is, in the same order. ``rpo``: ms, how old its newest good copy
+    may be at most by the strictest of them; None where none says.
+    """
+
+    id: str
+    key: str
+    name: Text
+    agency: str
+    site: str
+    checks: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    rpo: int | None = None
 
 
 class Contact(msgspec.Struct, frozen=True, kw_only=True):
@@ -234,13 +252,14 @@ class Exclusion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Combine = Literal["mean", "all", "any", "k-of-n", "share"]
-Group = Literal["check", "site", "agency"]
+Group = Literal["check", "backup", "site", "agency"]
 
 
 class Goal(Life, frozen=True, kw_only=True):
     """An objective over checks and calendar windows.
 
-    ``select`` finds the checks; ``per`` groups them into members (each check, or all of a site or an agency), and
+    ``select`` finds the checks; ``per`` groups them into members (each check, or all of a backup, a site or an agency;
+    a check of no backup is a member by itself), and
     ``within`` says how a member's checks make one (as ``combine``, but never share). ``combine`` joins the members:
     - mean: the mean of the members' figures;
     - all, any, k-of-n (``k``): up at a moment while all, any, at least k members are up, three-valued;
@@ -291,6 +310,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     devices: dict[str, Device] = {}
     agents: dict[str, Agent] = {}
     checks: dict[str, Check] = {}
+    backups: dict[str, Backup] = {}
     goals: dict[str, Goal] = {}
     contacts: dict[str, Contact] = {}
     calendars: dict[str, Calendar] = {}

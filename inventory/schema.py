@@ -11,8 +11,15 @@ from inventory.words import SLUG, Secret, Text
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LIMIT = {"type": ["number", "string"], "description": "in the measure's unit: 0.2, 200ms, 5%"}
+_DURATION = r"(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?"
 _WRITTEN: dict[str, dict[str, Any]] = {
-    "duration": {"type": "string", "pattern": r"^(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?$", "examples": ["30s", "5m"]},
+    "duration": {"type": "string", "pattern": f"^{_DURATION}$", "examples": ["30s", "5m"]},
+    "daily": {"type": "string", "pattern": r"^(([01]\d|2[0-3]):[0-5]\d|never)$", "examples": ["07:00", "never"]},
+    "repeat": {
+        "type": "string",
+        "pattern": f"^({_DURATION}|never)$",
+        "examples": ["4h", "never"],
+    },
     "ratio": {"type": ["string", "number"], "pattern": r"^(\d{1,3}(\.\d+)?%|[01](\.\d+)?)$", "examples": ["99.5%"]},
     "size": {"type": ["string", "integer"], "pattern": r"^\d+ ?(B|KiB|MiB|GiB|TiB)?$", "examples": ["64MiB"]},
     "slug": {"type": "string", "pattern": SLUG, "maxLength": 63},

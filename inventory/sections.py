@@ -1,5 +1,6 @@
 """All files' sections put together, still in the shape in which they were written."""
 
+from inventory.alert_shapes import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
 from inventory.leaves import Source
 from inventory.shapes import (
     AgencyShape,
@@ -30,6 +31,11 @@ class Sections:
         self.registers: dict[str, RegisterShape] = {}
         self.templates: dict[str, TemplateShape] = {}
         self.contacts: dict[str, ContactShape] = {}
+        self.groups: dict[str, GroupShape] = {}
+        self.rosters: dict[str, RosterShape] = {}
+        self.routes: dict[str, RouteShape] = {}
+        self.conditions: dict[str, ConditionShape] = {}
+        self.alerting: AlertingShape | None = None
         self.calendars: dict[str, CalendarShape] = {}
         self.holidays: dict[int, DecreedShape] = {}
         self.exclusions: dict[str, ExclusionShape] = {}

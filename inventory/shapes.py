@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from inventory.alert_shapes import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
 from inventory.model import Combine, Group, Selector
 from inventory.problems import NOWHERE, Place
 from inventory.words import Duration, Ratio, Slug, Text
@@ -138,15 +139,40 @@ class CheckShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     when: str | None = None
 
 
+class BackupShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+    """A backup and what proves it: ``evidence`` (pings, files, repository, drill, or another name and its kind).
+
+    What is said here goes for every evidence that does not say otherwise; ``rpo``: oldest that its newest good copy may
+    be. See inventory.backups.
+    """
+
+    name: Text | None = None
+    rpo: Any = None
+    interval: Duration | None = None
+    timeout: Duration | None = None
+    recheck: Duration | None = None
+    hold: Duration | None = None
+    tags: tuple[Slug, ...] = ()
+    agent: Slug | None = None
+    objective: Ratio | None = None
+    calendar: Slug | None = None
+    off: bool = False
+    each: str | None = None
+    of: Slug | None = None
+    when: str | None = None
+    evidence: dict[Slug, CheckShape] = {}
+
+
 class TemplateShape(Shape, frozen=True, kw_only=True):
-    """Checks for many sites, with {placeholders} that each site fills."""
+    """Checks and backups for many sites, with {placeholders} that each site fills."""
 
     about: Text | None = None
-    checks: dict[Slug, CheckShape]
+    checks: dict[Slug, CheckShape] = {}
+    backups: dict[Slug, BackupShape] = {}
 
 
 class SiteShape(Lived, frozen=True, kw_only=True, rename=LIFE):
-    """One LAN: the addresses that templates use, its links, devices, agent and checks.
+    """One LAN: the addresses that templates use, its links, devices, agent, checks and backups.
 
     ``fed_by``: UPSs that feed the devices here which do not say what feeds them.
     """
@@ -165,10 +191,11 @@ class SiteShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     links: dict[Slug, LinkShape] = {}
     devices: dict[Slug, DeviceShape] = {}
     checks: dict[Slug, CheckShape] = {}
+    backups: dict[Slug, BackupShape] = {}
 
 
 class AgencyShape(Lived, frozen=True, kw_only=True, rename=LIFE):
-    """A state body. ``template``, ``site`` and ``checks`` are its main site's."""
+    """A state body. ``template``, ``site``, ``checks`` and ``backups`` are its main site's."""
 
     name: Text
     kind: Slug = ""
@@ -181,15 +208,17 @@ class AgencyShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     site: SiteShape | None = None
     sites: dict[Slug, SiteShape] = {}
     checks: dict[Slug, CheckShape] = {}
+    backups: dict[Slug, BackupShape] = {}
 
 
 class ContactShape(Shape, frozen=True, kw_only=True):
-    """Who is told."""
+    """Who is told. ``digest``: also once a day what there was."""
 
     name: Text
     email: str
     language: Literal["vi", "en"] = "vi"
     phone: str = ""
+    digest: bool = True
 
 
 class CalendarShape(Shape, frozen=True, kw_only=True):
@@ -249,6 +278,11 @@ class FileShape(msgspec.Struct, frozen=True, kw_only=True):
     registers: dict[Slug, RegisterShape] = {}
     templates: dict[Slug, TemplateShape] = {}
     contacts: dict[Slug, ContactShape] = {}
+    groups: dict[Slug, GroupShape] = {}
+    rosters: dict[Slug, RosterShape] = {}
+    routes: dict[Slug, RouteShape] = {}
+    conditions: dict[Slug, ConditionShape] = {}
+    alerting: AlertingShape | None = None
     calendars: dict[Slug, CalendarShape] = {}
     holidays: dict[int, DecreedShape] = {}
     exclusions: dict[Slug, ExclusionShape] = {}

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from inventory import goals
-from inventory.model import Agency, Check, Device, Goal, Inventory, Life
+from inventory import goals, show_told
+from inventory.model import Agency, Backup, Check, Device, Goal, Inventory, Life
 from inventory.plan import Plan
 from inventory.words import duration_text
+
+SHOWN = ("agencies", "sites", "links", "devices", "agents", "backups", "goals", "contacts", "calendars", "providers")
 
 
 def counts(inventory: Inventory) -> str:
@@ -52,15 +54,18 @@ def _goal_row(goal: Goal, inventory: Inventory) -> tuple[str, str, str, str]:
     return goal.id, f"{goal.objective:.4g}", str(len(goals.members(goal, inventory))), goal.name.vi
 
 
-def one(inventory: Inventory, ident: str) -> str | None:
-    """Everything of this id: agencies, sites, links, devices, agents, goals, contacts, calendars, checks by uid."""
+def one(inventory: Inventory, ident: str, now: int) -> str | None:
+    """Everything of this id: agencies, sites, backups, links, devices, agents, goals, contacts, calendars, checks by
+    uid, what says who is told; who would be told of it, at ``now`` (epoch ms)."""
     parts = []
-    for what in ("agencies", "sites", "links", "devices", "agents", "goals", "contacts", "calendars", "providers"):
+    for what in SHOWN:
         found: Any = getattr(inventory, what).get(ident)
         if found is not None:
             parts.append(_fields(type(found).__name__.lower(), found))
         if isinstance(found, Agency):
             parts.append(_checks(check for check in inventory.checks.values() if check.agency == ident))
+        if isinstance(found, Backup):
+            parts.append(_checks(inventory.checks[uid] for uid in found.checks))
         if isinstance(found, Device) and (fed := _fed(inventory, found)):
             parts.append(table([("feeds", "kind", "address", "name"), *fed]))
         if isinstance(found, Goal):
@@ -72,7 +77,28 @@ def one(inventory: Inventory, ident: str) -> str | None:
             parts.append(table(rows) if members else "no check is a member of this goal")
     if ident in inventory.checks:
         parts.append(_fields("check", inventory.checks[ident]))
+    parts += _alerting(inventory, ident, now)
+    if told := show_told.rows(inventory, ident, now):
+        parts.append(table(told))
     return "\n\n".join(part for part in parts if part) or None
+
+
+def _alerting(inventory: Inventory, ident: str, now: int) -> list[str]:
+    """Groups, rosters, routes and conditions of this id, and what a contact is told by."""
+    alerting = inventory.alerting
+    parts = []
+    if ident in inventory.contacts:
+        parts.append(table(show_told.leading_to(inventory, ident)))
+    if ident in alerting.groups:
+        parts.append(_fields("group", alerting.groups[ident]))
+    if ident in alerting.rosters:
+        parts += [
+            _fields("roster", alerting.rosters[ident]),
+            table(show_told.duty(alerting.rosters[ident], inventory, now)),
+        ]
+    for word, found in (("route", alerting.routes), ("condition", alerting.conditions)):
+        parts += [_fields(word, entry) for entry in found if entry.id == ident]
+    return parts
 
 
 def _fed(inventory: Inventory, ups: Device) -> list[tuple[str, str, str, str]]:
@@ -99,18 +125,21 @@ def _fields(title: str, thing: Any) -> str:
     for name in thing.__struct_fields__:
         text = _word(name, getattr(thing, name))
         if name not in ("id", "uid") and text not in ("", "None", "False"):
-            rows.append((f"  {name}", text))
+            rows.append((f"  {name.removesuffix('_ms')}", text))
     return table(rows)
 
 
 def _word(name: str, value: Any) -> str:
-    if name in ("interval", "timeout", "hold", "recheck", "push_every"):
+    timed = name in ("interval", "timeout", "hold", "recheck", "push_every", "rpo") or name.endswith("_ms")
+    if timed and value is not None:
         return duration_text(value)
     if hasattr(value, "vi"):
         return value.vi if value.vi == value.en else f"{value.vi} / {value.en}"
     if hasattr(value, "__struct_fields__"):
         given = ((field, getattr(value, field)) for field in value.__struct_fields__)
-        return ", ".join(f"{field} {_word(field, item)}" for field, item in given if item not in (None, "", ()))
+        return ", ".join(
+            f"{field.removesuffix('_ms')} {_word(field, item)}" for field, item in given if item not in (None, "", ())
+        )
     if isinstance(value, dict):
         return ", ".join(f"{key} {_word('', item)}" for key, item in value.items())
     if isinstance(value, tuple):

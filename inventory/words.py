@@ -13,6 +13,9 @@ _STEPS = (86_400_000, 3_600_000, 60_000, 1000, 1)
 _SIZE = re.compile(r"(\d+)(?: ?(B|KiB|MiB|GiB|TiB))?", re.ASCII)
 _POWERS = {None: 0, "B": 0, "KiB": 10, "MiB": 20, "GiB": 30, "TiB": 40}
 
+_TIME = re.compile(r"([01]\d|2[0-3]):([0-5]\d)", re.ASCII)
+NEVER = "never"
+
 SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
 
@@ -58,6 +61,21 @@ def duration_text(ms: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def repeat(text: str) -> int:
+    """Milliseconds of a duration, 0 of "never". Raises ValueError in words."""
+    return 0 if text == NEVER else duration_ms(text)
+
+
+def daily(text: str) -> int | None:
+    """Minutes of the day of "07:00", None of "never". Raises ValueError in words."""
+    if text == NEVER:
+        return None
+    found = _TIME.fullmatch(text)
+    if found is None:
+        raise ValueError(f"{text!r} is not a time of day; write it like 07:00, or never")
+    return int(found[1]) * 60 + int(found[2])
 
 
 def size_bytes(text: str) -> int:

@@ -162,6 +162,13 @@ async def device(objects: Mapping[str, Cell], host: str = "127.0.0.1") -> AsyncI
         transport.close()
 
 
+def free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
 class Snmpd:
     """Debian's snmpd on a loopback port of its own; ``engine`` is its identity in version 3."""
 
@@ -173,9 +180,7 @@ class Snmpd:
         self.folder = folder
         self.users = users
         self.engine = engine
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_udp_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Snmpd":

@@ -1,8 +1,37 @@
-"""A server that speaks as much of NUT's protocol as reading takes: UPSs whose variables a test or benchmark sets."""
+"""UPSs by NUT: Debian's upsd with its dummy driver, and a server that speaks what reading takes of the protocol."""
 
 import asyncio
 import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import time
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from deploy.programs import free_port
+
+UPSD, DRIVER = Path("/lib/nut/upsd"), Path("/lib/nut/dummy-ups")
+PASSWORD = "kim-n6an-canary"
+HEALTHY = {
+    "ups.status": "OL CHRG",
+    "ups.load": "24",
+    "ups.temperature": "31.5",
+    "battery.charge": "97",
+    "battery.runtime": "2460",
+    "battery.voltage": "54.60",
+    "battery.date": "2024/03/31",
+    "input.voltage": "228.4",
+    "input.frequency": "50.0",
+    "output.voltage": "230.1",
+    "output.frequency": "50.0",
+    "ups.test.result": "Done and passed",
+    "ups.test.date": "2026-02-14",
+    "ups.mfr": '"A \\"quoted\\" \\\\ name"',
+}
 
 MAINS = {
     "ups.status": "OL CHRG",
@@ -64,3 +93,76 @@ async def nut(**upses: Mapping[str, str]) -> AsyncIterator[Nut]:
     finally:
         server.close()
         await asyncio.gather(*made.talks)
+
+
+class Rig:
+    """upsd with one or two dummy UPSs, as real processes with private directories; stopped by their ids."""
+
+    def __init__(self, directory: Path, names: tuple[str, ...] = ("tram",), staleness: int = 15) -> None:
+        self.port = free_port()
+        self._directory = directory
+        self._names = names
+        self.drivers: dict[str, subprocess.Popen[bytes]] = {}
+        (directory / "state").mkdir(parents=True)
+        sections = []
+        for name in names:
+            lines = [f"{key}: {value}" for key, value in HEALTHY.items()]
+            (directory / f"{name}.dev").write_text("\n".join(lines) + "\n", "utf-8")
+            sections.append(f"[{name}]\n driver = dummy-ups\n port = {directory}/{name}.dev\n mode = dummy-once\n")
+        (directory / "ups.conf").write_text("pollinterval = 1\n" + "".join(sections), "utf-8")
+        (directory / "upsd.conf").write_text(
+            f"LISTEN 127.0.0.1 {self.port}\nMAXAGE {staleness}\nSTATEPATH {directory}/state\n", "utf-8"
+        )
+        (directory / "upsd.users").write_text(f"[admin]\n password = {PASSWORD}\n actions = SET\n", "utf-8")
+        for file in directory.glob("upsd.*"):
+            file.chmod(0o600)
+        self._env = {
+            "PATH": os.environ["PATH"],
+            "NUT_CONFPATH": str(directory),
+            "NUT_STATEPATH": f"{directory}/state",
+            "NUT_ALTPIDPATH": f"{directory}/state",
+            "NUT_QUIET_INIT_SSL": "true",
+        }
+        self._upsd: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        for name in self._names:
+            self.start_driver(name)
+        self._upsd = self._run([str(UPSD), "-F", "-u", "root"])
+        deadline = time.monotonic() + 20
+        while "ups.status: OL" not in self.ask():
+            assert time.monotonic() < deadline, "upsd does not get going"
+            time.sleep(0.05)
+
+    def start_driver(self, name: str) -> None:
+        self.drivers[name] = self._run([str(DRIVER), "-F", "-u", "root", "-a", name])
+
+    def _run(self, command: list[str]) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(command, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def ask(self) -> str:
+        """What NUT's own client sees of the last UPS."""
+        command = ["upsc", f"{self._names[-1]}@127.0.0.1:{self.port}"]
+        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=10, check=False)
+        return done.stdout
+
+    def set(self, name: str = "tram", **variables: str) -> None:
+        for variable, value in variables.items():
+            wanted = f"{variable.replace('_', '.')}={value}"
+            command = ["upsrw", "-s", wanted, "-u", "admin", "-p", PASSWORD, f"{name}@127.0.0.1:{self.port}"]
+            done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=20, check=False)
+            assert done.returncode == 0, done.stderr
+
+    def stop(self) -> None:
+        for process in (*self.drivers.values(), self._upsd):
+            if process is not None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait(10)
+
+
+def needs_nut() -> None:
+    if not (UPSD.exists() and DRIVER.exists() and shutil.which("upsrw")):
+        pytest.skip("needs nut-server and nut-client")
+    if os.geteuid() != 0:
+        pytest.skip("needs root: NUT's programs run as their own user otherwise")

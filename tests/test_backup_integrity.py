@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import struct
 import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -101,6 +102,36 @@ def archives(content: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
 
 
 KINDS = pytest.mark.parametrize("kind", ["tar", "gz", "bz2", "xz", "zst", "zip", "7z"])
+
+
+@pytest.mark.real
+def test_nothing_is_ever_written(archives: dict[str, Path], tmp_path: Path) -> None:
+    """Seen by the kernel: no file is opened for writing, made or renamed, but /dev/null, by it or a program it runs."""
+    needs("strace")
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom agent.backup.facts import Copy, Question\n"
+        "from agent.backup.integrity.meter import Meter\nfrom agent.backup.integrity.read import Marks, judge\n"
+        "import os\nos.mkdir('begun')\n"
+        "for path in map(Path, sys.argv[1:]):\n"
+        "    seen = path.stat()\n"
+        "    copy = Copy(name=path.name.encode(), at=0.0, size=seen.st_size, mtime_ns=seen.st_mtime_ns,"
+        " inode=seen.st_ino)\n"
+        "    question = Question(evidence='files', path=str(path.parent))\n"
+        "    assert judge(question, copy, Meter(), Marks(lambda state: None, None), ['']).state == 'good', path\n"
+    )
+    calls = "openat,open,creat,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,symlink,symlinkat,truncate"
+    log = tmp_path / "calls"
+    subprocess.run(
+        ["strace", "-f", "-qq", "-o", str(log), "-e", f"trace={calls}", sys.executable, "-B", "-c", script,
+         *map(str, archives.values())],
+        check=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)},
+    )  # fmt: skip
+    made = [
+        line
+        for line in log.read_text("utf-8", "replace").split("begun", 1)[1].splitlines()[1:]
+        if ("O_RDONLY" not in line and "resumed" not in line) or "O_CREAT" in line
+    ]
+    assert [line for line in made if "/dev/null" not in line and "= -1" not in line and "SIG" not in line] == []
 
 
 @pytest.mark.real

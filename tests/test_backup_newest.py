@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from agent.backup import place
 from agent.backup.facts import MOST_COPIES, Refused
 from agent.backup.newest import scan
-from agent.backup.pattern import Pattern
+from inventory.filenames import Pattern
 
 NOW = 1_795_000_000.0
 UTC = datetime.UTC
@@ -220,6 +220,37 @@ class TestScan:
             ended.set()
             thread.join()
             os.close(top)
+
+    def test_files_that_come_and_go_while_it_looks(self, tmp_path: Path) -> None:
+        """A rotation under way: what is gone is simply not there, and what stays is always found."""
+        kept = {put(tmp_path / "day" / f"kept-{number}.gz").name.encode() for number in range(5)}
+        ended = threading.Event()
+
+        def rotate() -> None:
+            turn = 0
+            while not ended.is_set():
+                turn += 1
+                folder = tmp_path / "day" / f"tmp-{turn % 7}"
+                folder.mkdir(exist_ok=True)
+                (folder / "part.gz").write_bytes(b"x")
+                (tmp_path / "day" / f"moving-{turn % 5}.gz").write_bytes(b"x")
+                (folder / "part.gz").unlink()
+                folder.rmdir()
+                (tmp_path / "day" / f"moving-{turn % 5}.gz").unlink()
+
+        thread = threading.Thread(target=rotate)
+        thread.start()
+        try:
+            counts = set()
+            until = time.monotonic() + 0.5
+            while time.monotonic() < until or len(counts) < 2:
+                found = scan(str(tmp_path), Pattern("**/*.gz"), (), NOW)
+                assert not found.unreadable, found.why_unreadable
+                assert kept <= {os.path.basename(copy.name) for copy in found.copies}  # noqa: PTH119  names are bytes
+                counts.add(found.count)
+        finally:
+            ended.set()
+            thread.join()
 
     def test_a_hundred_thousand_files(self, tmp_path: Path) -> None:
         directory = os.open(tmp_path, os.O_RDONLY)

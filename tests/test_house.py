@@ -126,6 +126,25 @@ def _least(kind: str) -> dict[str, Any]:
     return least
 
 
+def test_kinds_that_share_a_series_mean_the_same_by_a_name() -> None:
+    said: dict[str, tuple[str, str, str]] = {}
+    for kind in KINDS:
+        entry = kinds_file.describe(probes.load(kind))
+        for measure in entry["measures"]:
+            name = f"{entry['series']}_{measure['name']}"
+            first = said.setdefault(name, (measure["unit"], measure["help"], kind))
+            assert first[:2] == (measure["unit"], measure["help"]), f"haidang_{name} of {kind} is not {first[2]}'s"
+    assert {f"backup_{name}" for name in ("age_seconds", "rpo_met", "last_restore_timestamp_seconds")} <= set(said)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_that_go_apart_exist(kind: str) -> None:
+    entry = kinds_file.describe(probes.load(kind))
+    for fields in entry["apart"]:
+        assert len(fields) > 1
+        assert set(fields) <= set(entry["params"]["properties"])
+
+
 def test_kinds_json_is_not_stale() -> None:
     assert kinds_file.FILE.read_text("utf-8") == kinds_file.render(), "run python -m agent.kinds_file"
     assert kinds_file.main(["--check"]) == 0

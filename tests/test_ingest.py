@@ -9,11 +9,11 @@ import msgspec
 import pytest
 
 from collector.ingest.committer import Item
-from collector.ingest.ingest import MAX_WAITING, PushError
+from collector.ingest.ingest import BULK_AT_ONCE, BULK_RESULTS, MAX_WAITING, PushError
 from collector.ingest.state import Effect, Note
 from collector.ledger.steps import Span
 from inventory.states import DOWN, UNKNOWN, UP
-from inventory.wire import Position, Present, Push, Record, Run, decode_push, encode_push
+from inventory.wire import Batch, Position, Present, Push, Record, Run, decode_push, encode_push
 from tests.ingest_world import T0, Agent, World, plan_of
 
 NEAR = 10  # ms: what the clocks' exchange leaves open here
@@ -443,3 +443,29 @@ async def test_a_backlog_does_not_keep_a_live_push_waiting(world: World) -> None
     assert ingest.committer.groups - groups <= 2
     await asyncio.gather(*draining)
     assert order.index("live") < 20 and world.state("b7").results == 1_000
+
+
+async def test_backlogs_wait_for_each_other_and_live_pushes_for_none(world: World) -> None:
+    """40 agents come back with a backlog at once: at most BULK_AT_ONCE of their pushes are in work."""
+    late = [await world.agent(plan_of(f"late{n}")) for n in range(40)]
+    live = [await world.agent(plan_of(f"live{n}")) for n in range(5)]
+    world.clock.go(3_000_000)
+    committer = world.ingest.committer
+
+    def backlog(agent: Agent) -> Batch:
+        return agent.batch([(0, agent.now() - 2_900_000 + 10_000 * i, UP) for i in range(BULK_RESULTS)])
+
+    async with world.ingest.database._turn:  # the disk stands still
+        pushes = [asyncio.create_task(agent.push(backlog(agent))) for agent in late]
+        pushes += [asyncio.create_task(agent.push(agent.batch(agent.all(UP)))) for agent in live]
+        held = 0
+        for _ in range(500):
+            await asyncio.sleep(0)
+            held = max(held, world.ingest._busy)
+        group = BULK_AT_ONCE  # those that the committer has taken up already wait with the disk
+        assert held == len(pushes) and committer.waiting_bulk <= group
+        assert sum(push.done() for push in pushes) == 0
+        assert world.ingest._bulk.locked()
+    acks = await asyncio.gather(*pushes)
+    assert {ack.verdict for ack in acks} == {"taken"}
+    assert {world.state(agent.plan.agent).results for agent in late} == {BULK_RESULTS}

@@ -52,6 +52,7 @@ def test_check(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert out.splitlines() == [
         f"{directory}: fine. 1 agency, 1 site, 0 links, 1 agent, 1 check, 2 goals",
         "  later cannot be judged yet; it lacks readings of the UPS",
+        "  nobody is told of anything: there are no contacts",
     ]
     (directory / "bad.yaml").write_text("agencies: {x: {nam: X}}\ngoal: {}\n", "utf-8")
     code, out, err = run(capsys, "check", directory)

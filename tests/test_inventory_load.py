@@ -100,6 +100,7 @@ agencies:
     site: {wan: 192.0.2.1, gateway: 192.0.2.1}
     checks:
       self: {kind: icmp, params: {host: 127.0.0.1}}
+    contacts: [desk]
 """
 
 OFFICE = """

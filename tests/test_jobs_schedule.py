@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.jobs.oncalendar import BadCalendar, parse
-from agent.jobs.schedule import BadSchedule, Schedule, schedule_of
+from inventory.oncalendar import BadCalendar, parse
+from inventory.schedule import BadSchedule, Schedule, schedule_of
 
 ANALYZE = shutil.which("systemd-analyze")
 ZONES = ("UTC", "Asia/Ho_Chi_Minh", "Europe/Riga", "America/New_York", "Australia/Lord_Howe")

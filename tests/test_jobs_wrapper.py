@@ -266,6 +266,19 @@ async def test_pause_resume_and_show(running: Machine) -> None:
     assert "does not answer" in err
 
 
+async def test_the_lines_that_a_job_is_given_work(running: Machine) -> None:
+    """As a person copies them: the second into the job's own script, where the job ends well."""
+    code, out, _ = await running.job(options=("--show",))
+    wrapper, line, *_ = out.splitlines()
+    assert (code, wrapper) == (0, "haidang-agent job db -- COMMAND...")
+    assert line == f"curl -fsS -m 10 --retry 3 http://127.0.0.1:{running.port}/ping/db"
+    process = await asyncio.create_subprocess_shell(line, stdout=asyncio.subprocess.PIPE)
+    assert (await process.communicate())[0] == b"OK"
+    assert running.events() == [("success", None)]
+    code, out, _ = await running.job(options=("--show",), name="nobody")
+    assert code == 1 and "/ping/nobody" in out
+
+
 # -- the directory where pings wait
 
 

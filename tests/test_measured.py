@@ -21,6 +21,7 @@ from inventory.wire import Batch, Push, Reading, encode_push
 
 BOOT = b"bootboot"
 KINDS = kinds.load()
+LOOKED_AT = ("icmp", "mail", "ups", "ups", "backup", "job", "drill")
 
 
 def planned(kind: str, place: int) -> PlannedCheck:
@@ -44,13 +45,13 @@ def values(kind: str, **known: float) -> list[int | None]:
 
 @pytest.fixture
 async def scraped(tmp_path: Path):
-    """Text of a fleet with a UPS, a second one that could not be asked, a ping and a mail round trip."""
+    """Text of a fleet with a UPS, a second one that could not be asked, a ping, a mail round trip, and backups."""
     plan = Plan(
         agent="thdl",
         agency="so-ttt",
         site="thdl",
-        checks=(planned("icmp", 0), planned("mail", 1), planned("ups", 2), planned("ups", 3)),
-        columns={kind: KINDS[kind].columns for kind in ("icmp", "mail", "ups")},
+        checks=tuple(planned(kind, place) for place, kind in enumerate(LOOKED_AT)),
+        columns={kind: KINDS[kind].columns for kind in LOOKED_AT},
     )
     database = Database.open(tmp_path / "collector.db")
     ingest = Ingest(database)
@@ -61,11 +62,15 @@ async def scraped(tmp_path: Path):
         values("mail", transit_seconds=1.5),
         values("ups", charge_ratio=0.87, runtime_seconds=1260, on_battery=1, input_volts=0),
         values("ups"),
+        values("backup", age_seconds=7200, size_bytes=1 << 40, rpo_met=1, last_verified_timestamp_seconds=1.79e9),
+        values("job", age_seconds=3600, rpo_met=0, duration_seconds=12.5),
+        values("drill", restore_age_seconds=86_400, last_restore_timestamp_seconds=1.78e9),
     ]
     batch = Batch(
-        epoch=7, previous=None, last=4, plan=plan.digest, boot=BOOT, base=1_000_000, checks=[0, 1, 1, 1],
-        counts=[1, 1, 1, 1], at=[0, 0, 0, 0], states=bytes([states.UP, states.UP, states.DEGRADED, states.UNKNOWN]),
-        latency=[2_000, None, None, None], values=[value for one in row for value in one],
+        epoch=7, previous=None, last=7, plan=plan.digest, boot=BOOT, base=1_000_000, checks=[0, *[1] * 6],
+        counts=[1] * 7, at=[0] * 7, latency=[2_000, *[None] * 6],
+        states=bytes([states.UP, states.UP, states.DEGRADED, states.UNKNOWN, states.UP, states.DOWN, states.UP]),
+        values=[value for one in row for value in one],
     )  # fmt: skip
     now = time.time_ns() // 1_000_000
     push = Push(version=1, sent=Reading(BOOT, 1_000_500, now), batch=batch)
@@ -93,6 +98,16 @@ async def test_values_come_out_in_base_units_and_what_is_missing_is_absent(scrap
     assert classic["haidang_icmp_jitter_seconds"][1] == 0.0125
     assert "haidang_icmp_rtt_min_seconds" not in classic, "of the many only what people alert on"
     assert "haidang_ups_load_ratio" not in classic, "nobody said it"
+
+
+async def test_backups_are_one_family_whichever_kind_brought_the_evidence(scraped) -> None:
+    families = {family.name: family for family in parse_classic(scraped(False))}
+    ages = {sample.labels["check"]: sample.value for sample in families["haidang_backup_age_seconds"].samples}
+    assert ages == {"backup-4": 7200, "job-5": 3600}
+    assert [s.value for s in families["haidang_backup_rpo_met"].samples] == [1, 0]
+    assert [s.labels["check"] for s in families["haidang_backup_last_restore_timestamp_seconds"].samples] == ["drill-6"]
+    assert families["haidang_backup_size_bytes"].samples[0].value == 1 << 40
+    assert not [name for name in families if name.startswith(("haidang_job", "haidang_drill"))]
 
 
 async def test_what_is_unknown_or_silent_has_no_values(scraped) -> None:

@@ -75,13 +75,14 @@ def test_a_drill_that_worked_is_up_until_it_is_too_old(site: Site) -> None:
     site.ended(True, seconds=12.5, files=3, bytes=4096)
     site.clock.on(DAY)
     assert site.look() == Outcome(UP, "", None, {
-        "runs": 1, "failures": 0, "age_seconds": DAY, "duration_seconds": 12.5, "files": 3, "restored_bytes": 4096,
-        "last_success_timestamp_seconds": site.look().measures["last_success_timestamp_seconds"],
+        "restores": 1, "restore_failures": 0, "restore_age_seconds": DAY, "restore_duration_seconds": 12.5,
+        "restored_files": 3, "restored_bytes": 4096,
+        "last_restore_timestamp_seconds": site.look().measures["last_restore_timestamp_seconds"],
     })  # fmt: skip
     assert site.look(max_age="1d").state == DOWN
     assert site.look(max_age="1d1s").state == UP
     site.clock.set(-50 * 365 * DAY)
-    assert (site.look().state, site.look().measures["age_seconds"]) == (UP, DAY)
+    assert (site.look().state, site.look().measures["restore_age_seconds"]) == (UP, DAY)
 
 
 def test_a_failed_drill_is_down_with_its_note_until_one_works(site: Site) -> None:
@@ -90,7 +91,7 @@ def test_a_failed_drill_is_down_with_its_note_until_one_works(site: Site) -> Non
     site.ended(False, by="hand", note="the tape is torn")
     seen = site.look()
     assert (seen.state, seen.reason) == (DOWN, "the restore drill of 2026-11-23 00:00 +00 failed: the tape is torn")
-    assert (seen.measures["age_seconds"], seen.measures["failures"]) == (HOUR, 1)
+    assert (seen.measures["restore_age_seconds"], seen.measures["restore_failures"]) == (HOUR, 1)
     site.ended(True)
     assert site.look().state == UP
 
@@ -101,7 +102,7 @@ def test_how_old_it_is_after_a_reboot_with_a_wrong_clock_is_not_made_up(site: Si
     assert site.look().state == UP
     site.clock.wall = 50_000
     assert site.look().state == UNKNOWN
-    assert "age_seconds" not in site.look().measures
+    assert "restore_age_seconds" not in site.look().measures
 
 
 def test_what_is_kept_of_drills_is_bounded_but_the_last_good_one_stays(site: Site) -> None:
@@ -471,6 +472,7 @@ async def test_a_drill_whose_process_dies_has_failed(place: Path) -> None:
         ("drills: {a/b: {command: [x]}}", "no name"),
         ("drills: {db: {command: [x], every: soon}}", "drills.db.every: 'soon' is not a duration"),
         ("drills: {db: {command: [x], cron: '61 * * * *'}}", "not a cron expression"),
+        ("drills: {db: {command: [x], oncalendar: '*-02-30'}}", "drills.db.oncalendar: '*-02-30' never comes"),
         ("drills: {db: {command: [x], cron: '1 * * * *', oncalendar: daily}}", "not both"),
         ("drills: {db: {command: [x], limits: {time: 0s}}}", "drills.db.limits.time: has to be more than 0"),
         ("drills: {db: {command: [x], limits: {memory: 5}}}", "memory"),
@@ -496,8 +498,9 @@ def test_a_drill_cannot_come_from_a_plan() -> None:
 def test_settings_without_drills_or_jobs_load_nothing_of_theirs() -> None:
     script = (
         "import sys\nfrom agent import service, config, cli\n"
-        "print(*(name for name in sys.modules if name.startswith(('agent.jobs.', 'cronsim', 'zoneinfo', 'psutil'))))"
+        "print(*(name for name in sys.modules if name.startswith(('agent.jobs.', 'cronsim', 'zoneinfo', 'psutil', "
+        "'inventory.schedule', 'inventory.oncalendar', 'inventory.filenames', 'inventory.jobnames'))))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert set(done.stdout.split()) == {"agent.jobs.side", "agent.jobs.names"}
+    assert set(done.stdout.split()) == {"agent.jobs.side", "inventory.jobnames"}
     assert Settings().drills == {}

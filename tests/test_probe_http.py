@@ -6,7 +6,6 @@ import datetime
 import gzip
 import ipaddress
 import re
-import shutil
 import socket
 import ssl
 import time
@@ -30,6 +29,7 @@ from agent.clients.trouble import Trouble
 from agent.probe import Limits, Look, Outcome
 from agent.probes import BadProbe, build
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.websites import nginx
 
 Requests = list[bytes]
 Writer = asyncio.StreamWriter
@@ -541,38 +541,12 @@ async def test_environment_proxies_are_ignored(monkeypatch, free_port):
 @pytest.mark.real
 async def test_real_web_server(tmp_path, free_port, identity):
     """nginx: gzip on, chunked, a redirect to https, a certificate."""
-    nginx = shutil.which("nginx")
-    if nginx is None:
-        pytest.skip("needs nginx (package nginx-light)")
     (tmp_path / "index.html").write_text("Trang chủ" * 1000)
-    config = tmp_path / "nginx.conf"
-    config.write_text(f"""
-        daemon off; error_log stderr crit; pid {tmp_path}/pid;
-        events {{}}
-        http {{
-            access_log off; gzip on; gzip_types *;
-            client_body_temp_path {tmp_path}/a; proxy_temp_path {tmp_path}/b; fastcgi_temp_path {tmp_path}/c;
-            uwsgi_temp_path {tmp_path}/d; scgi_temp_path {tmp_path}/e;
-            server {{
-                listen 127.0.0.1:{free_port} ssl; ssl_certificate {identity}; ssl_certificate_key {identity};
-                error_page 497 =302 https://127.0.0.1:{free_port}/index.html; root {tmp_path};
-            }}
-        }}""")
-    tmp_path.chmod(0o755)
-    command = (nginx, "-e", "stderr", "-p", str(tmp_path), "-c", str(config))
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.DEVNULL)
-    try:
-        for _ in range(100):
-            found = await fetch(f"https://127.0.0.1:{free_port}/index.html", authority=str(identity))
-            if "refused" not in found.reason:
-                break
-            await asyncio.sleep(0.02)
-        assert found.measures["http_status"] in (200, 403)  # 403 where nginx's user may not read the folder
-        redirected = await fetch(f"http://127.0.0.1:{free_port}/", authority=str(identity), expect_status=[200, 403])
+    async with nginx(tmp_path, free_port, identity):
+        found = await fetch(f"https://127.0.0.1:{free_port}/index.html", authority=str(identity))
+        assert found.measures["http_status"] == 200
+        redirected = await fetch(f"http://127.0.0.1:{free_port}/", authority=str(identity))
         assert redirected.state == UP and redirected.measures["redirects"] == 1
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 # Configuration

@@ -257,6 +257,33 @@ def test_an_agent_that_is_off_now_knows_nothing(scene: Scene) -> None:
     assert scene.state() == UNKNOWN
 
 
+def test_a_good_run_older_than_its_objective_is_down_though_none_is_due(scene: Scene) -> None:
+    weekly = {"cron": "0 23 * * 0", "rpo": "30h"}
+    scene.ping()  # a Sunday
+    scene.on(30 * HOUR)
+    seen = scene.look(**weekly)
+    assert (seen.state, seen.measures["rpo_met"]) == (UP, 1)
+    scene.on(0.001)
+    seen = scene.look(**weekly)
+    assert (seen.state, seen.measures["rpo_met"]) == (DOWN, 0)
+    assert seen.reason == "no run ended well since 2026-11-22 23:00 +00; the objective is 1d6h"
+    assert "rpo_met" not in scene.look(cron="0 23 * * 0").measures
+
+
+def test_a_run_that_went_unheard_would_have_been_young_enough(scene: Scene) -> None:
+    weekly = {"cron": "0 23 * * 0", "rpo": "30h"}
+    scene.ping()
+    scene.on(10 * HOUR)
+    scene.on(HOUR, listening=False)
+    scene.book.listen()
+    scene.on(20 * HOUR)
+    assert scene.state(**weekly) == UNKNOWN
+    scene.on(10 * HOUR)
+    assert scene.state(**weekly) == UNKNOWN
+    scene.on(1)
+    assert scene.state(**weekly) == DOWN
+
+
 def test_the_end_of_a_run_that_nobody_could_hear(scene: Scene) -> None:
     scene.ping()
     scene.ping(START)

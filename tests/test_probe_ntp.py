@@ -2,15 +2,11 @@
 
 import asyncio
 import os
-import pwd
 import struct
-import subprocess
-import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,9 +18,8 @@ from agent.clients.ntp_packet import EPOCH, KISSES, Answer, compared, parse, que
 from agent.clients.tls import CLOCK_FLOOR
 from agent.probe import Limits, Look, Outcome
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.timekeeping import chrony
 
-COMPONENTS = Path(__file__).parent.parent / ".venv" / "components"  # unpacked there by scripts/test
-CHRONYD = next((p for p in (COMPONENTS / "usr/sbin/chronyd", Path("/usr/sbin/chronyd")) if p.exists()), None)
 PACKET = struct.Struct("!BBbbII4sQQQQ")
 Replies = Callable[[bytes, int], list[tuple[float, bytes]]]
 
@@ -107,28 +102,6 @@ async def answered(timeout: float = 1.0, params: dict[str, Any] | None = None, *
         outcome = await ask(port, timeout, **(params or {}))
         return Outcome(outcome.state, outcome.reason.replace(f"127.0.0.1:{port}", "HERE"), outcome.latency,
                        outcome.measures)  # fmt: skip
-
-
-@contextmanager
-def chrony(port: int, *lines: str) -> Iterator[None]:
-    """Debian's chronyd that only serves: it may not touch this machine's clock (-x)."""
-    if CHRONYD is None:
-        pytest.skip("needs chrony")
-    with tempfile.TemporaryDirectory(prefix="haidang-chrony-") as name:
-        file = Path(name) / "chrony.conf"
-        own = [f"port {port}", "bindaddress 127.0.0.1", "cmdport 0", "bindcmdaddress /", f"pidfile {name}/pid", "allow"]
-        file.write_text("\n".join([*own, *lines, ""]), "utf-8")
-        user = pwd.getpwuid(os.geteuid()).pw_name
-        process = subprocess.Popen([CHRONYD, "-x", "-U", "-d", "-u", user, "-f", str(file)], stderr=subprocess.PIPE)
-        try:
-            assert process.stderr is not None
-            for line in process.stderr:
-                if b"Disabled control of system clock" in line:
-                    break
-            yield
-        finally:
-            process.terminate()
-            process.communicate(timeout=20)
 
 
 async def until_served(port: int) -> Outcome:

@@ -19,8 +19,7 @@ from agent.probe import Limits, Look, Outcome
 from agent.probes.power import Power
 from agent.probes.ups import Ups
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
-from tests.nutting import MAINS, nut
-from tests.test_ups_nut import Rig, needs_nut
+from tests.nutting import MAINS, Rig, needs_nut, nut
 
 SECRET = "kim-n6an-canary"
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from agent import config as agent_config
 from agent.cli import main as agent
 from collector import config
 from collector.cli import main as collector
 from inventory.cli import main as inventory
+from inventory.load import load
 
 README = Path(__file__).parent.parent / "README.md"
 PROGRAMS: dict[str, Callable[[list[str]], int]] = {
@@ -47,6 +49,23 @@ def test_the_collectors_configuration_is_read(tmp_path: Path) -> None:
     (tmp_path / "collector.yaml").write_text(textwrap.dedent(written), "utf-8")
     found = config.read(tmp_path / "collector.yaml")
     assert found.agents.url.startswith("https://")
+
+
+def test_the_inventorys_examples_are_read(tmp_path: Path) -> None:
+    written = [block for language, block in BLOCKS if language == "yaml" and block.startswith("agencies:")]
+    assert written
+    for place, block in enumerate(written):
+        directory = tmp_path / str(place)
+        directory.mkdir()
+        (directory / "all.yaml").write_text(block, "utf-8")
+        made = load(directory)
+        assert made.checks and made.warnings == ()
+
+
+def test_the_agents_drills_are_read(tmp_path: Path) -> None:
+    (written,) = re.findall(r"`(drills: \{.*?\})`", README.read_text("utf-8"))
+    (tmp_path / "agent.yaml").write_text(written, "utf-8")
+    assert agent_config.load(tmp_path / "agent.yaml").drills["ke-toan"].planned
 
 
 def test_the_units_start_commands_that_exist() -> None:

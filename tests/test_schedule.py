@@ -73,12 +73,23 @@ class Taken:
 
     def __init__(self) -> None:
         self.results: list[Result] = []
-        self.changes: list[Result] = []
+        self.news: list[Result] = []
 
-    def __call__(self, result: Result, changed: bool) -> None:
+    def __call__(self, result: Result, news: bool) -> None:
         self.results.append(result)
-        if changed:
-            self.changes.append(result)
+        if news:
+            self.news.append(result)
+
+    @property
+    def changes(self) -> list[Result]:
+        """The news that is a change of state."""
+        before: dict[int, int] = {}
+        found = []
+        for result in self.news:
+            if before.get(result.check) != result.state:
+                found.append(result)
+            before[result.check] = result.state
+        return found
 
     def of(self, place: int) -> list[Result]:
         return [result for result in self.results if result.check == place]
@@ -444,6 +455,21 @@ def test_slots_grow_with_what_may_hang_at_once_and_stay_bounded() -> None:
     assert slots_for(many[:10]) == MIN_SLOTS
     assert slots_for(many[:200]) == 200
     assert slots_for(many) == MAX_SLOTS
+
+
+def test_the_looks_that_confirm_a_change_are_news_and_no_others(world: World) -> None:
+    """Each is pushed at once: an incident needs three looks, and must not wait for the next push for two of them."""
+    BEHAVIOURS["192.0.2.1"] = down_between(world, 1_600_000, 2_000_000)
+
+    async def hour(scheduler: Scheduler, taken: Taken) -> None:
+        scheduler.use(plan(check(1)))
+        await asyncio.sleep(3_600)
+
+    taken = play(world, hour)
+    assert [result.state for result in taken.news] == [DOWN] * 3 + [UP] * 3
+    fell = taken.results.index(taken.news[0])
+    assert taken.news[:3] == taken.results[fell : fell + 3]
+    assert taken.news[2].at - taken.news[0].at <= 15_000
 
 
 def test_a_look_that_was_not_due_is_not_recorded_and_changes_nothing(world: World) -> None:

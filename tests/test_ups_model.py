@@ -30,14 +30,16 @@ def test_numbers_as_devices_write_them(said: object, value: float) -> None:
     assert number(said) == value
 
 
-def test_the_first_plausible_value_stays() -> None:
+def test_the_first_plausible_value_stays_unless_it_is_0() -> None:
     reading = Reading()
     for measure, *values in (
         ("charge_ratio", 1.8, 1.02, 0.5),
         ("runtime_seconds", 65_534 * 60.0, 900.0, 1.0),
-        ("load_ratio", 9.9, 0.0, 0.4),
+        ("load_ratio", 9.9, 0.0, 0.4, 0.0),  # cards put 0 where they have only the older object
+        ("input_hertz", 0.0, 49.9),
+        ("input_volts", 0.0, 0.0),
         ("battery_volts", 0.0, 54.2, 3.0),
-        ("temperature_celsius", -273.0, 21.5),
+        ("temperature_celsius", -273.0, 0.0, 21.5),
         ("battery_age_seconds", 25 * 365 * 86_400.0, -86_400.0, 86_400.0),
     ):
         for value in values:
@@ -46,7 +48,9 @@ def test_the_first_plausible_value_stays() -> None:
     assert reading.values == {
         "charge_ratio": 1.0,
         "runtime_seconds": 900,
-        "load_ratio": 0,
+        "load_ratio": 0.4,
+        "input_hertz": 49.9,
+        "input_volts": 0,
         "battery_volts": 54.2,
         "temperature_celsius": 21.5,
         "battery_age_seconds": 86_400,
@@ -71,11 +75,16 @@ def test_what_contradicts_the_rest_is_dropped() -> None:
             "input_volts": 0.0,
             "output_volts": 23.1,
             "runtime_seconds": 0.0,
-            "temperature_celsius": 0.0,
+            "charge_ratio": 0.0,
             "load_ratio": 0.0,
         },
     ).settle()
-    assert running.values == {"output_volts": 231, "load_ratio": 0}
+    assert running.values == {"output_volts": 231, "charge_ratio": 0, "load_ratio": 0}
+    full = Reading({"battery": False, "low": False}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).settle()
+    assert full.values == {}, "an empty battery would be low"
+    empty = Reading({"mains": True, "low": True}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).settle()
+    assert empty.values == {"charge_ratio": 0, "runtime_seconds": 0}
+    assert Reading({"mains": True}, {"input_volts": 2.3}).settle().values == {}
     outage = Reading({"battery": True}, {"input_volts": 0.0, "output_volts": 229.0, "runtime_seconds": 0.0}).settle()
     assert outage.values == {"input_volts": 0, "output_volts": 229, "runtime_seconds": 0}
     off = Reading({"off": True, "mains": True}, {"output_volts": 0.0}).settle()
@@ -87,6 +96,29 @@ def test_seconds_on_battery_tell_the_source_if_nothing_else_does() -> None:
     assert judge(Reading({}, {"on_battery_seconds": 0.0}).settle()) == (UP, "")
     assert judge(Reading({}, {"on_battery_seconds": 200.0}).settle()) == (DEGRADED, "on battery for 3 min")
     assert judge(Reading({}, {"charge_ratio": 1.0}).settle()) == (UNKNOWN, "it does not say what it runs on")
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [
+        ({"discharging": True}, DEGRADED),
+        ({"discharging": False}, UP),
+        ({"discharging": True, "mains": True}, UP),  # a test that draws on the battery beside the mains
+        ({"discharging": True, "off": True}, DOWN),
+        ({"discharging": False, "battery": True}, DEGRADED),
+        ({"discharging": True, "battery": False}, UP),
+    ],
+)
+def test_what_the_battery_does_tells_the_source_if_nothing_else_does(said: dict[str, bool], state: int) -> None:
+    reading = Reading(dict(said)).settle()
+    assert judge(reading)[0] == state
+    assert "discharging" not in reading.flags
+
+
+def test_more_than_the_rated_load_is_an_overload_unless_it_says_that_it_is_not() -> None:
+    assert judge(Reading({"mains": True}, {"load_ratio": 1.04}).settle()) == (DEGRADED, "overloaded")
+    assert judge(Reading({"mains": True}, {"load_ratio": 1.0}).settle()) == (UP, "")
+    assert judge(Reading({"mains": True, "overload": False}, {"load_ratio": 1.04}).settle()) == (UP, "")
 
 
 def test_another_ones_words_fill_the_gaps_alone() -> None:

@@ -2,10 +2,7 @@
 
 import asyncio
 import logging
-import os
-import shutil
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -19,96 +16,11 @@ from agent.clients.ups import nut
 from agent.clients.ups.model import judge
 from agent.probe import Limits, Look, Outcome
 from agent.probes.ups import Ups
-from deploy.programs import free_port
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.nutting import HEALTHY, PASSWORD, Rig, needs_nut
 
-UPSD, DRIVER = Path("/lib/nut/upsd"), Path("/lib/nut/dummy-ups")
-PASSWORD = "kim-n6an-canary"
 NOW = 1_790_000_000.0  # 21 September 2026
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-HEALTHY = {
-    "ups.status": "OL CHRG",
-    "ups.load": "24",
-    "ups.temperature": "31.5",
-    "battery.charge": "97",
-    "battery.runtime": "2460",
-    "battery.voltage": "54.60",
-    "battery.date": "2024/03/31",
-    "input.voltage": "228.4",
-    "input.frequency": "50.0",
-    "output.voltage": "230.1",
-    "output.frequency": "50.0",
-    "ups.test.result": "Done and passed",
-    "ups.test.date": "2026-02-14",
-    "ups.mfr": '"A \\"quoted\\" \\\\ name"',
-}
-
-
-class Rig:
-    """upsd with one or two dummy UPSs, as real processes with private directories; stopped by their ids."""
-
-    def __init__(self, directory: Path, names: tuple[str, ...] = ("tram",), staleness: int = 15) -> None:
-        self.port = free_port()
-        self._directory = directory
-        self._names = names
-        self.drivers: dict[str, subprocess.Popen[bytes]] = {}
-        (directory / "state").mkdir(parents=True)
-        sections = []
-        for name in names:
-            lines = [f"{key}: {value}" for key, value in HEALTHY.items()]
-            (directory / f"{name}.dev").write_text("\n".join(lines) + "\n", "utf-8")
-            sections.append(f"[{name}]\n driver = dummy-ups\n port = {directory}/{name}.dev\n mode = dummy-once\n")
-        (directory / "ups.conf").write_text("pollinterval = 1\n" + "".join(sections), "utf-8")
-        (directory / "upsd.conf").write_text(
-            f"LISTEN 127.0.0.1 {self.port}\nMAXAGE {staleness}\nSTATEPATH {directory}/state\n", "utf-8"
-        )
-        (directory / "upsd.users").write_text(f"[admin]\n password = {PASSWORD}\n actions = SET\n", "utf-8")
-        for file in directory.glob("upsd.*"):
-            file.chmod(0o600)
-        self._env = {
-            "PATH": os.environ["PATH"],
-            "NUT_CONFPATH": str(directory),
-            "NUT_STATEPATH": f"{directory}/state",
-            "NUT_ALTPIDPATH": f"{directory}/state",
-            "NUT_QUIET_INIT_SSL": "true",
-        }
-        self._upsd: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        for name in self._names:
-            self.start_driver(name)
-        self._upsd = self._run([str(UPSD), "-F", "-u", "root"])
-        deadline = time.monotonic() + 20
-        while "ups.status: OL" not in self.ask():
-            assert time.monotonic() < deadline, "upsd does not get going"
-            time.sleep(0.05)
-
-    def start_driver(self, name: str) -> None:
-        self.drivers[name] = self._run([str(DRIVER), "-F", "-u", "root", "-a", name])
-
-    def _run(self, command: list[str]) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(command, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def ask(self) -> str:
-        """What NUT's own client sees of the last UPS."""
-        command = ["upsc", f"{self._names[-1]}@127.0.0.1:{self.port}"]
-        done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=10, check=False)
-        return done.stdout
-
-    def set(self, name: str = "tram", **variables: str) -> None:
-        for variable, value in variables.items():
-            wanted = f"{variable.replace('_', '.')}={value}"
-            command = ["upsrw", "-s", wanted, "-u", "admin", "-p", PASSWORD, f"{name}@127.0.0.1:{self.port}"]
-            done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=20, check=False)
-            assert done.returncode == 0, done.stderr
-
-    def stop(self) -> None:
-        for process in (*self.drivers.values(), self._upsd):
-            if process is not None:
-                process.send_signal(signal.SIGCONT)
-                process.kill()
-                process.wait(10)
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +32,6 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         yield made
     finally:
         made.stop()
-
-
-def needs_nut() -> None:
-    if not (UPSD.exists() and DRIVER.exists() and shutil.which("upsrw")):
-        pytest.skip("needs nut-server and nut-client")
-    if os.geteuid() != 0:
-        pytest.skip("needs root: NUT's programs run as their own user otherwise")
 
 
 def look(timeout: float = 3.0, credential: dict[str, str] | None = None) -> Look:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.clients.ups.mib import Alarms, Codes, Letters, Mib
+from agent.clients.ups.mib import Alarms, Codes, Letters, Listed, Mib
 from agent.clients.ups.mibs import STANDARD, VENDORS
 from agent.clients.ups.model import MEASURED, TROUBLES
 from agent.clients.ups.snmp import RELEARN, UpsMibs
@@ -686,10 +686,90 @@ async def test_nonsense_of_every_type_trips_nothing() -> None:
 
 @pytest.mark.parametrize("mib", [STANDARD, *VENDORS], ids=lambda mib: mib.name)
 def test_tables_say_only_what_the_model_knows(mib: Mib) -> None:
-    known = {*MEASURED, *TROUBLES, "testing", "ending", "test_failed", "lost", "utility_off", "inverter_off"}
+    known = {*MEASURED, *TROUBLES, "testing", "ending", "discharging", "test_failed", "lost"}
+    known |= {"utility_off", "inverter_off", "deep"}
     objects = [name for row in mib.rows for name in (*row.objects, *row.columns)]
     for row in mib.rows:
-        if isinstance(row, (Codes, Letters, Alarms)):
+        if isinstance(row, (Codes, Letters, Listed, Alarms)):
             assert {word for words in row.words.values() for word in words.split()} <= known
     for marker in mib.markers:
         assert any(marker == name or marker.startswith(f"{name}.") for name in objects), marker
+
+
+# ---- cards that do not behave ----
+
+
+class Wire:
+    """In the place of a card's transport: ``twist`` says what really goes out for an answer, and after how long."""
+
+    def __init__(self, transport: Any, twist: Any) -> None:
+        self._transport, self._twist = transport, twist
+
+    def sendto(self, packet: bytes, addr: Any) -> None:
+        for delay, sent in self._twist(packet):
+            asyncio.get_running_loop().call_later(delay, self._send, sent, addr)
+
+    def _send(self, packet: bytes, addr: Any) -> None:
+        if not self._transport.is_closing():
+            self._transport.sendto(packet, addr)
+
+
+def foreign(packet: bytes) -> bytes:
+    """The same answer to a question that nobody asked."""
+    (_, version), (_, community), (_, body) = unber(unber(packet)[0][1])
+    (_, request_id), *rest = unber(body)
+    other = int.from_bytes(request_id, "big") ^ 1
+    content = ber_int(other) + b"".join(ber(tag, inner) for tag, inner in rest)
+    return ber(0x30, ber(2, version) + ber(4, community) + ber(0xA2, content))
+
+
+HONEST = "up"
+TWISTS: dict[str, tuple[Any, str]] = {
+    "twice": (lambda packet: [(0, packet), (0, packet), (0.01, packet)], HONEST),
+    "late": (lambda packet: [(0.15, packet)], HONEST),
+    "another's first": (lambda packet: [(0, foreign(packet)), (0, packet)], HONEST),
+    "noise first": (lambda packet: [(0, b"\x30\x84\xff\xff\xff\xff" + b"\0" * 60_000)] * 20 + [(0.01, packet)], HONEST),
+    "another's only": (lambda packet: [(0, foreign(packet))], "did not answer within"),
+    "cut short": (lambda packet: [(0, packet[:-3])], "did not answer within"),
+    "a question": (lambda packet: [(0, packet.replace(b"\xa2", b"\xa0", 1))], "did not answer within"),
+    "too late": (lambda packet: [(1.5, packet)], "did not answer within"),
+}
+
+
+@pytest.mark.parametrize("how", TWISTS)
+async def test_answers_that_are_none_are_told_from_those_that_are(how: str) -> None:
+    twist, expected = TWISTS[how]
+    card, shared = Card(APC), looks(timeout=1.0 if expected == HONEST else 0.4)
+    async with served(card) as port:
+        card.transport = Wire(card.transport, twist)
+        outcome = await Ups(host="127.0.0.1", port=port, way="snmp", credential="ups").run(shared)
+        await close(shared)
+    if expected == HONEST:
+        assert (outcome.state, outcome.measures["charge_ratio"], outcome.measures["on_mains"]) == (UP, 1, 1)
+    else:
+        assert outcome.state == UNKNOWN and expected in outcome.reason and not outcome.measures
+
+
+async def test_an_answer_from_another_port_is_none() -> None:
+    card, other, shared = Card(APC), Card(APC), looks(timeout=0.4)
+    async with served(card) as port, served(other):
+        card.transport = other.transport
+        outcome = await Ups(host="127.0.0.1", port=port, way="snmp", credential="ups").run(shared)
+        await close(shared)
+    assert outcome.state == UNKNOWN
+    assert "from another address or port" in outcome.reason
+
+
+async def test_a_table_of_alarms_of_ten_megabytes() -> None:
+    """A card that has more alarms than anybody could read: the first of them count, and nobody waits for the rest."""
+    card, shared = Card(STANDARD_CARD), looks()
+    card.set(under(RFC1628, "6.1.0|66|100000", f"6.2.1.2.1|6|{RFC1628}.6.3.8"))
+    words = cell("6", f"{RFC1628}.6.3.24." + ".".join(["4294967295"] * 15))
+    table = {oid(f"{RFC1628}.6.2.1.2.{row}"): words for row in range(2, 100_002)}
+    assert sum(len(word) for word in table.values()) + 20 * len(table) > 10_000_000
+    card.rows |= table
+    card._order = sorted(card.rows)
+    async with served(card) as port:
+        outcome = await Ups(host="127.0.0.1", port=port, way="snmp", credential="ups").run(shared)
+        await close(shared)
+    assert (outcome.state, outcome.reason) == (DEGRADED, "overloaded")

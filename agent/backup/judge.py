@@ -115,7 +115,7 @@ def _nothing(facts: Facts, wanted: Wanted) -> str:
 def _age(made: Judgement, facts: Facts, newest: Copy, wanted: Wanted) -> None:
     age = max(0.0, facts.now - newest.at)
     met = age <= wanted.rpo and not facts.missing
-    made.measures |= {"age_seconds": age, "newest_timestamp": newest.at, "rpo_met": float(met)}
+    made.measures |= {"age_seconds": age, "last_success_timestamp_seconds": newest.at, "rpo_met": float(met)}
     if newest.size is not None:
         made.measures["size_bytes"] = newest.size
     if newest.seconds is not None:
@@ -191,6 +191,7 @@ def _verified(made: Judgement, facts: Facts, newest: Copy, wanted: Wanted) -> No
     last = max(proved, key=lambda one: one.at, default=None)
     if last is not None:
         made.measures["verified_age_seconds"] = max(0.0, facts.now - last.at)
+        made.measures["last_verified_timestamp_seconds"] = last.at
         made.measures["read_seconds"] = last.seconds
     if not wanted.verified_within or not wanted.integrity:
         return

@@ -11,9 +11,9 @@ from agent.jobs.book import directory as jobs_directory
 from agent.jobs.delivery import Denied, Undelivered, doors, ping, send
 from agent.jobs.drillbook import DrillBook, Result
 from agent.jobs.drillbook import directory as drills_directory
-from agent.jobs.names import why_no_job
 from agent.jobs.stamp import stamp
 from agent.jobs.state import PAUSE, RESUME
+from inventory.jobnames import why_no_job
 
 
 def job(name: str, about: str, command: Sequence[str], settings: Settings, *, keep_output: bool) -> int:
@@ -46,7 +46,15 @@ def _tell(name: str, action: str, settings: Settings) -> int:
     return 0
 
 
+def curl_line(name: str, settings: Settings) -> str:
+    """What a job's own script may end with, to say that it ended well."""
+    host, port = settings.pings.address(settings.pings.listen)
+    return f"curl -fsS -m 10 --retry 3 http://{f'[{host}]' if ':' in host else host}:{port}/ping/{name}"
+
+
 def _show_job(name: str, settings: Settings) -> int:
+    print(f"haidang-agent job {name} -- COMMAND...")
+    print(curl_line(name, settings))
     book = Book(jobs_directory(settings.state_dir), SystemClock())
     try:
         record = book.record(name)

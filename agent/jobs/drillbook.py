@@ -10,9 +10,9 @@ import msgspec
 
 from agent import files
 from agent.clock import Clock
-from agent.jobs.names import is_name
 from agent.jobs.stamp import FLOOR_MS, Stamp, between, seen_from, shown, stamp
 from agent.probe import Outcome
+from inventory.jobnames import is_name
 from inventory.states import DOWN, UNKNOWN, UP
 from inventory.words import duration_text
 
@@ -155,16 +155,20 @@ def _state(record: Drilled, max_age: float, now: Stamp, zone: tzinfo | None) -> 
 
 
 def _measures(record: Drilled, now: Stamp) -> dict[str, float]:
-    found: dict[str, float] = {"runs": record.runs, "failures": record.failures}
+    found: dict[str, float] = {"restores": record.runs, "restore_failures": record.failures}
     best, last = record.success, record.last
     if best is not None:
         moment = seen_from(now, best.at)
         if moment.sure:
-            found["age_seconds"] = (now.wall_ms - moment.at_ms) / 1000
+            found["restore_age_seconds"] = (now.wall_ms - moment.at_ms) / 1000
         if moment.sure and moment.at_ms >= FLOOR_MS:
-            found["last_success_timestamp_seconds"] = moment.at_ms // 1000
+            found["last_restore_timestamp_seconds"] = moment.at_ms // 1000
     if last is not None:
-        told = {"duration_seconds": last.seconds, "files": last.files, "restored_bytes": last.bytes}
+        told = {
+            "restore_duration_seconds": last.seconds,
+            "restored_files": last.files,
+            "restored_bytes": last.bytes,
+        }
         found |= {name: value for name, value in told.items() if value is not None}
     return found
 

@@ -11,8 +11,8 @@ from typing import Final
 from agent.clock import Clock
 from agent.config import DrillSettings, Settings
 from agent.jobs.drillbook import DrillBook, Drilled, Result, directory, retry_at
-from agent.jobs.schedule import schedule_of
 from agent.jobs.stamp import FLOOR_MS, Stamp, seen_from
+from inventory.schedule import schedule_of
 
 log = logging.getLogger("agent.jobs")
 

@@ -11,10 +11,10 @@ from typing import Final
 import msgspec
 
 from agent.jobs.book import Listening, gap_until
-from agent.jobs.schedule import Schedule
 from agent.jobs.stamp import FLOOR_MS, Moment, Stamp, seen_from, shown
 from agent.jobs.state import FAIL, Event, Record, State
 from agent.probe import Outcome
+from inventory.schedule import Schedule
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
 from inventory.words import duration_text
 
@@ -22,11 +22,15 @@ _WRONG_CLOCK: Final = "this machine's clock was wrong, and it was restarted sinc
 
 
 class Rule(msgspec.Struct, frozen=True):
-    """How a job is to be. In seconds; ``longest`` None: a run may last as long as its grace, and is not judged."""
+    """How a job is to be. In seconds; ``longest`` None: a run may last as long as its grace, and is not judged.
+
+    ``rpo``: how old its last good run may be; None: however old.
+    """
 
     schedule: Schedule
     grace: float
     longest: float | None = None
+    rpo: float | None = None
 
 
 class _Case:
@@ -56,6 +60,7 @@ class _Case:
             or self._failed(state)
             or self._silent(state)
             or self._waiting(state)
+            or self._too_old(state)
             or self._too_long(state)
             or (UP, "")
         )
@@ -125,6 +130,18 @@ class _Case:
         words = "" if due is None else f"; it is due at {shown(due, self.zone)}{self._grace()}"
         return UNKNOWN, f"it has not run since it is waited for{words}"
 
+    def _too_old(self, state: State) -> tuple[int, str] | None:
+        """A good run that is older than the objective, though the schedule asks for none yet."""
+        if self.rule.rpo is None or state.success is None:
+            return None
+        last = self.moment(state.success)
+        if self.at <= last.at + self.rule.rpo:
+            return None
+        gap = self._gap(last.at, self.at)
+        if gap is not None and self.at <= gap[1] + self.rule.rpo:  # one that went unheard would be young enough
+            return UNKNOWN, self._unheard(gap)
+        return DOWN, f"no run ended well since {self.said(state.success)}; the objective is {_span(self.rule.rpo)}"
+
     def _too_long(self, state: State) -> tuple[int, str] | None:
         if self.rule.longest is None or state.seconds is None or state.seconds <= self.rule.longest:
             return None
@@ -147,15 +164,17 @@ def judged(rule: Rule, record: Record, listening: Listening | None, now: Stamp) 
     """The state of a job, the reason, and what is measured: see the kind ``job``."""
     state = record.state
     result, reason = _Case(rule, state, listening, now).outcome()
-    return Outcome(result, reason, None, _measures(state, record, now))
+    return Outcome(result, reason, None, _measures(rule, state, record, now))
 
 
-def _measures(state: State, record: Record, now: Stamp) -> dict[str, float]:
+def _measures(rule: Rule, state: State, record: Record, now: Stamp) -> dict[str, float]:
     found: dict[str, float] = {"runs": state.runs, "failures": state.failures, "pings": record.pings}
     if state.success is not None:
         last = seen_from(now, state.success)
         if last.sure:
             found["age_seconds"] = (now.wall_ms - last.at_ms) / 1000
+            if rule.rpo is not None:
+                found["rpo_met"] = float(found["age_seconds"] <= rule.rpo)
         if last.sure and last.at_ms >= FLOOR_MS:
             found["last_success_timestamp_seconds"] = last.at_ms // 1000
     if state.seconds is not None:

@@ -10,9 +10,10 @@ from msgspec import Meta
 from agent.backup.facts import GOOD, Facts, Grant, Job, Progress, Question, Refused, Verdict
 from agent.backup.hands import Hands
 from agent.backup.judge import Wanted, flaw, judge
-from agent.backup.pattern import Pattern
+from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
 from agent.clients.trouble import Trouble
-from agent.probe import Look, Measure, Outcome, Probe, unknown
+from agent.probe import Look, Measure, Outcome, Probe, form, unknown
+from inventory.filenames import Pattern
 from inventory.words import duration_ms, size_bytes
 
 _FOR_THE_ANSWER: Final = 1.0  # seconds of a look that are kept from a background read
@@ -20,7 +21,7 @@ _ASK_AGAIN: Final = 86_400.0  # seconds after which is tried again what could no
 _READ_THROUGH: Final = ("files", "restic", "borg")
 _SPAN: Final = r"^(?=.)(\d{1,9}d)?(\d{1,9}h)?(\d{1,9}m)?(\d{1,9}s)?(\d{1,9}ms)?$"
 _SIZE: Final = r"^\d{1,15} ?(B|KiB|MiB|GiB|TiB)?$"
-_SLOWEST: Final = 1024  # bytes a second; slower is no read at all
+_RATE: Final = r"^(0|[1-9]\d{0,9} ?(KiB|MiB|GiB|TiB))$"  # slower than 1 KiB a second is no read at all
 
 
 class Backup(Probe, frozen=True, kw_only=True):
@@ -37,18 +38,20 @@ class Backup(Probe, frozen=True, kw_only=True):
 
     kind = "backup"
     target = ("evidence", "path", "files", "database", "hosts", "sources")
+    series = SERIES
     measures = (
-        Measure("age_seconds", "seconds", "Age of the newest good copy"),
-        Measure("newest_timestamp", "timestamp", "When the newest good copy was made"),
-        Measure("rpo_met", "status", "1 while the newest good copy is younger than the objective, else 0"),
+        Measure("age_seconds", "seconds", AGE),
+        Measure("last_success_timestamp_seconds", "timestamp", LAST_SUCCESS),
+        Measure("rpo_met", "status", RPO_MET),
         Measure("size_bytes", "bytes", "Size of the newest good copy"),
         Measure("size_ratio", "ratio", "Its size to the usual one of its sort"),
         Measure("copies", "count", "Copies that are kept"),
         Measure("bad_copies", "count", "Copies among the newest that are broken, empty or from the future"),
         Measure("total_bytes", "bytes", "All copies together"),
         Measure("growing", "status", "1 while a copy is being written"),
-        Measure("duration_seconds", "seconds", "How long making the newest copy took, where that is recorded"),
+        Measure("duration_seconds", "seconds", DURATION),
         Measure("verified_age_seconds", "seconds", "Since a copy was last read through and found good"),
+        Measure("last_verified_timestamp_seconds", "timestamp", "When a copy was last read through and found good"),
         Measure("read_seconds", "seconds", "How long that read took"),
         Measure("read_ratio", "ratio", "How far the read that is under way has come"),
         Measure("locks", "count", "Locks on the repository"),
@@ -69,10 +72,29 @@ class Backup(Probe, frozen=True, kw_only=True):
         Literal["files", "restic", "borg", "rsnapshot", "bacula"], Meta(description="What lies there")
     ] = "files"
     files: Annotated[
-        str, Meta(max_length=512, description="Pattern of the files' names, such as **/db-%Y-%m-%d.sql.gz")
+        str,
+        Meta(
+            max_length=512,
+            description="Pattern of the files' names, such as **/db-%Y-%m-%d.sql.gz",
+            extra_json_schema=form("file-pattern"),
+        ),
     ] = "*"
-    zone: Annotated[str, Meta(max_length=64, description="Time zone of dates in names; default the machine's")] = ""
-    rpo: Annotated[str, Meta(pattern=_SPAN, description="Oldest that the newest good copy may be, such as 26h")] = "26h"
+    zone: Annotated[
+        str,
+        Meta(
+            max_length=64,
+            description="Time zone of dates in names; default the machine's",
+            extra_json_schema=form("time-zone"),
+        ),
+    ] = ""
+    rpo: Annotated[
+        str,
+        Meta(
+            pattern=_SPAN,
+            description="Oldest that the newest good copy may be, such as 26h",
+            extra_json_schema=form("lasting"),
+        ),
+    ] = "26h"
     keep: Annotated[int, Meta(ge=0, le=1_000_000, description="Fewest copies that have to be there")] = 0
     smallest: Annotated[str, Meta(pattern=_SIZE, description="Less than this is no backup, such as 10KiB")] = "1"
     settle: Annotated[str, Meta(pattern=_SPAN, description="A file unchanged for so long is complete")] = "2m"
@@ -86,7 +108,7 @@ class Backup(Probe, frozen=True, kw_only=True):
     verified_within: Annotated[
         str, Meta(pattern=_SPAN, description="Degraded when nothing was read through for so long; 0s: never")
     ] = "45d"
-    rate: Annotated[str, Meta(pattern=_SIZE, description="Bytes a second of reading through; 0: no limit")] = "32MiB"
+    rate: Annotated[str, Meta(pattern=_RATE, description="Bytes a second of reading through; 0: no limit")] = "32MiB"
     read_bytes: Annotated[
         str, Meta(pattern=_SIZE, description="Bytes to read through after each look; 0: to the end")
     ] = "16GiB"
@@ -113,8 +135,6 @@ class Backup(Probe, frozen=True, kw_only=True):
     database: Annotated[str, Meta(max_length=63, description="bacula: the catalogue's name in PostgreSQL")] = ""
 
     def __post_init__(self) -> None:
-        if 0 < size_bytes(self.rate) < _SLOWEST:
-            raise ValueError("rate has to be 1KiB or more, or 0 for no limit")
         if not duration_ms(self.rpo):
             raise ValueError("rpo has to be more than 0")
         try:

@@ -4,11 +4,12 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from agent.backup.series import SERIES
 from agent.jobs.book import Clocks
 from agent.jobs.drillbook import DrillBook, judged
-from agent.jobs.names import NAME, NAME_LENGTH, why_no_job
-from agent.jobs.schedule import seconds_of, zone_of
-from agent.probe import Look, Measure, Outcome, Probe, unknown
+from agent.probe import Look, Measure, Outcome, Probe, form, unknown
+from inventory.jobnames import NAME, NAME_LENGTH, why_no_job
+from inventory.schedule import seconds_of, zone_of
 
 
 class Drill(Probe, frozen=True, kw_only=True):
@@ -21,31 +22,50 @@ class Drill(Probe, frozen=True, kw_only=True):
 
     kind = "drill"
     target = ("drill",)
+    series = SERIES
     measures = (
-        Measure("age_seconds", "seconds", "Since the last restore that worked"),
-        Measure("duration_seconds", "seconds", "That the last drill took"),
-        Measure("files", "count", "Files that the last drill brought back"),
-        Measure("restored_bytes", "bytes", "What those files have in all"),
-        Measure("last_success_timestamp_seconds", "timestamp", "When a restore last worked, by this machine's clock"),
-        Measure("runs", "count", "Drills in all"),
-        Measure("failures", "count", "Drills that failed"),
+        Measure("restore_age_seconds", "seconds", "Since the last restore that worked"),
+        Measure("restore_duration_seconds", "seconds", "How long the last restore drill took"),
+        Measure("restored_files", "count", "Files that the last restore drill brought back"),
+        Measure("restored_bytes", "bytes", "What the files that the last restore drill brought back have in all"),
+        Measure("last_restore_timestamp_seconds", "timestamp", "When a restore last worked, by the agent's clock"),
+        Measure("restores", "count", "Restore drills in all"),
+        Measure("restore_failures", "count", "Restore drills that failed"),
     )
 
     drill: Annotated[
-        str, Meta(min_length=1, max_length=NAME_LENGTH, pattern=NAME, description="Name of the drill, as at the agent")
+        str,
+        Meta(
+            min_length=1,
+            max_length=NAME_LENGTH,
+            pattern=NAME,
+            description="Name of the drill, as at the agent",
+            extra_json_schema=form("job-name"),
+        ),
     ]
     max_age: Annotated[
         str,
-        Meta(pattern=r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$", description="How old the last good restore may be: 92d"),
+        Meta(
+            pattern=r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$",
+            description="How old the last good restore may be: 92d",
+            extra_json_schema=form("lasting"),
+        ),
     ] = "92d"
     time_zone: Annotated[
-        str, Meta(max_length=64, description="In which times are said; without one: the machine's")
+        str,
+        Meta(
+            max_length=64,
+            description="In which times are said; without one: the machine's",
+            extra_json_schema=form("time-zone"),
+        ),
     ] = ""
 
     def __post_init__(self) -> None:
         if why := why_no_job(self.drill):
             raise ValueError(why)
         zone_of(self.time_zone)
+        if not seconds_of(self.max_age):
+            raise ValueError("max_age has to be more than 0")
 
     async def run(self, look: Look) -> Outcome:
         if look.storage is None:

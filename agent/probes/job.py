@@ -4,13 +4,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
 from agent.jobs.book import Book, Clocks
 from agent.jobs.judge import Rule, judged
-from agent.jobs.names import NAME, NAME_LENGTH, why_no_job
-from agent.jobs.schedule import Schedule, schedule_of, seconds_of
-from agent.probe import Look, Measure, Outcome, Probe, unknown
+from agent.probe import Look, Measure, Outcome, Probe, form, unknown
+from inventory.jobnames import NAME, NAME_LENGTH, why_no_job
+from inventory.schedule import Schedule, possible, schedule_of, seconds_of
 
-DURATION = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
+DURATION_FORM = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
 
 
 class Job(Probe, frozen=True, kw_only=True):
@@ -19,43 +20,89 @@ class Job(Probe, frozen=True, kw_only=True):
     It pings ``http://127.0.0.1:8441/ping/JOB`` (``/start``, ``/fail``, ``/EXITCODE``) or runs below ``haidang-agent job
     JOB -- COMMAND``. Give ``cron`` or ``oncalendar`` for a job that runs by the clock, else it is due ``period`` after
     its last end. Down: it failed; its end is ``grace`` overdue; a run that started lasts longer than ``max_duration``
-    (without one: than ``grace``). Degraded: its last run took longer than ``max_duration``. Unknown: it was never due
-    yet, it is paused by hand, or this agent did not listen when the ping would have come.
+    (without one: than ``grace``); its last good run is older than ``rpo``. Degraded: its last run took longer than
+    ``max_duration``. Unknown: it was never due yet, it is paused by hand, or this agent did not listen when the ping
+    would have come.
     """
 
     kind = "job"
     target = ("job",)
+    series = SERIES
+    apart = (("cron", "oncalendar"),)
     measures = (
-        Measure("age_seconds", "seconds", "Since the last run that ended well"),
-        Measure("duration_seconds", "seconds", "From the last run's start to its end; left out where no start came"),
-        Measure("running_seconds", "seconds", "Since the start of the run in progress"),
-        Measure("exit_code", "status", "Of the last run, where it was told"),
-        Measure("last_success_timestamp_seconds", "timestamp", "When the last run ended well, by this machine's clock"),
-        Measure("runs", "count", "Runs that ended, well or not"),
-        Measure("failures", "count", "Runs that failed"),
-        Measure("pings", "count", "Pings of all sorts"),
+        Measure("age_seconds", "seconds", AGE),
+        Measure("last_success_timestamp_seconds", "timestamp", LAST_SUCCESS),
+        Measure("rpo_met", "status", RPO_MET),
+        Measure("duration_seconds", "seconds", DURATION),
+        Measure("running_seconds", "seconds", "Since the job's run in progress started"),
+        Measure("exit_code", "status", "Exit code of the job's last run, where it was told"),
+        Measure("runs", "count", "Runs of the job that ended, well or not"),
+        Measure("failures", "count", "Runs of the job that failed"),
+        Measure("pings", "count", "Pings of the job of all sorts"),
     )
 
     job: Annotated[
-        str, Meta(min_length=1, max_length=NAME_LENGTH, pattern=NAME, description="Name of the job, as in its pings")
+        str,
+        Meta(
+            min_length=1,
+            max_length=NAME_LENGTH,
+            pattern=NAME,
+            description="Name of the job, as in its pings",
+            extra_json_schema=form("job-name"),
+        ),
     ]
-    period: Annotated[str, Meta(pattern=DURATION, description="Due so long after its last end: 1d, 26h, 30m")] = "1d"
-    cron: Annotated[str, Meta(max_length=200, description="Due by a cron expression instead: '30 23 * * 1-5'")] = ""
-    oncalendar: Annotated[
-        str, Meta(max_length=200, description="Due by a systemd calendar event instead: 'Mon..Fri 23:30'")
+    period: Annotated[
+        str,
+        Meta(
+            pattern=DURATION_FORM,
+            description="Due so long after its last end: 1d, 26h, 30m",
+            extra_json_schema=form("lasting"),
+        ),
+    ] = "1d"
+    cron: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description="Due by a cron expression instead: '30 23 * * 1-5'",
+            extra_json_schema=form("cron"),
+        ),
     ] = ""
-    grace: Annotated[str, Meta(pattern=DURATION, description="How late its end may come")] = "1h"
+    oncalendar: Annotated[
+        str,
+        Meta(
+            max_length=200,
+            description="Due by a systemd calendar event instead: 'Mon..Fri 23:30'",
+            extra_json_schema=form("calendar-event"),
+        ),
+    ] = ""
+    grace: Annotated[str, Meta(pattern=DURATION_FORM, description="How late its end may come")] = "1h"
     max_duration: Annotated[
-        str, Meta(pattern="^$|" + DURATION, description="How long a run may take; without one: grace")
+        str, Meta(pattern="^$|" + DURATION_FORM, description="How long a run may take; without one: grace")
+    ] = ""
+    rpo: Annotated[
+        str,
+        Meta(
+            pattern="^$|" + DURATION_FORM,
+            description="Oldest that the last good run may be, such as 26h; '': any",
+            extra_json_schema=form("lasting"),
+        ),
     ] = ""
     time_zone: Annotated[
-        str, Meta(max_length=64, description="Of cron and oncalendar: Asia/Ho_Chi_Minh; without one: the machine's")
+        str,
+        Meta(
+            max_length=64,
+            description="Of cron and oncalendar: Asia/Ho_Chi_Minh; without one: the machine's",
+            extra_json_schema=form("time-zone"),
+        ),
     ] = ""
 
     def __post_init__(self) -> None:
         if why := why_no_job(self.job):
             raise ValueError(why)
-        self.rule()
+        rule = self.rule()
+        possible(rule.schedule)
+        if rule.rpo == 0:
+            raise ValueError("rpo has to be more than 0")
 
     def schedule(self) -> Schedule:
         """Raises ValueError in words."""
@@ -63,7 +110,8 @@ class Job(Probe, frozen=True, kw_only=True):
 
     def rule(self) -> Rule:
         longest = seconds_of(self.max_duration) if self.max_duration else None
-        return Rule(self.schedule(), seconds_of(self.grace), longest)
+        rpo = seconds_of(self.rpo) if self.rpo else None
+        return Rule(self.schedule(), seconds_of(self.grace), longest, rpo)
 
     async def run(self, look: Look) -> Outcome:
         if look.storage is None:

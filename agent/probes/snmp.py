@@ -39,6 +39,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
 
     kind = "snmp"
     target = ("host", "port", "interface", "oid")
+    apart = (("interface", "interfaces"),)
     measures = (
         Measure("uptime_seconds", "seconds", "Since the device started (or its SNMP agent, if it tells no more)"),
         Measure("rebooted", "flag", "1 if it started anew since the last look, else 0"),

@@ -88,6 +88,10 @@ class Trust:
             self.why = f"the clock was stepped by {(offset - self._offset) / 1000:+.0f} s"
         return self.trusted
 
+    def now_ms(self) -> int | None:
+        """The time as it was last believed, carried on by the boot-time clock; None if it never was believed."""
+        return None if self._offset is None else self._clock.boot_ms() + self._offset
+
     def record(self, wall: int) -> None:
         """A believed time that is now in the store: the clock may not go behind it."""
         self._floor = max(self._floor, wall - BACK)

@@ -12,6 +12,7 @@ from collector.ingest.plans import Check, Plans
 from collector.ingest.state import AgentState
 from collector.ingest.streak import Latest
 from collector.ledger.steps import Span, Tail, open_span
+from inventory.plan import Column
 from inventory.states import UNKNOWN
 
 
@@ -72,6 +73,10 @@ class Fleet:
         if newest.latency is not None:
             found["latency"] = newest.latency / 1e6
         return found
+
+    def columns(self, plan: bytes, kind: str) -> tuple[Column, ...]:
+        """The value columns of a kind under a plan."""
+        return self._plans.columns(plan, kind)
 
     def now(self, check: Check, now: int) -> Now | None:
         """What a page shows of a check; None before its first look. The overlay counts while it is newer."""

@@ -130,6 +130,8 @@ def restored(path: Path, why: str = "restored", *, now_ms: int | None = None) ->
                 rows: list[Any] = db.execute("SELECT id, body FROM streams WHERE body IS NOT NULL").fetchall()
                 for stream, body in rows:
                     db.execute("UPDATE streams SET body = ? WHERE id = ?", (states.zeroed(body), stream))
+                db.execute("DELETE FROM link_seconds")
+                db.execute("DELETE FROM link_settled")
                 incarnation = begin_incarnation(db, why, now_ms)
     except apsw.Error as error:
         raise StoreError(f"{path} is not a store of ours, or damaged: {error}") from None

@@ -112,6 +112,11 @@ _decoder = msgspec.msgpack.Decoder(Checkpoint)
 _COPIED = [name for name in Checkpoint.__struct_fields__ if name != "sums"]
 
 
+def open_sums(checkpoint: bytes) -> list[tuple[int, bytes, bytes]]:
+    """(start, plan, cells as in the store) of the buckets that were open when a checkpoint was written."""
+    return _decoder.decode(checkpoint).sums
+
+
 def encode(state: AgentState, sums: list[Bucket]) -> bytes:
     """``sums``: the buckets that stay open."""
     packed = [(bucket.start, bucket.plan, cells.encode(bucket.cells)) for bucket in sums]

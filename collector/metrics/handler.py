@@ -15,10 +15,15 @@ from collector.metrics.own import Own
 from inventory import kinds
 
 
+def _no_more(openmetrics: bool) -> Iterator[str]:
+    return iter(())
+
+
 class Scrape:
     """Answers scrapes; several take turns piece by piece, so that one that is not read holds up nobody else's.
 
-    ``shown`` gives the agents as published, ``goals`` the goals' families (``openmetrics`` as argument), ``wall`` ms.
+    ``shown`` gives the agents as published, ``goals`` the goals' families (``openmetrics`` as argument), ``wall`` ms;
+    ``more`` gives further families, and is asked in the thread.
     """
 
     def __init__(
@@ -27,6 +32,7 @@ class Scrape:
         goals: Callable[[bool], Iterable[str]],
         own: Own,
         wall: Callable[[], int],
+        more: Callable[[bool], Iterator[str]] = _no_more,
     ) -> None:
         self.seconds = 0.0  # the last one took
         self.count = 0
@@ -35,6 +41,7 @@ class Scrape:
         self._goals = goals
         self._own = own
         self._wall = wall
+        self._more = more
         self._thread = ThreadPoolExecutor(1, "metrics")
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -47,7 +54,7 @@ class Scrape:
         checks = fleet.text(shown, now, form.openmetrics)
         values = measured.text(shown, now, self._kinds, form.openmetrics)
         power = measured.power(shown, form.openmetrics)
-        parts = pieces(chain(checks, power, values, rest), form)
+        parts = pieces(chain(checks, power, values, self._more(form.openmetrics), rest), form)
         response = web.StreamResponse(headers={"Content-Type": form.content_type, "Vary": "Accept"})
         if form.gzip:
             response.headers["Content-Encoding"] = "gzip"

@@ -1,14 +1,17 @@
-"""What the kinds of probe measure, as series: ``haidang_<kind>_<measure>``, from each check's newest result.
+"""What the kinds of probe measure, as series: ``haidang_<series>_<measure>``, from each check's newest result.
+
+The series is the kind, or what several kinds bring evidence of: one family then has samples of them all, and the label
+``kind`` says whose each is.
 
 Absent while the check is unknown, and where a device did not say a value: missing is never 0. Of the kinds that a
 province has by the ten thousand (icmp, tcp, http, tls, dns) only what people alert on; the rest is in the API.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from collector.metrics.exposition import Family
 from collector.metrics.fleet import Shown
-from inventory.kinds import Kind
+from inventory.kinds import Kind, MeasureInfo
 from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
 
 SELECTED: Mapping[str, frozenset[str]] = {
@@ -25,21 +28,36 @@ POWER = Family(
     "haidang_power_seconds_total", "counter", "Settled time on each source of power since this incarnation began."
 )
 
+SITE_POWER = Family(
+    "haidang_site_power_seconds_total",
+    "counter",
+    "Settled time on each source of power of a site as a whole, by what feeds it, since this incarnation began.",
+)
+
 Measured = tuple[str, Mapping[str, float]]  # identity labels, values by name
 
 
 def text(shown: Sequence[Shown], now: int, kinds: Mapping[str, Kind], openmetrics: bool) -> Iterator[str]:
     """Family by family, a string for each."""
     newest = _newest(shown, now)
+    for name, (measure, of) in _families(kinds, newest).items():
+        found = [one for kind in of for one in newest[kind]]
+        lines = [f"{name}{{{who}}} {values[measure.name]!r}\n" for who, values in found if measure.name in values]
+        if lines:
+            yield Family(name, "gauge", measure.help).head(openmetrics) + "".join(lines)
+
+
+def _families(
+    kinds: Mapping[str, Kind], newest: Mapping[str, Sequence[Measured]]
+) -> dict[str, tuple[MeasureInfo, list[str]]]:
+    """By name of the family, its measure and the kinds that have it: a family is to be whole in one place."""
+    families: dict[str, tuple[MeasureInfo, list[str]]] = {}
     for kind, described in kinds.items():
-        found = newest.get(kind, ())
-        for measure in described.measures if found else ():
-            if measure.name not in SELECTED.get(kind, (measure.name,)):
-                continue
-            name = f"haidang_{kind}_{measure.name}"
-            lines = [f"{name}{{{who}}} {values[measure.name]!r}\n" for who, values in found if measure.name in values]
-            if lines:
-                yield Family(name, "gauge", measure.help).head(openmetrics) + "".join(lines)
+        for measure in described.measures if kind in newest else ():
+            if measure.name in SELECTED.get(kind, (measure.name,)):
+                _, of = families.setdefault(f"haidang_{described.series}_{measure.name}", (measure, []))
+                of.append(kind)
+    return families
 
 
 def power(shown: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
@@ -53,6 +71,17 @@ def power(shown: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
             lines += [f'{POWER.name}{{{who},source="{SOURCES[i]}"}} {ms / 1000}\n' for i, ms in enumerate(tail.settled)]
     if lines:
         yield POWER.head(openmetrics) + "".join(lines)
+
+
+def sites(counted: Iterable[tuple[str, Sequence[int]]], openmetrics: bool) -> Iterator[str]:
+    """Seconds by source of sites as a whole: (identity labels, ms on mains, on battery, without power, unknown)."""
+    lines = [
+        f'{SITE_POWER.name}{{{who},source="{SOURCES[i]}"}} {ms / 1000}\n'
+        for who, settled in counted
+        for i, ms in enumerate(settled)
+    ]
+    if lines:
+        yield SITE_POWER.head(openmetrics) + "".join(lines)
 
 
 def _newest(shown: Sequence[Shown], now: int) -> dict[str, list[Measured]]:

@@ -4,6 +4,7 @@ Times are ms of the collector's time, windows [begin, end).
 """
 
 import json
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,9 +80,29 @@ def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, wid
     for start, plan, body in db.execute(sql, (width, begin, end, stream)):
         cell = cells.decode(body).get(check)
         if cell is not None:
-            measures = [list(cell[at : at + 4]) for at in range(0, len(cell), 4)]
-            found.append(Sum(start, width, plan, measures))
+            found.append(Sum(start, width, plan, quarters(cell)))
     return found
+
+
+def history(db: apsw.Connection, stream: int, check: int, begin: int, end: int, width: int) -> list[Sum]:
+    """One check's buckets in the window, none of it twice: of an hour also the short ones not added up yet."""
+    if width == cells.FIVE_MINUTES:
+        return sums(db, stream, check, begin, end, width)
+    sql = (
+        "SELECT start, plan, body FROM sums WHERE rolled = 0 AND width = ? AND start >= ? AND start < ? AND stream = ?"
+        " ORDER BY start"
+    )
+    found = sums(db, stream, check, begin, end, width)
+    for start, plan, body in db.execute(sql, (cells.FIVE_MINUTES, begin, end, stream)):
+        cell = cells.decode(body).get(check)
+        if cell is not None:
+            found.append(Sum(start, cells.FIVE_MINUTES, plan, quarters(cell)))
+    return found
+
+
+def quarters(cell: "array[int]") -> list[list[int]]:
+    """A cell's integers, four for latency and for each column."""
+    return [list(cell[at : at + 4]) for at in range(0, len(cell), 4)]
 
 
 def events(
@@ -104,6 +125,14 @@ def findings(db: apsw.Connection, after: int, limit: int = 1000) -> list[tuple[i
     return [(event.id, Finding(event.at, event.agent, event.check, event.kind, event.data)) for event in seen]
 
 
+def findings_since(db: apsw.Connection, begin: int) -> list[Finding]:
+    """Findings of things that happened from ``begin`` (ms) on, in the order in which they were committed."""
+    columns = "id, at, agent, check_uid, kind, data, finding"
+    latest = "id > (SELECT max(id) FROM events) - 5000"  # there is no index by time alone
+    rows = db.execute(f"SELECT {columns} FROM events WHERE {latest} AND at >= ? AND finding = 1 ORDER BY id", (begin,))
+    return [Finding(one.at, one.agent, one.check, one.kind, one.data) for one in map(_event, rows)]
+
+
 def dead_letters(db: apsw.Connection, *, agent: str | None = None, limit: int = 100) -> list[DeadLetter]:
     """The newest, newest first."""
     where, given = ("WHERE agent = ? ", (agent,)) if agent is not None else ("", ())
@@ -117,6 +146,13 @@ def lives(db: apsw.Connection, begin: int, end: int) -> list[Life]:
     return [
         Life(int(a), int(b), None if c is None else int(c), bool(d)) for a, b, c, d in db.execute(sql, (begin, end))
     ]
+
+
+def life(db: apsw.Connection, agent: str, begin: int) -> list[tuple[int, str, dict[str, Any]]]:
+    """(at, kind, data) of an agent's starts and clean stops from ``begin`` on, in order."""
+    sql = "SELECT at, kind, data FROM events WHERE agent = ? AND at >= ? AND kind IN (?, ?) ORDER BY at, id"
+    rows = db.execute(sql, (agent, begin, "agent start", "agent stop"))
+    return [(int(at), str(kind), json.loads(data)) for at, kind, data in rows]
 
 
 def sizes(db: apsw.Connection) -> dict[str, int]:

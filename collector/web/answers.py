@@ -3,10 +3,11 @@
 All times are milliseconds since the epoch unless the name says otherwise, durations seconds, ratios 0 to 1.
 """
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 
+from alerts.words.reasons import translate
 from collector import goals
 from collector.ledger.figures import Figure
 from collector.ledger.steps import Span
@@ -19,6 +20,9 @@ from inventory.words import Text
 
 def _help(words: str) -> msgspec.Meta:
     return msgspec.Meta(description=words)
+
+
+InVietnamese = Annotated[str | msgspec.UnsetType, _help("the reason in Vietnamese; with lang=vi only")]
 
 
 class Words(msgspec.Struct, frozen=True):
@@ -61,6 +65,7 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
     measures: Annotated[dict[str, float], _help("the newest result's, by name, in base units")]
     interval: Annotated[float | None, _help("seconds; null for a check that has left the inventory")]
     figure: Annotated[Ratios | None, _help("over the window asked for")] = None
+    reason_vi: InVietnamese = msgspec.UNSET
 
 
 class SpanAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +80,7 @@ class SpanAnswer(msgspec.Struct, frozen=True, kw_only=True):
     error_to: int
     looks: int
     reason: str
+    reason_vi: InVietnamese = msgspec.UNSET
 
 
 class SegmentAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +160,7 @@ class TroubleAnswer(msgspec.Struct, frozen=True, kw_only=True):
     end: Annotated[int | None, _help("null while it is open")]
     reason: str
     cause: Annotated[str, _help("always 'not known': causes are not worked out yet")] = NOT_KNOWN
+    reason_vi: InVietnamese = msgspec.UNSET
 
 
 class IncidentsAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +196,19 @@ class Problem(msgspec.Struct, frozen=True):
     """Why there is no answer."""
 
     error: str
+
+
+R = TypeVar("R", CheckAnswer, SpanAnswer, TroubleAnswer)
+
+
+def told(one: R, language: str | None) -> R:
+    """With the reason in the language asked for beside the words that came: those are the evidence, and stay."""
+    return msgspec.structs.replace(one, reason_vi=in_vietnamese(one.reason, language))
+
+
+def in_vietnamese(reason: str, language: str | None) -> str | msgspec.UnsetType:
+    """The reason in Vietnamese when that is asked for."""
+    return translate(reason, "vi") if language == "vi" else msgspec.UNSET
 
 
 def words(text: Text) -> Words:

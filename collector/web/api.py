@@ -2,15 +2,17 @@
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 import msgspec
 from aiohttp import web
 
+from alerts.words.catalogue import LANGUAGES
 from collector import pki
 from collector.ledger.figures import Figure
 from collector.reading import Known, Reader
 from collector.store.registry import Registry
-from collector.web import answers
+from collector.web import answers, backups, history
 from collector.web.asking import LATEST, MOST, Wrong, answer, known, number, one_of, rolling, window
 from inventory.states import NAMES
 
@@ -38,6 +40,9 @@ class Route(msgspec.Struct, frozen=True):
 
 _MS: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": LATEST}
 _LIMIT = Parameter("limit", f"at most so many (at most {MOST})", {"type": "integer", "minimum": 0, "maximum": MOST})
+_LANG = Parameter(
+    "lang", "vi: with each reason in Vietnamese too (reason_vi)", {"type": "string", "enum": list(LANGUAGES)}
+)
 _STATE: dict[str, object] = {"type": "string", "enum": list(NAMES)}
 
 
@@ -62,9 +67,10 @@ class Api:
                     Parameter("window", "with the figure over this time up to now, 24h or 30d"),
                     _LIMIT,
                     Parameter("after", "those that come after the check with this uid"),
+                    _LANG,
                 ),
             ),
-            Route("/api/v1/checks/{uid}", self.check, "One check as it is now", answers.CheckAnswer),
+            Route("/api/v1/checks/{uid}", self.check, "One check as it is now", answers.CheckAnswer, (_LANG,)),
             Route(
                 "/api/v1/checks/{uid}/availability",
                 self.availability,
@@ -73,10 +79,36 @@ class Api:
                 (
                     Parameter("from", "beginning, ms since the epoch (a day before the end)", _MS),
                     Parameter("to", "end, ms since the epoch (now)", _MS),
+                    _LANG,
+                ),
+            ),
+            Route(
+                "/api/v1/checks/{uid}/history",
+                self.history,
+                "What a check measured over a window, added up in buckets",
+                history.HistoryAnswer,
+                (
+                    Parameter("measure", "one of its kind's, or latency, in base units"),
+                    Parameter("from", "beginning, ms since the epoch (a day before the end)", _MS),
+                    Parameter("to", "end, ms since the epoch (now)", _MS),
                 ),
             ),
             Route(
                 "/api/v1/agencies", self.agencies, "Agencies and the states of their checks", list[answers.AgencyAnswer]
+            ),
+            Route(
+                "/api/v1/backups",
+                partial(backups.list_, reader),
+                "Backups, each as all of its evidence together says it is",
+                list[backups.BackupAnswer],
+                (
+                    Parameter("agency", "only this agency's"),
+                    Parameter("site", "only this site's"),
+                    Parameter("state", "only those in this state now", _STATE),
+                    Parameter("window", "the figure over this time up to now, 24h or 30d (30d)"),
+                    _LIMIT,
+                    _LANG,
+                ),
             ),
             Route(
                 "/api/v1/goals",
@@ -90,14 +122,15 @@ class Api:
                 self.incidents,
                 "What is wrong, and what was",
                 answers.IncidentsAnswer,
-                (_LIMIT, Parameter("before", "past ones that ended before this, ms since the epoch", _MS)),
+                (_LIMIT, Parameter("before", "past ones that ended before this, ms since the epoch", _MS), _LANG),
             ),
             Route("/api/v1/agents", self.agents, "Agents as they were last heard", list[answers.AgentAnswer]),
         )
 
     async def checks(self, request: web.Request) -> web.Response:
         query = request.query
-        known(query, "agency", "site", "agent", "kind", "state", "window", "limit", "after")
+        known(query, "agency", "site", "agent", "kind", "state", "window", "limit", "after", "lang")
+        language = one_of(query, "lang", LANGUAGES)
         now = self._reader.wall()
         limit = number(query, "limit", MOST, MOST)
         wanted = one_of(query, "state", NAMES)
@@ -111,18 +144,23 @@ class Api:
         if over is not None and chosen:
             figures = await self._reader.figures(chosen, [over])
         content = [
-            answers.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None) for one in chosen
+            answers.told(
+                answers.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None), language
+            )
+            for one in chosen
         ]
         response = answer(content)
         response.headers["X-Total-Count"] = str(total)
         return response
 
     async def check(self, request: web.Request) -> web.Response:
-        known(request.query)
-        return answer(answers.check(self._reader, self._one(request), self._reader.wall()))
+        known(request.query, "lang")
+        found = answers.check(self._reader, self._one(request), self._reader.wall())
+        return answer(answers.told(found, one_of(request.query, "lang", LANGUAGES)))
 
     async def availability(self, request: web.Request) -> web.Response:
-        known(request.query, "from", "to")
+        known(request.query, "from", "to", "lang")
+        language = one_of(request.query, "lang", LANGUAGES)
         now = self._reader.wall()
         begin, end = window(request.query, now)
         one = self._one(request)
@@ -133,10 +171,14 @@ class Api:
             end=end,
             now=now,
             figure=answers.ratios(figure),
-            spans=[answers.span(span) for span in spans],
+            spans=[answers.told(answers.span(span), language) for span in spans],
             timeline=[answers.segment(segment) for segment in segments],
         )
         return answer(content)
+
+    async def history(self, request: web.Request) -> web.Response:
+        known(request.query, "measure", "from", "to")
+        return answer(await history.of(self._reader, self._one(request), request.query))
 
     async def agencies(self, request: web.Request) -> web.Response:
         known(request.query)
@@ -172,14 +214,15 @@ class Api:
         return answer([answers.goal(one, names[one.goal].name) for one in found if one.goal in names])
 
     async def incidents(self, request: web.Request) -> web.Response:
-        known(request.query, "limit", "before")
+        known(request.query, "limit", "before", "lang")
+        language = one_of(request.query, "lang", LANGUAGES)
         limit = number(request.query, "limit", 100, MOST)
         before = number(request.query, "before", LATEST, LATEST)
         past = await self._reader.past_troubles(limit, before)
         content = answers.IncidentsAnswer(
             note=NOTE,
-            open=[answers.trouble(one) for one in self._reader.open_troubles()[:limit]],
-            past=[answers.trouble(one) for one in past],
+            open=[answers.told(answers.trouble(one), language) for one in self._reader.open_troubles()[:limit]],
+            past=[answers.told(answers.trouble(one), language) for one in past],
         )
         return answer(content)
 

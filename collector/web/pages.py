@@ -7,14 +7,16 @@ import msgspec
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
+from alerts.words import jinja
+from alerts.words.catalogue import LANGUAGES
+from alerts.words.tongue import Tongue, chosen
 from collector.board import Board
 from collector.inventories import Inventories
 from collector.ledger.figures import Figure
 from collector.reading import Known, Reader
-from collector.web import answers
+from collector.web import answers, backups
 from collector.web.api import Api
 from collector.web.asking import Wrong, known
-from collector.web.words import LANGUAGES, Tongue, chosen
 from inventory.model import Agency
 from inventory.states import NAMES, UNKNOWN, UP
 
@@ -62,6 +64,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        jinja.install(self._templates)
 
     def routes(self) -> Mapping[str, Handler]:
         return {"/": self.first, "/agencies/{id}": self.agency}
@@ -81,6 +84,7 @@ class Pages:
             groups=groups,
             troubles=troubles[:WRONG],
             more=max(len(troubles) - WRONG, 0),
+            backups=await backups.lines(self._reader, now, whole=whole),
             agents=await self._api.agent_answers(),
             checks=len(present),
             silent=sum(self._reader.now(one, now).state == UNKNOWN for one in present),
@@ -93,7 +97,8 @@ class Pages:
             raise Wrong("there is no such agency", 404)
         now = self._reader.wall()
         groups = await self._groups([agency], self._reader.present(), now, whole=True)
-        return self._draw(request, "agency.html", now=now, groups=groups)
+        saved = await backups.lines(self._reader, now, agency.id)
+        return self._draw(request, "agency.html", now=now, groups=groups, backups=saved)
 
     async def _groups(self, agencies: list[Agency], present: list[Known], now: int, whole: bool) -> list[Group]:
         of: dict[str, list[Known]] = {agency.id: [] for agency in agencies}
@@ -127,7 +132,7 @@ class Pages:
         zone = self._reader.inventory.province.zone
         wrong = [str(problem) for problem in self._inventories.problems if not problem.warning]
         html = self._templates.get_template(template).render(
-            _=Tongue(language, zone),
+            tongue=Tongue(language, zone),
             language=language,
             languages=LANGUAGES,
             asked=request.query.get("lang", ""),
@@ -140,6 +145,7 @@ class Pages:
             mistakes=wrong[:20],
             mistakes_more=max(len(wrong) - 20, 0),
             refresh=REFRESH,
+            bytes=backups.size,
             **content,
         )
         response = web.Response(text=html, content_type="text/html", charset="utf-8")

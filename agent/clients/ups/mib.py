@@ -34,12 +34,16 @@ class Row(Protocol):
 
 @dataclass(frozen=True)
 class Number:
-    """A measure: value times ``scale``. Of several lines the highest load counts, and the lowest voltage not 0."""
+    """A measure: value times ``scale``. Of several lines the highest load counts, and the lowest voltage not 0.
+
+    ``whole``: from 10 up to this a value is in whole units, as some firmware has it.
+    """
 
     measure: str
     oids: str  # several, separated by blanks
     scale: float = 1.0
     column: bool = False
+    whole: float = 0.0
 
     @property
     def objects(self) -> tuple[str, ...]:
@@ -62,8 +66,10 @@ class Number:
             reading.put(self.measure, values[0])
 
     def _scaled(self, value: float) -> float:
-        if self.measure == "battery_volts" and self.scale < 1 and 10 <= value < 100:
+        if self.scale == 0.1 and self.measure == "battery_volts" and 10 <= value < 100:
             return value  # no battery has 1 to 10 volts: this device gives whole volts where its MIB has tenths
+        if 10 <= value <= self.whole:
+            return value
         return value * self.scale
 
 
@@ -93,6 +99,30 @@ class Codes:
             if said is not None:
                 for word in known:
                     _say(reading, word, word in said.split())
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Flags as a text with the numbers of all that is so: ``57,63``. An empty one says nothing."""
+
+    oid: str
+    words: Mapping[int, str]
+
+    columns = ()
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        return (self.oid,)
+
+    def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None:
+        for cell in _cells(self, root, cells):
+            text = cell.decode("latin-1").strip("\0 ") if isinstance(cell, bytes) else str(cell)
+            listed = text.replace(",", " ").split()
+            if not listed or not all(number.isascii() and number.isdigit() for number in listed):
+                continue
+            said = {word for number in listed for word in self.words.get(int(number), "").split()}
+            for word in {word for words in self.words.values() for word in words.split()}:
+                _say(reading, word, word in said)
 
 
 @dataclass(frozen=True)

@@ -14,15 +14,16 @@ from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
 
 # What a device answers where it has no value: all ones in 16 and 32 bits, signed and not, and what vendors chose.
 SENTINELS: Final = frozenset(
-    (-1, 32_767, -32_768, 65_534, 65_535, 655_350, -9_999, -99_998, 2**31 - 1, -(2**31), 2**32 - 1, 2**32 - 2)
-)
+    (-1, 32_767, -32_767, -32_768, 65_534, 65_535, 655_350, -9_999, -99_998, -99_999, 2**31 - 1, 1 - 2**31, -(2**31),
+     2**32 - 1, 2**32 - 2)
+)  # fmt: skip
 _NOTHING: Final = frozenset(("", "n/a", "na", "n.a.", "null", "none", "nan", "unknown", "unavailable", "-", "--", "?"))
 _NUMBER: Final = re.compile(r"\s*([-+]?\d+(?:[.,]\d+)?)(?![\d./:-])")
 
 # measure -> the smallest and the largest value that a UPS can have; what lies outside is no measurement
 PLAUSIBLE: Final = {
     "charge_ratio": (0.0, 1.1),
-    "runtime_seconds": (0.0, 10 * 86_400.0),
+    "runtime_seconds": (0.0, 6 * 86_400.0),  # 9999 minutes are no runtime, but another word for none
     "load_ratio": (0.0, 3.0),
     "input_volts": (0.0, 1000.0),
     "output_volts": (0.0, 1000.0),
@@ -70,7 +71,8 @@ class Reading:
     """What one look found. A flag or value that is not there was not said.
 
     ``flags``: by the names in MEASURED and TROUBLES, and ``testing`` (a self-test is running), ``ending`` (about to
-    cut its output). ``lost``: why what is said is no evidence (old numbers), or "". ``notes``: alarms in its words.
+    cut its output), ``discharging`` (the battery is, which tells the source if nothing else does). ``lost``: why what
+    is said is no evidence (old numbers), or "". ``notes``: alarms in its words.
     """
 
     flags: dict[str, bool] = field(default_factory=dict)
@@ -83,12 +85,14 @@ class Reading:
         self.flags[flag] = value or self.flags.get(flag, False)
 
     def put(self, measure: str, value: float | None) -> None:
-        """Take in a value unless it is missing, implausible, or already there."""
-        if value is None or not math.isfinite(value) or measure in self.values:
+        """Take in a value unless it is missing, implausible, or already there (a 0 makes way for more than 0)."""
+        if value is None or not math.isfinite(value) or self.values.get(measure):
             return
         value = _in_range(measure, value)
         low, high = PLAUSIBLE[measure]
-        if low <= value <= high:
+        if measure == "temperature_celsius" and value == 0:
+            return  # no sensor: cards put 0 there
+        if low <= value <= high and not (value == 0 and measure in self.values):
             self.values[measure] = min(value, 1.0) if measure == "charge_ratio" else value
 
     def fill(self, other: "Reading") -> None:
@@ -108,8 +112,12 @@ class Reading:
     def settle(self) -> "Reading":
         """Drop what contradicts the rest, complete what follows from it. Call once everything is taken in."""
         flags, values = self.flags, self.values
-        if not any(flags.get(source) for source in SOURCES) and "on_battery_seconds" in values:
-            flags["battery"] = values["on_battery_seconds"] > 0  # devices count them only then
+        discharging = flags.pop("discharging", None)
+        if not any(flags.get(source) for source in SOURCES):
+            if "on_battery_seconds" in values:
+                flags["battery"] = values["on_battery_seconds"] > 0  # devices count them only then
+            elif discharging is not None and "battery" not in flags:
+                flags["battery"] = discharging
         if flags.get("off"):
             flags["mains"] = flags["battery"] = False
         elif flags.get("battery"):
@@ -118,23 +126,26 @@ class Reading:
             flags["battery"] = flags["off"] = False
         if flags.get("mains"):
             self._not_measured("input_volts")
-            if values.get("runtime_seconds") == 0 and not flags.get("low"):
-                del values["runtime_seconds"]  # computed only while on battery
             values.pop("on_battery_seconds", None)
+        if flags.get("battery") is False and not flags.get("low"):
+            if values.get("runtime_seconds") == 0:
+                del values["runtime_seconds"]  # computed only while on battery
+            if values.get("charge_ratio") == 0 and "low" in flags:
+                del values["charge_ratio"]  # an empty battery would be low
         if values.get("on_battery_seconds") == 0:
             del values["on_battery_seconds"]  # it does not count them, or has just begun
         if not flags.get("off"):
             self._not_measured("output_volts")
-        if values.get("temperature_celsius") == 0:
-            del values["temperature_celsius"]  # no sensor: cards put 0 there
+        if values.get("load_ratio", 0) > 1:
+            flags.setdefault("overload", True)
         return self
 
     def _not_measured(self, measure: str) -> None:
         """A line that feeds the load cannot be at 0 volts; at a tenth of a line's, it was divided once too often."""
         value = self.values.get(measure)
-        if value == 0:
+        if value is not None and value < 9:
             del self.values[measure]
-        elif value is not None and 9 <= value < 48:
+        elif value is not None and value < 48:
             self.values[measure] = value * 10
 
     def measures(self) -> dict[str, float]:

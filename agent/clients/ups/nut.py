@@ -215,6 +215,8 @@ def _status(reading: Reading, tokens: list[str]) -> None:
     for token, flag in _STATUS.items():
         reading.say(flag, token in tokens)
     reading.flags["alarm"] = "ALARM" in tokens
+    if "DISCHRG" in tokens:
+        reading.say("discharging", True)
     if not {"OL", "OB", "OFF"} & set(tokens):
         # BYPASS, BOOST, TRIM and the like do not say it by themselves, but they are modes of running on the mains
         reading.flags["mains"] = bool({"BYPASS", "BOOST", "TRIM"} & set(tokens))

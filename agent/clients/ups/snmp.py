@@ -6,7 +6,7 @@ answering, when an object is gone, and every hour.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -115,10 +115,13 @@ async def _families(session: Session, one_by_one: bool) -> tuple[Mib, ...]:
     if vendor is None:
         others = [mib for mib in VENDORS if mib not in likely]
         if one_by_one:
-            others = [mib for mib in others if (await session.walk(mib.root, rows=1)).columns[0]]
+            others = await _served(session, others)
         vendor = await _first(session, others)
     standard = STANDARD if any(marker in found for marker in _markers(STANDARD)) else None
     mibs = tuple(mib for mib in (vendor, standard) if mib is not None)
+    if not mibs:  # some cards serve a part that has none of the markers
+        vendors = await _served(session, likely or VENDORS)
+        mibs = (*vendors[:1], *await _served(session, (STANDARD,)))
     if not mibs:
         names = ", ".join(mib.name for mib in (STANDARD, *VENDORS))
         raise Trouble(f"the device has none of the UPS MIBs known here ({names})", UNKNOWN)
@@ -129,6 +132,11 @@ async def _first(session: Session, mibs: list[Mib]) -> Mib | None:
     """The first of these families that the device has something of."""
     found = await session.get([marker for mib in mibs for marker in _markers(mib)]) if mibs else {}
     return next((mib for mib in mibs if any(marker in found for marker in _markers(mib))), None)
+
+
+async def _served(session: Session, mibs: Sequence[Mib]) -> list[Mib]:
+    """Those of these families below whose root the device has anything."""
+    return [mib for mib in mibs if (await session.walk(mib.root, rows=1)).columns[0]]
 
 
 def _markers(mib: Mib) -> list[str]:

@@ -1,8 +1,39 @@
-"""DELL-SNMP-UPS-MIB: what it adds to RFC 1628, which Dell's cards serve beside it."""
+"""DELL-SNMP-UPS-MIB: what it adds to RFC 1628, which most of Dell's cards serve beside it.
+
+What is so is told as a list of the numbers of its traps (the odd ones); what the battery does by its own status.
+"""
 
 from typing import Final
 
-from agent.clients.ups.mib import Codes, Mib, Number
+from agent.clients.ups.mib import Codes, Listed, Mib, Number
+
+# the traps' numbers, those that begin something
+ACTIVE: Final = {
+    9: "boost",
+    17: "off",  # emergency power off
+    19: "overload",
+    21: "overload",
+    23: "overload",
+    33: "fault",
+    35: "fault",
+    37: "charger_fault",
+    39: "fault",
+    41: "ending",
+    43: "low",
+    45: "fault",
+    49: "battery_fault",
+    51: "hot",
+    55: "bypass",
+    57: "battery",
+    59: "bypass",
+    61: "testing",
+    63: "replace",
+    65: "fault",
+    69: "no_battery",
+    71: "off",
+    89: "overload",
+    93: "replace",
+}
 
 MIB: Final = Mib(
     name="DELL-SNMP-UPS-MIB",
@@ -11,6 +42,8 @@ MIB: Final = Mib(
     markers=("120.5.3.0", "110.1.0"),
     rows=(
         Codes("110.1.0", {3: "", 6: "fault"}),  # non-recoverable; what else is wrong the standard's objects name
+        Listed("120.4.2.0", ACTIVE),
+        Codes("120.5.1.0", {1: "", 2: "discharging", 3: "", 4: "", 5: ""}),
         Codes("120.5.2.0", {1: "test_passed", 2: "test_failed", 3: "test_failed", 4: "", 5: "testing", 6: "", 7: ""}),
         Number("runtime_seconds", "120.5.3.0"),
     ),

@@ -23,7 +23,7 @@ MIB: Final = Mib(
             },
             column=True,
         ),
-        Codes("2.101.1.3", {1: "no_battery", 2: "", 3: "", 4: "", 5: "", 6: ""}, column=True),
+        Codes("2.101.1.3", {1: "no_battery", 2: "", 3: "", 4: "", 5: "", 6: "discharging"}, column=True),
         Number("runtime_seconds", "6.100.1.4", column=True),
         Number("charge_ratio", "6.100.1.3", 0.01, column=True),
         Number("battery_volts", "6.100.1.1", 0.1, column=True),

@@ -29,6 +29,13 @@ MIB: Final = Mib(
         ),
         Codes("2.1.1.0", {2: "", 3: "low"}),
         Codes("2.2.5.0", {1: "", 2: "replace"}),
+        Codes("8.5.2.0", {14: "low", 16: ""}),  # three phases: its codes count through the whole group
+        Codes("8.5.5.0", {4: "battery", 5: ""}),
+        Codes("8.6.2.0", {8: "bypass", 9: ""}),  # the breaker that is thrown by hand
+        Codes("8.6.4.0", {12: "", 13: "bypass"}),
+        Codes("8.7.4.0", {14: "overload", 16: ""}),
+        Codes("8.7.6.0", {14: "hot", 16: ""}),
+        *(Codes(f"8.7.{place}.0", {14: "fault", 16: ""}) for place in (1, 2, 5, 7)),
         Codes("7.2.3.0", {1: "test_passed", 2: "test_failed", 3: "", 4: "testing"}),
         Day("self_test_timestamp", "7.2.4.0"),
         Day("battery_age_seconds", "2.1.3.0"),
@@ -36,7 +43,7 @@ MIB: Final = Mib(
         Number("runtime_seconds", "2.2.4.0"),
         Number("charge_ratio", "2.2.1.0", 0.01),
         Number("battery_volts", "2.2.2.0", 0.1),
-        Number("temperature_celsius", "2.2.3.0", 0.1),
+        Number("temperature_celsius", "2.2.3.0", 0.1, whole=60),
         Number("input_volts", "3.2.1.0", 0.1),
         Number("input_volts", "8.2.2.0 8.2.3.0 8.2.4.0", 0.1),
         Number("input_hertz", "3.2.4.0 8.2.1.0", 0.1),

@@ -6,6 +6,7 @@ Cards differ from it in scale (tenths of volts where volts belong), in indexes (
 from typing import Final
 
 from agent.clients.ups.mib import Alarms, Codes, Mib, Number
+from agent.clients.ups.model import Reading
 
 # upsWellKnownAlarms, RFC 1628 section 4
 ALARMS: Final = {
@@ -32,6 +33,13 @@ ALARMS: Final = {
     24: "testing",
 }
 
+
+def _finish(reading: Reading) -> None:
+    """The test's identity stays when it is over: it tells something only beside a test that runs."""
+    if reading.flags.pop("deep", False) and reading.flags.get("testing"):
+        reading.say("calibrating", True)
+
+
 MIB: Final = Mib(
     name="UPS-MIB",
     root="1.3.6.1.2.1.33.1",
@@ -44,6 +52,7 @@ MIB: Final = Mib(
         ),
         Codes("2.1.0", {2: "", 3: "low", 4: "low"}),
         Alarms("6.1.0", "6.2.1.2", "6.3", ALARMS),
+        Codes("7.1.0", {"1.3.6.1.2.1.33.1.7.7.5": "deep"}),  # upsTestDeepBatteryCalibration
         Codes("7.3.0", {1: "test_passed", 2: "test_failed", 3: "test_failed", 4: "", 5: "testing", 6: ""}),
         Number("on_battery_seconds", "2.2.0"),
         Number("runtime_seconds", "2.3.0", 60),
@@ -56,4 +65,5 @@ MIB: Final = Mib(
         Number("output_volts", "4.4.1.2", column=True),
         Number("load_ratio", "4.4.1.5", 0.01, column=True),
     ),
+    finish=_finish,
 )

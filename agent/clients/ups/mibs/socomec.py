@@ -79,7 +79,8 @@ MIB: Final = Mib(
         Number("runtime_seconds", "2.3.0", 60),
         Number("charge_ratio", "2.4.0", 0.01),
         Number("battery_volts", "2.5.0", 0.1),
-        Number("temperature_celsius", "2.6.0", 0.1),
+        Number("temperature_celsius", "2.6.0", 0.1, whole=60),
+        Number("temperature_celsius", "2.7.0", 0.1, whole=60),  # around it
         Number("input_hertz", "3.2.0", 0.1),
         Number("input_volts", "3.3.1.2", 0.1, column=True),
         Number("output_hertz", "4.2.0", 0.1),
@@ -114,6 +115,8 @@ OLDER: Final = Mib(
         Number("runtime_seconds", "2.3.0", 60),
         Number("charge_ratio", "2.4.0", 0.01),
         Number("battery_volts", "2.5.0", 0.1),
+        Number("temperature_celsius", "2.7.0", 0.1, whole=60),
+        Number("temperature_celsius", "2.6.0", 0.1, whole=60),  # around it
         Number("input_volts", "3.3.1.5", 0.1, column=True),
         Number("output_volts", "4.4.1.2", 0.1, column=True),
         Number("load_ratio", "4.4.1.4", 0.01, column=True),

@@ -26,6 +26,7 @@ MIB: Final = Mib(
             column=True,
         ),
         Codes("3.1.1.1.1", {2: "", 3: "low", 4: "low"}, column=True),
+        Codes("3.1.2.1.4", {0: "", 1: "", 2: "", 3: "discharging", 4: ""}, column=True),
         Codes("3.1.2.1.5", {0: "", 1: "charger_fault"}, column=True),
         Codes("3.1.5.1.1", {1: "", 2: "battery_fault", 3: "replace"}, column=True),
         Codes(

@@ -5,6 +5,8 @@ from typing import Final
 from agent.clients.ups.mib import Codes, Day, Mib, Number
 
 FLEXIBLE: Final = "9.20.1.20.1.2.1"  # lgpFlexibleEntryValue of the data points of a UPS
+EVENTS: Final = "9.20.1.20.1.2.100"  # the same of its events
+TENTHS: Final = "9.30.1.20.1.2.1"  # the data points as integers, for cards without the texts
 
 SOURCE: Final = {
     2: "off",
@@ -24,6 +26,12 @@ SOURCE: Final = {
     "off": "off",
 }
 
+
+def _event(point: int, flag: str) -> Codes:
+    words = {f"active {sort}": flag for sort in ("event", "warning", "alarm", "alarm acknowledged")}
+    return Codes(f"{EVENTS}.{point}", {**words, "inactive event": "", "normal": ""})
+
+
 MIB: Final = Mib(
     name="LIEBERT-GP-POWER-MIB",
     root="1.3.6.1.4.1.476.1.42.3",
@@ -33,6 +41,13 @@ MIB: Final = Mib(
         Codes("5.3.55.0", SOURCE),
         Codes(f"{FLEXIBLE}.4872", SOURCE),
         Codes("5.3.10.0", {1: "bypass", 2: ""}),
+        _event(4162, "low"),
+        _event(4168, "discharging"),
+        _event(4215, "off"),
+        _event(4219, "hot"),
+        _event(4233, "fault"),
+        _event(5806, "overload"),
+        _event(6182, "replace"),
         Codes(
             f"{FLEXIBLE}.6181",
             {"passed": "test_passed", "failed": "test_failed", "in progress": "testing", "unknown": ""},
@@ -42,15 +57,28 @@ MIB: Final = Mib(
         Number("charge_ratio", f"5.1.19.0 {FLEXIBLE}.4153", 0.01),
         Number("battery_volts", f"{FLEXIBLE}.4148"),
         Number("battery_volts", "5.2.4.1.4.1"),
+        Number("temperature_celsius", f"{FLEXIBLE}.4156"),
         Number("temperature_celsius", "4.1.3.3.1.3.1"),
         Number("input_volts", f"{FLEXIBLE}.4096"),
         Number("input_volts", "5.2.3.1.20.1", column=True),  # measurement point 1, by line
+        Number("input_volts", "5.2.3.1.5.1", column=True),  # to neutral, before that between lines
+        Number("input_volts", "5.2.3.1.4.1", column=True),
         Number("input_hertz", f"{FLEXIBLE}.4105 5.2.2.1.6.1"),
         Number("output_volts", f"{FLEXIBLE}.4385 {FLEXIBLE}.4128"),
         Number("output_volts", "5.2.3.1.20.3", column=True),  # measurement point 3
+        Number("output_volts", "5.2.3.1.5.3", column=True),
+        Number("output_volts", "5.2.3.1.4.3", column=True),
         Number("output_hertz", f"{FLEXIBLE}.4207 5.2.2.1.6.3"),
         Number("load_ratio", f"{FLEXIBLE}.5861", 0.01),
+        Number("load_ratio", f"{FLEXIBLE}.4223", 0.01),
         Number("load_ratio", "5.2.3.1.19.3", 0.01, column=True),
         Number("load_ratio", "5.2.2.1.11.3", 0.01),
+        Number("runtime_seconds", f"{TENTHS}.4150", 60),
+        Number("charge_ratio", f"{TENTHS}.4153", 0.001),
+        Number("battery_volts", f"{TENTHS}.4148", 0.1),
+        Number("input_volts", f"{TENTHS}.4096", 0.1),
+        Number("input_hertz", f"{TENTHS}.4105", 0.1),
+        Number("output_volts", f"{TENTHS}.4385", 0.1),
+        Number("load_ratio", f"{TENTHS}.5861", 0.01),
     ),
 )

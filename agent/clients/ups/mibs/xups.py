@@ -53,7 +53,7 @@ MIB: Final = Mib(
                 12: "mains",
             },
         ),
-        Codes("2.5.0", {1: "", 2: "", 3: "", 4: "", 6: "no_battery", 7: "testing", 8: "battery_fault"}),
+        Codes("2.5.0", {1: "", 2: "discharging", 3: "", 4: "", 6: "no_battery", 7: "testing", 8: "battery_fault"}),
         Codes("2.7.0", {1: "battery_fault", 2: ""}),
         Codes("2.8.0", {1: "no_battery", 2: ""}),
         Codes("2.9.0", {1: "replace", 2: ""}),  # over-aged

@@ -74,7 +74,7 @@ class OnCalendar(msgspec.Struct, frozen=True):
     regular: bool = False
 
     def next_after(self, moment: float) -> float | None:
-        from agent.jobs.oncalendar import parse
+        from inventory.oncalendar import parse
 
         try:
             return parse(self.expression, self.zone).next_after(moment)
@@ -90,7 +90,7 @@ def schedule_of(every: str = "", cron: str = "", oncalendar: str = "", time_zone
     if cron:
         return _cron(cron, zone)
     if oncalendar:
-        from agent.jobs.oncalendar import BadCalendar, parse
+        from inventory.oncalendar import BadCalendar, parse
 
         try:
             parse(oncalendar, zone)
@@ -101,6 +101,13 @@ def schedule_of(every: str = "", cron: str = "", oncalendar: str = "", time_zone
     if not seconds:
         raise BadSchedule("it has to be due at some time: more than 0s apart")
     return Every(seconds, zone)
+
+
+def possible(schedule: Schedule) -> Schedule:
+    """The schedule, if it was ever due or will be. Raises BadSchedule."""
+    if schedule.next_after(0) is None:
+        raise BadSchedule(f"{getattr(schedule, 'expression', '')!r} never comes: there is no such day or time")
+    return schedule
 
 
 def seconds_of(text: str) -> float:

@@ -1,0 +1,152 @@
+"""What to look at first: numbered steps for whoever reads the mail, who may look after the network as a second duty.
+
+Each step is one thing that can be done on the spot without special tools, and says what one sees or does there. What is
+for the data centre's own people says so. ``steps`` picks by what is known best: the condition, the cause, the kind.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from alerts.mail.advice_kinds import BY_KIND, Steps
+from alerts.said import say
+from inventory.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
+
+BY_CAUSE: Final[Mapping[str, Steps]] = {
+    POWER: (
+        say("Ask somebody on the spot: are the lights on in this building, and next door?"),
+        say("If the whole area is dark, ask the electricity company when the power will be back."),
+        say(
+            "If only this building or room is dark, look at the circuit breaker. Switch it on once; if it trips again,"
+            " leave it off and call an electrician."
+        ),
+        say("If the lights are on, see that the UPS and the network cabinet are plugged in and switched on."),
+        say("When the power is back, see that the network devices come on again. The monitoring reports it by itself."),
+    ),
+    WAN: (
+        say(
+            "Look at the provider's box, where the line enters the building: is it on? A red or blinking light marked"
+            " LOS means that the fibre is cut."
+        ),
+        say("See that the cables from the provider's box to the router sit firmly at both ends."),
+        say(
+            "Switch the provider's box off, wait 30 seconds, and switch it on again. Do this only once; wait 5 minutes."
+        ),
+        say(
+            "If the line is still down, call the provider. Tell the circuit number and since when, and write down the"
+            " ticket number and the name of the person you spoke to."
+        ),
+        say("Do not change any settings of the router: they are hardly ever the reason."),
+    ),
+    LAN: (
+        say("Look at the router and the main switch: are they on, and do the lights of their ports blink?"),
+        say("Try a web page on two different PCs: is the whole building affected, or one room only?"),
+        say(
+            "Was a cable moved or a device added lately? Take it out again: a cable plugged in twice stops a"
+            " whole network."
+        ),
+        say("Switch the router and the main switch off, wait 30 seconds, switch them on again, and wait 5 minutes."),
+        say("If that does not help, call the data centre and say what you saw."),
+    ),
+    AGENT: (
+        say("Look at the computer that runs the monitoring agent: is it on, and is its network cable plugged in?"),
+        say("If it is off, switch it on. It goes on by itself; what it measured before is kept and sent later."),
+        say("If it is on but does not react, restart it once and wait 10 minutes."),
+        say("The services that it looks at may well be working: see whether people at that place can work."),
+        say("If there is still no contact, call the data centre."),
+    ),
+    COLLECTOR: (
+        say("Agencies need not do anything: their services may well be working, only the monitoring is in trouble."),
+        say(
+            "Data centre: on the collector's machine, see whether the program runs: systemctl status haidang-collector"
+        ),
+        say("Data centre: read its last messages: journalctl -u haidang-collector -n 50"),
+        say("Data centre: see that the disk is not full (df -h) and that the clock is right (timedatectl)."),
+        say(
+            "Do not delete any of its files. The agents keep what they measure and send it when the collector is back."
+        ),
+    ),
+    NOT_KNOWN: (
+        say("Call somebody at that place: is there electricity, and does the network work on their PCs?"),
+        say("If there is no electricity, ask the electricity company. The rest comes back by itself."),
+        say(
+            "If there is electricity but no network, look at the provider's box: a red or blinking light marked LOS"
+            " means that the fibre is cut; then call the provider."
+        ),
+        say("If everything works there, look at the computer that runs the monitoring agent: is it on and connected?"),
+        say("Tell the data centre what you found, so that the cause can be recorded."),
+    ),
+}
+
+BY_ON: Final[Mapping[str, Steps]] = {
+    "silent": BY_CAUSE[AGENT],
+    "collector": BY_CAUSE[COLLECTOR],
+    "clock": (
+        say("Compare the date and time of the computer that runs the agent with your telephone's."),
+        say("Switch on its automatic setting of the time, with the data centre's time server. On Linux: timedatectl"),
+        say(
+            "If its time is wrong again after every switching off, the small battery on its board is empty: have"
+            " it replaced."
+        ),
+        say("Nothing is lost: the measurements' times are corrected by the collector."),
+    ),
+    "risk": (
+        say("Nothing may be broken at this moment: time without service adds up too fast for what was promised."),
+        say("Open the goal's page and see which services or lines were down longest in the last days."),
+        say("Put those right first, and put off work that interrupts service until the period is over."),
+        say("Interruptions that were planned and agreed: declare them as maintenance, with the reason."),
+    ),
+    "missed": (
+        say("The promise for this period cannot be kept any more. See on the goal's page what took the most time."),
+        say("If a leased line did, export its down times with their evidence and claim them from the provider."),
+        say("If planned work did, declare it as maintenance, with the reason; that is possible afterwards, too."),
+        say("Agree with those responsible what has to change so that the next period is better."),
+    ),
+    "finding": (
+        say("Nothing has to be done at once: the measuring goes on, and services are not affected by this."),
+        say(
+            "Was the agent's computer restored from a copy, cloned, replaced or switched off hard? Then that is"
+            " the reason."
+        ),
+        say("If nobody did anything to it, tell the data centre; the incident's page shows the details."),
+    ),
+}
+
+DEVICE: Final[Steps] = (
+    say("Go to the device: is it on, does its fan run, are its lights as usual? A red or orange light means a fault."),
+    say("See that its power plug and its network cables sit firmly. Try another socket and another cable."),
+    say("If it does not react, switch it off, wait 30 seconds, and switch it on again, once."),
+    say("If it does not come back, a spare is needed: tell the data centre its name and what its lights show."),
+)
+
+# for a kind of probe that this version has no words for, from a newer agent
+GENERIC: Final[Mapping[str, Steps]] = {
+    "down": (
+        say("Try it yourself: does it work from your PC?"),
+        say("See that the machine it runs on is on and connected to the network."),
+        say("Was anything changed today? If so, undo it."),
+        say("If it does not come back, call the data centre and read out what the check saw."),
+    ),
+    "degraded": (
+        say("It works, but not as it should. Try it yourself: is it slow, or does it fail now and then?"),
+        say("Is much going on at this time, such as a backup, an update or a large download? Wait until it is over."),
+        say("If it stays like this for an hour, call the data centre and read out what the check saw."),
+    ),
+}
+
+
+def steps(cause: str, root: str, kind: str, on: str) -> Steps:
+    """What to do first. ``root``: the cause's (:class:`alerts.trouble.Cause`); ``kind`` of probe, "" for none; ``on``
+    of the condition (:class:`inventory.alerting.Condition`)."""
+    if on in ("clock", "risk", "missed", "finding", "collector"):
+        return BY_ON[on]
+    scope = root.partition(":")[0]
+    if scope == "device":
+        return DEVICE
+    # a UPS says it better than the cause does, and a check whose cause is open is looked at where it stands
+    itself = kind == "power" or cause == SERVICE or (cause == NOT_KNOWN and scope == "service")
+    if not itself and cause in BY_CAUSE:
+        return BY_CAUSE[cause]
+    if on == "silent":
+        return BY_ON["silent"]
+    found = BY_KIND.get(kind, GENERIC)
+    return found.get(on, found["down"])

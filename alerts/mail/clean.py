@@ -1,0 +1,45 @@
+"""Text from outside, made fit to be shown: no control characters, no bidi tricks, composed letters, a bounded length.
+
+Reasons come from agents, names from files that many hands write. What passes here is one line that cannot end a header,
+turn the line's direction around, hide a part of itself, or fill a mailbox.
+"""
+
+import re
+import unicodedata
+from typing import Final
+
+NAME: Final = 100  # characters of a name
+SENTENCE: Final = 400  # of a reason, a comment, a piece of evidence
+MARKS: Final = 3  # combining marks on one letter; Vietnamese needs two, and composed none
+_LOOKED_AT: Final = 20_000  # of a text that is longer, the rest is not even read
+
+_SPACE = re.compile(r"\s+")
+_MARK: Final = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_PILED = re.compile(f"({_MARK}{{{MARKS}}}){_MARK}+")
+# what is there and not seen, or seen and not there: controls, formats (bidi, zero width, tags), halves, private use
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+_BREAKS: Final = frozenset({"Zl", "Zp"})
+_BLANK: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters that show nothing
+
+
+def clean(text: object, longest: int = SENTENCE) -> str:
+    """One line of the text, at most so many characters; what was cut off is told by an ellipsis."""
+    whole = unicodedata.normalize("NFC", str(text)[:_LOOKED_AT])
+    seen = "".join(_shown(letter) for letter in whole)
+    line = unicodedata.normalize("NFC", _PILED.sub(r"\1", _SPACE.sub(" ", seen))).strip()
+    if len(line) <= longest:
+        return line
+    return line[: longest - 1].rstrip() + "…"
+
+
+def name(text: object) -> str:
+    return clean(text, NAME)
+
+
+def _shown(letter: str) -> str:
+    if letter in "\t\n\r\v\f":
+        return " "
+    category = unicodedata.category(letter)
+    if category in _BREAKS:
+        return " "
+    return "" if category in _UNSEEN or letter in _BLANK else letter

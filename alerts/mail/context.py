@@ -1,0 +1,90 @@
+"""What a mail is made of, besides the notice and its incidents. Times are ms of the collector's time."""
+
+from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from alerts.links import Claim
+from alerts.trouble import Past
+from inventory.model import Inventory
+
+Sign = Callable[[Claim], str]
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How exactly an incident's time is known: at least and at most how long it was (ms).
+
+    ``begin_error``, ``end_error``: how far its beginning and its end may be off, either way.
+    """
+
+    begin_error: int | None = None
+    end_error: int | None = None
+    least: int | None = None
+    most: int | None = None
+
+
+class GoalFigure(msgspec.Struct, frozen=True, kw_only=True):
+    """A goal over a window so far, as collector.goals judges it: ``met``, ``missed``, ``not proven``, ``no evidence``.
+
+    ``goal``: its id. ``best`` and ``lower`` are ratios, None without evidence.
+    """
+
+    goal: str
+    window: str
+    best: float | None
+    lower: float | None
+    objective: float
+    verdict: str
+
+
+class Downtime(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a link was down (ms) in the digest's day."""
+
+    link: str
+    provider: str
+    down_ms: int
+
+
+class Day(msgspec.Struct, frozen=True, kw_only=True):
+    """The digest's own figures. ``goals``: the worst first. ``late``: what a backlog brought to light.
+
+    ``begins`` and ``ends``: the time that the digest covers.
+    """
+
+    begins: int
+    ends: int
+    goals: tuple[GoalFigure, ...] = ()
+    links: tuple[Downtime, ...] = ()
+    late: tuple[Past, ...] = ()
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """``now``: the moment that the mail is about (not a clock's). ``domain``: of Message-IDs. ``sender``: the mails'
+    From address. ``base_url``: of the operators' pages; "" leaves links out. ``sign``: makes a token of what a link may
+    do (:meth:`alerts.links.Signer.sign`); None leaves the links that act out. ``bounds``: by incident key, where the
+    ledger knows them. ``day``: of a digest."""
+
+    inventory: Inventory
+    now: int
+    domain: str
+    sender: str
+    zone: ZoneInfo | None = None
+    base_url: str = ""
+    sign: Sign | None = None
+    bounds: Mapping[str, Bounds] = {}
+    day: Day | None = None
+
+    @property
+    def place(self) -> ZoneInfo:
+        """The zone that times are said in: the province's unless another was given."""
+        return self.zone or self.inventory.province.zone
+
+
+class Mail(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail as it is read (``text``, ``html``) and as it is sent (``message``, RFC 5322 with CRLF)."""
+
+    subject: str
+    text: str
+    html: str
+    message: bytes

@@ -1,0 +1,107 @@
+"""A mail's content before it is text or HTML. Both parts are drawn from the same document, so they say the same."""
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from alerts.words import jinja
+from alerts.words.catalogue import nfc
+from alerts.words.tongue import Tongue
+
+Tone = Literal["critical", "warning", "info", "good"]
+_WIDEST: Final = 900  # bytes of a line of the text part; RFC 5322 allows 998
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """A name and what it is, side by side."""
+
+    label: str
+    value: str
+
+
+class Action(msgspec.Struct, frozen=True, kw_only=True):
+    """A link. ``first``: the one that most readers want."""
+
+    label: str
+    url: str
+    first: bool = False
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True):
+    """A part under a heading of its own ("" is none): sentences, facts, points, numbered steps, links, in this order.
+
+    ``heads``: it begins something larger than the sections that follow it, with ``tone`` and ``tag``, a word of state.
+    """
+
+    title: str = ""
+    heads: bool = False
+    tone: Tone | None = None
+    tag: str = ""
+    lines: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    points: tuple[str, ...] = ()
+    steps: tuple[str, ...] = ()
+    actions: tuple[Action, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        return not (self.heads or self.lines or self.facts or self.points or self.steps or self.actions)
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """``title``: what and where; ``tag``: the word of state before it. ``opening``: what has to be known first."""
+
+    title: str
+    tag: str
+    tone: Tone
+    opening: tuple[str, ...]
+    sections: tuple[Section, ...]
+    footer: tuple[str, ...] = ()
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(__file__.removesuffix("document.py") + "templates"),
+        autoescape=select_autoescape(("html",), default=False),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    jinja.install(made)
+    return made
+
+
+_TEMPLATES: Final = _environment()
+
+
+def as_html(document: Document, tongue: Tongue) -> str:
+    return _drawn("mail.html", document, tongue)
+
+
+def as_text(document: Document, tongue: Tongue) -> str:
+    """Lines are not broken for a width (phones do that better), only before they are too long for SMTP."""
+    drawn = _drawn("mail.txt", document, tongue)
+    return "".join(f"{piece}\n" for line in drawn.splitlines() for piece in _pieces(line.rstrip()))
+
+
+def _drawn(template: str, document: Document, tongue: Tongue) -> str:
+    sections = [one for one in document.sections if not one.empty]
+    return nfc(_TEMPLATES.get_template(template).render(tongue=tongue, document=document, sections=sections))
+
+
+def _pieces(line: str) -> Sequence[str]:
+    """The line, broken where it is too long: at spaces, or within what has none."""
+    if len(line.encode()) <= _WIDEST:
+        return (line,)
+    most = _WIDEST // 4  # letters that are sure to fit
+    words = [word[at : at + most] for word in line.split(" ") for at in range(0, max(len(word), 1), most)]
+    pieces = [""]
+    for word in words:
+        if pieces[-1] and len(f"{pieces[-1]} {word}".encode()) > _WIDEST:
+            pieces.append(word)
+        else:
+            pieces[-1] = f"{pieces[-1]} {word}" if pieces[-1] else word
+    return pieces

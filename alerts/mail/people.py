@@ -1,0 +1,87 @@
+"""Whom to call: the provider of the line with its circuit number, people on the spot, the data centre's desk."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from alerts.incident import Incident, Member
+from alerts.mail import clean
+from alerts.mail.document import Fact, Section
+from alerts.mail.speaker import Speaker
+from alerts.mail.topic import lead
+from inventory.causes import WAN
+from inventory.model import Contact, Inventory, Link
+
+MOST: Final = 3  # contacts of one kind
+_LINE_KINDS: Final = frozenset({"path", "throughput"})
+
+
+def whom_to_call(incident: Incident, to: Contact, speaker: Speaker, zone: ZoneInfo) -> Section:
+    """Never the reader. Empty when the inventory names nobody."""
+    _ = speaker.tongue
+    return Section(
+        title=_("Whom to call"),
+        facts=(*_provider(incident, speaker, zone), *_contacts(incident, to, speaker)),
+    )
+
+
+def line_of(incident: Incident, inventory: Inventory) -> Link | None:
+    """The line that the incident is about, if it is about one."""
+    scope, _, ident = incident.cause.root.partition(":")
+    if scope == "wan":
+        return inventory.links.get(ident)
+    member = lead(incident)
+    about_line = incident.cause.cause == WAN or (scope == "service" and member is not None and _of_line(member))
+    if member is None or not about_line:
+        return None
+    check = inventory.checks.get(member.subject.check)
+    link = member.subject.link or ("" if check is None else check.link)
+    if not link and check is not None and check.site in inventory.sites:
+        links = inventory.sites[check.site].links
+        link = links[0] if len(links) == 1 else ""
+    return inventory.links.get(link)
+
+
+def _of_line(member: Member) -> bool:
+    return bool(member.subject.link) or member.subject.kind in _LINE_KINDS
+
+
+def _provider(incident: Incident, speaker: Speaker, zone: ZoneInfo) -> Iterator[Fact]:
+    _ = speaker.tongue
+    link = line_of(incident, speaker.inventory)
+    if link is None:
+        return
+    try:
+        ident = link.provider_on(datetime.fromtimestamp(incident.opened / 1000, zone).date())
+    except (ValueError, OverflowError, OSError):
+        ident = link.provider  # a clock of another age
+    provider = speaker.inventory.providers.get(ident)
+    name = speaker.called("provider", ident)
+    contact = "" if provider is None else clean.name(provider.contact)
+    yield Fact(_("Provider"), f"{name}, {contact}" if contact else name)
+    if link.circuit:
+        yield Fact(_("Circuit number"), clean.name(link.circuit))
+
+
+def _contacts(incident: Incident, to: Contact, speaker: Speaker) -> Iterator[Fact]:
+    _ = speaker.tongue
+    inventory = speaker.inventory
+    hub = inventory.sites.get(inventory.province.hub)
+    desk = inventory.agencies.get("" if hub is None else hub.agency)
+    member = lead(incident)
+    there = inventory.agencies.get("" if member is None else member.subject.agency)
+    named = {to.id}
+    for label, agency in ((_("On the spot"), there), (_("Data centre"), desk)):
+        if agency is None or (label == _("On the spot") and desk is not None and agency.id == desk.id):
+            continue
+        for ident in agency.contacts[:MOST]:
+            contact = inventory.contacts.get(ident)
+            if contact is not None and ident not in named:
+                named.add(ident)
+                yield Fact(label, _reach(contact, speaker))
+
+
+def _reach(contact: Contact, speaker: Speaker) -> str:
+    parts = (speaker.text(contact.name), clean.name(contact.phone), clean.name(contact.email))
+    return ", ".join(part for part in parts if part)

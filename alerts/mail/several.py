@@ -1,0 +1,251 @@
+"""Mails about more than one incident: a group that came together, the summary of what the cap held back, the digest."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from alerts.incident import Incident, Notice, NoticeKind
+from alerts.mail.context import Context, Day, GoalFigure
+from alerts.mail.document import Action as Link
+from alerts.mail.document import Document, Section, Tone
+from alerts.mail.story import Teller
+from alerts.mail.taken import others
+from alerts.mail.topic import lead, line_of
+from alerts.trouble import Past, Trouble
+from inventory.alerting import SEVERITIES
+from inventory.model import Contact
+
+IN_FULL: Final = 12  # incidents of a group that are told with their cause and first step
+IN_LINES: Final = 30  # of a summary or a part of the digest
+
+
+def group(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> Document:
+    """Each incident in short: what, since when, why, what first."""
+    _ = teller.speaker.tongue
+    kinds: dict[int, NoticeKind] = dict(enumerate(notice.kinds))
+    told = [(incident, kinds.get(place, "trouble")) for place, incident in enumerate(incidents)]
+    told.sort(key=lambda one: (one[1] == "recovery", -SEVERITIES.index(one[0].severity), one[0].opened, one[0].key))
+    sections = [_short(incident, kind, teller) for incident, kind in told[:IN_FULL]]
+    sections += _rest([incident for incident, _kind in told[IN_FULL:]], teller)
+    wrong = [incident for incident, kind in told if kind != "recovery"]
+    counted = _.counted("%(num)s incident", "%(num)s incidents", len(told))
+    if told and not wrong:
+        counted = _.counted("%(num)s incident is over", "%(num)s incidents are over", len(told))
+    return Document(
+        title=f"{counted}: {_places([one for one, _kind in told], teller)}" if told else counted,
+        tag=_tag(notice, teller, bool(wrong) or not told),
+        tone="good" if told and not wrong else notice.severity,
+        opening=(_("These came within moments of each other, so they are in one mail."),),
+        sections=tuple(sections),
+    )
+
+
+def summary(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> Document:
+    """What the hourly cap held back, as it stands now."""
+    _ = teller.speaker.tongue
+    counted = _.counted("%(num)s incident", "%(num)s incidents", len(incidents))
+    opening = _("So many notices came within an hour that these were held back. This is how they stand now.")
+    return Document(
+        title=f"{counted}: {_places(incidents, teller)}" if incidents else counted,
+        tag=_("Summary"),
+        tone=notice.severity,
+        opening=(opening,),
+        sections=tuple(_standing(incidents, teller)),
+    )
+
+
+def digest(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> Document:
+    """What was wrong on a day, the goals that suffer, what came to light late."""
+    _ = teller.speaker.tongue
+    day = teller.context.day or Day(begins=notice.at - 86_400_000, ends=notice.at)
+    still = [one for one in incidents if one.open]
+    worst = max((SEVERITIES.index(one.severity) for one in still), default=-1)
+    tones: tuple[Tone, ...] = SEVERITIES
+    counted = _.counted("%(num)s incident", "%(num)s incidents", len(incidents))
+    left = _.counted("%(num)s still open", "%(num)s still open", len(still)) if still else _("all over")
+    return Document(
+        title=f"{counted}, {left}" if incidents else _("no incident"),
+        tag=_("Daily report %(day)s", day=_day(notice, teller)),
+        tone=tones[worst] if still else "good",
+        opening=(
+            _(
+                "From %(begins)s to %(ends)s.",
+                begins=teller.speaker.clock(day.begins),
+                ends=teller.speaker.clock(day.ends),
+            ),
+        ),
+        sections=(
+            *_standing(incidents, teller),
+            _lines_down(day, teller),
+            _goals(day, teller),
+            _late(day, teller),
+            _leave(teller),
+        ),
+    )
+
+
+def _tag(notice: Notice, teller: Teller, wrong: bool) -> str:
+    _ = teller.speaker.tongue
+    if not wrong:
+        return _("Recovered")
+    return {"critical": _("Critical"), "warning": _("Warning")}.get(notice.severity, _("Notice"))
+
+
+def _places(incidents: Sequence[Incident], teller: Teller) -> str:
+    """The places of the first few, for a subject."""
+    names: dict[str, None] = {}
+    for incident in incidents:
+        member = lead(incident)
+        if member is not None and member.subject.site:
+            names[teller.speaker.site(member.subject.site)] = None
+        else:
+            names[teller.line(incident)] = None
+    shown = list(names)[:2]
+    return ", ".join(shown) + (", …" if len(names) > len(shown) else "")
+
+
+def _short(incident: Incident, kind: NoticeKind, teller: Teller) -> Section:
+    _ = teller.speaker.tongue
+    lines = list(teller.opening(incident, kind))
+    if kind != "recovery":
+        lines += teller.why(incident).lines
+        if affected := len([one for one in others(incident) if one.until is None]):
+            lines.append(_.counted("It affects %(num)s more check.", "It affects %(num)s more checks.", affected))
+        lines.append(_("Look first: %(step)s", step=teller.first_step(incident)))
+    return Section(
+        title=teller.line(incident),
+        heads=True,
+        tone=teller.tone(incident, kind),
+        tag=teller.tag(incident, kind),
+        lines=tuple(lines),
+        actions=teller.links(incident, kind).actions,
+    )
+
+
+def _rest(incidents: Sequence[Incident], teller: Teller) -> list[Section]:
+    _ = teller.speaker.tongue
+    if not incidents:
+        return []
+    return [Section(title=_("And also"), points=_lines(incidents, teller))]
+
+
+def _standing(incidents: Sequence[Incident], teller: Teller) -> list[Section]:
+    """Those that are open, and those that are over; the heaviest first."""
+    _ = teller.speaker.tongue
+    ordered = sorted(incidents, key=lambda one: (-SEVERITIES.index(one.severity), one.opened, one.key))
+    still = [one for one in ordered if one.open]
+    over = [one for one in ordered if not one.open]
+    return [
+        Section(title=_.counted("Open now: %(num)s", "Open now: %(num)s", len(still)), points=_lines(still, teller)),
+        Section(title=_.counted("Over: %(num)s", "Over: %(num)s", len(over)), points=_lines(over, teller)),
+    ]
+
+
+def _lines(incidents: Sequence[Incident], teller: Teller) -> tuple[str, ...]:
+    points = [_line(incident, teller) for incident in incidents[:IN_LINES]]
+    return tuple(points) + _more(len(incidents) - IN_LINES, teller)
+
+
+def _more(count: int, teller: Teller) -> tuple[str, ...]:
+    if count <= 0:
+        return ()
+    return (teller.speaker.tongue.counted("and %(num)s more", "and %(num)s more", count),)
+
+
+def _line(incident: Incident, teller: Teller) -> str:
+    _ = teller.speaker.tongue
+    speaker = teller.speaker
+    began = speaker.clock(incident.opened)
+    ended = incident.closed if incident.ended is None else incident.ended
+    if incident.open or ended is None:
+        lasted = _(
+            "since %(began)s, %(length)s", began=began, length=speaker.length(teller.context.now - incident.opened)
+        )
+        taken = _("; %(who)s is on it", who=teller.person(incident.acked[0])) if incident.acked else ""
+        return f"{teller.line(incident)} ({lasted}{taken})"
+    lasted = _("at %(began)s, for %(length)s", began=began, length=speaker.length(ended - incident.opened))
+    return f"{teller.line(incident)} ({lasted})"
+
+
+# -- the digest's own parts
+
+
+def _day(notice: Notice, teller: Teller) -> str:
+    """The day as the reader writes it; ``notice.day`` is 2026-11-27."""
+    parts = notice.day.split("-")
+    if len(parts) == 3 and teller.speaker.language == "vi":
+        return "/".join(reversed(parts))
+    return notice.day or teller.speaker.day_of(notice.at)
+
+
+def _lines_down(day: Day, teller: Teller) -> Section:
+    """By provider, for the talk with them; the longest first."""
+    speaker = teller.speaker
+    by: dict[str, list[tuple[int, str]]] = {}
+    for one in day.links:
+        if one.down_ms > 0:
+            by.setdefault(one.provider, []).append((one.down_ms, speaker.link(one.link)))
+    points = []
+    for provider, links in sorted(by.items(), key=lambda one: (-sum(down for down, _link in one[1]), one[0])):
+        links.sort(key=lambda one: (-one[0], one[1]))
+        told = ", ".join(f"{link} {speaker.length(down)}" for down, link in links[:5])
+        more = "".join(f", {words}" for words in _more(len(links) - 5, teller))
+        total = speaker.length(sum(down for down, _link in links))
+        points.append(f"{speaker.called('provider', provider)}: {total} ({told}{more})")
+    _ = speaker.tongue
+    return Section(title=_("Lines down, by provider"), points=tuple(points[:IN_LINES]))
+
+
+def _goals(day: Day, teller: Teller) -> Section:
+    speaker = teller.speaker
+    _ = speaker.tongue
+    points = tuple(_goal(one, teller) for one in day.goals[:10])
+    return Section(title=_("Goals that need attention"), points=points)
+
+
+def _goal(one: GoalFigure, teller: Teller) -> str:
+    _ = teller.speaker.tongue
+    return _(
+        "%(goal)s, %(window)s: %(best)s (proven %(lower)s), wanted %(objective)s: %(verdict)s",
+        goal=teller.speaker.called("goal", one.goal),
+        window=_.window(one.window),
+        best=_.percent(one.best),
+        lower=_.percent(one.lower),
+        objective=_.percent(one.objective),
+        verdict=_.term("verdict", one.verdict),
+    )
+
+
+def _late(day: Day, teller: Teller) -> Section:
+    """What was over when its evidence came: nobody was woken for it, and nobody is to miss it."""
+    _ = teller.speaker.tongue
+    ordered = sorted(day.late, key=lambda one: (one.trouble.since, one.trouble.key))
+    points = tuple(_past(one, teller) for one in ordered[:IN_LINES]) + _more(len(ordered) - IN_LINES, teller)
+    lines = (_("Their agents could not report at the time; what they had kept came later."),) if points else ()
+    return Section(title=_("Came to light later"), lines=lines, points=points)
+
+
+def _past(past: Past, teller: Teller) -> str:
+    _ = teller.speaker.tongue
+    speaker = teller.speaker
+    lasted = _(
+        "at %(began)s, for %(length)s",
+        began=speaker.clock(past.trouble.since),
+        length=speaker.length(past.until - past.trouble.since),
+    )
+    return f"{_trouble(past.trouble, teller)} ({lasted})"
+
+
+def _trouble(trouble: Trouble, teller: Teller) -> str:
+    """A trouble without an incident is told as if it had been one of its own."""
+    return line_of(trouble.cause.root, trouble, teller.speaker)
+
+
+def _leave(teller: Teller) -> Section:
+    _ = teller.speaker.tongue
+    url = leave_url(teller.context, teller.to, teller)
+    return Section(actions=(Link(label=_("Stop these daily reports"), url=url),)) if url else Section()
+
+
+def leave_url(context: Context, to: Contact, teller: Teller) -> str:
+    """Where the reader can stop the digest; "" without pages or a key."""
+    return teller.signed("stop-digest", "") if context.base_url and context.sign is not None else ""

@@ -1,0 +1,309 @@
+"""One incident told to one contact: since when, why and how sure, what it takes with it, what to do, whom to call."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import quote
+
+from alerts.incident import Entry, Incident, Member, NoticeKind
+from alerts.links import INCIDENT, LIFE, PATH, Action, Claim
+from alerts.mail import advice, clean, people
+from alerts.mail.advice_kinds import Steps
+from alerts.mail.context import Bounds, Context
+from alerts.mail.document import Action as Link
+from alerts.mail.document import Fact, Section, Tone
+from alerts.mail.speaker import Speaker
+from alerts.mail.taken import taken
+from alerts.mail.topic import headline, lead, on_of, topic
+from alerts.said import Said, say
+from inventory.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
+from inventory.model import Check, Contact
+
+EVIDENCE: Final = 6  # pieces of it in a mail
+TURNS: Final = 6  # of an incident's history
+WATCHERS: Final = 5  # names of those who were told
+
+CAUSES: Final[Mapping[str, Said]] = {
+    SERVICE: say("It is this service or device itself: the way to it works."),
+    LAN: say("Something is wrong in the local network there: its router, a switch or a cable."),
+    WAN: say("The leased line (WAN) between that place and the data centre is interrupted."),
+    POWER: say("There is no electricity there."),
+    AGENT: say("The computer that does the monitoring there has stopped, not the services themselves."),
+    COLLECTOR: say("The monitoring system itself is in trouble, not the agencies."),
+    NOT_KNOWN: say("The cause is not known: what was seen does not decide it."),
+}
+TURN: Final[Mapping[str, Said]] = {
+    "opened": say("noticed"),
+    "grew": say("more is affected"),
+    "cause": say("the cause is judged anew"),
+    "merged": say("another incident turned out to be part of this one"),
+    "split": say("a part turned out to be an incident of its own"),
+    "excluded": say("maintenance was declared"),
+    "acknowledged": say("taken on"),
+    "snoozed": say("reminders put off"),
+    "comment": say("note"),
+    "flapping": say("it comes and goes"),
+    "recovering": say("it works again and is being watched"),
+    "relapsed": say("it failed again"),
+    "closed": say("over"),
+}
+# what says enough by its own name, so that "it is the service itself" would only take up room
+_PLAIN: Final = frozenset(
+    {"risk", "missed", "finding", "clock", "certificate", "pcs", "drill", "speed", "battery", "ups"}
+)
+_TARGETS: Final = ("url", "host", "server", "network", "path", "job", "drill")
+
+
+class Teller:
+    """Tells incidents in the speaker's language to one contact."""
+
+    def __init__(self, context: Context, speaker: Speaker, to: Contact) -> None:
+        self.context = context
+        self.speaker = speaker
+        self.to = to
+        self._ = speaker.tongue
+
+    # -- what has to be known first
+
+    def tag(self, incident: Incident, kind: NoticeKind) -> str:
+        """The word of state that a subject begins with."""
+        _ = self._
+        if kind == "recovery":
+            return {"recovered": _("Recovered"), "merged": _("Merged")}.get(incident.why or "recovered", _("Closed"))
+        if incident.flapping and kind != "escalation":
+            return _("Unstable")
+        if kind == "update":
+            return _("Update")
+        if kind == "repeat":
+            return _("Still open")
+        if kind == "escalation":
+            return _("Nobody on it yet")
+        return {"critical": _("Critical"), "warning": _("Warning")}.get(incident.severity, _("Notice"))
+
+    def tone(self, incident: Incident, kind: NoticeKind) -> Tone:
+        return "good" if kind == "recovery" else incident.severity
+
+    def opening(self, incident: Incident, kind: NoticeKind) -> tuple[str, ...]:
+        """Since when, and what was seen."""
+        if kind == "recovery":
+            return (self.over(incident),)
+        lines = [self.since(incident)]
+        member = lead(incident)
+        if kind == "escalation":
+            lines.insert(0, self._("Nobody has taken this on yet. Please do, or see that somebody does."))
+        if not (self._whole(incident) and incident.cause.because) and (seen := self.seen(member)):
+            lines.append(seen)
+        if incident.flapping:
+            lines.append(self.flapping(incident))
+        if incident.acked is not None:
+            lines.append(self.acked(incident.acked))
+        if incident.excluded:
+            lines.append(self._("Maintenance is declared for this time."))
+        return tuple(lines)
+
+    def since(self, incident: Incident) -> str:
+        """When it began, how exactly that is known, how long it has been."""
+        _ = self._
+        moment = self.speaker.moment(incident.opened)
+        error = self._begin_error(incident)
+        so_far = self.speaker.length(self.context.now - incident.opened)
+        if error is None:
+            return _("Since %(moment)s; %(length)s so far.", moment=moment, length=so_far)
+        exact = self.speaker.length(error)
+        return _(
+            "Since %(moment)s (to within %(error)s); %(length)s so far.", moment=moment, error=exact, length=so_far
+        )
+
+    def _begin_error(self, incident: Incident) -> int | None:
+        known = self.context.bounds.get(incident.key, Bounds()).begin_error
+        if known is not None:
+            return max(known, 1000)
+        # an edge lies between two looks: of what it is about, or of whatever shows what befell a whole place
+        members = incident.members.values() if self._whole(incident) else (lead(incident),)
+        intervals = [check.interval for check in map(self.check, members) if check is not None]
+        return max(min(intervals), 1000) if intervals else None
+
+    def _whole(self, incident: Incident) -> bool:
+        """Whether it is about a place as a whole, so that no single check speaks for it."""
+        return incident.cause.root.partition(":")[0] in ("wan", "lan", "power", "agent")
+
+    def seen(self, member: Member | None) -> str:
+        """What the check saw, in its own words or the agent's."""
+        if member is None:
+            return ""
+        words = self.speaker.said(member.said) if member.said is not None else self.speaker.reason(member.reason)
+        return self._("What was seen: %(what)s", what=words) if words else ""
+
+    def flapping(self, incident: Incident) -> str:
+        return self._.counted(
+            "It comes and goes: %(num)s change so far. You get the next mail when it has been steady for a while.",
+            "It comes and goes: %(num)s changes so far. You get the next mail when it has been steady for a while.",
+            len(incident.changes),
+        )
+
+    def acked(self, acked: tuple[str, int]) -> str:
+        who, at = acked
+        return self._("%(who)s took it on at %(at)s.", who=self.person(who), at=self.speaker.clock(at))
+
+    def over(self, incident: Incident) -> str:
+        """How it ended and how long it was."""
+        _ = self._
+        ended = incident.closed if incident.ended is None else incident.ended
+        moment = self.speaker.moment(self.context.now if ended is None else ended)
+        if incident.why == "withdrawn":
+            return _("It is no longer watched since %(moment)s: it was taken out of the inventory.", moment=moment)
+        if incident.why == "merged":
+            return _("It turned out to be part of a larger incident, which you are told of separately.")
+        length = self.speaker.length((self.context.now if ended is None else ended) - incident.opened)
+        began = self.speaker.moment(incident.opened)
+        bounds = self.context.bounds.get(incident.key, Bounds())
+        if bounds.least is not None and bounds.most is not None:
+            return _(
+                "All is well again since %(moment)s. It began at %(began)s and lasted %(length)s"
+                " (at least %(least)s, at most %(most)s).",
+                moment=moment,
+                began=began,
+                length=length,
+                least=self.speaker.length(bounds.least),
+                most=self.speaker.length(bounds.most),
+            )
+        return _(
+            "All is well again since %(moment)s. It began at %(began)s and lasted %(length)s.",
+            moment=moment,
+            began=began,
+            length=length,
+        )
+
+    # -- sections
+
+    def sections(self, incident: Incident, kind: NoticeKind) -> tuple[Section, ...]:
+        """All that a mail about this incident alone says after its opening."""
+        if kind == "recovery":
+            return (self.why(incident), self.turns(incident), self.links(incident, kind))
+        told = (self.told(incident),) if kind == "escalation" else ()
+        turns = (self.turns(incident),) if kind != "trouble" else ()
+        # of an update what is new comes first
+        new, turns = (turns, ()) if kind == "update" else ((), turns)
+        return (
+            *told,
+            *new,
+            self.why(incident),
+            taken(incident, self.speaker),
+            self.steps(incident),
+            people.whom_to_call(incident, self.to, self.speaker, self.context.place),
+            self.links(incident, kind),
+            self.where(incident),
+            *turns,
+        )
+
+    def why(self, incident: Incident) -> Section:
+        """The cause, how sure it is, and the evidence."""
+        _ = self._
+        because = tuple(self.speaker.said(one) for one in incident.cause.because[:EVIDENCE])
+        what = topic(incident.cause.root, lead(incident), self.speaker).what
+        plain = what in _PLAIN and incident.cause.cause in (SERVICE, NOT_KNOWN)
+        lines = () if plain else (self.cause(incident),)
+        return Section(title=_("Cause"), lines=lines, points=because) if lines or because else Section()
+
+    def cause(self, incident: Incident) -> str:
+        _ = self._
+        found = CAUSES.get(incident.cause.cause)
+        words = clean.clean(incident.cause.cause) if found is None else self.speaker.said(found)
+        known = incident.cause.cause != NOT_KNOWN
+        if incident.cause.certainty == "provisional":
+            if not known:
+                return _("The cause is not known yet. More evidence is still to come from there.")
+            return _("As it looks so far: %(cause)s More evidence is still to come, so this may change.", cause=words)
+        if incident.cause.certainty == "probable" and known:
+            return _("Very probably: %(cause)s", cause=words)
+        return _("Certain: %(cause)s", cause=words) if known else words
+
+    def steps(self, incident: Incident) -> Section:
+        found = tuple(self.speaker.said(one) for one in self._advice(incident))
+        return Section(title=self._("What to look at first"), steps=found)
+
+    def first_step(self, incident: Incident) -> str:
+        return self.speaker.said(self._advice(incident)[0])
+
+    def _advice(self, incident: Incident) -> Steps:
+        member = lead(incident)
+        on = "down" if member is None else on_of(member, self.context.inventory)
+        kind = "" if member is None else member.subject.kind
+        return advice.steps(incident.cause.cause, incident.cause.root, kind, on)
+
+    def where(self, incident: Incident) -> Section:
+        """The check's address and from where it was looked at, for whoever looks into it."""
+        _ = self._
+        check = self.check(lead(incident))
+        if check is None or self._whole(incident):
+            return Section()
+        target = next((check.params[name] for name in _TARGETS if check.params.get(name)), None)
+        facts = [Fact(_("Check"), self.speaker.check(check.uid)), Fact(_("Place"), self.speaker.site(check.site))]
+        if target is not None:
+            facts.append(Fact(_("Address"), clean.name(target)))
+        facts.append(Fact(_("Looked at from"), self.speaker.agent(check.agent)))
+        facts.append(Fact(_("Looked at every"), self.speaker.length(check.interval)))
+        return Section(title=_("Details"), facts=tuple(facts))
+
+    def told(self, incident: Incident) -> Section:
+        """Who knows of it, so that the one it is escalated to can ask them."""
+        before = sorted(incident.told.values(), key=lambda one: (one.first, one.contact))
+        points = tuple(
+            f"{self.person(one.contact)}, {self.speaker.clock(one.first)}"
+            for one in before[:WATCHERS]
+            if one.contact != self.to.id
+        )
+        return Section(title=self._("Told so far"), points=points) if points else Section()
+
+    def turns(self, incident: Incident) -> Section:
+        """The latest of what happened, oldest first."""
+        entries = [one for one in incident.history if one.what != "told"][-TURNS:]
+        points = tuple(self._turn(one) for one in entries)
+        return Section(title=self._("What happened"), points=points)
+
+    def _turn(self, entry: Entry) -> str:
+        found = TURN.get(entry.what)
+        words = clean.clean(entry.what) if found is None else self.speaker.said(found)
+        if entry.said is not None:
+            words = f"{words}: {self.speaker.said(entry.said)}"
+        if entry.text:
+            words = f"{words}: “{clean.clean(entry.text)}”"
+        if entry.who:
+            words = f"{words} ({self.person(entry.who)})"
+        return f"{self.speaker.clock(entry.at)} – {words}"
+
+    def links(self, incident: Incident, kind: NoticeKind) -> Section:
+        """The incident's page; while it is open also what can be done without a login."""
+        _ = self._
+        if not self.context.base_url:
+            return Section()
+        page = Link(label=_("Open the incident's page"), url=self.page(incident))
+        if kind == "recovery" or not incident.open or self.context.sign is None:
+            return Section(actions=(page,))
+        snooze = Link(label=_("Put off the reminders"), url=self.signed("snooze", incident.key))
+        if incident.acked is not None:
+            return Section(actions=(page, snooze))
+        taking = Link(label=_("I take this on"), url=self.signed("acknowledge", incident.key), first=True)
+        return Section(actions=(taking, page, snooze))
+
+    # -- small things
+
+    def page(self, incident: Incident) -> str:
+        return f"{self.context.base_url.rstrip('/')}{INCIDENT}{quote(incident.key[:64], safe='')}"
+
+    def signed(self, action: Action, incident: str) -> str:
+        """A link to the page on which the reader can confirm the action. Only called with a ``sign``."""
+        assert self.context.sign is not None
+        claim = Claim(action=action, contact=self.to.id, incident=incident, expires=self.context.now + LIFE)
+        return f"{self.context.base_url.rstrip('/')}{PATH}{self.context.sign(claim)}"
+
+    def person(self, ident: str) -> str:
+        """A contact's name, or the name of a user of the pages as it is."""
+        found = self.context.inventory.contacts.get(ident)
+        return clean.name(ident) if found is None else self.speaker.text(found.name) or clean.name(ident)
+
+    def check(self, member: Member | None) -> Check | None:
+        return None if member is None else self.context.inventory.checks.get(member.subject.check)
+
+    def line(self, incident: Incident) -> str:
+        """The incident in one line."""
+        return headline(incident, self.speaker)

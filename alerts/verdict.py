@@ -1,0 +1,56 @@
+"""Whose trouble a refusal is: the relay's, this letter's for now, this letter's here, or this letter's for ever.
+
+A letter is given up at once only for what no relay and no patience can change: an address that does not exist. All that
+may be a matter of configuration (who may relay, who may log in, who may send) is retried for days and shown.
+"""
+
+import re
+from typing import Final, Literal
+
+Stage = Literal["connect", "greeting", "hello", "tls", "login", "sender", "recipient", "data"]
+Verdict = Literal["relay", "later", "elsewhere", "never"]
+
+NO_REPLY: Final = 0  # instead of a code: the connection was lost or the reply did not come in time
+
+_STATUS = re.compile(r"[245]\.(\d{1,3}\.\d{1,3})\b")
+_RELAYING = re.compile(r"\brelay", re.IGNORECASE)
+_NO_SUCH_ADDRESS = {
+    "1.0",
+    "1.1",
+    "1.2",
+    "1.3",
+    "1.4",
+    "1.6",
+    "1.10",
+    "2.1",
+}  # RFC 3463; 2.1 is a mailbox put out of use
+_TOO_BIG = {"3.4", "2.3"}
+_FULL = {"2.2", "3.1", "3.2"}
+_COMMANDS = {500, 501, 502, 503, 504, 521, 530, 534, 535, 538, 555}  # we were not understood, or have to log in first
+
+
+def verdict(stage: Stage, code: int, words: str) -> Verdict:
+    """``relay``: it can take nothing from us now, whatever the letter. ``later``: this letter, not now. ``elsewhere``:
+    this letter never at this relay; another may take it. ``never``: the address is refused for good.
+
+    ``code``: the reply's, or NO_REPLY; ``words``: its text, which may begin with an enhanced status code (RFC 3463).
+    """
+    found = _STATUS.match(words.strip())
+    status = found[1] if found else ""
+    if stage == "sender":
+        return "elsewhere" if code == 552 or (code >= 500 and status in _TOO_BIG) else "relay"
+    if stage not in ("recipient", "data"):
+        return "relay"
+    if not 500 <= code <= 599 or code in _COMMANDS or status in _FULL:
+        return "later"
+    if stage == "recipient":
+        return _of_recipient(code, status, words)
+    return "never" if status in _NO_SUCH_ADDRESS else "elsewhere"
+
+
+def _of_recipient(code: int, status: str, words: str) -> Verdict:
+    if status and status not in _NO_SUCH_ADDRESS and status != "0.0":
+        return "later"  # policy (5.7), routing (5.4), the system (5.3): who runs the relay can change that
+    if code == 552 or _RELAYING.search(words):  # 552 to RCPT is a full mailbox (RFC 5321, 4.5.3.1.10)
+        return "later"
+    return "never"

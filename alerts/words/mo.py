@@ -1,0 +1,28 @@
+"""The entries of a compiled catalogue: the standard library can look one up, but does not list them."""
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+_LITTLE: Final = 0x950412DE
+
+
+def entries(path: Path) -> Iterator[tuple[str, str]]:
+    """(English, translation) of each entry. Raises OSError; ValueError for what is no catalogue."""
+    data = path.read_bytes()
+    if len(data) < 20:
+        raise ValueError(f"{path.name} is not a compiled catalogue")
+    order = "<" if struct.unpack_from("<I", data)[0] == _LITTLE else ">"
+    magic, _, count, ids, texts = struct.unpack_from(f"{order}5I", data)
+    if magic != _LITTLE:
+        raise ValueError(f"{path.name} is not a compiled catalogue")
+    for place in range(count):
+        english, translation = (_text(data, order, table + 8 * place) for table in (ids, texts))
+        if english:  # the head has none
+            yield english, translation
+
+
+def _text(data: bytes, order: str, at: int) -> str:
+    length, start = struct.unpack_from(f"{order}2I", data, at)
+    return data[start : start + length].decode("utf-8")

@@ -1,0 +1,258 @@
+"""The loop: a turn a second, one transaction a turn that changed something.
+
+A crash before the commit repeats the turn and nothing of it went out; a crash after it finds incidents, cursors and
+letters together. What was really sent is in a journal outside of the store, so that a store that was put back from a
+copy does not say it again (alerts.machine.adopt).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from alerts.conditions import condition_for
+from alerts.finding import Finding
+from alerts.incident import Command, Incident
+from alerts.machine import Book, Sent, Situation, adopt, bare, filled, step
+from alerts.outbox import Letter
+from alerts.trouble import Past, Subject, Trouble
+from collector.evaluator import past
+from collector.evaluator.letters import Writer
+from collector.evaluator.objectives import Objectives
+from collector.evaluator.own import Own
+from collector.evaluator.troubles import Troubles
+from collector.evaluator.why import answers
+from collector.ingest.clock import Trust
+from collector.reading import Reader
+from collector.store import incidents as stored
+from collector.store import queries
+from collector.store.database import Database, StoreError
+from collector.store.incidents import Place
+from inventory.alerting import Condition
+from inventory.model import Goal
+
+log = logging.getLogger("collector.evaluator")
+
+EVERY: Final = 1.0  # seconds between two turns
+FINDINGS: Final = 1_000  # a turn
+REMEMBERED: Final = 27 * 3_600_000  # ms: closed incidents that the machine may still ask for
+STUCK: Final = 30.0  # seconds without a turn that came to its end after which not all is well
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Book)
+
+
+class Evaluator:
+    """``muted``: whether this is a standby whose primary is well. ``wake``: called when letters were committed.
+
+    ``book``: what was committed last; to read only.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        reader: Reader,
+        trust: Trust,
+        *,
+        loaded: Callable[[], bool],
+        objectives: Objectives,
+        own: Own,
+        writer: Writer | None,
+        muted: Callable[[], bool] = lambda: False,
+        wake: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.book = Book()
+        self.turns = 0
+        self.seconds = 0.0  # that the last turn took
+        self._database = database
+        self._reader = reader
+        self._trust = trust
+        self._loaded = loaded
+        self._objectives = objectives
+        self._own = own
+        self._writer = writer
+        self._muted = muted
+        self._wake = wake
+        self._place = Place(0, 0)
+        self._commands: list[tuple[Command, asyncio.Future[Incident | None]]] = []
+        self._due = asyncio.Event()
+        self._troubles = Troubles(reader, reader.wall())
+        self._finished = time.monotonic()
+        self._failing = ""
+
+    async def start(self, sent: Iterable[Sent] = ()) -> None:
+        """Take up where the store says, corrected by what was ``sent`` since (a store put back from a copy)."""
+        place, opened = await stored.load(self._database)
+        if place is None:  # what was before anybody was to be told is nobody's news
+            self._place = await stored.ends(self._database)
+            self.book = Book()
+        else:
+            self._place = place
+            book = _decoder.decode(place.book) if place.book else Book()
+            since = max(0, place.at - REMEMBERED)
+            recent = await stored.closed(self._database, 100_000, since=since)
+            self.book = filled(book, (*opened, *recent))
+        adopted = adopt(self.book, sent)
+        if adopted is not self.book:
+            log.warning("mails were sent that this store does not know of: what they said is taken up")
+            before = {one.key: one for one in _incidents(self.book)}
+            changed = [one for one in _incidents(adopted) if before.get(one.key) != one]
+            await self._commit(adopted, self._place, changed, [])
+        now = self._reader.wall()
+        recent_findings = await self._database.read(lambda db: queries.findings_since(db, now - 3_600_000))
+        self._troubles.found(recent_findings)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.guarded()
+            try:
+                async with asyncio.timeout(EVERY):
+                    await self._due.wait()
+            except TimeoutError:
+                pass
+            self._due.clear()
+
+    async def guarded(self) -> None:
+        """A turn; what goes wrong is said once, and the next turn tries again."""
+        try:
+            await self.turn()
+        except Exception as error:
+            if (words := f"{type(error).__name__}: {error}") != self._failing:
+                self._failing = words
+                if isinstance(error, StoreError):
+                    log.error("incidents cannot be kept: %s", error)
+                else:
+                    log.exception("a turn of the evaluator failed")
+            self._fail_commands(error)
+        else:
+            if self._failing:
+                log.info("the evaluator works again")
+            self._failing = ""
+            self._finished = time.monotonic()
+
+    def well(self) -> str:
+        """Why not all is well with it, or ""."""
+        if self._failing:
+            return f"the evaluator fails: {self._failing}"
+        if time.monotonic() - self._finished > STUCK:
+            return "the evaluator stands still"
+        return "" if self._trust.trusted else f"the clock is not believed: {self._trust.why}"
+
+    async def command(self, command: Command) -> Incident | None:
+        """What a person wants, taken in the next turn; the incident as it is then, None if there is none open of that
+        key. Durable when it returns. Raises StoreError."""
+        future: asyncio.Future[Incident | None] = asyncio.get_running_loop().create_future()
+        self._commands.append((command, future))
+        self._due.set()
+        return await future
+
+    async def turn(self) -> None:
+        """One evaluation. Raises StoreError; nothing of it is kept then."""
+        started = time.perf_counter()
+        now = self._trust.now_ms()
+        if now is None or not self._loaded():
+            return
+        commands, self._commands = self._commands, []
+        try:
+            await self._turn(now, [command for command, _ in commands])
+        except BaseException:
+            self._commands = commands + self._commands
+            raise
+        for command, future in commands:
+            if not future.done():
+                future.set_result(self.book.open.get(command.incident))
+        self.turns += 1
+        self.seconds = time.perf_counter() - started
+
+    async def _turn(self, now: int, commands: Sequence[Command]) -> None:
+        inventory = self._reader.inventory
+        place, findings, closed = await self._news()
+        troubles: list[Trouble] = []
+        gone_by: list[Past] = []
+        if self._trust.trusted:
+            troubles, gone_by = await self._wrong(now, findings, closed)
+        hub = inventory.sites.get(inventory.province.hub)
+        troubles += self._own.troubles(now, self._own_condition, hub.agency if hub is not None else "")
+        situation = Situation(
+            at=now,
+            troubles=tuple(troubles),
+            unknown=lambda key: self._unknown(key, now),
+            gone=self._troubles.gone,
+            past=tuple(gone_by),
+            commands=tuple(commands),
+            muted=self._muted(),
+        )
+        taken = step(self.book, situation, inventory)
+        if taken.book is self.book and place == self._place:
+            return
+        letters = await self._writer.letters(taken.notices, taken.book) if self._writer is not None else []
+        await self._commit(taken.book, place, taken.changed, letters)
+        if letters:
+            self._wake()
+
+    async def _wrong(
+        self, now: int, findings: Sequence[Finding], closed: Sequence[past.Closed]
+    ) -> tuple[list[Trouble], list[Past]]:
+        """What is wrong now, and what was and came to light."""
+        exclusions = await self._reader.exclusions()
+        self._troubles.look(now)
+        self._troubles.found(findings)
+        why = answers(self._reader, now, self._troubles.began)
+        troubles = self._troubles.now(now, why, exclusions, self.book.open.values())
+        troubles += self._objectives.troubles(now, troubles, self._goal_condition)
+        return troubles, await past.taken(self._reader, closed, exclusions, now)
+
+    async def _news(self) -> tuple[Place, list[Finding], list[past.Closed]]:
+        """Findings and closed spans since the last turn, and the place after them."""
+        place = self._place
+
+        def work(db: object) -> tuple[list[tuple[int, Finding]], tuple[list[past.Closed], int]]:
+            return queries.findings(db, place.events, FINDINGS), past.closed(db, place.spans)  # type: ignore[arg-type]
+
+        found, (closed, spans) = await self._database.read(work)
+        events = found[-1][0] if found else place.events
+        return msgspec.structs.replace(place, events=events, spans=spans), [one for _, one in found], closed
+
+    async def _commit(self, book: Book, place: Place, changed: Sequence[Incident], letters: Sequence[Letter]) -> None:
+        place = Place(place.events, place.spans, book.at, _encode(bare(book)))
+        await stored.commit(self._database, stored.Turn(place=place, incidents=changed, letters=letters))
+        for incident in changed:
+            _say(incident, self.book.incident(incident.key))
+        self.book, self._place = book, place
+
+    def _unknown(self, key: str, now: int) -> bool:
+        if not self._trust.trusted:
+            return not key.startswith("collector:")
+        if key.startswith(("risk:", "missed:")):
+            return not self._objectives.looked
+        return self._troubles.unknown(key, now)
+
+    def _own_condition(self, what: str) -> Condition | None:
+        return condition_for(self._reader.inventory, "collector", Subject(), what)
+
+    def _goal_condition(self, on: str, goal: Goal) -> Condition | None:
+        return condition_for(
+            self._reader.inventory, "risk" if on == "risk" else "missed", Subject(goal=goal.id), goal.id
+        )
+
+    def _fail_commands(self, error: Exception) -> None:
+        commands, self._commands = self._commands, []
+        for _, future in commands:
+            if not future.done():
+                future.set_exception(error)
+
+
+def _incidents(book: Book) -> list[Incident]:
+    return [one for shelf in (book.open, book.ended, book.closed) for one in shelf.values()]
+
+
+def _say(incident: Incident, before: Incident | None) -> None:
+    """A line in the log when an incident is opened or closed: the change, not the state."""
+    if before is None and incident.open:
+        log.warning("incident %s opened: %s (%s)", incident.key, incident.cause.root, incident.severity)
+    elif not incident.open and (before is None or before.open):
+        log.info("incident %s closed: %s (%s)", incident.key, incident.cause.root, incident.why)

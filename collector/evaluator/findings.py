@@ -1,0 +1,74 @@
+"""What ingest noticed, as sentences: the kinds of finding that there are (collector.ingest)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from alerts.finding import Finding
+from alerts.said import Said, say
+
+_Sentence = Callable[[str, Mapping[str, Any]], Said]
+
+
+def _frames(data: Mapping[str, Any]) -> int:
+    first, last = data.get("first"), data.get("last")
+    return last - first + 1 if isinstance(first, int) and isinstance(last, int) else 0
+
+
+def _why(data: Mapping[str, Any]) -> str:
+    return str(data.get("why") or data.get("reason") or "")[:200]
+
+
+def _step(data: Mapping[str, Any]) -> int:
+    step = data.get("step_ms")
+    return abs(step) if isinstance(step, int) else 0
+
+
+SENTENCES: Final[Mapping[str, _Sentence]] = {
+    "agent start": lambda agent, data: say("{agent} was started again without having been stopped", agent=agent),
+    "agent clock": lambda agent, data: say(
+        "the clock of {agent} was set by {step_for}; times in the ledger are not moved by that",
+        agent=agent,
+        step_for=_step(data),
+    ),
+    "agent refused": lambda agent, data: say(
+        "{agent} refuses a check of its plan: {reason}", agent=agent, reason=_why(data)
+    ),
+    "agent damaged": lambda agent, data: say(
+        "{count} results of {agent} did not survive on its disk", agent=agent, count=_frames(data)
+    ),
+    "agent dropped": lambda agent, data: say(
+        "{count} results of {agent} were given up: its disk has no room", agent=agent, count=_frames(data)
+    ),
+    "agent disk": lambda agent, data: say("the disk of {agent}: {reason}", agent=agent, reason=_why(data)),
+    "chain broken": lambda agent, data: say(
+        "the results of {agent} do not continue those that were taken: its disk was put back or copied", agent=agent
+    ),
+    "conflict": lambda agent, data: say("two machines send results as {agent}, or its disk was put back", agent=agent),
+    "dead letters": lambda agent, data: say(
+        "{count} records of {agent} could not be taken: {reason}",
+        agent=agent,
+        count=int(data.get("count") or 0),
+        reason=_why(data),
+    ),
+    "unplaceable": lambda agent, data: say(
+        "{count} results of {agent} cannot be placed in time: its clock was never right",
+        agent=agent,
+        count=int(data.get("results") or 0),
+    ),
+    "frames unaccounted": lambda agent, data: say(
+        "{count} results of {agent} are missing and nothing says why", agent=agent, count=int(data.get("frames") or 0)
+    ),
+    "collector clock": lambda agent, data: (
+        say("the collector believes its clock again")
+        if data.get("trusted")
+        else say("the collector does not believe its clock: {reason}", reason=_why(data))
+    ),
+}
+
+
+def said(finding: Finding) -> Said:
+    """The sentence of a finding; one of a kind that is not known here is named as it is."""
+    made = SENTENCES.get(finding.kind)
+    if made is None:
+        return say("{kind} at {agent}", kind=finding.kind, agent=finding.agent)
+    return made(finding.agent, finding.data)

@@ -1,0 +1,119 @@
+"""From notices to letters: the mail written, its figures read, ready for the outbox."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from alerts import mail
+from alerts.incident import Notice
+from alerts.links import Signer
+from alerts.machine import Book
+from alerts.machine.adopt import sent_of
+from alerts.outbox import Letter
+from alerts.ways import Ways
+from collector.goals import MET, Evaluation
+from collector.links import Circuits
+from collector.reading import Reader
+from collector.store.unsubscribed import Unsubscribed
+from inventory.model import Inventory
+
+DAY: Final = 86_400_000
+WORST: Final = 5  # goals of a digest
+
+
+class Writer:
+    """Writes the mails of one collector. ``evaluations``: the goals as they stood last."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        circuits: Circuits,
+        unsubscribed: Unsubscribed,
+        ways: Ways,
+        signer: Signer,
+        evaluations: Callable[[], Sequence[Evaluation]],
+    ) -> None:
+        self._reader = reader
+        self._circuits = circuits
+        self._unsubscribed = unsubscribed
+        self._ways = ways
+        self._signer = signer
+        self._evaluations = evaluations
+
+    async def letters(self, notices: Sequence[Notice], book: Book) -> list[Letter]:
+        """A letter for each notice whose contact the inventory has and that the contact wants."""
+        inventory = self._reader.inventory
+        days = {day: await self._day(day, inventory) for day in {one.day for one in notices if one.kind == "digest"}}
+        return [
+            self._letter(notice, book, inventory, days.get(notice.day) if notice.kind == "digest" else None)
+            for notice in notices
+            if notice.contact in inventory.contacts
+            and not (notice.kind == "digest" and notice.contact in self._unsubscribed.contacts)
+        ]
+
+    def _letter(self, notice: Notice, book: Book, inventory: Inventory, day: mail.Day | None) -> Letter:
+        contact = inventory.contacts[notice.contact]
+        incidents = [one for key in notice.incidents if (one := book.incident(key)) is not None]
+        context = mail.Context(
+            inventory=inventory,
+            now=notice.at,
+            domain=self._ways.right,
+            sender=self._ways.from_ or f"haidang@{self._ways.right}",
+            base_url=self._ways.url,
+            sign=self._signer.sign,
+            day=day,
+        )
+        written = mail.render(notice, incidents, context, contact.language, contact)
+        said = sent_of(notice, book)
+        return Letter(
+            id=0,
+            ident=notice.ident,
+            contact=contact.id,
+            address=contact.email,
+            kind=notice.kind,
+            severity=notice.severity,
+            incidents=said.incidents,
+            made=notice.at,
+            subject=written.subject,
+            text=written.text,
+            body=written.message,
+            kinds=said.kinds,
+            roots=said.roots,
+            opened=said.opened,
+            also=said.also,
+            members=said.members,
+            thread=said.thread,
+            day=said.day,
+        )
+
+    async def _day(self, day: str, inventory: Inventory) -> mail.Day:
+        """The figures of a digest: the 24 hours up to its time."""
+        zone, minutes = inventory.province.zone, inventory.alerting.digest or 0
+        ends = datetime.fromisoformat(day).replace(tzinfo=zone) + timedelta(minutes=minutes)
+        until = round(ends.timestamp() * 1000)
+        links = await self._circuits.totals((until - DAY, until))
+        return mail.Day(
+            begins=until - DAY, ends=until, goals=tuple(worst(self._evaluations())), links=tuple(_downtimes(links))
+        )
+
+
+def worst(evaluations: Iterable[Evaluation]) -> list[mail.GoalFigure]:
+    """The goals that are not met, the one farthest below its objective first."""
+    behind = [one for one in evaluations if one.verdict != MET and one.best is not None]
+    behind.sort(key=lambda one: ((one.best or 0.0) - one.objective, one.goal, one.window.name))
+    return [
+        mail.GoalFigure(
+            goal=one.goal,
+            window=one.window.name,
+            best=one.best,
+            lower=one.lower,
+            objective=one.objective,
+            verdict=one.verdict,
+        )
+        for one in behind[:WORST]
+    ]
+
+
+def _downtimes(links: Mapping[tuple[str, str], int]) -> list[mail.Downtime]:
+    longest = sorted(links.items(), key=lambda item: (-item[1], item[0]))
+    return [mail.Downtime(link=link, provider=provider, down_ms=ms) for (link, provider), ms in longest if ms]

@@ -1,0 +1,225 @@
+"""Goals as troubles: an error budget that burns too fast, an objective that can no longer be met.
+
+Burn rate: the proven time down in a window, by what the objective allows for all of it. Two windows have to agree, a
+long one that says it matters and a short one that says it goes on (Google's SRE workbook, chapter 5). Only what is
+proven counts, by the time at which it happened: late evidence gives what it would have given in time. And it counts
+against the whole window, so that a goal that is a minute old is not judged by its first look.
+
+An outage that is told by itself is not told again as a goal at risk: while a check of the goal is in trouble, and for
+as long after as it alone keeps the short window burning, the goal says nothing. What is left is what nobody was told
+of: many short outages.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from alerts.said import Said, say
+from alerts.trouble import Cause, Subject, Trouble
+from collector.goals import MISSED, Evaluation
+from collector.ledger.windows import Window
+from collector.reading import Reader
+from inventory import goals as members
+from inventory.alerting import Condition, Severity
+from inventory.causes import NOT_KNOWN
+from inventory.model import Goal, Inventory
+
+log = logging.getLogger("collector.evaluator")
+
+EVERY: Final = 60.0  # seconds between two evaluations
+MINUTE: Final = 60_000
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+
+class Pair(msgspec.Struct, frozen=True):
+    """Two windows (ms) over which the burn rate is at least ``factor``. ``severe``: not merely a warning."""
+
+    factor: float
+    long: int
+    short: int
+    severe: bool
+
+
+# 2% of a month's budget in an hour, 5% in six hours, 10% in a day, 10% in three days
+PAIRS: Final = (
+    Pair(14.4, HOUR, 5 * MINUTE, True),
+    Pair(6, 6 * HOUR, 30 * MINUTE, True),
+    Pair(3, DAY, 2 * HOUR, False),
+    Pair(1, 3 * DAY, 6 * HOUR, False),
+)
+
+
+class Burning(msgspec.Struct, frozen=True):
+    """A goal whose budget burns by ``pair``, at ``rate`` times what it may (over the long window)."""
+
+    goal: str
+    pair: Pair
+    rate: float
+
+
+class Objectives:
+    """``burning`` and the board's evaluations are as of the last evaluation; troubles are made from them each turn."""
+
+    def __init__(self, reader: Reader, evaluations: Callable[[], Sequence[Evaluation]]) -> None:
+        self.burning: Mapping[str, Burning] = {}
+        self.looked = False  # whether the budgets were looked at at all
+        self._reader = reader
+        self._evaluations = evaluations
+        self._since: dict[str, int] = {}  # by trouble's key
+        self._checks: tuple[int, dict[str, frozenset[str]]] = (-1, {})  # of each goal, by the inventory's identity
+        self._told: dict[str, int] = {}  # by goal, when a check of it was last in a trouble of its own
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self.refresh()
+            except Exception:
+                # the last answer with its time is better than none
+                log.exception("the goals' budgets could not be evaluated")
+            await asyncio.sleep(EVERY)
+
+    async def refresh(self) -> None:
+        now = self._reader.wall()
+        year = datetime.fromtimestamp(now / 1000, self._reader.inventory.province.zone).year
+        asked = [
+            (goal, Window(f"{ms}", now - ms, now, year))
+            for goal in self._reader.inventory.goals.values()
+            if goal.combine != "share" and not goal.lacks
+            for ms in sorted({ms for pair in PAIRS for ms in (pair.long, pair.short)})
+        ]
+        found = await self._reader.judged(asked) if asked else []
+        rates = {(one.goal, int(one.window.name)): burn_rate(one) for one in found}
+        goals = {one.goal for one in found}
+        self.looked = True
+        self.burning = {goal: worst for goal in goals if (worst := worst_of(goal, rates)) is not None}
+
+    def troubles(
+        self, now: int, others: Iterable[Trouble], condition: Callable[[str, Goal], Condition | None]
+    ) -> list[Trouble]:
+        """``others``: the checks' troubles of this turn. ``condition``: what holds for "risk" or "missed" of a goal."""
+        inventory = self._reader.inventory
+        self._note(now, inventory, others)
+        made = [*self._risks(now, inventory, condition), *self._missed(now, inventory, condition)]
+        keys = {trouble.key for trouble in made}
+        self._since = {key: at for key, at in self._since.items() if key in keys}
+        return made
+
+    def _note(self, now: int, inventory: Inventory, others: Iterable[Trouble]) -> None:
+        if self._checks[0] != id(inventory):
+            sets = {
+                goal.id: frozenset(uid for member in members.members(goal, inventory) for uid in member.checks)
+                for goal in inventory.goals.values()
+            }
+            self._checks = (id(inventory), sets)
+        troubled = {trouble.subject.check for trouble in others if trouble.confirmed}
+        for goal, checks in self._checks[1].items():
+            if not checks.isdisjoint(troubled):
+                self._told[goal] = now
+
+    def _risks(
+        self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
+    ) -> Iterator[Trouble]:
+        for one in self.burning.values():
+            goal = inventory.goals.get(one.goal)
+            holding = condition("risk", goal) if goal is not None else None
+            if goal is None or holding is None:
+                continue
+            quiet = now - self._told.get(goal.id, -DAY) > one.pair.short + MINUTE
+            severity: Severity = "critical" if one.pair.severe and holding.severity == "warning" else holding.severity
+            said = say(
+                "the error budget of {goal} burns {rate} times as fast as it may",
+                goal=goal.id,
+                rate=round(one.rate, 1),
+            )
+            yield self._trouble(f"risk:{goal.id}", holding, severity, now, goal, said=said, confirmed=quiet)
+
+    def _missed(
+        self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
+    ) -> Iterator[Trouble]:
+        for one in self._evaluations():
+            goal = inventory.goals.get(one.goal)
+            if goal is None or not beyond_reach(one) or (holding := condition("missed", goal)) is None:
+                continue
+            quiet = now - self._told.get(goal.id, -DAY) > MINUTE
+            said = say(
+                "{goal} can no longer be met over its {window}: at most {upper_share} of {objective_share}",
+                goal=goal.id,
+                window=one.window.name,
+                upper_share=one.upper if one.upper is not None else 0.0,
+                objective_share=one.objective,
+            )
+            key = f"missed:{goal.id}:{one.window.name}"
+            yield self._trouble(key, holding, holding.severity, now, goal, said=said, confirmed=quiet, once=True)
+
+    def _trouble(
+        self,
+        key: str,
+        holding: Condition,
+        severity: Severity,
+        now: int,
+        goal: Goal,
+        *,
+        said: Said,
+        confirmed: bool,
+        once: bool = False,
+    ) -> Trouble:
+        since = self._since.setdefault(key, now)
+        return Trouble(
+            key=key,
+            condition=holding.id,
+            subject=Subject(goal=goal.id),
+            severity=severity,
+            since=since,
+            evidence=now,
+            cause=Cause(root=f"goal:{goal.id}", cause=NOT_KNOWN),
+            confirmed=confirmed,
+            said=said,
+            recover_ms=holding.quiet_ms,
+            once=once,
+        )
+
+
+def burn_rate(one: Evaluation) -> float:
+    """The proven time down by what the objective allows for the whole window; infinite where it allows none."""
+    bad = lost(one)
+    allowed = (1 - one.objective) * length(one)
+    if bad <= 0:
+        return 0.0
+    return bad / allowed if allowed > 0 else float("inf")
+
+
+def worst_of(goal: str, rates: Mapping[tuple[str, int], float]) -> Burning | None:
+    """The first pair (the fastest) of which both windows burn, if there is one."""
+    for pair in PAIRS:
+        long, short = rates.get((goal, pair.long), 0.0), rates.get((goal, pair.short), 0.0)
+        if long >= pair.factor and short >= pair.factor:
+            return Burning(goal, pair, long)
+    return None
+
+
+def beyond_reach(one: Evaluation) -> bool:
+    """Whether the objective cannot be met any more, whatever the rest of the window brings.
+
+    Of a share, and of a window that is over, that is the verdict; else the proven time down so far has to exceed what
+    the whole window allows.
+    """
+    if one.verdict != MISSED:
+        return False
+    if one.shares is not None:  # a member may still come round
+        return one.over or one.window.name.startswith("rolling-")
+    whole = one.counted if one.over and not one.window.name.startswith("rolling-") else length(one)
+    return lost(one) > (1 - one.objective) * whole
+
+
+def lost(one: Evaluation) -> float:
+    """Time proven down, ms; of several members the mean."""
+    return (1 - one.upper) * one.counted if one.upper is not None else 0.0
+
+
+def length(one: Evaluation) -> int:
+    return one.window.end - one.window.start

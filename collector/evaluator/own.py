@@ -1,0 +1,76 @@
+"""The collector's own troubles: what keeps it from taking results, placing them, or telling anybody."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from alerts.said import Said, say
+from alerts.trouble import Cause, Subject, Trouble
+from inventory.alerting import Condition
+from inventory.causes import COLLECTOR
+
+LEAST_FREE: Final = 0.05  # of the disk that holds the store
+DISK_EVERY: Final = 60_000  # ms between two looks at the disk
+
+Found = tuple[str, Said]  # what, and the sentence about it
+Source = Callable[[], Sequence[Found]]
+
+
+class Own:
+    """``sources`` say what is wrong now; a trouble is as old as its first sight in this process."""
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = sources
+        self._since: dict[str, int] = {}
+
+    def troubles(self, now: int, condition: Callable[[str], Condition | None], agency: str) -> list[Trouble]:
+        """``condition``: the one that holds for a trouble of that name, None where it is switched off."""
+        found = dict(one for source in self._sources for one in source())
+        self._since = {what: self._since.get(what, now) for what in found}
+        return list(self._made(found, now, condition, agency))
+
+    def _made(
+        self, found: dict[str, Said], now: int, condition: Callable[[str], Condition | None], agency: str
+    ) -> Iterator[Trouble]:
+        for what, said in found.items():
+            holding = condition(what)
+            if holding is None:
+                continue
+            since = self._since[what]
+            yield Trouble(
+                key=f"collector:{what}",
+                condition=holding.id,
+                subject=Subject(agency=agency),
+                severity=holding.severity,
+                since=since,
+                evidence=now,
+                cause=Cause(root=f"collector:{what}", cause=COLLECTOR),
+                confirmed=now - since >= holding.for_ms,
+                said=said,
+                recover_ms=holding.quiet_ms,
+            )
+
+
+def disk(directory: Path, wall: Callable[[], int]) -> Source:
+    """The room for the store; looked at once a minute."""
+    looked, found = [-DISK_EVERY], list[Found]()
+
+    def look() -> Sequence[Found]:
+        if abs(wall() - looked[0]) >= DISK_EVERY:
+            looked[0] = wall()
+            found[:] = _disk(directory)
+        return found
+
+    return look
+
+
+def _disk(directory: Path) -> list[Found]:
+    try:
+        usage = shutil.disk_usage(directory)
+    except OSError as error:
+        return [("disk", say("the disk of the store cannot be looked at: {why}", why=error.strerror or str(error)))]
+    free = usage.free / usage.total if usage.total else 1.0
+    if free >= LEAST_FREE:
+        return []
+    return [("disk", say("only {free_share} of the disk that holds the store is free", free_share=free))]

@@ -1,0 +1,104 @@
+"""What was wrong and is over: closed spans as they are committed, each once, by the row up to which they were taken.
+
+Live, an incident has seen them come and go. What came late (a backlog, a collector that was down) is told in the
+digest alone, with the cause that the whole evidence gives.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import apsw
+import msgspec
+
+from alerts.conditions import Seen, condition_of, met
+from alerts.trouble import Cause, Past, Trouble
+from collector.causes.verdicts import Book
+from collector.evaluator.troubles import ON, subject_of
+from collector.exclusions import Exclusions
+from collector.ledger.steps import Span
+from collector.reading import Known, Reader
+from inventory.alerting import Condition
+from inventory.causes import NOT_KNOWN
+
+AT_ONCE: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
+
+
+class Closed(msgspec.Struct, frozen=True):
+    """A closed span that was not up: its row, the check's row, the span."""
+
+    id: int
+    check: int
+    span: Span
+
+
+def closed(db: apsw.Connection, after: int, limit: int = AT_ONCE) -> tuple[list[Closed], int]:
+    """Spans degraded or down past row ``after``, as they were committed; and the row to go on from."""
+    columns = "state, start, end, sure_from, sure_to, error_from, error_to, looks, reason"
+    sql = f"SELECT id, check_id, {columns} FROM spans WHERE id > ? AND state IN (1, 2) ORDER BY id LIMIT ?"
+    found = [Closed(row[0], row[1], Span(*row[2:])) for row in db.execute(sql, (after, limit))]
+    if len(found) == limit:
+        return found, found[-1].id
+    last = db.execute("SELECT max(id) FROM spans").get
+    return found, max(after, last if isinstance(last, int) else 0)
+
+
+async def taken(reader: Reader, found: Sequence[Closed], exclusions: Exclusions, now: int) -> list[Past]:
+    """Those that met their condition, with their causes."""
+    wanted = list(_met(reader, found))
+    if not wanted:
+        return []
+    begin = min(span.start for _, span, _ in wanted)
+
+    def causes(book: Book) -> list[Cause]:
+        return [cause_of(book, known.uid, span) for known, span, _ in wanted]
+
+    made = await reader.causes(causes, begin)
+    return [
+        _past(known, span, condition, cause, exclusions, now)
+        for (known, span, condition), cause in zip(wanted, made, strict=True)
+    ]
+
+
+def cause_of(book: Book, uid: str, span: Span) -> Cause:
+    """The cause of most of the span's time."""
+    verdicts = book.verdicts(uid, (span.start, span.end))
+    spent: dict[str, int] = {}
+    for one in verdicts:
+        spent[one.cause.root] = spent.get(one.cause.root, 0) + one.end - one.start
+    if not spent:
+        return Cause(root=f"service:{uid}", cause=NOT_KNOWN, certainty="probable")
+    root = max(spent, key=lambda name: (spent[name], name))
+    return next(one.cause for one in verdicts if one.cause.root == root)
+
+
+def _met(reader: Reader, found: Sequence[Closed]) -> Iterator[tuple[Known, Span, Condition]]:
+    """With the condition that each met."""
+    for one in found:
+        registered = reader.fleet.checks.get(one.check)
+        known = reader.by_uid(registered.uid) if registered is not None else None
+        if known is None or known.check is None:
+            continue
+        condition = condition_of(reader.inventory, known.check, ON[one.span.state])
+        seen = Seen(
+            state=one.span.state, since=one.span.start, looks=one.span.looks, last=max(one.span.sure_to, one.span.end)
+        )
+        if condition is not None and met(condition, seen) == "met":
+            yield known, one.span, condition
+
+
+def _past(known: Known, span: Span, condition: Condition, cause: Cause, exclusions: Exclusions, now: int) -> Past:
+    check = known.check
+    assert check is not None
+    trouble = Trouble(
+        key=f"{ON[span.state]}:{check.uid}",
+        condition=condition.id,
+        subject=subject_of(check),
+        severity=condition.severity,
+        since=span.start,
+        evidence=span.end,
+        cause=cause,
+        excluded=bool(exclusions.of(check, (span.start, span.end))),
+        state=span.state,
+        reason=span.reason,
+    )
+    return Past(trouble=trouble, until=span.end, late_ms=max(0, now - span.end))

@@ -1,0 +1,76 @@
+"""Which checks are not up, and which agents are not heard: looked at again only where something was published.
+
+Nearly all agents are well nearly always. An agent whose published state is the one seen last, and in which nothing
+was wrong, is not looked into; so a turn over 10,000 agents costs what their pushes of that second cost.
+"""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from collector.ingest.fleet import Fleet
+from collector.ingest.state import AgentState
+from inventory.states import DEGRADED, DOWN
+
+WRONG = (DEGRADED, DOWN)
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """A check (``row`` of the register) that is degraded or down at this moment. Times are ms of the collector's time.
+
+    ``since``: when it took this state; ``at``: its last look; ``looks``: consecutive ones in this state.
+    ``provisional``: told beside a backlog, not in the ledger yet.
+    """
+
+    row: int
+    state: int
+    since: int
+    at: int
+    looks: int
+    reason: str
+    provisional: bool
+
+
+class Watch:
+    """Over the published states. Call :meth:`look` once a turn, then read ``wrong``: by agent, what is not up."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.wrong: dict[str, list[Seen]] = {}
+        self._fleet = fleet
+        self._states: dict[str, AgentState] = {}
+
+    def look(self, now: int) -> None:
+        for agent, state in list(self._fleet.agents.items()):
+            if self._states.get(agent) is state and agent not in self.wrong:
+                continue
+            self._states[agent] = state
+            found = [] if _all_well(state) else list(self._of(state, now))
+            if found:
+                self.wrong[agent] = found
+            else:
+                self.wrong.pop(agent, None)
+
+    def _of(self, state: AgentState, now: int) -> Iterator[Seen]:
+        tails, overlay = state.tails, state.overlay
+        for row in tails.keys() | (overlay.checks.keys() if overlay is not None else set()):
+            check = self._fleet.checks.get(row)
+            seen = self._fleet.now(check, now) if check is not None and check.ended is None else None
+            if seen is None or seen.state not in WRONG:
+                continue
+            looks = overlay.checks[row][2] if seen.provisional and overlay is not None else tails[row].looks
+            yield Seen(
+                row=row,
+                state=seen.state,
+                since=seen.since,
+                at=seen.at,
+                looks=looks,
+                reason=seen.reason,
+                provisional=seen.provisional,
+            )
+
+
+def _all_well(state: AgentState) -> bool:
+    """Whether nothing can be wrong, told from the states alone: a streak's tails lag behind, but not in their state."""
+    if state.overlay is not None and any(code in WRONG for code, _, _ in state.overlay.checks.values()):
+        return False
+    return all(tail.state not in WRONG for tail in state.ledger.tails.values())

@@ -1,0 +1,31 @@
+"""The published states as the causes see them (collector.causes.present): one view a turn."""
+
+from collector.causes.present import Contact, Present, Seen, View, present
+from collector.reading import Reader
+
+
+def answers(reader: Reader, now: int, began: int) -> Present:
+    """Causes at the moment ``now``. ``began``: when this collector began to listen."""
+    fleet = reader.fleet
+
+    def seen(uid: str) -> Seen | None:
+        known = reader.by_uid(uid)
+        if known is None:
+            return None
+        registered = reader.registered(known)
+        state = fleet.now(registered, now)
+        if state is None:
+            return None
+        if state.provisional:
+            return Seen(state=state.state, since=state.since, first=state.since, at=state.at, last=state.state)
+        tail = fleet.tail(registered)
+        if tail is None:
+            return None
+        return Seen(state=state.state, since=state.since, first=tail.sure_from, at=tail.last, last=tail.state)
+
+    def contact(agent: str) -> Contact | None:
+        state = fleet.agents.get(agent)
+        return None if state is None or not state.contact else Contact(state.contact, state.stopped)
+
+    push_every = reader.inventory.province.push_every
+    return present(reader.topology, View(seen=seen, contact=contact, now=now, started=began, push_every=push_every))

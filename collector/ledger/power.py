@@ -1,0 +1,68 @@
+"""What a place as a whole runs on, moment by moment, from the ledgers of the UPSs that feed it.
+
+A feed is a set of UPSs of which each can carry what hangs on it: it has what the best of them has. A place is as well
+off as its worst feed: on mains while every feed is, without power while any feed is, on battery in between. What the
+evidence does not decide is unknown: a UPS that was not heard may have been on mains, or off.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Final
+
+import msgspec
+
+from collector.ledger.combine import ALL, combine
+from collector.ledger.timeline import EXCLUDED, Segment
+from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+
+Timeline = Sequence[Segment]  # of a check of kind power: UP mains, DEGRADED battery, DOWN none
+
+_POWERED: Final = {DEGRADED: UP}
+_ON_MAINS: Final = {DEGRADED: DOWN}
+
+
+def place(feeds: Sequence[Sequence[Timeline]]) -> list[Segment]:
+    """The timeline of a place whose feeds have these UPSs: the states mean what they mean for one UPS.
+
+    A UPS outside its life counts for nothing; where no UPS of any feed is, it says excluded.
+    """
+    powered, mains = _with(feeds, _POWERED), _with(feeds, _ON_MAINS)
+    cuts = sorted({at for segment in (*powered, *mains) for at in (segment.start, segment.end)})
+    rows = zip(pairwise(cuts), _at(powered, cuts), _at(mains, cuts), strict=True)
+    return [Segment(*between, _state(has, on)) for between, has, on in rows]
+
+
+def durations(segments: Iterable[Segment]) -> list[int]:
+    """ms on mains, on battery, without power, unknown."""
+    found = [0, 0, 0, 0]
+    for segment in segments:
+        if segment.state != EXCLUDED:
+            found[segment.state] += segment.end - segment.start
+    return found
+
+
+def _with(feeds: Sequence[Sequence[Timeline]], meaning: Mapping[int, int]) -> list[Segment]:
+    """Every feed up at once, any of its UPSs being enough, with battery taken as ``meaning`` says."""
+    return combine((combine(([_taken(s, meaning) for s in ups] for ups in feed), 1) for feed in feeds), ALL)
+
+
+def _taken(segment: Segment, meaning: Mapping[int, int]) -> Segment:
+    return msgspec.structs.replace(segment, state=meaning.get(segment.state, segment.state))
+
+
+def _at(segments: Sequence[Segment], cuts: Sequence[int]) -> list[int]:
+    """The state in each stretch between two cuts."""
+    found, i = [], 0
+    for cut in cuts[:-1]:
+        while segments[i].end <= cut:
+            i += 1
+        found.append(segments[i].state)
+    return found
+
+
+def _state(powered: int, mains: int) -> int:
+    if EXCLUDED in (powered, mains):
+        return EXCLUDED
+    if powered == DOWN or mains == UP:
+        return DOWN if powered == DOWN else UP
+    return DEGRADED if (powered, mains) == (UP, DOWN) else UNKNOWN

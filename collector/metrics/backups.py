@@ -1,0 +1,24 @@
+"""Backups as wholes, as series; what their evidence measured stands in the families of the kinds."""
+
+from collections.abc import Iterable, Iterator
+
+from collector.backups import Whole
+from collector.metrics.exposition import Family, labels
+from inventory.states import DOWN, UNKNOWN
+
+UP = Family(
+    "haidang_backup_up",
+    "gauge",
+    "1 while all evidence of a backup is up or degraded, 0 while any is down, absent while it is not known.",
+)
+
+
+def text(wholes: Iterable[Whole], openmetrics: bool) -> Iterator[str]:
+    """The family in small strings; nothing where there is no backup."""
+    head = UP.head(openmetrics)
+    for whole in wholes:
+        if whole.state != UNKNOWN:
+            backup = whole.backup
+            who = labels(agency=backup.agency, site=backup.site, backup=backup.id)
+            yield f"{head}{UP.name}{{{who}}} {int(whole.state != DOWN)}\n"
+            head = ""

@@ -1,0 +1,153 @@
+"""Backups at the API and on the pages: one answer, one line each."""
+
+from typing import Annotated, Any
+
+import msgspec
+from aiohttp import web
+
+from alerts.words.catalogue import LANGUAGES
+from collector import backups
+from collector.backups import Past, Whole
+from collector.reading import Reader
+from collector.web.answers import InVietnamese, Ratios, Words, in_vietnamese, ratios, words
+from collector.web.asking import MOST, answer, known, number, one_of, rolling
+from inventory.states import NAMES, UP
+
+MONTH = 30 * 86_400_000
+SHOWN = 100  # lines on a page
+
+
+def _help(text: str) -> msgspec.Meta:
+    return msgspec.Meta(description=text)
+
+
+class EvidenceAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One check that says something of a backup."""
+
+    evidence: Annotated[str, _help("pings, files, repository, drill, or what the inventory calls it")]
+    uid: Annotated[str | None, _help("the check's; null while no agent was told of it")]
+    kind: str
+    state: str
+    since: int | None
+    reason: str
+    reason_vi: InVietnamese = msgspec.UNSET
+
+
+class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A backup as all of its evidence together says it is. Durations in seconds; null: not known."""
+
+    id: str
+    name: Words
+    agency: str
+    site: str
+    state: Annotated[str, _help("up, degraded, down or unknown: down while any evidence is, up only while all is")]
+    since: Annotated[int | None, _help("when it took this state; null where that was before the window")]
+    reason: Annotated[str, _help("of the evidence that makes it so")]
+    rpo: Annotated[float | None, _help("how old the newest good copy may be")]
+    rpo_met: bool | None
+    age: Annotated[float | None, _help("of the newest good copy, by the evidence where it is oldest")]
+    size: Annotated[float | None, _help("of the newest good copy, bytes")]
+    duration: Annotated[float | None, _help("of making it")]
+    last_success: Annotated[float | None, _help("when that was made, seconds since the epoch, by the agent's clock")]
+    last_verified: Annotated[float | None, _help("when a copy was last read through and found good, likewise")]
+    last_restore: Annotated[float | None, _help("when a restore drill last worked, likewise")]
+    evidence: list[EvidenceAnswer]
+    figure: Annotated[Ratios, _help("of the whole over the window")]
+    reason_vi: InVietnamese = msgspec.UNSET
+
+
+def told(whole: Whole, past: Past, now: int, language: str | None = None) -> BackupAnswer:
+    """The answer about one; ``now`` in ms. ``language``: see :func:`collector.web.answers.told`."""
+    backup, oldest = whole.backup, whole.oldest(now)
+    return BackupAnswer(
+        id=backup.id,
+        name=words(backup.name),
+        agency=backup.agency,
+        site=backup.site,
+        state=NAMES[whole.state],
+        since=past.since,
+        reason=whole.reason,
+        rpo=backup.rpo / 1000 if backup.rpo is not None else None,
+        rpo_met=whole.rpo_met,
+        age=oldest.age(now) if oldest is not None else None,
+        size=whole.measured("size_bytes"),
+        duration=whole.measured("duration_seconds"),
+        last_success=oldest.measures.get("last_success_timestamp_seconds") if oldest is not None else None,
+        last_verified=whole.measured("last_verified_timestamp_seconds"),
+        last_restore=whole.measured("last_restore_timestamp_seconds"),
+        evidence=[
+            EvidenceAnswer(
+                evidence=one.name,
+                uid=one.known.uid if one.known is not None else None,
+                kind=one.known.kind if one.known is not None else "",
+                state=NAMES[one.seen.state],
+                since=one.seen.since or None,
+                reason=one.seen.reason,
+                reason_vi=in_vietnamese(one.seen.reason, language),
+            )
+            for one in whole.evidence
+        ],
+        figure=ratios(past.figure),
+        reason_vi=in_vietnamese(whole.reason, language),
+    )
+
+
+async def list_(reader: Reader, request: web.Request) -> web.Response:
+    """``/api/v1/backups``."""
+    query = request.query
+    known(query, "agency", "site", "state", "window", "limit", "lang")
+    language = one_of(query, "lang", LANGUAGES)
+    now = reader.wall()
+    state = one_of(query, "state", NAMES)
+    limit = number(query, "limit", MOST, MOST)
+    over = rolling(query, now) or (now - MONTH, now)
+    chosen = [
+        whole
+        for whole in backups.wholes(reader, now)
+        if query.get("agency", whole.backup.agency) == whole.backup.agency
+        and query.get("site", whole.backup.site) == whole.backup.site
+        and (state is None or NAMES[whole.state] == state)
+    ]
+    past = await backups.pasts(reader, chosen[:limit], over)
+    response = answer([told(whole, past[whole.backup.id], now, language) for whole in chosen[:limit]])
+    response.headers["X-Total-Count"] = str(len(chosen))
+    return response
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A backup's line on a page. ``reasons``: (evidence, why)."""
+
+    backup: BackupAnswer
+    reasons: list[tuple[str, str]]
+    figure: Any
+
+
+class Lines(msgspec.Struct, frozen=True):
+    """The lines of a page, the worst first; ``hidden``: how many more there are."""
+
+    rows: list[Line]
+    hidden: int
+
+
+async def lines(reader: Reader, now: int, agency: str | None = None, *, whole: bool = True) -> Lines:
+    """Of one agency or all; unless ``whole``, only those that are not up."""
+    every = [one for one in backups.wholes(reader, now) if agency in (None, one.backup.agency)]
+    chosen = sorted((one for one in every if whole or one.state != UP), key=lambda one: _ORDER[one.state])[:SHOWN]
+    past = await backups.pasts(reader, chosen, (now - MONTH, now))
+    rows = [Line(told(one, past[one.backup.id], now), one.reasons, past[one.backup.id].figure) for one in chosen]
+    return Lines(rows, len(every) - len(rows))
+
+
+_ORDER = {code: place for place, code in enumerate((2, 1, 3, 0))}  # down, degraded, unknown, up
+
+
+def size(count: float | None, language: str) -> str:
+    """Bytes in the largest unit that leaves at least 1 of it: 1.5 GiB."""
+    if count is None:
+        return ""
+    unit, left = 0, float(count)
+    while left >= 1024 and unit < 5:
+        left /= 1024
+        unit += 1
+    text = f"{left:.1f}" if unit and left < 100 else f"{left:.0f}"
+    return f"{text.replace('.', ',') if language == 'vi' else text} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[unit]}"

@@ -1,0 +1,101 @@
+"""What a check measured over time: the kept sums, as mean, least and most of buckets.
+
+The newest minutes stand in the agent's checkpoint until their bucket is over; both are read in one snapshot.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated
+
+import apsw
+import msgspec
+
+from collector.ingest.state import open_sums
+from collector.reading import Known, Reader
+from collector.store import cells, queries
+from collector.store.cells import FIVE_MINUTES, HOUR
+from collector.store.queries import Sum
+from collector.web.asking import Wrong, window
+
+FINE = 2 * 86_400_000  # ms: up to so long in buckets of five minutes, longer in hours
+FINE_FOR = 34 * 86_400_000  # ms that buckets of five minutes are kept, less a day
+LATENCY = "latency"
+MICROSECONDS = 1_000_000
+
+
+class PointAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One bucket, [start, start + width) in ms. Values in the measure's base unit."""
+
+    start: int
+    width: int
+    looks: Annotated[int, msgspec.Meta(description="that measured it")]
+    mean: float
+    least: float
+    most: float
+
+
+class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Buckets in which nothing was measured are left out."""
+
+    uid: str
+    measure: str
+    points: list[PointAnswer]
+
+
+async def of(reader: Reader, known: Known, query: Mapping[str, str]) -> HistoryAnswer:
+    """The answer to a query with ``measure``, ``from`` and ``to``. Raises Wrong."""
+    now = reader.wall()
+    measure = query.get("measure", LATENCY)
+    begin, end = window(query, now)
+    fine = end - begin <= FINE and begin >= now - FINE_FOR
+    width = FIVE_MINUTES if fine else HOUR
+    begin -= begin % width
+    state = reader.fleet.agents.get(known.agent)
+    if state is None:
+        return HistoryAnswer(uid=known.uid, measure=measure, points=[])
+    stream = state.stream
+
+    def work(db: apsw.Connection) -> list[Sum]:
+        written = queries.history(db, stream, known.row, begin, end, width)
+        return written + [one for one in _open(db, stream, known.row) if begin <= one.start < end]
+
+    found = await reader.read(work)
+    if measure not in _names(reader, known, found):
+        names = ", ".join(sorted(_names(reader, known, found)))
+        raise Wrong(f"the kind {known.kind} does not measure {measure[:60]!r}; it has: {names}")
+    return HistoryAnswer(uid=known.uid, measure=measure, points=_points(reader, known, measure, width, found))
+
+
+def _open(db: apsw.Connection, stream: int, check: int) -> Iterator[Sum]:
+    """What the agent's checkpoint has of a check."""
+    for (body,) in db.execute("SELECT body FROM streams WHERE id = ? AND body IS NOT NULL", (stream,)):
+        for start, plan, packed in open_sums(body):
+            cell = cells.decode(packed).get(check)
+            if cell is not None:
+                yield Sum(start, FIVE_MINUTES, plan, queries.quarters(cell))
+
+
+def _names(reader: Reader, known: Known, found: list[Sum]) -> set[str]:
+    """What the kind measures now, and what it measured under the plans that these sums are of."""
+    names = {LATENCY, *reader.measures_of(known.kind)}
+    for plan in {one.plan for one in found}:
+        names |= {column.name for column in reader.fleet.columns(plan, known.kind)}
+    return names
+
+
+def _points(reader: Reader, known: Known, measure: str, width: int, found: list[Sum]) -> list[PointAnswer]:
+    """Added up by bucket, in units."""
+    total: dict[int, tuple[int, float, float, float]] = {}
+    for one in found:
+        columns = reader.fleet.columns(one.plan, known.kind)
+        places = {LATENCY: (0, MICROSECONDS)} | {c.name: (n, c.per) for n, c in enumerate(columns, 1)}
+        place, per = places.get(measure, (len(one.measures), 1))
+        if place >= len(one.measures) or not one.measures[place][0]:
+            continue
+        count, summed, least, most = one.measures[place]
+        start = one.start - one.start % width
+        n, s, low, high = total.get(start, (0, 0.0, float("inf"), float("-inf")))
+        total[start] = (n + count, s + summed / per, min(low, least / per), max(high, most / per))
+    return [
+        PointAnswer(start=start, width=width, looks=n, mean=s / n, least=low, most=high)
+        for start, (n, s, low, high) in sorted(total.items())
+    ]

@@ -1,0 +1,114 @@
+"""A real sender process is killed at every stage and at random, against a relay that counts: no letter is lost, and a
+kill lets at most the one letter under way go out twice."""
+
+import asyncio
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.outboxes import FileOutbox, letter
+from tests.relaying import Server, serving
+from tests.sending import POINTS
+
+ROOT = Path(__file__).parent.parent
+LETTERS = 4
+BEFORE_THE_TEXT = ("connect", "EHLO", "MAIL", "RCPT")
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[Server]:
+    server = Server()
+    async with serving(server):
+        yield server
+
+
+async def begin(directory: Path, relay: Server, *fuse: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.sending", str(directory), str(relay.port), *fuse, cwd=ROOT
+    )
+
+
+async def put(directory: Path, count: int) -> list[str]:
+    box = FileOutbox(directory / "outbox")
+    made = time.time_ns() // 1_000_000 - count
+    idents = [f"hd-{n}" for n in range(count)]
+    await box.add(*(letter(ident, made=made + n) for n, ident in enumerate(idents)))
+    return idents
+
+
+async def until_sent(directory: Path) -> None:
+    deadline = time.monotonic() + 30
+    while set(FileOutbox(directory / "outbox").states().values()) != {"sent"}:
+        assert time.monotonic() < deadline, FileOutbox(directory / "outbox").states()
+        await asyncio.sleep(0.02)
+
+
+async def finish(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
+    await process.wait()
+
+
+@pytest.mark.parametrize("stage", [*BEFORE_THE_TEXT, "DATA", "after"])
+async def test_killed_while_it_talks(relay: Server, tmp_path: Path, stage: str) -> None:
+    idents = await put(tmp_path, LETTERS)
+    doomed = await begin(tmp_path, relay)
+    wanted = 1 if stage in ("connect", "EHLO") else 2
+
+    def seen(met: str) -> None:
+        if met == stage and relay.stages.count(stage) == wanted:
+            doomed.kill()
+
+    relay.seen = seen
+    await doomed.wait()
+    second = await begin(tmp_path, relay)
+    try:
+        await until_sent(tmp_path)
+    finally:
+        await finish(second)
+    taken = Counter(relay.idents)
+    assert set(taken) == set(idents)
+    assert sum(taken.values()) - LETTERS == (0 if stage in BEFORE_THE_TEXT else 1)
+
+
+@pytest.mark.parametrize("point", POINTS)
+async def test_killed_between_the_relays_yes_and_the_outbox(relay: Server, tmp_path: Path, point: str) -> None:
+    idents = await put(tmp_path, LETTERS)
+    doomed = await begin(tmp_path, relay, point, "2")
+    assert await doomed.wait() == -9
+    second = await begin(tmp_path, relay)
+    try:
+        await until_sent(tmp_path)
+    finally:
+        await finish(second)
+    taken = Counter(relay.idents)
+    assert set(taken) == set(idents)
+    # once the line is in the file, even a kill before its sync repeats nothing: only a power cut could
+    assert sum(taken.values()) - LETTERS == (1 if point in ("journal-before", "journal-torn") else 0)
+
+
+async def test_killed_again_and_again(relay: Server, tmp_path: Path) -> None:
+    dice = random.Random(21)
+    idents = await put(tmp_path, 120)
+    kills = 0
+    while FileOutbox(tmp_path / "outbox").states() != dict.fromkeys(idents, "sent"):
+        before = len(relay.taken)
+        doomed = await begin(tmp_path, relay)
+        deadline = time.monotonic() + 10
+        while len(relay.taken) == before and time.monotonic() < deadline and doomed.returncode is None:
+            await asyncio.sleep(0.002)
+            if FileOutbox(tmp_path / "outbox").states() == dict.fromkeys(idents, "sent"):
+                break
+        await asyncio.sleep(dice.uniform(0, 0.15))
+        await finish(doomed)
+        kills += 1
+        assert kills < 60
+    taken = Counter(relay.idents)
+    assert set(taken) == set(idents)
+    assert sum(taken.values()) - len(idents) <= kills
+    assert kills >= 4
