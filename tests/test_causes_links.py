@@ -140,6 +140,15 @@ def test_an_outage_is_counted_once_it_is_over_and_both_sides_have_told_it() -> N
     assert late.down.keys() == {("p2", "wan")}
 
 
+def test_an_end_that_will_never_tell_more_holds_nothing_up() -> None:
+    """An agent that has ended its life: all that it had to say is in."""
+    world = World([fault("line", "b", 20, 30)], HOUR, 1)
+    ended = additions(topology(), evidence(world), "b", world.begin)
+    assert ended.until == world.end - 10 * MINUTE and ended.down.keys() == {("p2", "wan")}
+    nobody = replace(evidence(world), spans=lambda uid: [])
+    assert settled(topology(), nobody, "b") == 0
+
+
 def test_what_has_settled_moves_on_while_nothing_is_wrong() -> None:
     world = World([], HOUR, 1)
     everything = dict.fromkeys(world.told, world.end)
