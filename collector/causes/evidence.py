@@ -81,11 +81,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proofs:
-    """Of one check: what its state was proven to be, and when. Made from its spans once."""
+    """Of one check: what its state was proven to be, and when. Made from its spans once.
+
+    ``exact``: as its agent placed it. What one agent saw together was together, whatever its clock; only what is told
+    to another's looks has to allow for the error.
+    """
 
     __slots__ = ("_ends", "_looked", "_onsets", "_starts", "_states")
 
-    def __init__(self, spans: Sequence[Span]) -> None:
+    def __init__(self, spans: Sequence[Span], *, exact: bool = False) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._states: list[int] = []
@@ -96,10 +100,11 @@ class Proofs:
             if span.state == UNKNOWN:
                 met = None
                 continue
-            start, end = span.sure_from + span.error_from, span.sure_to - span.error_to
+            error_from, error_to = (0, 0) if exact else (span.error_from, span.error_to)
+            start, end = span.sure_from + error_from, span.sure_to - error_to
             working = span.state in (UP, DEGRADED)
             if met is not None and working and met.state in (UP, DEGRADED) and met.end == span.start:
-                gap_from = met.sure_to - met.error_to
+                gap_from = met.sure_to - (0 if exact else met.error_to)
                 if gap_from + 1 < start:  # between the two it worked: out of its thresholds or not, nobody knows
                     self._add(gap_from + 1, start - 1, UP, gap_from)
             if start <= end:
