@@ -87,14 +87,16 @@ class Proofs:
     to another's looks has to allow for the error.
     """
 
-    __slots__ = ("_ends", "_looked", "_onsets", "_starts", "_states")
+    __slots__ = ("_ends", "_errors", "_looked", "_onsets", "_starts", "_states")
 
     def __init__(self, spans: Sequence[Span], *, exact: bool = False) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._states: list[int] = []
         self._onsets: list[int] = []
-        self._looked = [(span.sure_from, span.sure_to) for span in spans if span.state != UNKNOWN]
+        seen = [span for span in spans if span.state != UNKNOWN]
+        self._looked = [(span.sure_from, span.sure_to) for span in seen]
+        self._errors = [max(span.error_from, span.error_to) for span in seen]
         met: Span | None = None
         for span in spans:
             if span.state == UNKNOWN:
@@ -159,6 +161,11 @@ class Proofs:
             if self._states[i] in (UP, DEGRADED):
                 return max(self._starts[i], start)
         return None
+
+    def error_at(self, at: int) -> int:
+        """How far off the look at this moment may be placed, ms; 0 where there is none."""
+        i = bisect_right(self._looked, (at, FOREVER)) - 1
+        return self._errors[i] if i >= 0 and self._looked[i][1] >= at else 0
 
     def looked(self) -> list[Interval]:
         """When somebody looked, whatever was seen; as placed, for that somebody did is sure whatever the error."""

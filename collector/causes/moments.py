@@ -73,6 +73,8 @@ class Moment:
 
     def _gaps_of(self, site: str) -> Iterable[Gap]:
         for agent in self._past.topology.agents_at(site):
-            gap = self._past.lives.gap_at(agent, self._low, self._high)
+            own = agent == self._agent
+            low, high = self._exactly if own else (self._low, self._high)
+            gap = self._past.lives.gap_at(agent, low, high, exact=own)
             if gap is not None:
                 yield gap

@@ -161,7 +161,7 @@ class Book:
         brief = check is not None and span.end - span.start < BRIEF_LOOKS * check.interval + check.timeout
         moment = Moment(self, low, high, error, way.uid, span, brief)
         if elements.kind_of(way.own) == "feed":  # down by a boot's account, although nobody looked
-            gap = self.lives.gap_at(way.agent, low, high)
+            gap = self.lives.gap_at(way.agent, low, high, exact=True)
             if gap is not None and not gap.open:
                 return of_cause(gap.cause)
         return Solver(self.topology, moment).explain(way.uid)
@@ -179,8 +179,8 @@ class Book:
                 cuts.update(cut for cut in (at - error, at + error) if start < cut < end)
         for agent in {*self.topology.agents_at(way.target), *self.topology.agents_at(way.vantage)}:
             for gap in self.lives.gaps(agent):
-                edges = (gap.start - error, gap.start, gap.start + error, gap.end - error, gap.end, gap.end + error)
-                cuts.update(at for at in edges if start < at < end)
+                off = 0 if agent == way.agent else error + gap.error
+                cuts.update(at for at in (gap.start + off, gap.end - off) if start < at < end)
         ordered = sorted(cuts)
         return [(start, start), *pairwise(ordered), *([(end, end)] if end > start else [])]
 
