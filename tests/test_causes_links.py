@@ -113,7 +113,8 @@ def test_however_time_is_cut_into_steps_the_additions_come_to_the_same(
     """Each agent tells in its own time; after every batch what has settled is added. In the end all is told at once."""
     dice = Random(seed)
     cut = Fault("line", link, T0 + 30 * MINUTE, T0 + dice.randrange(32, 80) * MINUTE)
-    world = World([cut, *random_faults(dice, 2 * HOUR)], 2 * HOUR, seed, {"b": 200, "thdl": 2_000})
+    errors = {agent: dice.choice((0, 200, 2_000, 20_000)) for agent in ("a", "b", "c", "thdl")}
+    world = World([cut, *random_faults(dice, 2 * HOUR)], 2 * HOUR, seed, errors)
     told = dict.fromkeys(world.told, world.begin + MINUTE)
     at, total = world.begin, dict[tuple[str, str], int]()
     for agent, minutes in (*steps, *((agent, 300) for agent in world.told)):
