@@ -113,7 +113,8 @@ def test_however_time_is_cut_into_steps_the_additions_come_to_the_same(
     """Each agent tells in its own time; after every batch what has settled is added. In the end all is told at once."""
     dice = Random(seed)
     cut = Fault("line", link, T0 + 30 * MINUTE, T0 + dice.randrange(32, 80) * MINUTE)
-    world = World([cut, *random_faults(dice, 2 * HOUR)], 2 * HOUR, seed, {"b": 200, "thdl": 2_000})
+    errors = {agent: dice.choice((0, 200, 2_000, 20_000)) for agent in ("a", "b", "c", "thdl")}
+    world = World([cut, *random_faults(dice, 2 * HOUR)], 2 * HOUR, seed, errors)
     told = dict.fromkeys(world.told, world.begin + MINUTE)
     at, total = world.begin, dict[tuple[str, str], int]()
     for agent, minutes in (*steps, *((agent, 300) for agent in world.told)):
@@ -138,6 +139,15 @@ def test_an_outage_is_counted_once_it_is_over_and_both_sides_have_told_it() -> N
     late = told_by(world, dict.fromkeys(world.told, world.end))
     assert late.until > T0 + 30 * MINUTE
     assert late.down.keys() == {("p2", "wan")}
+
+
+def test_an_end_that_will_never_tell_more_holds_nothing_up() -> None:
+    """An agent that has ended its life: all that it had to say is in."""
+    world = World([fault("line", "b", 20, 30)], HOUR, 1)
+    ended = additions(topology(), evidence(world), "b", world.begin)
+    assert ended.until == world.end - 10 * MINUTE and ended.down.keys() == {("p2", "wan")}
+    nobody = replace(evidence(world), spans=lambda uid: [])
+    assert settled(topology(), nobody, "b") == 0
 
 
 def test_what_has_settled_moves_on_while_nothing_is_wrong() -> None:

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from collector.causes.evidence import Evidence, Life, Proofs, Start, life_of
+from collector.causes.moments import Moment
 from collector.causes.topology import Topology
 from collector.causes.verdicts import Book, Verdict, cause_of, verdicts
 from collector.ledger.figures import history
@@ -120,7 +121,9 @@ def test_an_agent_is_killed() -> None:
 
 @pytest.mark.parametrize("what", ["kill", "stop"])
 def test_an_agent_that_is_gone_for_less_than_others_looks_are_held(what: str) -> None:
-    story = Story(fault(what, "b", 20, 21.3))
+    story = Story(fault(what, "b", 20.3, 21.5))
+    held = Book(topology(), story.evidence).lives.gaps("b")
+    assert held == () or what == "stop"
     assert story.causes() == {("agent:b", "agent")}
     assert story.of("b", "gateway")
 
@@ -239,6 +242,32 @@ def test_a_wrong_clock_makes_no_false_certainty() -> None:
     assert said and not any(one.start < hub.end and hub.start < one.end for one in said), "it is not placed badly"
     assert {(one.cause.cause, one.cause.certainty) for one in said} == {("not known", "probable")}
     assert story.at("a", "hub", 27) == (DOWN, "lan:so-hub", "lan")
+
+
+def test_what_one_agent_saw_together_was_together_whatever_its_clock() -> None:
+    """Four minutes without a router, seen by an agent whose times may be off by ten minutes: its own looks still tell
+    that its router took the way to the hub with it. To the centre's looks they tell nothing."""
+    story = Story(fault("router", "b", 25, 29), errors={"b": 10 * MINUTE})
+    assert {one.cause.root for one in story.of("b", "hub")} == {"lan:b"}
+    assert {one.cause.cause for one in story.of("thdl", "b.from-hub")} == {"not known"}
+
+
+def test_a_badly_placed_silence_proves_nothing_of_other_agents_moments() -> None:
+    """The program of b was killed on a machine that ran on, at a moment off by up to ten minutes: that its site had power
+    then says nothing of the minutes in which the centre did not reach it."""
+    at = hand(120)
+    at.looks("thdl", "gateway", "U" * 120)
+    at.looks("thdl", "b.from-hub", "U" * 50 + "D" * 6 + "U" * 64)
+    for name in ("gateway", "hub"):
+        at.looks("b", name, "U" * 40 + "." * 30 + "U" * 50, error=10 * MINUTE)
+    at.lives["b"] = Life((Start(70 * at.every, -HOUR, False),))
+    uid = at.uid("thdl", "b.from-hub")
+    moment = Moment(Book(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False)
+    assert not moment.lives("power:b")
+    for name in ("gateway", "hub"):
+        at.looks("b", name, "U" * 40 + "." * 30 + "U" * 50)
+    moment = Moment(Book(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False)
+    assert moment.lives("power:b")
 
 
 # -- spans laid by hand, for what the estate does not have

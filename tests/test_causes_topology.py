@@ -82,6 +82,36 @@ def test_what_nothing_tells_stays_unknown() -> None:
     assert found.maybe == ("switch:b", "gateway:b", "wan:b")
 
 
+def test_a_line_to_another_centre_does_not_pass_the_hub() -> None:
+    """The agency's second line leads to the standby centre: the data centre has no part in it."""
+    topology = Topology.of(histories.estate())
+    check = way(topology, "c", "hub-two")
+    known = topology.inventory.checks[check.uid]
+    there = replace(topology.inventory.sites["b"], links=(), facts={"wan": "203.0.113.77"})
+    other = Topology.of(
+        replace(
+            topology.inventory,
+            sites={**topology.inventory.sites, "b": there},
+            checks={**topology.inventory.checks, known.uid: replace(known, params={"host": "203.0.113.77"})},
+        )
+    )
+    found = other.way(known.uid)
+    assert found.target == "b"
+    assert found.on == ("agent:c", "power:c", "switch:c", "gateway:c", "wan:c-two", "gateway:b", "power:b")
+
+
+def test_on_one_machine_each_service_is_its_own() -> None:
+    """As in the demo, where everything is on loopback."""
+    topology = Topology.of(histories.estate())
+    check = topology.inventory.checks[way(topology, "b", "files").uid]
+    here = replace(check, params={"host": "127.0.0.1", "port": 8080})
+    router = replace(here, uid="e" * 16, key="gateway", name="gateway")
+    checks = {**topology.inventory.checks, here.uid: here, router.uid: router}
+    other = Topology.of(replace(topology.inventory, checks=checks))
+    assert other.way(here.uid).on == ("agent:b", "power:b", f"service:{here.uid}")
+    assert other.way(router.uid).own == "gateway:b"
+
+
 def test_two_lines_are_one_element_for_what_takes_either() -> None:
     topology = Topology.of(histories.estate())
     assert "wans:c" in way(topology, "c", "mail").on

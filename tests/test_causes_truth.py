@@ -49,19 +49,21 @@ def judged(world: World) -> dict[str, list[Verdict]]:
 
 class Score:
     def __init__(self) -> None:
-        self.decidable = self.right = self.unknown = 0
+        self.decidable = self.right = self.rooted = self.unknown = 0
         self.beyond = Counter[str]()
         self.wrong = Counter[tuple[int, str, int, str, str]]()
 
     def take(self, seed: int, world: World, check: Check, verdict: Verdict, knowable: Knowable) -> None:
         for at in range(verdict.start + STEP // 2, verdict.end, STEP):
-            causes = {cause for cause, _ in world.truth(check, at, verdict.state)}
+            truth = world.truth(check, at, verdict.state)
+            causes = {cause for cause, _ in truth}
             if not causes:
                 continue  # the ledger's edge lies a little off the truth's: no cause is true there
             said = verdict.cause.cause
             if knowable.decided(check, at, verdict.state):
                 self.decidable += 1
                 self.right += said in causes
+                self.rooted += (said, verdict.cause.root) in truth
                 self.unknown += said == "not known"
                 if said not in causes:
                     self.wrong[seed, check.name, verdict.state, said, "/".join(sorted(causes))] += 1
@@ -71,7 +73,8 @@ class Score:
     def told(self) -> str:
         share = self.right / max(self.decidable, 1)
         lines = [
-            f"{self.decidable} moments that can be decided: {share:.2%} true, {self.unknown} not known;"
+            f"{self.decidable} moments that can be decided: {share:.2%} true"
+            f" ({self.rooted / max(self.decidable, 1):.2%} with the true root), {self.unknown} not known;"
             f" of the others {dict(self.beyond)}"
         ]
         lines += [f"  history {key}: {count}" for key, count in self.wrong.most_common(15)]
@@ -91,6 +94,7 @@ def test_of_the_time_that_can_be_decided_98_percent_get_the_true_cause(capsys: p
         print("\n" + score.told())
     assert score.decidable > 100_000
     assert score.right / score.decidable >= 0.98, score.told()
+    assert score.rooted / score.decidable >= 0.97, score.told()
     beyond = sum(score.beyond.values())
     assert (score.beyond["true"] + score.beyond["not known"]) / beyond >= 0.9, score.told()
 

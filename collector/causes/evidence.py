@@ -81,25 +81,32 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Proofs:
-    """Of one check: what its state was proven to be, and when. Made from its spans once."""
+    """Of one check: what its state was proven to be, and when. Made from its spans once.
 
-    __slots__ = ("_ends", "_looked", "_onsets", "_starts", "_states")
+    ``exact``: as its agent placed it. What one agent saw together was together, whatever its clock; only what is told
+    to another's looks has to allow for the error.
+    """
 
-    def __init__(self, spans: Sequence[Span]) -> None:
+    __slots__ = ("_ends", "_errors", "_looked", "_onsets", "_starts", "_states")
+
+    def __init__(self, spans: Sequence[Span], *, exact: bool = False) -> None:
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._states: list[int] = []
         self._onsets: list[int] = []
-        self._looked = [(span.sure_from, span.sure_to) for span in spans if span.state != UNKNOWN]
+        seen = [span for span in spans if span.state != UNKNOWN]
+        self._looked = [(span.sure_from, span.sure_to) for span in seen]
+        self._errors = [max(span.error_from, span.error_to) for span in seen]
         met: Span | None = None
         for span in spans:
             if span.state == UNKNOWN:
                 met = None
                 continue
-            start, end = span.sure_from + span.error_from, span.sure_to - span.error_to
+            error_from, error_to = (0, 0) if exact else (span.error_from, span.error_to)
+            start, end = span.sure_from + error_from, span.sure_to - error_to
             working = span.state in (UP, DEGRADED)
             if met is not None and working and met.state in (UP, DEGRADED) and met.end == span.start:
-                gap_from = met.sure_to - met.error_to
+                gap_from = met.sure_to - (0 if exact else met.error_to)
                 if gap_from + 1 < start:  # between the two it worked: out of its thresholds or not, nobody knows
                     self._add(gap_from + 1, start - 1, UP, gap_from)
             if start <= end:
@@ -154,6 +161,11 @@ class Proofs:
             if self._states[i] in (UP, DEGRADED):
                 return max(self._starts[i], start)
         return None
+
+    def error_at(self, at: int) -> int:
+        """How far off the look at this moment may be placed, ms; 0 where there is none."""
+        i = bisect_right(self._looked, (at, FOREVER)) - 1
+        return self._errors[i] if i >= 0 and self._looked[i][1] >= at else 0
 
     def looked(self) -> list[Interval]:
         """When somebody looked, whatever was seen; as placed, for that somebody did is sure whatever the error."""

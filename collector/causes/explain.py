@@ -310,7 +310,7 @@ class Solver:
         root = self.topology.root(part)
         if self.topology.root(way.own) == root:
             return self._say(way, root, "sure")
-        return Finding(root, "probable", words.degraded_with(way.uid, namer))
+        return Finding(root, "probable", words.degraded_with(self.topology, way.uid, namer))
 
     # -- in words
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 import msgspec
 
 from alerts.trouble import Cause
-from collector.causes.evidence import FOREVER, Evidence
+from collector.causes.evidence import Evidence
 from collector.causes.lives import RETURN
 from collector.causes.topology import Topology
 from collector.causes.verdicts import Book, Verdict
@@ -79,7 +79,7 @@ def _settled(book: Book, link: str) -> int:
     topology, evidence = book.topology, book.evidence
     lines = topology.lines(link)
     agents = ends_of(topology, link)
-    passed = FOREVER
+    passed, told = evidence.now, False
     for uid in dict.fromkeys(other for line in lines for other in topology.related(line)):
         check = topology.check(uid)
         if check is None or check.agent not in agents:
@@ -87,9 +87,10 @@ def _settled(book: Book, link: str) -> int:
         heard = evidence.life(check.agent).heard
         spans = evidence.spans(uid)
         if spans:
+            told = True
             last = spans[-1].sure_to
             passed = min(passed, heard if heard >= last + check.hold else min(last, heard))
-    if passed == FOREVER:
+    if not told:
         return 0
     passed -= RETURN
     for line in lines:

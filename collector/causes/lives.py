@@ -29,7 +29,7 @@ RETURN = 600_000  # ms before a machine's boot from which on its site's router m
 class Gap(msgspec.Struct, frozen=True):
     """The agent did not look between ``start`` and ``end`` (``end`` is ``now`` while it is ``open``).
 
-    ``powered``: its site had power all the while.
+    ``powered``: its site had power all the while. ``error``: how far off its ends may be placed, ms.
     """
 
     start: int
@@ -37,6 +37,7 @@ class Gap(msgspec.Struct, frozen=True):
     cause: Cause
     open: bool = False
     powered: bool = False
+    error: int = 0
 
 
 class Lives:
@@ -53,11 +54,14 @@ class Lives:
             self._gaps[agent] = tuple(self._work_out(agent))
         return self._gaps[agent]
 
-    def gap_at(self, agent: str, start: int, end: int) -> Gap | None:
-        """The gap that holds all of [start, end]."""
+    def gap_at(self, agent: str, start: int, end: int, *, exact: bool) -> Gap | None:
+        """The gap that holds all of [start, end]; unless ``exact`` (these are the agent's own times) for certain."""
         gaps = self.gaps(agent)
         i = bisect_right(gaps, start, key=lambda gap: gap.start) - 1
-        return gaps[i] if i >= 0 and gaps[i].end >= end else None
+        if i < 0:
+            return None
+        error = 0 if exact else gaps[i].error
+        return gaps[i] if gaps[i].start + error <= start and end <= gaps[i].end - error else None
 
     def _work_out(self, agent: str) -> Iterable[Gap]:
         looks = self._topology.looks_of(agent)
@@ -74,10 +78,15 @@ class Lives:
             starts = [start for start in life.starts if last < start.at <= first]
             stop = next((at for at in reversed(life.stops) if last <= at <= first), None)
             if starts or stop is not None or first - last > min(checks[uid].hold for uid in looks):
-                yield from self._closed(agent, last, first, starts, stop)
+                error = self._error(looks, last) + self._error(looks, first)
+                for gap in self._closed(agent, last, first, [_off(start, error) for start in starts], stop):
+                    yield msgspec.structs.replace(gap, error=error)
         last = looked[-1][1]
         if self._evidence.now - last > patience:
             yield self._open(agent, last, life)
+
+    def _error(self, looks: Iterable[str], at: int) -> int:
+        return max(self._proofs(uid).error_at(at) for uid in looks)
 
     def between(self, agent: str, last: int, first: int) -> tuple[Gap, ...]:
         """Of a single check's silence, shorter than the agent's other checks could see: what starts and stops tell."""
@@ -227,6 +236,10 @@ class Lives:
                     return True
             before = span
         return False
+
+
+def _off(start: Start, error: int) -> Start:
+    return msgspec.structs.replace(start, error=max(start.error, error))
 
 
 def _joined(pieces: list[Interval]) -> list[Interval]:

@@ -18,6 +18,7 @@ from inventory.model import Check, Device, Inventory, Site
 Where = Literal["machine", "network", "router", "inside", "unknown"]
 OWN_MACHINE: Final = frozenset({"host", "job", "drill", "backup"})  # kinds that look at the agent's own machine
 ADDRESSED: Final = ("host", "server", "smtp_host", "imap_host")  # parameters that may hold the target's address
+GATEWAY: Final = "gateway"  # the key of a check of the site's own router, where no fact tells its address
 HUB_ITSELF: Final = "hub"  # throughput's word for the collector
 
 
@@ -42,13 +43,6 @@ def target(check: Check) -> str:
     if isinstance(url, str):
         return HUB_ITSELF if url == HUB_ITSELF else (_host_of(url) or "")
     return next((value for name in ADDRESSED if isinstance(value := check.params.get(name), str) and value), "")
-
-
-def _loopback(address: str) -> bool:
-    try:
-        return address == "localhost" or ip_address(address.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _host_of(url: str) -> str | None:
@@ -96,12 +90,14 @@ class Locator:
         router = _chosen(self._routers.get(address, ()), prefer)
         if router is not None:
             return Place("router", router, address)
+        if check.key == GATEWAY and check.site == vantage:
+            return Place("router", vantage, address)
         inside = self._inside(address, prefer)
         if inside is not None:
             return Place("inside", inside, address)
-        if check.key == "gateway" and check.site == vantage:
-            return Place("router", vantage, address)
-        return Place("machine", vantage) if _loopback(address) else UNKNOWN_PLACE
+        if check.site == vantage and _loopback(address):
+            return Place("machine", vantage)
+        return UNKNOWN_PLACE
 
     def _device(self, check: Check, address: str, prefer: tuple[str, ...]) -> Device | None:
         """Of several devices behind one address (a UPS on a server), the one that the check is named after."""
@@ -133,6 +129,11 @@ def _chosen(sites: Iterable[str], prefer: tuple[str, ...]) -> str | None:
 def _holds(site: Site, address: IPv4Address | IPv6Address) -> bool:
     network = _network(site.facts.get("lan", ""))
     return network is not None and address in network
+
+
+def _loopback(address: str) -> bool:
+    parsed = _address(address)
+    return parsed.is_loopback if parsed is not None else address == "localhost"
 
 
 @lru_cache(maxsize=65_536)

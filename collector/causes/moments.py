@@ -19,27 +19,40 @@ class Past(Protocol):
 
     def proofs(self, uid: str) -> Proofs: ...
 
+    def exact(self, uid: str) -> Proofs: ...
+
 
 class Moment:
     """All through [low, high], seen from a span of one check: its own state there is the span's, whatever its error.
 
+    Looks of its own agent are taken as they were placed, those of others only where they hold for all of the time at
+    which, by ``error`` (ms), the moment may have been.
     ``is_brief``: the span is so short that looks at other things may have missed what it saw.
     """
 
-    def __init__(self, past: Past, low: int, high: int, uid: str, span: Span, is_brief: bool) -> None:
+    def __init__(self, past: Past, low: int, high: int, error: int, uid: str, span: Span, is_brief: bool) -> None:
         self._past = past
-        self._low, self._high = low, high
+        self._exactly = low, high
+        self._low, self._high = low - error, high + error
+        self._agent = past.topology.way(uid).agent
         self._uid, self._span, self._brief = uid, span, is_brief
 
     def state(self, uid: str) -> int | None:
         if uid == self._uid:
             return self._span.state
-        return self._past.proofs(uid).state(self._low, self._high)
+        proofs, low, high = self._of(uid)
+        return proofs.state(low, high)
 
     def onset(self, uid: str) -> int:
         if uid == self._uid:
             return self._span.sure_from
-        return self._past.proofs(uid).onset(self._low, self._high)
+        proofs, low, high = self._of(uid)
+        return proofs.onset(low, high)
+
+    def _of(self, uid: str) -> tuple[Proofs, int, int]:
+        if self._past.topology.way(uid).agent == self._agent:
+            return self._past.exact(uid), *self._exactly
+        return self._past.proofs(uid), self._low, self._high
 
     def brief(self, uid: str) -> bool:
         return self._brief and uid == self._uid
@@ -60,6 +73,8 @@ class Moment:
 
     def _gaps_of(self, site: str) -> Iterable[Gap]:
         for agent in self._past.topology.agents_at(site):
-            gap = self._past.lives.gap_at(agent, self._low, self._high)
+            own = agent == self._agent
+            low, high = self._exactly if own else (self._low, self._high)
+            gap = self._past.lives.gap_at(agent, low, high, exact=own)
             if gap is not None:
                 yield gap

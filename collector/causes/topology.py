@@ -11,7 +11,7 @@ import msgspec
 
 from collector.causes import elements
 from collector.causes.elements import Root
-from collector.causes.locate import Locator, Place
+from collector.causes.locate import GATEWAY, Locator, Place
 from inventory.model import Check, Inventory, Link
 
 PROVERS = 6  # checks asked about one element: more only cost time
@@ -123,7 +123,7 @@ class Topology:
         between = self.between(vantage, place.site)
         if place.where == "router":
             between = (*between, elements.gateway(place.site))
-            own = elements.gateway(place.site) if check.kind in ("icmp", "tcp") and self._is_ping(check) else last
+            own = elements.gateway(place.site) if self._is_ping(check) else last
             return made(place.site, between, own)
         host = elements.host(place.site, place.what)
         between = (*between, *((elements.switch(place.site),) if place.site != vantage else ()), host)
@@ -132,13 +132,22 @@ class Topology:
     @staticmethod
     def _is_ping(check: Check) -> bool:
         """Whether nothing but the router itself has to answer."""
-        return check.kind == "icmp" or check.key == "gateway"
+        return check.kind == "icmp" or check.key == GATEWAY
 
     def _link_way(self, check: Check, vantage: str, place: Place, made: Callable[..., Way]) -> Way:
+        """Over one circuit, whose other end may be another site than the province's hub."""
         link = self.inventory.links[check.link]
         here = link.site == vantage
         far = self.hub if here and place.site in ("", vantage) else (place.site if here else link.site)
-        between = [*self.between(vantage, far, check.link), elements.gateway(far)] if far else []
+        if not here and vantage != self.hub and self._leaving(vantage, ""):
+            between = self.between(vantage, far, check.link)  # its own circuit comes first
+        else:
+            hub = self.hub if self.hub in (vantage, far) else ""
+            between = (
+                *(elements.switch(vantage), elements.gateway(vantage), elements.wan(check.link)),
+                *((elements.edge(hub),) if hub else ()),
+                *((elements.gateway(far), elements.power(far)) if far else ()),
+            )
         return made(far, between, elements.wan(check.link), link=check.link)
 
     def between(self, vantage: str, target: str, link: str = "") -> tuple[str, ...]:

@@ -49,16 +49,28 @@ class Book:
         self.lives = Lives(topology, evidence, self.proofs)
         self._only = only
         self._proofs: dict[str, Proofs] = {}
+        self._exact: dict[str, Proofs] = {}
         self._stretches: dict[str, list[Stretch]] = {}
         self._judged: dict[tuple[str, int], list[Verdict]] = {}
 
     def proofs(self, uid: str) -> Proofs:
+        """What the check proves to whoever compares it with other agents' looks."""
         found = self._proofs.get(uid)
         if found is None:
-            check = self.topology.check(uid)
-            counts = self._only is None or (check is not None and check.agent in self._only)
-            found = self._proofs[uid] = Proofs(self.evidence.spans(uid) if counts else ())
+            found = self._proofs[uid] = Proofs(self._spans(uid))
         return found
+
+    def exact(self, uid: str) -> Proofs:
+        """What it proves to looks of its own agent."""
+        found = self._exact.get(uid)
+        if found is None:
+            found = self._exact[uid] = Proofs(self._spans(uid), exact=True)
+        return found
+
+    def _spans(self, uid: str) -> Sequence[Span]:
+        check = self.topology.check(uid)
+        counts = self._only is None or (check is not None and check.agent in self._only)
+        return self.evidence.spans(uid) if counts else ()
 
     def stretches(self, uid: str) -> list[Stretch]:
         """What was not up, from the check's first look to the end of its life or now."""
@@ -147,9 +159,9 @@ class Book:
         error = max(span.error_from, span.error_to)
         check = self.topology.check(way.uid)
         brief = check is not None and span.end - span.start < BRIEF_LOOKS * check.interval + check.timeout
-        moment = Moment(self, low - error, high + error, way.uid, span, brief)
+        moment = Moment(self, low, high, error, way.uid, span, brief)
         if elements.kind_of(way.own) == "feed":  # down by a boot's account, although nobody looked
-            gap = self.lives.gap_at(way.agent, low, high)
+            gap = self.lives.gap_at(way.agent, low, high, exact=True)
             if gap is not None and not gap.open:
                 return of_cause(gap.cause)
         return Solver(self.topology, moment).explain(way.uid)
@@ -160,11 +172,15 @@ class Book:
         error = max(span.error_from, span.error_to)
         cuts = {start, end}
         for uid in self.topology.related(way.uid):
+            if self.topology.way(uid).agent == way.agent:
+                cuts.update(self.exact(uid).edges(start, end))
+                continue
             for at in self.proofs(uid).edges(start - error - 1, end + error + 1):
-                cuts.update(cut for cut in (at - error, at, at + error) if start < cut < end)
+                cuts.update(cut for cut in (at - error, at + error) if start < cut < end)
         for agent in {*self.topology.agents_at(way.target), *self.topology.agents_at(way.vantage)}:
             for gap in self.lives.gaps(agent):
-                cuts.update(at for at in (gap.start, gap.end) if start < at < end)
+                off = 0 if agent == way.agent else error + gap.error
+                cuts.update(at for at in (gap.start + off, gap.end - off) if start < at < end)
         ordered = sorted(cuts)
         return [(start, start), *pairwise(ordered), *([(end, end)] if end > start else [])]
 

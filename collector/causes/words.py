@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # topology knows nothing of words
     from collector.causes.topology import Topology, Way
 
 MOST = 6  # sentences for one cause
+ON_ITS_MACHINE = 3  # elements on the way of a check that looks at the agent's own machine: agent, power, itself
 
 
 def told(topology: "Topology", root: Root, down: Iterable[str], working: Mapping[Root, str]) -> tuple[Said, ...]:
@@ -38,6 +39,8 @@ def _down(topology: "Topology", uid: str) -> Said:
         return say("From {agent} the gateway of {site} does not answer as it should", agent=way.agent, site=way.target)
     if kind == "feed":
         return say("The UPS that {check} asks gives no power", check=uid)
+    if len(way.on) <= ON_ITS_MACHINE and not way.maybe:
+        return say("{check} is not as it should be", check=uid)
     return say("{check} does not answer as it should to {agent}", check=uid, agent=way.agent)
 
 
@@ -87,7 +90,7 @@ def device_gone(checks: Sequence[str]) -> tuple[Said, ...]:
 
 def explains_most(way: "Way", root: Root, backing: Sequence[str]) -> tuple[Said, ...]:
     first = say(
-        "One fault explains most: {check} and {count} more checks went over it", check=way.uid, count=len(backing)
+        "One fault explains most: {check} and {count} more checks depend on it", check=way.uid, count=len(backing)
     )
     return (first, *(say("{check} is down as well", check=uid) for uid in backing))[:MOST]
 
@@ -95,12 +98,30 @@ def explains_most(way: "Way", root: Root, backing: Sequence[str]) -> tuple[Said,
 def undecided(way: "Way", roots: Sequence[Root]) -> tuple[Said, ...]:
     return (
         say("Nothing that was looked at tells the causes apart from which {check} may be down", check=way.uid),
-        *(say("It may be {root}", root=root.root) for root in roots),
+        *(_possible(root) for root in roots),
     )[:MOST]
 
 
-def degraded_with(uid: str, namer: str) -> tuple[Said, ...]:
-    return (say("{check} got worse while {other_check} was not as it should be", check=uid, other_check=namer),)
+def _possible(root: Root) -> Said:
+    kind, _, ident = root.root.partition(":")
+    match kind:
+        case "lan":
+            return say("It may be the network of {site}", site=ident)
+        case "wan":
+            return say("It may be the line {link}", link=ident)
+        case "power":
+            return say("It may be the power of {site}", site=ident)
+        case "agent":
+            return say("It may be {agent} itself", agent=ident)
+        case "device":
+            return say("It may be {device}", device=ident)
+        case "service":
+            return say("It may be just {check}", check=ident)
+    return say("It may be something that nobody looks at")
+
+
+def degraded_with(topology: "Topology", uid: str, namer: str) -> tuple[Said, ...]:
+    return (_down(topology, namer), say("{check} got worse at the same time", check=uid))
 
 
 # -- of agents
