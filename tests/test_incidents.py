@@ -2,6 +2,8 @@
 
 import re
 
+from msgspec.structs import replace
+
 from alerts.trouble import Past
 from tests.incident_world import HOUR, MINUTE, SECOND, START, Driver, down, said
 
@@ -268,6 +270,16 @@ class TestWhatIsNotKnown:
         world.silent = frozenset({"down:north-web"})
         assert world.run(10 * MINUTE) == []
         world.silent = frozenset()
+        world.wrong[trouble.key] = trouble
+        assert len(world.run(3 * SECOND)) == 2
+
+    def test_what_was_up_at_its_last_look_is_not_told_until_it_is_down_again(self):
+        world = Driver()
+        world.fails("north-web")
+        world.run(SECOND)
+        trouble = world.wrong["down:north-web"]
+        world.wrong[trouble.key] = replace(trouble, confirmed=False)
+        assert world.run(MINUTE) == []
         world.wrong[trouble.key] = trouble
         assert len(world.run(3 * SECOND)) == 2
 

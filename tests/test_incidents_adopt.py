@@ -75,13 +75,25 @@ def test_a_journal_without_members_gives_them_a_quarter_of_an_hour_to_turn_up():
     world.run(10 * SECOND)
     wrong = dict(world.wrong)
     world.works("north-web")
-    world.journal = [replace(entry, members=(), also=(), kinds=()) for entry in world.journal]
+    journal = world.journal
+    world.journal = [replace(entry, members=(), also=(), kinds=()) for entry in journal]
     world.back_to(old)
     assert world.run(14 * MINUTE) == []
     world.wrong = wrong
     assert world.run(HOUR, MINUTE) == []
     world.wrong = {}
     assert len(world.run(2 * MINUTE)) == 2
+
+
+def test_a_journal_without_roots_finds_them_by_the_members():
+    world = Restored()
+    old = world.book
+    world.fails("north-web")
+    world.run(10 * SECOND)
+    world.journal = [replace(entry, roots=()) for entry in world.journal]
+    world.back_to(old)
+    assert world.run(HOUR, MINUTE) == []
+    assert [incident.cause.root for incident in world.open] == ["service:north-web"]
 
 
 def test_who_was_told_that_it_is_over_is_not_told_again_and_the_others_are():
@@ -168,7 +180,7 @@ def test_repeats_and_the_cap_go_on_from_what_was_sent():
     assert world.run(10 * MINUTE, MINUTE) == []
     world.fails("north-dns")
     assert [notice.kind for notice in world.run(5 * SECOND) if notice.contact == "ops"] == ["summary"]
-    repeats = [notice.at - last for notice in world.run(4 * HOUR, MINUTE) if notice.kind == "repeat"]
+    repeats = [notice.at - last for notice in world.run(4 * HOUR, MINUTE) if "repeat" in notice.kinds]
     assert len(repeats) == 2 and all(4 * HOUR <= ms < 4 * HOUR + 2 * MINUTE for ms in repeats)
 
 

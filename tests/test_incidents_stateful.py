@@ -22,6 +22,7 @@ from tests.incident_world import DAY, HOUR, MINUTE, SECOND, SITES, START, down, 
 
 CHECKS = tuple(f"{site}-{what}" for site in SITES for what in ("web", "dns", "mail"))
 GRACE = 45 * SECOND  # after its start a collector has heard every site that speaks
+SURE_AFTER = 10 * SECOND  # of looks in a new state
 SILENT_AFTER = 3 * MINUTE
 
 INVENTORIES: dict[str, Callable[[], Inventory]] = {
@@ -61,6 +62,7 @@ class Promises(RuleBasedStateMachine):
         self.at = START
         self.book = Book()
         self.down: dict[str, int] = {}
+        self.mended: dict[str, int] = {}  # up again, when
         self.roots: dict[str, str] = {}
         self.cut: dict[str, int] = {}
         self.late: dict[str, list[tuple[str, int, int]]] = {site: [] for site in SITES}  # ended, not yet pushed
@@ -89,11 +91,12 @@ class Promises(RuleBasedStateMachine):
         return site not in self.cut and self.at >= self.heard_from
 
     def troubles(self) -> list[Trouble]:
-        found = [
-            down(uid, since, self.root(uid), excluded=uid.partition("-")[0] in self.maintenance)
-            for uid, since in self.down.items()
-            if self.heard(uid.partition("-")[0])
-        ]
+        found = []
+        for uid, since in {**self.mended, **self.down}.items():
+            site = uid.partition("-")[0]
+            sure = uid in self.down and self.at - since >= SURE_AFTER
+            if self.heard(site) and (uid in self.down or self.at - since < SURE_AFTER):
+                found.append(down(uid, since, self.root(uid), confirmed=sure, excluded=site in self.maintenance))
         for site, since in self.cut.items():
             if self.at >= max(since, self.heard_from) + SILENT_AFTER:
                 found.append(
@@ -158,6 +161,7 @@ class Promises(RuleBasedStateMachine):
             sent = sent_of(notice, self.book)
             self.check_story(sent)
             self.queue.append(sent)
+        self.check_members(present)
         self.check_told(present)
         self.deliver()
 
@@ -169,15 +173,32 @@ class Promises(RuleBasedStateMachine):
             assert incident is not None and incident.why != "late", "late evidence is told by digests alone"
             if kind == "recovery":
                 assert not incident.open
+                for name, member in incident.members.items() if incident.why == "recovered" else ():
+                    what, _, subject = name.partition(":")
+                    since = (self.cut if what == "silent" else self.down).get(subject, self.at)
+                    assert since >= (member.until or 0), "told as over while it went on"
                 continue
             assert not self.muted
             if kind != "update":
                 known = [
                     present[name] for name, member in incident.members.items() if name in present and not member.until
                 ]
-                assert any(not one.excluded for one in known), f"{kind} of what is not known to be wrong"
+                sure = [one for one in known if one.confirmed and not one.excluded]
+                assert sure, f"{kind} of what is not known to be wrong"
             if kind in ("repeat", "escalation"):
                 assert self.resolved(key) not in {self.resolved(acked) for acked in self.acked}, "acknowledged"
+
+    def check_members(self, present: dict[str, Trouble]) -> None:
+        """What is wrong is in the incident of its root."""
+        where = {
+            name: incident.cause.root
+            for incident in self.book.open.values()
+            for name, member in incident.members.items()
+            if member.until is None
+        }
+        for name, trouble in present.items():
+            if trouble.confirmed:
+                assert where.get(name) == trouble.cause.root
 
     def check_told(self, present: dict[str, Trouble]) -> None:
         """Nothing is lost: what is wrong, known and not in maintenance is told within a quarter of an hour."""
@@ -191,7 +212,7 @@ class Promises(RuleBasedStateMachine):
         for name in [name for name in self.wrong_since if name not in present]:
             del self.wrong_since[name]
         for name, trouble in present.items():
-            if trouble.excluded or self.muted:
+            if trouble.excluded or not trouble.confirmed or self.muted:
                 self.wrong_since.pop(name, None)
             else:
                 since = self.wrong_since.setdefault(name, self.at)
@@ -277,6 +298,7 @@ class Promises(RuleBasedStateMachine):
     def mend(self, uid: str) -> None:
         site = uid.partition("-")[0]
         since = self.down.pop(uid)
+        self.mended[uid] = self.at
         self.late[site].append((uid, since, self.at))
 
     @rule(site=sites)
@@ -406,18 +428,19 @@ class PromisesWithRevisions(Promises):
     revises = True
 
     @rule(
-        site=sites,
+        chosen=st.sets(sites, min_size=1),
         root=st.sampled_from(["", "power:{}", "lan:{}", "wan:{}", "wan:hub"]),
         some=st.sets(st.sampled_from(["web", "dns", "mail"]), min_size=1),
     )
-    def verdicts_are_revised(self, site: str, root: str, some: set[str]) -> None:
-        for what in some:
-            self.roots[f"{site}-{what}"] = root.format(site)
+    def verdicts_are_revised(self, chosen: set[str], root: str, some: set[str]) -> None:
+        for site in chosen:
+            for what in some:
+                self.roots[f"{site}-{what}"] = root.format(site)
         self.wrong_since.clear()  # what splits off is told anew
         self.step()
 
 
-OFTEN = settings(max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+OFTEN = settings(max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
 TestPromises = Promises.TestCase
 TestPromises.settings = OFTEN
 TestPromisesWithRevisions = PromisesWithRevisions.TestCase

@@ -55,6 +55,18 @@ class TestRepeats:
         world.works("north-web")
         assert said(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
+    def test_repeats_to_one_contact_fall_together(self):
+        world = Driver(routed(ops(repeat_ms=HOUR)))
+        for uid in ("north-web", "south-web", "hub-web"):
+            world.fails(uid)
+            world.run(5 * MINUTE)
+        assert len(world.mails) == 3
+        repeats = world.run(5 * HOUR, 10 * SECOND)
+        assert [(notice.kind, len(notice.incidents)) for notice in repeats] == [("group", 3)] * 5
+        assert {kind for notice in repeats for kind in notice.kinds} == {"repeat"}
+        world.fails("north-dns")
+        assert [len(notice.incidents) for notice in world.run(5 * SECOND)] == [1]  # what is new takes none along
+
     def test_never_again_if_the_route_says_so(self):
         world = Driver(routed(ops(repeat_ms=0)))
         world.fails("north-web")

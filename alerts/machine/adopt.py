@@ -134,7 +134,7 @@ def _said(bench: Bench, entry: Sent, about: _About) -> None:
         count=told.count + 1,
         recovered=about.kind == "recovery",
         severity=entry.severity,
-        root=about.root,
+        root=about.root if entry.roots else "",
         cause="",
     )
     incident = replace(incident, told={**incident.told, entry.contact: told})

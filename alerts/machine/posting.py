@@ -3,14 +3,15 @@
 A thing that is to be said waits ``group_ms`` for others to the same contact. When ``cap`` mails went within an hour,
 what is new waits for the hour to allow it, but no longer than SUMMARY_MS: then one summary says all of it. So a contact
 gets at most the cap and six summaries an hour (and a digest), and learns of every trouble and recovery within ten
-minutes. Repeats wait for the hour; they are never a reason for a summary.
+minutes. Repeats wait for the hour; they are never a reason for a summary. Where one is due, those that nearly are go
+along, so that what is open for days is one mail each time and not one an incident.
 """
 
 from msgspec.structs import replace
 
 from alerts.incident import Incident, Notice, NoticeKind, Told
 from alerts.machine.bench import Bench, noted
-from alerts.machine.book import Mailbox
+from alerts.machine.book import Mailbox, Situation
 from alerts.machine.idents import notice_ident
 from alerts.machine.levels import heavier
 from alerts.machine.telling import Word, first_word, next_word, speaks
@@ -23,8 +24,9 @@ SUMMARY_MS = 10 * MINUTE
 Wanted = dict[str, Word]  # by incident
 
 
-def wanted(bench: Bench, inventory: Inventory, muted: bool) -> dict[str, Wanted]:
-    """For each contact what is to be said to them now."""
+def wanted(bench: Bench, inventory: Inventory, situation: Situation) -> dict[str, Wanted]:
+    """For each contact what is to be said to them now, or may go along."""
+    sure = {trouble.key for trouble in situation.troubles if trouble.confirmed and not trouble.excluded}
     found: dict[str, Wanted] = {}
 
     def want(contact: str, incident: Incident, word: Word | None) -> None:
@@ -35,10 +37,10 @@ def wanted(bench: Bench, inventory: Inventory, muted: bool) -> dict[str, Wanted]
         for told in incident.told.values():
             if not told.recovered:
                 want(told.contact, incident, Word("recovery"))
-    for incident in () if muted else bench.open.values():
+    for incident in () if situation.muted else bench.open.values():
         if incident.excluded:
             continue
-        speaking = speaks(incident)
+        speaking = speaks(incident, sure)
         if not speaking and not incident.told:
             continue
         now = {recipient.contact: recipient for recipient in recipients(inventory, incident, bench.at)}
@@ -50,15 +52,19 @@ def wanted(bench: Bench, inventory: Inventory, muted: bool) -> dict[str, Wanted]
     return found
 
 
-def post(bench: Bench, inventory: Inventory, muted: bool) -> tuple[list[Notice], int | None]:
+def post(bench: Bench, inventory: Inventory, situation: Situation) -> tuple[list[Notice], int | None]:
     """The notices that go now, and when the next waiting ones are due. Mailboxes and incidents remember them."""
     _give_up_on_strangers(bench, inventory)
-    everything = wanted(bench, inventory, muted)
+    everything = wanted(bench, inventory, situation)
     notices: list[Notice] = []
     wake: int | None = None
     for contact in sorted({*everything, *(who for who, box in bench.mailboxes.items() if box.waiting or box.sent)}):
-        box = _waiting(bench.mailboxes.get(contact, Mailbox()), everything.get(contact, {}), bench.at)
-        box, kind, items, due = _due(box, everything.get(contact, {}), inventory, bench.at)
+        words = everything.get(contact, {})
+        now = {key: word for key, word in words.items() if not word.early}
+        box = _waiting(bench.mailboxes.get(contact, Mailbox()), now, bench.at)
+        box, kind, items, due = _due(box, now, inventory, bench.at)
+        if any(word.kind == "repeat" for word in items.values()):
+            items = words
         if items:
             notices.append(_notice(bench, contact, kind, items))
         elif due is not None:

@@ -19,7 +19,7 @@ def step(book: Book, situation: Situation, inventory: Inventory) -> Turn:
     record(bench, situation.past)
     obey(bench, situation.commands, situation.troubles)
     over = close(bench, alerting)
-    notices, due = post(bench, inventory, situation.muted)
+    notices, due = post(bench, inventory, situation)
     notices += digests(bench, inventory, situation.muted)
     forget(bench, alerting)
     return Turn(book=bench.book(), changed=bench.changed(), notices=notices, wake=_soonest(over, due))

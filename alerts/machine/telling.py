@@ -4,6 +4,7 @@ Levels, not events: it is worked out anew at every step, so what is held back fo
 silence, a calendar, the cap) is said later if it is still so, and only then.
 """
 
+from collections.abc import Set
 from typing import NamedTuple
 
 from alerts.incident import Incident, NoticeKind, Told
@@ -13,21 +14,25 @@ from inventory.alerting import MINUTE
 
 
 class Word(NamedTuple):
-    """What a notice says of one incident. ``step``: of an escalation."""
+    """What a notice says of one incident. ``step``: of an escalation. ``early``: not due, but it may go along with
+    others that are."""
 
     kind: NoticeKind
     step: int = 0
+    early: bool = False
 
 
 # A revised cause is said at most this often.
 UPDATE_MS = 5 * MINUTE
 
+# A repeat goes along with another one to the same contact when it would be due within this part of its time.
+EARLY = 0.25
 
-def speaks(incident: Incident) -> bool:
-    """Whether something of it is known to be wrong now, and not in maintenance."""
-    return incident.recovering is None and any(
-        member.until is None and member.known and not member.excluded for member in incident.members.values()
-    )
+
+def speaks(incident: Incident, sure: Set[str]) -> bool:
+    """Whether something of it is ``sure`` to be wrong now: keys of troubles that are confirmed and not in maintenance.
+    A silent site is not, nor what was up at its last look."""
+    return any(key in sure for key, member in incident.members.items() if member.until is None)
 
 
 def first_word(incident: Incident, recipient: Recipient, at: int) -> Word | None:
@@ -54,8 +59,10 @@ def next_word(incident: Incident, told: Told, recipient: Recipient | None, at: i
         return None
     if _revised(incident, told) and at - told.last >= UPDATE_MS:
         return Word("update")
-    due = recipient.repeat_ms > 0 and at - told.last >= recipient.repeat_ms
-    return Word("repeat") if due and incident.acked is None and not _said_once(incident) else None
+    if not recipient.repeat_ms or incident.acked is not None or _said_once(incident):
+        return None
+    early = told.last + recipient.repeat_ms - at
+    return Word("repeat", early=early > 0) if early <= EARLY * recipient.repeat_ms else None
 
 
 def _said_once(incident: Incident) -> bool:
