@@ -1,4 +1,4 @@
-"""From looks to letters, whole: what is mailed when, and what never is (ledger, causes, machine and outbox together)."""
+"""From looks to letters, whole: what is mailed when, and what never is."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -231,10 +231,11 @@ async def test_agencies_goals_incidents_agents(told):
     (goal,) = await told.json("/api/v1/goals", list[answers.GoalAnswer])
     assert (goal.id, goal.window, goal.members, goal.objective) == ("g1", "rolling-30d", 3, 0.99)
     assert goal.lower <= goal.best <= goal.upper
-    found = await told.json("/api/v1/incidents", answers.IncidentsAnswer)
+    found = await told.json("/api/v1/troubles", answers.TroublesAnswer)
     assert {(t.check, t.state) for t in found.open} == {("mail", "unknown")}  # nobody has looked at the gate yet
     assert [(t.check, t.state, t.reason) for t in found.past] == [("portal", "down", "192.0.2.1:443 <refused>")]
-    assert "not worked out yet" in found.note
+    # nothing else was looked at then, and where the portal stands nobody said
+    assert [(t.cause, t.certainty) for t in found.past] == [("not known", "probable")]
     agents = {a.agent: a for a in await told.json("/api/v1/agents", list[answers.AgentAnswer])}
     assert (agents["so-ttt"].results, agents["so-ttt"].checks, agents["so-tc"].last_seen) == (179, 2, None)
     assert not agents["so-ttt"].revoked
@@ -302,6 +303,13 @@ async def test_the_description_names_every_route_and_every_type(told):
         "/api/v1/backups",
         "/api/v1/goals",
         "/api/v1/incidents",
+        "/api/v1/incidents/{key}",
+        "/api/v1/incidents/{key}/acknowledge",
+        "/api/v1/incidents/{key}/snooze",
+        "/api/v1/incidents/{key}/comment",
+        "/api/v1/incidents/{key}/close",
+        "/api/v1/links",
+        "/api/v1/troubles",
         "/api/v1/agents",
     }
     text = msgspec.json.encode(description).decode()
@@ -365,7 +373,7 @@ async def test_reasons_are_told_in_vietnamese_beside_the_words_that_came(collect
         ("/api/v1/checks?", lambda found: next(one for one in found if one["check"] == "portal")),
         (f"/api/v1/checks/{uid}?", lambda found: found),
         (f"/api/v1/checks/{uid}/availability?", lambda found: found["spans"][-1]),
-        ("/api/v1/incidents?", lambda found: found["open"][0]),
+        ("/api/v1/troubles?", lambda found: found["open"][0]),
     ):
         plain, told = [find(msgspec.json.decode((await collector.get(path + lang))[1])) for lang in ("", "lang=vi")]
         assert plain["reason"] == reason
@@ -447,10 +455,20 @@ async def test_only_who_can_say_who_they_are_may_look(tmp_path):
         "tokens": (Token(name="prometheus", token=Secret("0123456789abcdefghij")),),
     }
     async with Running(config_for(tmp_path, **operators)) as running:
-        for path in ("/", "/metrics", "/api/v1/checks", "/static/haidang.css", "/nothing"):
+        for path in (
+            "/",
+            "/metrics",
+            "/api/v1/checks",
+            "/static/other.css",
+            "/nothing",
+            "/incidents",
+            "/incidents/links/x",
+        ):
             async with running.session.get(path) as response:
                 assert response.status == 401
                 assert response.headers["WWW-Authenticate"].startswith("Basic")
+        assert (await running.get("/static/haidang.css"))[0] == 200  # the pages behind a mail's links wear it
+        assert (await running.get("/links/forged"))[0] == 404
         assert (await running.get("/-/healthy"))[0] == 200
         good = "Basic " + base64.b64encode("an:con đò sang sông".encode()).decode()
         for header, status in [

@@ -13,7 +13,7 @@ from collector.store import incidents as stored
 from collector.store.database import Database
 from collector.web.asking import LATEST, MOST, Wrong, answer, known, number, one_of, window
 from collector.web.incident_answers import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
-from collector.web.routes import LIMIT, MS, Parameter, Post, Route
+from collector.web.routes import LIMIT, MS, WHO, Parameter, Post, Route
 from inventory.causes import CAUSES
 
 What = Literal["acknowledge", "snooze", "comment", "close"]
@@ -121,7 +121,7 @@ class IncidentApi:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise Wrong(f"the body is not understood: {error}") from None
         what: What = request.path.rpartition("/")[2]  # type: ignore[assignment]
-        taken = await self.obey(request.match_info["key"], what, request["who"], wanted)
+        taken = await self.obey(request.match_info["key"], what, request[WHO], wanted)
         return answer(Describer(self._reader.inventory, self._reader.wall()).incident(taken))
 
     async def obey(self, key: str, what: What, who: str, wanted: Order) -> Incident:

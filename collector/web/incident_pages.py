@@ -16,6 +16,7 @@ from collector.store import incidents as stored
 from collector.web.asking import Wrong, known
 from collector.web.frame import Frame
 from collector.web.incident_api import IncidentApi, Order
+from collector.web.routes import WHO
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -63,7 +64,7 @@ class IncidentPages:
     async def one(self, request: web.Request) -> web.Response:
         known(request.query, "lang")
         incident = await self._api.find(request.match_info["key"])
-        who = request["who"] or "anyone"
+        who = request[WHO] or "anyone"
         forms = {
             action: self._alerting.signer.sign(
                 Claim(action=action, incident=incident.key, contact=who, expires=self._reader.wall() + HELD)

@@ -14,7 +14,7 @@ from collector.store.database import StoreError
 from collector.web.asking import Wrong, answer, known, one_of, problem
 from collector.web.auth import Guard
 from collector.web.openapi import describe
-from collector.web.routes import Post, Route
+from collector.web.routes import WHO, Post, Route
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def application(
             response: web.StreamResponse = problem("say who you are", 401)
             response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Hai Dang", charset="UTF-8"'
             return response
-        request["who"] = who or ""
+        request[WHO] = who or ""
         return await handler(request)
 
     app = web.Application(middlewares=[_plainly, guarded], client_max_size=1 << 16)

@@ -38,5 +38,7 @@ class Post(msgspec.Struct, frozen=True):
     body: type
 
 
+WHO = web.RequestKey("who", str)  # who asks, as the guard found out; "" where no one need say
+
 MS: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": LATEST}
 LIMIT = Parameter("limit", f"at most so many (at most {MOST})", {"type": "integer", "minimum": 0, "maximum": MOST})
