@@ -253,8 +253,8 @@ def test_what_one_agent_saw_together_was_together_whatever_its_clock() -> None:
 
 
 def test_a_badly_placed_silence_proves_nothing_of_other_agents_moments() -> None:
-    """The program of b was killed on a machine that ran on, at a moment off by up to ten minutes: that its site had power
-    then says nothing of the minutes in which the centre did not reach it."""
+    """The program of b was killed on a machine that ran on, at a moment off by up to ten minutes: that its site had
+    power then says nothing of the minutes in which the centre did not reach it."""
     at = hand(120)
     at.looks("thdl", "gateway", "U" * 120)
     at.looks("thdl", "b.from-hub", "U" * 50 + "D" * 6 + "U" * 64)
