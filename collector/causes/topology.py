@@ -40,7 +40,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Topology:
-    """What lies between lookers and targets. Made by :meth:`of`; to read only, fills its caches as it is asked."""
+    """What lies between lookers and targets. Made by :meth:`of`; to read only, from any thread: it fills its caches as
+    it is asked, and an entry that two threads make at once comes out the same."""
 
     def __init__(self, inventory: Inventory) -> None:
         self.inventory = inventory
@@ -209,11 +210,12 @@ class Topology:
         if site != self.hub:
             return [uid for uid in self.near(site) if self.way(uid).host == element]
         if self._housed is None:
-            self._housed = {}
+            housed: dict[str, list[str]] = {}
             for agent in self.agents_at(site):
                 for uid in self.checks_of(agent):
                     if host := self.way(uid).host:
-                        self._housed.setdefault(host, []).append(uid)
+                        housed.setdefault(host, []).append(uid)
+            self._housed = housed  # whole at once: another thread may be asking
         return self._housed.get(element, [])
 
     # -- who speaks of what
