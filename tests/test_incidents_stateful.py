@@ -199,6 +199,10 @@ class Promises(RuleBasedStateMachine):
         for name, trouble in present.items():
             if trouble.confirmed:
                 assert where.get(name) == trouble.cause.root
+        for incident in self.book.open.values():
+            if incident.noticed == self.at:
+                new = [present[name] for name, member in incident.members.items() if member.joined == self.at]
+                assert new and all(trouble.confirmed for trouble in new), "opened by what is not confirmed"
 
     def check_told(self, present: dict[str, Trouble]) -> None:
         """Nothing is lost: what is wrong, known and not in maintenance is told within a quarter of an hour."""
@@ -438,6 +442,25 @@ class PromisesWithRevisions(Promises):
                 self.roots[f"{site}-{what}"] = root.format(site)
         self.wrong_since.clear()  # what splits off is told anew
         self.step()
+
+    @rule(chosen=st.sets(sites, min_size=2), told=st.booleans(), copied=st.booleans(), restored=st.booleans())
+    def it_was_one_thing_after_all(self, chosen: set[str], told: bool, copied: bool, restored: bool) -> None:
+        """Told apart (or not yet), then merged; the store may be put back from between."""
+        for site in sorted(chosen):
+            self.down.setdefault(f"{site}-web", self.at)
+            self.wait(SURE_AFTER + 4 * SECOND * told, 2 * SECOND)
+        if copied:
+            self.is_copied()
+        self.verdicts_are_revised(chosen, "power:hub", {"web"})
+        self.wait(6 * MINUTE, MINUTE)
+        if restored:
+            self.is_restored()
+
+    @rule(chosen=st.sets(sites, min_size=2))
+    def and_all_is_well(self, chosen: set[str]) -> None:
+        for uid in [uid for uid in self.down if uid.partition("-")[0] in chosen]:
+            self.mend(uid)
+        self.wait(2 * MINUTE, 10 * SECOND)
 
 
 OFTEN = settings(max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
