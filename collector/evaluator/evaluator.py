@@ -186,7 +186,7 @@ class Evaluator:
             commands=tuple(commands),
             muted=self._muted(),
         )
-        taken = step(self.book, situation, inventory)
+        taken = await asyncio.to_thread(step, self.book, situation, inventory)
         if taken.book is self.book and place == self._place:
             return
         letters = await self._writer.letters(taken.notices, taken.book) if self._writer is not None else []
@@ -199,11 +199,16 @@ class Evaluator:
     ) -> tuple[list[Trouble], list[Past]]:
         """What is wrong now, and what was and came to light."""
         exclusions = await self._reader.exclusions()
-        self._troubles.look(now)
         self._troubles.found(findings)
-        why = answers(self._reader, now, self._troubles.began)
-        troubles = self._troubles.now(now, why, exclusions, self.book.open.values())
-        troubles += self._objectives.troubles(now, troubles, self._goal_condition)
+
+        def look() -> list[Trouble]:
+            self._troubles.look(now)
+            why = answers(self._reader, now, self._troubles.began)
+            troubles = self._troubles.now(now, why, exclusions, self.book.open.values())
+            return troubles + self._objectives.troubles(now, troubles, self._goal_condition)
+
+        # of a whole provider's outage this is a good part of a second: pushes go on meanwhile
+        troubles = await asyncio.to_thread(look)
         return troubles, await past.taken(self._reader, closed, exclusions, now)
 
     async def _news(self) -> tuple[Place, list[Finding], list[past.Closed]]:

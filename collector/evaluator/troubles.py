@@ -1,22 +1,20 @@
 """What is wrong at this moment, from what is published: checks, silent agents, clocks, findings of the last hour."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
 from typing import Final, Literal
 
 from alerts.conditions import Seen as Judged
-from alerts.conditions import condition_for, condition_of, met, met_by
+from alerts.conditions import condition_for, condition_of, met
 from alerts.finding import Finding
 from alerts.incident import Incident
-from alerts.said import say
 from alerts.trouble import Cause, Subject, Trouble
 from collector.causes.present import Answer, Present
+from collector.evaluator.agents import HEARD, Agents
 from collector.evaluator.findings import said
 from collector.evaluator.watch import Seen, Watch
 from collector.exclusions import Exclusions
-from collector.ingest.state import AgentState
 from collector.reading import Known, Reader
-from inventory.alerting import HOUR, MINUTE, Condition
+from inventory.alerting import HOUR
 from inventory.causes import AGENT
 from inventory.model import Check, Inventory
 from inventory.states import DEGRADED, DOWN, UNKNOWN
@@ -24,8 +22,6 @@ from inventory.states import DEGRADED, DOWN, UNKNOWN
 ON: Final[Mapping[int, Literal["down", "degraded"]]] = {DOWN: "down", DEGRADED: "degraded"}
 STATE: Final = {"down": DOWN, "degraded": DEGRADED}
 RECENT: Final = HOUR  # how long a finding is a trouble
-HEARD: Final = 5 * MINUTE  # what an agent's clock showed longer ago says nothing of it now
-PUSHES: Final = 3  # pushes that may stay away before an agent with a slow rhythm is silent
 
 
 class Troubles:
@@ -35,6 +31,7 @@ class Troubles:
         self.began = began
         self._reader = reader
         self._watch = Watch(reader.fleet)
+        self._agents = Agents(reader.fleet)
         self._met: dict[str, int] = {}  # by trouble's key: when its condition was first met
         self._findings: dict[str, tuple[Finding, int]] = {}  # by trouble's key: the latest, and when it was first
 
@@ -54,7 +51,7 @@ class Troubles:
         inventory = self._reader.inventory
         made = [
             *self._of_checks(now, why, exclusions, incidents, inventory),
-            *self._of_agents(now, why, inventory),
+            *self._agents.now(now, self.began, why, inventory, self._confirmed),
             *self._of_findings(now, inventory),
         ]
         keys = {trouble.key for trouble in made}
@@ -148,70 +145,6 @@ class Troubles:
             looks=looks,
             reason=state.reason,
             provisional=state.provisional,
-        )
-
-    # -- agents
-
-    def _of_agents(self, now: int, why: Present, inventory: Inventory) -> Iterator[Trouble]:
-        push_every = inventory.province.push_every
-        today = datetime.fromtimestamp(now / 1000, inventory.province.zone).date()
-        for agent in inventory.agents.values():
-            state = self._reader.fleet.agents.get(agent.id)
-            if state is None or not state.contact or agent.revoked or not agent.on(today):
-                continue  # never heard: it is still to be installed
-            subject = Subject(agency=agent.agency, site=agent.site, agent=agent.id)
-            silence = now - max(state.contact, self.began)
-            if silence > push_every * PUSHES:
-                condition = condition_for(inventory, "silent", subject)
-                if condition is not None and met_by(condition, silence) == "met":
-                    yield self._silent(agent.id, subject, condition, state, now, why)
-            elif (trouble := self._clock(subject, state, now, inventory)) is not None:
-                yield trouble
-
-    def _silent(
-        self, agent: str, subject: Subject, condition: Condition, state: AgentState, now: int, why: Present
-    ) -> Trouble:
-        key, answer = f"silent:{agent}", why.silent(agent)
-        return Trouble(
-            key=key,
-            condition=condition.id,
-            subject=subject,
-            severity=condition.severity,
-            since=state.contact,
-            evidence=now,
-            cause=answer.cause,
-            confirmed=self._confirmed(key, True, answer.pending, now, why.topology.inventory),
-            said=say("{agent} has not been heard since {heard_at}", agent=agent, heard_at=state.contact),
-            recover_ms=condition.quiet_ms,
-        )
-
-    def _clock(self, subject: Subject, state: AgentState, now: int, inventory: Inventory) -> Trouble | None:
-        """An agent's own wall clock that is off. Its results are placed right all the same."""
-        error = state.timing.wall_error_ms
-        condition = condition_for(inventory, "clock", subject) if error is not None else None
-        if error is None or condition is None or now - state.contact > HEARD:
-            return None
-        standing = met_by(condition, abs(error))
-        if standing == "clear":
-            return None
-        off = abs(error) // MINUTE * MINUTE  # not another sentence at every push
-        text = (
-            say("the clock of {agent} is ahead by {off_for}", agent=subject.agent, off_for=off)
-            if error > 0
-            else say("the clock of {agent} is behind by {off_for}", agent=subject.agent, off_for=off)
-        )
-        key = f"clock:{subject.agent}"
-        return Trouble(
-            key=key,
-            condition=condition.id,
-            subject=subject,
-            severity=condition.severity,
-            since=self._met.setdefault(key, state.contact),
-            evidence=state.contact,
-            cause=Cause(root=key, cause=AGENT),
-            confirmed=standing == "met",
-            said=text,
-            recover_ms=condition.quiet_ms,
         )
 
     # -- findings

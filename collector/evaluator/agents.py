@@ -1,0 +1,109 @@
+"""Agents as troubles: one that is not heard, one whose own clock is off."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Final
+
+from alerts.conditions import condition_for, met_by
+from alerts.said import say
+from alerts.trouble import Cause, Subject, Trouble
+from collector.causes.present import Present
+from collector.ingest.fleet import Fleet
+from collector.ingest.state import AgentState
+from inventory.alerting import MINUTE
+from inventory.causes import AGENT
+from inventory.model import Agent, Inventory
+
+HEARD: Final = 5 * MINUTE  # what an agent's clock showed longer ago says nothing of it now
+PUSHES: Final = 3  # pushes that may stay away before an agent with a slow rhythm is silent
+RIGHT: Final = 1_000  # ms: no condition is about less
+ROUGHLY: Final = 10_000  # ms to which a clock's error is said: not another sentence at every push
+
+Confirmed = Callable[[str, bool, bool, int, Inventory], bool]
+
+
+class Agents:
+    """Of ten thousand agents nearly all are heard and right: these cost two comparisons a turn."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+        self._off_since: dict[str, int] = {}
+
+    def now(self, now: int, began: int, why: Present, inventory: Inventory, confirmed: Confirmed) -> Iterator[Trouble]:
+        """``began``: when the collector began to listen (ms): nobody was silent before that."""
+        today = datetime.fromtimestamp(now / 1000, inventory.province.zone).date()
+        states, patience = self._fleet.agents, inventory.province.push_every * PUSHES
+        wrong: set[str] = set()
+        for agent in inventory.agents.values():
+            state = states.get(agent.id)
+            if state is None or not state.contact:
+                continue  # never heard: it is still to be installed
+            silence, error = now - max(state.contact, began), state.timing.wall_error_ms
+            if silence <= patience and (error is None or abs(error) <= RIGHT):
+                continue
+            if agent.revoked or not agent.on(today):
+                continue
+            if silence > patience:
+                trouble = _silent(agent, state, silence, now, why, inventory, confirmed)
+            else:
+                trouble = self._clock(agent, state, error or 0, inventory)
+                wrong.add(agent.id)
+            if trouble is not None:
+                yield trouble
+        self._off_since = {agent: at for agent, at in self._off_since.items() if agent in wrong}
+
+    def _clock(self, agent: Agent, state: AgentState, error: int, inventory: Inventory) -> Trouble | None:
+        """Its results are placed right all the same."""
+        subject = _subject(agent)
+        condition = condition_for(inventory, "clock", subject)
+        standing = met_by(condition, abs(error)) if condition is not None else "clear"
+        if condition is None or standing == "clear":
+            return None
+        off = abs(error) // ROUGHLY * ROUGHLY or abs(error)
+        key = f"clock:{agent.id}"
+        return Trouble(
+            key=key,
+            condition=condition.id,
+            subject=subject,
+            severity=condition.severity,
+            since=self._off_since.setdefault(agent.id, state.contact),
+            evidence=state.contact,
+            cause=Cause(root=key, cause=AGENT),
+            confirmed=standing == "met",
+            said=say("the clock of {agent} is ahead by {off_for}", agent=agent.id, off_for=off)
+            if error > 0
+            else say("the clock of {agent} is behind by {off_for}", agent=agent.id, off_for=off),
+            recover_ms=condition.quiet_ms,
+        )
+
+
+def _silent(
+    agent: Agent,
+    state: AgentState,
+    silence: int,
+    now: int,
+    why: Present,
+    inventory: Inventory,
+    confirmed: Confirmed,
+) -> Trouble | None:
+    subject = _subject(agent)
+    condition = condition_for(inventory, "silent", subject)
+    if condition is None or met_by(condition, silence) != "met":
+        return None
+    key, answer = f"silent:{agent.id}", why.silent(agent.id)
+    return Trouble(
+        key=key,
+        condition=condition.id,
+        subject=subject,
+        severity=condition.severity,
+        since=state.contact,
+        evidence=now,
+        cause=answer.cause,
+        confirmed=confirmed(key, True, answer.pending, now, inventory),
+        said=say("{agent} has not been heard since {heard_at}", agent=agent.id, heard_at=state.contact),
+        recover_ms=condition.quiet_ms,
+    )
+
+
+def _subject(agent: Agent) -> Subject:
+    return Subject(agency=agent.agency, site=agent.site, agent=agent.id)
