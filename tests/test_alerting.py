@@ -1,13 +1,20 @@
 """From looks to letters, whole: what is mailed when, and what never is."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from alerts.incident import Command
+from collector.exclusions import declare
+from collector.store import incidents as stored
 from collector.store.database import StoreError
+from inventory.model import Goal
+from inventory.selector import Selector
 from inventory.states import DOWN, UP
+from inventory.words import Text
 from tests.centre import DAY, HOUR, MINUTE, SECOND, Centre
 
 
@@ -191,8 +198,6 @@ async def test_acknowledged_means_no_repeats(centre: Centre) -> None:
     assert centre.told() == [("truc", "trouble"), ("truc", "repeat")]
     key = centre.the_one().key
     task = centre.evaluator.command(Command(incident=key, what="acknowledge", who="an", at=centre.now))
-    import asyncio
-
     waiting = asyncio.create_task(task)
     await asyncio.sleep(0)
     await centre.evaluator.turn()
@@ -205,9 +210,6 @@ async def test_acknowledged_means_no_repeats(centre: Centre) -> None:
 
 
 async def test_maintenance_is_measured_and_told_to_nobody(centre: Centre) -> None:
-    from collector.exclusions import declare
-    from inventory.selector import Selector
-
     begin = centre.now
     await centre.database.write(
         lambda db: declare(db, Selector(checks=("web",)), begin, begin + HOUR, "new disks", "binh", begin)
@@ -266,3 +268,51 @@ async def test_time_down_is_counted_by_provider_and_cause_once_it_is_settled(cen
     assert {key: ms for key, ms in centre.circuits.down.items() if key[0] == "so-a"} == found
     outages = await centre.circuits.outages((centre.now - HOUR, centre.now), "so-a")
     assert [(one.provider, one.cause.cause) for one in outages] == [("nha-mang-a", "wan")] and outages[0].cause.because
+
+
+async def test_a_cause_that_was_provisional_is_judged_anew_when_the_backlog_is_in(centre: Centre) -> None:
+    """The hub sees a site's line gone; that it was the site's own router only its agent knows, and tells it later."""
+    centre.away.add("a")
+    centre.states |= {"a/gateway": DOWN, "a/hub": DOWN}
+    await centre.step(10 * MINUTE, so_a__from_hub=DOWN)
+    incident = centre.the_one()
+    assert (incident.cause.cause, incident.cause.certainty) == ("wan", "provisional")
+    centre.states |= {"a/gateway": UP, "a/hub": UP}
+    await centre.step(5 * MINUTE, so_a__from_hub=UP)  # the agent cannot reach the collector yet
+    told = len(centre.told())
+    centre.away.clear()
+    await centre.step(15 * MINUTE)
+    found = await stored.one(centre.database, incident.key)
+    assert found is not None and found.closed is not None
+    assert (found.cause.root, found.cause.cause) == ("lan:so-a", "lan")
+    assert found.cause.certainty == "sure" and "lan:so-a" in [one.text for one in found.history if one.what == "cause"]
+    assert {kind for _, kind in centre.told()[told:]} <= {"recovery"}
+    await centre.restart()
+    await centre.step(2 * MINUTE)
+    assert await stored.one(centre.database, incident.key) == found
+
+
+async def test_goals_leave_out_the_causes_that_are_not_theirs(centre: Centre) -> None:
+    """A goal over services counts no WAN cut; the same time counts for a goal over everything."""
+    inventory = centre.inventory
+    goals = {
+        name: Goal(
+            id=name,
+            name=Text(name, name),
+            objective=0.99,
+            select=Selector(checks=("hub",), agencies=("so-a",)),
+            windows=("rolling-1d",),
+            causes=causes,
+        )
+        for name, causes in {"all": (), "services": ("service", "lan", "power")}.items()
+    }
+    centre.source.current = msgspec.structs.replace(inventory, goals=goals)
+    centre.source.version += 1
+    centre.states |= {"a/hub": DOWN, "so-a.from-hub": DOWN}
+    await centre.step(10 * MINUTE)
+    centre.states |= {"a/hub": UP, "so-a.from-hub": UP}
+    await centre.step(30 * MINUTE)
+    found = {one.goal: one for one in await centre.reader.evaluations()}
+    assert found["all"].upper is not None and found["all"].upper < 0.8
+    assert found["services"].upper == 1.0 and found["services"].best == 1.0
+    assert found["services"].coverage is not None and found["services"].coverage < 0.8

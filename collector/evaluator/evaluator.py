@@ -19,7 +19,7 @@ from alerts.incident import Command, Incident
 from alerts.machine import Book, Sent, Situation, adopt, bare, filled, step
 from alerts.outbox import Letter
 from alerts.trouble import Past, Subject, Trouble
-from collector.evaluator import past
+from collector.evaluator import past, revising
 from collector.evaluator.letters import Writer
 from collector.evaluator.objectives import Objectives
 from collector.evaluator.own import Own
@@ -39,6 +39,7 @@ log = logging.getLogger("collector.evaluator")
 EVERY: Final = 1.0  # seconds between two turns
 FINDINGS: Final = 1_000  # a turn
 REMEMBERED: Final = 27 * 3_600_000  # ms: closed incidents that the machine may still ask for
+REVISE_EVERY: Final = 60_000  # ms between two looks at causes that may be known better
 STUCK: Final = 30.0  # seconds without a turn that came to its end after which not all is well
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -82,6 +83,8 @@ class Evaluator:
         self._troubles = Troubles(reader, reader.wall())
         self._finished = time.monotonic()
         self._failing = ""
+        self._open_to_revision: dict[str, Incident] = {}
+        self._revised = 0
 
     async def start(self, sent: Iterable[Sent] = ()) -> None:
         """Take up where the store says, corrected by what was ``sent`` since (a store put back from a copy)."""
@@ -102,6 +105,8 @@ class Evaluator:
             changed = [one for one in _incidents(adopted) if before.get(one.key) != one]
             await self._commit(adopted, self._place, changed, [])
         now = self._reader.wall()
+        closed = await stored.closed(self._database, 100_000, since=now - revising.AFTER)
+        self._open_to_revision = {one.key: one for one in closed if revising.open_to_revision(one, now)}
         recent_findings = await self._database.read(lambda db: queries.findings_since(db, now - 3_600_000))
         self._troubles.found(recent_findings)
 
@@ -159,6 +164,9 @@ class Evaluator:
         commands, self._commands = self._commands, []
         try:
             await self._turn(now, [command for command, _ in commands])
+            if self._trust.trusted and now - self._revised >= REVISE_EVERY:
+                self._revised = now
+                await self._revise(now)
         except BaseException:
             self._commands = commands + self._commands
             raise
@@ -191,8 +199,18 @@ class Evaluator:
             return
         letters = await self._writer.letters(taken.notices, taken.book) if self._writer is not None else []
         await self._commit(taken.book, place, taken.changed, letters)
+        self._open_to_revision |= {one.key: one for one in taken.changed if revising.open_to_revision(one, now)}
         if letters:
             self._wake()
+
+    async def _revise(self, now: int) -> None:
+        """Closed incidents whose causes are known better by now."""
+        waiting = {key: one for key, one in self._open_to_revision.items() if revising.open_to_revision(one, now)}
+        found = await revising.revised(self._reader, list(waiting.values()), now)
+        self._open_to_revision = {key: waiting[key] for key in waiting.keys() - {one.key for one in found}}
+        changed = [one for one in found if one is not waiting[one.key]]
+        if changed:
+            await self._commit(with_closed(self.book, changed), self._place, changed, [])
 
     async def _wrong(
         self, now: int, findings: Sequence[Finding], closed: Sequence[past.Closed]
@@ -253,6 +271,15 @@ class Evaluator:
 
 def _incidents(book: Book) -> list[Incident]:
     return [one for shelf in (book.open, book.ended, book.closed) for one in shelf.values()]
+
+
+def with_closed(book: Book, revised: Sequence[Incident]) -> Book:
+    """The book with what is known better of closed incidents, where it still remembers them."""
+    shelves = {
+        shelf: {**kept, **{one.key: one for one in revised if one.key in kept}}
+        for shelf, kept in (("ended", book.ended), ("closed", book.closed))
+    }
+    return msgspec.structs.replace(book, **shelves)
 
 
 def _say(incident: Incident, before: Incident | None) -> None:

@@ -50,9 +50,8 @@ def inventory_of(directory: Path) -> Inventory:
     lines = [
         HUB + "".join(f"      c{n}: {{kind: tcp, params: {{host: '{{gateway}}', port: {n}}}}}\n" for n in range(1, 18))
     ]
-    lines += [
-        "agencies:\n  hub: {name: Hub, contacts: [desk], site: {agent: hub-agent, gateway: 192.0.2.1, wan: 192.0.2.2}}\n"
-    ]
+    hub = "{agent: hub-agent, gateway: 192.0.2.1, wan: 192.0.2.2}"
+    lines.append(f"agencies:\n  hub: {{name: Hub, contacts: [desk], site: {hub}}}\n")
     for n in range(SITES):
         address = f"10.{n // 250}.{n % 250}"
         lines.append(

@@ -1,0 +1,72 @@
+"""Causes of closed incidents, judged anew when the backlog of a silent site is in.
+
+While a site is silent a cause is provisional, and an incident may be over before its agent has told its side. What
+the whole evidence says then is written into the incident; nobody is mailed for it, the digest and the pages show it.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from alerts.incident import Entry, Incident, Member
+from alerts.trouble import Cause
+from collector.causes.verdicts import Book, Verdict
+from collector.evidence import leading
+from collector.reading import Reader
+
+AFTER: Final = 8 * 86_400_000  # ms after its end in which a cause may still change: an agent's spool keeps a week
+
+
+def open_to_revision(incident: Incident, now: int) -> bool:
+    """Whether more evidence may still change what a closed incident says. What is sure stays."""
+    recent = incident.closed is not None and now - incident.closed < AFTER
+    return recent and incident.why != "merged" and incident.cause.certainty != "sure"
+
+
+async def revised(reader: Reader, incidents: Sequence[Incident], now: int) -> list[Incident]:
+    """Those of which no more evidence is to come, each with the cause that it turned out to be (or as it was)."""
+    if not incidents:
+        return []
+
+    def work(book: Book) -> list[Incident]:
+        found = []
+        for incident in incidents:
+            cause = _judged(book, incident)
+            if cause is not None and cause.certainty != "provisional":
+                same = (cause.root, cause.cause, cause.certainty) == _short(incident.cause)
+                found.append(incident if same else _with(incident, cause, now))
+        return found
+
+    return await reader.causes(work, min(incident.opened for incident in incidents))
+
+
+def _judged(book: Book, incident: Incident) -> Cause | None:
+    """The cause of most of its members' time; None where nothing is judged."""
+    verdicts: list[Verdict] = []
+    end = incident.ended or incident.closed or incident.opened
+    for uid, begin, until in _stretches(book, incident.members.values(), end):
+        verdicts += book.verdicts(uid, (begin, max(until, begin + 1)))
+    return leading(verdicts, "") if verdicts else None
+
+
+def _stretches(book: Book, members: Iterable[Member], end: int) -> Iterator[tuple[str, int, int]]:
+    """(uid, from, until) of each member; a silent agent's are those of one of its checks."""
+    for member in members:
+        kind, _, what = member.key.partition(":")
+        if kind in ("down", "degraded") and book.topology.check(what) is not None:
+            yield what, member.since, member.until or end
+        elif kind == "silent":
+            looks = book.topology.looks_of(what)
+            if looks:
+                yield looks[0], member.since, member.until or end
+
+
+def _short(cause: Cause) -> tuple[str, str, str]:
+    return cause.root, cause.cause, cause.certainty
+
+
+def _with(incident: Incident, cause: Cause, now: int) -> Incident:
+    roots = tuple(dict.fromkeys((*incident.roots, cause.root)))
+    entry = Entry(at=now, what="cause", text=cause.root)
+    return replace(incident, cause=cause, roots=roots, history=(*incident.history, entry))
