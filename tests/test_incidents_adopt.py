@@ -108,6 +108,23 @@ def test_who_was_told_that_it_is_over_is_not_told_again_and_the_others_are():
     assert said(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
 
+def test_a_recovery_that_is_owed_for_days_is_on_record_with_its_incident():
+    world = Restored()
+    world.fails("north-web")
+    world.run(10 * SECOND)
+    old = world.book
+    world.works("north-web")
+    world.run(2 * MINUTE)
+    world.journal = [entry for entry in world.journal if (entry.contact, entry.kind) != ("ops", "recovery")]
+    world.at += 5 * DAY
+    world.back_to(old)
+    (recovery,) = [notice for notice in world.run(3 * SECOND) if notice.kind != "digest"]
+    assert (recovery.contact, recovery.kind) == ("ops", "recovery")
+    incident = world.book.incident(recovery.incidents[0])
+    assert incident is not None and incident.told["ops"].recovered
+    assert world.turn is not None and incident in world.turn.changed
+
+
 def test_what_is_wrong_again_after_its_recovery_is_told_as_new():
     world = Restored()
     world.fails("north-web")
@@ -169,6 +186,24 @@ def test_a_root_that_was_revised_since_the_copy_is_taken_over():
     assert incident.cause.root == "wan:north" and len(incident.told) == 2
 
 
+def test_a_member_that_became_an_incident_of_its_own_since_the_copy_is_in_that_one():
+    world = Restored()
+    for uid in ("north-web", "north-dns"):
+        world.fails(uid, root="wan:north")
+    world.run(10 * SECOND)
+    old = world.book
+    world.turns_out("north-dns", "service:north-dns")
+    assert len(world.run(10 * SECOND)) == 2
+    world.back_to(old)
+    where = {name: one.cause.root for one in world.open for name in one.members}
+    assert where == {"down:north-web": "wan:north", "down:north-dns": "service:north-dns"}
+    assert sum(len(one.members) for one in world.open) == 2
+    assert world.run(HOUR, MINUTE) == []
+    world.works("north-dns")
+    assert said(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
+    assert [one.cause.root for one in world.open] == ["wan:north"]
+
+
 def test_repeats_and_the_cap_go_on_from_what_was_sent():
     world = Restored(cap=1)
     old = world.book
@@ -193,6 +228,20 @@ def test_a_digest_that_was_sent_is_not_sent_again():
     world.back_to(old)
     assert world.run(2 * HOUR, MINUTE) == []
     assert said(world.run(22 * HOUR, MINUTE)) == [("ops", "digest")]
+
+
+def test_a_copy_of_the_very_moment_takes_up_what_went_out_then():
+    world = Restored()
+    world.fails("north-web")
+    world.run(10 * SECOND)
+    world.say("comment", world.open[0].key, text="seen")  # the book is written, nobody is told
+    old = world.book
+    world.fails("north-dns")
+    world.inventory = province(Alerting(group_ms=0))
+    assert said(world.step()) == [("north-admin", "trouble"), ("ops", "trouble")]
+    assert world.journal[-1].at == old.at
+    world.back_to(old)
+    assert world.run(HOUR, MINUTE) == []
 
 
 def test_what_the_book_knows_changes_nothing():

@@ -151,7 +151,7 @@ class Promises(RuleBasedStateMachine):
         again = step(turn.book, situation, self.inventory)
         assert again.changed == [] and again.notices == []
         assert again.book is turn.book
-        self.book = turn.book
+        before, self.book = self.book, turn.book
         for incident in turn.changed:
             if incident.into:
                 self.into[incident.key] = incident.into
@@ -161,7 +161,7 @@ class Promises(RuleBasedStateMachine):
             sent = sent_of(notice, self.book)
             self.check_story(sent)
             self.queue.append(sent)
-        self.check_members(present)
+        self.check_members(present, before)
         self.check_told(present)
         self.deliver()
 
@@ -188,8 +188,8 @@ class Promises(RuleBasedStateMachine):
             if kind in ("repeat", "escalation"):
                 assert self.resolved(key) not in {self.resolved(acked) for acked in self.acked}, "acknowledged"
 
-    def check_members(self, present: dict[str, Trouble]) -> None:
-        """What is wrong is in the incident of its root."""
+    def check_members(self, present: dict[str, Trouble], before: Book) -> None:
+        """What is wrong is in the incident of its root, and nothing opens one before it is confirmed."""
         where = {
             name: incident.cause.root
             for incident in self.book.open.values()
@@ -199,10 +199,8 @@ class Promises(RuleBasedStateMachine):
         for name, trouble in present.items():
             if trouble.confirmed:
                 assert where.get(name) == trouble.cause.root
-        for incident in self.book.open.values():
-            if incident.noticed == self.at:
-                new = [present[name] for name, member in incident.members.items() if member.joined == self.at]
-                assert new and all(trouble.confirmed for trouble in new), "opened by what is not confirmed"
+        for key in self.book.open.keys() - before.open.keys():
+            assert all(present[name].confirmed for name in self.book.open[key].members), "opened unconfirmed"
 
     def check_told(self, present: dict[str, Trouble]) -> None:
         """Nothing is lost: what is wrong, known and not in maintenance is told within a quarter of an hour."""

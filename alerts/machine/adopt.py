@@ -64,20 +64,21 @@ def sent_of(notice: Notice, book: Book) -> Sent:
 
 
 def adopt(book: Book, sent: Iterable[Sent]) -> Book:
-    """The book as it has to be, knowing what was sent. Entries from before the book was last written are in it."""
-    entries = sorted((entry for entry in sent if entry.at > book.at), key=lambda entry: (entry.at, entry.ident))
+    """The book as it has to be, knowing what was sent. What went before the book was last written is in it; what went
+    at that very moment may be."""
+    entries = sorted((entry for entry in sent if entry.at >= book.at), key=lambda entry: (entry.at, entry.ident))
     if not entries:
         return book
     bench = Bench(book, entries[-1].at)
     for entry in entries:
         if entry.kind == "digest":
-            box = bench.mailboxes.get(entry.contact, Mailbox())
-            bench.put_box(entry.contact, replace(box, digest=max(box.digest, entry.day), digested=entry.at))
-            continue
-        _posted(bench, entry)
-        for about in _abouts(entry):
-            _said(bench, entry, about)
+            _digested(bench, entry)
+        else:
+            _posted(bench, entry)
+            for about in _abouts(entry):
+                _said(bench, entry, about)
     _one_a_root(bench)
+    _one_a_trouble(bench)
     return bench.book()
 
 
@@ -109,18 +110,27 @@ def _abouts(entry: Sent) -> list[_About]:
     ]
 
 
+def _digested(bench: Bench, entry: Sent) -> None:
+    box = bench.mailboxes.get(entry.contact, Mailbox())
+    if entry.day > box.digest:
+        bench.put_box(entry.contact, replace(box, digest=entry.day, digested=entry.at))
+
+
 def _posted(bench: Bench, entry: Sent) -> None:
     """The mail counts for the hour."""
     box = bench.mailboxes.get(entry.contact, Mailbox())
     if entry.kind == "summary":
         bench.put_box(entry.contact, replace(box, summary=entry.at))
-    else:
+    elif entry.at not in box.sent:
         sent = tuple(when for when in box.sent if when > entry.at - HOUR)
         bench.put_box(entry.contact, replace(box, sent=(*sent, entry.at)))
 
 
 def _said(bench: Bench, entry: Sent, about: _About) -> None:
     incident = bench.incident(about.key) or _unknown(entry, about)
+    known = incident.told.get(entry.contact)
+    if known is not None and known.last >= entry.at:
+        return
     for key in about.also:
         other = bench.incident(key)
         if other is not None and other.why != "merged" and key != about.key:
@@ -181,10 +191,26 @@ def _unknown(entry: Sent, about: _About) -> Incident:
 
 
 def _one_a_root(bench: Bench) -> None:
-    """Of open incidents that have one root now, the book's and the journal's, one is left; so each trouble is a member
-    once."""
+    """Of open incidents that have one root now, the book's and the journal's, one is left."""
     by_root: dict[str, Incident] = {}
     for incident in sorted(bench.open.values(), key=lambda one: (one.opened, one.noticed, one.key)):
         root = incident.cause.root
         before = by_root.get(root)
         by_root[root] = incident if before is None else absorbed(bench, before, incident)
+
+
+def _one_a_trouble(bench: Bench) -> None:
+    """A trouble that has another incident by the journal than by the book is a member of the journal's alone."""
+    holder: dict[str, tuple[int, str]] = {}  # by trouble: when it joined, and which incident
+    for incident in sorted(bench.open.values(), key=lambda one: one.key):
+        for name, member in incident.members.items():
+            if member.until is None:
+                holder[name] = max(holder.get(name, (0, "")), (member.joined, incident.key))
+    for incident in tuple(bench.open.values()):
+        members = {
+            name: member
+            for name, member in incident.members.items()
+            if member.until is not None or holder[name][1] == incident.key
+        }
+        if len(members) < len(incident.members):
+            bench.put(replace(incident, members=members))

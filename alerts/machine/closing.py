@@ -164,5 +164,6 @@ def forget(bench: Bench, alerting: Alerting) -> None:
     before = bench.at - max(KEPT_MS, alerting.flap_ms)
     if alerting.digest is not None:
         before = min(before, min((box.digested for box in bench.mailboxes.values() if box.digest), default=before))
-    for key in [key for key, incident in bench.closed.items() if (incident.closed or 0) < before]:
-        bench.forget(key)
+    for incident in [incident for incident in bench.closed.values() if (incident.closed or 0) < before]:
+        if all(told.last < before for told in incident.told.values()):  # a recovery may have gone late
+            bench.forget(incident.key)
