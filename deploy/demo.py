@@ -1,9 +1,10 @@
 """The demo: a collector and three agents on loopback, faults made on purpose, and what the ledger says of them.
 
-The estate: the data centre's portal and mail; two agencies, each with a printer of its own and a leased line (a
-relay on loopback) over which it reaches the portal and its agent the collector. Then, one after the other:
+The estate: the data centre's portal and mail; two agencies, each with a router, a printer of its own and a leased line
+(a relay on loopback) over which it reaches the portal and its agent the collector. Then, one after the other:
 the portal dies and recovers; an agency's line is cut for a while, and while it is cut the printer behind it fails,
-which nobody can know until the backlog is in; an agent is killed and comes back. No root, nothing leaves the machine.
+which nobody can know until the backlog is in; an agent is killed and comes back. Each is to be one mail and one that
+it is over, but for the printer: what nobody could know in time pages nobody. No root, nothing leaves the machine.
 """
 
 import argparse
@@ -18,11 +19,15 @@ from typing import Any
 
 import yaml
 
-from deploy import truth
+from deploy import told, truth
 from deploy.estate import Outage, Service, greeting, link_to, now_ms, web_page
+from deploy.mailbox import Mailbox
 from deploy.programs import Agent, Collector, Failed, free_port
 
 INTERVAL, TIMEOUT, RECHECK = 2_000, 1_000, 1_000  # ms
+LOOKS = 3  # that make an incident: the default
+SILENT = 6_000  # ms
+QUIET = 4_000  # ms that all is well until an incident is over
 HOLD = 2 * INTERVAL + TIMEOUT
 
 
@@ -35,22 +40,28 @@ class Estate:
         self.printer_a = Service("agency A's printer is dead", greeting("printer A"))
         self.printer_b = Service("agency B's printer is dead", greeting("printer B"))
         self.services = (self.portal, self.mail, self.printer_a, self.printer_b)
+        self.mailbox = Mailbox()
         self.collector = Collector(directory / "collector", directory / "inventory", free_port(), free_port())
         self.lines = {
             name: Service(f"{name}'s line is cut", link_to(self.collector.agents_port))
             for name in ("agency A", "agency B")
         }
         self.ways: dict[str, Service] = {}  # the same lines, as the agencies' PCs see the portal through them
+        self.routers = {name: Service(f"{name}'s line is cut", greeting("router")) for name in self.lines}
         self.agents = {name: Agent(name, directory / name) for name in ("data-centre", "agency-a", "agency-b")}
         self.directory = directory
 
     async def start(self) -> None:
-        for service in (*self.services, *self.lines.values()):
+        await self.mailbox.start()
+        for service in (*self.services, *self.lines.values(), *self.routers.values()):
             await service.start()
         for name in self.lines:
             self.ways[name] = Service(f"{name}'s line is cut", link_to(self.portal.port))
             await self.ways[name].start()
         self._write_inventory()
+        with self.collector.config.open("a") as config:
+            relay = f"{{host: 127.0.0.1, port: {self.mailbox.port}, tls: none}}"
+            config.write(f"alerts: {{from: haidang@demo.example, url: '{self.collector.page}', relays: [{relay}]}}\n")
         await self.collector.start()
         urls = {"agency-a": self.lines["agency A"].port, "agency-b": self.lines["agency B"].port}
         for agent in self.agents.values():
@@ -60,9 +71,11 @@ class Estate:
     def cut(self, name: str) -> None:
         self.lines[name].die()
         self.ways[name].die()
+        self.routers[name].die()  # as the data centre sees it
 
     async def mend(self, name: str) -> None:
         await self.ways[name].start()
+        await self.routers[name].start()
         await self.lines[name].start()
 
     async def stop(self) -> None:
@@ -76,8 +89,10 @@ class Estate:
             self.printer_b,
             *self.lines.values(),
             *self.ways.values(),
+            *self.routers.values(),
         ):
             service.stop()
+        self.mailbox.stop()
 
     def _write_inventory(self) -> None:
         def tcp(vi: str, en: str, service: Service, expect: str = "") -> dict[str, Any]:
@@ -88,12 +103,38 @@ class Estate:
             params = {"url": f"http://127.0.0.1:{service.port}/", "expect_body": "Cổng thông tin"}
             return {"name": {"vi": vi, "en": en}, "kind": "http", "params": params, **PACE}
 
-        def agency(vi: str, en: str, agent: str, checks: dict[str, Any]) -> dict[str, Any]:
-            return {"name": {"vi": vi, "en": en}, "site": {"agent": agent, "checks": checks}}
+        def agency(vi: str, en: str, agent: str, checks: dict[str, Any], **site: Any) -> dict[str, Any]:
+            site = {"agent": agent, "checks": checks, **site}
+            return {"name": {"vi": vi, "en": en}, "site": site, "contacts": [agent]}
+
+        def line(circuit: str) -> dict[str, Any]:
+            return {"link": {"provider": "nha-mang", "circuit": circuit}}
+
+        def router(name: str) -> dict[str, Any]:
+            seen = tcp("Đường truyền nhìn từ trung tâm", "WAN link seen from the hub", self.routers[name])
+            return {**seen, "agent": "hub", "link": True}
+
+        def contact(vi: str, en: str, name: str) -> dict[str, Any]:
+            return {"name": {"vi": vi, "en": en}, "email": f"{name}@demo.example"}
 
         over = "Cổng thông tin qua đường truyền", "Portal over the leased line"
         inventory = {
-            "province": {"id": "demo", "name": {"vi": "Tỉnh mẫu", "en": "Demo province"}, "push_every": "2s"},
+            "province": {
+                "id": "demo", "name": {"vi": "Tỉnh mẫu", "en": "Demo province"}, "push_every": "2s", "hub": "thdl",
+            },
+            "providers": {"nha-mang": {"name": {"vi": "Nhà mạng mẫu", "en": "Demo provider"}, "contact": "1900 0000"}},
+            "contacts": {
+                "data-centre": contact("Trực trung tâm", "Duty desk", "truc"),
+                "agency-a": contact("Quản trị Sở Nội vụ", "Administrator of agency A", "so-noi-vu"),
+                "agency-b": contact("Quản trị huyện Kế Sách", "Administrator of agency B", "ke-sach"),
+            },
+            # as the defaults, but at the pace of the demo
+            "conditions": {
+                # the same portal, which stands at another port for each line here: told by the data centre's own check
+                "over-line": {"on": "down", "select": {"checks": ["?-portal"]}, "severity": "info"},
+                "down": {"quiet": f"{QUIET}ms"},
+                "silent": {"for": f"{SILENT}ms", "quiet": f"{QUIET}ms"},
+            },
             "agencies": {
                 "thdl": agency("Trung tâm tích hợp dữ liệu", "Data centre", "data-centre", {
                     "portal": web("Cổng thông tin", "Portal", self.portal),
@@ -102,11 +143,13 @@ class Estate:
                 "so-noi-vu": agency("Sở Nội vụ", "Home affairs (agency A)", "agency-a", {
                     "a-portal": web(*over, self.ways["agency A"]),
                     "a-printer": tcp("Máy in", "Printer", self.printer_a, "printer"),
-                }),
+                    "a-router": router("agency A"),
+                }, **line("TSLCD-01")),
                 "ke-sach": agency("Huyện Kế Sách", "Kế Sách district (agency B)", "agency-b", {
                     "b-portal": web(*over, self.ways["agency B"]),
                     "b-printer": tcp("Máy in", "Printer", self.printer_b, "printer"),
-                }),
+                    "b-router": router("agency B"),
+                }, **line("TSLCD-02")),
             },
         }  # fmt: skip
         path = self.directory / "inventory" / "demo.yaml"
@@ -114,6 +157,7 @@ class Estate:
         path.write_text(yaml.safe_dump(inventory, allow_unicode=True, sort_keys=False), "utf-8")
 
 
+CHECKS = 8
 PACE = {"interval": f"{INTERVAL}ms", "timeout": f"{TIMEOUT}ms", "recheck": f"{RECHECK}ms"}
 
 
@@ -168,8 +212,10 @@ async def judge(estate: Estate, start: int, end: int, blind: list[Outage]) -> bo
         "mail": [],
         "a-portal": sorted([*portal, *line], key=lambda outage: outage.begun),
         "a-printer": printer,
+        "so-noi-vu.a-router": estate.routers["agency A"].outages,
         "b-portal": portal,
         "b-printer": [],
+        "ke-sach.b-router": [],
     }
     fine = True
     print(f"\n{'check':10} {'what truly happened':30} {'for':>7}   {'began':>9} {'ended':>9}   in the ledger")
@@ -207,7 +253,7 @@ async def settled(estate: Estate, until: int, patience: float = 30.0) -> None:
     while True:
         checks = await estate.collector.ask("/api/v1/checks")
         behind = [each["check"] for each in checks if (each["last_result"] or 0) < until]
-        if len(checks) == 6 and not behind:
+        if len(checks) == CHECKS and not behind:
             return
         if time.monotonic() > deadline:
             raise Failed(f"no results after {patience:g} s from: {', '.join(behind) or 'some checks'}")
@@ -227,7 +273,7 @@ async def demo(directory: Path, pace: float, keep: bool) -> int:
             story.cancel()
             return 1
         agreed = story.result()
-        print("\nTruth and ledger agree." if agreed else "\nTruth and ledger do NOT agree.")
+        print("\nTruth, ledger and mails agree." if agreed else "\nTruth, ledger and mails do NOT agree.")
         if keep:
             print(f"Still running: {estate.collector.page}/  (state in {directory}; Ctrl-C stops)", flush=True)
             await stopped
@@ -245,7 +291,15 @@ async def _story(estate: Estate, pace: float) -> bool:
     blind = await play(estate, pace)
     end = now_ms()
     await settled(estate, end)
-    return await judge(estate, start, end, blind)
+    fine = await judge(estate, start, end, blind)
+    within = LOOKS * RECHECK + 5_000
+    faults = [
+        told.Fault("truc", estate.portal.outages[0], within),
+        told.Fault("so-noi-vu", estate.routers["agency A"].outages[0], within),
+        told.Fault("ke-sach", blind[0], SILENT + 5_000),
+    ]
+    everyone = {"truc", "so-noi-vu", "ke-sach"}
+    return await told.judge(estate.mailbox, faults, everyone, 2 * QUIET + 5_000) and fine
 
 
 def main() -> int:

@@ -113,9 +113,9 @@ async def command(name: str, *arguments: str) -> str:
 
 
 class Collector:
-    """A collector with its state below ``directory`` and the inventory in ``inventory``."""
+    """A collector with its state below ``directory`` and the inventory in ``inventory``. ``more``: further YAML."""
 
-    def __init__(self, directory: Path, inventory: Path, agents_port: int, operators_port: int) -> None:
+    def __init__(self, directory: Path, inventory: Path, agents_port: int, operators_port: int, more: str = "") -> None:
         self.directory = directory
         self.agents_port = agents_port
         self.url = f"https://127.0.0.1:{agents_port}"
@@ -126,7 +126,7 @@ class Collector:
             f"state_dir: {directory / 'state'}\n"
             f"inventory: {inventory}\n"
             f"agents:\n  listen: 127.0.0.1:{agents_port}\n  url: {self.url}\n"
-            f"operators:\n  listen: 127.0.0.1:{operators_port}\n"
+            f"operators:\n  listen: 127.0.0.1:{operators_port}\n{more}"
         )
         self.program = Program("collector", "run", "--config", str(self.config), log=directory / "log")
         self._session: aiohttp.ClientSession | None = None

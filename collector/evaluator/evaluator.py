@@ -37,6 +37,8 @@ from inventory.model import Goal
 log = logging.getLogger("collector.evaluator")
 
 EVERY: Final = 1.0  # seconds between two turns
+ANXIOUS: Final = 0.25  # while a check is wrong that is no incident yet
+SOONEST: Final = 0.05
 FINDINGS: Final = 1_000  # a turn
 REMEMBERED: Final = 27 * 3_600_000  # ms: closed incidents that the machine may still ask for
 REVISE_EVERY: Final = 60_000  # ms between two looks at causes that may be known better
@@ -85,6 +87,8 @@ class Evaluator:
         self._failing = ""
         self._open_to_revision: dict[str, Incident] = {}
         self._revised = 0
+        self._due_at: int | None = None
+        self._anxious = False
 
     async def start(self, sent: Iterable[Sent] = ()) -> None:
         """Take up where the store says, corrected by what was ``sent`` since (a store put back from a copy)."""
@@ -115,11 +119,19 @@ class Evaluator:
         while True:
             await self.guarded()
             try:
-                async with asyncio.timeout(EVERY):
+                async with asyncio.timeout(self._rest()):
                     await self._due.wait()
             except TimeoutError:
                 pass
             self._due.clear()
+
+    def _rest(self) -> float:
+        """Seconds until the next turn: sooner where something that waits is due before, or may soon be an incident."""
+        rest = min(EVERY, max(ANXIOUS, 3 * self.seconds)) if self._anxious else EVERY
+        now = self._trust.now_ms()
+        if self._due_at is None or now is None:
+            return rest
+        return min(rest, max(SOONEST, (self._due_at - now) / 1000))
 
     async def guarded(self) -> None:
         """A turn; what goes wrong is said once, and the next turn tries again."""
@@ -183,6 +195,7 @@ class Evaluator:
         gone_by: list[Past] = []
         if self._trust.trusted:
             troubles, gone_by = await self._wrong(now, findings, closed)
+        self._anxious = any(not trouble.confirmed for trouble in troubles)
         hub = inventory.sites.get(inventory.province.hub)
         troubles += self._own.troubles(now, self._own_condition, hub.agency if hub is not None else "")
         situation = Situation(
@@ -195,6 +208,7 @@ class Evaluator:
             muted=self._muted(),
         )
         taken = await asyncio.to_thread(step, self.book, situation, inventory)
+        self._due_at = taken.wake
         if taken.book is self.book and place == self._place:
             return
         letters = await self._writer.letters(taken.notices, taken.book) if self._writer is not None else []
