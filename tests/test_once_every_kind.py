@@ -67,7 +67,7 @@ def judge(made: Province, code: int, seen: Seen, said: str) -> None:
         "power-3": close(charge_ratio=0.88, runtime_seconds=1560, load_ratio=0.22, on_battery_seconds=95),
         "backup": close(rpo_met=1, copies=1, size_bytes=(made.backups / "db-2.sql.gz").stat().st_size),
         "job": close(runs=1, failures=0),
-        "drill": close(runs=1, failures=0),
+        "drill": close(restores=1, restore_failures=0),
     }
     for name, expected in right.items():
         assert {key: measures[name].get(key) for key in expected} == expected, name
