@@ -74,7 +74,7 @@ def judge(made: Province, code: int, seen: Seen, said: str) -> None:
     assert 3.6 < measures["path"]["mos_score"] < 4.41
     assert abs(measures["ntp"]["offset_seconds"]) < 0.05, "both read one clock"
     assert 3600 <= measures["backup"]["age_seconds"] < 3700
-    assert 0 <= measures["job"]["age_seconds"] < 100 and 0 <= measures["drill"]["age_seconds"] < 100
+    assert 0 <= measures["job"]["age_seconds"] < 100 and 0 <= measures["drill"]["restore_age_seconds"] < 100
     assert measures["smtp"]["certificate_expiry_timestamp_seconds"] > time.time()
     assert 0 < measures["mail"]["transit_seconds"] < 10
     assert measures["throughput"]["download_bytes_per_second"] > 1e6
