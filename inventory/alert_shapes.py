@@ -99,7 +99,7 @@ class AlertingShape(msgspec.Struct, frozen=True, kw_only=True):
     wait: Duration = 35_000
     cap: int = 20
     late: Duration = 15 * 60_000
-    flaps: int = 4
+    flaps: int = 6
     flaps_within: Duration = 3_600_000
     steady: Duration = 15 * 60_000
     digest: Daily = 7 * 60

@@ -175,7 +175,7 @@ class Alerting(msgspec.Struct, frozen=True, kw_only=True):
     wait_ms: int = 35_000
     cap: int = 20
     late_ms: int = 15 * MINUTE
-    flaps: int = 4
+    flaps: int = 6
     flap_ms: int = HOUR
     steady_ms: int = 15 * MINUTE
     digest: int | None = 7 * 60

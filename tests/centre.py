@@ -83,6 +83,24 @@ agencies:
         from-hub: {kind: icmp, params: {host: 203.0.113.2}, interval: 30s, link: true, agent: hub}
 """
 
+
+def site(name: str, number: int) -> str:
+    """One more agency like so-b, for the inventory above."""
+    return f"""\
+  so-{name}:
+    name: {{vi: Sở {name}, en: Department {name}}}
+    site:
+      agent: {name}
+      gateway: 198.51.100.{number}
+      wan: 203.0.113.{number}
+      link: {{provider: nha-mang-a}}
+      checks:
+        gateway: {{kind: icmp, params: {{host: 198.51.100.{number}}}, interval: 30s}}
+        hub: {{kind: icmp, params: {{host: 192.0.2.2}}, interval: 30s, link: true}}
+        from-hub: {{kind: icmp, params: {{host: 203.0.113.{number}}}, interval: 30s, link: true, agent: hub}}
+"""
+
+
 Looks = Mapping[str, int]
 
 

@@ -67,7 +67,7 @@ def province(alerting: Alerting | None = None, calendars: tuple[Calendar, ...] =
         checks={one.uid: one for one in checks},
         contacts={who: Contact(id=who, name=name(who), email=f"{who}@example.vn") for who in people},
         calendars={calendar.id: calendar for calendar in calendars},
-        alerting=alerting if alerting is not None else Alerting(),
+        alerting=alerting if alerting is not None else Alerting(flaps=4),
         **more,
     )
 

@@ -143,6 +143,12 @@ class Proofs:
     def onset(self, low: int, high: int) -> int:
         return self._at(low, high)[1]
 
+    def was(self, state: int, start: int, end: int) -> bool:
+        """Whether this state is proven at some time within [start, end]."""
+        first = bisect_left(self._ends, start)
+        last = bisect_right(self._starts, end)
+        return state in self._states[first:last]
+
     def edges(self, start: int, end: int) -> list[int]:
         """Moments inside (start, end) at which what is proven changes."""
         return [

@@ -34,6 +34,9 @@ class Picture(Protocol):
     def onset(self, uid: str) -> int:
         """When it was first seen in that state, ms."""
 
+    def down_near(self, uid: str, within: int) -> bool:
+        """Whether it is proven to have been down at some time no farther from this moment than ``within`` (ms)."""
+
     def brief(self, uid: str) -> bool:
         """Whether it was so for a time that looks at other things may have missed."""
 
@@ -107,30 +110,36 @@ class Solver:
             if element in there:
                 continue
             if elements.kind_of(element) == "edge":
-                if self._edge_gone(element, way):
+                if self._edge_may_be_gone(element, way):
                     found.append(element)
             elif element == way.last or self.prover(element, when) is None:
                 found.append(element)
         return tuple(found)
 
-    def _edge_gone(self, element: str, way: Way) -> bool:
-        """Whether all lines whose checks tell anything are gone, and went when this check did.
+    def _edge_may_be_gone(self, element: str, way: Way) -> bool:
+        """Whether no line is seen to work, and all that are seen to be gone went when this check did.
 
-        Else a hub's edge is not thought of: with one or two lines nothing could ever be told from it.
+        A line of which nothing is told at this very moment, and that was seen gone soon before or after, rules nothing
+        out. With one or two lines nothing could ever be told: a hub's edge is not thought of then.
         """
+        if self.prover(element, self.when(way.uid)) is not None:
+            return False
         sites = {way.vantage, way.target}
         hold, onset = self._hold(way.uid), self.picture.onset(way.uid)
         gone: set[str] = set()
+        untold: set[str] = set()
         for uid in self.topology.provers(element):
             other = self.topology.way(uid)
             ends = {other.vantage, other.target} - {self.topology.hub}
             state = self.picture.state(uid)
-            if state is None or (state == DOWN and ends & sites):
-                continue
-            if state != DOWN or abs(self.picture.onset(uid) - onset) > hold:
+            if state is None and self.picture.down_near(uid, hold):
+                untold |= ends - sites
+            if state != DOWN or ends & sites:
+                continue  # what was up before says nothing of this moment
+            if abs(self.picture.onset(uid) - onset) > hold:
                 return False
             gone |= ends
-        return len(gone) >= AT_LEAST
+        return len(gone | untold) >= AT_LEAST
 
     def _hold(self, uid: str) -> int:
         check = self.topology.check(uid)

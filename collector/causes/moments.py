@@ -9,6 +9,7 @@ from collector.causes.evidence import Proofs
 from collector.causes.lives import Gap, Lives
 from collector.causes.topology import Topology
 from collector.ledger.steps import Span
+from inventory.states import DOWN
 
 
 class Past(Protocol):
@@ -53,6 +54,10 @@ class Moment:
         if self._past.topology.way(uid).agent == self._agent:
             return self._past.exact(uid), *self._exactly
         return self._past.proofs(uid), self._low, self._high
+
+    def down_near(self, uid: str, within: int) -> bool:
+        proofs, low, high = self._of(uid)
+        return proofs.was(DOWN, low - within, high + within)
 
     def brief(self, uid: str) -> bool:
         return self._brief and uid == self._uid

@@ -85,6 +85,9 @@ class _Published:
         seen = self.seen(uid)
         return seen.first if seen is not None else 0
 
+    def down_near(self, uid: str, within: int) -> bool:
+        return False  # what was is not asked: what is now decides
+
     def brief(self, uid: str) -> bool:
         return False
 

@@ -184,9 +184,16 @@ class Evaluator:
             raise
         for command, future in commands:
             if not future.done():
-                future.set_result(self.book.open.get(command.incident))
+                future.set_result(self._asked(command.incident))
         self.turns += 1
         self.seconds = time.perf_counter() - started
+
+    def _asked(self, key: str) -> Incident | None:
+        """The open incident of that key, or the one that it was merged into."""
+        found = self.book.incident(key)
+        while found is not None and found.into and (into := self.book.incident(found.into)) is not None:
+            found = into
+        return found if found is not None and found.open else None
 
     async def _turn(self, now: int, commands: Sequence[Command]) -> None:
         inventory = self._reader.inventory
@@ -241,7 +248,8 @@ class Evaluator:
 
         # of a whole provider's outage this is a good part of a second: pushes go on meanwhile
         troubles = await asyncio.to_thread(look)
-        return troubles, await past.taken(self._reader, closed, exclusions, now)
+        over = await past.taken(self._reader, closed, exclusions, now)
+        return troubles, past.untold(over, _incidents(self.book))
 
     async def _news(self) -> tuple[Place, list[Finding], list[past.Closed]]:
         """Findings and closed spans since the last turn, and the place after them."""

@@ -4,13 +4,14 @@ Live, an incident has seen them come and go. What came late (a backlog, a collec
 digest alone, with the cause that the whole evidence gives.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import apsw
 import msgspec
 
 from alerts.conditions import Seen, condition_of, met
+from alerts.incident import Incident
 from alerts.trouble import Cause, Past, Trouble
 from collector.causes.verdicts import Book
 from collector.evaluator.troubles import ON, subject_of
@@ -20,6 +21,7 @@ from collector.ledger.steps import Span
 from collector.reading import Known, Reader
 from inventory.alerting import Condition
 
+FOREVER: Final = 1 << 62
 AT_ONCE: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
 
 
@@ -56,6 +58,22 @@ async def taken(reader: Reader, found: Sequence[Closed], exclusions: Exclusions,
     return [
         _past(known, span, condition, cause, exclusions, now)
         for (known, span, condition), cause in zip(wanted, made, strict=True)
+    ]
+
+
+def untold(found: Sequence[Past], known: Iterable[Incident]) -> list[Past]:
+    """Without what an incident of the same root was about at the time: it is that incident's other side, told late."""
+    spells: dict[str, list[tuple[int, int]]] = {}
+    for incident in known:
+        end = incident.ended or incident.closed or FOREVER
+        for root in (incident.cause.root, *incident.roots):
+            spells.setdefault(root, []).append((incident.opened, end))
+    return [
+        one
+        for one in found
+        if not any(
+            begin <= one.until and one.trouble.since <= end for begin, end in spells.get(one.trouble.cause.root, ())
+        )
     ]
 
 
