@@ -58,45 +58,45 @@ def run(arguments: argparse.Namespace) -> int:
     return asyncio.run(attempt(settings, arguments.address, everything=arguments.all))
 
 
-async def attempt(settings: Ways, address: str, *, everything: bool = False, say: Say = print) -> int:
+async def attempt(settings: Ways, address: str, *, everything: bool = False, tell: Say = print) -> int:
     """Try the ways one after the other; the exit code."""
-    results = [await _relay(settings, place, address, say) for place in range(len(settings.relays))]
+    results = [await _relay(settings, place, address, tell) for place in range(len(settings.relays))]
     if not settings.relays:
-        say("No relay is named under alerts.relays, so no mail goes out.")
+        tell("No relay is named under alerts.relays, so no mail goes out.")
         results.append(False)
     if everything:
-        results += await _others(settings, address, say)
+        results += await _others(settings, address, tell)
     return FINE if all(results) else WRONG
 
 
-async def _relay(settings: Ways, place: int, address: str, say: Say) -> bool:
+async def _relay(settings: Ways, place: int, address: str, tell: Say) -> bool:
     relay = settings.relays[place]
     line = Line(relay, settings.right, settings.bounce)
-    say(f"{relay.name} ({relay.tls}{f', as {relay.user}' if relay.user else ''})")
+    tell(f"{relay.name} ({relay.tls}{f', as {relay.user}' if relay.user else ''})")
     begun = time.monotonic()
     try:
         await line.open()
-        _tell_steps(line, say)
+        _tell_steps(line, tell)
         begun = time.monotonic()
         answer = await line.send(_letter(settings, relay.name, address), max(line.timeout, 120.0))
-        say(f"  accepted for {address} in {time.monotonic() - begun:.2f} s: {answer or '(no words)'}")
+        tell(f"  accepted for {address} in {time.monotonic() - begun:.2f} s: {answer or '(no words)'}")
         return True
     except Refusal as refusal:
         if refusal.stage not in ("sender", "recipient", "data"):
-            _tell_steps(line, say)
-        say(f"  FAILED after {time.monotonic() - begun:.2f} s: {refusal}")
-        say(f"  What to do: {advice(refusal, bounce=settings.bounce)}")
+            _tell_steps(line, tell)
+        tell(f"  FAILED after {time.monotonic() - begun:.2f} s: {refusal}")
+        tell(f"  What to do: {advice(refusal, bounce=settings.bounce)}")
         return False
     finally:
         await line.close()
 
 
-def _tell_steps(line: Line, say: Say) -> None:
+def _tell_steps(line: Line, tell: Say) -> None:
     names = {"connect": "connected and greeted", "hello": "", "tls": "encrypted", "login": "logged in"}
     for stage, seconds in line.steps:
         if words := names[stage]:
             version = f" ({line.tls})" if line.tls and (stage == "tls" or line.relay.tls == "tls") else ""
-            say(f"  {words}{version} in {seconds:.2f} s")
+            tell(f"  {words}{version} in {seconds:.2f} s")
 
 
 def advice(refusal: Refusal, *, bounce: str = "") -> str:
@@ -139,12 +139,12 @@ def advice(refusal: Refusal, *, bounce: str = "") -> str:
     return "the server does not take the letter itself: see its log (spam filter, size, sender policy)"
 
 
-async def _others(settings: Ways, address: str, say: Say) -> list[bool]:
+async def _others(settings: Ways, address: str, tell: Say) -> list[bool]:
     results = []
     if settings.webhook is not None:
         hook = Hook(settings.webhook)
         letter = _letter(settings, "webhook", address)
-        results.append(await _web("webhook", lambda: hook.post(letter, "a test; mail was not tried"), say))
+        results.append(await _web("webhook", lambda: hook.post(letter, "a test; mail was not tried"), tell))
     for manager in settings.alertmanagers:
         web = alertmanager.web(manager)
         data = alertmanager.trial(time.time_ns() // 1_000_000)
@@ -152,22 +152,22 @@ async def _others(settings: Ways, address: str, say: Say) -> list[bool]:
         async def post(web: Web = web, data: bytes = data) -> None:
             await web.ask("POST", alertmanager.PATH, data)
 
-        results.append(await _web(f"Alertmanager {manager.url}", post, say))
+        results.append(await _web(f"Alertmanager {manager.url}", post, tell))
     if settings.deadman is not None:
         ping = Web(str(settings.deadman.url), settings.deadman.timeout, settings.deadman.ca)
-        results.append(await _web("dead-man's ping", lambda: ping.ask("GET"), say))
+        results.append(await _web("dead-man's ping", lambda: ping.ask("GET"), tell))
     return results
 
 
-async def _web(name: str, work: Callable[[], Awaitable[object]], say: Say) -> bool:
+async def _web(name: str, work: Callable[[], Awaitable[object]], tell: Say) -> bool:
     begun = time.monotonic()
     try:
         await work()
     except NotTaken as error:
-        say(f"{name}\n  FAILED after {time.monotonic() - begun:.2f} s: {error}")
-        say("  What to do: check its address, its token or password, and the way out to it")
+        tell(f"{name}\n  FAILED after {time.monotonic() - begun:.2f} s: {error}")
+        tell("  What to do: check its address, its token or password, and the way out to it")
         return False
-    say(f"{name}\n  taken in {time.monotonic() - begun:.2f} s")
+    tell(f"{name}\n  taken in {time.monotonic() - begun:.2f} s")
     return True
 
 
