@@ -22,7 +22,7 @@ FROM = "haidang@province.example"
 
 async def attempt(ways: Ways, address: str = "operator@province.example", **options: Any) -> tuple[int, str]:
     lines: list[str] = []
-    code = await trying.attempt(ways, address, say=lines.append, **options)
+    code = await trying.attempt(ways, address, tell=lines.append, **options)
     return code, "\n".join(lines)
 
 
