@@ -330,3 +330,46 @@ async def test_goals_leave_out_the_causes_that_are_not_theirs(centre: Centre) ->
     assert found["all"].upper is not None and found["all"].upper < 0.8
     assert found["services"].upper == 1.0 and found["services"].best == 1.0
     assert found["services"].coverage is not None and found["services"].coverage < 0.8
+
+
+async def test_two_of_three_looks_where_the_inventory_says_so(tmp_path: Path) -> None:
+    centre = Centre(tmp_path, INVENTORY + "conditions: {down: {looks: 2, out_of: 3}}\n")
+    await centre.start()
+    await centre.step(2 * MINUTE)
+    for state in (DOWN, UP):
+        await centre.step(5 * SECOND, web=state)
+    assert centre.open == []
+    await centre.step(5 * SECOND, web=DOWN)
+    assert centre.the_one().severity == "critical"
+    await centre.step(5 * SECOND)
+    assert centre.told("truc") == [("truc", "trouble")]
+    await centre.stop()
+
+
+async def test_an_incident_says_since_when_also_while_it_recovers(centre: Centre) -> None:
+    await centre.step(5 * MINUTE, web=DOWN)
+    [before] = centre.the_one().members.values()
+    await centre.step(5 * SECOND, web=UP)
+    [after] = centre.the_one().members.values()
+    assert after.until is None, "one look is not enough"
+    assert (after.since, after.reason) == (before.since, before.reason)
+
+
+async def test_old_evidence_of_a_silent_site_pages_nobody(tmp_path: Path) -> None:
+    """What the last looks before a silence found is told when somebody is there again to say it."""
+    old = "web: {kind: icmp, params: {host: 192.0.2.80}, interval: 30s, name: {vi: Cổng thông tin, en: Portal}}"
+    assert old in INVENTORY
+    centre = Centre(tmp_path, INVENTORY.replace(old, f"{old[:-1]}, hold: 9h}}"))
+    await centre.start()
+    await centre.step(2 * MINUTE)
+    centre.muted = True
+    await centre.step(MINUTE, web=DOWN)
+    centre.off.add("hub-agent")
+    await centre.step(20 * MINUTE)
+    centre.muted = False
+    await centre.step(5 * MINUTE)
+    assert not any("Cổng thông tin" in str(mail["Subject"]) for mail in centre.mails)
+    centre.off.clear()
+    await centre.step(MINUTE)
+    assert any("Cổng thông tin" in str(mail["Subject"]) for mail in centre.mails)
+    await centre.stop()

@@ -501,3 +501,13 @@ async def test_the_reason_shown_is_the_newest_looks_and_the_ledgers_the_first(wo
     agent.ingest = world.ingest
     await agent.push(agent.batch([], records=[Record(agent.now(), "stop", {"why": "SIGTERM"})]))
     assert shown() == "agent stopped"
+
+
+async def test_every_kind_of_record_of_an_agents_life_is_an_event(world: World) -> None:
+    agent = await world.agent()
+    kinds = ("start", "clock", "refused", "damaged", "dropped", "disk", "epoch", "stop")
+    records = [Record(agent.now(), kind, {"why": "test"}) for kind in kinds]
+    await agent.push(agent.batch([], records=records))
+    assert await world.events() == [f"agent {kind}" for kind in kinds]
+    assert await world.letters() == []
+    assert await world.findings() == [f"agent {kind}" for kind in kinds if kind not in ("start", "stop")]

@@ -40,6 +40,9 @@ SENTENCES: Final[Mapping[str, _Sentence]] = {
         "{count} results of {agent} were given up: its disk has no room", agent=agent, count=_frames(data)
     ),
     "agent disk": lambda agent, data: say("the disk of {agent}: {reason}", agent=agent, reason=_why(data)),
+    "agent epoch": lambda agent, data: say(
+        "{agent} began to number its results anew: {reason}", agent=agent, reason=_why(data)
+    ),
     "chain broken": lambda agent, data: say(
         "the results of {agent} do not continue those that were taken: its disk was put back or copied", agent=agent
     ),

@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from alerts.conditions import Seen as Judged
 from alerts.conditions import condition_for, condition_of, met
 from alerts.finding import Finding
-from alerts.incident import Incident
+from alerts.incident import Incident, Member
 from alerts.trouble import Cause, Subject, Trouble
 from collector.causes.present import Answer, Present
-from collector.evaluator.agents import HEARD, Agents
+from collector.evaluator.agents import HEARD, PUSHES, Agents
 from collector.evaluator.findings import said
+from collector.evaluator.recent import Recent
 from collector.evaluator.watch import Seen, Watch
 from collector.exclusions import Exclusions
 from collector.reading import Known, Reader
@@ -32,6 +35,7 @@ class Troubles:
         self._reader = reader
         self._watch = Watch(reader.fleet)
         self._agents = Agents(reader.fleet)
+        self._recent = Recent()
         self._met: dict[str, int] = {}  # by trouble's key: when its condition was first met
         self._findings: dict[str, tuple[Finding, int]] = {}  # by trouble's key: the latest, and when it was first
 
@@ -64,18 +68,31 @@ class Troubles:
         self, now: int, why: Present, exclusions: Exclusions, incidents: Iterable[Incident], inventory: Inventory
     ) -> Iterator[Trouble]:
         members, asked = _members(incidents), set[tuple[str, int]]()
+        self._note_what_recovered(now)
         for seen in (one for wrong in list(self._watch.wrong.values()) for one in wrong):
             known = self._known(seen.row)
             if known is not None:
                 asked.add((known.uid, seen.state))
                 answer = why.cause(known.uid)
                 yield from self._judged(known, seen, seen.state, now, answer, exclusions, inventory)
-        for (uid, state), cause in members.items():
+        for (uid, state), (cause, member) in members.items():
             known = self._reader.by_uid(uid)
             if (uid, state) in asked or known is None or (now_seen := self._seen(known, now)) is None:
                 continue
-            # it is not in that state any more, or was seen better too seldom: why it was is what the incident says
-            yield from self._judged(known, now_seen, state, now, Answer(cause), exclusions, inventory)
+            # it is not in that state any more, or was seen better too seldom: what it was is what the incident says
+            for trouble in self._judged(known, now_seen, state, now, Answer(cause), exclusions, inventory):
+                yield replace(trouble, since=member.since, reason=member.reason, said=member.said)
+
+    def _note_what_recovered(self, now: int) -> None:
+        """Looks at checks that were wrong of late and are not now: they count among their latest looks."""
+        wrong = {one.row for some in list(self._watch.wrong.values()) for one in some}
+        for row in self._recent.rows:
+            known = self._known(row)
+            seen = self._seen(known, now) if known is not None and row not in wrong else None
+            if seen is not None:
+                self._recent.note(seen)
+            elif known is None:
+                self._recent.forget(row)
 
     def _judged(
         self,
@@ -92,7 +109,8 @@ class Troubles:
         condition = condition_of(inventory, check, ON[state]) if check is not None else None
         if check is None or condition is None or seen.state == UNKNOWN:
             return
-        judged = Judged(state=seen.state, since=seen.since, looks=seen.looks, last=seen.at)
+        recent = self._recent.note(seen)
+        judged = Judged(state=seen.state, since=seen.since, looks=seen.looks, last=seen.at, recent=recent)
         standing = met(condition, judged)
         if standing == "clear":
             return
@@ -106,12 +124,19 @@ class Troubles:
             since=seen.since,
             evidence=seen.at,
             cause=answer.cause,
-            confirmed=self._confirmed(key, standing == "met", answer.pending, now, inventory),
+            confirmed=self._present(known, seen, now, inventory)
+            and self._confirmed(key, standing == "met", answer.pending, now, inventory),
             excluded=excluded,
             state=seen.state,
             reason=seen.reason,
             recover_ms=condition.quiet_ms,
         )
+
+    def _present(self, known: Known, seen: Seen, now: int, inventory: Inventory) -> bool:
+        """Whether it is so now: somebody who is there says it, or the evidence is fresh. What is old pages nobody."""
+        agent = self._reader.fleet.agents.get(known.agent)
+        heard = agent is not None and now - agent.contact <= inventory.province.push_every * PUSHES
+        return heard or now - seen.at <= inventory.alerting.late_ms
 
     def _confirmed(self, key: str, met: bool, pending: bool, now: int, inventory: Inventory) -> bool:
         """Met, and what lies on its way was looked at since it began, or was waited for long enough."""
@@ -202,14 +227,14 @@ class Troubles:
         return False
 
 
-def _members(incidents: Iterable[Incident]) -> dict[tuple[str, int], Cause]:
+def _members(incidents: Iterable[Incident]) -> dict[tuple[str, int], tuple[Cause, Member]]:
     """(uid, state) of the checks that open incidents are about and that are not over, with the incident's cause."""
     found = {}
     for incident in incidents:
         for key, member in incident.members.items():
             kind, _, uid = key.partition(":")
             if member.until is None and kind in STATE:
-                found[uid, STATE[kind]] = incident.cause
+                found[uid, STATE[kind]] = incident.cause, member
     return found
 
 

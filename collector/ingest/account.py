@@ -23,7 +23,7 @@ from inventory.states import DEGRADED, DOWN, UNKNOWN
 from inventory.wire import Batch, Record, Run
 
 STOPPED: Final = "agent stopped"
-NOTED: Final = frozenset({"start", "stop", "clock", "refused", "damaged", "dropped", "disk"})
+NOTED: Final = frozenset({"start", "stop", "clock", "refused", "damaged", "dropped", "disk", "epoch"})
 POWER_LOST: Final = "probably without power: on battery, then silent, then booted again"
 BOOT_TO_START: Final = 600_000  # ms of boot time within which an agent's start belongs to its machine's boot
 MAX_DATA: Final = 4_096  # bytes of an event's JSON

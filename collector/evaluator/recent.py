@@ -1,0 +1,44 @@
+"""The states of the latest looks of checks that were wrong of late: what "2 of the last 3 looks" is told from.
+
+What is published tells only the present state and for how many looks it has held; the states before it are remembered
+here, from turn to turn. A check that has been up for long is forgotten. After a restart it is told anew.
+"""
+
+from typing import Final
+
+from collector.evaluator.watch import Seen
+from inventory.states import UNKNOWN, UP
+
+MOST: Final = 20  # looks remembered of a check: no condition asks for more
+
+Stretch = tuple[int, int, int]  # state, since (ms), looks
+
+
+class Recent:
+    """By check's row."""
+
+    def __init__(self) -> None:
+        self._stretches: dict[int, list[Stretch]] = {}
+
+    @property
+    def rows(self) -> list[int]:
+        """Checks that are remembered: to be noted every turn, also while they are up."""
+        return list(self._stretches)
+
+    def note(self, seen: Seen) -> tuple[int, ...]:
+        """The states of its latest looks, the newest last. A look that could not be made is none."""
+        known = self._stretches.setdefault(seen.row, [])
+        if seen.state != UNKNOWN:
+            now = (seen.state, seen.since, min(seen.looks, MOST))
+            if known and known[-1][:2] == now[:2]:
+                known[-1] = now
+            else:
+                known.append(now)
+            del known[: -MOST - 1]
+        states = tuple(state for state, _, looks in known for _ in range(looks))[-MOST:]
+        if seen.state == UP and seen.looks >= MOST:
+            del self._stretches[seen.row]
+        return states
+
+    def forget(self, row: int) -> None:
+        self._stretches.pop(row, None)
