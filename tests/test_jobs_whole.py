@@ -114,5 +114,5 @@ async def test_a_backup_is_one_thing_whatever_brought_the_evidence_and_the_wan_w
     assert -500 <= again["since"] - recovered <= PACE + 1_000
     assert abs(again["figure"]["down"] * 1000 - (recovered - failed)) <= PACE + 1_500
     (judged,) = await lab.collector.ask("/api/v1/goals")
-    assert (judged["members"], judged["missing"][0]["name"]["en"].partition(": ")[0]) == (1, "Database")
-    assert 0 < judged["best"] < 1
+    assert judged["members"] == 1
+    assert 0 < judged["lower"] <= judged["best"] <= judged["upper"] < 1, "the failed job counts, whatever is not known"
