@@ -121,9 +121,10 @@ class Expander:
         base = template.checks if template is not None else {}
         taken: set[str] = set()
         for key, shape in base.items():
-            for draft in self._each(key, shape, spot, facts):
-                taken.add(draft.key)
-                yield draft
+            for item in self._items(key, shape, spot, facts):
+                if backups.wanted(shape, item[1]):
+                    taken.add(item[0])
+                    yield from self._templated(item, shape, spot.checks.get(item[0]))
         for key, own in spot.checks.items():
             if key not in taken and not own.off:
                 yield Draft(key, None, own, facts)
@@ -168,16 +169,15 @@ class Expander:
         for evidence, theirs, ours in backups.checks_of(key, base, own, self.kinds):
             yield Draft(f"{key}-{evidence}", theirs, ours, facts, names, device, whole, evidence)
 
-    def _each(self, key: str, shape: CheckShape, spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
-        """A template's check for this site: none, one, or one for every item of a list."""
-        for name, known, names, found in self._items(key, shape, spot, facts):
-            own = spot.checks.get(name)
-            base = shape
-            if own is not None and own.kind is not None and own.kind != shape.kind:
-                # another kind: the template's parameters and thresholds mean nothing to it
-                base = msgspec.structs.replace(shape, params=None, thresholds=None)
-            if backups.wanted(shape, known) and (own is None or not own.off):
-                yield Draft(name, base, own, known, names, found)
+    def _templated(self, item: Item, base: CheckShape, own: CheckShape | None) -> Iterator[Draft]:
+        """A template's check for this site, with what the site says of it; none if it is left out."""
+        if own is not None and own.off:
+            return
+        if own is not None and own.kind is not None and own.kind != base.kind:
+            # another kind: the template's parameters and thresholds mean nothing to it
+            base = msgspec.structs.replace(base, params=None, thresholds=None)
+        key, facts, names, device = item
+        yield Draft(key, base, own, facts, names, device)
 
     def _items(self, key: str, shape: CheckShape | BackupShape, spot: Spot, facts: dict[str, str]) -> Iterator[Item]:
         """What a template's entry stands for at this site: (key, facts, names, device) of each."""

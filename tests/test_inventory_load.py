@@ -242,6 +242,13 @@ def test_placeholders_have_defaults_and_devices_their_own_facts(tmp_path: Path) 
     assert [c.calendar for c in loaded(tmp_path, base, both).checks.values() if c.key == "both"] == ["late", "early"]
 
 
+def test_a_site_leaves_out_one_of_a_template_s_checks_of_each_device(tmp_path: Path) -> None:
+    devices = "c: {}}\n    checks: {each-a: {off: true}}"
+    filling = FILLING.replace("b: {address: 192.0.2.3}", "b: {address: 192.0.2.3, facts: {port: 443}}")
+    checks = loaded(tmp_path, BASE, filling.replace("c: {}}", devices)).checks.values()
+    assert {c.name for c in checks if c.agent == "x"} == {"plain", "each-b", "limit"}
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [("1000", 1000), ("10 Mbit/s", 1_250_000), ("80% of 10 Mbit/s", 1e6), ("2.5Gbit/s", 312.5e6), ("64 kbit/s", 8000)],
