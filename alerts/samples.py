@@ -77,7 +77,6 @@ def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> It
             later = _later(incident, kind, now, to)
             bounds = Bounds(
                 begin_error=15_000,
-                end_error=5_000,
                 least=now - incident.opened - 20_000,
                 most=now - incident.opened + 20_000,
             )

@@ -144,6 +144,15 @@ class Reader:
 
         return await self._database.read(work)
 
+    async def spans(self, of: Sequence[Known], begin: int) -> dict[str, list[Span]]:
+        """By uid, all that touches time from ``begin`` on, the open span as it stands."""
+        now, tails = self.wall(), self._tails(of)
+
+        def work(db: apsw.Connection) -> dict[str, list[Span]]:
+            return {one.uid: self._history(db, one, tails.get(one.row), begin, now) for one in of}
+
+        return await self._database.read(work)
+
     async def timelines(self, of: Sequence[Known], window: Interval) -> dict[str, list[Segment]]:
         """By uid, what each check was over a window up to now, moment by moment, what is excluded marked."""
         now, tails = self.wall(), self._tails(of)

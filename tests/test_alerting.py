@@ -43,6 +43,8 @@ async def test_a_service_that_fails_is_one_thread_of_two_mails(centre: Centre) -
     trouble, recovery = centre.mails
     assert recovery["In-Reply-To"] == trouble["Message-ID"] and trouble["To"].addresses[0].addr_spec
     assert "Cổng thông tin" in trouble.get_body(("plain",)).get_content()
+    assert "(sai số tối đa 2 giây)" in trouble.get_body(("plain",)).get_content(), "of fast looks, not of the interval"
+    assert "service:" not in recovery.get_body(("plain",)).get_content()
 
 
 async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: Centre) -> None:

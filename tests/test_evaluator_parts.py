@@ -1,7 +1,8 @@
-"""Parts of the evaluator by themselves: findings in words, own troubles, a standby's ear, the latest looks."""
+"""Parts of the evaluator by themselves: findings in words, own troubles, a standby's ear, the latest looks, bounds."""
 
 import asyncio
 from pathlib import Path
+from random import Random
 
 import pytest
 from aiohttp import web
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from alerts.finding import Finding
 from alerts.said import say
 from collector.evaluator import own, standby
+from collector.evaluator.bounds import within
 from collector.evaluator.findings import SENTENCES, said
 from collector.evaluator.recent import MOST, Recent
 from collector.evaluator.standby import Standby
 from collector.evaluator.watch import Seen
+from collector.ledger.figures import history
+from collector.ledger.steps import Span, begin, step
 from inventory.alerting import DEFAULT_CONDITIONS, FINDINGS, Condition
 from inventory.states import DEGRADED, DOWN, UP
 
@@ -128,3 +132,40 @@ def test_the_latest_looks_are_those_that_were_published(stretches: list[tuple[in
         told = recent.note(seen(state, began, looks))
         assert list(told) == truth[-MOST:][-len(told) :]
         assert (7 in recent.rows) != (state == UP and looks >= MOST)
+
+
+@given(
+    st.lists(st.integers(1, 90_000), min_size=4, max_size=60), st.integers(0, 60), st.integers(1, 60),
+    st.integers(0, 5_000), st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_the_truth_is_within_what_is_said_of_an_outage(
+    gaps: list[int], first: int, downs: int, error: int, random: Random
+) -> None:
+    """One outage between looks at any distance, each placed wrongly by up to ``error``, in order."""
+    looks = [10_000_000 + sum(gaps[: number + 1]) for number in range(len(gaps))]
+    begins, ends = looks[first % len(looks)] - random.randrange(gaps[first % len(looks)]), 0
+    ends = begins + sum(random.randrange(1, 60_000) for _ in range(downs))
+    tail, closed, last = None, list[Span](), 0
+    for look in looks:
+        placed = last = max(last + 1, look + random.randint(-error, error))
+        off = abs(placed - look)
+        state = DOWN if begins <= look < ends else UP
+        if tail is None:
+            tail = begin(state, placed, placed, 75_000, off, 1, "")
+        else:
+            step(tail, closed, state, placed, placed, 75_000, off, 1, "")
+    assert tail is not None
+    spans = history(closed, tail, last)
+    down = [one for one in spans if one.state == DOWN]
+    if not down:
+        return
+    over = spans[-1].state != DOWN
+    since, until = down[0].start, next(one.start for one in reversed(spans)) if over else None
+    known = within(spans, since, until)
+    if known.begin_error is None:
+        assert spans[0].state == DOWN, "only where no look was before"
+        return
+    assert abs(since - begins) <= known.begin_error
+    if known.least is not None and known.most is not None:
+        assert over
+        assert known.least <= ends - begins <= known.most

@@ -409,12 +409,13 @@ def test_an_escalation_says_that_nobody_is_on_it_and_who_knows() -> None:
 
 def test_an_update_begins_with_what_is_new() -> None:
     history = (
-        Entry(at=NOW - 2 * MINUTE, what="opened"),
-        Entry(at=NOW - MINUTE, what="told"),
+        Entry(at=NOW - 2 * MINUTE, what="opened", text="wan:so-tp"),
+        Entry(at=NOW - MINUTE, what="told", who="an", text="trouble"),
         Entry(at=NOW, what="comment", who="an", text="đã gọi nhà mạng"),
     )
     text = write("update", mails.line_down(SOC_TRANG, history=history), made=SOC_TRANG).text
-    assert "- 14:06:00 – phát hiện\n- 14:08:00 – ghi chú: “đã gọi nhà mạng” (Nguyễn Văn An)\n" in text
+    assert "- 14:06:00 – mở sự cố\n- 14:08:00 – ghi chú của: Nguyễn Văn An “đã gọi nhà mạng”\n" in text
+    assert "wan:so-tp" not in text, "a name of the program's own"
     assert text.index("DIỄN BIẾN") < text.index("NGUYÊN NHÂN")
 
 

@@ -15,11 +15,10 @@ Sign = Callable[[Claim], str]
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """How exactly an incident's time is known: at least and at most how long it was (ms).
 
-    ``begin_error``, ``end_error``: how far its beginning and its end may be off, either way.
+    ``begin_error``: how far its beginning may be off, either way.
     """
 
     begin_error: int | None = None
-    end_error: int | None = None
     least: int | None = None
     most: int | None = None
 

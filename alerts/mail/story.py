@@ -31,21 +31,6 @@ CAUSES: Final[Mapping[str, Said]] = {
     COLLECTOR: say("The monitoring system itself is in trouble, not the agencies."),
     NOT_KNOWN: say("The cause is not known: what was seen does not decide it."),
 }
-TURN: Final[Mapping[str, Said]] = {
-    "opened": say("noticed"),
-    "grew": say("more is affected"),
-    "cause": say("the cause is judged anew"),
-    "merged": say("another incident turned out to be part of this one"),
-    "split": say("a part turned out to be an incident of its own"),
-    "excluded": say("maintenance was declared"),
-    "acknowledged": say("taken on"),
-    "snoozed": say("reminders put off"),
-    "comment": say("note"),
-    "flapping": say("it comes and goes"),
-    "recovering": say("it works again and is being watched"),
-    "relapsed": say("it failed again"),
-    "closed": say("over"),
-}
 # what says enough by its own name, so that "it is the service itself" would only take up room
 _PLAIN: Final = frozenset(
     {"risk", "missed", "finding", "clock", "certificate", "pcs", "drill", "speed", "battery", "ups"}
@@ -156,15 +141,16 @@ class Teller:
         length = self.speaker.length((self.context.now if ended is None else ended) - incident.opened)
         began = self.speaker.moment(incident.opened)
         bounds = self.context.bounds.get(incident.key, Bounds())
-        if bounds.least is not None and bounds.most is not None:
+        least, most = (length if bound is None else self.speaker.length(bound) for bound in (bounds.least, bounds.most))
+        if (least, most) != (length, length):  # else it is known as exactly as it is said
             return _(
                 "All is well again since %(moment)s. It began at %(began)s and lasted %(length)s"
                 " (at least %(least)s, at most %(most)s).",
                 moment=moment,
                 began=began,
                 length=length,
-                least=self.speaker.length(bounds.least),
-                most=self.speaker.length(bounds.most),
+                least=least,
+                most=most,
             )
         return _(
             "All is well again since %(moment)s. It began at %(began)s and lasted %(length)s.",
@@ -261,14 +247,13 @@ class Teller:
         return Section(title=self._("What happened"), points=points)
 
     def _turn(self, entry: Entry) -> str:
-        found = TURN.get(entry.what)
-        words = clean.clean(entry.what) if found is None else self.speaker.said(found)
+        words = clean.clean(self.speaker.tongue.term("entry", entry.what))
+        if entry.who:
+            words = f"{words}: {self.person(entry.who)}"
         if entry.said is not None:
             words = f"{words}: {self.speaker.said(entry.said)}"
-        if entry.text:
-            words = f"{words}: “{clean.clean(entry.text)}”"
-        if entry.who:
-            words = f"{words} ({self.person(entry.who)})"
+        if entry.text and entry.who:  # a person's words; the others are names of the program's own
+            words = f"{words} “{clean.clean(entry.text)}”"
         return f"{self.speaker.clock(entry.at)} – {words}"
 
     def links(self, incident: Incident, kind: NoticeKind) -> Section:

@@ -11,6 +11,7 @@ from alerts.machine import Book
 from alerts.machine.adopt import sent_of
 from alerts.outbox import Letter
 from alerts.ways import Ways
+from collector.evaluator.bounds import bounds
 from collector.goals import MET, Evaluation
 from collector.links import Circuits
 from collector.reading import Reader
@@ -43,15 +44,24 @@ class Writer:
     async def letters(self, notices: Sequence[Notice], book: Book) -> list[Letter]:
         """A letter for each notice whose contact the inventory has and that the contact wants."""
         inventory = self._reader.inventory
+        told = {key for one in notices if one.kind != "digest" for key in one.incidents}
+        known = await bounds(self._reader, [one for key in told if (one := book.incident(key)) is not None])
         days = {day: await self._day(day, inventory) for day in {one.day for one in notices if one.kind == "digest"}}
         return [
-            self._letter(notice, book, inventory, days.get(notice.day) if notice.kind == "digest" else None)
+            self._letter(notice, book, inventory, known, days.get(notice.day) if notice.kind == "digest" else None)
             for notice in notices
             if notice.contact in inventory.contacts
             and not (notice.kind == "digest" and notice.contact in self._unsubscribed.contacts)
         ]
 
-    def _letter(self, notice: Notice, book: Book, inventory: Inventory, day: mail.Day | None) -> Letter:
+    def _letter(
+        self,
+        notice: Notice,
+        book: Book,
+        inventory: Inventory,
+        known: Mapping[str, mail.Bounds],
+        day: mail.Day | None,
+    ) -> Letter:
         contact = inventory.contacts[notice.contact]
         incidents = [one for key in notice.incidents if (one := book.incident(key)) is not None]
         context = mail.Context(
@@ -61,6 +71,7 @@ class Writer:
             sender=self._ways.from_ or f"haidang@{self._ways.right}",
             base_url=self._ways.url,
             sign=self._signer.sign,
+            bounds=known,
             day=day,
         )
         written = mail.render(notice, incidents, context, contact.language, contact)
