@@ -75,10 +75,11 @@ def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> It
     else:
         for name, incident in list(made.items())[:2]:
             later = _later(incident, kind, now, to)
+            lasted = (now if later.ended is None else later.ended) - incident.opened
             bounds = Bounds(
                 begin_error=15_000,
-                least=now - incident.opened - 20_000,
-                most=now - incident.opened + 20_000,
+                least=lasted - 20_000,
+                most=lasted + 20_000,
             )
             one = _sample(f"{kind}-{name}", (later,), _notice(kind, (later,), now, to, incident.severity))
             yield msgspec.structs.replace(one, bounds={incident.key: bounds})
