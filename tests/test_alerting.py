@@ -47,6 +47,25 @@ async def test_a_service_that_fails_is_one_thread_of_two_mails(centre: Centre) -
     assert "service:" not in recovery.get_body(("plain",)).get_content()
 
 
+async def test_what_cannot_be_put_in_words_is_told_plainly_and_silences_nothing_else(
+    centre: Centre, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*words: object) -> None:
+        raise KeyError("words")
+
+    monkeypatch.setattr("alerts.mail.render", broken)
+    await centre.step(2 * MINUTE, web=DOWN)
+    assert centre.told() == [("truc", "trouble")] and "could not be written" in caplog.text
+    (mail,) = centre.mails
+    plain = mail.get_body(("plain",)).get_content()
+    root = centre.the_one().cause.root
+    assert mail["Subject"] == f"[Nghiêm trọng] {root}" and root in plain and "Không soạn được" in plain
+    monkeypatch.undo()
+    await centre.step(5 * MINUTE, web=UP)
+    assert centre.told() == [("truc", "trouble"), ("truc", "recovery")]
+    assert centre.mails[1]["In-Reply-To"] == mail["Message-ID"]
+
+
 async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: Centre) -> None:
     await centre.step(10 * SECOND, web=DOWN)
     await centre.step(5 * MINUTE, web=UP)

@@ -1,6 +1,7 @@
 """A notice and its incidents to a mail. Pure: the same input gives the same bytes."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final, Literal
 
 import msgspec
@@ -8,7 +9,7 @@ import msgspec
 from alerts.incident import Incident, Notice
 from alerts.mail import clean, several
 from alerts.mail.context import Context, Mail
-from alerts.mail.document import Document, as_html, as_text
+from alerts.mail.document import Document, Section, as_html, as_text
 from alerts.mail.message import Envelope, message
 from alerts.mail.speaker import Speaker
 from alerts.mail.story import Teller
@@ -17,26 +18,62 @@ from alerts.words.tongue import Tongue
 from inventory.model import Contact
 
 SUBJECT: Final = 120  # characters
+PROGRAM: Final = "Hải Đăng"
 
 
 def render(
     notice: Notice, incidents: Sequence[Incident], context: Context, language: Literal["vi", "en"], to: Contact
 ) -> Mail:
     """The mail that tells ``to`` of the notice. ``incidents``: those that the notice names, in its order."""
-    tongue = Tongue(language, context.place)
-    teller = Teller(context, Speaker(tongue, context.inventory, context.now), to)
+    teller = Teller(context, Speaker(Tongue(language, context.place), context.inventory, context.now), to)
     document, about = _document(notice, incidents, teller)
     document = _signed(document, teller)
+    names = _sender(teller), teller.speaker.text(to.name)
+    leave = several.leave_url(context, to, teller) if notice.kind == "digest" else ""
+    return _mail(notice, document, about, context, language, to, names, leave)
+
+
+def bare(
+    notice: Notice, incidents: Sequence[Incident], context: Context, language: Literal["vi", "en"], to: Contact
+) -> Mail:
+    """What :func:`render` would tell, without its words, for when those fail: a plain mail tells more than none."""
+    _ = Tongue(language, context.place)
+    points = [
+        f"{one.cause.root}, {datetime.fromtimestamp(one.opened / 1000, context.place):%Y-%m-%d %H:%M:%S}"
+        + "".join(f"; {member.reason}" for member in list(one.members.values())[:1] if member.reason)
+        for one in incidents
+    ]
+    document = Document(
+        title=clean.clean(incidents[0].cause.root if len(incidents) == 1 else notice.kind),
+        tag=_("Recovered") if notice.kind == "recovery" else _.term("severity", notice.severity).capitalize(),
+        tone="good" if notice.kind == "recovery" else notice.severity,
+        opening=(_("This mail could not be written as usual. What it is about:"),),
+        sections=(Section(points=tuple(map(clean.clean, points))),),
+    )
+    return _mail(notice, document, document.title, context, language, to, (PROGRAM, ""), "")
+
+
+def _mail(
+    notice: Notice,
+    document: Document,
+    about: str,
+    context: Context,
+    language: Literal["vi", "en"],
+    to: Contact,
+    names: tuple[str, str],
+    leave: str,
+) -> Mail:
+    """``about``: the subject after the word of state. ``names``: of the sender and of whom it is to."""
+    tongue = Tongue(language, context.place)
     subject = clean.clean(f"[{document.tag}] {about}", SUBJECT)
     text, html = as_text(document, tongue), as_html(document, tongue)
-    digest = notice.kind == "digest"
     envelope = Envelope(
         ident=notice.ident,
         thread=notice.thread,
         domain=context.domain,
-        sender_name=_sender(teller),
+        sender_name=names[0],
         sender=context.sender,
-        to_name=teller.speaker.text(to.name),
+        to_name=names[1],
         to=to.email,
         subject=subject,
         language=language,
@@ -45,8 +82,8 @@ def render(
         incidents=notice.incidents,
         kind=notice.kind,
         important=notice.severity == "critical" and notice.kind in ("trouble", "group", "escalation"),
-        bulk=digest,
-        unsubscribe=several.leave_url(context, to, teller) if digest else "",
+        bulk=notice.kind == "digest",
+        unsubscribe=leave,
     )
     return Mail(subject=subject, text=text, html=html, message=message(envelope, text, html))
 
@@ -91,4 +128,4 @@ def _signed(document: Document, teller: Teller) -> Document:
 
 def _sender(teller: Teller) -> str:
     province = teller.speaker.text(teller.context.inventory.province.name)
-    return f"Hải Đăng, {province}" if province else "Hải Đăng"
+    return f"{PROGRAM}, {province}" if province else PROGRAM

@@ -1,5 +1,6 @@
 """From notices to letters: the mail written, its figures read, ready for the outbox."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,6 +18,8 @@ from collector.links import Circuits
 from collector.reading import Reader
 from collector.store.unsubscribed import Unsubscribed
 from inventory.model import Inventory
+
+log = logging.getLogger("collector.evaluator")
 
 DAY: Final = 86_400_000
 WORST: Final = 5  # goals of a digest
@@ -74,7 +77,11 @@ class Writer:
             bounds=known,
             day=day,
         )
-        written = mail.render(notice, incidents, context, contact.language, contact)
+        try:
+            written = mail.render(notice, incidents, context, contact.language, contact)
+        except Exception:  # one incident that cannot be put in words must not silence all the others
+            log.exception("mail %s could not be written as usual", notice.ident)
+            written = mail.bare(notice, incidents, context, contact.language, contact)
         said = sent_of(notice, book)
         return Letter(
             id=0,
