@@ -119,7 +119,7 @@ class Alertmanager(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ways(msgspec.Struct, frozen=True, kw_only=True):
-    """All of it. Without relays no mail goes out.
+    """All of it. Without relays no mail goes out, and the webhook is told what is critical.
 
     ``from``: the address that mails come from. ``domain``: the right side of Message-IDs and the name to greet relays
     with (that of ``from`` unless told). ``bounce``: the envelope's sender; unless told it is empty, so that nothing
@@ -149,6 +149,8 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("needs the key from: the address that mails come from")
         if self.instead_of_mail and not self.alertmanagers:
             raise ValueError("instead_of_mail needs alertmanagers")
+        if self.instead_of_mail and self.webhook is not None:
+            raise ValueError("webhook: it stands in for mail, and with instead_of_mail there is none")
         for key, names in (
             ("relays", [relay.name for relay in self.relays]),
             ("alertmanagers", [one.url.rstrip("/") for one in self.alertmanagers]),
@@ -170,8 +172,8 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mails(self) -> bool:
-        """Whether incidents are to be mailed."""
-        return bool(self.relays) and not self.instead_of_mail
+        """Whether incidents are told in letters: mailed, or posted to the webhook where no relay takes them."""
+        return bool(self.relays or self.webhook) and not self.instead_of_mail
 
     def page(self, path: str) -> str:
         """A link to one of the operators' pages, "" where nobody said where they are."""

@@ -130,6 +130,11 @@ def test_the_trying_reader_minds_only_its_own_section(tmp_path: Path) -> None:
         ),
         ("alerts:\n  instead_of_mail: true\n", [":1: alerts: instead_of_mail needs alertmanagers"]),
         (
+            "alerts:\n  instead_of_mail: true\n  alertmanagers: [{url: 'https://x.example'}]\n"
+            "  webhook: {url: 'https://y.example'}\n",
+            [":1: alerts: webhook: it stands in for mail, and with instead_of_mail there is none"],
+        ),
+        (
             "alerts:\n  give_up_after: 20d\n  keep_days: 10\n",
             [":1: alerts: keep_days is less than give_up_after: a mail could be sent twice after a restore"],
         ),
@@ -173,3 +178,14 @@ def test_every_setting_is_documented(made: type) -> None:
     plain |= {"webhook", "deadman", "alertmanagers"}  # whose structs say it
     for name in made.__struct_encode_fields__:
         assert name in plain or f"``{name}``" in said, f"{made.__name__}.{name}"
+
+
+def test_letters_are_written_where_something_takes_them(tmp_path: Path) -> None:
+    def told(text: str) -> bool:
+        (tmp_path / "collector.yaml").write_text(f"alerts: {text}\n", "utf-8")
+        return ways.read(tmp_path / "collector.yaml").mails
+
+    relays = "from: a@x.example, relays: [{host: mail.x.example}]"
+    chief = "alertmanagers: [{url: 'https://x.example'}]"
+    assert told(f"{{{relays}}}") and told("{webhook: {url: 'https://x.example'}}")
+    assert not told(f"{{{relays}, {chief}, instead_of_mail: true}}") and not told("{}")
