@@ -260,13 +260,13 @@ async def settled(estate: Estate, until: int, patience: float = 30.0) -> None:
         await asyncio.sleep(0.2)
 
 
-async def demo(directory: Path, pace: float, busy: float, keep: bool) -> int:
+async def demo(directory: Path, pace: float, keep: bool) -> int:
     estate = Estate(directory)
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        story = asyncio.create_task(_story(estate, pace, round(busy * 1000)))
+        story = asyncio.create_task(_story(estate, pace))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({story, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if not story.done():
@@ -282,7 +282,7 @@ async def demo(directory: Path, pace: float, busy: float, keep: bool) -> int:
         await estate.stop()
 
 
-async def _story(estate: Estate, pace: float, busy: int) -> bool:
+async def _story(estate: Estate, pace: float) -> bool:
     print("Starting a collector, three agents and what they watch ...", flush=True)
     await estate.start()
     await settled(estate, 1)
@@ -292,25 +292,24 @@ async def _story(estate: Estate, pace: float, busy: int) -> bool:
     end = now_ms()
     await settled(estate, end)
     fine = await judge(estate, start, end, blind)
-    within = LOOKS * RECHECK + 5_000 + busy
+    within = LOOKS * RECHECK + 5_000
     faults = [
         told.Fault("truc", estate.portal.outages[0], within),
         told.Fault("so-noi-vu", estate.routers["agency A"].outages[0], within),
-        told.Fault("ke-sach", blind[0], SILENT + 5_000 + busy),
+        told.Fault("ke-sach", blind[0], SILENT + 5_000),
     ]
     everyone = {"truc", "so-noi-vu", "ke-sach"}
-    return await told.judge(estate.mailbox, faults, everyone, 2 * QUIET + 5_000 + busy) and fine
+    return await told.judge(estate.mailbox, faults, everyone, 2 * QUIET + 5_000) and fine
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--keep", action="store_true", help="leave everything running afterwards, until Ctrl-C")
     parser.add_argument("--pace", type=float, default=1.0, help="multiply all pauses of the story (default 1)")
-    parser.add_argument("--busy", type=float, default=0.0, metavar="SECONDS", help="how much later mails may come")
     wanted = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="haidang-demo-"))
     try:
-        code = asyncio.run(demo(directory, wanted.pace, wanted.busy, wanted.keep))
+        code = asyncio.run(demo(directory, wanted.pace, wanted.keep))
     except Failed as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         code = 1
