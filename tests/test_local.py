@@ -74,6 +74,7 @@ async def test_run_watches_this_machine_sees_what_breaks_and_goes_on_from_its_st
     assert "agent stopped" in again or "down" in again
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_the_demos_truth_and_the_ledger_agree() -> None:
     out = await ran("deploy.demo", "--pace", "0.7")
