@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Final, Protocol
 
-from inventory.wire import Reading, Record
+from inventory.protocol.wire import Reading, Record
 
 STEP_MS: Final = 1_000  # a wall clock that moves this much against the boot clock was set, not disciplined
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")

@@ -10,9 +10,9 @@ import msgspec
 from agent import credentials
 from agent.credentials import Credentials
 from agent.probe import Limits
-from inventory.jobnames import why_no_job
-from inventory.problems import NOWHERE, Invalid, Place, Problem
-from inventory.words import Duration, Secret, Size
+from inventory.base.problems import NOWHERE, Invalid, Place, Problem
+from inventory.base.types import Duration, Secret, Size
+from inventory.grammars.job_names import why_no_job
 
 DEFAULT_FILE: Final = Path("/etc/haidang/agent.yaml")
 
@@ -129,7 +129,7 @@ class DrillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if value <= 0:
                 yield f"limits.{key}", "has to be more than 0"
         if self.planned:
-            from inventory.schedule import BadSchedule, possible, schedule_of
+            from inventory.grammars.schedule import BadSchedule, possible, schedule_of
 
             try:
                 possible(schedule_of(self.every, self.cron, self.oncalendar, self.time_zone))
@@ -166,7 +166,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def load(path: Path | None, state_dir: Path | None = None) -> Settings:
     """The settings; ``state_dir`` overrides the file's. Without a path, the default file if there is one.
 
-    Raises inventory.problems.Invalid with all that is wrong.
+    Raises inventory.base.problems.Invalid with all that is wrong.
     """
     settings = Settings()
     if path is not None or (state_dir is None and DEFAULT_FILE.exists()):
@@ -176,7 +176,7 @@ def load(path: Path | None, state_dir: Path | None = None) -> Settings:
 
 def _read(path: Path) -> Settings:
     # YAML is loaded for this alone: an agent without a file of its own does without
-    from inventory import settings
+    from inventory.yaml import settings
 
     try:
         found = settings.read(path, Settings)
@@ -211,15 +211,15 @@ def _hushed(problem: Problem) -> Problem:
 
 
 def _bad_networks(path: Path) -> list[Problem]:
-    from inventory import tree
+    from inventory.yaml import nodes
 
     problems: list[Problem] = []
-    root = tree.read(path, str(path), problems)
-    limits = root.items.get("limits") if isinstance(root, tree.Mapping) else None
-    networks = limits.items.get("networks") if isinstance(limits, tree.Mapping) else None
-    for place, node in enumerate(networks.items if isinstance(networks, tree.List) else ()):
+    root = nodes.read(path, str(path), problems)
+    limits = root.items.get("limits") if isinstance(root, nodes.Mapping) else None
+    networks = limits.items.get("networks") if isinstance(limits, nodes.Mapping) else None
+    for place, node in enumerate(networks.items if isinstance(networks, nodes.List) else ()):
         try:
-            ipaddress.ip_network(node.text if isinstance(node, tree.Scalar) else "")
+            ipaddress.ip_network(node.text if isinstance(node, nodes.Scalar) else "")
         except ValueError as error:
             problems.append(Problem(str(path), node.line, f"limits.networks[{place}]", str(error)))
     return problems

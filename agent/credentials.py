@@ -15,10 +15,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from agent.clients.trouble import Trouble
-from inventory.problems import Place, Problem
-from inventory.states import UNKNOWN
-from inventory.words import Secret
+from agent.failure import Trouble
+from inventory.base.problems import Place, Problem
+from inventory.base.types import Secret
+from inventory.protocol.states import UNKNOWN
 
 ENDING: Final = "_file"
 LARGEST: Final = 65_536  # bytes of a secret's file

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 
-from agent.clients.trouble import Trouble
-from inventory import states
+from agent.failure import Trouble
+from inventory.protocol import states
 
 # How finely a measure travels: a value v goes over the wire as round(v * per).
 PER_UNIT: Final[dict[str, int]] = {
@@ -38,7 +38,8 @@ PER_UNIT: Final[dict[str, int]] = {
 
 
 def form(name: str) -> dict[str, Any]:
-    """For ``Meta(extra_json_schema=...)``: a key of inventory.formats.FORMATS, by which an inventory is judged."""
+    """For ``Meta(extra_json_schema=...)``: a key of inventory.grammars.formats.FORMATS, by which an inventory is
+    judged."""
     return {"format": name}
 
 

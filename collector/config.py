@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from alerts.ways import Ways
-from inventory import settings
-from inventory.problems import Invalid, Problem
-from inventory.words import Duration, Secret
+from alerts.channels.config import Ways
+from inventory.base.problems import Invalid, Problem
+from inventory.base.types import Duration, Secret
+from inventory.yaml import settings
 
 DEFAULT = Path("/etc/haidang/collector.yaml")
 DAY = 86_400_000
@@ -119,7 +119,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(path: Path) -> Config:
-    """The settings in a file. Raises inventory.problems.Invalid with all that is wrong with them."""
+    """The settings in a file. Raises inventory.base.problems.Invalid with all that is wrong with them."""
     config = settings.read(path, Config)
     problems = [Problem(str(path), 0, key, words) for key, words in _wrong(config)]
     if problems:

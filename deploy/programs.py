@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from agent import identity as identities
+from agent.uplink import identity as identities
 
 PR_SET_PDEATHSIG = 1
 

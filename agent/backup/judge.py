@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 
 from agent.backup.facts import BROKEN, CANNOT, CLOCKS_APART, GOOD, SUSPECT, Copy, Facts
-from agent.clients.trouble import printable
+from agent.failure import printable
 from agent.probe import Outcome
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FAR_FUTURE: Final = 86_400.0  # seconds; past this a time says nothing at all
 FEWEST_SIZES: Final = 4  # before a size is judged by those before it

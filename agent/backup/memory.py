@@ -9,8 +9,8 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from agent import files
 from agent.backup.facts import CLOCKS_APART, Copy, Facts, Verdict
+from inventory.base import files
 
 MOST_SIZES: Final = 100
 MOST_VERDICTS: Final = 100

@@ -10,7 +10,7 @@ import msgspec
 
 from agent.backup import place
 from agent.backup.facts import MOST_COPIES, Copy, Facts
-from inventory.filenames import DEEPEST, Pattern
+from inventory.grammars.file_patterns import DEEPEST, Pattern
 
 MOST_FILES: Final = 2_000_000  # looked at in one look
 

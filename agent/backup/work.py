@@ -49,7 +49,7 @@ def look(question: Question, now: float) -> Facts:
 def _found(question: Question, now: float) -> Facts:
     if question.evidence == "files":
         from agent.backup.newest import scan
-        from inventory.filenames import Pattern
+        from inventory.grammars.file_patterns import Pattern
 
         return scan(question.path, Pattern(question.files, question.zone), question.allowed, now)
     from agent.backup import repository

@@ -1,0 +1,1 @@
+"""Protocol clients that several kinds of probe share."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agent.clients.tls import CLOCK_FLOOR
+from agent.clients.tls.contexts import CLOCK_FLOOR
 
 # images that are full by nature, and cannot be written to
 _IMAGES: Final = frozenset({"squashfs", "iso9660", "udf", "erofs", "cramfs", "romfs"})

@@ -12,11 +12,11 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from agent import files
 from agent.clock import Clock, SystemClock
 from agent.jobs.stamp import Stamp, seen_from, stamp
 from agent.jobs.state import Event, Record, corrected, heard, new
-from inventory.jobnames import is_name
+from inventory.base import files
+from inventory.grammars.job_names import is_name
 
 MOST_BODY: Final = 100_000  # bytes of a body that are kept
 BODIES: Final = 10  # a job, the last ones

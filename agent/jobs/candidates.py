@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from inventory.plan import Plan
+from inventory.protocol.plan import Plan
 
 USUAL: Final = (
     "/var/backups", "/backup", "/backups", "/srv/backup", "/srv/backups", "/home/backup", "/home/backups",

@@ -13,7 +13,7 @@ from agent.jobs.drillbook import DrillBook, Result
 from agent.jobs.drillbook import directory as drills_directory
 from agent.jobs.stamp import stamp
 from agent.jobs.state import PAUSE, RESUME
-from inventory.jobnames import why_no_job
+from inventory.grammars.job_names import why_no_job
 
 
 def job(name: str, about: str, command: Sequence[str], settings: Settings, *, keep_output: bool) -> int:

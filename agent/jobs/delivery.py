@@ -17,11 +17,11 @@ from typing import Final
 
 import msgspec
 
-from agent import files
 from agent.jobs.book import MOST_BODY, Book
 from agent.jobs.stamp import SLACK_MS, Stamp, between, seen_from
 from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, Event
-from inventory.jobnames import is_name
+from inventory.base import files
+from inventory.grammars.job_names import is_name
 
 CONNECT: Final = 3.0  # seconds for one attempt
 AGAIN: Final = (0.5, 2.0)  # seconds between attempts when the agent says that it is busy

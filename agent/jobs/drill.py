@@ -23,13 +23,13 @@ from typing import Any, Final
 import msgspec
 import psutil
 
-from agent import files
 from agent.clock import Clock
 from agent.config import DrillSettings
 from agent.jobs.drillbook import DrillBook, Result
 from agent.jobs.tail import Tail, drain
 from agent.jobs.tree import space_used, what_came_back
-from inventory.words import duration_text
+from inventory.base import files
+from inventory.base.types import duration_text
 
 LOOK_EVERY: Final = 0.2  # seconds between looks at what it takes; more when a look itself takes long
 KEPT_OUTPUT: Final = 4_000  # bytes

@@ -8,13 +8,13 @@ from typing import Final, Literal
 
 import msgspec
 
-from agent import files
 from agent.clock import Clock
 from agent.jobs.stamp import FLOOR_MS, Stamp, between, seen_from, shown, stamp
 from agent.probe import Outcome
-from inventory.jobnames import is_name
-from inventory.states import DOWN, UNKNOWN, UP
-from inventory.words import duration_text
+from inventory.base import files
+from inventory.base.types import duration_text
+from inventory.grammars.job_names import is_name
+from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 KEPT: Final = 50  # results of one drill
 MOST_NOTE: Final = 500  # characters

@@ -12,7 +12,7 @@ from agent.clock import Clock
 from agent.config import DrillSettings, Settings
 from agent.jobs.drillbook import DrillBook, Drilled, Result, directory, retry_at
 from agent.jobs.stamp import FLOOR_MS, Stamp, seen_from
-from inventory.schedule import schedule_of
+from inventory.grammars.schedule import schedule_of
 
 log = logging.getLogger("agent.jobs")
 
@@ -62,7 +62,7 @@ class Drills:
         log.info("restore drill %s begins", name)
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "agent.cli", "drill", name, "run", "--scheduled", *where,
+                sys.executable, "-m", "agent.cli.main", "drill", name, "run", "--scheduled", *where,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             )  # fmt: skip
             said, _ = await self._process.communicate()

@@ -14,9 +14,9 @@ from agent.jobs.book import Listening, gap_until
 from agent.jobs.stamp import FLOOR_MS, Moment, Stamp, seen_from, shown
 from agent.jobs.state import FAIL, Event, Record, State
 from agent.probe import Outcome
-from inventory.schedule import Schedule
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
-from inventory.words import duration_text
+from inventory.base.types import duration_text
+from inventory.grammars.schedule import Schedule
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _WRONG_CLOCK: Final = "this machine's clock was wrong, and it was restarted since"
 

@@ -18,7 +18,7 @@ import msgspec
 
 from agent.clock import Clock
 from agent.config import Settings
-from inventory.plan import Plan
+from inventory.protocol.plan import Plan
 
 if TYPE_CHECKING:
     from agent.jobs.book import Book

@@ -11,10 +11,10 @@ from agent.backup.facts import GOOD, Facts, Grant, Job, Progress, Question, Refu
 from agent.backup.hands import Hands
 from agent.backup.judge import Wanted, flaw, judge
 from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
-from agent.clients.trouble import Trouble
+from agent.failure import Trouble
 from agent.probe import Look, Measure, Outcome, Probe, form, unknown
-from inventory.filenames import Pattern
-from inventory.words import duration_ms, size_bytes
+from inventory.base.types import duration_ms, size_bytes
+from inventory.grammars.file_patterns import Pattern
 
 _FOR_THE_ANSWER: Final = 1.0  # seconds of a look that are kept from a background read
 _ASK_AGAIN: Final = 86_400.0  # seconds after which is tried again what could not be read, or was damaged

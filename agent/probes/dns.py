@@ -17,13 +17,13 @@ import dns.reversename
 from dns.rdtypes.ANY.TXT import TXT
 from msgspec import Meta
 
-from agent.clients.datagram import NoAnswer, Question
-from agent.clients.kernel import Stamping
-from agent.clients.resolve import Resolver, literal
-from agent.clients.stream import connect, endpoint
-from agent.clients.trouble import Trouble
+from agent.clients.net.datagram import NoAnswer, Question
+from agent.clients.net.kernel_stamps import Stamping
+from agent.clients.net.resolve import Resolver, literal
+from agent.clients.net.stream import connect, endpoint
+from agent.failure import Trouble
 from agent.probe import Address, Look, Measure, Outcome, Probe
-from inventory.states import DOWN, UNKNOWN, UP
+from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _MARGIN = 0.01  # seconds before the look's end, so that the more exact reason comes first
 _WORDS = {

@@ -8,8 +8,8 @@ from agent.backup.series import SERIES
 from agent.jobs.book import Clocks
 from agent.jobs.drillbook import DrillBook, judged
 from agent.probe import Look, Measure, Outcome, Probe, form, unknown
-from inventory.jobnames import NAME, NAME_LENGTH, why_no_job
-from inventory.schedule import seconds_of, zone_of
+from inventory.grammars.job_names import NAME, NAME_LENGTH, why_no_job
+from inventory.grammars.schedule import seconds_of, zone_of
 
 
 class Drill(Probe, frozen=True, kw_only=True):

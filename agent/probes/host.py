@@ -6,9 +6,9 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from agent.clients.machine import Disk, Heat, Machine, NotMounted, Slow
-from agent.clients.trouble import printable
+from agent.failure import printable
 from agent.probe import Look, Measure, Outcome, Probe
-from inventory.states import DEGRADED, DOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _SHARE: Final = 0.8  # of the timeout that a disk or a sensor may take
 _UNITS: Final = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"))

@@ -9,14 +9,14 @@ from urllib.parse import urljoin
 
 from msgspec import Meta
 
-from agent.clients.http1 import Body, Head, Url, ascii_host, parse_fields, parse_url, read_body, read_head, request
-from agent.clients.pattern import Pattern, search
-from agent.clients.resolve import Resolver, literal
-from agent.clients.stream import Stream, connect
-from agent.clients.tls import TlsContexts, handshake_trouble, leaf_expiry
-from agent.clients.trouble import Trouble, printable
+from agent.clients.http.http1 import Body, Head, Url, ascii_host, parse_fields, parse_url, read_body, read_head, request
+from agent.clients.http.pattern import Pattern, search
+from agent.clients.net.resolve import Resolver, literal
+from agent.clients.net.stream import Stream, connect
+from agent.clients.tls.contexts import TlsContexts, handshake_trouble, leaf_expiry
+from agent.failure import Trouble, printable
 from agent.probe import Look, Measure, Outcome, Probe
-from inventory.states import DEGRADED, DOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
 _OURS: Final = frozenset({"connection", "content-length", "transfer-encoding", "accept-encoding", "expect", "upgrade"})

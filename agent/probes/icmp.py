@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from agent.clients.emodel import jitter, mos
-from agent.clients.ping import Echoes, Pinger, open_pinger
-from agent.clients.resolve import Resolver, literal
-from agent.clients.trouble import Trouble
+from agent.clients.icmp.pinger import Echoes, Pinger, open_pinger
+from agent.clients.net.emodel import jitter, mos
+from agent.clients.net.resolve import Resolver, literal
+from agent.failure import Trouble
 from agent.probe import Address, Look, Measure, Outcome, Probe
-from inventory.states import DOWN, UNKNOWN, UP
+from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _SHARE = 0.5  # of the timeout that sending may take: the last request needs time for its reply too
 _MARGIN = 0.01  # seconds before the look's end

@@ -8,9 +8,9 @@ from msgspec import Meta
 
 from agent.clients.mail.imap import Imap as Session
 from agent.clients.mail.session import Door, Login, expiring, is_plain
-from agent.clients.trouble import Trouble
+from agent.failure import Trouble
 from agent.probe import Look, Measure, Outcome, Probe
-from inventory.states import DEGRADED, DOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
 class Imap(Probe, frozen=True, kw_only=True):

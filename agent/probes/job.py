@@ -8,8 +8,8 @@ from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
 from agent.jobs.book import Book, Clocks
 from agent.jobs.judge import Rule, judged
 from agent.probe import Look, Measure, Outcome, Probe, form, unknown
-from inventory.jobnames import NAME, NAME_LENGTH, why_no_job
-from inventory.schedule import Schedule, possible, schedule_of, seconds_of
+from inventory.grammars.job_names import NAME, NAME_LENGTH, why_no_job
+from inventory.grammars.schedule import Schedule, possible, schedule_of, seconds_of
 
 DURATION_FORM = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
 

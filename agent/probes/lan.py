@@ -12,11 +12,11 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from agent.clients.neighbours import ANSWERED, PENDING, Neighbour, Surroundings
-from agent.clients.ping import Echoes, Pinger, open_pinger
-from agent.clients.trouble import Trouble
+from agent.clients.icmp.pinger import Echoes, Pinger, open_pinger
+from agent.clients.net.neighbours import ANSWERED, PENDING, Neighbour, Surroundings
+from agent.failure import Trouble
 from agent.probe import Limits, Look, Measure, Outcome, Probe
-from inventory.states import DOWN, UNKNOWN, UP
+from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 LARGEST: Final = 20  # prefix length: 4,094 hosts
 PATIENCE: Final = 2.0  # seconds that a ping waits for its reply

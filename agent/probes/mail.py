@@ -10,9 +10,9 @@ from agent.clients.mail.imap import Imap
 from agent.clients.mail.session import Door, Login, Session, expiring, is_plain
 from agent.clients.mail.smtp import Smtp, is_address
 from agent.clients.mail.trip import Trip
-from agent.clients.trouble import Trouble
+from agent.failure import Trouble
 from agent.probe import Look, Measure, Outcome, Probe
-from inventory.states import DEGRADED, DOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _FOR_REMOVAL: Final = 0.1  # of the look's time, kept for removing the mail that came
 

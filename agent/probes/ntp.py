@@ -7,16 +7,16 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.datagram import Answer as Answered
-from agent.clients.datagram import NoAnswer, Question
-from agent.clients.kernel import Stamping
+from agent.clients.net.datagram import Answer as Answered
+from agent.clients.net.datagram import NoAnswer, Question
+from agent.clients.net.kernel_stamps import Stamping
+from agent.clients.net.resolve import Resolver, literal
+from agent.clients.net.stream import endpoint
 from agent.clients.ntp_packet import KISSES, MAX_STRATUM, UNSYNCHRONISED, Answer, compared, parse, question
-from agent.clients.resolve import Resolver, literal
-from agent.clients.stream import endpoint
-from agent.clients.tls import CLOCK_FLOOR
-from agent.clients.trouble import Trouble
+from agent.clients.tls.contexts import CLOCK_FLOOR
+from agent.failure import Trouble
 from agent.probe import Address, Look, Measure, Outcome, Probe
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.01  # seconds before the look's end, so that the more exact reason comes first
 _TOO_OFTEN: Final = "RATE"

@@ -7,14 +7,14 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.emodel import jitter, mos_of, rating
-from agent.clients.kernel import Stamping
-from agent.clients.ping import Echoes, Pinger, open_pinger
-from agent.clients.resolve import Resolver, literal
-from agent.clients.trouble import Trouble
-from agent.clients.udp_echo import SMALLEST, Burst
+from agent.clients.icmp.pinger import Echoes, Pinger, open_pinger
+from agent.clients.net.emodel import jitter, mos_of, rating
+from agent.clients.net.kernel_stamps import Stamping
+from agent.clients.net.resolve import Resolver, literal
+from agent.clients.net.udp_echo import SMALLEST, Burst
+from agent.failure import Trouble
 from agent.probe import Address, Look, Measure, Outcome, Probe
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FEWEST: Final = 10  # packets that say anything of a path
 _SHARE: Final = 0.8  # of the timeout that sending may take

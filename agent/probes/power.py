@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from agent.clients.trouble import Trouble
 from agent.clients.ups.asking import AsksUps
 from agent.clients.ups.model import source
+from agent.failure import Trouble
 from agent.probe import Look, Measure, Outcome
 
 MEASURED: Final[tuple[str, ...]] = (

@@ -8,9 +8,9 @@ from msgspec import Meta
 
 from agent.clients.mail.session import Door, Login, expiring
 from agent.clients.mail.smtp import Smtp as Session
-from agent.clients.trouble import Trouble
+from agent.failure import Trouble
 from agent.probe import Look, Measure, Outcome, Probe
-from inventory.states import DEGRADED, DOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
 class Smtp(Probe, frozen=True, kw_only=True):

@@ -8,18 +8,18 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.remembered import Remembered
-from agent.clients.resolve import Resolver
+from agent.clients.look_memory import Remembered
+from agent.clients.net.resolve import Resolver
 from agent.clients.snmp import Community, Session, Silence, Target, User, Value, access_of, resources, sensors
 from agent.clients.snmp import Snmp as Client
 from agent.clients.snmp.ber import encoded
 from agent.clients.snmp.interfaces import Interfaces
 from agent.clients.snmp.labels import listed, text
 from agent.clients.snmp.uptime import OIDS, Uptimes
-from agent.clients.trouble import Trouble, printable
+from agent.failure import Trouble, printable
 from agent.probe import Look, Measure, Outcome, Probe
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
-from inventory.words import Secret
+from inventory.base.types import Secret
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.02  # seconds before the look's end, so that the more exact reason comes first
 _DECIMAL: Final = re.compile(r"[+-]?\d+(\.\d*)?([eE][+-]?\d{1,2})?", re.ASCII)

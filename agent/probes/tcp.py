@@ -6,11 +6,11 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.resolve import Resolver, literal
-from agent.clients.stream import Stream, connect
-from agent.clients.trouble import Trouble, printable
+from agent.clients.net.resolve import Resolver, literal
+from agent.clients.net.stream import Stream, connect
+from agent.failure import Trouble, printable
 from agent.probe import Address, Look, Measure, Outcome, Probe
-from inventory.states import DOWN, UP
+from inventory.protocol.states import DOWN, UP
 
 MOST_READ: Final = 64 * 1024  # bytes of what a service says that are searched
 

@@ -8,16 +8,16 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.clients.http1 import Head, Url, parse_url, read_body
-from agent.clients.ration import Ration, hours
-from agent.clients.resolve import Resolver
-from agent.clients.stream import Stream, connect
-from agent.clients.tls import TlsContexts, handshake_trouble
-from agent.clients.transfer import Refusal, clocks_apart, download, upload
-from agent.clients.trouble import Trouble, printable
+from agent.clients.http.http1 import Head, Url, parse_url, read_body
+from agent.clients.http.transfer import Refusal, clocks_apart, download, upload
+from agent.clients.net.resolve import Resolver
+from agent.clients.net.stream import Stream, connect
+from agent.clients.rationing import Ration, hours
+from agent.clients.tls.contexts import TlsContexts, handshake_trouble
+from agent.failure import Trouble, printable
 from agent.probe import Hub, Limits, Look, Measure, Outcome, Probe, skipped
-from inventory.states import DOWN, UNKNOWN, UP
-from inventory.wire import MAX_THROUGHPUT
+from inventory.protocol.states import DOWN, UNKNOWN, UP
+from inventory.protocol.wire import MAX_THROUGHPUT
 
 HUB: Final = "hub"
 _PATH: Final = "/v1/throughput"

@@ -8,15 +8,23 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients import certs, der
-from agent.clients.flight import Flight, FlightParser, client_hello, fetch_flight
-from agent.clients.http1 import ascii_host
-from agent.clients.resolve import Resolver, literal
-from agent.clients.stream import Stream, connect
-from agent.clients.tls import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_trouble, presented_chain, verified_chain
-from agent.clients.trouble import Trouble
+from agent.clients.http.http1 import ascii_host
+from agent.clients.net.resolve import Resolver, literal
+from agent.clients.net.stream import Stream, connect
+from agent.clients.tls import chain as tls_chain
+from agent.clients.tls import der
+from agent.clients.tls.contexts import (
+    CLOCK_FLOOR,
+    TlsContexts,
+    expiry_of,
+    handshake_trouble,
+    presented_chain,
+    verified_chain,
+)
+from agent.clients.tls.flight import Flight, FlightParser, client_hello, fetch_flight
+from agent.failure import Trouble
 from agent.probe import Address, Look, Measure, Outcome, Probe
-from inventory.states import DEGRADED, DOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UP
 
 DAY: Final = 86_400
 _VERSIONS: Final = {"TLSv1": 10, "TLSv1.1": 11, "TLSv1.2": 12, "TLSv1.3": 13}
@@ -174,14 +182,14 @@ class _Handshake:
         except (Trouble, ssl.SSLError, TimeoutError):
             pass  # the first refusal stands, with less to say about it
         context = self._context(verify=True)
-        return certs.explain(error, chain, self.name, self.contexts, context, time.time())
+        return tls_chain.explain(error, chain, self.name, self.contexts, context, time.time())
 
     async def _judge(self, chain: list[bytes]) -> tuple[int, str]:
         """State and reason of a certificate that OpenSSL took (or was not to judge)."""
         now = time.time()
         if now < CLOCK_FLOOR:
             return UP, ""  # only an unverified look comes here: it shook hands, and dates cannot be judged
-        wrong = certs.dates_trouble(chain, now)
+        wrong = tls_chain.dates_trouble(chain, now)
         if wrong:
             return DOWN, wrong
         if self.probe.staple:
@@ -208,7 +216,7 @@ class _Handshake:
             if der.parse(chain[0]).demands_staple:
                 return Trouble("the certificate demands a stapled OCSP response and the server sends none", DEGRADED)
             return None
-        from agent.clients import ocsp  # loads cryptography, which a server without a staple does not need
+        from agent.clients.tls import ocsp  # loads cryptography, which a server without a staple does not need
 
         try:
             ocsp.judge(flight.staple, (*chain, *self.issuers), now)
@@ -222,7 +230,7 @@ class _Handshake:
         flight = await self._ask(client_hello(self.name), parser)
         if not parser.refused:
             return flight
-        from agent.clients.flight13 import Flight13Parser  # loads cryptography
+        from agent.clients.tls.flight13 import Flight13Parser  # loads cryptography
 
         parser13 = Flight13Parser(self.name)
         return await self._ask(parser13.hello, parser13)

@@ -1,9 +1,9 @@
 """UPS: is the power behind it safe, by NUT, apcupsd or SNMP, in one model."""
 
-from agent.clients.trouble import Trouble
 from agent.clients.ups.asking import AsksUps
 from agent.clients.ups.health import Health
 from agent.clients.ups.model import judge
+from agent.failure import Trouble
 from agent.probe import Look, Measure, Outcome
 
 

@@ -3,6 +3,6 @@
 from agent.spool.files import FileOps, SpoolBroken, SpoolError, SpoolLocked
 from agent.spool.frames import Result
 from agent.spool.spool import Spool
-from inventory.wire import Position
+from inventory.protocol.wire import Position
 
 __all__ = ["FileOps", "Position", "Result", "Spool", "SpoolBroken", "SpoolError", "SpoolLocked"]

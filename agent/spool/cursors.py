@@ -10,7 +10,7 @@ from zlib import crc32
 import msgspec
 
 from agent.spool.log import Mark
-from inventory.wire import Batch, Position
+from inventory.protocol.wire import Batch, Position
 
 MAX_HISTORY = 500  # epochs, one for each start of the agent
 MAX_DECLARED = 500

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agent.spool.frames import FOLD, RESULT, Context, Frame, Look, fold_of, look_of, record_of
-from inventory.wire import Batch, Position, Record, Run
+from inventory.protocol.wire import Batch, Position, Record, Run
 
 
 def cut(

@@ -6,7 +6,7 @@ from agent.spool.cursors import Reader
 from agent.spool.cut import cut
 from agent.spool.frames import FOLD, RESULT, Frame, size_of
 from agent.spool.log import Log
-from inventory.wire import Batch, Position
+from inventory.protocol.wire import Batch, Position
 
 
 class Delivery:

@@ -19,7 +19,7 @@ from agent.spool.frames import (
     record_of,
     size_of,
 )
-from inventory.wire import Position, Record, Run
+from inventory.protocol.wire import Position, Record, Run
 
 MAX_CLOSED = 500  # runs that ended inside one fold: beyond that the next one is begun, so that a batch can hold it
 

@@ -15,7 +15,7 @@ from zlib import crc32
 
 import msgspec
 
-from inventory.wire import MAX_REASON, Position, Record, Run
+from inventory.protocol.wire import MAX_REASON, Position, Record, Run
 
 MAGIC: Final = b"hdspool1"
 

@@ -13,7 +13,7 @@ from agent.spool import files, segments
 from agent.spool.files import FileOps
 from agent.spool.frames import MAGIC, Context, Frame, Heading, write_frame, write_heading
 from agent.spool.segments import Segment
-from inventory.wire import Position
+from inventory.protocol.wire import Position
 
 AHEAD = 64 << 10
 

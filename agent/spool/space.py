@@ -13,7 +13,7 @@ from agent.spool.fold import Holds, fold
 from agent.spool.frames import FOLD, Frame
 from agent.spool.log import Log
 from agent.spool.segments import Segment
-from inventory.wire import Position
+from inventory.protocol.wire import Position
 
 Key = tuple[int, int]
 

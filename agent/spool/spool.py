@@ -28,7 +28,7 @@ from agent.spool.frames import (
 )
 from agent.spool.log import Log
 from agent.spool.space import Space
-from inventory.wire import Batch, Position, Record
+from inventory.protocol.wire import Batch, Position, Record
 
 DEFAULT_LIMIT = 64 << 20
 WEEK_MS = 7 * 86_400_000

@@ -7,9 +7,9 @@ for the data centre's own people says so. ``steps`` picks by what is known best:
 from collections.abc import Mapping
 from typing import Final
 
+from alerts.incident.message import say
 from alerts.mail.advice_kinds import BY_KIND, Steps
-from alerts.said import say
-from inventory.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
+from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
 
 BY_CAUSE: Final[Mapping[str, Steps]] = {
     POWER: (
@@ -135,8 +135,8 @@ GENERIC: Final[Mapping[str, Steps]] = {
 
 
 def steps(cause: str, root: str, kind: str, on: str) -> Steps:
-    """What to do first. ``root``: the cause's (:class:`alerts.trouble.Cause`); ``kind`` of probe, "" for none; ``on``
-    of the condition (:class:`inventory.alerting.Condition`)."""
+    """What to do first. ``root``: the cause's (:class:`alerts.incident.problem.Cause`); ``kind`` of probe, "" for
+    none; ``on`` of the condition (:class:`inventory.model.alerting.Condition`)."""
     if on in ("clock", "risk", "missed", "finding", "collector"):
         return BY_ON[on]
     scope = root.partition(":")[0]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from alerts.said import Said, say
+from alerts.incident.message import Said, say
 
 Steps = tuple[Said, ...]
 

@@ -5,9 +5,9 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from alerts.links import Claim
-from alerts.trouble import Past
-from inventory.model import Inventory
+from alerts.incident.problem import Past
+from alerts.mail.signed_urls import Claim
+from inventory.model.entities import Inventory
 
 Sign = Callable[[Claim], str]
 
@@ -24,7 +24,8 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GoalFigure(msgspec.Struct, frozen=True, kw_only=True):
-    """A goal over a window so far, as collector.goals judges it: ``met``, ``missed``, ``not proven``, ``no evidence``.
+    """A goal over a window so far, as collector.goals.evaluate judges it: ``met``, ``missed``, ``not proven``, ``no
+    evidence``.
 
     ``goal``: its id. ``best`` and ``lower`` are ratios, None without evidence.
     """
@@ -61,8 +62,8 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
 class Context(msgspec.Struct, frozen=True, kw_only=True):
     """``now``: the moment that the mail is about (not a clock's). ``domain``: of Message-IDs. ``sender``: the mails'
     From address. ``base_url``: of the operators' pages; "" leaves links out. ``sign``: makes a token of what a link may
-    do (:meth:`alerts.links.Signer.sign`); None leaves the links that act out. ``bounds``: by incident key, where the
-    ledger knows them. ``day``: of a digest."""
+    do (:meth:`alerts.mail.signed_urls.Signer.sign`); None leaves the links that act out. ``bounds``: by incident key,
+    where the ledger knows them. ``day``: of a digest."""
 
     inventory: Inventory
     now: int

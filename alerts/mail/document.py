@@ -6,9 +6,9 @@ from typing import Final, Literal
 import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
-from alerts.words import jinja
-from alerts.words.catalogue import nfc
-from alerts.words.tongue import Tongue
+from alerts.language import jinja
+from alerts.language.catalogue import nfc
+from alerts.language.locale import Tongue
 
 Tone = Literal["critical", "warning", "info", "good"]
 _WIDEST: Final = 900  # bytes of a line of the text part; RFC 5322 allows 998

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from alerts.incident import Incident, Member
+from alerts.incident.entities import Incident, Member
 from alerts.mail import clean
 from alerts.mail.document import Fact, Section
-from alerts.mail.speaker import Speaker
+from alerts.mail.formatter import Speaker
 from alerts.mail.topic import lead
-from inventory.causes import WAN
-from inventory.model import Contact, Inventory, Link
+from inventory.model.entities import Contact, Inventory, Link
+from inventory.protocol.causes import WAN
 
 MOST: Final = 3  # contacts of one kind
 _LINE_KINDS: Final = frozenset({"path", "throughput"})

@@ -6,16 +6,16 @@ from typing import Final, Literal
 
 import msgspec
 
-from alerts.incident import Incident, Notice
+from alerts.incident.entities import Incident, Notice
+from alerts.language.locale import Tongue
 from alerts.mail import clean, several
 from alerts.mail.context import Context, Mail
 from alerts.mail.document import Document, Section, as_html, as_text
+from alerts.mail.formatter import Speaker
 from alerts.mail.message import Envelope, message
-from alerts.mail.speaker import Speaker
 from alerts.mail.story import Teller
 from alerts.mail.topic import base, headline
-from alerts.words.tongue import Tongue
-from inventory.model import Contact
+from inventory.model.entities import Contact
 
 SUBJECT: Final = 120  # characters
 PROGRAM: Final = "Hải Đăng"

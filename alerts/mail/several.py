@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import Final
 
-from alerts.incident import Incident, Notice, NoticeKind
+from alerts.incident.entities import Incident, Notice, NoticeKind
+from alerts.incident.problem import Past, Trouble
 from alerts.mail.context import Context, Day, GoalFigure
 from alerts.mail.document import Action as Link
 from alerts.mail.document import Document, Section, Tone
+from alerts.mail.impact import others
 from alerts.mail.story import Teller
-from alerts.mail.taken import others
 from alerts.mail.topic import lead, line_of
-from alerts.trouble import Past, Trouble
-from inventory.alerting import SEVERITIES
-from inventory.model import Contact
+from inventory.model.alerting import SEVERITIES
+from inventory.model.entities import Contact
 
 IN_FULL: Final = 12  # incidents of a group that are told with their cause and first step
 IN_LINES: Final = 30  # of a summary or a part of the digest

@@ -4,19 +4,19 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from alerts.incident import Entry, Incident, Member, NoticeKind
-from alerts.links import INCIDENT, LIFE, PATH, Action, Claim
+from alerts.incident.entities import Entry, Incident, Member, NoticeKind
+from alerts.incident.message import Said, say
 from alerts.mail import advice, clean, people
 from alerts.mail.advice_kinds import Steps
 from alerts.mail.context import Bounds, Context
 from alerts.mail.document import Action as Link
 from alerts.mail.document import Fact, Section, Tone
-from alerts.mail.speaker import Speaker
-from alerts.mail.taken import taken
+from alerts.mail.formatter import Speaker
+from alerts.mail.impact import taken
+from alerts.mail.signed_urls import INCIDENT, LIFE, PATH, Action, Claim
 from alerts.mail.topic import headline, lead, on_of, topic
-from alerts.said import Said, say
-from inventory.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
-from inventory.model import Check, Contact
+from inventory.model.entities import Check, Contact
+from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
 
 EVIDENCE: Final = 6  # pieces of it in a mail
 TURNS: Final = 6  # of an incident's history

@@ -9,12 +9,12 @@ from typing import Final, get_args
 
 import msgspec
 
-from alerts.incident import Incident, Member
-from alerts.mail.speaker import Speaker
-from alerts.said import Said, say
-from alerts.trouble import Trouble
-from inventory.alerting import DEFAULT_CONDITIONS, On
-from inventory.model import Inventory
+from alerts.incident.entities import Incident, Member
+from alerts.incident.message import Said, say
+from alerts.incident.problem import Trouble
+from alerts.mail.formatter import Speaker
+from inventory.model.alerting import DEFAULT_CONDITIONS, On
+from inventory.model.entities import Inventory
 
 BACKUPS: Final = frozenset({"backup", "job", "drill"})
 

@@ -14,11 +14,11 @@ Several elements share a root where nobody needs to tell them apart: a dead swit
 
 from typing import Final, NamedTuple
 
-from inventory.causes import AGENT, LAN, NOT_KNOWN, POWER, SERVICE, WAN
+from inventory.protocol.causes import AGENT, LAN, NOT_KNOWN, POWER, SERVICE, WAN
 
 
 class Root(NamedTuple):
-    """``root`` as in alerts.trouble.Cause, and the cause that it stands for."""
+    """``root`` as in alerts.incident.problem.Cause, and the cause that it stands for."""
 
     root: str
     cause: str

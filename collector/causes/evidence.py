@@ -13,7 +13,7 @@ import msgspec
 
 from collector.ledger.counted import Interval
 from collector.ledger.steps import Span
-from inventory.states import DEGRADED, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, UNKNOWN, UP
 
 FOREVER: Final = 1 << 62
 

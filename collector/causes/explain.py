@@ -11,14 +11,14 @@ from typing import Final, Protocol
 
 import msgspec
 
-from alerts.said import Said
-from alerts.trouble import Cause, Certainty
+from alerts.incident.message import Said
+from alerts.incident.problem import Cause, Certainty
 from collector.causes import elements, words
 from collector.causes.elements import Root
 from collector.causes.topology import Topology, Way
 from collector.ledger.counted import Interval
-from inventory.causes import LAN, POWER, SERVICE
-from inventory.states import DEGRADED, DOWN, UP
+from inventory.protocol.causes import LAN, POWER, SERVICE
+from inventory.protocol.states import DEGRADED, DOWN, UP
 
 ALWAYS: Final[Interval] = (0, 0)
 SEEN_WORKING: Final = (UP, DEGRADED)

@@ -13,16 +13,16 @@ from itertools import pairwise
 
 import msgspec
 
-from alerts.trouble import Cause
+from alerts.incident.problem import Cause
 from collector.causes.evidence import Evidence
 from collector.causes.lives import RETURN
 from collector.causes.topology import Topology
 from collector.causes.verdicts import Book, Verdict
 from collector.ledger.counted import Interval
 from collector.ledger.windows import midnight
-from inventory.causes import NOT_KNOWN
-from inventory.model import Link
-from inventory.states import DEGRADED, DOWN, UP
+from inventory.model.entities import Link
+from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
 class Down(msgspec.Struct, frozen=True):

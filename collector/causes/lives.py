@@ -14,14 +14,14 @@ from itertools import pairwise
 
 import msgspec
 
-from alerts.said import Said
-from alerts.trouble import Cause, Certainty
+from alerts.incident.message import Said
+from alerts.incident.problem import Cause, Certainty
 from collector.causes import words
 from collector.causes.evidence import Evidence, Life, Proofs, Start
 from collector.causes.topology import Topology
 from collector.ledger.counted import Interval
-from inventory.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 RETURN = 600_000  # ms before a machine's boot from which on its site's router may answer again after a power cut
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from inventory.model import Check, Device, Inventory, Site
+from inventory.model.entities import Check, Device, Inventory, Site
 
 Where = Literal["machine", "network", "router", "inside", "unknown"]
 OWN_MACHINE: Final = frozenset({"host", "job", "drill", "backup"})  # kinds that look at the agent's own machine

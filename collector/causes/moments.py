@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Protocol
 
-from alerts.trouble import Cause
+from alerts.incident.problem import Cause
 from collector.causes import elements
 from collector.causes.evidence import Proofs
 from collector.causes.lives import Gap, Lives
 from collector.causes.topology import Topology
 from collector.ledger.steps import Span
-from inventory.states import DOWN
+from inventory.protocol.states import DOWN
 
 
 class Past(Protocol):

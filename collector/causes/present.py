@@ -10,14 +10,14 @@ from typing import Final
 
 import msgspec
 
-from alerts.said import Said
-from alerts.trouble import Cause, Certainty
+from alerts.incident.message import Said
+from alerts.incident.problem import Cause, Certainty
 from collector.causes import elements, words
 from collector.causes.explain import SEEN_WORKING, Finding, Solver
 from collector.causes.topology import Topology, Way
 from collector.ledger.counted import Interval
-from inventory.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
-from inventory.states import DEGRADED, DOWN, UNKNOWN
+from inventory.protocol.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 
 MISSED: Final = 3  # pushes missed until an agent counts as silent
 MANY: Final = 3  # agents silent at once, and

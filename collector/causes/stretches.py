@@ -8,7 +8,7 @@ import msgspec
 from collector.causes.elements import Root
 from collector.causes.explain import Finding
 from collector.ledger.steps import Span
-from inventory.states import UNKNOWN, UP
+from inventory.protocol.states import UNKNOWN, UP
 
 
 class Stretch(msgspec.Struct, frozen=True):

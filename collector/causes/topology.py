@@ -12,7 +12,7 @@ import msgspec
 from collector.causes import elements
 from collector.causes.elements import Root
 from collector.causes.locate import GATEWAY, Locator, Place
-from inventory.model import Check, Inventory, Link
+from inventory.model.entities import Check, Inventory, Link
 
 PROVERS = 6  # checks asked about one element: more only cost time
 WITNESSES = 6  # sites whose lines tell whether a hub as a whole is reached

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from alerts.trouble import Cause
+from alerts.incident.problem import Cause
 from collector.causes import elements, words
 from collector.causes.evidence import Evidence, Proofs
 from collector.causes.explain import Finding, Solver, of_cause
@@ -22,8 +22,8 @@ from collector.causes.stretches import Part, Stretch, bridged, filled, less_sure
 from collector.causes.topology import Topology, Way
 from collector.ledger.counted import Interval
 from collector.ledger.steps import Span
-from inventory.causes import NOT_KNOWN
-from inventory.states import DOWN, UNKNOWN
+from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.states import DOWN, UNKNOWN
 
 BRIEF_LOOKS: Final = 2  # intervals within which an outage may fall between the looks at what is on its way
 
@@ -255,7 +255,8 @@ def verdicts(topology: Topology, evidence: Evidence, uids: Iterable[str], window
 
 
 def cause_of(book: Book) -> Callable[[str, Span], str]:
-    """What goals ask (collector.goals.Evidence.cause): the cause of most of a span's time; of a tie, not known."""
+    """What goals ask (collector.goals.evaluate.Evidence.cause): the cause of most of a span's time; of a tie, not
+    known."""
 
     def cause(uid: str, span: Span) -> str:
         spent: dict[str, int] = {}

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from alerts.said import Said, say
+from alerts.incident.message import Said, say
 from collector.causes import elements
 from collector.causes.elements import Root
-from inventory.causes import LAN, POWER, SERVICE, WAN
+from inventory.protocol.causes import LAN, POWER, SERVICE, WAN
 
 if TYPE_CHECKING:  # topology knows nothing of words
     from collector.causes.topology import Topology, Way

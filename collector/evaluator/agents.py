@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
-from alerts.conditions import condition_for, met_by
-from alerts.said import say
-from alerts.trouble import Cause, Subject, Trouble
+from alerts.incident.message import say
+from alerts.incident.problem import Cause, Subject, Trouble
+from alerts.notify.conditions import condition_for, met_by
 from collector.causes.present import Present
 from collector.ingest.fleet import Fleet
 from collector.ingest.state import AgentState
-from inventory.alerting import MINUTE
-from inventory.causes import AGENT
-from inventory.model import Agent, Inventory
+from inventory.model.alerting import MINUTE
+from inventory.model.entities import Agent, Inventory
+from inventory.protocol.causes import AGENT
 
 HEARD: Final = 5 * MINUTE  # what an agent's clock showed longer ago says nothing of it now
 PUSHES: Final = 3  # pushes that may stay away before an agent with a slow rhythm is silent

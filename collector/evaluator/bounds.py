@@ -8,11 +8,11 @@ its span says.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from alerts.incident import Incident, Member
+from alerts.incident.entities import Incident, Member
 from alerts.mail import Bounds
 from collector.ledger.steps import Span
-from collector.reading import Reader
-from inventory.states import DOWN, UNKNOWN
+from collector.queries.reading import Reader
+from inventory.protocol.states import DOWN, UNKNOWN
 
 BEFORE: Final = 86_400_000  # ms: how far back the last look before it is looked for
 

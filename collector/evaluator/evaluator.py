@@ -2,7 +2,7 @@
 
 A crash before the commit repeats the turn and nothing of it went out; a crash after it finds incidents, cursors and
 letters together. What was really sent is in a journal outside of the store, so that a store that was put back from a
-copy does not say it again (alerts.machine.adopt).
+copy does not say it again (alerts.incident.reconcile).
 """
 
 import asyncio
@@ -13,12 +13,14 @@ from typing import Final
 
 import msgspec
 
-from alerts.conditions import condition_for
-from alerts.finding import Finding
-from alerts.incident import Command, Incident
-from alerts.machine import Book, Sent, Situation, adopt, bare, filled, step
-from alerts.outbox import Letter
-from alerts.trouble import Past, Subject, Trouble
+from alerts.channels.outbox import Letter
+from alerts.engine import step
+from alerts.incident.entities import Command, Incident
+from alerts.incident.finding import Finding
+from alerts.incident.problem import Past, Subject, Trouble
+from alerts.incident.reconcile import Sent, adopt
+from alerts.incident.state import Book, Situation, bare, filled
+from alerts.notify.conditions import condition_for
 from collector.evaluator import past, revising
 from collector.evaluator.letters import Writer
 from collector.evaluator.objectives import Objectives
@@ -26,13 +28,13 @@ from collector.evaluator.own import Own
 from collector.evaluator.troubles import Troubles
 from collector.evaluator.why import answers
 from collector.ingest.clock import Trust
-from collector.reading import Reader
+from collector.queries.reading import Reader
 from collector.store import incidents as stored
 from collector.store import queries
 from collector.store.database import Database, StoreError
 from collector.store.incidents import Place
-from inventory.alerting import Condition
-from inventory.model import Goal
+from inventory.model.alerting import Condition
+from inventory.model.entities import Goal
 
 log = logging.getLogger("collector.evaluator")
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from alerts.finding import Finding
-from alerts.said import Said, say
+from alerts.incident.finding import Finding
+from alerts.incident.message import Said, say
 
 _Sentence = Callable[[str, Mapping[str, Any]], Said]
 

@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from alerts import mail
-from alerts.incident import Notice
-from alerts.links import Signer
-from alerts.machine import Book
-from alerts.machine.adopt import sent_of
-from alerts.outbox import Letter
-from alerts.ways import Ways
+from alerts.channels.config import Ways
+from alerts.channels.outbox import Letter
+from alerts.incident.entities import Notice
+from alerts.incident.reconcile import sent_of
+from alerts.incident.state import Book
+from alerts.mail.signed_urls import Signer
 from collector.evaluator.bounds import bounds
-from collector.goals import MET, Evaluation
-from collector.links import Circuits
-from collector.reading import Reader
+from collector.goals.evaluate import MET, Evaluation
+from collector.queries.reading import Reader
+from collector.services.circuits import Circuits
 from collector.store.unsubscribed import Unsubscribed
-from inventory.model import Inventory
+from inventory.model.entities import Inventory
 
 log = logging.getLogger("collector.evaluator")
 

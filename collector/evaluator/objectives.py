@@ -18,16 +18,16 @@ from typing import Final
 
 import msgspec
 
-from alerts.burn import PAIRS, Pair
-from alerts.said import Said, say
-from alerts.trouble import Cause, Subject, Trouble
-from collector.goals import MISSED, Evaluation
+from alerts.incident.message import Said, say
+from alerts.incident.problem import Cause, Subject, Trouble
+from alerts.rules.burn_rates import PAIRS, Pair
+from collector.goals.evaluate import MISSED, Evaluation
 from collector.ledger.windows import Window
-from collector.reading import Reader
-from inventory import goals as members
-from inventory.alerting import DAY, MINUTE, Condition, Severity
-from inventory.causes import NOT_KNOWN
-from inventory.model import Goal, Inventory
+from collector.queries.reading import Reader
+from inventory.model import goals as members
+from inventory.model.alerting import DAY, MINUTE, Condition, Severity
+from inventory.model.entities import Goal, Inventory
+from inventory.protocol.causes import NOT_KNOWN
 
 log = logging.getLogger("collector.evaluator")
 

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from alerts.said import Said, say
-from alerts.trouble import Cause, Subject, Trouble
-from inventory.alerting import Condition
-from inventory.causes import COLLECTOR
+from alerts.incident.message import Said, say
+from alerts.incident.problem import Cause, Subject, Trouble
+from inventory.model.alerting import Condition
+from inventory.protocol.causes import COLLECTOR
 
 LEAST_FREE: Final = 0.05  # of the disk that holds the store
 DISK_EVERY: Final = 60_000  # ms between two looks at the disk

@@ -10,16 +10,16 @@ from typing import Final
 import apsw
 import msgspec
 
-from alerts.conditions import Seen, condition_of, met
-from alerts.incident import Incident
-from alerts.trouble import Cause, Past, Trouble
+from alerts.incident.entities import Incident
+from alerts.incident.problem import Cause, Past, Trouble
+from alerts.notify.conditions import Seen, condition_of, met
 from collector.causes.verdicts import Book
 from collector.evaluator.troubles import ON, subject_of
-from collector.evidence import leading
-from collector.exclusions import Exclusions
 from collector.ledger.steps import Span
-from collector.reading import Known, Reader
-from inventory.alerting import Condition
+from collector.queries.evidence import leading
+from collector.queries.exclusions import Exclusions
+from collector.queries.reading import Known, Reader
+from inventory.model.alerting import Condition
 
 FOREVER: Final = 1 << 62
 AT_ONCE: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now

@@ -7,7 +7,7 @@ here, from turn to turn. A check that has been up for long is forgotten. After a
 from typing import Final
 
 from collector.evaluator.watch import Seen
-from inventory.states import UNKNOWN, UP
+from inventory.protocol.states import UNKNOWN, UP
 
 MOST: Final = 20  # looks remembered of a check: no condition asks for more
 

@@ -9,11 +9,11 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from alerts.incident import Entry, Incident, Member
-from alerts.trouble import Cause
+from alerts.incident.entities import Entry, Incident, Member
+from alerts.incident.problem import Cause
 from collector.causes.verdicts import Book, Verdict
-from collector.evidence import leading
-from collector.reading import Reader
+from collector.queries.evidence import leading
+from collector.queries.reading import Reader
 
 AFTER: Final = 8 * 86_400_000  # ms after its end in which a cause may still change: an agent's spool keeps a week
 

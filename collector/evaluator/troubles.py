@@ -5,22 +5,22 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from alerts.conditions import Seen as Judged
-from alerts.conditions import condition_for, condition_of, met
-from alerts.finding import Finding
-from alerts.incident import Incident, Member
-from alerts.trouble import Cause, Subject, Trouble
+from alerts.incident.entities import Incident, Member
+from alerts.incident.finding import Finding
+from alerts.incident.problem import Cause, Subject, Trouble
+from alerts.notify.conditions import Seen as Judged
+from alerts.notify.conditions import condition_for, condition_of, met
 from collector.causes.present import Answer, Present
 from collector.evaluator.agents import HEARD, PUSHES, Agents
 from collector.evaluator.findings import said
 from collector.evaluator.recent import Recent
 from collector.evaluator.watch import Seen, Watch
-from collector.exclusions import Exclusions
-from collector.reading import Known, Reader
-from inventory.alerting import HOUR
-from inventory.causes import AGENT
-from inventory.model import Check, Inventory
-from inventory.states import DEGRADED, DOWN, UNKNOWN
+from collector.queries.exclusions import Exclusions
+from collector.queries.reading import Known, Reader
+from inventory.model.alerting import HOUR
+from inventory.model.entities import Check, Inventory
+from inventory.protocol.causes import AGENT
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 
 ON: Final[Mapping[int, Literal["down", "degraded"]]] = {DOWN: "down", DEGRADED: "degraded"}
 STATE: Final = {"down": DOWN, "degraded": DEGRADED}

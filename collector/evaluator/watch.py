@@ -10,7 +10,7 @@ import msgspec
 
 from collector.ingest.fleet import Fleet
 from collector.ingest.state import AgentState
-from inventory.states import DEGRADED, DOWN
+from inventory.protocol.states import DEGRADED, DOWN
 
 WRONG = (DEGRADED, DOWN)
 

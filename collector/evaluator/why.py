@@ -1,7 +1,7 @@
 """The published states as the causes see them (collector.causes.present): one view a turn."""
 
 from collector.causes.present import Contact, Present, Seen, View, present
-from collector.reading import Reader
+from collector.queries.reading import Reader
 
 
 def answers(reader: Reader, now: int, began: int) -> Present:

@@ -4,7 +4,7 @@ import math
 from typing import Final
 
 from collector.ingest import examine
-from inventory.wire import Batch, Push, WireError
+from inventory.protocol.wire import Batch, Push, WireError
 
 MAX_RESULTS: Final = 20_000  # in one push: some 20 ms of everybody's time
 MAX_HEALTH: Final = 64  # numbers that an agent tells about itself

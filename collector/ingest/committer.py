@@ -15,7 +15,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from collector.ingest.account import Later
+from collector.ingest.apply import Later
 from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Plans
 from collector.ingest.state import RECENT, AgentState, Effect, Range, encode

@@ -11,8 +11,8 @@ import msgspec
 
 from collector.ingest.plans import View
 from collector.ingest.state import Letter
-from inventory.states import UNKNOWN
-from inventory.wire import MAX_REASON, Batch, Run
+from inventory.protocol.states import UNKNOWN
+from inventory.protocol.wire import MAX_REASON, Batch, Run
 
 MAX_SEQ: Final = 2**62
 MAX_TIME: Final = 2**47  # ms: some 4,000 years

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 
 import msgspec
 
+from collector.ingest.fast_path import Latest
 from collector.ingest.plans import Check, Plans
 from collector.ingest.state import AgentState
-from collector.ingest.streak import Latest
 from collector.ledger.steps import Span, Tail, open_span
-from inventory.plan import Column
-from inventory.states import UNKNOWN
+from inventory.protocol.plan import Column
+from inventory.protocol.states import UNKNOWN
 
 
 class Now(msgspec.Struct, frozen=True):

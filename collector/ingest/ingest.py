@@ -16,13 +16,13 @@ from collector.ingest.admission import admit, content, healthy
 from collector.ingest.clock import Clock, SystemClock, Trust
 from collector.ingest.committer import Committer, Item, Late, Row
 from collector.ingest.fleet import Fleet
-from collector.ingest.keeper import Keeper
+from collector.ingest.maintenance import Keeper
+from collector.ingest.place import Settled, settle
 from collector.ingest.plans import Life, PlanError, Plans, View
-from collector.ingest.settle import Settled, settle
 from collector.ingest.state import AgentState, Effect, Letter, Note, Overlay
 from collector.store.database import Database, StoreError
-from inventory.states import UNKNOWN
-from inventory.wire import Ack, Batch, Position, Push, WireError, decode_push
+from inventory.protocol.states import UNKNOWN
+from inventory.protocol.wire import Ack, Batch, Position, Push, WireError, decode_push
 
 log = logging.getLogger("collector.ingest")
 
@@ -255,7 +255,7 @@ class Ingest:
         await self.database.write(lambda db: db.execute("INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?)", item))
 
     async def _chain(self, state: AgentState, batch: Batch, received: int) -> tuple[str, str]:
-        """The verdict, and its reason: see inventory.wire."""
+        """The verdict, and its reason: see inventory.protocol.wire."""
         mark = state.watermark
         if mark is not None and batch.epoch == mark.epoch and batch.last <= mark.seq:
             if not await self._differs(state, batch):

@@ -10,8 +10,8 @@ import apsw
 import msgspec
 
 from collector.store.database import Database
-from inventory import plan as plans
-from inventory.plan import Column, Plan
+from inventory.protocol import plan as plans
+from inventory.protocol.plan import Column, Plan
 
 MAX_CHECKS = 20_000  # of one plan
 MAX_HOLD = 31 * 86_400_000  # ms: a monthly check's

@@ -11,11 +11,11 @@ from collector.ingest import state as states
 from collector.ingest.clock import Clock, Trust
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
+from collector.ingest.place import settle
 from collector.ingest.plans import Plans
-from collector.ingest.settle import settle
 from collector.ingest.state import RECENT, AgentState, Effect, Range
 from collector.store.database import MIGRATIONS, Database, StoreError, begin_incarnation, connect, migrate
-from inventory.wire import Position, decode_push
+from inventory.protocol.wire import Position, decode_push
 
 CHUNK = 200  # batches read at a time
 

@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.ingest.streak import Latest, Ledger
+from collector.ingest.fast_path import Latest, Ledger
 from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
 from collector.ledger.steps import Span, Tail
 from collector.store import cells
-from inventory.wire import Position
+from inventory.protocol.wire import Position
 
 RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
 
@@ -145,7 +145,7 @@ def zeroed(body: bytes) -> bytes:
 
 
 class Note(NamedTuple):
-    """An event to store: :class:`alerts.finding.Finding` plus whether it is one."""
+    """An event to store: :class:`alerts.incident.finding.Finding` plus whether it is one."""
 
     at: int
     check: str | None

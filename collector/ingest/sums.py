@@ -15,7 +15,7 @@ import msgspec
 from collector.ingest.plans import View
 from collector.ledger.placement import Placing
 from collector.store.cells import FIVE_MINUTES, Cells, add, empty, put
-from inventory.wire import Batch, Run
+from inventory.protocol.wire import Batch, Run
 
 WIDTH: Final = FIVE_MINUTES
 ENOUGH: Final = 600  # results set aside before they are added up

@@ -6,7 +6,7 @@ import msgspec
 
 from collector.ledger import placement
 from collector.ledger.placement import Mapping, Placing
-from inventory.wire import Echo, Reading
+from inventory.protocol.wire import Echo, Reading
 
 SOON = 1_000  # ms between two exchanges that are worth a look
 BOOTS = 8  # remembered; what is older and still comes is bracketed

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from collector.ledger.timeline import EXCLUDED, Segment
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 ALL = 1 << 30  # k for "all of them"
 

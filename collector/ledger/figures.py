@@ -15,7 +15,7 @@ import msgspec
 
 from collector.ledger.counted import Counted
 from collector.ledger.steps import Span, Tail, open_span
-from inventory.states import DOWN, UNKNOWN
+from inventory.protocol.states import DOWN, UNKNOWN
 
 
 class Figure(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import msgspec
 
-from inventory.wire import Echo, Reading
+from inventory.protocol.wire import Echo, Reading
 
 # Quartz in computers is good to 100 ppm over temperature and age; two clocks part by at most twice that. Time
 # daemons slew faster for moments only, by less than an exchange resolves, or else the bounds contradict each other.

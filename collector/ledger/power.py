@@ -13,7 +13,7 @@ import msgspec
 
 from collector.ledger.combine import ALL, combine
 from collector.ledger.timeline import EXCLUDED, Segment
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 Timeline = Sequence[Segment]  # of a check of kind power: UP mains, DEGRADED battery, DOWN none
 

@@ -15,7 +15,7 @@ Rules, with l the last look and n the next (DESIGN, the truth about time):
 
 import msgspec
 
-from inventory.states import UNKNOWN
+from inventory.protocol.states import UNKNOWN
 
 
 class Span(msgspec.Struct, array_like=True, frozen=True):

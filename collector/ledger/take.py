@@ -6,7 +6,7 @@ Fifty equal looks are one step, found by scans that run in C; the loops below tu
 from collections.abc import Mapping, Sequence
 
 from collector.ledger.steps import OutOfOrder, Span, Tail, begin, step
-from inventory.states import UNKNOWN
+from inventory.protocol.states import UNKNOWN
 
 NO_REASONS: Mapping[int, str] = {}
 

@@ -1,0 +1,1 @@
+"""Prometheus metrics: the fleet from the ledger, the collector about itself."""

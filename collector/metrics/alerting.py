@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from collector.alerting import Alerting
-from inventory.causes import CAUSES
-from inventory.model import Inventory
+from collector.evaluator.alerting import Alerting
+from inventory.model.entities import Inventory
+from inventory.protocol.causes import CAUSES
 
 
 def families(alerting: Alerting, inventory: Inventory) -> Iterator[Metric]:

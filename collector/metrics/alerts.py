@@ -1,10 +1,10 @@
-"""haidang_alert_*: how what is wrong gets out. See alerts.counts."""
+"""haidang_alert_*: how what is wrong gets out. See alerts.channels.health."""
 
 from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from alerts.counts import Counts, Standing
+from alerts.channels.health import Counts, Standing
 
 
 def of_alerts(counts: Counts, now: Callable[[], int]) -> Callable[[], Iterable[Metric]]:

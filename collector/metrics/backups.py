@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
-from collector.backups import Whole
 from collector.metrics.exposition import Family, labels
-from inventory.states import DOWN, UNKNOWN
+from collector.services.backups import Whole
+from inventory.protocol.states import DOWN, UNKNOWN
 
 UP = Family(
     "haidang_backup_up",

@@ -14,7 +14,7 @@ import msgspec
 from collector.ingest.fleet import Fleet
 from collector.ingest.state import AgentState
 from collector.metrics.exposition import Family, Format, labels
-from inventory.states import DOWN, NAMES, UNKNOWN
+from inventory.protocol.states import DOWN, NAMES, UNKNOWN
 
 PIECE = 1 << 18  # characters handed over at once
 SLICE = 300  # checks between two breaths, about a millisecond

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from collector.goals import MET, MISSED, NO_EVIDENCE, NOT_PROVEN, Evaluation
+from collector.goals.evaluate import MET, MISSED, NO_EVIDENCE, NOT_PROVEN, Evaluation
 from collector.metrics.exposition import Family, labels
 
 RATIO = Family(

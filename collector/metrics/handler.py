@@ -12,7 +12,7 @@ from collector.metrics import fleet, measured
 from collector.metrics.exposition import negotiate
 from collector.metrics.fleet import Shown, pieces
 from collector.metrics.own import Own
-from inventory import kinds
+from inventory.protocol import kinds
 
 
 def _no_more(openmetrics: bool) -> Iterator[str]:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from collector.metrics.exposition import Family
 from collector.metrics.fleet import Shown
-from inventory.kinds import Kind, MeasureInfo
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.kinds import Kind, MeasureInfo
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 SELECTED: Mapping[str, frozenset[str]] = {
     "icmp": frozenset({"loss_ratio", "jitter_seconds", "mos_score"}),

@@ -6,8 +6,8 @@ from typing import Any
 import apsw
 import msgspec
 
-from alerts.incident import Incident
-from alerts.outbox import Letter
+from alerts.channels.outbox import Letter
+from alerts.incident.entities import Incident
 from collector.store import outbox
 from collector.store.database import Database
 

@@ -1,4 +1,4 @@
-"""The outbox in the store: what the evaluator wants sent, and what became of it (alerts.outbox.Outbox)."""
+"""The outbox in the store: what the evaluator wants sent, and what became of it (alerts.channels.outbox.Outbox)."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 import apsw
 import msgspec
 
-from alerts.outbox import Letter
+from alerts.channels.outbox import Letter
 from collector.store.database import Database
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from alerts.finding import Finding
+from alerts.incident.finding import Finding
 from collector.ledger.steps import Span
 from collector.store import cells
 

@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from collector import pki
+from collector.keys import pki
 from collector.store.database import Database
 from collector.store.revocations import Revocation, Revocations
 

@@ -1,0 +1,1 @@
+"""Both listeners: the agents' and the operators' pages and API."""

@@ -16,12 +16,12 @@ from typing import Protocol, TypeVar
 import msgspec
 from aiohttp import web
 
-from collector import pki
 from collector.ingest.ingest import PushError
+from collector.keys import pki
 from collector.store.registry import EnrolmentRefused, Registry
-from collector.web.peers import Peer, Peers
+from collector.web.client_certificates import Peer, Peers
 from collector.web.throughput import NotNow, Throughput
-from inventory.wire import ACK_TYPE, MAX_BODY, PUSH_TYPE, Ack, encode_ack
+from inventory.protocol.wire import ACK_TYPE, MAX_BODY, PUSH_TYPE, Ack, encode_ack
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,15 @@ from functools import partial
 
 from aiohttp import web
 
-from alerts.words.catalogue import LANGUAGES
-from collector import pki
+from alerts.language.catalogue import LANGUAGES
+from collector.keys import pki
 from collector.ledger.figures import Figure
-from collector.reading import Known, Reader
+from collector.queries.reading import Known, Reader
 from collector.store.registry import Registry
-from collector.web import answers, backups, history
-from collector.web.asking import LATEST, MOST, Wrong, answer, known, number, one_of, rolling, window
+from collector.web import backups, history, schemas
+from collector.web.query_params import LATEST, MOST, Wrong, answer, known, number, one_of, rolling, window
 from collector.web.routes import LIMIT, MS, Parameter, Post, Route
-from inventory.states import NAMES
+from inventory.protocol.states import NAMES
 
 _LANG = Parameter(
     "lang", "vi: with each reason in Vietnamese too (reason_vi)", {"type": "string", "enum": list(LANGUAGES)}
@@ -34,7 +34,7 @@ class Api:
                 "/api/v1/checks",
                 self.checks,
                 "Checks as they are now",
-                list[answers.CheckAnswer],
+                list[schemas.CheckAnswer],
                 (
                     Parameter("agency", "only this agency's"),
                     Parameter("site", "only this site's"),
@@ -47,12 +47,12 @@ class Api:
                     _LANG,
                 ),
             ),
-            Route("/api/v1/checks/{uid}", self.check, "One check as it is now", answers.CheckAnswer, (_LANG,)),
+            Route("/api/v1/checks/{uid}", self.check, "One check as it is now", schemas.CheckAnswer, (_LANG,)),
             Route(
                 "/api/v1/checks/{uid}/availability",
                 self.availability,
                 "One check's availability over a window, with the evidence",
-                answers.AvailabilityAnswer,
+                schemas.AvailabilityAnswer,
                 (
                     Parameter("from", "beginning, ms since the epoch (a day before the end)", MS),
                     Parameter("to", "end, ms since the epoch (now)", MS),
@@ -71,7 +71,7 @@ class Api:
                 ),
             ),
             Route(
-                "/api/v1/agencies", self.agencies, "Agencies and the states of their checks", list[answers.AgencyAnswer]
+                "/api/v1/agencies", self.agencies, "Agencies and the states of their checks", list[schemas.AgencyAnswer]
             ),
             Route(
                 "/api/v1/backups",
@@ -91,17 +91,17 @@ class Api:
                 "/api/v1/goals",
                 self.goals,
                 "Goals over their windows",
-                list[answers.GoalAnswer],
+                list[schemas.GoalAnswer],
                 (Parameter("at", "over the windows that hold this moment, ms since the epoch (now)", MS),),
             ),
             Route(
                 "/api/v1/troubles",
                 self.troubles,
                 "The stretches in which checks were not up, with their causes",
-                answers.TroublesAnswer,
+                schemas.TroublesAnswer,
                 (LIMIT, Parameter("before", "past ones that ended before this, ms since the epoch", MS), _LANG),
             ),
-            Route("/api/v1/agents", self.agents, "Agents as they were last heard", list[answers.AgentAnswer]),
+            Route("/api/v1/agents", self.agents, "Agents as they were last heard", list[schemas.AgentAnswer]),
         )
 
     async def checks(self, request: web.Request) -> web.Response:
@@ -121,8 +121,8 @@ class Api:
         if over is not None and chosen:
             figures = await self._reader.figures(chosen, [over])
         content = [
-            answers.told(
-                answers.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None), language
+            schemas.told(
+                schemas.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None), language
             )
             for one in chosen
         ]
@@ -132,8 +132,8 @@ class Api:
 
     async def check(self, request: web.Request) -> web.Response:
         known(request.query, "lang")
-        found = answers.check(self._reader, self._one(request), self._reader.wall())
-        return answer(answers.told(found, one_of(request.query, "lang", LANGUAGES)))
+        found = schemas.check(self._reader, self._one(request), self._reader.wall())
+        return answer(schemas.told(found, one_of(request.query, "lang", LANGUAGES)))
 
     async def availability(self, request: web.Request) -> web.Response:
         known(request.query, "from", "to", "lang")
@@ -142,14 +142,14 @@ class Api:
         begin, end = window(request.query, now)
         one = self._one(request)
         figure, spans, segments = await self._reader.evidence(one, (begin, end))
-        content = answers.AvailabilityAnswer(
+        content = schemas.AvailabilityAnswer(
             uid=one.uid,
             start=begin,
             end=end,
             now=now,
-            figure=answers.ratios(figure),
-            spans=[answers.told(answers.span(span), language) for span in spans],
-            timeline=[answers.segment(segment) for segment in segments],
+            figure=schemas.ratios(figure),
+            spans=[schemas.told(schemas.span(span), language) for span in spans],
+            timeline=[schemas.segment(segment) for segment in segments],
         )
         return answer(content)
 
@@ -164,9 +164,9 @@ class Api:
         for agency in self._reader.inventory.agencies.values():
             states = counts.get(agency.id, Counter())
             content.append(
-                answers.AgencyAnswer(
+                schemas.AgencyAnswer(
                     id=agency.id,
-                    name=answers.words(agency.name),
+                    name=schemas.words(agency.name),
                     kind=agency.kind,
                     sites=list(agency.sites),
                     **{name: states[code] for code, name in enumerate(NAMES)},
@@ -188,7 +188,7 @@ class Api:
         at = number(request.query, "at", self._reader.wall(), LATEST)
         found = await self._reader.evaluations(at)
         names = self._reader.inventory.goals
-        return answer([answers.goal(one, names[one.goal].name) for one in found if one.goal in names])
+        return answer([schemas.goal(one, names[one.goal].name) for one in found if one.goal in names])
 
     async def troubles(self, request: web.Request) -> web.Response:
         known(request.query, "limit", "before", "lang")
@@ -198,9 +198,9 @@ class Api:
         open_ = self._reader.open_troubles()[:limit]
         past = await self._reader.past_troubles(limit, before)
         causes = await self._reader.caused([*open_, *past])
-        content = answers.TroublesAnswer(
-            open=[answers.told(answers.trouble(one, causes), language) for one in open_],
-            past=[answers.told(answers.trouble(one, causes), language) for one in past],
+        content = schemas.TroublesAnswer(
+            open=[schemas.told(schemas.trouble(one, causes), language) for one in open_],
+            past=[schemas.told(schemas.trouble(one, causes), language) for one in past],
         )
         return answer(content)
 
@@ -208,7 +208,7 @@ class Api:
         known(request.query)
         return answer(await self.agent_answers())
 
-    async def agent_answers(self) -> list[answers.AgentAnswer]:
+    async def agent_answers(self) -> list[schemas.AgentAnswer]:
         """Every agent of the inventory, in its order."""
         certificates = await self._registry.certificates()
         checks = Counter(one.agent for one in self._reader.present())
@@ -218,7 +218,7 @@ class Api:
             about = state.about if state is not None else {}
             held = certificates.get(agent.id)
             content.append(
-                answers.AgentAnswer(
+                schemas.AgentAnswer(
                     agent=agent.id,
                     agency=agent.agency,
                     site=agent.site,

@@ -5,13 +5,13 @@ from typing import Annotated, Any
 import msgspec
 from aiohttp import web
 
-from alerts.words.catalogue import LANGUAGES
-from collector import backups
-from collector.backups import Past, Whole
-from collector.reading import Reader
-from collector.web.answers import InVietnamese, Ratios, Words, in_vietnamese, ratios, words
-from collector.web.asking import MOST, answer, known, number, one_of, rolling
-from inventory.states import NAMES, UP
+from alerts.language.catalogue import LANGUAGES
+from collector.queries.reading import Reader
+from collector.services import backups
+from collector.services.backups import Past, Whole
+from collector.web.query_params import MOST, answer, known, number, one_of, rolling
+from collector.web.schemas import InVietnamese, Ratios, Words, in_vietnamese, ratios, words
+from inventory.protocol.states import NAMES, UP
 
 MONTH = 30 * 86_400_000
 SHOWN = 100  # lines on a page
@@ -57,7 +57,7 @@ class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def told(whole: Whole, past: Past, now: int, language: str | None = None) -> BackupAnswer:
-    """The answer about one; ``now`` in ms. ``language``: see :func:`collector.web.answers.told`."""
+    """The answer about one; ``now`` in ms. ``language``: see :func:`collector.web.schemas.told`."""
     backup, oldest = whole.backup, whole.oldest(now)
     return BackupAnswer(
         id=backup.id,

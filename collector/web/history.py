@@ -10,11 +10,11 @@ import apsw
 import msgspec
 
 from collector.ingest.state import open_sums
-from collector.reading import Known, Reader
+from collector.queries.reading import Known, Reader
 from collector.store import cells, queries
 from collector.store.cells import FIVE_MINUTES, HOUR
 from collector.store.queries import Sum
-from collector.web.asking import Wrong, window
+from collector.web.query_params import Wrong, window
 
 FINE = 2 * 86_400_000  # ms: up to so long in buckets of five minutes, longer in hours
 FINE_FOR = 34 * 86_400_000  # ms that buckets of five minutes are kept, less a day

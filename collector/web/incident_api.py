@@ -6,15 +6,15 @@ from typing import Final, Literal
 import msgspec
 from aiohttp import web
 
-from alerts.incident import Command, Incident
-from collector.alerting import Alerting
-from collector.reading import Reader
+from alerts.incident.entities import Command, Incident
+from collector.evaluator.alerting import Alerting
+from collector.queries.reading import Reader
 from collector.store import incidents as stored
 from collector.store.database import Database
-from collector.web.asking import LATEST, MOST, Wrong, answer, known, number, one_of, window
-from collector.web.incident_answers import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
+from collector.web.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
+from collector.web.query_params import LATEST, MOST, Wrong, answer, known, number, one_of, window
 from collector.web.routes import LIMIT, MS, WHO, Parameter, Post, Route
-from inventory.causes import CAUSES
+from inventory.protocol.causes import CAUSES
 
 What = Literal["acknowledge", "snooze", "comment", "close"]
 LONGEST: Final = 2_000  # characters of a comment

@@ -6,16 +6,16 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from alerts.incident import Incident
-from alerts.links import BadLink, Claim
-from alerts.mail.speaker import Speaker
+from alerts.incident.entities import Incident
+from alerts.mail.formatter import Speaker
+from alerts.mail.signed_urls import BadLink, Claim
 from alerts.mail.topic import headline
-from collector.alerting import Alerting
-from collector.reading import Reader
+from collector.evaluator.alerting import Alerting
+from collector.queries.reading import Reader
 from collector.store import incidents as stored
-from collector.web.asking import Wrong, known
-from collector.web.frame import Frame
 from collector.web.incident_api import IncidentApi, Order
+from collector.web.layout import Frame
+from collector.web.query_params import Wrong, known
 from collector.web.routes import WHO
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

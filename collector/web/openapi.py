@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from collector.web.answers import Problem
 from collector.web.routes import Post, Route
+from collector.web.schemas import Problem
 
 REF = "#/components/schemas/{name}"
 

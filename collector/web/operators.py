@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from aiohttp import hdrs, web
 
 from collector.config import Operators, listen
-from collector.reading import Reader
+from collector.queries.reading import Reader
 from collector.store.database import StoreError
-from collector.web.asking import Wrong, answer, known, one_of, problem
 from collector.web.auth import Guard
 from collector.web.openapi import describe
+from collector.web.query_params import Wrong, answer, known, one_of, problem
 from collector.web.routes import WHO, Post, Route
 
 log = logging.getLogger(__name__)

@@ -5,16 +5,16 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from aiohttp import web
 
-from collector.alerting import Alerting
+from collector.evaluator.alerting import Alerting
 from collector.ledger.figures import Figure
-from collector.reading import Known, Reader
-from collector.web import answers, backups
+from collector.queries.reading import Known, Reader
+from collector.web import backups, schemas
 from collector.web.api import Api
-from collector.web.asking import Wrong, known
-from collector.web.frame import Frame
 from collector.web.incident_pages import line
-from inventory.model import Agency
-from inventory.states import NAMES, UNKNOWN, UP
+from collector.web.layout import Frame
+from collector.web.query_params import Wrong, known
+from inventory.model.entities import Agency
+from inventory.protocol.states import NAMES, UNKNOWN, UP
 
 DAY = 86_400_000
 WHOLE = 300  # checks up to which the first page shows every one of them
@@ -26,7 +26,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Row(msgspec.Struct, frozen=True):
     """A check's line: as the API gives it, and its figures over a day and thirty."""
 
-    check: answers.CheckAnswer
+    check: schemas.CheckAnswer
     title: str
     day: Figure
     month: Figure
@@ -118,5 +118,5 @@ class Pages:
         ]
 
     def _row(self, one: Known, now: int, figures: list[Figure]) -> Row:
-        answer = answers.check(self._reader, one, now)
+        answer = schemas.check(self._reader, one, now)
         return Row(answer, "", figures[0], figures[1])

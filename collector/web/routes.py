@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from collector.web.asking import LATEST, MOST
+from collector.web.query_params import LATEST, MOST
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 

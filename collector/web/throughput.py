@@ -14,7 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
-from inventory.wire import MAX_THROUGHPUT
+from inventory.protocol.wire import MAX_THROUGHPUT
 
 PER_DAY: Final = 8  # transfers, either way, of one agent in any 24 hours
 AT_ONCE: Final = 2  # transfers of all agents together: more would measure each other

@@ -14,14 +14,16 @@ from typing import Any
 
 import msgspec
 
-from agent import identity as identities
-from agent import plans, probes
-from agent.plans import PlanStore
-from inventory.plan import Column, Plan, PlannedCheck
-from inventory.states import UP
-from tests.bench.desk import Authority, Desk
-from tests.devices import device, switch
-from tests.nutting import MAINS, nut
+from agent import probes
+from agent.uplink import identity as identities
+from agent.uplink import plans
+from agent.uplink.plans import PlanStore
+from inventory.protocol.plan import Column, Plan, PlannedCheck
+from inventory.protocol.states import UP
+from tests.support.fake_collector import Authority, Desk
+from tests.support.nut import MAINS, nut
+from tests.support.paths import ROOT
+from tests.support.snmp import device, switch
 
 INTERVAL = 30_000
 PORTS = 24
@@ -65,9 +67,9 @@ async def _run(case: Case) -> list[dict[str, Any]]:
         desk.plan = made.encode()
         PlanStore(state_dir, made.agent).keep(plans.read(desk.plan))
         agent = subprocess.Popen(  # noqa: ASYNC220  # it only has to begin
-            [sys.executable, "-m", "agent.cli", "run", "--state-dir", name],
+            [sys.executable, "-m", "agent.cli.main", "run", "--state-dir", name],
             stderr=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
+            cwd=ROOT,
         )
         try:
             await asyncio.sleep(case.warm_up)

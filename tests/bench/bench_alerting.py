@@ -13,25 +13,25 @@ from typing import Any
 
 import msgspec
 
-from alerts.links import Signer
-from alerts.ways import Relay, Ways
+from alerts.channels.config import Relay, Ways
+from alerts.mail.signed_urls import Signer
 from collector.evaluator.evaluator import Evaluator
 from collector.evaluator.letters import Writer
 from collector.evaluator.objectives import Objectives
 from collector.evaluator.own import Own
+from collector.ingest.fast_path import Ledger
 from collector.ingest.ingest import Ingest
 from collector.ingest.plans import Check
 from collector.ingest.state import AgentState
-from collector.ingest.streak import Ledger
 from collector.ingest.timing import Timing
 from collector.ledger.steps import Tail
-from collector.links import Circuits
-from collector.reading import Reader
+from collector.queries.reading import Reader
+from collector.services.circuits import Circuits
 from collector.store.database import Database
 from collector.store.unsubscribed import Unsubscribed
-from inventory import load
-from inventory.model import Inventory
-from inventory.states import DOWN, UP
+from inventory.build import load
+from inventory.model.entities import Inventory
+from inventory.protocol.states import DOWN, UP
 
 SITES, CUT, TURNS = 10_000, 500, 20
 HUB = """\

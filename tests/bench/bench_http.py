@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.support.paths import ROOT
+
 LOOKS = {"http": 6_000, "https": 1_200}
 AT_ONCE = 8
 ANSWER = (
@@ -69,7 +71,7 @@ def _server(certificate: Path | None) -> Iterator[int]:
 
 def _ours(url: str, looks: int) -> float:
     """Looks per CPU second of a process that does nothing else; the first few warm it up and do not count."""
-    root = Path(__file__).parents[2]
+    root = ROOT
     command = [sys.executable, __file__, "look", url, str(looks)]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, check=True, timeout=100, env={**os.environ, "PYTHONPATH": str(root)}

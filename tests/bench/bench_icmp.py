@@ -11,8 +11,8 @@ import subprocess
 import time
 from typing import Any
 
-from agent.clients.ping import Pinger
-from agent.clients.trouble import Trouble
+from agent.clients.icmp.pinger import Pinger
+from agent.failure import Trouble
 from agent.probe import Limits, Look
 from agent.probes.icmp import Icmp
 

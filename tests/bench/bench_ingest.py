@@ -23,9 +23,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from inventory.wire import PUSH_TYPE, Echo, decode_ack, encode_push
+from inventory.protocol.wire import PUSH_TYPE, Echo, decode_ack, encode_push
 from tests.bench import remote_write
-from tests.bench.province import CHECKS, Source
+from tests.support.push_source import CHECKS, Source
 
 AGENTS = 200
 SERVER_CORE, DRIVER_CORE = 0, min(1, (os.cpu_count() or 1) - 1)
@@ -112,7 +112,7 @@ def collector(directory: Path, agents: int = AGENTS) -> Iterator[tuple[int, Call
     """(its port, a function that ends it and gives what it says of itself)."""
     for number in range(agents):
         _certify(directory, f"agent-{number:03d}")
-    command = [sys.executable, "-m", "tests.bench.ingesting", str(directory), str(agents), str(SERVER_CORE)]
+    command = [sys.executable, "-m", "tests.bench.ingest_server", str(directory), str(agents), str(SERVER_CORE)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
 

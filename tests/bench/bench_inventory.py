@@ -11,12 +11,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.support.paths import ROOT
+
 AGENCIES, CHECKS, FILES = 10_000, 20, 50
 
 _CHILD = """
 import json, resource, sys, time
 began = time.perf_counter()
-from inventory.load import load
+from inventory.build.load import load
 found = load(sys.argv[1])
 took = time.perf_counter() - began
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -30,7 +32,7 @@ def run() -> list[dict[str, Any]]:
         with tempfile.TemporaryDirectory() as directory:
             generate(Path(directory), AGENCIES, CHECKS, FILES, written_out=written_out)
             command = [sys.executable, "-c", _CHILD, directory]
-            answer = subprocess.run(command, capture_output=True, check=True, text=True, cwd=Path(__file__).parents[2])
+            answer = subprocess.run(command, capture_output=True, check=True, text=True, cwd=ROOT)
         agencies, checks, seconds, mebibytes = json.loads(answer.stdout)
         assert agencies == AGENCIES + 1 and checks == AGENCIES * CHECKS, (agencies, checks)
         name = f"inventory: 10,000 agencies x 20 checks, {how}"

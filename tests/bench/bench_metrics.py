@@ -17,12 +17,13 @@ from typing import Any
 
 import aiohttp
 
-from collector import pki
-from collector.web.peers import NO_CHECK_TIME
-from inventory import wire
-from inventory.plan import decode
-from inventory.wire import Position, Push, Reading
-from tests.bench.scraped import batch_of
+from collector.keys import pki
+from collector.web.client_certificates import NO_CHECK_TIME
+from inventory.protocol import wire
+from inventory.protocol.plan import decode
+from inventory.protocol.wire import Position, Push, Reading
+from tests.bench.metrics_server import batch_of
+from tests.support.paths import ROOT
 
 AGENTS, CHECKS, PUSHERS = 1_000, 100, 40
 RATE = 200  # pushes a second
@@ -138,11 +139,11 @@ def run() -> list[dict[str, Any]]:
         directory = Path(text)
         arguments = [str(directory), str(AGENTS), str(CHECKS), str(PUSHERS), str(cores[0])]
         child = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.scraped", *arguments],
+            [sys.executable, "-m", "tests.bench.metrics_server", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parent.parent.parent,
+            cwd=ROOT,
         )
         try:
             assert child.stdout is not None

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.bench_http import _cpu_of, _free_port, _wait_for
-from tests.devices import Snmpd
+from tests.support.paths import ROOT
+from tests.support.snmp import Snmpd
 
 GETS = {"2c": 12_000, "look": 4_000, "3": 800}
 AT_ONCE = 8
@@ -75,7 +76,7 @@ def run() -> list[dict[str, Any]]:
 
 def _ours(port: int, version: str) -> float:
     """GETs per CPU second of a process that does nothing else; the first few warm it up and do not count."""
-    root = Path(__file__).parents[2]
+    root = ROOT
     command = [sys.executable, __file__, str(port), version]
     done = subprocess.run(
         command, stdout=subprocess.PIPE, check=True, timeout=100, env={**os.environ, "PYTHONPATH": str(root)}
@@ -130,7 +131,7 @@ def _ask(port: int, path: str, gets: int) -> None:
 
 async def _get(port: int, version: str) -> float:
     from agent.clients.snmp import Community, Snmp, Target, access_of
-    from inventory.words import Secret
+    from inventory.base.types import Secret
 
     password = "bench-password"
     user = {"user": "bench", "auth_password": password, "priv_password": password}

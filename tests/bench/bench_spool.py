@@ -14,7 +14,7 @@ from statistics import median
 from typing import Any
 
 from agent.spool import FileOps, Position, Result, Spool
-from inventory.wire import VERSION, Push, Reading, encode_push
+from inventory.protocol.wire import VERSION, Push, Reading, encode_push
 
 CHECKS = 20
 EVERY_MS = 30_000

@@ -7,14 +7,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from inventory.plan import Column, Plan
-from inventory.wire import Batch, Echo, Position, Push, Reading, encode_push
-from tests.bench.province import CHECKS, INTERVAL, plan_of
+from inventory.protocol.plan import Column, Plan
+from inventory.protocol.wire import Batch, Echo, Position, Push, Reading, encode_push
+from tests.support.paths import ROOT
+from tests.support.push_source import CHECKS, INTERVAL, plan_of
 
 PUSHES = 200
 KINDS = ["icmp"] * 8 + ["tcp"] * 5 + ["http"] * 4 + ["dns"] * 2 + ["tls"]  # of an agency's twenty checks
@@ -22,7 +22,7 @@ SHAPED = "ip link set lo up mtu 1500 && tc qdisc add dev lo root tbf rate 64kbit
 
 
 def _columns() -> dict[str, tuple[Column, ...]]:
-    kinds = json.loads((Path(__file__).parents[2] / "inventory" / "kinds.json").read_text(encoding="utf-8"))
+    kinds = json.loads((ROOT / "inventory" / "protocol" / "kinds.json").read_text(encoding="utf-8"))
     return {kind: tuple(Column(m["name"], m["per"]) for m in kinds[kind]["measures"]) for kind in set(KINDS)}
 
 
@@ -99,9 +99,9 @@ def _plan(columns: dict[str, tuple[Column, ...]]) -> Plan:
 
 
 def _draining(days: float, before: Sequence[str] = ()) -> dict[str, float]:
-    command = [*before, sys.executable, "-m", "tests.bench.draining", str(days)]
+    command = [*before, sys.executable, "-m", "tests.bench.drain", str(days)]
     if before:
-        command = [*before, f"{SHAPED}{sys.executable} -m tests.bench.draining {days}"]
+        command = [*before, f"{SHAPED}{sys.executable} -m tests.bench.drain {days}"]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     found: dict[str, float] = json.loads(said.strip().splitlines()[-1])
     return found

@@ -6,7 +6,7 @@ Samples of the same results that the agents push: four a result (up, latency, tw
 import struct
 import time
 
-from tests.bench.province import Source
+from tests.support.push_source import Source
 
 HEADERS = (
     "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n"

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from agent.clients.mail.session import STARTTLS, Login, Session
-from agent.clients.trouble import Trouble
+from agent.failure import Trouble
 
 MAX_RESPONSES: Final = 2000  # untagged ones to one command
 _LITERAL: Final = re.compile(rb"\{(\d{1,9})\}$")

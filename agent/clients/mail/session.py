@@ -15,14 +15,14 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from agent.clients import certs
-from agent.clients.http1 import ascii_host
-from agent.clients.resolve import Resolver, literal
-from agent.clients.stream import Stream, connect
-from agent.clients.tls import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_trouble, presented_chain
-from agent.clients.trouble import Trouble, printable
+from agent.clients.http.http1 import ascii_host
+from agent.clients.net.resolve import Resolver, literal
+from agent.clients.net.stream import Stream, connect
+from agent.clients.tls import chain as tls_chain
+from agent.clients.tls.contexts import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_trouble, presented_chain
+from agent.failure import Trouble, printable
 from agent.probe import Look
-from inventory.states import UNKNOWN
+from inventory.protocol.states import UNKNOWN
 
 MAX_LINE: Final = 8192  # bytes
 MAX_SAID: Final = 1 << 20  # bytes that a server may say in one session
@@ -251,7 +251,11 @@ class Session(ABC):
     def _judge(self, chain: list[bytes]) -> None:
         """Note until when the certificate holds; without ``verify`` its dates are judged here."""
         self._note(chain)
-        if not self.door.verify and time.time() >= CLOCK_FLOOR and (wrong := certs.dates_trouble(chain, time.time())):
+        if (
+            not self.door.verify
+            and time.time() >= CLOCK_FLOOR
+            and (wrong := tls_chain.dates_trouble(chain, time.time()))
+        ):
             raise Trouble(wrong)
 
     def _note(self, chain: list[bytes]) -> None:
@@ -275,7 +279,7 @@ class Session(ABC):
             second.close()
         self._note(chain)
         contexts = self.look.client(TlsContexts, TlsContexts)
-        return certs.explain(error, chain, name, contexts, self._context(True), time.time())
+        return tls_chain.explain(error, chain, name, contexts, self._context(True), time.time())
 
     def _context(self, verify: bool) -> ssl.SSLContext:
         contexts = self.look.client(TlsContexts, TlsContexts)

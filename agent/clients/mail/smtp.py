@@ -8,8 +8,8 @@ from typing import Final
 import msgspec
 
 from agent.clients.mail.session import STARTTLS, Login, Session
-from agent.clients.trouble import Trouble
-from inventory.states import DOWN
+from agent.failure import Trouble
+from inventory.protocol.states import DOWN
 
 MAX_LINES: Final = 100  # of one reply
 _REPLY: Final = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)

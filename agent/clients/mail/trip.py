@@ -11,7 +11,7 @@ from typing import Final
 
 from agent.clients.mail.imap import Imap, quoted_string
 from agent.clients.mail.smtp import Reply, Smtp
-from agent.clients.tls import CLOCK_FLOOR
+from agent.clients.tls.contexts import CLOCK_FLOOR
 
 FIELD: Final = "X-Haidang-Trip"
 MOST_REMOVED: Final = 100  # leftovers in one look

@@ -5,10 +5,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from agent.clients.trouble import Trouble
+from agent.failure import Trouble
 from agent.probe import Address
-from inventory.states import UNKNOWN
-from inventory.words import Secret
+from inventory.base.types import Secret
+from inventory.protocol.states import UNKNOWN
 
 Version = Literal["1", "2c", "3"]
 SHORTEST_PASSWORD: Final = 8  # characters; RFC 3414, section 11.2

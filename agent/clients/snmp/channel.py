@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from agent.clients.kernel import STAMP_SPACE, Arrivals, ask_for_stamps, stamp_of
+from agent.clients.net.kernel_stamps import STAMP_SPACE, Arrivals, ask_for_stamps, stamp_of
+from agent.clients.net.stream import endpoint
 from agent.clients.snmp.ber import Garbled, Message, parse
-from agent.clients.stream import endpoint
-from agent.clients.trouble import Trouble, from_oserror
+from agent.failure import Trouble, from_oserror
 from agent.probe import Address
-from inventory.states import UNKNOWN
+from inventory.protocol.states import UNKNOWN
 
 LARGEST: Final = 65_535
 _AT_ONCE: Final = 64  # packets read before others get a turn: a flood must not hold the loop

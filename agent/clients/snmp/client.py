@@ -4,11 +4,11 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from agent.clients.net.stream import endpoint
 from agent.clients.snmp.access import Community, Target, User
 from agent.clients.snmp.ber import request
 from agent.clients.snmp.channel import Channel, NoAnswer
 from agent.clients.snmp.session import Exchange, Manners, Reply, Session, Silence
-from agent.clients.stream import endpoint
 
 if TYPE_CHECKING:
     from agent.clients.snmp.v3 import Engines

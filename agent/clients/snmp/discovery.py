@@ -2,9 +2,9 @@
 
 import os
 
-from agent.clients.datagram import NoAnswer, Question
+from agent.clients.net.datagram import NoAnswer, Question
 from agent.clients.snmp.ber import GET, REPORT, Garbled, element, integer, number, span, wrapped
-from agent.clients.trouble import Trouble
+from agent.failure import Trouble
 from agent.probe import Address
 
 _SEQUENCE, _OCTETS = 0x30, 0x04

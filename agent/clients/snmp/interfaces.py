@@ -13,8 +13,8 @@ import msgspec
 from agent.clients.snmp.ber import Value
 from agent.clients.snmp.labels import fitting, listed, text
 from agent.clients.snmp.session import Session
-from agent.clients.trouble import Trouble
-from inventory.states import DEGRADED, UNKNOWN
+from agent.failure import Trouble
+from inventory.protocol.states import DEGRADED, UNKNOWN
 
 RELEARN: Final = 900.0  # seconds after which names and aliases are read again
 MOST_WATCHED: Final = 2_048

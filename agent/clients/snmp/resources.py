@@ -8,8 +8,8 @@ import msgspec
 from agent.clients.snmp.ber import Value
 from agent.clients.snmp.labels import fitting, listed, text
 from agent.clients.snmp.session import Session
-from agent.clients.trouble import Trouble
-from inventory.states import DEGRADED
+from agent.failure import Trouble
+from inventory.protocol.states import DEGRADED
 
 _LOAD: Final = "1.3.6.1.2.1.25.3.3.1.2"  # hrProcessorLoad: percent over the last minute
 _STORAGE: Final = "1.3.6.1.2.1.25.2.3.1"

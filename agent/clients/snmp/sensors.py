@@ -6,8 +6,8 @@ import msgspec
 
 from agent.clients.snmp.ber import Value
 from agent.clients.snmp.session import Session
-from agent.clients.trouble import Trouble
-from inventory.states import DEGRADED
+from agent.failure import Trouble
+from inventory.protocol.states import DEGRADED
 
 _ENTRY: Final = "1.3.6.1.2.1.99.1.1.1"
 _CELSIUS, _OK, _FAILED = 8, 1, 3

@@ -10,8 +10,8 @@ from typing import Final, Protocol
 import msgspec
 
 from agent.clients.snmp.ber import END, GET, GETBULK, GETNEXT, Garbled, Value, decoded, dotted, encoded
-from agent.clients.trouble import Trouble
-from inventory.states import UNKNOWN
+from agent.failure import Trouble
+from inventory.protocol.states import UNKNOWN
 
 OBJECTS: Final = 36  # asked for at once: some 650 bytes out, 900 back, within one packet of the smallest links
 MOST_OBJECTS: Final = 60_000  # of one look

@@ -31,13 +31,13 @@ from pysnmp.hlapi.v3arch.asyncio import (
 )
 from pysnmp.proto import errind, rfc1902, rfc1905
 
+from agent.clients.net.stream import endpoint
 from agent.clients.snmp.access import Target, User
 from agent.clients.snmp.ber import END, GET, GETBULK, Value, dotted, encoded, value
 from agent.clients.snmp.discovery import engine_at, is_version_3
 from agent.clients.snmp.session import Manners, Reply, Silence
-from agent.clients.stream import endpoint
-from agent.clients.trouble import Trouble
-from inventory.states import UNKNOWN
+from agent.failure import Trouble
+from inventory.protocol.states import UNKNOWN
 
 log = logging.getLogger("agent.snmp")
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from agent.clients.stream import Stream
-from agent.clients.trouble import Trouble, printable
+from agent.clients.net.stream import Stream
 from agent.clients.ups.dates import moment
 from agent.clients.ups.model import Reading, number
-from inventory.states import UNKNOWN
+from agent.failure import Trouble, printable
+from inventory.protocol.states import UNKNOWN
 
 PORT: Final = 3551
 MOST_RECORDS: Final = 500

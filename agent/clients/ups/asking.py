@@ -8,13 +8,13 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.clients.resolve import Resolver
-from agent.clients.stream import connect
-from agent.clients.trouble import Trouble
+from agent.clients.net.resolve import Resolver
+from agent.clients.net.stream import connect
 from agent.clients.ups import apcupsd, nut
 from agent.clients.ups.model import Reading
+from agent.failure import Trouble
 from agent.probe import Address, Look, Probe
-from inventory.states import UNKNOWN
+from inventory.protocol.states import UNKNOWN
 
 _MARGIN: Final = 0.05  # of the time left, so that the more exact reason comes first
 PORTS: Final = {"nut": nut.PORT, "apcupsd": apcupsd.PORT, "snmp": 161}

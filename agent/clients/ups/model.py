@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
-from agent.clients.trouble import printable
-from inventory.states import DEGRADED, DOWN, UNKNOWN, UP
+from agent.failure import printable
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 # What a device answers where it has no value: all ones in 16 and 32 bits, signed and not, and what vendors chose.
 SENTINELS: Final = frozenset(

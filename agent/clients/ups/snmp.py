@@ -12,11 +12,11 @@ from typing import Final
 import msgspec
 
 from agent.clients.snmp import Community, Session, Target, Value
-from agent.clients.trouble import Trouble
 from agent.clients.ups.mib import Alarms, Mib
 from agent.clients.ups.mibs import STANDARD, VENDORS
 from agent.clients.ups.model import Reading
-from inventory.states import UNKNOWN
+from agent.failure import Trouble
+from inventory.protocol.states import UNKNOWN
 
 SYS_OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"
 RELEARN: Final = 3600.0  # seconds after which a device is asked anew what it has

@@ -1,0 +1,1 @@
+"""``haidang-agent``: the commands of the agent."""

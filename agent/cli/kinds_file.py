@@ -1,0 +1,83 @@
+"""``python -m agent.cli.kinds_file [--check]``: write ``inventory/protocol/kinds.json`` from the probes, or say that
+it is stale.
+
+The file lets the inventory and the collector know every kind without loading it. Its shape:
+``{kind: {"doc", "target": [field], "series", "apart": [[field]], "params": JSON Schema, "measures": [{"name", "unit",
+"help", "per"}]}}``.
+"""
+
+import argparse
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import inventory
+from agent import probes
+from agent.probe import Probe
+
+FILE = Path(inventory.__file__).parent / "protocol" / "kinds.json"
+
+
+def describe(kind: type[Probe]) -> dict[str, Any]:
+    """One kind's entry."""
+    return {
+        "doc": inspect.getdoc(kind),
+        "target": list(kind.target),
+        "series": kind.series or kind.kind,
+        "apart": [list(fields) for fields in kind.apart],
+        "params": _params(kind),
+        "measures": [
+            {"name": measure.name, "unit": measure.unit, "help": measure.help, "per": measure.per}
+            for measure in kind.measures
+        ],
+    }
+
+
+def render() -> str:
+    """The whole file; the same probes give the same text."""
+    kinds = {name: describe(probes.load(name)) for name in probes.names()}
+    return json.dumps(kinds, indent=2, ensure_ascii=False) + "\n"
+
+
+def _params(kind: type[Probe]) -> dict[str, Any]:
+    schema = msgspec.json.schema(kind)
+    inlined: dict[str, Any] = _inline(schema, schema.get("$defs", {}))
+    for said_elsewhere in ("title", "description", "$defs"):
+        inlined.pop(said_elsewhere, None)
+    return inlined
+
+
+def _inline(node: Any, definitions: dict[str, Any]) -> Any:
+    """The schema with every reference replaced by what it names, so that an entry stands by itself."""
+    if isinstance(node, list):
+        return [_inline(item, definitions) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        name = node["$ref"].rpartition("/")[2]
+        return _inline({**definitions[name], **{key: node[key] for key in node if key != "$ref"}}, definitions)
+    return {key: _inline(value, definitions) for key, value in node.items() if key != "$defs"}
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m agent.cli.kinds_file", description="Write inventory/protocol/kinds.json."
+    )
+    parser.add_argument("--check", action="store_true", help="only say whether the file is stale (exit code 1)")
+    wanted = parser.parse_args(argv)
+    text = render()
+    if wanted.check:
+        if FILE.exists() and FILE.read_text("utf-8") == text:
+            return 0
+        print(f"{FILE} is stale: run python -m agent.cli.kinds_file", file=sys.stderr)
+        return 1
+    FILE.write_text(text, "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

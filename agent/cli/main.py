@@ -1,0 +1,199 @@
+"""``haidang-agent``: enroll | run | once | doctor | status | job | drill.
+
+Exit codes: 0 fine, 1 found wrong, 2 usage; ``job`` ends with its command's.
+"""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent import config
+from agent.config import Settings
+from inventory.base import logs
+from inventory.base.problems import Invalid
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program; ``argv`` without its name."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    end = words.index("--") if "--" in words else len(words)
+    wanted = parser().parse_args(words[:end])
+    wanted.command_line = words[end + 1 :]
+    if wanted.command_line and wanted.command != "job":
+        parser().error("only the command job runs something")
+    try:
+        settings = config.load(wanted.config, wanted.state_dir)
+    except Invalid as error:
+        print(error, file=sys.stderr)
+        if wanted.command != "job":
+            return 2
+        settings = Settings()  # a mistake in the agent's file is no reason not to make a backup
+    level = "debug" if wanted.verbose else settings.log.level if wanted.command == "run" else "warning"
+    logs.set_up(level, settings.log.format)
+    code: int = wanted.act(wanted, settings)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--config", type=Path, metavar="FILE", help=f"default: {config.DEFAULT_FILE}, if it is there")
+    shared.add_argument("--state-dir", type=Path, metavar="DIR", help="where identity, plans and results are kept")
+    shared.add_argument("--verbose", action="store_true", help="log everything")
+    top = argparse.ArgumentParser(prog="haidang-agent", description="Probes from this site, and keeps what it saw.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, act: Any, words: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, parents=[shared], help=words, description=words)
+        made.set_defaults(act=act)
+        return made
+
+    enroll = command("enroll", _enroll, "Make this machine an agent of a collector.")
+    enroll.add_argument("url", metavar="URL", help="the collector's address for agents, https://HOST:8443")
+    enroll.add_argument("code", metavar="CODE", help="from: haidang-collector code AGENT")
+    enroll.add_argument("--force", action="store_true", help="even if this machine is another agent now")
+    command("run", _run, "Run the agent.")
+    once = command("once", _once, "Look at every check of the plan now, and print what was seen.")
+    once.add_argument("checks", nargs="*", metavar="CHECK", help="only these (name or uid)")
+    once.add_argument("--plan", type=Path, metavar="FILE", help="a plan from a file; needs no enrolment")
+    once.add_argument("--json", action="store_true", help="one JSON object a line")
+    command("doctor", _doctor, "Say what is wrong on this machine, and what to do.")
+    status = command("status", _status, "Say how the running agent is doing.")
+    status.add_argument("--json", action="store_true", help="as JSON")
+    job = command("job", _job, "Run a backup job and tell the agent how it went: haidang-agent job NAME -- COMMAND...")
+    job.add_argument("name", metavar="NAME", help="the job, as the plan names it")
+    job.add_argument("--no-output", action="store_true", help="do not keep what the command says with the ping")
+    about = job.add_mutually_exclusive_group()
+    for option, words in (
+        ("pause", "wait for no ping of it until one comes"),
+        ("resume", "wait for its pings again"),
+        ("show", "print how it tells the agent how it went, its last pings, and what it said last"),
+    ):
+        about.add_argument(f"--{option}", dest="about", action="store_const", const=option, default="", help=words)
+    drill = command("drill", _drill, "Run a restore drill, or record one that was done by hand.")
+    drill.add_argument("name", metavar="NAME", help="the drill, as the plan or the agent's own file names it")
+    drill.add_argument("result", choices=("ok", "failed", "run", "show"), help="how it went; run: do it now")
+    drill.add_argument("--note", default="", help="what was restored, what went wrong")
+    drill.add_argument("--scheduled", action="store_true", help=argparse.SUPPRESS)
+    command("renew", _renew, "Renew this agent's certificate now (it renews by itself at two thirds of its life).")
+    return top
+
+
+def _enroll(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.uplink import enrol
+
+    try:
+        code, url = enrol.parse_code(wanted.code), enrol.check_url(wanted.url)
+    except enrol.EnrolFailed as error:
+        print(error, file=sys.stderr)
+        return 2
+    try:
+        made = asyncio.run(enrol.enrol(settings.state_dir, url, code, force=wanted.force))
+    except enrol.EnrolFailed as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"This machine is now the agent {made.agent} of {made.url}. Start it: haidang-agent run")
+    return 0
+
+
+def _renew(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.uplink import enrol
+    from agent.uplink.identity import NoIdentity
+
+    try:
+        made = asyncio.run(enrol.renew(settings.state_dir))
+    except (enrol.EnrolFailed, NoIdentity) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"The certificate of the agent {made.agent} was renewed.")
+    return 0
+
+
+def _run(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.runtime.run import run
+
+    return asyncio.run(run(settings))
+
+
+def _once(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.cli import once
+    from agent.uplink.hub import hub_of
+    from agent.uplink.identity import NoIdentity, load
+    from agent.uplink.plans import BadPlan, PlanStore, read
+
+    try:
+        if wanted.plan is not None:
+            kept = read(wanted.plan.read_bytes())
+        else:
+            found = PlanStore(settings.state_dir, load(settings.state_dir).agent).current()
+            if found is None:
+                print("There is no plan yet: the running agent fetches it. Or give one: --plan FILE", file=sys.stderr)
+                return 1
+            kept = found
+        limits, credentials = settings.limits.parsed(), settings.known_credentials()
+        probes = settings.state_dir / "probes"
+        storage = probes if _is_ours(probes) else None  # what another user leaves there the agent could not change
+        try:
+            hub = hub_of(kept.plan, load(settings.state_dir), settings.state_dir)
+        except NoIdentity:  # enough to look at a plan from a file
+            hub = None
+        seen = once.once(kept.plan, wanted.checks, limits, credentials, as_json=wanted.json, storage=storage, hub=hub)
+        return asyncio.run(seen)
+    except NoIdentity as error:
+        print(error, file=sys.stderr)
+        return 1
+    except (OSError, BadPlan, ValueError) as error:
+        print(f"{wanted.plan}: {error}" if isinstance(error, BadPlan) else error, file=sys.stderr)
+        return 2
+
+
+def _is_ours(directory: Path) -> bool:
+    try:
+        return not hasattr(os, "geteuid") or directory.stat().st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
+def _job(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.jobs import command
+
+    return command.job(wanted.name, wanted.about, wanted.command_line, settings, keep_output=not wanted.no_output)
+
+
+def _drill(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.jobs import command
+
+    return command.drill(wanted.name, wanted.result, wanted.note, settings, scheduled=wanted.scheduled)
+
+
+def _doctor(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.cli import doctor
+
+    found = asyncio.run(doctor.examine(settings))
+    print("\n".join(doctor.report(found)))
+    return 1 if any(finding.level == "wrong" for finding in found) else 0
+
+
+def _status(wanted: argparse.Namespace, settings: Settings) -> int:
+    from agent.cli import doctor
+    from agent.runtime import status
+
+    found, running = status.read(settings.state_dir), doctor.is_running(settings.state_dir)
+    if wanted.json:
+        print(msgspec.json.encode({"running": running, "status": found}).decode())
+    elif found is None:
+        print("The agent runs; it has not written its status yet." if running else "The agent is not running.")
+    else:
+        print("\n".join(status.lines(found, running)))
+    return 0 if running else 1
+
+
+if __name__ == "__main__":
+    logging.captureWarnings(True)
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""``haidang-agent once``: every check of the plan looked at now, and what it saw. Touches no spool."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent import probes
+from agent.clock import SystemClock
+from agent.credentials import Credentials
+from agent.probe import Hub, Limits, Look, Outcome, unknown
+from agent.runtime.run_once import Looker
+from agent.runtime.scheduler import MIN_SLOTS, outside
+from agent.runtime.thresholds import state_and_reason
+from inventory.protocol import states
+from inventory.protocol.plan import Plan, PlannedCheck
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """One look. ``at`` in ms since the Unix epoch by this machine's clock, ``latency_seconds`` None if not measured."""
+
+    check: str
+    uid: str
+    kind: str
+    state: str
+    at: int
+    latency_seconds: float | None
+    measures: dict[str, float]
+    reason: str
+
+
+def chosen(plan: Plan, names: Sequence[str]) -> list[PlannedCheck]:
+    """The checks named (by name or uid), or all. Raises ValueError naming what the plan does not have."""
+    if not names:
+        return list(plan.checks)
+    missing = [name for name in names if not any(name in (check.name, check.uid) for check in plan.checks)]
+    if missing:
+        raise ValueError(f"there is no check {', '.join(map(repr, missing))} in the plan")
+    return [check for check in plan.checks if check.name in names or check.uid in names]
+
+
+async def looks(
+    checks: Sequence[PlannedCheck],
+    limits: Limits,
+    credentials: Credentials | None = None,
+    storage: Path | None = None,
+    hub: Hub | None = None,
+) -> AsyncIterator[Seen]:
+    """Looks at all of them, at most MIN_SLOTS at once; gives each as it ends. ``storage``: the probes' directory."""
+    clock = SystemClock()
+    slots = asyncio.Semaphore(MIN_SLOTS)
+    clients: dict[type[Any], Any] = {}
+    known = credentials or Credentials()
+
+    async def one(check: PlannedCheck) -> Seen:
+        async with slots:
+            at = clock.wall_ms()
+            kept = storage / check.kind if storage is not None else None
+            outcome = await _outcome(check, clock, lambda timeout: Look(timeout, limits, clients, known, kept, hub))
+        state, reason = state_and_reason(outcome, check.thresholds)
+        name, measures = states.NAMES[state], dict(outcome.measures)
+        return Seen(check.name, check.uid, check.kind, name, at, outcome.latency, measures, reason)
+
+    tasks = [asyncio.create_task(one(check)) for check in checks]
+    try:
+        for done in asyncio.as_completed(tasks):
+            yield await done
+    finally:
+        for task in tasks:
+            task.cancel()
+        for client in clients.values():
+            await client.close()
+
+
+async def _outcome(check: PlannedCheck, clock: SystemClock, look: Callable[[float], Look]) -> Outcome:
+    try:
+        probe = probes.build(check.kind, check.params)
+    except Exception as error:
+        return unknown(f"this agent cannot make it: {error}")
+    given = look(check.timeout / 1000)
+    if why := outside(probe, given.limits):
+        return unknown(f"refused: {why}")
+    return await Looker(clock).look(check.name, probe, given)
+
+
+async def once(
+    plan: Plan,
+    names: Sequence[str],
+    limits: Limits,
+    credentials: Credentials | None = None,
+    *,
+    as_json: bool,
+    storage: Path | None = None,
+    hub: Hub | None = None,
+) -> int:
+    """Prints a table, or a JSON object a line as looks end. 0: all up; 1: something is not."""
+    checks = chosen(plan, names)
+    seen: list[Seen] = []
+    async for one in looks(checks, limits, credentials, storage, hub):
+        seen.append(one)
+        if as_json:
+            sys.stdout.write(msgspec.json.encode(one).decode() + "\n")
+            sys.stdout.flush()
+    if not as_json:
+        place = {check.uid: number for number, check in enumerate(checks)}
+        for line in table(sorted(seen, key=lambda one: place[one.uid])):
+            print(line)
+    return 0 if all(one.state == "up" for one in seen) else 1
+
+
+def table(seen: Sequence[Seen]) -> list[str]:
+    """Lines of aligned columns: check, kind, state, latency, reason."""
+    rows = [("CHECK", "KIND", "STATE", "LATENCY", "WHY")]
+    rows += [(one.check, one.kind, one.state, _latency(one.latency_seconds), one.reason) for one in seen]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    return [
+        "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4])).rstrip()
+        for row in rows
+    ]
+
+
+def _latency(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds * 1000:.2f} ms"

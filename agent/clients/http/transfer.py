@@ -1,0 +1,211 @@
+"""How fast bytes go one way over a connection: one HTTP/1.1 exchange, bounded in bytes and seconds.
+
+The content is counted as it comes from or is taken by the network and is thrown away: nothing is decoded,
+so there is nothing to inflate. The upload's content does not compress.
+"""
+
+import asyncio
+import os
+import struct
+import sys
+import time
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import msgspec
+
+from agent.clients.http.http1 import Head, Url, read_head, request
+from agent.clients.net.stream import CHUNK, Stream
+from agent.failure import Trouble, printable
+from inventory.protocol.states import UNKNOWN
+
+FEWEST: Final = 64 * 1024  # bytes below which a short transfer tells more of the round trip than of the rate
+LONG: Final = 2.0  # seconds after which even few bytes tell a rate
+CLOCKS_APART: Final = 600.0  # seconds between the server's clock and ours past which one of them is wrong
+_FRAME: Final = f"{CHUNK:x}\r\n".encode(), b"\r\n"
+_GLANCE: Final = 0.02  # seconds
+_BYTES_ACKED: Final = 120  # place in struct tcp_info (linux/tcp.h, since 4.1)
+
+
+class Refusal(Trouble):
+    """The server answered with a status that is none of success."""
+
+    def __init__(self, reason: str, head: Head) -> None:
+        super().__init__(reason)
+        self.head = head
+
+
+class Transfer(msgspec.Struct, frozen=True):
+    """``counted`` bytes in ``seconds``; ``size``: all content that was carried, the first piece included."""
+
+    size: int
+    counted: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Bytes per second."""
+        return self.counted / self.seconds
+
+
+async def download(stream: Stream, url: Url, most: int, seconds: float, begin: Callable[[Head], None]) -> Transfer:
+    """Fetch at most ``most`` bytes for at most ``seconds``. ``begin`` gets the answer's head before its content.
+
+    The rate is that from the first piece of content to the last. Raises Trouble; TimeoutError is the caller's.
+    """
+    # a server that knows ranges sends no more than is wanted; of any other what is on its way is lost
+    await stream.send(request(url, "GET", (("Range", f"bytes=0-{most - 1}"),), b""))
+    head = await read_head(stream, await stream.receive())
+    if head.status not in (200, 206):
+        raise Refusal(f"status {head.status} instead of 200 or 206", head)
+    begin(head)
+    length = _length(head)
+    chunked = head.last(b"transfer-encoding") is not None
+    first = size = len(head.rest)
+    tail = head.rest[-5:]
+    began = last = time.perf_counter()
+    ended = False
+    try:
+        async with asyncio.timeout(seconds):
+            while size < most and not (length is not None and size >= length) and not (chunked and _ends(tail)):
+                piece = await stream.receive(min(CHUNK, most - size))
+                if not piece:
+                    ended = True
+                    break
+                last = time.perf_counter()
+                first = first or len(piece)
+                if size == 0:
+                    began = last
+                size += len(piece)
+                tail = (tail + piece)[-5:]
+    except TimeoutError:
+        last = time.perf_counter()
+    if ended and (chunked or (length is not None and size < length)):
+        raise Trouble(f"the content ended after {size} bytes, before its end")
+    if size == 0:
+        raise Trouble(f"{stream.who} sent no content" + ("" if ended or length == 0 else f" within {seconds:.3g} s"))
+    return _told(size, size - first, last - began)
+
+
+async def upload(
+    stream: Stream, url: Url, most: int, seconds: float, begin: Callable[[], None], *, ask: bool = False
+) -> Transfer:
+    """Post at most ``most`` random bytes for at most ``seconds``; with ``ask`` only once the server will have them.
+
+    The rate is that from the first byte to the answer, which a server gives when it has them all; when the time is
+    up first, to what the far end had confirmed by then. Raises Trouble.
+    """
+    fields = (("Content-Type", "application/octet-stream"), *((("Expect", "100-continue"),) if ask else ()))
+    head = request(url, "POST", fields, b"")
+    await stream.send(head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"))
+    if ask:
+        await _invited(stream)
+    block = os.urandom(CHUNK)  # twice deflate's window: repeating it does not compress
+    begin()
+    before, began = _acknowledged(stream), time.perf_counter()
+    sent = 0
+    try:
+        async with asyncio.timeout(seconds):
+            while sent < most:
+                size = min(CHUNK, most - sent)
+                frame = _FRAME[0] if size == CHUNK else f"{size:x}\r\n".encode()
+                await _send(stream, frame + block[:size] + _FRAME[1])
+                sent += size
+            await _send(stream, b"0\r\n\r\n")
+            first = await stream.receive()
+            taken = time.perf_counter() - began
+            _accepted(await read_head(stream, first))
+    except TimeoutError:
+        taken = time.perf_counter() - began
+        after = _acknowledged(stream)
+        await _not_refused(stream)
+        carried = sent if before is None or after is None else min(after - before, sent + CHUNK)
+        if carried == 0:
+            raise Trouble(f"{stream.who} took no content within {seconds:.3g} s") from None
+        return _told(carried, carried, taken)
+    return _told(sent, sent, taken)
+
+
+async def _invited(stream: Stream) -> None:
+    """Wait for "100 Continue" (RFC 9110, section 10.1.1). Raises Trouble, Refusal for any other answer."""
+    data = b""
+    while b"\r\n\r\n" not in data and len(data) < CHUNK:
+        more = await stream.receive()
+        if not more:
+            break
+        data += more
+    if not data.startswith(b"HTTP/1.1 100 "):
+        _accepted(await read_head(stream, data))
+        raise Trouble(f"{stream.who} answered before it had anything")
+
+
+async def _send(stream: Stream, data: bytes) -> None:
+    """Raises Trouble with the server's answer, if it gave one before it stopped listening."""
+    try:
+        await stream.send(data)
+    except Trouble as trouble:
+        try:
+            first = await stream.receive()
+        except Trouble:
+            raise trouble from None
+        if not first:
+            raise
+        _accepted(await read_head(stream, first))
+        raise Trouble(f"{stream.who} answered before it had everything") from None
+
+
+async def _not_refused(stream: Stream) -> None:
+    """A server may refuse at once and just not read on. Raises Trouble with the answer that has come already."""
+    try:
+        async with asyncio.timeout(_GLANCE):
+            if first := await stream.receive():
+                _accepted(await read_head(stream, first))
+    except TimeoutError:
+        pass  # it still listens
+
+
+def _accepted(head: Head) -> None:
+    if not 200 <= head.status < 300:
+        raise Refusal(f"status {head.status} instead of 200 to the upload", head)
+
+
+def _told(size: int, counted: int, seconds: float) -> Transfer:
+    if seconds < LONG and counted < FEWEST:
+        raise Trouble(f"only {size} bytes came in {seconds:.3g} s: too few to tell a rate", UNKNOWN)
+    return Transfer(size, counted, max(seconds, 1e-6))
+
+
+def _length(head: Head) -> int | None:
+    """What the answer says of its content's length; None when it says nothing (or chunks do)."""
+    text = head.last(b"content-length")
+    if text is None or head.last(b"transfer-encoding") is not None:
+        return None
+    if not text.isdigit() or len(text) > 18:
+        raise Trouble(f"the answer gives {printable(text)} as the length of its content")
+    return int(text)
+
+
+def _ends(tail: bytes) -> bool:
+    """Whether chunks end here: the last one is empty. Content that only looks so ends a measurement early, no more."""
+    return tail == b"0\r\n\r\n"
+
+
+def _acknowledged(stream: Stream) -> int | None:
+    """Bytes that the far end has confirmed so far, by the kernel; None where it does not say."""
+    if sys.platform != "linux":
+        return None
+    import socket
+
+    info = stream._sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+    return int(struct.unpack_from("=Q", info, _BYTES_ACKED)[0]) if len(info) >= _BYTES_ACKED + 8 else None
+
+
+def clocks_apart(head: Head, wall: float) -> float:
+    """By how many seconds the answer's Date is ahead of our wall clock; 0.0 where they agree or it has none."""
+    try:
+        theirs = parsedate_to_datetime((head.last(b"date") or b"").decode("ascii")).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return 0.0
+    ahead = theirs - wall
+    return ahead if abs(ahead) > CLOCKS_APART else 0.0

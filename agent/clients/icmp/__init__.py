@@ -1,0 +1,1 @@
+"""Echo requests: sockets with kernel stamps where there are any, icmplib elsewhere."""

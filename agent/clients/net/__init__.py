@@ -1,0 +1,1 @@
+"""Sockets under every protocol: datagrams, streams, name resolution, neighbours, kernel stamps."""

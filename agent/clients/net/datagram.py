@@ -1,0 +1,130 @@
+"""One question and its answer by UDP, on a socket of its own, timed by the kernel's receive stamp."""
+
+import asyncio
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+from agent.clients.net.kernel_stamps import STAMP_SPACE, Arrivals, ask_for_stamps, stamp_of
+from agent.clients.net.stream import endpoint
+from agent.failure import from_oserror
+from agent.probe import Address
+
+LARGEST: Final = 65_535
+_AT_ONCE: Final = 64  # packets read before others get a turn: a flood must not hold the loop
+
+T = TypeVar("T")
+
+
+class Answer(Generic[T]):
+    """``sent``: when the first sending began, ``time.monotonic_ns``. ``seconds``: from there to the arrival.
+
+    ``ignored``: packets that were no answer to this question.
+    """
+
+    __slots__ = ("ignored", "message", "seconds", "sent")
+
+    def __init__(self, message: T, sent: int, seconds: float, ignored: int) -> None:
+        self.message = message
+        self.sent = sent
+        self.seconds = seconds
+        self.ignored = ignored
+
+
+class NoAnswer(Exception):
+    """The time went by. ``ignored`` packets came that were no answer to this question."""
+
+    def __init__(self, ignored: int) -> None:
+        super().__init__(f"no answer ({ignored} other packets)")
+        self.ignored = ignored
+
+
+class Question(Generic[T]):
+    """Sends ``request`` up to ``tries`` times and takes the first packet that ``accept`` makes something of.
+
+    The socket is connected: the kernel keeps other senders out and passes on "port unreachable". ``accept`` gets
+    each packet and returns None for what is no answer; it must not raise.
+    """
+
+    def __init__(self, address: Address, port: int, request: bytes, accept: Callable[[bytes], T | None]) -> None:
+        self._address = address
+        self._port = port
+        self._request = request
+        self._accept = accept
+        self._arrivals = Arrivals()
+        self._ignored = 0
+        self._sent = 0
+
+    async def ask(self, tries: int, seconds: float) -> Answer[T]:
+        """Raises NoAnswer after ``seconds``, Trouble when the network says no."""
+        who = endpoint(self._address, self._port)
+        loop = asyncio.get_running_loop()
+        try:
+            family = socket.AF_INET6 if self._address.version == 6 else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as sock:
+                sock.setblocking(False)
+                ask_for_stamps(sock)
+                sock.connect((str(self._address), self._port))
+                answered: asyncio.Future[Answer[T]] = loop.create_future()
+                stop = self._listen(sock, answered)
+                try:
+                    return await self._send_and_wait(sock, answered, tries, seconds)
+                finally:
+                    stop()
+        except OSError as error:
+            raise from_oserror(error, who) from None
+
+    def _listen(self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]") -> Callable[[], object]:
+        """Have ``answered`` filled in; returns what ends it."""
+        loop = asyncio.get_running_loop()
+        if sys.platform == "linux":
+            loop.add_reader(sock, self._read, sock, answered)
+            return lambda: loop.remove_reader(sock)
+        return loop.create_task(self._read_plainly(sock, answered)).cancel
+
+    async def _send_and_wait(
+        self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]", tries: int, seconds: float
+    ) -> Answer[T]:
+        self._sent = time.monotonic_ns()
+        for _ in range(tries):
+            sock.send(self._request)
+            await asyncio.wait((answered,), timeout=seconds / tries)
+            if answered.done():
+                return answered.result()
+        raise NoAnswer(self._ignored)
+
+    def _read(self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]") -> None:
+        for _ in range(_AT_ONCE):
+            if answered.done():
+                return
+            try:
+                packet, ancillary, _flags, _sender = sock.recvmsg(LARGEST, STAMP_SPACE)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                answered.set_exception(error)
+                return
+            self._judge(packet, stamp_of(ancillary), answered)
+
+    async def _read_plainly(self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]") -> None:
+        """The way where the kernel does not stamp, or the loop cannot watch a socket (Windows)."""
+        while not answered.done():
+            try:
+                packet = await asyncio.get_running_loop().sock_recv(sock, LARGEST)
+            except OSError as error:
+                if not answered.done():
+                    answered.set_exception(error)
+                return
+            if not answered.done():
+                self._judge(packet, None, answered)
+
+    def _judge(self, packet: bytes, stamp: int | None, answered: "asyncio.Future[Answer[T]]") -> None:
+        self._arrivals.compare()
+        took = self._arrivals.rtt(self._sent, stamp)
+        message = self._accept(packet)
+        if message is None:
+            self._ignored += 1
+        else:
+            answered.set_result(Answer(message, self._sent, took / 1e9, self._ignored))

@@ -1,0 +1,99 @@
+"""Host names to addresses, for every kind that connects: one look-up per name at a time, in its own thread.
+
+``getaddrinfo`` cannot be interrupted. With a shared pool a dead resolver would fill it and one check would delay
+another; a thread per name and no more than ``MAX_THREADS`` of them cannot.
+"""
+
+import asyncio
+import functools
+import ipaddress
+import socket
+import threading
+from typing import Final
+
+from agent.failure import Trouble
+from agent.probe import Address
+from inventory.protocol.states import UNKNOWN
+
+MAX_THREADS: Final = 64
+FAMILIES: Final = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
+
+_WORDS: Final = {
+    socket.EAI_NONAME: "there is no such name",
+    socket.EAI_AGAIN: "the resolver does not answer",
+    socket.EAI_FAIL: "the resolver failed",
+    getattr(socket, "EAI_NODATA", None): "the name has no address",
+    getattr(socket, "EAI_ADDRFAMILY", None): "the name has no address of this family",
+}
+
+
+@functools.lru_cache(maxsize=1024)
+def literal(host: str) -> Address | None:
+    """The address that ``host`` spells out (brackets and zone allowed), or None when it is a name."""
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+
+
+class Resolver:
+    """The agent's one way to addresses (a shared client: ``look.client(Resolver, Resolver)``)."""
+
+    def __init__(self) -> None:
+        self._asked: dict[tuple[str, str], asyncio.Future[list[Address]]] = {}
+
+    async def addresses(self, host: str, family: str = "any") -> list[Address]:
+        """The addresses of a name in the system's order. Raises Trouble, with the reason in words."""
+        found = literal(host)
+        if found is not None:
+            if family != "any" and family != f"ipv{found.version}":
+                raise Trouble(f"{host} is not an {family.replace('ipv', 'IPv')} address", UNKNOWN)
+            return [found]
+        asked = self._asked.get((host, family))
+        if asked is None:
+            if len(self._asked) >= MAX_THREADS:
+                raise Trouble("too many name look-ups are waiting for an answer", UNKNOWN)
+            asked = self._ask(host, family)
+        return await asyncio.shield(asked)  # others may wait for the same answer
+
+    def _ask(self, host: str, family: str) -> "asyncio.Future[list[Address]]":
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[list[Address]] = loop.create_future()
+        self._asked[host, family] = future
+
+        def finish(answer: list[Address] | Trouble) -> None:
+            self._asked.pop((host, family), None)
+            if future.done():
+                return
+            if isinstance(answer, Trouble):
+                future.set_exception(answer)
+                future.exception()  # the one who asked may be gone by now
+            else:
+                future.set_result(answer)
+
+        def look_up() -> None:
+            answer = _look_up(host, family)
+            try:
+                loop.call_soon_threadsafe(finish, answer)
+            except RuntimeError:
+                pass  # the loop has ended meanwhile
+
+        threading.Thread(target=look_up, name=f"resolve {host}", daemon=True).start()
+        return future
+
+    async def close(self) -> None:
+        for future in self._asked.values():
+            future.cancel()
+        self._asked.clear()
+
+
+def _look_up(host: str, family: str) -> list[Address] | Trouble:
+    try:
+        answers = socket.getaddrinfo(host, None, FAMILIES[family], socket.SOCK_STREAM)
+    except socket.gaierror as error:
+        words = _WORDS.get(error.errno) or str(error.strerror or error)
+        return Trouble(f"cannot resolve {host}: {words}")
+    except (OSError, UnicodeError) as error:
+        return Trouble(f"cannot resolve {host}: {error}")
+    found = dict.fromkeys(ipaddress.ip_address(answer[4][0]) for answer in answers)
+    return list(found) or Trouble(f"cannot resolve {host}: the name has no address")

@@ -1,0 +1,144 @@
+"""Why a certificate was refused, told from the chain that the server presents: each fault by its own name."""
+
+import ssl
+import time
+from typing import Final
+
+from agent.clients.tls import der
+from agent.clients.tls.contexts import (
+    EXPIRED,
+    NO_ISSUER_CODES,
+    NOT_YET_VALID,
+    SELF_SIGNED,
+    SELF_SIGNED_IN_CHAIN,
+    WRONG_HOST_CODES,
+    TlsContexts,
+    handshake_trouble,
+)
+from agent.failure import Trouble, printable
+from inventory.protocol.states import DOWN
+
+MAX_NAMES: Final = 3  # of a certificate, in a reason
+
+
+def explain(
+    error: ssl.SSLCertVerificationError, chain: list[bytes], host: str, contexts: TlsContexts, context: ssl.SSLContext,
+    now: float,
+) -> Trouble:  # fmt: skip
+    """The refusal in words. ``chain``: what the server sends, leaf first, DER; may be empty."""
+    plain = handshake_trouble(error, host, now)
+    facts = [fact for fact in map(_facts, chain) if fact is not None]
+    if plain.state != DOWN or not facts:
+        return plain
+    leaf, code = facts[0], error.verify_code
+    if code in (EXPIRED, NOT_YET_VALID):
+        return Trouble(_dates(facts, now) or plain.reason)
+    if code in WRONG_HOST_CODES:
+        reason = f"wrong host: the certificate is for {_names(chain[0])}, not for {host}"
+    elif code == SELF_SIGNED:
+        reason = f"self-signed: nobody but {_name(leaf.subject)} itself vouches for the certificate"
+    elif code == SELF_SIGNED_IN_CHAIN:
+        root = _path(facts)[-1]
+        reason = f"unknown issuer: the chain ends in the root {_name(root.subject)}, which is not trusted here"
+    elif code in NO_ISSUER_CODES:
+        reason = _missing_issuer(facts, contexts, context)
+    else:
+        return plain
+    also = _dates(facts[:1], now)
+    return Trouble(f"{reason}; also {also}" if also else reason)
+
+
+def _facts(certificate: bytes) -> der.Facts | None:
+    try:
+        return der.parse(certificate)
+    except der.DerError:
+        return None
+
+
+def dates_trouble(chain: list[bytes], now: float) -> str:
+    """What is wrong with the dates of the first certificate of the chain, or ""."""
+    leaf = _facts(chain[0]) if chain else None
+    return _dates([leaf], now) if leaf else ""
+
+
+def _dates(facts: list[der.Facts], now: float) -> str:
+    for place, fact in enumerate(facts):
+        whose = "the certificate" if place == 0 else f"the certificate of {_name(fact.subject)} in the chain"
+        if fact.not_after < now:
+            return f"expired: {whose} ended on {_day(fact.not_after)}"
+        if fact.not_before > now:
+            return f"not yet valid: {whose} begins on {_day(fact.not_before)}"
+    return ""
+
+
+def _day(moment: float) -> str:
+    """A far-off date as one: certificates "without end" reach to 9999."""
+    return time.strftime("%Y-%m-%d", time.gmtime(moment))
+
+
+def _path(facts: list[der.Facts]) -> list[der.Facts]:
+    """From the leaf up, each certificate followed by its issuer, as far as the server sends them."""
+    path, rest = [facts[0]], facts[1:]
+    while path[-1].issuer != path[-1].subject:
+        issuer = next((fact for fact in rest if fact.subject == path[-1].issuer), None)
+        if issuer is None:
+            break
+        path.append(issuer)
+        rest.remove(issuer)
+    return path
+
+
+def _missing_issuer(facts: list[der.Facts], contexts: TlsContexts, context: ssl.SSLContext) -> str:
+    """An intermediate that the server ought to send, or an authority that is not trusted?
+
+    OpenSSL says the same of both. It is an incomplete chain when any of these holds, else an unknown issuer:
+    - the missing certificate is an intermediate that this agent saw in a chain that was verified;
+    - the server sends its own certificate alone, and that names a place to fetch its issuer's (the caIssuers access
+      method, RFC 5280, 4.2.2.1): its authority counts on the chain being completed;
+    - the server sends further certificates, but none of them issued its own (a wrong intermediate);
+    - the issuer's organisation is that of an authority trusted here (its root is known, what is between is missing).
+    """
+    path = _path(facts)
+    top, alone = path[-1], len(path) == 1
+    incomplete = (
+        top.issuer in contexts.seen_issuers
+        or (alone and (top.names_issuer_place or len(facts) > 1))
+        or _organisation(top.issuer) in _trusted_organisations(context)
+    )
+    issuer = _name(top.issuer)
+    if incomplete:
+        of = "its own certificate" if alone else "the last one that it sends"
+        return f"incomplete chain: the server does not send the certificate of {issuer}, which issued {of}"
+    return f"unknown issuer: {issuer} is not trusted here"
+
+
+def _trusted_organisations(context: ssl.SSLContext) -> set[str]:
+    """Of the authorities loaded so far (a directory of authorities is only read as it is needed)."""
+    authorities = (_facts(certificate) for certificate in context.get_ca_certs(binary_form=True))
+    return {der.attributes(fact.subject).get("O", "") for fact in authorities if fact is not None}
+
+
+def _organisation(name: bytes) -> str:
+    """The O of a DER name, or a text that nobody is called."""
+    return der.attributes(name).get("O", "\0")
+
+
+def _name(name: bytes) -> str:
+    """The CN, else the O or OU of a DER name, quoted."""
+    found = der.attributes(name)
+    text = found.get("CN") or found.get("O") or found.get("OU")
+    return printable(text, 60) if text else "a nameless authority"
+
+
+def _names(certificate: bytes) -> str:
+    """The hosts that a certificate is for, the first few."""
+    from cryptography import x509
+
+    try:
+        extensions = x509.load_der_x509_certificate(certificate).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound):
+        return "no host at all"
+    found = [str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
+    more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
+    return ", ".join(printable(name, 40).strip("'") for name in found[:MAX_NAMES]) + more if found else "no host at all"

@@ -1,0 +1,165 @@
+"""TLS contexts that looks share, and OpenSSL's refusals of a certificate in words.
+
+A context takes 30 times as long to make as a handshake and holds the machine's whole trust store, so one is made
+for each way of judging and kept for the life of the agent.
+"""
+
+import ssl
+import time
+from pathlib import Path
+from typing import Final
+
+from agent.clients.net.stream import tls_words
+from agent.clients.tls import der
+from agent.failure import Trouble
+from agent.probe import Limits
+from inventory.protocol.states import DOWN, UNKNOWN
+
+# A machine that boots without a clock says 1970 (or its image's date). It cannot judge a certificate's dates.
+CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026
+
+MAX_SEEN: Final = 1_000  # intermediates remembered
+
+# OpenSSL's X509_V_ERR_* (x509_vfy.h), grouped by what a person has to do about them
+NOT_YET_VALID, EXPIRED, SELF_SIGNED, SELF_SIGNED_IN_CHAIN, NO_ISSUER = 9, 10, 18, 19, 20
+NO_ISSUER_CODES: Final = frozenset({2, NO_ISSUER, 21})
+WRONG_HOST_CODES: Final = frozenset({62, 64})  # 62 a name, 64 an IP address
+WORDS: Final = {
+    NOT_YET_VALID: "not yet valid: the certificate's time has not come",
+    EXPIRED: "expired: the certificate's time is over",
+    SELF_SIGNED: "self-signed: nobody but itself vouches for the certificate",
+    SELF_SIGNED_IN_CHAIN: "unknown issuer: the certificate's chain ends in a root that is not trusted here",
+    7: "wrong signature: one in the certificate's chain does not fit",
+    23: "revoked: the certificate has been withdrawn",
+    26: "wrong purpose: the certificate is not meant for servers",
+    66: "weak key: the certificate's key is too short",
+    67: "weak key: one in the certificate's chain is too short",
+    68: "weak signature: one in the certificate's chain uses a hash that is not safe any more",
+    **dict.fromkeys(
+        NO_ISSUER_CODES, "unknown issuer or incomplete chain: nobody trusted here vouches for the certificate"
+    ),
+    **dict.fromkeys(WRONG_HOST_CODES, "wrong host: the certificate is for another name"),
+}
+
+
+class TlsContexts:
+    """The agent's TLS contexts (a shared client: ``look.client(TlsContexts, TlsContexts)``)."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[bool, str, tuple[str, ...]], tuple[object, ssl.SSLContext]] = {}
+        self.seen_issuers: set[bytes] = set()  # DER names of the intermediates in chains that were verified
+
+    def learn(self, chain: list[bytes]) -> None:
+        """Remember the intermediates of a verified chain (leaf first, root last)."""
+        for certificate in chain[1:-1]:
+            if len(self.seen_issuers) < MAX_SEEN:
+                self.seen_issuers.add(der.parse(certificate).subject)
+
+    def get(self, *, verify: bool, authority: str, limits: Limits, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+        """A context that trusts the machine's store, or the PEM file ``authority`` alone; a changed file is read anew.
+
+        Raises Trouble (unknown) when that file cannot be used.
+        """
+        authority = authority if verify else ""
+        key = (verify, authority, alpn)
+        stamp = _stamp(authority, limits) if authority else None
+        kept = self._made.get(key)
+        if kept is not None and kept[0] == stamp:
+            return kept[1]
+        try:
+            context = _judging(authority) if verify else _unjudging()
+        except (OSError, ssl.SSLError) as error:
+            raise Trouble(f"cannot use the authority file {authority}: {error}", UNKNOWN) from None
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
+        self._made[key] = (stamp, context)
+        return context
+
+    async def close(self) -> None:
+        self._made.clear()
+
+
+def _judging(authority: str) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authority or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # said here: Debian's Python leaves it to OpenSSL's own default
+    return context
+
+
+def _unjudging() -> ssl.SSLContext:
+    """Takes any certificate, and the old versions and weak keys of TLS that old devices have: nothing is trusted."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+def _stamp(authority: str, limits: Limits) -> object:
+    path = Path(authority)
+    if limits.directories and not any(path.resolve().is_relative_to(Path(d).resolve()) for d in limits.directories):
+        raise Trouble(f"the authority file {authority} is outside the directories this agent may read", UNKNOWN)
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise Trouble(f"cannot read the authority file {authority}: {error.strerror}", UNKNOWN) from None
+    return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def handshake_trouble(error: ssl.SSLError, who: str, now: float | None = None) -> Trouble:
+    """A failed handshake as a reason. A clock before CLOCK_FLOOR makes a judgement of dates no evidence."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return Trouble(f"TLS with {who} failed: {_protocol_words(error)}")
+    code = error.verify_code
+    if code in (NOT_YET_VALID, EXPIRED) and (time.time() if now is None else now) < CLOCK_FLOOR:
+        return Trouble("this machine's clock is wrong, so it cannot judge certificates", UNKNOWN)
+    if code in WORDS:
+        return Trouble(WORDS[code], DOWN)
+    return Trouble(f"the certificate is not accepted: {error.verify_message}")
+
+
+def _protocol_words(error: ssl.SSLError) -> str:
+    reason = error.reason or ""
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or reason == "UNEXPECTED_EOF_WHILE_READING":
+        return "the connection was closed during the handshake"
+    if reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"):
+        return "what answers there does not speak TLS"
+    if reason in ("UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"):
+        return "no common version of TLS (where certificates are judged, only 1.2 and 1.3 are spoken)"
+    if "HANDSHAKE_FAILURE" in reason:
+        return "the server accepts none of the ciphers offered"
+    if reason == "TLSV1_UNRECOGNIZED_NAME":
+        return "the server does not know this name"
+    return tls_words(error)
+
+
+def presented_chain(tls: ssl.SSLObject) -> list[bytes]:
+    """The certificates that the server sent, leaf first, as DER; only the leaf on a Python that hides the others."""
+    return _chain(tls, "get_unverified_chain")
+
+
+def verified_chain(tls: ssl.SSLObject) -> list[bytes]:
+    """The certificates from the leaf to the trusted root by which it was verified, as DER."""
+    return _chain(tls, "get_verified_chain")
+
+
+def _chain(tls: ssl.SSLObject, method: str) -> list[bytes]:
+    # public from Python 3.13 on; before that on the inner object, whose certificates give PEM or DER (2)
+    get = getattr(tls, method, None) or getattr(getattr(tls, "_sslobj", None), method, None)
+    leaf = tls.getpeercert(True)
+    if get is None:
+        return [leaf] if leaf else []
+    return [c if isinstance(c, bytes) else c.public_bytes(2) for c in get() or ()]
+
+
+def leaf_expiry(tls: ssl.SSLObject) -> float | None:
+    """The end of the server certificate's validity, seconds since the epoch; None when it cannot be read."""
+    leaf = tls.getpeercert(True)
+    return expiry_of(leaf) if leaf else None
+
+
+def expiry_of(certificate: bytes) -> float | None:
+    try:
+        return der.parse(certificate).not_after
+    except der.DerError:
+        return None

@@ -1,0 +1,146 @@
+"""Judging a stapled OCSP response (RFC 6960): is it about this certificate, current, and signed by one who may."""
+
+import datetime
+from typing import TYPE_CHECKING, Final
+
+from agent.clients.tls import der
+from agent.failure import Trouble
+from inventory.protocol.states import DEGRADED, DOWN
+
+if TYPE_CHECKING:  # imported when a response is judged: 10 MB that a look without one does not need
+    from cryptography.x509 import Certificate
+    from cryptography.x509.ocsp import OCSPResponse, OCSPSingleResponse
+
+SKEW: Final = datetime.timedelta(minutes=5)  # how far a responder's clock may be ahead
+
+
+def judge(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
+    """Return when the response says "good". Raises Trouble: down when revoked, degraded when it is worth nothing.
+
+    ``chain``: leaf first, DER; without the issuer in it the signature cannot be checked and is believed.
+    """
+    from cryptography import x509
+    from cryptography.x509 import ocsp
+
+    moment = datetime.datetime.fromtimestamp(now, datetime.UTC)
+    try:
+        response = ocsp.load_der_ocsp_response(staple)
+        if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
+            word = response.response_status.name.lower().replace("_", " ")
+            raise Trouble(f"the stapled OCSP response is an error of the responder: {word}", DEGRADED)
+        leaf = x509.load_der_x509_certificate(chain[0])
+        issuer = _issuer(leaf, chain)
+        single = _about(response, leaf, issuer)
+        if single is None:
+            raise Trouble("the stapled OCSP response is about another certificate", DEGRADED)
+        if issuer is not None and not _signed(response, issuer, moment):
+            raise Trouble("the stapled OCSP response is not signed by the certificate's issuer", DEGRADED)
+        status, begins, ends = single.certificate_status, single.this_update_utc, single.next_update_utc
+        revoked, why = single.revocation_time_utc, single.revocation_reason
+    except (ValueError, TypeError) as error:
+        raise Trouble(f"the stapled OCSP response cannot be read: {str(error)[:60]}", DEGRADED) from None
+    if status is ocsp.OCSPCertStatus.REVOKED:
+        because = f" ({why.value})" if why else ""
+        unproven = "" if issuer is not None else "; its signature could not be checked"
+        when = f"{revoked:%Y-%m-%d}" if revoked else "a day not given"
+        raise Trouble(f"revoked: on {when}{because}, says the stapled OCSP response{unproven}", DOWN)
+    if status is ocsp.OCSPCertStatus.UNKNOWN:
+        raise Trouble("the stapled OCSP response says that the issuer does not know this certificate", DEGRADED)
+    if begins > moment + SKEW:
+        raise Trouble(f"the stapled OCSP response is not valid before {begins:%Y-%m-%d %H:%M} UTC", DEGRADED)
+    if ends is not None and ends < moment:
+        raise Trouble(f"the stapled OCSP response is out of date since {ends:%Y-%m-%d %H:%M} UTC", DEGRADED)
+
+
+def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | None":
+    """The certificate of the chain that issued the leaf, by name and signature."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+
+    wanted = der.parse(chain[0]).issuer
+    for encoded in chain:  # the leaf included: a self-signed one issued itself
+        try:
+            if der.parse(encoded).subject != wanted:
+                continue
+            candidate = x509.load_der_x509_certificate(encoded)
+            leaf.verify_directly_issued_by(candidate)
+            return candidate
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+    return None
+
+
+def _about(response: "OCSPResponse", leaf: "Certificate", issuer: "Certificate | None") -> "OCSPSingleResponse | None":
+    """The part of the response that is about the leaf: its serial number, and its issuer where that is at hand."""
+    for single in response.responses:
+        if single.serial_number != leaf.serial_number:
+            continue
+        if _digest(leaf.issuer.public_bytes(), single) != single.issuer_name_hash:
+            continue
+        if issuer is None or _digest(_key_bits(issuer), single) == single.issuer_key_hash:
+            return single
+    return None
+
+
+def _digest(data: bytes, single: "OCSPSingleResponse") -> bytes:
+    from cryptography.hazmat.primitives.hashes import Hash
+
+    digest = Hash(single.hash_algorithm)
+    digest.update(data)
+    return digest.finalize()
+
+
+def _key_bits(certificate: "Certificate") -> bytes:
+    """The bits of the public key without its algorithm: what an issuerKeyHash is made of."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return der.key_bits(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+
+
+def _signed(response: "OCSPResponse", issuer: "Certificate", moment: datetime.datetime) -> bool:
+    """By the issuer itself, or by a responder whose certificate the issuer signed for that purpose, now valid."""
+    from cryptography.exceptions import InvalidSignature
+
+    if _verifies(response, issuer):
+        return True
+    for responder in response.certificates:
+        try:
+            responder.verify_directly_issued_by(issuer)
+        except (ValueError, TypeError, InvalidSignature):
+            continue
+        in_time = responder.not_valid_before_utc <= moment + SKEW and moment <= responder.not_valid_after_utc
+        if in_time and _may_respond(responder) and _verifies(response, responder):
+            return True
+    return False
+
+
+def _may_respond(certificate: "Certificate") -> bool:
+    from cryptography import x509
+
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    return x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING in usage
+
+
+def _verifies(response: "OCSPResponse", signer: "Certificate") -> bool:
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+
+    key = signer.public_key()
+    try:
+        hash_algorithm = response.signature_hash_algorithm
+        if isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey):
+            key.verify(response.signature, response.tbs_response_bytes)
+        elif hash_algorithm is None:
+            return False
+        elif isinstance(key, rsa.RSAPublicKey):
+            key.verify(response.signature, response.tbs_response_bytes, padding.PKCS1v15(), hash_algorithm)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(response.signature, response.tbs_response_bytes, ec.ECDSA(hash_algorithm))
+        else:
+            return False
+    except (InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True

@@ -1,0 +1,52 @@
+"""How a look fails, in words: the one exception of the clients, and the errors of sockets told apart."""
+
+import errno
+from typing import Final
+
+from inventory.protocol.states import DOWN, UNKNOWN
+
+_TARGET: Final = {
+    errno.ECONNREFUSED: "refused the connection",
+    errno.ECONNRESET: "reset the connection",
+    errno.ECONNABORTED: "broke the connection off",
+    errno.EPIPE: "closed the connection while the request was being sent",
+    errno.ETIMEDOUT: "did not answer",
+    errno.EHOSTUNREACH: "cannot be reached: no route to the host",
+    errno.ENETUNREACH: "cannot be reached: no route to its network",
+    errno.EHOSTDOWN: "cannot be reached: the host is down",
+}
+# these say something about this machine, nothing about the target: no evidence
+_OURS: Final = {
+    errno.EPERM: "this machine's own firewall forbids the connection",
+    errno.EACCES: "this machine does not permit the connection",
+    errno.EMFILE: "this agent has too many files open",
+    errno.ENFILE: "this machine has too many files open",
+    errno.ENOBUFS: "this machine has no buffer space left",
+    errno.ENOMEM: "this machine has no memory left",
+    errno.EADDRNOTAVAIL: "this machine has no local port or address left for the connection",
+    errno.EAFNOSUPPORT: "this machine does not speak this family of addresses",
+}
+
+
+class Trouble(Exception):
+    """A look came to nothing. ``reason`` is one plain sentence, ``state`` what it says of the target."""
+
+    def __init__(self, reason: str, state: int = DOWN) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.state = state
+
+
+def from_oserror(error: OSError, who: str) -> Trouble:
+    """The error of a socket to ``who``, in words."""
+    if error.errno in _OURS:
+        return Trouble(_OURS[error.errno], UNKNOWN)
+    words = _TARGET.get(error.errno or 0)
+    return Trouble(f"{who} {words}" if words else f"{who}: {error.strerror or type(error).__name__}")
+
+
+def printable(data: bytes | str, limit: int = 40) -> str:
+    """What a stranger sent, fit for a sentence: printable, quoted, short."""
+    text = data.decode("latin-1") if isinstance(data, bytes) else data
+    short = "".join(c if c.isprintable() else "?" for c in text[:limit])
+    return f"'{short}{'…' if len(text) > limit else ''}'"

@@ -1,0 +1,1 @@
+"""The agent's process: service, scheduler, configuration, credentials; it owns time."""

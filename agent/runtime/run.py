@@ -1,0 +1,132 @@
+"""The agent's process: from the identity and the first plan to a clean stop.
+
+A failed sync of the spool ends it with exit code 1: its supervisor starts it anew from what is on the disk.
+"""
+
+import asyncio
+import logging
+import platform
+import random
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from agent.clock import Clock, SystemClock
+from agent.config import Settings
+from agent.runtime.service import VERSION, Agent, collectors_of
+from agent.spool import Spool, SpoolBroken, SpoolError, SpoolLocked
+from agent.uplink import identity as identities
+from agent.uplink import plans
+from agent.uplink.connection import Unreachable, Uplink, tls_context
+from agent.uplink.plans import BadPlan, Kept, PlanStore
+from inventory.base.systemd import Notifier
+
+log = logging.getLogger("agent.run")
+
+FILES: Final = 8_192
+LOCK_ATTEMPTS: Final = 10
+LOCK_WAIT: Final = 0.1  # seconds
+
+
+async def first_plan(
+    settings: Settings, identity: identities.Identity, notifier: Notifier, stop: asyncio.Event
+) -> Kept | None:
+    """The kept plan, else the collector's, asked for until it gives one; None when stopped meanwhile."""
+    store = PlanStore(settings.state_dir, identity.agent)
+    kept = store.current()
+    wait, told = 1.0, ""
+    while kept is None and not stop.is_set():
+        uplink = Uplink(identity.url, tls_context([identity.authority], identities.path_in(settings.state_dir)))
+        try:
+            kept = await plans.fetch(uplink, identity.agent, None)
+            if kept is not None:
+                store.keep(kept)
+                break
+        except (Unreachable, BadPlan) as error:
+            if str(error) != told:
+                log.warning("there is no plan yet: %s", error)
+                told = str(error)
+        finally:
+            await uplink.close()
+        await notifier.rest(wait * random.uniform(0.5, 1.0), stop)
+        wait = min(wait * 2, 60.0)
+    return kept
+
+
+def open_spool(settings: Settings, identity: identities.Identity, kept: Kept, clock: Clock) -> Spool:
+    """Raises SpoolError, OSError."""
+
+    store = PlanStore(settings.state_dir, identity.agent)
+
+    def holds(digest: bytes) -> Sequence[int] | None:
+        encoded = store.get(digest)
+        return [check.hold for check in plans.read(encoded).plan.checks] if encoded is not None else None
+
+    return Spool.open(
+        settings.state_dir / "spool",
+        boot=clock.boot_id(),
+        boot_ms=clock.boot_ms(),
+        plan=kept.digest,
+        limit_bytes=settings.spool.limit,
+        start={"wall_ms": clock.wall_ms(), "version": VERSION, "platform": platform.platform(terse=True)},
+        collectors=[address.name for address in collectors_of(kept.plan, identity)],
+        holds=holds,
+    )
+
+
+async def take_spool(settings: Settings, identity: identities.Identity, kept: Kept, clock: Clock) -> Spool:
+    """Open the spool. Whoever only looks at its lock (doctor, status) is waited for. Raises SpoolError, OSError."""
+    for _ in range(LOCK_ATTEMPTS):
+        try:
+            return open_spool(settings, identity, kept, clock)
+        except SpoolLocked:
+            await asyncio.sleep(LOCK_WAIT)
+    return open_spool(settings, identity, kept, clock)
+
+
+def stop_on_signals() -> asyncio.Event:
+    """Set at SIGTERM or SIGINT."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(sign, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(sign, lambda *_: loop.call_soon_threadsafe(stop.set))
+    return stop
+
+
+def allow_files() -> None:
+    """As many open files as this process may have: hundreds of looks may be in flight, each with a socket."""
+    if sys.platform != "win32":
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+        if soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Event | None = None) -> int:
+    """The agent until SIGTERM or SIGINT (or ``stop``). The exit code: 0 stopped, 1 something is wrong."""
+    clock = clock or SystemClock()
+    notifier = Notifier()
+    stop = stop or stop_on_signals()
+    allow_files()
+    try:
+        identity = identities.load(settings.state_dir)
+        notifier.tell("READY=1")
+        kept = await first_plan(settings, identity, notifier, stop)
+        if kept is not None and not stop.is_set():
+            spool = await take_spool(settings, identity, kept, clock)
+            await Agent(settings, identity, kept, spool, clock, notifier).run(stop)
+    except identities.NoIdentity as error:
+        log.error("%s", error)
+        return 1
+    except SpoolBroken as error:
+        log.critical("%s. The agent ends, to start again from what is on the disk.", error)
+        return 1
+    except (SpoolError, OSError) as error:
+        log.critical("the spool cannot be used: %s", error)
+        return 1
+    return 0

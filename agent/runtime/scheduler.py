@@ -1,0 +1,254 @@
+"""The schedule: every check of the plan looked at on its own rhythm, none delayed by another.
+
+One ticker a check, so that a check cannot overlap itself. At most ``slots`` looks are in flight, and a look's clock
+starts when it has its slot: bursts then do not show up as latency. State lives here from look to look; what is
+recorded goes out through ``take``.
+"""
+
+import asyncio
+import ipaddress
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from agent.clock import Clock
+from agent.credentials import Credentials
+from agent.probe import Hub, Limits, Look, Probe
+from agent.runtime.run_once import Looker
+from agent.runtime.thresholds import integers, microseconds, short, state_and_reason
+from agent.runtime.ticks import Rhythm
+from agent.spool import Result
+from inventory.protocol import states
+from inventory.protocol.plan import Column, Plan, PlannedCheck
+from inventory.protocol.wire import Present
+
+log = logging.getLogger("agent.schedule")
+
+MIN_SLOTS: Final = 50
+MAX_SLOTS: Final = 500
+TOLD_AT_ONCE: Final = 3  # looks in a new state that are news: so many make an incident, and half as many its end
+
+Build = Callable[[str, Mapping[str, Any]], Probe]
+Take = Callable[[Result, bool], None]
+
+
+class Watched:
+    """One check at run time: its place in the plan now, its state since when, its ticker."""
+
+    def __init__(self, check: PlannedCheck, clock: Clock) -> None:
+        now = clock.boot_ms()
+        self.check = check
+        self.place = 0
+        self.columns: tuple[Column, ...] = ()
+        self.probe: Probe | None = None  # None: refused
+        self.rhythm = Rhythm(check, now)
+        self.looker = Looker(clock)
+        self.state: int | None = None
+        self.since = now
+        self.looks = 0
+        self.reason = ""
+        self.looking = False
+        self.ticker: asyncio.Task[None] | None = None
+
+    def entered(self, state: int, at: int) -> bool:
+        """Take a look's state; True if it is news: another state, or a first look that was not up."""
+        if state == self.state:
+            self.looks += 1
+            return False
+        news = self.state is not None or state != states.UP
+        self.state, self.since, self.looks = state, at, 1
+        return news
+
+
+class Scheduler:
+    """Runs a plan. ``take`` gets each result and whether it is news: a change of state, or a look that confirms one."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        build: Build,
+        take: Take,
+        limits: Limits | None = None,
+        credentials: Credentials | None = None,
+        storage: Path | None = None,
+        hub: Callable[[], Hub | None] = lambda: None,
+    ) -> None:
+        self._clock = clock
+        self._build = build
+        self._take = take
+        self._limits = limits or Limits()
+        self._credentials = credentials or Credentials()
+        self._storage = storage  # of the probes, a directory a kind
+        self._hub = hub  # asked at each look: a new plan may name another
+        self._clients: dict[type[Any], Any] = {}
+        self._slots = asyncio.Semaphore(MIN_SLOTS)
+        self._watched: dict[str, Watched] = {}
+        self._order: list[Watched] = []
+        # set when a ticker dies: a bug, or the spool
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def use(self, plan: Plan) -> list[tuple[str, str]]:
+        """Take up a plan, at once and whole: checks that it shares with the last one keep rhythm and state.
+
+        Returns what is refused, as (uid, why): kinds this agent does not know, parameters it does not understand,
+        targets outside its own limits. Those are never looked at.
+        """
+        refused = []
+        before, self._watched, self._order = self._watched, {}, []
+        for place, check in enumerate(plan.checks):
+            watched = before.pop(check.uid, None) or Watched(check, self._clock)
+            self._watched[check.uid] = watched
+            self._order.append(watched)
+            why = self._adopt(watched, check, place, plan.columns.get(check.kind, ()))
+            if why:
+                refused.append((check.uid, why))
+        for gone in before.values():
+            _cancel(gone)
+        self._slots = asyncio.Semaphore(slots_for(plan.checks))
+        return refused
+
+    def _adopt(self, watched: Watched, check: PlannedCheck, place: int, columns: tuple[Column, ...]) -> str:
+        """Give a check its place and its probe; returns why it is refused, or ""."""
+        old, fresh = watched.check, watched.probe is None
+        watched.check, watched.place, watched.columns = check, place, columns
+        why = ""
+        if fresh or (old.kind, old.params) != (check.kind, check.params):
+            watched.probe, why = self._probe(check)
+        if watched.probe is None:
+            _cancel(watched)
+            return why
+        timing = (old.interval, old.recheck) != (check.interval, check.recheck)
+        if timing:
+            watched.rhythm.change(check, self._clock.boot_ms())
+        if timing and not watched.looking:
+            _cancel(watched)  # asleep until the old time
+        if watched.ticker is None:
+            watched.ticker = asyncio.create_task(self._tick(watched), name=f"check {check.name}")
+            watched.ticker.add_done_callback(self._ended)
+        return ""
+
+    def _probe(self, check: PlannedCheck) -> tuple[Probe | None, str]:
+        if check.interval <= 0 or check.timeout <= 0:
+            return None, "its interval and timeout must be more than 0"
+        try:
+            probe = self._build(check.kind, check.params)
+            why = outside(probe, self._limits)
+        except Exception as error:  # whatever a kind makes of parameters from elsewhere, the others go on
+            return None, f"this agent cannot make it: {error}"
+        return (None, why) if why else (probe, "")
+
+    def _ended(self, ticker: "asyncio.Task[None]") -> None:
+        error = None if ticker.cancelled() else ticker.exception()
+        if error is not None and not self.failed.done():
+            self.failed.set_exception(error)
+
+    async def _tick(self, watched: Watched) -> None:
+        """The life of one check."""
+        clock = self._clock
+        while True:
+            wait = watched.rhythm.due - clock.boot_ms()
+            if wait > 0:
+                await asyncio.sleep(wait / 1000)
+                continue
+            if watched.looker.busy:
+                now = clock.boot_ms()
+                watched.rhythm.looked(states.UNKNOWN, False, now, now)
+                continue
+            async with self._slots:
+                await self._look(watched)
+
+    async def _look(self, watched: Watched) -> None:
+        check, probe = watched.check, watched.probe
+        if probe is None:
+            return
+        started = self._clock.boot_ms()
+        watched.looking = True
+        try:
+            storage = self._storage / check.kind if self._storage is not None else None
+            look = Look(check.timeout / 1000, self._limits, self._clients, self._credentials, storage, self._hub())
+            outcome = await watched.looker.look(check.name, probe, look)
+        finally:
+            watched.looking = False
+        if outcome.skipped:  # none was due: there is no result, the last one speaks on
+            known = states.UNKNOWN if watched.state is None else watched.state
+            watched.rhythm.looked(known, False, started, self._clock.boot_ms())
+            return
+        try:
+            state, reason = state_and_reason(outcome, watched.check.thresholds)
+            values = integers(outcome.measures, watched.columns)
+            latency = microseconds(outcome.latency)
+        except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            state, reason = states.UNKNOWN, short(f"the probe answered what cannot be recorded: {error}")
+            values, latency = tuple(None for _ in watched.columns), None
+        before = watched.state
+        changed = watched.entered(state, started)
+        watched.reason = reason
+        watched.rhythm.looked(state, changed, started, self._clock.boot_ms())
+        if changed:
+            was = "first look" if before is None else states.NAMES[before]
+            log.info("check %s is %s (%s)%s", check.name, states.NAMES[state], was, reason and f": {reason}")
+        news = changed or (watched.rhythm.hurried and watched.looks <= TOLD_AT_ONCE)
+        self._take(Result(watched.place, started, state, latency, values, reason), news)
+
+    def watched(self) -> Sequence[Watched]:
+        """Every check of the plan, in its order, the refused ones too."""
+        return self._order
+
+    def present(self, plan: bytes) -> Present:
+        """The state of every check now, in the plan's order; what was never looked at is unknown."""
+        order = self._order
+        return Present(
+            plan,
+            self._clock.boot_id(),
+            self._clock.boot_ms(),
+            bytes(states.UNKNOWN if watched.state is None else watched.state for watched in order),
+            [watched.since for watched in order],
+            [watched.looks for watched in order],
+        )
+
+    async def stop(self) -> None:
+        """No look begins or is recorded after this; what the probes share is closed."""
+        tickers = [watched.ticker for watched in self._order if watched.ticker is not None]
+        for watched in self._order:
+            _cancel(watched)
+        if tickers:
+            await asyncio.wait(tickers, timeout=1)
+        for client in self._clients.values():
+            try:
+                await client.close()
+            except Exception:
+                log.exception("a shared client does not close")
+        self._clients.clear()
+
+
+def outside(probe: Probe, limits: Limits) -> str:
+    """Why this probe's targets are outside the agent's own limits, or "". Names are judged once resolved."""
+    for host, port in probe.endpoints():
+        try:
+            address = ipaddress.ip_address(host.strip("[]").partition("%")[0])
+        except ValueError:
+            if port is not None and limits.ports and port not in limits.ports:
+                return f"port {port} is not one this agent may probe"
+            continue
+        if why := limits.forbids(address, port):
+            return why
+    return ""
+
+
+def slots_for(checks: tuple[PlannedCheck, ...]) -> int:
+    """How many looks at once: enough for every check down and running into its timeout, within bounds."""
+    busy = sum(
+        min(1.0, check.timeout / max(1, min(check.interval, 2 * check.recheck)))
+        for check in checks
+        if check.timeout > 0
+    )
+    return min(max(MIN_SLOTS, math.ceil(busy)), MAX_SLOTS)
+
+
+def _cancel(watched: Watched) -> None:
+    if watched.ticker is not None:
+        watched.ticker.cancel()
+        watched.ticker = None

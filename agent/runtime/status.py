@@ -1,0 +1,121 @@
+"""What the running agent says of itself: a file that ``status`` and ``doctor`` read, and numbers for the collector."""
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from agent.runtime.scheduler import Watched
+from agent.uplink.push import Contact
+from inventory.base import files
+from inventory.protocol import states
+
+FILE: Final = "status.json"
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """A check that is not up, since boot-time ms ``since``."""
+
+    check: str
+    state: str
+    since: int
+    reason: str
+
+
+class CollectorStatus(msgspec.Struct, frozen=True):
+    """How it stands with one collector. ``backlog``: frames that it does not have yet."""
+
+    name: str
+    contact: Contact
+    backlog: int
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """Written at every tick of the push interval. Times are boot-time ms of the boot named, but for ``wall_ms``."""
+
+    version: str
+    agent: str
+    pid: int
+    boot: str
+    boot_ms: int
+    wall_ms: int
+    started: int
+    plan: str
+    push_every: int
+    states: dict[str, int]
+    troubles: list[Trouble]
+    refused: list[tuple[str, str]]
+    collectors: list[CollectorStatus]
+    spool: dict[str, float]
+    notes: list[str]
+
+
+def write(state_dir: Path, status: Status) -> None:
+    """Raises OSError. Not synced: it is worth nothing after a power cut."""
+    files.replace(state_dir / FILE, msgspec.json.encode(status), durable=False)
+
+
+def read(state_dir: Path) -> Status | None:
+    """The last one written, or None."""
+    try:
+        return msgspec.json.decode((state_dir / FILE).read_bytes(), type=Status)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def counts(watched: Sequence[Watched]) -> dict[str, int]:
+    """How many checks are in each state."""
+    found = dict.fromkeys(states.NAMES, 0)
+    for one in watched:
+        found[states.NAMES[states.UNKNOWN if one.state is None else one.state]] += 1
+    return found
+
+
+def troubles(watched: Sequence[Watched]) -> list[Trouble]:
+    """The checks that were looked at and are not up."""
+    return [
+        Trouble(one.check.name, states.NAMES[one.state], one.since, one.reason)
+        for one in watched
+        if one.state is not None and one.state != states.UP
+    ]
+
+
+def process_numbers() -> dict[str, float]:
+    """rss_bytes (where the system tells) and cpu_seconds of this process."""
+    numbers = {"cpu_seconds": time.process_time()}
+    if sys.platform == "linux":
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+        numbers["rss_bytes"] = float(pages * os.sysconf("SC_PAGE_SIZE"))
+    return numbers
+
+
+def lines(status: Status, running: bool) -> list[str]:
+    """For a terminal."""
+    counts = ", ".join(f"{count} {name}" for name, count in status.states.items() if count) or "no checks"
+    found = [
+        f"agent {status.agent}: {'running' if running else 'NOT running; this is how it was last'}",
+        f"checks: {counts}",
+    ]
+    found += [
+        f"  {one.state} for {_span(status.boot_ms - one.since)}: {one.check}: {one.reason}" for one in status.troubles
+    ]
+    found += [f"  refused: {name}: {why}" for name, why in status.refused]
+    for collector in status.collectors:
+        contact = collector.contact
+        seen = "never" if contact.last_ack is None else f"{_span(status.boot_ms - contact.last_ack)} before"
+        found.append(
+            f"collector {collector.name} ({contact.url}): last answer {seen}, {collector.backlog} results wait"
+        )
+        if contact.why:
+            found.append(f"  {contact.why}")
+    found.append(f"spool: {status.spool.get('frames', 0):.0f} results, {status.spool.get('bytes', 0) / 1024:.0f} KiB")
+    return found + [f"note: {one}" for one in status.notes]
+
+
+def _span(ms: int) -> str:
+    seconds = ms // 1000
+    return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{seconds // 3600} h"

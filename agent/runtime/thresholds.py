@@ -1,0 +1,62 @@
+"""From what a probe saw to what is recorded: thresholds, and numbers as the wire carries them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from agent.probe import Outcome
+from inventory.protocol import states
+from inventory.protocol.plan import Column, Threshold
+from inventory.protocol.wire import MAX_REASON
+
+MAX_NUMBER: Final = 2**53  # past this a measure is a fault of the device, not a value
+MAX_LATENCY: Final = 86_400.0  # seconds
+
+
+def state_and_reason(outcome: Outcome, thresholds: Sequence[Threshold]) -> tuple[int, str]:
+    """The state after the thresholds, which can only make a look that worked worse; the reasons that made it so."""
+    state, reasons = outcome.state, [outcome.reason] if outcome.reason else []
+    if state in (states.UP, states.DEGRADED):
+        for threshold in thresholds:
+            passed = _passed(threshold, outcome)
+            if passed:
+                state = max(state, states.CODES[threshold.state])
+                reasons.append(passed)
+    return state, short("; ".join(reasons)) if state != states.UP else ""
+
+
+def _passed(threshold: Threshold, outcome: Outcome) -> str:
+    """Why this threshold was passed, or ""; a measure that was not seen passes none."""
+    value = outcome.latency if threshold.measure == "latency" else outcome.measures.get(threshold.measure)
+    if value is None or math.isnan(value):
+        return ""
+    if threshold.above is not None and value > threshold.above:
+        return f"{threshold.measure} {value:.4g} is above {threshold.above:g}"
+    if threshold.below is not None and value < threshold.below:
+        return f"{threshold.measure} {value:.4g} is below {threshold.below:g}"
+    return ""
+
+
+def short(reason: str) -> str:
+    """One line of at most MAX_REASON characters."""
+    line = " ".join(reason.encode("utf-8", "replace").decode().split())  # half a character cannot be stored
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
+
+
+def microseconds(latency: float | None) -> int | None:
+    """Seconds as microseconds; None for what no clock can have measured."""
+    if latency is None or not 0 <= latency <= MAX_LATENCY:  # NaN compares false
+        return None
+    return round(latency * 1_000_000)
+
+
+def integers(measures: Mapping[str, float], columns: Sequence[Column]) -> tuple[int | None, ...]:
+    """A look's measures in the order of the plan's columns; None where missing, not finite or absurdly large."""
+    return tuple(_integer(measures.get(column.name), column.per) for column in columns)
+
+
+def _integer(value: float | None, per: int) -> int | None:
+    if value is None or not -MAX_NUMBER <= value <= MAX_NUMBER:  # NaN compares false
+        return None
+    scaled = value * per
+    return round(scaled) if abs(scaled) <= MAX_NUMBER else None

@@ -1,0 +1,244 @@
+"""Enrolment and renewal: how a machine becomes an agent of one collector, and stays it.
+
+A code ``hd1-SECRET-FINGERPRINT`` is good for one enrolment. The fingerprint is of the collector's private CA: the
+CA is asked for without trust, compared with it, and everything after is said to that CA alone. The key is made
+here and never leaves. Only this file needs the library for keys and certificates.
+"""
+
+import asyncio
+import base64
+import email.utils
+import hashlib
+import logging
+import re
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.uplink import identity as identities
+from agent.uplink.connection import Answer, Unreachable, Uplink, tls_context, unverified_context
+from agent.uplink.identity import Identity
+
+log = logging.getLogger("agent.enrol")
+
+_CODE: Final = re.compile(r"hd1-([a-z2-7]{16})-([a-z2-7]{32})")
+FINGERPRINT_BYTES: Final = 20
+ATTEMPTS: Final = 3  # with the same key: an answer that was lost is given again
+CLOCK_OFF: Final = 86_400  # seconds; worth a word
+
+_REFUSED: Final = {
+    "used": "This code has been used. A code is good for one enrolment: get a new one (haidang-collector code AGENT).",
+    "expired": "This code has expired; it is valid for one hour. Get a new one (haidang-collector code AGENT).",
+    "unknown": "The collector does not know this code. Check that it was copied whole and is for this collector.",
+    "revoked": "The collector has revoked this agent. Ask for it to be admitted again, then enrol with a new code.",
+}
+
+
+class EnrolFailed(Exception):
+    """Why this machine could not be enrolled or renewed, and what to do; for people."""
+
+
+class Code(msgspec.Struct, frozen=True):
+    secret: str
+    fingerprint: str
+
+
+class _Issued(msgspec.Struct):
+    """The collector's answer; unknown fields may come later."""
+
+    agent: str
+    certificate: str
+    ca: str
+
+
+def parse_code(text: str) -> Code:
+    """Raises EnrolFailed."""
+    found = _CODE.fullmatch(text.strip().lower())
+    if found is None:
+        raise EnrolFailed(
+            "This is not an enrolment code. It looks like hd1-(16 characters)-(32 characters); copy it whole."
+        )
+    return Code(found[1], found[2])
+
+
+def check_url(url: str) -> str:
+    """The collector's address in its plain form. Raises EnrolFailed."""
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme == "https" and parts.hostname and parts.path in ("", "/") and not parts.query
+        port = parts.port  # raises for what is no port
+    except ValueError:
+        fine, port = False, None
+    if not fine:
+        raise EnrolFailed(f"{url!r} is not a collector's address; write it like https://collector.example:8443")
+    host = parts.netloc if port is not None else f"{parts.netloc}:8443"
+    return f"https://{host}"
+
+
+async def enrol(state_dir: Path, url: str, code: Code, *, force: bool = False) -> Identity:
+    """Make this machine an agent and store its identity. Raises EnrolFailed; then nothing has changed."""
+    _check_writable(state_dir)
+    authority = await _authority(url, code)
+    key = ec.generate_private_key(ec.SECP256R1())
+    body = msgspec.json.encode({"secret": code.secret, "csr": _request(key)})
+    answer = await _post(Uplink(url, tls_context([authority], None)), "/v1/enroll", body)
+    made = _identity(answer, url, key, authority)
+    try:
+        old = identities.load(state_dir)
+    except identities.NoIdentity:
+        old = None
+    if old is not None and old.agent != made.agent:
+        if not force:
+            raise EnrolFailed(
+                f"This code is for the agent {made.agent!r}, but this machine is {old.agent!r} and may hold results "
+                f"of it that are not delivered. If it is to become {made.agent!r}, get a new code and use --force."
+            )
+        _set_aside(state_dir, old.agent)
+    identities.store(state_dir, made)
+    return made
+
+
+async def renew(state_dir: Path) -> Identity:
+    """A new key and certificate for the same agent. Raises EnrolFailed, NoIdentity; then the old one stays."""
+    old = identities.load(state_dir)
+    key = ec.generate_private_key(ec.SECP256R1())
+    uplink = Uplink(old.url, tls_context([old.authority], identities.path_in(state_dir)))
+    answer = await _post(uplink, "/v1/renew", msgspec.json.encode({"csr": _request(key)}))
+    made = _identity(answer, old.url, key, old.authority)
+    if made.agent != old.agent:
+        raise EnrolFailed(f"the collector answered with a certificate for {made.agent!r}")
+    identities.store(state_dir, made)
+    return made
+
+
+async def _authority(url: str, code: Code) -> str:
+    """The collector's CA certificate, if it is the one that the code speaks of."""
+    uplink = Uplink(url, unverified_context())
+    try:
+        answer = await uplink.request("GET", "/v1/enroll")
+    except Unreachable as error:
+        raise EnrolFailed(f"The collector cannot be reached: {error}. {_advice(error)}") from error
+    finally:
+        await uplink.close()
+    try:
+        der = ssl.PEM_cert_to_DER_cert(answer.body.decode("ascii").strip()) if answer.status == 200 else b""
+        certificate = x509.load_der_x509_certificate(der)
+    except (ValueError, UnicodeDecodeError):
+        raise EnrolFailed(f"What answers at {url} is not a collector's listener for agents. Check the port.") from None
+    found = base64.b32encode(hashlib.sha256(der).digest()[:FINGERPRINT_BYTES]).decode().lower()
+    if found != code.fingerprint:
+        raise EnrolFailed(
+            f"What answers at {url} is not the collector that gave this code: its fingerprint is {found}. "
+            "Either the address is another collector's, or someone is in between. Nothing was sent to it."
+        )
+    _mind_clock(answer.headers)
+    return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+async def _post(uplink: Uplink, path: str, body: bytes) -> Answer:
+    try:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                answer = await uplink.request("POST", path, body, {"Content-Type": "application/json"})
+                break
+            except Unreachable as error:
+                if attempt == ATTEMPTS or error.kind == "tls":
+                    raise EnrolFailed(f"The collector cannot be reached: {error}. {_advice(error)}") from error
+                await asyncio.sleep(attempt)
+    finally:
+        await uplink.close()
+    if answer.status != 200:
+        words = answer.words
+        raise EnrolFailed(_REFUSED.get(words, f"The collector refuses: {words}."))
+    return answer
+
+
+def _identity(answer: Answer, url: str, key: ec.EllipticCurvePrivateKey, authority: str) -> Identity:
+    """The new identity, if the answer is a certificate of that authority for our key."""
+    try:
+        issued = msgspec.json.decode(answer.body, type=_Issued)
+        certificate = x509.load_pem_x509_certificate(issued.certificate.encode())
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(authority.encode()))
+    except (msgspec.DecodeError, ValueError, TypeError, InvalidSignature) as error:
+        raise EnrolFailed(f"The collector's answer is not a certificate of its own: {error}") from None
+    if certificate.public_key() != key.public_key():
+        raise EnrolFailed("The collector's answer is a certificate for another key.")
+    begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
+    given = _date(answer.headers) or begins  # certificates are dated back a little
+    return Identity(
+        agent=issued.agent,
+        url=url,
+        key=_pem(key),
+        certificate=certificate.public_bytes(serialization.Encoding.PEM).decode("ascii"),
+        authority=authority,
+        issued=int(min(max(given, begins), ends) * 1000),
+        expires=int(ends * 1000),
+    )
+
+
+def _request(key: ec.EllipticCurvePrivateKey) -> str:
+    """A certificate request. Its subject means nothing: the collector knows whom the code is for."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode("ascii")
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> str:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode("ascii")
+
+
+def _check_writable(state_dir: Path) -> None:
+    """Before the code is used up: can an identity be kept here?"""
+    probe = state_dir / ".writable"
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise EnrolFailed(f"{state_dir} cannot be written: {error.strerror}. Run this as root.") from None
+
+
+def _set_aside(state_dir: Path, agent: str) -> None:
+    """Another agent's results and plans are not sent under the new name; they are kept beside."""
+    former = state_dir / "former"
+    former.mkdir(exist_ok=True)
+    for name in ("spool", "plans"):
+        if (state_dir / name).exists():
+            number = len(tuple(former.iterdir()))
+            (state_dir / name).rename(former / f"{agent}-{name}-{number}")
+
+
+def _advice(error: Unreachable) -> str:
+    return {
+        "dns": "Check the name in the address, and this machine's resolvers.",
+        "refused": "Check the address and port, and that the collector runs.",
+        "timeout": "Check the route and the firewalls between here and there.",
+        "tls": "Check the address and port; a proxy that opens TLS cannot be in between.",
+    }.get(error.kind, "Check the network between here and there.")
+
+
+def _date(headers: Mapping[str, str]) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, TypeError):
+        return None
+
+
+def _mind_clock(headers: Mapping[str, str]) -> None:
+    import time
+
+    there = _date(headers)
+    if there is not None and abs(off := time.time() - there) > CLOCK_OFF:
+        way = "ahead of" if off > 0 else "behind"
+        log.warning(
+            "this machine's clock is %.0f days %s the collector's; enrolment works all the same", abs(off) / 86_400, way
+        )

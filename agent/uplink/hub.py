@@ -1,0 +1,19 @@
+"""Which collector is the hub, and how it and the agent prove themselves to each other."""
+
+import ssl
+from pathlib import Path
+
+from agent.probe import Hub
+from agent.uplink.connection import SERVER_NAME, tls_context
+from agent.uplink.identity import Identity, path_in
+from inventory.protocol.plan import Plan
+
+
+def hub_of(plan: Plan, identity: Identity, state_dir: Path) -> Hub:
+    """The collector that is the plan's authority; where the plan names none, the one enrolled with."""
+    url = next((address.url for address in plan.collectors if address.authority), identity.url)
+
+    def context() -> ssl.SSLContext:  # anew each time: the certificate may have been renewed
+        return tls_context([identity.authority, *plan.authorities], path_in(state_dir))
+
+    return Hub(url.rstrip("/"), context, SERVER_NAME)

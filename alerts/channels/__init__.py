@@ -1,0 +1,1 @@
+"""The ways out: SMTP relays, webhook, Alertmanager, dead-man's ping, and the sender that works the outbox."""

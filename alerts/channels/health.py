@@ -1,0 +1,161 @@
+"""How the ways out are doing: figures for the metrics, words for the page and for the collector's own troubles."""
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import msgspec
+
+from alerts.incident.message import Said, say
+from inventory.model.alerting import DAY, MINUTE
+
+LATE: Final = 10 * MINUTE  # a way that has failed for as long is a trouble
+REMEMBERED: Final = 20
+
+Now = Callable[[], int]  # the collector's time, ms
+Ticks = Callable[[], float]  # seconds that no clock setting moves
+
+
+class Backoff:
+    """Longer from failure to failure: ``first`` seconds, doubled up to ``most``, each shortened by up to a quarter at
+    random, so that those that failed together do not come back together."""
+
+    def __init__(self, first: float, most: float, dice: random.Random) -> None:
+        self._first, self._most, self._dice = first, most, dice
+
+    def after(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row (at least 1)."""
+        full = self._first if failures <= 1 else min(self._first * 2.0 ** min(failures - 1, 40), self._most)
+        return full * (1 - self._dice.random() / 4)
+
+
+class Standing:
+    """One way out: a relay, the webhook, the ping, an Alertmanager. ``since``, ``last``: ms of the collector's time."""
+
+    def __init__(self, name: str, backoff: Backoff | None = None) -> None:
+        self.name = name
+        self.good = 0
+        self.bad = 0
+        self.row = 0  # failures in a row
+        self.held_back = 0  # how often there was a reason not to try
+        self.error = ""  # of the last failure; kept after it is over
+        self.last: int | None = None  # when it last worked
+        self.since: int | None = None  # since when it fails
+        self.until = 0.0  # not to be tried before (ticks)
+        self._backoff = backoff
+
+    @property
+    def up(self) -> bool | None:
+        """None until it was tried."""
+        return self.row == 0 if self.good or self.bad else None
+
+    def ready(self, ticks: float) -> bool:
+        return ticks >= self.until
+
+    def worked(self, now: int) -> bool:
+        """True when it had failed before: worth a line in the log."""
+        self.last = now
+        self.good += 1
+        return self.answered()
+
+    def answered(self) -> bool:
+        """It is there, though it did not do what was asked. True when it had failed before."""
+        changed, self.row, self.since, self.until = self.row > 0, 0, None, 0.0
+        return changed
+
+    def failed(self, now: int, ticks: float, words: str) -> bool:
+        """True when it worked before."""
+        changed = self.row == 0
+        self.row += 1
+        self.bad += 1
+        self.error = words
+        self.since = now if self.since is None else self.since
+        if self._backoff is not None:
+            self.until = ticks + self._backoff.after(self.row)
+        return changed
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A letter that will not be delivered."""
+
+    at: int
+    ident: str
+    contact: str
+    why: str
+
+
+class Counts:
+    """Figures since the start, and the waiting letters as they were last seen."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.failed = 0
+        self.retried = 0
+        self.repeats_saved = 0  # letters that the journal knew as sent
+        self.waiting = 0
+        self.oldest: int | None = None  # when the oldest of them was made (ms)
+        self.put_off = ""  # why the last letter was put off
+        self.refused: deque[Refused] = deque(maxlen=REMEMBERED)
+        self.relays: list[Standing] = []
+        self.webhook: Standing | None = None
+        self.deadman: Standing | None = None
+        self.alertmanagers: list[Standing] = []
+        self.journal = Standing("journal")
+        self.outbox = Standing("outbox")
+
+    def oldest_seconds(self, now: int) -> float:
+        """How long the oldest waiting letter has waited; 0 when none waits."""
+        return max(0, now - self.oldest) / 1000 if self.oldest is not None else 0.0
+
+    def trouble(self, now: int) -> list[tuple[str, Said]]:
+        """What is wrong with the ways out at this moment: (what, words), ``what`` unique and lasting."""
+        return list(self._troubles(now))
+
+    def _troubles(self, now: int) -> Iterator[tuple[str, Said]]:
+        if self.oldest is not None and now - self.oldest >= LATE:
+            yield (
+                "mail",
+                say(
+                    "Mail has not gone out for {waiting_for}: {reason}",
+                    waiting_for=now - self.oldest,
+                    reason=self.put_off,
+                ),
+            )
+        for relay in self.relays:
+            if _late(relay, now):
+                yield (
+                    f"relay:{relay.name}",
+                    say("The mail relay {relay} takes no mail: {reason}", relay=relay.name, reason=relay.error),
+                )
+        if self.webhook is not None and _late(self.webhook, now):
+            yield "webhook", say("The webhook takes no alerts: {reason}", reason=self.webhook.error)
+        if self.deadman is not None and _late(self.deadman, now):
+            yield "deadman", say("The dead-man's ping does not get through: {reason}", reason=self.deadman.error)
+        for one in self.alertmanagers:
+            if _late(one, now):
+                yield (
+                    f"alertmanager:{one.name}",
+                    say("The Alertmanager {manager} takes no alerts: {reason}", manager=one.name, reason=one.error),
+                )
+        if self.journal.row:
+            yield (
+                "journal",
+                say("The journal of sent mails cannot be written: {reason}", reason=self.journal.error),
+            )
+        recent = [one for one in self.refused if now - one.at < DAY]
+        if recent:
+            last = recent[-1]
+            yield (
+                "refused",
+                say(
+                    "{count} mails could not be delivered in the last day; the last one to {contact}: {reason}",
+                    count=len(recent),
+                    contact=last.contact,
+                    reason=last.why,
+                ),
+            )
+
+
+def _late(standing: Standing, now: int) -> bool:
+    return standing.since is not None and now - standing.since >= LATE

@@ -1,0 +1,77 @@
+"""One web address that is told or asked something now and then: each time on a connection of its own."""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from alerts.channels.smtp import plain, trusting
+
+USER_AGENT: Final = "haidang-alerts"
+LONGEST: Final = 1 << 20  # bytes of an answer that are read
+
+
+class NotTaken(Exception):
+    """Why a web address did not take what it was sent; never with the address, which may be a secret."""
+
+
+class Web:
+    """``timeout``: ms for all of a request. ``ca``: PEM file to trust instead of the machine's authorities."""
+
+    def __init__(
+        self,
+        url: str,
+        timeout: int,
+        ca: Path | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.url = url
+        self._timeout = timeout / 1000
+        self._ca = ca
+        self._headers = {"User-Agent": USER_AGENT, **(headers or {})}
+        self._context: ssl.SSLContext | None = None
+
+    async def ask(self, method: str, path: str = "", data: bytes | None = None) -> bytes:
+        """What a 2xx answer says. Redirections are not followed: they would take a secret to whoever they name.
+        Raises NotTaken."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await self._ask(method, self.url + path, data)
+        except TimeoutError:
+            raise NotTaken(f"no answer within {self._timeout:g} s") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise NotTaken(f"its certificate is not to be trusted: {_verify_words(error)}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise NotTaken(f"no connection: {plain(error.os_error.strerror or str(error.os_error))}") from None
+        except aiohttp.ClientError as error:
+            raise NotTaken(f"the connection broke off ({type(error).__name__})") from None
+        except OSError as error:
+            raise NotTaken(plain(error.strerror or str(error))) from None
+        except ValueError:
+            raise NotTaken("its address cannot be used") from None
+
+    async def _ask(self, method: str, url: str, data: bytes | None) -> bytes:
+        connector = aiohttp.TCPConnector(ssl=await self._trust(), force_close=True)
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.request(method, url, data=data, headers=self._headers, allow_redirects=False) as answer,
+        ):
+            said = await answer.content.read(LONGEST)
+            if 200 <= answer.status < 300:
+                return said
+            raise NotTaken(f"answered {answer.status} {plain(said.decode('utf-8', 'replace'))}".rstrip())
+
+    async def _trust(self) -> ssl.SSLContext | bool:
+        if not self.url.startswith("https:"):
+            return True
+        if self._context is None:
+            self._context = await asyncio.to_thread(trusting, self._ca)
+        return self._context
+
+
+def _verify_words(error: aiohttp.ClientConnectorCertificateError) -> str:
+    inner = error.certificate_error
+    return plain(inner.verify_message if isinstance(inner, ssl.SSLCertVerificationError) else str(inner))

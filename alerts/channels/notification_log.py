@@ -1,0 +1,227 @@
+"""What went out, kept outside of the database: so that neither a kill nor a restored database says it a second time.
+
+One line of JSON for each letter, synced right after the relay's "yes" and before the outbox is told. A file a day
+(UTC), ``sent-2026-11-27.jsonl``; the newest ``keep_days`` files are kept. A line that a power cut tore is no line.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Final, get_args
+
+import msgspec
+
+from alerts.channels.outbox import Letter
+from alerts.incident.entities import NoticeKind
+from alerts.incident.reconcile import Sent as Told
+from inventory.model.alerting import DAY, Severity
+
+IN_MEMORY: Final = 100_000  # idents; what is older is looked up in the files
+WEBHOOK: Final = "webhook"
+_KINDS: Final[dict[str, NoticeKind]] = {kind: kind for kind in get_args(NoticeKind)}  # a trial mail is no notice
+_NAME = re.compile(r"sent-(\d{4}-\d\d-\d\d)\.jsonl", re.ASCII)
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A letter that went out. ``at``: when (ms of the collector's time), ``made``: when it was decided; ``way``: the
+    relay's name, or WEBHOOK (the mail of it was then still to be sent). The rest is the letter's."""
+
+    ident: str
+    contact: str
+    kind: str
+    at: int
+    made: int
+    way: str
+    severity: Severity = "warning"
+    incidents: tuple[str, ...] = ()
+    kinds: tuple[NoticeKind, ...] = ()
+    roots: tuple[str, ...] = ()
+    opened: tuple[int, ...] = ()
+    also: tuple[tuple[str, ...], ...] = ()
+    members: tuple[tuple[str, ...], ...] = ()
+    thread: str = ""
+    day: str = ""
+
+
+def entry(letter: Letter, at: int, way: str) -> Sent:
+    return Sent(
+        ident=letter.ident,
+        contact=letter.contact,
+        kind=letter.kind,
+        at=at,
+        made=letter.made,
+        way=way,
+        severity=letter.severity,
+        incidents=letter.incidents,
+        kinds=letter.kinds,
+        roots=letter.roots,
+        opened=letter.opened,
+        also=letter.also,
+        members=letter.members,
+        thread=letter.thread,
+        day=letter.day,
+    )
+
+
+def notices(entries: Iterable[Sent]) -> Iterator[Told]:
+    """The notices that were mailed, for the incident machine: each once, as it was decided. What only the webhook
+    took is still to be mailed."""
+    said = set()
+    for one in entries:
+        kind = _KINDS.get(one.kind)
+        if kind is not None and one.way != WEBHOOK and one.ident not in said:
+            said.add(one.ident)
+            yield Told(
+                ident=one.ident,
+                contact=one.contact,
+                kind=kind,
+                at=one.made,
+                incidents=one.incidents,
+                kinds=one.kinds,
+                roots=one.roots,
+                opened=one.opened,
+                also=one.also,
+                members=one.members,
+                severity=one.severity,
+                thread=one.thread,
+                day=one.day,
+            )
+
+
+class Journal:
+    """One writer a directory. Every call does file work: not for the loop's own thread. Raises OSError.
+
+    ``damaged``: lines that could not be read at the start.
+    """
+
+    def __init__(self, directory: Path, keep_days: int = 30, in_memory: int = IN_MEMORY) -> None:
+        self.directory = directory
+        self.damaged = 0
+        self._keep = keep_days
+        self._most = in_memory
+        self._known: dict[str, None] = {}  # oldest first
+        self._forgot = False
+        self._unwritten: list[Sent] = []  # after a failure
+        self._open: tuple[str, BinaryIO] | None = None
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for line in self._lines(self._files()):
+            one = _decoded(line)
+            if one is not None:
+                self._remember(one)
+            else:
+                self.damaged += 1
+
+    def add(self, one: Sent) -> None:
+        """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
+        self._remember(one)
+        self._unwritten = [*self._unwritten, one][-self._most :]
+        file = self._file_of(one.at)
+        try:
+            file.write(b"".join(msgspec.json.encode(each) + b"\n" for each in self._unwritten))
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            self.close()  # the next one looks at what is on disk anew
+            raise
+        self._unwritten = []
+
+    def knows(self, ident: str, made: int, way: str = "") -> bool:
+        """Whether a letter decided at ``made`` went out by mail (or, with ``way``, by the webhook)."""
+        wanted = _key(ident, way)
+        if wanted in self._known:
+            return True
+        if not self._forgot:
+            return False
+        begin = _day(made - DAY)  # a day more, for a clock that was set back
+        files = [file for file in self._files() if file.name >= f"sent-{begin}"]
+        return any(_key(one.ident, one.way) == wanted for one in self._read(files))
+
+    def entries(self, since: int = 0) -> Iterator[Sent]:
+        """What went out by mail at or after ``since``, oldest first: the incident machine takes up its threads from
+        these when the database is older than they are."""
+        for one in self._read(self._files()):
+            if one.at >= since and one.way != WEBHOOK:
+                yield one
+
+    def hooked(self, since: int = 0) -> Iterator[Sent]:
+        """What went out by the webhook at or after ``since``."""
+        for one in self._read(self._files()):
+            if one.at >= since and one.way == WEBHOOK:
+                yield one
+
+    def close(self) -> None:
+        if self._open is not None:
+            file, self._open = self._open[1], None
+            try:
+                file.close()
+            except OSError:
+                pass  # nothing is left in its buffer that anyone relies on
+
+    def _remember(self, one: Sent) -> None:
+        self._known[_key(one.ident, one.way)] = None
+        while len(self._known) > self._most:
+            del self._known[next(iter(self._known))]
+            self._forgot = True
+
+    def _file_of(self, at: int) -> BinaryIO:
+        name = f"sent-{_day(at)}.jsonl"
+        if self._open is not None and self._open[0] == name:
+            return self._open[1]
+        self.close()
+        path = self.directory / name
+        file = path.open("ab+")
+        self._open = (name, file)
+        if _torn(file):
+            file.write(b"\n")
+        _sync_directory(self.directory)
+        for old in self._files()[: -self._keep]:
+            old.unlink(missing_ok=True)
+        return file
+
+    def _files(self) -> list[Path]:
+        """Oldest first."""
+        return sorted(path for path in self.directory.iterdir() if _NAME.fullmatch(path.name))
+
+    def _read(self, files: list[Path]) -> Iterator[Sent]:
+        return (one for line in self._lines(files) if (one := _decoded(line)) is not None)
+
+    def _lines(self, files: list[Path]) -> Iterator[bytes]:
+        for path in files:
+            with path.open("rb") as file:
+                yield from (line for line in file if line.strip())
+
+
+_decode = msgspec.json.Decoder(Sent).decode
+
+
+def _decoded(line: bytes) -> Sent | None:
+    try:
+        return _decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _key(ident: str, way: str) -> str:
+    return f"{WEBHOOK}:{ident}" if way == WEBHOOK else ident
+
+
+def _day(ms: int) -> str:
+    return f"{datetime.fromtimestamp(max(ms, 0) / 1000, UTC):%Y-%m-%d}"
+
+
+def _torn(file: BinaryIO) -> bool:
+    """Whether the file ends within a line."""
+    if file.seek(0, os.SEEK_END) == 0:
+        return False
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) != b"\n"
+
+
+def _sync_directory(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

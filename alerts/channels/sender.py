@@ -1,0 +1,266 @@
+"""From the outbox to the outside world: letters to the relays in turn, to the webhook when mail does not get through.
+
+A letter is sent when a relay has answered 250 to its text, and then journalled before the outbox hears of it: a kill at
+any moment lets at most the one letter under way go out twice, and no letter is lost. What a relay cannot do for anybody
+(no connection, no TLS, no login, no sender) is held against the relay; what it cannot do for one letter, against that.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import Final
+
+from alerts.channels.config import Ways
+from alerts.channels.fallback import SecondWay, note
+from alerts.channels.health import Backoff, Counts, Refused, Standing
+from alerts.channels.notification_log import Journal, entry
+from alerts.channels.outbox import Letter, Outbox
+from alerts.channels.smtp import Line, Refusal
+from inventory.base.types import duration_text
+
+log = logging.getLogger("alerts.sender")
+
+PAGE: Final = 20  # letters taken from the outbox at a time
+LOOK_EVERY: Final = 5.0  # seconds between two looks at the outbox when nobody says that there is something
+LETTER: Final = (60.0, 3_600.0)  # seconds: back-off of a letter that the relays put off
+RELAY: Final = (10.0, 300.0)  # of a relay that is in trouble
+SUSPECT: Final = 2  # letters in a row that broke a connection make it the relay's trouble
+GRACE: Final = 5.0  # seconds that a stop waits for the letter under way
+PATIENCE: Final = 600.0  # seconds, RFC 5321 (4.5.3.2.6): to wait at most for the answer to a letter's text
+
+
+class Sender:
+    """One for an outbox. ``now``: the collector's time in ms; ``ticks``: seconds that no clock setting moves."""
+
+    def __init__(
+        self,
+        ways: Ways,
+        outbox: Outbox,
+        journal: Journal,
+        counts: Counts | None = None,
+        *,
+        now: Callable[[], int] | None = None,
+        ticks: Callable[[], float] = time.monotonic,
+        dice: random.Random | None = None,
+    ) -> None:
+        dice = dice or random.Random()
+        self.ways = ways
+        self.outbox = outbox
+        self.journal = journal
+        self.counts = counts if counts is not None else Counts()
+        self.lines = [Line(relay, ways.right, ways.bounce) for relay in ways.relays]
+        self.standings = [Standing(relay.name, Backoff(*RELAY, dice)) for relay in ways.relays]
+        self.counts.relays = self.standings
+        self._now = now or (lambda: time.time_ns() // 1_000_000)
+        self._ticks = ticks
+        self._backoff = Backoff(*LETTER, dice)
+        self._woken = asyncio.Event()
+        self._put_off: dict[str, int] = {}  # by ident: how often for its own sake
+        self._doubts: dict[str, int] = {}  # by ident: how often it was handed over without an answer
+        self._broke = [0] * len(self.lines)  # letters in a row that broke the connection
+        self._second: SecondWay | None = None
+        if ways.webhook is not None:
+            self._second = SecondWay(ways, outbox, self.counts, journal, self._now, ticks, dice)
+
+    def wake(self) -> None:
+        """There is something new in the outbox."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Until cancelled; then the letter under way has a few seconds to end well."""
+        try:
+            while True:
+                self._woken.clear()
+                wait = await self._guarded()
+                if wait > 0:
+                    try:
+                        async with asyncio.timeout(wait):
+                            await self._woken.wait()
+                    except TimeoutError:
+                        pass
+        finally:
+            for line in self.lines:
+                line.abort()
+            self.journal.close()
+
+    async def _guarded(self) -> float:
+        try:
+            wait = await self.once()
+        except Exception as error:
+            # the store, most likely: it says itself what is wrong, and until it is well nothing can be sent from it
+            if self.counts.outbox.failed(self._now(), self._ticks(), str(error) or type(error).__name__):
+                log.exception("the outbox cannot be worked on")
+            return LOOK_EVERY
+        if self.counts.outbox.worked(self._now()):
+            log.info("the outbox can be worked on again")
+        return wait
+
+    async def once(self) -> float:
+        """One page of what is due. Seconds until there may be more to do; 0: there is more."""
+        page = await self.outbox.due(self._now(), PAGE)
+        done = 0
+        for letter in page:
+            if self._woken.is_set() and done:
+                break  # something new came, perhaps more urgent than the rest
+            done += await self._see_to(letter)
+        full = len(page) == PAGE
+        if full and not done:
+            await self._make_room(page)
+        await self._measure()
+        if done or full:
+            return 0.0
+        for line in self.lines:
+            await line.close()
+        return min([LOOK_EVERY, *map(self._until, self.standings)])
+
+    def _until(self, standing: Standing) -> float:
+        left = standing.until - self._ticks()
+        return left if left > 0 else LOOK_EVERY
+
+    async def _see_to(self, letter: Letter) -> bool:
+        """True when the letter is not due any more."""
+        now = self._now()
+        if await asyncio.to_thread(self.journal.knows, letter.ident, letter.made):
+            await self._settled(letter, "the journal")
+            self.counts.repeats_saved += 1
+            return True
+        if now - letter.made >= self.ways.give_up_after:
+            await self._fail(
+                letter, f"given up after {duration_text(self.ways.give_up_after)}: {letter.why or self._relays_words()}"
+            )
+            return True
+        if not any(standing.ready(self._ticks()) for standing in self.standings):
+            self.counts.put_off = self._relays_words()
+            await self._post(letter, self.counts.put_off)
+            return False
+        work = asyncio.ensure_future(self._mail(letter))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait({work}, timeout=GRACE)
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+            raise
+
+    async def _mail(self, letter: Letter) -> bool:
+        """To the relays in turn. True: taken, refused for good, or put off."""
+        names: list[str] = []
+        refusals: list[Refusal] = []
+        for place, (line, standing) in enumerate(zip(self.lines, self.standings, strict=True)):
+            if not standing.ready(self._ticks()):
+                continue
+            names.append(standing.name)
+            try:
+                await self._send(line, letter)
+            except Refusal as refusal:
+                await self._refused(letter, place, refusal)
+                refusals.append(refusal)
+                if refusal.verdict == "never":
+                    break
+                continue
+            self._broke[place] = 0
+            if standing.worked(self._now()):
+                log.info("the relay %s takes mail again", standing.name)
+            await self._accepted(letter, standing.name)
+            return True
+        return await self._not_taken(letter, names, refusals)
+
+    async def _send(self, line: Line, letter: Letter) -> None:
+        """Raises Refusal: also for a letter that makes us stumble, so that it holds up no other."""
+        try:
+            await line.send(letter, self._patience(letter, line))
+        except Refusal:
+            raise
+        except Exception as error:
+            log.exception("%s to %s cannot be sent", letter.ident, letter.contact)
+            raise Refusal("data", 0, f"a mistake of ours: {type(error).__name__}") from error
+
+    def _patience(self, letter: Letter, line: Line) -> float:
+        """Longer for a letter that was handed over before without an answer, so that a slow relay gets it once more at
+        most, not every time."""
+        return min(max(line.timeout, 1.0) * 2.0 ** min(self._doubts.get(letter.ident, 0), 10), PATIENCE)
+
+    async def _refused(self, letter: Letter, place: int, refusal: Refusal) -> None:
+        line, standing = self.lines[place], self.standings[place]
+        if refusal.doubt:
+            self._doubts[letter.ident] = self._doubts.get(letter.ident, 0) + 1
+        self._broke[place] = self._broke[place] + 1 if refusal.code == 0 else 0
+        if refusal.verdict == "relay" or self._broke[place] >= SUSPECT:
+            line.abort()
+            if standing.failed(self._now(), self._ticks(), str(refusal)):
+                log.warning("the relay %s takes no mail: %s", standing.name, refusal)
+            return
+        first = letter.ident not in self._put_off
+        level = logging.WARNING if first else logging.DEBUG  # it is said once, however often it is tried
+        log.log(level, "%s to %s was not taken by %s: %s", letter.ident, letter.contact, standing.name, refusal)
+        if standing.answered():  # what it refuses is this letter
+            log.info("the relay %s answers again", standing.name)
+        await line.reset()
+
+    async def _not_taken(self, letter: Letter, names: list[str], refusals: list[Refusal]) -> bool:
+        why = "; ".join(f"{name}: {refusal}" for name, refusal in zip(names, refusals, strict=True))
+        final = [refusal.verdict for refusal in refusals]
+        if "never" in final or (len(final) == len(self.lines) and set(final) == {"elsewhere"}):
+            await self._fail(letter, why)
+            return True
+        own = [refusal for refusal in refusals if refusal.verdict != "relay"]
+        if own:
+            count = self._put_off[letter.ident] = self._put_off.get(letter.ident, 0) + 1
+            wait = self._backoff.after(count)
+        else:
+            # not its fault: as soon as a relay is to be tried again
+            wait = max(0.0, min(standing.until for standing in self.standings) - self._ticks())
+        self.counts.retried += 1
+        self.counts.put_off = why
+        posted = await self._post(letter, why)
+        await self.outbox.later(letter, self._now() + int(wait * 1000) + 1, why)
+        return bool(own) or posted or not self._all_down()
+
+    async def _accepted(self, letter: Letter, way: str) -> None:
+        """A relay has it: first the journal, then the outbox."""
+        await note(self.journal, entry(letter, self._now(), way), self.counts, self._now(), self._ticks())
+        self.counts.sent += 1
+        log.info("%s to %s went out by %s", letter.ident, letter.contact, way)
+        await self._settled(letter, way)
+
+    async def _settled(self, letter: Letter, way: str) -> None:
+        await self.outbox.sent(letter, self._now(), way)
+        self._forget(letter)
+
+    async def _fail(self, letter: Letter, why: str) -> None:
+        await self._post(letter, why, last=True)
+        await self.outbox.failed(letter, self._now(), why)
+        log.error("%s to %s will not be delivered: %s", letter.ident, letter.contact, why)
+        self.counts.failed += 1
+        self.counts.refused.append(Refused(self._now(), letter.ident, letter.contact, why))
+        self._forget(letter)
+
+    def _forget(self, letter: Letter) -> None:
+        self._put_off.pop(letter.ident, None)
+        self._doubts.pop(letter.ident, None)
+
+    async def _post(self, letter: Letter, why: str, *, last: bool = False) -> bool:
+        return self._second is not None and await self._second.post(letter, why, last=last)
+
+    def _all_down(self) -> bool:
+        return not any(standing.ready(self._ticks()) for standing in self.standings)
+
+    def _relays_words(self) -> str:
+        if not self.standings:
+            return "no relay is named in the settings"
+        return "; ".join(f"{one.name}: {one.error}" for one in self.standings)
+
+    async def _make_room(self, page: list[Letter]) -> None:
+        """No relay takes mail: what was seen steps aside until one is to be tried, for others wait behind it, to be
+        posted or given up."""
+        until = min((self._until(standing) for standing in self.standings), default=LETTER[0])
+        for letter in page:
+            await self.outbox.later(letter, self._now() + int(until * 1000) + 1, self._relays_words())
+
+    async def _measure(self) -> None:
+        self.counts.waiting, self.counts.oldest = await self.outbox.waiting()
+        if not self.counts.waiting:
+            self._put_off.clear()
+            self._doubts.clear()

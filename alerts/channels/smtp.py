@@ -1,0 +1,295 @@
+"""A connection to one mail relay: made when a letter needs it, kept while letters follow, closed after them."""
+
+import asyncio
+import os
+import ssl
+import time
+from types import TracebackType
+from typing import Final
+
+import aiosmtplib
+from aiosmtplib import SMTPException, SMTPHeloError, SMTPResponseException
+
+from alerts.channels.config import Relay
+from alerts.channels.outbox import Letter
+from alerts.channels.smtp_verdict import NO_REPLY, Stage, Verdict, verdict
+
+LONGEST: Final = 200  # characters of a server's words that are kept
+FAREWELL: Final = 2.0  # seconds for QUIT
+
+
+class Refusal(Exception):
+    """Why a letter was not taken. ``stage``: how far it came; ``code``: the server's, or NO_REPLY; ``doubt``: the
+    letter had been handed over, but whether it was taken is not known."""
+
+    def __init__(self, stage: Stage, code: int, words: str, *, doubt: bool = False) -> None:
+        super().__init__(words)
+        self.stage = stage
+        self.code = code
+        self.words = words
+        self.doubt = doubt
+        self.verdict: Verdict = verdict(stage, code, words)
+
+    def __str__(self) -> str:
+        said = f"{self.code} {self.words}" if self.code != NO_REPLY else self.words
+        return f"{STAGES[self.stage]}: {said}"
+
+
+STAGES: Final[dict[Stage, str]] = {
+    "connect": "no connection",
+    "greeting": "turned away",
+    "hello": "greeting refused",
+    "tls": "no TLS",
+    "login": "login refused",
+    "sender": "sender refused",
+    "recipient": "recipient refused",
+    "data": "letter refused",
+}
+
+
+class Line:
+    """At most one connection at a time. Not for use by two tasks at once.
+
+    ``name``: to greet with; ``bounce``: the envelope's sender, "" for none.
+    """
+
+    def __init__(self, relay: Relay, name: str, bounce: str = "") -> None:
+        self.relay = relay
+        self.bounce = bounce
+        self.tls = ""  # version spoken on the open connection
+        self.steps: list[tuple[Stage, float]] = []  # what went well on the way up to the first mail, in seconds
+        self._name = relay.helo or name
+        self._context: ssl.SSLContext | None = None
+        self._smtp: aiosmtplib.SMTP | None = None
+        self._stage: Stage = "connect"
+
+    @property
+    def timeout(self) -> float:
+        return self.relay.timeout / 1000
+
+    @property
+    def connected(self) -> bool:
+        return self._smtp is not None and self._smtp.is_connected
+
+    async def send(self, letter: Letter, patience: float) -> str:
+        """Hand the letter over: the server's words, once it has said that it has it. ``patience``: seconds for that
+        last answer. Raises Refusal."""
+        used = self.connected
+        await self.open()
+        try:
+            return await self._transaction(letter, patience)
+        except Refusal as refusal:
+            gone = refusal.code in (NO_REPLY, 421) and not isinstance(refusal.__cause__, TimeoutError)
+            if not used or refusal.stage != "sender" or not gone:
+                raise
+        # a server may close a connection that stood idle or brought enough letters: that is no trouble
+        self.abort()
+        await self.open()
+        return await self._transaction(letter, patience)
+
+    async def open(self) -> None:
+        """Connected, encrypted, logged in. Raises Refusal."""
+        if self.connected:
+            return
+        self.abort()
+        self.steps, self.tls = [], ""
+        try:
+            async with _Step(self, self.timeout):
+                await self._open()
+        except Refusal:
+            self.abort()  # half-way up it is of no use: it must not be taken for one that is logged in
+            raise
+
+    async def _open(self) -> None:
+        relay, begun = self.relay, time.monotonic()
+        self._stage = "tls"
+        context = await self._trust() if relay.tls != "none" else None
+        smtp = self._smtp = aiosmtplib.SMTP(
+            hostname=relay.host,
+            port=relay.at,
+            local_hostname=self._name,
+            timeout=self.timeout,
+            use_tls=relay.tls == "tls",
+            start_tls=False,
+            tls_context=context,
+        )
+        self._stage = "connect"
+        await smtp.connect()
+        begun = self._went(begun)
+        await self._hello(smtp)
+        begun = self._went(begun)
+        if relay.tls == "starttls":
+            self._stage = "tls"
+            await smtp.starttls()
+            begun = self._went(begun)
+            await self._hello(smtp)
+        encrypted = smtp.get_transport_info("ssl_object")
+        self.tls = encrypted.version() or "" if encrypted is not None else ""
+        if relay.user:
+            self._stage = "login"
+            await smtp.login(relay.user, str(relay.password))
+            self._went(begun)
+
+    async def _hello(self, smtp: aiosmtplib.SMTP) -> None:
+        self._stage = "hello"
+        try:
+            await smtp.ehlo()
+        except SMTPHeloError:
+            if self.relay.tls == "starttls" or self.relay.user or not smtp.is_connected:
+                raise
+            await smtp.helo()
+
+    async def _trust(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = await asyncio.to_thread(trusting, self.relay.ca, self.relay.verify)
+        return self._context
+
+    async def _transaction(self, letter: Letter, patience: float) -> str:
+        smtp = self._smtp
+        assert smtp is not None
+        self._stage = "sender"
+        async with _Step(self, self.timeout):
+            address, options = _envelope(letter, smtp)
+            await smtp.mail(self.bounce, options=options)
+            self._stage = "recipient"
+            await smtp.rcpt(address, encoding="utf-8")
+        self._stage = "data"
+        async with _Step(self, patience, doubt=True):
+            answer = await smtp.data(letter.body, timeout=patience)
+        return plain(answer.message)
+
+    def _went(self, begun: float) -> float:
+        now = time.monotonic()
+        self.steps.append((self._stage, now - begun))
+        return now
+
+    async def reset(self) -> None:
+        """After a refusal: ready for the next letter, or closed."""
+        if self._smtp is None or not self._smtp.is_connected:
+            return
+        try:
+            async with asyncio.timeout(FAREWELL):
+                await self._smtp.rset()
+        except (SMTPException, OSError, ValueError):
+            self.abort()
+
+    async def close(self) -> None:
+        """With a farewell."""
+        if self._smtp is not None and self._smtp.is_connected:
+            try:
+                async with asyncio.timeout(FAREWELL):
+                    await self._smtp.quit()
+            except (SMTPException, OSError, ValueError):
+                pass  # it has all letters: how it says good-bye is its own affair
+        self.abort()
+
+    def abort(self) -> None:
+        if self._smtp is not None:
+            self._smtp.close()
+            self._smtp = None
+
+    @property
+    def stage(self) -> Stage:
+        return self._stage
+
+
+class _Step:
+    """So many seconds for a piece of the conversation; what goes wrong in it comes out as a Refusal."""
+
+    def __init__(self, line: Line, seconds: float, *, doubt: bool = False) -> None:
+        self._line = line
+        self._seconds = seconds
+        self._doubt = doubt
+        self._timeout = asyncio.timeout(seconds * 1.5)  # the library counts each answer's; this, all of them
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError:
+            error = TimeoutError()
+        if error is None or isinstance(error, Refusal):
+            return
+        line = self._line
+        refusal = _refusal(line, error, self._doubt, self._seconds)
+        if refusal is None or refusal.code == NO_REPLY:
+            line.abort()  # what comes late would be taken for the answer to something else
+        if refusal is not None:
+            raise refusal from error
+
+
+def _refusal(line: Line, error: BaseException, doubt: bool, seconds: float) -> Refusal | None:
+    """None for what is not the server's doing: a stop, a mistake of ours."""
+    stage = line.stage
+    if isinstance(error, SMTPResponseException) and error.code > 0:
+        return Refusal(
+            "greeting" if isinstance(error, aiosmtplib.SMTPConnectError) else stage, error.code, plain(error.message)
+        )
+    if isinstance(error, TimeoutError):
+        return Refusal(stage, NO_REPLY, f"no answer within {seconds:g} s", doubt=doubt)
+    if (inner := _tls_trouble(error)) is not None:
+        return Refusal("tls", NO_REPLY, inner)
+    if isinstance(error, SMTPException | OSError):
+        return Refusal(stage, NO_REPLY, _network_words(error), doubt=doubt)
+    if isinstance(error, UnicodeError | ValueError):
+        return Refusal("recipient", 553, f"5.1.3 {plain(str(error))}") if stage in ("sender", "recipient") else None
+    return None
+
+
+def _network_words(error: Exception) -> str:
+    inner = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    if isinstance(inner, OSError) and inner.errno is not None:
+        words = os.strerror(inner.errno) if inner.errno > 0 else inner.strerror or ""
+        return plain(words[:1].lower() + words[1:])
+    return plain(error.message if isinstance(error, SMTPException) else str(error))
+
+
+def _tls_trouble(error: BaseException) -> str | None:
+    cause = error if isinstance(error, ssl.SSLError) else error.__cause__
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be trusted: {cause.verify_message}"
+    if isinstance(cause, ssl.SSLError):
+        return plain((cause.reason or str(cause)).replace("_", " ").lower())
+    return None
+
+
+def _envelope(letter: Letter, smtp: aiosmtplib.SMTP) -> tuple[str, list[str]]:
+    """The address as this server can read it, and the options of MAIL. Raises ValueError: it cannot be
+    written, Refusal: not for this server."""
+    options = []
+    if smtp.supports_extension("size"):
+        options.append(f"SIZE={len(letter.body)}")
+    if smtp.supports_extension("8bitmime") and not letter.body.isascii():
+        options.append("BODY=8BITMIME")
+    local, at, domain = letter.address.rpartition("@")
+    if not local or not at:
+        raise ValueError("is not a mail address")
+    if not domain.isascii():
+        domain = domain.encode("idna").decode("ascii")
+    if not local.isascii():
+        if not smtp.supports_extension("smtputf8"):
+            raise Refusal("recipient", 553, "5.6.7 it takes no addresses with letters other than English ones")
+        options.append("SMTPUTF8")
+    return f"{local}@{domain}", options
+
+
+def trusting(ca: object, verify: bool = True) -> ssl.SSLContext:
+    """A context that believes the machine's authorities, or those in the file ``ca``. Raises OSError."""
+    context = ssl.create_default_context(cafile=str(ca) if ca else None)
+    # a server's own certificate may be named as its authority
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def plain(words: str) -> str:
+    """A stranger's words on one line, printable, not too long."""
+    text = " ".join(words.encode("utf-8", "replace").decode("utf-8").split())
+    text = "".join(char if char.isprintable() else "?" for char in text)
+    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

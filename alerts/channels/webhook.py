@@ -1,0 +1,56 @@
+"""The second way out: critical alerts posted as JSON to a web address when mail does not get through.
+
+``POST`` with ``Content-Type: application/json``; taken when the answer is 2xx. The mail is still tried. The object::
+
+    {"version": 1,
+     "id": "...",                     the Message-ID's left side: the same alert never has another, so drop what you had
+     "kind": "trouble",               trouble, update, repeat, escalation, recovery, group, summary, digest
+     "severity": "critical",
+     "contact": "to-truc",            whom the mail is for, as in the inventory
+     "incidents": ["0123456789abcdef"],
+     "made": "2026-11-27T07:02:11.500Z",
+     "subject": "...",
+     "text": "...",                   subject, empty line and the mail's words: chat programs show this field
+     "mail": "..."}                   why the mail is still waiting
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from alerts.channels.config import Webhook
+from alerts.channels.http import Web
+from alerts.channels.outbox import Letter
+
+
+def body(letter: Letter, why: str) -> bytes:
+    """The JSON of a letter."""
+    made = datetime.fromtimestamp(letter.made / 1000, UTC)
+    said: dict[str, Any] = {
+        "version": 1,
+        "id": letter.ident,
+        "kind": letter.kind,
+        "severity": letter.severity,
+        "contact": letter.contact,
+        "incidents": letter.incidents,
+        "made": f"{made:%Y-%m-%dT%H:%M:%S}.{made.microsecond // 1000:03}Z",
+        "subject": letter.subject,
+        "text": f"{letter.subject}\n\n{letter.text}",
+        "mail": why,
+    }
+    return msgspec.json.encode(said)
+
+
+class Hook:
+    """The webhook of the settings."""
+
+    def __init__(self, settings: Webhook) -> None:
+        headers = {"Content-Type": "application/json"}
+        if settings.header:
+            headers[settings.header] = str(settings.value)
+        self._web = Web(str(settings.url), settings.timeout, settings.ca, headers)
+
+    async def post(self, letter: Letter, why: str) -> None:
+        """``why``: why the mail is waiting. Raises NotTaken."""
+        await self._web.ask("POST", data=body(letter, why))

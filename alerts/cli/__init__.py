@@ -1,0 +1,1 @@
+"""``haidang-alerts``: the commands."""

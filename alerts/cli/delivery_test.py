@@ -1,0 +1,199 @@
+"""``haidang-alerts test ADDRESS``: does a mail go out by each relay, and if not, where does it stop and what to do."""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+from alerts.channels import alertmanager, config
+from alerts.channels.config import Ways
+from alerts.channels.http import NotTaken, Web
+from alerts.channels.outbox import Letter
+from alerts.channels.smtp import Line, Refusal
+from alerts.channels.smtp_verdict import NO_REPLY
+from alerts.channels.webhook import Hook
+from inventory.base.problems import Invalid
+
+FINE, WRONG, USAGE = 0, 1, 2
+DEFAULT: Final = Path("/etc/haidang/collector.yaml")
+SUBJECT: Final = "Hải Đăng: thư thử / test mail"
+TEXT: Final = """Đây là thư thử của Hải Đăng, gửi qua máy chủ {relay} lúc {time}.
+Nếu bạn đọc được thư này thì cảnh báo cũng sẽ đến được đây. Không cần trả lời.
+
+This is a test mail of Hải Đăng, sent through {relay} at {time}.
+If you can read it, alerts will get here, too. No answer is needed.
+"""
+
+Say = Callable[[str], None]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of the command ``test``, without ``--config`` where the parser has that already."""
+    parser.add_argument("address", metavar="ADDRESS", help="whom to send a test mail")
+    parser.add_argument(
+        "--all", action="store_true", help="also try the webhook, the Alertmanagers and the dead-man's ping"
+    )
+    if not any("--config" in action.option_strings for action in parser._actions):
+        parser.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"({DEFAULT})")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0: everything went out; 1: something did not, or the settings are wrong; 2: not an address."""
+    if not config.ADDRESS.fullmatch(arguments.address):
+        print(f"haidang-alerts: {arguments.address!r} is not a mail address", file=sys.stderr)
+        return USAGE
+    try:
+        settings = config.read(arguments.config)
+    except Invalid as invalid:
+        print(invalid, file=sys.stderr)
+        return WRONG
+    return asyncio.run(attempt(settings, arguments.address, everything=arguments.all))
+
+
+async def attempt(settings: Ways, address: str, *, everything: bool = False, tell: Say = print) -> int:
+    """Try the ways one after the other; the exit code."""
+    results = [await _relay(settings, place, address, tell) for place in range(len(settings.relays))]
+    if not settings.relays:
+        tell("No relay is named under alerts.relays, so no mail goes out.")
+        results.append(False)
+    if everything:
+        results += await _others(settings, address, tell)
+    return FINE if all(results) else WRONG
+
+
+async def _relay(settings: Ways, place: int, address: str, tell: Say) -> bool:
+    relay = settings.relays[place]
+    line = Line(relay, settings.right, settings.bounce)
+    tell(f"{relay.name} ({relay.tls}{f', as {relay.user}' if relay.user else ''})")
+    begun = time.monotonic()
+    try:
+        await line.open()
+        _tell_steps(line, tell)
+        begun = time.monotonic()
+        answer = await line.send(_letter(settings, relay.name, address), max(line.timeout, 120.0))
+        tell(f"  accepted for {address} in {time.monotonic() - begun:.2f} s: {answer or '(no words)'}")
+        return True
+    except Refusal as refusal:
+        if refusal.stage not in ("sender", "recipient", "data"):
+            _tell_steps(line, tell)
+        tell(f"  FAILED after {time.monotonic() - begun:.2f} s: {refusal}")
+        tell(f"  What to do: {advice(refusal, bounce=settings.bounce)}")
+        return False
+    finally:
+        await line.close()
+
+
+def _tell_steps(line: Line, tell: Say) -> None:
+    names = {"connect": "connected and greeted", "hello": "", "tls": "encrypted", "login": "logged in"}
+    for stage, seconds in line.steps:
+        if words := names[stage]:
+            version = f" ({line.tls})" if line.tls and (stage == "tls" or line.relay.tls == "tls") else ""
+            tell(f"  {words}{version} in {seconds:.2f} s")
+
+
+def advice(refusal: Refusal, *, bounce: str = "") -> str:
+    """What to do about it, in plain words."""
+    words = str(refusal).lower()
+    if refusal.stage == "connect":
+        if "connection refused" in words:
+            return "nothing listens at that port: check port, and whether the mail server runs"
+        if "name or service" in words or "no address" in words or "name resolution" in words:
+            return "the name is not known here: check host, and this machine's resolver"
+        return "check host and port, and whether a firewall lets this machine out to it"
+    if refusal.stage == "tls":
+        if "certificate" in words:
+            return "use the host name that is in the server's certificate, or name its authority's PEM file as ca"
+        if "not supported" in words:
+            return "the server offers no STARTTLS on this port: tls: tls with port 465, or none (without a password)"
+        return "check that tls fits the port: starttls for 587 and 25, tls for 465"
+    if refusal.stage == "login":
+        if "extension is not supported" in words:
+            return "the server asks for no login on this port: leave user and password out, or use port 587"
+        return "check user and password; some providers want a password made for programs"
+    if refusal.stage in ("greeting", "hello"):
+        return "the server does not talk to this machine: ask who runs it to let this address in, or set helo"
+    if refusal.stage == "sender":
+        if refusal.code == 530:
+            return "the server wants a login: give the relay user and password"
+        return (
+            f"the server does not take {bounce} as sender: use an address that it knows as bounce"
+            if bounce
+            else "the server wants a sender that it knows: set bounce, for most the same address as from"
+        )
+    if refusal.stage == "recipient":
+        if refusal.verdict == "never":
+            return "the address is not known there: check it"
+        return (
+            "the server does not deliver to that address for us: ask who runs it to let this machine relay, or log in"
+        )
+    if refusal.code == NO_REPLY:
+        return "the server took the letter and said nothing: give it a longer timeout, and see its log"
+    return "the server does not take the letter itself: see its log (spam filter, size, sender policy)"
+
+
+async def _others(settings: Ways, address: str, tell: Say) -> list[bool]:
+    results = []
+    if settings.webhook is not None:
+        hook = Hook(settings.webhook)
+        letter = _letter(settings, "webhook", address)
+        results.append(await _web("webhook", lambda: hook.post(letter, "a test; mail was not tried"), tell))
+    for manager in settings.alertmanagers:
+        web = alertmanager.web(manager)
+        data = alertmanager.trial(time.time_ns() // 1_000_000)
+
+        async def post(web: Web = web, data: bytes = data) -> None:
+            await web.ask("POST", alertmanager.PATH, data)
+
+        results.append(await _web(f"Alertmanager {manager.url}", post, tell))
+    if settings.deadman is not None:
+        ping = Web(str(settings.deadman.url), settings.deadman.timeout, settings.deadman.ca)
+        results.append(await _web("dead-man's ping", lambda: ping.ask("GET"), tell))
+    return results
+
+
+async def _web(name: str, work: Callable[[], Awaitable[object]], tell: Say) -> bool:
+    begun = time.monotonic()
+    try:
+        await work()
+    except NotTaken as error:
+        tell(f"{name}\n  FAILED after {time.monotonic() - begun:.2f} s: {error}")
+        tell("  What to do: check its address, its token or password, and the way out to it")
+        return False
+    tell(f"{name}\n  taken in {time.monotonic() - begun:.2f} s")
+    return True
+
+
+def _letter(settings: Ways, way: str, address: str) -> Letter:
+    now = datetime.now(UTC)
+    ident = f"test.{now:%Y%m%d%H%M%S}.{token_hex(4)}"
+    text = TEXT.format(relay=way, time=f"{now:%Y-%m-%d %H:%M:%S} UTC")
+    mail = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
+    mail["From"] = settings.from_
+    mail["To"] = address
+    mail["Subject"] = SUBJECT
+    mail["Date"] = format_datetime(now)
+    mail["Message-ID"] = f"<{ident}@{settings.right}>"
+    mail["Auto-Submitted"] = "auto-generated"
+    mail["X-Auto-Response-Suppress"] = "All"
+    mail.set_content(text, cte="quoted-printable")
+    return Letter(
+        id=0,
+        ident=ident,
+        contact="test",
+        address=address,
+        kind="test",
+        severity="info",
+        incidents=(),
+        made=int(now.timestamp() * 1000),
+        subject=SUBJECT,
+        text=text,
+        body=mail.as_bytes(),
+    )

@@ -1,0 +1,120 @@
+"""``haidang-alerts preview``: sample mails made of an inventory's real names, as text, HTML or whole messages."""
+
+import argparse
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+from alerts.cli import samples
+from alerts.incident.entities import NoticeKind
+from alerts.language.catalogue import LANGUAGES
+from alerts.mail import Context, Mail, render
+from alerts.mail.signed_urls import Signer
+from inventory.base.problems import Invalid, Problem
+from inventory.base.types import Text
+from inventory.build.load import load
+from inventory.model.entities import Contact, Inventory
+from inventory.yaml import nodes
+from inventory.yaml.scalars import shown
+
+CONFIG: Final = Path("/etc/haidang/collector.yaml")
+PAGES: Final = "https://haidang.example"
+_KEY: Final = b"samples are not signed for anything"  # whoever follows a sample's link is told that it is not good
+_NOBODY: Final = Contact(id="nobody", name=Text("Người nhận mẫu", "Sample reader"), email="reader@haidang.example")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dir", nargs="?", type=Path, metavar="INVENTORY_DIR", help="default: as --config names it")
+    parser.add_argument("--config", type=Path, metavar="FILE", help=f"the collector's file (default {CONFIG})")
+    parser.add_argument("--language", choices=LANGUAGES, help="default: the contact's own")
+    parser.add_argument(
+        "--kind", choices=(*samples.KINDS, "all"), default="trouble", help="of notice (default: trouble)"
+    )
+    parser.add_argument("--contact", metavar="ID", help="whom the samples are to (default: the inventory's first)")
+    parser.add_argument(
+        "--html", type=Path, metavar="PATH", help="write HTML: one mail to a FILE.html, else into a folder"
+    )
+    parser.add_argument("--mail", type=Path, metavar="DIR", help="write whole messages (.eml), as they would be sent")
+
+
+def run(wanted: argparse.Namespace) -> int:
+    inventory = load(_directory(wanted.dir, wanted.config))
+    to = _contact(inventory, wanted.contact)
+    kinds = samples.KINDS if wanted.kind == "all" else (wanted.kind,)
+    mails = list(_mails(inventory, to, wanted.language or to.language, kinds, int(time.time() * 1000)))
+    if not mails:
+        print("This inventory has nothing that such a notice could be about.")
+        return 1
+    if wanted.html is not None:
+        _write_html(wanted.html, mails)
+    if wanted.mail is not None:
+        wanted.mail.mkdir(parents=True, exist_ok=True)
+        for name, mail in mails:
+            (wanted.mail / f"{name}.eml").write_bytes(mail.message)
+    if wanted.html is None and wanted.mail is None:
+        for name, mail in mails:
+            print(f"===== {name}\nSubject: {mail.subject}\n\n{mail.text}")
+    return 0
+
+
+def _mails(
+    inventory: Inventory, to: Contact, language: str, kinds: tuple[NoticeKind, ...], now: int
+) -> Iterator[tuple[str, Mail]]:
+    signer = Signer(_KEY)
+    for kind in kinds:
+        for sample in samples.samples(inventory, now, kind, to):
+            context = Context(
+                inventory=inventory,
+                now=now,
+                domain="haidang.example",
+                sender="haidang@haidang.example",
+                base_url=PAGES,
+                sign=signer.sign,
+                bounds=sample.bounds,
+                day=sample.day,
+            )
+            tongue: Literal["vi", "en"] = "en" if language == "en" else "vi"
+            yield f"{sample.name}-{tongue}", render(sample.notice, sample.incidents, context, tongue, to)
+
+
+def _write_html(path: Path, mails: list[tuple[str, Mail]]) -> None:
+    if path.suffix in (".html", ".htm") and not path.is_dir():
+        path.write_text(mails[0][1].html, "utf-8")
+        print(f"{path}: {mails[0][1].subject}")
+        if len(mails) > 1:
+            print(f"{len(mails) - 1} more: give a folder to have them all")
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    for name, mail in mails:
+        file = path / f"{name}.html"
+        file.write_text(mail.html, "utf-8")
+        print(f"{file}: {mail.subject}")
+
+
+def _contact(inventory: Inventory, ident: str | None) -> Contact:
+    if ident is None:
+        return next(iter(inventory.contacts.values()), _NOBODY)
+    found = inventory.contacts.get(ident)
+    if found is None:
+        known = ", ".join(sorted(inventory.contacts)) or "none"
+        raise argparse.ArgumentError(None, f"there is no contact {ident}; there are: {known}")
+    return found
+
+
+def _directory(given: Path | None, config: Path | None) -> Path:
+    """The inventory's directory: as given, else as the collector's file names it."""
+    if given is not None:
+        return given
+    file = config or CONFIG
+    problems: list[Problem] = []
+    node = nodes.read(file, str(file), problems)
+    if problems:
+        raise Invalid(problems)
+    named = node.items.get("inventory") if isinstance(node, nodes.Mapping) else None
+    if not isinstance(named, nodes.Scalar) or named.empty:
+        what = (
+            "does not name the inventory's directory" if named is None else f"ought to be a path, found {shown(named)}"
+        )
+        raise Invalid([Problem(str(file), 0 if named is None else named.line, "inventory", what)])
+    return file.parent / named.text

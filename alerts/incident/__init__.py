@@ -1,0 +1,1 @@
+"""What is wrong, remembered: the incident state machine, pure."""

@@ -1,0 +1,57 @@
+"""What people want of incidents: acknowledge, snooze, comment, close."""
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from alerts.incident.draft import Bench, ended, noted
+from alerts.incident.entities import Command, Entry, Incident
+from alerts.incident.problem import Trouble
+
+
+def obey(bench: Bench, commands: Iterable[Command], troubles: Iterable[Trouble]) -> None:
+    """Each command once: one that is in the history already does nothing. Of incidents that were merged the one that
+    they went into is meant; of closed ones only a comment is taken."""
+    present: set[str] | None = None
+    for command in sorted(commands, key=lambda one: (one.at, one.incident, one.what, one.who)):
+        incident = _meant(bench, command.incident)
+        if incident is None or _entry(command) in incident.history:
+            continue
+        if command.what == "comment":
+            bench.put(_written(incident, command))
+        elif incident.open and command.what == "snooze":
+            if command.until is not None:
+                bench.put(_written(replace(incident, snoozed=command.until), command))
+        elif incident.open:
+            present = {trouble.key for trouble in troubles} if present is None else present
+            still_wrong = any(key in present for key, member in incident.members.items() if member.until is None)
+            if command.what == "acknowledge" or still_wrong:
+                acked = incident.acked or (command.who, command.at)
+                bench.put(_written(replace(incident, acked=acked), command))
+            else:
+                bench.put(_written(_closed(incident, bench.at), command))
+
+
+def _meant(bench: Bench, key: str) -> Incident | None:
+    incident = bench.incident(key)
+    seen: set[str] = set()
+    while incident is not None and incident.into and incident.key not in seen:
+        seen.add(incident.key)
+        incident = bench.incident(incident.into)
+    return incident
+
+
+def _entry(command: Command) -> Entry:
+    what = {"acknowledge": "acknowledged", "snooze": "snoozed", "comment": "comment", "close": "closed"}[command.what]
+    return Entry(at=command.at, what=what, who=command.who, text=command.text)
+
+
+def _written(incident: Incident, command: Command) -> Incident:
+    entry = _entry(command)
+    return noted(incident, entry.at, entry.what, who=entry.who, text=entry.text)
+
+
+def _closed(incident: Incident, at: int) -> Incident:
+    """By hand: for what nobody will hear of any more. What is wrong at present cannot be closed, only acknowledged."""
+    members = {key: ended(member, at) for key, member in incident.members.items()}
+    return replace(incident, members=members, ended=at, closed=at, why="by hand", recovering=None)

@@ -1,0 +1,106 @@
+"""The workbench: a book that is being written, until the step is done."""
+
+from msgspec.structs import replace
+
+from alerts.incident.entities import Entry, Incident, Member
+from alerts.incident.keys import incident_key
+from alerts.incident.message import Said
+from alerts.incident.state import Book, Mailbox, shelf_of
+
+# Of a history at most so many lines are kept: the first ones and the latest.
+FIRST_LINES = 50
+LATEST_LINES = 450
+
+# A key of an incident that began longer ago may have been given and forgotten.
+MEMORY_MS = 24 * 3_600_000
+
+
+class Bench:
+    """Copies of the book's shelves. Whoever changes an incident puts it back; what was put is what changed."""
+
+    def __init__(self, book: Book, at: int) -> None:
+        self.at = at
+        self.open = dict(book.open)
+        self.ended = dict(book.ended)
+        self.closed = dict(book.closed)
+        self.mailboxes = dict(book.mailboxes)
+        self._before = book
+        self._touched: set[str] = set()
+        self._forgot = False
+        self._posted = False
+        self._recovered: dict[str, list[Incident]] | None = None
+
+    def put(self, incident: Incident) -> None:
+        """The incident as it is now, on the shelf where it belongs."""
+        key = incident.key
+        self._touched.add(key)
+        shelf: dict[str, Incident] = getattr(self, shelf_of(incident))
+        if key not in shelf:
+            self.open.pop(key, None)
+            self.ended.pop(key, None)
+            self.closed.pop(key, None)
+        shelf[key] = incident
+
+    def put_box(self, contact: str, box: Mailbox | None) -> None:
+        """The contact's mailbox as it is now; None: no longer any."""
+        if box is None:
+            self._posted |= self.mailboxes.pop(contact, None) is not None
+        elif self.mailboxes.get(contact) != box:
+            self._posted = True
+            self.mailboxes[contact] = box
+
+    def forget(self, key: str) -> None:
+        """A closed incident that nothing asks for any more; the store keeps it."""
+        self._forgot = True
+        del self.closed[key]
+
+    def incident(self, key: str) -> Incident | None:
+        return self.open.get(key) or self.ended.get(key) or self.closed.get(key)
+
+    def recovered_of(self, root: str) -> list[Incident]:
+        """Closed incidents that had this root last and recovered."""
+        if self._recovered is None:
+            self._recovered = {}
+            for shelf in (self.ended, self.closed):
+                for incident in shelf.values():
+                    if incident.why == "recovered":
+                        self._recovered.setdefault(incident.cause.root, []).append(incident)
+        return self._recovered.get(root, [])
+
+    def new_key(self, root: str, opened: int) -> str:
+        """The key of an incident that is made now: of root and beginning alone where that is surely unique, so that
+        it comes out the same after a restore."""
+        key = incident_key(root, opened)
+        if opened > self.at - MEMORY_MS and self.incident(key) is None:
+            return key
+        count = 0
+        while self.incident(key := incident_key(root, opened, self.at, count)) is not None:
+            count += 1
+        return key
+
+    def book(self) -> Book:
+        """The book as it is now; the one that was given, if nothing changed."""
+        if not (self._touched or self._forgot or self._posted):
+            return self._before
+        at = max(self.at, self._before.at)
+        return Book(at=at, open=self.open, ended=self.ended, closed=self.closed, mailboxes=self.mailboxes)
+
+    def changed(self) -> list[Incident]:
+        """The incidents that are not as they were, by key."""
+        now = (self.incident(key) for key in sorted(self._touched))
+        return [
+            incident for incident in now if incident is not None and incident != self._before.incident(incident.key)
+        ]
+
+
+def noted(incident: Incident, at: int, what: str, who: str = "", text: str = "", said: Said | None = None) -> Incident:
+    """The incident with one more line in its history."""
+    history = (*incident.history, Entry(at=at, what=what, who=who, text=text, said=said))
+    if len(history) > FIRST_LINES + LATEST_LINES:
+        history = history[:FIRST_LINES] + history[-LATEST_LINES:]
+    return replace(incident, history=history)
+
+
+def ended(member: Member, at: int) -> Member:
+    """The member over, if it was not."""
+    return member if member.until is not None else replace(member, until=at, known=True)

@@ -1,0 +1,41 @@
+"""Flapping: an incident that comes and goes is one incident, said once, and open until it has been steady.
+
+A turn is that all members are over, or that one is wrong again (or at the beginning). Turns of earlier incidents of the
+same root count, so that it makes no difference whether it comes back just before or just after it was closed.
+"""
+
+from msgspec.structs import replace
+
+from alerts.incident.draft import Bench, noted
+from alerts.incident.entities import Incident
+from inventory.model.alerting import Alerting
+
+MOST_TURNS = 200  # that are remembered
+
+
+def turned(incident: Incident, at: int, alerting: Alerting) -> Incident:
+    """The incident with one more turn; with ``flaps`` of them within ``flap_ms`` it is flapping."""
+    changes = (*(turn for turn in incident.changes if turn > at - alerting.flap_ms), at)[-MOST_TURNS:]
+    incident = replace(incident, changes=changes)
+    if incident.flapping or len(changes) < max(alerting.flaps, 2):
+        return incident
+    return noted(replace(incident, flapping=True), at, "flapping", text=str(len(changes)))
+
+
+def steadied(incident: Incident, at: int, alerting: Alerting) -> Incident:
+    """No longer flapping, if it is wrong and has been so for ``steady_ms``. (If it is over, it is closed by then.)"""
+    if not incident.flapping or incident.recovering is not None:
+        return incident
+    if incident.changes and at - incident.changes[-1] < alerting.steady_ms:
+        return incident
+    return noted(replace(incident, flapping=False), at, "steady")
+
+
+def inherited(bench: Bench, root: str, alerting: Alerting) -> tuple[int, ...]:
+    """The turns of the last incident of that root, if it recovered a moment ago."""
+    last = max(
+        (incident for incident in bench.recovered_of(root) if (incident.closed or 0) > bench.at - alerting.flap_ms),
+        key=lambda incident: (incident.closed or 0, incident.key),
+        default=None,
+    )
+    return last.changes if last is not None else ()

@@ -1,0 +1,232 @@
+"""Which trouble belongs to which incident: one incident a root, whatever becomes known of the roots meanwhile.
+
+A trouble that is confirmed joins the open incident of its root or opens one; what is not confirmed joins nothing. Where
+the roots of an incident's members were revised, the incident takes the new root if they agree, is merged into the
+incident that has that root already, or loses those that have another one.
+"""
+
+from collections.abc import Callable, Iterable
+
+from msgspec.structs import replace
+
+from alerts.incident.draft import Bench, noted
+from alerts.incident.entities import Incident, Member
+from alerts.incident.flapping import inherited, turned
+from alerts.incident.levels import leading, settled
+from alerts.incident.merging import merged
+from alerts.incident.problem import Trouble
+from alerts.incident.state import Situation, among
+from inventory.model.alerting import Alerting
+
+Present = dict[str, Trouble]
+
+
+def take_in(bench: Bench, situation: Situation, alerting: Alerting) -> None:
+    """The troubles of this moment, into the incidents."""
+    present = {trouble.key: trouble for trouble in situation.troubles}
+    unknown, gone = among(situation.unknown), among(situation.gone)
+    for incident in tuple(bench.open.values()):
+        now = refreshed(incident, present, unknown, gone, bench.at)
+        if now is not incident:
+            bench.put(now)
+    regroup(bench, present, alerting)
+    _join(bench, present, alerting)
+    for incident in tuple(bench.open.values()):
+        now = settled(incident, present, bench.at, alerting)
+        if now is not incident:
+            bench.put(now)
+
+
+def refreshed(
+    incident: Incident, present: Present, unknown: Callable[[str], bool], gone: Callable[[str], bool], at: int
+) -> Incident:
+    """The incident with its members as they are now; itself if none is different."""
+    changed: dict[str, Member] = {}
+    for key, member in incident.members.items():
+        if member.until is not None:
+            continue
+        trouble = present.get(key)
+        if trouble is not None:
+            now = _as_now(member, trouble)
+        elif gone(key):
+            now = replace(member, until=at, known=True, withdrawn=True)
+        elif unknown(key):
+            now = replace(member, known=False) if member.known else member
+        else:
+            now = replace(member, until=at, known=True)
+        if now is not member:
+            changed[key] = now
+    return replace(incident, members={**incident.members, **changed}) if changed else incident
+
+
+def _as_now(member: Member, trouble: Trouble) -> Member:
+    same = (
+        member.subject == trouble.subject
+        and member.since == trouble.since
+        and member.severity == trouble.severity
+        and member.excluded == trouble.excluded
+        and member.known
+        and member.reason == trouble.reason
+        and member.said == trouble.said
+        and member.condition == trouble.condition
+        and (member.recover_ms, member.once) == (trouble.recover_ms, trouble.once)
+    )
+    return member if same else _member(trouble, member.joined)
+
+
+def _member(trouble: Trouble, joined: int) -> Member:
+    return Member(
+        key=trouble.key,
+        condition=trouble.condition,
+        subject=trouble.subject,
+        severity=trouble.severity,
+        since=trouble.since,
+        joined=joined,
+        reason=trouble.reason,
+        said=trouble.said,
+        excluded=trouble.excluded,
+        recover_ms=trouble.recover_ms,
+        once=trouble.once,
+    )
+
+
+def regroup(bench: Bench, present: Present, alerting: Alerting) -> None:
+    """Incidents whose members' roots are no longer theirs: re-rooted, merged, split. One pass an incident; what a
+    merge brings together comes up once more."""
+    by_root = {incident.cause.root: incident.key for incident in bench.open.values()}
+    waiting = sorted(key for key, incident in bench.open.items() if _revised(incident, present))
+    turns_left = 2 * len(bench.open) + 2
+    while waiting and turns_left:
+        turns_left -= 1
+        incident = bench.open.get(waiting.pop(0))
+        if incident is None:
+            continue
+        groups = _by_root(incident, present)
+        keeps = _root_that_stays(incident, groups)
+        if keeps != incident.cause.root:
+            other = bench.open.get(by_root.get(keeps, ""))
+            by_root.pop(incident.cause.root, None)
+            incident = _rerooted(incident, groups[keeps], bench.at)
+            if other is not None:
+                incident = merged(bench, other, incident)
+                waiting.append(incident.key)
+            by_root[keeps] = incident.key
+            bench.put(incident)
+        for root in sorted(groups.keys() - {keeps}):
+            _split_off(bench, incident.key, groups[root], by_root, alerting)
+
+
+def _revised(incident: Incident, present: Present) -> bool:
+    root = incident.cause.root
+    for key, member in incident.members.items():
+        if member.until is None:
+            trouble = present.get(key)
+            if trouble is not None and trouble.cause.root != root and trouble.confirmed:
+                return True
+    return False
+
+
+def _by_root(incident: Incident, present: Present) -> dict[str, list[Trouble]]:
+    """The members that have a say, confirmed and present, by the roots that they have now."""
+    groups: dict[str, list[Trouble]] = {}
+    for key, member in incident.members.items():
+        trouble = present.get(key)
+        if member.until is None and trouble is not None and trouble.confirmed:
+            groups.setdefault(trouble.cause.root, []).append(trouble)
+    return groups
+
+
+def _root_that_stays(incident: Incident, groups: dict[str, list[Trouble]]) -> str:
+    """The incident's own while a member has it; else the one most members have, of those the oldest."""
+    if incident.cause.root in groups or not groups:
+        return incident.cause.root
+    return min(groups, key=lambda root: (-len(groups[root]), min(trouble.since for trouble in groups[root]), root))
+
+
+def _rerooted(incident: Incident, troubles: list[Trouble], at: int) -> Incident:
+    cause = leading(troubles).cause
+    roots = incident.roots if cause.root in incident.roots else (*incident.roots, cause.root)
+    return noted(replace(incident, cause=cause, roots=roots), at, "cause", text=cause.root)
+
+
+def _split_off(bench: Bench, key: str, troubles: list[Trouble], by_root: dict[str, str], alerting: Alerting) -> None:
+    """Members that have another root than their incident: into the incident of that root, or one of their own."""
+    root = troubles[0].cause.root
+    incident = bench.open[key]
+    keys = {trouble.key for trouble in troubles}
+    left = {name: member for name, member in incident.members.items() if name not in keys}
+    other = bench.open.get(by_root.get(root, ""))
+    if other is None:
+        other = opened(bench, troubles, alerting)
+        other = noted(other, bench.at, "split", text=key)
+        by_root[root] = other.key
+    else:
+        other = joined(other, troubles, bench.at)
+    bench.put(other)
+    bench.put(noted(replace(incident, members=left), bench.at, "split", text=other.key))
+
+
+def _join(bench: Bench, present: Present, alerting: Alerting) -> None:
+    """Troubles that are no open member yet: back into the incident that waited for its end, into the one of their
+    root, or into new ones."""
+    members: set[str] = set()
+    over: dict[str, str] = {}
+    for incident in bench.open.values():
+        for name, member in incident.members.items():
+            if member.until is None:
+                members.add(name)
+            else:
+                over[name] = incident.key
+    by_root = {incident.cause.root: incident.key for incident in bench.open.values()}
+    joining: dict[str, list[Trouble]] = {}
+    opening: dict[str, list[Trouble]] = {}
+    for name, trouble in present.items():
+        if name in members or not trouble.confirmed:
+            continue
+        root = trouble.cause.root
+        before = over.get(name)
+        if root in by_root:
+            joining.setdefault(by_root[root], []).append(trouble)
+        elif before is not None and root in bench.open[before].roots:
+            joining.setdefault(before, []).append(trouble)
+        else:
+            opening.setdefault(root, []).append(trouble)
+    for key in sorted(joining):
+        bench.put(joined(bench.open[key], joining[key], bench.at))
+    for root in sorted(opening):
+        bench.put(opened(bench, opening[root], alerting))
+    if any(_revised(bench.open[key], present) for key in joining):  # came back with a root that it had before
+        regroup(bench, present, alerting)
+
+
+def joined(incident: Incident, troubles: Iterable[Trouble], at: int) -> Incident:
+    """The incident with these as open members."""
+    members = dict(incident.members)
+    new = 0
+    for trouble in _in_order(troubles):
+        before = members.get(trouble.key)
+        new += before is None
+        members[trouble.key] = _member(trouble, at if before is None else before.joined)
+    incident = replace(incident, members=members, opened=min(incident.opened, *(m.since for m in members.values())))
+    return noted(incident, at, "grew", text=str(new)) if new else incident
+
+
+def opened(bench: Bench, troubles: list[Trouble], alerting: Alerting) -> Incident:
+    """A new incident of troubles with one root."""
+    cause = leading(troubles).cause
+    since = min(trouble.since for trouble in troubles)
+    incident = Incident(
+        key=bench.new_key(cause.root, since),
+        cause=cause,
+        severity="info",  # settled with the others
+        opened=since,
+        noticed=bench.at,
+        members={trouble.key: _member(trouble, bench.at) for trouble in _in_order(troubles)},
+        roots=(cause.root,),
+        changes=inherited(bench, cause.root, alerting),
+    )
+    return turned(noted(incident, bench.at, "opened", text=cause.root), bench.at, alerting)
+
+
+def _in_order(troubles: Iterable[Trouble]) -> list[Trouble]:
+    return sorted(troubles, key=lambda trouble: (trouble.since, trouble.key))

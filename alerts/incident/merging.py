@@ -1,0 +1,49 @@
+"""Two incidents that turn out to have one root."""
+
+from msgspec.structs import replace
+
+from alerts.incident.draft import Bench, noted
+from alerts.incident.entities import Incident, Told
+
+
+def merged(bench: Bench, one: Incident, other: Incident) -> Incident:
+    """The younger goes into the older, which keeps its key and gets the root that ``one`` has; both are on the bench.
+
+    Nobody is told anew: who was told of either was told of what is left. Each goes on in the thread that they have,
+    those who have two in that of the older one.
+    """
+    older, younger = sorted((one, other), key=lambda incident: (incident.opened, incident.noticed, incident.key))
+    return absorbed(bench, replace(older, cause=one.cause), younger)
+
+
+def absorbed(bench: Bench, older: Incident, younger: Incident) -> Incident:
+    """The one with the other in it; the other is closed."""
+    members = dict(older.members)
+    for key, member in younger.members.items():
+        if key not in members or members[key].until is not None:
+            members[key] = member
+    left = replace(
+        older,
+        members=members,
+        told={**younger.told, **{who: _both(told, younger.told.get(who)) for who, told in older.told.items()}},
+        roots=tuple(dict.fromkeys((*older.roots, *younger.roots))),
+        acked=older.acked or younger.acked,
+        snoozed=older.snoozed if younger.snoozed is None else max(older.snoozed or 0, younger.snoozed),
+        changes=max(older.changes, younger.changes, key=len),  # one's: their turns at once are no flapping
+        flapping=older.flapping or younger.flapping,
+        recovering=None if older.recovering is None or younger.recovering is None else younger.recovering,
+        absorbed=(*older.absorbed, younger.key, *younger.absorbed),
+    )
+    left = noted(left, bench.at, "merged", text=younger.key)
+    gone = replace(younger, closed=bench.at, ended=bench.at, why="merged", into=older.key, recovering=None)
+    bench.put(noted(gone, bench.at, "merged", text=older.key))
+    bench.put(left)
+    return left
+
+
+def _both(told: Told, other: Told | None) -> Told:
+    if other is None:
+        return told
+    return replace(
+        told, first=min(told.first, other.first), last=max(told.last, other.last), count=max(told.count, other.count)
+    )

@@ -1,0 +1,76 @@
+"""Something that is wrong at this moment, as the evaluator found it: what the incident machine works on.
+
+Troubles are made anew at every evaluation from what is published; nothing in them depends on what was made before. A
+trouble that is in one evaluation and not in the next is over, unless its key is among those of which nothing is known.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from alerts.incident.message import Said
+from inventory.model.alerting import Severity
+
+Certainty = Literal["sure", "probable", "provisional"]
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """What it is about; "" where that is nothing. ``check`` is a uid, ``agency`` and ``site`` those it is about."""
+
+    agency: str = ""
+    site: str = ""
+    agent: str = ""
+    check: str = ""
+    kind: str = ""
+    link: str = ""
+    goal: str = ""
+
+
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
+    """Why, as far as that is known now.
+
+    ``root``: names the one thing that is wrong, so that troubles with the same root are one incident:
+    ``service:UID``, ``device:ID``, ``lan:SITE``, ``wan:LINK``, ``power:SITE``, ``agent:AGENT``, ``goal:ID``,
+    ``collector:WHAT``. ``cause``: of inventory.protocol.causes. ``certainty``: provisional while evidence is still to
+    come (a site is silent, its backlog is not in). ``because``: the evidence, strongest first.
+    """
+
+    root: str
+    cause: str
+    certainty: Certainty = "sure"
+    because: tuple[Said, ...] = ()
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """``key`` is the trouble's identity: CONDITION:SUBJECT ("down:UID", "degraded:UID", "silent:AGENT",
+    "clock:AGENT", "risk:GOAL", "missed:GOAL:WINDOW", "finding:KIND:AGENT", "collector:WHAT").
+
+    ``condition``: id of the condition that it meets. ``since``: when it began, ``evidence``: its newest evidence (both
+    ms of the collector's time, event time). ``confirmed``: it meets the condition; one that does not yet lends its
+    root to others and keeps an incident open, but opens none. ``recover_ms``: how long it has to be over until it is
+    over. ``once``: told when it begins and when it is over, and not repeated nor escalated between. ``excluded``:
+    maintenance: measured, and told to nobody. ``state``: of the check, as in inventory.protocol.states.
+    """
+
+    key: str
+    condition: str
+    subject: Subject
+    severity: Severity
+    since: int
+    evidence: int
+    cause: Cause
+    confirmed: bool = True
+    excluded: bool = False
+    state: int | None = None
+    reason: str = ""
+    said: Said | None = None
+    recover_ms: int = 60_000
+    once: bool = False
+
+
+class Past(msgspec.Struct, frozen=True, kw_only=True):
+    """A trouble that was over when its evidence came: recorded, told in the digest. ``late_ms``: how late it came."""
+
+    trouble: Trouble
+    until: int
+    late_ms: int

@@ -1,0 +1,216 @@
+"""After a restore: the book is older than what people have been told. The journal of what was sent corrects it.
+
+An incident that was told of and that the book does not know is opened again under its key, without troubles: if its
+root is still wrong these join it and nobody is told anew; if not, it recovers and those who were told learn of it. What
+was told as over is over. Acknowledgements are not in the journal: those given since the copy have to be given again.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec.structs import replace
+
+from alerts.incident.draft import Bench, ended, noted
+from alerts.incident.entities import Incident, Member, Notice, NoticeKind, Told
+from alerts.incident.merging import absorbed
+from alerts.incident.problem import Cause, Subject
+from alerts.incident.state import Book, Mailbox
+from inventory.model.alerting import HOUR, Severity
+from inventory.protocol.causes import NOT_KNOWN
+
+# Of an incident's members at most so many are journalled: enough to know whether its site is heard.
+MOST_MEMBERS = 50
+
+
+class Sent(msgspec.Struct, frozen=True, kw_only=True):
+    """A mail that was accepted by a relay, as the journal has it: the notice's fields, and of each of ``incidents``:
+    ``roots`` and ``opened`` as they were then, ``also`` the keys of those that had been merged into it, ``members`` the
+    keys of troubles that were not over. ``at``: when the notice was decided (ms)."""
+
+    ident: str
+    contact: str
+    kind: NoticeKind
+    at: int
+    incidents: tuple[str, ...] = ()
+    kinds: tuple[NoticeKind, ...] = ()
+    roots: tuple[str, ...] = ()
+    opened: tuple[int, ...] = ()
+    also: tuple[tuple[str, ...], ...] = ()
+    members: tuple[tuple[str, ...], ...] = ()
+    severity: Severity = "warning"
+    thread: str = ""
+    day: str = ""
+
+
+def sent_of(notice: Notice, book: Book) -> Sent:
+    """The journal's line for a notice, from the book that the same step gave."""
+    incidents = [incident for key in notice.incidents if (incident := book.incident(key)) is not None]
+    left = [[key for key, member in incident.members.items() if member.until is None] for incident in incidents]
+    return Sent(
+        ident=notice.ident,
+        contact=notice.contact,
+        kind=notice.kind,
+        at=notice.at,
+        incidents=tuple(incident.key for incident in incidents),
+        kinds=notice.kinds,
+        roots=tuple(incident.cause.root for incident in incidents),
+        opened=tuple(incident.opened for incident in incidents),
+        also=tuple(incident.absorbed for incident in incidents),
+        members=tuple(tuple(keys[:MOST_MEMBERS]) for keys in left),
+        severity=notice.severity,
+        thread=notice.thread,
+        day=notice.day,
+    )
+
+
+def adopt(book: Book, sent: Iterable[Sent]) -> Book:
+    """The book as it has to be, knowing what was sent. What went before the book was last written is in it; what went
+    at that very moment may be."""
+    entries = sorted((entry for entry in sent if entry.at >= book.at), key=lambda entry: (entry.at, entry.ident))
+    if not entries:
+        return book
+    bench = Bench(book, entries[-1].at)
+    for entry in entries:
+        if entry.kind == "digest":
+            _digested(bench, entry)
+        else:
+            _posted(bench, entry)
+            for about in _abouts(entry):
+                _said(bench, entry, about)
+    _one_a_root(bench)
+    _one_a_trouble(bench)
+    return bench.book()
+
+
+class _About(msgspec.Struct, frozen=True):
+    """What an entry says of one incident."""
+
+    key: str
+    kind: NoticeKind
+    root: str
+    opened: int
+    also: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+def _abouts(entry: Sent) -> list[_About]:
+    """One for each incident; what an older journal does not have is left open."""
+    count = len(entry.incidents)
+    return [
+        _About(*values)
+        for values in zip(
+            entry.incidents,
+            entry.kinds or (entry.kind,) * count,
+            entry.roots or tuple(f"incident:{key}" for key in entry.incidents),
+            entry.opened or (entry.at,) * count,
+            entry.also or ((),) * count,
+            entry.members or ((),) * count,
+            strict=True,
+        )
+    ]
+
+
+def _digested(bench: Bench, entry: Sent) -> None:
+    box = bench.mailboxes.get(entry.contact, Mailbox())
+    if entry.day > box.digest:
+        bench.put_box(entry.contact, replace(box, digest=entry.day, digested=entry.at))
+
+
+def _posted(bench: Bench, entry: Sent) -> None:
+    """The mail counts for the hour."""
+    box = bench.mailboxes.get(entry.contact, Mailbox())
+    if entry.kind == "summary":
+        bench.put_box(entry.contact, replace(box, summary=entry.at))
+    elif entry.at not in box.sent:
+        sent = tuple(when for when in box.sent if when > entry.at - HOUR)
+        bench.put_box(entry.contact, replace(box, sent=(*sent, entry.at)))
+
+
+def _said(bench: Bench, entry: Sent, about: _About) -> None:
+    incident = bench.incident(about.key) or _unknown(entry, about)
+    known = incident.told.get(entry.contact)
+    if known is not None and known.last >= entry.at:
+        return
+    for key in about.also:
+        other = bench.incident(key)
+        if other is not None and other.why != "merged" and key != about.key:
+            incident = absorbed(bench, incident, other)
+    told = incident.told.get(entry.contact)
+    if told is None:  # a thread that it answers began before the journal does
+        told = Told(contact=entry.contact, thread=entry.thread or entry.ident, first=entry.at, last=entry.at, count=0)
+    told = replace(
+        told,
+        last=entry.at,
+        count=told.count + 1,
+        recovered=about.kind == "recovery",
+        severity=entry.severity,
+        root=about.root if entry.roots else "",
+        cause="",
+    )
+    incident = replace(incident, told={**incident.told, entry.contact: told})
+    if about.kind == "recovery":
+        incident = _closed(incident, entry.at)
+    elif about.root != incident.cause.root:
+        cause = Cause(root=about.root, cause=NOT_KNOWN, certainty="provisional")
+        incident = replace(incident, cause=cause, roots=tuple(dict.fromkeys((*incident.roots, about.root))))
+    bench.put(incident)
+
+
+def _closed(incident: Incident, at: int) -> Incident:
+    """Somebody was told that it is over, so it is; the others that were told of it are still to learn it."""
+    if not incident.open:
+        return incident
+    members = {key: ended(member, at) for key, member in incident.members.items()}
+    incident = replace(incident, members=members, ended=at, closed=at, why="recovered", recovering=None)
+    return noted(incident, at, "closed", text="recovered")
+
+
+def _unknown(entry: Sent, about: _About) -> Incident:
+    """An incident that the book does not know, of what the journal says of it."""
+    members = {
+        key: Member(
+            key=key,
+            condition=key.partition(":")[0],
+            subject=Subject(),
+            severity=entry.severity,
+            since=about.opened,
+            joined=entry.at,
+        )
+        for key in about.members
+    }
+    incident = Incident(
+        key=about.key,
+        cause=Cause(root=about.root, cause=NOT_KNOWN, certainty="provisional"),
+        severity=entry.severity,
+        opened=about.opened,
+        noticed=entry.at,
+        members=members,
+        roots=(about.root,),
+    )
+    return noted(incident, entry.at, "opened", text=about.root)
+
+
+def _one_a_root(bench: Bench) -> None:
+    """Of open incidents that have one root now, the book's and the journal's, one is left."""
+    by_root: dict[str, Incident] = {}
+    for incident in sorted(bench.open.values(), key=lambda one: (one.opened, one.noticed, one.key)):
+        root = incident.cause.root
+        before = by_root.get(root)
+        by_root[root] = incident if before is None else absorbed(bench, before, incident)
+
+
+def _one_a_trouble(bench: Bench) -> None:
+    """A trouble that has another incident by the journal than by the book is a member of the journal's alone."""
+    holder: dict[str, tuple[int, str]] = {}  # by trouble: when it joined, and which incident
+    for incident in sorted(bench.open.values(), key=lambda one: one.key):
+        for name, member in incident.members.items():
+            if member.until is None:
+                holder[name] = max(holder.get(name, (0, "")), (member.joined, incident.key))
+    for incident in tuple(bench.open.values()):
+        members = {
+            name: member
+            for name, member in incident.members.items()
+            if member.until is not None or holder[name][1] == incident.key
+        }
+        if len(members) < len(incident.members):
+            bench.put(replace(incident, members=members))

@@ -1,0 +1,106 @@
+"""What the incident machine remembers between two steps, and what it is given and gives back. Plain data."""
+
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
+
+import msgspec
+from msgspec.structs import replace
+
+from alerts.incident.entities import Command, Incident, Notice
+from alerts.incident.problem import Past, Trouble
+
+Keys = AbstractSet[str] | Callable[[str], bool]
+"""Of troubles, by their keys: those in a set, or those of which a function says so."""
+
+
+class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to go to one contact, and what went. Times are ms.
+
+    ``waiting``: keys of the incidents of which something is to be said, each since when that waits. ``sent``: when
+    mails went, of the last hour; ``summary``: when the last summary went. ``digest``: the day of the last digest, and
+    ``digested`` its time: the next one tells what came after.
+    """
+
+    waiting: dict[str, int] = {}
+    sent: tuple[int, ...] = ()
+    summary: int | None = None
+    digest: str = ""
+    digested: int = 0
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything. ``open``: incidents by key. ``ended``: closed ones of which somebody is still to be told that they
+    are over. ``closed``: closed ones that a digest, flapping or a key made twice may still ask for; ``mailboxes`` by
+    contact. Older incidents are the store's alone. ``at``: when it was last written (ms); every notice until then is in
+    it.
+    """
+
+    at: int = 0
+    open: dict[str, Incident] = {}
+    ended: dict[str, Incident] = {}
+    closed: dict[str, Incident] = {}
+    mailboxes: dict[str, Mailbox] = {}
+
+    def incident(self, key: str) -> Incident | None:
+        """The incident of that key, if it is remembered."""
+        return self.open.get(key) or self.ended.get(key) or self.closed.get(key)
+
+
+def bare(book: Book) -> Book:
+    """The book without its incidents, for a store that keeps each in a row of its own."""
+    return Book(at=book.at, mailboxes=book.mailboxes)
+
+
+def filled(book: Book, incidents: Iterable[Incident]) -> Book:
+    """A bare book with its incidents: all open ones and at least those closed within ``closing.KEPT_MS``."""
+    shelves: dict[str, dict[str, Incident]] = {"open": {}, "ended": {}, "closed": {}}
+    for incident in sorted(incidents, key=lambda incident: (incident.noticed, incident.key)):
+        shelves[shelf_of(incident)][incident.key] = incident
+    return replace(book, **shelves)
+
+
+def shelf_of(incident: Incident) -> str:
+    """Where in the book an incident belongs."""
+    if incident.open:
+        return "open"
+    return "ended" if owed(incident) else "closed"
+
+
+def owed(incident: Incident) -> bool:
+    """Whether it is over and somebody who was told of it does not know yet."""
+    if incident.open or incident.why == "merged":
+        return False
+    return not all(told.recovered for told in incident.told.values())
+
+
+class Situation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is so at the moment ``at`` (ms of the collector's time).
+
+    ``troubles``: all that is wrong. ``unknown``: keys of troubles of which nothing is known now (a silent site): they
+    stay as they were. ``gone``: keys of troubles whose subject left the inventory: they are withdrawn. ``past``: what
+    was over when its evidence came. ``muted``: a standby collector whose primary is fresh: all is tracked and nothing
+    new is told; what is still wrong when that ends is told then. Recoveries of what it told before go out even so.
+    """
+
+    at: int
+    troubles: tuple[Trouble, ...] = ()
+    unknown: Keys = frozenset()
+    gone: Keys = frozenset()
+    past: tuple[Past, ...] = ()
+    commands: tuple[Command, ...] = ()
+    muted: bool = False
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step made. ``book`` is the one given, the same object, if nothing changed. ``changed``: the incidents that
+    are not as they were, closed ones among them. ``wake``: when something that waits is due, if nothing happens before
+    (None: nothing waits for seconds; hours, repeats and digests want a step a minute)."""
+
+    book: Book
+    changed: list[Incident]
+    notices: list[Notice]
+    wake: int | None = None
+
+
+def among(keys: Keys) -> Callable[[str], bool]:
+    return keys if callable(keys) else keys.__contains__

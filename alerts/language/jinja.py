@@ -1,0 +1,45 @@
+"""Jinja2's own way of translating templates (its i18n extension), through the ``tongue`` that they are drawn with."""
+
+from jinja2 import Environment, pass_context
+from jinja2.runtime import Context
+
+from alerts.language.locale import Tongue
+
+
+def install(environment: Environment) -> None:
+    """``_()``, ``ngettext()``, ``{% trans %}`` and the like; templates are rendered with ``tongue=Tongue(...)``.
+
+    The words are taken for good HTML (they are the house's own), the values put into them are escaped. So only words
+    that stand in the template go into ``_()``; names and reasons are for ``tongue.term`` and ``tongue.reason``.
+    """
+    environment.add_extension("jinja2.ext.i18n")
+    # the extension makes this method when it is added, which no type can tell
+    environment.install_gettext_callables(  # type: ignore[attr-defined]
+        _gettext, _ngettext, newstyle=True, pgettext=_pgettext, npgettext=_npgettext
+    )
+
+
+def _tongue(context: Context) -> Tongue:
+    tongue = context["tongue"]
+    assert isinstance(tongue, Tongue), "a template is drawn without a tongue"
+    return tongue
+
+
+@pass_context
+def _gettext(context: Context, words: str) -> str:
+    return _tongue(context).gettext(words)
+
+
+@pass_context
+def _ngettext(context: Context, one: str, many: str, count: int) -> str:
+    return _tongue(context).ngettext(one, many, count)
+
+
+@pass_context
+def _pgettext(context: Context, about: str, words: str) -> str:
+    return _tongue(context).pgettext(about, words)
+
+
+@pass_context
+def _npgettext(context: Context, about: str, one: str, many: str, count: int) -> str:
+    return _tongue(context).npgettext(about, one, many, count)

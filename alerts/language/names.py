@@ -1,0 +1,126 @@
+"""What the program's own names are called: states, causes, severities, verdicts, windows of goals, kinds of probe.
+
+The English is here; a language's word for it is in the catalogue, under the table's name as its context.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from alerts.language.catalogue import mark
+
+STATES: Final[Mapping[str, str]] = {
+    "up": mark("state", "up"),
+    "degraded": mark("state", "degraded"),
+    "down": mark("state", "down"),
+    "unknown": mark("state", "unknown"),
+    "excluded": mark("state", "excluded"),
+}
+
+CAUSES: Final[Mapping[str, str]] = {
+    "service": mark("cause", "the service itself"),
+    "lan": mark("cause", "local network"),
+    "wan": mark("cause", "WAN line"),
+    "power": mark("cause", "power cut"),
+    "agent": mark("cause", "monitoring agent"),
+    "collector": mark("cause", "collector"),
+    "not known": mark("cause", "not known"),
+}
+
+SEVERITIES: Final[Mapping[str, str]] = {
+    "warning": mark("severity", "warning"),
+    "critical": mark("severity", "critical"),
+}
+
+VERDICTS: Final[Mapping[str, str]] = {
+    "met": mark("verdict", "met"),
+    "missed": mark("verdict", "missed"),
+    "not proven": mark("verdict", "not proven"),
+    "no evidence": mark("verdict", "no evidence"),
+}
+
+WINDOWS: Final[Mapping[str, str]] = {
+    "day": mark("window", "day"),
+    "week": mark("window", "week"),
+    "month": mark("window", "month"),
+    "quarter": mark("window", "quarter"),
+    "year": mark("window", "year"),
+}
+
+KINDS: Final[Mapping[str, str]] = {
+    "backup": mark("kind", "backup"),
+    "dns": mark("kind", "DNS"),
+    "drill": mark("kind", "restore drill"),
+    "host": mark("kind", "agent's machine"),
+    "http": mark("kind", "web service (HTTP)"),
+    "icmp": mark("kind", "ping"),
+    "imap": mark("kind", "mailbox (IMAP)"),
+    "job": mark("kind", "scheduled job"),
+    "lan": mark("kind", "PCs on the LAN"),
+    "mail": mark("kind", "a mail's round trip"),
+    "ntp": mark("kind", "clock (NTP)"),
+    "path": mark("kind", "line quality for video calls"),
+    "power": mark("kind", "power source"),
+    "smtp": mark("kind", "mail server (SMTP)"),
+    "snmp": mark("kind", "device (SNMP)"),
+    "tcp": mark("kind", "TCP port"),
+    "throughput": mark("kind", "line speed"),
+    "tls": mark("kind", "certificate (TLS)"),
+    "ups": mark("kind", "UPS"),
+}
+
+# what a backup's evidence is called where the inventory gives it these keys
+EVIDENCE: Final[Mapping[str, str]] = {
+    "pings": mark("evidence", "pings"),
+    "files": mark("evidence", "files"),
+    "repository": mark("evidence", "repository"),
+    "drill": mark("evidence", "drill"),
+}
+
+CERTAINTIES: Final[Mapping[str, str]] = {
+    "sure": mark("certainty", "sure"),
+    "probable": mark("certainty", "probable"),
+    "provisional": mark("certainty", "as it looks so far"),
+}
+
+# how an incident came to its end (alerts.incident.entities.Incident.why)
+ENDS: Final[Mapping[str, str]] = {
+    "recovered": mark("end", "recovered"),
+    "merged": mark("end", "part of another incident"),
+    "withdrawn": mark("end", "no longer watched"),
+    "late": mark("end", "came to light later"),
+    "by hand": mark("end", "closed by hand"),
+}
+
+# lines of an incident's history (alerts.incident.entities.Entry.what)
+ENTRIES: Final[Mapping[str, str]] = {
+    "opened": mark("entry", "opened"),
+    "grew": mark("entry", "more is affected"),
+    "cause": mark("entry", "the cause is judged anew"),
+    "severity": mark("entry", "the severity changed"),
+    "merged": mark("entry", "turned out to be one with another incident"),
+    "split": mark("entry", "a part became an incident of its own"),
+    "excluded": mark("entry", "maintenance began"),
+    "included": mark("entry", "maintenance ended"),
+    "told": mark("entry", "told to"),
+    "acknowledged": mark("entry", "taken on by"),
+    "snoozed": mark("entry", "reminders put off by"),
+    "comment": mark("entry", "comment of"),
+    "flapping": mark("entry", "it comes and goes"),
+    "steady": mark("entry", "it is steady again"),
+    "recovering": mark("entry", "it works again and is being watched"),
+    "relapsed": mark("entry", "it failed again"),
+    "closed": mark("entry", "closed"),
+}
+
+TABLES: Final[Mapping[str, Mapping[str, str]]] = {
+    "state": STATES,
+    "cause": CAUSES,
+    "severity": SEVERITIES,
+    "verdict": VERDICTS,
+    "window": WINDOWS,
+    "kind": KINDS,
+    "certainty": CERTAINTIES,
+    "end": ENDS,
+    "entry": ENTRIES,
+    "evidence": EVIDENCE,
+}

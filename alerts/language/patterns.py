@@ -1,0 +1,106 @@
+"""Sentences with named fields, and matching them: ``{host} did not answer within {timeout:n} s``.
+
+A pattern is matched by finding its literal pieces one after the other, never going back, so that the time is linear in
+the text whatever it is.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from alerts.language import quantities
+
+CUT: Final = "…"  # what ends a reason that was too long for the wire
+AND: Final = "; "  # joins reasons
+FIELD: Final = re.compile(r"\{(\w+)(?::(\w))?\}")
+WORD: Final = re.compile(r"\w+")
+_SORTS: Final = {"n": quantities.number, "d": quantities.duration}
+
+
+class Pattern(NamedTuple):
+    """``pieces``: the literal text around the fields, one more than these."""
+
+    pieces: tuple[str, ...]
+    names: tuple[str, ...]
+    sorts: tuple[str, ...]  # n: a number, d: a duration, "": anything
+    translation: str
+    weight: int  # literal characters
+    joints: int  # "; " in the literal text
+
+    def words(self) -> set[str]:
+        """Words that stand whole in every text that fits: those that no field touches."""
+        found = set()
+        for place, piece in enumerate(self.pieces):
+            for word in WORD.finditer(piece):
+                after_field = place > 0 and word.start() == 0
+                before_field = place < len(self.names) and word.end() == len(piece)
+                if not after_field and not before_field:
+                    found.add(word[0])
+        return found
+
+
+class Begun(NamedTuple):
+    """How a sentence that was cut off fits. ``there``: literal characters that are there; ``values``: fields so far."""
+
+    there: int
+    values: list[str]
+    joints: int
+
+
+def compiled(english: str, translation: str) -> Pattern:
+    """A sentence of the catalogue, ready to be matched."""
+    parts = FIELD.split(english)
+    pieces = tuple(parts[::3])
+    sorts = tuple(sort or "" for sort in parts[2::3])
+    joints = sum(piece.count(AND) for piece in pieces)
+    return Pattern(pieces, tuple(parts[1::3]), sorts, translation, sum(map(len, pieces)), joints)
+
+
+def match(one: Pattern, text: str) -> list[str] | None:
+    """What stands in the fields, or None. Each literal piece is taken where it comes first."""
+    first, *middle, last = one.pieces
+    end = len(text) - len(last)
+    at = len(first)
+    if at > end or not text.startswith(first) or not text.endswith(last):
+        return None
+    values = []
+    for piece in middle:
+        place = text.find(piece, at, end)
+        if place < 0:
+            return None
+        values.append(text[at:place])
+        at = place + len(piece)
+    values.append(text[at:end])
+    return values if _fit(one, values) else None
+
+
+def begun(one: Pattern, body: str) -> Begun | None:
+    """How the sentence fits a text of which the end is missing; None: not, or all of it is there and more."""
+    first = one.pieces[0]
+    if not body.startswith(first):
+        return Begun(len(body), [], body.count(AND)) if first.startswith(body) else None
+    at, there, joints = len(first), len(first), first.count(AND)
+    values: list[str] = []
+    for piece in one.pieces[1:]:
+        place = body.find(piece, at) if piece else -1
+        if place < 0:
+            half = _half(piece, body, at)
+            value = body[at : len(body) - half]
+            # a field that goes to the end was cut itself
+            values.append(value if half else value + CUT)
+            return Begun(there + half, values, joints + piece[:half].count(AND))
+        values.append(body[at:place])
+        if not _fit(one, values):
+            return None
+        at, there, joints = place + len(piece), there + len(piece), joints + piece.count(AND)
+    return None
+
+
+def _half(piece: str, body: str, at: int) -> int:
+    """How much of the piece's beginning ends the body."""
+    most = min(len(piece), len(body) - at)
+    return next((size for size in range(most, 0, -1) if body.endswith(piece[:size])), 0)
+
+
+def _fit(one: Pattern, values: Sequence[str]) -> bool:
+    return all(_SORTS[sort](value) is not None for sort, value in zip(one.sorts, values, strict=False) if sort)

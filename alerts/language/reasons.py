@@ -1,0 +1,186 @@
+"""Reasons in Vietnamese. They arrive from agents as English sentences and are kept so, as evidence.
+
+The catalogue ``reasons`` has every sentence that can be said, with named fields: ``the newest good backup is {age:d}
+old, its objective is {rpo:d}``. A reason is matched against these. ``:n`` is a number and ``:d`` a duration, written in
+the other language's way; any other field may be anything, a reason too, and is then translated itself. What is in no
+catalogue (a foreign program's words, a newer agent's) stands as it is.
+
+A reason may be read in several ways: ``A says: the way is closed; B`` is two reasons, or one about A. The reading
+that knows most of the text wins; of two that know as much, the one with the more specific sentence.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cache, lru_cache
+from typing import Final, NamedTuple
+
+from alerts.language import mo, quantities
+from alerts.language.catalogue import LOCALE, REASONS, SOURCE, nfc
+from alerts.language.patterns import AND, CUT, FIELD, WORD, Pattern, begun, compiled, match
+
+LONGEST: Final = 2000  # characters of a reason that is looked at; the wire takes 200
+_DEEPEST: Final = 8  # reasons within reasons
+_EFFORT: Final = 1500  # sentences tried for one reason: no text may cost more
+_SURE: Final = 8  # literal characters that tell which sentence was cut off
+_COMMA: Final = ", "  # joins what is wrong in one
+_COLON: Final = ": "  # stands between what is meant and what is said of it
+
+
+def translate(reason: str, language: str) -> str:
+    """The reason in the language; in the source's own as it is. Any text is taken, and none raises."""
+    if language == SOURCE or not reason:
+        return reason
+    return _translated(reason, language)
+
+
+@lru_cache(maxsize=8192)
+def _translated(reason: str, language: str) -> str:
+    return nfc(book(language).said(reason)) if len(reason) <= LONGEST else reason
+
+
+@cache
+def book(language: str) -> "Book":
+    """The language's sentences, compiled once. Raises OSError when an installation lost its catalogue."""
+    return Book(mo.entries(LOCALE / language / "LC_MESSAGES" / f"{REASONS}.mo"))
+
+
+class Book:
+    """Sentences and what they are in another language."""
+
+    def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
+        every = sorted((compiled(*entry) for entry in entries), key=lambda one: (-one.weight, len(one.names)))
+        self.patterns = every
+        self.most_joints = max((one.joints for one in every), default=0)
+        self.whole = {one.pieces[0]: one.translation for one in every if not one.names}
+        words = {place: one.words() for place, one in enumerate(every) if one.names}
+        common = Counter(word for each in words.values() for word in each)
+        self._by_word: dict[str, list[int]] = {}
+        for place, each in words.items():
+            if not each:
+                raise ValueError(f"a sentence without a word of its own fits anything: {every[place].pieces}")
+            self._by_word.setdefault(min(each, key=lambda word: (common[word], word)), []).append(place)
+
+    def candidates(self, text: str) -> list[Pattern]:
+        """Those of which the rarest word is there, the most specific first."""
+        places = {place for word in set(WORD.findall(text)) for place in self._by_word.get(word, ())}
+        return [self.patterns[place] for place in sorted(places)]
+
+    def said(self, reason: str) -> str:
+        """The reason in the other language, as far as it is known."""
+        return _Reading(self).best(reason, _DEEPEST).text
+
+
+class _Said(NamedTuple):
+    """A text in the other language, and how many characters of the original were known."""
+
+    text: str
+    known: int
+
+
+class _Reading:
+    """One reason being read."""
+
+    def __init__(self, book: Book) -> None:
+        self._book = book
+        self._effort = _EFFORT
+        self._read: dict[tuple[str, int], _Said] = {}
+
+    def best(self, text: str, depth: int) -> _Said:
+        """The reading that knows most."""
+        known = self._read.get((text, depth))
+        if known is None:
+            known = self._read[text, depth] = self._best(text, depth)
+        return known
+
+    def _best(self, text: str, depth: int) -> _Said:
+        if not text or depth < 0 or self._effort <= 0:
+            return _Said(text, 0)
+        quantity = quantities.anything(text)
+        whole = self._book.whole.get(text) if quantity is None else quantity
+        if whole is not None:
+            return _Said(whole, len(text))
+        best = self._joined(text, depth) if AND in text else _Said(text, 0)
+        best = max(best, self._fitting(text, depth, None), key=_known)
+        if best.known < len(text) and _COMMA in text:
+            best = max(best, self._listed(text, depth), key=_known)
+        if best.known < len(text) and _COLON in text:
+            before, after = text.split(_COLON, 1)
+            left, right = self.best(before, depth - 1), self.best(after, depth - 1)
+            best = max(best, _Said(left.text + _COLON + right.text, left.known + right.known), key=_known)
+        if best.known < len(text) and text.endswith(CUT) and AND not in text:
+            best = max(best, self._cut(text, depth, 0), key=_known)
+        return best
+
+    def _joined(self, text: str, depth: int) -> _Said:
+        """Several reasons; one that has the joint in its own words is taken as a whole."""
+        parts = text.split(AND)
+        said: list[_Said] = []
+        at = 0
+        while at < len(parts):
+            for end in range(min(len(parts), at + self._book.most_joints + 1), at + 1, -1):
+                found = self._fitting(AND.join(parts[at:end]), depth, end - at - 1)
+                if not found.known and end == len(parts) and text.endswith(CUT):
+                    found = self._cut(AND.join(parts[at:]), depth, end - at - 1)
+                if found.known:
+                    break
+            else:
+                end, found = at + 1, self.best(parts[at], depth - 1)
+            said.append(found)
+            at = end
+        return _Said(AND.join(one.text for one in said), sum(one.known for one in said))
+
+    def _listed(self, text: str, depth: int) -> _Said:
+        """A list of what is wrong in one, each of which has to be known."""
+        each = [self.best(part, depth - 1) for part in text.split(_COMMA)]
+        if not all(one.known for one in each):
+            return _Said(text, 0)
+        return _Said(_COMMA.join(one.text for one in each), sum(one.known for one in each))
+
+    def _fitting(self, text: str, depth: int, joints: int | None) -> _Said:
+        """By the sentence with which most is known. ``joints``: only one that has so many in its own words."""
+        best = _Said(text, 0)
+        for one in self._book.candidates(text):
+            if joints is not None and one.joints != joints:
+                continue
+            self._effort -= 1
+            values = match(one, text) if self._effort > 0 else None
+            if values is not None:
+                best = max(best, self._filled(one, values, one.weight, depth), key=_known)
+                if best.known >= len(text):
+                    break
+        return best
+
+    def _cut(self, text: str, depth: int, joints: int) -> _Said:
+        """By the sentence of which most is there; three dots for what is not. Where two begin alike, by none."""
+        body = text.removesuffix(CUT)
+        best: tuple[int, Pattern, list[str]] | None = None
+        rivals = 0
+        for one in self._book.patterns:
+            found = begun(one, body)
+            if found is None or found.there < _SURE or found.joints != joints:
+                continue
+            if best is None or found.there > best[0]:
+                best, rivals = (found.there, one, found.values), 0
+            elif found.there == best[0]:
+                rivals += 1
+        self._effort -= len(self._book.patterns) // 4
+        if best is None or rivals:
+            return _Said(text, 0)
+        there, one, values = best
+        said = self._filled(one, [*values, *[CUT] * (len(one.names) - len(values))], there, depth)
+        return said if said.text.endswith(CUT) else _Said(said.text + CUT, said.known)
+
+    def _filled(self, one: Pattern, values: Sequence[str], known: int, depth: int) -> _Said:
+        said = {}
+        for name, sort, value in zip(one.names, one.sorts, values, strict=True):
+            field = _QUANTITIES[sort](value) if sort else None
+            said[name] = self.best(value, depth - 1) if field is None else _Said(field, len(value))
+        text = FIELD.sub(lambda field: said[field[1]].text, one.translation)
+        return _Said(text, known + sum(each.known for each in said.values()))
+
+
+def _known(said: _Said) -> int:
+    return said.known
+
+
+_QUANTITIES: Final = {"n": quantities.number, "d": quantities.duration}

@@ -1,0 +1,113 @@
+"""What an incident takes with it: its members besides the one that it is about, counted and grouped by place."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from alerts.incident.entities import Incident, Member
+from alerts.mail.document import Section
+from alerts.mail.formatter import Speaker
+from alerts.mail.topic import WHATS, in_order, lead, on_of
+
+PLACES: Final = 8
+NAMES: Final = 5  # of one place
+
+
+def others(incident: Incident) -> list[Member]:
+    """The members that suffer with it: not the one that it is about, and what says the same of the same thing once."""
+    first = lead(incident)
+    scope, _, ident = incident.cause.root.partition(":")
+    found: dict[str, Member] = {}
+    for member in in_order(incident):
+        own = member is first or (scope == "wan" and member.subject.link == ident)
+        if not own and (first is None or _thing(member) != _thing(first)):
+            # what is wrong in two ways counts once, and is over when both are
+            known = found.setdefault(_thing(member), member)
+            if known.until is not None and member.until is None:
+                found[_thing(member)] = member
+    return list(found.values())
+
+
+def _thing(member: Member) -> str:
+    subject = member.subject
+    return subject.check or subject.goal or subject.agent or member.key
+
+
+def taken(incident: Incident, speaker: Speaker) -> Section:
+    """Empty when it takes nothing with it."""
+    members = others(incident)
+    if not members:
+        return Section()
+    still = [one for one in members if one.until is None]
+    back = len(members) - len(still)
+    lines = []
+    if back:
+        _ = speaker.tongue
+        lines.append(
+            _(
+                "%(back)s of %(all)s work again.",
+                back=speaker.tongue.number(back),
+                all=speaker.tongue.number(len(members)),
+            )
+        )
+    return Section(title=_title(incident, len(still), speaker), lines=tuple(lines), points=_places(still, speaker))
+
+
+def _title(incident: Incident, count: int, speaker: Speaker) -> str:
+    tongue = speaker.tongue
+    scope = incident.cause.root.partition(":")[0]
+    if scope == "wan":
+        return tongue.counted(
+            "Affected: %(num)s check behind this line", "Affected: %(num)s checks behind this line", count
+        )
+    if scope in ("power", "lan"):
+        return tongue.counted("Affected: %(num)s check at this place", "Affected: %(num)s checks at this place", count)
+    if scope in ("agent", "collector"):
+        return tongue.counted("Not known meanwhile: %(num)s check", "Not known meanwhile: %(num)s checks", count)
+    return tongue.counted("Affected besides: %(num)s check", "Affected besides: %(num)s checks", count)
+
+
+def _places(members: Sequence[Member], speaker: Speaker) -> tuple[str, ...]:
+    groups: dict[str, list[Member]] = {}
+    for member in members:
+        groups.setdefault(_place(member, speaker), []).append(member)
+    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
+    points = [_group(place, group, speaker) for place, group in ordered[:PLACES]]
+    if len(ordered) > PLACES:
+        rest = sum(len(group) for _, group in ordered[PLACES:])
+        places = len(ordered) - PLACES
+        points.append(
+            speaker.tongue.counted(
+                "and %(num)s check at %(places)s more places",
+                "and %(num)s checks at %(places)s more places",
+                rest,
+                places=speaker.tongue.number(places),
+            )
+        )
+    return tuple(points)
+
+
+def _group(place: str, members: list[Member], speaker: Speaker) -> str:
+    names = list(dict.fromkeys(_name(one, speaker) for one in members))
+    told = ", ".join(names[:NAMES])
+    if len(names) > NAMES:
+        _ = speaker.tongue
+        told = _("%(names)s and %(count)s more", names=told, count=speaker.tongue.number(len(names) - NAMES))
+    return f"{place}: {told}" if place else told
+
+
+def _place(member: Member, speaker: Speaker) -> str:
+    if member.subject.site:
+        return speaker.site(member.subject.site)
+    if member.subject.agent:
+        return speaker.agent(member.subject.agent)
+    return speaker.agency(member.subject.agency) if member.subject.agency else ""
+
+
+def _name(member: Member, speaker: Speaker) -> str:
+    subject = member.subject
+    if subject.check:
+        return speaker.check(subject.check)
+    if subject.goal:
+        return speaker.called("goal", subject.goal)
+    on = on_of(member, speaker.inventory)
+    return speaker.said(WHATS[on if on in WHATS else "down"])

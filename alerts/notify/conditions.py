@@ -1,0 +1,118 @@
+"""Which condition of the inventory holds for what, and whether what is seen meets it. Pure."""
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import msgspec
+
+from alerts.incident.problem import Subject
+from alerts.notify.memo import by_inventory
+from alerts.notify.selection import Chosen, chooser
+from inventory.model.alerting import Condition, On
+from inventory.model.entities import Check, Inventory
+from inventory.model.goals import matcher
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+
+Standing = Literal["clear", "doubtful", "met"]
+"""``doubtful``: a trouble that is not confirmed: it keeps an incident open and opens none."""
+
+
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a check now: its ``state``, ``since`` when (ms, event time), for how many consecutive ``looks``,
+    ``last``: the time of the newest look. ``recent``: the states of the latest looks, newest last, as far as they are
+    known; () is as many in this state as ``looks``."""
+
+    state: int
+    since: int
+    looks: int
+    last: int
+    recent: tuple[int, ...] = ()
+
+
+def condition_of(inventory: Inventory, check: Check, on: Literal["down", "degraded"]) -> Condition | None:
+    """The first condition on that state that fits the check; None if none does or it is off."""
+    return by_inventory(inventory, _OfChecks).find(check, on)
+
+
+def condition_for(inventory: Inventory, on: On, subject: Subject, name: str = "") -> Condition | None:
+    """The same for what is no check: an agent, a goal, a finding or the collector's trouble of that ``name``."""
+    return by_inventory(inventory, _OfOthers).find(subject, on, name)
+
+
+def met(condition: Condition, seen: Seen) -> Standing:
+    """How a check stands to a condition on down or degraded.
+
+    It is met by ``looks`` bad ones of the last ``out_of``, the present one bad, with evidence that the state has lasted
+    ``for_ms``. It is doubtful while it is bad for less, while nothing is known, while a check that was degraded is
+    down, and until ``recover`` looks were better.
+    """
+    bad = DOWN if condition.on == "down" else DEGRADED
+    if seen.state == bad:
+        enough = _count(seen, bad, condition.out_of) >= condition.looks
+        return "met" if enough and seen.last - seen.since >= condition.for_ms else "doubtful"
+    if seen.state == UNKNOWN or (bad == DEGRADED and seen.state == DOWN):
+        return "doubtful"
+    better = seen.looks if bad == DEGRADED or not seen.recent else _better(seen.recent, seen.looks)
+    return "clear" if better >= condition.recover else "doubtful"
+
+
+def met_by(condition: Condition, ms: int) -> Standing:
+    """How something measured in ms (not heard for, off by) stands to a condition on silent or clock. A clock has to
+    come back to within half of what is too much; who is heard is not silent."""
+    if ms >= condition.for_ms:
+        return "met"
+    return "doubtful" if condition.on == "clock" and 2 * ms >= condition.for_ms else "clear"
+
+
+def _count(seen: Seen, bad: int, out_of: int) -> int:
+    """How many of the last ``out_of`` looks were bad."""
+    known = sum(state == bad for state in seen.recent[-out_of:]) if seen.recent else 0
+    return max(known, min(seen.looks, out_of))
+
+
+def _better(recent: tuple[int, ...], looks: int) -> int:
+    """How many looks in a row were up or degraded: both are better than down."""
+    count = 0
+    for state in reversed(recent):
+        if state not in (UP, DEGRADED):
+            break
+        count += 1
+    return max(count, looks)
+
+
+class _OfChecks:
+    """The conditions on states, with their selectors compiled, and what was found for each check."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._conditions: dict[str, list[tuple[Condition, Callable[[Check], bool] | None]]] = {}
+        for condition in inventory.alerting.conditions:
+            test = None if condition.select.everything else matcher(condition.select, inventory)
+            self._conditions.setdefault(condition.on, []).append((condition, test))
+        self._found: dict[tuple[str, str], Condition | None] = {}
+
+    def find(self, check: Check, on: str) -> Condition | None:
+        key = (check.uid, on)
+        try:
+            return self._found[key]
+        except KeyError:
+            found = next((one for one, test in self._conditions.get(on, ()) if test is None or test(check)), None)
+            self._found[key] = found = None if found is None or found.off else found
+            return found
+
+
+class _OfOthers:
+    """The conditions on everything else."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        self._conditions: list[tuple[Condition, Chosen]] = [
+            (condition, chooser(condition.select, inventory)) for condition in inventory.alerting.conditions
+        ]
+
+    def find(self, subject: Subject, on: str, name: str) -> Condition | None:
+        found = next(self._fitting(subject, on, name), None)
+        return None if found is None or found.off else found
+
+    def _fitting(self, subject: Subject, on: str, name: str) -> Iterator[Condition]:
+        for condition, chosen in self._conditions:
+            if condition.on == on and (not condition.names or name in condition.names) and chosen(subject):
+                yield condition

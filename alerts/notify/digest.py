@@ -1,0 +1,78 @@
+"""Once a day to each contact: what there was since the last digest.
+
+To those who run the monitoring it goes even if there was nothing: that it does not come is how they learn that the
+monitoring itself is dead. Others get none on a quiet day. After a time without a collector one digest goes, the last
+that is due.
+"""
+
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from msgspec.structs import replace
+
+from alerts.incident.draft import Bench
+from alerts.incident.entities import Incident, Notice
+from alerts.incident.keys import digest_ident
+from alerts.incident.state import Mailbox
+from alerts.notify.routing import audience, operators
+from inventory.model.entities import Inventory
+from inventory.times import calendars
+
+
+def digests(bench: Bench, inventory: Inventory, muted: bool) -> list[Notice]:
+    """The digests that are due. A contact who is new, or whose collector is muted, begins with the next one."""
+    if inventory.alerting.digest is None:
+        return []
+    day = last_due(inventory.alerting.digest, inventory.province.zone, bench.at).isoformat()
+    boxes = {contact: bench.mailboxes.get(contact, Mailbox()) for contact in inventory.contacts}
+    due = {contact: box for contact, box in boxes.items() if box.digest < day}
+    if not due:
+        return []
+    told = [who for who, box in due.items() if box.digest and inventory.contacts[who].digest and not muted]
+    news = _news(bench, inventory, {contact: due[contact].digested for contact in told})
+    always = frozenset(operators(inventory))
+    notices = [_notice(who, day, news[who], bench.at) for who in told if news[who] or who in always]
+    for contact, box in due.items():
+        bench.put_box(contact, replace(box, digest=day, digested=bench.at))
+    return notices
+
+
+def last_due(minute: int, zone: ZoneInfo, at: int) -> date:
+    """The last day whose digest is due at ``at``."""
+    day = datetime.fromtimestamp(at / 1000, zone).date()
+    while calendars.epoch_ms(datetime.combine(day, time(minute // 60, minute % 60)), zone) > at:
+        day -= timedelta(days=1)
+    return day
+
+
+def _news(bench: Bench, inventory: Inventory, since: dict[str, int]) -> dict[str, list[Incident]]:
+    """For each contact what concerns them of what is open and of what was closed after ``since``; open ones first."""
+    news: dict[str, list[Incident]] = {contact: [] for contact in since}
+    if not since:
+        return news
+    earliest = min(since.values())
+    recent = [
+        incident
+        for shelf in (bench.ended, bench.closed)
+        for incident in shelf.values()
+        if incident.why != "merged" and (incident.closed or 0) > earliest
+    ]
+    for incident in (*bench.open.values(), *recent):
+        for contact in audience(inventory, incident) & since.keys():
+            if incident.open or (incident.closed or 0) > since[contact]:
+                news[contact].append(incident)
+    for incidents in news.values():
+        incidents.sort(key=lambda incident: (not incident.open, incident.opened, incident.key))
+    return news
+
+
+def _notice(contact: str, day: str, incidents: list[Incident], at: int) -> Notice:
+    return Notice(
+        ident=digest_ident(contact, day),
+        contact=contact,
+        kind="digest",
+        at=at,
+        incidents=tuple(incident.key for incident in incidents),
+        severity="info",
+        day=day,
+    )

@@ -1,0 +1,79 @@
+"""What is to be said of one incident to one contact at this moment, from what they were told and what is so.
+
+Levels, not events: it is worked out anew at every step, so what is held back for a while (by maintenance, a standby's
+silence, a calendar, the cap) is said later if it is still so, and only then.
+"""
+
+from collections.abc import Set
+from typing import NamedTuple
+
+from alerts.incident.entities import Incident, NoticeKind, Told
+from alerts.incident.levels import heavier
+from alerts.notify.routing import Recipient
+from inventory.model.alerting import MINUTE
+
+
+class Word(NamedTuple):
+    """What a notice says of one incident. ``step``: of an escalation. ``early``: not due, but it may go along with
+    others that are."""
+
+    kind: NoticeKind
+    step: int = 0
+    early: bool = False
+
+
+# A revised cause is said at most this often.
+UPDATE_MS = 5 * MINUTE
+
+# A repeat goes along with another one to the same contact when it would be due within this part of its time.
+EARLY = 0.25
+
+
+def speaks(incident: Incident, sure: Set[str]) -> bool:
+    """Whether something of it is ``sure`` to be wrong now: keys of troubles that are confirmed and not in maintenance.
+    A silent site is not, nor what was up at its last look."""
+    return any(key in sure for key, member in incident.members.items() if member.until is None)
+
+
+def first_word(incident: Incident, recipient: Recipient, at: int) -> Word | None:
+    """To a contact who was not told yet, of an incident that speaks."""
+    if recipient.when > at:
+        return None
+    if not recipient.step:
+        return Word("trouble")
+    if _said_once(incident):
+        return None
+    return None if incident.acked is not None or snoozed(incident, at) else Word("escalation", recipient.step)
+
+
+def next_word(incident: Incident, told: Told, recipient: Recipient | None, at: int, speaking: bool) -> Word | None:
+    """To a contact who was told before. ``recipient``: as what they would be told now, None: on no route any more."""
+    in_hours = recipient is None or recipient.when <= at
+    if incident.flapping:
+        return Word("update") if in_hours and not told.flapping else None  # once, then quiet until it is steady
+    if not speaking:
+        return None
+    if in_hours and (told.flapping or heavier(incident.severity, told.severity)):
+        return Word("update")
+    if recipient is None or not in_hours or snoozed(incident, at):
+        return None
+    if _revised(incident, told) and at - told.last >= UPDATE_MS:
+        return Word("update")
+    if not recipient.repeat_ms or incident.acked is not None or _said_once(incident):
+        return None
+    early = told.last + recipient.repeat_ms - at
+    return Word("repeat", early=early > 0) if early <= EARLY * recipient.repeat_ms else None
+
+
+def _said_once(incident: Incident) -> bool:
+    """Whether it is a fact that saying it again does not help, such as a goal that is missed for this month."""
+    return all(member.once for member in incident.members.values() if member.until is None)
+
+
+def _revised(incident: Incident, told: Told) -> bool:
+    """Whether its root or cause is another than was said ("": what was said is not known any more)."""
+    return told.root not in ("", incident.cause.root) or told.cause not in ("", incident.cause.cause)
+
+
+def snoozed(incident: Incident, at: int) -> bool:
+    return incident.snoozed is not None and at < incident.snoozed

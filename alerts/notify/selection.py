@@ -1,0 +1,42 @@
+"""Whether a selector takes in what a trouble is about: a check, or an agent, a link, a goal, the collector."""
+
+from collections.abc import Callable
+
+from alerts.incident.problem import Subject
+from inventory.model.entities import Inventory
+from inventory.model.goals import matcher
+from inventory.model.selectors import Selector
+
+Chosen = Callable[[Subject], bool]
+
+
+def chooser(selector: Selector, inventory: Inventory) -> Chosen:
+    """A test of one subject. A check of the inventory is judged as goals judge it; of anything else the fields that it
+    has are: its kind, agency, site, agent and link's provider. It has no tags and is in no list of checks."""
+    of_checks = matcher(selector, inventory)
+
+    def chosen(subject: Subject) -> bool:
+        check = inventory.checks.get(subject.check)
+        if check is not None:
+            return of_checks(check)
+        return _fits(selector, subject, inventory)
+
+    return (lambda subject: True) if selector.everything else chosen
+
+
+def _fits(selector: Selector, subject: Subject, inventory: Inventory) -> bool:
+    agency = inventory.agencies.get(subject.agency)
+    link = inventory.links.get(subject.link)
+    return (
+        not (selector.checks or selector.tags)
+        and _listed(subject.kind, selector.kinds)
+        and _listed(subject.agency, selector.agencies)
+        and _listed(agency.kind if agency is not None else "", selector.agency_kinds)
+        and _listed(subject.site, selector.sites)
+        and _listed(subject.agent, selector.agents)
+        and _listed(link.provider if link is not None else "", selector.providers)
+    )
+
+
+def _listed(value: str, values: tuple[str, ...]) -> bool:
+    return not values or value in values

@@ -1,0 +1,1 @@
+"""Rules for Prometheus, made of an inventory."""

@@ -1,0 +1,299 @@
+"""The collector's process: everything built, in order; everything stopped, in the other order."""
+
+import asyncio
+import errno
+import fcntl
+import gc
+import logging
+import os
+import signal
+import ssl
+import sys
+import time
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack
+from typing import Any, TextIO
+
+from collector.app import self_metrics
+from collector.config import Config, Listen, listen
+from collector.evaluator.alerting import Alerting
+from collector.ingest.ingest import Ingest
+from collector.keys import files as keys_files
+from collector.metrics import backups as backup_series
+from collector.metrics import goals as goal_series
+from collector.metrics import measured
+from collector.metrics.alerts import of_alerts
+from collector.metrics.fleet import Named, Shown
+from collector.metrics.handler import Scrape
+from collector.metrics.own import Histogram, Own
+from collector.notify import notify, watchdog
+from collector.queries.reading import Reader
+from collector.services import backups
+from collector.services.goal_cache import Board
+from collector.services.inventories import Inventories
+from collector.services.site_power import SitePower
+from collector.store.database import Database, StoreError
+from collector.store.registry import Registry
+from collector.store.revocations import Revocations
+from collector.web import client_certificates, operators
+from collector.web.agents import AgentsListener
+from collector.web.api import Api
+from collector.web.incident_api import IncidentApi
+from collector.web.incident_pages import IncidentPages
+from collector.web.layout import Frame
+from collector.web.pages import Pages
+from inventory.protocol.wire import Ack
+
+log = logging.getLogger("collector")
+
+INVENTORY_EVERY = 5.0  # seconds between two looks at the inventory's files
+GOALS_EVERY = (5.0, 60.0)  # seconds, by how long an evaluation takes
+SIZES_EVERY = 60.0
+KEYS_EVERY = 86_400.0
+
+
+class CannotStart(Exception):
+    """Why the collector cannot run, and what to do about it."""
+
+
+class Service:
+    """One collector, from its configuration. Use :func:`serve`; tests use it piece by piece."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.stopping = asyncio.Event()
+        self.reload = asyncio.Event()
+        self.ready = "starting"
+        self.push_seconds = Histogram()
+        self.sizes: dict[str, int] = {}
+        self._named: tuple[Any, Sequence[Named]] = (None, ())
+        self._stack = AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Raises CannotStart; what was begun is undone."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        config, stack = self.config, self._stack
+        try:
+            config.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            stack.callback(_lock(config).close)
+        except OSError as error:
+            raise CannotStart(f"{config.state_dir} cannot be used for the state: {error.strerror}") from None
+        try:
+            self.authority = keys_files.authority(config.keys, _wall())
+            self.database = Database.open(config.database)
+        except (keys_files.KeysBroken, StoreError) as error:
+            raise CannotStart(str(error)) from None
+        stack.push_async_callback(self.database.close)
+        self.ingest = Ingest(self.database)
+        await self.ingest.start()
+        stack.push_async_callback(self.ingest.stop)
+        revocations = Revocations(config.revoked)
+        days = config.agents.certificate_life / 86_400_000
+        self.registry = Registry(self.database, self.authority, revocations, wall=_wall, days=days)
+        await self.registry.load()
+        copy = config.state_dir / "inventory.good"
+        self.inventories = Inventories(config.inventory, copy, self.ingest, revocations, _wall)
+        self.reader = Reader(self.database, self.ingest.fleet, self.inventories, _wall)
+        self.board = Board(self.reader)
+        self.power = SitePower(self.database, self.reader)
+        await self.power.load()
+        await self.inventories.refresh()
+        if not self.inventories.loaded:
+            log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
+        await self._begin_alerting()
+        await self._listen_for_agents()
+        await self._listen_for_operators()
+        for job in (
+            *self.alerting.jobs(),
+            self.inventories.watch(INVENTORY_EVERY, self.reload, self.board.wake.set),
+            self.board.run(*GOALS_EVERY),
+            self.power.run(),
+            self._measure_store(),
+            self._renew_keys(),
+            watchdog(),
+        ):
+            self._begin(job)
+        self.ready = ""
+
+    async def stop(self) -> None:
+        """Listeners first, so that what was acknowledged is all there is."""
+        self.ready = "stopping"
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        await self._stack.aclose()
+
+    async def _begin_alerting(self) -> None:
+        """What tells people: before the listeners, so that what an earlier life of the store told is known."""
+        try:
+            self.alerting = Alerting(
+                self.config,
+                self.database,
+                self.ingest,
+                self.inventories,
+                self.reader,
+                lambda: self.board.evaluations,
+            )
+            await self.alerting.start()
+        except OSError as error:
+            raise CannotStart(f"the journal of sent mails cannot be used: {error.strerror or error}") from None
+
+    async def _listen_for_agents(self) -> None:
+        address = listen(self.config.agents.listen)
+        self.listener = AgentsListener(self.registry, self.inventories, self._push, wall=_wall, known=self._known)
+        names = self.config.agents.names
+        try:
+            files = keys_files.server(self.config.keys, self.authority, names, _wall())
+            self._tls = client_certificates.tls_context(self.authority.pem, *files)
+            await self.listener.start(address.host, address.port, self._tls)
+        except OSError as error:
+            raise CannotStart(_port_words(address, "agents", error)) from None
+        self._stack.push_async_callback(self.listener.stop)
+
+    async def _listen_for_operators(self) -> None:
+        asked = self.config.operators
+        api = Api(self.reader, self.registry)
+        incidents = IncidentApi(self.reader, self.database, self.alerting)
+        frame = Frame(self.reader, self.board, self.inventories, lambda: self.ingest.trust.trusted, self.alerting)
+        pages = (
+            Pages(self.reader, api, frame, self.alerting),
+            IncidentPages(self.reader, self.alerting, incidents, frame),
+        )
+        families = self_metrics.of_collector(self)
+        self.scrape = Scrape(
+            self.shown,
+            self._background_lines,
+            Own([families, of_alerts(self.alerting.counts, _wall)]),
+            _wall,
+            self._backup_lines,
+        )
+        self._stack.callback(self.scrape.close)
+        app = operators.application(asked, self.reader, (api, incidents), pages, self.scrape.answer, lambda: self.ready)
+        try:
+            runner = await operators.start(app, asked)
+        except ssl.SSLError as error:
+            raise CannotStart(f"operators: the certificate and key cannot be used: {error.reason}") from None
+        except OSError as error:
+            raise CannotStart(_port_words(listen(asked.listen), "operators", error)) from None
+        self._stack.push_async_callback(runner.cleanup)
+        self.operators_port = int(runner.addresses[0][1])
+
+    async def _push(self, agent: str, body: bytes, uploading: int) -> Ack:
+        started = time.perf_counter()
+        try:
+            return await self.ingest.push(agent, body, uploading)
+        finally:
+            self.push_seconds.observe(time.perf_counter() - started)
+
+    def _known(self, agent: str) -> bool:
+        """Whether an agent may push: in the inventory, or gone from it with results still to come."""
+        return self.inventories.plan(agent) is not None or agent in self.ingest.fleet.agents
+
+    async def shown(self) -> list[Shown]:
+        """Every agent of the inventory that was ever heard, with its checks' labels."""
+        fleet = self.ingest.fleet
+        key = (self.inventories.version, len(fleet.checks))
+        if self._named[0] != key:
+            self._named = (key, await asyncio.to_thread(self_metrics.named, self.reader))
+        return [
+            Shown(one, state, fleet) for one in self._named[1] if (state := fleet.agents.get(one.agent)) is not None
+        ]
+
+    def _background_lines(self, openmetrics: bool) -> list[str]:
+        """What is worked out in the background: the goals, the sites' power."""
+        sites = measured.sites(self_metrics.powered(self.reader.inventory, self.power.counters), openmetrics)
+        return [*goal_series.text(self.board.evaluations, openmetrics), *sites]
+
+    def _backup_lines(self, openmetrics: bool) -> Iterator[str]:
+        yield from backup_series.text(backups.wholes(self.reader, _wall()), openmetrics)
+
+    async def _measure_store(self) -> None:
+        while True:
+            try:
+                self.sizes = await self_metrics.sizes(self.database)
+            except StoreError as error:
+                log.warning("the store could not be measured: %s", error)
+            await asyncio.sleep(SIZES_EVERY)
+
+    async def _renew_keys(self) -> None:
+        """New connections get the new certificate; agents that are connected need none."""
+        while True:
+            await asyncio.sleep(KEYS_EVERY)
+            try:
+                self._tls.load_cert_chain(
+                    *keys_files.server(self.config.keys, self.authority, self.config.agents.names, _wall())
+                )
+            except OSError as error:
+                log.warning("the listener's certificate could not be renewed: %s", error)
+
+    def _begin(self, job: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(job))
+
+
+def settle_down() -> None:
+    """After the start, before the work: what is here now stays.
+
+    The states of 100,000 checks are millions of objects; looking through them for cycles, of which they have none,
+    stops everything for half a second. And a thread that makes text must not hold the interpreter for 5 ms at a time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+    sys.setswitchinterval(0.001)
+
+
+async def serve(config: Config) -> int:
+    """Run until SIGTERM or SIGINT; answers the exit code. Raises CannotStart."""
+    service = Service(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, service.reload.set)
+    await service.start()
+    settle_down()
+    notify("READY=1")
+    log.info("agents at %s, pages and metrics at %s", config.agents.listen, config.operators.listen)
+    broken = asyncio.create_task(service.database.broken.wait())
+    stopping = asyncio.create_task(service.stopping.wait())
+    await asyncio.wait({broken, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    notify("STOPPING=1")
+    failed = broken.done()
+    for task in (broken, stopping):
+        task.cancel()
+    if failed:
+        log.critical("a sync of the store failed: what the disk holds is not known, so this process ends")
+        os._exit(1)  # nothing may be written any more, not even a clean end
+    await service.stop()
+    log.info("stopped")
+    return 0
+
+
+def _wall() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _lock(config: Config) -> TextIO:
+    """One collector a state directory. Raises CannotStart, OSError."""
+    file = (config.state_dir / "lock").open("a")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        raise CannotStart(f"another collector is running with the state in {config.state_dir}") from None
+    return file
+
+
+def _port_words(address: Listen, section: str, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {address.port} is in use already: stop what listens there, or give {section}.listen another port"
+    if error.errno == errno.EACCES:
+        return f"this user may not listen at {address}: give {section}.listen a port above 1023"
+    return f"cannot listen at {address} ({section}.listen): {error.strerror or error}"

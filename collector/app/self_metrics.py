@@ -1,0 +1,106 @@
+"""The collector's figures about itself, gathered from its parts, and the labels of the fleet's series."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from prometheus_client.metrics_core import Metric
+
+from collector.metrics import alerting
+from collector.metrics.exposition import labels
+from collector.metrics.fleet import Named
+from collector.metrics.own import by, counter, gauge, info
+from collector.queries.reading import Reader
+from collector.services.site_power import Counter
+from collector.store import queries
+from collector.store.database import Database
+from inventory.model.entities import Inventory
+
+if TYPE_CHECKING:
+    from collector.app.run import Service
+
+
+def named(reader: Reader) -> list[Named]:
+    """Each agent of the inventory with its checks and their identity labels."""
+    checks: dict[str, list[tuple[int, str]]] = {}
+    for one in reader.present():
+        assert one.check is not None
+        who = labels(agency=one.check.agency, site=one.check.site, agent=one.agent, check=one.name, kind=one.kind)
+        if one.check.backup:
+            who += "," + labels(backup=one.check.backup)
+        checks.setdefault(one.agent, []).append((one.row, who))
+    return [
+        Named(agent.id, labels(agency=agent.agency, site=agent.site, agent=agent.id), checks.get(agent.id, []))
+        for agent in reader.inventory.agents.values()
+    ]
+
+
+def powered(inventory: Inventory, counters: Mapping[str, Counter]) -> list[tuple[str, Sequence[int]]]:
+    """Each site of the inventory whose power is counted: its identity labels, ms by source."""
+    return [
+        (labels(agency=site.agency, site=site.id), counters[site.id].settled)
+        for site in inventory.sites.values()
+        if site.id in counters
+    ]
+
+
+async def sizes(database: Database) -> dict[str, int]:
+    """Rows by table and the file's bytes."""
+    return await database.read(queries.sizes)
+
+
+def of_collector(service: "Service") -> Callable[[], Iterable[Metric]]:
+    """The families, read from the running parts at each scrape."""
+
+    def families() -> Iterator[Metric]:
+        yield from _pushes(service)
+        yield from _store(service)
+        yield from _inventory(service)
+        yield from alerting.families(service.alerting, service.reader.inventory)
+        listener, scrape = service.listener, service.scrape
+        requests = [([name, str(status)], float(count)) for (name, status), count in listener.requests.items()]
+        yield by("requests", "Requests at the agents' listener.", ["path", "status"], requests)
+        yield gauge("connections", "Connections open at the agents' listener.", listener.connections)
+        yield counter("scrapes", "Scrapes answered.", scrape.count)
+        yield gauge("scrape_seconds", "Seconds that the last scrape took.", scrape.seconds)
+
+    return families
+
+
+def _pushes(service: "Service") -> Iterator[Metric]:
+    ingest = service.ingest
+    yield by("pushes", "Pushes by verdict.", ["verdict"], [([word], n) for word, n in ingest.pushes.items()])
+    yield service.push_seconds.family("haidang_collector_push_seconds", "Seconds from a push's body to its answer.")
+    committer, agents = ingest.committer, list(ingest.fleet.agents.values())
+    yield counter("results", "Results accounted for in the ledger.", sum(state.results for state in agents))
+    yield counter("commit_groups", "Transactions, each of all pushes that waited.", committer.groups)
+    yield counter("commit_pushes", "Pushes committed.", committer.committed)
+    yield gauge("commit_waiting", "Pushes that wait for their commit.", committer.waiting)
+    yield gauge("commit_seconds", "Seconds that the last commit took, with its sync.", service.database.commit_seconds)
+    yield gauge("commit_failures", "Commits failed in a row; 0 when the last one worked.", committer.failures)
+    yield counter("dead_letters", "Records that could not be taken, since the start.", committer.letters)
+    yield gauge("clock_trusted", "1 while the collector believes its own clock.", int(ingest.trust.trusted))
+    yield gauge(
+        "deferred_batches", "Batches that wait for a clock that is believed.", sum(len(s.deferred) for s in agents)
+    )
+
+
+def _store(service: "Service") -> Iterator[Metric]:
+    database = service.database
+    yield info("incarnation", "The store's incarnation: another one means it was restored.", id=database.incarnation)
+    yield gauge("incarnation_timestamp_seconds", "When counters began at 0.", database.count_from / 1000)
+    yield gauge("wal_pages", "Pages in the store's write-ahead log.", database.wal_pages)
+    found = service.sizes
+    yield gauge("store_bytes", "Bytes of the store.", found.get("bytes"))
+    for table in ("batches", "spans", "sums", "events"):
+        yield gauge(f"store_{table}", f"Rows of {table} in the store, about.", found.get(table))
+
+
+def _inventory(service: "Service") -> Iterator[Metric]:
+    inventories = service.inventories
+    wrong = sum(not problem.warning for problem in inventories.problems)
+    loaded = inventories.loaded / 1000 if inventories.loaded else None
+    yield gauge("inventory_loaded_timestamp_seconds", "When the inventory in force was loaded.", loaded)
+    yield gauge("inventory_mistakes", "Mistakes in the inventory's files as they are now.", wrong)
+    yield gauge("inventory_warnings", "Warnings about the inventory's files.", len(inventories.problems) - wrong)
+    yield gauge("inventory_agents", "Agents in the inventory in force.", len(inventories.current.agents))
+    yield gauge("inventory_checks", "Checks in the inventory in force.", len(inventories.current.checks))

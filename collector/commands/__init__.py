@@ -1,0 +1,1 @@
+"""``haidang-collector``: the commands."""

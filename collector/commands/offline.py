@@ -1,0 +1,244 @@
+"""What the command line does with the store, beside a collector that may be running.
+
+The ends of the ledger live in the running collector's memory; here they are made again from the checkpoints and the
+batches newer than them, as after a restart.
+"""
+
+import csv
+import io
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import date, datetime
+
+import msgspec
+
+from collector.config import Config, Failed
+from collector.ingest import recovery
+from collector.ingest.committer import Committer
+from collector.ingest.fleet import Fleet
+from collector.ingest.plans import Plans
+from collector.keys import files
+from collector.ledger.figures import Figure
+from collector.ledger.windows import Window, midnight, window_at
+from collector.queries import exclusions
+from collector.queries.reading import Known, Reader
+from collector.store.database import Database
+from collector.store.registry import Registry
+from collector.store.revocations import Revocations
+from inventory.build import load
+from inventory.model.entities import Inventory, Selector
+from inventory.model.goals import select as find
+from inventory.times.calendars import epoch_ms
+
+
+class Fixed(msgspec.Struct):
+    """The inventory as its files are now."""
+
+    current: Inventory
+    version: int = 0
+
+
+@asynccontextmanager
+async def store(config: Config) -> AsyncIterator[Database]:
+    """The store, when there is one."""
+    if not config.database.exists():
+        raise Failed(f"there is no store at {config.database} yet: start the collector once, or see --config")
+    database = Database.open(config.database)
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def code(config: Config, agent: str, who: str) -> str:
+    """A new enrolment code."""
+    known = load.load(config.inventory).agents
+    if agent not in known:
+        raise Failed(f"the inventory has no agent {agent!r}; it has: {', '.join(known) or 'none'}")
+    if known[agent].revoked:
+        raise Failed(f"the inventory says that {agent} is revoked; take revoked: true out first")
+    async with store(config) as database:
+        return await _registry(config, database).make_code(agent, who)
+
+
+async def revoke(config: Config, agent: str, who: str, reason: str) -> bool:
+    """Void an agent's certificates; whether the inventory marks it revoked as well."""
+    found, _ = load.look(config.inventory)  # even a broken inventory must not stand in the way
+    known = found.agents if found is not None else {}
+    async with store(config) as database:
+        registry = _registry(config, database)
+        if agent not in known and agent not in await registry.certificates():
+            raise Failed(f"nobody knows an agent {agent!r}")
+        await registry.revoke(agent, who, reason)
+    return agent in known and known[agent].revoked
+
+
+async def goals(config: Config, day: str) -> list[str]:
+    """A line a goal and window."""
+    async with store(config) as database:
+        reader = await _reader(config, database)
+        at = None
+        if day:
+            try:
+                at = midnight(date.fromisoformat(day), reader.inventory.province.zone) + 86_400_000 - 1
+            except ValueError:
+                raise Failed(f"{day!r} is not a day; write it like 2026-10-31") from None
+        found = await reader.evaluations(at)
+    lines = [f"{'goal':12} {'window':12} {'objective':>9} {'best':>9} {'proven':>9} {'possible':>9}  verdict"]
+    for one in found:
+        figures = "".join(f" {percent(value):>9}" for value in (one.objective, one.best, one.lower, one.upper))
+        lines.append(f"{one.goal:12} {one.window.name:12}{figures}  {one.why()}")
+    return lines if found else ["The inventory has no goals."]
+
+
+async def report(config: Config, month: str, *, csv: bool, agency: str) -> list[str]:
+    """Availability of every check over a calendar month, by agency."""
+    async with store(config) as database:
+        reader = await _reader(config, database)
+        if agency and agency not in reader.inventory.agencies:
+            raise Failed(f"the inventory has no agency {agency!r}")
+        window = _month(month, reader)
+        chosen = [one for one in reader.known() if one.check is not None and (not agency or one.check.agency == agency)]
+        figures = await reader.figures(chosen, [(window.start, window.end)]) if chosen else {}
+    table = [(one, figures[one.uid][0]) for one in chosen if figures[one.uid][0].total]
+    return _as_csv(table, window) if csv else _as_text(table, window, reader.inventory)
+
+
+async def exclude(
+    config: Config, select: Mapping[str, tuple[str, ...]], begins: str, ends: str | None, reason: str, who: str
+) -> list[str]:
+    """Declare an exclusion."""
+    inventory = load.load(config.inventory)
+    zone = inventory.province.zone
+    try:
+        span = [epoch_ms(datetime.fromisoformat(text), zone) for text in (begins, ends or "")]
+    except ValueError:
+        raise Failed("give two local times, like '2026-11-30 17:30' '2026-11-30 19:00'") from None
+    selector = Selector(**dict(select))
+    for kind, known in (
+        ("agencies", inventory.agencies),
+        ("sites", inventory.sites),
+        ("agents", inventory.agents),
+    ):
+        for name in select[kind]:
+            if name not in known:
+                raise Failed(f"the inventory has no {name!r} among its {kind}")
+    chosen = find(selector, inventory)
+    if not chosen:
+        raise Failed("this selects no check")
+    async with store(config) as database:
+        now = time.time_ns() // 1_000_000
+        try:
+            number = await database.write(
+                lambda db: exclusions.declare(db, selector, span[0], span[1], reason, who, now)
+            )
+        except ValueError as error:
+            raise Failed(str(error)) from None
+    return [f"Exclusion {number}: {len(chosen)} checks, {begins} to {ends}. Figures leave this time out from now on."]
+
+
+async def withdraw(config: Config, number: int, who: str) -> list[str]:
+    """Take an exclusion back."""
+    async with store(config) as database:
+        now = time.time_ns() // 1_000_000
+        if not await database.write(lambda db: exclusions.withdraw(db, number, who, now)):
+            raise Failed(f"there is no exclusion {number} in force")
+    return [f"Exclusion {number} no longer counts."]
+
+
+async def excluded(config: Config) -> list[str]:
+    """The exclusions that people declared."""
+    async with store(config) as database:
+        found = await database.read(exclusions.declared)
+    zone = load.load(config.inventory).province.zone
+
+    def local(ms: int) -> str:
+        return datetime.fromtimestamp(ms / 1000, zone).strftime("%Y-%m-%d %H:%M")
+
+    lines = []
+    for one in found:
+        chosen = msgspec.to_builtins(one.select)
+        words = "; ".join(f"{name} {', '.join(values)}" for name, values in chosen.items() if values)
+        lines.append(f"{one.id}: {local(one.begins)} to {local(one.ends)}, {words or 'all'}: {one.reason} ({one.who})")
+    return lines or ["Nobody has declared an exclusion; those of the inventory are in its files."]
+
+
+def percent(ratio: float | None) -> str:
+    """Cut off, not rounded."""
+    return "-" if ratio is None else f"{int(ratio * 100_000 + 1e-9) / 1000:.3f}%"
+
+
+def _registry(config: Config, database: Database) -> Registry:
+    try:
+        authority = files.authority(config.keys, time.time_ns() // 1_000_000)
+    except files.KeysBroken as error:
+        raise Failed(str(error)) from None
+    days = config.agents.certificate_life / 86_400_000
+    revocations = Revocations(config.revoked)
+    return Registry(database, authority, revocations, wall=lambda: time.time_ns() // 1_000_000, days=days)
+
+
+async def _reader(config: Config, database: Database) -> Reader:
+    plans = Plans(database)
+    plans.load()
+    fleet = Fleet(plans)
+    recovery.load(database, plans, fleet, Committer(database, plans, fleet))
+    return Reader(database, fleet, Fixed(load.load(config.inventory)), lambda: time.time_ns() // 1_000_000, live=False)
+
+
+def _month(text: str, reader: Reader) -> Window:
+    zone = reader.inventory.province.zone
+    if not text:
+        return window_at("month", reader.wall(), zone)
+    try:
+        return window_at("month", midnight(date.fromisoformat(f"{text}-01"), zone), zone)
+    except ValueError:
+        raise Failed(f"{text!r} is not a month; write it like 2026-10") from None
+
+
+_COLUMNS = ("agency", "site", "agent", "check", "kind", "best", "lower", "upper", "coverage")
+_SECONDS = ("up", "degraded", "down", "unknown", "excluded")
+
+
+def _as_csv(table: Sequence[tuple[Known, Figure]], window: Window) -> list[str]:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*_COLUMNS, *(f"{name}_seconds" for name in _SECONDS), "from_ms", "to_ms"])
+    for one, figure in table:
+        assert one.check is not None
+        ratios = [getattr(figure, name) for name in _COLUMNS[5:]]
+        writer.writerow(
+            [
+                *(_plain(text) for text in (one.check.agency, one.check.site, one.agent, one.name, one.kind)),
+                *("" if value is None else f"{value:.9f}" for value in ratios),
+                *(getattr(figure, name) / 1000 for name in _SECONDS),
+                window.start,
+                window.end,
+            ]
+        )
+    return out.getvalue().splitlines()
+
+
+def _plain(text: str) -> str:
+    """A cell that a spreadsheet will not run as a formula."""
+    return f"'{text}" if text[:1] in "=+-@" else text
+
+
+def _as_text(table: Sequence[tuple[Known, Figure]], window: Window, inventory: Inventory) -> list[str]:
+    zone = inventory.province.zone
+    first, last = (datetime.fromtimestamp(at / 1000, zone) for at in (window.start, window.end - 1))
+    lines = [f"Availability from {first:%Y-%m-%d} to {last:%Y-%m-%d}: best [proven to possible], share of time seen"]
+    agency = ""
+    for one, figure in table:
+        assert one.check is not None
+        if one.check.agency != agency:
+            agency = one.check.agency
+            name = inventory.agencies[agency].name
+            lines += ["", name.in_("en") or agency]
+        bounds = f"[{percent(figure.lower)} to {percent(figure.upper)}]"
+        down = f"down {figure.down / 60_000:.1f} min"
+        lines.append(
+            f"  {one.name:32} {percent(figure.best):>9} {bounds:24} seen {percent(figure.coverage):>8}  {down}"
+        )
+    return lines if table else [*lines, "", "Nothing was looked at in this time."]

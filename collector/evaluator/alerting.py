@@ -1,0 +1,193 @@
+"""Everything that tells people what is wrong, put together: the evaluator and the ways out."""
+
+import asyncio
+import logging
+import os
+import secrets
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from alerts.channels.alertmanager import ENDED_FOR, Poster
+from alerts.channels.deadman import Deadman
+from alerts.channels.health import Counts
+from alerts.channels.notification_log import Journal, notices
+from alerts.channels.sender import Sender
+from alerts.incident.entities import Incident
+from alerts.incident.message import say
+from alerts.language.catalogue import LANGUAGES
+from alerts.language.locale import Tongue
+from alerts.mail.formatter import Speaker
+from alerts.mail.signed_urls import INCIDENT, Signer
+from alerts.mail.topic import headline
+from collector.config import Config
+from collector.evaluator import own
+from collector.evaluator.evaluator import Evaluator
+from collector.evaluator.letters import Writer
+from collector.evaluator.objectives import Objectives
+from collector.evaluator.standby import Standby
+from collector.goals.evaluate import Evaluation
+from collector.ingest.ingest import Ingest
+from collector.queries.reading import Reader
+from collector.services.circuits import Circuits
+from collector.services.inventories import Inventories
+from collector.store.database import Database
+from collector.store.outbox import StoredOutbox
+from collector.store.unsubscribed import Unsubscribed
+
+log = logging.getLogger("collector.alerting")
+
+KEY_BYTES: Final = 32
+FAILURES: Final = 3  # commits in a row
+
+
+class Alerting:
+    """Made over a started ingest. :meth:`start`, then run the ``jobs``; :meth:`stop` closes what is open."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        ingest: Ingest,
+        inventories: Inventories,
+        reader: Reader,
+        evaluations: Callable[[], Sequence[Evaluation]],
+    ) -> None:
+        ways = config.alerts
+
+        def believed() -> int:  # a clock that jumps ahead must not make waiting mails too old to be sent
+            return ingest.trust.now_ms() or reader.wall()
+
+        self.ways = ways
+        self.database = database
+        self.counts = Counts()
+        self.journal = Journal(config.sent, ways.keep_days)
+        self.signer = Signer(_key(config.state_dir / "links.key"))
+        self.outbox = StoredOutbox(database)
+        self.unsubscribed = Unsubscribed(database)
+        self.circuits = Circuits(database, reader)
+        self.standby = Standby(ways.standby_of)
+        self.sender = Sender(ways, self.outbox, self.journal, self.counts, now=believed) if ways.mails else None
+        self.objectives = Objectives(reader, evaluations)
+        self.evaluator = Evaluator(
+            database,
+            reader,
+            ingest.trust,
+            loaded=lambda: bool(inventories.loaded),
+            objectives=self.objectives,
+            own=own.Own(
+                [
+                    lambda: self.counts.trouble(reader.wall()),
+                    lambda: list(_of_collector(ingest, inventories)),
+                    own.disk(config.state_dir, reader.wall),
+                ]
+            ),
+            writer=Writer(reader, self.circuits, self.unsubscribed, ways, self.signer, evaluations),
+            muted=lambda: not ways.mails or self.standby.muted,
+            wake=self._wake,
+        )
+        self._reader = reader
+        self._posters = [
+            Poster(one, self._posted, self._words, lambda key: ways.page(INCIDENT + key), self._check_name)
+            for one in ways.alertmanagers
+        ]
+        self._deadman = Deadman(ways.deadman, self.well) if ways.deadman is not None else None
+        self.counts.alertmanagers = [poster.standing for poster in self._posters]
+        self.counts.deadman = self._deadman.standing if self._deadman is not None else None
+
+    async def start(self) -> None:
+        """Take up where the store and the journal say. Raises StoreError, OSError."""
+        await self.circuits.start()
+        await self.unsubscribed.load()
+        sent = await asyncio.to_thread(lambda: list(notices(self.journal.entries())))
+        await self.evaluator.start(sent)
+
+    def jobs(self) -> Iterator[Coroutine[Any, Any, None]]:
+        """What is to run until the collector stops."""
+        yield self.objectives.run()
+        yield self.evaluator.run()
+        yield self.circuits.run()
+        yield self.standby.run()
+        if self.sender is not None:
+            yield self.sender.run()
+        for poster in self._posters:
+            yield poster.run()
+        if self._deadman is not None:
+            yield self._deadman.run()
+
+    def well(self) -> str:
+        """Why not all is well with what tells people, or "": what the dead-man's ping hangs on."""
+        if why := self.evaluator.well():
+            return why
+        troubles = self.counts.trouble(self._reader.wall())
+        mail = next((said for what, said in troubles if what in ("mail", "journal")), None)
+        return mail.text if mail is not None else ""
+
+    def open(self) -> list[Incident]:
+        """Open incidents, the worst and newest first."""
+        weight = {"critical": 0, "warning": 1, "info": 2}
+        return sorted(self.evaluator.book.open.values(), key=lambda one: (weight[one.severity], -one.opened, one.key))
+
+    def _wake(self) -> None:
+        if self.sender is not None:
+            self.sender.wake()
+        for poster in self._posters:
+            poster.wake()
+
+    def _posted(self) -> Iterable[Incident]:
+        if self.standby.muted:
+            return ()
+        book, now = self.evaluator.book, self._reader.wall()
+        ended = [*book.ended.values(), *book.closed.values()]
+        recent = [one for one in ended if one.closed is not None and now - one.closed < ENDED_FOR]
+        return [*book.open.values(), *(one for one in recent if one.why != "late")]
+
+    def _words(self, incident: Incident) -> Mapping[str, str]:
+        """An incident's headline, in each language."""
+        inventory, now = self._reader.inventory, self._reader.wall()
+        zone = inventory.province.zone
+        return {
+            f"summary_{language}": headline(incident, Speaker(Tongue(language, zone), inventory, now))
+            for language in LANGUAGES
+        }
+
+    def _check_name(self, uid: str) -> str:
+        check = self._reader.inventory.checks.get(uid)
+        return check.name if check is not None else uid
+
+
+def _of_collector(ingest: Ingest, inventories: Inventories) -> Iterator[own.Found]:
+    if not ingest.trust.trusted:
+        yield "clock", say("the collector does not believe its clock: {reason}", reason=ingest.trust.why)
+    if ingest.committer.failures >= FAILURES:
+        yield "store", say("nothing can be stored, so nothing is acknowledged; the agents keep it")
+    wrong = [problem for problem in inventories.problems if not problem.warning]
+    if wrong:
+        yield (
+            "inventory",
+            say(
+                "the inventory's files have {count} mistakes; the last good ones stay in force: {first}",
+                count=len(wrong),
+                first=str(wrong[0])[:200],
+            ),
+        )
+
+
+def _key(path: Path) -> bytes:
+    """The key that links in mails are signed with; made on the first start. Raises OSError."""
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        found = b""
+    if len(found) >= KEY_BYTES:
+        return found
+    fresh = secrets.token_bytes(KEY_BYTES)
+    part = path.with_suffix(".new")
+    handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        os.write(handle, fresh)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    part.rename(path)
+    return fresh

@@ -1,0 +1,1 @@
+"""Goals over a window: verdict, figures, evidence. Pure."""

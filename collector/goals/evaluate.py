@@ -1,0 +1,355 @@
+"""Goals: an objective over checks and a window of the calendar, judged by what is proven.
+
+    met          what is proven up reaches the objective
+    missed       what is not proven down stays below it
+    not proven   the evidence decides neither; the evaluation says what is missing
+    no evidence  nothing measures it, or something it needs is not measured yet; the evaluation says what
+
+More evidence can turn "not proven" into "met" or "missed", never one of these into the other. Verdicts are computed in
+whole milliseconds and exact fractions: 99.9% is reached at exactly 99.9%.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from collector.ledger.combine import ALL, combine
+from collector.ledger.counted import Counted, Interval, count
+from collector.ledger.figures import Figure, figure
+from collector.ledger.steps import Span
+from collector.ledger.timeline import Segment, measure, timeline
+from collector.ledger.windows import Window, midnight
+from inventory.base.types import Text, duration_text
+from inventory.model.entities import Goal
+from inventory.model.goals import Member
+from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
+
+MET, MISSED, NOT_PROVEN, NO_EVIDENCE = "met", "missed", "not proven", "no evidence"
+
+Lives = tuple[int | None, int | None]
+
+
+def _always(uid: str) -> Lives:
+    return None, None
+
+
+def _nothing(uid: str) -> Sequence[Interval]:
+    return ()
+
+
+def no_cause(uid: str, span: Span) -> str:
+    """Of a span whose cause nobody works out."""
+    return NOT_KNOWN
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """What an evaluation reads, by a check's uid.
+
+    ``spans``: its history up to now (ledger.figures.history), at least what touches the window. ``life``: [born, died)
+    in ms, None open. ``exclusions``: what does not count, the goal's calendar included. ``cause``: of a span down.
+    """
+
+    spans: Callable[[str], Sequence[Span]]
+    life: Callable[[str], Lives] = _always
+    exclusions: Callable[[str], Sequence[Interval]] = _nothing
+    cause: Callable[[str, Span], str] = no_cause
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """A result between 0 and 1, exactly: what is proven, the best figure, what is possible. None: no denominator."""
+
+    lower: Fraction | None = None
+    best: Fraction | None = None
+    upper: Fraction | None = None
+    coverage: Fraction | None = None
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Evidence that a member lacks: ms ``unknown``, and ms seen but not proven (edges, held tails, clock errors).
+
+    ``name``: the member's, and of one with several checks the check's that lacks the most.
+    """
+
+    member: str
+    name: Text
+    unknown: int
+    unproven: int
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """A goal over one window, up to now. Ratios are None where nothing counts; ``missing`` is largest first.
+
+    ``over``: the window has ended; before that the verdict is about the time so far. ``members``: those with time that
+    counts, ``counted``: the most that one of them has (ms). ``shares``: of a share, how many members met, missed and
+    proved neither.
+    """
+
+    goal: str
+    window: Window
+    over: bool
+    objective: float
+    verdict: str
+    lower: float | None
+    best: float | None
+    upper: float | None
+    coverage: float | None
+    members: int
+    counted: int = 0
+    shares: tuple[int, int, int] | None = None
+    missing: tuple[Missing, ...] = ()
+    lacks: tuple[Text, ...] = ()
+
+    def why(self, most: int = 3) -> str:
+        """The verdict and what it lacks, as one plain English sentence for logs and the command line."""
+        if self.lacks:
+            return f"{self.verdict}: " + "; ".join(text.in_("en") for text in self.lacks)
+        if self.verdict != NOT_PROVEN or not self.missing:
+            return self.verdict
+        named = ", ".join(_missing_words(item) for item in self.missing[:most])
+        more = len(self.missing) - most
+        return f"{self.verdict}: evidence is missing for {named}" + (f" and {more} more" if more > 0 else "")
+
+
+def _missing_words(item: Missing) -> str:
+    parts = [
+        f"{duration_text(ms // 1000 * 1000 or ms)} {what}"
+        for ms, what in ((item.unknown, "not seen"), (item.unproven, "seen but not proven"))
+        if ms
+    ]
+    return f"{item.name.in_('en') or item.member} ({', '.join(parts)})"
+
+
+View = tuple[list[Span], Counted]
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A member over the window: its bounds, its ms, and its timeline where the goal combines moment by moment.
+
+    ``views``: (title, spans, time that counts) of each of its checks.
+    """
+
+    member: Member
+    bounds: Bounds
+    figure: Figure
+    segments: list[Segment]
+    views: Sequence[tuple[Text | None, View]] = ()
+
+    def lacking(self) -> Text:
+        """The member's name; of several checks also the one that lacks the most evidence."""
+        lacks = [(_lack(figure(*view)), title) for title, view in self.views if title is not None]
+        name = self.member.name
+        if len(lacks) < 2:
+            return name
+        part = max(lacks, key=lambda one: one[0])[1]
+        return Text(*(_part(name.in_(language), part.in_(language)) for language in ("vi", "en")))
+
+
+def evaluate(
+    goal: Goal, members: Sequence[Member], window: Window, now: int, zone: ZoneInfo, evidence: Evidence
+) -> Evaluation:
+    """Judge a goal over a window with the members that the inventory found for it (inventory.model.goals.members)."""
+    start = window.start if goal.begins is None else max(window.start, midnight(goal.begins, zone))
+    end = window.end if goal.ends is None else min(window.end, midnight(goal.ends, zone))
+    objective = goal.objective_in(window.year)
+    judged = _judge_members(goal, members, (start, end), now, evidence)
+    shares = None
+    lacks = list(goal.lacks)
+    if goal.combine == "share":
+        bounds, shares = _share(goal, judged)
+        lacks += [_no_objective(one.member) for one in judged if one.member.objective is None]
+    elif goal.combine == "mean":
+        bounds = _mean([one.bounds for one in judged])
+    else:
+        bounds = _bounds(measure(combine((one.segments for one in judged), _k(goal))))
+    if not judged and not lacks:
+        lacks.append(Text("không có phép kiểm tra nào được chọn", "no check is selected, or none was alive"))
+    verdict = NO_EVIDENCE if goal.lacks or not judged else verdict_of(bounds, objective)
+    return Evaluation(
+        goal=goal.id,
+        window=window,
+        over=end <= now,
+        objective=objective,
+        verdict=verdict,
+        lower=_float(bounds.lower),
+        best=_float(bounds.best),
+        upper=_float(bounds.upper),
+        coverage=_float(bounds.coverage),
+        members=len(judged),
+        counted=max((one.figure.total for one in judged), default=0),
+        shares=shares,
+        missing=_missing(judged) if verdict == NOT_PROVEN else (),
+        lacks=tuple(lacks),
+    )
+
+
+def verdict_of(bounds: Bounds, objective: float) -> str:
+    """Met, missed, not proven; no evidence where nothing counts."""
+    if bounds.lower is None or bounds.upper is None:
+        return NO_EVIDENCE
+    wanted = Fraction(repr(objective))  # 0.999 as it was written, not as the float nearest to it
+    if bounds.lower >= wanted:
+        return MET
+    return MISSED if bounds.upper < wanted else NOT_PROVEN
+
+
+def _judge_members(
+    goal: Goal, members: Sequence[Member], window: Interval, now: int, evidence: Evidence
+) -> list[Judged]:
+    """The members that have time that counts."""
+    cache: dict[tuple[Lives, tuple[Interval, ...]], Counted] = {}
+
+    def counted_of(uid: str) -> Counted:
+        key = (evidence.life(uid), tuple(evidence.exclusions(uid)))
+        if key not in cache:
+            cache[key] = count(window, now, *key)
+        return cache[key]
+
+    pointwise = goal.combine in ("all", "any", "k-of-n")
+    judged = []
+    for member in members:
+        titles = member.parts or (None,) * len(member.checks)
+        seen = [
+            (title, (_seen_by(goal, uid, evidence), counted_of(uid)))
+            for title, uid in zip(titles, member.checks, strict=True)
+        ]
+        seen = [one for one in seen if one[1][1].total]
+        if seen:
+            one = _judge(goal, member, [view for _, view in seen], pointwise)
+            judged.append(msgspec.structs.replace(one, views=seen))
+    return judged
+
+
+def _lack(one: Figure) -> int:
+    return one.unknown + one.seen - one.sure_up - one.sure_down
+
+
+def _part(whole: str, part: str) -> str:
+    return part if part.startswith(whole) else f"{whole}: {part}"
+
+
+def _judge(goal: Goal, member: Member, views: list[View], pointwise: bool) -> Judged:
+    if len(views) == 1 and not pointwise:
+        one = figure(*views[0])
+        return Judged(member, _bounds(one), one, [])
+    if goal.within == "mean" and not pointwise:
+        figures = [figure(*view) for view in views]
+        return Judged(member, _mean([_bounds(one) for one in figures]), _sum(figures), [])
+    # a moment has no mean: where the goal combines moment by moment, all of a member's checks have to be up
+    segments = combine((timeline(*view) for view in views), 1 if goal.within == "any" else ALL)
+    measured = measure(segments)
+    return Judged(member, _bounds(measured), measured, segments)
+
+
+def _seen_by(goal: Goal, uid: str, evidence: Evidence) -> list[Span]:
+    """A check's spans as the goal counts them.
+
+    A span down for a cause that does not count says nothing about this goal: unknown, not up. Where the cause is not
+    known it stays down as a figure and proves nothing.
+    """
+    spans = list(evidence.spans(uid))
+    if goal.degraded == "down":
+        spans = [_as(span, DOWN) if span.state == DEGRADED else span for span in spans]
+    if goal.causes:
+        for i, span in enumerate(spans):
+            if span.state != DOWN or (cause := evidence.cause(uid, span)) in goal.causes:
+                continue
+            spans[i] = _unproven(span) if cause == NOT_KNOWN else _as(span, UNKNOWN)
+    return spans
+
+
+def _as(span: Span, state: int) -> Span:
+    return msgspec.structs.replace(span, state=state)
+
+
+def _unproven(span: Span) -> Span:
+    return msgspec.structs.replace(span, sure_from=span.end + 1, sure_to=span.start)
+
+
+def _k(goal: Goal) -> int:
+    if goal.combine == "k-of-n":
+        return goal.k if goal.k is not None else ALL
+    return 1 if goal.combine == "any" else ALL
+
+
+def _bounds(one: Figure) -> Bounds:
+    if not one.total:
+        return Bounds()
+    return Bounds(
+        Fraction(one.sure_up, one.total),
+        Fraction(one.up + one.degraded, one.seen) if one.seen else None,
+        Fraction(one.total - one.sure_down, one.total),
+        Fraction(one.seen, one.total),
+    )
+
+
+def _mean(all_bounds: Sequence[Bounds]) -> Bounds:
+    """The mean of each; of the best figures over those that have one."""
+    counting = [bounds for bounds in all_bounds if bounds.lower is not None]
+    return Bounds(
+        _average(bounds.lower for bounds in counting),
+        _average(bounds.best for bounds in counting),
+        _average(bounds.upper for bounds in counting),
+        _average(bounds.coverage for bounds in counting),
+    )
+
+
+def _average(values: Iterable[Fraction | None]) -> Fraction | None:
+    """Exact. Summed by denominator first: thousands of members share a few."""
+    sums: dict[int, int] = {}
+    number = 0
+    for value in values:
+        if value is not None:
+            sums[value.denominator] = sums.get(value.denominator, 0) + value.numerator
+            number += 1
+    if not number:
+        return None
+    return sum((Fraction(above, below) for below, above in sums.items()), Fraction(0)) / number
+
+
+def _share(goal: Goal, judged: Sequence[Judged]) -> tuple[Bounds, tuple[int, int, int]]:
+    """The share of members that meet their own objective. Members that ought to be there and are not prove nothing."""
+    number = max(goal.denominator or 0, len(judged))
+    met = missed = best_met = best_seen = 0
+    for one in judged:
+        objective = one.member.objective
+        if objective is None:
+            continue
+        verdict = verdict_of(one.bounds, objective)
+        met += verdict == MET
+        missed += verdict == MISSED
+        if one.bounds.best is not None:
+            best_seen += 1
+            best_met += one.bounds.best >= Fraction(repr(objective))
+    shares = met, missed, number - met - missed
+    if not number:
+        return Bounds(), shares
+    coverage = sum((one.bounds.coverage or Fraction(0) for one in judged), Fraction(0)) / number
+    best = Fraction(best_met, best_seen) if best_seen else None
+    return Bounds(Fraction(met, number), best, Fraction(number - missed, number), coverage), shares
+
+
+def _sum(figures: Sequence[Figure]) -> Figure:
+    return Figure(*(sum(parts) for parts in zip(*map(msgspec.structs.astuple, figures), strict=True)))
+
+
+def _missing(judged: Sequence[Judged]) -> tuple[Missing, ...]:
+    found = []
+    for one in judged:
+        unproven = one.figure.seen - one.figure.sure_up - one.figure.sure_down
+        if one.figure.unknown or unproven:
+            found.append(Missing(one.member.id, one.lacking(), one.figure.unknown, unproven))
+    return tuple(sorted(found, key=lambda item: (-item.unknown - item.unproven, item.member)))
+
+
+def _no_objective(member: Member) -> Text:
+    return Text(
+        f"{member.name.in_('vi') or member.id} không có mục tiêu riêng",
+        f"{member.name.in_('en') or member.id} has no objective of its own",
+    )
+
+
+def _float(value: Fraction | None) -> float | None:
+    return None if value is None else float(value)

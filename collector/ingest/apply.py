@@ -1,0 +1,265 @@
+"""What a batch does to an agent's state: the same code for a live push, a deferred one and a replay.
+
+Works on a successor of the state, so that nothing is seen before the commit; what goes into the store is gathered in
+an :class:`Effect`. Sums are given back, to be added after the commit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import Any, Final
+
+import msgspec
+
+from collector.ingest import examine
+from collector.ingest import fast_path as streaks
+from collector.ingest.fast_path import Latest, Ledger
+from collector.ingest.plans import View
+from collector.ingest.state import AgentState, Effect, Letter, Note
+from collector.ingest.sums import Sums
+from collector.ledger.placement import Placing
+from collector.ledger.steps import OutOfOrder, Span, Tail, begin, step
+from collector.ledger.take import recount, take
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
+from inventory.protocol.wire import Batch, Record, Run
+
+STOPPED: Final = "agent stopped"
+NOTED: Final = frozenset({"start", "stop", "clock", "refused", "damaged", "dropped", "disk", "epoch"})
+POWER_LOST: Final = "probably without power: on battery, then silent, then booted again"
+BOOT_TO_START: Final = 600_000  # ms of boot time within which an agent's start belongs to its machine's boot
+MAX_DATA: Final = 4_096  # bytes of an event's JSON
+
+Later = Callable[[Sums], None]
+
+
+def extent(batch: Batch) -> tuple[int, int]:
+    """The first and the last boot ms that a (clean) batch speaks of."""
+    base, least, most = batch.base, [], []
+    if batch.states:
+        if len(batch.counts) == len(batch.states):
+            least.append(base + min(batch.at))
+            most.append(base + max(batch.at))
+        else:
+            begin = 0
+            for n in batch.counts:
+                least.append(base + batch.at[begin])
+                most.append(base + sum(batch.at[begin : begin + n]))
+                begin += n
+    for run in batch.runs:
+        least.append(run.first)
+        most.append(run.last)
+    for record in batch.records:
+        least.append(record.at)
+        most.append(record.at)
+    return min(least, default=base), max(most, default=base)
+
+
+def account(state: AgentState, view: View, batch: Batch, placing: Placing, effect: Effect, count_from: int) -> Later:
+    """Take a clean batch into ``state`` (a successor). What cannot be taken goes to ``effect`` as dead letters."""
+    if batch.runs or batch.records:
+        state.unfold()
+    for record in batch.records:
+        if record.kind == "start":  # the first frame of its epoch: what it tells of comes before all results
+            _power_was_lost(state, view, record, placing, effect, count_from)
+    runs = [run for run in batch.runs if _take_run(state, view, run, placing, effect, count_from)]
+    skips = _take_results(state, view, batch, placing, effect, count_from) if batch.states else {}
+    if batch.records:
+        state.unfold()  # the results may have begun a streak
+    for record in batch.records:
+        _take_record(state, view, record, placing, effect, count_from)
+    state.results += len(batch.states) + sum(run.count for run in batch.runs)
+    if batch.states and state.stopped is not None and placing.end > state.stopped:
+        state.stopped = None
+
+    def later(sums: Sums) -> None:
+        for run in runs:
+            sums.add_run(view, run, placing)
+        if batch.states:
+            sums.add(view, batch, placing, skips)
+
+    return later
+
+
+def note_records(state: AgentState, batch: Batch, at: int, effect: Effect) -> None:
+    """The life of an agent in a batch that cannot be placed: events at the time of receipt."""
+    for record in batch.records:
+        _note(record, at, effect)
+
+
+def _take_results(
+    state: AgentState, view: View, batch: Batch, placing: Placing, effect: Effect, count_from: int
+) -> dict[int, int]:
+    """Each check's slice into its tail. Gives back how many leading looks of which place were too old to be taken."""
+    singles = placing.steady and len(batch.counts) == len(batch.states)
+    offset = batch.base + placing.offset_first
+    reasons = {place: examine.cut_reason(text) for place, text in batch.reasons}
+    ledger = state.ledger
+    if singles and ledger.streak is not None and ledger.streak.reaches(view, batch, offset):
+        state.ledger = ledger.gone_on(batch, offset, placing.error, reasons, effect.spans)
+        return {}
+    ledger = state.unfold()
+    skips = _take_slices(ledger, view, batch, placing, effect, reasons, count_from)
+    if singles and not skips and offset + min(batch.at) >= count_from:
+        state.ledger = Ledger(ledger.tails, ledger.latest, streaks.begin(view, batch, offset, placing.error, reasons))
+    return skips
+
+
+def _take_slices(
+    ledger: Ledger,
+    view: View,
+    batch: Batch,
+    placing: Placing,
+    effect: Effect,
+    reasons: Mapping[int, str],
+    count_from: int,
+) -> dict[int, int]:
+    tails, latest, digest = ledger.tails, ledger.latest, view.digest
+    base, at, states, latency, values = batch.base, batch.at, batch.states, batch.latency, batch.values
+    rows, holds, widths, error = view.rows, view.holds, view.widths, placing.error
+    skips: dict[int, int] = {}
+    closed: list[Span] = []
+    begin = value = 0
+    for place, n in zip(batch.places(), batch.counts, strict=True):
+        row, width, end = rows[place], widths[place], begin + n
+        value += n * width
+        old = tails.get(row)
+        first, deltas = placing.slice(base + at[begin], at[begin + 1 : end])
+        if old is None:
+            effect.born.append((first, row))
+        tail = None if old is None else _copy(old)
+        try:
+            tail = take(tail, closed, first, deltas, states[begin:end], holds[place], error, reasons, begin, count_from)
+        except OutOfOrder:
+            skip = skips[place] = _too_old(tail, first, deltas, error)
+            effect.letters.append(Letter("older than the ledger's end", skip, repr((view.uids[place], first)).encode()))
+            if skip == n:
+                begin = end
+                continue
+            first, deltas, begin = first + sum(deltas[:skip]), deltas[skip:], begin + skip
+            tail = take(tail, closed, first, deltas, states[begin:end], holds[place], error, reasons, begin, count_from)
+        tails[row] = tail
+        why = reasons.get(end - 1, "")
+        latest[row] = Latest(tail.last, latency[end - 1], values[value - width : value], digest, why)
+        if closed:
+            effect.spans.extend((row, span) for span in closed)
+            closed.clear()
+        begin = end
+    return skips
+
+
+def _too_old(tail: Tail | None, first: int, deltas: Sequence[int], error: int) -> int:
+    """How many looks of a slice lie before the ledger's end by more than both errors."""
+    if tail is None:
+        return len(deltas) + 1
+    oldest = tail.last - error - tail.error_to
+    return sum(1 for at in accumulate(deltas, initial=first) if at < oldest)
+
+
+def _copy(tail: Tail) -> Tail:
+    return Tail(
+        tail.state,
+        tail.start,
+        tail.sure_from,
+        tail.last,
+        tail.hold,
+        tail.error_from,
+        tail.error_to,
+        tail.looks,
+        tail.reason,
+        tail.settled.copy(),
+    )
+
+
+def _take_run(state: AgentState, view: View, run: Run, placing: Placing, effect: Effect, count_from: int) -> bool:
+    """False: it was older than the ledger's end, and is a dead letter."""
+    row, hold, error = view.rows[run.check], view.holds[run.check], placing.error
+    first, last = placing.at(run.first), placing.at(run.last)
+    old = state.ledger.tails.get(row)
+    reason = examine.cut_reason(run.reason)
+    closed: list[Span] = []
+    if old is None:
+        effect.born.append((first, row))
+        tail = begin(run.state, first, last, hold, error, run.count, reason)
+    else:
+        if 0 < old.last - first <= error + old.error_to:  # in order for sure, its time is not: see take
+            first, last, error = old.last, max(last, old.last), max(error, old.error_to)
+        tail = _copy(old)
+        try:
+            step(tail, closed, run.state, first, last, hold, error, run.count, reason)
+        except OutOfOrder as out:
+            effect.letters.append(Letter(str(out), run.count, repr(run).encode()[: examine.LETTER_BYTES]))
+            return False
+    if count_from and (old is None or old.last < count_from):
+        recount(tail, closed, count_from)
+    state.ledger.tails[row] = tail
+    state.ledger.latest[row] = Latest(last, None, [], view.digest, reason)
+    effect.spans.extend((row, span) for span in closed)
+    return True
+
+
+def _take_record(
+    state: AgentState, view: View, record: Record, placing: Placing, effect: Effect, count_from: int
+) -> None:
+    at = placing.at(record.at)
+    _note(record, at, effect)
+    if record.kind == "start":
+        state.started, state.stopped = at, None
+        state.about = {key: value for key, value in record.data.items() if isinstance(value, str | int | bool)}
+    elif record.kind == "stop":
+        state.stopped = at
+        for row in view.rows:
+            old = state.ledger.tails.get(row)
+            if old is None or old.last > at + placing.error + old.error_to:
+                continue
+            tail, closed = _copy(old), list[Span]()
+            step(tail, closed, UNKNOWN, max(at, old.last), max(at, old.last), old.hold, placing.error, 1, STOPPED)
+            if count_from and old.last < count_from:
+                recount(tail, closed, count_from)
+            state.ledger.tails[row] = tail
+            if (newest := state.ledger.latest.get(row)) is not None and newest.reason:
+                state.ledger.latest[row] = msgspec.structs.replace(newest, reason="")  # it speaks no longer
+            effect.spans.extend((row, span) for span in closed)
+
+
+def _power_was_lost(
+    state: AgentState, view: View, record: Record, placing: Placing, effect: Effect, count_from: int
+) -> None:
+    """A UPS was last seen on battery, then the agent's machine was silent and booted again without a clean stop.
+
+    Then its power failed at some moment between, and was back when it booted: an edge like any other, in the middle
+    of a gap that is all uncertain. A machine that ran on (its process was only restarted) says nothing of the kind.
+    """
+    booted = placing.at(0)
+    if record.data.get("clean") is not False or record.at > BOOT_TO_START:
+        return
+    for place, row in enumerate(view.rows):
+        old = state.ledger.tails.get(row)
+        if view.kinds[place] != "power" or old is None or old.state != DEGRADED or old.last >= booted:
+            continue
+        tail, closed = _copy(old), list[Span]()
+        tail.hold = max(tail.hold, booted - old.last)  # silence is explained, so it is not unknown
+        step(tail, closed, DOWN, booted, booted, old.hold, placing.error, 1, POWER_LOST)
+        if count_from and old.last < count_from:
+            recount(tail, closed, count_from)
+        state.ledger.tails[row] = tail
+        effect.spans.extend((row, span) for span in closed)
+
+
+def _note(record: Record, at: int, effect: Effect) -> None:
+    if record.kind not in NOTED:
+        effect.letters.append(Letter(f"a record of unknown kind {record.kind[:40]!r}", 1, repr(record).encode()[:4096]))
+        return
+    unclean = record.kind == "start" and record.data.get("clean") is False
+    finding = unclean or record.kind not in ("start", "stop")
+    data = bounded_data(record.data)
+    if record.kind in ("start", "stop"):
+        data = {**data, "boot_ms": record.at}  # tells a machine that booted from a program that was restarted
+    effect.notes.append(Note(at, None, f"agent {record.kind}", data, finding))
+
+
+def bounded_data(data: dict[str, Any]) -> dict[str, Any]:
+    """As it may stand in an event: plain JSON of a bounded size, or only its beginning as text."""
+    try:
+        encoded = msgspec.json.encode(data)
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        return {"text": repr(data)[:MAX_DATA]}
+    return data if len(encoded) <= MAX_DATA else {"text": encoded[:MAX_DATA].decode(errors="replace")}

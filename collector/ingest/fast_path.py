@@ -1,0 +1,110 @@
+"""An agent's ledger, cheap to carry on: the tails, and a streak of pushes that are still to be put into them.
+
+Nearly all pushes find the same checks, one look each, no gap past a hold. Such a push costs a few comparisons of
+columns; what it does to each tail is worked out when someone asks, for all pushes of the streak at once.
+"""
+
+from collections.abc import Mapping
+from itertools import accumulate
+from operator import sub
+
+import msgspec
+
+from collector.ingest.plans import View
+from collector.ledger.steps import Span, Tail, prolonged, step
+from inventory.protocol.wire import Batch
+
+
+class Latest(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """A check's newest result: ``at`` as placed, latency in µs, its value columns under ``plan``, its own ``reason``.
+
+    A span keeps the reason of its first look; "26 hours old" is not what a page is to say two days later.
+    """
+
+    at: int
+    latency: int | None
+    values: list[int | None]
+    plan: bytes
+    reason: str = ""
+
+
+class Streak(msgspec.Struct, frozen=True):
+    """``looks``: pushes since the tails were last worked out. ``base``: the newest batch's, as placed; ``at``,
+    ``states``, ``latency`` and ``values`` are its columns, ``reasons`` by place, ``error`` that of its placing.
+    ``hold``: the least.
+    """
+
+    view: View
+    checks: list[int]
+    states: bytes
+    hold: int
+    base: int
+    at: list[int]
+    error: int
+    latency: list[int | None]
+    values: list[int | None]
+    reasons: Mapping[int, str]
+    looks: int = 0
+
+    def reaches(self, view: View, batch: Batch, base: int) -> bool:
+        """Whether a batch of one look a check, placed at ``base``, has the same checks, in order and within holds."""
+        if batch.checks != self.checks or view is not self.view:
+            return False
+        gaps: list[int] = list(map(sub, batch.at, self.at))
+        shift = base - self.base
+        return min(gaps) + shift >= 0 and max(gaps) + shift <= self.hold
+
+
+def begin(
+    view: View, batch: Batch, base: int, error: int, reasons: Mapping[int, str], looks: int = 0, hold: int = 0
+) -> Streak:
+    """A streak whose newest batch this is."""
+    hold = hold or min(view.holds[place] for place in batch.places())
+    return Streak(
+        view, batch.checks, batch.states, hold, base, batch.at, error, batch.latency, batch.values, reasons, looks
+    )
+
+
+class Ledger(msgspec.Struct, frozen=True):
+    """``tails`` and ``latest`` by check's row, as they were when the streak began."""
+
+    tails: dict[int, Tail] = {}
+    latest: dict[int, Latest] = {}
+    streak: Streak | None = None
+
+    def worked_out(self) -> "Ledger":
+        """The same with everything in the tails."""
+        streak = self.streak
+        if streak is None or not streak.looks:
+            return self
+        tails, latest = self.tails.copy(), self.latest.copy()
+        rows, holds, widths = streak.view.rows, streak.view.holds, streak.view.widths
+        value, digest, reason = 0, streak.view.digest, streak.reasons.get
+        columns = zip(accumulate(streak.checks), streak.at, streak.latency, strict=True)
+        for i, (place, after, latency) in enumerate(columns):
+            row, width, at = rows[place], widths[place], streak.base + after
+            tails[row] = prolonged(tails[row], at, streak.looks, holds[place], streak.error)
+            latest[row] = Latest(at, latency, streak.values[value : value + width], digest, reason(i, ""))
+            value += width
+        return Ledger(tails, latest, msgspec.structs.replace(streak, looks=0))
+
+    def gone_on(
+        self, batch: Batch, base: int, error: int, reasons: Mapping[int, str], closed: list[tuple[int, Span]]
+    ) -> "Ledger":
+        """After a batch that the streak reaches: the checks that changed take their step, the others wait."""
+        streak, tails = self.streak, self.tails
+        assert streak is not None
+        looks, view, before = streak.looks + 1, streak.view, streak.states
+        if batch.states != before:
+            tails = tails.copy()
+            for i, place in enumerate(batch.places()):
+                if batch.states[i] == before[i]:
+                    continue
+                row, hold, at = view.rows[place], view.holds[place], base + batch.at[i]
+                tail = prolonged(tails[row], streak.base + streak.at[i], streak.looks, hold, streak.error)
+                spans: list[Span] = []
+                step(tail, spans, batch.states[i], at, at, hold, error, 1, reasons.get(i, ""))
+                closed += [(row, span) for span in spans]
+                tail.looks -= looks  # the streak adds them to every check, and this one has had its own
+                tails[row] = tail
+        return Ledger(tails, self.latest, begin(view, batch, base, error, reasons, looks, streak.hold))

@@ -1,0 +1,82 @@
+"""The CA's and the listener's keys on disk: ``STATE/pki/{ca,server}.{key,pem}``, keys readable by nobody else."""
+
+import os
+import shutil
+from pathlib import Path
+
+from collector.keys import pki
+
+DAY = 86_400_000
+
+
+class KeysBroken(Exception):
+    """The files do not make a CA; the text says which, and what to do."""
+
+
+def authority(directory: Path, now: int) -> pki.Authority:
+    """The CA in ``directory``, made there on the first start. ``now``: ms since the epoch. Raises KeysBroken.
+
+    Never made anew over something: agents are pinned to the CA, a new one would lock them all out.
+    """
+    key, certificate = directory / "ca.key", directory / "ca.pem"
+    if not directory.exists():
+        install(directory, pki.Authority.make(now))
+    try:
+        return pki.Authority(key.read_bytes(), certificate.read_bytes())
+    except (OSError, ValueError) as error:
+        raise KeysBroken(
+            f"{directory} does not hold a usable CA ({error}). Bring ca.key and ca.pem back from a backup "
+            f"(haidang-collector restore); only if there is none, remove {directory} and enrol every agent again."
+        ) from None
+
+
+def install(directory: Path, made: pki.Authority) -> None:
+    """Put a CA's two files into a new ``directory``, all or nothing."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    fresh = directory.with_name(directory.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(mode=0o700)
+    _write(fresh / "ca.key", made.key_pem)
+    _write(fresh / "ca.pem", made.pem.encode())
+    _sync(fresh)
+    fresh.rename(directory)
+    _sync(directory.parent)
+
+
+def server(directory: Path, made: pki.Authority, names: tuple[str, ...], now: int) -> tuple[Path, Path]:
+    """(certificate, key) files for the agents' listener, made anew when missing, other names, or half through.
+
+    Agents do not look at its dates, other clients of the listener may.
+    """
+    certificate, key = directory / "server.pem", directory / "server.key"
+    try:
+        pem = certificate.read_bytes()
+        due = pki.not_after(pem) - now < pki.SERVER_DAYS * DAY // 2
+        stale = due or not pki.matches(key.read_bytes(), pem) or pki.names_of(pem) != {pki.SERVER_NAME, *names}
+    except (OSError, ValueError):
+        stale = True
+    if stale:
+        key_pem, pem = made.server_certificate(names, now)
+        _write(key, key_pem)
+        _write(certificate, pem)
+    return certificate, key
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Atomically, synced, mode 0600."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.unlink(missing_ok=True)
+    file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(file, "wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    fresh.rename(path)
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,1 @@
+"""What pages, API, metrics and reports read."""

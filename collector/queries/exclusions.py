@@ -1,0 +1,111 @@
+"""Time that does not count, applied when reading: the inventory's calendars and exclusions, and those declared since.
+
+One declared afterwards changes past figures: the bare ledger is never touched, and every declaration is in the audit.
+"""
+
+from collections.abc import Callable, Sequence
+
+import apsw
+import msgspec
+
+from collector.ledger.counted import Interval
+from collector.store.registry import audit, rows
+from inventory.model import goals
+from inventory.model.entities import Check, Inventory, Selector
+from inventory.times import calendars
+
+MAX_REASON = 500
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """An exclusion that a person declared: [begins, ends) in ms, for the checks that ``select`` finds."""
+
+    id: int
+    select: Selector
+    begins: int
+    ends: int
+    reason: str
+    who: str
+    at: int
+
+
+class Exclusions:
+    """What does not count for a check over a window."""
+
+    def __init__(self, inventory: Inventory, declared: Sequence[Declared]) -> None:
+        self._inventory = inventory
+        zone = inventory.province.zone
+        stretches = [(goals.matcher(one.select, inventory), one.begins, one.ends) for one in declared]
+        for planned in inventory.exclusions:
+            begins, ends = calendars.epoch_ms(planned.begins, zone), calendars.epoch_ms(planned.ends, zone)
+            stretches.append((goals.matcher(planned.select, inventory), begins, ends))
+        self._stretches: list[tuple[Callable[[Check], bool], int, int]] = stretches
+        self._closed: dict[tuple[str, Interval], list[Interval]] = {}
+
+    def of(self, check: Check | None, window: Interval, calendar: str = "") -> tuple[Interval, ...]:
+        """Sorted, apart, clipped to the window. A check that has left the inventory has only what it counts."""
+        if check is None:
+            return ()
+        spans = [(a, b) for matches, a, b in self._stretches if a < window[1] and b > window[0] and matches(check)]
+        for name in sorted({check.calendar, calendar} - {""}):
+            spans += self._calendar(name, window)
+        return tuple(calendars.merge(spans, *window)) if spans else ()
+
+    def _calendar(self, name: str, window: Interval) -> list[Interval]:
+        """A calendar's closed time; hundreds of checks share a few calendars and windows."""
+        key = (name, window)
+        if key not in self._closed:
+            known = self._inventory.calendars.get(name)
+            zone, decreed = self._inventory.province.zone, self._inventory.decreed
+            self._closed[key] = calendars.excluded(known, *window, zone, decreed) if known is not None else []
+        return self._closed[key]
+
+
+def declared(db: apsw.Connection) -> list[Declared]:
+    """Those in force, oldest first."""
+    found = rows(
+        db,
+        "SELECT id, selector, from_ms, to_ms, reason, who, at FROM exclusions WHERE withdrawn_at IS NULL ORDER BY id",
+    )
+    return [
+        Declared(
+            id=one[0],
+            select=msgspec.json.decode(one[1], type=Selector),
+            begins=one[2],
+            ends=one[3],
+            reason=one[4],
+            who=one[5],
+            at=one[6],
+        )
+        for one in found
+    ]
+
+
+def declare(db: apsw.Connection, select: Selector, begins: int, ends: int, reason: str, who: str, now: int) -> int:
+    """Note an exclusion and who declared it; answers its number. Raises ValueError in words."""
+    if begins >= ends:
+        raise ValueError("an exclusion ends after it begins")
+    if not reason.strip() or len(reason) > MAX_REASON:
+        raise ValueError(f"an exclusion needs a reason, of at most {MAX_REASON} characters")
+    if not who.strip():
+        raise ValueError("an exclusion is declared by someone")
+    chosen = msgspec.json.encode(select).decode()
+    db.execute(
+        "INSERT INTO exclusions (selector, from_ms, to_ms, reason, who, at) VALUES (?, ?, ?, ?, ?, ?)",
+        (chosen, begins, ends, reason.strip(), who, now),
+    )
+    number = db.last_insert_rowid()
+    audit(db, now, who, "exclude", {"id": number, "select": chosen, "from": begins, "to": ends, "reason": reason})
+    return number
+
+
+def withdraw(db: apsw.Connection, number: int, who: str, now: int) -> bool:
+    """Take an exclusion back; False when there is none in force of that number. It stays in the store."""
+    db.execute(
+        "UPDATE exclusions SET withdrawn_at = ?, withdrawn_by = ? WHERE id = ? AND withdrawn_at IS NULL",
+        (now, who, number),
+    )
+    if not db.changes():
+        return False
+    audit(db, now, who, "withdraw exclusion", {"id": number})
+    return True

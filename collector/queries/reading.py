@@ -1,0 +1,346 @@
+"""Reading the ledger for people: which checks there are, their histories, figures and goals, as of one moment.
+
+What is closed is in the store, what is open in the published states. A state is taken first and the store read after,
+so a span that the store has beyond the state is left out: every answer is of one moment.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Protocol, TypeVar
+
+import apsw
+import msgspec
+
+from alerts.incident.problem import Cause
+from alerts.notify.memo import by_inventory
+from collector.causes.topology import Topology
+from collector.causes.verdicts import Book, Verdict, cause_of
+from collector.goals import evaluate
+from collector.ingest.fleet import Fleet, Now
+from collector.ingest.plans import Check as Registered
+from collector.ingest.plans import Life
+from collector.ledger.counted import Counted, Interval, count
+from collector.ledger.figures import Figure, figure, history
+from collector.ledger.steps import Span, Tail
+from collector.ledger.timeline import Segment, timeline
+from collector.ledger.windows import Window, window_at
+from collector.queries import evidence
+from collector.queries.exclusions import Exclusions, declared
+from collector.store import queries
+from collector.store.database import Database
+from inventory.model import goals as members
+from inventory.model.entities import Check, Goal, Inventory
+from inventory.protocol import kinds
+from inventory.protocol.states import UNKNOWN, UP
+
+DAY = 86_400_000
+T = TypeVar("T")
+
+
+class Known(msgspec.Struct, frozen=True):
+    """A check that is registered. ``check`` is the inventory's, None for one that is no longer there."""
+
+    row: int
+    uid: str
+    name: str
+    kind: str
+    agent: str
+    check: Check | None
+
+
+class Trouble(msgspec.Struct, frozen=True):
+    """A span that was not up. ``end`` is None while it is open. Its cause: :meth:`Reader.caused`."""
+
+    known: Known
+    state: int
+    start: int
+    end: int | None
+    reason: str
+
+
+NO_LOOK_YET = Now(UNKNOWN, 0, 0, "no look yet")
+
+
+class Source(Protocol):
+    """Where the inventory comes from; ``version`` grows when another comes into force."""
+
+    current: Inventory
+    version: int
+
+
+class Reader:
+    """Answers questions about the fleet; ``wall`` is ms of the collector's time.
+
+    ``live``: the fleet's states were published by this process. Else they were read from a store that goes on
+    changing, and where it is past a state, the store is right.
+    """
+
+    def __init__(
+        self, database: Database, fleet: Fleet, inventories: Source, wall: Callable[[], int], *, live: bool = True
+    ) -> None:
+        self.wall = wall
+        self.fleet = fleet
+        self._database = database
+        self._live = live
+        self._inventories = inventories
+        self._known: tuple[Any, list[Known], dict[str, Known]] = (None, [], {})
+
+    @property
+    def inventory(self) -> Inventory:
+        return self._inventories.current
+
+    def today(self, now: int) -> date:
+        """The day it is in the province at a moment."""
+        return datetime.fromtimestamp(now / 1000, self.inventory.province.zone).date()
+
+    @property
+    def version(self) -> int:
+        """Grows when another inventory comes into force."""
+        return self._inventories.version
+
+    def known(self) -> list[Known]:
+        """Every check ever registered, the inventory's in its order first."""
+        return self._register()[1]
+
+    def present(self) -> list[Known]:
+        """The checks that the inventory has and that have not ended."""
+        return [known for known in self.known() if known.check is not None and self.registered(known).ended is None]
+
+    def by_uid(self, uid: str) -> Known | None:
+        return self._register()[2].get(uid)
+
+    def now(self, known: Known, at: int) -> Now:
+        """The check's state at this moment; ``since`` and ``at`` are 0 before its first look."""
+        return self.fleet.now(self.registered(known), at) or NO_LOOK_YET
+
+    def registered(self, known: Known) -> Registered:
+        """The check's row in the register as it is now."""
+        return self.fleet.checks[known.row]
+
+    async def figures(self, of: Sequence[Known], windows: Sequence[Interval]) -> dict[str, list[Figure]]:
+        """By uid, the figure over each window up to now, with what is excluded left out."""
+        now, tails = self.wall(), self._tails(of)
+        counted = _Counting(await self.exclusions(), self._life, now)
+        begin = min(window[0] for window in windows)
+
+        def work(db: apsw.Connection) -> dict[str, list[Figure]]:
+            found = {}
+            for known in of:
+                spans = self._history(db, known, tails.get(known.row), begin, now)
+                found[known.uid] = [figure(spans, counted.of(known, window)) for window in windows]
+            return found
+
+        return await self._database.read(work)
+
+    async def evidence(self, known: Known, window: Interval) -> tuple[Figure, list[Span], list[Segment]]:
+        """The figure of one check over a window, the spans it is made from, and its timeline."""
+        now, tails = self.wall(), self._tails([known])
+        counting = _Counting(await self.exclusions(), self._life, now)
+
+        def work(db: apsw.Connection) -> tuple[Figure, list[Span], list[Segment]]:
+            spans = self._history(db, known, tails.get(known.row), window[0], now)
+            spans = [span for span in spans if span.start <= window[1]]
+            counted = counting.of(known, window)
+            return figure(spans, counted), spans, timeline(spans, counted)
+
+        return await self._database.read(work)
+
+    async def spans(self, of: Sequence[Known], begin: int) -> dict[str, list[Span]]:
+        """By uid, all that touches time from ``begin`` on, the open span as it stands."""
+        now, tails = self.wall(), self._tails(of)
+
+        def work(db: apsw.Connection) -> dict[str, list[Span]]:
+            return {one.uid: self._history(db, one, tails.get(one.row), begin, now) for one in of}
+
+        return await self._database.read(work)
+
+    async def timelines(self, of: Sequence[Known], window: Interval) -> dict[str, list[Segment]]:
+        """By uid, what each check was over a window up to now, moment by moment, what is excluded marked."""
+        now, tails = self.wall(), self._tails(of)
+        counting = _Counting(await self.exclusions(), self._life, now)
+
+        def work(db: apsw.Connection) -> dict[str, list[Segment]]:
+            found = {}
+            for known in of:
+                spans = self._history(db, known, tails.get(known.row), window[0], now)
+                found[known.uid] = timeline(spans, counting.of(known, window))
+            return found
+
+        return await self._database.read(work)
+
+    async def evaluations(self, at: int | None = None) -> list[evaluate.Evaluation]:
+        """Every goal over each of its windows that holds the moment ``at`` (now, if not given)."""
+        moment = self.wall() if at is None else at
+        zone = self.inventory.province.zone
+        return await self.judged(
+            [(goal, window_at(name, moment, zone)) for goal in self.inventory.goals.values() for name in goal.windows]
+        )
+
+    async def judged(self, asked: Sequence[tuple[Goal, Window]]) -> list[evaluate.Evaluation]:
+        """Each goal over its window, up to now."""
+        now, inventory = self.wall(), self.inventory
+        zone = inventory.province.zone
+        groups = {goal.id: members.members(goal, inventory) for goal, _ in asked}
+        needed = {uid for group in groups.values() for member in group for uid in member.checks}
+        of = [known for known in self.known() if known.uid in needed]
+        tails = self._tails(of)
+        exclusions = await self.exclusions()
+        begin = min((window.start for _, window in asked), default=now)
+
+        def work(db: apsw.Connection) -> list[evaluate.Evaluation]:
+            known_by = {known.uid: known for known in of}
+            spans = {known.uid: self._history(db, known, tails.get(known.row), begin, now) for known in of}
+            found = []
+            cause = cause_of(self._book(db, now, begin)) if any(goal.causes for goal, _ in asked) else evaluate.no_cause
+            for goal, window in asked:
+                seen = self._evidence(goal, known_by, spans, exclusions, (window.start, window.end), cause)
+                found.append(evaluate.evaluate(goal, groups[goal.id], window, now, zone, seen))
+            return found
+
+        return await self._database.read(work)
+
+    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+        """What a function finds in the store."""
+        return await self._database.read(work)
+
+    def measures_of(self, kind: str) -> list[str]:
+        """The names of what a kind measures, by the kinds that this software has."""
+        known = kinds.load().get(kind)
+        return [measure.name for measure in known.measures] if known is not None else []
+
+    @property
+    def topology(self) -> Topology:
+        """What lies on the way of each check, by the inventory in force."""
+        return by_inventory(self.inventory, Topology)
+
+    async def verdicts(self, of: Sequence[str], window: Interval) -> dict[str, list[Verdict]]:
+        """By uid, why the check was not up, stretch by stretch of the window."""
+        return await self.causes(lambda book: {uid: book.verdicts(uid, window) for uid in of}, window[0])
+
+    async def caused(self, troubles: Sequence[Trouble]) -> dict[tuple[str, int], Cause]:
+        """By uid and start, why each check was not up for most of the time."""
+        if not troubles:
+            return {}
+        now = self.wall()
+
+        def work(book: Book) -> dict[tuple[str, int], Cause]:
+            found = {}
+            for one in troubles:
+                over = book.verdicts(one.known.uid, (one.start, now if one.end is None else one.end))
+                found[one.known.uid, one.start] = evidence.leading(over, one.known.uid)
+            return found
+
+        return await self.causes(work, min(one.start for one in troubles))
+
+    async def causes(self, work: Callable[[Book], T], begin: int) -> T:
+        """``work`` over the evidence for causes from ``begin`` (ms) on, in a thread, as of one moment."""
+        now = self.wall()
+        return await self._database.read(lambda db: work(self._book(db, now, begin)))
+
+    def _book(self, db: apsw.Connection, now: int, begin: int) -> Book:
+        def history_of(uid: str, since: int) -> list[Span]:
+            known = self.by_uid(uid)
+            if known is None:
+                return []
+            return self._history(db, known, self.fleet.tail(self.registered(known)), since, now)
+
+        def ended(uid: str) -> int | None:
+            known = self.by_uid(uid)
+            return None if known is None else self.registered(known).ended
+
+        return evidence.book(db, self.topology, self.fleet, history_of, ended, begin, now, live=self._live)
+
+    def open_troubles(self) -> list[Trouble]:
+        """What is not up at this moment, newest first. What was never looked at is not in trouble yet."""
+        now = self.wall()
+        found = []
+        for known in self.present():
+            seen = self.now(known, now)
+            if seen.state != UP and seen.since:
+                found.append(Trouble(known, seen.state, seen.since, None, seen.reason))
+        return sorted(found, key=lambda trouble: -trouble.start)
+
+    async def past_troubles(self, limit: int, before: int | None = None) -> list[Trouble]:
+        """Closed spans that were not up, by their end, newest first."""
+        by_row = {known.row: known for known in self.known()}
+        rows = await self._database.read(lambda db: _not_up(db, limit, before))
+        return [
+            Trouble(by_row[row], state, start, end, reason) for row, state, start, end, reason in rows if row in by_row
+        ]
+
+    async def exclusions(self) -> Exclusions:
+        """What does not count: the inventory's and those that people declared since."""
+        found = await self._database.read(declared)
+        return Exclusions(self.inventory, found)
+
+    def _evidence(
+        self,
+        goal: Goal,
+        known: Mapping[str, Known],
+        spans: Mapping[str, list[Span]],
+        exclusions: Exclusions,
+        window: Interval,
+        cause: Callable[[str, Span], str],
+    ) -> evaluate.Evidence:
+        def life(uid: str) -> Life:
+            # a check that no agent was ever told of has no time yet
+            return self._life(known[uid]) if uid in known else (0, 0)
+
+        def excluded(uid: str) -> tuple[Interval, ...]:
+            check = known[uid].check if uid in known else None
+            return exclusions.of(check, window, goal.calendar)
+
+        return evaluate.Evidence(spans=lambda uid: spans.get(uid, []), life=life, exclusions=excluded, cause=cause)
+
+    def _history(self, db: apsw.Connection, known: Known, tail: Tail | None, begin: int, now: int) -> list[Span]:
+        """All that touches time from ``begin`` on, the open span as it stands."""
+        closed = queries.spans(db, [known.row], begin - 1, now + DAY)[known.row]
+        if tail is None:
+            return closed
+        if self._live:
+            closed = [span for span in closed if span.sure_from < tail.sure_from]
+        elif closed and closed[-1].sure_from >= tail.sure_from:
+            return closed
+        return history(closed, tail, now)
+
+    def _life(self, known: Known) -> Life:
+        registered = self.registered(known)
+        return registered.born, registered.ended
+
+    def _tails(self, of: Iterable[Known]) -> dict[int, Tail]:
+        return {known.row: tail for known in of if (tail := self.fleet.tail(self.registered(known))) is not None}
+
+    def _register(self) -> tuple[Any, list[Known], dict[str, Known]]:
+        """Made anew when the inventory or the register of checks has changed."""
+        key = (self._inventories.version, len(self.fleet.checks))
+        if self._known[0] != key:
+            checks = self.inventory.checks
+            order = {uid: place for place, uid in enumerate(checks)}
+            registered = list(self.fleet.checks.items())  # a copy: a scrape asks from its thread
+            found = [Known(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in registered]
+            found.sort(key=lambda known: (order.get(known.uid, len(order)), known.row))
+            self._known = (key, found, {known.uid: known for known in reversed(found)})
+        return self._known
+
+
+class _Counting:
+    """The time that counts, made once for all checks that share life and exclusions."""
+
+    def __init__(self, exclusions: Exclusions, life: Callable[[Known], Life], now: int) -> None:
+        self._exclusions = exclusions
+        self._life = life
+        self._now = now
+        self._made: dict[Any, Counted] = {}
+
+    def of(self, known: Known, window: Interval) -> Counted:
+        excluded = self._exclusions.of(known.check, window)
+        life = self._life(known)
+        key = (window, life, excluded)
+        if key not in self._made:
+            self._made[key] = count(window, self._now, life, excluded)
+        return self._made[key]
+
+
+def _not_up(db: apsw.Connection, limit: int, before: int | None) -> list[tuple[Any, ...]]:
+    sql = "SELECT check_id, state, start, end, reason FROM spans WHERE state > 0 AND end < ? ORDER BY id DESC LIMIT ?"
+    return sorted(db.execute(sql, (before or 1 << 62, limit)).fetchall(), key=lambda row: -int(row[3] or 0))

@@ -1,0 +1,1 @@
+"""What runs beside ingest and evaluator: goal cache, site power, circuits, backups."""

@@ -1,0 +1,125 @@
+"""Backups as wholes: the checks that bring evidence of one, combined to one state with its reasons.
+
+All of the evidence has to hold: down while any of it is, up only while all of it is, not known while some of it is
+missing and none is down. The same rule combines the ledger, so a goal over backups and a page agree.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from collector.ingest.fleet import Now
+from collector.ledger.combine import ALL, combine
+from collector.ledger.counted import Interval
+from collector.ledger.figures import Figure
+from collector.ledger.timeline import EXCLUDED, Segment, measure
+from collector.queries.reading import NO_LOOK_YET, Known, Reader
+from inventory.model.entities import Backup
+from inventory.protocol.states import UNKNOWN, UP
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """One check of a backup as it is now. ``known`` is None while no agent was told of it."""
+
+    name: str
+    known: Known | None
+    seen: Now
+    measures: Mapping[str, float] = {}
+
+    def age(self, now: int) -> float | None:
+        """Seconds since its newest good copy, or good run: what the last look saw, grown since."""
+        age = self.measures.get("age_seconds")
+        return None if age is None else age + max(0, now - self.seen.at) / 1000
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """A backup at one moment. ``state``: states."""
+
+    backup: Backup
+    state: int
+    evidence: Sequence[Evidence]
+
+    @property
+    def reasons(self) -> list[tuple[str, str]]:
+        """(evidence, why) of those that make it what it is; nothing while it is up."""
+        return [(one.name, one.seen.reason) for one in self.evidence if one.seen.state == self.state != UP]
+
+    @property
+    def reason(self) -> str:
+        return "; ".join(f"{name}: {why}" if why else name for name, why in self.reasons)
+
+    def measured(self, name: str) -> float | None:
+        """The value of the first evidence that has one, in the order in which the inventory lists them."""
+        return next((one.measures[name] for one in self.evidence if name in one.measures), None)
+
+    def oldest(self, now: int) -> Evidence | None:
+        """The evidence whose newest good copy is oldest; a job's word counts only where nobody sees copies."""
+        told = [(age, one) for one in self.evidence if (age := one.age(now)) is not None]
+        copies = [(age, one) for age, one in told if "copies" in one.measures]
+        return max(copies or told, key=lambda pair: pair[0], default=(0.0, None))[1]
+
+    @property
+    def rpo_met(self) -> bool | None:
+        """Whether all evidence that knows the objective says so; None while some of it is not known."""
+        judging = [one for one in self.evidence if "rpo_met" in one.measures]
+        if any(one.measures["rpo_met"] == 0 and one.seen.state != UNKNOWN for one in judging):
+            return False
+        return True if judging and all(one.seen.state != UNKNOWN for one in judging) else None
+
+
+class Past(msgspec.Struct, frozen=True):
+    """A backup over a window. ``since``: when it took the state it is in; None where that was before the window."""
+
+    since: int | None
+    figure: Figure
+
+
+def wholes(reader: Reader, now: int) -> list[Whole]:
+    """Every backup of the inventory that has evidence at this moment."""
+    found = []
+    day = reader.today(now)
+    checks = reader.inventory.checks
+    for backup in reader.inventory.backups.values():
+        evidence = [
+            _evidence(reader, name, uid, now)
+            for name, uid in zip(backup.evidence, backup.checks, strict=True)
+            if checks[uid].on(day)
+        ]
+        if evidence:
+            found.append(Whole(backup, state_of([one.seen.state for one in evidence]), evidence))
+    return found
+
+
+def state_of(states: Sequence[int]) -> int:
+    """What all of these together are; not known where there is none."""
+    together = combine(([Segment(0, 1, state)] for state in states), ALL)
+    return together[0].state if together else UNKNOWN
+
+
+async def pasts(reader: Reader, of: Sequence[Whole], window: Interval) -> dict[str, Past]:
+    """By the backup's id, how it was over a window up to now."""
+    known = [one.known for whole in of for one in whole.evidence if one.known is not None]
+    timelines = await reader.timelines(known, window) if known else {}
+    found = {}
+    for whole in of:
+        together = combine((timelines[uid] for uid in whole.backup.checks if uid in timelines), ALL)
+        found[whole.backup.id] = Past(_since(together, whole.state, window[0]), measure(together))
+    return found
+
+
+def _since(together: Sequence[Segment], state: int, begin: int) -> int | None:
+    """Where the stretch of this state begins that lasts until now, whatever of it is proven; exclusions break none."""
+    since = None
+    for segment in reversed(together):
+        if segment.state == state:
+            since = segment.start if segment.start > begin else None
+        elif segment.state != EXCLUDED:
+            break
+    return since
+
+
+def _evidence(reader: Reader, name: str, uid: str, now: int) -> Evidence:
+    known = reader.by_uid(uid)
+    if known is None or reader.registered(known).ended is not None:
+        return Evidence(name, None, NO_LOOK_YET)
+    return Evidence(name, known, reader.now(known, now), reader.fleet.measures(reader.registered(known)))

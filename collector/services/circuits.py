@@ -1,0 +1,126 @@
+"""Leased circuits: how long each was down, whose it was and why; counted once settled, and listed with evidence."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+import apsw
+
+from collector.causes import links
+from collector.causes.links import Down
+from collector.causes.lives import RETURN
+from collector.causes.verdicts import Book
+from collector.ledger.counted import Interval
+from collector.queries.reading import Reader
+from collector.store import incidents as stored
+from collector.store.database import Database
+from inventory.protocol.states import DOWN
+
+log = logging.getLogger("collector.links")
+
+EVERY: Final = 30.0  # seconds between two rounds of counting
+Seconds = Mapping[stored.LinkKey, int]
+
+
+class Circuits:
+    """``down``: ms down by (link, provider, cause) since this incarnation of the store began. They never go back."""
+
+    def __init__(self, database: Database, reader: Reader) -> None:
+        self.down: Seconds = {}
+        self._database = database
+        self._reader = reader
+        self._until: dict[str, int] = {}
+        self._lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        self.down, self._until = await stored.link_seconds(self._database)
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(EVERY)
+            try:
+                await self.count()
+            except Exception:
+                # it is counted from where it was, whenever that is possible again
+                log.exception("the circuits' time down could not be counted")
+
+    async def count(self) -> None:
+        """Add what has settled since the last time."""
+        async with self._lock:
+            due = await self._due()
+            if not due:
+                return
+            begin = min(due.values())
+
+            def work(book: Book) -> dict[str, links.Addition]:
+                return {link: links.additions(book.topology, book.evidence, link, since) for link, since in due.items()}
+
+            found = await self._reader.causes(work, begin)
+            added = {(link, *key): ms for link, one in found.items() for key, ms in one.down.items() if ms > 0}
+            settled = {link: one.until for link, one in found.items() if one.until > due[link]}
+            if added:
+                await stored.add_link_seconds(self._database, added, {link: settled[link] for link, *_ in added})
+                self.down = {key: self.down.get(key, 0) + added.get(key, 0) for key in self.down.keys() | added.keys()}
+            self._until |= settled
+
+    async def outages(self, window: Interval, only: str = "") -> list[Down]:
+        """Every stretch of the window in which a circuit (``only`` that one) was down, by circuit and time."""
+        wanted = [only] if only else list(self._reader.inventory.links)
+        troubled = await self._troubled(wanted, window[0])
+
+        def work(book: Book) -> list[Down]:
+            return [one for link in troubled for one in links.outages(book.topology, book.evidence, link, window)]
+
+        return await self._reader.causes(work, window[0]) if troubled else []
+
+    async def totals(self, window: Interval) -> dict[tuple[str, str], int]:
+        """ms down over the window by (link, provider)."""
+        found: dict[tuple[str, str], int] = {}
+        for one in await self.outages(window):
+            key = one.link, one.provider
+            found[key] = found.get(key, 0) + one.end - one.start
+        return found
+
+    async def _due(self) -> dict[str, int]:
+        """Circuits with time down that may not be counted yet, and from when on; the others go on in memory."""
+        every = list(self._reader.inventory.links)
+        since = {link: max(self._until.get(link, 0), self._database.count_from) for link in every}
+        begin = min(since.values(), default=0)
+        troubled = set(await self._troubled(every, begin))
+        for link in every:
+            if link not in troubled and (passed := self._passed(link)) is not None:
+                self._until[link] = max(since[link], passed)
+        return {link: since[link] for link in every if link in troubled}
+
+    def _passed(self, link: str) -> int | None:
+        """The moment before which no check of the circuit can turn out to have been down; None: one never looked."""
+        lasts = []
+        for row in self._rows(link):
+            tail = self._reader.fleet.tail(self._reader.fleet.checks[row])
+            if tail is None:
+                return None
+            lasts.append(tail.last - tail.error_to - RETURN)
+        return min(lasts, default=None)
+
+    async def _troubled(self, wanted: list[str], begin: int) -> list[str]:
+        """Those with a check that was down at some time from ``begin`` on."""
+        rows = {link: self._rows(link) for link in wanted}
+        open_ = {
+            row
+            for some in rows.values()
+            for row in some
+            if (tail := self._reader.fleet.tail(self._reader.fleet.checks[row])) is not None and tail.state == DOWN
+        }
+
+        def work(db: apsw.Connection) -> set[int]:
+            sql = "SELECT 1 FROM spans WHERE check_id = ? AND end > ? AND state = ? LIMIT 1"
+            every = {row for some in rows.values() for row in some}
+            return {row for row in every if db.execute(sql, (row, begin, DOWN)).get is not None}
+
+        down = open_ | await self._database.read(work)
+        return [link for link in wanted if not down.isdisjoint(rows[link])]
+
+    def _rows(self, link: str) -> list[int]:
+        known = [self._reader.by_uid(uid) for uid in self._reader.topology.lines(link)]
+        return [one.row for one in known if one is not None]

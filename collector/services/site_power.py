@@ -1,0 +1,207 @@
+"""The power of each site as a whole, counted in the background from the ledgers of its checks of kind power.
+
+Counters of settled time, as a check's are: each count goes on from where the last one ended, up to where no later
+evidence can change any of the site's UPSs. Which UPSs feed what comes from the inventory (``fed_by``).
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import apsw
+import msgspec
+
+from collector.ledger.counted import count
+from collector.ledger.figures import history
+from collector.ledger.power import durations, place
+from collector.ledger.steps import Span, Tail
+from collector.ledger.timeline import Segment, timeline
+from collector.queries.reading import Known, Reader
+from collector.store import queries
+from collector.store.database import Database, StoreError
+from inventory.model.entities import Check, Device, Inventory
+from inventory.protocol.states import UNKNOWN
+
+EVERY: Final = (5.0, 60.0)  # seconds between two counts, by how long one takes
+SHARE: Final = 50  # a count takes at most this fraction of the time
+SAVED_EVERY: Final = 600.0  # seconds between two writes: what was not written is counted again from the ledger
+UPS: Final = "ups"  # the kind of device
+
+log = logging.getLogger(__name__)
+
+Feed = frozenset[str]  # ids of UPSs
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """Counted up to ``upto``; ``settled``: ms on mains, on battery, without power, unknown."""
+
+    upto: int
+    settled: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+
+class Watched(msgspec.Struct, frozen=True):
+    """A site's UPSs by id, each with the checks of kind power that look at it, and what feeds what."""
+
+    ups: Mapping[str, Sequence[Known]]
+    feeds: Sequence[Feed]
+
+
+class SitePower:
+    """``counters`` by site, for every site that a check of kind power is about."""
+
+    def __init__(self, database: Database, reader: Reader) -> None:
+        self.counters: Mapping[str, Counter] = {}
+        self._database = database
+        self._reader = reader
+        self._saved = time.monotonic()
+        self._watched: tuple[Any, Mapping[str, Watched]] = (None, {})
+
+    async def load(self) -> None:
+        """What was counted before."""
+        self.counters = await self._database.read(lambda db: _load(db, self._database.incarnation))
+
+    async def run(self) -> None:
+        """Count now and then; what is counted is kept at the end."""
+        try:
+            while True:
+                started = time.perf_counter()
+                try:
+                    await self.refresh()
+                except Exception:
+                    log.exception("the power of the sites could not be counted")
+                await asyncio.sleep(min(max((time.perf_counter() - started) * SHARE, EVERY[0]), EVERY[1]))
+        finally:
+            await self.save()
+
+    async def refresh(self) -> None:
+        key = (self._reader.version, len(self._reader.fleet.checks))
+        if self._watched[0] != key:
+            self._watched = (key, await asyncio.to_thread(self._watch))
+        watched = self._watched[1]
+        at_sites = {site: self._tails(one) for site, one in watched.items()}
+        before, count_from = self.counters, self._database.count_from
+
+        def work(db: apsw.Connection) -> dict[str, Counter]:
+            found = dict(before)
+            for site, one in watched.items():
+                counted = self._counted(db, one, at_sites[site], before.get(site), count_from)
+                if counted is not None:
+                    found[site] = counted
+            return found
+
+        self.counters = await self._database.read(work)
+        if time.monotonic() - self._saved >= SAVED_EVERY:
+            await self.save()
+
+    async def save(self) -> None:
+        counters, incarnation = self.counters, self._database.incarnation
+        self._saved = time.monotonic()
+        try:
+            await self._database.write(lambda db: _save(db, counters, incarnation))
+        except StoreError as error:
+            log.warning("the power of the sites is not kept yet: %s", error)
+
+    def _watch(self) -> dict[str, Watched]:
+        """The sites that checks of kind power are about."""
+        inventory = self._reader.inventory
+        found: dict[str, dict[str, list[Known]]] = {}
+        for known in self._reader.present():
+            if known.check is not None and known.kind == "power":
+                of_site = found.setdefault(known.check.site, {})
+                of_site.setdefault(ups_of(known.check, inventory), []).append(known)
+        return {site: Watched(ups, feeds_of(site, ups, inventory)) for site, ups in found.items()}
+
+    def _tails(self, watched: Watched) -> dict[int, Tail | None]:
+        """The open end of each check that an agent was ever told of, by row; None before its first look."""
+        registered = [self._reader.registered(known) for checks in watched.ups.values() for known in checks]
+        return {check.id: self._reader.fleet.tail(check) for check in registered if check.born is not None}
+
+    def _counted(
+        self,
+        db: apsw.Connection,
+        watched: Watched,
+        tails: Mapping[int, Tail | None],
+        before: Counter | None,
+        count_from: int,
+    ) -> Counter | None:
+        """The counter as far as it has settled; None before the first look."""
+        looked = [tail for tail in tails.values() if tail is not None]
+        if not looked:
+            return before
+        to = min(tail.last if tail is not None else 0 for tail in tails.values())
+        if before is None:
+            before = Counter(max(count_from, min(_first(db, row, tail) for row, tail in tails.items() if tail)))
+        if to <= before.upto:
+            return before
+        window = (before.upto, to)
+
+        def seen(known: Known) -> list[Segment]:
+            tail, registered = tails[known.row], self._reader.registered(known)
+            spans = _history(db, known.row, tail, window)
+            return timeline(spans, count(window, to, (registered.born, registered.ended)))
+
+        lines = {name: [seen(known) for known in checks if known.row in tails] for name, checks in watched.ups.items()}
+        unwatched = [[Segment(*window, UNKNOWN)]]
+        feeds = [[line for name in sorted(feed) for line in lines.get(name, unwatched)] for feed in watched.feeds]
+        more = durations(place(feeds))
+        mains, battery, none, unknown = (old + new for old, new in zip(before.settled, more, strict=True))
+        return Counter(to, (mains, battery, none, unknown))
+
+
+def ups_of(check: Check, inventory: Inventory) -> str:
+    """The id of the UPS that a check is about; the check's own uid where the inventory has no such device."""
+    devices = [device for device in _devices(check.site, inventory) if device.kind == UPS]
+    named = [device for device in devices if check.key.endswith(f"-{_short(device)}")]
+    there = [device for device in devices if device.address and device.address == check.params.get("host")]
+    for found in ([device for device in there if device in named], there if len(there) == 1 else [], named):
+        if found:
+            return max(found, key=lambda device: len(device.id)).id
+    return check.uid
+
+
+def _devices(site: str, inventory: Inventory) -> list[Device]:
+    known = inventory.sites.get(site)
+    return [inventory.devices[ident] for ident in known.devices if ident in inventory.devices] if known else []
+
+
+def _short(device: Device) -> str:
+    return device.id.removeprefix(f"{device.site}-")
+
+
+def feeds_of(site: str, watched: Iterable[str], inventory: Inventory) -> list[Feed]:
+    """The sets of UPSs that feed something at a site, those of which none is watched left out.
+
+    Where nobody said what feeds what, the UPSs that are watched feed it together.
+    """
+    known = frozenset(watched)
+    said = {frozenset(device.fed_by) for device in _devices(site, inventory)}
+    if site in inventory.sites:
+        said.add(frozenset(inventory.sites[site].fed_by))
+    feeds = sorted((feed for feed in said if feed & known), key=sorted)
+    return feeds or [known]
+
+
+def _first(db: apsw.Connection, row: int, tail: Tail) -> int:
+    """When a check was first looked at."""
+    found = db.execute("SELECT min(start) FROM spans WHERE check_id = ?", (row,)).get
+    return min(tail.start, found) if isinstance(found, int) else tail.start
+
+
+def _history(db: apsw.Connection, row: int, tail: Tail | None, window: tuple[int, int]) -> list[Span]:
+    """All that touches the window; the store may be past the state that was published."""
+    closed = queries.spans(db, [row], window[0] - 1, window[1] + 1)[row]
+    if tail is None:
+        return closed
+    return history([span for span in closed if span.sure_from < tail.sure_from], tail, window[1])
+
+
+def _load(db: apsw.Connection, incarnation: str) -> dict[str, Counter]:
+    sql = "SELECT site, upto, mains, battery, none, unknown FROM site_power WHERE incarnation = ?"
+    return {site: Counter(upto, (a, b, c, d)) for site, upto, a, b, c, d in db.execute(sql, (incarnation,))}
+
+
+def _save(db: apsw.Connection, counters: Mapping[str, Counter], incarnation: str) -> None:
+    rows = [(site, incarnation, one.upto, *one.settled) for site, one in counters.items()]
+    db.executemany("INSERT OR REPLACE INTO site_power VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

@@ -1,0 +1,230 @@
+"""Incidents and circuits as the API gives them. Times are ms since the epoch, durations seconds."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated
+
+import msgspec
+
+from alerts.incident.entities import Entry, Incident, Member
+from alerts.incident.message import Said
+from alerts.language.catalogue import LANGUAGES
+from alerts.language.locale import Tongue
+from alerts.mail.formatter import Speaker
+from alerts.mail.topic import headline
+from collector.causes.links import Down
+from collector.web.schemas import Words
+from inventory.model.entities import Inventory, Link
+
+
+def _help(words: str) -> msgspec.Meta:
+    return msgspec.Meta(description=words)
+
+
+class MemberAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One trouble of an incident: a check that is down, an agent that is not heard, a goal at risk."""
+
+    key: str
+    condition: Annotated[str, _help("the inventory's condition that it met")]
+    severity: str
+    name: Words
+    agency: str
+    site: str
+    agent: str
+    check: Annotated[str, _help("uid; empty where it is about no check")]
+    kind: str
+    since: int
+    until: Annotated[int | None, _help("null while it goes on")]
+    known: Annotated[bool, _help("false while nothing is heard of it")]
+    maintenance: bool
+    reason: Annotated[str, _help("of the look, as the agent wrote it")]
+    words: Annotated[Words | None, _help("where it is about no check")]
+
+
+class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the history."""
+
+    at: int
+    what: str
+    who: str
+    text: str
+
+
+class ToldAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What one contact was told."""
+
+    contact: str
+    first: int
+    last: int
+    count: int
+    recovered: bool
+
+
+class IncidentAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing wrong with one root cause."""
+
+    key: str
+    title: Words
+    severity: str
+    cause: Annotated[str, _help("service, lan, wan, power, agent, collector or not known")]
+    certainty: Annotated[str, _help("sure, probable or provisional")]
+    root: str
+    evidence: Annotated[list[Words], _help("what the cause is told from, strongest first")]
+    opened: Annotated[int, _help("since when it is wrong")]
+    noticed: int
+    ended: Annotated[int | None, _help("when the last of it was over")]
+    closed: int | None
+    why: Annotated[str, _help("recovered, merged, withdrawn, late or closed by hand; empty while open")]
+    into: Annotated[str, _help("key of the incident that it was merged into")]
+    acknowledged_by: str
+    acknowledged: int | None
+    snoozed: Annotated[int | None, _help("no reminders until then")]
+    maintenance: bool
+    flapping: bool
+    members: list[MemberAnswer]
+    told: list[ToldAnswer]
+    history: list[EntryAnswer]
+
+
+class IncidentsAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong now, the worst first, and what was, the latest first."""
+
+    open: list[IncidentAnswer]
+    past: list[IncidentAnswer]
+
+
+class OutageAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A stretch in which a circuit was down: a claim's line."""
+
+    start: int
+    end: int
+    seconds: float
+    provider: str
+    cause: str
+    certainty: str
+    evidence: list[Words]
+    checks: Annotated[list[str], _help("uids of those that say so")]
+
+
+class CircuitAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """A leased circuit over the window."""
+
+    link: str
+    agency: str
+    site: str
+    provider: Annotated[str, _help("whose it is now")]
+    circuit: str
+    objective: float | None
+    down: Annotated[dict[str, float], _help("seconds down by cause")]
+    outages: list[OutageAnswer]
+
+
+class Describer:
+    """Says incidents in every language, as of the moment ``now``."""
+
+    def __init__(self, inventory: Inventory, now: int) -> None:
+        zone = inventory.province.zone
+        self._inventory = inventory
+        self._speakers = {language: Speaker(Tongue(language, zone), inventory, now) for language in LANGUAGES}
+
+    def words(self, say: Callable[[Speaker], str]) -> Words:
+        return Words(*(say(self._speakers[language]) for language in ("vi", "en")))
+
+    def said(self, said: Said) -> Words:
+        return self.words(lambda speaker: speaker.said(said))
+
+    def title(self, incident: Incident) -> Words:
+        return self.words(lambda speaker: headline(incident, speaker))
+
+    def evidence(self, because: Iterable[Said]) -> list[Words]:
+        return [self.said(one) for one in because]
+
+    def incident(self, incident: Incident) -> IncidentAnswer:
+        cause = incident.cause
+        return IncidentAnswer(
+            key=incident.key,
+            title=self.title(incident),
+            severity=incident.severity,
+            cause=cause.cause,
+            certainty=cause.certainty,
+            root=cause.root,
+            evidence=self.evidence(cause.because),
+            opened=incident.opened,
+            noticed=incident.noticed,
+            ended=incident.ended,
+            closed=incident.closed,
+            why=incident.why,
+            into=incident.into,
+            acknowledged_by=incident.acked[0] if incident.acked is not None else "",
+            acknowledged=incident.acked[1] if incident.acked is not None else None,
+            snoozed=incident.snoozed,
+            maintenance=incident.excluded,
+            flapping=incident.flapping,
+            members=[self._member(one) for one in incident.members.values()],
+            told=[
+                ToldAnswer(
+                    contact=one.contact, first=one.first, last=one.last, count=one.count, recovered=one.recovered
+                )
+                for one in incident.told.values()
+            ],
+            history=[_entry(one) for one in incident.history],
+        )
+
+    def name(self, member: Member) -> Words:
+        """What a member is called: its check, its agent, its goal."""
+        subject = member.subject
+        for field, ident in (("check", subject.check), ("goal", subject.goal), ("agent", subject.agent)):
+            if ident:
+                return self.words(lambda speaker, field=field, ident=ident: speaker.called(field, ident))  # type: ignore[misc]
+        return Words(member.key, member.key)
+
+    def _member(self, member: Member) -> MemberAnswer:
+        subject = member.subject
+        return MemberAnswer(
+            key=member.key,
+            condition=member.condition,
+            severity=member.severity,
+            name=self.name(member),
+            agency=subject.agency,
+            site=subject.site,
+            agent=subject.agent,
+            check=subject.check,
+            kind=subject.kind,
+            since=member.since,
+            until=member.until,
+            known=member.known,
+            maintenance=member.excluded,
+            reason=member.reason,
+            words=self.said(member.said) if member.said is not None else None,
+        )
+
+    def circuit(self, link: Link, outages: Sequence[Down]) -> CircuitAnswer:
+        site = self._inventory.sites.get(link.site)
+        down: dict[str, float] = {}
+        for one in outages:
+            down[one.cause.cause] = down.get(one.cause.cause, 0.0) + (one.end - one.start) / 1000
+        return CircuitAnswer(
+            link=link.id,
+            agency=site.agency if site is not None else "",
+            site=link.site,
+            provider=link.provider,
+            circuit=link.circuit,
+            objective=link.objective,
+            down=down,
+            outages=[self._outage(one) for one in outages],
+        )
+
+    def _outage(self, one: Down) -> OutageAnswer:
+        return OutageAnswer(
+            start=one.start,
+            end=one.end,
+            seconds=(one.end - one.start) / 1000,
+            provider=one.provider,
+            cause=one.cause.cause,
+            certainty=one.cause.certainty,
+            evidence=self.evidence(one.cause.because),
+            checks=list(one.checks),
+        )
+
+
+def _entry(entry: Entry) -> EntryAnswer:
+    return EntryAnswer(at=entry.at, what=entry.what, who=entry.who, text=entry.text)

@@ -1,0 +1,86 @@
+"""What every page has: its language, the province's name, what is wrong with the collector itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from aiohttp import web
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from alerts.language import jinja
+from alerts.language.catalogue import LANGUAGES
+from alerts.language.locale import Tongue, chosen
+from alerts.mail.formatter import Speaker
+from collector.evaluator.alerting import Alerting
+from collector.queries.reading import Reader
+from collector.services.goal_cache import Board
+from collector.services.inventories import Inventories
+from collector.web import backups
+from inventory.protocol.states import NAMES
+
+REFRESH: Final = 30  # seconds
+
+
+class Frame:
+    """Draws templates. ``trusted``: whether the collector believes its clock."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        board: Board,
+        inventories: Inventories,
+        trusted: Callable[[], bool],
+        alerting: Alerting,
+    ) -> None:
+        self._reader = reader
+        self._board = board
+        self._inventories = inventories
+        self._trusted = trusted
+        self._alerting = alerting
+        self._templates = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=select_autoescape(default=True, default_for_string=True),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        jinja.install(self._templates)
+
+    def speaker(self, request: web.Request) -> Speaker:
+        """The language that the request asks for."""
+        language = chosen(request.query.get("lang"), request.headers.get("Accept-Language", ""))
+        inventory = self._reader.inventory
+        return Speaker(Tongue(language, inventory.province.zone), inventory, self._reader.wall())
+
+    def draw(
+        self, request: web.Request, template: str, *, status: int = 200, refresh: bool = True, **content: Any
+    ) -> web.Response:
+        """A page; ``refresh``: whether it draws itself anew (not where somebody may be writing into it)."""
+        speaker = self.speaker(request)
+        inventory, now, language = self._reader.inventory, speaker.now, speaker.language
+        wrong = [str(problem) for problem in self._inventories.problems if not problem.warning]
+        shown: dict[str, Any] = {
+            "tongue": speaker.tongue,
+            "speaker": speaker,
+            "language": language,
+            "languages": LANGUAGES,
+            "asked": request.query.get("lang", ""),
+            "path": request.path,
+            "province": inventory.province,
+            "agencies": inventory.agencies,
+            "board": self._board,
+            "names": NAMES,
+            "trusted": self._trusted(),
+            "mistakes": wrong[:20],
+            "mistakes_more": max(len(wrong) - 20, 0),
+            "ways": [speaker.said(said) for _, said in self._alerting.counts.trouble(now)],
+            "refresh": REFRESH if refresh else None,
+            "bytes": backups.size,
+            "now": now,
+            **content,
+        }
+        html = self._templates.get_template(template).render(shown)
+        response = web.Response(text=html, content_type="text/html", charset="utf-8", status=status)
+        response.headers["Vary"] = "Accept-Language"
+        response.headers["Content-Language"] = language
+        return response

@@ -1,0 +1,1 @@
+"""``scripts/words``: collects what programs say and compiles the catalogues."""

@@ -1,0 +1,1 @@
+"""The ground floor: one of each thing that every program needs."""

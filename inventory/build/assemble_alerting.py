@@ -1,0 +1,95 @@
+"""Who is told of what, from what the files say to what it means."""
+
+from typing import Any, Final
+
+import msgspec
+
+from inventory.base.problems import Problem
+from inventory.base.types import Text
+from inventory.build.alerting_file_schema import ConditionShape, RosterShape, RotationShape, RouteShape
+from inventory.build.sections import Sections
+from inventory.model import alerting
+from inventory.times.workdays import hours_of
+
+DEFAULTS: Final = {condition.id: condition for condition in alerting.DEFAULT_CONDITIONS}
+_MEANT = {"for": "for_ms", "quiet": "quiet_ms"}  # keys in files that conditions call otherwise
+
+
+def alerting_of(sections: Sections, problems: list[Problem]) -> alerting.Alerting:
+    """All of it; hours that cannot be read are added to ``problems`` and left out."""
+    made: dict[str, Any] = {
+        "conditions": _conditions(sections.conditions),
+        "rosters": {ident: _roster(ident, shape, problems) for ident, shape in sections.rosters.items()},
+        "groups": {
+            ident: alerting.Group(id=ident, name=shape.name or Text(ident, ident), members=shape.members)
+            for ident, shape in sections.groups.items()
+        },
+        "routes": tuple(_route(ident, shape) for ident, shape in sections.routes.items()),
+    }
+    if (shape := sections.alerting) is not None:
+        made |= {
+            "group_ms": shape.group,
+            "wait_ms": shape.wait,
+            "cap": shape.cap,
+            "late_ms": shape.late,
+            "flaps": shape.flaps,
+            "flap_ms": shape.flaps_within,
+            "steady_ms": shape.steady,
+            "digest": shape.digest,
+        }
+    return alerting.Alerting(**made)
+
+
+def _conditions(shapes: dict[str, ConditionShape]) -> tuple[alerting.Condition, ...]:
+    """Those of the files as they stand there, then the defaults, with what the files change in them."""
+    own = [
+        alerting.Condition(id=ident, on=shape.on, **_given(shape))
+        for ident, shape in shapes.items()
+        if ident not in DEFAULTS and shape.on is not None  # without, it is a mistake that crosscheck names
+    ]
+    defaults = [
+        msgspec.structs.replace(default, **_given(shapes[ident])) if ident in shapes else default
+        for ident, default in DEFAULTS.items()
+    ]
+    return (*own, *defaults)
+
+
+def _given(shape: ConditionShape) -> dict[str, Any]:
+    """The fields that were written."""
+    names = {field.encode_name: field.name for field in msgspec.structs.fields(ConditionShape)}
+    written = [key for key in shape.at.lines if key in names and key != "on"]
+    return {_MEANT.get(key, key): getattr(shape, names[key]) for key in written}
+
+
+def _roster(ident: str, shape: RosterShape, problems: list[Problem]) -> alerting.Roster:
+    return alerting.Roster(
+        id=ident,
+        name=shape.name or Text(ident, ident),
+        time_zone=shape.time_zone or "",
+        shifts=tuple(
+            alerting.Shift(hours=hours_of(shift.hours, shift.at, "hours", problems), who=shift.who)
+            for shift in shape.shifts
+        ),
+        rotation=_rotation(shape.rotation) if shape.rotation is not None else None,
+        otherwise=shape.otherwise,
+    )
+
+
+def _rotation(shape: RotationShape) -> alerting.Rotation:
+    turns = tuple((turn,) if isinstance(turn, str) else turn for turn in shape.turns)
+    return alerting.Rotation(begins=shape.begins, days=shape.days, turns=turns)
+
+
+def _route(ident: str, shape: RouteShape) -> alerting.Route:
+    return alerting.Route(
+        id=ident,
+        select=shape.select,
+        severities=shape.severities,
+        causes=shape.causes,
+        calendar=shape.calendar or "",
+        to=shape.to,
+        agency_contacts=shape.agency_contacts,
+        steps=tuple(alerting.Escalation(after_ms=step.after, to=step.to) for step in shape.escalation),
+        repeat_ms=shape.repeat,
+        only=shape.only,
+    )

@@ -1,0 +1,126 @@
+"""Backups: what proves one of them, written together, becomes checks of one backup.
+
+A site's ``backups:`` (and a template's) name each backup and list its ``evidence``: pings of its job, files, a
+repository, a restore drill, or whatever else a check can look at. What is said of the backup goes for every evidence
+that does not say otherwise; ``rpo`` goes to those whose kind has one. A site's own backup of the same key overrides
+the template's, key by key.
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Any, Final
+
+import msgspec
+
+from inventory.base.problems import Place
+from inventory.base.types import Text, duration_ms
+from inventory.build.file_schema import BackupShape, CheckShape
+from inventory.model import entities
+from inventory.protocol.kinds import Kinds
+from inventory.yaml.nodes import Mapping, Scalar
+
+TAG: Final = "backup"
+KIND_OF: Final = {"pings": "job", "files": "backup", "repository": "backup", "drill": "drill"}  # by evidence
+NAMES: Final = {
+    "pings": ("tác vụ", "its job"),
+    "files": ("tệp sao lưu", "files"),
+    "repository": ("kho sao lưu", "repository"),
+    "drill": ("thử phục hồi", "restore drill"),
+}
+CALLED: Final = {"job": "job", "drill": "drill"}  # by kind, the parameter that is the backup's own key if not given
+RPO: Final = "rpo"
+SHARED: Final = ("interval", "timeout", "hold", "recheck", "agent", "objective", "calendar")
+
+Pair = tuple[str, CheckShape | None, CheckShape | None]  # an evidence's name, the template's check, the site's own
+
+
+def checks_of(key: str, base: BackupShape | None, own: BackupShape | None, kinds: Kinds) -> Iterator[Pair]:
+    """The checks of one backup, in the order in which their evidence was written."""
+    named = {**(base.evidence if base is not None else {}), **(own.evidence if own is not None else {})}
+    for evidence in named:
+        ours = own.evidence.get(evidence) if own is not None else None
+        theirs = base.evidence.get(evidence) if base is not None else None
+        if ours is not None and ours.off:
+            continue
+        kind = _kind(evidence, ours, theirs)
+        called = CALLED.get(kind or "")
+        known = kinds.get(kind or "")
+        has_rpo = known is not None and RPO in known.schema.get("properties", {})
+        first = _check(base, theirs, kind, called and (called, key), has_rpo) if base is not None and theirs else None
+        if own is None:
+            yield evidence, first, None
+        elif first is None:
+            yield evidence, None, _check(own, ours, kind, called and (called, key), has_rpo)
+        else:
+            yield evidence, first, _check(own, ours, None, None, has_rpo)
+
+
+def _kind(evidence: str, *shapes: CheckShape | None) -> str | None:
+    said = (shape.kind for shape in shapes if shape is not None and shape.kind is not None)
+    return next(said, KIND_OF.get(evidence))
+
+
+def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, called: Any, has_rpo: bool) -> CheckShape:
+    """A check as if all that goes for the backup had been written in it.
+
+    ``kind``: to be filled in; None when the template has it. ``called``: (parameter, name) to be filled in, likewise.
+    """
+    made = check if check is not None else CheckShape(at=Place(backup.at.file, backup.at.line, backup.at.path, {}))
+    lines = dict(made.at.lines)
+    change: dict[str, Any] = {}
+    for field, key in (*((name, name) for name in SHARED), ("begins", "from"), ("ends", "to")):
+        if key in backup.at.lines and key not in lines:
+            change[field] = getattr(backup, field)
+            lines[key] = backup.at.lines[key]
+    if kind is not None:
+        change["kind"] = kind
+        change["tags"] = tuple(dict.fromkeys((TAG, *backup.tags, *made.tags)))
+    elif "tags" in backup.at.lines or "tags" in lines:
+        change["tags"] = tuple(dict.fromkeys((TAG, *backup.tags, *made.tags)))
+        lines.setdefault("tags", backup.at.line)
+    params = _params(backup, made, called, has_rpo)
+    if params is not made.params:
+        change["params"] = params
+        lines.setdefault("params", made.at.line)
+    return msgspec.structs.replace(made, at=Place(made.at.file, made.at.line, made.at.path, lines), **change)
+
+
+def _params(backup: BackupShape, check: CheckShape, called: Any, has_rpo: bool) -> Any:
+    """The parameters with the backup's objective and name where the check gives none of its own."""
+    given = check.params
+    if given is not None and not isinstance(given, Mapping):
+        return given  # told as a mistake where parameters are read
+    more: dict[str, Any] = {}
+    line = check.at.line
+    if has_rpo and backup.rpo is not None:
+        more[RPO] = backup.rpo
+    if called:
+        more[called[0]] = Scalar(called[1], line, True)
+    missing = {name: node for name, node in more.items() if given is None or name not in given.items}
+    if not missing:
+        return given
+    made = Mapping(line)
+    made.items = {**(given.items if given is not None else {}), **missing}
+    made.lines = {**(given.lines if given is not None else {}), **dict.fromkeys(missing, line)}
+    if RPO in missing:
+        made.lines[RPO] = backup.at.lines.get(RPO, line)
+    return made
+
+
+def wanted(shape: CheckShape | BackupShape, known: Collection[str]) -> bool:
+    """Whether all facts are there without which a template's check is left out."""
+    return all(fact in known for fact in (entry.strip() for entry in (shape.when or "").split(",")) if fact)
+
+
+def title_of(whole: entities.Backup, evidence: str) -> Text:
+    """What a check is called that has no name of its own."""
+    vi, en = NAMES.get(evidence, (evidence, evidence))
+    return Text(f"{whole.name.in_('vi')}: {vi}", f"{whole.name.in_('en')}: {en}")
+
+
+def joined(whole: entities.Backup, evidence: str, check: entities.Check, kinds: Kinds) -> entities.Backup:
+    """The backup with one more check."""
+    written = check.params.get(RPO, kinds[check.kind].defaults.get(RPO)) or None
+    rpos = [rpo for rpo in (whole.rpo, duration_ms(str(written)) if written else None) if rpo is not None]
+    return msgspec.structs.replace(
+        whole, checks=(*whole.checks, check.uid), evidence=(*whole.evidence, evidence), rpo=min(rpos, default=None)
+    )

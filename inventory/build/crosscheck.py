@@ -1,0 +1,257 @@
+"""What no single entry can know: references that lead nowhere, lives that end before they begin, goals over nothing."""
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from inventory.base.problems import Problem
+from inventory.build import references
+from inventory.build.assemble import UPS, feeders
+from inventory.build.crosscheck_alerting import alerting
+from inventory.build.expand import REGISTER
+from inventory.build.file_schema import (
+    AgencyShape,
+    AgentShape,
+    BackupShape,
+    CheckShape,
+    GoalShape,
+    LinkShape,
+    Lived,
+    SiteShape,
+)
+from inventory.build.sections import Sections
+from inventory.model import entities, goals
+from inventory.protocol.causes import CAUSES
+from inventory.protocol.kinds import Kinds
+
+WINDOW = re.compile(r"day|week|month|quarter|year|rolling-([1-9]\d{0,2})d")
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_EMAIL = re.compile(r"[^@\s,;:<>()\[\]\"\\]{1,64}@[^@\s,;:<>()\[\]\"\\]{1,255}")
+
+
+def crosscheck(made: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
+    """All problems and warnings that only the whole shows."""
+    yield from _province(sections)
+    for ident, agency in sections.agencies.items():
+        yield from _agency(ident, agency, made, sections)
+    for ident, register in sections.registers.items():
+        if ident not in sections.agencies and not sections.excused("agencies", ident):
+            yield register.at.problem("", f"there is no agency {ident}")
+    yield from _checks(made, sections)
+    for goal_id, goal in sections.goals.items():
+        yield from _goal(goal_id, goal, made, sections, kinds)
+    for exclusion in sections.exclusions.values():
+        yield from references.selector(exclusion.select, exclusion.at, made, sections, kinds)
+        if exclusion.ends <= exclusion.begins:
+            yield exclusion.at.problem("to", "ought to be later than from")
+        elif not goals.select(exclusion.select, made):
+            yield exclusion.at.problem("select", "selects no check", warning=True)
+    for contact in sections.contacts.values():
+        if _EMAIL.fullmatch(contact.email) is None:
+            yield contact.at.problem("email", f"{contact.email!r} is not an address")
+    yield from alerting(made, sections, kinds)
+    for year, decreed in sections.holidays.items():
+        for day in (*decreed.off, *decreed.work):
+            if day.year != year:
+                yield decreed.at.problem("", f"{day} is not a day of {year}")
+
+
+def _province(sections: Sections) -> Iterator[Problem]:
+    province = sections.province
+    if province is None:
+        return
+    yield from references.calendar(province.at, "pc_hours", province.pc_hours, sections)
+    try:
+        ZoneInfo(province.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        yield province.at.problem("time_zone", f"there is no time zone {province.time_zone!r}")
+    for collector in province.collectors:
+        if urlsplit(collector.url).scheme != "https" or not urlsplit(collector.url).hostname:
+            yield collector.at.problem("url", "ought to be an https:// address")
+    names = [collector.name for collector in province.collectors]
+    if len(set(names)) < len(names):
+        yield province.at.problem("collectors", "two collectors have the same name")
+    if names and sum(collector.authority for collector in province.collectors) != 1:
+        yield province.at.problem("collectors", "exactly one collector ought to be the authority for plans")
+
+
+def _agency(ident: str, shape: AgencyShape, made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+    yield from _life(shape)
+    for key, other in (("successor", shape.successor), ("parent", shape.parent)):
+        if other == ident:
+            yield shape.at.problem(key, "is the agency itself")
+        elif other is not None and other not in sections.agencies and not sections.excused("agencies", other):
+            yield shape.at.problem(key, f"there is no agency {other}")
+    successor = sections.agencies.get(shape.successor or "")
+    if shape.successor is not None and shape.ends is None:
+        yield shape.at.problem("successor", "an agency with a successor needs the day it ended: to")
+    elif successor is not None and successor.ends is not None and shape.ends and successor.ends <= shape.ends:
+        yield shape.at.problem("successor", f"{shape.successor} ended before this agency did")
+    yield from references.contacts(shape.at, "contacts", shape.contacts, sections)
+    register = shape.register or sections.registers.get(ident)
+    if register is not None:
+        for key in ("staff", "pcs", "on_internet", "on_lan"):
+            value: int | None = getattr(register, key)
+            if value is not None and value < 0:
+                yield register.at.problem(key, "is less than 0")
+            if key.startswith("on_") and value is not None and register.pcs is not None and value > register.pcs:
+                yield register.at.problem(key, f"is more than the {register.pcs} PCs there are", warning=True)
+        yield from references.calendar(register.at, "hours", register.hours, sections)
+    for key, site in ((ident, shape.site), *((f"{ident}-{key}", site) for key, site in shape.sites.items())):
+        if site is not None:
+            yield from _site(site, sections)
+            yield from _fed(key, site, made, sections)
+
+
+def _site(shape: SiteShape, sections: Sections) -> Iterator[Problem]:
+    yield from _life(shape)
+    for key in ("gateway", "wan"):
+        value = getattr(shape, key)
+        if value is not None and not _is_host(value):
+            yield shape.at.problem(key, f"{value!r} is neither an address nor a host name")
+    for index, resolver in enumerate(shape.resolvers):
+        if not _is_address(resolver):
+            yield shape.at.problem(f"resolvers[{index}]", f"{resolver!r} is not an address")
+    if shape.lan is not None and not _is_network(shape.lan):
+        yield shape.at.problem("lan", f"{shape.lan!r} is not a network; write it like 192.0.2.0/24")
+    for link in (*((shape.link,) if shape.link is not None else ()), *shape.links.values()):
+        yield from _link(link, sections)
+    for device in shape.devices.values():
+        yield from _life(device)
+    if isinstance(shape.agent, AgentShape):
+        yield from _life(shape.agent)
+        for index, network in enumerate(shape.agent.networks):
+            if not _is_network(network):
+                yield shape.agent.at.problem(f"networks[{index}]", f"{network!r} is not a network")
+        for index, port in enumerate(shape.agent.ports):
+            if not 1 <= port <= 65535:
+                yield shape.agent.at.problem(f"ports[{index}]", f"{port} is not a port")
+
+
+def _fed(ident: str, shape: SiteShape, made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+    """Power comes from UPSs of the same site, and a UPS does not feed itself."""
+    fed = [(shape.at, shape.fed_by, "")]
+    fed += [(device.at, device.fed_by or (), f"{ident}-{key}") for key, device in shape.devices.items()]
+    for at, written, itself in fed:
+        for short, feeder in zip(written, feeders(written, ident, shape), strict=True):
+            device = made.devices.get(feeder)
+            if device is None:
+                if not sections.excused("sites", ident):
+                    yield at.problem("fed_by", f"there is no device {short}")
+            elif device.site != ident:
+                yield at.problem("fed_by", f"{short} stands at another site, {device.site}")
+            elif device.kind != UPS:
+                yield at.problem("fed_by", f"{short} is a device of kind {device.kind or 'none'}, not ups")
+            elif feeder == itself:
+                yield at.problem("fed_by", "is the device itself")
+
+
+def _link(shape: LinkShape, sections: Sections) -> Iterator[Problem]:
+    yield from _life(shape)
+    for at, provider in ((shape.at, shape.provider), *((former.at, former.provider) for former in shape.formerly)):
+        if provider not in sections.providers and not sections.excused("providers", provider):
+            yield at.problem("provider", f"there is no provider {provider}")
+
+
+def _life(shape: Lived) -> Iterator[Problem]:
+    if shape.begins is not None and shape.ends is not None and shape.ends <= shape.begins:
+        yield shape.at.problem("to", f"{shape.ends} is not later than from, {shape.begins}")
+
+
+def _checks(made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+    for agency in sections.agencies.values():
+        sites = (*((agency.site,) if agency.site is not None else ()), *agency.sites.values())
+        for holder in (agency, *sites):
+            for written in _written(holder.checks, holder.backups):
+                yield from _life(written)
+                if written.calendar != REGISTER:
+                    yield from references.calendar(written.at, "calendar", written.calendar, sections)
+    for template in sections.templates.values():
+        for written in _written(template.checks, template.backups):
+            if written.calendar != REGISTER:
+                yield from references.calendar(written.at, "calendar", written.calendar, sections)
+    limited = {agent.id: agent for agent in made.agents.values() if agent.networks or agent.ports}
+    for check in made.checks.values() if limited else ():
+        if check.agent in limited and (why := _forbidden(check, limited[check.agent])):
+            shape = sections.agencies[made.sites[limited[check.agent].site].agency]
+            yield shape.at.problem("", f"the agent {check.agent} may not make its check {check.name}: {why}")
+
+
+def _written(checks: dict[str, CheckShape], backups: dict[str, BackupShape]) -> Iterator[CheckShape | BackupShape]:
+    """Checks, backups and their evidence, wherever they stand."""
+    yield from checks.values()
+    for backup in backups.values():
+        yield backup
+        yield from backup.evidence.values()
+
+
+def _forbidden(check: entities.Check, agent: entities.Agent) -> str:
+    """Why the agent's own limits refuse a check, as far as its target's address is written out."""
+    host, port = str(check.params.get("host", check.params.get("server", ""))), check.params.get("port")
+    if "url" in check.params:
+        url = urlsplit(str(check.params["url"]))
+        host, port = url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
+    if agent.networks and _is_address(host):
+        address = ip_address(host)
+        networks = [ip_network(network, strict=False) for network in agent.networks if _is_network(network)]
+        if not any(address.version == network.version and address in network for network in networks):
+            return f"{host} is outside its networks"
+    if agent.ports and isinstance(port, int) and port not in agent.ports:
+        return f"port {port} is not one of its ports"
+    return ""
+
+
+def _goal(
+    ident: str, shape: GoalShape, made: entities.Inventory, sections: Sections, kinds: Kinds
+) -> Iterator[Problem]:
+    at = shape.at
+    yield from _life(shape)
+    yield from references.selector(shape.select, at, made, sections, kinds)
+    if shape.objective is None and not shape.targets:
+        yield at.problem("", "needs an objective, or targets by year")
+    for window in shape.windows:
+        if WINDOW.fullmatch(window) is None:
+            yield at.problem("windows", f"{window!r} is not a window: day, week, month, quarter, year or rolling-30d")
+    for cause in shape.causes:
+        if cause not in CAUSES:
+            yield at.problem("causes", f"{cause!r} is not a cause; known are: {', '.join(CAUSES)}")
+    yield from references.calendar(at, "calendar", shape.calendar, sections)
+    if (shape.combine == "k-of-n") != (shape.k is not None):
+        yield at.problem("k", "is how many of the members are to be up: it goes with combine: k-of-n, and only there")
+    found = goals.members(made.goals[ident], made)
+    if shape.k is not None and not 1 <= shape.k <= max(len(found), 1):
+        yield at.problem("k", f"ought to be between 1 and the {len(found)} members")
+    if shape.denominator is not None and (shape.combine != "share" or shape.denominator < max(len(found), 1)):
+        yield at.problem("denominator", f"goes with combine: share, and is at least the {len(found)} members found")
+    if not found and not shape.lacks and not sections.broken:
+        yield at.problem("select", "selects no check, and the goal does not say what it lacks", warning=True)
+    if shape.combine == "share":
+        without = [member.id for member in found if member.objective is None]
+        if without:
+            message = f"{len(without)} members have no objective of their own (the first is {without[0]})"
+            yield at.problem("member_objective", message)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_host(text: str) -> bool:
+    """An address or a host name; four numbers that are no address are neither."""
+    labels = text.split(".")
+    named = len(text) <= 253 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+    return named or _is_address(text)

@@ -1,0 +1,426 @@
+"""Templates and checks: a site's few lines become its checks, with parameters filled in from the site.
+
+A template's texts may hold placeholders, which :mod:`inventory.build.site_facts` fills; under ``each`` also {item} (a
+list's
+entry, a device's address), {key}, {item_name} and a device's own facts. {port|22} is 22 where there is no such fact.
+``when: FACT, FACT`` leaves a check out where one of these is missing. ``calendar: register`` is the calendar in which
+the register's PCs are on. A site's own check of the same key overrides the template's, key by key; ``off: true``
+leaves it out.
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+
+import msgspec
+
+from inventory.base.problems import Place, Problem
+from inventory.base.types import Text
+from inventory.build import backups
+from inventory.build.file_schema import BackupShape, CheckShape, SiteShape, ThresholdShape
+from inventory.build.placeholders import Lacking, filled, named, split
+from inventory.build.sections import Sections
+from inventory.build.site_facts import HUB, facts_of
+from inventory.build.threshold_text import threshold_of
+from inventory.grammars.probe_judges import Judge
+from inventory.model import entities
+from inventory.model.entities import overlap
+from inventory.protocol.identity import uid
+from inventory.protocol.kinds import Kind, Kinds
+from inventory.protocol.plan import Threshold
+from inventory.yaml.nodes import Mapping, Node, Scalar
+from inventory.yaml.scalars import MISSING, Source, shown
+
+INTERVAL, TIMEOUT, RECHECK = 60_000, 5_000, 5_000
+REGISTER = "register"
+_NOT_SLUG = re.compile(r"[^a-z0-9]+")
+
+Item = tuple[str, dict[str, str], tuple[Text, Text] | None, entities.Device | None]
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """One site to expand: what it is, what was written, and where to point when a template does not fit it."""
+
+    site: entities.Site
+    shape: SiteShape
+    template: str | None
+    checks: dict[str, CheckShape]
+    backups: dict[str, BackupShape]
+    at: Place
+
+
+class Draft(msgspec.Struct, frozen=True):
+    """A check before its parameters are read: the template's shape, the site's own, and the facts to fill in."""
+
+    key: str
+    base: CheckShape | None
+    own: CheckShape | None
+    facts: dict[str, str]
+    names: tuple[Text, Text] | None = None
+    device: entities.Device | None = None
+    backup: entities.Backup | None = None
+    evidence: str = ""
+
+    def get(self, name: str, written: str = "") -> Any:
+        """A field's value: the site's own if written there, else the template's."""
+        if self.own is not None and (self.base is None or (written or name) in self.own.at.lines):
+            return getattr(self.own, name)
+        return getattr(self.base, name)
+
+    def place(self, key: str) -> Place | None:
+        """Where a field was written, if it was."""
+        for shape in (self.own, self.base):
+            if shape is not None and key in shape.at.lines:
+                return shape.at
+        return None
+
+
+class Expander:
+    """Expands sites one after another into ``made``."""
+
+    def __init__(
+        self,
+        sections: Sections,
+        kinds: Kinds,
+        problems: list[Problem],
+        made: entities.Inventory,
+        judge: Judge | None = None,
+    ) -> None:
+        self.sections = sections
+        self.kinds = kinds
+        self.problems = problems
+        self.made = made
+        self.judge = judge
+        self.names: dict[tuple[str, str], entities.Check] = {}
+        self.hub: entities.Site | None = None
+
+    def find_hub(self) -> None:
+        """The province's hub, once all sites are known."""
+        self.hub = self.made.sites.get(self.made.province.hub)
+        province = self.sections.province
+        wanted = province.hub if province is not None else None
+        if province is not None and wanted and self.hub is None and not self.sections.excused("sites", wanted):
+            self.problems.append(province.at.problem("hub", f"there is no site {wanted}"))
+
+    def expand(self, spot: Spot) -> None:
+        hub = self.made.sites.get(spot.shape.hub) if spot.shape.hub else self.hub
+        if spot.shape.hub and hub is None and not self.sections.excused("sites", spot.shape.hub):
+            self.problems.append(spot.shape.at.problem("hub", f"there is no site {spot.shape.hub}"))
+        facts = facts_of(self.made, spot.site, hub)
+        for draft in self._drafts(spot, facts):
+            self._check(draft, spot, hub)
+
+    def _drafts(self, spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
+        template = None
+        if spot.template is not None:
+            template = self.sections.templates.get(spot.template)
+            if template is None and not self.sections.excused("templates", spot.template):
+                known = ", ".join(sorted(self.sections.templates))
+                self.problems.append(
+                    spot.at.problem("template", f"there is no template {spot.template}; known: {known}")
+                )
+        base = template.checks if template is not None else {}
+        taken: set[str] = set()
+        for key, shape in base.items():
+            for item in self._items(key, shape, spot, facts):
+                if backups.wanted(shape, item[1]):
+                    taken.add(item[0])
+                    yield from self._templated(item, shape, spot.checks.get(item[0]))
+        for key, own in spot.checks.items():
+            if key not in taken and not own.off:
+                yield Draft(key, None, own, facts)
+            elif key not in taken and key not in base:
+                self.problems.append(own.at.problem("off", "there is no such check to leave out"))
+        yield from self._backups(template.backups if template is not None else {}, spot, facts)
+
+    def _backups(self, base: dict[str, BackupShape], spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
+        """A template's backups, with what the site says of them, and the site's own."""
+        taken: set[str] = set()
+        for key, shape in base.items():
+            for item in self._items(key, shape, spot, facts):
+                if backups.wanted(shape, item[1]):
+                    taken.add(item[0])
+                    yield from self._backup(item, shape, spot.backups.get(item[0]), spot)
+        for key, own in spot.backups.items():
+            if key not in taken and own.off:
+                self.problems.append(own.at.problem("off", "there is no such backup to leave out"))
+            elif key not in taken:
+                if not own.evidence:
+                    self.problems.append(own.at.problem("", "needs the key evidence: what proves it"))
+                yield from self._backup((key, facts, None, None), None, own, spot)
+
+    def _backup(self, item: Item, base: BackupShape | None, own: BackupShape | None, spot: Spot) -> Iterator[Draft]:
+        key, facts, names, device = item
+        if own is not None and own.off:
+            return
+        site = spot.site
+        named = own.name if own is not None and own.name is not None else base.name if base is not None else None
+        title = named or (names[0] if names is not None else Text(key, key))
+        if base is not None and named is base.name:
+            title = self._named(title, facts, names, site)
+        whole = entities.Backup(id=f"{site.id}-{key}", key=key, name=title, agency=site.agency, site=site.id)
+        if whole.id in self.made.backups:
+            shape = own if own is not None else base
+            assert shape is not None  # a backup comes from one or the other
+            self.problems.append(shape.at.problem("", f"the backup id {whole.id} is taken by another site's"))
+            return
+        if base is not None:
+            there = {name: shape for name, shape in base.evidence.items() if backups.wanted(shape, facts)}
+            base = msgspec.structs.replace(base, evidence=there)
+        for evidence, theirs, ours in backups.checks_of(key, base, own, self.kinds):
+            yield Draft(f"{key}-{evidence}", theirs, ours, facts, names, device, whole, evidence)
+
+    def _templated(self, item: Item, base: CheckShape, own: CheckShape | None) -> Iterator[Draft]:
+        """A template's check for this site, with what the site says of it; none if it is left out."""
+        if own is not None and own.off:
+            return
+        if own is not None and own.kind is not None and own.kind != base.kind:
+            # another kind: the template's parameters and thresholds mean nothing to it
+            base = msgspec.structs.replace(base, params=None, thresholds=None)
+        key, facts, names, device = item
+        yield Draft(key, base, own, facts, names, device)
+
+    def _items(self, key: str, shape: CheckShape | BackupShape, spot: Spot, facts: dict[str, str]) -> Iterator[Item]:
+        """What a template's entry stands for at this site: (key, facts, names, device) of each."""
+        if shape.agent is None and not spot.site.agent:
+            return
+        if shape.each is None:
+            yield key, facts, None, None
+        elif shape.each == "devices":
+            for device in (self.made.devices[ident] for ident in spot.site.devices):
+                if not device.address or (shape.of is not None and device.kind != shape.of):
+                    continue
+                short = device.id.removeprefix(f"{spot.site.id}-")
+                more = {**facts, **device.facts, "item": device.address, "key": short}
+                yield f"{key}-{short}", more, (device.name, device.name), device
+        else:
+            entries = spot.shape.resolvers if shape.each == "resolvers" else split(facts.get(shape.each, ""))
+            for entry in entries:
+                short = _NOT_SLUG.sub("-", entry.lower()).strip("-")
+                yield f"{key}-{short}", {**facts, "item": entry, "key": short}, None, None
+
+    def _check(self, draft: Draft, spot: Spot, hub: entities.Site | None) -> None:
+        shape = draft.own or draft.base
+        assert shape is not None  # a draft comes from one or the other
+        agent = self._vantage(draft, spot, hub)
+        kind = self._kind(draft, shape)
+        if agent is None or kind is None:
+            return
+        times = self._times(draft, shape)
+        params = self._params(draft, kind, spot)
+        thresholds = self._thresholds(draft, kind, spot)
+        if times is None or params is MISSING or thresholds is None:
+            return
+        site = spot.site
+        prefix = "" if self.made.agents[agent].site == site.id else f"{site.id}."
+        name = prefix + draft.key
+        formerly = draft.get("formerly")
+        if formerly and "." not in formerly:
+            formerly = prefix + formerly
+        begins, ends = self._life(draft, site, agent)
+        if begins is not None and ends is not None and ends <= begins:
+            return  # the site, the device and the agent were never there together
+        check = entities.Check(
+            uid=uid(agent, formerly or name, kind.name, kind.targets(params)),
+            name=name,
+            key=draft.key,
+            agent=agent,
+            agency=site.agency,
+            site=site.id,
+            kind=kind.name,
+            interval=times[0],
+            timeout=times[1],
+            hold=times[2],
+            recheck=times[3],
+            title=self._title(draft, spot),
+            params=params,
+            thresholds=thresholds,
+            formerly=formerly,
+            tags=(*draft.get("tags"), *(draft.device.tags if draft.device is not None else ())),
+            link=self._link(draft, shape, site),
+            objective=draft.get("objective"),
+            calendar=self._calendar(draft, site),
+            backup=draft.backup.id if draft.backup is not None else "",
+            begins=begins,
+            ends=ends,
+        )
+        self._keep(check, shape.at if draft.own is not None else spot.at)
+        if draft.backup is not None and self.made.checks.get(check.uid) is check:
+            whole = self.made.backups.get(check.backup, draft.backup)
+            self.made.backups[check.backup] = backups.joined(whole, draft.evidence, check, self.kinds)
+
+    def _keep(self, check: entities.Check, at: Place) -> None:
+        if self.judge is not None and (why := self.judge(check.kind, check.params)):
+            own = "params" if "params" in at.lines else ""
+            self.problems.append(at.problem(own, why if own else f"the check {check.name}: {why}"))
+            return
+        same = self.names.get((check.agent, check.name))
+        if same is not None:
+            self.problems.append(at.problem("", f"the agent {check.agent} already has a check {check.name}"))
+            return
+        twin = self.made.checks.get(check.uid)
+        if twin is not None:
+            apart = (twin.ends and check.begins and twin.ends <= check.begins) or (
+                check.ends and twin.begins and check.ends <= twin.begins
+            )
+            how = "one identity has one life: give this one no formerly" if apart else "their lives overlap"
+            message = f"has the same identity as {twin.name} of agent {twin.agent} (name, kind and target); {how}"
+            self.problems.append(at.problem("", message))
+            return
+        self.names[check.agent, check.name] = check
+        self.made.checks[check.uid] = check
+
+    def _vantage(self, draft: Draft, spot: Spot, hub: entities.Site | None) -> str | None:
+        """The agent that looks; None if there is none (and, when that is a mistake, it was reported)."""
+        wanted = draft.get("agent")
+        at = draft.place("agent") or spot.at
+        if wanted == HUB:
+            if hub is None:
+                if not self.sections.broken:
+                    self.problems.append(at.problem("agent", "hub needs a hub: name its site under province, as hub"))
+                return None
+            if hub.id == spot.site.id:
+                return None  # the hub does not look at itself over the WAN
+            wanted = hub.agent
+        if wanted is None:
+            if not spot.site.agent and not self.sections.broken:
+                shape = draft.own.at if draft.own is not None else spot.at
+                self.problems.append(shape.problem("", f"the site {spot.site.id} has no agent: say agent: ID or hub"))
+            return spot.site.agent or None
+        if wanted not in self.made.agents:
+            if not self.sections.excused("agents", wanted):
+                self.problems.append(at.problem("agent", f"there is no agent {wanted!r}"))
+            return None
+        return str(wanted)
+
+    def _kind(self, draft: Draft, shape: CheckShape) -> Kind | None:
+        name = draft.get("kind")
+        if name is None:
+            self.problems.append(shape.at.problem("", "needs the key kind (no template here has a check of this name)"))
+            return None
+        kind = self.kinds.get(name)
+        if kind is None:
+            at = draft.place("kind") or shape.at
+            self.problems.append(at.problem("kind", self.kinds.unknown(name)))
+        return kind
+
+    def _times(self, draft: Draft, shape: CheckShape) -> tuple[int, int, int, int] | None:
+        """Interval, timeout, hold, recheck in ms; None after a problem."""
+        interval = draft.get("interval")
+        interval = INTERVAL if interval is None else interval
+        timeout = draft.get("timeout")
+        timeout = min(TIMEOUT, interval) if timeout is None else timeout
+        hold = draft.get("hold")
+        hold = 2 * interval + timeout if hold is None else hold
+        recheck = draft.get("recheck")
+        recheck = min(RECHECK, interval) if recheck is None else recheck
+        wrong = [
+            ("interval", interval < 1000, "is shorter than 1s"),
+            ("interval", interval > 86_400_000, "is longer than a day"),
+            ("timeout", timeout < 10, "is shorter than 10ms"),
+            ("timeout", timeout > interval, "is longer than the interval"),
+            ("recheck", recheck < 1000, "is shorter than 1s"),
+            ("recheck", recheck > interval, "is longer than the interval"),
+            ("hold", hold < interval + timeout, "is shorter than interval + timeout: every look would lapse"),
+        ]
+        fine = True
+        for key, bad, message in wrong:
+            if bad:
+                fine = False
+                self.problems.append((draft.place(key) or shape.at).problem(key, message))
+        return (interval, timeout, hold, recheck) if fine else None
+
+    def _params(self, draft: Draft, kind: Kind, spot: Spot) -> Any:
+        """The parameters: the template's with placeholders filled, the site's own on top."""
+        nodes: dict[str, Node] = {}
+        at = spot.at
+        path = f"{at.path}: check {draft.key} of the template"
+        lines: dict[str, int] = {}
+        problems: list[Problem] = []
+        if draft.base is None and draft.own is not None:
+            at, path = draft.own.at, f"{draft.own.at.path}.params"
+        for shape in (draft.base, draft.own):
+            if shape is None or shape.params is None:
+                continue
+            if not isinstance(shape.params, Mapping):
+                self.problems.append(shape.at.problem("params", f"ought to be a mapping, found {shown(shape.params)}"))
+                return MISSING
+            for name, node in shape.params.items.items():
+                try:
+                    nodes[name] = filled(node, draft.facts, at.line) if shape is draft.base else node
+                except Lacking as lacking:
+                    if draft.own is None or draft.own.params is None or name not in draft.own.params.items:
+                        message = f"the check {draft.key} of the template {spot.template} needs {lacking}"
+                        problems.append(at.problem("", message))
+            if shape is draft.own:
+                at, path, lines = shape.at, f"{shape.at.path}.params", shape.params.lines
+        if problems:
+            self.problems.extend(problems)
+            return MISSING
+        line = draft.own.at.lines.get("params", at.line) if draft.own is not None else at.line
+        return kind.read(nodes, line, path, lines, Source(at.file, self.problems))
+
+    def _thresholds(self, draft: Draft, kind: Kind, spot: Spot) -> tuple[Threshold, ...] | None:
+        shapes: tuple[ThresholdShape, ...] = draft.get("thresholds") or ()
+        if draft.base is not None and shapes is draft.base.thresholds:
+            try:
+                shapes = tuple(_filled(shape, draft.facts) for shape in shapes)
+            except Lacking as lacking:
+                message = f"the check {draft.key} of the template {spot.template} needs {lacking}"
+                self.problems.append(spot.at.problem("", message))
+                return None
+        made = [threshold_of(shape, kind, self.problems) for shape in shapes]
+        kept = tuple(threshold for threshold in made if threshold is not None)
+        return kept if len(kept) == len(made) else None
+
+    def _calendar(self, draft: Draft, site: entities.Site) -> str:
+        wanted: str = draft.get("calendar") or ""
+        return self.made.agencies[site.agency].register.hours if wanted == REGISTER else wanted
+
+    def _life(self, draft: Draft, site: entities.Site, agent: str) -> tuple[date | None, date | None]:
+        lives: list[entities.Life] = [site, self.made.agents[agent]]
+        if draft.device is not None:
+            lives.append(draft.device)
+        own = (draft.get("begins", "from"), draft.get("ends", "to"))
+        return overlap(own, *((life.begins, life.ends) for life in lives))
+
+    def _title(self, draft: Draft, spot: Spot) -> Text:
+        title = draft.get("name")
+        if title is None and draft.backup is not None:
+            return backups.title_of(draft.backup, draft.evidence)
+        if title is None:
+            return draft.names[0] if draft.names is not None else Text(draft.key, draft.key)
+        if draft.base is None:
+            return Text(title.vi, title.en)
+        return self._named(title, draft.facts, draft.names, spot.site)
+
+    def _named(self, title: Text, facts: dict[str, str], item: tuple[Text, Text] | None, site: entities.Site) -> Text:
+        """A template's title for this site."""
+        if "{" not in title.vi + title.en:
+            return Text(title.vi, title.en)
+        names = {"site_name": site.name, "agency_name": self.made.agencies[site.agency].name}
+        if item is not None:
+            names["item_name"] = item[0]
+        return Text(*(named(title.in_(language), facts, names, language) for language in ("vi", "en")))
+
+    def _link(self, draft: Draft, shape: CheckShape, site: entities.Site) -> str:
+        wanted = draft.get("link")
+        if wanted is True:
+            return site.links[0] if site.links else ""
+        if not wanted:
+            return ""
+        found = [link for link in site.links if link in (wanted, f"{site.id}-{wanted}")]
+        if not found:
+            self.problems.append((draft.place("link") or shape.at).problem("link", f"the site has no link {wanted}"))
+        return found[0] if found else ""
+
+
+def _filled(shape: ThresholdShape, facts: dict[str, str]) -> ThresholdShape:
+    """A template's limit with its placeholders filled."""
+    limits = {
+        key: filled(node, facts, node.line)
+        for key in ("above", "below")
+        if isinstance(node := getattr(shape, key), Scalar) and "{" in node.text
+    }
+    return msgspec.structs.replace(shape, **limits) if limits else shape

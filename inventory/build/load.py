@@ -1,0 +1,158 @@
+"""A directory of YAML files to an Inventory, or to the list of all that is wrong with it."""
+
+import gc
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from inventory.base.problems import Invalid, Problem
+from inventory.build.assemble import assemble
+from inventory.build.backups import KIND_OF
+from inventory.build.crosscheck import crosscheck
+from inventory.build.file_schema import FileShape
+from inventory.build.sections import Sections
+from inventory.grammars.probe_judges import Judge
+from inventory.model.entities import Inventory
+from inventory.protocol import kinds as kinds_module
+from inventory.protocol.kinds import Kinds
+from inventory.yaml import nodes, reader, scalars
+from inventory.yaml.scalars import Source
+
+TEMPLATES = Path(__file__).parents[1] / "templates"
+
+
+def load(directory: Path | str, kinds: Kinds | None = None) -> Inventory:
+    """The inventory in a directory (all its *.yaml and *.yml, folders inside too). Raises Invalid."""
+    found, problems = look(directory, kinds)
+    if found is None or any(not problem.warning for problem in problems):
+        raise Invalid(problems)
+    return found
+
+
+def look(
+    directory: Path | str, kinds: Kinds | None = None, judge: Judge | None = None
+) -> tuple[Inventory | None, list[Problem]]:
+    """The inventory as far as it can be made out, and all problems and warnings in order.
+
+    ``judge``: what else to ask about each check's parameters, such as inventory.grammars.probe_judges.installed.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # millions of small objects and no cycles among them: collecting would double the time
+    try:
+        return _look(Path(directory), kinds_module.load() if kinds is None else kinds, judge)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _look(base: Path, kinds: Kinds, judge: Judge | None) -> tuple[Inventory | None, list[Problem]]:
+    problems: list[Problem] = []
+    sections = Sections()
+    for file in sorted(TEMPLATES.glob("*.yaml")):
+        _read_file(file, f"(shipped) {file.name}", sections, problems)
+    sections.shipped = frozenset(sections.templates)
+    files = files_of(base)
+    if not files:
+        what = "holds no .yaml files" if base.is_dir() else "is not a directory"
+        return None, [Problem(str(base), 0, "", what)]
+    for file in files:
+        _read_file(file, str(file), sections, problems)
+    made = assemble(sections, kinds, problems, judge)
+    problems.extend(crosscheck(made, sections, kinds))
+    for node, path, source in sections.unread:
+        _judge_checks(node, path, source, kinds)
+    problems = sorted(set(problems))
+    warnings = tuple(str(problem) for problem in problems if problem.warning)
+    return msgspec.structs.replace(made, warnings=warnings), problems
+
+
+def files_of(base: Path) -> list[Path]:
+    """The inventory's files in the order in which they are read; hidden ones are left alone."""
+    if not base.is_dir():
+        return []
+    files = [file for ending in ("*.yaml", "*.yml") for file in base.rglob(ending) if file.is_file()]
+    return sorted(file for file in files if not any(part.startswith(".") for part in file.relative_to(base).parts))
+
+
+_FIELDS = {field.encode_name: field for field in msgspec.structs.fields(FileShape)}
+
+
+def _read_file(file: Path, shown: str, sections: Sections, problems: list[Problem]) -> None:
+    node = nodes.read(file, shown, problems)
+    if node is None:
+        return
+    source = Source(shown, problems, file.parent)
+    if not isinstance(node, nodes.Mapping):
+        source.wrong(node.line, "", f"ought to be a mapping of sections, found {scalars.shown(node)}")
+        return
+    scalars.unknown_keys(node, _FIELDS, "", source)
+    for name, section in node.items.items():
+        if name not in _FIELDS:
+            continue
+        if isinstance(inspect.type_info(_FIELDS[name].type), inspect.DictType):
+            _read_section(name, section, source, sections)
+        else:
+            _read_single(name, section, node.lines[name], source, sections)
+
+
+def _read_single(name: str, node: nodes.Node, line: int, source: Source, sections: Sections) -> None:
+    value: Any = reader.reader_of(_FIELDS[name].type)(node, name, source)
+    if value is scalars.MISSING:
+        sections.broken.setdefault(name, set()).add("")
+    elif name == "revoked":
+        sections.revoked.update(dict.fromkeys(value, (source.file, line)))
+    elif (earlier := getattr(sections, name)) is not None:
+        first = earlier.at
+        source.wrong(line, name, f"is described twice, first in {first.file}:{first.line}")
+    else:
+        setattr(sections, name, value)
+
+
+def _read_section(name: str, node: nodes.Node, source: Source, sections: Sections) -> None:
+    """Entry by entry, so that one mistake does not hide what else is wrong."""
+    if not isinstance(node, nodes.Mapping):
+        if not (isinstance(node, nodes.Scalar) and node.empty):
+            source.wrong(node.line, name, f"ought to be a mapping by id, found {scalars.shown(node)}")
+        return
+    info = inspect.type_info(_FIELDS[name].type)
+    assert isinstance(info, inspect.DictType)
+    read_key, read_value = reader.compiled(info.key_type), reader.compiled(info.value_type)
+    into = getattr(sections, name)
+    for key, child in node.items.items():
+        path = f"{name}.{key}"
+        ident = read_key(nodes.Scalar(key, node.lines[key], True), path, source)
+        value = read_value(child, path, source)
+        if ident is scalars.MISSING or value is scalars.MISSING:
+            sections.broken.setdefault(name, set()).add(key)
+            if name == "agencies":
+                sections.unread.append((child, path, source))
+        elif ident in into and not (name == "templates" and ident in sections.shipped):
+            first = into[ident].at
+            source.wrong(node.lines[key], path, f"is described twice, first in {first.file}:{first.line}")
+        else:
+            into[ident] = value
+
+
+def _judge_checks(node: nodes.Node, path: str, source: Source, kinds: Kinds) -> None:
+    """Kinds and parameters of the checks of an entry that could not be read: a mistake elsewhere must not hide them."""
+    if not isinstance(node, nodes.Mapping):
+        return
+    for section in ("checks", "evidence"):
+        checks = node.items.get(section)
+        for key, check in checks.items.items() if isinstance(checks, nodes.Mapping) else ():
+            here = f"{path}.{section}.{key}"
+            named = check.items.get("kind") if isinstance(check, nodes.Mapping) else None
+            name = named.text if isinstance(named, nodes.Scalar) and not named.empty else ""
+            name = name or (KIND_OF.get(key, "") if section == "evidence" else "")
+            if not isinstance(check, nodes.Mapping) or not name:
+                continue
+            params = check.items.get("params")
+            if (kind := kinds.get(name)) is None:
+                source.wrong(check.lines.get("kind", check.line), f"{here}.kind", kinds.unknown(name))
+            elif isinstance(params, nodes.Mapping):
+                kind.judge(params, f"{here}.params", source)
+    for key, child in node.items.items():
+        if key not in ("checks", "evidence"):
+            _judge_checks(child, f"{path}.{key}", source, kinds)

@@ -1,0 +1,53 @@
+"""Placeholders of templates: {gateway} becomes what the site says, {port|22} what it says or else 22."""
+
+import re
+
+from inventory.base.types import Text
+from inventory.yaml.nodes import List, Mapping, Node, Scalar
+
+PATTERN = r"\{([a-z][a-z0-9_]*)(?:\|([^{}|]*))?\}"
+PLACEHOLDER = re.compile(PATTERN)
+
+
+class Lacking(Exception):
+    """A placeholder that the site cannot fill."""
+
+
+def split(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def filled(node: Node, facts: dict[str, str], line: int) -> Node:
+    """The node with placeholders filled; a filled text counts as written plain, so that it may be a number."""
+    if isinstance(node, Scalar):
+        if "{" not in node.text:
+            return node
+        text = PLACEHOLDER.sub(lambda found: _fact(facts, found), node.text)
+        return Scalar(text, line, text != "")  # {x|} is an empty text, not nothing
+    if isinstance(node, List):
+        entries = List(line)
+        for item in node.items:
+            whole = isinstance(item, Scalar) and PLACEHOLDER.fullmatch(item.text)
+            made = filled(item, facts, line)
+            if whole and isinstance(made, Scalar):  # a fact may be a list
+                entries.items += [Scalar(entry, line, True) for entry in split(made.text)]
+            else:
+                entries.items.append(made)
+        return entries
+    mapping = Mapping(line)
+    mapping.items = {key: filled(value, facts, line) for key, value in node.items.items()}
+    mapping.lines = dict.fromkeys(node.items, line)
+    return mapping
+
+
+def _fact(facts: dict[str, str], found: re.Match[str]) -> str:
+    value = facts.get(found[1], found[2])
+    if value is None:
+        raise Lacking(found[1])
+    return value
+
+
+def named(text: str, facts: dict[str, str], names: dict[str, Text], language: str) -> str:
+    """A title with its placeholders filled; one that is not known stays as it is."""
+    known = {**facts, **{name: name_.in_(language) for name, name_ in names.items()}}
+    return PLACEHOLDER.sub(lambda found: known.get(found[1], found[2] or found[0]), text)

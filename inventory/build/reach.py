@@ -1,0 +1,207 @@
+"""Whom incidents can reach, as far as the inventory alone says: routes in vain, and incidents that nobody is told of.
+
+What is about no check and no agent (goals, the collector itself) is of no agency and no site: only a route whose
+``select`` is empty takes it. Outside of its calendar's hours a route with ``only`` leaves to others what it takes.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from inventory.model import goals
+from inventory.model.alerting import SEVERITIES, Condition, On, Route, Severity
+from inventory.model.entities import Check, Inventory, Selector
+from inventory.model.rosters import contacts_of
+from inventory.protocol.causes import CAUSES
+
+TOLD: tuple[Severity, ...] = ("critical", "warning")  # info is for the digest
+_OF_CHECK: tuple[On, ...] = ("down", "degraded")
+_OF_AGENT: tuple[On, ...] = ("silent", "clock", "finding")
+_OF_ALL: tuple[On, ...] = ("risk", "missed", "collector")
+
+
+class About(NamedTuple):
+    """What an incident may be about: a check, an agent ("" for no check), or neither: goals and the collector."""
+
+    agency: str
+    site: str
+    agent: str = ""
+    check: Check | None = None
+
+    def __str__(self) -> str:
+        if self.check is not None:
+            return f"the check {self.check.name} of the agent {self.check.agent}"
+        return f"the agent {self.agent}" if self.agent else "the collector and the goals"
+
+
+class Survey(NamedTuple):
+    """``idle``: routes that never take anything, by id, and why. ``lost``: what nobody is told of, in words, or ""."""
+
+    idle: dict[str, str]
+    lost: str
+
+
+def subjects(inventory: Inventory) -> Iterator[About]:
+    """All that incidents may be about."""
+    for check in inventory.checks.values():
+        yield About(check.agency, check.site, check.agent, check)
+    for agent in inventory.agents.values():
+        yield About(agent.agency, agent.site, agent.id)
+    yield About("", "")
+
+
+def matcher(select: Selector, inventory: Inventory) -> Callable[[About], bool]:
+    """A test of one subject. What is no check has no kind, tag, name or provider by which it could be chosen."""
+    of_check = goals.matcher(select, inventory)
+    checks_only = bool(select.kinds or select.tags or select.checks or select.providers)
+
+    def of_other(about: About) -> bool:
+        agency = inventory.agencies.get(about.agency)
+        return not (
+            checks_only
+            or (select.agencies and about.agency not in select.agencies)
+            or (select.agency_kinds and (agency is None or agency.kind not in select.agency_kinds))
+            or (select.sites and about.site not in select.sites)
+            or (select.agents and about.agent not in select.agents)
+        )
+
+    return lambda about: of_other(about) if about.check is None else of_check(about.check)
+
+
+def any_subject(select: Selector, inventory: Inventory) -> bool:
+    """Whether a selector finds a check or an agent at all."""
+    return any(map(matcher(select, inventory), subjects(inventory)))
+
+
+def masks(selects: Sequence[Selector], inventory: Inventory) -> Callable[[About], int]:
+    """A function that says which of the selectors choose a subject, as bits.
+
+    A province has checks by the hundred thousand, of few kinds with few sets of tags: what depends on nothing else is
+    judged once for all agencies that the same selectors choose.
+    """
+    tests = [(select.agencies, select.agency_kinds, matcher(select, inventory)) for select in selects]
+    plain = [not (one.sites or one.agents or one.checks or one.providers) for one in selects]
+    known: dict[tuple[object, ...], int] = {}
+    chosen: dict[str, tuple[int, ...]] = {}  # agency -> the selectors that may choose what it has
+
+    def may_choose(agency: str) -> tuple[int, ...]:
+        found = inventory.agencies.get(agency)
+        kind = found.kind if found is not None else ""
+        return tuple(
+            index
+            for index, (agencies, kinds, _) in enumerate(tests)
+            if (not agencies or agency in agencies) and (not kinds or kind in kinds)
+        )
+
+    def mask(about: About) -> int:
+        indexes = chosen.get(about.agency)
+        if indexes is None:
+            indexes = chosen[about.agency] = may_choose(about.agency)
+        check = about.check
+        key = (indexes, check.kind, check.tags) if check is not None else (indexes,)
+        bits = known.get(key)
+        if bits is None:
+            bits = known[key] = sum(1 << index for index in indexes if plain[index] and tests[index][2](about))
+        for index in indexes:
+            if not plain[index] and tests[index][2](about):
+                bits |= 1 << index
+        return bits
+
+    return mask
+
+
+def survey(inventory: Inventory) -> Survey:
+    """Routes in vain and incidents that reach nobody."""
+    routes = inventory.alerting.routes
+    if not routes:
+        return Survey({}, "")  # there is always somebody: the agency's contacts, the hub's, else all
+    groups = grouped(inventory, subjects(inventory))
+    seen = 0
+    for mask in groups:
+        seen |= mask
+    idle = {}
+    for index, route in enumerate(routes):
+        if not seen >> index & 1:
+            idle[route.id] = "takes nothing: it selects no check and no agent"
+        elif by := hidden(index, route, groups, routes):
+            idle[route.id] = f"takes nothing: all of it goes to {by} before, and only there"
+    return Survey(idle, _lost(inventory, groups))
+
+
+Groups = dict[int, list[About]]  # the routes that select a subject, as bits -> those subjects
+
+
+def grouped(inventory: Inventory, found: Iterable[About]) -> Groups:
+    """Subjects by the routes that select them."""
+    mask = masks([route.select for route in inventory.alerting.routes], inventory)
+    groups: Groups = {}
+    for about in found:
+        groups.setdefault(mask(about), []).append(about)
+    return groups
+
+
+def _taking(
+    mask: int, severity: Severity, cause: str, routes: tuple[Route, ...], *, at_all_hours: bool = False
+) -> Iterator[Route]:
+    """The routes that are asked about an incident and take it, in order: ``at_all_hours`` of some hour of the week,
+    else of the one in which the fewest are asked."""
+    for index, route in enumerate(routes):
+        if mask >> index & 1 and severity in route.severities and (not route.causes or cause in route.causes):
+            yield route
+            if route.only and not (at_all_hours and route.calendar):
+                return
+
+
+def hidden(index: int, route: Route, groups: Groups, routes: tuple[Route, ...]) -> str:
+    """The ids of the routes that leave this one nothing; "" if something is left."""
+    by: dict[str, None] = {}
+    for mask in groups:
+        if not mask >> index & 1:
+            continue
+        for severity in SEVERITIES:
+            for cause in CAUSES:
+                if severity not in route.severities or (route.causes and cause not in route.causes):
+                    continue
+                last = [*_taking(mask, severity, cause, routes[: index + 1], at_all_hours=True)][-1]
+                if last is route:
+                    return ""
+                by[last.id] = None
+    return ", ".join(by)
+
+
+def _lost(inventory: Inventory, groups: Groups) -> str:
+    alerting = inventory.alerting
+    reaching = {
+        route.id: bool(contacts_of(route.to, alerting, None, inventory.province.zone)) for route in alerting.routes
+    }
+    fitting = masks([condition.select for condition in alerting.conditions], inventory)
+    first, count = "", 0
+    for mask, group in groups.items():
+        untold: dict[tuple[Severity, bool], list[str]] = {}  # with and without contacts of the agency: those causes
+        for severity in TOLD:
+            for contacts in (False, True):
+                for cause in CAUSES:
+                    taking = _taking(mask, severity, cause, alerting.routes)
+                    if not any(reaching[route.id] or (route.agency_contacts and contacts) for route in taking):
+                        untold.setdefault((severity, contacts), []).append(cause)
+        for about in group if untold else ():
+            agency = inventory.agencies.get(about.agency)
+            has = agency is not None and bool(agency.contacts)
+            severities = {*_severities(about, fitting(about), alerting.conditions)}
+            heaviest = next((one for one in TOLD if one in severities and (one, has) in untold), None)
+            if heaviest is None:
+                continue
+            count += 1
+            causes = untold[heaviest, has]
+            why = f" with the cause {causes[0]}" if len(causes) < len(CAUSES) else ""
+            first = first or f"a {heaviest} incident of {about}{why}"
+    more = f"; the same goes for {count - 1} more" if count > 1 else ""
+    return f"nobody is told of {first}{more}" if first else ""
+
+
+def _severities(about: About, fitting: int, conditions: tuple[Condition, ...]) -> Iterator[Severity]:
+    """How heavy an incident of this can be, by the first condition of each sort that fits (as bits)."""
+    for on in _OF_CHECK if about.check is not None else _OF_AGENT if about.agent else _OF_ALL:
+        fits = (one for index, one in enumerate(conditions) if one.on == on and fitting >> index & 1)
+        condition = next(fits, None)
+        if condition is not None and not condition.off:
+            yield condition.severity

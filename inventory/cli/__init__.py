@@ -1,0 +1,1 @@
+"""``haidang-inventory``: the commands."""

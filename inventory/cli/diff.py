@@ -1,0 +1,82 @@
+"""What a change of the files does to each agent's plan."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import msgspec
+
+from inventory.base.types import duration_text
+from inventory.model.entities import Check, Inventory
+from inventory.protocol.kinds import Kinds
+
+
+class Change(msgspec.Struct, frozen=True, order=True):
+    """One line of a difference. ``what``: added, removed, retargeted (a new identity), renamed or changed."""
+
+    agent: str
+    check: str
+    what: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.agent}: {self.check}: {self.what}" + (f": {self.detail}" if self.detail else "")
+
+
+_FIELDS = ("interval", "timeout", "hold", "recheck", "thresholds", "params")
+
+
+def differences(old: Inventory, new: Inventory, kinds: Kinds, on: date) -> list[Change]:
+    """All changes between the plans of a day, by agent and check."""
+    return sorted(_agents(old, new)) + sorted(_changes(old, new, kinds, on))
+
+
+def _agents(old: Inventory, new: Inventory) -> Iterator[Change]:
+    for agent in old.agents.keys() - new.agents.keys():
+        yield Change(agent, "(agent)", "removed")
+    for agent in new.agents.keys() - old.agents.keys():
+        yield Change(agent, "(agent)", "added")
+    for agent in old.agents.keys() & new.agents.keys():
+        if old.agents[agent].revoked != new.agents[agent].revoked:
+            yield Change(agent, "(agent)", "revoked" if new.agents[agent].revoked else "no longer revoked")
+
+
+def _changes(old: Inventory, new: Inventory, kinds: Kinds, on: date) -> Iterator[Change]:
+    before = {uid: check for uid, check in old.checks.items() if check.on(on)}
+    after = {uid: check for uid, check in new.checks.items() if check.on(on)}
+    gone = {(check.agent, check.name): check for uid, check in before.items() if uid not in after}
+    for uid, check in after.items():
+        was = before.get(uid)
+        if was is not None:
+            yield from _same(was, check)
+            continue
+        replaced = gone.pop((check.agent, check.name), None)
+        if replaced is None:
+            yield Change(check.agent, check.name, "added", f"{check.kind} {_target(check, kinds)}")
+        else:
+            detail = f"{replaced.kind} {_target(replaced, kinds)} -> {check.kind} {_target(check, kinds)}"
+            yield Change(check.agent, check.name, "retargeted", f"{detail}: a new check, the old one's history ends")
+    for check in gone.values():
+        yield Change(check.agent, check.name, "removed", f"{check.kind} {_target(check, kinds)}")
+
+
+def _same(was: Check, now: Check) -> Iterator[Change]:
+    """What changed in a check that is still the same."""
+    if was.name != now.name:
+        yield Change(now.agent, now.name, "renamed", f"was {was.name}; its history goes on")
+    for field in _FIELDS:
+        one, two = getattr(was, field), getattr(now, field)
+        if one == two:
+            continue
+        if field == "params":
+            keys = sorted(key for key in {*one, *two} if one.get(key) != two.get(key))
+            detail = ", ".join(f"{key} {one.get(key, '(default)')} -> {two.get(key, '(default)')}" for key in keys)
+        elif field == "thresholds":
+            detail = "thresholds"
+        else:
+            detail = f"{field} {duration_text(one)} -> {duration_text(two)}"
+        yield Change(now.agent, now.name, "changed", detail)
+
+
+def _target(check: Check, kinds: Kinds) -> str:
+    targets = kinds[check.kind].targets(check.params)
+    return " ".join(str(value) for value in targets.values())

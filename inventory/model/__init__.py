@@ -1,0 +1,1 @@
+"""What is watched, by whom, against which goals, and who is told."""

@@ -1,0 +1,227 @@
+"""The kinds of probe as ``kinds.json`` describes them: their parameters, targets and measures, without loading any.
+
+The file is generated from the probes. A kind's parameters are checked by readers compiled once from its JSON
+Schema, so that a mistake in a check names file, line and key, and 200,000 checks take a second or two.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from inventory.grammars.formats import FORMATS
+from inventory.protocol.plan import Column
+from inventory.yaml import scalars
+from inventory.yaml.nodes import Mapping, Node, Scalar
+from inventory.yaml.scalars import MISSING, Reader, Source, join
+
+FILE = Path(__file__).parent / "kinds.json"
+
+
+class MeasureInfo(msgspec.Struct, frozen=True):
+    """One measure of a kind; ``per``: a value v travels as round(v * per)."""
+
+    name: str
+    unit: str
+    help: str
+    per: int
+
+
+class Description(msgspec.Struct, frozen=True):
+    """One entry of kinds.json."""
+
+    doc: str
+    target: tuple[str, ...]
+    params: dict[str, Any]
+    measures: tuple[MeasureInfo, ...] = ()
+    series: str = ""
+    apart: tuple[tuple[str, ...], ...] = ()
+
+
+class Kind:
+    """One kind of probe. ``columns``: its measures in the order of the wire. ``units``: measure -> unit.
+
+    ``series``: its measures are exported as ``haidang_SERIES_MEASURE``. ``apart``: parameters of which at most one may
+    be given.
+    """
+
+    def __init__(self, name: str, description: Description) -> None:
+        self.name = name
+        self.doc = description.doc
+        self.target = description.target
+        self.schema = description.params
+        self.measures = description.measures
+        self.series = description.series or name
+        self.apart = description.apart
+        self.columns = tuple(Column(measure.name, measure.per) for measure in description.measures)
+        self.units = {"latency": "seconds", **{measure.name: measure.unit for measure in description.measures}}
+        properties: dict[str, dict[str, Any]] = self.schema.get("properties", {})
+        self.defaults = {name: prop["default"] for name, prop in properties.items() if "default" in prop}
+        self.required: tuple[str, ...] = tuple(self.schema.get("required", ()))
+        self._readers = {name: from_schema(prop) for name, prop in properties.items()}
+
+    def read(self, nodes: dict[str, Node], line: int, path: str, lines: dict[str, int], source: Source) -> Any:
+        """The parameters as written (no defaults filled in), or MISSING after problems were reported."""
+        values = {}
+        fine = True
+        for name, node in nodes.items():
+            read = self._readers.get(name)
+            if read is None:
+                fine = False
+                continue
+            value = read(node, join(path, name), source)
+            if value is MISSING:
+                fine = False
+            values[name] = value
+        for name in self.required:
+            if name not in values and name not in nodes:
+                source.wrong(line, path, f"the kind {self.name} needs the parameter {name}")
+                fine = False
+        for fields in self.apart:
+            given = [name for name in fields if values.get(name, self.defaults.get(name)) != self.defaults.get(name)]
+            if len(given) > 1 and fine:
+                source.wrong(lines.get(given[1], line), join(path, given[1]), f"give {' or '.join(given)}, not both")
+                fine = False
+        if fine:
+            return values
+        written = Mapping(line)
+        written.items = nodes
+        written.lines = {name: lines.get(name, line) for name in nodes}
+        scalars.unknown_keys(written, self._readers, path, source)
+        return MISSING
+
+    def judge(self, params: Mapping, path: str, source: Source) -> None:
+        """Report what is wrong with single parameters; others may stand elsewhere."""
+        for name, node in params.items.items():
+            if (read := self._readers.get(name)) is not None:
+                read(node, join(path, name), source)
+        scalars.unknown_keys(params, self._readers, path, source)
+
+    def targets(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The values that say what is looked at. Defaults are left out, so that writing one down changes nothing."""
+        return {
+            name: params[name]
+            for name in self.target
+            if name in params and (name not in self.defaults or params[name] != self.defaults[name])
+        }
+
+
+class Kinds(dict[str, Kind]):
+    """All kinds by name."""
+
+    def unknown(self, name: str) -> str:
+        """What to say of a name that is none of them."""
+        return f"there is no kind {name}; known are: {', '.join(sorted(self))}"
+
+
+def parse(text: str | bytes) -> Kinds:
+    """From the text of a kinds.json. Raises msgspec.ValidationError if it is not one."""
+    described = msgspec.json.decode(text, type=dict[str, Description])
+    return Kinds({name: Kind(name, description) for name, description in described.items()})
+
+
+@cache
+def load(path: Path = FILE) -> Kinds:
+    """The kinds that this software has."""
+    return parse(path.read_bytes())
+
+
+def from_schema(schema: dict[str, Any]) -> Reader:
+    """A reader for what msgspec writes as JSON Schema of plain types. Raises TypeError for anything else."""
+    if "enum" in schema:
+        return _enum(schema["enum"])
+    if "const" in schema:
+        return _enum([schema["const"]])
+    if "anyOf" in schema:
+        return _any_of(schema["anyOf"])
+    make = _BY_TYPE.get(schema.get("type", ""))
+    if make is None:
+        raise TypeError(f"no reader for the schema {json.dumps(schema)}")
+    made: Reader = make(schema)
+    return made
+
+
+def _enum(values: list[Any]) -> Reader:
+    by_text = {str(value): value for value in values}
+    read = scalars.choice(by_text)
+
+    def enum(node: Node, path: str, source: Source) -> Any:
+        text = read(node, path, source)
+        return text if text is MISSING else by_text[text]
+
+    return enum
+
+
+def _any_of(options: list[dict[str, Any]]) -> Reader:
+    nullable = any(option.get("type") == "null" for option in options)
+    readers = [from_schema(option) for option in options if option.get("type") != "null"]
+
+    def any_of(node: Node, path: str, source: Source) -> Any:
+        if nullable and isinstance(node, Scalar) and node.empty:
+            return None
+        if len(readers) == 1:
+            return readers[0](node, path, source)
+        return scalars.first_that_fits(readers, node, path, source)
+
+    return any_of
+
+
+def _string(schema: dict[str, Any]) -> Reader:
+    named = schema.get("format")
+    if named is not None and named not in FORMATS:
+        raise TypeError(f"no format {named!r}")
+    judge = FORMATS[named] if named is not None else None
+    return scalars.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"), judge)
+
+
+def _integer(schema: dict[str, Any]) -> Reader:
+    return scalars.number(scalars.INTEGER, int, "a whole number", *_bounds(schema))
+
+
+def _decimal(schema: dict[str, Any]) -> Reader:
+    return scalars.number(scalars.NUMBER, float, "a number", *_bounds(schema))
+
+
+def _bounds(schema: dict[str, Any]) -> tuple[float | None, ...]:
+    return tuple(schema.get(name) for name in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"))
+
+
+def _array(schema: dict[str, Any]) -> Reader:
+    items = scalars.list_of(from_schema(schema["items"]))
+    low, high = schema.get("minItems", 0), schema.get("maxItems")
+
+    def array(node: Node, path: str, source: Source) -> Any:
+        value = items(node, path, source)
+        if value is not MISSING and len(value) < low:
+            return source.wrong(node.line, path, f"needs at least {low} entries")
+        if value is not MISSING and high is not None and len(value) > high:
+            return source.wrong(node.line, path, f"has more than {high} entries")
+        return value
+
+    return array
+
+
+def _object(schema: dict[str, Any]) -> Reader:
+    if "properties" in schema:
+        kind = Kind("", Description("", (), schema))
+
+        def struct(node: Node, path: str, source: Source) -> Any:
+            if not isinstance(node, Mapping):
+                return source.wrong(node.line, path, f"ought to be a mapping, found {scalars.shown(node)}")
+            return kind.read(node.items, node.line, path, node.lines, source)
+
+        return struct
+    values = schema.get("additionalProperties")
+    return scalars.dict_of(scalars.text(), from_schema(values if isinstance(values, dict) else {"type": "string"}))
+
+
+_BY_TYPE: dict[str, Any] = {
+    "string": _string,
+    "integer": _integer,
+    "number": _decimal,
+    "boolean": lambda schema: scalars.boolean,
+    "array": _array,
+    "object": _object,
+}

@@ -1,0 +1,101 @@
+"""Time that does not count: calendars and exclusions as stretches of epoch milliseconds. Pure.
+
+All answers are sorted, apart and clipped to the window asked for.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from inventory.model import goals
+from inventory.model.entities import Calendar, Check, Decreed, Exclusion, Hours, Inventory
+from inventory.times import holidays
+
+VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
+DAY = 1440  # minutes
+Stretch = tuple[int, int]
+_NONE: Mapping[int, Decreed] = {}
+
+
+def excluded(
+    what: Calendar | Iterable[Exclusion],
+    from_ms: int,
+    to_ms: int,
+    zone: ZoneInfo = VIETNAM,
+    decreed: Mapping[int, Decreed] = _NONE,
+) -> list[Stretch]:
+    """What a calendar or some exclusions take out of [from_ms, to_ms)."""
+    if to_ms <= from_ms:
+        return []
+    if isinstance(what, Calendar):
+        return merge(_closed(what, from_ms, to_ms, zone, decreed), from_ms, to_ms)
+    spans = ((epoch_ms(one.begins, zone), epoch_ms(one.ends, zone)) for one in what)
+    return merge(spans, from_ms, to_ms)
+
+
+def excluded_for(check: Check, inventory: Inventory, from_ms: int, to_ms: int, calendar: str = "") -> list[Stretch]:
+    """What does not count for a check: its own calendar, a goal's ``calendar``, and exclusions that select it."""
+    zone = inventory.province.zone
+    spans: list[Stretch] = []
+    for name in {check.calendar, calendar} - {""}:
+        spans += excluded(inventory.calendars[name], from_ms, to_ms, zone, inventory.decreed)
+    mine = [one for one in inventory.exclusions if goals.matcher(one.select, inventory)(check)]
+    return merge([*spans, *excluded(mine, from_ms, to_ms, zone)], from_ms, to_ms)
+
+
+def merge(spans: Iterable[Stretch], from_ms: int, to_ms: int) -> list[Stretch]:
+    """Sorted, touching ones joined, clipped to [from_ms, to_ms)."""
+    joined: list[Stretch] = []
+    for start, end in sorted(spans):
+        start, end = max(start, from_ms), min(end, to_ms)
+        if end <= start:
+            continue
+        if joined and start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+def epoch_ms(moment: datetime, zone: ZoneInfo = VIETNAM) -> int:
+    """Epoch ms of a local time without a zone."""
+    return round(moment.replace(tzinfo=zone).timestamp() * 1000)
+
+
+def _closed(
+    calendar: Calendar, from_ms: int, to_ms: int, zone: ZoneInfo, decreed: Mapping[int, Decreed]
+) -> Iterable[Stretch]:
+    day = datetime.fromtimestamp(from_ms / 1000, zone).date()
+    last = datetime.fromtimestamp((to_ms - 1) / 1000, zone).date()
+    while day <= last:
+        for start, end in _closed_minutes(calendar, day, decreed):
+            yield _at(day, start, zone), _at(day, end, zone)
+        day += timedelta(days=1)
+
+
+def _closed_minutes(calendar: Calendar, day: date, decreed: Mapping[int, Decreed]) -> list[Stretch]:
+    """The minutes of one day that do not count."""
+    weekday = day.weekday()
+    if calendar.holidays:
+        work = holidays.is_workday(day, decreed)
+        if work is False:
+            return [(0, DAY)]
+        if work and weekday >= holidays.SATURDAY:
+            weekday = 0  # a weekend day worked in exchange has the hours of a Monday
+    closed = _on(calendar.off, weekday)
+    if calendar.service:
+        position = 0
+        for start, end in merge(_on(calendar.service, weekday), 0, DAY):
+            closed.append((position, start))
+            position = end
+        closed.append((position, DAY))
+    return merge(closed, 0, DAY)
+
+
+def _on(hours: Iterable[Hours], weekday: int) -> list[Stretch]:
+    return [(stretch.start, stretch.end) for stretch in hours if weekday in stretch.days]
+
+
+def _at(day: date, minute: int, zone: ZoneInfo) -> int:
+    moment = datetime.combine(day + timedelta(days=minute // DAY), time(minute % DAY // 60, minute % 60))
+    return epoch_ms(moment, zone)

@@ -1,0 +1,1 @@
+"""YAML text to typed values, every mistake with file, line and key."""

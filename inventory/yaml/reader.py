@@ -1,0 +1,176 @@
+"""From a tree of YAML nodes to typed structs: every mistake is reported, each with file, line and key.
+
+A type is compiled once into a reader. A scalar is read as its field's type means it: ``no`` and ``12:30`` are text
+where text is meant, a number is a plain decimal, a duration is ``30s``. A struct with a field ``at`` of type
+:class:`inventory.base.problems.Place` gets to know where it was written.
+"""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec import inspect
+
+from inventory.base.problems import Place
+from inventory.base.types import Secret, Text
+from inventory.yaml import scalars
+from inventory.yaml.nodes import Mapping, Node, Scalar
+from inventory.yaml.scalars import MISSING, Reader, Source, join, shown, unknown_keys
+
+T = TypeVar("T")
+
+
+def read(node: Node, type_: type[T], source: Source, path: str = "") -> T | None:
+    """The value, or None after problems were added to the source."""
+    value: Any = reader_of(type_)(node, path, source)  # type: ignore[arg-type]  # types are hashable
+    return None if value is MISSING else value
+
+
+@cache
+def reader_of(type_: Any) -> Reader:
+    """The compiled reader of a type."""
+    return compiled(inspect.type_info(type_))
+
+
+def compiled(info: inspect.Type) -> Reader:
+    """The reader of a type as msgspec describes it."""
+    if isinstance(info, inspect.Metadata):
+        named = (info.extra or {}).get("reader")
+        if named == "slug":
+            return scalars.slug
+        return scalars.word(scalars.WORDS[named]) if named else compiled(info.type)
+    if isinstance(info, inspect.StrType):
+        return scalars.text(info.min_length, info.max_length, info.pattern)
+    if isinstance(info, inspect.IntType):
+        return scalars.number(scalars.INTEGER, int, "a whole number", info.ge, info.le, info.gt, info.lt)
+    if isinstance(info, inspect.FloatType):
+        return scalars.number(scalars.NUMBER, float, "a number", info.ge, info.le, info.gt, info.lt)
+    if isinstance(info, inspect.LiteralType):
+        return scalars.choice([str(value) for value in info.values])
+    if isinstance(info, inspect.ListType | inspect.VarTupleType):
+        return scalars.list_of(compiled(info.item_type), tuple if isinstance(info, inspect.VarTupleType) else list)
+    if isinstance(info, inspect.DictType):
+        return scalars.dict_of(compiled(info.key_type), compiled(info.value_type))
+    if isinstance(info, inspect.UnionType):
+        return _union_reader(info)
+    if isinstance(info, inspect.StructType):
+        return scalars.text_in_two if info.cls is Text else _Struct(info)
+    return _plain_reader(info)
+
+
+def _plain_reader(info: inspect.Type) -> Reader:
+    if isinstance(info, inspect.BoolType):
+        return scalars.boolean
+    if isinstance(info, inspect.DateType):
+        return scalars.word(scalars.day)
+    if isinstance(info, inspect.DateTimeType):
+        return scalars.word(scalars.moment)
+    if isinstance(info, inspect.AnyType):
+        return lambda node, path, source: node
+    if isinstance(info, inspect.CustomType) and info.cls is Path:
+        return scalars.file_path
+    if isinstance(info, inspect.CustomType) and info.cls is Secret:
+        return scalars.word(Secret)
+    raise TypeError(f"no reader for {info}")
+
+
+def _union_reader(info: inspect.UnionType) -> Reader:
+    optional = any(isinstance(option, inspect.NoneType) for option in info.types)
+    options = [option for option in info.types if not isinstance(option, inspect.NoneType)]
+    readers = [compiled(option) for option in options]
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if optional and isinstance(node, Scalar) and node.empty:
+            return None
+        if len(readers) == 1:
+            return readers[0](node, path, source)
+        return scalars.first_that_fits(readers, node, path, source)
+
+    return reader
+
+
+class _Struct:
+    """The reader of a struct. Its fields are compiled at first use, so that types may nest in themselves."""
+
+    def __init__(self, info: inspect.StructType) -> None:
+        self.info = info
+        self.fields: dict[str, tuple[str, Reader]] | None = None
+        self.required: tuple[str, ...] = ()
+        self.secrets: dict[str, str] = {}  # x_file: x
+        self.placed = False
+
+    def _prepare(self) -> dict[str, tuple[str, Reader]]:
+        self.fields = {}
+        self.placed = any(field.name == "at" for field in self.info.fields)
+        fields = [field for field in self.info.fields if field.name != "at"]
+        self.fields = {field.encode_name: (field.name, compiled(field.type)) for field in fields}
+        self.required = tuple(field.encode_name for field in fields if field.required)
+        self.secrets = {f"{field.encode_name}_file": field.encode_name for field in fields if _is_secret(field.type)}
+        return self.fields
+
+    def __call__(self, node: Node, path: str, source: Source) -> Any:
+        fields = self.fields if self.fields is not None else self._prepare()
+        if not isinstance(node, Mapping):
+            return source.wrong(node.line, path, f"ought to be a mapping, found {shown(node)}")
+        values: dict[str, Any] = {}
+        fine = True
+        for key, child in node.items.items():
+            known = fields.get(key)
+            if known is not None:
+                value = known[1](child, join(path, key), source)
+                if value is MISSING:
+                    fine = False
+                values[known[0]] = value
+            elif key not in self.secrets:
+                fine = False
+        if not fine or len(values) < len(node.items):
+            fine = unknown_keys(node, (*fields, *self.secrets), path, source) and fine
+            fine = self._read_secrets(node, path, source, values, fields) and fine
+        for key in self.required:
+            if fields[key][0] not in values:
+                source.wrong(node.line, path, f"needs the key {key}")
+                fine = False
+        if not fine:
+            return MISSING
+        if self.placed:
+            values["at"] = Place(source.file, node.line, path, node.lines)
+        try:
+            return self.info.cls(**values)
+        except ValueError as error:
+            return source.wrong(node.line, path, str(error))
+
+    def _read_secrets(
+        self, node: Mapping, path: str, source: Source, values: dict[str, Any], fields: dict[str, tuple[str, Reader]]
+    ) -> bool:
+        fine = True
+        for key, name in self.secrets.items():
+            if key not in node.items:
+                continue
+            here, line = join(path, key), node.lines[key]
+            field = fields[name][0]
+            if field in values:
+                source.wrong(line, here, f"give {name} or {key}, not both")
+                fine = False
+                continue
+            file = scalars.file_path(node.items[key], here, source)
+            values[field] = MISSING if file is MISSING else _secret_in(file, line, here, source)
+            fine = fine and values[field] is not MISSING
+        return fine
+
+
+def _secret_in(file: Path, line: int, path: str, source: Source) -> Any:
+    try:
+        secret = file.read_text("utf-8").rstrip("\r\n")
+    except OSError as error:
+        return source.wrong(line, path, f"cannot read {file}: {error.strerror}")
+    except UnicodeDecodeError:
+        return source.wrong(line, path, f"{file} is not UTF-8 text")
+    return Secret(secret) if secret else source.wrong(line, path, f"{file} is empty")
+
+
+def _is_secret(info: inspect.Type) -> bool:
+    if isinstance(info, inspect.Metadata):
+        return _is_secret(info.type)
+    if isinstance(info, inspect.UnionType):
+        return any(_is_secret(option) for option in info.types)
+    return isinstance(info, inspect.CustomType) and info.cls is Secret

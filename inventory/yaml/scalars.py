@@ -1,0 +1,265 @@
+"""Readers of single values and of lists and mappings of them: each answers the value, or MISSING after a complaint."""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import date, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from inventory.base.problems import Problem
+from inventory.base.types import Text, daily, duration_ms, ratio, repeat, size_bytes
+from inventory.yaml.nodes import List, Mapping, Node, Scalar
+
+MISSING: Final = object()  # what a reader answers after it has reported a problem
+INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
+NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
+
+
+class Source:
+    """The file being read: collects its problems. ``directory``: what relative paths are relative to."""
+
+    __slots__ = ("directory", "file", "problems")
+
+    def __init__(self, file: str, problems: list[Problem], directory: Path | None = None) -> None:
+        self.file = file
+        self.problems = problems
+        self.directory = directory
+
+    def wrong(self, line: int, path: str, message: str) -> Any:
+        """Note a problem; answers MISSING."""
+        self.problems.append(Problem(self.file, line, path, message))
+        return MISSING
+
+
+Reader = Callable[[Node, str, Source], Any]
+
+
+def shown(node: Node) -> str:
+    """A node in a problem's words."""
+    if isinstance(node, Mapping):
+        return "a mapping"
+    if isinstance(node, List):
+        return "a list"
+    if node.empty:
+        return "nothing"
+    text = node.text if len(node.text) <= 60 else node.text[:57] + "..."
+    return repr(text) if node.plain else f"the quoted text {text!r}"
+
+
+def word(convert: Callable[[str], Any]) -> Reader:
+    """A reader of one word by a function that raises ValueError in words."""
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if not isinstance(node, Scalar) or node.empty:
+            return source.wrong(node.line, path, f"ought to be one value, found {shown(node)}")
+        try:
+            return convert(node.text)
+        except ValueError as error:
+            return source.wrong(node.line, path, str(error))
+
+    return reader
+
+
+def day(text: str) -> date:
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is not a date; write it like 2026-11-30")
+
+
+def moment(text: str) -> datetime:
+    try:
+        if re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d)?)?", text, re.ASCII):
+            return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is not a date and time; write it like 2026-11-30 17:30")
+
+
+WORDS: Final[dict[str, Callable[[str], Any]]] = {
+    "daily": daily,
+    "duration": duration_ms,
+    "ratio": ratio,
+    "repeat": repeat,
+    "size": size_bytes,
+}
+
+
+def slug(node: Node, path: str, source: Source) -> Any:
+    if not isinstance(node, Scalar) or not is_slug(node.text):
+        return source.wrong(node.line, path, f"ought to be an id, found {shown(node)}; {SLUG_RULE}")
+    return node.text
+
+
+SLUG_RULE = "an id is lower-case letters, digits and single hyphens, at most 63"
+_SLUG = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*", re.ASCII)
+
+
+def is_slug(text: str) -> bool:
+    return len(text) <= 63 and _SLUG.fullmatch(text) is not None
+
+
+def text_in_two(node: Node, path: str, source: Source) -> Any:
+    if isinstance(node, Scalar) and not node.empty:
+        return Text(node.text, node.text)
+    if not isinstance(node, Mapping):
+        message = f"ought to be a text or {{vi: ..., en: ...}}, found {shown(node)}"
+        return source.wrong(node.line, path, message)
+    fine = unknown_keys(node, ("vi", "en"), path, source)
+    words = {}
+    for key, value in node.items.items():
+        if key not in ("vi", "en"):
+            continue
+        if not isinstance(value, Scalar) or value.empty:
+            source.wrong(value.line, join(path, key), f"ought to be a text, found {shown(value)}")
+            fine = False
+        else:
+            words[key] = value.text
+    if not fine:
+        return MISSING
+    return Text(words.get("vi", ""), words.get("en", ""))
+
+
+def file_path(node: Node, path: str, source: Source) -> Any:
+    if not isinstance(node, Scalar) or node.empty:
+        return source.wrong(node.line, path, f"ought to be a path, found {shown(node)}")
+    return (source.directory or Path()) / Path(node.text).expanduser()
+
+
+def boolean(node: Node, path: str, source: Source) -> Any:
+    if isinstance(node, Scalar) and node.plain and node.text in ("true", "false"):
+        return node.text == "true"
+    return source.wrong(node.line, path, f"ought to be true or false, found {shown(node)}")
+
+
+def text(
+    low: int | None = None,
+    high: int | None = None,
+    form: str | None = None,
+    judge: Callable[[str], None] | None = None,
+) -> Reader:
+    """A reader of a text within lengths, in which a pattern is found; ``judge`` raises ValueError in words."""
+    pattern = re.compile(form) if form else None
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if not isinstance(node, Scalar) or node.empty:
+            return source.wrong(node.line, path, f"ought to be a text, found {shown(node)}")
+        if low is not None and len(node.text) < low:
+            return source.wrong(node.line, path, f"is shorter than {low} characters")
+        if high is not None and len(node.text) > high:
+            return source.wrong(node.line, path, f"is longer than {high} characters")
+        if pattern is not None and pattern.search(node.text) is None:
+            return source.wrong(node.line, path, f"{shown(node)} does not have the form {form}")
+        if judge is not None and node.text:
+            try:
+                judge(node.text)
+            except ValueError as error:
+                return source.wrong(node.line, path, str(error))
+        return node.text
+
+    return reader
+
+
+def number(
+    form: re.Pattern[str],
+    make: Callable[[str], Any],
+    what: str,
+    ge: float | None = None,
+    le: float | None = None,
+    gt: float | None = None,
+    lt: float | None = None,
+) -> Reader:
+    """A reader of plain decimals within bounds."""
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        # twenty digits are more than any number here has, and int() of a million is slow
+        if not isinstance(node, Scalar) or not node.plain or len(node.text) > 20 or not form.fullmatch(node.text):
+            return source.wrong(node.line, path, f"ought to be {what} in plain decimals, found {shown(node)}")
+        value = make(node.text)
+        if ge is not None and value < ge:
+            return source.wrong(node.line, path, f"{node.text} is less than {ge}")
+        if gt is not None and value <= gt:
+            return source.wrong(node.line, path, f"{node.text} is not more than {gt}")
+        if le is not None and value > le:
+            return source.wrong(node.line, path, f"{node.text} is more than {le}")
+        if lt is not None and value >= lt:
+            return source.wrong(node.line, path, f"{node.text} is not less than {lt}")
+        return value
+
+    return reader
+
+
+def choice(values: Iterable[str]) -> Reader:
+    """A reader of one of some words."""
+    words = tuple(values)
+
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if isinstance(node, Scalar) and node.text in words:
+            return node.text
+        listed = ", ".join(word or "''" for word in words)
+        return source.wrong(node.line, path, f"ought to be one of {listed}; found {shown(node)}")
+
+    return reader
+
+
+def list_of(item: Reader, make: Callable[[list[Any]], Any] = list) -> Reader:
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if not isinstance(node, List):
+            return source.wrong(node.line, path, f"ought to be a list, found {shown(node)}")
+        values = [item(value, f"{path}[{index}]", source) for index, value in enumerate(node.items)]
+        return MISSING if any(value is MISSING for value in values) else make(values)
+
+    return reader
+
+
+def dict_of(key_reader: Reader, value_reader: Reader) -> Reader:
+    def reader(node: Node, path: str, source: Source) -> Any:
+        if not isinstance(node, Mapping):
+            return source.wrong(node.line, path, f"ought to be a mapping, found {shown(node)}")
+        values = {}
+        fine = True
+        for key, child in node.items.items():
+            here = join(path, key)
+            name = key_reader(Scalar(key, node.lines[key], True), here, source)
+            value = value_reader(child, here, source)
+            if name is MISSING or value is MISSING:
+                fine = False
+            else:
+                values[name] = value
+        return values if fine else MISSING
+
+    return reader
+
+
+def first_that_fits(readers: list[Reader], node: Node, path: str, source: Source) -> Any:
+    """The value by the first reader that has no complaint; else the complaints of the one with the fewest."""
+    best: list[Problem] | None = None
+    for reader in readers:
+        trial = Source(source.file, [], source.directory)
+        value = reader(node, path, trial)
+        if value is not MISSING:
+            return value
+        if best is None or len(trial.problems) < len(best):
+            best = trial.problems
+    source.problems.extend(best or [])
+    return MISSING
+
+
+def join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def unknown_keys(node: Mapping, known: Iterable[str], path: str, source: Source) -> bool:
+    """True if every key is known; else a problem for each that is not."""
+    names = list(known)
+    fine = True
+    for key in node.items:
+        if key not in names:
+            near = get_close_matches(key, names, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
+            source.wrong(node.lines[key], join(path, key), f"is not a key known here; {hint}")
+            fine = False
+    return fine

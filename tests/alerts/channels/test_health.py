@@ -1,0 +1,95 @@
+"""Back-off, how a way stands, and the words for what is wrong with the ways out."""
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alerts.channels.health import LATE, Backoff, Counts, Refused, Standing
+from tests.support.outboxes import letter
+from tests.support.smtp_relay import Desk, Server, serving
+
+MINUTE = 60_000
+
+
+@given(failures=st.integers(1, 10_000), seed=st.integers(0, 1000), first=st.floats(0.1, 60), more=st.floats(1, 1000))
+def test_back_off_is_between_three_quarters_and_all_of_a_doubling_that_ends(
+    failures: int, seed: int, first: float, more: float
+) -> None:
+    most = first * more
+    full = min(first * 2.0 ** min(failures - 1, 500), most)
+    wait = Backoff(first, most, random.Random(seed)).after(failures)
+    assert full * 0.75 <= wait <= full
+
+
+def test_a_way_stands_until_it_fails_and_says_each_change_once() -> None:
+    way = Standing("relay", Backoff(10, 300, random.Random(1)))
+    assert way.up is None
+    assert way.failed(1_000, 5.0, "no connection") is True
+    assert way.failed(2_000, 20.0, "no login") is False
+    assert (way.up, way.since, way.error, way.ready(20.0), way.ready(41.0)) == (False, 1_000, "no login", False, True)
+    assert way.answered() is True
+    assert (way.up, way.since, way.last, way.good) == (True, None, None, 0)
+    assert way.worked(3_000) is False
+    assert (way.last, way.good, way.bad, way.ready(0.0)) == (3_000, 1, 2, True)
+
+
+@pytest.fixture
+async def relay() -> AsyncIterator[Server]:
+    server = Server()
+    async with serving(server):
+        yield server
+
+
+async def test_mail_that_does_not_go_out_is_a_trouble_after_ten_minutes_until_it_does(
+    relay: Server, tmp_path: Path
+) -> None:
+    relay.faults["MAIL"] = "550 5.7.1 not you"
+    desk = Desk(tmp_path, relay.relay())
+    await desk.outbox.add(letter("hd-1"), letter("hd-2", severity="info"))
+    await desk.send()
+    assert desk.counts.trouble(desk.ms) == []
+    assert (desk.counts.waiting, desk.counts.oldest_seconds(desk.ms)) == (2, 0)
+    await desk.wait(601)
+    troubles = dict(desk.counts.trouble(desk.ms))
+    said = troubles["mail"]
+    assert said.text.format(**said.values) == (
+        f"Mail has not gone out for 601000: 127.0.0.1:{relay.port}: sender refused: 550 5.7.1 not you"
+    )
+    assert set(troubles) == {"mail", f"relay:127.0.0.1:{relay.port}"}
+    assert desk.counts.oldest_seconds(desk.ms) == 601
+    relay.faults.clear()
+    await desk.wait(300)
+    assert desk.counts.trouble(desk.ms) == []
+    assert (desk.counts.sent, desk.counts.waiting, desk.counts.oldest_seconds(desk.ms)) == (2, 0, 0)
+    await desk.close()
+
+
+async def test_a_first_relay_that_is_down_is_a_trouble_though_mail_goes_out(relay: Server, tmp_path: Path) -> None:
+    other = Server()
+    async with serving(other):
+        relay.faults["connect"] = "554 no"
+        desk = Desk(tmp_path, relay.relay(), other.relay())
+        for n in range(3):
+            await desk.outbox.add(letter(f"hd-{n}", made=desk.ms))
+            await desk.send()
+            await desk.wait(301)
+        assert [what for what, _ in desk.counts.trouble(desk.ms)] == [f"relay:127.0.0.1:{relay.port}"]
+        assert (desk.counts.sent, len(other.taken)) == (3, 3)
+        await desk.close()
+
+
+def test_what_was_refused_is_shown_for_a_day_and_the_list_is_bounded() -> None:
+    counts = Counts()
+    for n in range(50):
+        counts.refused.append(Refused(n * MINUTE, f"hd-{n}", "operator", "550 no such user"))
+    ((what, said),) = counts.trouble(60 * MINUTE)
+    assert (what, said.values["count"]) == ("refused", 20)
+    assert counts.trouble(49 * MINUTE + 86_400_000) == []
+
+
+def test_nothing_is_wrong_at_first() -> None:
+    assert Counts().trouble(LATE * 100) == []

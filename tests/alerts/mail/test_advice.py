@@ -1,0 +1,99 @@
+"""House rules of the advice: there is some for everything that can be wrong, short, in steps, in both languages."""
+
+import json
+import re
+from typing import get_args
+
+import pytest
+
+from alerts.incident.message import Said
+from alerts.language.catalogue import translations
+from alerts.mail import advice, advice_kinds
+from alerts.mail.advice_kinds import BY_KIND
+from alerts.mail.story import CAUSES
+from alerts.mail.topic import WHATS
+from inventory.model.alerting import DEFAULT_CONDITIONS, On
+from inventory.protocol import causes
+from tests.support import mails
+
+KINDS = sorted(json.loads((mails.ROOT / "inventory" / "protocol" / "kinds.json").read_text("utf-8")))
+ALL = {
+    **{f"cause {cause}": steps for cause, steps in advice.BY_CAUSE.items()},
+    **{f"on {on}": steps for on, steps in advice.BY_ON.items()},
+    **{f"{kind} {on}": steps for kind, by in BY_KIND.items() for on, steps in by.items()},
+    **{f"generic {on}": steps for on, steps in advice.GENERIC.items()},
+    "device": advice.DEVICE,
+}
+
+
+def test_every_kind_of_probe_has_its_advice_down_and_degraded() -> None:
+    assert sorted(BY_KIND) == KINDS, "a kind of probe needs its advice in alerts/mail/advice_kinds.py"
+    for kind, by in BY_KIND.items():
+        assert set(by) == {"down", "degraded"}, kind
+
+
+def test_every_cause_has_its_advice_and_its_sentence() -> None:
+    assert set(CAUSES) == set(causes.CAUSES)
+    for cause in causes.CAUSES:
+        assert advice.steps(cause, "power:somewhere", "", "down")
+    # the service itself is advised on by its kind
+    assert set(advice.BY_CAUSE) == set(causes.CAUSES) - {causes.SERVICE}
+
+
+@pytest.mark.parametrize("condition", DEFAULT_CONDITIONS, ids=lambda one: one.id)
+def test_every_condition_has_its_advice(condition) -> None:
+    for kind in condition.select.kinds or KINDS:
+        found = advice.steps(causes.SERVICE, "service:uid", kind, condition.on)
+        assert found
+        if condition.on in ("down", "degraded"):
+            assert found == BY_KIND[kind][condition.on]
+        else:
+            assert found == advice.BY_ON[condition.on]
+
+
+def test_every_on_has_a_way_to_advice() -> None:
+    for on in get_args(On):
+        assert advice.steps(causes.SERVICE, "service:uid", "http", on)
+        assert advice.steps(causes.SERVICE, "service:uid", "of a newer agent", on)
+
+
+def test_what_is_known_best_decides() -> None:
+    steps = advice.steps
+    assert steps(causes.WAN, "wan:link", "icmp", "down") == advice.BY_CAUSE[causes.WAN]
+    assert steps(causes.POWER, "power:site", "icmp", "down") == advice.BY_CAUSE[causes.POWER]
+    assert steps(causes.POWER, "service:uid", "power", "degraded") == BY_KIND["power"]["degraded"]
+    assert steps(causes.SERVICE, "device:loi", "icmp", "down") == advice.DEVICE
+    assert steps(causes.NOT_KNOWN, "service:uid", "http", "down") == BY_KIND["http"]["down"]
+    assert steps(causes.NOT_KNOWN, "agent:a", "", "silent") == advice.BY_CAUSE[causes.NOT_KNOWN]
+    assert steps(causes.SERVICE, "goal:g1", "", "risk") == advice.BY_ON["risk"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_is_a_few_short_steps_in_both_languages(name: str) -> None:
+    """A person reads them on a phone, at night, one after the other, and does them."""
+    steps = ALL[name]
+    assert 2 <= len(steps) <= 5
+    texts = [one.text for one in steps]
+    assert len(set(texts)) == len(texts)
+    for text in texts:
+        vietnamese = translations("vi").gettext(text)
+        assert vietnamese != text, f"no Vietnamese for {text!r}"
+        for said in (text, vietnamese):
+            assert len(said) <= 190, said
+            assert said[0].isupper()
+            assert re.search(r"[.?!]$|: \S.*$", said), said
+            assert "{" not in said
+
+
+def test_no_step_is_written_down_in_vain() -> None:
+    """What a module defines is used by something that can be picked."""
+    used = {one.text for steps in ALL.values() for one in steps}
+    for module in (advice, advice_kinds):
+        for name, value in vars(module).items():
+            if isinstance(value, Said):
+                assert value.text in used, name
+
+
+def test_every_word_for_what_is_wrong_is_in_both_languages() -> None:
+    for said in (*WHATS.values(), *CAUSES.values()):
+        assert translations("vi").gettext(said.text) != said.text

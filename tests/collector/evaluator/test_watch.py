@@ -1,0 +1,99 @@
+"""What the evaluator sees of the published states: every check that is not up, nothing else, and cheaply."""
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from collector.evaluator.watch import WRONG, Watch
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.wire import Present
+from tests.support.ingest_world import World, plan_of
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    world = World(tmp_path / "collector.db")
+    await world.start()
+    yield world
+    await world.ingest.stop()
+    await world.ingest.database.close()
+
+
+def seen(watch: Watch, world: World) -> dict[int, tuple[int, int]]:
+    """(state, looks) by row."""
+    watch.look(world.clock.wall_ms())
+    return {one.row: (one.state, one.looks) for each in watch.wrong.values() for one in each}
+
+
+async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: World) -> None:
+    agent, watch = await world.agent(), Watch(world.ingest.fleet)
+    await agent.look(UP)
+    await agent.look(UP)
+    assert seen(watch, world) == {}
+    await agent.push(agent.batch(agent.all(UP, DOWN, UP), reasons=[(1, "refused")]))
+    row = world.check("a1/c1").id
+    assert seen(watch, world) == {row: (DOWN, 1)}
+    assert watch.wrong["a1"][0].reason == "refused"
+    await agent.look(UP, DOWN, UP)
+    await agent.look(UP, DOWN, UP)
+    assert seen(watch, world) == {row: (DOWN, 3)}
+    await agent.look(UP)
+    assert seen(watch, world) == {} and not watch.wrong
+
+
+async def test_silence_is_not_down(world: World) -> None:
+    agent, watch = await world.agent(), Watch(world.ingest.fleet)
+    await agent.look(UP, DOWN, DEGRADED)
+    assert len(seen(watch, world)) == 2
+    world.clock.go(69_000)
+    assert len(seen(watch, world)) == 2
+    world.clock.go(2_000)  # past the hold
+    assert seen(watch, world) == {}
+    await agent.look(UP, DOWN, UP)
+    assert len(seen(watch, world)) == 1
+
+
+async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_it(world: World) -> None:
+    agent, watch = await world.agent(), Watch(world.ingest.fleet)
+    await agent.look(UP)
+    world.clock.go(600_000)
+    now = agent.now()
+    present = Present(agent.plan.digest, agent.boot, now, bytes([UP, DOWN, UP]), [now - 60_000] * 3, [4] * 3)
+    await agent.push(present=present, backlog=50)
+    row = world.check("a1/c1").id
+    assert seen(watch, world) == {row: (DOWN, 4)}
+    assert watch.wrong["a1"][0].provisional
+    present = Present(agent.plan.digest, agent.boot, agent.now() + 0, bytes([UP] * 3), [now] * 3, [9] * 3)
+    world.clock.go(1_000)
+    await agent.push(present=present, backlog=40)
+    assert seen(watch, world) == {}
+
+
+async def test_the_shortcut_for_agents_that_are_well_hides_nothing(world: World) -> None:
+    """Against looking at every check of every agent at every turn, over random states, pauses and restarts."""
+    rng = random.Random(5)
+    agents = [await world.agent(plan_of(f"a{n}", checks=4)) for n in range(3)]
+    watch = Watch(world.ingest.fleet)
+    for _ in range(150):
+        world.clock.go(rng.choice((1_000, 30_000, 30_000, 75_000)))
+        for agent in agents:
+            if rng.random() < 0.8:
+                weights = (30, 1, 2, 1) if rng.random() < 0.7 else (1, 1, 1, 1)
+                await agent.push(agent.batch(agent.all(*rng.choices((UP, DEGRADED, DOWN, UNKNOWN), weights, k=4))))
+        assert seen(watch, world).keys() == _all_wrong(world), "what is wrong was missed, or made up"
+
+
+def _all_wrong(world: World) -> set[int]:
+    fleet, now = world.ingest.fleet, world.clock.wall_ms()
+    states = {row: fleet.now(check, now) for row, check in fleet.checks.items()}
+    return {row for row, state in states.items() if state is not None and state.state in WRONG}
+
+
+async def test_a_check_that_left_the_plan_is_no_trouble(world: World) -> None:
+    agent, watch = await world.agent(), Watch(world.ingest.fleet)
+    await agent.look(DOWN)
+    assert len(seen(watch, world)) == 3
+    await world.ingest.serve("a1", plan_of(checks=1).encode())
+    assert len(seen(watch, world)) == 1

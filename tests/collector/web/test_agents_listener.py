@@ -1,0 +1,420 @@
+"""The agents' listener against everything that may come in over the network, with real TLS on loopback."""
+
+import asyncio
+import io
+import ssl
+from pathlib import Path
+
+import aiohttp
+import msgspec
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from collector.ingest.ingest import PushError
+from collector.keys import files as keys_files
+from collector.keys import pki
+from collector.store.database import Database
+from collector.store.registry import Registry
+from collector.store.revocations import Revocations
+from collector.web import client_certificates
+from collector.web.agents import AgentsListener
+from inventory.protocol import wire
+
+NOW = 1_790_000_000_000
+DAY = 86_400_000
+
+
+class Machine:
+    """An agent's machine: a key, a request, a TLS context that trusts one CA."""
+
+    def __init__(self, directory: Path, name: str = "x") -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.directory = directory / name
+        self.directory.mkdir()
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(self.key, hashes.SHA256())
+        self.csr = csr.public_bytes(serialization.Encoding.PEM).decode()
+        plain = serialization.NoEncryption()
+        pem = self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        (self.directory / "key").write_bytes(pem)
+
+    def context(self, authority: pki.Authority, certificate: str | None) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_verify_locations(cadata=authority.pem)
+        context.verify_flags |= ssl.VerifyFlags(client_certificates.NO_CHECK_TIME)
+        if certificate is not None:
+            (self.directory / "cert").write_text(certificate)
+            context.load_cert_chain(self.directory / "cert", self.directory / "key")
+        return context
+
+
+class Collector:
+    """Everything behind a running listener; ``pushed`` is what came through, ``now`` its clock."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.tmp_path = tmp_path
+        self.now = NOW
+        self.pushed: list[tuple[str, bytes]] = []
+        self.plans = {"so-ttt": ("00112233aabbccdd", b'{"agent":"so-ttt"}')}
+        self.refuse: PushError | None = None
+        self.uploads: list[int] = []
+
+    async def __aenter__(self) -> "Collector":
+        self.authority = keys_files.authority(self.tmp_path / "pki", self.now)
+        self.database = Database.open(self.tmp_path / "collector.db")
+        self.revocations = Revocations(self.tmp_path / "revoked.jsonl")
+        self.registry = Registry(self.database, self.authority, self.revocations, wall=lambda: self.now)
+        self.listener = AgentsListener(
+            self.registry, self, self.push, wall=lambda: self.now, known=lambda agent: agent in self.plans,
+            stranger_time=0.6,
+        )  # fmt: skip
+        files = keys_files.server(self.tmp_path / "pki", self.authority, (), self.now)
+        await self.listener.start("127.0.0.1", 0, client_certificates.tls_context(self.authority.pem, *files))
+        self.url = f"https://127.0.0.1:{self.listener.port}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.listener.stop(0.2)
+        await self.database.close()
+
+    def plan(self, agent: str) -> tuple[str, bytes] | None:
+        return self.plans.get(agent)
+
+    async def push(self, agent: str, body: bytes, uploading: int) -> wire.Ack:
+        if self.refuse is not None:
+            raise self.refuse
+        self.pushed.append((agent, body))
+        self.uploads.append(uploading)
+        return wire.Ack(incarnation="i", verdict="none", received_ms=1, sent_ms=2)
+
+    def certificate(self, machine: Machine, agent: str = "so-ttt", days: float = 90) -> str:
+        return self.authority.sign_agent(machine.csr, agent, pki.new_serial(self.now), self.now, days).pem
+
+    def session(self, machine: Machine, certificate: str | None) -> aiohttp.ClientSession:
+        context = machine.context(self.authority, certificate)
+        connector = aiohttp.TCPConnector(ssl=context)
+        return aiohttp.ClientSession(self.url, connector=connector, auto_decompress=False)
+
+
+@pytest.fixture
+async def collector(tmp_path):
+    async with Collector(tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def named(**more: object) -> dict:
+    return {"server_hostname": pki.SERVER_NAME, **more}
+
+
+async def push(session: aiohttp.ClientSession, body: bytes = b"a push", kind: str = wire.PUSH_TYPE, **more) -> tuple:
+    data = io.BytesIO(body)
+    async with session.post("/v1/push", data=data, headers={"Content-Type": kind}, **named(**more)) as response:
+        return response.status, await response.read()
+
+
+def error(answer: tuple) -> str:
+    return msgspec.json.decode(answer[1])["error"]
+
+
+async def test_a_push_arrives_under_the_certificates_name_and_is_acknowledged(collector, machine):
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        status, body = await push(session)
+        assert status == 200
+        assert wire.decode_ack(body).verdict == "none"
+        # another agent's name in the request counts for nothing
+        await push(session, b"again")
+        async with session.post(
+            "/v1/push?agent=so-tc",
+            data=b"third",
+            headers={"Content-Type": wire.PUSH_TYPE, "X-Agent": "so-tc"},
+            **named(),
+        ) as response:
+            assert response.status == 200
+    assert collector.pushed == [("so-ttt", b"a push"), ("so-ttt", b"again"), ("so-ttt", b"third")]
+    assert collector.listener.requests["push", 200] == 3
+
+
+async def test_enrol_fetch_the_plan_push(collector, machine):
+    code = await collector.registry.make_code("so-ttt", "test")
+    _, secret, _ = code.split("-")
+    async with collector.session(machine, None) as stranger:
+        async with stranger.get("/v1/enroll", **named()) as response:
+            assert await response.text() == collector.authority.pem
+        async with stranger.post("/v1/enroll", json={"secret": secret, "csr": machine.csr}, **named()) as response:
+            answer = await response.json()
+            assert (response.status, answer["agent"], answer["ca"]) == (200, "so-ttt", collector.authority.pem)
+    async with collector.session(machine, answer["certificate"]) as session:
+        async with session.get("/v1/plan", **named()) as response:
+            assert await response.read() == b'{"agent":"so-ttt"}'
+            assert response.headers["ETag"] == '"00112233aabbccdd"'
+        for etag in ('"00112233aabbccdd"', 'W/"00112233aabbccdd"', '"ff", "00112233aabbccdd"'):
+            async with session.get("/v1/plan", headers={"If-None-Match": etag}, **named()) as response:
+                assert response.status == 304
+        async with session.get("/v1/plan", headers={"If-None-Match": '"ffff"'}, **named()) as response:
+            assert response.status == 200
+        assert (await push(session))[0] == 200
+        collector.plans.clear()
+        async with session.get("/v1/plan", **named()) as response:
+            assert response.status == 404
+
+
+async def test_without_a_certificate_nothing_but_enrolling(collector, machine):
+    async with collector.session(machine, None) as session:
+        assert (await push(session))[0] == 401
+        for method, path in [("GET", "/v1/plan"), ("POST", "/v1/renew")]:
+            async with session.request(method, path, **named()) as response:
+                assert response.status == 401
+        for path in ("/", "/metrics", "/v1/push/", "/v1", "/api/v1/checks", "/v1/../v1/plan%00"):
+            async with session.get(path, **named()) as response:
+                assert response.status == 404
+        async with session.get("/v1/push", **named()) as response:
+            assert response.status == 405
+    assert collector.pushed == []
+
+
+async def test_a_certificate_of_another_authority_ends_at_the_handshake(collector, machine):
+    other = pki.Authority.make(NOW)
+    foreign = other.sign_agent(machine.csr, "so-ttt", 5, NOW, 90).pem
+    async with collector.session(machine, foreign) as session:
+        with pytest.raises(aiohttp.ClientError):
+            await push(session)
+    assert collector.pushed == []
+
+
+async def test_the_collectors_own_server_certificate_is_no_agents(collector, machine):
+    pem = (collector.tmp_path / "pki" / "server.pem").read_text()
+    (machine.directory / "key").write_bytes((collector.tmp_path / "pki" / "server.key").read_bytes())
+    async with collector.session(machine, pem) as session:
+        with pytest.raises(aiohttp.ClientError):
+            await push(session)
+    assert collector.pushed == []
+
+
+async def test_an_expired_certificate_may_renew_and_nothing_else(collector, machine):
+    old = collector.certificate(machine, days=90)
+    collector.now += 91 * DAY
+    async with collector.session(machine, old) as session:
+        answer = await push(session)
+        assert (answer[0], error(answer)) == (403, "expired")
+        async with session.get("/v1/plan", **named()) as response:
+            assert response.status == 403
+        async with session.post("/v1/renew", json={"csr": machine.csr}, **named()) as response:
+            assert response.status == 200
+            renewed = await response.json()
+    assert renewed["agent"] == "so-ttt"
+    async with collector.session(machine, renewed["certificate"]) as session:
+        assert (await push(session))[0] == 200
+
+
+async def test_an_agent_that_the_inventory_no_longer_has_may_neither_push_nor_renew(collector, machine):
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        assert (await push(session))[0] == 200
+        del collector.plans["so-ttt"]
+        answer = await push(session)
+        assert (answer[0], error(answer)) == (403, "unknown")
+        async with session.post("/v1/renew", json={"csr": machine.csr}, **named()) as response:
+            assert (response.status, await response.json()) == (403, {"error": "unknown"})
+    assert len(collector.pushed) == 1
+
+
+async def test_a_connection_outlives_its_certificate_but_its_requests_do_not(collector, machine):
+    async with collector.session(machine, collector.certificate(machine, days=1)) as session:
+        assert (await push(session))[0] == 200
+        collector.now += 2 * DAY
+        assert error(await push(session)) == "expired"
+
+
+async def test_a_collectors_clock_of_1970_locks_nobody_out(collector, machine):
+    certificate = collector.certificate(machine)
+    collector.now = 12_000
+    async with collector.session(machine, certificate) as session:
+        assert (await push(session))[0] == 200
+
+
+async def test_a_revocation_counts_at_once_on_a_kept_connection_and_survives_a_restored_store(collector, machine):
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        assert (await push(session))[0] == 200
+        # from another process: its own database connection, its own idea of the file
+        beside = Database.open(collector.tmp_path / "collector.db")
+        elsewhere = Revocations(collector.tmp_path / "revoked.jsonl")
+        await Registry(beside, collector.authority, elsewhere, wall=lambda: NOW).revoke("so-ttt", "an", "stolen")
+        await beside.close()
+        answer = await push(session)
+        assert (answer[0], error(answer)) == (403, "revoked")
+        async with session.post("/v1/renew", json={"csr": machine.csr}, **named()) as response:
+            assert response.status == 403
+    # the store of yesterday, which knows nothing of it
+    restored = Database.open(collector.tmp_path / "yesterday.db")
+    registry = Registry(
+        restored, collector.authority, Revocations(collector.tmp_path / "revoked.jsonl"), wall=lambda: 0
+    )
+    await registry.load()
+    assert registry.revocations.voids("so-ttt", pki.new_serial(NOW))
+    await restored.close()
+    # a machine set up anew gets in again, even when the clock has gone back since
+    collector.now -= DAY
+    _, secret, _ = (await collector.registry.make_code("so-ttt", "an")).split("-")
+    _, issued = await collector.registry.enrol(secret, machine.csr)
+    async with collector.session(machine, issued.pem) as session:
+        assert (await push(session))[0] == 200
+
+
+async def test_an_agent_revoked_in_the_inventory_is_out_whatever_its_certificate(collector, machine):
+    collector.revocations.inventory = {"so-ttt"}
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        assert error(await push(session)) == "revoked"
+    _, secret, _ = (await collector.registry.make_code("so-ttt", "an")).split("-")
+    async with (
+        collector.session(machine, None) as stranger,
+        stranger.post("/v1/enroll", json={"secret": secret, "csr": machine.csr}, **named()) as response,
+    ):
+        assert (response.status, await response.json()) == (403, {"error": "revoked"})
+
+
+async def test_bodies_that_are_too_big_or_not_what_they_say(collector, machine):
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        assert (await push(session, b"x" * wire.MAX_BODY))[0] == 200
+        assert (await push(session, b"x" * (wire.MAX_BODY + 1)))[0] == 413
+
+        async def endless():
+            for _ in range(40):
+                yield b"y" * 65536
+
+        async with session.post(
+            "/v1/push", data=endless(), headers={"Content-Type": wire.PUSH_TYPE}, **named()
+        ) as response:
+            assert response.status == 413
+        assert (await push(session, kind="application/json"))[0] == 400
+        async with session.post(
+            "/v1/push", data=b"x", headers={"Content-Type": wire.PUSH_TYPE, "Content-Encoding": "gzip"}, **named()
+        ) as response:
+            assert response.status == 400
+        collector.refuse = PushError(400, "not a push: truncated")
+        assert error(await push(session)) == "not a push: truncated"
+        collector.refuse.status = 503
+        async with session.post("/v1/push", data=b"x", headers={"Content-Type": wire.PUSH_TYPE}, **named()) as response:
+            assert (response.status, response.headers["Retry-After"]) == (503, "5")
+    assert [len(body) for _, body in collector.pushed] == [wire.MAX_BODY]
+
+
+async def test_enrolment_requests_that_are_none(collector, machine):
+    async with collector.session(machine, None) as session:
+        for body in (b"", b"{", b"[]", b'{"secret":1,"csr":2}', b"\xff\xfe", b"[" * 30_000, b'{"secret":"a"}'):
+            async with session.post("/v1/enroll", data=body, **named()) as response:
+                assert response.status == 400, body[:20]
+                assert "error" in await response.json()
+        async with session.post("/v1/enroll", data=b"x" * 40_000, **named()) as response:
+            assert response.status == 413
+        async with session.post("/v1/enroll", json={"secret": "a", "csr": "b"}, **named()) as response:
+            assert response.status == 400
+
+
+async def raw(collector: Collector, machine: Machine, certificate: str | None):
+    context = machine.context(collector.authority, certificate)
+    return await asyncio.open_connection(
+        "127.0.0.1", collector.listener.port, ssl=context, server_hostname=pki.SERVER_NAME
+    )
+
+
+async def test_garbage_instead_of_http_is_a_400_and_hurts_nobody(collector, machine):
+    for garbage in (
+        b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/push HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"POST /v1/push HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET /v1/plan HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"GET /v1/plan HTTP/1.1\r\n" + b"\x00\x01: \xff\r\n\r\n",
+    ):
+        reader, writer = await raw(collector, machine, None)
+        writer.write(garbage)
+        status = await asyncio.wait_for(reader.readline(), 5)
+        assert b" 400 " in status, garbage[:40]
+        writer.close()
+    # not even TLS
+    reader, writer = await asyncio.open_connection("127.0.0.1", collector.listener.port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert b"HTTP" not in await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        assert (await push(session))[0] == 200
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"",
+        b"POST /v1/enroll HTTP/1.1\r\nHost: a\r\nX-Slow: ",
+        b"POST /v1/enroll HTTP/1.1\r\nContent-Length: 50\r\n\r\n{",
+    ],
+    ids=["silent", "in its head", "in its body"],
+)
+async def test_a_stranger_that_dawdles_is_cut_off(collector, machine, beginning):
+    reader, writer = await raw(collector, machine, None)
+    writer.write(beginning)
+
+    async def dribble() -> None:
+        while beginning:
+            await asyncio.sleep(0.1)
+            writer.write(b"x")
+
+    dribbling = asyncio.create_task(dribble())
+    try:
+        rest = await asyncio.wait_for(reader.read(), 10)
+    except ConnectionError:
+        rest = b""
+    finally:
+        dribbling.cancel()
+        writer.close()
+    assert b" 200 " not in rest
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        assert (await push(session))[0] == 200
+
+
+async def test_a_known_agent_keeps_its_connection(collector, machine):
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        await push(session)
+        await asyncio.sleep(1.2)  # twice a stranger's time
+        await push(session)
+        assert collector.listener.connections == 1
+
+
+def test_keys_are_private_kept_and_never_made_anew_over_something(tmp_path):
+    first = keys_files.authority(tmp_path / "pki", NOW)
+    assert (tmp_path / "pki" / "ca.key").stat().st_mode & 0o777 == 0o600
+    assert keys_files.authority(tmp_path / "pki", NOW + 1).fingerprint == first.fingerprint
+    certificate, key = keys_files.server(tmp_path / "pki", first, ("a.example",), NOW)
+    before = certificate.read_bytes()
+    assert key.stat().st_mode & 0o777 == 0o600
+    keys_files.server(tmp_path / "pki", first, ("a.example",), NOW + DAY)
+    assert certificate.read_bytes() == before
+    keys_files.server(tmp_path / "pki", first, ("b.example",), NOW + DAY)
+    assert pki.names_of(certificate.read_bytes()) == {pki.SERVER_NAME, "b.example"}
+    keys_files.server(tmp_path / "pki", first, ("b.example",), NOW + 200 * DAY)
+    assert pki.not_after(certificate.read_bytes()) == NOW + (200 + pki.SERVER_DAYS) * DAY
+    (tmp_path / "pki" / "ca.key").unlink()
+    with pytest.raises(keys_files.KeysBroken, match="enrol every agent again"):
+        keys_files.authority(tmp_path / "pki", NOW)
+
+
+async def test_the_time_a_push_took_to_upload_is_told(collector, machine):
+    """A backlog over 64 kbit/s takes minutes to arrive: the clock's mapping rests on when it began to."""
+
+    async def slowly():
+        yield b"half "
+        await asyncio.sleep(0.5)
+        yield b"a push"
+
+    async with collector.session(machine, collector.certificate(machine)) as session:
+        headers = {"Content-Type": wire.PUSH_TYPE}
+        async with session.post("/v1/push", data=slowly(), headers=headers, **named()) as answer:
+            assert answer.status == 200
+        await push(session)
+    assert collector.uploads[0] >= 200 > collector.uploads[1]

@@ -1,0 +1,300 @@
+"""For the tests of alerting as a whole: a collector's ingest, ledger, evaluator and outbox over a real store.
+
+On a clock moved by hand, with agencies whose agents look at what the test says. Sockets, pages, relays are left out.
+"""
+
+import email
+import email.policy
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from alerts.channels.config import Relay, Ways
+from alerts.channels.notification_log import Sent, entry, notices
+from alerts.channels.outbox import Letter
+from alerts.incident.entities import Incident
+from alerts.mail.signed_urls import Signer
+from collector.evaluator.evaluator import Evaluator
+from collector.evaluator.letters import Writer
+from collector.evaluator.objectives import Objectives
+from collector.evaluator.own import Own, Source
+from collector.goals.evaluate import Evaluation
+from collector.ingest import recovery
+from collector.ingest.ingest import Ingest
+from collector.queries.reading import Reader
+from collector.services.circuits import Circuits
+from collector.store.database import Database
+from collector.store.outbox import StoredOutbox
+from collector.store.unsubscribed import Unsubscribed
+from inventory.build import load, planning
+from inventory.model.entities import Inventory
+from inventory.protocol.states import DOWN, UP
+from inventory.protocol.wire import Present, Reading, Record
+from tests.support.ingest_world import Agent, FakeClock
+
+SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
+
+INVENTORY = """\
+province: {id: st, name: {vi: Tỉnh Sóc Trăng, en: Soc Trang}, hub: so-ttt}
+providers: {nha-mang-a: {name: {vi: Nhà mạng A, en: Provider A}, contact: "1900 0001"}}
+contacts:
+  truc: {name: {vi: Trực trung tâm, en: Duty desk}, email: truc@soctrang.example}
+  an: {name: {vi: Chị An, en: An}, email: an@soctrang.example, language: en}
+agencies:
+  so-ttt:
+    name: {vi: Sở Thông tin và Truyền thông, en: Department of Information}
+    contacts: [truc]
+    site:
+      agent: hub-agent
+      gateway: 192.0.2.1
+      wan: 192.0.2.2
+      lan: 192.0.2.0/24
+      checks:
+        gateway: {kind: icmp, params: {host: 192.0.2.1}, interval: 10s}
+        web: {kind: icmp, params: {host: 192.0.2.80}, interval: 30s, name: {vi: Cổng thông tin, en: Portal}}
+        mail: {kind: icmp, params: {host: 192.0.2.25}, interval: 30s, name: {vi: Thư điện tử, en: Mail}}
+  so-a:
+    name: {vi: Sở Tư pháp, en: Department of Justice}
+    contacts: [an]
+    site:
+      agent: a
+      gateway: 198.51.100.1
+      wan: 203.0.113.1
+      link: {provider: nha-mang-a, circuit: TSLCD-001}
+      checks:
+        gateway: {kind: icmp, params: {host: 198.51.100.1}, interval: 30s}
+        hub: {kind: icmp, params: {host: 192.0.2.2}, interval: 30s, link: true}
+        printer: {kind: icmp, params: {host: 198.51.100.9}, interval: 30s, name: {vi: Máy in, en: Printer}}
+        from-hub: {kind: icmp, params: {host: 203.0.113.1}, interval: 30s, link: true, agent: hub}
+  so-b:
+    name: {vi: Sở Tài chính, en: Department of Finance}
+    site:
+      agent: b
+      gateway: 198.51.100.2
+      wan: 203.0.113.2
+      link: {provider: nha-mang-a, circuit: TSLCD-002}
+      checks:
+        gateway: {kind: icmp, params: {host: 198.51.100.2}, interval: 30s}
+        hub: {kind: icmp, params: {host: 192.0.2.2}, interval: 30s, link: true}
+        from-hub: {kind: icmp, params: {host: 203.0.113.2}, interval: 30s, link: true, agent: hub}
+"""
+
+
+def site(name: str, number: int) -> str:
+    """One more agency like so-b, for the inventory above."""
+    return f"""\
+  so-{name}:
+    name: {{vi: Sở {name}, en: Department {name}}}
+    site:
+      agent: {name}
+      gateway: 198.51.100.{number}
+      wan: 203.0.113.{number}
+      link: {{provider: nha-mang-a}}
+      checks:
+        gateway: {{kind: icmp, params: {{host: 198.51.100.{number}}}, interval: 30s}}
+        hub: {{kind: icmp, params: {{host: 192.0.2.2}}, interval: 30s, link: true}}
+        from-hub: {{kind: icmp, params: {{host: 203.0.113.{number}}}, interval: 30s, link: true, agent: hub}}
+"""
+
+
+Looks = Mapping[str, int]
+
+
+class Fixed(msgspec.Struct):
+    """An inventory in force."""
+
+    current: Inventory
+    version: int = 1
+
+
+class Watcher(Agent):
+    """An agent whose own clock is right."""
+
+    def reading(self) -> Reading:
+        return Reading(self.boot, self.now(), self.clock.wall_ms())
+
+
+class Centre:
+    """``step`` lets time pass: every agent that is there looks and pushes, the evaluator takes its turns."""
+
+    def __init__(self, directory: Path, inventory: str = INVENTORY, sources: Iterable[Source] = ()) -> None:
+        self.directory = directory
+        self.clock = FakeClock()
+        folder = directory / "inventory"
+        folder.mkdir(exist_ok=True)
+        (folder / "all.yaml").write_text(inventory, "utf-8")
+        self.source = Fixed(load.load(folder))
+        self.states: dict[str, int] = {}  # by check's name, or AGENT/NAME; what is not there is up
+        self.away: set[str] = set()  # agents that cannot push (they look, and keep it)
+        self.off: set[str] = set()  # agents that do not look
+        self.held: dict[str, list[tuple[int, int, int]]] = {}
+        self.journal: list[Sent] = []
+        self.mails: list[EmailMessage] = []
+        self.letters: list[Letter] = []
+        self.muted = False
+        self._sources = list(sources)
+
+    @property
+    def inventory(self) -> Inventory:
+        return self.source.current
+
+    @property
+    def now(self) -> int:
+        return self.clock.wall_ms()
+
+    async def start(self) -> None:
+        await self._open()
+        self.agents: dict[str, Agent] = {}
+        for name, plan in planning.plans_of(self.inventory).items():
+            await self.ingest.serve(name, plan.encode())
+            self.agents[name] = Watcher(self.ingest, self.clock, plan, epoch=hash(name) % 1000 + 1)
+            self.agents[name].boot = name.encode().ljust(8, b"-")[:8]
+            await self.agents[name].push()
+
+    async def _open(self) -> None:
+        self.database = Database.open(self.directory / "collector.db")
+        self.ingest = Ingest(self.database, self.clock)
+        await self.ingest.start()
+        self.reader = Reader(self.database, self.ingest.fleet, self.source, self.clock.wall_ms)
+        self.outbox = StoredOutbox(self.database)
+        self.circuits = Circuits(self.database, self.reader)
+        await self.circuits.start()
+        evaluations: list[Evaluation] = []
+        unsubscribed = Unsubscribed(self.database)
+        await unsubscribed.load()
+        ways = Ways(
+            from_="haidang@soctrang.example", relays=(Relay(host="127.0.0.1", tls="none"),), url="https://hd.example"
+        )
+        objectives = Objectives(self.reader, lambda: evaluations)
+        objectives.looked = True
+        writer = Writer(self.reader, self.circuits, unsubscribed, ways, Signer(b"k" * 32), lambda: evaluations)
+        self.evaluator = Evaluator(
+            self.database,
+            self.reader,
+            self.ingest.trust,
+            loaded=lambda: True,
+            objectives=objectives,
+            own=Own(self._sources),
+            writer=writer,
+            muted=lambda: self.muted,
+        )
+        await self.evaluator.start(notices(self.journal))
+
+    async def stop(self) -> None:
+        """As after a clean stop of the collector."""
+        await self.ingest.stop()
+        await self.database.close()
+
+    async def restart(self, *, off: int = 0) -> None:
+        """The collector is off for ``off`` ms; the agents look on and keep it."""
+        await self.stop()
+        before = set(self.away)
+        self.away |= self.agents.keys()
+        await self._pass(off)
+        self.away = before
+        await self._open()
+        for agent in self.agents.values():
+            agent.ingest = self.ingest
+
+    def copy(self) -> Path:
+        """A copy of the store as it is (with what its WAL holds)."""
+        kept = self.directory / "copy"
+        shutil.rmtree(kept, ignore_errors=True)
+        kept.mkdir()
+        for file in self.directory.glob("collector.db*"):
+            shutil.copy(file, kept)
+        return kept
+
+    async def put_back(self, kept: Path) -> None:
+        """The store is lost and restored from a copy, as ``haidang-collector restore`` does it."""
+        await self.stop()
+        for file in self.directory.glob("collector.db*"):
+            file.unlink()
+        for file in kept.iterdir():
+            shutil.copy(file, self.directory)
+        recovery.restored(self.directory / "collector.db", now_ms=self.now)
+        await self._open()
+        for name, agent in self.agents.items():
+            agent.ingest = self.ingest
+            await self.ingest.serve(name, agent.plan.encode())
+            state = self.ingest.fleet.agents.get(name)
+            agent.mark = state.watermark if state is not None else None  # they send again what came after
+            agent.seq = agent.mark.seq if agent.mark is not None else 0
+
+    # -- time
+
+    async def step(self, ms: int = 5 * SECOND, **states: int) -> None:
+        """Time passes in steps of 5 s: looks, pushes, a turn of the evaluator after each."""
+        self.states.update({name.replace("_", "-").replace("--", "."): state for name, state in states.items()})
+        await self._pass(ms, self._turn)
+
+    async def _pass(self, ms: int, then: Callable[[], Any] | None = None) -> None:
+        left = ms
+        while left > 0:
+            went = min(left, 5 * SECOND)
+            self.clock.go(went)
+            left -= went
+            await self._look()
+            if then is not None:
+                await then()
+
+    async def _look(self) -> None:
+        for name, agent in self.agents.items():
+            if name in self.off:
+                continue
+            checks = agent.plan.checks
+            looks = [(place, agent.now(), self._state(name, check.name)) for place, check in enumerate(checks)]
+            if name in self.away:
+                self.held.setdefault(name, []).extend(looks)
+            else:
+                looks = self.held.pop(name, []) + looks
+                for begin in range(0, len(looks), 900):
+                    await agent.push(agent.batch(looks[begin : begin + 900]))
+
+    def _state(self, agent: str, check: str) -> int:
+        return self.states.get(f"{agent}/{check}", self.states.get(check, UP))
+
+    async def _turn(self) -> None:
+        await self.evaluator.turn()
+        await self.deliver()
+
+    async def deliver(self) -> None:
+        """The relay takes everything that waits."""
+        for letter in await self.outbox.due(self.now + DAY, 1_000):
+            self.journal.append(entry(letter, self.now, "relay"))
+            self.letters.append(letter)
+            self.mails.append(email.message_from_bytes(letter.body, policy=email.policy.default))  # type: ignore[arg-type]
+            await self.outbox.sent(letter, self.now, "relay")
+
+    # -- questions
+
+    def told(self, contact: str = "") -> list[tuple[str, str]]:
+        """(contact, kind) of every letter so far, in order; of one contact only the kinds' part counts."""
+        return [(one.contact, one.kind) for one in self.letters if not contact or one.contact == contact]
+
+    @property
+    def open(self) -> list[Incident]:
+        return list(self.evaluator.book.open.values())
+
+    def the_one(self) -> Incident:
+        """The only open incident."""
+        [found] = self.open
+        return found
+
+    async def present(self, name: str, **states: int) -> None:
+        """The agent has a backlog: it says only how things are now."""
+        agent = self.agents[name]
+        checks = agent.plan.checks
+        codes = bytes(states.get(check.name.replace("-", "_"), UP) for check in checks)
+        since = [agent.now() - 10 * MINUTE if code == DOWN else 0 for code in codes]
+        present = Present(agent.plan.digest, agent.boot, agent.now(), codes, since, [9] * len(checks))
+        await agent.push(present=present, backlog=5_000)
+
+    def start_record(self, name: str, *, clean: bool) -> Record:
+        """What an agent says when it starts."""
+        agent = self.agents[name]
+        return Record(agent.now(), "start", {"clean": clean, "version": "1", "wall_ms": self.now})

@@ -1,0 +1,166 @@
+"""A small province and a driver of the incident machine: a clock, what is wrong, and the mails that went."""
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from alerts.engine import step
+from alerts.incident.entities import Command, Incident, Notice
+from alerts.incident.problem import Cause, Past, Subject, Trouble
+from alerts.incident.state import Book, Situation, Turn
+from inventory.base.types import Text
+from inventory.model.alerting import Alerting
+from inventory.model.entities import Agency, Agent, Calendar, Check, Contact, Inventory, Link, Provider, Province, Site
+
+SECOND = 1000
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+
+# Thursday 26 November 2026, 10:00 in Việt Nam
+START = 1_795_662_000_000
+
+SITES = ("hub", "north", "south")
+
+
+def name(text: str) -> Text:
+    return Text(text, text)
+
+
+def check(uid: str, site: str, kind: str = "tcp", **more: Any) -> Check:
+    return Check(
+        uid=uid,
+        name=uid,
+        key=uid,
+        agent=site,
+        agency=site,
+        site=site,
+        kind=kind,
+        interval=60_000,
+        timeout=5_000,
+        hold=125_000,
+        recheck=5_000,
+        **more,
+    )
+
+
+def province(alerting: Alerting | None = None, calendars: tuple[Calendar, ...] = (), **more: Any) -> Inventory:
+    """Three agencies with a site, a link and three checks each, an admin each, and the operators at the hub."""
+    checks = [check(f"{site}-{what}", site, tags=(what,)) for site in SITES for what in ("web", "dns", "mail")]
+    people = ("ops", "boss", "night", *(f"{site}-admin" for site in SITES[1:]))
+    return Inventory(
+        province=Province(id="test", name=name("Test"), hub="hub"),
+        providers={"vnpt": Provider(id="vnpt", name=name("VNPT"))},
+        agencies={
+            site: Agency(
+                id=site,
+                name=name(site),
+                kind="district" if site != "hub" else "centre",
+                sites=(site,),
+                contacts=("ops",) if site == "hub" else (f"{site}-admin",),
+            )
+            for site in SITES
+        },
+        sites={site: Site(id=site, agency=site, name=name(site), agent=site, links=(site,)) for site in SITES},
+        links={site: Link(id=site, site=site, provider="vnpt") for site in SITES},
+        agents={site: Agent(id=site, site=site, agency=site) for site in SITES},
+        checks={one.uid: one for one in checks},
+        contacts={who: Contact(id=who, name=name(who), email=f"{who}@example.vn") for who in people},
+        calendars={calendar.id: calendar for calendar in calendars},
+        alerting=alerting if alerting is not None else Alerting(flaps=4),
+        **more,
+    )
+
+
+def down(uid: str, since: int, root: str = "", cause: str = "", **more: Any) -> Trouble:
+    """A check of the province is down; by default for its own sake."""
+    site = uid.partition("-")[0]
+    root = root or f"service:{uid}"
+    of_root = {"service": "service", "wan": "wan", "power": "power", "agent": "agent", "lan": "lan"}
+    values: dict[str, Any] = {
+        "key": f"down:{uid}",
+        "condition": "down",
+        "subject": Subject(agency=site, site=site, agent=site, check=uid, kind="tcp"),
+        "severity": "critical",
+        "since": since,
+        "evidence": since,
+        "cause": Cause(root=root, cause=cause or of_root[root.partition(":")[0]]),
+        "recover_ms": MINUTE,
+    }
+    return Trouble(**{**values, **more})
+
+
+class Driver:
+    """Steps the machine; ``wrong`` is what is wrong now, ``mails`` all that went."""
+
+    def __init__(self, inventory: Inventory | None = None, at: int = START) -> None:
+        self.inventory = inventory if inventory is not None else province()
+        self.book = Book()
+        self.at = at
+        self.wrong: dict[str, Trouble] = {}
+        self.silent: frozenset[str] = frozenset()
+        self.gone: frozenset[str] = frozenset()
+        self.muted = False
+        self.mails: list[Notice] = []
+        self.turn: Turn | None = None
+        self.step()
+
+    def step(self, *commands: Command, past: tuple[Past, ...] = ()) -> list[Notice]:
+        """One step now; the notices that it made. Every step is tried twice: the second must do nothing."""
+        situation = Situation(
+            at=self.at,
+            troubles=tuple(self.wrong.values()),
+            unknown=self.silent,
+            gone=self.gone,
+            past=past,
+            commands=commands,
+            muted=self.muted,
+        )
+        turn = step(self.book, situation, self.inventory)
+        again = step(turn.book, situation, self.inventory)
+        assert again.book is turn.book and again.changed == [] and again.notices == []
+        if turn.book is not self.book:
+            stored = msgspec.json.decode(msgspec.json.encode(turn.book), type=Book)
+            assert stored == turn.book
+            self.book = stored
+        self.turn = turn
+        self.mails += turn.notices
+        return turn.notices
+
+    def run(self, ms: int, every: int = SECOND) -> list[Notice]:
+        """Steps until ``ms`` later; the notices of that time."""
+        before = len(self.mails)
+        end = self.at + ms
+        while self.at < end:
+            self.at = min(self.at + every, end)
+            self.step()
+        return self.mails[before:]
+
+    def fails(self, uid: str, root: str = "", **more: Any) -> None:
+        self.wrong[f"down:{uid}"] = down(uid, self.at, root, **more)
+
+    def turns_out(self, uid: str, root: str, **more: Any) -> None:
+        """The root of what is wrong already is revised."""
+        old = self.wrong[f"down:{uid}"]
+        self.wrong[old.key] = replace(down(uid, old.since, root, **more), evidence=self.at)
+
+    def works(self, *uids: str) -> None:
+        for uid in uids:
+            del self.wrong[f"down:{uid}"]
+
+    def say(self, what: Any, incident: str, who: str = "ops", **more: Any) -> list[Notice]:
+        return self.step(Command(incident=incident, what=what, who=who, at=self.at, **more))
+
+    @property
+    def open(self) -> list[Incident]:
+        return list(self.book.open.values())
+
+    @property
+    def closed(self) -> list[Incident]:
+        return [*self.book.ended.values(), *self.book.closed.values()]
+
+
+def said(notices: list[Notice]) -> list[tuple[str, str]]:
+    """(contact, kind) of each."""
+    return [(notice.contact, notice.kind) for notice in notices]

@@ -1,0 +1,204 @@
+"""For the tests of ingest: a collector over a real store, its clock moved by hand; an agent that is only its chain."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from collector.ingest.ingest import Ingest
+from collector.ingest.plans import Check
+from collector.ingest.state import AgentState
+from collector.ledger.steps import Tail
+from collector.store import queries
+from collector.store.database import Database
+from inventory.protocol.plan import Column, Plan, PlannedCheck
+from inventory.protocol.wire import Ack, Batch, Echo, Position, Push, Reading, encode_push
+
+T0 = 1_800_000_000_000  # collector's time at the start of every test
+BOOT = b"bootboot"
+
+
+class FakeClock:
+    """The collector's clock, moved by hand."""
+
+    def __init__(self, wall: int = T0, boot_ms: int = 5_000_000) -> None:
+        self.boot = b"collectr"
+        self._boot_ms = boot_ms
+        self.offset = wall - boot_ms
+
+    def wall_ms(self) -> int:
+        return self._boot_ms + self.offset
+
+    def boot_ms(self) -> int:
+        return self._boot_ms
+
+    def go(self, ms: int) -> None:
+        self._boot_ms += ms
+
+
+def plan_of(agent: str = "a1", checks: int = 3, columns: int = 1, hold: int = 70_000) -> Plan:
+    return Plan(
+        agent=agent,
+        agency="so",
+        site="so",
+        checks=tuple(
+            PlannedCheck(
+                uid=hashlib.sha256(f"{agent} {i}".encode()).hexdigest()[:16],
+                name=f"{agent}/c{i}",
+                kind="icmp",
+                interval=30_000,
+                timeout=10_000,
+                hold=hold,
+                recheck=5_000,
+            )
+            for i in range(checks)
+        ),
+        columns={"icmp": tuple(Column(f"m{i}", 10) for i in range(columns))},
+    )
+
+
+class Agent:
+    """An agent reduced to its chain: makes pushes, takes acks. ``boot_ms`` runs with the collector's fake clock."""
+
+    def __init__(self, ingest: Ingest, clock: FakeClock, plan: Plan, *, epoch: int = 11, boot: bytes = BOOT) -> None:
+        self.ingest = ingest
+        self.clock = clock
+        self.plan = plan
+        self.epoch = epoch
+        self.boot = boot
+        self.zero = clock.boot_ms() - 1_000_000  # its boot clock shows a million ms
+        self.seq = 0
+        self.mark: Position | None = None
+        self.echo: Echo | None = None
+        self.kept: list[bytes] = []
+
+    def now(self) -> int:
+        return self.clock.boot_ms() - self.zero
+
+    def reading(self) -> Reading:
+        return Reading(self.boot, self.now(), 0)
+
+    def batch(self, looks: Sequence[tuple[int, int, int]], **more: Any) -> Batch:
+        """Of (place, boot ms, state), in any order; latency and values are made from the time."""
+        looks = sorted(looks)
+        base = min((at for _, at, _ in looks), default=self.now())
+        places = sorted({place for place, _, _ in looks})
+        at: list[int] = []
+        before = None
+        for place, when, _ in looks:
+            at.append(when - before[1] if before is not None and before[0] == place else when - base)
+            before = (place, when)
+        width = len(self.plan.columns["icmp"])
+        frames = max(1, len(looks) + len(more.get("records", ())) + len(more.get("runs", ())))
+        batch = Batch(
+            epoch=self.epoch,
+            previous=self.mark,
+            last=self.seq + frames,
+            plan=self.plan.digest,
+            boot=self.boot,
+            base=base,
+            checks=[b - a for a, b in zip([0, *places], places, strict=False)],
+            counts=[sum(1 for look in looks if look[0] == place) for place in places],
+            at=at,
+            states=bytes(state for _, _, state in looks),
+            latency=[when % 1000 for _, when, _ in looks],
+            values=[(when + j) % 97 for _, when, _ in looks for j in range(width)],
+        )
+        return msgspec.structs.replace(batch, **more)
+
+    def all(self, *codes: int, at: int | None = None) -> list[tuple[int, int, int]]:
+        """One look of every check now; one code stands for all."""
+        codes = codes if len(codes) > 1 else codes * len(self.plan.checks)
+        return [(place, self.now() if at is None else at, code) for place, code in enumerate(codes)]
+
+    async def push(self, batch: Batch | None = None, **more: Any) -> Ack:
+        push = Push(version=1, sent=self.reading(), echo=self.echo, batch=batch, **more)
+        return await self.send(encode_push(push), batch)
+
+    async def send(self, body: bytes, batch: Batch | None = None) -> Ack:
+        ack = await self.ingest.push(self.plan.agent, body)
+        self.echo = Echo(ack.sent_ms, self.now())
+        if ack.verdict in ("taken", "refused"):
+            assert batch is not None
+            self.kept.append(body)
+            self.mark, self.seq = ack.watermark, batch.last
+        return ack
+
+    async def look(self, *codes: int, step: int = 30_000) -> Ack:
+        """Time goes on; one look of every check, pushed."""
+        self.clock.go(step)
+        return await self.push(self.batch(self.all(*codes)))
+
+
+class World:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.clock = FakeClock()
+        self.ingest: Ingest
+
+    async def start(self) -> Ingest:
+        self.ingest = Ingest(Database.open(self.path), self.clock)
+        await self.ingest.start()
+        return self.ingest
+
+    async def crash(self) -> Ingest:
+        """As after a SIGKILL: nothing is saved, the next one finds what was committed."""
+        for task in self.ingest._tasks:
+            task.cancel()
+        await asyncio.gather(*self.ingest._tasks, return_exceptions=True)
+        await self.ingest.database.close()
+        return await self.start()
+
+    async def agent(self, plan: Plan | None = None, **more: Any) -> Agent:
+        plan = plan or plan_of()
+        await self.ingest.serve(plan.agent, plan.encode())
+        agent = Agent(self.ingest, self.clock, plan, **more)
+        await agent.push()
+        return agent
+
+    async def spans(self) -> list[tuple[Any, ...]]:
+        sql = "SELECT check_id, state, start, end, looks, reason FROM spans ORDER BY check_id, id"
+        return await self.ingest.database.read(lambda db: db.execute(sql).fetchall())
+
+    async def letters(self) -> list[queries.DeadLetter]:
+        return await self.ingest.database.read(queries.dead_letters)
+
+    async def events(self) -> list[str]:
+        found = await self.ingest.database.read(queries.events)
+        return [event.kind for event in reversed(found)]
+
+    async def findings(self) -> list[str]:
+        found = await self.ingest.database.read(lambda db: queries.findings(db, 0))
+        return [finding.kind for _, finding in found]
+
+    def check(self, name: str) -> Check:
+        return next(check for check in self.ingest.fleet.checks.values() if check.name == name)
+
+    def tail(self, name: str) -> Tail:
+        check = self.check(name)
+        return self.ingest.fleet.agents[check.agent].tails[check.id]
+
+    def state(self, agent: str) -> AgentState:
+        return self.ingest.fleet.agents[agent]
+
+    def facts(self) -> dict[str, Any]:
+        """All that a replay has to give again."""
+        names = (
+            "watermark",
+            "batch",
+            "tails",
+            "latest",
+            "timing",
+            "results",
+            "unplaceable",
+            "dead",
+            "recent",
+            "deferred",
+        )
+        return {
+            agent: {**{name: getattr(state, name) for name in names}, "sums": state.sums.buckets()}
+            for agent, state in self.ingest.fleet.agents.items()
+        }

@@ -1,0 +1,211 @@
+"""Outboxes for the tests of what sends from them, and the contract that every outbox keeps.
+
+An implementation's tests are a subclass of :class:`OutboxContract` with a fixture ``world``.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from alerts.channels.outbox import Letter, Outbox
+from inventory.model.alerting import Severity
+
+
+def letter(ident: str = "hd-1", **fields: Any) -> Letter:
+    """A letter as the evaluator makes them."""
+    severity: Severity = fields.pop("severity", "critical")
+    found: dict[str, Any] = {
+        "id": 0,
+        "ident": ident,
+        "contact": "operator",
+        "address": "operator@province.example",
+        "kind": "trouble",
+        "severity": severity,
+        "incidents": ("00000000000000ab",),
+        "kinds": ("trouble",),
+        "roots": ("wan:so-ttt",),
+        "opened": (990_000,),
+        "thread": "",
+        "made": 1_000_000,
+        "subject": f"Mất kết nối {ident}",
+        "text": "Sở TTTT mất kết nối WAN.",
+    }
+    found["body"] = (
+        f"From: haidang@province.example\r\nTo: operator@province.example\r\nSubject: {ident}\r\n"
+        f"Message-ID: <{ident}@province.example>\r\n\r\n.a line that begins with a dot\r\nend\r\n"
+    ).encode()
+    return Letter(**{**found, **fields})
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """``state``: waiting, sent or failed."""
+
+    letter: Letter
+    due: int
+    state: str = "waiting"
+    way: str = ""
+
+
+class MemoryOutbox:
+    """``calls``: what was said of which letter, in order."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Row] = {}
+        self.calls: list[tuple[str, str]] = []
+
+    async def add(self, *letters: Letter) -> None:
+        for one in letters:
+            number = len(self.rows) + 1
+            self.rows[number] = Row(letter=msgspec.structs.replace(one, id=number), due=one.made)
+        self.save()
+
+    async def due(self, now: int, limit: int) -> list[Letter]:
+        rows = [row for row in self.rows.values() if row.state == "waiting" and row.due <= now]
+        rows.sort(key=lambda row: (row.letter.severity != "critical", row.letter.made, row.letter.id))
+        return [row.letter for row in rows[:limit]]
+
+    async def sent(self, letter: Letter, at: int, way: str) -> None:
+        self._done(letter, "sent", way)
+
+    async def hooked(self, letter: Letter, at: int) -> None:
+        self._change(letter, hooked=True)
+        self._noted("hooked", letter)
+
+    async def later(self, letter: Letter, at: int, why: str) -> None:
+        row = self._change(letter, tries=self.rows[letter.id].letter.tries + 1, why=why)
+        row.due = at
+        self._noted("later", letter)
+
+    async def failed(self, letter: Letter, at: int, why: str) -> None:
+        self._change(letter, why=why)
+        self._done(letter, "failed", "")
+
+    async def waiting(self) -> tuple[int, int | None]:
+        made = [row.letter.made for row in self.rows.values() if row.state == "waiting"]
+        return len(made), min(made, default=None)
+
+    def states(self) -> dict[str, str]:
+        """By ident."""
+        return {row.letter.ident: row.state for row in self.rows.values()}
+
+    def row(self, ident: str) -> Row:
+        return next(row for row in self.rows.values() if row.letter.ident == ident)
+
+    def save(self) -> None:
+        """Nothing to keep."""
+
+    def _done(self, letter: Letter, state: str, way: str) -> None:
+        row = self.rows[letter.id]
+        if row.state == "waiting":
+            row.state, row.way = state, way
+        self._noted(state, letter)
+
+    def _change(self, letter: Letter, **fields: Any) -> Row:
+        row = self.rows[letter.id]
+        row.letter = msgspec.structs.replace(row.letter, **fields)
+        return row
+
+    def _noted(self, what: str, letter: Letter) -> None:
+        self.calls.append((what, letter.ident))
+        self.save()
+
+
+class FileOutbox(MemoryOutbox):
+    """The same, whole in a file that is replaced and synced at every change: outlives its process."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        if path.exists():
+            rows = msgspec.msgpack.decode(path.read_bytes(), type=list[Row])
+            self.rows = {row.letter.id: row for row in rows}
+
+    def save(self) -> None:
+        fresh = self.path.with_suffix(".new")
+        with fresh.open("wb") as file:
+            file.write(msgspec.msgpack.encode(list(self.rows.values())))
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.path)
+
+
+class World(msgspec.Struct):
+    """``add`` puts letters in as the evaluator does; ``again`` is the same outbox as another process finds it."""
+
+    outbox: Outbox
+    add: Callable[..., Awaitable[None]]
+    again: Callable[[], Awaitable[Outbox]]
+
+
+class OutboxContract:
+    """What a sender relies on."""
+
+    async def test_gives_what_was_put_in_as_it_was(self, world: World) -> None:
+        put = letter(
+            "hd-1", thread="hd-0", kinds=("recovery",), roots=("power:so-y-te",), opened=(5,), body=b"\x00\xff"
+        )
+        await world.add(put)
+        (found,) = await world.outbox.due(1_000_000, 10)
+        assert msgspec.structs.replace(found, id=0) == put
+
+    async def test_critical_ones_come_first_then_the_oldest(self, world: World) -> None:
+        await world.add(
+            letter("c", severity="warning", made=1_000),
+            letter("a", severity="critical", made=3_000),
+            letter("b", severity="critical", made=4_000),
+            letter("d", severity="info", made=2_000),
+        )
+        assert [one.ident for one in await world.outbox.due(5_000, 10)] == ["a", "b", "c", "d"]
+        assert [one.ident for one in await world.outbox.due(5_000, 3)] == ["a", "b", "c"]
+
+    async def test_what_was_put_off_is_not_due_before_its_time(self, world: World) -> None:
+        await world.add(letter("a"))
+        (found,) = await world.outbox.due(1_000_000, 10)
+        await world.outbox.later(found, 1_060_000, "450 greylisted")
+        assert await world.outbox.due(1_059_999, 10) == []
+        (again,) = await (await world.again()).due(1_060_000, 10)
+        assert (again.ident, again.tries, again.why) == ("a", 1, "450 greylisted")
+
+    async def test_what_was_sent_is_not_due_any_more(self, world: World) -> None:
+        await world.add(letter("a"), letter("b", made=1_000_001))
+        first, second = await world.outbox.due(2_000_000, 10)
+        await world.outbox.sent(first, 2_000_000, "mail.example:25")
+        assert [one.ident for one in await world.outbox.due(9_000_000, 10)] == ["b"]
+        assert [one.ident for one in await (await world.again()).due(9_000_000, 10)] == ["b"]
+        await world.outbox.sent(first, 2_000_001, "the journal")  # said twice: nothing changes
+        assert await world.outbox.waiting() == (1, second.made)
+
+    async def test_what_failed_is_not_due_any_more(self, world: World) -> None:
+        await world.add(letter("a"))
+        (found,) = await world.outbox.due(2_000_000, 10)
+        await world.outbox.failed(found, 2_000_000, "550 no such user")
+        assert await (await world.again()).due(9_000_000_000, 10) == []
+        assert await world.outbox.waiting() == (0, None)
+
+    async def test_what_went_by_the_webhook_is_still_due(self, world: World) -> None:
+        await world.add(letter("a"))
+        (found,) = await world.outbox.due(2_000_000, 10)
+        assert not found.hooked
+        await world.outbox.hooked(found, 2_000_000)
+        (again,) = await (await world.again()).due(2_000_000, 10)
+        assert again.hooked
+
+    async def test_what_is_said_of_a_letter_undoes_nothing_said_before(self, world: World) -> None:
+        await world.add(letter("a"))
+        (found,) = await world.outbox.due(2_000_000, 10)
+        await world.outbox.hooked(found, 2_000_000)
+        await world.outbox.later(found, 2_060_000, "not now")  # by the letter as it was before
+        await world.outbox.later(found, 2_120_000, "not now either")
+        (again,) = await world.outbox.due(2_120_000, 10)
+        assert (again.hooked, again.tries, again.why) == (True, 2, "not now either")
+
+    async def test_says_how_many_wait_and_since_when(self, world: World) -> None:
+        assert await world.outbox.waiting() == (0, None)
+        await world.add(letter("a", made=7_000), letter("b", made=3_000))
+        assert await world.outbox.waiting() == (2, 3_000)
+        (found,) = [one for one in await world.outbox.due(9_000, 10) if one.ident == "b"]
+        await world.outbox.later(found, 99_000, "not now")
+        assert await world.outbox.waiting() == (2, 3_000)  # one that was put off waits, too

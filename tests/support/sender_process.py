@@ -1,0 +1,77 @@
+"""A sender as a process of its own: an outbox in a file, a journal, one relay. Killed by the tests, or by itself.
+
+Arguments: directory, the relay's port, and where to kill itself: ``WHAT N``, the Nth time that it comes there.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from alerts.channels import notification_log as journals
+from alerts.channels.config import Relay, Ways
+from alerts.channels.notification_log import Journal, Sent
+from alerts.channels.outbox import Letter
+from alerts.channels.sender import Sender
+from tests.support.outboxes import FileOutbox
+
+POINTS = ("journal-before", "journal-torn", "journal-unsynced", "journal-after", "sent-before", "sent-after")
+
+
+class Fuse:
+    def __init__(self, point: str = "", count: str = "0") -> None:
+        self.point, self.left = point, int(count)
+
+    def at(self, point: str) -> None:
+        if point == self.point:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+class FusedOutbox(FileOutbox):
+    fuse: Fuse
+
+    async def sent(self, letter: Letter, at: int, way: str) -> None:
+        self.fuse.at("sent-before")
+        await super().sent(letter, at, way)
+        self.fuse.at("sent-after")
+
+
+class FusedJournal(Journal):
+    fuse: Fuse
+
+    def add(self, one: Sent) -> None:
+        self.fuse.at("journal-before")
+        if self.fuse.point == "journal-torn" and self.fuse.left == 1:
+            file = self._file_of(one.at)
+            file.write(b'{"ident":"' + one.ident.encode())
+            file.flush()
+            self.fuse.at("journal-torn")
+        self.fuse.left -= self.fuse.point == "journal-torn"
+        super().add(one)
+        self.fuse.at("journal-after")
+
+
+async def main(directory: Path, port: int, fuse: Fuse) -> None:
+    outbox = FusedOutbox(directory / "outbox")
+    outbox.fuse = fuse
+    journal = FusedJournal(directory / "journal")
+    journal.fuse = fuse
+    if fuse.point == "journal-unsynced":
+        sync = os.fsync
+
+        def fused(handle: Any) -> None:
+            if Path(f"/proc/self/fd/{handle}").readlink().suffix == ".jsonl":
+                fuse.at("journal-unsynced")
+            sync(handle)
+
+        journals.os.fsync = fused
+    relay = Relay(host="127.0.0.1", port=port, tls="none", timeout=5_000)
+    await Sender(Ways(from_="haidang@province.example", relays=(relay,)), outbox, journal).run()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), Fuse(*sys.argv[3:])))

@@ -1,0 +1,207 @@
+"""An agent's site with everything that the kinds of check look at: real services on loopback, credentials in files."""
+
+import asyncio
+import gzip
+import json
+import os
+import shutil
+import stat
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from agent.clock import SystemClock
+from agent.jobs.book import Book
+from agent.jobs.book import directory as jobs_directory
+from agent.jobs.state import START, SUCCESS, Event
+from deploy.programs import free_port
+from tests.support.chrony import chrony
+from tests.support.dns_server import server as dns_server
+from tests.support.mail_servers import PASSWORD, USER, Issued, Relay, put, running_dovecot, service
+from tests.support.nginx import nginx
+from tests.support.nut import Rig, needs_nut
+from tests.support.snmp import snmpd
+from tests.support.snmpsim import SECRETS, credential, simulated
+from tests.support.ups_recordings import RECORDINGS
+
+PAGE, BLOB = "Cổng thông tin " * 400, 2 << 20
+HERE = "127.0.0.1"
+COMMUNITY, NUT_PASSWORD, WRONG = "cong-dong-canary", "kim-n6an-canary", "sai-mat-khau-canary"
+CANARIES = (PASSWORD, NUT_PASSWORD, COMMUNITY, WRONG, *SECRETS)  # nothing that is told or kept may show them
+ON_MAINS, ON_BATTERY = RECORDINGS["apc-boost"], RECORDINGS["standard-three-phase-battery"]
+Seen = dict[str, dict[str, Any]]
+
+
+class Province:
+    """One agent's file, an inventory of one site, and the services that its checks look at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.certificate = Issued(folder)
+        self.state = folder / "state"
+        self.backups = folder / "backups"
+        self.web = folder / "web"
+        for made in (self.state, self.backups, self.web, folder / "inventory", folder / "snmpd", folder / "snmpsim"):
+            made.mkdir()
+        self.readable = [self.backups, self.certificate.root]  # what the agent's own file lets checks read
+        self.checks: dict[str, dict[str, Any]] = {}
+        self.credentials: dict[str, dict[str, str]] = {}
+
+    def check(self, name: str, kind: str, /, **params: Any) -> None:
+        self.checks[name] = {"kind": kind, "params": params, "interval": "60s", "timeout": "15s"}
+
+    def secret(self, name: str, **words: str) -> None:
+        """A credential whose secrets are in files of their own, as they ought to be."""
+        kept: dict[str, str] = {}
+        for key, word in words.items():
+            if key in ("password", "community", "auth_password", "priv_password"):
+                file = self.folder / f"{name}.{key}"
+                file.touch(0o600)
+                file.write_text(word + "\n", "utf-8")
+                kept[f"{key}_file"] = file.name
+            else:
+                kept[key] = word
+        self.credentials[name] = kept
+
+    def configure(self, **more: Any) -> Path:
+        """The agent's own file."""
+        settings = {
+            "state_dir": str(self.state),
+            "limits": {"networks": ["127.0.0.0/8"], "directories": [str(path) for path in self.readable]},
+            "credentials": self.credentials,
+            "drills": {"db": {"command": ["true"]}},
+            **more,
+        }
+        file = self.folder / "agent.yaml"
+        file.write_text(json.dumps(settings), "utf-8")  # JSON is YAML
+        return file
+
+    async def once(self) -> tuple[int, Seen, str]:
+        """The inventory's plan, looked at: the exit code, what was seen by check, and all that was printed."""
+        name = {"vi": "Trung tâm", "en": "Centre"}
+        site = {"agent": {"networks": ["127.0.0.0/8"]}, "checks": self.checks}
+        inventory = {
+            "province": {"id": "test", "name": name},
+            "agencies": {"centre": {"name": name, "site": site}},
+        }
+        (self.folder / "inventory" / "all.yaml").write_text(json.dumps(inventory), "utf-8")
+        plan = self.folder / "plan.json"
+        code, said = await self.program(
+            "inventory.cli.main", "plan", str(self.folder / "inventory"), "centre", "--json"
+        )
+        assert code == 0, said
+        plan.write_text(said, "utf-8")
+        where = ("--config", str(self.configure()))
+        code, said = await self.program("agent.cli.main", "once", "--plan", str(plan), "--json", "--verbose", *where)
+        lines = [line for line in said.splitlines() if line.startswith('{"check"')]
+        return code, {each["check"]: each for each in map(json.loads, lines)}, said
+
+    @staticmethod
+    async def program(module: str, *arguments: str) -> tuple[int, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        said, _ = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, said.decode()
+
+
+@asynccontextmanager
+async def province(*parts: "Part") -> AsyncIterator[Province]:
+    """With the services and checks of these parts, below a folder that unprivileged servers can enter."""
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="haidang-province-")))
+        folder.chmod(stat.S_IRWXU | stat.S_IXOTH)
+        made = Province(folder)
+        for part in parts:
+            await part(made, stack)
+        yield made
+
+
+Part = Callable[[Province, AsyncExitStack], Awaitable[None]]
+
+
+async def network(made: Province, stack: AsyncExitStack) -> None:
+    made.check("icmp", "icmp", host=HERE, count=5, spacing=0.02)
+    made.check("path", "path", host=HERE, count=20, spacing=0.01)
+    made.check("lan", "lan", network="127.77.0.0/29", register=4, leave_out=["127.77.0.2"])
+    _, dns = await stack.enter_async_context(dns_server())
+    made.check("dns", "dns", server=HERE, port=dns, name="soctrang.example", type="A", expect=["192.0.2.10"])
+    time_port = free_port()
+    stack.enter_context(chrony(time_port, "local stratum 5"))
+    made.check("ntp", "ntp", server=HERE, port=time_port, tries=5)
+    made.check("host", "host")
+
+
+async def web(made: Province, stack: AsyncExitStack) -> None:
+    (made.web / "index.html").write_text(PAGE, "utf-8")
+    (made.web / "blob").write_bytes(os.urandom(BLOB))
+    port, root = free_port(), str(made.certificate.root)
+    await stack.enter_async_context(nginx(made.web, port, made.certificate.file))
+    made.check("tcp", "tcp", host=HERE, port=port)
+    made.check("tls", "tls", host=HERE, port=port, authority=root)
+    made.check("http", "http", url=f"http://{HERE}:{port}/", authority=root, expect_body="Cổng thông tin")
+    made.check(
+        "throughput", "throughput", url=f"https://{HERE}:{port}/blob", authority=root, hours=["00:00-24:00"],
+        at_start=True, max_seconds=3, per_day=1,
+    )  # fmt: skip
+
+
+async def mail(made: Province, stack: AsyncExitStack) -> None:
+    dovecot = stack.enter_context(contextmanager(running_dovecot)())
+    await stack.enter_async_context(service(Relay(dovecot.maildir / "new").talk, port=dovecot.relay))
+    put(dovecot.maildir / "new", b"Subject: old\r\n\r\nit was there before\r\n")
+    made.secret("robot", user=USER, password=PASSWORD)
+    made.readable.append(dovecot.certificate.root)
+    trust = {"authority": str(dovecot.certificate.root), "credential": "robot"}
+    made.check("smtp", "smtp", host=HERE, port=dovecot.submission, **trust)
+    made.check("imap", "imap", host=HERE, port=dovecot.imaps, mailbox="Archive", **trust)
+    archive = dovecot.maildir / ".Archive"
+    shutil.copytree(dovecot.maildir, archive)
+    for path in (archive, *archive.rglob("*")):
+        shutil.chown(path, "nobody", "nogroup")
+    made.check(
+        "mail", "mail", smtp_host=HERE, smtp_port=dovecot.submission, smtp_credential="robot",
+        imap_port=dovecot.imap, imap_security="starttls", recipient="robot@mail.example", **trust,
+    )  # fmt: skip
+
+
+async def power(made: Province, stack: AsyncExitStack) -> None:
+    """A UPS by NUT, one by SNMP 2c, one on battery by SNMP 3; a switch, and a card as a device."""
+    needs_nut()
+    rig = Rig(made.folder / "nut")
+    stack.callback(rig.stop)
+    rig.start()
+    switch = stack.enter_context(snmpd(made.folder / "snmpd"))
+    cards = {COMMUNITY: ON_MAINS.rows, "ups-b": ON_BATTERY.rows}
+    port = stack.enter_context(simulated(made.folder / "snmpsim", cards))
+    made.secret("tram", user="watcher", password=NUT_PASSWORD)
+    made.secret("ups-a", **credential("2c", COMMUNITY))
+    made.secret("ups-b", **credential("authPriv", "ups-b"))
+    by_nut = {"host": HERE, "port": rig.port, "ups": "tram", "credential": "tram"}
+    by_2c: dict[str, Any] = {"host": HERE, "port": port, "way": "snmp", "credential": "ups-a"}
+    by_3: dict[str, Any] = {**by_2c, "version": "3", "credential": "ups-b"}
+    for name, way in (("nut", by_nut), ("2c", by_2c), ("3", by_3)):
+        made.check(f"ups-{name}", "ups", **way)
+        made.check(f"power-{name}", "power", **way)
+    made.check("snmp", "snmp", host=HERE, port=switch.port, interfaces=["lo"], oid="1.3.6.1.2.1.1.7.0", scale=0.5)
+    made.check("snmp-3", "snmp", host=HERE, port=port, version="3", credential="ups-b", oid="1.3.6.1.2.1.33.1.2.4.0")
+
+
+async def records(made: Province, stack: AsyncExitStack) -> None:
+    """A backup that lies there, a job that told of its run, a restore drill that somebody made."""
+    (made.backups / "db-2.sql.gz").write_bytes(gzip.compress(os.urandom(50_000)))
+    hour_ago = time.time() - 3600
+    os.utime(made.backups / "db-2.sql.gz", (hour_ago, hour_ago))
+    made.check("backup", "backup", path=str(made.backups), files="db-*.sql.gz")
+    book = Book(jobs_directory(made.state), SystemClock())
+    book.listen()
+    book.expect(["db"])
+    for action in (START, SUCCESS):
+        book.hear("db", Event(action=action, at=book.now()))
+    made.check("job", "job", job="db")
+    made.check("drill", "drill", drill="db")
