@@ -34,7 +34,7 @@ from inventory.build import load, planning
 from inventory.model.entities import Inventory
 from inventory.protocol.states import DOWN, UP
 from inventory.protocol.wire import Present, Reading, Record
-from tests.support.ingest_world import Agent, FakeClock
+from tests.support.ingest_world import Agent, collector_clock
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
@@ -123,7 +123,7 @@ class Centre:
 
     def __init__(self, directory: Path, inventory: str = INVENTORY, sources: Iterable[Source] = ()) -> None:
         self.directory = directory
-        self.clock = FakeClock()
+        self.clock = collector_clock()
         folder = directory / "inventory"
         folder.mkdir(exist_ok=True)
         (folder / "all.yaml").write_text(inventory, "utf-8")
@@ -236,7 +236,7 @@ class Centre:
         left = ms
         while left > 0:
             went = min(left, 5 * SECOND)
-            self.clock.go(went)
+            self.clock.advance(went)
             left -= went
             await self._look()
             if then is not None:

@@ -16,27 +16,14 @@ from collector.store import queries
 from collector.store.database import Database
 from inventory.protocol.plan import Column, Plan, PlannedCheck
 from inventory.protocol.wire import Ack, Batch, Echo, Position, Push, Reading, encode_push
+from tests.support.clock import FakeClock
 
 T0 = 1_800_000_000_000  # collector's time at the start of every test
 BOOT = b"bootboot"
 
 
-class FakeClock:
-    """The collector's clock, moved by hand."""
-
-    def __init__(self, wall: int = T0, boot_ms: int = 5_000_000) -> None:
-        self.boot = b"collectr"
-        self._boot_ms = boot_ms
-        self.offset = wall - boot_ms
-
-    def wall_ms(self) -> int:
-        return self._boot_ms + self.offset
-
-    def boot_ms(self) -> int:
-        return self._boot_ms
-
-    def go(self, ms: int) -> None:
-        self._boot_ms += ms
+def collector_clock(wall: int = T0) -> FakeClock:
+    return FakeClock(wall, boot=5_000_000, boot_id=b"collectr")
 
 
 def plan_of(agent: str = "a1", checks: int = 3, columns: int = 1, hold: int = 70_000) -> Plan:
@@ -129,14 +116,14 @@ class Agent:
 
     async def look(self, *codes: int, step: int = 30_000) -> Ack:
         """Time goes on; one look of every check, pushed."""
-        self.clock.go(step)
+        self.clock.advance(step)
         return await self.push(self.batch(self.all(*codes)))
 
 
 class World:
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.clock = FakeClock()
+        self.clock = collector_clock()
         self.ingest: Ingest
 
     async def start(self) -> Ingest:

@@ -15,6 +15,7 @@ from alerts.channels.health import Counts
 from alerts.channels.notification_log import Journal
 from alerts.channels.sender import Sender
 from inventory.base.types import Secret
+from tests.support.clock import FakeClock
 from tests.support.mail_servers import Issued
 from tests.support.outboxes import MemoryOutbox
 
@@ -207,11 +208,10 @@ async def serving(*servers: Server) -> AsyncIterator[None]:
 
 
 class Desk:
-    """A sender with clocks by hand: ``ms``, ``seconds``. ``pass_`` both, then sends until nothing is due."""
+    """A sender on a clock of its own; ``wait`` lets time pass, then sends until nothing is due."""
 
     def __init__(self, directory: Path, *relays: Relay, **ways: Any) -> None:
-        self.ms = 1_000_000
-        self.seconds = 50.0
+        self.clock = FakeClock(wall=1_000_000, boot=50_000)
         self.directory = directory
         self.ways = Ways(from_="haidang@province.example", relays=relays, **ways)
         self.outbox = MemoryOutbox()
@@ -225,8 +225,8 @@ class Desk:
             self.outbox,
             Journal(self.directory / "journal"),
             self.counts,
-            now=lambda: self.ms,
-            ticks=lambda: self.seconds,
+            now=self.clock.wall_ms,
+            ticks=self.clock.seconds,
         )
 
     async def send(self) -> float:
@@ -238,8 +238,7 @@ class Desk:
         raise AssertionError("it does not come to rest")
 
     async def wait(self, seconds: float) -> float:
-        self.ms += round(seconds * 1000)
-        self.seconds += seconds
+        self.clock.advance(seconds=seconds)
         return await self.send()
 
     async def close(self) -> None:

@@ -22,6 +22,7 @@ from agent.uplink.connection import Answer
 from agent.uplink.plans import PlanStore, read
 from agent.uplink.push import Contact
 from inventory.protocol.plan import Plan, PlannedCheck
+from tests.support.clock import FakeClock
 from tests.support.fake_collector import Authority, Desk
 from tests.support.paths import ROOT
 
@@ -33,20 +34,9 @@ PLAN = Plan(agent="site-1", agency="a", site="s", checks=(PING,))
 DAY = 86_400
 
 
-class HandClock:
+def clock_off(seconds: float = 0) -> FakeClock:
     """Clocks that are off by what the test says."""
-
-    def __init__(self, off_seconds: float = 0) -> None:
-        self.off = off_seconds
-
-    def boot_ms(self) -> int:
-        return 10_000_000
-
-    def wall_ms(self) -> int:
-        return int((time.time() + self.off) * 1000)
-
-    def boot_id(self) -> bytes:
-        return b"bootboot"
+    return FakeClock(round((time.time() + seconds) * 1000), boot=10_000_000)
 
 
 def said(found: list[Finding], level: str = "wrong") -> str:
@@ -90,7 +80,7 @@ def test_every_answer_has_its_words(got: Answer, level: str, words: str) -> None
 )
 def test_a_clock_that_is_off_is_said_with_what_it_does(off: float, words: str) -> None:
     who = Authority.sample().identity("https://hub:1")
-    found = list(doctor.dates(answer(200), who, HandClock(off)))
+    found = list(doctor.dates(answer(200), who, clock_off(off)))
     if words:
         assert words in said(found)
         assert "Results are placed by the collector's time" in said(found)
@@ -102,7 +92,7 @@ def test_a_clock_that_is_off_is_said_with_what_it_does(off: float, words: str) -
 def test_a_certificate_that_ends_is_judged_by_the_collectors_time(days: int, words: str) -> None:
     who = Authority.sample().identity("https://hub:1")
     later = time.time() + days * DAY
-    found = list(doctor.dates(answer(200, date=later), who, HandClock(days * DAY)))
+    found = list(doctor.dates(answer(200, date=later), who, clock_off(days * DAY)))
     assert words in said(found)
     assert bool(said(found)) == bool(words)
 
@@ -132,10 +122,10 @@ def test_the_spool_tells_of_itself(spool: dict[str, float], level: str, words: s
 
 
 def test_an_agent_that_does_not_move_is_found_out() -> None:
-    assert said(list(doctor.process(True, a_status(), HandClock()))) == ""
-    stuck = list(doctor.process(True, a_status(boot_ms=1_000_000), HandClock()))
+    assert said(list(doctor.process(True, a_status(), clock_off()))) == ""
+    stuck = list(doctor.process(True, a_status(boot_ms=1_000_000), clock_off()))
     assert "has not moved for 2 hours" in said(stuck)
-    assert "not running" in said(list(doctor.process(False, a_status(), HandClock())))
+    assert "not running" in said(list(doctor.process(False, a_status(), clock_off())))
 
 
 def test_whether_it_runs_is_told_by_the_lock_alone(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from agent.jobs.candidates import MOST_NAMES, candidates
 from agent.jobs.state import SUCCESS, Event
 from agent.uplink.plans import Kept, read
 from inventory.protocol.plan import Plan, PlannedCheck
-from tests.support.clock import BEGIN, DAY, HandClock
+from tests.support.clock import BEGIN, DAY, FakeClock
 
 NOW = BEGIN.timestamp()
 
@@ -101,12 +101,12 @@ def test_links_lead_nowhere_and_much_is_bounded(tmp_path: Path) -> None:
 def test_doctor_says_so(tmp_path: Path) -> None:
     fill(tmp_path / "dumps", DUMPS)
     settings = Settings(state_dir=tmp_path, limits=LimitsSettings(directories=(tmp_path,)))
-    said = [finding.what for finding in doctor.unwatched_backups(settings, None, HandClock())]
+    said = [finding.what for finding in doctor.unwatched_backups(settings, None, FakeClock())]
     assert said == [f"{tmp_path}/dumps has 5 files like backups, the newest 12 hours old, and no check looks at it"]
 
 
 def test_pings_that_are_not_heard_or_not_expected(tmp_path: Path) -> None:
-    clock = HandClock()
+    clock = FakeClock()
     settings, jobs = Settings(state_dir=tmp_path), kept(plan(("job", {"job": "db"})))
     silent = list(doctor.ping_notes(settings, jobs, True, clock))
     assert [(one.level, one.what) for one in silent] == [("wrong", "pings of jobs are not heard at 127.0.0.1:8441")]
@@ -114,7 +114,7 @@ def test_pings_that_are_not_heard_or_not_expected(tmp_path: Path) -> None:
     assert list(doctor.ping_notes(settings, kept(plan()), True, clock)) == []
     book = Book(directory(tmp_path), clock)
     book.listen()
-    clock.on(90)
+    clock.advance(seconds=90)
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["ok"]
     book.expect(["db"])
     heard, never = doctor.ping_notes(settings, jobs, True, clock)
@@ -123,7 +123,7 @@ def test_pings_that_are_not_heard_or_not_expected(tmp_path: Path) -> None:
     assert never.advice.endswith(" http://127.0.0.1:8441/ping/db")
     book.hear("db", Event(action=SUCCESS, at=book.now()))
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["ok"]
-    clock.on(600)
+    clock.advance(seconds=600)
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["wrong"]
     book.listen(lambda listening: msgspec.structs.replace(listening, unknown={"ghost": 3}))
     assert [one.what for one in doctor.ping_notes(settings, jobs, True, clock)][1:] == [

@@ -28,7 +28,7 @@ from agent.jobs.tree import what_came_back
 from agent.probe import Limits, Look, Outcome
 from inventory.base.problems import Invalid
 from inventory.protocol.states import DOWN, UNKNOWN, UP
-from tests.support.clock import DAY, HOUR, HandClock
+from tests.support.clock import DAY, HOUR, FakeClock
 from tests.support.paths import ROOT
 
 
@@ -38,7 +38,7 @@ class Site:
     def __init__(self, place: Path) -> None:
         self.state = place / "state"
         self.state.mkdir()
-        self.clock = HandClock()
+        self.clock = FakeClock()
         self.book = DrillBook(directory(self.state), self.clock)
 
     def look(self, **params: object) -> Outcome:
@@ -62,9 +62,9 @@ def test_a_drill_is_unknown_until_one_is_due_and_down_from_then_on(site: Site) -
     assert site.look().reason == "this agent has not waited for the drill db yet"
     site.book.expect("db")
     assert (site.look().state, site.look().reason) == (UNKNOWN, "no restore was tried yet; one is wanted every 92d")
-    site.clock.on(92 * DAY - 0.001)
+    site.clock.advance(seconds=92 * DAY - 0.001)
     assert site.look().state == UNKNOWN
-    site.clock.on(0.001)
+    site.clock.advance(seconds=0.001)
     assert (site.look().state, site.look().reason) == (
         DOWN, "no restore was tried since it is waited for, 2026-11-22 23:00 +00; one is wanted every 92d"
     )  # fmt: skip
@@ -72,7 +72,7 @@ def test_a_drill_is_unknown_until_one_is_due_and_down_from_then_on(site: Site) -
 
 def test_a_drill_that_worked_is_up_until_it_is_too_old(site: Site) -> None:
     site.ended(True, seconds=12.5, files=3, bytes=4096)
-    site.clock.on(DAY)
+    site.clock.advance(seconds=DAY)
     assert site.look() == Outcome(UP, "", None, {
         "restores": 1, "restore_failures": 0, "restore_age_seconds": DAY, "restore_duration_seconds": 12.5,
         "restored_files": 3, "restored_bytes": 4096,
@@ -80,13 +80,13 @@ def test_a_drill_that_worked_is_up_until_it_is_too_old(site: Site) -> None:
     })  # fmt: skip
     assert site.look(max_age="1d").state == DOWN
     assert site.look(max_age="1d1s").state == UP
-    site.clock.set(-50 * 365 * DAY)
+    site.clock.step_wall(seconds=-50 * 365 * DAY)
     assert (site.look().state, site.look().measures["restore_age_seconds"]) == (UP, DAY)
 
 
 def test_a_failed_drill_is_down_with_its_note_until_one_works(site: Site) -> None:
     site.ended(True)
-    site.clock.on(HOUR)
+    site.clock.advance(seconds=HOUR)
     site.ended(False, by="hand", note="the tape is torn")
     seen = site.look()
     assert (seen.state, seen.reason) == (DOWN, "the restore drill of 2026-11-23 00:00 +00 failed: the tape is torn")
@@ -99,7 +99,7 @@ def test_how_old_it_is_after_a_reboot_with_a_wrong_clock_is_not_made_up(site: Si
     site.ended(True)
     site.clock.reboot()
     assert site.look().state == UP
-    site.clock.wall = 50_000
+    site.clock.set_wall(50_000)
     assert site.look().state == UNKNOWN
     assert "restore_age_seconds" not in site.look().measures
 
@@ -399,24 +399,24 @@ MONTHLY = DrillSettings(command=("true",), every="30d")
 def test_drills_are_due_by_their_schedule(site: Site) -> None:
     record = site.book.expect("db")
     assert not is_due(MONTHLY, record, site.book.now())
-    site.clock.on(13 * DAY + 4 * HOUR - 1)  # Sunday 6 December, 2:59:59
+    site.clock.advance(seconds=13 * DAY + 4 * HOUR - 1)  # Sunday 6 December, 2:59:59
     assert not is_due(SUNDAY, record, site.book.now())
-    site.clock.on(1)
+    site.clock.advance(seconds=1)
     assert is_due(SUNDAY, record, site.book.now())
     assert not is_due(MONTHLY, record, site.book.now())
     site.ended(True)
     record = site.book.expect("db")
     assert not is_due(SUNDAY, record, site.book.now())
-    site.clock.on(16 * DAY)
+    site.clock.advance(seconds=16 * DAY)
     assert not is_due(MONTHLY, record, site.book.now())
-    site.clock.on(14 * DAY)
+    site.clock.advance(seconds=14 * DAY)
     assert is_due(MONTHLY, record, site.book.now())
 
 
 def test_by_a_clock_that_was_never_set_no_drill_begins_by_the_calendar(site: Site) -> None:
-    site.clock.wall = 5_000
+    site.clock.set_wall(5_000)
     record = site.book.expect("db")
-    site.clock.on(400 * DAY)
+    site.clock.advance(seconds=400 * DAY)
     assert not is_due(SUNDAY, record, site.book.now())
     assert is_due(MONTHLY, record, site.book.now())
 
@@ -424,22 +424,22 @@ def test_by_a_clock_that_was_never_set_no_drill_begins_by_the_calendar(site: Sit
 def test_a_drill_that_was_cut_off_is_tried_again_a_day_later_not_at_once(site: Site) -> None:
     site.book.begun("db", site.book.now())
     record = site.book.expect("db")
-    site.clock.on(DAY - 1)
+    site.clock.advance(seconds=DAY - 1)
     assert not is_due(SUNDAY, record, site.book.now())
-    site.clock.on(1)
+    site.clock.advance(seconds=1)
     assert is_due(SUNDAY, record, site.book.now())
 
 
 async def test_the_agent_runs_what_is_due_and_records_it(place: Path) -> None:
     """A real process of its own, started by the agent's side; one that is not planned is left alone."""
     settings = config.load(place / "agent.yaml")
-    clock = HandClock()
+    clock = FakeClock()
     book = DrillBook(directory(settings.state_dir), clock)
     made = Drills(settings, clock)
     made.tick(["by-hand"])
     assert book.record("by-hand") is not None
     assert made._task is None
-    clock.on(60 * DAY)
+    clock.advance(seconds=60 * DAY)
     made.tick([])
     assert made._task is not None
     async with asyncio.timeout(60):
@@ -456,10 +456,10 @@ async def test_the_agent_runs_what_is_due_and_records_it(place: Path) -> None:
 async def test_a_drill_whose_process_dies_has_failed(place: Path) -> None:
     text = (place / "agent.yaml").read_text()
     (place / "agent.yaml").write_text(text.replace("printf restored", "kill -KILL $PPID; sleep 60"))
-    clock = HandClock()
+    clock = FakeClock()
     made = Drills(config.load(place / "agent.yaml"), clock)
     made.tick([])
-    clock.on(60 * DAY)
+    clock.advance(seconds=60 * DAY)
     made.tick([])
     assert made._task is not None
     async with asyncio.timeout(60):

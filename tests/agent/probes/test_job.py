@@ -16,7 +16,7 @@ from agent.jobs.state import FAIL, KEPT, LOG, PAUSE, RESUME, START, SUCCESS, Eve
 from agent.probe import Limits, Look, Outcome
 from agent.probes.job import Job
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
-from tests.support.clock import BEGIN, DAY, HOUR, MINUTE, HandClock
+from tests.support.clock import BEGIN, DAY, HOUR, MINUTE, FakeClock
 
 RID = ("6ad3ac7a-0b4e-4a1e-8c4e-1df0bbfcd0d3", "00000000-0000-4000-8000-000000000000")
 
@@ -25,7 +25,7 @@ class Scene:
     """One job at one agent that listens."""
 
     def __init__(self, directory: Path, **params: object) -> None:
-        self.clock = HandClock()
+        self.clock = FakeClock()
         self.book = Book(directory, self.clock)
         self.params = {"job": "db", **params}
         self.directory = directory
@@ -37,7 +37,7 @@ class Scene:
 
     def on(self, seconds: float, *, listening: bool = True) -> "Scene":
         """Time passes; somebody listens meanwhile, or not."""
-        self.clock.on(seconds)
+        self.clock.advance(seconds=seconds)
         if listening:
             found = self.book.listening()
             assert found is not None
@@ -302,7 +302,7 @@ def test_the_end_of_a_run_that_nobody_could_hear(scene: Scene) -> None:
 def test_a_wall_clock_that_is_set_moves_no_age(scene: Scene, step: float) -> None:
     scene.ping()
     scene.on(10 * HOUR)
-    scene.clock.set(step)
+    scene.clock.step_wall(seconds=step)
     scene.book.clock_was_set()
     assert (scene.state(), scene.look().measures["age_seconds"]) == (UP, 10 * HOUR)
     scene.on(15 * HOUR)
@@ -317,11 +317,11 @@ def test_an_age_goes_on_over_a_reboot(scene: Scene) -> None:
 
 
 def test_a_clock_of_1970_that_was_set_right_in_time_is_corrected(scene: Scene) -> None:
-    right = scene.clock.wall
-    scene.clock.wall = 5_000
+    right = scene.clock.wall_ms()
+    scene.clock.set_wall(5_000)
     scene.ping()
     scene.on(HOUR)
-    scene.clock.wall = right
+    scene.clock.set_wall(right)
     scene.book.clock_was_set()
     scene.on(HOUR)
     scene.clock.reboot()
@@ -332,9 +332,9 @@ def test_a_clock_of_1970_that_was_set_right_in_time_is_corrected(scene: Scene) -
 
 def test_an_age_that_no_clock_tells_is_not_made_up(scene: Scene) -> None:
     """It was stamped by a wall clock of 1970 and the machine was restarted: down only once it must be."""
-    scene.clock.wall = 5_000
+    scene.clock.set_wall(5_000)
     scene.ping()
-    scene.clock.wall = int(BEGIN.timestamp()) * 1000
+    scene.clock.set_wall(int(BEGIN.timestamp()) * 1000)
     scene.clock.reboot()
     seen = scene.look()
     assert "age_seconds" not in seen.measures
@@ -346,7 +346,7 @@ def test_an_age_that_no_clock_tells_is_not_made_up(scene: Scene) -> None:
 
 
 def test_by_a_clock_that_was_never_set_no_calendar_is_judged(scene: Scene) -> None:
-    scene.clock.wall = 5_000
+    scene.clock.set_wall(5_000)
     scene.ping()
     assert "never set" in scene.look(cron="0 23 * * *").reason
     assert scene.state(period="1d") == UP

@@ -23,6 +23,7 @@ from agent.clients.tls.contexts import TlsContexts
 from agent.probe import Limits, Look, Outcome
 from agent.probes.throughput import Throughput
 from inventory.protocol.states import DOWN, UNKNOWN, UP
+from tests.support.clock import FakeClock
 
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 MB = 1_000_000
@@ -319,27 +320,21 @@ async def test_a_timeout_too_short_to_measure_in_says_so() -> None:
     assert outcome == Outcome(UNKNOWN, "no time is left to measure in: this check's timeout is 1 s", outcome.latency)
 
 
-class Times:
-    """Clocks that the test sets. The wall clock shows UTC; ``boot`` counts from 0."""
+def at(seconds: float) -> FakeClock:
+    """A machine just started, at so many seconds since 1970."""
+    return FakeClock(round(seconds * 1000), boot=0)
 
-    def __init__(self, wall: float) -> None:
-        self.boot = 0.0
-        self.offset = wall
 
-    @property
-    def wall(self) -> float:
-        return self.boot + self.offset
-
-    def ration(self) -> Ration:
-        return Ration(lambda: self.boot, lambda: self.wall, time.gmtime)
+def ration_by(clock: FakeClock) -> Ration:
+    return Ration(clock.seconds, clock.wall_seconds, time.gmtime)
 
 
 MONDAY = 1_795_392_000.0  # 23 November 2026, 00:00 UTC
 
 
 async def test_one_run_in_each_part_of_the_day_and_skipped_looks_in_between() -> None:
-    times = Times(MONDAY - 3600)  # the agent starts an hour before midnight
-    clients: dict[type[Any], Any] = {Ration: times.ration()}
+    clock = at(MONDAY - 3600)  # the agent starts an hour before midnight
+    clients: dict[type[Any], Any] = {Ration: ration_by(clock)}
     runs, why = [], {}
     async with origin() as server:
         made = Throughput(url=server.url(f"plain/{MB}"), per_day=2, hours=("18:00-06:00",))
@@ -349,8 +344,8 @@ async def test_one_run_in_each_part_of_the_day_and_skipped_looks_in_between() ->
             if outcome.skipped:
                 why[outcome.reason] = why.get(outcome.reason, 0) + 1
             else:
-                runs.append((times.wall - MONDAY) / 3600)
-            times.boot += 1800
+                runs.append((clock.wall_seconds() - MONDAY) / 3600)
+            clock.advance(seconds=1800)
         assert len(server.asked) == len(runs)
     assert runs == [0, 18, 24, 42, 48, 66]
     assert why.pop("not due: it may have run in this part of the day before this agent's records begin") == 2
@@ -359,7 +354,7 @@ async def test_one_run_in_each_part_of_the_day_and_skipped_looks_in_between() ->
 
 
 async def test_a_clock_that_was_never_set_allows_nothing() -> None:
-    clients: dict[type[Any], Any] = {Ration: Times(86_400.0).ration()}
+    clients: dict[type[Any], Any] = {Ration: ration_by(at(86_400.0))}
     async with origin() as server:
         outcome = await probe(server.url(f"plain/{MB}")).run(look(clients=clients))
         assert server.asked == []
@@ -382,16 +377,16 @@ async def test_two_do_not_measure_each_other() -> None:
 
 def test_the_ration_is_kept_over_restarts_and_reboots(tmp_path: Path) -> None:
     """A part in which it ran stays used, one in which the agent restarted does not count as used."""
-    times, allowed, runs = Times(MONDAY - 60), hours(("00:00-24:00",)), []
+    clock, allowed, runs = at(MONDAY - 60), hours(("00:00-24:00",)), []
     for tick in range(2 * 48):
         if tick % 20 == 0:  # a reboot: the boot-time clock begins anew
-            times.offset, times.boot = times.wall, 5.0
-        ration = times.ration()  # restarts at every tick
+            clock.reboot(off=0, up=5)
+        ration = ration_by(clock)  # restarts at every tick
         ration.keep_in(tmp_path / "throughput")
         if ration.refuses("x", 2, allowed, False) == "":
             ration.spend("x")
             runs.append(tick / 2)
-        times.boot += 1800
+        clock.advance(seconds=1800)
     assert runs == [0.5, 12.5, 24.5, 36.5]
     assert [path.name for path in (tmp_path / "throughput").iterdir()] == ["runs.json"]
 
@@ -411,37 +406,37 @@ async def test_an_agent_with_a_place_to_keep_things_keeps_its_records_there(tmp_
 @pytest.mark.parametrize("content", [b"", b"{", b'{"since":"x","runs":{}}', b"\xff" * 100, None])
 def test_records_that_cannot_be_read_begin_anew(tmp_path: Path, content: bytes | None) -> None:
     (tmp_path / "runs.json").mkdir() if content is None else (tmp_path / "runs.json").write_bytes(content)
-    times = Times(MONDAY + 10)
-    ration, allowed = times.ration(), hours(("00:00-24:00",))
+    clock = at(MONDAY + 10)
+    ration, allowed = ration_by(clock), hours(("00:00-24:00",))
     ration.keep_in(tmp_path)
     assert ration.refuses("x", 2, allowed, False) != ""
-    times.boot = DAY / 2
+    clock.advance(seconds=DAY / 2)
     assert ration.refuses("x", 2, allowed, False) == ""
     ration.spend("x")
     assert ration.refuses("x", 2, allowed, False) != ""
 
 
 def test_records_of_a_clock_that_was_ahead_stop_nothing_for_long(tmp_path: Path) -> None:
-    ahead = Times(MONDAY + 1000 * DAY)
-    ration = ahead.ration()
+    ahead = at(MONDAY + 1000 * DAY)
+    ration = ration_by(ahead)
     ration.keep_in(tmp_path)
     ration.spend("x")
-    times, allowed = Times(MONDAY), hours(("00:00-24:00",))
-    ration = times.ration()
+    clock, allowed = at(MONDAY), hours(("00:00-24:00",))
+    ration = ration_by(clock)
     ration.keep_in(tmp_path)
     assert ration.refuses("x", 1, allowed, False) != ""
-    times.boot = DAY + 1.0
+    clock.advance(seconds=DAY + 1.0)
     assert ration.refuses("x", 1, allowed, False) == ""
 
 
 def test_the_ration_survives_a_change_of_the_plan() -> None:
-    times = Times(MONDAY - DAY)
-    ration = times.ration()
-    times.boot = DAY + 600.0
+    clock = at(MONDAY - DAY)
+    ration = ration_by(clock)
+    clock.advance(seconds=DAY + 600.0)
     night = hours(("00:00-06:00",))
     assert ration.refuses("x", 1, night, False) == ""
     ration.spend("x")
-    times.boot += 3600
+    clock.advance(seconds=3600)
     for per_day, allowed in [(1, night), (1, hours(("00:00-24:00",))), (2, night), (1, hours(("00:30-06:00",)))]:
         assert ration.refuses("x", per_day, allowed, False) != ""
     assert ration.refuses("y", 1, night, False) == ""  # another target has its own
@@ -466,15 +461,15 @@ Event = st.one_of(
 def test_no_number_of_restarts_makes_more_runs_than_the_plan_allows(
     events: list[tuple[str, int]], per_day: int, parts: tuple[str, ...], begin: int
 ) -> None:
-    times, allowed = Times(MONDAY + begin), hours(parts)
-    ration, runs = times.ration(), []
+    clock, allowed = at(MONDAY + begin), hours(parts)
+    ration, runs = ration_by(clock), []
     for kind, seconds in events:
-        times.boot += seconds
+        clock.advance(seconds=seconds)
         if kind == "restart":
-            ration = times.ration()
+            ration = ration_by(clock)
         elif ration.refuses("x", per_day, allowed, False) == "":
             ration.spend("x")
-            runs.append(times.wall)
+            runs.append(clock.wall_seconds())
     for run in runs:
         assert sum(1 for other in runs if other // DAY == run // DAY) <= per_day
         assert any(start <= run % DAY < end for start, end in allowed.ranges)
@@ -483,14 +478,14 @@ def test_no_number_of_restarts_makes_more_runs_than_the_plan_allows(
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(-DAY, DAY)), max_size=80), st.integers(1, 6))
 def test_no_stepping_of_the_clock_makes_many_runs(steps: list[tuple[int, int]], per_day: int) -> None:
-    times = Times(MONDAY)
-    ration, runs = times.ration(), []
+    clock = at(MONDAY)
+    ration, runs = ration_by(clock), []
     for seconds, step in steps:
-        times.boot += seconds
-        times.offset = max(times.offset + step, MONDAY)
+        clock.advance(seconds=seconds)
+        clock.step_wall(seconds=max(step, MONDAY - (clock.wall_seconds() - clock.seconds())))
         if ration.refuses("x", per_day, hours(("00:00-24:00",)), True) == "":
             ration.spend("x")
-            runs.append(times.boot)
+            runs.append(clock.seconds())
     for run in runs:
         assert sum(1 for other in runs if run <= other < run + DAY / 2) <= per_day
 

@@ -14,6 +14,7 @@ from inventory.base import logs
 from inventory.base.problems import Invalid
 from inventory.base.systemd import Notifier
 from inventory.protocol.wire import Record
+from tests.support.clock import FakeClock
 
 
 def test_no_file_is_fine(tmp_path: Path) -> None:
@@ -55,39 +56,25 @@ def test_mistakes_name_file_line_and_key(tmp_path: Path, text: str, words: str) 
     assert words in str(found.value)
 
 
-class HandClock:
-    """Clocks set by hand."""
-
-    def __init__(self) -> None:
-        self.boot, self.wall = 1_000, 1_790_000_000_000
-
-    def boot_ms(self) -> int:
-        return self.boot
-
-    def wall_ms(self) -> int:
-        return self.wall
-
-    def boot_id(self) -> bytes:
-        return b"bootboot"
-
-
 @pytest.mark.parametrize("step", [3_600_000, -3_600_000, -1_790_000_000_000, 1_001])
 def test_a_step_of_the_wall_clock_is_a_record_once(step: int) -> None:
-    clock = HandClock()
+    clock = FakeClock(wall=1_790_000_000_000, boot=1_000)
     watch = StepWatch(clock)
-    clock.boot, clock.wall = clock.boot + 30_000, clock.wall + 30_000 + step
-    assert watch.look() == Record(31_000, "clock", {"wall_ms": clock.wall, "step_ms": step})
-    clock.boot, clock.wall = clock.boot + 30_000, clock.wall + 30_000
+    clock.advance(30_000)
+    clock.step_wall(step)
+    assert watch.look() == Record(31_000, "clock", {"wall_ms": clock.wall_ms(), "step_ms": step})
+    clock.advance(30_000)
     assert watch.look() is None
 
 
 def test_drift_and_sleep_are_no_steps() -> None:
-    clock = HandClock()
+    clock = FakeClock(wall=1_790_000_000_000, boot=1_000)
     watch = StepWatch(clock)
     for _ in range(100):
-        clock.boot, clock.wall = clock.boot + 30_000, clock.wall + 30_015  # 500 ppm
+        clock.advance(30_000)
+        clock.step_wall(15)  # 500 ppm
         assert watch.look() is None
-    clock.boot, clock.wall = clock.boot + 36_000_000, clock.wall + 36_000_000  # asleep: both go on
+    clock.advance(36_000_000)  # asleep: both go on
     assert watch.look() is None
 
 

@@ -20,6 +20,7 @@ from alerts.incident.entities import Incident, Member
 from alerts.incident.problem import Cause, Subject
 from deploy.programs import free_port
 from inventory.base.types import Secret
+from tests.support.clock import FakeClock
 from tests.support.web_site import Site, visited
 
 PROGRAM = shutil.which("prometheus-alertmanager")
@@ -53,7 +54,7 @@ class Desk:
     """A poster with clocks by hand."""
 
     def __init__(self, settings: Alertmanager, *incidents: Incident) -> None:
-        self.ms, self.seconds = NOW, 10.0
+        self.clock = FakeClock(NOW, boot=10_000)
         self.incidents: Sequence[Incident] = incidents
         self.settings = settings
         self.start()
@@ -65,13 +66,12 @@ class Desk:
             words,
             lambda key: f"https://haidang.example/incidents/{key}",
             {"uid-1": "ping-gateway"}.__getitem__,
-            now=lambda: self.ms,
-            ticks=lambda: self.seconds,
+            now=self.clock.wall_ms,
+            ticks=self.clock.seconds,
         )
 
     async def wait(self, ms: int) -> float:
-        self.ms += ms
-        self.seconds += ms / 1000
+        self.clock.advance(ms)
         return await self.poster.once()
 
 
@@ -175,7 +175,7 @@ async def test_what_tells_nobody_is_not_posted(site: Site) -> None:
     desk.incidents = (incident(excluded=True),)  # maintenance, declared now
     await desk.wait(MINUTE)
     (alert,) = posted(site)
-    assert alert["endsAt"].startswith(posted_moment(desk.ms)[:19])
+    assert alert["endsAt"].startswith(posted_moment(desk.clock.wall_ms())[:19])
 
 
 def posted_moment(ms: int) -> str:
@@ -193,13 +193,13 @@ async def test_a_failing_one_is_tried_sooner_and_becomes_a_trouble(site: Site, f
     assert max(waits) <= 60
     counts = Counts()
     counts.alertmanagers = [desk.poster.standing]
-    desk.ms += 11 * MINUTE
-    ((what, said),) = counts.trouble(desk.ms)
+    desk.clock.step_wall(11 * MINUTE)
+    ((what, said),) = counts.trouble(desk.clock.wall_ms())
     assert what == f"alertmanager:{site.url}"
     assert said.values["reason"]
     site.answer = 200
     await desk.wait(MINUTE)
-    assert counts.trouble(desk.ms) == []
+    assert counts.trouble(desk.clock.wall_ms()) == []
 
 
 async def test_they_are_independent_and_woken(site: Site) -> None:

@@ -9,6 +9,7 @@ from alerts.channels.config import Deadman as Settings
 from alerts.channels.deadman import Deadman
 from alerts.channels.health import Counts
 from inventory.base.types import Secret
+from tests.support.clock import FakeClock
 from tests.support.web_site import Site, visited
 
 
@@ -22,20 +23,21 @@ class Ended(Exception):
     pass
 
 
-class Clock:
+class Pings:
     """``slow``: seconds that each ping takes."""
 
     def __init__(self, slow: float = 0.0, sleeps: int = 5) -> None:
-        self.seconds, self.slow, self.left = 100.0, slow, sleeps
+        self.clock = FakeClock(wall=100_000, boot=100_000)
+        self.slow, self.left = slow, sleeps
         self.began: list[float] = []
 
     def well(self) -> str:
-        self.began.append(self.seconds)
-        self.seconds += self.slow
+        self.began.append(self.clock.seconds())
+        self.clock.advance(seconds=self.slow)
         return ""
 
     async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds + 0.003  # no sleep is exact
+        self.clock.advance(seconds=seconds + 0.003)  # no sleep is exact
         self.left -= 1
         if self.left < 0:
             raise Ended
@@ -45,30 +47,30 @@ class Clock:
         return Deadman(
             settings,
             well or self.well,
-            now=lambda: int(self.seconds * 1000),
-            ticks=lambda: self.seconds,
+            now=self.clock.wall_ms,
+            ticks=self.clock.seconds,
             sleep=self.sleep,
         )
 
 
 async def test_pings_at_even_intervals_without_drift(site: Site) -> None:
-    clock = Clock(slow=7.5)
+    pings = Pings(slow=7.5)
     with pytest.raises(Ended):
-        await clock.deadman(site, every=60_000).run()
-    assert [round(at - 100) for at in clock.began] == [0, 60, 120, 180, 240, 300]
-    assert all(abs((at - 100) % 60) < 0.01 for at in clock.began)
+        await pings.deadman(site, every=60_000).run()
+    assert [round(at - 100) for at in pings.began] == [0, 60, 120, 180, 240, 300]
+    assert all(abs((at - 100) % 60) < 0.01 for at in pings.began)
     assert [(asked.method, asked.path) for asked in site.asked] == [("GET", "/ping/S3CRET")] * 6
 
 
 async def test_one_that_comes_late_skips_and_does_not_catch_up(site: Site) -> None:
-    clock = Clock(slow=130.0, sleeps=2)
+    pings = Pings(slow=130.0, sleeps=2)
     with pytest.raises(Ended):
-        await clock.deadman(site, every=60_000).run()
-    assert [round(at - 100) for at in clock.began] == [0, 180, 360]
+        await pings.deadman(site, every=60_000).run()
+    assert [round(at - 100) for at in pings.began] == [0, 180, 360]
 
 
 async def test_no_ping_while_not_all_is_well(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    deadman = Clock().deadman(site, lambda: "the store cannot be written")
+    deadman = Pings().deadman(site, lambda: "the store cannot be written")
     for _ in range(3):
         assert not await deadman.once()
     assert site.asked == []
@@ -81,7 +83,7 @@ async def test_not_knowing_is_not_being_well(site: Site, caplog: pytest.LogCaptu
     def stumbling() -> str:
         raise RuntimeError("a mistake of ours")
 
-    assert not await Clock().deadman(site, stumbling).once()
+    assert not await Pings().deadman(site, stumbling).once()
     assert site.asked == []
 
 
@@ -89,8 +91,8 @@ async def test_not_knowing_is_not_being_well(site: Site, caplog: pytest.LogCaptu
 async def test_an_address_that_fails_is_counted_and_never_raises(
     site: Site, fault: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    clock = Clock()
-    deadman = clock.deadman(site, timeout=1_000)
+    pings = Pings()
+    deadman = pings.deadman(site, timeout=1_000)
     site.answer = fault if fault != "closed" else 200
     if fault == "closed":
         await site.close()
@@ -98,9 +100,9 @@ async def test_an_address_that_fails_is_counted_and_never_raises(
     assert deadman.standing.bad == 1
     counts = Counts()
     counts.deadman = deadman.standing
-    assert [what for what, _ in counts.trouble(int(clock.seconds * 1000) + 700_000)] == ["deadman"]
+    assert [what for what, _ in counts.trouble(pings.clock.wall_ms() + 700_000)] == ["deadman"]
     assert "S3CRET" not in caplog.text + deadman.standing.error
     if fault != "closed":
         site.answer = 200
         assert await deadman.once()
-        assert counts.trouble(int(clock.seconds * 1000) + 700_000) == []
+        assert counts.trouble(pings.clock.wall_ms() + 700_000) == []

@@ -51,20 +51,20 @@ async def test_mail_that_does_not_go_out_is_a_trouble_after_ten_minutes_until_it
     desk = Desk(tmp_path, relay.relay())
     await desk.outbox.add(letter("hd-1"), letter("hd-2", severity="info"))
     await desk.send()
-    assert desk.counts.trouble(desk.ms) == []
-    assert (desk.counts.waiting, desk.counts.oldest_seconds(desk.ms)) == (2, 0)
+    assert desk.counts.trouble(desk.clock.wall_ms()) == []
+    assert (desk.counts.waiting, desk.counts.oldest_seconds(desk.clock.wall_ms())) == (2, 0)
     await desk.wait(601)
-    troubles = dict(desk.counts.trouble(desk.ms))
+    troubles = dict(desk.counts.trouble(desk.clock.wall_ms()))
     said = troubles["mail"]
     assert said.text.format(**said.values) == (
         f"Mail has not gone out for 601000: 127.0.0.1:{relay.port}: sender refused: 550 5.7.1 not you"
     )
     assert set(troubles) == {"mail", f"relay:127.0.0.1:{relay.port}"}
-    assert desk.counts.oldest_seconds(desk.ms) == 601
+    assert desk.counts.oldest_seconds(desk.clock.wall_ms()) == 601
     relay.faults.clear()
     await desk.wait(300)
-    assert desk.counts.trouble(desk.ms) == []
-    assert (desk.counts.sent, desk.counts.waiting, desk.counts.oldest_seconds(desk.ms)) == (2, 0, 0)
+    assert desk.counts.trouble(desk.clock.wall_ms()) == []
+    assert (desk.counts.sent, desk.counts.waiting, desk.counts.oldest_seconds(desk.clock.wall_ms())) == (2, 0, 0)
     await desk.close()
 
 
@@ -74,10 +74,10 @@ async def test_a_first_relay_that_is_down_is_a_trouble_though_mail_goes_out(rela
         relay.faults["connect"] = "554 no"
         desk = Desk(tmp_path, relay.relay(), other.relay())
         for n in range(3):
-            await desk.outbox.add(letter(f"hd-{n}", made=desk.ms))
+            await desk.outbox.add(letter(f"hd-{n}", made=desk.clock.wall_ms()))
             await desk.send()
             await desk.wait(301)
-        assert [what for what, _ in desk.counts.trouble(desk.ms)] == [f"relay:127.0.0.1:{relay.port}"]
+        assert [what for what, _ in desk.counts.trouble(desk.clock.wall_ms())] == [f"relay:127.0.0.1:{relay.port}"]
         assert (desk.counts.sent, len(other.taken)) == (3, 3)
         await desk.close()
 

@@ -153,11 +153,11 @@ async def test_a_journal_that_cannot_be_written_stops_no_mail_and_is_said(
             patched.setattr(os, "fsync", full)
             await desk.send()
         assert desk.outbox.states()["hd-1"] == "sent"
-        ((what, said),) = desk.counts.trouble(desk.ms)
+        ((what, said),) = desk.counts.trouble(desk.clock.wall_ms())
         assert (what, said.values["reason"]) == ("journal", "No space left on device")
         await desk.wait(60)
         assert server.idents == ["hd-1", "hd-2"]
-        assert desk.counts.trouble(desk.ms) == []
+        assert desk.counts.trouble(desk.clock.wall_ms()) == []
         await desk.close()
 
 

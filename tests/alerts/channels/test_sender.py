@@ -91,7 +91,7 @@ async def test_a_relays_own_trouble_costs_no_letter_anything(
     assert desk.counts.relays[0].up is False
     assert desk.counts.relays[0].error.startswith(words)
     relay.faults.clear()
-    await desk.outbox.add(letter("hd-3", made=desk.ms + 15_000))
+    await desk.outbox.add(letter("hd-3", made=desk.clock.wall_ms() + 15_000))
     await desk.wait(15)
     assert relay.idents == ["hd-3"]  # and then tried again
     assert desk.counts.relays[0].up is True
@@ -125,7 +125,7 @@ async def test_an_address_that_does_not_exist_is_given_up_and_nothing_else(
     assert relay.connections == 1
     assert other.taken == []
     assert desk.counts.relays[0].up is True
-    ((what, said),) = desk.counts.trouble(desk.ms)
+    ((what, said),) = desk.counts.trouble(desk.clock.wall_ms())
     assert (what, said.values["count"], said.values["contact"]) == ("refused", 1, "operator")
     assert str(said.values["reason"]).endswith(reply)
     await desk.close()
@@ -167,7 +167,7 @@ async def test_the_back_off_grows_to_an_hour_and_ends_after_days(relay: Server, 
     await desk.send()
     gaps = []
     while desk.outbox.states() == {"hd-1": "waiting"}:
-        gap = (desk.outbox.row("hd-1").due - desk.ms) / 1000
+        gap = (desk.outbox.row("hd-1").due - desk.clock.wall_ms()) / 1000
         gaps.append(gap)
         await desk.wait(gap)
     full = [min(60 * 2**n, HOUR) for n in range(len(gaps))]
@@ -175,7 +175,7 @@ async def test_the_back_off_grows_to_an_hour_and_ends_after_days(relay: Server, 
     assert len(set(gaps[10:])) > 10  # never in step
     assert 120 < len(gaps) < 180
     assert desk.outbox.states() == {"hd-1": "failed"}
-    assert desk.ms - 1_000_000 >= 5 * 24 * HOUR * 1000
+    assert desk.clock.wall_ms() - 1_000_000 >= 5 * 24 * HOUR * 1000
     assert desk.outbox.row("hd-1").letter.why.startswith(
         f"given up after 5d: 127.0.0.1:{relay.port}: recipient refused: 450 4.2.0 greylisted"
     )
@@ -350,13 +350,13 @@ async def test_a_letter_that_we_stumble_over_holds_up_no_other(
 async def test_more_urgent_letters_overtake_a_long_page(relay: Server, tmp_path: Path) -> None:
     desk = Desk(tmp_path, relay.relay())
     await desk.outbox.add(*(letter(f"hd-{n}", severity="warning") for n in range(10)))
-    await desk.outbox.add(letter("urgent", made=desk.ms + 1))
+    await desk.outbox.add(letter("urgent", made=desk.clock.wall_ms() + 1))
     take = relay.handle_DATA
 
     async def watching(*arguments: object) -> str:
         answer = await take(*arguments)  # type: ignore[arg-type]
         if len(relay.taken) == 3:
-            desk.ms += 1
+            desk.clock.step_wall(1)
             desk.sender.wake()
         return answer
 

@@ -20,6 +20,7 @@ from alerts.channels.notification_log import Journal
 from alerts.channels.outbox import Letter
 from alerts.channels.sender import LETTER, RELAY, Sender
 from alerts.channels.smtp import Refusal
+from tests.support.clock import FakeClock
 from tests.support.outboxes import MemoryOutbox, letter
 
 HOUR = 3600
@@ -90,7 +91,7 @@ class Sending(RuleBasedStateMachine):
     def begin(self, relays: int) -> None:
         self.loop = asyncio.new_event_loop()
         self.place = tempfile.TemporaryDirectory()
-        self.ms, self.seconds = 1_000_000, 0.0
+        self.clock = FakeClock(wall=1_000_000, boot=0)
         self.relays = [StandIn() for _ in range(relays)]
         self.outbox = KilledOutbox()
         self.made: dict[str, int] = {}
@@ -106,11 +107,14 @@ class Sending(RuleBasedStateMachine):
             ways,
             self.outbox,
             Journal(Path(self.place.name)),
-            now=lambda: self.ms,
-            ticks=lambda: self.seconds,
+            now=self.clock.wall_ms,
+            ticks=self.clock.seconds,
             dice=self.dice,
         )
         self.sender.lines = list(self.relays)  # type: ignore[arg-type]
+
+    def now(self) -> int:
+        return self.clock.wall_ms()
 
     def work(self) -> None:
         try:
@@ -129,8 +133,8 @@ class Sending(RuleBasedStateMachine):
     def something_is_wrong(self, count: int, critical: bool) -> None:
         for _ in range(count):
             ident = f"hd-{len(self.made)}"
-            self.made[ident] = self.ms
-            one = letter(ident, made=self.ms, severity="critical" if critical else "warning")
+            self.made[ident] = self.now()
+            one = letter(ident, made=self.now(), severity="critical" if critical else "warning")
             self.loop.run_until_complete(self.outbox.add(one))
         self.work()
 
@@ -142,15 +146,14 @@ class Sending(RuleBasedStateMachine):
     def time_passes(self, seconds: int) -> None:
         before = sum(relay.tries for relay in self.relays)
         waiting = self.count("waiting")
-        self.ms += seconds * 1000
-        self.seconds += seconds
+        self.clock.advance(seconds=seconds)
         self.work()
         tries = sum(relay.tries for relay in self.relays) - before
         assert tries <= len(self.relays) * (waiting + 1)  # one turn, not a storm
 
     @rule(seconds=st.integers(-3 * HOUR, 3 * HOUR))
     def the_clock_is_set(self, seconds: int) -> None:
-        self.ms += seconds * 1000
+        self.clock.step_wall(seconds=seconds)
         self.set_back += max(0, -seconds * 1000)
         self.work()
 
@@ -176,8 +179,9 @@ class Sending(RuleBasedStateMachine):
     def all_is_well_again(self) -> None:
         for relay in self.relays:
             relay.behaviour = "fine"
-        self.ms = max([self.ms, *(row.due for row in self.outbox.rows.values())])  # an hour at most, see below
-        self.seconds += RELAY[1] + 1
+        due = max([self.now(), *(row.due for row in self.outbox.rows.values())])  # an hour at most, see below
+        self.clock.advance(seconds=RELAY[1] + 1)
+        self.clock.set_wall(due)
         self.work()
         assert self.count("waiting") == 0
 
@@ -194,7 +198,7 @@ class Sending(RuleBasedStateMachine):
             if row.state == "failed":
                 given_up = why.startswith("given up after")
                 assert given_up or "no such user" in why or why.count("spam") == len(self.relays)
-                assert not given_up or self.ms - self.made[ident] >= GIVE_UP - self.set_back
+                assert not given_up or self.now() - self.made[ident] >= GIVE_UP - self.set_back
 
     @invariant()
     def nothing_is_sent_twice_but_where_the_answer_was_lost(self) -> None:
@@ -206,7 +210,7 @@ class Sending(RuleBasedStateMachine):
     def nothing_is_put_off_for_more_than_an_hour(self) -> None:
         for row in self.outbox.rows.values():
             if row.state == "waiting":
-                assert row.due - self.ms <= LETTER[1] * 1000 + self.set_back + 1
+                assert row.due - self.now() <= LETTER[1] * 1000 + self.set_back + 1
                 assert self.sender.counts.waiting == self.count("waiting")
 
     def teardown(self) -> None:

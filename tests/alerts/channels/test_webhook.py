@@ -73,7 +73,7 @@ async def test_while_all_relays_are_down_a_new_one_does_not_wait_again(
     await desk.send()
     for _ in range(4):
         await desk.wait(100)
-    await desk.outbox.add(letter("hd-2", made=desk.ms))
+    await desk.outbox.add(letter("hd-2", made=desk.clock.wall_ms()))
     await desk.send()
     assert [json.loads(asked.body)["id"] for asked in site.asked] == ["hd-2"]
     await desk.close()
@@ -88,7 +88,10 @@ async def test_that_it_is_over_goes_the_way_that_the_trouble_went(relay: Server,
     await desk.close()
     desk.start()  # what was told is known from the journal
     over = {"severity": "warning", "kind": "recovery", "kinds": ("recovery",)}
-    await desk.outbox.add(letter("hd-2", made=desk.ms, **over), letter("hd-3", made=desk.ms, incidents=("ff",), **over))
+    await desk.outbox.add(
+        letter("hd-2", made=desk.clock.wall_ms(), **over),
+        letter("hd-3", made=desk.clock.wall_ms(), incidents=("ff",), **over),
+    )
     await desk.send()
     await desk.wait(301)
     assert [json.loads(asked.body)["id"] for asked in site.asked] == ["hd-1", "hd-2"]
@@ -143,7 +146,7 @@ async def test_a_webhook_that_fails_is_asked_again_with_back_off_and_named_witho
     assert standing.up is False
     assert 5 <= standing.bad <= 18  # in an hour: 15 s, 30 s ... 10 min
     assert all(asked.path.startswith("/hook") for asked in site.asked)  # nothing followed the redirection
-    troubles = dict(desk.counts.trouble(desk.ms))
+    troubles = dict(desk.counts.trouble(desk.clock.wall_ms()))
     assert set(troubles) == {"mail", "webhook", f"relay:127.0.0.1:{relay.port}"}
     assert "T0PS3CRET" not in caplog.text + str(troubles)
     site.answer = 204
@@ -161,7 +164,7 @@ async def test_many_that_wait_hide_no_new_one(relay: Server, site: Site, tmp_pat
     await desk.wait(301)
     await desk.wait(301)
     assert sorted(json.loads(asked.body)["id"] for asked in site.asked) == sorted(f"hd-{n}" for n in range(100))
-    await desk.outbox.add(letter("hd-new", made=desk.ms))
+    await desk.outbox.add(letter("hd-new", made=desk.clock.wall_ms()))
     await desk.send()
     assert json.loads(site.asked[-1].body)["id"] == "hd-new"
     await desk.close()

@@ -164,7 +164,7 @@ async def test_a_backlog_pages_only_what_is_still_wrong(centre: Centre) -> None:
 
 async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once(centre: Centre) -> None:
     await centre.step(10 * SECOND, web=DOWN)
-    centre.clock.go(5 * SECOND)
+    centre.clock.advance(5 * SECOND)
     await centre._look()
     write, failing = centre.database.write, [2]
 
@@ -186,7 +186,7 @@ async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once
 @pytest.mark.parametrize("delivered", [True, False])
 async def test_a_restarted_collector_repeats_nothing_and_forgets_nothing(centre: Centre, delivered: bool) -> None:
     await centre.step(10 * SECOND, web=DOWN)
-    centre.clock.go(5 * SECOND)
+    centre.clock.advance(5 * SECOND)
     await centre._look()
     await centre.evaluator.turn()  # committed; then the process dies before or after the mail goes
     if delivered:
@@ -277,7 +277,7 @@ async def test_a_digest_goes_once_a_day_with_what_there_was(centre: Centre) -> N
     await centre.step(MINUTE, web=DOWN)
     await centre.step(5 * MINUTE, web=UP)
     for _ in range(24):
-        centre.clock.go(HOUR - MINUTE)
+        centre.clock.advance(HOUR - MINUTE)
         await centre.step(MINUTE)
     digests = [mail for letter, mail in zip(centre.letters, centre.mails, strict=True) if letter.kind == "digest"]
     assert len([one for one in centre.letters if (one.contact, one.kind) == ("truc", "digest")]) == 1

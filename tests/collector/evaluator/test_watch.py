@@ -47,9 +47,9 @@ async def test_silence_is_not_down(world: World) -> None:
     agent, watch = await world.agent(), Watch(world.ingest.fleet)
     await agent.look(UP, DOWN, DEGRADED)
     assert len(seen(watch, world)) == 2
-    world.clock.go(69_000)
+    world.clock.advance(69_000)
     assert len(seen(watch, world)) == 2
-    world.clock.go(2_000)  # past the hold
+    world.clock.advance(2_000)  # past the hold
     assert seen(watch, world) == {}
     await agent.look(UP, DOWN, UP)
     assert len(seen(watch, world)) == 1
@@ -58,7 +58,7 @@ async def test_silence_is_not_down(world: World) -> None:
 async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_it(world: World) -> None:
     agent, watch = await world.agent(), Watch(world.ingest.fleet)
     await agent.look(UP)
-    world.clock.go(600_000)
+    world.clock.advance(600_000)
     now = agent.now()
     present = Present(agent.plan.digest, agent.boot, now, bytes([UP, DOWN, UP]), [now - 60_000] * 3, [4] * 3)
     await agent.push(present=present, backlog=50)
@@ -66,7 +66,7 @@ async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_
     assert seen(watch, world) == {row: (DOWN, 4)}
     assert watch.wrong["a1"][0].provisional
     present = Present(agent.plan.digest, agent.boot, agent.now() + 0, bytes([UP] * 3), [now] * 3, [9] * 3)
-    world.clock.go(1_000)
+    world.clock.advance(1_000)
     await agent.push(present=present, backlog=40)
     assert seen(watch, world) == {}
 
@@ -77,7 +77,7 @@ async def test_the_shortcut_for_agents_that_are_well_hides_nothing(world: World)
     agents = [await world.agent(plan_of(f"a{n}", checks=4)) for n in range(3)]
     watch = Watch(world.ingest.fleet)
     for _ in range(150):
-        world.clock.go(rng.choice((1_000, 30_000, 30_000, 75_000)))
+        world.clock.advance(rng.choice((1_000, 30_000, 30_000, 75_000)))
         for agent in agents:
             if rng.random() < 0.8:
                 weights = (30, 1, 2, 1) if rng.random() < 0.7 else (1, 1, 1, 1)

@@ -47,9 +47,9 @@ async def test_a_change_of_state_becomes_a_span_and_the_ack_says_how_far(world: 
 async def test_silence_is_unknown_not_up_and_not_down(world: World) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
-    world.clock.go(70_000)
+    world.clock.advance(70_000)
     assert world.ingest.fleet.now(world.check("a1/c0"), world.clock.wall_ms()).state == UP
-    world.clock.go(10_000)
+    world.clock.advance(10_000)
     now = world.ingest.fleet.now(world.check("a1/c0"), world.clock.wall_ms())
     assert (now.state, now.since) == (UNKNOWN, pytest.approx(T0 + 100_000, abs=NEAR))
 
@@ -68,7 +68,7 @@ async def test_the_same_push_twice_counts_once(world: World) -> None:
 async def test_identical_pushes_that_race_count_once(world: World) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
-    world.clock.go(30_000)
+    world.clock.advance(30_000)
     body = encode_push(Push(version=1, sent=agent.reading(), echo=agent.echo, batch=agent.batch(agent.all(DOWN))))
     acks = await asyncio.gather(*(world.ingest.push("a1", body) for _ in range(8)))
     assert sorted(ack.verdict for ack in acks) == ["repeat"] * 7 + ["taken"]
@@ -94,7 +94,7 @@ async def test_other_content_under_the_same_frames_is_a_conflict(world: World) -
 async def test_a_batch_that_does_not_continue_is_sent_back(world: World) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
-    world.clock.go(30_000)
+    world.clock.advance(30_000)
     gap = agent.batch(agent.all(UP), previous=Position(11, 2), last=9)
     for batch in (gap, msgspec.structs.replace(gap, previous=Position(99, 3)), msgspec.structs.replace(gap, epoch=12)):
         ack = await agent.push(batch)
@@ -128,7 +128,7 @@ async def test_a_new_epoch_continues_the_chain(world: World) -> None:
 async def test_bad_results_go_alone_with_a_reason_each(world: World) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
-    world.clock.go(30_000)
+    world.clock.advance(30_000)
     now = agent.now()
     batch = agent.batch([(0, now - 9, UP), (0, now, DOWN), (1, now, 9), (2, now + 60_000, UP), (7, now, UP)])
     batch = msgspec.structs.replace(batch, values=[*batch.values[:4], 7])  # of a check that the plan does not have
@@ -158,7 +158,7 @@ async def test_bad_results_go_alone_with_a_reason_each(world: World) -> None:
 async def test_a_number_that_cannot_be(world: World, change: dict, reason: str) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
-    world.clock.go(30_000)
+    world.clock.advance(30_000)
     assert (await agent.push(agent.batch(agent.all(DOWN), **change))).verdict == "taken"
     assert [letter.reason for letter in await world.letters()] == [reason]
     assert [world.tail(f"a1/c{i}").state for i in range(3)] == [DOWN, UP, DOWN]
@@ -169,7 +169,7 @@ async def test_looks_older_than_the_ledger_go_alone(world: World) -> None:
     for _ in range(3):
         await agent.look(UP, UP, UP)
     now = agent.now()
-    world.clock.go(5_000)
+    world.clock.advance(5_000)
     ack = await agent.push(
         agent.batch([(0, now - 60_000, DOWN), (0, now - 30_000, DOWN), (0, now - 1, UP), (0, now + 2_000, UP)])
     )
@@ -199,7 +199,7 @@ async def test_looks_older_than_the_ledger_go_alone(world: World) -> None:
 async def test_a_batch_that_cannot_be_read_is_refused_and_passed(world: World, change: dict) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
-    world.clock.go(30_000)
+    world.clock.advance(30_000)
     batch = agent.batch(agent.all(DOWN), **change)
     ack = await agent.push(batch)
     assert ack.verdict == "refused" and ack.reason
@@ -301,7 +301,7 @@ async def test_a_plan_that_nobody_has_any_more_does_not_stop_the_agent(world: Wo
 
 async def test_a_served_plan_ends_the_checks_it_no_longer_names(world: World) -> None:
     await world.agent()
-    world.clock.go(60_000)
+    world.clock.advance(60_000)
     await world.ingest.serve("a1", plan_of(checks=2).encode())
     assert [world.check(f"a1/c{i}").ended for i in range(3)] == [None, None, T0 + 60_000]
     await world.ingest.serve("a1", plan_of(checks=3).encode())
@@ -332,7 +332,7 @@ async def test_more_pushes_than_can_be_in_work_are_told_to_come_again(world: Wor
 async def test_a_clean_stop_ends_every_hold(world: World) -> None:
     agent = await world.agent()
     await agent.look(UP, DOWN, UP)
-    world.clock.go(10_000)
+    world.clock.advance(10_000)
     stop = Record(agent.now(), "stop", {"why": "SIGTERM"})
     await agent.push(agent.batch([], records=[stop]))
     assert [row[1:] for row in await world.spans()] == [
@@ -342,7 +342,7 @@ async def test_a_clean_stop_ends_every_hold(world: World) -> None:
     assert {world.tail(f"a1/c{i}").reason for i in range(3)} == {"agent stopped"}
     assert world.state("a1").stopped == pytest.approx(T0 + 40_000, abs=NEAR)
     agent.epoch, agent.seq = 12, 0
-    world.clock.go(600_000)
+    world.clock.advance(600_000)
     start = Record(agent.now(), "start", {"wall_ms": 5, "version": "1", "clean": True})
     await agent.push(agent.batch(agent.all(UP), records=[start], last=4))
     assert world.state("a1").stopped is None and world.state("a1").about["version"] == "1"
@@ -365,7 +365,7 @@ async def test_an_agent_that_died_is_a_finding(world: World) -> None:
 
 async def test_folded_runs_come_before_the_results(world: World) -> None:
     agent = await world.agent()
-    world.clock.go(600_000)
+    world.clock.advance(600_000)
     now = agent.now()
     runs = [
         Run(0, UP, now - 500_000, now - 320_000, 7, "", 7, 700, 50, 200),
@@ -388,7 +388,7 @@ async def test_the_present_state_is_shown_and_never_accounted(world: World) -> N
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     before = world.facts()
-    world.clock.go(3_600_000)
+    world.clock.advance(3_600_000)
 
     def present(code: int, boot_ms: int) -> Present:
         return Present(agent.plan.digest, agent.boot, boot_ms, bytes([code] * 3), [boot_ms - 600_000] * 3, [20] * 3)
@@ -409,7 +409,7 @@ async def test_one_push_that_cannot_be_stored_fails_alone(world: World) -> None:
     state = world.state("a2").successor()
     too_big = Span(UP, 0, 2**70, 0, 0)
     item = Item(state, Effect(spans=[(4, too_big)], notes=[Note(0, None, "never", {}, True)]), 0)
-    world.clock.go(30_000)
+    world.clock.advance(30_000)
     batch = good.batch(good.all(UP))
     failed, ack = await asyncio.gather(world.ingest.committer.submit(item), good.push(batch), return_exceptions=True)
     assert isinstance(failed, OverflowError)
@@ -423,7 +423,7 @@ async def test_a_backlog_does_not_keep_a_live_push_waiting(world: World) -> None
     ingest = world.ingest
     agents = [await world.agent(plan_of(f"b{i}", checks=2)) for i in range(24)]
     live = await world.agent(plan_of("live"))
-    world.clock.go(60 * 86_400_000)
+    world.clock.advance(60 * 86_400_000)
     bodies = []
     for agent in agents:
         start = agent.now() - 500 * 30_000
@@ -449,7 +449,7 @@ async def test_backlogs_wait_for_each_other_and_live_pushes_for_none(world: Worl
     """40 agents come back with a backlog at once: at most BULK_AT_ONCE of their pushes are in work."""
     late = [await world.agent(plan_of(f"late{n}")) for n in range(40)]
     live = [await world.agent(plan_of(f"live{n}")) for n in range(5)]
-    world.clock.go(3_000_000)
+    world.clock.advance(3_000_000)
     committer = world.ingest.committer
 
     def backlog(agent: Agent) -> Batch:
@@ -477,7 +477,7 @@ async def test_the_reason_shown_is_the_newest_looks_and_the_ledgers_the_first(wo
     check = world.check("a1/c1")
 
     async def told(text: str, *, others: int = UP) -> None:
-        world.clock.go(30_000)
+        world.clock.advance(30_000)
         looks = agent.all(*[DOWN if place == 1 else others for place in range(len(agent.plan.checks))])
         assert (await agent.push(agent.batch(looks, reasons=[(1, text)]))).verdict == "taken"
 
@@ -492,7 +492,7 @@ async def test_the_reason_shown_is_the_newest_looks_and_the_ledgers_the_first(wo
         assert world.tail("a1/c1").reason == "24 hours old"
     await told("")
     assert shown() == "24 hours old", "an old agent says it once"
-    world.clock.go(60_000)
+    world.clock.advance(60_000)
     two = [(1, agent.now() - 30_000, DOWN), (1, agent.now(), DOWN)]
     await agent.push(agent.batch(two, reasons=[(0, "29 hours old"), (1, "30 hours old")]))
     assert shown() == "30 hours old"

@@ -21,7 +21,7 @@ from collector.store import queries
 from collector.store.database import StoreError
 from inventory.protocol.states import DEGRADED, DOWN, UP
 from inventory.protocol.wire import Position, Record, Run
-from tests.support.ingest_world import T0, Agent, FakeClock, World, plan_of
+from tests.support.ingest_world import T0, Agent, World, collector_clock, plan_of
 
 CODES = st.sampled_from([UP, UP, UP, UP, DEGRADED, DOWN, 3])
 STEP = st.sampled_from([30_000, 30_000, 30_000, 29_997, 5_000, 0, 75_000, 400_000])
@@ -43,7 +43,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
 async def tell(world: World, agent: Agent, event: tuple[str, int, Any]) -> None:
     """One thing that happens to an agent."""
     kind, step, what = event
-    world.clock.go(step)
+    world.clock.advance(step)
     now = agent.now()
     if kind == "single":
         batch = agent.batch(agent.all(*what))
@@ -151,7 +151,7 @@ async def test_sums_are_what_was_measured_whichever_way_it_came(world: World) ->
         await agent.look(UP, UP, DOWN if i % 9 == 0 else UP)
         if i % 20 == 19:
             await world.ingest.committer._save(["a1"])
-    world.clock.go(1_500_000)
+    world.clock.advance(1_500_000)
     start = agent.now() - 1_400_000
     await agent.push(agent.batch([(p, start + i * 30_000, UP) for i in range(40) for p in range(3)]))
     await world.ingest.committer.save_all()
@@ -268,7 +268,7 @@ async def test_a_step_of_the_collector_s_clock_moves_no_outage(tmp_path: Path, s
         agent = await world.agent()
         for i, code in enumerate((UP, UP, UP, DOWN, DOWN, DOWN, DOWN, UP, UP, UP, UP)):
             if i in (2, 8):
-                world.clock.offset += by if i == 2 else -by
+                world.clock.step_wall(by if i == 2 else -by)
                 assert world.ingest.trust.look() == (by == 0 or i == 8)
             ack = await agent.look(UP, code, UP)
             assert (ack.verdict, ack.watermark) == ("taken", Position(11, 3 * (i + 1)))
@@ -298,21 +298,21 @@ async def test_a_step_of_the_collector_s_clock_moves_no_outage(tmp_path: Path, s
 
 
 def test_the_clock_is_believed_with_reason() -> None:
-    clock = FakeClock()
+    clock = collector_clock()
     trust = Trust(clock, recorded=T0 - 60_000)
     assert trust.look()
-    clock.go(10**7)
-    clock.offset += 900  # slewed
+    clock.advance(10**7)
+    clock.step_wall(900)  # slewed
     assert trust.look()
-    clock.offset += 3_600_000
+    clock.step_wall(3_600_000)
     assert not trust.look() and "stepped by +3600 s" in trust.why
-    clock.offset -= 3_600_000
+    clock.step_wall(-3_600_000)
     assert trust.look()
-    clock.offset += 3_600_000
+    clock.step_wall(3_600_000)
     assert not trust.look()
-    clock.go(SETTLE - 1)
+    clock.advance(SETTLE - 1)
     assert not trust.look()
-    clock.go(1)
+    clock.advance(1)
     assert trust.look() and [step.ms for step in trust.accepted] == [pytest.approx(3_600_000, abs=1)]
 
 
@@ -322,23 +322,23 @@ async def test_a_clock_that_is_not_believed_says_nothing_of_the_collectors_life(
 
     await world.ingest.keeper.alive()
     before = await alive()
-    world.clock.go(60_000)
-    world.clock.offset += 365 * 86_400_000
+    world.clock.advance(60_000)
+    world.clock.step_wall(365 * 86_400_000)
     await world.ingest.keeper.alive()
     assert await alive() == before == T0
-    world.clock.offset -= 365 * 86_400_000
+    world.clock.step_wall(-365 * 86_400_000)
     await world.ingest.keeper.alive()
     assert await alive() == T0 + 60_000
 
 
 def test_a_clock_before_what_is_recorded_is_not_believed() -> None:
-    clock = FakeClock(wall=T0 - 60_000)
+    clock = collector_clock(T0 - 60_000)
     trust = Trust(clock, recorded=T0)
     assert not trust.look() and "already past" in trust.why
-    clock.go(10**6)
+    clock.advance(10**6)
     assert trust.look()
-    assert not Trust(FakeClock(wall=1_000), recorded=0).look()
-    assert Trust(FakeClock(wall=BUILT), recorded=0).look()
+    assert not Trust(collector_clock(1_000), recorded=0).look()
+    assert Trust(collector_clock(BUILT), recorded=0).look()
 
 
 async def test_a_boot_that_never_met_the_collector_is_kept_and_unknown(world: World) -> None:
@@ -346,7 +346,7 @@ async def test_a_boot_that_never_met_the_collector_is_kept_and_unknown(world: Wo
     await agent.look(UP, UP, UP)
     dark = Agent(world.ingest, world.clock, agent.plan, epoch=12, boot=b"darkdark")
     dark.mark = agent.mark
-    world.clock.go(86_400_000)
+    world.clock.advance(86_400_000)
     never = dark.batch([(0, 50_000, DOWN), (1, 60_000, DOWN)], records=[Record(10, "start", {"wall_ms": 0})], last=3)
     agent.boot, agent.epoch = b"newboot!", 13
     agent.zero = world.clock.boot_ms() - 30_000
@@ -369,7 +369,7 @@ async def test_a_boot_between_two_close_ones_is_bracketed(world: World) -> None:
     await agent.look(UP, UP, UP)
     dark = Agent(world.ingest, world.clock, agent.plan, epoch=12, boot=b"darkdark")
     dark.mark = agent.mark
-    world.clock.go(40_000)
+    world.clock.advance(40_000)
     never = dark.batch([(0, 20_000, DOWN)])
     agent.boot, agent.epoch, agent.seq, agent.echo = b"newboot!", 13, 0, None
     agent.zero = world.clock.boot_ms() - 5_000
@@ -384,7 +384,7 @@ async def test_a_boot_between_two_close_ones_is_bracketed(world: World) -> None:
 async def test_the_first_batch_of_a_boot_is_asked_for_again_once(world: World) -> None:
     await world.ingest.serve("a1", plan_of().encode())
     agent = Agent(world.ingest, world.clock, plan_of())
-    world.clock.go(30_000)
+    world.clock.advance(30_000)
     batch = agent.batch(agent.all(UP))
     ack = await agent.push(batch)
     assert (ack.verdict, ack.watermark) == ("reposition", None)

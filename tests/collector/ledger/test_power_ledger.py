@@ -37,7 +37,7 @@ async def on_battery_then_silent(world: World, last: int = DEGRADED) -> Agent:
     agent = await world.agent(plan())
     for state in [UP] * 20 + [last] * 4:
         assert (await agent.look(state, UP)).verdict == "taken"
-    world.clock.go(30 * MINUTE)
+    world.clock.advance(30 * MINUTE)
     return agent
 
 

@@ -23,12 +23,12 @@ async def test_figures_of_every_way(tmp_path: Path) -> None:
         other.faults["RCPT"] = [None, "550 5.1.1 no such user", "450 4.2.0 greylisted"]
         await desk.outbox.add(letter("a"), letter("b"), letter("c"))
         await desk.send()
-        desk.ms += 5_000
+        desk.clock.step_wall(5_000)
         counts = desk.counts
         counts.deadman, counts.alertmanagers = Standing("deadman"), [Standing("http://am.example:9093")]
         counts.deadman.held_back = 2
-        counts.alertmanagers[0].worked(desk.ms)
-        text = Own([of_alerts(counts, lambda: desk.ms)]).text(False)
+        counts.alertmanagers[0].worked(desk.clock.wall_ms())
+        text = Own([of_alerts(counts, desk.clock.wall_ms)]).text(False)
         await desk.close()
     found = {
         (sample.name.removeprefix("haidang_alert_"), *sample.labels.values()): sample.value

@@ -224,7 +224,7 @@ async def test_it_waits_for_the_one_that_may_still_send_its_past(world: World, t
     place = Place(world, inventory(tmp_path / "inventory", "[a, b]"))
     agent = await place.agent()
     await told(agent, (M, M))
-    world.clock.go(30_000)
+    world.clock.advance(30_000)
     only_a: Any = [(1, agent.now(), N)]
     assert (await agent.push(agent.batch(only_a))).verdict == "taken"
     assert (await place.seconds())["mains"] == 90, "b's ledger ends before"

@@ -59,12 +59,12 @@ async def test_batches_go_seven_days_after_receipt_but_never_before_a_checkpoint
 async def test_what_waits_for_the_clock_stays(world: World) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
-    world.clock.offset += 365 * DAY
+    world.clock.step_wall(365 * DAY)
     await agent.look(UP, DOWN, UP)
     await world.ingest.committer.save_all()
     await prune.all_of_it(world.ingest.database, T0 + 500 * DAY)
     assert await rows(world, "SELECT id FROM batches") == [(2,)]
-    world.clock.offset -= 365 * DAY
+    world.clock.step_wall(-365 * DAY)
     await world.ingest.keeper.tick()
     assert world.tail("a1/c1").state == DOWN
     await world.crash()

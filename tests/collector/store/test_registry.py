@@ -11,6 +11,7 @@ from collector.keys import pki
 from collector.store.database import Database
 from collector.store.registry import CODE_LIFE, EnrolmentRefused, Registry
 from collector.store.revocations import Revocation, Revocations
+from tests.support.clock import FakeClock
 
 NOW = 1_790_000_000_000
 
@@ -21,22 +22,15 @@ def new_csr() -> str:
     return csr.public_bytes(serialization.Encoding.PEM).decode()
 
 
-class Clock:
-    now = NOW
-
-    def __call__(self) -> int:
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return FakeClock(NOW)
 
 
 @pytest.fixture
 async def registry(tmp_path, clock):
     database = Database.open(tmp_path / "c.db")
-    yield Registry(database, pki.Authority.make(NOW), Revocations(tmp_path / "revoked.jsonl"), wall=clock)
+    yield Registry(database, pki.Authority.make(NOW), Revocations(tmp_path / "revoked.jsonl"), wall=clock.wall_ms)
     await database.close()
 
 
@@ -66,16 +60,16 @@ async def test_a_lost_answer_may_be_asked_for_again_with_the_same_key_within_the
     again = await registry.enrol(secret, csr)
     assert again[0] == first[0]
     assert again[1].serial != first[1].serial
-    clock.now += CODE_LIFE
+    clock.advance(CODE_LIFE)
     assert await refusal(registry, secret, csr) == "expired"
 
 
 async def test_a_code_ends_after_an_hour_and_with_the_next_one(registry, clock):
     secret = await secret_for(registry)
-    clock.now += CODE_LIFE - 1
+    clock.advance(CODE_LIFE - 1)
     newer = await secret_for(registry)
     assert await refusal(registry, secret) == "unknown"
-    clock.now += CODE_LIFE
+    clock.advance(CODE_LIFE)
     assert await refusal(registry, newer) == "expired"
     assert await refusal(registry, "a" * 16) == "unknown"
 
@@ -121,15 +115,15 @@ async def test_revoking_voids_what_was_issued_and_unused_codes_not_what_comes_af
     assert voids("so-ttt", old.serial)
     assert not voids("so-tc", other.serial)
     assert await refusal(registry, waiting) == "unknown"
-    clock.now -= 1000
+    clock.step_wall(-1000)
     _, new = await registry.enrol(await secret_for(registry), new_csr())
     assert not voids("so-ttt", new.serial)
 
 
 async def test_a_certificate_issued_under_a_clock_ahead_is_revoked_too(registry, clock):
-    clock.now += 365 * 86_400_000
+    clock.advance(365 * 86_400_000)
     _, ahead = await registry.enrol(await secret_for(registry), new_csr())
-    clock.now = NOW
+    clock.set_wall(NOW)
     await registry.revoke("so-ttt", "an", "stolen")
     assert registry.revocations.voids("so-ttt", ahead.serial)
 
