@@ -39,11 +39,11 @@ class SystemClock:
             # Windows' monotonic clock (GetTickCount64) counts sleep, others may not
             self.note = "this system has no boot-time clock: time asleep is not counted"
         try:
-            named = boot_id_file.read_bytes().strip()
+            boot_name = boot_id_file.read_bytes().strip()
         except OSError:
             # the moment of boot, to ten seconds, is as good a name as this system gives
-            named = str((self.wall_ms() - self.boot_ms()) // 10_000).encode()
-        self._boot_id = hashlib.sha256(named).digest()[:8]
+            boot_name = str((self.wall_ms() - self.boot_ms()) // 10_000).encode()
+        self._boot_id = hashlib.sha256(boot_name).digest()[:8]
 
     def boot_ms(self) -> int:
         if self._source is None:

@@ -179,18 +179,18 @@ def _read(path: Path) -> Settings:
     from inventory.yaml import settings
 
     try:
-        found = settings.read(path, Settings)
+        parsed = settings.read(path, Settings)
     except Invalid as error:
         raise Invalid(map(_hushed, error.problems)) from None
     try:
-        found.limits.parsed()
+        parsed.limits.parsed()
     except ValueError:
         raise Invalid(_bad_networks(path)) from None
-    named, problems = credentials.resolved(found.credentials, found.at)
-    problems += [found.at.problem(key, words) for key, words in _wrong(found)]
+    resolved, problems = credentials.resolved(parsed.credentials, parsed.at)
+    problems += [parsed.at.problem(key, message) for key, message in _wrong(parsed)]
     if problems:
         raise Invalid(problems)
-    return msgspec.structs.replace(found, credentials=named)
+    return msgspec.structs.replace(parsed, credentials=resolved)
 
 
 def _wrong(found: Settings) -> Iterator[tuple[str, str]]:
@@ -198,8 +198,8 @@ def _wrong(found: Settings) -> Iterator[tuple[str, str]]:
     for name, drill in found.drills.items():
         if why := why_no_job(name):
             yield f"drills.{name}", why
-        for key, words in drill.wrong():
-            yield f"drills.{name}.{key}", words
+        for key, message in drill.wrong():
+            yield f"drills.{name}.{key}", message
 
 
 def _hushed(problem: Problem) -> Problem:

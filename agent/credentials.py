@@ -39,20 +39,20 @@ class Credentials:
         """One credential, files read. Raises Trouble (no evidence) when there is none, or a file gives nothing."""
         if name not in self._named:
             raise Trouble(f"there is no credential {name!r} in {self._file} (credentials:)", UNKNOWN)
-        found = {}
+        credential = {}
         for key, value in self._named[name].items():
             if key.endswith(ENDING):
-                found[key.removesuffix(ENDING)] = self._secret_in(Path(value), name)
+                credential[key.removesuffix(ENDING)] = self._secret_in(Path(value), name)
             else:
-                found[key] = value
-        return found
+                credential[key] = value
+        return credential
 
     def _secret_in(self, file: Path, name: str) -> Secret:
         try:
-            told = file.stat()
-            stamp = (told.st_mtime_ns, told.st_size, told.st_ino)
+            file_stat = file.stat()
+            stamp = (file_stat.st_mtime_ns, file_stat.st_size, file_stat.st_ino)
             if file not in self._read or self._read[file][0] != stamp:
-                if not stat.S_ISREG(told.st_mode) or told.st_size > LARGEST:
+                if not stat.S_ISREG(file_stat.st_mode) or file_stat.st_size > LARGEST:
                     raise Trouble(f"the credential {name!r}: {file} is not a small file", UNKNOWN)
                 self._read[file] = stamp, Secret(file.read_text("utf-8").rstrip("\r\n"))
         except OSError as error:

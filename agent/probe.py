@@ -159,8 +159,8 @@ class Look:
         """The agent's one client of this kind, made when first asked for."""
         if kind not in self._clients:
             self._clients[kind] = make()
-        found: C = self._clients[kind]
-        return found
+        shared: C = self._clients[kind]
+        return shared
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

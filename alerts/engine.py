@@ -13,16 +13,16 @@ from inventory.model.entities import Inventory
 def step(book: Book, situation: Situation, inventory: Inventory) -> Turn:
     """Pure and driven by levels: the same book and situation give the same turn, and a second step with the same
     situation changes nothing and tells nothing. Time must not go back; if it does, what is due waits."""
-    bench = Bench(book, situation.at)
+    draft = Bench(book, situation.at)
     alerting = inventory.alerting
-    take_in(bench, situation, alerting)
-    record(bench, situation.past)
-    obey(bench, situation.commands, situation.troubles)
-    over = close(bench, alerting)
-    notices, due = post(bench, inventory, situation)
-    notices += digests(bench, inventory, situation.muted)
-    forget(bench, alerting)
-    return Turn(book=bench.book(), changed=bench.changed(), notices=notices, wake=_soonest(over, due))
+    take_in(draft, situation, alerting)
+    record(draft, situation.past)
+    obey(draft, situation.commands, situation.troubles)
+    next_close = close(draft, alerting)
+    notices, next_notice = post(draft, inventory, situation)
+    notices += digests(draft, inventory, situation.muted)
+    forget(draft, alerting)
+    return Turn(book=draft.book(), changed=draft.changed(), notices=notices, wake=_soonest(next_close, next_notice))
 
 
 def _soonest(*moments: int | None) -> int | None:

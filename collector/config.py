@@ -121,7 +121,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 def read(path: Path) -> Config:
     """The settings in a file. Raises inventory.base.problems.Invalid with all that is wrong with them."""
     config = settings.read(path, Config)
-    problems = [Problem(str(path), 0, key, words) for key, words in _wrong(config)]
+    problems = [Problem(str(path), 0, key, message) for key, message in _wrong(config)]
     if problems:
         raise Invalid(problems)
     return config
@@ -138,19 +138,19 @@ def listen(text: str) -> Listen:
 
 def _wrong(config: Config) -> list[tuple[str, str]]:
     """What single values cannot show."""
-    wrong: list[tuple[str, str]] = []
+    mistakes: list[tuple[str, str]] = []
     for key, text in (("agents.listen", config.agents.listen), ("operators.listen", config.operators.listen)):
         try:
             address = listen(text)
         except ValueError as error:
-            wrong.append((key, str(error)))
+            mistakes.append((key, str(error)))
             continue
         if key == "operators.listen" and not address.loopback and not config.operators.guarded:
-            words = "is not this machine's loopback: give users or tokens first, so that not everybody may look"
-            wrong.append((key, f"{text} {words}"))
+            message = "is not this machine's loopback: give users or tokens first, so that not everybody may look"
+            mistakes.append((key, f"{text} {message}"))
     for user in config.operators.users:
         if not user.password.startswith("scrypt:"):
-            wrong.append(
+            mistakes.append(
                 (
                     "operators.users",
                     f"the password of {user.name} is not a hash; make one with haidang-collector password",
@@ -158,9 +158,9 @@ def _wrong(config: Config) -> list[tuple[str, str]]:
             )
     for token in config.operators.tokens:
         if len(token.token) < 20:
-            wrong.append(("operators.tokens", f"the token of {token.name} is shorter than 20 characters"))
+            mistakes.append(("operators.tokens", f"the token of {token.name} is shorter than 20 characters"))
     if (config.operators.certificate is None) != (config.operators.key is None):
-        wrong.append(("operators", "certificate and key go together"))
+        mistakes.append(("operators", "certificate and key go together"))
     if config.agents.certificate_life < DAY:
-        wrong.append(("agents.certificate_life", "is less than a day"))
-    return wrong
+        mistakes.append(("agents.certificate_life", "is less than a day"))
+    return mistakes

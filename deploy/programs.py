@@ -34,8 +34,8 @@ def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
                 probe.bind((host, port))
             except OSError:
                 continue
-            found: int = probe.getsockname()[1]
-            return found
+            bound_port: int = probe.getsockname()[1]
+            return bound_port
     raise Failed(f"no free port between {wanted} and {wanted + 199}")
 
 
@@ -168,10 +168,10 @@ class Collector:
     async def code(self, agent: str) -> str:
         """A fresh enrolment code."""
         printed = await command("collector", "code", agent, "--config", str(self.config))
-        found = next((word for word in printed.split() if word.startswith("hd1-")), "")
-        if not found:
+        enrolment_code = next((word for word in printed.split() if word.startswith("hd1-")), "")
+        if not enrolment_code:
             raise Failed(f"haidang-collector code printed no code:\n{printed}")
-        return found
+        return enrolment_code
 
     async def stop(self) -> None:
         if self._session is not None:
@@ -194,13 +194,13 @@ class Agent:
         url = url or collector.url
         self.state.mkdir(parents=True, exist_ok=True)
         try:
-            known = identities.load(self.state)
+            identity = identities.load(self.state)
         except identities.NoIdentity:
             code = await collector.code(self.name)
             await command("agent", "enroll", url, code, "--state-dir", str(self.state))
             return
-        if known.url != url:
-            identities.store(self.state, msgspec.structs.replace(known, url=url))
+        if identity.url != url:
+            identities.store(self.state, msgspec.structs.replace(identity, url=url))
 
     async def start(self) -> None:
         await self.program.start()

@@ -85,22 +85,22 @@ class Lab:
         """The check as soon as it is as wanted."""
         deadline = time.monotonic() + patience
         while True:
-            found = await self.check(name)
-            if wanted(found):
-                return found
-            assert time.monotonic() < deadline, f"{name} stays {found}"
+            check = await self.check(name)
+            if wanted(check):
+                return check
+            assert time.monotonic() < deadline, f"{name} stays {check}"
             await asyncio.sleep(0.1)
 
     async def spans(self, name: str, start: int, end: int) -> list[dict[str, Any]]:
         uid = (await self.check(name))["uid"]
-        told = await self.collector.ask(f"/api/v1/checks/{uid}/availability", {"from": start, "to": end})
-        found: list[dict[str, Any]] = told["spans"]
+        answer = await self.collector.ask(f"/api/v1/checks/{uid}/availability", {"from": start, "to": end})
+        found: list[dict[str, Any]] = answer["spans"]
         return found
 
 
 @pytest.fixture
 async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
-    made = Lab(tmp_path)
-    yield made
-    await made.agent.program.kill()
-    await made.collector.stop()
+    started = Lab(tmp_path)
+    yield started
+    await started.agent.program.kill()
+    await started.collector.stop()

@@ -41,7 +41,7 @@ class TooMuch(Exception):
 
 def find(*names: str) -> str | None:
     """The first of these programs that this machine has."""
-    return next((found for name in names if (found := shutil.which(name, path=_PATH))), None)
+    return next((path for name in names if (path := shutil.which(name, path=_PATH))), None)
 
 
 def run(
@@ -69,8 +69,8 @@ def run(
         preexec_fn=_with_parent,  # one thread only: nothing can be held by another at the fork
     )
     try:
-        out, words = _gather(process, time.monotonic() + seconds, tick)
-        return Ran(process.wait(timeout=5), out, words.decode("utf-8", "replace"))
+        out, errors = _gather(process, time.monotonic() + seconds, tick)
+        return Ran(process.wait(timeout=5), out, errors.decode("utf-8", "replace"))
     except subprocess.TimeoutExpired:
         raise TookTooLong from None
     finally:
@@ -87,8 +87,8 @@ def _with_parent() -> None:
 
 def _gather(process: "subprocess.Popen[bytes]", until: float, tick: Callable[[], None]) -> tuple[bytes, bytes]:
     """What it prints and what it says of its trouble, until it closes both."""
-    out, words = bytearray(), bytearray()
-    pipes = {pipe.fileno(): held for pipe, held in ((process.stdout, out), (process.stderr, words)) if pipe is not None}
+    out, errors = bytearray(), bytearray()
+    pipes = {pipe.fileno(): buffer for pipe, buffer in ((process.stdout, out), (process.stderr, errors)) if pipe is not None}
     ticked = time.monotonic()
     while pipes:
         ready, _, _ = select.select(list(pipes), [], [], 1.0)
@@ -103,10 +103,10 @@ def _gather(process: "subprocess.Popen[bytes]", until: float, tick: Callable[[],
             pipes[descriptor].extend(piece)
             if not piece:
                 del pipes[descriptor]
-        del words[:-MOST_WORDS]
+        del errors[:-MOST_WORDS]
         if len(out) > MOST_OUTPUT:
             raise TooMuch
-    return bytes(out), bytes(words)
+    return bytes(out), bytes(errors)
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

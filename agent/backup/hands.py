@@ -38,8 +38,8 @@ class Hands:
     async def look(self, question: Question) -> Facts:
         """What there is. Raises Refused when that cannot be said in time."""
         self._sweep()
-        left = self._stuck.get(question.key)
-        if left is not None and left.returncode is None:
+        stuck = self._stuck.get(question.key)
+        if stuck is not None and stuck.returncode is None:
             raise Refused(f"{question.path} does not answer: the look before this one still hangs there")
         until = time.monotonic() + question.timeout - MARGIN
         try:
@@ -69,37 +69,37 @@ class Hands:
 
         A read of this key that is under way is finished first, whatever copy it is of.
         """
-        reading = self._readers.get(job.question.key)
-        if reading is None:
+        background_read = self._readers.get(job.question.key)
+        if background_read is None:
             if len(self._readers) >= MOST_READERS and not self._make_room():
                 return None
-            reading = self._readers[job.question.key] = Reading(job, self._turns)
-        progress = await reading.go_on(grant, seconds)
-        if reading.over:
+            background_read = self._readers[job.question.key] = Reading(job, self._turns)
+        progress = await background_read.go_on(grant, seconds)
+        if background_read.over:
             self._readers.pop(job.question.key, None)
         return progress
 
     def _sweep(self) -> None:
         """End the reads that nobody asks for any more. Their marks stay."""
         long_ago = time.monotonic() - PATIENCE
-        for key, reading in tuple(self._readers.items()):
-            if reading.over or (reading.paused_at is not None and reading.paused_at < long_ago):
+        for key, background_read in tuple(self._readers.items()):
+            if background_read.over or (background_read.paused_at is not None and background_read.paused_at < long_ago):
                 self._readers.pop(key).stop()
 
     def _make_room(self) -> bool:
         """End the read that has been paused for longest: its check may have gone. Its mark stays."""
-        paused = [(reading.paused_at, key) for key, reading in self._readers.items() if reading.paused_at is not None]
-        over = [key for key, reading in self._readers.items() if reading.over]
-        key = over[0] if over else min(paused)[1] if paused else None
+        paused = [(background_read.paused_at, key) for key, background_read in self._readers.items() if background_read.paused_at is not None]
+        finished = [key for key, background_read in self._readers.items() if background_read.over]
+        key = finished[0] if finished else min(paused)[1] if paused else None
         if key is None:
             return False
         self._readers.pop(key).stop()
         return True
 
     async def close(self) -> None:
-        for reading in self._readers.values():
-            reading.stop()
-        ending = [reading.task for reading in self._readers.values()]
+        for background_read in self._readers.values():
+            background_read.stop()
+        ending = [background_read.task for background_read in self._readers.values()]
         self._readers.clear()
         if ending:
             await asyncio.wait(ending, timeout=FAREWELL + 1)
@@ -143,8 +143,8 @@ class Reading:
         await self._granted.wait()
         try:
             process = await _start("read")
-        except Refused as refused:
-            self._progress = Progress(failed=refused.reason)
+        except Refused as refusal:
+            self._progress = Progress(failed=refusal.reason)
             self._settled.set()
             return
         try:

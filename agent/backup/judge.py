@@ -60,10 +60,10 @@ def judge(facts: Facts, wanted: Wanted) -> Outcome:
         return Outcome(UNKNOWN, facts.failed)
     if facts.gone:
         return Outcome(DOWN, facts.gone, None, {"rpo_met": 0.0})
-    made = Judgement()
-    made.measures["copies"] = facts.count
+    builder = Judgement()
+    builder.measures["copies"] = facts.count
     if facts.total or not facts.count:
-        made.measures["total_bytes"] = facts.total
+        builder.measures["total_bytes"] = facts.total
     newest = next((copy for copy in facts.copies if not flaw(copy, wanted)), None)
     if newest is None:
         if facts.unreadable:
@@ -71,20 +71,20 @@ def judge(facts: Facts, wanted: Wanted) -> Outcome:
         last = max((at for at, _ in facts.sizes), default=None)
         if last is not None and facts.now - last <= wanted.rpo and any(copy.growing for copy in facts.copies):
             # the only copy is written over: not missed yet
-            made.measures |= {"rpo_met": 1.0, "growing": 1.0, "age_seconds": max(0.0, facts.now - last)}
-            made.worse(DEGRADED, f"{_nothing(facts, wanted)}; the one before it was made {span(facts.now - last)} ago")
-            return made.outcome()
-        made.measures["rpo_met"] = 0.0
-        made.worse(DOWN, _nothing(facts, wanted))
-        return made.outcome()
-    _age(made, facts, newest, wanted)
-    _newer(made, facts, newest, wanted)
-    _size(made, facts, newest)
-    _verified(made, facts, newest, wanted)
-    _around(made, facts, wanted)
-    if facts.unreadable and made.state == DOWN:
-        return Outcome(UNKNOWN, f"part of it cannot be read: {facts.why_unreadable}; " + "; ".join(made.reasons))
-    return made.outcome()
+            builder.measures |= {"rpo_met": 1.0, "growing": 1.0, "age_seconds": max(0.0, facts.now - last)}
+            builder.worse(DEGRADED, f"{_nothing(facts, wanted)}; the one before it was made {span(facts.now - last)} ago")
+            return builder.outcome()
+        builder.measures["rpo_met"] = 0.0
+        builder.worse(DOWN, _nothing(facts, wanted))
+        return builder.outcome()
+    _age(builder, facts, newest, wanted)
+    _newer(builder, facts, newest, wanted)
+    _size(builder, facts, newest)
+    _verified(builder, facts, newest, wanted)
+    _around(builder, facts, wanted)
+    if facts.unreadable and builder.state == DOWN:
+        return Outcome(UNKNOWN, f"part of it cannot be read: {facts.why_unreadable}; " + "; ".join(builder.reasons))
+    return builder.outcome()
 
 
 def flaw(copy: Copy, wanted: Wanted) -> str:
@@ -156,23 +156,23 @@ def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
     In logarithms, by median and median absolute deviation, which a few odd ones do not move. Where there are two
     sorts (fulls and incrementals), a size is compared with the sort that it is nearer to.
     """
-    logs = sorted(math.log(one) for one in before[-60:] if one > 0)
+    logs = sorted(math.log(log_size) for log_size in before[-60:] if log_size > 0)
     mine = math.log(max(size, 1))
     groups: list[list[float]] = []
-    for one in logs:
-        if groups and one - groups[-1][-1] <= APART:
-            groups[-1].append(one)
+    for log_size in logs:
+        if groups and log_size - groups[-1][-1] <= APART:
+            groups[-1].append(log_size)
         else:
-            groups.append([one])
-    known = [group for group in groups if len(group) >= FEWEST_SIZES]
-    if not known or sum(map(len, known)) < len(logs) / 2:
+            groups.append([log_size])
+    regular_groups = [group for group in groups if len(group) >= FEWEST_SIZES]
+    if not regular_groups or sum(map(len, regular_groups)) < len(logs) / 2:
         return None  # too few, or without any rule
     middles = [statistics.median(group) for group in groups]
     nearest = min(range(len(groups)), key=lambda place: abs(middles[place] - mine))
-    if groups[nearest] not in known:
+    if groups[nearest] not in regular_groups:
         return None
     middle = middles[nearest]
-    spread = _TO_SIGMA * statistics.median(abs(one - middle) for one in groups[nearest])
+    spread = _TO_SIGMA * statistics.median(abs(log_size - middle) for log_size in groups[nearest])
     return math.exp(middle), math.exp(middle - max(DEVIATIONS * spread, -math.log(SMALL)))
 
 
@@ -188,7 +188,7 @@ def _verified(made: Judgement, facts: Facts, newest: Copy, wanted: Wanted) -> No
     proved = [copy.verdict for copy in facts.copies if copy.verdict is not None and copy.verdict.state == GOOD]
     if facts.check is not None and facts.check.state == GOOD:
         proved.append(facts.check)
-    last = max(proved, key=lambda one: one.at, default=None)
+    last = max(proved, key=lambda proof: proof.at, default=None)
     if last is not None:
         made.measures["verified_age_seconds"] = max(0.0, facts.now - last.at)
         made.measures["last_verified_timestamp_seconds"] = last.at

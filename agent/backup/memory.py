@@ -52,12 +52,12 @@ class Memory:
 
     def add_verdict(self, stamp: str, verdict: Verdict) -> None:
         """The newest last; the oldest are forgotten."""
-        known = self.verdicts()
-        known.pop(stamp, None)
-        known[stamp] = verdict
-        for old in list(known)[:-MOST_VERDICTS]:
-            del known[old]
-        self._put("verdicts", known)
+        verdicts = self.verdicts()
+        verdicts.pop(stamp, None)
+        verdicts[stamp] = verdict
+        for old in list(verdicts)[:-MOST_VERDICTS]:
+            del verdicts[old]
+        self._put("verdicts", verdicts)
 
     def mark(self, stamp: str) -> Mark | None:
         found = self._get("mark", Mark)
@@ -89,21 +89,21 @@ class Memory:
 
 def recall(facts: Facts, memory: Memory, settle: float) -> None:
     """Add to what a look found what was known before: growing files, sizes, verdicts; and remember it."""
-    seen = memory.seen()
-    seen.began = seen.began or facts.now
-    facts.began = seen.began
+    history = memory.seen()
+    history.began = history.began or facts.now
+    facts.began = history.began
     facts.copies = [
-        msgspec.structs.replace(copy, growing=_growing(copy, seen, facts.now, settle)) if copy.mtime_ns else copy
+        msgspec.structs.replace(copy, growing=_growing(copy, history, facts.now, settle)) if copy.mtime_ns else copy
         for copy in facts.copies
     ]
-    seen.lately = {name: kept for copy in facts.copies for name, kept in [_kept(copy, seen, facts.now)]}
+    history.lately = {name: entry for copy in facts.copies for name, entry in [_kept(copy, history, facts.now)]}
     for copy in facts.copies:
         if not copy.growing and not copy.wrong and copy.size is not None and not copy.future:
-            seen.sizes[copy.name.hex()] = (copy.at, copy.size)
-    newest = sorted(seen.sizes.items(), key=lambda one: one[1])[-MOST_SIZES:]
-    seen.sizes = dict(newest)
+            history.sizes[copy.name.hex()] = (copy.at, copy.size)
+    newest = sorted(history.sizes.items(), key=lambda item: item[1])[-MOST_SIZES:]
+    history.sizes = dict(newest)
     facts.sizes = [size for _, size in newest]
-    memory.put_seen(seen)
+    memory.put_seen(history)
     verdicts = memory.verdicts()
     facts.copies = [msgspec.structs.replace(copy, verdict=verdicts.get(copy.stamp)) for copy in facts.copies]
     facts.check = facts.check or verdicts.get(REPOSITORY)

@@ -39,20 +39,20 @@ def scan(path: str, pattern: Pattern, allowed: Sequence[str], now: float) -> Fac
     try:
         inside = place.roots(allowed) if allowed else (place.real(top),)
         newest: list[tuple[float, int, Copy]] = []
-        for number, found in enumerate(_Walk(top, pattern, inside, facts).files()):
+        for number, file in enumerate(_Walk(top, pattern, inside, facts).files()):
             if number >= MOST_FILES:
                 facts.notes.append(f"there are more than {MOST_FILES} files; the rest was not looked at")
                 break
-            copy = _copy(found, pattern, now)
+            copy = _copy(file, pattern, now)
             if copy is None:
                 continue
             facts.count += 1
-            facts.total += found.seen.st_size
+            facts.total += file.seen.st_size
             if len(newest) < MOST_COPIES:
                 heapq.heappush(newest, (copy.at, number, copy))
             elif copy.at > newest[0][0]:
                 heapq.heapreplace(newest, (copy.at, number, copy))
-        facts.copies = [copy for _, _, copy in sorted(newest, key=lambda one: (-one[0], one[1]))]
+        facts.copies = [copy for _, _, copy in sorted(newest, key=lambda entry: (-entry[0], entry[1]))]
     finally:
         os.close(top)
     return facts
@@ -89,11 +89,11 @@ class _Walk:
     def files(self) -> Iterator[Found]:
         """Every file that fits."""
         while self._waiting:
-            way = self._waiting.pop()
+            pending = self._waiting.pop()
             try:
-                directory = self._opened(way.path)
+                directory = self._opened(pending.path)
             except OSError as error:
-                self._cannot(way.path, error)
+                self._cannot(pending.path, error)
                 continue
             try:
                 if not place.within(place.real(directory), self._inside):
@@ -102,11 +102,11 @@ class _Walk:
                 with os.scandir(directory) as entries:
                     for entry in entries:
                         if entry.is_dir(follow_symlinks=False):
-                            self._waiting.extend(self._ways(entry.name, way))
-                        elif (found := self._file(entry, directory, way)) is not None:
-                            yield found
+                            self._waiting.extend(self._ways(entry.name, pending))
+                        elif (file := self._file(entry, directory, pending)) is not None:
+                            yield file
             except OSError as error:
-                self._cannot(way.path, error)
+                self._cannot(pending.path, error)
             finally:
                 os.close(directory)
 
@@ -122,27 +122,27 @@ class _Walk:
     def _ways(self, name: str, way: Way) -> Iterator[Way]:
         """On into a directory, by ** or because its name fits."""
         path = f"{way.path}/{name}" if way.path else name
-        following = self._next(way)
-        if following != way.segment and way.depth < DEEPEST and not name.startswith("."):
+        next_segment = self._next(way)
+        if next_segment != way.segment and way.depth < DEEPEST and not name.startswith("."):
             yield Way(path, way.segment, way.depth + 1, way.parts)
-        if following + 1 < len(self._pattern.segments) and (fits := self._fits(name, following)) is not None:
-            yield Way(path, following + 1, way.depth, {**way.parts, **fits})
+        if next_segment + 1 < len(self._pattern.segments) and (parts := self._fits(name, next_segment)) is not None:
+            yield Way(path, next_segment + 1, way.depth, {**way.parts, **parts})
 
     def _fits(self, name: str, segment: int) -> Mapping[str, str] | None:
-        wanted = self._pattern.segments[segment]
-        found = wanted.fullmatch(name) if wanted is not None else None
-        return found.groupdict() if found is not None else None
+        regex = self._pattern.segments[segment]
+        matched = regex.fullmatch(name) if regex is not None else None
+        return matched.groupdict() if matched is not None else None
 
     def _file(self, entry: "os.DirEntry[str]", directory: int, way: Way) -> Found | None:
-        following = self._next(way)
-        if following + 1 != len(self._pattern.segments) or (fits := self._fits(entry.name, following)) is None:
+        next_segment = self._next(way)
+        if next_segment + 1 != len(self._pattern.segments) or (parts := self._fits(entry.name, next_segment)) is None:
             return None
         name = f"{way.path}/{entry.name}" if way.path else entry.name
         try:
             if entry.is_symlink():
-                seen = place.stat_file(entry.name, directory, self._inside)
+                status = place.stat_file(entry.name, directory, self._inside)
             else:
-                seen = entry.stat(follow_symlinks=False)
+                status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return None  # gone since, or a link to nothing
         except place.LeadsOut:
@@ -151,7 +151,7 @@ class _Walk:
         except OSError as error:
             self._cannot(name, error)
             return None
-        return Found(name, seen, {**way.parts, **fits}) if stat.S_ISREG(seen.st_mode) else None
+        return Found(name, status, {**way.parts, **parts}) if stat.S_ISREG(status.st_mode) else None
 
     def _cannot(self, path: str, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # what went while we looked is simply not there

@@ -31,11 +31,11 @@ def look(question: Question, now: float) -> Facts:
     facts = Facts(now=now)
     try:
         facts = _found(question, now)
-    except Refused as refused:
-        if refused.gone:
-            facts.gone = refused.reason
+    except Refused as refusal:
+        if refusal.gone:
+            facts.gone = refusal.reason
         else:
-            facts.failed = refused.reason
+            facts.failed = refusal.reason
         return facts
     except OSError as error:
         from agent.backup.place import why
@@ -73,10 +73,10 @@ class Reader:
     def run(self, grant: Grant) -> None:
         from agent.backup.integrity.meter import Meter, Stopped
 
-        question = self._job.question
+        query = self._job.question
         meter = Meter(
-            rate=question.rate,
-            most_unpacked=question.most_unpacked,
+            rate=query.rate,
+            most_unpacked=query.most_unpacked,
             grant=(grant.bytes, grant.seconds),
             more=self._more,
             tell=self._tell,
@@ -86,8 +86,8 @@ class Reader:
             verdict = self._judge(meter)
         except Stopped:
             return
-        except Refused as refused:
-            _say(Progress(failed=refused.reason, passing=refused.gone, stamp=self._stamp))
+        except Refused as refusal:
+            _say(Progress(failed=refusal.reason, passing=refusal.gone, stamp=self._stamp))
             return
         self._memory.forget_mark()
         self._memory.add_verdict(self._stamp, verdict)
@@ -155,8 +155,8 @@ def _limit_memory() -> None:
 def main(argv: Sequence[str]) -> int:
     background = list(argv) == ["read"]
     _humble(background)
-    given = open(0, "rb", closefd=False)  # noqa: SIM115
-    line = given.readline()
+    requests = open(0, "rb", closefd=False)  # noqa: SIM115
+    line = requests.readline()
     if not background:
         try:
             _say(look(msgspec.json.decode(line, type=Question), time.time()))
@@ -164,11 +164,11 @@ def main(argv: Sequence[str]) -> int:
             _say(Facts(failed=f"the look failed, a fault in it: {type(error).__name__}: {error}"))
         return 0
     job = msgspec.json.decode(line, type=Job)
-    grant = msgspec.json.decode(given.readline(), type=Grant)
+    grant = msgspec.json.decode(requests.readline(), type=Grant)
     try:
         if job.copy is not None:
             _limit_memory()
-        Reader(job, given).run(grant)
+        Reader(job, requests).run(grant)
     except MemoryError:
         _say(Progress(failed="reading it takes more memory than it may"))
     except Exception as error:

@@ -62,24 +62,24 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
     """Everything that can be told from here, whether the agent runs or not."""
     clock = clock or SystemClock()
     directory = settings.state_dir
-    found = [*disk(directory), *clock_notes(clock), *credential_files(settings)]
+    diagnoses = [*disk(directory), *clock_notes(clock), *credential_files(settings)]
     try:
         identity = identities.load(directory)
     except identities.NoIdentity as error:
-        words, _, advice = str(error).partition(". ")
-        return [*found, wrong(words, advice)]
-    kept = PlanStore(directory, identity.agent).current()
+        problem, _, advice = str(error).partition(". ")
+        return [*diagnoses, wrong(problem, advice)]
+    stored = PlanStore(directory, identity.agent).current()
     status = statuses.read(directory)
     running = is_running(directory)
-    found += [*key_file(directory), *process(running, status, clock)]
-    found += icmp(kept) if kept is None or any(check.kind == "icmp" for check in kept.plan.checks) else []
-    found += [*plan_notes(kept, status if running else None), *missing_credentials(kept, settings)]
-    found += [*ping_notes(settings, kept, running, clock), *unwatched_backups(settings, kept, clock)]
+    diagnoses += [*key_file(directory), *process(running, status, clock)]
+    diagnoses += icmp(stored) if stored is None or any(check.kind == "icmp" for check in stored.plan.checks) else []
+    diagnoses += [*plan_notes(stored, status if running else None), *missing_credentials(stored, settings)]
+    diagnoses += [*ping_notes(settings, stored, running, clock), *unwatched_backups(settings, stored, clock)]
     if status is not None:
-        found += spool_notes(status)
-    for name, url in collectors(identity, kept):
-        found += await collector(name, url, directory, identity, kept, clock)
-    return found
+        diagnoses += spool_notes(status)
+    for name, url in collectors(identity, stored):
+        diagnoses += await collector(name, url, directory, identity, stored, clock)
+    return diagnoses
 
 
 def is_running(state_dir: Path) -> bool:
@@ -118,8 +118,8 @@ def disk(directory: Path) -> Iterator[Finding]:
 
 
 def clock_notes(clock: Clock) -> Iterator[Finding]:
-    if words := getattr(clock, "note", ""):
-        yield note(words)
+    if note_text := getattr(clock, "note", ""):
+        yield note(note_text)
     if clock.wall_ms() < 1_700_000_000_000:
         yield wrong("this machine's clock is years behind", SET_CLOCK)
 
@@ -190,20 +190,20 @@ def ping_notes(settings: Settings, kept: Kept | None, running: bool, clock: Cloc
     """Whether jobs of the plan are heard, and jobs that ping although the plan does not have them."""
     from agent.jobs.book import Book, directory, gap_until
 
-    book = Book(directory(settings.state_dir), clock)
+    store = Book(directory(settings.state_dir), clock)
     try:
-        listening = book.listening()
+        listening = store.listening()
     except OSError as error:
         yield wrong(f"the records of pings cannot be read: {error.strerror}", "Run this as the agent's own user.")
         return
     where = settings.pings.listen
     if running and kept is not None and any(check.kind == "job" for check in kept.plan.checks):
-        if listening is None or gap_until(listening, book.now()):
+        if listening is None or gap_until(listening, store.now()):
             advice = "See the agent's log: another program may have that port (pings: listen: in agent.yaml)."
             yield wrong(f"pings of jobs are not heard at {where}", advice)
         else:
             yield ok(f"pings of jobs are heard at {where}")
-            yield from _silent_jobs(settings, kept.plan, book)
+            yield from _silent_jobs(settings, kept.plan, store)
     for job, count in (listening.unknown if listening is not None else {}).items():
         yield note(
             f"{count} pings came for a job {job!r} that the plan does not have",
@@ -233,11 +233,11 @@ def unwatched_backups(settings: Settings, kept: Kept | None, clock: Clock) -> It
     from agent.jobs.candidates import candidates
 
     now = clock.wall_ms() / 1000
-    for found in candidates(kept.plan if kept is not None else None, settings.limits.parsed().directories, now):
-        age = _span(max(0, round((now - found.newest) * 1000)))
+    for candidate in candidates(kept.plan if kept is not None else None, settings.limits.parsed().directories, now):
+        age = _span(max(0, round((now - candidate.newest) * 1000)))
         yield note(
-            f"{found.path} has {found.files} files like backups, the newest {age} old, and no check looks at it",
-            f"If they matter, add a check of kind backup to the inventory (path: {found.path}).",
+            f"{candidate.path} has {candidate.files} files like backups, the newest {age} old, and no check looks at it",
+            f"If they matter, add a check of kind backup to the inventory (path: {candidate.path}).",
         )
 
 
@@ -286,37 +286,37 @@ async def collector(
 
 
 def judged(name: str, answer: Answer) -> Finding:
-    status, words = answer.status, answer.words
+    status, error_text = answer.status, answer.words
     if status == 200 and answer.content_type == "application/json":
         return ok(f"collector {name} is reached and gives this agent its plan")
-    if status == 403 and words in _REFUSED:
-        return wrong(f"collector {name} refuses this agent: {_REFUSED[words][0]}", _REFUSED[words][1])
+    if status == 403 and error_text in _REFUSED:
+        return wrong(f"collector {name} refuses this agent: {_REFUSED[error_text][0]}", _REFUSED[error_text][1])
     if status == 404:
         return wrong(f"collector {name} has no plan for this agent", "Name it in the inventory, or enrol as another.")
     if status in (401, 403):
-        return wrong(f"collector {name} refuses this agent: {words}", "Enrol again: haidang-agent enroll URL CODE")
+        return wrong(f"collector {name} refuses this agent: {error_text}", "Enrol again: haidang-agent enroll URL CODE")
     if status == 200 or 300 <= status < 400 or status == 511:
         return wrong(
             f"something answers in the place of collector {name} (HTTP {status})",
             "Log in to the network's portal, or have the proxy let this address through.",
         )
-    return wrong(f"collector {name} cannot serve now: {words}", "See the collector's own log.")
+    return wrong(f"collector {name} cannot serve now: {error_text}", "See the collector's own log.")
 
 
 def dates(answer: Answer, identity: Identity, clock: Clock) -> Iterator[Finding]:
     """This machine's clock and certificate against the collector's time."""
     try:
-        there = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
+        collector_time = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
     except (ValueError, TypeError):
         return
-    off = clock.wall_ms() / 1000 - there
-    if abs(off) > CLOCK_OFF:
-        way = "ahead of" if off > 0 else "behind"
-        yield wrong(f"this machine's clock is {_span(int(abs(off) * 1000))} {way} the collector's", SET_CLOCK)
+    offset = clock.wall_ms() / 1000 - collector_time
+    if abs(offset) > CLOCK_OFF:
+        direction = "ahead of" if offset > 0 else "behind"
+        yield wrong(f"this machine's clock is {_span(int(abs(offset) * 1000))} {direction} the collector's", SET_CLOCK)
     else:
         yield ok("this machine's clock agrees with the collector's")
-    used = (there * 1000 - identity.issued) / max(1, identity.expires - identity.issued)
-    left = identity.expires - int(there * 1000)
+    used = (collector_time * 1000 - identity.issued) / max(1, identity.expires - identity.issued)
+    left = identity.expires - int(collector_time * 1000)
     if left <= 0:
         yield wrong("this agent's certificate has expired", "Renew it: haidang-agent renew")
     elif used > RENEWAL_LATE:
@@ -352,8 +352,8 @@ def report(found: Sequence[Finding]) -> list[str]:
     """Lines for a terminal: what is wrong first."""
     order = {"wrong": 0, "note": 1, "ok": 2}
     lines = []
-    for finding in sorted(found, key=lambda finding: order[finding.level]):
-        lines.append(f"{finding.level.upper():5}  {finding.what}")
-        if finding.advice:
-            lines.append(f"       {finding.advice}")
+    for diagnosis in sorted(found, key=lambda diagnosis: order[diagnosis.level]):
+        lines.append(f"{diagnosis.level.upper():5}  {diagnosis.what}")
+        if diagnosis.advice:
+            lines.append(f"       {diagnosis.advice}")
     return lines

@@ -46,8 +46,8 @@ def render() -> str:
 def _params(kind: type[Probe]) -> dict[str, Any]:
     schema = msgspec.json.schema(kind)
     inlined: dict[str, Any] = _inline(schema, schema.get("$defs", {}))
-    for said_elsewhere in ("title", "description", "$defs"):
-        inlined.pop(said_elsewhere, None)
+    for redundant_key in ("title", "description", "$defs"):
+        inlined.pop(redundant_key, None)
     return inlined
 
 
@@ -68,9 +68,9 @@ def main(argv: list[str] | None = None) -> int:
         prog="python -m agent.cli.kinds_file", description="Write inventory/protocol/kinds.json."
     )
     parser.add_argument("--check", action="store_true", help="only say whether the file is stale (exit code 1)")
-    wanted = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     text = render()
-    if wanted.check:
+    if args.check:
         if FILE.exists() and FILE.read_text("utf-8") == text:
             return 0
         print(f"{FILE} is stale: run python -m agent.cli.kinds_file", file=sys.stderr)

@@ -22,22 +22,22 @@ from inventory.base.problems import Invalid
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The program; ``argv`` without its name."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    end = words.index("--") if "--" in words else len(words)
-    wanted = parser().parse_args(words[:end])
-    wanted.command_line = words[end + 1 :]
-    if wanted.command_line and wanted.command != "job":
+    argv_words = list(sys.argv[1:] if argv is None else argv)
+    end = argv_words.index("--") if "--" in argv_words else len(argv_words)
+    args = parser().parse_args(argv_words[:end])
+    args.command_line = argv_words[end + 1 :]
+    if args.command_line and args.command != "job":
         parser().error("only the command job runs something")
     try:
-        settings = config.load(wanted.config, wanted.state_dir)
+        settings = config.load(args.config, args.state_dir)
     except Invalid as error:
         print(error, file=sys.stderr)
-        if wanted.command != "job":
+        if args.command != "job":
             return 2
         settings = Settings()  # a mistake in the agent's file is no reason not to make a backup
-    level = "debug" if wanted.verbose else settings.log.level if wanted.command == "run" else "warning"
+    level = "debug" if args.verbose else settings.log.level if args.command == "run" else "warning"
     logs.set_up(level, settings.log.format)
-    code: int = wanted.act(wanted, settings)
+    code: int = args.act(args, settings)
     return code
 
 
@@ -49,10 +49,10 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="haidang-agent", description="Probes from this site, and keeps what it saw.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    def command(name: str, act: Any, words: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, parents=[shared], help=words, description=words)
-        made.set_defaults(act=act)
-        return made
+    def command(name: str, act: Any, help_text: str) -> argparse.ArgumentParser:
+        subparser = commands.add_parser(name, parents=[shared], help=help_text, description=help_text)
+        subparser.set_defaults(act=act)
+        return subparser
 
     enroll = command("enroll", _enroll, "Make this machine an agent of a collector.")
     enroll.add_argument("url", metavar="URL", help="the collector's address for agents, https://HOST:8443")
@@ -70,12 +70,12 @@ def parser() -> argparse.ArgumentParser:
     job.add_argument("name", metavar="NAME", help="the job, as the plan names it")
     job.add_argument("--no-output", action="store_true", help="do not keep what the command says with the ping")
     about = job.add_mutually_exclusive_group()
-    for option, words in (
+    for option, help_text in (
         ("pause", "wait for no ping of it until one comes"),
         ("resume", "wait for its pings again"),
         ("show", "print how it tells the agent how it went, its last pings, and what it said last"),
     ):
-        about.add_argument(f"--{option}", dest="about", action="store_const", const=option, default="", help=words)
+        about.add_argument(f"--{option}", dest="about", action="store_const", const=option, default="", help=help_text)
     drill = command("drill", _drill, "Run a restore drill, or record one that was done by hand.")
     drill.add_argument("name", metavar="NAME", help="the drill, as the plan or the agent's own file names it")
     drill.add_argument("result", choices=("ok", "failed", "run", "show"), help="how it went; run: do it now")
@@ -94,11 +94,11 @@ def _enroll(wanted: argparse.Namespace, settings: Settings) -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        made = asyncio.run(enrol.enrol(settings.state_dir, url, code, force=wanted.force))
+        identity = asyncio.run(enrol.enrol(settings.state_dir, url, code, force=wanted.force))
     except enrol.EnrolFailed as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"This machine is now the agent {made.agent} of {made.url}. Start it: haidang-agent run")
+    print(f"This machine is now the agent {identity.agent} of {identity.url}. Start it: haidang-agent run")
     return 0
 
 
@@ -107,11 +107,11 @@ def _renew(wanted: argparse.Namespace, settings: Settings) -> int:
     from agent.uplink.identity import NoIdentity
 
     try:
-        made = asyncio.run(enrol.renew(settings.state_dir))
+        identity = asyncio.run(enrol.renew(settings.state_dir))
     except (enrol.EnrolFailed, NoIdentity) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"The certificate of the agent {made.agent} was renewed.")
+    print(f"The certificate of the agent {identity.agent} was renewed.")
     return 0
 
 
@@ -129,22 +129,22 @@ def _once(wanted: argparse.Namespace, settings: Settings) -> int:
 
     try:
         if wanted.plan is not None:
-            kept = read(wanted.plan.read_bytes())
+            stored = read(wanted.plan.read_bytes())
         else:
-            found = PlanStore(settings.state_dir, load(settings.state_dir).agent).current()
-            if found is None:
+            current_plan = PlanStore(settings.state_dir, load(settings.state_dir).agent).current()
+            if current_plan is None:
                 print("There is no plan yet: the running agent fetches it. Or give one: --plan FILE", file=sys.stderr)
                 return 1
-            kept = found
+            stored = current_plan
         limits, credentials = settings.limits.parsed(), settings.known_credentials()
         probes = settings.state_dir / "probes"
         storage = probes if _is_ours(probes) else None  # what another user leaves there the agent could not change
         try:
-            hub = hub_of(kept.plan, load(settings.state_dir), settings.state_dir)
+            hub = hub_of(stored.plan, load(settings.state_dir), settings.state_dir)
         except NoIdentity:  # enough to look at a plan from a file
             hub = None
-        seen = once.once(kept.plan, wanted.checks, limits, credentials, as_json=wanted.json, storage=storage, hub=hub)
-        return asyncio.run(seen)
+        coroutine = once.once(stored.plan, wanted.checks, limits, credentials, as_json=wanted.json, storage=storage, hub=hub)
+        return asyncio.run(coroutine)
     except NoIdentity as error:
         print(error, file=sys.stderr)
         return 1
@@ -175,22 +175,22 @@ def _drill(wanted: argparse.Namespace, settings: Settings) -> int:
 def _doctor(wanted: argparse.Namespace, settings: Settings) -> int:
     from agent.cli import doctor
 
-    found = asyncio.run(doctor.examine(settings))
-    print("\n".join(doctor.report(found)))
-    return 1 if any(finding.level == "wrong" for finding in found) else 0
+    diagnoses = asyncio.run(doctor.examine(settings))
+    print("\n".join(doctor.report(diagnoses)))
+    return 1 if any(diagnosis.level == "wrong" for diagnosis in diagnoses) else 0
 
 
 def _status(wanted: argparse.Namespace, settings: Settings) -> int:
     from agent.cli import doctor
     from agent.runtime import status
 
-    found, running = status.read(settings.state_dir), doctor.is_running(settings.state_dir)
+    last_status, running = status.read(settings.state_dir), doctor.is_running(settings.state_dir)
     if wanted.json:
-        print(msgspec.json.encode({"running": running, "status": found}).decode())
-    elif found is None:
+        print(msgspec.json.encode({"running": running, "status": last_status}).decode())
+    elif last_status is None:
         print("The agent runs; it has not written its status yet." if running else "The agent is not running.")
     else:
-        print("\n".join(status.lines(found, running)))
+        print("\n".join(status.lines(last_status, running)))
     return 0 if running else 1
 
 

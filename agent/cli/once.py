@@ -53,13 +53,13 @@ async def looks(
     clock = SystemClock()
     slots = asyncio.Semaphore(MIN_SLOTS)
     clients: dict[type[Any], Any] = {}
-    known = credentials or Credentials()
+    credential_source = credentials or Credentials()
 
     async def one(check: PlannedCheck) -> Seen:
         async with slots:
             at = clock.wall_ms()
-            kept = storage / check.kind if storage is not None else None
-            outcome = await _outcome(check, clock, lambda timeout: Look(timeout, limits, clients, known, kept, hub))
+            kind_storage = storage / check.kind if storage is not None else None
+            outcome = await _outcome(check, clock, lambda timeout: Look(timeout, limits, clients, credential_source, kind_storage, hub))
         state, reason = state_and_reason(outcome, check.thresholds)
         name, measures = states.NAMES[state], dict(outcome.measures)
         return Seen(check.name, check.uid, check.kind, name, at, outcome.latency, measures, reason)
@@ -80,10 +80,10 @@ async def _outcome(check: PlannedCheck, clock: SystemClock, look: Callable[[floa
         probe = probes.build(check.kind, check.params)
     except Exception as error:
         return unknown(f"this agent cannot make it: {error}")
-    given = look(check.timeout / 1000)
-    if why := outside(probe, given.limits):
+    context = look(check.timeout / 1000)
+    if why := outside(probe, context.limits):
         return unknown(f"refused: {why}")
-    return await Looker(clock).look(check.name, probe, given)
+    return await Looker(clock).look(check.name, probe, context)
 
 
 async def once(
@@ -98,23 +98,23 @@ async def once(
 ) -> int:
     """Prints a table, or a JSON object a line as looks end. 0: all up; 1: something is not."""
     checks = chosen(plan, names)
-    seen: list[Seen] = []
-    async for one in looks(checks, limits, credentials, storage, hub):
-        seen.append(one)
+    results: list[Seen] = []
+    async for result in looks(checks, limits, credentials, storage, hub):
+        results.append(result)
         if as_json:
-            sys.stdout.write(msgspec.json.encode(one).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
             sys.stdout.flush()
     if not as_json:
         place = {check.uid: number for number, check in enumerate(checks)}
-        for line in table(sorted(seen, key=lambda one: place[one.uid])):
+        for line in table(sorted(results, key=lambda result: place[result.uid])):
             print(line)
-    return 0 if all(one.state == "up" for one in seen) else 1
+    return 0 if all(result.state == "up" for result in results) else 1
 
 
 def table(seen: Sequence[Seen]) -> list[str]:
     """Lines of aligned columns: check, kind, state, latency, reason."""
     rows = [("CHECK", "KIND", "STATE", "LATENCY", "WHY")]
-    rows += [(one.check, one.kind, one.state, _latency(one.latency_seconds), one.reason) for one in seen]
+    rows += [(result.check, result.kind, result.state, _latency(result.latency_seconds), result.reason) for result in seen]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
         "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4])).rstrip()

@@ -27,11 +27,11 @@ class Remembered:
         """What is kept under a key (a probe: its type and its parameters), made when there is nothing."""
         now = self.now()
         if now - self._tidied > _TIDY_EVERY:
-            self._kept = {key: kept for key, kept in self._kept.items() if now - kept[0] < FORGOTTEN}
+            self._kept = {key: entry for key, entry in self._kept.items() if now - entry[0] < FORGOTTEN}
             self._tidied = now
-        found = self._kept[key][1] if key in self._kept else make()
-        self._kept[key] = now, found
-        return found  # type: ignore[return-value]  # a key is always asked for with the same make
+        value = self._kept[key][1] if key in self._kept else make()
+        self._kept[key] = now, value
+        return value  # type: ignore[return-value]  # a key is always asked for with the same make
 
     async def close(self) -> None:
         self._kept.clear()

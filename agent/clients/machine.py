@@ -66,8 +66,8 @@ class Machine:
         self._processors: dict[Hashable, tuple[float, float]] = {}
 
     async def close(self) -> None:
-        for asked in self._asked.values():
-            asked.cancel()
+        for future in self._asked.values():
+            future.cancel()
         self._asked.clear()
 
     # what may hang
@@ -81,21 +81,21 @@ class Machine:
         if mount not in {part.mountpoint for part in self._ps.disk_partitions(all=True)}:
             raise NotMounted(mount)
         usage = self._ps.disk_usage(mount)
-        told = self._statvfs(mount) if self._statvfs is not None else None
+        statistics = self._statvfs(mount) if self._statvfs is not None else None
         inodes = None
-        if told is not None and told.f_files > 0:
-            taken = told.f_files - told.f_ffree
-            inodes = taken / (taken + told.f_favail) if taken + told.f_favail else None
-        taken = usage.used + usage.free
-        return Disk(mount, usage.used / taken if taken else 1.0, usage.free, inodes)
+        if statistics is not None and statistics.f_files > 0:
+            used = statistics.f_files - statistics.f_ffree
+            inodes = used / (used + statistics.f_favail) if used + statistics.f_favail else None
+        used = usage.used + usage.free
+        return Disk(mount, usage.used / used if used else 1.0, usage.free, inodes)
 
     async def heat(self, seconds: float) -> Heat | None:
         """The hottest sensor; None when there is none, or it takes too long."""
         try:
-            found: Heat | None = await self._apart("sensors", self._heat, seconds)
+            sensor: Heat | None = await self._apart("sensors", self._heat, seconds)
         except (Slow, OSError):
             return None
-        return found
+        return sensor
 
     def _heat(self) -> Heat | None:
         read = getattr(self._ps, "sensors_temperatures", None)  # not on every system
@@ -113,15 +113,15 @@ class Machine:
 
     async def _apart(self, name: str, read: Callable[[], Any], seconds: float) -> Any:
         """What ``read`` gives, in a thread: one for each name, however long it takes."""
-        asked = self._asked.get(name)
-        if asked is None:
-            asked = self._asked[name] = asyncio.get_running_loop().create_future()
-            threading.Thread(target=_answer, args=(asked, asked.get_loop(), read), name=name, daemon=True).start()
-        await asyncio.wait((asked,), timeout=seconds)
-        if not asked.done():
+        future = self._asked.get(name)
+        if future is None:
+            future = self._asked[name] = asyncio.get_running_loop().create_future()
+            threading.Thread(target=_answer, args=(future, future.get_loop(), read), name=name, daemon=True).start()
+        await asyncio.wait((future,), timeout=seconds)
+        if not future.done():
             raise Slow(name)
         self._asked.pop(name, None)
-        return asked.result()
+        return future.result()
 
     # what answers at once
 
@@ -131,23 +131,23 @@ class Machine:
         for part in self._ps.disk_partitions(all=False):
             if part.fstype in _IMAGES or "ro" in part.opts.split(","):
                 continue
-            known = first.get(part.device)
-            if known is None or len(part.mountpoint) < len(known):
+            mountpoint = first.get(part.device)
+            if mountpoint is None or len(part.mountpoint) < len(mountpoint):
                 first[part.device] = part.mountpoint  # of several bind mounts the shortest is the disk's own
-        found = set(first.values())
+        mountpoints = set(first.values())
         if os.name == "posix":
-            found.add("/")  # in a container it is an overlay, on no disk of its own
-        return tuple(sorted(found))
+            mountpoints.add("/")  # in a container it is an overlay, on no disk of its own
+        return tuple(sorted(mountpoints))
 
     def memory(self) -> tuple[float, int]:
         """(used ratio, bytes available): what programs could still have without swapping counts as free."""
-        told = self._ps.virtual_memory()
-        return 1 - told.available / told.total, told.available
+        usage = self._ps.virtual_memory()
+        return 1 - usage.available / usage.total, usage.available
 
     def swap(self) -> float | None:
         """Used ratio; None without swap."""
-        told = self._ps.swap_memory()
-        return float(told.used / told.total) if told.total else None
+        usage = self._ps.swap_memory()
+        return float(usage.used / usage.total) if usage.total else None
 
     def load(self) -> float:
         """The load average of five minutes for each processor."""
@@ -159,10 +159,10 @@ class Machine:
 
         None, too, less than a processor's second later: the kernel counts in hundredths.
         """
-        told = self._ps.cpu_times()
+        times = self._ps.cpu_times()
         # guests' time is part of the user's on Linux
-        total = sum(told) - getattr(told, "guest", 0.0) - getattr(told, "guest_nice", 0.0)
-        idle = told.idle + getattr(told, "iowait", 0.0)
+        total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+        idle = times.idle + getattr(times, "iowait", 0.0)
         before = self._processors.setdefault(key, (total, idle))
         if 0 <= total - before[0] < 1.0:
             return None
@@ -188,23 +188,23 @@ class Machine:
 
 def _answer(asked: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop, read: Callable[[], Any]) -> None:
     """In the thread: read, and tell the loop."""
-    found: Any = None
-    failed: BaseException | None = None
+    result: Any = None
+    failure: BaseException | None = None
     try:
-        found = read()
+        result = read()
     except Exception as error:
-        failed = error
+        failure = error
 
-    def tell() -> None:
+    def deliver() -> None:
         if asked.done():
             return
-        if failed is None:
-            asked.set_result(found)
+        if failure is None:
+            asked.set_result(result)
         else:
-            asked.set_exception(failed)
+            asked.set_exception(failure)
             asked.exception()  # the one who asked may be gone by now
 
     try:
-        loop.call_soon_threadsafe(tell)
+        loop.call_soon_threadsafe(deliver)
     except RuntimeError:
         pass  # the loop has ended meanwhile

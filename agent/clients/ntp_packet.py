@@ -83,8 +83,8 @@ def compared(answer: Answer, sent_ns: int, seconds: float, floor: int) -> tuple[
     """
     near = max(sent_ns, floor * 1_000_000_000)
     received, sent = _nanoseconds(answer.received, near), _nanoseconds(answer.sent, near)
-    came_ns = sent_ns + round(seconds * 1e9)
-    offset = ((received - sent_ns) + (sent - came_ns)) / 2e9
+    arrived_ns = sent_ns + round(seconds * 1e9)
+    offset = ((received - sent_ns) + (sent - arrived_ns)) / 2e9
     return offset, seconds - (sent - received) / 1e9
 
 

@@ -63,7 +63,7 @@ def hours(texts: tuple[str, ...]) -> Hours:
         if start == end:
             raise ValueError(f"{text!r} is no time at all; the whole day is '00:00-24:00'")
         ranges += [(start, end)] if start < end else [(start, DAY), (0, end)]
-    ordered = sorted(each for each in ranges if each[0] < each[1])
+    ordered = sorted(one_range for one_range in ranges if one_range[0] < one_range[1])
     for (_, end), (start, _) in pairwise(ordered):
         if start < end:
             raise ValueError(f"the parts of the day overlap at {_clock(start)}")
@@ -103,13 +103,13 @@ class Ration:
             return
         self._file = directory / "runs.json"
         try:
-            kept = msgspec.json.decode(self._file.read_bytes(), type=_Kept)
+            stored = msgspec.json.decode(self._file.read_bytes(), type=_Kept)
         except (OSError, msgspec.DecodeError):
             self._write()  # nothing, or nothing that can be read: the records begin with this process
             return
         now, ahead = self._boot(), self._wall() - self._boot()
-        self._born = min(kept.since - ahead, self._born)
-        for target, runs in kept.runs.items():
+        self._born = min(stored.since - ahead, self._born)
+        for target, runs in stored.runs.items():
             # a run of tomorrow was made by a clock that was ahead: as good as now
             self._runs[target] = sorted([*(min(run - ahead, now) for run in runs), *self._runs.get(target, ())])
 
@@ -140,17 +140,17 @@ class Ration:
         if self.running:
             return f"{self.running} is being measured just now"
         wall = self._wall()
-        here = self._part(wall, per_day, allowed)
-        if here is None:
+        current_part = self._part(wall, per_day, allowed)
+        if current_part is None:
             local = self._local(wall)
             return f"not due: it is {local.tm_hour:02}:{local.tm_min:02} here, the hours for it are {allowed}"
         now, runs = self._boot(), self._runs.get(target, [])
         ahead = wall - now
-        if any(self._part(run + ahead, per_day, allowed) == here for run in runs):
+        if any(self._part(run + ahead, per_day, allowed) == current_part for run in runs):
             return "not due: this part of the day has had its run"
         if len(runs) >= per_day and now - runs[-per_day] < HALF:
             return f"not due: it ran {per_day} times within half a day"
-        if not at_start and self._part(self._born + ahead, per_day, allowed, begun=True) == here:
+        if not at_start and self._part(self._born + ahead, per_day, allowed, begun=True) == current_part:
             return "not due: it may have run in this part of the day before this agent's records begin"
         return ""
 
@@ -158,8 +158,8 @@ class Ration:
         """A run begins to cost something."""
         now = self._boot()
         self._runs[target] = [*self._runs.get(target, ()), now]
-        recent = {each: [run for run in runs if now - run < REMEMBERED] for each, runs in self._runs.items()}
-        self._runs = {each: runs for each, runs in recent.items() if runs}
+        recent = {other_target: [run for run in runs if now - run < REMEMBERED] for other_target, runs in self._runs.items()}
+        self._runs = {other_target: runs for other_target, runs in recent.items() if runs}
         self._write()
 
     def _part(self, wall: float, per_day: int, allowed: Hours, begun: bool = False) -> tuple[int, int, int] | None:

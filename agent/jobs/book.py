@@ -84,10 +84,10 @@ class Book:
     def body(self, job: str, number: int) -> bytes | None:
         """What ping ``number`` said, if that is among the last ones kept."""
         try:
-            kept = (self._directory / f"{job}.body.{number % BODIES}").read_bytes()
+            content = (self._directory / f"{job}.body.{number % BODIES}").read_bytes()
         except FileNotFoundError:
             return None
-        written, _, body = kept.partition(b"\n")
+        written, _, body = content.partition(b"\n")
         return body if written == str(number).encode() else None
 
     def clock_was_set(self) -> None:
@@ -104,17 +104,17 @@ class Book:
     def listen(self, change: Callable[[Listening], Listening] | None = None) -> Listening:
         """Somebody listens now; what lies between the last time and this, if it is long, is a gap."""
         now = self.now()
-        found = self.listening() or Listening(now, now)
-        if gap := gap_until(found, now):
-            gaps = (*found.gaps, gap)[-MOST_GAPS:]
-            found = msgspec.structs.replace(found, gaps=gaps, since=now)
-        found = msgspec.structs.replace(found, alive=now)
+        listening = self.listening() or Listening(now, now)
+        if gap := gap_until(listening, now):
+            gaps = (*listening.gaps, gap)[-MOST_GAPS:]
+            listening = msgspec.structs.replace(listening, gaps=gaps, since=now)
+        listening = msgspec.structs.replace(listening, alive=now)
         if change is not None:
-            found = change(found)
+            listening = change(listening)
         files.folder(self._directory)
         # worth little after a power cut: the gap is then a minute longer
-        files.replace(self._directory / LISTENING, msgspec.json.encode(found), mode=0o600, durable=False)
-        return found
+        files.replace(self._directory / LISTENING, msgspec.json.encode(listening), mode=0o600, durable=False)
+        return listening
 
     def _keep(self, record: Record) -> None:
         files.folder(self._directory)

@@ -42,14 +42,14 @@ class Candidate(msgspec.Struct, frozen=True):
 
 def candidates(plan: Plan | None, directories: Sequence[str], now: float) -> list[Candidate]:
     """Below ``directories`` (what this agent may read; none: the usual places), without what the plan's checks read."""
-    known = _known(plan)
-    found = []
+    watched_paths = _known(plan)
+    unwatched = []
     for directory in _below(directories or USUAL):
-        if any(_within(directory, path) for path in known):
+        if any(_within(directory, path) for path in watched_paths):
             continue
         if (candidate := _judged(directory, now)) is not None:
-            found.append(candidate)
-    return found
+            unwatched.append(candidate)
+    return unwatched
 
 
 def _known(plan: Plan | None) -> list[str]:
@@ -76,23 +76,23 @@ def _below(roots: Sequence[str]) -> Iterator[str]:
 
 
 def _entries(directory: str) -> list["os.DirEntry[str]"]:
-    found: list[os.DirEntry[str]] = []
+    listed: list[os.DirEntry[str]] = []
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            found.append(entry)
-            if len(found) >= MOST_NAMES:
+            listed.append(entry)
+            if len(listed) >= MOST_NAMES:
                 break
-    return sorted(found, key=lambda entry: entry.name)
+    return sorted(listed, key=lambda entry: entry.name)
 
 
 def _judged(directory: str, now: float) -> Candidate | None:
-    made = []
+    mtimes = []
     for entry in _entries(directory):
         if _LIKE.search(entry.name) and not _SYSTEM.match(entry.name):
             with contextlib.suppress(OSError):
                 if entry.is_file(follow_symlinks=False):
-                    made.append(entry.stat(follow_symlinks=False).st_mtime)
-    days = {int(moment // 86_400) for moment in made}
-    if len(days) < LEAST or max(made) < now - RECENT:
+                    mtimes.append(entry.stat(follow_symlinks=False).st_mtime)
+    days = {int(moment // 86_400) for moment in mtimes}
+    if len(days) < LEAST or max(mtimes) < now - RECENT:
         return None
-    return Candidate(Path(directory).as_posix(), len(made), max(made))
+    return Candidate(Path(directory).as_posix(), len(mtimes), max(mtimes))

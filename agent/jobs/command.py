@@ -49,11 +49,11 @@ def _tell(name: str, action: str, settings: Settings) -> int:
 def _show_job(name: str, settings: Settings) -> int:
     print(f"haidang-agent job {name} -- COMMAND...")
     print(curl_line(name, *settings.pings.address(settings.pings.listen)))
-    book = Book(jobs_directory(settings.state_dir), SystemClock())
+    store = Book(jobs_directory(settings.state_dir), SystemClock())
     try:
-        record = book.record(name)
-        said = (
-            [(n, book.body(name, n)) for n in range(record.pings, max(0, record.pings - BODIES), -1)] if record else []
+        record = store.record(name)
+        bodies = (
+            [(n, store.body(name, n)) for n in range(record.pings, max(0, record.pings - BODIES), -1)] if record else []
         )
     except OSError as error:
         print(f"The records of pings cannot be read: {error}", file=sys.stderr)
@@ -64,7 +64,7 @@ def _show_job(name: str, settings: Settings) -> int:
     for event in record.events:
         exit_code = "" if event.exit is None else f" {event.exit}"
         print(f"{_time(event.at.wall_ms)}  {event.action}{exit_code}")
-    for number, body in said:
+    for number, body in bodies:
         if body:
             print(f"-- what it said last (ping {number}):")
             sys.stdout.flush()
@@ -78,16 +78,16 @@ def drill(name: str, result: str, note: str, settings: Settings, *, scheduled: b
     if why := why_no_job(name):
         print(why, file=sys.stderr)
         return 2
-    book = DrillBook(drills_directory(settings.state_dir), SystemClock())
+    store = DrillBook(drills_directory(settings.state_dir), SystemClock())
     try:
         if result == "run":
-            return _run_drill(name, settings, book, scheduled=scheduled)
+            return _run_drill(name, settings, store, scheduled=scheduled)
         if result == "show":
-            return _show_drill(name, book)
-        if name not in settings.drills and book.record(name) is None:
+            return _show_drill(name, store)
+        if name not in settings.drills and store.record(name) is None:
             print(f"Neither the plan nor the agent's own file has a drill {name} (yet).", file=sys.stderr)
             return 1
-        book.ended(name, Result(at=book.now(), ok=result == "ok", by="hand", note=note))
+        store.ended(name, Result(at=store.now(), ok=result == "ok", by="hand", note=note))
     except OSError as error:
         print(f"The drill cannot be recorded: {error}. Run this as the agent's own user, or as root.", file=sys.stderr)
         return 1
@@ -96,8 +96,8 @@ def drill(name: str, result: str, note: str, settings: Settings, *, scheduled: b
 
 def _run_drill(name: str, settings: Settings, book: DrillBook, *, scheduled: bool) -> int:
     if name not in settings.drills:
-        known = ", ".join(settings.drills) or "none"
-        print(f"The agent's own file has no drill {name}; it has: {known}", file=sys.stderr)
+        drill_names = ", ".join(settings.drills) or "none"
+        print(f"The agent's own file has no drill {name}; it has: {drill_names}", file=sys.stderr)
         return 2
     if sys.platform == "win32":
         print("Drills are not run on Windows: restore by hand, and record it.", file=sys.stderr)
@@ -105,17 +105,17 @@ def _run_drill(name: str, settings: Settings, book: DrillBook, *, scheduled: boo
     from agent.jobs.drill import CannotDrill, Stopped, run
 
     try:
-        found = run(name, settings.drills[name], book, SystemClock())
+        result = run(name, settings.drills[name], book, SystemClock())
     except CannotDrill as error:
         print(error, file=sys.stderr)
         return 1
     except Stopped:
         print(f"restore drill {name} was stopped; it is due as before", file=sys.stderr)
         return 1
-    print(f"restore drill {name}: {_told(found)}")
-    if not found.ok and not scheduled and found.output:
-        print(found.output)
-    return 0 if found.ok else 1
+    print(f"restore drill {name}: {_told(result)}")
+    if not result.ok and not scheduled and result.output:
+        print(result.output)
+    return 0 if result.ok else 1
 
 
 def _show_drill(name: str, book: DrillBook) -> int:

@@ -60,8 +60,8 @@ class Denied(Exception):
 
 
 def ping(job: str, action: str, at: Stamp, **more: object) -> Waiting:
-    made = Waiting(job, action, at, str(uuid.uuid4()))
-    return msgspec.structs.replace(made, **more)
+    waiting = Waiting(job, action, at, str(uuid.uuid4()))
+    return msgspec.structs.replace(waiting, **more)
 
 
 # -- to the agent
@@ -90,27 +90,27 @@ def curl_line(name: str, host: str, port: int) -> str:
 
 def doors(host: str, port: int, unix: Path | None) -> tuple[Door, ...]:
     """The ways to the agent of this machine."""
-    ways: list[Door] = [lambda: http.client.HTTPConnection(host, port, timeout=CONNECT)]
+    openers: list[Door] = [lambda: http.client.HTTPConnection(host, port, timeout=CONNECT)]
     if unix is not None and hasattr(socket, "AF_UNIX"):
-        ways.append(lambda: _Unix(unix))
-    return tuple(ways)
+        openers.append(lambda: _Unix(unix))
+    return tuple(openers)
 
 
 def send(waiting: Waiting, ways: Sequence[Door], sleep: Callable[[float], None] = time.sleep) -> None:
     """Raises Undelivered when it may be tried again later, Denied when not."""
     why = ""
     for pause in (*AGAIN, None):
-        for way in ways:
+        for open_connection in ways:
             try:
-                status, words = _exchange(waiting, way())
+                status, reply = _exchange(waiting, open_connection())
             except (OSError, http.client.HTTPException) as error:
                 why = why or getattr(error, "strerror", None) or str(error) or type(error).__name__
                 continue
             if status == 200:
                 return
             if status not in (408, 429, 500, 503):
-                raise Denied(words)
-            why = words
+                raise Denied(reply)
+            why = reply
             break
         else:
             break  # no door is open: asking again at once does not help
@@ -137,12 +137,12 @@ def leave(waiting: Waiting, directories: Sequence[Path], *, shared: Path | None 
     ``shared``: one that other users write to as well; what is left there is without its body.
     """
     for directory in directories:
-        kept, mode = (msgspec.structs.replace(waiting, body=b""), 0o644) if directory == shared else (waiting, 0o600)
+        stored, mode = (msgspec.structs.replace(waiting, body=b""), 0o644) if directory == shared else (waiting, 0o600)
         try:
             if directory != shared:
                 files.folder(directory)
             path = directory / f"{waiting.id}{ENDING}"
-            files.replace(path, msgspec.json.encode(kept), mode=mode)
+            files.replace(path, msgspec.json.encode(stored), mode=mode)
         except OSError:
             continue
         return path
@@ -151,12 +151,12 @@ def leave(waiting: Waiting, directories: Sequence[Path], *, shared: Path | None 
 
 def left(directory: Path) -> Iterator[tuple[Path, Waiting | None]]:
     """The waiting pings of a directory, oldest first; None: a file that is none. Links are not followed."""
-    found: list[tuple[int, str]] = []
+    by_mtime: list[tuple[int, str]] = []
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
             if entry.name.endswith(ENDING) and not entry.name.startswith("."):  # that one is being written
-                found.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
-    for _, name in sorted(found)[:MOST_WAITING]:
+                by_mtime.append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+    for _, name in sorted(by_mtime)[:MOST_WAITING]:
         with contextlib.suppress(OSError):
             yield directory / name, _read(directory / name)
 
@@ -165,20 +165,20 @@ def _read(path: Path) -> Waiting | None:
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags)
     with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor
-        told = os.fstat(descriptor)
-        if not stat.S_ISREG(told.st_mode) or told.st_size > LARGEST:
+        file_stat = os.fstat(descriptor)
+        if not stat.S_ISREG(file_stat.st_mode) or file_stat.st_size > LARGEST:
             return None
         try:
-            found = msgspec.json.decode(file.read(LARGEST), type=Waiting)
+            waiting = msgspec.json.decode(file.read(LARGEST), type=Waiting)
         except msgspec.DecodeError:
             return None
-    sound = is_name(found.job) and found.action in ACTIONS and len(found.id) == 36 and len(found.rid) in (0, 36)
-    return found if sound and (found.exit is None or 0 <= found.exit <= 255) else None
+    sound = is_name(waiting.job) and waiting.action in ACTIONS and len(waiting.id) == 36 and len(waiting.rid) in (0, 36)
+    return waiting if sound and (waiting.exit is None or 0 <= waiting.exit <= 255) else None
 
 
 def take_waiting(book: Book, directories: Sequence[Path], jobs: Collection[str]) -> int:
     """At the agent: keep what waits for its jobs. How many pings; raises OSError when they cannot be kept."""
-    taken, now = 0, book.now()
+    imported, now = 0, book.now()
     for directory in directories:
         for path, waiting in left(directory):
             if waiting is not None and waiting.job not in jobs:
@@ -195,10 +195,10 @@ def take_waiting(book: Book, directories: Sequence[Path], jobs: Collection[str])
                     id=waiting.id,
                 )
                 book.hear(waiting.job, event, waiting.body)
-                taken += 1
+                imported += 1
             with contextlib.suppress(OSError):
                 path.unlink()
-    return taken
+    return imported
 
 
 def send_waiting(directories: Sequence[Path], ways: Sequence[Door]) -> None:

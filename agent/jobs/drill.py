@@ -54,8 +54,8 @@ def run(name: str, settings: DrillSettings, book: DrillBook, clock: Clock) -> Re
     place = files.folder(settings.scratch or book.directory / "scratch")
     with _alone(book.directory, name), _stoppable():
         _sweep(place, name)
-        begun = book.now()
-        book.begun(name, begun)
+        started = book.now()
+        book.begun(name, started)
         scratch = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=place))
         try:
             result = _Drill(name, settings, scratch, clock).run()
@@ -64,7 +64,7 @@ def run(name: str, settings: DrillSettings, book: DrillBook, clock: Clock) -> Re
             raise
         finally:
             _remove(scratch)
-        result = msgspec.structs.replace(result, at=begun)
+        result = msgspec.structs.replace(result, at=started)
         book.ended(name, result)
         return result
 
@@ -177,15 +177,15 @@ def cpu_used() -> float:
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            told = process.cpu_times()
-            total += told.user + told.system + told.children_user + told.children_system
+            cpu_times = process.cpu_times()
+            total += cpu_times.user + cpu_times.system + cpu_times.children_user + cpu_times.children_system
     return total
 
 
 def _kill_all() -> None:
     """Everything below this process, and what that starts meanwhile."""
     for _ in range(100):
-        below = [one for one in psutil.Process().children(recursive=True) if _alive(one)]
+        below = [child for child in psutil.Process().children(recursive=True) if _alive(child)]
         if not below:
             return
         for process in below:

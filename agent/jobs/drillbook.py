@@ -97,7 +97,7 @@ class DrillBook:
         result = msgspec.structs.replace(result, note=result.note[:MOST_NOTE])
         with self._writing():
             before = self._of(drill)
-            made = msgspec.structs.replace(
+            record = msgspec.structs.replace(
                 before,
                 results=(*before.results, result)[-KEPT:],
                 attempt=None if result.by == "agent" else before.attempt,
@@ -105,7 +105,7 @@ class DrillBook:
                 failures=before.failures + (not result.ok),
                 success=result if result.ok else before.success,
             )
-            self._keep(made)
+            self._keep(record)
 
     def _of(self, drill: str) -> Drilled:
         return self.record(drill) or Drilled(drill, self.now())
@@ -136,7 +136,7 @@ def judged(record: Drilled, max_age: float, now: Stamp, zone: tzinfo | None = No
 
 
 def _state(record: Drilled, max_age: float, now: Stamp, zone: tzinfo | None) -> tuple[int, str]:
-    wanted = f"one is wanted every {duration_text(round(max_age) * 1000)}"
+    requirement = f"one is wanted every {duration_text(round(max_age) * 1000)}"
     last = record.last
     if last is not None and not last.ok:
         note = f": {last.note}" if last.note else ""
@@ -144,33 +144,33 @@ def _state(record: Drilled, max_age: float, now: Stamp, zone: tzinfo | None) -> 
     if record.success is None:
         since = seen_from(now, record.since)
         if now.wall_ms / 1000 < since.at + max_age:
-            return UNKNOWN, f"no restore was tried yet; {wanted}"
-        return DOWN, f"no restore was tried since it is waited for, {shown(since.at, zone)}; {wanted}"
+            return UNKNOWN, f"no restore was tried yet; {requirement}"
+        return DOWN, f"no restore was tried since it is waited for, {shown(since.at, zone)}; {requirement}"
     best = seen_from(now, record.success.at)
     if now.wall_ms / 1000 >= best.at + max_age:
-        return DOWN, f"the last restore that worked was {shown(best.at, zone)}; {wanted}"
+        return DOWN, f"the last restore that worked was {shown(best.at, zone)}; {requirement}"
     if not best.sure:
         return UNKNOWN, "how long ago a restore worked cannot be told: this machine's clock was or is wrong"
     return UP, ""
 
 
 def _measures(record: Drilled, now: Stamp) -> dict[str, float]:
-    found: dict[str, float] = {"restores": record.runs, "restore_failures": record.failures}
+    measures: dict[str, float] = {"restores": record.runs, "restore_failures": record.failures}
     best, last = record.success, record.last
     if best is not None:
         moment = seen_from(now, best.at)
         if moment.sure:
-            found["restore_age_seconds"] = (now.wall_ms - moment.at_ms) / 1000
+            measures["restore_age_seconds"] = (now.wall_ms - moment.at_ms) / 1000
         if moment.sure and moment.at_ms >= FLOOR_MS:
-            found["last_restore_timestamp_seconds"] = moment.at_ms // 1000
+            measures["last_restore_timestamp_seconds"] = moment.at_ms // 1000
     if last is not None:
-        told = {
+        optional = {
             "restore_duration_seconds": last.seconds,
             "restored_files": last.files,
             "restored_bytes": last.bytes,
         }
-        found |= {name: value for name, value in told.items() if value is not None}
-    return found
+        measures |= {name: value for name, value in optional.items() if value is not None}
+    return measures
 
 
 def retry_at(record: Drilled, now: Stamp) -> bool:

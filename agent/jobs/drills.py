@@ -65,9 +65,9 @@ class Drills:
                 sys.executable, "-m", "agent.cli.main", "drill", name, "run", "--scheduled", *where,
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             )  # fmt: skip
-            said, _ = await self._process.communicate()
-            words = said.decode(errors="replace").strip()
-            log.log(logging.WARNING if self._process.returncode else logging.INFO, "%s", words)
+            stdout, _ = await self._process.communicate()
+            text = stdout.decode(errors="replace").strip()
+            log.log(logging.WARNING if self._process.returncode else logging.INFO, "%s", text)
             record = self._book.record(name)
             if record is not None and record.attempt is not None:
                 code = self._process.returncode

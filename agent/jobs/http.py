@@ -81,17 +81,17 @@ async def read_head(reader: asyncio.StreamReader) -> Request | None:
 
 async def read_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: Request, keep: int) -> Request:
     """The request with the first ``keep`` bytes of its body. Raises Refused past MOST_TAKEN, told or sent."""
-    told = request.headers.get("content-length")
+    declared = request.headers.get("content-length")
     encoding = request.headers.get("transfer-encoding", "").lower()
     if encoding not in ("", "chunked"):
         raise Refused(501, "a transfer encoding other than chunked")
-    if told is not None and encoding:
+    if declared is not None and encoding:
         raise Refused(400, "both a length and chunks")
-    if told is None and not encoding:
+    if declared is None and not encoding:
         return request
-    if told is not None and not _LENGTH.fullmatch(told):
+    if declared is not None and not _LENGTH.fullmatch(declared):
         raise Refused(400, "a Content-Length that is no number")
-    if told is not None and int(told) > MOST_TAKEN:
+    if declared is not None and int(declared) > MOST_TAKEN:
         # who asked whether to go on is told no, and sends nothing
         drain = request.headers.get("expect", "").lower() != "100-continue"
         raise Refused(413, f"a body of more than {MOST_TAKEN} bytes", drain=drain)
@@ -99,8 +99,8 @@ async def read_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = _Body(reader, keep)
     try:
-        if told is not None:
-            await body.take(int(told))
+        if declared is not None:
+            await body.take(int(declared))
         else:
             await body.take_chunks()
     except asyncio.IncompleteReadError:
@@ -130,10 +130,10 @@ class _Body:
 
     async def take_chunks(self) -> None:
         while True:
-            found = _CHUNK.fullmatch(await self._reader.readuntil(b"\n"))
-            if found is None:
+            match = _CHUNK.fullmatch(await self._reader.readuntil(b"\n"))
+            if match is None:
                 raise Refused(400, "not a chunked body", drain=True)
-            size = int(found[1], 16)
+            size = int(match[1], 16)
             if not size:
                 break
             if self.length + size > MOST_TAKEN:

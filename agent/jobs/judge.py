@@ -48,8 +48,8 @@ class _Case:
         return seen_from(self.now, then)
 
     def said(self, then: Stamp) -> str:
-        found = self.moment(then)
-        return ("" if found.sure else "at the latest ") + shown(found.at, self.zone)
+        wall_time = self.moment(then)
+        return ("" if wall_time.sure else "at the latest ") + shown(wall_time.at, self.zone)
 
     def outcome(self) -> tuple[int, str]:
         state = self.state
@@ -117,8 +117,8 @@ class _Case:
 
     def _overdue_after(self, heard_from: float) -> float | None:
         """When it was due after a gap that ended then, if that is past and no other gap explains it."""
-        found = self._due_and_gap(heard_from)
-        return found[0] if found is not None and found[1] is None else None
+        overdue = self._due_and_gap(heard_from)
+        return overdue[0] if overdue is not None and overdue[1] is None else None
 
     def _waiting(self, state: State) -> tuple[int, str] | None:
         """It has never ended yet, and need not have."""
@@ -149,8 +149,8 @@ class _Case:
 
     def _gap(self, start: float, end: float) -> tuple[float, float] | None:
         """The last time that nobody listened between two moments, or None."""
-        found = [gap for gap in self.gaps if gap[0] < end and gap[1] > start]
-        return found[-1] if found else None
+        overlapping = [gap for gap in self.gaps if gap[0] < end and gap[1] > start]
+        return overlapping[-1] if overlapping else None
 
     def _unheard(self, gap: tuple[float, float]) -> str:
         until = f"from {shown(gap[0], self.zone)} to {shown(gap[1], self.zone)}"
@@ -168,22 +168,22 @@ def judged(rule: Rule, record: Record, listening: Listening | None, now: Stamp) 
 
 
 def _measures(rule: Rule, state: State, record: Record, now: Stamp) -> dict[str, float]:
-    found: dict[str, float] = {"runs": state.runs, "failures": state.failures, "pings": record.pings}
+    measures: dict[str, float] = {"runs": state.runs, "failures": state.failures, "pings": record.pings}
     if state.success is not None:
         last = seen_from(now, state.success)
         if last.sure:
-            found["age_seconds"] = (now.wall_ms - last.at_ms) / 1000
+            measures["age_seconds"] = (now.wall_ms - last.at_ms) / 1000
             if rule.rpo is not None:
-                found["rpo_met"] = float(found["age_seconds"] <= rule.rpo)
+                measures["rpo_met"] = float(measures["age_seconds"] <= rule.rpo)
         if last.sure and last.at_ms >= FLOOR_MS:
-            found["last_success_timestamp_seconds"] = last.at_ms // 1000
+            measures["last_success_timestamp_seconds"] = last.at_ms // 1000
     if state.seconds is not None:
-        found["duration_seconds"] = state.seconds
+        measures["duration_seconds"] = state.seconds
     if state.start is not None and (begun := seen_from(now, state.start.at)).sure:
-        found["running_seconds"] = (now.wall_ms - begun.at_ms) / 1000
+        measures["running_seconds"] = (now.wall_ms - begun.at_ms) / 1000
     if state.end is not None and state.end.exit is not None:
-        found["exit_code"] = state.end.exit
-    return found
+        measures["exit_code"] = state.end.exit
+    return measures
 
 
 def _gaps(listening: Listening | None, now: Stamp) -> list[tuple[float, float]]:

@@ -208,10 +208,10 @@ def event_of(request: Request, ping: Ping, now: Stamp, *, guarded: bool) -> Even
         raise Refused(400, "Haidang-Ping-Id has to be a UUID")
     at = now
     if (when := request.headers.get("haidang-ping-at")) is not None:
-        found = _WHEN.fullmatch(when)
-        if found is None or guarded:
+        match = _WHEN.fullmatch(when)
+        if match is None or guarded:
             raise Refused(400, "Haidang-Ping-At is for pings that waited on this machine")
-        at = Stamp(found[1], int(found[2]), int(found[3]))
+        at = Stamp(match[1], int(match[2]), int(match[3]))
         if seen_from(now, at).at_ms > now.wall_ms + (0 if at.boot == now.boot else SLACK_MS):
             raise Refused(400, "a ping of the future")
     return Event(

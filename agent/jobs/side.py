@@ -115,8 +115,8 @@ class Side:
 
         try:
             self._book.listen(
-                lambda found: msgspec.structs.replace(
-                    found, taken=counts.taken, refused=counts.refused, unknown=dict(counts.unknown)
+                lambda listening: msgspec.structs.replace(
+                    listening, taken=counts.taken, refused=counts.refused, unknown=dict(counts.unknown)
                 )
             )
         except OSError as error:

@@ -107,10 +107,10 @@ def new(job: str, now: Stamp) -> Record:
 
 def heard(record: Record, event: Event, now: Stamp) -> Record:
     """The record with one more event, in its place in time. The same event again changes nothing."""
-    if event.id and any(known.id == event.id for known in record.events):
+    if event.id and any(earlier.id == event.id for earlier in record.events):
         return record
     event = msgspec.structs.replace(event, n=record.pings + 1)
-    events = [_restamped(known, now) for known in record.events]
+    events = [_restamped(earlier, now) for earlier in record.events]
     place = len(events)
     while place and comes_before(event.at, events[place - 1].at):
         place -= 1

@@ -18,26 +18,26 @@ def what_came_back(directory: Path, until: float) -> tuple[int, int, str]:
     whole, count, size, sound = sha256(), 0, 0, True
     for name, entry in _entries(os.fsencode(directory), b""):
         with contextlib.suppress(FileNotFoundError):  # gone meanwhile
-            told = entry.stat(follow_symlinks=False)
-            if stat.S_ISLNK(told.st_mode):
+            entry_stat = entry.stat(follow_symlinks=False)
+            if stat.S_ISLNK(entry_stat.st_mode):
                 content: bytes | None = os.fsencode(Path(os.fsdecode(entry.path)).readlink())
-            elif stat.S_ISREG(told.st_mode):
+            elif stat.S_ISREG(entry_stat.st_mode):
                 content = _digest(entry.path, until) if sound else None
-                size += told.st_size
+                size += entry_stat.st_size
             else:
                 continue
             count += 1
             sound = sound and content is not None
             content = content or b""
-            whole.update(b"%d:%b%d:%d:%b" % (len(name), name, told.st_size, len(content), content))
+            whole.update(b"%d:%b%d:%d:%b" % (len(name), name, entry_stat.st_size, len(content), content))
     return count, size, whole.hexdigest() if sound and count else ""
 
 
 def _entries(directory: bytes, prefix: bytes) -> Iterator[tuple[bytes, "os.DirEntry[bytes]"]]:
     """Everything but directories, with its path below the root; one directory's names in memory at a time."""
     try:
-        with os.scandir(directory) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(directory) as scan:
+            entries = sorted(scan, key=lambda entry: entry.name)
     except OSError:
         return
     for entry in entries:
@@ -49,7 +49,7 @@ def _entries(directory: bytes, prefix: bytes) -> Iterator[tuple[bytes, "os.DirEn
 
 def _digest(path: bytes, until: float) -> bytes | None:
     """None when it cannot be read, or not in time."""
-    found = sha256()
+    digest = sha256()
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -58,12 +58,12 @@ def _digest(path: bytes, until: float) -> bytes | None:
         while data := os.read(descriptor, 1 << 20):
             if time.monotonic() >= until:
                 return None
-            found.update(data)
+            digest.update(data)
     except OSError:
         return None
     finally:
         os.close(descriptor)
-    return found.digest()
+    return digest.digest()
 
 
 def space_used(directory: Path, enough: int) -> int:

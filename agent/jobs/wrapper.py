@@ -76,7 +76,7 @@ def run(
     """The command's exit code; 128 + its number when a signal ended it, as shells say it."""
     clock = clock or SystemClock()
     _hold_signals()
-    pinger = Pinger(settings, lambda words: print(f"haidang-agent job {job}: {words}", file=sys.stderr))
+    pinger = Pinger(settings, lambda message: print(f"haidang-agent job {job}: {message}", file=sys.stderr))
     rid = str(uuid.uuid4())
     start = ping(job, START, stamp(clock), rid=rid)
     tail = Tail(MOST_BODY)
@@ -93,10 +93,10 @@ def _run(command: Sequence[str], tail: Tail | None, started: Callable[[], None])
     try:
         process = subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=_release_signals)
     except OSError as error:
-        words = f"{command[0]}: {error.strerror}"
-        print(f"haidang-agent job: {words}", file=sys.stderr)
+        message = f"{command[0]}: {error.strerror}"
+        print(f"haidang-agent job: {message}", file=sys.stderr)
         if tail is not None:
-            tail.add(words.encode())
+            tail.add(message.encode())
         started()
         return NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_RUN
     started()
@@ -144,9 +144,9 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
     if not hasattr(signal, "sigwaitinfo"):
         return process.wait()
     while (code := process.poll()) is None:
-        told = signal.sigwaitinfo((*PASSED_ON, signal.SIGCHLD))
-        if told.si_signo != signal.SIGCHLD and told.si_code != BY_KERNEL:
-            process.send_signal(told.si_signo)
+        siginfo = signal.sigwaitinfo((*PASSED_ON, signal.SIGCHLD))
+        if siginfo.si_signo != signal.SIGCHLD and siginfo.si_code != BY_KERNEL:
+            process.send_signal(siginfo.si_signo)
     return code
 
 

@@ -28,21 +28,21 @@ def load(kind: str) -> type[Probe]:
     if kind not in names():
         raise BadProbe(f"there is no kind of probe {kind!r}; this agent knows {', '.join(names())}")
     module = import_module(f"{__name__}.{kind}")
-    found = [
+    classes = [
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, Probe) and value.__module__ == module.__name__
     ]
-    if len(found) != 1 or found[0].kind != kind:
+    if len(classes) != 1 or classes[0].kind != kind:
         raise TypeError(f"{module.__name__} must define one Probe of kind {kind!r}")
-    return found[0]
+    return classes[0]
 
 
 def build(kind: str, params: Mapping[str, Any]) -> Probe:
     """The probe of one check. Raises BadProbe, in words for the person who wrote the parameters."""
-    made = load(kind)
+    probe_class = load(kind)
     try:
-        return msgspec.convert(dict(params), made)
+        return msgspec.convert(dict(params), probe_class)
     except (msgspec.ValidationError, TypeError) as error:
         raise BadProbe(f"{kind}: {_plain(str(error))}") from None
 

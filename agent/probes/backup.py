@@ -148,14 +148,14 @@ class Backup(Probe, frozen=True, kw_only=True):
         until = time.monotonic() + look.timeout
         try:
             secret = dict(look.credential(self.credential)) if self.credential else {}
-            question = self._question(look, secret)
-            facts = await look.client(Hands, Hands).look(question)
+            query = self._question(look, secret)
+            facts = await look.client(Hands, Hands).look(query)
             if self.integrity and not facts.failed and not facts.gone:
-                facts = await self._read(look, question, facts, until)
-        except Trouble as trouble:
-            return unknown(trouble.reason)
-        except Refused as refused:
-            return unknown(refused.reason)
+                facts = await self._read(look, query, facts, until)
+        except Trouble as failure:
+            return unknown(failure.reason)
+        except Refused as refusal:
+            return unknown(refusal.reason)
         return judge(facts, self._wanted())
 
     def _question(self, look: Look, secret: dict[str, str]) -> Question:
@@ -193,13 +193,13 @@ class Backup(Probe, frozen=True, kw_only=True):
     async def _read(self, look: Look, question: Question, facts: Facts, until: float) -> Facts:
         """Let the newest good copy, or the repository, be read through if that is due; what is known by now."""
         while (job := self._due(question, facts)) is not None:
-            left = until - time.monotonic() - _FOR_THE_ANSWER
+            remaining = until - time.monotonic() - _FOR_THE_ANSWER
             grant = Grant(size_bytes(self.read_bytes), duration_ms(self.read_time) / 1000)
-            progress = await look.client(Hands, Hands).read(job, grant, max(left, 0.0))
+            progress = await look.client(Hands, Hands).read(job, grant, max(remaining, 0.0))
             if progress is None:
                 return facts
             facts = with_progress(facts, progress)
-            if progress.verdict is None or left <= 0:
+            if progress.verdict is None or remaining <= 0:
                 return facts
         return facts
 
@@ -209,8 +209,8 @@ class Backup(Probe, frozen=True, kw_only=True):
             return None
         if self.evidence != "files":
             return Job(question=question) if self._old(facts.check, facts.now) else None
-        wanted = self._wanted()
-        copy = next((copy for copy in facts.copies if not flaw(copy, wanted)), None)
+        policy = self._wanted()
+        copy = next((copy for copy in facts.copies if not flaw(copy, policy)), None)
         return Job(question=question, copy=copy) if copy is not None and self._old(copy.verdict, facts.now) else None
 
     def _old(self, verdict: Verdict | None, now: float) -> bool:

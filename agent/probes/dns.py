@@ -116,7 +116,7 @@ class Dns(Probe, frozen=True, kw_only=True):
             raise ValueError(f"expect: {text!r} is not a record of type {self.type}: {error}") from None
 
     async def run(self, look: Look) -> Outcome:
-        taken: dict[str, float] = {}
+        measures: dict[str, float] = {}
         look.client(Stamping, Stamping)
         try:
             async with asyncio.timeout(look.timeout):
@@ -124,20 +124,20 @@ class Dns(Probe, frozen=True, kw_only=True):
                 addresses = await look.client(Resolver, Resolver).addresses(self.server, self.family)
                 resolved = time.monotonic() - started
                 if literal(self.server) is None:
-                    taken["resolve_seconds"] = resolved
+                    measures["resolve_seconds"] = resolved
                 if forbidden := look.limits.forbids(addresses[0], self.port):
                     return Outcome(UNKNOWN, forbidden)
-                question = self.question()
+                query = self.question()
                 seconds = max(look.timeout - resolved - _MARGIN, _MARGIN)
-                reply, latency = await self._ask(question, addresses[0], look, seconds, taken)
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason, None, taken)
+                reply, latency = await self._ask(query, addresses[0], look, seconds, measures)
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             return Outcome(
-                DOWN, f"{self.server} port {self.port} did not answer within {look.timeout:g} s", None, taken
+                DOWN, f"{self.server} port {self.port} did not answer within {look.timeout:g} s", None, measures
             )
-        wrong = self._wrong(question, reply, taken)
-        return Outcome(DOWN if wrong else UP, f"{self.server}: {wrong}" if wrong else "", latency, taken)
+        fault = self._wrong(query, reply, measures)
+        return Outcome(DOWN if fault else UP, f"{self.server}: {fault}" if fault else "", latency, measures)
 
     async def _ask(
         self,
@@ -152,16 +152,16 @@ class Dns(Probe, frozen=True, kw_only=True):
         if self.transport == "udp":
             wire = question.to_wire()
             try:
-                asked = Question(address, self.port, wire, lambda packet: _parse(question, packet))
-                answer = await asked.ask(self.tries, seconds)
-            except NoAnswer as none:
-                taken["ignored_replies"] = none.ignored
-                others = f"; {none.ignored} packets came that do not answer this question" if none.ignored else ""
+                request = Question(address, self.port, wire, lambda packet: _parse(question, packet))
+                datagram = await request.ask(self.tries, seconds)
+            except NoAnswer as timeout:
+                taken["ignored_replies"] = timeout.ignored
+                others = f"; {timeout.ignored} packets came that do not answer this question" if timeout.ignored else ""
                 who = endpoint(address, self.port)
                 raise Trouble(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}") from None
-            taken["ignored_replies"] = answer.ignored
-            if not answer.message.flags & dns.flags.TC:
-                return answer.message, answer.seconds
+            taken["ignored_replies"] = datagram.ignored
+            if not datagram.message.flags & dns.flags.TC:
+                return datagram.message, datagram.seconds
         reply = await _by_tcp(question, address, self.port, look)
         return reply, time.monotonic() - started
 
@@ -171,21 +171,21 @@ class Dns(Probe, frozen=True, kw_only=True):
         if code != self.rcode:
             meaning = _WORDS.get(code, "an error")
             return f"answered {code} ({meaning}), expected {self.rcode}"
-        wanted = question.question[0].rdtype
-        sets = [found for found in reply.answer if found.rdtype == wanted]
-        records = {record for found in sets for record in found}
+        rdtype = question.question[0].rdtype
+        sets = [candidate for candidate in reply.answer if candidate.rdtype == rdtype]
+        records = {record for candidate in sets for record in candidate}
         taken["answers"] = len(records)
         if sets:
-            taken["ttl_seconds"] = min(found.ttl for found in sets)
+            taken["ttl_seconds"] = min(candidate.ttl for candidate in sets)
         if self.rcode != "NOERROR":
             return ""
         if not records:
             return f"the name exists or leads on, but has no record of type {self.type}"
         expected = {self._record(text): text for text in self.expect}
-        missing = [text for record, text in expected.items() if not any(_same(record, found) for found in records)]
+        missing = [text for record, text in expected.items() if not any(_same(record, candidate) for candidate in records)]
         if missing:
             return f"expected {', '.join(missing)}; answered {_listed(records)}"
-        others = {found for found in records if not any(_same(record, found) for record in expected)}
+        others = {candidate for candidate in records if not any(_same(record, candidate) for record in expected)}
         if self.exact and others:
             return f"answered also {_listed(others)}, which is not expected"
         return ""
@@ -216,13 +216,13 @@ async def _by_tcp(question: dns.message.QueryMessage, address: Address, port: in
     try:
         wire = question.to_wire()
         await stream.send(len(wire).to_bytes(2, "big") + wire)
-        said = b""
-        while len(said) < 2 or len(said) < 2 + int.from_bytes(said[:2], "big"):
+        received = b""
+        while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2], "big"):
             more = await stream.receive()
             if not more:
                 raise Trouble(f"{stream.who} closed the connection in the middle of its answer")
-            said += more
-        reply = _parse(question, said[2 : 2 + int.from_bytes(said[:2], "big")])
+            received += more
+        reply = _parse(question, received[2 : 2 + int.from_bytes(received[:2], "big")])
     finally:
         stream.close()
     if reply is None:

@@ -70,25 +70,25 @@ class Host(Probe, frozen=True, kw_only=True):
         machine = look.client(Machine, Machine)
         seconds = look.timeout * _SHARE
         mounts = self.mounts or machine.mounts()
-        *disks, heat = await asyncio.gather(
+        *disks, sensor = await asyncio.gather(
             *(self._disk(machine, mount, seconds) for mount in mounts), machine.heat(seconds)
         )
-        assert heat is None or isinstance(heat, Heat)
-        found = _measured(machine, self, heat)
-        full = [disk for disk in disks if isinstance(disk, Disk)]
-        if full:
-            fullest = max(full, key=lambda disk: disk.used)
-            found.update(disk_used_ratio=fullest.used, disk_free_bytes=fullest.free)
-        inodes = [disk.inodes for disk in full if disk.inodes is not None]
+        assert sensor is None or isinstance(sensor, Heat)
+        measures = _measured(machine, self, sensor)
+        readable = [disk for disk in disks if isinstance(disk, Disk)]
+        if readable:
+            fullest = max(readable, key=lambda disk: disk.used)
+            measures.update(disk_used_ratio=fullest.used, disk_free_bytes=fullest.free)
+        inodes = [disk.inodes for disk in readable if disk.inodes is not None]
         if inodes:
-            found["inodes_used_ratio"] = max(inodes)
+            measures["inodes_used_ratio"] = max(inodes)
 
         broken = [disk for disk in disks if isinstance(disk, str)]
-        broken += [words for disk in full if (words := _full(disk, self.disk_down))]
-        strained = [words for disk in full if (words := _full(disk, self.disk_degraded)) and words not in broken]
-        strained += self._strained(found, heat)
-        state = DOWN if broken else DEGRADED if strained else UP
-        return Outcome(state, "; ".join(broken + strained), None, found)
+        broken += [words for disk in readable if (words := _full(disk, self.disk_down))]
+        degraded = [words for disk in readable if (words := _full(disk, self.disk_degraded)) and words not in broken]
+        degraded += self._strained(measures, sensor)
+        state = DOWN if broken else DEGRADED if degraded else UP
+        return Outcome(state, "; ".join(broken + degraded), None, measures)
 
     async def _disk(self, machine: Machine, mount: str, seconds: float) -> Disk | str:
         """A file system, or what is wrong with it."""

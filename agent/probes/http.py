@@ -142,8 +142,8 @@ class _Fetch:
         try:
             async with asyncio.timeout(self.look.timeout):
                 state, reason = await self._follow()
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason, None, self.measures)
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason, None, self.measures)
         except TimeoutError:
             reason = f"{_WAITED_FOR[self.phase]} within {self.look.timeout:g} s"
             return Outcome(DOWN, reason, None, self.measures)
@@ -160,7 +160,7 @@ class _Fetch:
     async def _follow(self) -> tuple[int, str]:
         probe = self.probe
         url, method, content = parse_url(probe.url), probe.method, probe.body.encode()
-        first, seen = url.origin, {self._key(url, method)}
+        first, visited = url.origin, {self._key(url, method)}
         hops = 0
         while True:
             fields = parse_fields(probe.headers) if url.origin == first else ()
@@ -178,27 +178,27 @@ class _Fetch:
             self.measures["redirects"] = hops
             if head.status == 303 or (head.status in (301, 302) and method == "POST"):
                 method, content = "HEAD" if method == "HEAD" else "GET", b""
-            if self._key(url, method) in seen:
+            if self._key(url, method) in visited:
                 raise Trouble(f"redirected in a circle, to {printable(str(url), 100)}")
-            seen.add(self._key(url, method))
+            visited.add(self._key(url, method))
             self.mark, self.phase = time.perf_counter(), "resolve"
 
     async def _open(self, url: Url, first: bool) -> Stream:
-        probe, look = self.probe, self.look
-        addresses = await look.client(Resolver, Resolver).addresses(url.host, probe.family)
+        probe, probe_context = self.probe, self.look
+        addresses = await probe_context.client(Resolver, Resolver).addresses(url.host, probe.family)
         if literal(url.host) is None:
             self._done("resolve", "connect")
         self.mark, self.phase = time.perf_counter(), "connect"
-        left = look.timeout - (self.mark - self.start)
-        stream, _ = await connect(addresses, url.port, look.limits, left)
+        remaining = probe_context.timeout - (self.mark - self.start)
+        stream, _ = await connect(addresses, url.port, probe_context.limits, remaining)
         self._done("connect", "tls")
         if not url.tls:
             self.phase = "first_byte"
             return stream
         try:
-            contexts = look.client(TlsContexts, TlsContexts)
+            contexts = probe_context.client(TlsContexts, TlsContexts)
             context = contexts.get(
-                verify=probe.verify, authority=probe.authority, limits=look.limits, alpn=("http/1.1",)
+                verify=probe.verify, authority=probe.authority, limits=probe_context.limits, alpn=("http/1.1",)
             )
             name = ascii_host(probe.server_name) if first and probe.server_name else url.host
             tls = await stream.start_tls(context, name)
@@ -237,9 +237,9 @@ class _Fetch:
         self._done("body", "judge")
         self.measures["body_bytes"] = body.size
         if keep:
-            wrong = await self._search(body)
-            if wrong:
-                return DOWN, wrong
+            fault = await self._search(body)
+            if fault:
+                return DOWN, fault
         if body.overlong:
             return DEGRADED, f"the body is longer than {probe.max_body} bytes; the rest was not read"
         if body.surplus:

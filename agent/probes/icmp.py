@@ -62,13 +62,13 @@ class Icmp(Probe, frozen=True, kw_only=True):
             spacing = min(self.spacing, look.timeout * _SHARE / max(self.count - 1, 1))
             seconds = max(look.timeout - resolved - _MARGIN, _MARGIN)
             pinger = look.client(Pinger, open_pinger)
-            echoes = await pinger.ping(addresses[0], self.count, spacing, self.size, seconds)
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason)
+            result = await pinger.ping(addresses[0], self.count, spacing, self.size, seconds)
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason)
         except TimeoutError:
             return Outcome(DOWN, f"the name {self.host} was not resolved within {look.timeout:g} s")
-        taken = {"resolve_seconds": resolved} if literal(self.host) is None else {}
-        return self._judge(addresses[0], echoes, seconds, taken)
+        measures = {"resolve_seconds": resolved} if literal(self.host) is None else {}
+        return self._judge(addresses[0], result, seconds, measures)
 
     def _judge(self, address: Address, echoes: Echoes, seconds: float, taken: dict[str, float]) -> Outcome:
         rtts = echoes.rtts

@@ -82,7 +82,7 @@ class Imap(Probe, frozen=True, kw_only=True):
 
     async def run(self, look: Look) -> Outcome:
         session = Session(self.door(), look, time.monotonic() + look.timeout)
-        latency, measured = None, {}
+        latency, measures = None, {}
         try:
             login = Login.of(self.credential, look.credential(self.credential), self.host) if self.credential else None
             async with asyncio.timeout(look.timeout):
@@ -91,15 +91,15 @@ class Imap(Probe, frozen=True, kw_only=True):
                     await session.login(login)
                     mails, _ = await session.select(self.mailbox, read_only=True)
                     if mails is not None:
-                        measured["messages"] = float(mails)
+                        measures["messages"] = float(mails)
                 latency = time.monotonic() - session.begun
                 await session.logout()
             warning = expiring(session.expiries, self.warn_days)
             state, reason = (DEGRADED, warning) if warning else (UP, "")
-        except Trouble as trouble:
-            state, reason = trouble.state, trouble.reason
+        except Trouble as failure:
+            state, reason = failure.state, failure.reason
         except TimeoutError:
             state, reason = DOWN, f"{session.waiting} within {look.timeout:g} s"
         finally:
             session.close()
-        return Outcome(state, reason, latency, {**measured, **session.measures()})
+        return Outcome(state, reason, latency, {**measures, **session.measures()})

@@ -91,26 +91,26 @@ class Lan(Probe, frozen=True, kw_only=True):
             sweep = _Sweep(self, network, look)
             await sweep.run()
             return self._judge(network, sweep, look)
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason)
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason)
 
     def _judge(self, network: IPv4Network, sweep: "_Sweep", look: Look) -> Outcome:
         counted = sweep.counted()
         groups = Counter(counted.values())
-        seen = sum(1 if size > PROXY else size for size in groups.values())
-        taken: dict[str, float] = {
-            "hosts_seen": seen,
-            "share_ratio": seen / self.register,
+        host_count = sum(1 if size > PROXY else size for size in groups.values())
+        measures: dict[str, float] = {
+            "hosts_seen": host_count,
+            "share_ratio": host_count / self.register,
             "hosts_pinged": len(counted.keys() & sweep.pinged),
             "sweep_seconds": sweep.seconds,
         }
         new = look.client(Roll, Roll).call(network, set(groups))
         if new is not None:
-            taken["hosts_new"] = new
-        if seen:
-            return Outcome(UP, "", None, taken)
+            measures["hosts_new"] = new
+        if host_count:
+            return Outcome(UP, "", None, measures)
         others = " but those not to be counted" if sweep.there else ""
-        return Outcome(DOWN, f"nobody on {network} answered{others}: none of {self.register} PCs", None, taken)
+        return Outcome(DOWN, f"nobody on {network} answered{others}: none of {self.register} PCs", None, measures)
 
 
 def network_of(text: str) -> IPv4Network:
@@ -152,8 +152,8 @@ class _Sweep:
         self._time = look.timeout - _MARGIN
         self._begun = time.monotonic()
         self._own = self._surroundings.own(network[0])
-        self._addresses = [each for each in network.hosts() if each not in self._own]
-        self._blind = any(each.confirmed is None for each in self._surroundings.neighbours())
+        self._addresses = [address for address in network.hosts() if address not in self._own]
+        self._blind = any(address.confirmed is None for address in self._surroundings.neighbours())
         self._lost = 0  # packets this machine threw away unread
         self._refused: list[str] = []  # why pings could not be sent
         self.pinged: set[IPv4Address] = set()
@@ -219,8 +219,8 @@ class _Sweep:
     async def _ping(self, address: IPv4Address) -> None:
         try:
             echoes: Echoes = await self._pinger.ping(address, 1, PATIENCE, 16, PATIENCE)
-        except Trouble as trouble:
-            self._refused.append(trouble.reason)
+        except Trouble as failure:
+            self._refused.append(failure.reason)
             return
         if echoes.rtts:
             self.pinged.add(address)
@@ -268,10 +268,10 @@ class _Sweep:
         left_out = {IPv4Address(address) for address in self._probe.leave_out}
         if not self._probe.count_gateway:
             left_out |= self._surroundings.gateways()
-        there = {address: name for address, name in self.there.items() if address not in left_out}
+        present = {address: name for address, name in self.there.items() if address not in left_out}
         if self._probe.count_self:
-            there.update({own: self._roll.name(own.packed) for own in self._own if own in self._network})
-        return there
+            present.update({own: self._roll.name(own.packed) for own in self._own if own in self._network})
+        return present
 
 
 class _Kernel:
@@ -297,15 +297,15 @@ class Roll:
 
     def call(self, network: IPv4Network, names: set[bytes]) -> int | None:
         """How many of these were never seen before; None in the first look at the network."""
-        known = self._known.get(network)
-        if known is None:
+        hosts = self._known.get(network)
+        if hosts is None:
             self._known[network] = names
             return None
-        new = names - known
-        if len(known) + len(new) > MOST_KNOWN:
-            known.clear()  # hardware addresses that change all the time: begin anew
-            known |= names
-        known |= new
+        new = names - hosts
+        if len(hosts) + len(new) > MOST_KNOWN:
+            hosts.clear()  # hardware addresses that change all the time: begin anew
+            hosts |= names
+        hosts |= new
         return len(new)
 
     async def close(self) -> None:

@@ -72,8 +72,8 @@ class Mail(Probe, frozen=True, kw_only=True):
                 raise ValueError(f"{name} is not a mail address of plain letters (name@domain)")
         if not is_plain(self.mailbox):
             raise ValueError("mailbox has a line break or another control character")
-        for door in self.doors():
-            door.check()
+        for server in self.doors():
+            server.check()
 
     def doors(self) -> tuple[Door, Door]:
         """Where to send, where to look."""
@@ -101,7 +101,7 @@ class Mail(Probe, frozen=True, kw_only=True):
         )
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
-        return tuple((door.host, door.port) for door in self.doors())
+        return tuple((server.host, server.port) for server in self.doors())
 
     async def run(self, look: Look) -> Outcome:
         return await _Round(self, look).run()
@@ -125,8 +125,8 @@ class _Round:
         try:
             async with asyncio.timeout(self.look.timeout):
                 state, reason = await self._go()
-        except Trouble as trouble:
-            state, reason = self._judged(trouble.state, f"{self.session.protocol}: {trouble.reason}")
+        except Trouble as failure:
+            state, reason = self._judged(failure.state, f"{self.session.protocol}: {failure.reason}")
         except TimeoutError:
             words = f"{self.session.protocol} with {self.session.who}: {self.session.waiting}"
             state, reason = self._judged(DOWN, f"{words} within {self.look.timeout:g} s")
@@ -150,12 +150,12 @@ class _Round:
         taken_over, words = await self._send()
         self.session = self.imap
         until = self.end - self.look.timeout * _FOR_REMOVAL
-        found = await self.trip.arrival(self.imap, following, until)
+        uids = await self.trip.arrival(self.imap, following, until)
         waited = time.monotonic() - taken_over
-        if not found:
+        if not uids:
             return DOWN, f"{self.smtp.who} took the mail ({words}), but it was not in the mailbox {waited:.3g} s later"
         self.measures["transit_seconds"] = waited
-        if not await self.imap.remove(found):
+        if not await self.imap.remove(uids):
             return DEGRADED, "the mail came, but cannot be deleted without others' mails"
         await self.imap.logout()
         for session in (self.smtp, self.imap):

@@ -65,7 +65,7 @@ class Ntp(Probe, frozen=True, kw_only=True):
         return ((self.server, self.port),)
 
     async def run(self, look: Look) -> Outcome:
-        taken: dict[str, float] = {}
+        measures: dict[str, float] = {}
         look.client(Stamping, Stamping)
         try:
             async with asyncio.timeout(look.timeout):
@@ -73,31 +73,31 @@ class Ntp(Probe, frozen=True, kw_only=True):
                 addresses = await look.client(Resolver, Resolver).addresses(self.server, self.family)
                 resolved = time.monotonic() - started
                 if literal(self.server) is None:
-                    taken["resolve_seconds"] = resolved
+                    measures["resolve_seconds"] = resolved
                 if forbidden := look.limits.forbids(addresses[0], self.port):
                     return Outcome(UNKNOWN, forbidden)
-                answered = await self._ask(addresses[0], max(look.timeout - resolved - _MARGIN, _MARGIN), taken)
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason, None, taken)
+                datagram = await self._ask(addresses[0], max(look.timeout - resolved - _MARGIN, _MARGIN), measures)
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             late = f"{self.server} port {self.port} did not answer within {look.timeout:g} s"
-            return Outcome(DOWN, late, None, taken)
-        state, reason = self._judge(answered, endpoint(addresses[0], self.port), taken)
-        return Outcome(state, reason, answered.seconds, taken)
+            return Outcome(DOWN, late, None, measures)
+        state, reason = self._judge(datagram, endpoint(addresses[0], self.port), measures)
+        return Outcome(state, reason, datagram.seconds, measures)
 
     async def _ask(self, address: Address, seconds: float, taken: dict[str, float]) -> Answered[Answer]:
         """Each try is a question of its own: an answer then tells which of them it is to."""
         ignored = 0
         for _ in range(self.tries):
             packet, nonce = question()
-            asked = Question(address, self.port, packet, partial(parse, nonce=nonce))
+            request = Question(address, self.port, packet, partial(parse, nonce=nonce))
             try:
-                answered = await asked.ask(1, seconds / self.tries)
-            except NoAnswer as none:
-                ignored += none.ignored
+                datagram = await request.ask(1, seconds / self.tries)
+            except NoAnswer as timeout:
+                ignored += timeout.ignored
                 continue
-            taken["ignored_replies"] = ignored + answered.ignored
-            return answered
+            taken["ignored_replies"] = ignored + datagram.ignored
+            return datagram
         taken["ignored_replies"] = ignored
         others = f"; {ignored} packets came that do not answer this question" if ignored else ""
         who = endpoint(address, self.port)
@@ -105,49 +105,49 @@ class Ntp(Probe, frozen=True, kw_only=True):
 
     def _judge(self, answered: Answered[Answer], who: str, taken: dict[str, float]) -> tuple[int, str]:
         """State and reason; fills in what the answer measures."""
-        answer = answered.message
-        if answer.kiss:
-            words = KISSES.get(answer.kiss, "a code that is not in the standard")
-            state = UNKNOWN if answer.kiss == _TOO_OFTEN else DOWN
-            return state, f"{who} does not tell the time: {answer.kiss} ({words})"
-        taken["leap_indicator"] = answer.leap
-        if answer.leap == UNSYNCHRONISED or not 1 <= answer.stratum <= MAX_STRATUM or not answer.sent:
+        reply = answered.message
+        if reply.kiss:
+            words = KISSES.get(reply.kiss, "a code that is not in the standard")
+            state = UNKNOWN if reply.kiss == _TOO_OFTEN else DOWN
+            return state, f"{who} does not tell the time: {reply.kiss} ({words})"
+        taken["leap_indicator"] = reply.leap
+        if reply.leap == UNSYNCHRONISED or not 1 <= reply.stratum <= MAX_STRATUM or not reply.sent:
             return DOWN, f"{who} answers, but is not synchronised itself"
-        if answer.sent < answer.received:
+        if reply.sent < reply.received:
             return DOWN, f"{who} answers with times that contradict each other"
         wall_ns = answered.sent + _wall_minus_monotonic()
-        offset, delay = compared(answer, wall_ns, answered.seconds, CLOCK_FLOOR)
+        offset, delay = compared(reply, wall_ns, answered.seconds, CLOCK_FLOOR)
         taken.update(
             offset_seconds=offset,
             delay_seconds=max(delay, 0.0),
-            stratum=answer.stratum,
-            root_delay_seconds=answer.root_delay,
-            root_dispersion_seconds=answer.root_dispersion,
+            stratum=reply.stratum,
+            root_delay_seconds=reply.root_delay,
+            root_dispersion_seconds=reply.root_dispersion,
         )
-        return self._within(answer, offset, who)
+        return self._within(reply, offset, who)
 
     def _within(self, answer: Answer, offset: float, who: str) -> tuple[int, str]:
         distance = answer.root_delay / 2 + answer.root_dispersion
-        wrong = []
+        faults = []
         if abs(offset) > self.max_offset:
-            way = "ahead of" if offset > 0 else "behind"
-            wrong.append(f"its clock is {_span(abs(offset))} {way} this machine's (one of the two is wrong)")
+            direction = "ahead of" if offset > 0 else "behind"
+            faults.append(f"its clock is {_span(abs(offset))} {direction} this machine's (one of the two is wrong)")
         if distance > self.max_distance:
-            wrong.append(f"it is itself unsure of the time by {_span(distance)}")
+            faults.append(f"it is itself unsure of the time by {_span(distance)}")
         if answer.stratum > self.max_stratum:
-            wrong.append(f"it is of stratum {answer.stratum}, more than {self.max_stratum}")
-        return (DEGRADED, f"{who}: {'; '.join(wrong)}") if wrong else (UP, "")
+            faults.append(f"it is of stratum {answer.stratum}, more than {self.max_stratum}")
+        return (DEGRADED, f"{who}: {'; '.join(faults)}") if faults else (UP, "")
 
 
 def _wall_minus_monotonic() -> int:
     """ns; taken after the answer: what the wall clock says now is what the figures are about."""
-    found = []
+    samples = []
     for _ in range(3):
         before = time.monotonic_ns()
         wall = time.time_ns()
         after = time.monotonic_ns()
-        found.append((after - before, wall - (before + after) // 2))
-    return min(found)[1]  # the one that was interrupted least
+        samples.append((after - before, wall - (before + after) // 2))
+    return min(samples)[1]  # the one that was interrupted least
 
 
 def _span(seconds: float) -> str:

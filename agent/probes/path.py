@@ -73,26 +73,26 @@ class Path(Probe, frozen=True, kw_only=True):
         return ((self.host, self.port or None),)
 
     async def run(self, look: Look) -> Outcome:
-        taken: dict[str, float] = {}
+        measures: dict[str, float] = {}
         try:
             started = time.monotonic()
             async with asyncio.timeout(look.timeout):
                 addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
             resolved = time.monotonic() - started
             if literal(self.host) is None:
-                taken["resolve_seconds"] = resolved
+                measures["resolve_seconds"] = resolved
             if forbidden := look.limits.forbids(addresses[0], self.port or None):
                 return Outcome(UNKNOWN, forbidden)
-            left = look.timeout - resolved - _MARGIN
-            count = min(self.count, int(left * _SHARE / self.spacing) + 1)
+            remaining = look.timeout - resolved - _MARGIN
+            count = min(self.count, int(remaining * _SHARE / self.spacing) + 1)
             if count < FEWEST:
                 return Outcome(UNKNOWN, f"the timeout is too short for {FEWEST} packets {self.spacing:g} s apart")
-            echoes = await self._echoes(look, addresses[0], count, min(left, (count - 1) * self.spacing + _LATE))
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason, None, taken)
+            result = await self._echoes(look, addresses[0], count, min(remaining, (count - 1) * self.spacing + _LATE))
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             return Outcome(DOWN, f"the name {self.host} was not resolved within {look.timeout:g} s")
-        return self._judge(addresses[0], echoes, taken)
+        return self._judge(addresses[0], result, measures)
 
     async def _echoes(self, look: Look, address: Address, count: int, seconds: float) -> Echoes:
         if self.port:
@@ -125,15 +125,15 @@ class Path(Probe, frozen=True, kw_only=True):
 
     def _unfit(self, lost: int, taken: dict[str, float]) -> list[str]:
         """What is past its mark. Without two replies there is no jitter, and nothing is fit at such a loss."""
-        found = []
+        faults = []
         if taken["loss_ratio"] > self.max_loss:
-            found.append(f"{lost} of {taken['packets']:.0f} packets lost (fit: {self.max_loss:.3g} of all)")
+            faults.append(f"{lost} of {taken['packets']:.0f} packets lost (fit: {self.max_loss:.3g} of all)")
         shaking = taken.get("jitter_seconds", 0.0)
         if shaking > self.max_jitter:
-            found.append(f"jitter {shaking * 1000:.3g} ms (fit: {self.max_jitter * 1000:.3g} ms)")
+            faults.append(f"jitter {shaking * 1000:.3g} ms (fit: {self.max_jitter * 1000:.3g} ms)")
         if taken["rtt_avg_seconds"] > self.max_rtt:
-            found.append(f"round trip {taken['rtt_avg_seconds'] * 1000:.3g} ms (fit: {self.max_rtt * 1000:.3g} ms)")
+            faults.append(f"round trip {taken['rtt_avg_seconds'] * 1000:.3g} ms (fit: {self.max_rtt * 1000:.3g} ms)")
         quality = taken.get("mos_score", 1.0)
-        if quality < self.min_mos and not found:
-            found.append(f"estimated quality {quality:.2f} (fit: {self.min_mos:.3g})")
-        return found
+        if quality < self.min_mos and not faults:
+            faults.append(f"estimated quality {quality:.2f} (fit: {self.min_mos:.3g})")
+        return faults

@@ -39,8 +39,8 @@ class Power(AsksUps, frozen=True, kw_only=True):
     async def run(self, look: Look) -> Outcome:
         try:
             reading, latency = await self.reading(look)
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason)
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason)
         state, reason = source(reading)
-        told = {} if reading.lost else {name: reading.values[name] for name in MEASURED if name in reading.values}
-        return Outcome(state, reason, latency, told)
+        measures = {} if reading.lost else {name: reading.values[name] for name in MEASURED if name in reading.values}
+        return Outcome(state, reason, latency, measures)

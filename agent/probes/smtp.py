@@ -93,8 +93,8 @@ class Smtp(Probe, frozen=True, kw_only=True):
                 await session.quit()
             warning = expiring(session.expiries, self.warn_days)
             state, reason = (DEGRADED, warning) if warning else (UP, "")
-        except Trouble as trouble:
-            state, reason = trouble.state, trouble.reason
+        except Trouble as failure:
+            state, reason = failure.state, failure.reason
         except TimeoutError:
             state, reason = DOWN, f"{session.waiting} within {look.timeout:g} s"
         finally:

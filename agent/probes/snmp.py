@@ -108,10 +108,10 @@ class Snmp(Probe, frozen=True, kw_only=True):
             seconds = max(look.timeout - (time.monotonic() - started) - _MARGIN, _MARGIN)
             target = Target(addresses[0], self.port, self._access(look))
             session = await look.client(Client, Client).session(target, seconds)
-            seen = await self._see(session, memory.of(self, lambda: _State(self)), memory.now)
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason)
-        return seen.outcome(session)
+            findings = await self._see(session, memory.of(self, lambda: _State(self)), memory.now)
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason)
+        return findings.outcome(session)
 
     def _access(self, look: Look) -> Community | User:
         if not self.credential and self.version != "3":
@@ -120,22 +120,22 @@ class Snmp(Probe, frozen=True, kw_only=True):
 
     async def _see(self, session: Session, state: "_State", now: Callable[[], float]) -> "_Seen":
         """The device's own time first, then each part that is wanted. Raises Trouble when it does not answer at all."""
-        seen = _Seen()
-        found = await session.get([*OIDS, *([self.oid] if self.oid else [])])
-        uptime = state.uptimes.take(found, now())
-        seen.put(uptime_seconds=uptime.seconds, rebooted=uptime.restarted)
+        findings = _Seen()
+        cells = await session.get([*OIDS, *([self.oid] if self.oid else [])])
+        uptime = state.uptimes.take(cells, now())
+        findings.put(uptime_seconds=uptime.seconds, rebooted=uptime.restarted)
         if self.oid:
-            self._value(found.get(self.oid), seen)
+            self._value(cells.get(self.oid), findings)
         try:
             if state.interfaces is not None:
-                await self._interfaces(session, state.interfaces, now, uptime.restarted, seen)
+                await self._interfaces(session, state.interfaces, now, uptime.restarted, findings)
             if self.resources:
-                await self._resources(session, seen)
+                await self._resources(session, findings)
             if self.sensors:
-                await self._sensors(session, seen)
-        except Trouble as trouble:  # silence, now: the device answered, but not all that was asked
-            seen.wrong(UNKNOWN if self.interface else DEGRADED, trouble.reason)
-        return seen
+                await self._sensors(session, findings)
+        except Trouble as failure:  # silence, now: the device answered, but not all that was asked
+            findings.wrong(UNKNOWN if self.interface else DEGRADED, failure.reason)
+        return findings
 
     def _value(self, found: Value | None, seen: "_Seen") -> None:
         if found is None:
@@ -160,10 +160,10 @@ class Snmp(Probe, frozen=True, kw_only=True):
             traffic = await interfaces.read(session, now, restarted)
         except Silence:
             raise
-        except Trouble as trouble:
+        except Trouble as failure:
             # for a check of one interface: is it there, or is nothing known of it; else: a part of the device fails
             means = {DEGRADED: UNKNOWN} if self.interface else {DOWN: DEGRADED}
-            seen.wrong(means.get(trouble.state, trouble.state), f"{self.host}: {trouble.reason}")
+            seen.wrong(means.get(failure.state, failure.state), f"{self.host}: {failure.reason}")
             return
         seen.put(
             interfaces_up=len(traffic.up),
@@ -187,23 +187,23 @@ class Snmp(Probe, frozen=True, kw_only=True):
 
     async def _resources(self, session: Session, seen: "_Seen") -> None:
         try:
-            found = await resources.read(session, self.storages)
+            shares = await resources.read(session, self.storages)
         except Silence:
             raise
-        except Trouble as trouble:
-            seen.wrong(trouble.state, f"{self.host}: {trouble.reason}")
+        except Trouble as failure:
+            seen.wrong(failure.state, f"{self.host}: {failure.reason}")
             return
-        seen.put(cpu_ratio=found.cpu, memory_ratio=found.memory, storage_ratio=found.storage)
+        seen.put(cpu_ratio=shares.cpu, memory_ratio=shares.memory, storage_ratio=shares.storage)
 
     async def _sensors(self, session: Session, seen: "_Seen") -> None:
         try:
-            found = await sensors.read(session)
+            readings = await sensors.read(session)
         except Silence:
             raise
-        except Trouble as trouble:
-            seen.wrong(trouble.state, f"{self.host}: {trouble.reason}")
+        except Trouble as failure:
+            seen.wrong(failure.state, f"{self.host}: {failure.reason}")
             return
-        seen.put(temperature_celsius=found.hottest, sensors_failed=found.failed)
+        seen.put(temperature_celsius=readings.hottest, sensors_failed=readings.failed)
 
 
 class _State:

@@ -42,7 +42,7 @@ class Tcp(Probe, frozen=True, kw_only=True):
         return ((self.host, self.port),)
 
     async def run(self, look: Look) -> Outcome:
-        taken: dict[str, float] = {}
+        measures: dict[str, float] = {}
         stream: Stream | None = None
         addresses: list[Address] = []
         try:
@@ -51,35 +51,35 @@ class Tcp(Probe, frozen=True, kw_only=True):
                 addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
                 resolved = time.monotonic() - started
                 if literal(self.host) is None:
-                    taken["resolve_seconds"] = resolved
-                left = look.timeout - resolved
-                stream, taken["connect_seconds"] = await connect(addresses, self.port, look.limits, left)
-                await self._talk(stream, taken)
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason, taken.get("connect_seconds"), taken)
+                    measures["resolve_seconds"] = resolved
+                remaining = look.timeout - resolved
+                stream, measures["connect_seconds"] = await connect(addresses, self.port, look.limits, remaining)
+                await self._talk(stream, measures)
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason, measures.get("connect_seconds"), measures)
         except TimeoutError:
-            return Outcome(DOWN, self._late(addresses, stream, look.timeout), taken.get("connect_seconds"), taken)
+            return Outcome(DOWN, self._late(addresses, stream, look.timeout), measures.get("connect_seconds"), measures)
         finally:
             if stream is not None:
                 stream.close()
-        return Outcome(UP, "", taken["connect_seconds"], taken)
+        return Outcome(UP, "", measures["connect_seconds"], measures)
 
     async def _talk(self, stream: Stream, taken: dict[str, float]) -> None:
         """Say what is to be said and hear what is expected. Raises Trouble when something else comes."""
         started = time.monotonic()
         if self.send:
             await stream.send(self.send.encode())
-        wanted = self.expect.encode()
-        said = b""
-        while wanted not in said:
-            if len(said) >= MOST_READ:
+        expected = self.expect.encode()
+        received = b""
+        while expected not in received:
+            if len(received) >= MOST_READ:
                 raise Trouble(f"{stream.who} did not say {printable(self.expect)} within {MOST_READ // 1024} KiB")
-            more = await stream.receive(MOST_READ - len(said))
+            more = await stream.receive(MOST_READ - len(received))
             if not more:
-                heard = printable(said) if said else "nothing"
+                heard = printable(received) if received else "nothing"
                 raise Trouble(f"{stream.who} closed the connection; expected {printable(self.expect)}, heard {heard}")
-            said += more
-        if wanted:
+            received += more
+        if expected:
             taken["banner_seconds"] = time.monotonic() - started
 
     def _late(self, addresses: list[Address], stream: Stream | None, timeout: float) -> str:

@@ -94,8 +94,8 @@ class Throughput(Probe, frozen=True, kw_only=True):
     def _urls(self) -> tuple[str, ...]:
         if self.url == HUB:
             return ()
-        there, back = self.url, self.upload_url or self.url
-        return {"down": (there,), "up": (back,), "both": (there, back)}[self.way]
+        download_url, post_url = self.url, self.upload_url or self.url
+        return {"down": (download_url,), "up": (post_url,), "both": (download_url, post_url)}[self.way]
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return tuple((url.host, url.port) for url in map(parse_url, self._urls()))
@@ -105,17 +105,17 @@ class Throughput(Probe, frozen=True, kw_only=True):
             return Outcome(
                 UNKNOWN, "no hub to measure to: this machine is not enrolled, or its identity cannot be read"
             )
-        ration = look.client(Ration, Ration)
-        if ration.clock_is_wrong:
+        quota = look.client(Ration, Ration)
+        if quota.clock_is_wrong:
             return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
-        ration.keep_in(look.storage)
-        if why := ration.refuses(self.url, self.per_day, hours(self.hours), self.at_start):
+        quota.keep_in(look.storage)
+        if why := quota.refuses(self.url, self.per_day, hours(self.hours), self.at_start):
             return skipped(why)
-        ration.running = self.url
+        quota.running = self.url
         try:
-            return await _Run(self, look, ration).run()
+            return await _Run(self, look, quota).run()
         finally:
-            ration.running = ""
+            quota.running = ""
 
 
 class _NotNow(Trouble):
@@ -139,15 +139,15 @@ class _Run:
 
     async def run(self) -> Outcome:
         probe = self.probe
-        ways = ("down", "up") if probe.way == "both" else (probe.way,)
+        directions = ("down", "up") if probe.way == "both" else (probe.way,)
         try:
             async with asyncio.timeout(self.look.timeout - _MARGIN / 2):
-                for place, way in enumerate(ways):
-                    await (self._down if way == "down" else self._up)(len(ways) - place)
-        except Trouble as trouble:
-            if isinstance(trouble, _NotNow) and not self.measures:
-                return skipped(trouble.reason)
-            return Outcome(trouble.state, trouble.reason, self.latency, self.measures)
+                for place, direction in enumerate(directions):
+                    await (self._down if direction == "down" else self._up)(len(directions) - place)
+        except Trouble as failure:
+            if isinstance(failure, _NotNow) and not self.measures:
+                return skipped(failure.reason)
+            return Outcome(failure.state, failure.reason, self.latency, self.measures)
         except TimeoutError:
             reason = f"{self.doing} did not end within {self.look.timeout:g} s"
             return Outcome(DOWN, reason, self.latency, self.measures)
@@ -158,25 +158,25 @@ class _Run:
         stream = await self._open(url)
         try:
             self.doing = "the answer's header"
-            carried = await download(stream, url, self.most, self._seconds(left), self._answered)
+            transfer = await download(stream, url, self.most, self._seconds(left), self._answered)
         except Refusal as refusal:
             raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
-        self._note("download", carried.size, carried.seconds, carried.rate)
+        self._note("download", transfer.size, transfer.seconds, transfer.rate)
 
     async def _up(self, left: int) -> None:
         url = self._url(self.probe.upload_url or self.probe.url, _PATH)
         stream = await self._open(url)
         try:
             self.doing = "the upload"
-            asked = self.hub is not None  # what it would not take need not cross the line
-            carried = await upload(stream, url, self.most, self._seconds(left), self._spend, ask=asked)
+            expect_continue = self.hub is not None  # what it would not take need not cross the line
+            transfer = await upload(stream, url, self.most, self._seconds(left), self._spend, ask=expect_continue)
         except Refusal as refusal:
             raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
-        self._note("upload", carried.size, carried.seconds, carried.rate)
+        self._note("upload", transfer.size, transfer.seconds, transfer.rate)
 
     def _url(self, given: str, path: str) -> Url:
         """Where to; ``path`` at the hub. Raises Trouble when the plan's address of it is none."""
@@ -230,11 +230,11 @@ class _Run:
         return seconds
 
     async def _open(self, url: Url) -> Stream:
-        probe, look = self.probe, self.look
+        probe, context = self.probe, self.look
         self.doing = f"finding the address of {url.host}"
-        addresses = await look.client(Resolver, Resolver).addresses(url.host, probe.family)
+        addresses = await context.client(Resolver, Resolver).addresses(url.host, probe.family)
         self.doing = "connecting"
-        limits = look.limits if self.hub is None else Limits()  # the agent talks to its collector anyway
+        limits = context.limits if self.hub is None else Limits()  # the agent talks to its collector anyway
         stream, seconds = await connect(addresses, url.port, limits, max(self.end - time.monotonic(), 0.001))
         if self.latency is None:
             self.latency = seconds
@@ -252,10 +252,10 @@ class _Run:
         return stream
 
     def _context(self) -> ssl.SSLContext:
-        probe, look = self.probe, self.look
+        probe, context = self.probe, self.look
         if self.hub is None:
-            contexts = look.client(TlsContexts, TlsContexts)
-            return contexts.get(verify=probe.verify, authority=probe.authority, limits=look.limits, alpn=("http/1.1",))
+            contexts = context.client(TlsContexts, TlsContexts)
+            return contexts.get(verify=probe.verify, authority=probe.authority, limits=context.limits, alpn=("http/1.1",))
         try:
             return self.hub.context()
         except OSError as error:

@@ -108,8 +108,8 @@ class _Handshake:
         try:
             async with asyncio.timeout(self.look.timeout):
                 chain = await self._shake()
-        except Trouble as trouble:
-            return self._outcome(trouble.state, trouble.reason)
+        except Trouble as failure:
+            return self._outcome(failure.state, failure.reason)
         except ssl.SSLCertVerificationError as error:
             fault = await self._diagnose(error)
             return self._outcome(fault.state, fault.reason)
@@ -140,10 +140,10 @@ class _Handshake:
         stream, self.measures["connect_seconds"] = await self._connect()
         self.phase = "handshake"
         try:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             tls = await stream.start_tls(context, self.name)
-            took = self.measures["handshake_seconds"] = time.perf_counter() - begun
-            self.latency = self.measures["connect_seconds"] + took
+            elapsed = self.measures["handshake_seconds"] = time.perf_counter() - started
+            self.latency = self.measures["connect_seconds"] + elapsed
             chain = presented_chain(tls)
             self._note(tls, chain)
             if probe.verify:
@@ -189,17 +189,17 @@ class _Handshake:
         now = time.time()
         if now < CLOCK_FLOOR:
             return UP, ""  # only an unverified look comes here: it shook hands, and dates cannot be judged
-        wrong = tls_chain.dates_trouble(chain, now)
-        if wrong:
-            return DOWN, wrong
+        fault = tls_chain.dates_trouble(chain, now)
+        if fault:
+            return DOWN, fault
         if self.probe.staple:
-            trouble = await self._judge_staple(chain, now)
-            if trouble is not None:
-                return trouble.state, trouble.reason
+            failure = await self._judge_staple(chain, now)
+            if failure is not None:
+                return failure.state, failure.reason
         left = (self.measures.get("chain_expiry_timestamp_seconds", float("inf")) - now) / DAY
         if left < self.probe.warn_days:
-            own = self.measures["certificate_expiry_timestamp_seconds"]
-            whose = "the certificate" if (own - now) / DAY < self.probe.warn_days else "a certificate in the chain"
+            leaf_expires = self.measures["certificate_expiry_timestamp_seconds"]
+            whose = "the certificate" if (leaf_expires - now) / DAY < self.probe.warn_days else "a certificate in the chain"
             return DEGRADED, f"{whose} expires in {max(left, 0):.1f} days"
         return UP, ""
 
@@ -220,8 +220,8 @@ class _Handshake:
 
         try:
             ocsp.judge(flight.staple, (*chain, *self.issuers), now)
-        except Trouble as trouble:
-            return trouble
+        except Trouble as failure:
+            return failure
         return None
 
     async def _flight(self) -> Flight | None:

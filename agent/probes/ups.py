@@ -56,8 +56,8 @@ class Ups(AsksUps, frozen=True, kw_only=True):
     async def run(self, look: Look) -> Outcome:
         try:
             reading, latency = await self.reading(look)
-        except Trouble as trouble:
-            return Outcome(trouble.state, trouble.reason)
+        except Trouble as failure:
+            return Outcome(failure.state, failure.reason)
         look.client(Health, Health).note(f"{self.way} {self.host} {self.port} {self.ups}", reading, look.storage)
         state, reason = judge(reading)
         return Outcome(state, reason, latency, {} if reading.lost else reading.measures())

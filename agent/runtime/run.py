@@ -34,24 +34,24 @@ async def first_plan(
 ) -> Kept | None:
     """The kept plan, else the collector's, asked for until it gives one; None when stopped meanwhile."""
     store = PlanStore(settings.state_dir, identity.agent)
-    kept = store.current()
-    wait, told = 1.0, ""
-    while kept is None and not stop.is_set():
+    stored = store.current()
+    wait, last_error = 1.0, ""
+    while stored is None and not stop.is_set():
         uplink = Uplink(identity.url, tls_context([identity.authority], identities.path_in(settings.state_dir)))
         try:
-            kept = await plans.fetch(uplink, identity.agent, None)
-            if kept is not None:
-                store.keep(kept)
+            stored = await plans.fetch(uplink, identity.agent, None)
+            if stored is not None:
+                store.keep(stored)
                 break
         except (Unreachable, BadPlan) as error:
-            if str(error) != told:
+            if str(error) != last_error:
                 log.warning("there is no plan yet: %s", error)
-                told = str(error)
+                last_error = str(error)
         finally:
             await uplink.close()
         await notifier.rest(wait * random.uniform(0.5, 1.0), stop)
         wait = min(wait * 2, 60.0)
-    return kept
+    return stored
 
 
 def open_spool(settings: Settings, identity: identities.Identity, kept: Kept, clock: Clock) -> Spool:
@@ -102,9 +102,9 @@ def allow_files() -> None:
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
-        if soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        target = FILES if hard == resource.RLIM_INFINITY else min(hard, FILES)
+        if soft < target:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
 async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Event | None = None) -> int:
@@ -116,10 +116,10 @@ async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Even
     try:
         identity = identities.load(settings.state_dir)
         notifier.tell("READY=1")
-        kept = await first_plan(settings, identity, notifier, stop)
-        if kept is not None and not stop.is_set():
-            spool = await take_spool(settings, identity, kept, clock)
-            await Agent(settings, identity, kept, spool, clock, notifier).run(stop)
+        stored = await first_plan(settings, identity, notifier, stop)
+        if stored is not None and not stop.is_set():
+            spool = await take_spool(settings, identity, stored, clock)
+            await Agent(settings, identity, stored, spool, clock, notifier).run(stop)
     except identities.NoIdentity as error:
         log.error("%s", error)
         return 1

@@ -54,15 +54,15 @@ class Looker:
             return unknown("the probe gave up by itself, a fault in it")
         error = task.exception()
         if error is None:
-            found = task.result()
-            if isinstance(found, Outcome) and found.state in (0, 1, 2, 3):
-                return found
-            error = TypeError(f"a probe answered {found!r}, not an outcome")
-        words = f"{type(error).__name__}: {error}"
-        if words != self._last_bug:  # a bug that stays is not told again
-            log.error("check %s: its probe failed, a fault in it: %s", name, words, exc_info=error)
-            self._last_bug = words
-        return unknown(f"the probe failed: {words}")
+            outcome = task.result()
+            if isinstance(outcome, Outcome) and outcome.state in (0, 1, 2, 3):
+                return outcome
+            error = TypeError(f"a probe answered {outcome!r}, not an outcome")
+        error_text = f"{type(error).__name__}: {error}"
+        if error_text != self._last_bug:  # a bug that stays is not told again
+            log.error("check %s: its probe failed, a fault in it: %s", name, error_text, exc_info=error)
+            self._last_bug = error_text
+        return unknown(f"the probe failed: {error_text}")
 
 
 async def _run(probe: Probe, look: Look) -> Outcome:

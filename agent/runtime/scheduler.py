@@ -99,10 +99,10 @@ class Scheduler:
         refused = []
         before, self._watched, self._order = self._watched, {}, []
         for place, check in enumerate(plan.checks):
-            watched = before.pop(check.uid, None) or Watched(check, self._clock)
-            self._watched[check.uid] = watched
-            self._order.append(watched)
-            why = self._adopt(watched, check, place, plan.columns.get(check.kind, ()))
+            scheduled = before.pop(check.uid, None) or Watched(check, self._clock)
+            self._watched[check.uid] = scheduled
+            self._order.append(scheduled)
+            why = self._adopt(scheduled, check, place, plan.columns.get(check.kind, ()))
             if why:
                 refused.append((check.uid, why))
         for gone in before.values():
@@ -168,13 +168,13 @@ class Scheduler:
         watched.looking = True
         try:
             storage = self._storage / check.kind if self._storage is not None else None
-            look = Look(check.timeout / 1000, self._limits, self._clients, self._credentials, storage, self._hub())
-            outcome = await watched.looker.look(check.name, probe, look)
+            context = Look(check.timeout / 1000, self._limits, self._clients, self._credentials, storage, self._hub())
+            outcome = await watched.looker.look(check.name, probe, context)
         finally:
             watched.looking = False
         if outcome.skipped:  # none was due: there is no result, the last one speaks on
-            known = states.UNKNOWN if watched.state is None else watched.state
-            watched.rhythm.looked(known, False, started, self._clock.boot_ms())
+            last_state = states.UNKNOWN if watched.state is None else watched.state
+            watched.rhythm.looked(last_state, False, started, self._clock.boot_ms())
             return
         try:
             state, reason = state_and_reason(outcome, watched.check.thresholds)
@@ -204,16 +204,16 @@ class Scheduler:
             plan,
             self._clock.boot_id(),
             self._clock.boot_ms(),
-            bytes(states.UNKNOWN if watched.state is None else watched.state for watched in order),
-            [watched.since for watched in order],
-            [watched.looks for watched in order],
+            bytes(states.UNKNOWN if scheduled.state is None else scheduled.state for scheduled in order),
+            [scheduled.since for scheduled in order],
+            [scheduled.looks for scheduled in order],
         )
 
     async def stop(self) -> None:
         """No look begins or is recorded after this; what the probes share is closed."""
-        tickers = [watched.ticker for watched in self._order if watched.ticker is not None]
-        for watched in self._order:
-            _cancel(watched)
+        tickers = [scheduled.ticker for scheduled in self._order if scheduled.ticker is not None]
+        for scheduled in self._order:
+            _cancel(scheduled)
         if tickers:
             await asyncio.wait(tickers, timeout=1)
         for client in self._clients.values():

@@ -143,15 +143,15 @@ class Agent:
 
     def _serve(self) -> None:
         """One pusher for each collector of the plan; what those have in common with the last plan goes on."""
-        wanted = {address.name: address for address in self._addresses}
+        addresses = {address.name: address for address in self._addresses}
         for name, pusher in tuple(self._pushers.items()):
-            if name not in wanted or pusher.uplink.url != wanted[name].url.rstrip("/"):
+            if name not in addresses or pusher.uplink.url != addresses[name].url.rstrip("/"):
                 self._jobs.pop(f"push {name}").cancel()
                 closing = asyncio.create_task(self._pushers.pop(name).uplink.close())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
-        self._spool.serve(tuple(wanted))
-        for name, address in wanted.items():
+        self._spool.serve(tuple(addresses))
+        for name, address in addresses.items():
             if name not in self._pushers:
                 uplink = Uplink(address.url, self._context())
                 pusher = self._pushers[name] = Pusher(name, uplink, self._spool, self._clock, self)
@@ -191,18 +191,18 @@ class Agent:
 
     async def _follow_plan(self) -> None:
         """Fetch the plan now, when an ack names another one, and every ten minutes."""
-        told = ""
+        last_error = ""
         while True:
             try:
-                found = await self._fetch()
-                if found is not None:
-                    self._plans.keep(found)
-                    self._adopt(found)
-                told = ""
+                fetched = await self._fetch()
+                if fetched is not None:
+                    self._plans.keep(fetched)
+                    self._adopt(fetched)
+                last_error = ""
             except (Unreachable, BadPlan, OSError) as error:
-                if str(error) != told:
+                if str(error) != last_error:
                     log.warning("the plan stays as it is: %s", error)
-                    told = str(error)
+                    last_error = str(error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PLAN_EVERY * random.uniform(0.9, 1.1)):
                     await self._plan_due.wait()
@@ -231,12 +231,12 @@ class Agent:
         """Go over to a plan: frames from now on are made under it."""
         if kept.digest != self._kept.digest:
             log.info("a new plan %s: %d checks", kept.digest.hex(), len(kept.plan.checks))
-        known, self._kept = self._kept, kept
+        previous, self._kept = self._kept, kept
         addresses = collectors_of(kept.plan, self._identity)
         if addresses != self._addresses:
             self._addresses = addresses
             self._serve()
-        if known.plan.authorities != kept.plan.authorities:
+        if previous.plan.authorities != kept.plan.authorities:
             self._trust()
         self._spool.use_plan(kept.digest)
         self._side.use(kept.plan)
@@ -273,12 +273,12 @@ class Agent:
                 sys.executable, "-m", "agent.cli.main", "renew", "--state-dir", str(self._settings.state_dir),
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             )  # fmt: skip
-            said, _ = await process.communicate()
-            words = said.decode(errors="replace").strip()
+            stdout, _ = await process.communicate()
+            text = stdout.decode(errors="replace").strip()
             if process.returncode != 0:
-                log.warning("the certificate was not renewed: %s", words)
+                log.warning("the certificate was not renewed: %s", text)
                 continue
-            log.info("%s", words)
+            log.info("%s", text)
             self._identity = identities.load(self._settings.state_dir)
             self._trust()
 
@@ -293,8 +293,8 @@ class Agent:
     def health(self, collector: str) -> dict[str, float]:
         """Numbers about the agent, every five minutes; empty between."""
         now = self._clock.boot_ms()
-        heard = self._health_heard.get(collector)
-        if heard is not None and now - heard < HEALTH_EVERY:
+        acked_at = self._health_heard.get(collector)
+        if acked_at is not None and now - acked_at < HEALTH_EVERY:
             return {}
         return {
             **status.process_numbers(),
@@ -317,7 +317,7 @@ class Agent:
 
     def _write_status(self) -> None:
         clock, spool = self._clock, self._spool
-        found = status.Status(
+        current = status.Status(
             version=VERSION,
             agent=self._identity.agent,
             pid=os.getpid(),
@@ -338,7 +338,7 @@ class Agent:
             notes=[note] if (note := getattr(clock, "note", "")) else [],
         )
         try:
-            status.write(self._settings.state_dir, found)
+            status.write(self._settings.state_dir, current)
             self._disk = ""
         except OSError as error:
             if str(error) != self._disk:

@@ -69,18 +69,18 @@ def read(state_dir: Path) -> Status | None:
 
 def counts(watched: Sequence[Watched]) -> dict[str, int]:
     """How many checks are in each state."""
-    found = dict.fromkeys(states.NAMES, 0)
-    for one in watched:
-        found[states.NAMES[states.UNKNOWN if one.state is None else one.state]] += 1
-    return found
+    totals = dict.fromkeys(states.NAMES, 0)
+    for check in watched:
+        totals[states.NAMES[states.UNKNOWN if check.state is None else check.state]] += 1
+    return totals
 
 
 def troubles(watched: Sequence[Watched]) -> list[Trouble]:
     """The checks that were looked at and are not up."""
     return [
-        Trouble(one.check.name, states.NAMES[one.state], one.since, one.reason)
-        for one in watched
-        if one.state is not None and one.state != states.UP
+        Trouble(check.check.name, states.NAMES[check.state], check.since, check.reason)
+        for check in watched
+        if check.state is not None and check.state != states.UP
     ]
 
 
@@ -96,24 +96,24 @@ def process_numbers() -> dict[str, float]:
 def lines(status: Status, running: bool) -> list[str]:
     """For a terminal."""
     counts = ", ".join(f"{count} {name}" for name, count in status.states.items() if count) or "no checks"
-    found = [
+    output = [
         f"agent {status.agent}: {'running' if running else 'NOT running; this is how it was last'}",
         f"checks: {counts}",
     ]
-    found += [
+    output += [
         f"  {one.state} for {_span(status.boot_ms - one.since)}: {one.check}: {one.reason}" for one in status.troubles
     ]
-    found += [f"  refused: {name}: {why}" for name, why in status.refused]
+    output += [f"  refused: {name}: {why}" for name, why in status.refused]
     for collector in status.collectors:
         contact = collector.contact
-        seen = "never" if contact.last_ack is None else f"{_span(status.boot_ms - contact.last_ack)} before"
-        found.append(
-            f"collector {collector.name} ({contact.url}): last answer {seen}, {collector.backlog} results wait"
+        last_answer = "never" if contact.last_ack is None else f"{_span(status.boot_ms - contact.last_ack)} before"
+        output.append(
+            f"collector {collector.name} ({contact.url}): last answer {last_answer}, {collector.backlog} results wait"
         )
         if contact.why:
-            found.append(f"  {contact.why}")
-    found.append(f"spool: {status.spool.get('frames', 0):.0f} results, {status.spool.get('bytes', 0) / 1024:.0f} KiB")
-    return found + [f"note: {one}" for one in status.notes]
+            output.append(f"  {contact.why}")
+    output.append(f"spool: {status.spool.get('frames', 0):.0f} results, {status.spool.get('bytes', 0) / 1024:.0f} KiB")
+    return output + [f"note: {one}" for one in status.notes]
 
 
 def _span(ms: int) -> str:

@@ -18,10 +18,10 @@ def state_and_reason(outcome: Outcome, thresholds: Sequence[Threshold]) -> tuple
     state, reasons = outcome.state, [outcome.reason] if outcome.reason else []
     if state in (states.UP, states.DEGRADED):
         for threshold in thresholds:
-            passed = _passed(threshold, outcome)
-            if passed:
+            violation = _passed(threshold, outcome)
+            if violation:
                 state = max(state, states.CODES[threshold.state])
-                reasons.append(passed)
+                reasons.append(violation)
     return state, short("; ".join(reasons)) if state != states.UP else ""
 
 

@@ -29,7 +29,7 @@ class Delivery:
         if reader.flight and reader.limits == (max_results, max_bytes):
             return reader.flight
         head: Frame | None = None
-        taken: list[Frame] = []
+        frames: list[Frame] = []
         last, landing, size = 0, reader.mark, 0
         for frame, mark in self._log.after(reader.cursor, reader.mark):
             head = head or frame
@@ -37,16 +37,16 @@ class Delivery:
                 break
             if not _is_skipped(reader, frame):
                 size += size_of(frame)
-                full = len(taken) >= max_results or size > max_bytes
+                full = len(frames) >= max_results or size > max_bytes
                 # a batch's runs are older than its results
-                if taken and (full or (frame.kind == FOLD and any(each.kind == RESULT for each in taken))):
+                if frames and (full or (frame.kind == FOLD and any(each.kind == RESULT for each in frames))):
                     break
-                taken.append(frame)
+                frames.append(frame)
             last, landing = frame.last, mark
         if head is None:
             return None
         previous, first, breach = self._continues(reader, head)
-        reader.flight = cut(head.context, taken, previous=previous, first=first, last=last, breach=breach)
+        reader.flight = cut(head.context, frames, previous=previous, first=first, last=last, breach=breach)
         reader.limits, reader.landing = (max_results, max_bytes), landing
         end = Position(head.context.epoch, last)
         reader.ends.add(end)

@@ -144,7 +144,7 @@ def fold(
     """
     folder: _Folder | None = None
     ends = set(cuts)
-    known: dict[bytes, Sequence[int] | None] = {}
+    holds_by_plan: dict[bytes, Sequence[int] | None] = {}
     for frame in frames:
         if folder and not (
             frame.seq == folder.last + 1
@@ -155,9 +155,9 @@ def fold(
             yield from folder.frames()
             folder = None
         plan = frame.context.plan
-        if plan not in known:
-            known[plan] = holds(plan) or None
-        limits = known[plan]
+        if plan not in holds_by_plan:
+            holds_by_plan[plan] = holds(plan) or None
+        limits = holds_by_plan[plan]
         if limits is None or keep(frame):
             if folder:
                 yield from folder.frames()

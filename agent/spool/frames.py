@@ -182,11 +182,11 @@ def scan(data: bytes, context: Context | None = None) -> Iterator[tuple[Frame | 
             if context is None or crc32(covered, context.seed) != crc:
                 if everywhere is None:
                     everywhere = _contexts(data)
-                found = next((c for c in everywhere if crc32(covered, c.seed) == crc), None)
+                matching = next((c for c in everywhere if crc32(covered, c.seed) == crc), None)
             else:
-                found = context
-            if found is not None:
-                context = found
+                matching = context
+            if matching is not None:
+                context = matching
                 body = data[pos + _HEAD : end]
                 last = _LAST.unpack_from(body)[0] if kind == FOLD else seq
                 yield Frame(kind, seq, last, context, body), end
@@ -202,8 +202,8 @@ def scan(data: bytes, context: Context | None = None) -> Iterator[tuple[Frame | 
 
 def _next_candidate(data: bytes, pos: int) -> int:
     """Where after ``pos`` a frame may begin: its kind is the byte at offset 4."""
-    found = _CANDIDATE.search(data, pos + 5)
-    return found.start() - 4 if found else len(data)
+    match = _CANDIDATE.search(data, pos + 5)
+    return match.start() - 4 if match else len(data)
 
 
 def _heading(data: bytes, pos: int) -> Heading | None:
@@ -222,13 +222,13 @@ def _heading(data: bytes, pos: int) -> Heading | None:
 
 def _contexts(data: bytes) -> list[Context]:
     """Every context that survives anywhere in ``data``."""
-    found: dict[Context, None] = {}
+    contexts: dict[Context, None] = {}
     pos = data.find(bytes([CONTEXT])) - 4
     while pos + 4 >= 0 and pos + _HEAD <= len(data):
         if pos >= 0 and (heading := _heading(data, pos)) is not None:
-            found[heading.context] = None
+            contexts[heading.context] = None
         after = data.find(bytes([CONTEXT]), pos + 5)
         if after < 0:
             break
         pos = after - 4
-    return list(found)
+    return list(contexts)

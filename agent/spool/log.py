@@ -84,20 +84,20 @@ class Log:
         """Read every segment. ``history``: the chain as last saved, for what is no longer here."""
         for epoch, last in history:
             self.chain.note(epoch, last)
-        seen: dict[int, int] = {}
+        last_seqs: dict[int, int] = {}
         for number, path in segments.found_in(self.directory):
             segment, last_frame = segments.survey(self.ops, number, path)
             # an interrupted merge leaves a segment whose frames are also in the one before it
-            fresh = [stretch for stretch in segment.stretches if stretch.last > seen.get(stretch.context.epoch, 0)]
+            fresh = [frame_range for frame_range in segment.stretches if frame_range.last > last_seqs.get(frame_range.context.epoch, 0)]
             if segment.stretches and not fresh:
                 path.unlink()
                 continue
-            for stretch in fresh:
-                context = stretch.context
-                if context.after and context.epoch not in seen:
+            for frame_range in fresh:
+                context = frame_range.context
+                if context.after and context.epoch not in last_seqs:
                     self.chain.note(*_pair(context.after))
-                self.chain.note(context.epoch, stretch.last)
-                seen[context.epoch] = stretch.last
+                self.chain.note(context.epoch, frame_range.last)
+                last_seqs[context.epoch] = frame_range.last
             self.life_at_start = max(self.life_at_start, segment.life)
             self.last_frame = last_frame or self.last_frame
             self.segments.append(segment)
@@ -115,24 +115,24 @@ class Log:
 
     def gaps(self) -> list[tuple[int, int, int]]:
         """(epoch, first, last) of frames that were written and are not here, though older ones are."""
-        found: list[tuple[int, int, int]] = []
+        missing: list[tuple[int, int, int]] = []
         upto: dict[int, int] = {}
         for place, segment in enumerate(self.segments):
-            for index, stretch in enumerate(segment.stretches):
-                epoch, before = stretch.context.epoch, stretch.context.after
+            for index, frame_range in enumerate(segment.stretches):
+                epoch, before = frame_range.context.epoch, frame_range.context.after
                 if place == index == 0:  # older ones may have been given up on purpose
-                    expected = segment.head or stretch.first
+                    expected = segment.head or frame_range.first
                 else:
                     expected = upto.get(epoch, 0) + 1
                     if before and epoch not in upto and before.epoch not in upto:
-                        found.append((before.epoch, 1, before.seq))
-                if stretch.first > expected:
-                    found.append((epoch, expected, stretch.first - 1))
-                upto[epoch] = max(stretch.last, upto.get(epoch, 0))
+                        missing.append((before.epoch, 1, before.seq))
+                if frame_range.first > expected:
+                    missing.append((epoch, expected, frame_range.first - 1))
+                upto[epoch] = max(frame_range.last, upto.get(epoch, 0))
         for epoch, last in upto.items():
             if self.chain.last(epoch) > last:
-                found.append((epoch, last + 1, self.chain.last(epoch)))
-        return found
+                missing.append((epoch, last + 1, self.chain.last(epoch)))
+        return missing
 
     # -- writing
 
@@ -246,12 +246,12 @@ class Log:
         rank, seq = self.chain.key(position)
         count = 0
         for segment in self.segments:
-            for stretch in segment.stretches:
-                here, last = self._end_key(stretch)
+            for frame_range in segment.stretches:
+                here, last = self._end_key(frame_range)
                 if here > rank:
-                    count += last - stretch.first + 1
+                    count += last - frame_range.first + 1
                 elif here == rank and last > seq:
-                    count += last - max(stretch.first, seq + 1) + 1
+                    count += last - max(frame_range.first, seq + 1) + 1
         return count
 
     def bytes(self) -> int:

@@ -77,14 +77,14 @@ def survey(ops: FileOps, number: int, path: Path) -> tuple[Segment, Frame | None
     segment = Segment(number, path)
     data = read_what_is_left(ops, path, 0, path.stat().st_size)
     last: Frame | None = None
-    for found, end in scan(data):
-        if isinstance(found, Heading):
-            segment.life = max(segment.life, found.life)
+    for item, end in scan(data):
+        if isinstance(item, Heading):
+            segment.life = max(segment.life, item.life)
             if segment.head is None and last is None:
-                segment.head = found.seq
+                segment.head = item.seq
         else:
-            last = found
-            segment.note(found.context, found.seq, found.last)
+            last = item
+            segment.note(item.context, item.seq, item.last)
         segment.size = end
     foreign = len(data) >= len(MAGIC) and data[: len(MAGIC)] != MAGIC and data.startswith(MAGIC[:-1])
     if foreign and not segment.size:

@@ -41,8 +41,8 @@ class Space:
 
     def make_room(self, life: int) -> None:
         """Prune by age, then win space until the limits hold. OSError: the disk is full, try later."""
-        done = self._done()
-        while (sealed := self._sealed()) and self._log.end_of(sealed[0]) <= done:
+        acknowledged = self._done()
+        while (sealed := self._sealed()) and self._log.end_of(sealed[0]) <= acknowledged:
             if life - sealed[0].life <= self._keep_acked_ms and self._log.bytes() <= self._limit:
                 break
             self._log.remove(sealed[0])
@@ -92,11 +92,11 @@ class Space:
 
     def _fold(self, segment: Segment) -> None:
         frames = list(segment.frames(self._log.ops))
-        kept = self._folded(frames)
+        folded = self._folded(frames)
         segment.folds += 1
-        if len(kept) < len(frames):
-            self._log.rewrite(segment, kept)
-            self._count(frames, kept)
+        if len(folded) < len(frames):
+            self._log.rewrite(segment, folded)
+            self._count(frames, folded)
 
     def _merge(self, first: Segment, second: Segment) -> bool:
         """Both into the first. A crash before the second is gone leaves its frames twice: the next start sees that."""
@@ -107,25 +107,25 @@ class Space:
             return False
         ops = self._log.ops
         frames = [*first.frames(ops), *second.frames(ops)]
-        kept = self._folded(frames)
-        if not small and len(segments.image(kept, second.life)) > together * 0.9:
+        folded = self._folded(frames)
+        if not small and len(segments.image(folded, second.life)) > together * 0.9:
             self._barren.add(pair)
             return False
         first.life = second.life
-        self._log.rewrite(first, kept)
+        self._log.rewrite(first, folded)
         self._log.remove(second)
-        self._count(frames, kept)
+        self._count(frames, folded)
         return True
 
     def _drop(self, segment: Segment) -> None:
-        done = self._done()
+        acknowledged = self._done()
         key = self._log.chain.key
         self._log.remove(segment)
-        for stretch in segment.stretches:
-            epoch = stretch.context.epoch
-            if key(Position(epoch, stretch.last)) > done:
-                first = max(stretch.first, done[1] + 1) if key(Position(epoch, 0))[0] == done[0] else stretch.first
-                self._lost(epoch, first, stretch.last)
+        for frame_range in segment.stretches:
+            epoch = frame_range.context.epoch
+            if key(Position(epoch, frame_range.last)) > acknowledged:
+                first = max(frame_range.first, acknowledged[1] + 1) if key(Position(epoch, 0))[0] == acknowledged[0] else frame_range.first
+                self._lost(epoch, first, frame_range.last)
 
     def _folded(self, frames: Iterable[Frame]) -> list[Frame]:
         key = self._log.chain.key

@@ -270,8 +270,8 @@ class Spool:
 
     def referenced_plans(self) -> set[bytes]:
         """Digests of the plans under which frames still here were made."""
-        stretches = (stretch.context for segment in self._log.segments for stretch in segment.stretches)
-        return {context.plan for context in (*stretches, *(frame.context for frame in self._buffer), self._context)}
+        contexts = (frame_range.context for segment in self._log.segments for frame_range in segment.stretches)
+        return {context.plan for context in (*contexts, *(frame.context for frame in self._buffer), self._context)}
 
     def stats(self) -> dict[str, float]:
         """The spool about itself: bytes, frames and segments on disk, frames in memory; since the start: frames
@@ -289,10 +289,10 @@ class Spool:
         }
 
     def _oldest_unacked_ms(self) -> int:
-        found = self._delivery.oldest_unacked()
-        if found is None:
+        oldest = self._delivery.oldest_unacked()
+        if oldest is None:
             return 0
-        frame, life = found
+        frame, life = oldest
         if frame.context.boot == self._boot:
             return max(0, self._now - _time_of(frame))
         return self._lived() - life

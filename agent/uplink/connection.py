@@ -134,13 +134,13 @@ class Uplink:
             server_hostname=SERVER_NAME if self._context.check_hostname else None,
             allow_redirects=False,
         ) as response:
-            found = bytearray()
+            content = bytearray()
             async for chunk in response.content.iter_any():
-                found += chunk
-                if len(found) > MAX_ANSWER:
+                content += chunk
+                if len(content) > MAX_ANSWER:
                     raise ValueError(f"an answer of more than {MAX_ANSWER} bytes")
             names = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status, response.content_type, names, bytes(found))
+            return Answer(response.status, response.content_type, names, bytes(content))
 
 
 def unreachable(error: Exception, url: str) -> Unreachable:
@@ -148,19 +148,19 @@ def unreachable(error: Exception, url: str) -> Unreachable:
     chain: list[BaseException] = [error]
     while (cause := chain[-1].__cause__ or getattr(chain[-1], "os_error", None)) and cause not in chain:
         chain.append(cause)
-    for found in chain:
+    for exception in chain:
         # aiohttp's own classes say they are SSL errors, but lack what those know: the cause has it
-        if isinstance(found, ssl.SSLCertVerificationError) and not isinstance(found, aiohttp.ClientError):
-            why = found.verify_message or found.reason
-            return Unreachable("tls", f"the certificate shown at {url} is not the collector's ({why})")
-        if isinstance(found, ssl.SSLError) and not isinstance(found, aiohttp.ClientError):
-            return Unreachable("tls", f"no TLS with {url}: {found.reason or found}")
-        if isinstance(found, aiohttp.ClientConnectorDNSError):
-            why = found.os_error.strerror or str(found.os_error)
-            return Unreachable("dns", f"the name in {url} does not resolve: {why}")
-        if isinstance(found, TimeoutError):
+        if isinstance(exception, ssl.SSLCertVerificationError) and not isinstance(exception, aiohttp.ClientError):
+            detail = exception.verify_message or exception.reason
+            return Unreachable("tls", f"the certificate shown at {url} is not the collector's ({detail})")
+        if isinstance(exception, ssl.SSLError) and not isinstance(exception, aiohttp.ClientError):
+            return Unreachable("tls", f"no TLS with {url}: {exception.reason or exception}")
+        if isinstance(exception, aiohttp.ClientConnectorDNSError):
+            detail = exception.os_error.strerror or str(exception.os_error)
+            return Unreachable("dns", f"the name in {url} does not resolve: {detail}")
+        if isinstance(exception, TimeoutError):
             return Unreachable("timeout", f"no answer from {url} in time")
-        if isinstance(found, ConnectionRefusedError):
+        if isinstance(exception, ConnectionRefusedError):
             return Unreachable("refused", f"nothing listens at {url} (connection refused)")
     if isinstance(error, aiohttp.InvalidURL):
         return Unreachable("url", f"{url!r} is not an address of the form https://HOST:PORT")

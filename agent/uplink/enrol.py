@@ -61,12 +61,12 @@ class _Issued(msgspec.Struct):
 
 def parse_code(text: str) -> Code:
     """Raises EnrolFailed."""
-    found = _CODE.fullmatch(text.strip().lower())
-    if found is None:
+    match = _CODE.fullmatch(text.strip().lower())
+    if match is None:
         raise EnrolFailed(
             "This is not an enrolment code. It looks like hd1-(16 characters)-(32 characters); copy it whole."
         )
-    return Code(found[1], found[2])
+    return Code(match[1], match[2])
 
 
 def check_url(url: str) -> str:
@@ -90,20 +90,20 @@ async def enrol(state_dir: Path, url: str, code: Code, *, force: bool = False) -
     key = ec.generate_private_key(ec.SECP256R1())
     body = msgspec.json.encode({"secret": code.secret, "csr": _request(key)})
     answer = await _post(Uplink(url, tls_context([authority], None)), "/v1/enroll", body)
-    made = _identity(answer, url, key, authority)
+    identity = _identity(answer, url, key, authority)
     try:
         old = identities.load(state_dir)
     except identities.NoIdentity:
         old = None
-    if old is not None and old.agent != made.agent:
+    if old is not None and old.agent != identity.agent:
         if not force:
             raise EnrolFailed(
-                f"This code is for the agent {made.agent!r}, but this machine is {old.agent!r} and may hold results "
-                f"of it that are not delivered. If it is to become {made.agent!r}, get a new code and use --force."
+                f"This code is for the agent {identity.agent!r}, but this machine is {old.agent!r} and may hold results "
+                f"of it that are not delivered. If it is to become {identity.agent!r}, get a new code and use --force."
             )
         _set_aside(state_dir, old.agent)
-    identities.store(state_dir, made)
-    return made
+    identities.store(state_dir, identity)
+    return identity
 
 
 async def renew(state_dir: Path) -> Identity:
@@ -112,11 +112,11 @@ async def renew(state_dir: Path) -> Identity:
     key = ec.generate_private_key(ec.SECP256R1())
     uplink = Uplink(old.url, tls_context([old.authority], identities.path_in(state_dir)))
     answer = await _post(uplink, "/v1/renew", msgspec.json.encode({"csr": _request(key)}))
-    made = _identity(answer, old.url, key, old.authority)
-    if made.agent != old.agent:
-        raise EnrolFailed(f"the collector answered with a certificate for {made.agent!r}")
-    identities.store(state_dir, made)
-    return made
+    identity = _identity(answer, old.url, key, old.authority)
+    if identity.agent != old.agent:
+        raise EnrolFailed(f"the collector answered with a certificate for {identity.agent!r}")
+    identities.store(state_dir, identity)
+    return identity
 
 
 async def _authority(url: str, code: Code) -> str:
@@ -133,10 +133,10 @@ async def _authority(url: str, code: Code) -> str:
         certificate = x509.load_der_x509_certificate(der)
     except (ValueError, UnicodeDecodeError):
         raise EnrolFailed(f"What answers at {url} is not a collector's listener for agents. Check the port.") from None
-    found = base64.b32encode(hashlib.sha256(der).digest()[:FINGERPRINT_BYTES]).decode().lower()
-    if found != code.fingerprint:
+    fingerprint = base64.b32encode(hashlib.sha256(der).digest()[:FINGERPRINT_BYTES]).decode().lower()
+    if fingerprint != code.fingerprint:
         raise EnrolFailed(
-            f"What answers at {url} is not the collector that gave this code: its fingerprint is {found}. "
+            f"What answers at {url} is not the collector that gave this code: its fingerprint is {fingerprint}. "
             "Either the address is another collector's, or someone is in between. Nothing was sent to it."
         )
     _mind_clock(answer.headers)
@@ -156,8 +156,8 @@ async def _post(uplink: Uplink, path: str, body: bytes) -> Answer:
     finally:
         await uplink.close()
     if answer.status != 200:
-        words = answer.words
-        raise EnrolFailed(_REFUSED.get(words, f"The collector refuses: {words}."))
+        error_text = answer.words
+        raise EnrolFailed(_REFUSED.get(error_text, f"The collector refuses: {error_text}."))
     return answer
 
 
@@ -172,14 +172,14 @@ def _identity(answer: Answer, url: str, key: ec.EllipticCurvePrivateKey, authori
     if certificate.public_key() != key.public_key():
         raise EnrolFailed("The collector's answer is a certificate for another key.")
     begins, ends = certificate.not_valid_before_utc.timestamp(), certificate.not_valid_after_utc.timestamp()
-    given = _date(answer.headers) or begins  # certificates are dated back a little
+    issued_at = _date(answer.headers) or begins  # certificates are dated back a little
     return Identity(
         agent=issued.agent,
         url=url,
         key=_pem(key),
         certificate=certificate.public_bytes(serialization.Encoding.PEM).decode("ascii"),
         authority=authority,
-        issued=int(min(max(given, begins), ends) * 1000),
+        issued=int(min(max(issued_at, begins), ends) * 1000),
         expires=int(ends * 1000),
     )
 
@@ -236,9 +236,9 @@ def _date(headers: Mapping[str, str]) -> float | None:
 def _mind_clock(headers: Mapping[str, str]) -> None:
     import time
 
-    there = _date(headers)
-    if there is not None and abs(off := time.time() - there) > CLOCK_OFF:
-        way = "ahead of" if off > 0 else "behind"
+    collector_time = _date(headers)
+    if collector_time is not None and abs(offset := time.time() - collector_time) > CLOCK_OFF:
+        direction = "ahead of" if offset > 0 else "behind"
         log.warning(
-            "this machine's clock is %.0f days %s the collector's; enrolment works all the same", abs(off) / 86_400, way
+            "this machine's clock is %.0f days %s the collector's; enrolment works all the same", abs(offset) / 86_400, direction
         )

@@ -62,9 +62,9 @@ def load(state_dir: Path) -> Identity:
     except (OSError, UnicodeDecodeError) as error:
         raise NoIdentity(f"{path} cannot be read: {error}. Run this as the agent's own user, or as root.") from None
     blocks = {"key": "", "certificate": "", "authority": ""}
-    for found in _BLOCK.finditer(text):
-        name = "key" if "KEY" in found[1] else "authority" if blocks["certificate"] else "certificate"
-        blocks[name] = found[0].strip() + "\n"
+    for match in _BLOCK.finditer(text):
+        name = "key" if "KEY" in match[1] else "authority" if blocks["certificate"] else "certificate"
+        blocks[name] = match[0].strip() + "\n"
     head = text[: text.find("-----BEGIN")].splitlines()
     lines = dict(line.split(": ", 1) for line in head if ": " in line)
     try:

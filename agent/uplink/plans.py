@@ -95,9 +95,9 @@ class PlanStore:
 
     def prune(self, referenced: Collection[bytes], current: bytes) -> None:
         """Forget plans that no frame refers to."""
-        wanted = {digest.hex() for digest in (*referenced, current)}
+        wanted_names = {digest.hex() for digest in (*referenced, current)}
         for path in self._directory.glob("*.json"):
-            if path.stem not in wanted:
+            if path.stem not in wanted_names:
                 path.unlink(missing_ok=True)
 
 
@@ -114,5 +114,5 @@ async def fetch(uplink: Uplink, agent: str, known: bytes | None) -> Kept | None:
         raise BadPlan(f"the collector has no plan for {agent!r}: the inventory does not name this agent")
     if answer.status != 200:
         raise BadPlan(f"the collector gives no plan: {answer.words}")
-    kept = read(answer.body, agent)
-    return None if kept.digest == known else kept
+    fetched = read(answer.body, agent)
+    return None if fetched.digest == known else fetched

@@ -142,9 +142,9 @@ class Pusher:
                 log.warning("collector %s is not served: %s", self.name, error)
             contact.why = str(error)
             contact.status = error.status if isinstance(error, PushFailed) else 0
-            asked = error.retry_after if isinstance(error, PushFailed) else 0.0
+            retry_after = error.retry_after if isinstance(error, PushFailed) else 0.0
             longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(contact.failures, 16))
-            self._wait = max(longest * (0.5 + self._jitter() / 2), min(asked, LONGEST_WAIT))
+            self._wait = max(longest * (0.5 + self._jitter() / 2), min(retry_after, LONGEST_WAIT))
             contact.failures += 1
             return False
         if contact.why:
@@ -220,9 +220,9 @@ class Pusher:
 
     def _obey(self, ack: Ack, batch: Batch | None) -> None:
         """Move the cursor to where the collector is. Raises PushFailed when answers bring nothing forward."""
-        found = [self._duties.plan(digest) for digest in ack.want]
-        self._plans = [encoded for encoded in found if encoded is not None]
-        if len(self._plans) < len(found):
+        requested_plans = [self._duties.plan(digest) for digest in ack.want]
+        self._plans = [encoded for encoded in requested_plans if encoded is not None]
+        if len(self._plans) < len(requested_plans):
             log.error("collector %s asks for a plan that is no longer kept", self.name)
         if ack.verdict in ("taken", "repeat", "refused") and ack.watermark is not None and batch is not None:
             if ack.verdict == "refused":

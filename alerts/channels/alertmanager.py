@@ -47,37 +47,37 @@ class Alert(msgspec.Struct, frozen=True):
     link: str = ""
 
     def json(self) -> dict[str, Any]:
-        said: dict[str, Any] = {
+        body: dict[str, Any] = {
             "labels": dict(self.labels),
             "annotations": self.annotations,
             "startsAt": moment(self.begin),
             "endsAt": moment(max(self.end, self.begin + 1)),  # an alert of no length is refused
         }
         if self.link:
-            said["generatorURL"] = self.link
-        return said
+            body["generatorURL"] = self.link
+        return body
 
 
 def labels(incident: Incident, check_name: Callable[[str], str]) -> Labels:
     """Made of what stays the same while the incident lives, severity and cause apart. ``check_name``: by uid."""
     first = min(incident.members.values(), key=lambda member: (member.joined, member.since, member.key), default=None)
     subject = first.subject if first is not None else Subject()
-    root, _, what = incident.cause.root.partition(":")
-    found = {
+    root, _, root_id = incident.cause.root.partition(":")
+    label_values = {
         "alertname": NAME,
         "incident": incident.key,
         "severity": incident.severity,
         "cause": incident.cause.cause,
         "condition": first.condition if first is not None else "",
         "agency": subject.agency,
-        "site": subject.site or (what if root in ("lan", "power") else ""),
+        "site": subject.site or (root_id if root in ("lan", "power") else ""),
         "agent": subject.agent,
-        "link": what if root == "wan" else subject.link,
+        "link": root_id if root == "wan" else subject.link,
         "check": check_name(subject.check) if subject.check else "",
         "kind": subject.kind,
         "goal": subject.goal,
     }
-    return tuple(sorted((name, value) for name, value in found.items() if value))
+    return tuple(sorted((name, value) for name, value in label_values.items() if value))
 
 
 class Poster:
@@ -153,14 +153,14 @@ class Poster:
             elif incident.key not in self._last and incident.closed is not None and now - incident.closed < ENDED_FOR:
                 self._end(incident.key, alert, now)  # closed around our start: whether that was posted is not known
             elif incident.key in self._last:
-                kept = self._last[incident.key]
-                self._end(incident.key, msgspec.structs.replace(kept, end=min(alert.end, now)), now)
-        for key, old in self._last.items():
-            if key not in current or current[key].labels != old.labels:
-                self._end(key, msgspec.structs.replace(old, end=now), now)
+                last_alert = self._last[incident.key]
+                self._end(incident.key, msgspec.structs.replace(last_alert, end=min(alert.end, now)), now)
+        for key, old_alert in self._last.items():
+            if key not in current or current[key].labels != old_alert.labels:
+                self._end(key, msgspec.structs.replace(old_alert, end=now), now)
         for key, alert in current.items():
             self._ending.pop((key, alert.labels), None)  # it is back
-        self._ending = {key: found for key, found in self._ending.items() if now - found[1] < ENDED_FOR}
+        self._ending = {key: resolving for key, resolving in self._ending.items() if now - resolving[1] < ENDED_FOR}
         self._last = current
         return [*current.values(), *(alert for alert, _ in self._ending.values())]
 
@@ -196,10 +196,10 @@ def web(settings: Settings) -> Web:
 
 def trial(now: int) -> bytes:
     """An alert that is over already, so that it tells nobody: for asking whether alerts are taken at all."""
-    found = (("alertname", "HaidangTest"), ("severity", "info"))
-    return msgspec.json.encode([Alert(found, {"summary": "haidang-alerts test"}, now - 1000, now).json()])
+    label_pairs = (("alertname", "HaidangTest"), ("severity", "info"))
+    return msgspec.json.encode([Alert(label_pairs, {"summary": "haidang-alerts test"}, now - 1000, now).json()])
 
 
 def moment(ms: int) -> str:
-    then = datetime.fromtimestamp(ms / 1000, UTC)
-    return f"{then:%Y-%m-%dT%H:%M:%S}.{then.microsecond // 1000:03}Z"
+    timestamp = datetime.fromtimestamp(ms / 1000, UTC)
+    return f"{timestamp:%Y-%m-%dT%H:%M:%S}.{timestamp.microsecond // 1000:03}Z"

@@ -154,7 +154,7 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("webhook: it stands in for mail, and with instead_of_mail there is none")
         for key, names in (
             ("relays", [relay.name for relay in self.relays]),
-            ("alertmanagers", [one.url.rstrip("/") for one in self.alertmanagers]),
+            ("alertmanagers", [manager.url.rstrip("/") for manager in self.alertmanagers]),
         ):
             if len(set(names)) < len(names):
                 raise ValueError(f"{key}: the same one is named twice")
@@ -186,24 +186,24 @@ def read(path: Path) -> Ways:
     problems: list[Problem] = []
     node = nodes.read(path, str(path), problems)
     section = node.items.get("alerts") if isinstance(node, nodes.Mapping) else None
-    found: Ways | None = Ways() if not problems else None
+    settings: Ways | None = Ways() if not problems else None
     if section is not None:
-        found = reader.read(section, Ways, Source(str(path), problems, path.parent), "alerts")
+        settings = reader.read(section, Ways, Source(str(path), problems, path.parent), "alerts")
     elif node is not None and not isinstance(node, nodes.Mapping):
         problems.append(Problem(str(path), node.line, "", "ought to be a mapping"))
-    if problems or found is None:
+    if problems or settings is None:
         raise Invalid(problems)
-    return found
+    return settings
 
 
 def _web_address(key: str, url: str, *, secret: bool) -> None:
     """Raises ValueError, without the address where that may be a secret."""
     try:
         parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
-        fine = False
-    if not fine or any(char.isspace() for char in url):
+        valid = False
+    if not valid or any(char.isspace() for char in url):
         raise ValueError(f"{key} is not a web address; write it like https://host.example/path")
     if parts.username or parts.password:
         raise ValueError(f"{key} has a user or password in it: give those by their own keys")

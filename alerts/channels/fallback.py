@@ -79,7 +79,7 @@ class SecondWay:
         if self._told is None:
             since = self._now() - self._ways.give_up_after
             sent = await asyncio.to_thread(lambda: list(self._journal.hooked(since)))
-            self._told = {incident for one in sent for incident in one.incidents}
+            self._told = {incident for logged in sent for incident in logged.incidents}
         return not self._told.isdisjoint(letter.incidents)
 
 

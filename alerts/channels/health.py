@@ -61,19 +61,19 @@ class Standing:
 
     def answered(self) -> bool:
         """It is there, though it did not do what was asked. True when it had failed before."""
-        changed, self.row, self.since, self.until = self.row > 0, 0, None, 0.0
-        return changed
+        was_failing, self.row, self.since, self.until = self.row > 0, 0, None, 0.0
+        return was_failing
 
     def failed(self, now: int, ticks: float, words: str) -> bool:
         """True when it worked before."""
-        changed = self.row == 0
+        was_working = self.row == 0
         self.row += 1
         self.bad += 1
         self.error = words
         self.since = now if self.since is None else self.since
         if self._backoff is not None:
             self.until = ticks + self._backoff.after(self.row)
-        return changed
+        return was_working
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -132,27 +132,27 @@ class Counts:
             yield "webhook", say("The webhook takes no alerts: {reason}", reason=self.webhook.error)
         if self.deadman is not None and _late(self.deadman, now):
             yield "deadman", say("The dead-man's ping does not get through: {reason}", reason=self.deadman.error)
-        for one in self.alertmanagers:
-            if _late(one, now):
+        for manager in self.alertmanagers:
+            if _late(manager, now):
                 yield (
-                    f"alertmanager:{one.name}",
-                    say("The Alertmanager {manager} takes no alerts: {reason}", manager=one.name, reason=one.error),
+                    f"alertmanager:{manager.name}",
+                    say("The Alertmanager {manager} takes no alerts: {reason}", manager=manager.name, reason=manager.error),
                 )
         if self.journal.row:
             yield (
                 "journal",
                 say("The journal of sent mails cannot be written: {reason}", reason=self.journal.error),
             )
-        recent = [one for one in self.refused if now - one.at < DAY]
+        recent = [manager for manager in self.refused if now - manager.at < DAY]
         if recent:
-            last = recent[-1]
+            latest = recent[-1]
             yield (
                 "refused",
                 say(
                     "{count} mails could not be delivered in the last day; the last one to {contact}: {reason}",
                     count=len(recent),
-                    contact=last.contact,
-                    reason=last.why,
+                    contact=latest.contact,
+                    reason=latest.why,
                 ),
             )
 

@@ -57,12 +57,12 @@ class Web:
         connector = aiohttp.TCPConnector(ssl=await self._trust(), force_close=True)
         async with (
             aiohttp.ClientSession(connector=connector) as session,
-            session.request(method, url, data=data, headers=self._headers, allow_redirects=False) as answer,
+            session.request(method, url, data=data, headers=self._headers, allow_redirects=False) as response,
         ):
-            said = await answer.content.read(LONGEST)
-            if 200 <= answer.status < 300:
-                return said
-            raise NotTaken(f"answered {answer.status} {plain(said.decode('utf-8', 'replace'))}".rstrip())
+            body = await response.content.read(LONGEST)
+            if 200 <= response.status < 300:
+                return body
+            raise NotTaken(f"answered {response.status} {plain(body.decode('utf-8', 'replace'))}".rstrip())
 
     async def _trust(self) -> ssl.SSLContext | bool:
         if not self.url.startswith("https:"):

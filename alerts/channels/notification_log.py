@@ -68,25 +68,25 @@ def entry(letter: Letter, at: int, way: str) -> Sent:
 def notices(entries: Iterable[Sent]) -> Iterator[Told]:
     """The notices that were mailed, for the incident machine: each once, as it was decided. What only the webhook
     took is still to be mailed."""
-    said = set()
-    for one in entries:
-        kind = _KINDS.get(one.kind)
-        if kind is not None and one.way != WEBHOOK and one.ident not in said:
-            said.add(one.ident)
+    sent_idents = set()
+    for logged in entries:
+        kind = _KINDS.get(logged.kind)
+        if kind is not None and logged.way != WEBHOOK and logged.ident not in sent_idents:
+            sent_idents.add(logged.ident)
             yield Told(
-                ident=one.ident,
-                contact=one.contact,
+                ident=logged.ident,
+                contact=logged.contact,
                 kind=kind,
-                at=one.made,
-                incidents=one.incidents,
-                kinds=one.kinds,
-                roots=one.roots,
-                opened=one.opened,
-                also=one.also,
-                members=one.members,
-                severity=one.severity,
-                thread=one.thread,
-                day=one.day,
+                at=logged.made,
+                incidents=logged.incidents,
+                kinds=logged.kinds,
+                roots=logged.roots,
+                opened=logged.opened,
+                also=logged.also,
+                members=logged.members,
+                severity=logged.severity,
+                thread=logged.thread,
+                day=logged.day,
             )
 
 
@@ -107,9 +107,9 @@ class Journal:
         self._open: tuple[str, BinaryIO] | None = None
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for line in self._lines(self._files()):
-            one = _decoded(line)
-            if one is not None:
-                self._remember(one)
+            logged = _decoded(line)
+            if logged is not None:
+                self._remember(logged)
             else:
                 self.damaged += 1
 
@@ -129,27 +129,27 @@ class Journal:
 
     def knows(self, ident: str, made: int, way: str = "") -> bool:
         """Whether a letter decided at ``made`` went out by mail (or, with ``way``, by the webhook)."""
-        wanted = _key(ident, way)
-        if wanted in self._known:
+        key = _key(ident, way)
+        if key in self._known:
             return True
         if not self._forgot:
             return False
         begin = _day(made - DAY)  # a day more, for a clock that was set back
         files = [file for file in self._files() if file.name >= f"sent-{begin}"]
-        return any(_key(one.ident, one.way) == wanted for one in self._read(files))
+        return any(_key(logged.ident, logged.way) == key for logged in self._read(files))
 
     def entries(self, since: int = 0) -> Iterator[Sent]:
         """What went out by mail at or after ``since``, oldest first: the incident machine takes up its threads from
         these when the database is older than they are."""
-        for one in self._read(self._files()):
-            if one.at >= since and one.way != WEBHOOK:
-                yield one
+        for logged in self._read(self._files()):
+            if logged.at >= since and logged.way != WEBHOOK:
+                yield logged
 
     def hooked(self, since: int = 0) -> Iterator[Sent]:
         """What went out by the webhook at or after ``since``."""
-        for one in self._read(self._files()):
-            if one.at >= since and one.way == WEBHOOK:
-                yield one
+        for logged in self._read(self._files()):
+            if logged.at >= since and logged.way == WEBHOOK:
+                yield logged
 
     def close(self) -> None:
         if self._open is not None:

@@ -81,8 +81,8 @@ class Sender:
                     except TimeoutError:
                         pass
         finally:
-            for line in self.lines:
-                line.abort()
+            for connection in self.lines:
+                connection.abort()
             self.journal.close()
 
     async def _guarded(self) -> float:
@@ -101,23 +101,23 @@ class Sender:
         """One page of what is due. Seconds until there may be more to do; 0: there is more."""
         page = await self.outbox.due(self._now(), PAGE)
         done = 0
-        for letter in page:
+        for mail in page:
             if self._woken.is_set() and done:
                 break  # something new came, perhaps more urgent than the rest
-            done += await self._see_to(letter)
+            done += await self._see_to(mail)
         full = len(page) == PAGE
         if full and not done:
             await self._make_room(page)
         await self._measure()
         if done or full:
             return 0.0
-        for line in self.lines:
-            await line.close()
+        for connection in self.lines:
+            await connection.close()
         return min([LOOK_EVERY, *map(self._until, self.standings)])
 
     def _until(self, standing: Standing) -> float:
-        left = standing.until - self._ticks()
-        return left if left > 0 else LOOK_EVERY
+        remaining = standing.until - self._ticks()
+        return remaining if remaining > 0 else LOOK_EVERY
 
     async def _see_to(self, letter: Letter) -> bool:
         """True when the letter is not due any more."""
@@ -131,7 +131,7 @@ class Sender:
                 letter, f"given up after {duration_text(self.ways.give_up_after)}: {letter.why or self._relays_words()}"
             )
             return True
-        if not any(standing.ready(self._ticks()) for standing in self.standings):
+        if not any(health.ready(self._ticks()) for health in self.standings):
             self.counts.put_off = self._relays_words()
             await self._post(letter, self.counts.put_off)
             return False
@@ -148,22 +148,22 @@ class Sender:
         """To the relays in turn. True: taken, refused for good, or put off."""
         names: list[str] = []
         refusals: list[Refusal] = []
-        for place, (line, standing) in enumerate(zip(self.lines, self.standings, strict=True)):
-            if not standing.ready(self._ticks()):
+        for index, (connection, health) in enumerate(zip(self.lines, self.standings, strict=True)):
+            if not health.ready(self._ticks()):
                 continue
-            names.append(standing.name)
+            names.append(health.name)
             try:
-                await self._send(line, letter)
+                await self._send(connection, letter)
             except Refusal as refusal:
-                await self._refused(letter, place, refusal)
+                await self._refused(letter, index, refusal)
                 refusals.append(refusal)
                 if refusal.verdict == "never":
                     break
                 continue
-            self._broke[place] = 0
-            if standing.worked(self._now()):
-                log.info("the relay %s takes mail again", standing.name)
-            await self._accepted(letter, standing.name)
+            self._broke[index] = 0
+            if health.worked(self._now()):
+                log.info("the relay %s takes mail again", health.name)
+            await self._accepted(letter, health.name)
             return True
         return await self._not_taken(letter, names, refusals)
 
@@ -183,40 +183,40 @@ class Sender:
         return min(max(line.timeout, 1.0) * 2.0 ** min(self._doubts.get(letter.ident, 0), 10), PATIENCE)
 
     async def _refused(self, letter: Letter, place: int, refusal: Refusal) -> None:
-        line, standing = self.lines[place], self.standings[place]
+        connection, health = self.lines[place], self.standings[place]
         if refusal.doubt:
             self._doubts[letter.ident] = self._doubts.get(letter.ident, 0) + 1
         self._broke[place] = self._broke[place] + 1 if refusal.code == 0 else 0
         if refusal.verdict == "relay" or self._broke[place] >= SUSPECT:
-            line.abort()
-            if standing.failed(self._now(), self._ticks(), str(refusal)):
-                log.warning("the relay %s takes no mail: %s", standing.name, refusal)
+            connection.abort()
+            if health.failed(self._now(), self._ticks(), str(refusal)):
+                log.warning("the relay %s takes no mail: %s", health.name, refusal)
             return
         first = letter.ident not in self._put_off
         level = logging.WARNING if first else logging.DEBUG  # it is said once, however often it is tried
-        log.log(level, "%s to %s was not taken by %s: %s", letter.ident, letter.contact, standing.name, refusal)
-        if standing.answered():  # what it refuses is this letter
-            log.info("the relay %s answers again", standing.name)
-        await line.reset()
+        log.log(level, "%s to %s was not taken by %s: %s", letter.ident, letter.contact, health.name, refusal)
+        if health.answered():  # what it refuses is this letter
+            log.info("the relay %s answers again", health.name)
+        await connection.reset()
 
     async def _not_taken(self, letter: Letter, names: list[str], refusals: list[Refusal]) -> bool:
         why = "; ".join(f"{name}: {refusal}" for name, refusal in zip(names, refusals, strict=True))
-        final = [refusal.verdict for refusal in refusals]
-        if "never" in final or (len(final) == len(self.lines) and set(final) == {"elsewhere"}):
+        verdicts = [refusal.verdict for refusal in refusals]
+        if "never" in verdicts or (len(verdicts) == len(self.lines) and set(verdicts) == {"elsewhere"}):
             await self._fail(letter, why)
             return True
-        own = [refusal for refusal in refusals if refusal.verdict != "relay"]
-        if own:
+        mail_refusals = [refusal for refusal in refusals if refusal.verdict != "relay"]
+        if mail_refusals:
             count = self._put_off[letter.ident] = self._put_off.get(letter.ident, 0) + 1
             wait = self._backoff.after(count)
         else:
             # not its fault: as soon as a relay is to be tried again
-            wait = max(0.0, min(standing.until for standing in self.standings) - self._ticks())
+            wait = max(0.0, min(health.until for health in self.standings) - self._ticks())
         self.counts.retried += 1
         self.counts.put_off = why
         posted = await self._post(letter, why)
         await self.outbox.later(letter, self._now() + int(wait * 1000) + 1, why)
-        return bool(own) or posted or not self._all_down()
+        return bool(mail_refusals) or posted or not self._all_down()
 
     async def _accepted(self, letter: Letter, way: str) -> None:
         """A relay has it: first the journal, then the outbox."""
@@ -245,19 +245,19 @@ class Sender:
         return self._second is not None and await self._second.post(letter, why, last=last)
 
     def _all_down(self) -> bool:
-        return not any(standing.ready(self._ticks()) for standing in self.standings)
+        return not any(health.ready(self._ticks()) for health in self.standings)
 
     def _relays_words(self) -> str:
         if not self.standings:
             return "no relay is named in the settings"
-        return "; ".join(f"{one.name}: {one.error}" for one in self.standings)
+        return "; ".join(f"{relay.name}: {relay.error}" for relay in self.standings)
 
     async def _make_room(self, page: list[Letter]) -> None:
         """No relay takes mail: what was seen steps aside until one is to be tried, for others wait behind it, to be
         posted or given up."""
-        until = min((self._until(standing) for standing in self.standings), default=LETTER[0])
-        for letter in page:
-            await self.outbox.later(letter, self._now() + int(until * 1000) + 1, self._relays_words())
+        until = min((self._until(health) for health in self.standings), default=LETTER[0])
+        for mail in page:
+            await self.outbox.later(mail, self._now() + int(until * 1000) + 1, self._relays_words())
 
     async def _measure(self) -> None:
         self.counts.waiting, self.counts.oldest = await self.outbox.waiting()

@@ -31,8 +31,8 @@ class Refusal(Exception):
         self.verdict: Verdict = verdict(stage, code, words)
 
     def __str__(self) -> str:
-        said = f"{self.code} {self.words}" if self.code != NO_REPLY else self.words
-        return f"{STAGES[self.stage]}: {said}"
+        reply_text = f"{self.code} {self.words}" if self.code != NO_REPLY else self.words
+        return f"{STAGES[self.stage]}: {reply_text}"
 
 
 STAGES: Final[dict[Stage, str]] = {
@@ -79,8 +79,8 @@ class Line:
         try:
             return await self._transaction(letter, patience)
         except Refusal as refusal:
-            gone = refusal.code in (NO_REPLY, 421) and not isinstance(refusal.__cause__, TimeoutError)
-            if not used or refusal.stage != "sender" or not gone:
+            disconnected = refusal.code in (NO_REPLY, 421) and not isinstance(refusal.__cause__, TimeoutError)
+            if not used or refusal.stage != "sender" or not disconnected:
                 raise
         # a server may close a connection that stood idle or brought enough letters: that is no trouble
         self.abort()
@@ -243,8 +243,8 @@ def _refusal(line: Line, error: BaseException, doubt: bool, seconds: float) -> R
 def _network_words(error: Exception) -> str:
     inner = error.__cause__ if isinstance(error.__cause__, OSError) else error
     if isinstance(inner, OSError) and inner.errno is not None:
-        words = os.strerror(inner.errno) if inner.errno > 0 else inner.strerror or ""
-        return plain(words[:1].lower() + words[1:])
+        description = os.strerror(inner.errno) if inner.errno > 0 else inner.strerror or ""
+        return plain(description[:1].lower() + description[1:])
     return plain(error.message if isinstance(error, SMTPException) else str(error))
 
 

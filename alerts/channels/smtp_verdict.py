@@ -35,8 +35,8 @@ def verdict(stage: Stage, code: int, words: str) -> Verdict:
 
     ``code``: the reply's, or NO_REPLY; ``words``: its text, which may begin with an enhanced status code (RFC 3463).
     """
-    found = _STATUS.match(words.strip())
-    status = found[1] if found else ""
+    status_match = _STATUS.match(words.strip())
+    status = status_match[1] if status_match else ""
     if stage == "sender":
         return "elsewhere" if code == 552 or (code >= 500 and status in _TOO_BIG) else "relay"
     if stage not in ("recipient", "data"):

@@ -26,20 +26,20 @@ from alerts.channels.outbox import Letter
 
 def body(letter: Letter, why: str) -> bytes:
     """The JSON of a letter."""
-    made = datetime.fromtimestamp(letter.made / 1000, UTC)
-    said: dict[str, Any] = {
+    created = datetime.fromtimestamp(letter.made / 1000, UTC)
+    payload: dict[str, Any] = {
         "version": 1,
         "id": letter.ident,
         "kind": letter.kind,
         "severity": letter.severity,
         "contact": letter.contact,
         "incidents": letter.incidents,
-        "made": f"{made:%Y-%m-%dT%H:%M:%S}.{made.microsecond // 1000:03}Z",
+        "made": f"{created:%Y-%m-%dT%H:%M:%S}.{created.microsecond // 1000:03}Z",
         "subject": letter.subject,
         "text": f"{letter.subject}\n\n{letter.text}",
         "mail": why,
     }
-    return msgspec.json.encode(said)
+    return msgspec.json.encode(payload)
 
 
 class Hook:

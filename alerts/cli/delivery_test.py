@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def attempt(settings: Ways, address: str, *, everything: bool = False, tell: Say = print) -> int:
     """Try the ways one after the other; the exit code."""
-    results = [await _relay(settings, place, address, tell) for place in range(len(settings.relays))]
+    results = [await _relay(settings, index, address, tell) for index in range(len(settings.relays))]
     if not settings.relays:
         tell("No relay is named under alerts.relays, so no mail goes out.")
         results.append(False)
@@ -73,18 +73,18 @@ async def _relay(settings: Ways, place: int, address: str, tell: Say) -> bool:
     relay = settings.relays[place]
     line = Line(relay, settings.right, settings.bounce)
     tell(f"{relay.name} ({relay.tls}{f', as {relay.user}' if relay.user else ''})")
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         await line.open()
         _tell_steps(line, tell)
-        begun = time.monotonic()
+        started = time.monotonic()
         answer = await line.send(_letter(settings, relay.name, address), max(line.timeout, 120.0))
-        tell(f"  accepted for {address} in {time.monotonic() - begun:.2f} s: {answer or '(no words)'}")
+        tell(f"  accepted for {address} in {time.monotonic() - started:.2f} s: {answer or '(no words)'}")
         return True
     except Refusal as refusal:
         if refusal.stage not in ("sender", "recipient", "data"):
             _tell_steps(line, tell)
-        tell(f"  FAILED after {time.monotonic() - begun:.2f} s: {refusal}")
+        tell(f"  FAILED after {time.monotonic() - started:.2f} s: {refusal}")
         tell(f"  What to do: {advice(refusal, bounce=settings.bounce)}")
         return False
     finally:
@@ -94,28 +94,28 @@ async def _relay(settings: Ways, place: int, address: str, tell: Say) -> bool:
 def _tell_steps(line: Line, tell: Say) -> None:
     names = {"connect": "connected and greeted", "hello": "", "tls": "encrypted", "login": "logged in"}
     for stage, seconds in line.steps:
-        if words := names[stage]:
+        if stage_text := names[stage]:
             version = f" ({line.tls})" if line.tls and (stage == "tls" or line.relay.tls == "tls") else ""
-            tell(f"  {words}{version} in {seconds:.2f} s")
+            tell(f"  {stage_text}{version} in {seconds:.2f} s")
 
 
 def advice(refusal: Refusal, *, bounce: str = "") -> str:
     """What to do about it, in plain words."""
-    words = str(refusal).lower()
+    error_text = str(refusal).lower()
     if refusal.stage == "connect":
-        if "connection refused" in words:
+        if "connection refused" in error_text:
             return "nothing listens at that port: check port, and whether the mail server runs"
-        if "name or service" in words or "no address" in words or "name resolution" in words:
+        if "name or service" in error_text or "no address" in error_text or "name resolution" in error_text:
             return "the name is not known here: check host, and this machine's resolver"
         return "check host and port, and whether a firewall lets this machine out to it"
     if refusal.stage == "tls":
-        if "certificate" in words:
+        if "certificate" in error_text:
             return "use the host name that is in the server's certificate, or name its authority's PEM file as ca"
-        if "not supported" in words:
+        if "not supported" in error_text:
             return "the server offers no STARTTLS on this port: tls: tls with port 465, or none (without a password)"
         return "check that tls fits the port: starttls for 587 and 25, tls for 465"
     if refusal.stage == "login":
-        if "extension is not supported" in words:
+        if "extension is not supported" in error_text:
             return "the server asks for no login on this port: leave user and password out, or use port 587"
         return "check user and password; some providers want a password made for programs"
     if refusal.stage in ("greeting", "hello"):
@@ -143,8 +143,8 @@ async def _others(settings: Ways, address: str, tell: Say) -> list[bool]:
     results = []
     if settings.webhook is not None:
         hook = Hook(settings.webhook)
-        letter = _letter(settings, "webhook", address)
-        results.append(await _web("webhook", lambda: hook.post(letter, "a test; mail was not tried"), tell))
+        mail = _letter(settings, "webhook", address)
+        results.append(await _web("webhook", lambda: hook.post(mail, "a test; mail was not tried"), tell))
     for manager in settings.alertmanagers:
         web = alertmanager.web(manager)
         data = alertmanager.trial(time.time_ns() // 1_000_000)
@@ -160,14 +160,14 @@ async def _others(settings: Ways, address: str, tell: Say) -> list[bool]:
 
 
 async def _web(name: str, work: Callable[[], Awaitable[object]], tell: Say) -> bool:
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         await work()
     except NotTaken as error:
-        tell(f"{name}\n  FAILED after {time.monotonic() - begun:.2f} s: {error}")
+        tell(f"{name}\n  FAILED after {time.monotonic() - started:.2f} s: {error}")
         tell("  What to do: check its address, its token or password, and the way out to it")
         return False
-    tell(f"{name}\n  taken in {time.monotonic() - begun:.2f} s")
+    tell(f"{name}\n  taken in {time.monotonic() - started:.2f} s")
     return True
 
 

@@ -32,15 +32,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=" | ".join(COMMANDS))
     parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="the command's own")
-    wanted = parser.parse_args(argv)
-    module, words = COMMANDS[wanted.command]
+    args = parser.parse_args(argv)
+    module, words = COMMANDS[args.command]
     command = importlib.import_module(module)
-    own = argparse.ArgumentParser(prog=f"haidang-alerts {wanted.command}", description=words)
-    command.add_arguments(own)
+    command_parser = argparse.ArgumentParser(prog=f"haidang-alerts {args.command}", description=words)
+    command.add_arguments(command_parser)
     try:
-        code: int = command.run(own.parse_args(wanted.arguments))
+        code: int = command.run(command_parser.parse_args(args.arguments))
     except argparse.ArgumentError as usage:
-        own.error(str(usage))
+        command_parser.error(str(usage))
     except Invalid as invalid:
         print(invalid, file=sys.stderr)
         code = 1

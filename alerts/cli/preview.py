@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(wanted: argparse.Namespace) -> int:
     inventory = load(_directory(wanted.dir, wanted.config))
-    to = _contact(inventory, wanted.contact)
+    contact = _contact(inventory, wanted.contact)
     kinds = samples.KINDS if wanted.kind == "all" else (wanted.kind,)
-    mails = list(_mails(inventory, to, wanted.language or to.language, kinds, int(time.time() * 1000)))
+    mails = list(_mails(inventory, contact, wanted.language or contact.language, kinds, int(time.time() * 1000)))
     if not mails:
         print("This inventory has nothing that such a notice could be about.")
         return 1
@@ -74,8 +74,8 @@ def _mails(
                 bounds=sample.bounds,
                 day=sample.day,
             )
-            tongue: Literal["vi", "en"] = "en" if language == "en" else "vi"
-            yield f"{sample.name}-{tongue}", render(sample.notice, sample.incidents, context, tongue, to)
+            locale: Literal["vi", "en"] = "en" if language == "en" else "vi"
+            yield f"{sample.name}-{locale}", render(sample.notice, sample.incidents, context, locale, to)
 
 
 def _write_html(path: Path, mails: list[tuple[str, Mail]]) -> None:
@@ -95,11 +95,11 @@ def _write_html(path: Path, mails: list[tuple[str, Mail]]) -> None:
 def _contact(inventory: Inventory, ident: str | None) -> Contact:
     if ident is None:
         return next(iter(inventory.contacts.values()), _NOBODY)
-    found = inventory.contacts.get(ident)
-    if found is None:
-        known = ", ".join(sorted(inventory.contacts)) or "none"
-        raise argparse.ArgumentError(None, f"there is no contact {ident}; there are: {known}")
-    return found
+    contact = inventory.contacts.get(ident)
+    if contact is None:
+        contact_ids = ", ".join(sorted(inventory.contacts)) or "none"
+        raise argparse.ArgumentError(None, f"there is no contact {ident}; there are: {contact_ids}")
+    return contact
 
 
 def _directory(given: Path | None, config: Path | None) -> Path:
@@ -111,10 +111,10 @@ def _directory(given: Path | None, config: Path | None) -> Path:
     node = nodes.read(file, str(file), problems)
     if problems:
         raise Invalid(problems)
-    named = node.items.get("inventory") if isinstance(node, nodes.Mapping) else None
-    if not isinstance(named, nodes.Scalar) or named.empty:
-        what = (
-            "does not name the inventory's directory" if named is None else f"ought to be a path, found {shown(named)}"
+    path_node = node.items.get("inventory") if isinstance(node, nodes.Mapping) else None
+    if not isinstance(path_node, nodes.Scalar) or path_node.empty:
+        message = (
+            "does not name the inventory's directory" if path_node is None else f"ought to be a path, found {shown(path_node)}"
         )
-        raise Invalid([Problem(str(file), 0 if named is None else named.line, "inventory", what)])
-    return file.parent / named.text
+        raise Invalid([Problem(str(file), 0 if path_node is None else path_node.line, "inventory", message)])
+    return file.parent / path_node.text

@@ -43,7 +43,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 def incidents(inventory: Inventory, now: int) -> dict[str, Incident]:
     """By what they are about; only such as the inventory has something to happen to."""
-    makers: dict[str, Callable[[Inventory, int], Incident | None]] = {
+    builders: dict[str, Callable[[Inventory, int], Incident | None]] = {
         "line": _line,
         "power": _power,
         "battery": _battery,
@@ -55,25 +55,25 @@ def incidents(inventory: Inventory, now: int) -> dict[str, Incident]:
         "goal": _goal,
         "collector": _collector,
     }
-    found = {name: make(inventory, now) for name, make in makers.items()}
-    return {name: incident for name, incident in found.items() if incident is not None}
+    by_name = {name: build(inventory, now) for name, build in builders.items()}
+    return {name: incident for name, incident in by_name.items() if incident is not None}
 
 
 def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> Iterator[Sample]:
     """All notices of a kind that the inventory could see: of trouble one for each incident, else the first or two."""
-    made = incidents(inventory, now)
+    by_name = incidents(inventory, now)
     if kind == "digest":
-        yield _digest(inventory, made, now, to)
+        yield _digest(inventory, by_name, now, to)
     elif kind in ("group", "summary"):
-        several = tuple(made.values())[: 4 if kind == "group" else None]
+        several = tuple(by_name.values())[: 4 if kind == "group" else None]
         kinds: tuple[NoticeKind, ...] = tuple("trouble" for _ in several)
         severity: Severity = "critical"
         yield _sample(kind, several, _notice(kind, several, now, to, severity, kinds))
     elif kind == "trouble":
-        for name, incident in made.items():
+        for name, incident in by_name.items():
             yield _sample(f"trouble-{name}", (incident,), _notice(kind, (incident,), now, to, incident.severity))
     else:
-        for name, incident in list(made.items())[:2]:
+        for name, incident in list(by_name.items())[:2]:
             later = _later(incident, kind, now, to)
             lasted = (now if later.ended is None else later.ended) - incident.opened
             bounds = Bounds(
@@ -81,8 +81,8 @@ def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> It
                 least=lasted - 20_000,
                 most=lasted + 20_000,
             )
-            one = _sample(f"{kind}-{name}", (later,), _notice(kind, (later,), now, to, incident.severity))
-            yield msgspec.structs.replace(one, bounds={incident.key: bounds})
+            built = _sample(f"{kind}-{name}", (later,), _notice(kind, (later,), now, to, incident.severity))
+            yield msgspec.structs.replace(built, bounds={incident.key: bounds})
 
 
 def _sample(name: str, several: tuple[Incident, ...], notice: Notice) -> Sample:
@@ -112,15 +112,15 @@ def _notice(
 
 def _later(incident: Incident, kind: NoticeKind, now: int, to: Contact) -> Incident:
     """The incident some time on, as the kind of notice finds it."""
-    told = {to.id: Told(contact=to.id, thread="sample-first", first=incident.noticed, last=incident.noticed)}
+    notified = {to.id: Told(contact=to.id, thread="sample-first", first=incident.noticed, last=incident.noticed)}
     history = (*incident.history, Entry(at=incident.noticed, what="opened"))
     if kind == "recovery":
-        members = {key: msgspec.structs.replace(one, until=now - MINUTE) for key, one in incident.members.items()}
+        members = {key: msgspec.structs.replace(member, until=now - MINUTE) for key, member in incident.members.items()}
         history = (*history, Entry(at=now - 2 * MINUTE, what="recovering"), Entry(at=now - MINUTE, what="closed"))
         return msgspec.structs.replace(
             incident,
             members=members,
-            told=told,
+            told=notified,
             history=history,
             ended=now - MINUTE,
             closed=now - MINUTE,
@@ -129,10 +129,10 @@ def _later(incident: Incident, kind: NoticeKind, now: int, to: Contact) -> Incid
     if kind == "repeat":
         acked = (to.id, now - 2 * MINUTE)
         history = (*history, Entry(at=acked[1], what="acknowledged", who=to.id))
-        return msgspec.structs.replace(incident, told=told, history=history, acked=acked)
-    said = next(iter(incident.cause.because), None)
-    history = (*history, Entry(at=now - MINUTE, what="cause", said=said))
-    return msgspec.structs.replace(incident, told=told, history=history)
+        return msgspec.structs.replace(incident, told=notified, history=history, acked=acked)
+    evidence = next(iter(incident.cause.because), None)
+    history = (*history, Entry(at=now - MINUTE, what="cause", said=evidence))
+    return msgspec.structs.replace(incident, told=notified, history=history)
 
 
 # -- what could happen
@@ -178,10 +178,10 @@ def _member(check: Check, on: str, since: int, reason: str = "", said: Said | No
 def _first(inventory: Inventory, *kinds: str) -> Check | None:
     """A check of the first of these kinds that the inventory has, at the hub if there is one."""
     for kind in kinds:
-        found = [check for check in inventory.checks.values() if check.kind == kind]
-        found.sort(key=lambda check: check.site != inventory.province.hub)
-        if found:
-            return found[0]
+        checks = [check for check in inventory.checks.values() if check.kind == kind]
+        checks.sort(key=lambda check: check.site != inventory.province.hub)
+        if checks:
+            return checks[0]
     return None
 
 
@@ -207,7 +207,7 @@ def _line(inventory: Inventory, now: int) -> Incident | None:
         return None
     since = now - 3 * MINUTE
     subject = Subject(agency=_agency(inventory, link.site), site=link.site, link=link.id, kind="icmp")
-    own = Member(
+    link_member = Member(
         key=f"down:{link.id}",
         condition="down",
         subject=subject,
@@ -220,7 +220,7 @@ def _line(inventory: Inventory, now: int) -> Incident | None:
         say("The data centre stopped hearing {site} at {heard_at}.", site=link.site, heard_at=since),
         say("The provider's other lines work, and there is no sign of a power cut at {site}.", site=link.site),
     )
-    members = [own, *_at(inventory, link.site, since, "nothing heard")]
+    members = [link_member, *_at(inventory, link.site, since, "nothing heard")]
     return _incident(1, f"wan:{link.id}", WAN, members, because, "probable")
 
 
@@ -242,8 +242,8 @@ def _battery(inventory: Inventory, now: int) -> Incident | None:
     check = _first(inventory, "power")
     if check is None:
         return None
-    said = say("the UPS runs on its battery, which lasts for {left_for} more", left_for=25 * MINUTE)
-    member = _member(check, "degraded", now - 2 * MINUTE, said=said)
+    detail = say("the UPS runs on its battery, which lasts for {left_for} more", left_for=25 * MINUTE)
+    member = _member(check, "degraded", now - 2 * MINUTE, said=detail)
     return _incident(3, f"service:{check.uid}", POWER, [member], ())
 
 
@@ -260,16 +260,16 @@ def _backup(inventory: Inventory, now: int) -> Incident | None:
     check = _first(inventory, "backup", "job")
     if check is None:
         return None
-    said = say("the newest good copy is {old_for} old; {most_for} are allowed", old_for=31 * HOUR, most_for=26 * HOUR)
-    return _incident(5, f"service:{check.uid}", SERVICE, [_member(check, "down", now - 5 * HOUR, said=said)], ())
+    detail = say("the newest good copy is {old_for} old; {most_for} are allowed", old_for=31 * HOUR, most_for=26 * HOUR)
+    return _incident(5, f"service:{check.uid}", SERVICE, [_member(check, "down", now - 5 * HOUR, said=detail)], ())
 
 
 def _certificate(inventory: Inventory, now: int) -> Incident | None:
     check = _first(inventory, "tls")
     if check is None:
         return None
-    said = say("its certificate ends in {left_for}", left_for=12 * 24 * HOUR)
-    member = _member(check, "degraded", now - 20 * MINUTE, said=said)
+    detail = say("its certificate ends in {left_for}", left_for=12 * 24 * HOUR)
+    member = _member(check, "degraded", now - 20 * MINUTE, said=detail)
     return _incident(6, f"service:{check.uid}", SERVICE, [member], (), severity="warning")
 
 
@@ -312,7 +312,7 @@ def _goal(inventory: Inventory, now: int) -> Incident | None:
     if not inventory.goals:
         return None
     goal = next(iter(inventory.goals.values()))
-    said = say("of the time that may be lost in the whole period, {used_share} is used up already", used_share=0.83)
+    detail = say("of the time that may be lost in the whole period, {used_share} is used up already", used_share=0.83)
     member = Member(
         key=f"risk:{goal.id}",
         condition="risk",
@@ -320,13 +320,13 @@ def _goal(inventory: Inventory, now: int) -> Incident | None:
         severity="warning",
         since=now - 30 * MINUTE,
         joined=now - 29 * MINUTE,
-        said=said,
+        said=detail,
     )
     return _incident(9, f"goal:{goal.id}", SERVICE, [member], (), severity="warning")
 
 
 def _collector(inventory: Inventory, now: int) -> Incident | None:
-    said = say("its disk is nearly full: {free_share} is free", free_share=0.04)
+    detail = say("its disk is nearly full: {free_share} is free", free_share=0.04)
     member = Member(
         key="collector:disk",
         condition="collector",
@@ -334,13 +334,13 @@ def _collector(inventory: Inventory, now: int) -> Incident | None:
         severity="critical",
         since=now - 2 * MINUTE,
         joined=now - MINUTE,
-        said=said,
+        said=detail,
     )
     return _incident(10, "collector:disk", COLLECTOR, [member], ())
 
 
 def _digest(inventory: Inventory, made: dict[str, Incident], now: int, to: Contact) -> Sample:
-    several = [_later(one, "recovery", now, to) if place % 2 else one for place, one in enumerate(made.values())]
+    several = [_later(incident_sample, "recovery", now, to) if place % 2 else incident_sample for place, incident_sample in enumerate(made.values())]
     goals = tuple(
         GoalFigure(
             goal=goal.id,
@@ -360,7 +360,7 @@ def _digest(inventory: Inventory, made: dict[str, Incident], now: int, to: Conta
     if "service" in made:
         incident = made["service"]
         member = next(iter(incident.members.values()))
-        trouble = Trouble(
+        problem = Trouble(
             key=member.key,
             condition=member.condition,
             subject=member.subject,
@@ -369,7 +369,7 @@ def _digest(inventory: Inventory, made: dict[str, Incident], now: int, to: Conta
             evidence=now - 8 * HOUR,
             cause=incident.cause,
         )
-        late = (Past(trouble=trouble, until=now - 8 * HOUR, late_ms=7 * HOUR),)
+        late = (Past(trouble=problem, until=now - 8 * HOUR, late_ms=7 * HOUR),)
     day = Day(begins=now - 24 * HOUR, ends=now, goals=goals, links=links, late=late)
     notice = msgspec.structs.replace(
         _notice("digest", tuple(several), now, to, "info"),

@@ -12,7 +12,7 @@ from alerts.incident.problem import Trouble
 def obey(bench: Bench, commands: Iterable[Command], troubles: Iterable[Trouble]) -> None:
     """Each command once: one that is in the history already does nothing. Of incidents that were merged the one that
     they went into is meant; of closed ones only a comment is taken."""
-    present: set[str] | None = None
+    active_keys: set[str] | None = None
     for command in sorted(commands, key=lambda one: (one.at, one.incident, one.what, one.who)):
         incident = _meant(bench, command.incident)
         if incident is None or _entry(command) in incident.history:
@@ -23,8 +23,8 @@ def obey(bench: Bench, commands: Iterable[Command], troubles: Iterable[Trouble])
             if command.until is not None:
                 bench.put(_written(replace(incident, snoozed=command.until), command))
         elif incident.open:
-            present = {trouble.key for trouble in troubles} if present is None else present
-            still_wrong = any(key in present for key, member in incident.members.items() if member.until is None)
+            active_keys = {problem.key for problem in troubles} if active_keys is None else active_keys
+            still_wrong = any(key in active_keys for key, member in incident.members.items() if member.until is None)
             if command.what == "acknowledge" or still_wrong:
                 acked = incident.acked or (command.who, command.at)
                 bench.put(_written(replace(incident, acked=acked), command))
@@ -34,9 +34,9 @@ def obey(bench: Bench, commands: Iterable[Command], troubles: Iterable[Trouble])
 
 def _meant(bench: Bench, key: str) -> Incident | None:
     incident = bench.incident(key)
-    seen: set[str] = set()
-    while incident is not None and incident.into and incident.key not in seen:
-        seen.add(incident.key)
+    visited: set[str] = set()
+    while incident is not None and incident.into and incident.key not in visited:
+        visited.add(incident.key)
         incident = bench.incident(incident.into)
     return incident
 

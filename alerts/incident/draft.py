@@ -34,12 +34,12 @@ class Bench:
         """The incident as it is now, on the shelf where it belongs."""
         key = incident.key
         self._touched.add(key)
-        shelf: dict[str, Incident] = getattr(self, shelf_of(incident))
-        if key not in shelf:
+        incidents: dict[str, Incident] = getattr(self, shelf_of(incident))
+        if key not in incidents:
             self.open.pop(key, None)
             self.ended.pop(key, None)
             self.closed.pop(key, None)
-        shelf[key] = incident
+        incidents[key] = incident
 
     def put_box(self, contact: str, box: Mailbox | None) -> None:
         """The contact's mailbox as it is now; None: no longer any."""
@@ -61,8 +61,8 @@ class Bench:
         """Closed incidents that had this root last and recovered."""
         if self._recovered is None:
             self._recovered = {}
-            for shelf in (self.ended, self.closed):
-                for incident in shelf.values():
+            for incidents in (self.ended, self.closed):
+                for incident in incidents.values():
                     if incident.why == "recovered":
                         self._recovered.setdefault(incident.cause.root, []).append(incident)
         return self._recovered.get(root, [])
@@ -87,9 +87,9 @@ class Bench:
 
     def changed(self) -> list[Incident]:
         """The incidents that are not as they were, by key."""
-        now = (self.incident(key) for key in sorted(self._touched))
+        current = (self.incident(key) for key in sorted(self._touched))
         return [
-            incident for incident in now if incident is not None and incident != self._before.incident(incident.key)
+            incident for incident in current if incident is not None and incident != self._before.incident(incident.key)
         ]
 
 

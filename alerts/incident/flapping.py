@@ -15,7 +15,7 @@ MOST_TURNS = 200  # that are remembered
 
 def turned(incident: Incident, at: int, alerting: Alerting) -> Incident:
     """The incident with one more turn; with ``flaps`` of them within ``flap_ms`` it is flapping."""
-    changes = (*(turn for turn in incident.changes if turn > at - alerting.flap_ms), at)[-MOST_TURNS:]
+    changes = (*(change for change in incident.changes if change > at - alerting.flap_ms), at)[-MOST_TURNS:]
     incident = replace(incident, changes=changes)
     if incident.flapping or len(changes) < max(alerting.flaps, 2):
         return incident
@@ -33,9 +33,9 @@ def steadied(incident: Incident, at: int, alerting: Alerting) -> Incident:
 
 def inherited(bench: Bench, root: str, alerting: Alerting) -> tuple[int, ...]:
     """The turns of the last incident of that root, if it recovered a moment ago."""
-    last = max(
+    latest = max(
         (incident for incident in bench.recovered_of(root) if (incident.closed or 0) > bench.at - alerting.flap_ms),
         key=lambda incident: (incident.closed or 0, incident.key),
         default=None,
     )
-    return last.changes if last is not None else ()
+    return latest.changes if latest is not None else ()

@@ -16,11 +16,11 @@ _WEIGHT = {severity: weight for weight, severity in enumerate(SEVERITIES)}
 
 def settled(incident: Incident, present: dict[str, Trouble], at: int, alerting: Alerting) -> Incident:
     """The incident with its severity, cause and recovery as its members have them now; itself if nothing changed."""
-    left = [member for member in incident.members.values() if member.until is None]
-    if left:
-        incident = _excluded(incident, all(member.excluded for member in left), at)
-        incident = _severity(incident, worst(left), at)
-        incident = _cause(incident, [present[member.key] for member in left if member.key in present], at)
+    open_members = [member for member in incident.members.values() if member.until is None]
+    if open_members:
+        incident = _excluded(incident, all(member.excluded for member in open_members), at)
+        incident = _severity(incident, worst(open_members), at)
+        incident = _cause(incident, [present[member.key] for member in open_members if member.key in present], at)
         if incident.recovering is not None:
             incident = replace(incident, recovering=None)
             incident = turned(incident if incident.flapping else noted(incident, at, "relapsed"), at, alerting)
@@ -35,7 +35,7 @@ def settled(incident: Incident, present: dict[str, Trouble], at: int, alerting: 
 def _doubtful(incident: Incident, present: dict[str, Trouble]) -> bool:
     """Whether a member looks wrong again, though that is not confirmed."""
     again = (present[key] for key in incident.members if key in present)
-    return any(not trouble.confirmed and trouble.cause.root in incident.roots for trouble in again)
+    return any(not problem.confirmed and problem.cause.root in incident.roots for problem in again)
 
 
 def worst(members: Iterable[Member]) -> Severity:
@@ -51,7 +51,7 @@ def heavier(one: Severity, other: Severity) -> bool:
 
 def leading(troubles: Iterable[Trouble]) -> Trouble:
     """The one whose cause speaks for all: the surest, of those the oldest."""
-    return min(troubles, key=lambda trouble: (_SURENESS[trouble.cause.certainty], trouble.since, trouble.key))
+    return min(troubles, key=lambda problem: (_SURENESS[problem.cause.certainty], problem.since, problem.key))
 
 
 def _excluded(incident: Incident, excluded: bool, at: int) -> Incident:
@@ -69,7 +69,7 @@ def _severity(incident: Incident, severity: Severity, at: int) -> Incident:
 
 
 def _cause(incident: Incident, troubles: list[Trouble], at: int) -> Incident:
-    of_root = [trouble for trouble in troubles if trouble.cause.root == incident.cause.root]
+    of_root = [problem for problem in troubles if problem.cause.root == incident.cause.root]
     if not of_root:
         return incident
     cause: Cause = leading(of_root).cause

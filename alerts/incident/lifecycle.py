@@ -23,11 +23,11 @@ def close(bench: Bench, alerting: Alerting) -> int | None:
     for incident in tuple(bench.open.values()):
         if incident.recovering is None:
             continue
-        over = incident.recovering + quiet_ms(incident, alerting)
-        if bench.at >= over:
+        due = incident.recovering + quiet_ms(incident, alerting)
+        if bench.at >= due:
             bench.put(_closed(incident, bench.at))
         else:
-            soonest = over if soonest is None else min(soonest, over)
+            soonest = due if soonest is None else min(soonest, due)
     return soonest
 
 
@@ -51,32 +51,32 @@ def _closed(incident: Incident, at: int) -> Incident:
 
 def record(bench: Bench, past: Iterable[Past]) -> None:
     """What was over when its evidence came: the true end of what is known, else an incident of its own, one a root."""
-    found: dict[str, list[Past]] = {}
+    past_by_root: dict[str, list[Past]] = {}
     ends: dict[tuple[str, str], int] = {}
-    known = _known(bench)
-    for one in sorted(past, key=lambda one: (one.trouble.since, one.until, one.trouble.key)):
-        name = one.trouble.key
-        keys = [key for key in known.get(name, ()) if _same(bench, key, one)]
+    incidents_by_problem = _known(bench)
+    for late_problem in sorted(past, key=lambda late_problem: (late_problem.trouble.since, late_problem.until, late_problem.trouble.key)):
+        name = late_problem.trouble.key
+        keys = [key for key in incidents_by_problem.get(name, ()) if _same(bench, key, late_problem)]
         for key in keys:
-            ends[key, name] = max(one.until, ends.get((key, name), 0))
+            ends[key, name] = max(late_problem.until, ends.get((key, name), 0))
         if not keys:
-            found.setdefault(one.trouble.cause.root, []).append(one)
+            past_by_root.setdefault(late_problem.trouble.cause.root, []).append(late_problem)
     for (key, name), until in sorted(ends.items()):
         _end_better_known(bench, key, name, until)
-    for root in sorted(found):
-        for together in _overlapping(found[root]):
-            bench.put(_late(bench, root, together))
+    for root in sorted(past_by_root):
+        for group in _overlapping(past_by_root[root]):
+            bench.put(_late(bench, root, group))
 
 
 def _known(bench: Bench) -> dict[str, list[str]]:
     """For each trouble the incidents in which it is a member."""
-    found: dict[str, list[str]] = {}
-    for shelf in (bench.open, bench.ended, bench.closed):
-        for incident in shelf.values():
+    by_problem: dict[str, list[str]] = {}
+    for incidents in (bench.open, bench.ended, bench.closed):
+        for incident in incidents.values():
             if incident.why != "merged":
                 for key in incident.members:
-                    found.setdefault(key, []).append(incident.key)
-    return found
+                    by_problem.setdefault(key, []).append(incident.key)
+    return by_problem
 
 
 def _same(bench: Bench, key: str, past: Past) -> bool:
@@ -99,7 +99,7 @@ def _end_better_known(bench: Bench, key: str, name: str, until: int) -> None:
     members = {**incident.members, member.key: replace(member, until=until)}
     incident = replace(incident, members=members)
     if incident.ended is not None:
-        incident = replace(incident, ended=max(one.until or 0 for one in members.values()))
+        incident = replace(incident, ended=max(other.until or 0 for other in members.values()))
     bench.put(incident)
 
 
@@ -107,35 +107,35 @@ def _overlapping(past: list[Past]) -> list[list[Past]]:
     """By time: what overlaps is one."""
     groups: list[list[Past]] = []
     until = -1
-    for one in past:
-        if groups and one.trouble.since <= until:
-            groups[-1].append(one)
+    for late_problem in past:
+        if groups and late_problem.trouble.since <= until:
+            groups[-1].append(late_problem)
         else:
-            groups.append([one])
+            groups.append([late_problem])
             until = -1
-        until = max(until, one.until)
+        until = max(until, late_problem.until)
     return groups
 
 
 def _late(bench: Bench, root: str, past: list[Past]) -> Incident:
-    opened = min(one.trouble.since for one in past)
+    opened = min(late_problem.trouble.since for late_problem in past)
     members: dict[str, Member] = {}
-    for one in past:
-        member = _member(one.trouble, one.until, bench.at)
-        before = members.get(member.key)
-        if before is not None:  # twice in it: from the first to the last
-            member = replace(before, until=max(before.until or 0, one.until))
+    for late_problem in past:
+        member = _member(late_problem.trouble, late_problem.until, bench.at)
+        earlier = members.get(member.key)
+        if earlier is not None:  # twice in it: from the first to the last
+            member = replace(earlier, until=max(earlier.until or 0, late_problem.until))
         members[member.key] = member
     incident = Incident(
         key=bench.new_key(root, opened),
-        cause=leading(one.trouble for one in past).cause,
+        cause=leading(late_problem.trouble for late_problem in past).cause,
         severity=worst(members.values()),
         opened=opened,
         noticed=bench.at,
         members=members,
         roots=(root,),
-        excluded=all(one.trouble.excluded for one in past),
-        ended=max(one.until for one in past),
+        excluded=all(late_problem.trouble.excluded for late_problem in past),
+        ended=max(late_problem.until for late_problem in past),
         closed=bench.at,
         why="late",
     )
@@ -161,9 +161,9 @@ def _member(trouble: Trouble, until: int, at: int) -> Member:
 
 def forget(bench: Bench, alerting: Alerting) -> None:
     """Closed incidents that are old and that every digest has told."""
-    before = bench.at - max(KEPT_MS, alerting.flap_ms)
+    cutoff = bench.at - max(KEPT_MS, alerting.flap_ms)
     if alerting.digest is not None:
-        before = min(before, min((box.digested for box in bench.mailboxes.values() if box.digest), default=before))
-    for incident in [incident for incident in bench.closed.values() if (incident.closed or 0) < before]:
-        if all(told.last < before for told in incident.told.values()):  # a recovery may have gone late
+        cutoff = min(cutoff, min((queue.digested for queue in bench.mailboxes.values() if queue.digest), default=cutoff))
+    for incident in [incident for incident in bench.closed.values() if (incident.closed or 0) < cutoff]:
+        if all(notified.last < cutoff for notified in incident.told.values()):  # a recovery may have gone late
             bench.forget(incident.key)

@@ -23,18 +23,18 @@ Present = dict[str, Trouble]
 
 def take_in(bench: Bench, situation: Situation, alerting: Alerting) -> None:
     """The troubles of this moment, into the incidents."""
-    present = {trouble.key: trouble for trouble in situation.troubles}
+    problems = {problem.key: problem for problem in situation.troubles}
     unknown, gone = among(situation.unknown), among(situation.gone)
     for incident in tuple(bench.open.values()):
-        now = refreshed(incident, present, unknown, gone, bench.at)
-        if now is not incident:
-            bench.put(now)
-    regroup(bench, present, alerting)
-    _join(bench, present, alerting)
+        updated = refreshed(incident, problems, unknown, gone, bench.at)
+        if updated is not incident:
+            bench.put(updated)
+    regroup(bench, problems, alerting)
+    _join(bench, problems, alerting)
     for incident in tuple(bench.open.values()):
-        now = settled(incident, present, bench.at, alerting)
-        if now is not incident:
-            bench.put(now)
+        updated = settled(incident, problems, bench.at, alerting)
+        if updated is not incident:
+            bench.put(updated)
 
 
 def refreshed(
@@ -45,17 +45,17 @@ def refreshed(
     for key, member in incident.members.items():
         if member.until is not None:
             continue
-        trouble = present.get(key)
-        if trouble is not None:
-            now = _as_now(member, trouble)
+        problem = present.get(key)
+        if problem is not None:
+            updated = _as_now(member, problem)
         elif gone(key):
-            now = replace(member, until=at, known=True, withdrawn=True)
+            updated = replace(member, until=at, known=True, withdrawn=True)
         elif unknown(key):
-            now = replace(member, known=False) if member.known else member
+            updated = replace(member, known=False) if member.known else member
         else:
-            now = replace(member, until=at, known=True)
-        if now is not member:
-            changed[key] = now
+            updated = replace(member, until=at, known=True)
+        if updated is not member:
+            changed[key] = updated
     return replace(incident, members={**incident.members, **changed}) if changed else incident
 
 
@@ -102,17 +102,17 @@ def regroup(bench: Bench, present: Present, alerting: Alerting) -> None:
         if incident is None:
             continue
         groups = _by_root(incident, present)
-        keeps = _root_that_stays(incident, groups)
-        if keeps != incident.cause.root:
-            other = bench.open.get(by_root.get(keeps, ""))
+        kept_root = _root_that_stays(incident, groups)
+        if kept_root != incident.cause.root:
+            other = bench.open.get(by_root.get(kept_root, ""))
             by_root.pop(incident.cause.root, None)
-            incident = _rerooted(incident, groups[keeps], bench.at)
+            incident = _rerooted(incident, groups[kept_root], bench.at)
             if other is not None:
                 incident = merged(bench, other, incident)
                 waiting.append(incident.key)
-            by_root[keeps] = incident.key
+            by_root[kept_root] = incident.key
             bench.put(incident)
-        for root in sorted(groups.keys() - {keeps}):
+        for root in sorted(groups.keys() - {kept_root}):
             _split_off(bench, incident.key, groups[root], by_root, alerting)
 
 
@@ -120,8 +120,8 @@ def _revised(incident: Incident, present: Present) -> bool:
     root = incident.cause.root
     for key, member in incident.members.items():
         if member.until is None:
-            trouble = present.get(key)
-            if trouble is not None and trouble.cause.root != root and trouble.confirmed:
+            problem = present.get(key)
+            if problem is not None and problem.cause.root != root and problem.confirmed:
                 return True
     return False
 
@@ -130,9 +130,9 @@ def _by_root(incident: Incident, present: Present) -> dict[str, list[Trouble]]:
     """The members that have a say, confirmed and present, by the roots that they have now."""
     groups: dict[str, list[Trouble]] = {}
     for key, member in incident.members.items():
-        trouble = present.get(key)
-        if member.until is None and trouble is not None and trouble.confirmed:
-            groups.setdefault(trouble.cause.root, []).append(trouble)
+        problem = present.get(key)
+        if member.until is None and problem is not None and problem.confirmed:
+            groups.setdefault(problem.cause.root, []).append(problem)
     return groups
 
 
@@ -140,7 +140,7 @@ def _root_that_stays(incident: Incident, groups: dict[str, list[Trouble]]) -> st
     """The incident's own while a member has it; else the one most members have, of those the oldest."""
     if incident.cause.root in groups or not groups:
         return incident.cause.root
-    return min(groups, key=lambda root: (-len(groups[root]), min(trouble.since for trouble in groups[root]), root))
+    return min(groups, key=lambda root: (-len(groups[root]), min(problem.since for problem in groups[root]), root))
 
 
 def _rerooted(incident: Incident, troubles: list[Trouble], at: int) -> Incident:
@@ -153,8 +153,8 @@ def _split_off(bench: Bench, key: str, troubles: list[Trouble], by_root: dict[st
     """Members that have another root than their incident: into the incident of that root, or one of their own."""
     root = troubles[0].cause.root
     incident = bench.open[key]
-    keys = {trouble.key for trouble in troubles}
-    left = {name: member for name, member in incident.members.items() if name not in keys}
+    keys = {problem.key for problem in troubles}
+    remaining = {name: member for name, member in incident.members.items() if name not in keys}
     other = bench.open.get(by_root.get(root, ""))
     if other is None:
         other = opened(bench, troubles, alerting)
@@ -163,7 +163,7 @@ def _split_off(bench: Bench, key: str, troubles: list[Trouble], by_root: dict[st
     else:
         other = joined(other, troubles, bench.at)
     bench.put(other)
-    bench.put(noted(replace(incident, members=left), bench.at, "split", text=other.key))
+    bench.put(noted(replace(incident, members=remaining), bench.at, "split", text=other.key))
 
 
 def _join(bench: Bench, present: Present, alerting: Alerting) -> None:
@@ -180,17 +180,17 @@ def _join(bench: Bench, present: Present, alerting: Alerting) -> None:
     by_root = {incident.cause.root: incident.key for incident in bench.open.values()}
     joining: dict[str, list[Trouble]] = {}
     opening: dict[str, list[Trouble]] = {}
-    for name, trouble in present.items():
-        if name in members or not trouble.confirmed:
+    for name, problem in present.items():
+        if name in members or not problem.confirmed:
             continue
-        root = trouble.cause.root
-        before = over.get(name)
+        root = problem.cause.root
+        former_incident = over.get(name)
         if root in by_root:
-            joining.setdefault(by_root[root], []).append(trouble)
-        elif before is not None and root in bench.open[before].roots:
-            joining.setdefault(before, []).append(trouble)
+            joining.setdefault(by_root[root], []).append(problem)
+        elif former_incident is not None and root in bench.open[former_incident].roots:
+            joining.setdefault(former_incident, []).append(problem)
         else:
-            opening.setdefault(root, []).append(trouble)
+            opening.setdefault(root, []).append(problem)
     for key in sorted(joining):
         bench.put(joined(bench.open[key], joining[key], bench.at))
     for root in sorted(opening):
@@ -203,10 +203,10 @@ def joined(incident: Incident, troubles: Iterable[Trouble], at: int) -> Incident
     """The incident with these as open members."""
     members = dict(incident.members)
     new = 0
-    for trouble in _in_order(troubles):
-        before = members.get(trouble.key)
-        new += before is None
-        members[trouble.key] = _member(trouble, at if before is None else before.joined)
+    for problem in _in_order(troubles):
+        existing = members.get(problem.key)
+        new += existing is None
+        members[problem.key] = _member(problem, at if existing is None else existing.joined)
     incident = replace(incident, members=members, opened=min(incident.opened, *(m.since for m in members.values())))
     return noted(incident, at, "grew", text=str(new)) if new else incident
 
@@ -214,14 +214,14 @@ def joined(incident: Incident, troubles: Iterable[Trouble], at: int) -> Incident
 def opened(bench: Bench, troubles: list[Trouble], alerting: Alerting) -> Incident:
     """A new incident of troubles with one root."""
     cause = leading(troubles).cause
-    since = min(trouble.since for trouble in troubles)
+    since = min(problem.since for problem in troubles)
     incident = Incident(
         key=bench.new_key(cause.root, since),
         cause=cause,
         severity="info",  # settled with the others
         opened=since,
         noticed=bench.at,
-        members={trouble.key: _member(trouble, bench.at) for trouble in _in_order(troubles)},
+        members={problem.key: _member(problem, bench.at) for problem in _in_order(troubles)},
         roots=(cause.root,),
         changes=inherited(bench, cause.root, alerting),
     )
@@ -229,4 +229,4 @@ def opened(bench: Bench, troubles: list[Trouble], alerting: Alerting) -> Inciden
 
 
 def _in_order(troubles: Iterable[Trouble]) -> list[Trouble]:
-    return sorted(troubles, key=lambda trouble: (trouble.since, trouble.key))
+    return sorted(troubles, key=lambda problem: (problem.since, problem.key))

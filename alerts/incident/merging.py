@@ -22,10 +22,10 @@ def absorbed(bench: Bench, older: Incident, younger: Incident) -> Incident:
     for key, member in younger.members.items():
         if key not in members or members[key].until is not None:
             members[key] = member
-    left = replace(
+    survivor = replace(
         older,
         members=members,
-        told={**younger.told, **{who: _both(told, younger.told.get(who)) for who, told in older.told.items()}},
+        told={**younger.told, **{who: _both(notified, younger.told.get(who)) for who, notified in older.told.items()}},
         roots=tuple(dict.fromkeys((*older.roots, *younger.roots))),
         acked=older.acked or younger.acked,
         snoozed=older.snoozed if younger.snoozed is None else max(older.snoozed or 0, younger.snoozed),
@@ -34,11 +34,11 @@ def absorbed(bench: Bench, older: Incident, younger: Incident) -> Incident:
         recovering=None if older.recovering is None or younger.recovering is None else younger.recovering,
         absorbed=(*older.absorbed, younger.key, *younger.absorbed),
     )
-    left = noted(left, bench.at, "merged", text=younger.key)
-    gone = replace(younger, closed=bench.at, ended=bench.at, why="merged", into=older.key, recovering=None)
-    bench.put(noted(gone, bench.at, "merged", text=older.key))
-    bench.put(left)
-    return left
+    survivor = noted(survivor, bench.at, "merged", text=younger.key)
+    closed_incident = replace(younger, closed=bench.at, ended=bench.at, why="merged", into=older.key, recovering=None)
+    bench.put(noted(closed_incident, bench.at, "merged", text=older.key))
+    bench.put(survivor)
+    return survivor
 
 
 def _both(told: Told, other: Told | None) -> Told:

@@ -45,7 +45,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
 def sent_of(notice: Notice, book: Book) -> Sent:
     """The journal's line for a notice, from the book that the same step gave."""
     incidents = [incident for key in notice.incidents if (incident := book.incident(key)) is not None]
-    left = [[key for key, member in incident.members.items() if member.until is None] for incident in incidents]
+    open_members = [[key for key, member in incident.members.items() if member.until is None] for incident in incidents]
     return Sent(
         ident=notice.ident,
         contact=notice.contact,
@@ -56,7 +56,7 @@ def sent_of(notice: Notice, book: Book) -> Sent:
         roots=tuple(incident.cause.root for incident in incidents),
         opened=tuple(incident.opened for incident in incidents),
         also=tuple(incident.absorbed for incident in incidents),
-        members=tuple(tuple(keys[:MOST_MEMBERS]) for keys in left),
+        members=tuple(tuple(keys[:MOST_MEMBERS]) for keys in open_members),
         severity=notice.severity,
         thread=notice.thread,
         day=notice.day,
@@ -69,17 +69,17 @@ def adopt(book: Book, sent: Iterable[Sent]) -> Book:
     entries = sorted((entry for entry in sent if entry.at >= book.at), key=lambda entry: (entry.at, entry.ident))
     if not entries:
         return book
-    bench = Bench(book, entries[-1].at)
+    draft = Bench(book, entries[-1].at)
     for entry in entries:
         if entry.kind == "digest":
-            _digested(bench, entry)
+            _digested(draft, entry)
         else:
-            _posted(bench, entry)
-            for about in _abouts(entry):
-                _said(bench, entry, about)
-    _one_a_root(bench)
-    _one_a_trouble(bench)
-    return bench.book()
+            _posted(draft, entry)
+            for notified_incident in _abouts(entry):
+                _said(draft, entry, notified_incident)
+    _one_a_root(draft)
+    _one_a_trouble(draft)
+    return draft.book()
 
 
 class _About(msgspec.Struct, frozen=True):
@@ -111,43 +111,43 @@ def _abouts(entry: Sent) -> list[_About]:
 
 
 def _digested(bench: Bench, entry: Sent) -> None:
-    box = bench.mailboxes.get(entry.contact, Mailbox())
-    if entry.day > box.digest:
-        bench.put_box(entry.contact, replace(box, digest=entry.day, digested=entry.at))
+    queue = bench.mailboxes.get(entry.contact, Mailbox())
+    if entry.day > queue.digest:
+        bench.put_box(entry.contact, replace(queue, digest=entry.day, digested=entry.at))
 
 
 def _posted(bench: Bench, entry: Sent) -> None:
     """The mail counts for the hour."""
-    box = bench.mailboxes.get(entry.contact, Mailbox())
+    queue = bench.mailboxes.get(entry.contact, Mailbox())
     if entry.kind == "summary":
-        bench.put_box(entry.contact, replace(box, summary=entry.at))
-    elif entry.at not in box.sent:
-        sent = tuple(when for when in box.sent if when > entry.at - HOUR)
-        bench.put_box(entry.contact, replace(box, sent=(*sent, entry.at)))
+        bench.put_box(entry.contact, replace(queue, summary=entry.at))
+    elif entry.at not in queue.sent:
+        sent_times = tuple(when for when in queue.sent if when > entry.at - HOUR)
+        bench.put_box(entry.contact, replace(queue, sent=(*sent_times, entry.at)))
 
 
 def _said(bench: Bench, entry: Sent, about: _About) -> None:
     incident = bench.incident(about.key) or _unknown(entry, about)
-    known = incident.told.get(entry.contact)
-    if known is not None and known.last >= entry.at:
+    previous = incident.told.get(entry.contact)
+    if previous is not None and previous.last >= entry.at:
         return
     for key in about.also:
-        other = bench.incident(key)
-        if other is not None and other.why != "merged" and key != about.key:
-            incident = absorbed(bench, incident, other)
-    told = incident.told.get(entry.contact)
-    if told is None:  # a thread that it answers began before the journal does
-        told = Told(contact=entry.contact, thread=entry.thread or entry.ident, first=entry.at, last=entry.at, count=0)
-    told = replace(
-        told,
+        merged = bench.incident(key)
+        if merged is not None and merged.why != "merged" and key != about.key:
+            incident = absorbed(bench, incident, merged)
+    notified = incident.told.get(entry.contact)
+    if notified is None:  # a thread that it answers began before the journal does
+        notified = Told(contact=entry.contact, thread=entry.thread or entry.ident, first=entry.at, last=entry.at, count=0)
+    notified = replace(
+        notified,
         last=entry.at,
-        count=told.count + 1,
+        count=notified.count + 1,
         recovered=about.kind == "recovery",
         severity=entry.severity,
         root=about.root if entry.roots else "",
         cause="",
     )
-    incident = replace(incident, told={**incident.told, entry.contact: told})
+    incident = replace(incident, told={**incident.told, entry.contact: notified})
     if about.kind == "recovery":
         incident = _closed(incident, entry.at)
     elif about.root != incident.cause.root:
@@ -195,22 +195,22 @@ def _one_a_root(bench: Bench) -> None:
     by_root: dict[str, Incident] = {}
     for incident in sorted(bench.open.values(), key=lambda one: (one.opened, one.noticed, one.key)):
         root = incident.cause.root
-        before = by_root.get(root)
-        by_root[root] = incident if before is None else absorbed(bench, before, incident)
+        earlier = by_root.get(root)
+        by_root[root] = incident if earlier is None else absorbed(bench, earlier, incident)
 
 
 def _one_a_trouble(bench: Bench) -> None:
     """A trouble that has another incident by the journal than by the book is a member of the journal's alone."""
-    holder: dict[str, tuple[int, str]] = {}  # by trouble: when it joined, and which incident
+    owners: dict[str, tuple[int, str]] = {}  # by trouble: when it joined, and which incident
     for incident in sorted(bench.open.values(), key=lambda one: one.key):
         for name, member in incident.members.items():
             if member.until is None:
-                holder[name] = max(holder.get(name, (0, "")), (member.joined, incident.key))
+                owners[name] = max(owners.get(name, (0, "")), (member.joined, incident.key))
     for incident in tuple(bench.open.values()):
         members = {
             name: member
             for name, member in incident.members.items()
-            if member.until is not None or holder[name][1] == incident.key
+            if member.until is not None or owners[name][1] == incident.key
         }
         if len(members) < len(incident.members):
             bench.put(replace(incident, members=members))

@@ -53,10 +53,10 @@ def bare(book: Book) -> Book:
 
 def filled(book: Book, incidents: Iterable[Incident]) -> Book:
     """A bare book with its incidents: all open ones and at least those closed within ``closing.KEPT_MS``."""
-    shelves: dict[str, dict[str, Incident]] = {"open": {}, "ended": {}, "closed": {}}
+    buckets: dict[str, dict[str, Incident]] = {"open": {}, "ended": {}, "closed": {}}
     for incident in sorted(incidents, key=lambda incident: (incident.noticed, incident.key)):
-        shelves[shelf_of(incident)][incident.key] = incident
-    return replace(book, **shelves)
+        buckets[shelf_of(incident)][incident.key] = incident
+    return replace(book, **buckets)
 
 
 def shelf_of(incident: Incident) -> str:
@@ -70,7 +70,7 @@ def owed(incident: Incident) -> bool:
     """Whether it is over and somebody who was told of it does not know yet."""
     if incident.open or incident.why == "merged":
         return False
-    return not all(told.recovered for told in incident.told.values())
+    return not all(notified.recovered for notified in incident.told.values())
 
 
 class Situation(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,9 +20,9 @@ def install(environment: Environment) -> None:
 
 
 def _tongue(context: Context) -> Tongue:
-    tongue = context["tongue"]
-    assert isinstance(tongue, Tongue), "a template is drawn without a tongue"
-    return tongue
+    locale = context["tongue"]
+    assert isinstance(locale, Tongue), "a template is drawn without a tongue"
+    return locale
 
 
 @pass_context

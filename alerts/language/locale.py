@@ -74,9 +74,9 @@ class Tongue:
         """A time in the zone; the day only when it is not today."""
         if ms is None:
             return ""
-        then, today = (datetime.fromtimestamp(at / 1000, self.zone) for at in (ms, now))
-        form = "%H:%M:%S" if then.date() == today.date() else "%d/%m/%Y %H:%M"
-        return then.strftime(form)
+        local, today = (datetime.fromtimestamp(at / 1000, self.zone) for at in (ms, now))
+        time_format = "%H:%M:%S" if local.date() == today.date() else "%d/%m/%Y %H:%M"
+        return local.strftime(time_format)
 
     def length(self, ms: int) -> str:
         """A duration in its two largest units."""
@@ -111,11 +111,11 @@ def chosen(asked: str | None, accept_language: str) -> str:
     """``lang`` of the query, else the first accepted language that we have, else Vietnamese."""
     if asked in LANGUAGES:
         return asked
-    weighed = []
+    weighted = []
     for place, part in enumerate(accept_language.split(",")[:20]):
         name, _, weight = part.strip().partition(";q=")
         try:
-            weighed.append((-float(weight or 1), place, name.strip().lower()[:2]))
+            weighted.append((-float(weight or 1), place, name.strip().lower()[:2]))
         except ValueError:
             continue
-    return next((name for weight, _, name in sorted(weighed) if name in LANGUAGES and weight < 0), "vi")
+    return next((name for weight, _, name in sorted(weighted) if name in LANGUAGES and weight < 0), "vi")

@@ -17,8 +17,8 @@ def entries(path: Path) -> Iterator[tuple[str, str]]:
     magic, _, count, ids, texts = struct.unpack_from(f"{order}5I", data)
     if magic != _LITTLE:
         raise ValueError(f"{path.name} is not a compiled catalogue")
-    for place in range(count):
-        english, translation = (_text(data, order, table + 8 * place) for table in (ids, texts))
+    for index in range(count):
+        english, translation = (_text(data, order, table + 8 * index) for table in (ids, texts))
         if english:  # the head has none
             yield english, translation
 

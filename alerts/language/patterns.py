@@ -29,14 +29,14 @@ class Pattern(NamedTuple):
 
     def words(self) -> set[str]:
         """Words that stand whole in every text that fits: those that no field touches."""
-        found = set()
+        whole_words = set()
         for place, piece in enumerate(self.pieces):
             for word in WORD.finditer(piece):
                 after_field = place > 0 and word.start() == 0
                 before_field = place < len(self.names) and word.end() == len(piece)
                 if not after_field and not before_field:
-                    found.add(word[0])
-        return found
+                    whole_words.add(word[0])
+        return whole_words
 
 
 class Begun(NamedTuple):
@@ -51,9 +51,9 @@ def compiled(english: str, translation: str) -> Pattern:
     """A sentence of the catalogue, ready to be matched."""
     parts = FIELD.split(english)
     pieces = tuple(parts[::3])
-    sorts = tuple(sort or "" for sort in parts[2::3])
-    joints = sum(piece.count(AND) for piece in pieces)
-    return Pattern(pieces, tuple(parts[1::3]), sorts, translation, sum(map(len, pieces)), joints)
+    field_types = tuple(sort or "" for sort in parts[2::3])
+    separators = sum(piece.count(AND) for piece in pieces)
+    return Pattern(pieces, tuple(parts[1::3]), field_types, translation, sum(map(len, pieces)), separators)
 
 
 def match(one: Pattern, text: str) -> list[str] | None:
@@ -79,20 +79,20 @@ def begun(one: Pattern, body: str) -> Begun | None:
     first = one.pieces[0]
     if not body.startswith(first):
         return Begun(len(body), [], body.count(AND)) if first.startswith(body) else None
-    at, there, joints = len(first), len(first), first.count(AND)
+    at, matched, separators = len(first), len(first), first.count(AND)
     values: list[str] = []
     for piece in one.pieces[1:]:
         place = body.find(piece, at) if piece else -1
         if place < 0:
-            half = _half(piece, body, at)
-            value = body[at : len(body) - half]
+            overlap = _half(piece, body, at)
+            value = body[at : len(body) - overlap]
             # a field that goes to the end was cut itself
-            values.append(value if half else value + CUT)
-            return Begun(there + half, values, joints + piece[:half].count(AND))
+            values.append(value if overlap else value + CUT)
+            return Begun(matched + overlap, values, separators + piece[:overlap].count(AND))
         values.append(body[at:place])
         if not _fit(one, values):
             return None
-        at, there, joints = place + len(piece), there + len(piece), joints + piece.count(AND)
+        at, matched, separators = place + len(piece), matched + len(piece), separators + piece.count(AND)
     return None
 
 
@@ -103,4 +103,4 @@ def _half(piece: str, body: str, at: int) -> int:
 
 
 def _fit(one: Pattern, values: Sequence[str]) -> bool:
-    return all(_SORTS[sort](value) is not None for sort, value in zip(one.sorts, values, strict=False) if sort)
+    return all(_SORTS[field_type](value) is not None for field_type, value in zip(one.sorts, values, strict=False) if field_type)

@@ -38,22 +38,22 @@ def number(text: str) -> str | None:
 
 def duration(text: str) -> str | None:
     """``31 hours``, ``1 h 20 min`` or ``1d7h`` in words; None for what is no duration."""
-    found = _COMPACT.fullmatch(text)
-    if found is not None:
-        parts = (re.fullmatch(r"(\d+)(\w+)", part) for part in found.groups() if part)
+    compact = _COMPACT.fullmatch(text)
+    if compact is not None:
+        parts = (re.fullmatch(r"(\d+)(\w+)", part) for part in compact.groups() if part)
         return " ".join(f"{part[1]} {_UNITS[part[2]]}" for part in parts if part)
     return _spoken(text)
 
 
 def _spoken(text: str) -> str | None:
-    words, at = [], 0
+    parts, at = [], 0
     while at < len(text):
-        found = _SPOKEN.match(text, at)
-        if found is None:
+        quantity = _SPOKEN.match(text, at)
+        if quantity is None:
             return None
-        words.append(f"{found[1].translate(_COMMAS)} {_UNITS[found[2]]}")
-        at = found.end()
-    return " ".join(words) if words and not text.endswith(" ") else None
+        parts.append(f"{quantity[1].translate(_COMMAS)} {_UNITS[quantity[2]]}")
+        at = quantity.end()
+    return " ".join(parts) if parts and not text.endswith(" ") else None
 
 
 def anything(text: str) -> str | None:

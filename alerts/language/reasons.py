@@ -48,16 +48,16 @@ class Book:
     """Sentences and what they are in another language."""
 
     def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
-        every = sorted((compiled(*entry) for entry in entries), key=lambda one: (-one.weight, len(one.names)))
-        self.patterns = every
-        self.most_joints = max((one.joints for one in every), default=0)
-        self.whole = {one.pieces[0]: one.translation for one in every if not one.names}
-        words = {place: one.words() for place, one in enumerate(every) if one.names}
-        common = Counter(word for each in words.values() for word in each)
+        patterns = sorted((compiled(*entry) for entry in entries), key=lambda one: (-one.weight, len(one.names)))
+        self.patterns = patterns
+        self.most_joints = max((one.joints for one in patterns), default=0)
+        self.whole = {one.pieces[0]: one.translation for one in patterns if not one.names}
+        required_words = {place: one.words() for place, one in enumerate(patterns) if one.names}
+        common = Counter(word for each in required_words.values() for word in each)
         self._by_word: dict[str, list[int]] = {}
-        for place, each in words.items():
+        for place, each in required_words.items():
             if not each:
-                raise ValueError(f"a sentence without a word of its own fits anything: {every[place].pieces}")
+                raise ValueError(f"a sentence without a word of its own fits anything: {patterns[place].pieces}")
             self._by_word.setdefault(min(each, key=lambda word: (common[word], word)), []).append(place)
 
     def candidates(self, text: str) -> list[Pattern]:
@@ -87,10 +87,10 @@ class _Reading:
 
     def best(self, text: str, depth: int) -> _Said:
         """The reading that knows most."""
-        known = self._read.get((text, depth))
-        if known is None:
-            known = self._read[text, depth] = self._best(text, depth)
-        return known
+        cached = self._read.get((text, depth))
+        if cached is None:
+            cached = self._read[text, depth] = self._best(text, depth)
+        return cached
 
     def _best(self, text: str, depth: int) -> _Said:
         if not text or depth < 0 or self._effort <= 0:
@@ -99,35 +99,35 @@ class _Reading:
         whole = self._book.whole.get(text) if quantity is None else quantity
         if whole is not None:
             return _Said(whole, len(text))
-        best = self._joined(text, depth) if AND in text else _Said(text, 0)
-        best = max(best, self._fitting(text, depth, None), key=_known)
-        if best.known < len(text) and _COMMA in text:
-            best = max(best, self._listed(text, depth), key=_known)
-        if best.known < len(text) and _COLON in text:
+        translation = self._joined(text, depth) if AND in text else _Said(text, 0)
+        translation = max(translation, self._fitting(text, depth, None), key=_known)
+        if translation.known < len(text) and _COMMA in text:
+            translation = max(translation, self._listed(text, depth), key=_known)
+        if translation.known < len(text) and _COLON in text:
             before, after = text.split(_COLON, 1)
             left, right = self.best(before, depth - 1), self.best(after, depth - 1)
-            best = max(best, _Said(left.text + _COLON + right.text, left.known + right.known), key=_known)
-        if best.known < len(text) and text.endswith(CUT) and AND not in text:
-            best = max(best, self._cut(text, depth, 0), key=_known)
-        return best
+            translation = max(translation, _Said(left.text + _COLON + right.text, left.known + right.known), key=_known)
+        if translation.known < len(text) and text.endswith(CUT) and AND not in text:
+            translation = max(translation, self._cut(text, depth, 0), key=_known)
+        return translation
 
     def _joined(self, text: str, depth: int) -> _Said:
         """Several reasons; one that has the joint in its own words is taken as a whole."""
         parts = text.split(AND)
-        said: list[_Said] = []
+        translations: list[_Said] = []
         at = 0
         while at < len(parts):
             for end in range(min(len(parts), at + self._book.most_joints + 1), at + 1, -1):
-                found = self._fitting(AND.join(parts[at:end]), depth, end - at - 1)
-                if not found.known and end == len(parts) and text.endswith(CUT):
-                    found = self._cut(AND.join(parts[at:]), depth, end - at - 1)
-                if found.known:
+                translation = self._fitting(AND.join(parts[at:end]), depth, end - at - 1)
+                if not translation.known and end == len(parts) and text.endswith(CUT):
+                    translation = self._cut(AND.join(parts[at:]), depth, end - at - 1)
+                if translation.known:
                     break
             else:
-                end, found = at + 1, self.best(parts[at], depth - 1)
-            said.append(found)
+                end, translation = at + 1, self.best(parts[at], depth - 1)
+            translations.append(translation)
             at = end
-        return _Said(AND.join(one.text for one in said), sum(one.known for one in said))
+        return _Said(AND.join(one.text for one in translations), sum(one.known for one in translations))
 
     def _listed(self, text: str, depth: int) -> _Said:
         """A list of what is wrong in one, each of which has to be known."""
@@ -139,13 +139,13 @@ class _Reading:
     def _fitting(self, text: str, depth: int, joints: int | None) -> _Said:
         """By the sentence with which most is known. ``joints``: only one that has so many in its own words."""
         best = _Said(text, 0)
-        for one in self._book.candidates(text):
-            if joints is not None and one.joints != joints:
+        for pattern in self._book.candidates(text):
+            if joints is not None and pattern.joints != joints:
                 continue
             self._effort -= 1
-            values = match(one, text) if self._effort > 0 else None
+            values = match(pattern, text) if self._effort > 0 else None
             if values is not None:
-                best = max(best, self._filled(one, values, one.weight, depth), key=_known)
+                best = max(best, self._filled(pattern, values, pattern.weight, depth), key=_known)
                 if best.known >= len(text):
                     break
         return best
@@ -155,28 +155,28 @@ class _Reading:
         body = text.removesuffix(CUT)
         best: tuple[int, Pattern, list[str]] | None = None
         rivals = 0
-        for one in self._book.patterns:
-            found = begun(one, body)
-            if found is None or found.there < _SURE or found.joints != joints:
+        for pattern in self._book.patterns:
+            partial = begun(pattern, body)
+            if partial is None or partial.there < _SURE or partial.joints != joints:
                 continue
-            if best is None or found.there > best[0]:
-                best, rivals = (found.there, one, found.values), 0
-            elif found.there == best[0]:
+            if best is None or partial.there > best[0]:
+                best, rivals = (partial.there, pattern, partial.values), 0
+            elif partial.there == best[0]:
                 rivals += 1
         self._effort -= len(self._book.patterns) // 4
         if best is None or rivals:
             return _Said(text, 0)
-        there, one, values = best
-        said = self._filled(one, [*values, *[CUT] * (len(one.names) - len(values))], there, depth)
-        return said if said.text.endswith(CUT) else _Said(said.text + CUT, said.known)
+        matched, pattern, values = best
+        translation = self._filled(pattern, [*values, *[CUT] * (len(pattern.names) - len(values))], matched, depth)
+        return translation if translation.text.endswith(CUT) else _Said(translation.text + CUT, translation.known)
 
     def _filled(self, one: Pattern, values: Sequence[str], known: int, depth: int) -> _Said:
-        said = {}
+        translations = {}
         for name, sort, value in zip(one.names, one.sorts, values, strict=True):
             field = _QUANTITIES[sort](value) if sort else None
-            said[name] = self.best(value, depth - 1) if field is None else _Said(field, len(value))
-        text = FIELD.sub(lambda field: said[field[1]].text, one.translation)
-        return _Said(text, known + sum(each.known for each in said.values()))
+            translations[name] = self.best(value, depth - 1) if field is None else _Said(field, len(value))
+        text = FIELD.sub(lambda field: translations[field[1]].text, one.translation)
+        return _Said(text, known + sum(each.known for each in translations.values()))
 
 
 def _known(said: _Said) -> int:

@@ -148,5 +148,5 @@ def steps(cause: str, root: str, kind: str, on: str) -> Steps:
         return BY_CAUSE[cause]
     if on == "silent":
         return BY_ON["silent"]
-    found = BY_KIND.get(kind, GENERIC)
-    return found.get(on, found["down"])
+    steps_by_condition = BY_KIND.get(kind, GENERIC)
+    return steps_by_condition.get(on, steps_by_condition["down"])

@@ -24,9 +24,9 @@ _BLANK: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters that show
 
 def clean(text: object, longest: int = SENTENCE) -> str:
     """One line of the text, at most so many characters; what was cut off is told by an ellipsis."""
-    whole = unicodedata.normalize("NFC", str(text)[:_LOOKED_AT])
-    seen = "".join(_shown(letter) for letter in whole)
-    line = unicodedata.normalize("NFC", _PILED.sub(r"\1", _SPACE.sub(" ", seen))).strip()
+    normalized = unicodedata.normalize("NFC", str(text)[:_LOOKED_AT])
+    visible = "".join(_shown(mail) for mail in normalized)
+    line = unicodedata.normalize("NFC", _PILED.sub(r"\1", _SPACE.sub(" ", visible))).strip()
     if len(line) <= longest:
         return line
     return line[: longest - 1].rstrip() + "…"

@@ -62,7 +62,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(__file__.removesuffix("document.py") + "templates"),
         autoescape=select_autoescape(("html",), default=False),
         undefined=StrictUndefined,
@@ -70,8 +70,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    jinja.install(made)
-    return made
+    jinja.install(environment)
+    return environment
 
 
 _TEMPLATES: Final = _environment()
@@ -83,8 +83,8 @@ def as_html(document: Document, tongue: Tongue) -> str:
 
 def as_text(document: Document, tongue: Tongue) -> str:
     """Lines are not broken for a width (phones do that better), only before they are too long for SMTP."""
-    drawn = _drawn("mail.txt", document, tongue)
-    return "".join(f"{piece}\n" for line in drawn.splitlines() for piece in _pieces(line.rstrip()))
+    rendered = _drawn("mail.txt", document, tongue)
+    return "".join(f"{piece}\n" for line in rendered.splitlines() for piece in _pieces(line.rstrip()))
 
 
 def _drawn(template: str, document: Document, tongue: Tongue) -> str:
@@ -96,8 +96,8 @@ def _pieces(line: str) -> Sequence[str]:
     """The line, broken where it is too long: at spaces, or within what has none."""
     if len(line.encode()) <= _WIDEST:
         return (line,)
-    most = _WIDEST // 4  # letters that are sure to fit
-    words = [word[at : at + most] for word in line.split(" ") for at in range(0, max(len(word), 1), most)]
+    max_letters = _WIDEST // 4  # letters that are sure to fit
+    words = [word[at : at + max_letters] for word in line.split(" ") for at in range(0, max(len(word), 1), max_letters)]
     pieces = [""]
     for word in words:
         if pieces[-1] and len(f"{pieces[-1]} {word}".encode()) > _WIDEST:

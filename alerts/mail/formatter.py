@@ -30,7 +30,7 @@ class Speaker:
     def said(self, said: Said) -> str:
         """The sentence with its fields, each written as its name asks for; see :mod:`alerts.incident.message`."""
         words = self.tongue.gettext(said.text)
-        return clean.clean(_FIELD.sub(lambda found: self._field(found[0], found[1], said.values), words))
+        return clean.clean(_FIELD.sub(lambda match: self._field(match[0], match[1], said.values), words))
 
     def _field(self, whole: str, field: str, values: Mapping[str, str | int | float]) -> str:
         if field not in values:
@@ -61,9 +61,9 @@ class Speaker:
     def moment(self, ms: int) -> str:
         """ "14:05 today, 27 Nov 2026": a mail is read on another day, too."""
         _ = self.tongue
-        then, today = self._local(ms), self._local(self.now)
-        time, day = then.strftime("%H:%M"), self.day(then)
-        days = (today.date() - then.date()).days
+        local, today = self._local(ms), self._local(self.now)
+        time, day = local.strftime("%H:%M"), self.day(local)
+        days = (today.date() - local.date()).days
         if days == 0:
             return _("%(time)s today, %(day)s", time=time, day=day)
         if days == 1:
@@ -73,11 +73,11 @@ class Speaker:
     def clock(self, ms: int) -> str:
         """ "14:05:12", with the day when that is not today's."""
         _ = self.tongue
-        then = self._local(ms)
-        time = then.strftime("%H:%M:%S")
-        if then.date() == self._local(self.now).date():
+        local = self._local(ms)
+        time = local.strftime("%H:%M:%S")
+        if local.date() == self._local(self.now).date():
             return time
-        return _("%(time)s on %(day)s", time=time, day=self.day(then))
+        return _("%(time)s on %(day)s", time=time, day=self.day(local))
 
     def day(self, then: datetime) -> str:
         if self.language == "vi":
@@ -99,9 +99,9 @@ class Speaker:
         ]
         if whole < 600:  # of more than ten minutes the seconds are noise
             parts.append((seconds, counted("%(num)s second", "%(num)s seconds", seconds)))
-        first = next((place for place, (count, _) in enumerate(parts) if count), len(parts) - 1)
-        told = parts[first : first + 2]
-        return " ".join(words for place, (count, words) in enumerate(told) if count or place == 0)
+        first_nonzero = next((place for place, (count, _) in enumerate(parts) if count), len(parts) - 1)
+        shown = parts[first_nonzero : first_nonzero + 2]
+        return " ".join(words for place, (count, words) in enumerate(shown) if count or place == 0)
 
     def _local(self, ms: int) -> datetime:
         # a clock of another age is no reason to tell nothing
@@ -127,8 +127,8 @@ class Speaker:
             return self.link(ident)
         if field in ("provider", "goal", "device"):
             table: Mapping[str, Agency | Site] = getattr(inventory, f"{field}s")
-            found = table.get(ident)
-            return clean.name(ident) if found is None else self.text(found.name) or clean.name(ident)
+            entity = table.get(ident)
+            return clean.name(ident) if entity is None else self.text(entity.name) or clean.name(ident)
         return clean.clean(ident)
 
     def agency(self, ident: str) -> str:

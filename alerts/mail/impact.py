@@ -16,15 +16,15 @@ def others(incident: Incident) -> list[Member]:
     """The members that suffer with it: not the one that it is about, and what says the same of the same thing once."""
     first = lead(incident)
     scope, _, ident = incident.cause.root.partition(":")
-    found: dict[str, Member] = {}
+    by_subject: dict[str, Member] = {}
     for member in in_order(incident):
-        own = member is first or (scope == "wan" and member.subject.link == ident)
-        if not own and (first is None or _thing(member) != _thing(first)):
+        is_lead = member is first or (scope == "wan" and member.subject.link == ident)
+        if not is_lead and (first is None or _thing(member) != _thing(first)):
             # what is wrong in two ways counts once, and is over when both are
-            known = found.setdefault(_thing(member), member)
-            if known.until is not None and member.until is None:
-                found[_thing(member)] = member
-    return list(found.values())
+            counted = by_subject.setdefault(_thing(member), member)
+            if counted.until is not None and member.until is None:
+                by_subject[_thing(member)] = member
+    return list(by_subject.values())
 
 
 def _thing(member: Member) -> str:
@@ -37,33 +37,33 @@ def taken(incident: Incident, speaker: Speaker) -> Section:
     members = others(incident)
     if not members:
         return Section()
-    still = [one for one in members if one.until is None]
-    back = len(members) - len(still)
+    still_affected = [one for one in members if one.until is None]
+    recovered = len(members) - len(still_affected)
     lines = []
-    if back:
+    if recovered:
         _ = speaker.tongue
         lines.append(
             _(
                 "%(back)s of %(all)s work again.",
-                back=speaker.tongue.number(back),
+                back=speaker.tongue.number(recovered),
                 all=speaker.tongue.number(len(members)),
             )
         )
-    return Section(title=_title(incident, len(still), speaker), lines=tuple(lines), points=_places(still, speaker))
+    return Section(title=_title(incident, len(still_affected), speaker), lines=tuple(lines), points=_places(still_affected, speaker))
 
 
 def _title(incident: Incident, count: int, speaker: Speaker) -> str:
-    tongue = speaker.tongue
+    locale = speaker.tongue
     scope = incident.cause.root.partition(":")[0]
     if scope == "wan":
-        return tongue.counted(
+        return locale.counted(
             "Affected: %(num)s check behind this line", "Affected: %(num)s checks behind this line", count
         )
     if scope in ("power", "lan"):
-        return tongue.counted("Affected: %(num)s check at this place", "Affected: %(num)s checks at this place", count)
+        return locale.counted("Affected: %(num)s check at this place", "Affected: %(num)s checks at this place", count)
     if scope in ("agent", "collector"):
-        return tongue.counted("Not known meanwhile: %(num)s check", "Not known meanwhile: %(num)s checks", count)
-    return tongue.counted("Affected besides: %(num)s check", "Affected besides: %(num)s checks", count)
+        return locale.counted("Not known meanwhile: %(num)s check", "Not known meanwhile: %(num)s checks", count)
+    return locale.counted("Affected besides: %(num)s check", "Affected besides: %(num)s checks", count)
 
 
 def _places(members: Sequence[Member], speaker: Speaker) -> tuple[str, ...]:
@@ -88,11 +88,11 @@ def _places(members: Sequence[Member], speaker: Speaker) -> tuple[str, ...]:
 
 def _group(place: str, members: list[Member], speaker: Speaker) -> str:
     names = list(dict.fromkeys(_name(one, speaker) for one in members))
-    told = ", ".join(names[:NAMES])
+    listed = ", ".join(names[:NAMES])
     if len(names) > NAMES:
         _ = speaker.tongue
-        told = _("%(names)s and %(count)s more", names=told, count=speaker.tongue.number(len(names) - NAMES))
-    return f"{place}: {told}" if place else told
+        listed = _("%(names)s and %(count)s more", names=listed, count=speaker.tongue.number(len(names) - NAMES))
+    return f"{place}: {listed}" if place else listed
 
 
 def _place(member: Member, speaker: Speaker) -> str:

@@ -70,9 +70,9 @@ def message_id(ident: str, domain: str) -> str:
     """``<ident@domain>``; a domain that would make it too long, or is none, is shortened to its hash."""
     if not _IDENT.fullmatch(ident):
         ident = "x" + hashlib.sha256(ident.encode("utf-8", "replace")).hexdigest()[:31]
-    made = f"<{ident}@{domain}>"
-    if _DOMAIN.fullmatch(domain) and len(made) <= _LONGEST_ID:
-        return made
+    candidate = f"<{ident}@{domain}>"
+    if _DOMAIN.fullmatch(domain) and len(candidate) <= _LONGEST_ID:
+        return candidate
     return f"<{ident}@{hashlib.sha256(domain.encode('utf-8', 'replace')).hexdigest()[:8]}.invalid>"
 
 
@@ -116,14 +116,14 @@ def _mailbox(name: str, address: str, used: int) -> str:
     """A name and an address. An address that is none leaves the field an empty group, which is valid."""
     if not ADDRESS.fullmatch(address) or len(address) > 254:
         return "undisclosed-recipients:;"
-    shown = clean.name(name)
-    if not shown:
+    display_name = clean.name(name)
+    if not display_name:
         return f"<{address}>"
-    if _ATOMS.fullmatch(shown) and "=?" not in shown and len(shown) + used < 60:
+    if _ATOMS.fullmatch(display_name) and "=?" not in display_name and len(display_name) + used < 60:
         # a full stop is no atom of RFC 5322: quoted it is fine everywhere
-        shown = f'"{shown}"' if "." in shown else shown
-        return f"{shown}\r\n <{address}>"
-    return f"{_encoded(shown, used)}\r\n <{address}>"
+        display_name = f'"{display_name}"' if "." in display_name else display_name
+        return f"{display_name}\r\n <{address}>"
+    return f"{_encoded(display_name, used)}\r\n <{address}>"
 
 
 def _words(text: str, used: int) -> str:
@@ -135,14 +135,14 @@ def _words(text: str, used: int) -> str:
 
 def _encoded(text: str, used: int) -> str:
     """RFC 2047, base64: each word whole characters, one word a line."""
-    words: list[bytes] = [b""]
-    for letter in text:
-        raw = letter.encode("utf-8", "replace")
+    chunks: list[bytes] = [b""]
+    for mail in text:
+        raw = mail.encode("utf-8", "replace")
         # the first word shares its line with the header's name
-        if len(words[-1]) + len(raw) > (_WORD - used if len(words) == 1 else _WORD):
-            words.append(b"")
-        words[-1] += raw
-    return "\r\n ".join(f"=?utf-8?B?{b64encode(word).decode()}?=" for word in words)
+        if len(chunks[-1]) + len(raw) > (_WORD - used if len(chunks) == 1 else _WORD):
+            chunks.append(b"")
+        chunks[-1] += raw
+    return "\r\n ".join(f"=?utf-8?B?{b64encode(word).decode()}?=" for word in chunks)
 
 
 def _part(content_type: str, body: str, boundary: str) -> bytes:

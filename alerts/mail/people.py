@@ -32,8 +32,8 @@ def line_of(incident: Incident, inventory: Inventory) -> Link | None:
     if scope == "wan":
         return inventory.links.get(ident)
     member = lead(incident)
-    about_line = incident.cause.cause == WAN or (scope == "service" and member is not None and _of_line(member))
-    if member is None or not about_line:
+    about_link = incident.cause.cause == WAN or (scope == "service" and member is not None and _of_line(member))
+    if member is None or not about_link:
         return None
     check = inventory.checks.get(member.subject.check)
     link = member.subject.link or ("" if check is None else check.link)
@@ -68,17 +68,17 @@ def _contacts(incident: Incident, to: Contact, speaker: Speaker) -> Iterator[Fac
     _ = speaker.tongue
     inventory = speaker.inventory
     hub = inventory.sites.get(inventory.province.hub)
-    desk = inventory.agencies.get("" if hub is None else hub.agency)
+    hub_agency = inventory.agencies.get("" if hub is None else hub.agency)
     member = lead(incident)
-    there = inventory.agencies.get("" if member is None else member.subject.agency)
-    named = {to.id}
-    for label, agency in ((_("On the spot"), there), (_("Data centre"), desk)):
-        if agency is None or (label == _("On the spot") and desk is not None and agency.id == desk.id):
+    site_agency = inventory.agencies.get("" if member is None else member.subject.agency)
+    listed = {to.id}
+    for label, agency in ((_("On the spot"), site_agency), (_("Data centre"), hub_agency)):
+        if agency is None or (label == _("On the spot") and hub_agency is not None and agency.id == hub_agency.id):
             continue
         for ident in agency.contacts[:MOST]:
             contact = inventory.contacts.get(ident)
-            if contact is not None and ident not in named:
-                named.add(ident)
+            if contact is not None and ident not in listed:
+                listed.add(ident)
                 yield Fact(label, _reach(contact, speaker))
 
 

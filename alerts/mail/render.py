@@ -25,12 +25,12 @@ def render(
     notice: Notice, incidents: Sequence[Incident], context: Context, language: Literal["vi", "en"], to: Contact
 ) -> Mail:
     """The mail that tells ``to`` of the notice. ``incidents``: those that the notice names, in its order."""
-    teller = Teller(context, Speaker(Tongue(language, context.place), context.inventory, context.now), to)
-    document, about = _document(notice, incidents, teller)
-    document = _signed(document, teller)
-    names = _sender(teller), teller.speaker.text(to.name)
-    leave = several.leave_url(context, to, teller) if notice.kind == "digest" else ""
-    return _mail(notice, document, about, context, language, to, names, leave)
+    composer = Teller(context, Speaker(Tongue(language, context.place), context.inventory, context.now), to)
+    document, subject = _document(notice, incidents, composer)
+    document = _signed(document, composer)
+    names = _sender(composer), composer.speaker.text(to.name)
+    unsubscribe_url = several.leave_url(context, to, composer) if notice.kind == "digest" else ""
+    return _mail(notice, document, subject, context, language, to, names, unsubscribe_url)
 
 
 def bare(
@@ -39,9 +39,9 @@ def bare(
     """What :func:`render` would tell, without its words, for when those fail: a plain mail tells more than none."""
     _ = Tongue(language, context.place)
     points = [
-        f"{one.cause.root}, {datetime.fromtimestamp(one.opened / 1000, context.place):%Y-%m-%d %H:%M:%S}"
-        + "".join(f"; {member.reason}" for member in list(one.members.values())[:1] if member.reason)
-        for one in incidents
+        f"{incident.cause.root}, {datetime.fromtimestamp(incident.opened / 1000, context.place):%Y-%m-%d %H:%M:%S}"
+        + "".join(f"; {member.reason}" for member in list(incident.members.values())[:1] if member.reason)
+        for incident in incidents
     ]
     document = Document(
         title=clean.clean(incidents[0].cause.root if len(incidents) == 1 else notice.kind),
@@ -64,9 +64,9 @@ def _mail(
     leave: str,
 ) -> Mail:
     """``about``: the subject after the word of state. ``names``: of the sender and of whom it is to."""
-    tongue = Tongue(language, context.place)
+    locale = Tongue(language, context.place)
     subject = clean.clean(f"[{document.tag}] {about}", SUBJECT)
-    text, html = as_text(document, tongue), as_html(document, tongue)
+    text, html = as_text(document, locale), as_html(document, locale)
     envelope = Envelope(
         ident=notice.ident,
         thread=notice.thread,

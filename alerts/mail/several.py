@@ -22,18 +22,18 @@ def group(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> Docu
     """Each incident in short: what, since when, why, what first."""
     _ = teller.speaker.tongue
     kinds: dict[int, NoticeKind] = dict(enumerate(notice.kinds))
-    told = [(incident, kinds.get(place, "trouble")) for place, incident in enumerate(incidents)]
-    told.sort(key=lambda one: (one[1] == "recovery", -SEVERITIES.index(one[0].severity), one[0].opened, one[0].key))
-    sections = [_short(incident, kind, teller) for incident, kind in told[:IN_FULL]]
-    sections += _rest([incident for incident, _kind in told[IN_FULL:]], teller)
-    wrong = [incident for incident, kind in told if kind != "recovery"]
-    counted = _.counted("%(num)s incident", "%(num)s incidents", len(told))
-    if told and not wrong:
-        counted = _.counted("%(num)s incident is over", "%(num)s incidents are over", len(told))
+    ordered = [(incident, kinds.get(place, "trouble")) for place, incident in enumerate(incidents)]
+    ordered.sort(key=lambda one: (one[1] == "recovery", -SEVERITIES.index(one[0].severity), one[0].opened, one[0].key))
+    sections = [_short(incident, kind, teller) for incident, kind in ordered[:IN_FULL]]
+    sections += _rest([incident for incident, _kind in ordered[IN_FULL:]], teller)
+    unresolved = [incident for incident, kind in ordered if kind != "recovery"]
+    counted = _.counted("%(num)s incident", "%(num)s incidents", len(ordered))
+    if ordered and not unresolved:
+        counted = _.counted("%(num)s incident is over", "%(num)s incidents are over", len(ordered))
     return Document(
-        title=f"{counted}: {_places([one for one, _kind in told], teller)}" if told else counted,
-        tag=_tag(notice, teller, bool(wrong) or not told),
-        tone="good" if told and not wrong else notice.severity,
+        title=f"{counted}: {_places([one for one, _kind in ordered], teller)}" if ordered else counted,
+        tag=_tag(notice, teller, bool(unresolved) or not ordered),
+        tone="good" if ordered and not unresolved else notice.severity,
         opening=(_("These came within moments of each other, so they are in one mail."),),
         sections=tuple(sections),
     )
@@ -57,15 +57,15 @@ def digest(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> Doc
     """What was wrong on a day, the goals that suffer, what came to light late."""
     _ = teller.speaker.tongue
     day = teller.context.day or Day(begins=notice.at - 86_400_000, ends=notice.at)
-    still = [one for one in incidents if one.open]
-    worst = max((SEVERITIES.index(one.severity) for one in still), default=-1)
+    still_open = [one for one in incidents if one.open]
+    worst = max((SEVERITIES.index(one.severity) for one in still_open), default=-1)
     tones: tuple[Tone, ...] = SEVERITIES
     counted = _.counted("%(num)s incident", "%(num)s incidents", len(incidents))
-    left = _.counted("%(num)s still open", "%(num)s still open", len(still)) if still else _("all over")
+    left = _.counted("%(num)s still open", "%(num)s still open", len(still_open)) if still_open else _("all over")
     return Document(
         title=f"{counted}, {left}" if incidents else _("no incident"),
         tag=_("Daily report %(day)s", day=_day(notice, teller)),
-        tone=tones[worst] if still else "good",
+        tone=tones[worst] if still_open else "good",
         opening=(
             _(
                 "From %(begins)s to %(ends)s.",
@@ -132,11 +132,11 @@ def _standing(incidents: Sequence[Incident], teller: Teller) -> list[Section]:
     """Those that are open, and those that are over; the heaviest first."""
     _ = teller.speaker.tongue
     ordered = sorted(incidents, key=lambda one: (-SEVERITIES.index(one.severity), one.opened, one.key))
-    still = [one for one in ordered if one.open]
-    over = [one for one in ordered if not one.open]
+    still_open = [one for one in ordered if one.open]
+    closed = [one for one in ordered if not one.open]
     return [
-        Section(title=_.counted("Open now: %(num)s", "Open now: %(num)s", len(still)), points=_lines(still, teller)),
-        Section(title=_.counted("Over: %(num)s", "Over: %(num)s", len(over)), points=_lines(over, teller)),
+        Section(title=_.counted("Open now: %(num)s", "Open now: %(num)s", len(still_open)), points=_lines(still_open, teller)),
+        Section(title=_.counted("Over: %(num)s", "Over: %(num)s", len(closed)), points=_lines(closed, teller)),
     ]
 
 
@@ -153,17 +153,17 @@ def _more(count: int, teller: Teller) -> tuple[str, ...]:
 
 def _line(incident: Incident, teller: Teller) -> str:
     _ = teller.speaker.tongue
-    speaker = teller.speaker
-    began = speaker.clock(incident.opened)
+    formatter = teller.speaker
+    began = formatter.clock(incident.opened)
     ended = incident.closed if incident.ended is None else incident.ended
     if incident.open or ended is None:
-        lasted = _(
-            "since %(began)s, %(length)s", began=began, length=speaker.length(teller.context.now - incident.opened)
+        duration = _(
+            "since %(began)s, %(length)s", began=began, length=formatter.length(teller.context.now - incident.opened)
         )
-        taken = _("; %(who)s is on it", who=teller.person(incident.acked[0])) if incident.acked else ""
-        return f"{teller.line(incident)} ({lasted}{taken})"
-    lasted = _("at %(began)s, for %(length)s", began=began, length=speaker.length(ended - incident.opened))
-    return f"{teller.line(incident)} ({lasted})"
+        acknowledged_by = _("; %(who)s is on it", who=teller.person(incident.acked[0])) if incident.acked else ""
+        return f"{teller.line(incident)} ({duration}{acknowledged_by})"
+    duration = _("at %(began)s, for %(length)s", began=began, length=formatter.length(ended - incident.opened))
+    return f"{teller.line(incident)} ({duration})"
 
 
 # -- the digest's own parts
@@ -179,26 +179,26 @@ def _day(notice: Notice, teller: Teller) -> str:
 
 def _lines_down(day: Day, teller: Teller) -> Section:
     """By provider, for the talk with them; the longest first."""
-    speaker = teller.speaker
-    by: dict[str, list[tuple[int, str]]] = {}
-    for one in day.links:
-        if one.down_ms > 0:
-            by.setdefault(one.provider, []).append((one.down_ms, speaker.link(one.link)))
+    formatter = teller.speaker
+    by_provider: dict[str, list[tuple[int, str]]] = {}
+    for downtime in day.links:
+        if downtime.down_ms > 0:
+            by_provider.setdefault(downtime.provider, []).append((downtime.down_ms, formatter.link(downtime.link)))
     points = []
-    for provider, links in sorted(by.items(), key=lambda one: (-sum(down for down, _link in one[1]), one[0])):
-        links.sort(key=lambda one: (-one[0], one[1]))
-        told = ", ".join(f"{link} {speaker.length(down)}" for down, link in links[:5])
+    for provider, links in sorted(by_provider.items(), key=lambda downtime: (-sum(down for down, _link in downtime[1]), downtime[0])):
+        links.sort(key=lambda downtime: (-downtime[0], downtime[1]))
+        listed = ", ".join(f"{link} {formatter.length(down)}" for down, link in links[:5])
         more = "".join(f", {words}" for words in _more(len(links) - 5, teller))
-        total = speaker.length(sum(down for down, _link in links))
-        points.append(f"{speaker.called('provider', provider)}: {total} ({told}{more})")
-    _ = speaker.tongue
+        total = formatter.length(sum(down for down, _link in links))
+        points.append(f"{formatter.called('provider', provider)}: {total} ({listed}{more})")
+    _ = formatter.tongue
     return Section(title=_("Lines down, by provider"), points=tuple(points[:IN_LINES]))
 
 
 def _goals(day: Day, teller: Teller) -> Section:
-    speaker = teller.speaker
-    _ = speaker.tongue
-    points = tuple(_goal(one, teller) for one in day.goals[:10])
+    formatter = teller.speaker
+    _ = formatter.tongue
+    points = tuple(_goal(figure, teller) for figure in day.goals[:10])
     return Section(title=_("Goals that need attention"), points=points)
 
 
@@ -218,21 +218,21 @@ def _goal(one: GoalFigure, teller: Teller) -> str:
 def _late(day: Day, teller: Teller) -> Section:
     """What was over when its evidence came: nobody was woken for it, and nobody is to miss it."""
     _ = teller.speaker.tongue
-    ordered = sorted(day.late, key=lambda one: (one.trouble.since, one.trouble.key))
-    points = tuple(_past(one, teller) for one in ordered[:IN_LINES]) + _more(len(ordered) - IN_LINES, teller)
+    ordered = sorted(day.late, key=lambda past: (past.trouble.since, past.trouble.key))
+    points = tuple(_past(past, teller) for past in ordered[:IN_LINES]) + _more(len(ordered) - IN_LINES, teller)
     lines = (_("Their agents could not report at the time; what they had kept came later."),) if points else ()
     return Section(title=_("Came to light later"), lines=lines, points=points)
 
 
 def _past(past: Past, teller: Teller) -> str:
     _ = teller.speaker.tongue
-    speaker = teller.speaker
-    lasted = _(
+    formatter = teller.speaker
+    duration = _(
         "at %(began)s, for %(length)s",
-        began=speaker.clock(past.trouble.since),
-        length=speaker.length(past.until - past.trouble.since),
+        began=formatter.clock(past.trouble.since),
+        length=formatter.length(past.until - past.trouble.since),
     )
-    return f"{_trouble(past.trouble, teller)} ({lasted})"
+    return f"{_trouble(past.trouble, teller)} ({duration})"
 
 
 def _trouble(trouble: Trouble, teller: Teller) -> str:

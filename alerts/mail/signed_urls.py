@@ -64,18 +64,18 @@ class Signer:
         if len(incident) > 255 or len(contact) > 255:
             raise ValueError("an incident's key or a contact's id is longer than 255 bytes")
         head = _HEAD.pack(_VERSION, _ACTIONS[claim.action], min(max(claim.expires, 0) // 1000, _LATEST), len(incident))
-        said = head + incident + contact
-        return _text(said + _mac(self._keys[0], said))
+        payload = head + incident + contact
+        return _text(payload + _mac(self._keys[0], payload))
 
     def read(self, token: str, now: int) -> Claim:
         """What the token allows at ``now`` (ms). Raises BadLink."""
-        said = self._genuine(token)
-        version, code, expires, length = _HEAD.unpack_from(said)
+        payload = self._genuine(token)
+        version, code, expires, length = _HEAD.unpack_from(payload)
         if version != _VERSION or code not in _NAMES:
             raise BadLink("this link is of another version of the program")
         if now >= expires * 1000:
             raise BadLink("this link is too old", expired=True)
-        rest = said[_HEAD.size :]
+        rest = payload[_HEAD.size :]
         return Claim(
             action=_NAMES[code],
             incident=rest[:length].decode(),
@@ -88,10 +88,10 @@ class Signer:
         raw = _bytes(token)
         if len(raw) < _HEAD.size + _MAC:
             raise BadLink("this link is not whole")
-        said, mac = raw[:-_MAC], raw[-_MAC:]
-        if not any(hmac.compare_digest(mac, _mac(key, said)) for key in self._keys):
+        payload, mac = raw[:-_MAC], raw[-_MAC:]
+        if not any(hmac.compare_digest(mac, _mac(key, payload)) for key in self._keys):
             raise BadLink("this link is not whole")
-        return said
+        return payload
 
 
 def _mac(key: bytes, said: bytes) -> bytes:

@@ -75,8 +75,8 @@ class Teller:
         member = lead(incident)
         if kind == "escalation":
             lines.insert(0, self._("Nobody has taken this on yet. Please do, or see that somebody does."))
-        if not (self._whole(incident) and incident.cause.because) and (seen := self.seen(member)):
-            lines.append(seen)
+        if not (self._whole(incident) and incident.cause.because) and (observation := self.seen(member)):
+            lines.append(observation)
         if incident.flapping:
             lines.append(self.flapping(incident))
         if incident.acked is not None:
@@ -99,9 +99,9 @@ class Teller:
         )
 
     def _begin_error(self, incident: Incident) -> int | None:
-        known = self.context.bounds.get(incident.key, Bounds()).begin_error
-        if known is not None:
-            return max(known, 1000)
+        known_error = self.context.bounds.get(incident.key, Bounds()).begin_error
+        if known_error is not None:
+            return max(known_error, 1000)
         # an edge lies between two looks: of what it is about, or of whatever shows what befell a whole place
         members = incident.members.values() if self._whole(incident) else (lead(incident),)
         intervals = [check.interval for check in map(self.check, members) if check is not None]
@@ -165,12 +165,12 @@ class Teller:
         """All that a mail about this incident alone says after its opening."""
         if kind == "recovery":
             return (self.why(incident), self.turns(incident), self.links(incident, kind))
-        told = (self.told(incident),) if kind == "escalation" else ()
-        turns = (self.turns(incident),) if kind != "trouble" else ()
+        notified = (self.told(incident),) if kind == "escalation" else ()
+        history = (self.turns(incident),) if kind != "trouble" else ()
         # of an update what is new comes first
-        new, turns = (turns, ()) if kind == "update" else ((), turns)
+        new, history = (history, ()) if kind == "update" else ((), history)
         return (
-            *told,
+            *notified,
             *new,
             self.why(incident),
             taken(incident, self.speaker),
@@ -178,34 +178,34 @@ class Teller:
             people.whom_to_call(incident, self.to, self.speaker, self.context.place),
             self.links(incident, kind),
             self.where(incident),
-            *turns,
+            *history,
         )
 
     def why(self, incident: Incident) -> Section:
         """The cause, how sure it is, and the evidence."""
         _ = self._
-        because = tuple(self.speaker.said(one) for one in incident.cause.because[:EVIDENCE])
-        what = topic(incident.cause.root, lead(incident), self.speaker).what
-        plain = what in _PLAIN and incident.cause.cause in (SERVICE, NOT_KNOWN)
-        lines = () if plain else (self.cause(incident),)
+        because = tuple(self.speaker.said(evidence) for evidence in incident.cause.because[:EVIDENCE])
+        topic_key = topic(incident.cause.root, lead(incident), self.speaker).what
+        self_explanatory = topic_key in _PLAIN and incident.cause.cause in (SERVICE, NOT_KNOWN)
+        lines = () if self_explanatory else (self.cause(incident),)
         return Section(title=_("Cause"), lines=lines, points=because) if lines or because else Section()
 
     def cause(self, incident: Incident) -> str:
         _ = self._
-        found = CAUSES.get(incident.cause.cause)
-        words = clean.clean(incident.cause.cause) if found is None else self.speaker.said(found)
-        known = incident.cause.cause != NOT_KNOWN
+        sentence = CAUSES.get(incident.cause.cause)
+        cause_text = clean.clean(incident.cause.cause) if sentence is None else self.speaker.said(sentence)
+        is_known = incident.cause.cause != NOT_KNOWN
         if incident.cause.certainty == "provisional":
-            if not known:
+            if not is_known:
                 return _("The cause is not known yet. More evidence is still to come from there.")
-            return _("As it looks so far: %(cause)s More evidence is still to come, so this may change.", cause=words)
-        if incident.cause.certainty == "probable" and known:
-            return _("Very probably: %(cause)s", cause=words)
-        return _("Certain: %(cause)s", cause=words) if known else words
+            return _("As it looks so far: %(cause)s More evidence is still to come, so this may change.", cause=cause_text)
+        if incident.cause.certainty == "probable" and is_known:
+            return _("Very probably: %(cause)s", cause=cause_text)
+        return _("Certain: %(cause)s", cause=cause_text) if is_known else cause_text
 
     def steps(self, incident: Incident) -> Section:
-        found = tuple(self.speaker.said(one) for one in self._advice(incident))
-        return Section(title=self._("What to look at first"), steps=found)
+        step_texts = tuple(self.speaker.said(step) for step in self._advice(incident))
+        return Section(title=self._("What to look at first"), steps=step_texts)
 
     def first_step(self, incident: Incident) -> str:
         return self.speaker.said(self._advice(incident)[0])
@@ -232,29 +232,29 @@ class Teller:
 
     def told(self, incident: Incident) -> Section:
         """Who knows of it, so that the one it is escalated to can ask them."""
-        before = sorted(incident.told.values(), key=lambda one: (one.first, one.contact))
+        notified = sorted(incident.told.values(), key=lambda one: (one.first, one.contact))
         points = tuple(
             f"{self.person(one.contact)}, {self.speaker.clock(one.first)}"
-            for one in before[:WATCHERS]
+            for one in notified[:WATCHERS]
             if one.contact != self.to.id
         )
         return Section(title=self._("Told so far"), points=points) if points else Section()
 
     def turns(self, incident: Incident) -> Section:
         """The latest of what happened, oldest first."""
-        entries = [one for one in incident.history if one.what != "told"][-TURNS:]
-        points = tuple(self._turn(one) for one in entries)
+        entries = [entry for entry in incident.history if entry.what != "told"][-TURNS:]
+        points = tuple(self._turn(entry) for entry in entries)
         return Section(title=self._("What happened"), points=points)
 
     def _turn(self, entry: Entry) -> str:
-        words = clean.clean(self.speaker.tongue.term("entry", entry.what))
+        line = clean.clean(self.speaker.tongue.term("entry", entry.what))
         if entry.who:
-            words = f"{words}: {self.person(entry.who)}"
+            line = f"{line}: {self.person(entry.who)}"
         if entry.said is not None:
-            words = f"{words}: {self.speaker.said(entry.said)}"
+            line = f"{line}: {self.speaker.said(entry.said)}"
         if entry.text and entry.who:  # a person's words; the others are names of the program's own
-            words = f"{words} “{clean.clean(entry.text)}”"
-        return f"{self.speaker.clock(entry.at)} – {words}"
+            line = f"{line} “{clean.clean(entry.text)}”"
+        return f"{self.speaker.clock(entry.at)} – {line}"
 
     def links(self, incident: Incident, kind: NoticeKind) -> Section:
         """The incident's page; while it is open also what can be done without a login."""
@@ -267,8 +267,8 @@ class Teller:
         snooze = Link(label=_("Put off the reminders"), url=self.signed("snooze", incident.key))
         if incident.acked is not None:
             return Section(actions=(page, snooze))
-        taking = Link(label=_("I take this on"), url=self.signed("acknowledge", incident.key), first=True)
-        return Section(actions=(taking, page, snooze))
+        acknowledge = Link(label=_("I take this on"), url=self.signed("acknowledge", incident.key), first=True)
+        return Section(actions=(acknowledge, page, snooze))
 
     # -- small things
 
@@ -283,8 +283,8 @@ class Teller:
 
     def person(self, ident: str) -> str:
         """A contact's name, or the name of a user of the pages as it is."""
-        found = self.context.inventory.contacts.get(ident)
-        return clean.name(ident) if found is None else self.speaker.text(found.name) or clean.name(ident)
+        contact = self.context.inventory.contacts.get(ident)
+        return clean.name(ident) if contact is None else self.speaker.text(contact.name) or clean.name(ident)
 
     def check(self, member: Member | None) -> Check | None:
         return None if member is None else self.context.inventory.checks.get(member.subject.check)

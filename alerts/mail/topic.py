@@ -160,9 +160,9 @@ def base(incident: Incident, speaker: Speaker) -> str:
 
 def line_of(root: str, member: Member | Trouble | None, speaker: Speaker) -> str:
     """What and where, in one line."""
-    found = topic(root, member, speaker)
-    what = speaker.said(WHATS[found.what])
+    subject = topic(root, member, speaker)
+    topic_name = speaker.said(WHATS[subject.what])
     # a check's title that says where it is already needs no place
-    names = [found.thing, "" if found.place and found.place in found.thing else found.place]
+    names = [subject.thing, "" if subject.place and subject.place in subject.thing else subject.place]
     rest = " – ".join(name for name in names if name)
-    return f"{what}: {rest}" if rest else what
+    return f"{topic_name}: {rest}" if rest else topic_name

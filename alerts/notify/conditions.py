@@ -66,8 +66,8 @@ def met_by(condition: Condition, ms: int) -> Standing:
 
 def _count(seen: Seen, bad: int, out_of: int) -> int:
     """How many of the last ``out_of`` looks were bad."""
-    known = sum(state == bad for state in seen.recent[-out_of:]) if seen.recent else 0
-    return max(known, min(seen.looks, out_of))
+    counted = sum(state == bad for state in seen.recent[-out_of:]) if seen.recent else 0
+    return max(counted, min(seen.looks, out_of))
 
 
 def _better(recent: tuple[int, ...], looks: int) -> int:
@@ -95,9 +95,9 @@ class _OfChecks:
         try:
             return self._found[key]
         except KeyError:
-            found = next((one for one, test in self._conditions.get(on, ()) if test is None or test(check)), None)
-            self._found[key] = found = None if found is None or found.off else found
-            return found
+            condition = next((one for one, test in self._conditions.get(on, ()) if test is None or test(check)), None)
+            self._found[key] = condition = None if condition is None or condition.off else condition
+            return condition
 
 
 class _OfOthers:
@@ -109,8 +109,8 @@ class _OfOthers:
         ]
 
     def find(self, subject: Subject, on: str, name: str) -> Condition | None:
-        found = next(self._fitting(subject, on, name), None)
-        return None if found is None or found.off else found
+        condition = next(self._fitting(subject, on, name), None)
+        return None if condition is None or condition.off else condition
 
     def _fitting(self, subject: Subject, on: str, name: str) -> Iterator[Condition]:
         for condition, chosen in self._conditions:

@@ -24,16 +24,16 @@ def digests(bench: Bench, inventory: Inventory, muted: bool) -> list[Notice]:
     if inventory.alerting.digest is None:
         return []
     day = last_due(inventory.alerting.digest, inventory.province.zone, bench.at).isoformat()
-    boxes = {contact: bench.mailboxes.get(contact, Mailbox()) for contact in inventory.contacts}
-    due = {contact: box for contact, box in boxes.items() if box.digest < day}
+    queues = {contact: bench.mailboxes.get(contact, Mailbox()) for contact in inventory.contacts}
+    due = {contact: queue for contact, queue in queues.items() if queue.digest < day}
     if not due:
         return []
-    told = [who for who, box in due.items() if box.digest and inventory.contacts[who].digest and not muted]
-    news = _news(bench, inventory, {contact: due[contact].digested for contact in told})
+    digest_contacts = [who for who, queue in due.items() if queue.digest and inventory.contacts[who].digest and not muted]
+    incidents_by_contact = _news(bench, inventory, {contact: due[contact].digested for contact in digest_contacts})
     always = frozenset(operators(inventory))
-    notices = [_notice(who, day, news[who], bench.at) for who in told if news[who] or who in always]
-    for contact, box in due.items():
-        bench.put_box(contact, replace(box, digest=day, digested=bench.at))
+    notices = [_notice(who, day, incidents_by_contact[who], bench.at) for who in digest_contacts if incidents_by_contact[who] or who in always]
+    for contact, queue in due.items():
+        bench.put_box(contact, replace(queue, digest=day, digested=bench.at))
     return notices
 
 
@@ -47,23 +47,23 @@ def last_due(minute: int, zone: ZoneInfo, at: int) -> date:
 
 def _news(bench: Bench, inventory: Inventory, since: dict[str, int]) -> dict[str, list[Incident]]:
     """For each contact what concerns them of what is open and of what was closed after ``since``; open ones first."""
-    news: dict[str, list[Incident]] = {contact: [] for contact in since}
+    by_contact: dict[str, list[Incident]] = {contact: [] for contact in since}
     if not since:
-        return news
+        return by_contact
     earliest = min(since.values())
     recent = [
         incident
-        for shelf in (bench.ended, bench.closed)
-        for incident in shelf.values()
+        for bucket in (bench.ended, bench.closed)
+        for incident in bucket.values()
         if incident.why != "merged" and (incident.closed or 0) > earliest
     ]
     for incident in (*bench.open.values(), *recent):
         for contact in audience(inventory, incident) & since.keys():
             if incident.open or (incident.closed or 0) > since[contact]:
-                news[contact].append(incident)
-    for incidents in news.values():
+                by_contact[contact].append(incident)
+    for incidents in by_contact.values():
         incidents.sort(key=lambda incident: (not incident.open, incident.opened, incident.key))
-    return news
+    return by_contact
 
 
 def _notice(contact: str, day: str, incidents: list[Incident], at: int) -> Notice:

@@ -26,60 +26,60 @@ Wanted = dict[str, Word]  # by incident
 
 def wanted(bench: Bench, inventory: Inventory, situation: Situation) -> dict[str, Wanted]:
     """For each contact what is to be said to them now, or may go along."""
-    sure = {trouble.key for trouble in situation.troubles if trouble.confirmed and not trouble.excluded}
-    found: dict[str, Wanted] = {}
+    confirmed_keys = {problem.key for problem in situation.troubles if problem.confirmed and not problem.excluded}
+    pending: dict[str, Wanted] = {}
 
     def want(contact: str, incident: Incident, word: Word | None) -> None:
         if word is not None and contact in inventory.contacts:
-            found.setdefault(contact, {})[incident.key] = word
+            pending.setdefault(contact, {})[incident.key] = word
 
     for incident in bench.ended.values():
-        for told in incident.told.values():
-            if not told.recovered:
-                want(told.contact, incident, Word("recovery"))
+        for notified in incident.told.values():
+            if not notified.recovered:
+                want(notified.contact, incident, Word("recovery"))
     for incident in () if situation.muted else bench.open.values():
         if incident.excluded:
             continue
-        speaking = speaks(incident, sure)
-        if not speaking and not incident.told:
+        confirmed = speaks(incident, confirmed_keys)
+        if not confirmed and not incident.told:
             continue
         now = {recipient.contact: recipient for recipient in recipients(inventory, incident, bench.at)}
         for contact, recipient in now.items():
-            if speaking and contact not in incident.told:
+            if confirmed and contact not in incident.told:
                 want(contact, incident, first_word(incident, recipient, bench.at))
-        for contact, told in incident.told.items():
-            want(contact, incident, next_word(incident, told, now.get(contact), bench.at, speaking))
-    return found
+        for contact, notified in incident.told.items():
+            want(contact, incident, next_word(incident, notified, now.get(contact), bench.at, confirmed))
+    return pending
 
 
 def post(bench: Bench, inventory: Inventory, situation: Situation) -> tuple[list[Notice], int | None]:
     """The notices that go now, and when the next waiting ones are due. Mailboxes and incidents remember them."""
     _give_up_on_strangers(bench, inventory)
-    everything = wanted(bench, inventory, situation)
+    pending_by_contact = wanted(bench, inventory, situation)
     notices: list[Notice] = []
     wake: int | None = None
-    for contact in sorted({*everything, *(who for who, box in bench.mailboxes.items() if box.waiting or box.sent)}):
-        words = everything.get(contact, {})
-        now = {key: word for key, word in words.items() if not word.early}
-        box = _waiting(bench.mailboxes.get(contact, Mailbox()), now, bench.at)
-        box, kind, items, due = _due(box, now, inventory, bench.at)
-        if any(word.kind == "repeat" for word in items.values()):
-            items = words
+    for contact in sorted({*pending_by_contact, *(who for who, queue in bench.mailboxes.items() if queue.waiting or queue.sent)}):
+        pending = pending_by_contact.get(contact, {})
+        now = {key: pending_notice for key, pending_notice in pending.items() if not pending_notice.early}
+        queue = _waiting(bench.mailboxes.get(contact, Mailbox()), now, bench.at)
+        queue, kind, items, due = _due(queue, now, inventory, bench.at)
+        if any(pending_notice.kind == "repeat" for pending_notice in items.values()):
+            items = pending
         if items:
             notices.append(_notice(bench, contact, kind, items))
         elif due is not None:
             wake = due if wake is None else min(wake, due)
-        bench.put_box(contact, box)
+        bench.put_box(contact, queue)
     return notices, wake
 
 
 def _give_up_on_strangers(bench: Bench, inventory: Inventory) -> None:
     """Contacts who left the inventory have no address: what they were told is as good as over."""
     for incident in tuple(bench.ended.values()):
-        strangers = [t for t in incident.told.values() if not t.recovered and t.contact not in inventory.contacts]
-        if strangers:
-            told = {**incident.told, **{t.contact: replace(t, recovered=True) for t in strangers}}
-            bench.put(replace(incident, told=told))
+        unknown_contacts = [t for t in incident.told.values() if not t.recovered and t.contact not in inventory.contacts]
+        if unknown_contacts:
+            notified = {**incident.told, **{t.contact: replace(t, recovered=True) for t in unknown_contacts}}
+            bench.put(replace(incident, told=notified))
     for contact in [contact for contact in bench.mailboxes if contact not in inventory.contacts]:
         bench.put_box(contact, None)
 
@@ -87,8 +87,8 @@ def _give_up_on_strangers(bench: Bench, inventory: Inventory) -> None:
 def _waiting(box: Mailbox, wanted: Wanted, at: int) -> Mailbox:
     """The mailbox with what waits now, and only the last hour's mails."""
     waiting = {key: box.waiting.get(key, at) for key in wanted}
-    sent = tuple(when for when in box.sent if when > at - HOUR)
-    return box if (waiting, sent) == (box.waiting, box.sent) else replace(box, waiting=waiting, sent=sent)
+    sent_times = tuple(when for when in box.sent if when > at - HOUR)
+    return box if (waiting, sent_times) == (box.waiting, box.sent) else replace(box, waiting=waiting, sent=sent_times)
 
 
 def _due(box: Mailbox, wanted: Wanted, inventory: Inventory, at: int) -> tuple[Mailbox, NoticeKind, Wanted, int | None]:
@@ -96,19 +96,19 @@ def _due(box: Mailbox, wanted: Wanted, inventory: Inventory, at: int) -> tuple[M
     alerting = inventory.alerting
     if not wanted:
         return box, "group", {}, None
-    ripe = min(box.waiting.values()) + alerting.group_ms
-    if at < ripe:
-        return box, "group", {}, ripe
+    group_at = min(box.waiting.values()) + alerting.group_ms
+    if at < group_at:
+        return box, "group", {}, group_at
     if len(box.sent) < max(alerting.cap, 1):
         return replace(box, waiting={}, sent=(*box.sent, at)), "group", wanted, None
-    frees = box.sent[-max(alerting.cap, 1)] + HOUR
-    news = {key: word for key, word in wanted.items() if word.kind != "repeat"}
-    if not news:
-        return box, "summary", {}, frees
+    cap_frees_at = box.sent[-max(alerting.cap, 1)] + HOUR
+    urgent = {key: pending_notice for key, pending_notice in wanted.items() if pending_notice.kind != "repeat"}
+    if not urgent:
+        return box, "summary", {}, cap_frees_at
     if box.summary is not None and at < box.summary + SUMMARY_MS:
-        return box, "summary", {}, min(frees, box.summary + SUMMARY_MS)
-    rest = {key: since for key, since in box.waiting.items() if key not in news}
-    return replace(box, waiting=rest, summary=at), "summary", news, None
+        return box, "summary", {}, min(cap_frees_at, box.summary + SUMMARY_MS)
+    rest = {key: since for key, since in box.waiting.items() if key not in urgent}
+    return replace(box, waiting=rest, summary=at), "summary", urgent, None
 
 
 def _notice(bench: Bench, contact: str, kind: NoticeKind, wanted: Wanted) -> Notice:
@@ -118,8 +118,8 @@ def _notice(bench: Bench, contact: str, kind: NoticeKind, wanted: Wanted) -> Not
     kinds = tuple(wanted[incident.key].kind for incident in incidents)
     if kind == "group" and len(incidents) == 1:
         kind = kinds[0]
-    about = [(incident.key, _count(incident, contact) + 1) for incident in incidents]
-    ident = notice_ident(kind, contact, about)
+    notice_counts = [(incident.key, _count(incident, contact) + 1) for incident in incidents]
+    ident = notice_ident(kind, contact, notice_counts)
     notice = Notice(
         ident=ident,
         contact=contact,
@@ -131,38 +131,38 @@ def _notice(bench: Bench, contact: str, kind: NoticeKind, wanted: Wanted) -> Not
         severity=incidents[0].severity,
     )
     for incident in incidents:
-        word = wanted[incident.key]
-        bench.put(noted(_told(incident, contact, word, ident, bench.at), bench.at, "told", who=contact, text=word.kind))
+        pending_notice = wanted[incident.key]
+        bench.put(noted(_told(incident, contact, pending_notice, ident, bench.at), bench.at, "told", who=contact, text=pending_notice.kind))
     return notice
 
 
 def _thread(incidents: list[Incident], contact: str) -> str:
     """The thread that the mail goes on with: none if something in it is new, else that of the oldest."""
-    told = [incident.told.get(contact) for incident in incidents]
-    known = [one for one in told if one is not None]
-    return "" if len(known) < len(told) else min(known, key=lambda one: (one.first, one.thread)).thread
+    notified = [incident.told.get(contact) for incident in incidents]
+    previous = [one for one in notified if one is not None]
+    return "" if len(previous) < len(notified) else min(previous, key=lambda one: (one.first, one.thread)).thread
 
 
 def _count(incident: Incident, contact: str) -> int:
-    told = incident.told.get(contact)
-    return 0 if told is None else told.count
+    notified = incident.told.get(contact)
+    return 0 if notified is None else notified.count
 
 
 def _told(incident: Incident, contact: str, word: Word, ident: str, at: int) -> Incident:
-    before = incident.told.get(contact)
-    if before is None:
-        before = Told(contact=contact, thread=ident, first=at, last=at, count=0, step=word.step)
-    told = replace(
-        before,
+    previous = incident.told.get(contact)
+    if previous is None:
+        previous = Told(contact=contact, thread=ident, first=at, last=at, count=0, step=word.step)
+    notified = replace(
+        previous,
         last=at,
-        count=before.count + 1,
+        count=previous.count + 1,
         recovered=word.kind == "recovery",
-        severity=_worse(before.severity, incident.severity),
+        severity=_worse(previous.severity, incident.severity),
         root=incident.cause.root,
         cause=incident.cause.cause,
         flapping=incident.flapping,
     )
-    return replace(incident, told={**incident.told, contact: told})
+    return replace(incident, told={**incident.told, contact: notified})
 
 
 def _worse(one: Severity, other: Severity) -> Severity:

@@ -13,12 +13,12 @@ _made: list[tuple[Inventory, dict[object, Any]]] = []
 
 def by_inventory(inventory: Inventory, make: Callable[[Inventory], _Made]) -> _Made:
     """``make(inventory)``, made once. An inventory is known by identity: it never changes."""
-    found = next((made for known, made in _made if known is inventory), None)
-    if found is None:
-        found = {}
-        _made.insert(0, (inventory, found))
+    values = next((value for cached_inventory, value in _made if cached_inventory is inventory), None)
+    if values is None:
+        values = {}
+        _made.insert(0, (inventory, values))
         del _made[KEPT:]
-    if make not in found:
-        found[make] = make(inventory)
-    made: _Made = found[make]
-    return made
+    if make not in values:
+        values[make] = make(inventory)
+    value: _Made = values[make]
+    return value

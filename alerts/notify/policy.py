@@ -61,8 +61,8 @@ def next_word(incident: Incident, told: Told, recipient: Recipient | None, at: i
         return Word("update")
     if not recipient.repeat_ms or incident.acked is not None or _said_once(incident):
         return None
-    early = told.last + recipient.repeat_ms - at
-    return Word("repeat", early=early > 0) if early <= EARLY * recipient.repeat_ms else None
+    early_ms = told.last + recipient.repeat_ms - at
+    return Word("repeat", early=early_ms > 0) if early_ms <= EARLY * recipient.repeat_ms else None
 
 
 def _said_once(incident: Incident) -> bool:

@@ -73,39 +73,39 @@ class Desk:
 
     def recipients(self, incident: Incident, at: int) -> list[Recipient]:
         minute = at // MINUTE
-        found = self._found.get(incident.key)
-        if found is not None and found[0] is incident and found[1] == minute:
-            return found[2]
+        cached = self._found.get(incident.key)
+        if cached is not None and cached[0] is incident and cached[1] == minute:
+            return cached[2]
         if len(self._found) > 50_000:
             self._found.clear()
         # duty and calendars change at full minutes of any zone
-        made = self._recipients(incident, minute * MINUTE)
-        self._found[incident.key] = (incident, minute, made)
-        return made
+        routed = self._recipients(incident, minute * MINUTE)
+        self._found[incident.key] = (incident, minute, routed)
+        return routed
 
     def audience(self, incident: Incident) -> frozenset[str]:
-        found = self._audiences.get(incident.key)
-        if found is not None and found[0] is incident:
-            return found[1]
+        cached = self._audiences.get(incident.key)
+        if cached is not None and cached[0] is incident:
+            return cached[1]
         if len(self._audiences) > 50_000:
             self._audiences.clear()
-        made = frozenset(self._audience(incident)) | incident.told.keys()
-        self._audiences[incident.key] = (incident, made)
-        return made
+        contacts = frozenset(self._audience(incident)) | incident.told.keys()
+        self._audiences[incident.key] = (incident, contacts)
+        return contacts
 
     def _recipients(self, incident: Incident, at: int) -> list[Recipient]:
         if incident.severity == "info":
             return []
         best: dict[str, Recipient] = {}
         for recipient in self._all(incident, at):
-            before = best.get(recipient.contact)
+            earlier = best.get(recipient.contact)
             if recipient.contact not in self._inventory.contacts:
                 continue
-            if before is None:
+            if earlier is None:
                 best[recipient.contact] = recipient
                 continue
-            first = min(before, recipient, key=lambda one: (one.when, one.step))
-            best[recipient.contact] = msgspec.structs.replace(first, repeat_ms=_oftener(before, recipient))
+            first = min(earlier, recipient, key=lambda one: (one.when, one.step))
+            best[recipient.contact] = msgspec.structs.replace(first, repeat_ms=_oftener(earlier, recipient))
         return list(best.values())
 
     def _all(self, incident: Incident, at: int) -> Iterator[Recipient]:
@@ -129,11 +129,11 @@ class Desk:
             yield Recipient(contact=contact, route=route.id, repeat_ms=route.repeat_ms, when=when)
         if incident.acked is not None:
             return
-        begun = min((told.first for told in incident.told.values()), default=None)
-        if begun is None:
+        first_notified = min((notified.first for notified in incident.told.values()), default=None)
+        if first_notified is None:
             if any(contact in self._inventory.contacts for contact in direct):
                 return  # counted from the first notice, which is still to come
-            begun = when
+            first_notified = when
         for number, step in enumerate(route.steps, 1):
             for contact in contacts_of(step.to, self._inventory.alerting, at, self._zone):
                 yield Recipient(
@@ -141,7 +141,7 @@ class Desk:
                     route=route.id,
                     step=number,
                     repeat_ms=route.repeat_ms,
-                    when=max(when, begun + step.after_ms),
+                    when=max(when, first_notified + step.after_ms),
                 )
 
     def _takes(self, route: Route, chosen: Chosen, incident: Incident) -> bool:
@@ -170,8 +170,8 @@ class Desk:
             yield from self._operators
         for route, chosen in self._routes:
             if self._takes(route, chosen, incident):
-                named = (*route.to, *(who for step in route.steps for who in step.to))
-                yield from contacts_of(named, self._inventory.alerting, None, self._zone)
+                names = (*route.to, *(who for step in route.steps for who in step.to))
+                yield from contacts_of(names, self._inventory.alerting, None, self._zone)
                 if route.agency_contacts:
                     yield from self._agencies(incident, incident.noticed)
 
@@ -180,14 +180,14 @@ class Desk:
         calendar = self._inventory.calendars.get(name)
         if calendar is None:
             return 0
-        known = self._hours.get(name)
-        if known is not None and known[0] <= at < known[1]:
-            return known[2]
-        shut = calendars.excluded(calendar, at, at + AHEAD_MS, self._zone, self._inventory.decreed)
-        if shut and shut[0][0] <= at:
-            opens = until = shut[0][1]
+        cached = self._hours.get(name)
+        if cached is not None and cached[0] <= at < cached[1]:
+            return cached[2]
+        closed = calendars.excluded(calendar, at, at + AHEAD_MS, self._zone, self._inventory.decreed)
+        if closed and closed[0][0] <= at:
+            opens = until = closed[0][1]
         else:
-            opens, until = at, shut[0][0] if shut else at + AHEAD_MS
+            opens, until = at, closed[0][0] if closed else at + AHEAD_MS
         self._hours[name] = (at, until, opens)
         return opens
 

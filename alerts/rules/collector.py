@@ -236,13 +236,13 @@ RULES: Final = (
 def rules(job: str, gone: Sequence[str], language: str) -> list[dict[str, object]]:
     """The rules as a rule group's YAML has them. ``gone``: agents that are not expected to be heard any more."""
     present = f"{{{matcher('agent', gone, but=True)}}}" if gone else ""
-    made: list[dict[str, object]] = []
+    rendered: list[dict[str, object]] = []
     for rule in RULES:
-        rule_: dict[str, object] = {"alert": rule.name, "expr": rule.expr.format(job=job, present=present)}
+        rendered_rule: dict[str, object] = {"alert": rule.name, "expr": rule.expr.format(job=job, present=present)}
         if duration_ms(rule.lasting):
-            rule_["for"] = rule.lasting
-        rule_["labels"] = {"severity": rule.severity}
+            rendered_rule["for"] = rule.lasting
+        rendered_rule["labels"] = {"severity": rule.severity}
         texts = {"summary": rule.summary.in_(language), "description": rule.first.in_(language)}
-        rule_["annotations"] = {key: text.replace("{job}", job) for key, text in texts.items()}
-        made.append(rule_)
-    return made
+        rendered_rule["annotations"] = {key: text.replace("{job}", job) for key, text in texts.items()}
+        rendered.append(rendered_rule)
+    return rendered

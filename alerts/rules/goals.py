@@ -39,24 +39,24 @@ def rules_of(goal: Goal, members: Sequence[Member], year: int, inventory: Invent
     why = _inexpressible(goal, members, checks, objective)
     if why:
         return GoalRules(goal=goal, objective=objective, left=(why,))
-    pace = max(_pace(check) for check in checks)
+    result_interval = max(_pace(check) for check in checks)
     push = inventory.province.push_every
     budget = 1 - Decimal(str(objective))
     records: dict[str, dict[str, object]] = {}
     alerts: list[dict[str, object]] = []
-    out: dict[str, list[str]] = {}  # why -> the pairs that are out of reach
+    unjudgeable: dict[str, list[str]] = {}  # why -> the pairs that are out of reach
     for pair in PAIRS:
-        short = max(pair.short, 3 * pace)
-        if why := _out_of_reach(pair, short, budget, pace, len(checks)):
-            out.setdefault(why, []).append(f"{duration_text(pair.long)}+{duration_text(pair.short)}")
+        short = max(pair.short, 3 * result_interval)
+        if why := _out_of_reach(pair, short, budget, result_interval, len(checks)):
+            unjudgeable.setdefault(why, []).append(f"{duration_text(pair.long)}+{duration_text(pair.short)}")
             continue
         for window in (pair.long, short):
-            expr = _bad_share(goal, checks, window, pace + 2 * push, inventory)
+            expr = _bad_share(goal, checks, window, result_interval + 2 * push, inventory)
             record = _record(window)
             records.setdefault(record, {"record": record, "expr": expr, "labels": {"goal": goal.id}})
         alerts.append(_alert(goal, pair, short, objective, budget, language))
-    left = tuple(f"the windows {', '.join(pairs)}: {why}" for why, pairs in out.items())
-    return GoalRules(goal=goal, objective=objective, rules=(*records.values(), *alerts), left=left)
+    omitted = tuple(f"the windows {', '.join(pairs)}: {why}" for why, pairs in unjudgeable.items())
+    return GoalRules(goal=goal, objective=objective, rules=(*records.values(), *alerts), left=omitted)
 
 
 def _pace(check: Check) -> int:
@@ -110,9 +110,9 @@ def _bad_share(goal: Goal, checks: Sequence[Check], window: int, slack: int, inv
     parts = []
     for which in selectors(checks, inventory):
         of_bad = f"sum without (state) (increase({SECONDS}{{{which},{bad}}}[{span}]))"
-        known = f'sum without (state) (increase({SECONDS}{{{which},state!="unknown"}}[{span}])) > {least:g}'
-        grown = f"sum without (state) (increase({SECONDS}{{{which}}}[{span}])) < {most:g}"
-        parts.append(f"  {of_bad}\n  / ({known})\n  and ({grown})")
+        known_seconds = f'sum without (state) (increase({SECONDS}{{{which},state!="unknown"}}[{span}])) > {least:g}'
+        total_seconds = f"sum without (state) (increase({SECONDS}{{{which}}}[{span}])) < {most:g}"
+        parts.append(f"  {of_bad}\n  / ({known_seconds})\n  and ({total_seconds})")
     ratios = "\n  or\n".join(parts)
     if goal.combine == "all":
         return f"max(\n{ratios}\n)"
@@ -125,21 +125,21 @@ def _bad_share(goal: Goal, checks: Sequence[Check], window: int, slack: int, inv
 def selectors(checks: Iterable[Check], inventory: Inventory) -> list[str]:
     """Label matchers that find exactly these checks, as short as can be: names with the same agents go together, and
     agents are named by those that are not meant, where these are fewer."""
-    wanted: dict[str, set[str]] = {}
+    agents_by_check: dict[str, set[str]] = {}
     for check in checks:
-        wanted.setdefault(check.name, set()).add(check.agent)
-    having: dict[str, set[str]] = {name: set() for name in wanted}
+        agents_by_check.setdefault(check.name, set()).add(check.agent)
+    all_agents_by_check: dict[str, set[str]] = {name: set() for name in agents_by_check}
     for check in inventory.checks.values():
-        if check.name in wanted:
-            having[check.name].add(check.agent)
-    together: dict[str, list[str]] = {}
-    for name, agents in wanted.items():
-        others = having[name] - agents
-        whose = matcher("agent", sorted(agents))
+        if check.name in agents_by_check:
+            all_agents_by_check[check.name].add(check.agent)
+    checks_by_matcher: dict[str, list[str]] = {}
+    for name, agents in agents_by_check.items():
+        others = all_agents_by_check[name] - agents
+        agent_matcher = matcher("agent", sorted(agents))
         if len(others) < len(agents) > 1:
-            whose = matcher("agent", sorted(others), but=True) if others else ""
-        together.setdefault(whose, []).append(name)
-    return [",".join(filter(None, (whose, matcher("check", names)))) for whose, names in together.items()]
+            agent_matcher = matcher("agent", sorted(others), but=True) if others else ""
+        checks_by_matcher.setdefault(agent_matcher, []).append(name)
+    return [",".join(filter(None, (agent_matcher, matcher("check", names)))) for agent_matcher, names in checks_by_matcher.items()]
 
 
 def matcher(label: str, values: Sequence[str], *, but: bool = False) -> str:
@@ -168,7 +168,7 @@ def _alert(goal: Goal, pair: Pair, short: int, objective: float, budget: Decimal
     )
     return {
         "alert": "HaidangGoalBurning",
-        "expr": "\nand\n".join(f'{_record(one)}{{goal="{goal.id}"}} > {limit}' for one in (pair.long, short)),
+        "expr": "\nand\n".join(f'{_record(window)}{{goal="{goal.id}"}} > {limit}' for window in (pair.long, short)),
         "labels": {"severity": pair.severity, "goal": goal.id, "windows": "+".join(windows)},
         "annotations": {"summary": summary.in_(language), "description": description.in_(language)},
     }

@@ -61,17 +61,17 @@ def _file(inventory: Inventory, day: date, language: str, job: str) -> Iterator[
         "in which the counters grew as the clock did. It knows no exclusions: silence what is under maintenance."
     )
     yield "groups:\n"
-    gone = [agent.id for agent in inventory.agents.values() if agent.revoked or not agent.on(day)]
-    yield _group("haidang-collector", collector.rules(job, gone, language))
+    absent_agents = [agent.id for agent in inventory.agents.values() if agent.revoked or not agent.on(day)]
+    yield _group("haidang-collector", collector.rules(job, absent_agents, language))
     for goal in inventory.goals.values():
         if not goal.on(day):
             yield _comment(f"{goal.id}: is not in force on {day}.")
             continue
-        made = rules_goals.rules_of(goal, goals.members(goal, inventory, day), day.year, inventory, language)
-        for why in made.left:
-            yield _comment(f"{goal.id}: left to the collector: {why}.")
-        if made.rules:
-            yield _group(f"haidang-goal-{goal.id}", list(made.rules))
+        goal_rules = rules_goals.rules_of(goal, goals.members(goal, inventory, day), day.year, inventory, language)
+        for reason in goal_rules.left:
+            yield _comment(f"{goal.id}: left to the collector: {reason}.")
+        if goal_rules.rules:
+            yield _group(f"haidang-goal-{goal.id}", list(goal_rules.rules))
 
 
 def _comment(text: str) -> str:

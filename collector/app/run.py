@@ -159,13 +159,13 @@ class Service:
         self._stack.push_async_callback(self.listener.stop)
 
     async def _listen_for_operators(self) -> None:
-        asked = self.config.operators
+        settings = self.config.operators
         api = Api(self.reader, self.registry)
         incidents = IncidentApi(self.reader, self.database, self.alerting)
-        frame = Frame(self.reader, self.board, self.inventories, lambda: self.ingest.trust.trusted, self.alerting)
+        layout = Frame(self.reader, self.board, self.inventories, lambda: self.ingest.trust.trusted, self.alerting)
         pages = (
-            Pages(self.reader, api, frame, self.alerting),
-            IncidentPages(self.reader, self.alerting, incidents, frame),
+            Pages(self.reader, api, layout, self.alerting),
+            IncidentPages(self.reader, self.alerting, incidents, layout),
         )
         families = self_metrics.of_collector(self)
         self.scrape = Scrape(
@@ -176,13 +176,13 @@ class Service:
             self._backup_lines,
         )
         self._stack.callback(self.scrape.close)
-        app = operators.application(asked, self.reader, (api, incidents), pages, self.scrape.answer, lambda: self.ready)
+        app = operators.application(settings, self.reader, (api, incidents), pages, self.scrape.answer, lambda: self.ready)
         try:
-            runner = await operators.start(app, asked)
+            runner = await operators.start(app, settings)
         except ssl.SSLError as error:
             raise CannotStart(f"operators: the certificate and key cannot be used: {error.reason}") from None
         except OSError as error:
-            raise CannotStart(_port_words(listen(asked.listen), "operators", error)) from None
+            raise CannotStart(_port_words(listen(settings.listen), "operators", error)) from None
         self._stack.push_async_callback(runner.cleanup)
         self.operators_port = int(runner.addresses[0][1])
 

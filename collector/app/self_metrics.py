@@ -89,18 +89,18 @@ def _store(service: "Service") -> Iterator[Metric]:
     yield info("incarnation", "The store's incarnation: another one means it was restored.", id=database.incarnation)
     yield gauge("incarnation_timestamp_seconds", "When counters began at 0.", database.count_from / 1000)
     yield gauge("wal_pages", "Pages in the store's write-ahead log.", database.wal_pages)
-    found = service.sizes
-    yield gauge("store_bytes", "Bytes of the store.", found.get("bytes"))
+    table_sizes = service.sizes
+    yield gauge("store_bytes", "Bytes of the store.", table_sizes.get("bytes"))
     for table in ("batches", "spans", "sums", "events"):
-        yield gauge(f"store_{table}", f"Rows of {table} in the store, about.", found.get(table))
+        yield gauge(f"store_{table}", f"Rows of {table} in the store, about.", table_sizes.get(table))
 
 
 def _inventory(service: "Service") -> Iterator[Metric]:
     inventories = service.inventories
-    wrong = sum(not problem.warning for problem in inventories.problems)
+    mistakes = sum(not problem.warning for problem in inventories.problems)
     loaded = inventories.loaded / 1000 if inventories.loaded else None
     yield gauge("inventory_loaded_timestamp_seconds", "When the inventory in force was loaded.", loaded)
-    yield gauge("inventory_mistakes", "Mistakes in the inventory's files as they are now.", wrong)
-    yield gauge("inventory_warnings", "Warnings about the inventory's files.", len(inventories.problems) - wrong)
+    yield gauge("inventory_mistakes", "Mistakes in the inventory's files as they are now.", mistakes)
+    yield gauge("inventory_warnings", "Warnings about the inventory's files.", len(inventories.problems) - mistakes)
     yield gauge("inventory_agents", "Agents in the inventory in force.", len(inventories.current.agents))
     yield gauge("inventory_checks", "Checks in the inventory in force.", len(inventories.current.checks))

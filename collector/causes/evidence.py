@@ -94,24 +94,24 @@ class Proofs:
         self._ends: list[int] = []
         self._states: list[int] = []
         self._onsets: list[int] = []
-        seen = [span for span in spans if span.state != UNKNOWN]
-        self._looked = [(span.sure_from, span.sure_to) for span in seen]
-        self._errors = [max(span.error_from, span.error_to) for span in seen]
-        met: Span | None = None
+        evidenced = [span for span in spans if span.state != UNKNOWN]
+        self._looked = [(span.sure_from, span.sure_to) for span in evidenced]
+        self._errors = [max(span.error_from, span.error_to) for span in evidenced]
+        previous: Span | None = None
         for span in spans:
             if span.state == UNKNOWN:
-                met = None
+                previous = None
                 continue
             error_from, error_to = (0, 0) if exact else (span.error_from, span.error_to)
             start, end = span.sure_from + error_from, span.sure_to - error_to
             working = span.state in (UP, DEGRADED)
-            if met is not None and working and met.state in (UP, DEGRADED) and met.end == span.start:
-                gap_from = met.sure_to - (0 if exact else met.error_to)
+            if previous is not None and working and previous.state in (UP, DEGRADED) and previous.end == span.start:
+                gap_from = previous.sure_to - (0 if exact else previous.error_to)
                 if gap_from + 1 < start:  # between the two it worked: out of its thresholds or not, nobody knows
                     self._add(gap_from + 1, start - 1, UP, gap_from)
             if start <= end:
                 self._add(start, end, span.state, span.sure_from)
-            met = span
+            previous = span
 
     def _add(self, start: int, end: int, state: int, onset: int) -> None:
         self._starts.append(start)
@@ -153,8 +153,8 @@ class Proofs:
         """Moments inside (start, end) at which what is proven changes."""
         return [
             at
-            for known in (self._starts, self._ends)  # proofs do not overlap: both are in order
-            for at in known[bisect_right(known, start) : bisect_left(known, end)]
+            for times in (self._starts, self._ends)  # proofs do not overlap: both are in order
+            for at in times[bisect_right(times, start) : bisect_left(times, end)]
         ]
 
     def worked(self, start: int, end: int) -> bool:

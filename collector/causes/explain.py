@@ -94,27 +94,27 @@ class Solver:
         if kind == "agent":  # whatever it saw, it was there to see it
             looks = self.topology.looks_of(elements.ident_of(element))
             return next((uid for uid in looks if state(uid) in (UP, DEGRADED, DOWN)), None)
-        found = next((uid for uid in self.topology.provers(element) if state(uid) in SEEN_WORKING), None)
-        if found is None and kind == "power":
+        proving = next((uid for uid in self.topology.provers(element) if state(uid) in SEEN_WORKING), None)
+        if proving is None and kind == "power":
             agents = self.topology.agents_at(elements.ident_of(element))
             return next(
                 (uid for agent in agents if (uid := self.prover(elements.agent(agent), when)) is not None), None
             )
-        return found
+        return proving
 
     def suspects(self, way: Way) -> tuple[str, ...]:
         """What on the check's way is not proven to work, from the looker outward."""
-        found, when = [], self.when(way.uid)
+        suspected, when = [], self.when(way.uid)
         there = elements.agent(way.agent), elements.power(way.vantage)  # it looked, or nothing would be down
         for element in (*way.on, *way.maybe):
             if element in there:
                 continue
             if elements.kind_of(element) == "edge":
                 if self._edge_may_be_gone(element, way):
-                    found.append(element)
+                    suspected.append(element)
             elif element == way.last or self.prover(element, when) is None:
-                found.append(element)
-        return tuple(found)
+                suspected.append(element)
+        return tuple(suspected)
 
     def _edge_may_be_gone(self, element: str, way: Way) -> bool:
         """Whether no line is seen to work, and all that are seen to be gone went when this check did.
@@ -127,19 +127,19 @@ class Solver:
         sites = {way.vantage, way.target}
         hold, onset = self._hold(way.uid), self.picture.onset(way.uid)
         gone: set[str] = set()
-        untold: set[str] = set()
+        unproven: set[str] = set()
         for uid in self.topology.provers(element):
             other = self.topology.way(uid)
             ends = {other.vantage, other.target} - {self.topology.hub}
             state = self.picture.state(uid)
             if state is None and self.picture.down_near(uid, hold):
-                untold |= ends - sites
+                unproven |= ends - sites
             if state != DOWN or ends & sites:
                 continue  # what was up before says nothing of this moment
             if abs(self.picture.onset(uid) - onset) > hold:
                 return False
             gone |= ends
-        return len(gone | untold) >= AT_LEAST
+        return len(gone | unproven) >= AT_LEAST
 
     def _hold(self, uid: str) -> int:
         check = self.topology.check(uid)
@@ -155,27 +155,27 @@ class Solver:
         return self.degraded(uid) if state == DEGRADED else None
 
     def down(self, uid: str) -> Finding:
-        way = self.topology.way(uid)
-        if elements.kind_of(way.own) == "feed":
-            return self._say(way, self.topology.root(way.own), "sure")
-        if (unfed := self._unfed(way)) is not None:
+        path = self.topology.way(uid)
+        if elements.kind_of(path.own) == "feed":
+            return self._say(path, self.topology.root(path.own), "sure")
+        if (unfed := self._unfed(path)) is not None:
             return unfed
-        left = self.suspects(way)
+        left = self.suspects(path)
         roots = tuple(dict.fromkeys(self.topology.root(element) for element in left))
         if not left:
-            return self._contradicted(way)
+            return self._contradicted(path)
         if len(roots) == 1:
-            return self._on_battery(way, left, roots[0]) or self._say(way, roots[0], "sure")
+            return self._on_battery(path, left, roots[0]) or self._say(path, roots[0], "sure")
         for root in roots:
             named = self._naming(left, root)
             if named:
-                return self._on_battery(self.topology.way(named[0]), left, root) or self._say(way, root, "sure", named)
+                return self._on_battery(self.topology.way(named[0]), left, root) or self._say(path, root, "sure", named)
         for element in left:
             if (fact := self.picture.fact(element)) is not None:
                 return of_cause(fact)
         if all(root.cause == SERVICE for root in roots):
-            return self._device_or_service(way, roots)
-        return self._whole_network(way, left) or self._most(way, left, roots)
+            return self._device_or_service(path, roots)
+        return self._whole_network(path, left) or self._most(path, left, roots)
 
     def named_alone(self, uid: str, root: Root) -> bool:
         """Whether this check by itself tells that the root is broken."""
@@ -188,7 +188,7 @@ class Solver:
         """Checks that name one of these elements of the root, and tell of nothing else."""
         if root.cause == SERVICE and root.root.startswith("service:"):
             return ()
-        found: list[str] = []
+        uids: list[str] = []
         for element in left:
             if self.topology.root(element) != root:
                 continue
@@ -196,8 +196,8 @@ class Solver:
                 if part not in self._named:
                     named = (uid for uid in self.topology.namers(part) if self.named_alone(uid, root))
                     self._named[part] = tuple(named)
-                found += self._named[part]
-        return tuple(found)
+                uids += self._named[part]
+        return tuple(uids)
 
     def _parts(self, element: str) -> tuple[str, ...]:
         """Circuits stand for each other: all of them have to be gone."""
@@ -292,23 +292,23 @@ class Solver:
 
     def degraded(self, uid: str) -> Finding:
         """The first on its way that is itself out of its thresholds, or that has lost one of its circuits."""
-        way = self.topology.way(uid)
-        if elements.kind_of(way.own) == "feed":
-            return Finding(self.topology.root(way.own), "sure", words.on_battery(way.uid))
+        path = self.topology.way(uid)
+        if elements.kind_of(path.own) == "feed":
+            return Finding(self.topology.root(path.own), "sure", words.on_battery(path.uid))
         check = self.topology.check(uid)
         if check is not None and check.kind == "ups":
-            at_site = self.topology.power_checks(way.vantage)
-            same = [u for u in at_site if self.topology.feeds(u) == way.device and self.picture.state(u) == DEGRADED]
+            at_site = self.topology.power_checks(path.vantage)
+            same = [u for u in at_site if self.topology.feeds(u) == path.device and self.picture.state(u) == DEGRADED]
             if same:
                 return Finding(self.topology.root(elements.feed(same[0])), "sure", words.on_battery(same[0]))
-        for element in way.on:
+        for element in path.on:
             for part in self._parts(element):
                 if elements.kind_of(part) not in ("gateway", "wan", "host"):
                     continue
                 for namer in self.topology.namers(part):
                     if namer != uid and self._drags(namer, part):
-                        return self._same_time(way, part, namer)
-        return self._say(way, self.topology.root(way.own), "sure")
+                        return self._same_time(path, part, namer)
+        return self._say(path, self.topology.root(path.own), "sure")
 
     def _drags(self, namer: str, part: str) -> bool:
         """Whether what this check names is worse than it should be."""

@@ -66,10 +66,10 @@ def settled(topology: Topology, evidence: Evidence, link: str) -> int:
 
 def additions(topology: Topology, evidence: Evidence, link: str, since: int) -> Addition:
     """What has settled after ``since``, the ``until`` of the last time, to which ``evidence.spans`` has to reach."""
-    book = book_of(topology, evidence, link)
-    until = max(_settled(book, link), since)
+    analysis = book_of(topology, evidence, link)
+    until = max(_settled(analysis, link), since)
     down: dict[tuple[str, str], int] = {}
-    for one in _outages(book, link, (since, until)):
+    for one in _outages(analysis, link, (since, until)):
         key = one.provider, one.cause.cause
         down[key] = down.get(key, 0) + one.end - one.start
     return Addition(until, down)
@@ -79,7 +79,7 @@ def _settled(book: Book, link: str) -> int:
     topology, evidence = book.topology, book.evidence
     lines = topology.lines(link)
     agents = ends_of(topology, link)
-    passed, told = evidence.now, False
+    passed, has_evidence = evidence.now, False
     for uid in dict.fromkeys(other for line in lines for other in topology.related(line)):
         check = topology.check(uid)
         if check is None or check.agent not in agents:
@@ -87,10 +87,10 @@ def _settled(book: Book, link: str) -> int:
         heard = evidence.life(check.agent).heard
         spans = evidence.spans(uid)
         if spans:
-            told = True
+            has_evidence = True
             last = spans[-1].sure_to
             passed = min(passed, heard if heard >= last + check.hold else min(last, heard))
-    if not told:
+    if not has_evidence:
         return 0
     passed -= RETURN
     for line in lines:
@@ -104,22 +104,22 @@ def _settled(book: Book, link: str) -> int:
 
 def _outages(book: Book, link: str, window: Interval) -> list[Down]:
     begin, end = window
-    known = book.topology.inventory.links[link]
+    circuit = book.topology.inventory.links[link]
     lines = book.topology.lines(link)
     verdicts = [one for uid in lines for one in _downs(book, uid, window)]
     up = sorted(piece for uid in lines for piece in _working(book, uid, window))
     zone = book.topology.inventory.province.zone
-    days = [day for day in (known.begins, known.ends, *(former.until for former in known.formerly)) if day is not None]
-    turns = [midnight(day, zone) for day in days]
-    cuts = {begin, end, *turns}
+    days = [day for day in (circuit.begins, circuit.ends, *(former.until for former in circuit.formerly)) if day is not None]
+    midnights = [midnight(day, zone) for day in days]
+    cuts = {begin, end, *midnights}
     cuts.update(at for _, one in verdicts for at in (one.start, one.end))
     cuts.update(at for piece in up for at in piece)
-    found: list[Down] = []
+    joined: list[Down] = []
     for a, b in pairwise(sorted(cut for cut in cuts if begin <= cut <= end)):
-        saying = [(uid, one) for uid, one in verdicts if one.start <= a and b <= one.end]
-        if saying and not any(start <= a and b <= stop for start, stop in up):
-            _add(found, known, _provider(known, a, turns, days), a, b, saying)
-    return found
+        down_verdicts = [(uid, one) for uid, one in verdicts if one.start <= a and b <= one.end]
+        if down_verdicts and not any(start <= a and b <= stop for start, stop in up):
+            _add(joined, circuit, _provider(circuit, a, midnights, days), a, b, down_verdicts)
+    return joined
 
 
 def _downs(book: Book, uid: str, window: Interval) -> Iterable[tuple[str, Verdict]]:

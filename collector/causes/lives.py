@@ -102,8 +102,8 @@ class Lives:
         battery = self._battery_before(agent, last)
         root = f"agent:{agent}"
         if booted is not None and battery is not None:
-            told = words.booted(agent, booted.booted) if stop is None else words.booted_after_stop(agent, booted.booted)
-            yield self._gap(last, first, self._power(agent), POWER, "probable", (battery, told))
+            boot_message = words.booted(agent, booted.booted) if stop is None else words.booted_after_stop(agent, booted.booted)
+            yield self._gap(last, first, self._power(agent), POWER, "probable", (battery, boot_message))
         elif stop is not None:
             ended = words.stopped(agent, stop)
             yield self._gap(last, first, root, AGENT, "sure", (ended,), powered=booted is None)
@@ -118,26 +118,26 @@ class Lives:
     def _crashed(self, agent: str, last: int, first: int, start: Start) -> Iterable[Gap]:
         """Booted anew without a clean stop: the machine alone, or the power of its site?"""
         site, root = self._topology.site_of(agent), f"agent:{agent}"
-        told = words.booted(agent, start.booted)
+        boot_message = words.booted(agent, start.booted)
         outside = self._topology.outside(site)
         soon = min(last + self._due(agent) + start.error + 1, first)
         alive = next((uid for uid in outside if self._works(uid, last, soon)), None)
         if alive is not None:
-            yield self._gap(last, first, root, AGENT, "sure", (words.answered(site, alive), told))
+            yield self._gap(last, first, root, AGENT, "sure", (words.answered(site, alive), boot_message))
             return
         gone = next((uid for uid in outside if self._went_between(uid, last, soon)), None)
         if gone is None and all(self._proofs(uid).state(last, last) is None for uid in outside):
             gone = next((uid for uid in outside if self._down_inside(uid, last, start.booted)), None)
         if gone is None or any(self._proofs(uid).state(last, last) == DOWN for uid in outside):
-            yield self._gap(last, first, root, NOT_KNOWN, "probable", (told,))
+            yield self._gap(last, first, root, NOT_KNOWN, "probable", (boot_message,))
             return
-        because = (words.gone_together(site, gone), told)
+        because = (words.gone_together(site, gone), boot_message)
         back = self._back(gone, last, start.booted)
         if back >= start.booted - RETURN:
             yield self._gap(last, first, self._power(agent), POWER, "probable", because)
             return
         yield self._gap(last, back, self._power(agent), POWER, "probable", because)
-        answers = (words.answered_from(site, back), told)  # the power is back, the machine was left off
+        answers = (words.answered_from(site, back), boot_message)  # the power is back, the machine was left off
         yield self._gap(back, first, root, AGENT, "probable", answers)
 
     def _unexplained(self, agent: str, last: int, first: int) -> Gap:
@@ -200,14 +200,14 @@ class Lives:
         for uid in self._topology.power_checks(self._topology.site_of(agent)):
             if checks[uid].agent != agent:
                 continue
-            seen = None
+            latest = None
             for span in self._evidence.spans(uid):
                 if span.sure_from > last:
                     break
                 if span.state != UNKNOWN:
-                    seen = span
-            if seen is not None and seen.state in (DEGRADED, DOWN) and seen.sure_to >= last - checks[uid].hold:
-                return words.battery_before(uid, seen.sure_to)
+                    latest = span
+            if latest is not None and latest.state in (DEGRADED, DOWN) and latest.sure_to >= last - checks[uid].hold:
+                return words.battery_before(uid, latest.sure_to)
         return None
 
     def _works(self, uid: str, start: int, end: int) -> bool:
@@ -222,8 +222,8 @@ class Lives:
         """Whether it was found down when somebody looked again, and came back when the machine booted."""
         back = self._proofs(uid).works_from(last)
         spans = self._evidence.spans(uid)
-        seen = any(span.state == DOWN and last < span.sure_from < booted for span in spans)
-        return seen and back is not None and abs(booted - back) <= RETURN
+        was_down = any(span.state == DOWN and last < span.sure_from < booted for span in spans)
+        return was_down and back is not None and abs(booted - back) <= RETURN
 
     def _went_between(self, uid: str, last: int, soon: int) -> bool:
         """Whether it went down when the agent fell silent."""

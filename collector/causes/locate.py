@@ -101,9 +101,9 @@ class Locator:
 
     def _device(self, check: Check, address: str, prefer: tuple[str, ...]) -> Device | None:
         """Of several devices behind one address (a UPS on a server), the one that the check is named after."""
-        found = self._devices.get(address, ())
-        site = _chosen([device.site for device in found], prefer)
-        here = [device for device in found if device.site == site]
+        candidates = self._devices.get(address, ())
+        site = _chosen([device.site for device in candidates], prefer)
+        here = [device for device in candidates if device.site == site]
         named = [device for device in here if check.key.endswith(device.id.removeprefix(f"{device.site}-"))]
         return next(iter(named or here), None)
 
@@ -121,9 +121,9 @@ class Locator:
 
 def _chosen(sites: Iterable[str], prefer: tuple[str, ...]) -> str | None:
     """The preferred one of these sites; without such the only one."""
-    found = list(dict.fromkeys(sites))
-    liked = next((site for site in prefer if site in found), None)
-    return liked if liked is not None else (found[0] if len(found) == 1 else None)
+    candidates = list(dict.fromkeys(sites))
+    preferred = next((site for site in prefer if site in candidates), None)
+    return preferred if preferred is not None else (candidates[0] if len(candidates) == 1 else None)
 
 
 def _holds(site: Site, address: IPv4Address | IPv6Address) -> bool:

@@ -78,12 +78,12 @@ class _Published:
         return self._seen[uid]
 
     def state(self, uid: str) -> int | None:
-        seen = self.seen(uid)
-        return None if seen is None or seen.state == UNKNOWN else seen.state
+        status = self.seen(uid)
+        return None if status is None or status.state == UNKNOWN else status.state
 
     def onset(self, uid: str) -> int:
-        seen = self.seen(uid)
-        return seen.first if seen is not None else 0
+        status = self.seen(uid)
+        return status.first if status is not None else 0
 
     def down_near(self, uid: str, within: int) -> bool:
         return False  # what was is not asked: what is now decides
@@ -108,11 +108,11 @@ class _Published:
             if contact is None or contact.stopped is not None:
                 continue
             for uid in self._topology.power_checks(site):
-                seen, check = self.seen(uid), self._topology.check(uid)
-                if seen is None or check is None or check.agent != agent or seen.last not in (DEGRADED, DOWN):
+                status, check = self.seen(uid), self._topology.check(uid)
+                if status is None or check is None or check.agent != agent or status.last not in (DEGRADED, DOWN):
                     continue
-                if seen.at >= contact.heard - check.hold - self._view.push_every:
-                    because = (words.battery_before(uid, seen.at), words.silent(agent, contact.heard))
+                if status.at >= contact.heard - check.hold - self._view.push_every:
+                    because = (words.battery_before(uid, status.at), words.silent(agent, contact.heard))
                     return Cause(root=element, cause=POWER, certainty="provisional", because=because)
         return None
 
@@ -139,15 +139,15 @@ class Present(Solver):
         if finding is None:
             root = elements.service(uid)
             return Answer(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=words.never_told(uid, "")))
-        way = self.topology.way(uid)
-        left = self.suspects(way)
+        path = self.topology.way(uid)
+        left = self.suspects(path)
         if finding.decided:  # what is only probable may yet be ruled out by a look that is about to be made
-            return Answer(finding.cause(), finding.certainty != "sure" and self._to_come(way, left))
-        return Answer(self._fallback(way, finding), self._to_come(way, left))
+            return Answer(finding.cause(), finding.certainty != "sure" and self._to_come(path, left))
+        return Answer(self._fallback(path, finding), self._to_come(path, left))
 
     def when(self, uid: str) -> Interval:
-        seen = self._published.seen(uid)
-        return (seen.first, seen.at) if seen is not None else (self.view.now, self.view.now)
+        status = self._published.seen(uid)
+        return (status.first, status.at) if status is not None else (self.view.now, self.view.now)
 
     def _prover(self, element: str, when: Interval) -> str | None:
         if element not in self._proofs:
@@ -160,15 +160,15 @@ class Present(Solver):
         kind, ident = elements.kind_of(element), elements.ident_of(element)
         if kind != "agent":
             for uid in self.topology.provers(element):
-                seen = self._published.seen(uid)
-                if seen is not None and seen.last in SEEN_WORKING:
-                    yield seen.first, seen.at, uid
+                status = self._published.seen(uid)
+                if status is not None and status.last in SEEN_WORKING:
+                    yield status.first, status.at, uid
         if kind in ("agent", "power"):
             agents = (ident,) if kind == "agent" else self.topology.agents_at(ident)
             for uid in (uid for agent in agents for uid in self.topology.looks_of(agent)):
-                seen = self._published.seen(uid)
-                if seen is not None and seen.last != UNKNOWN:
-                    yield seen.first, seen.at, uid
+                status = self._published.seen(uid)
+                if status is not None and status.last != UNKNOWN:
+                    yield status.first, status.at, uid
 
     def _fallback(self, way: Way, finding: Finding) -> Cause:
         """What it goes by while nothing decides: what the check is about, or what else would explain others too."""
@@ -188,10 +188,10 @@ class Present(Solver):
             if element in (way.own, way.last):
                 continue
             for uid in self.topology.provers(element):
-                seen, agent = self._published.seen(uid), self.topology.way(uid).agent
+                status, agent = self._published.seen(uid), self.topology.way(uid).agent
                 contact = self.view.contact(agent)
                 alive = contact is not None and contact.stopped is None and self._published.silent(agent) is None
-                if uid != way.uid and alive and seen is not None and seen.at < since:
+                if uid != way.uid and alive and status is not None and status.at < since:
                     return True
         return False
 
@@ -217,13 +217,13 @@ class Present(Solver):
             if (crowd := self._crowd()) is not None:
                 because = (words.all_silent(*crowd), words.answered(site, answering))
                 return Answer(_collector("collector:reach", "probable", because))
-            said = (words.answered(site, answering), silent)
-            return Answer(Cause(root=root, cause=AGENT, certainty="probable", because=said))
+            outside_evidence = (words.answered(site, answering), silent)
+            return Answer(Cause(root=root, cause=AGENT, certainty="probable", because=outside_evidence))
         gone = next((uid for uid in outside if self._published.state(uid) == DOWN), None)
         if gone is not None:
             answer = self.cause(gone)
-            told = (*answer.cause.because, silent)
-            unsure = msgspec.structs.replace(answer.cause, certainty="provisional", because=told)
+            gone_evidence = (*answer.cause.because, silent)
+            unsure = msgspec.structs.replace(answer.cause, certainty="provisional", because=gone_evidence)
             return Answer(unsure, answer.pending)
         if (fact := self._published.fact(elements.power(site))) is not None:
             return Answer(fact)
@@ -234,16 +234,16 @@ class Present(Solver):
 
     def _after(self, uid: str, heard: int) -> int | None:
         """The state that was found later than the agent could have been heard again."""
-        seen = self._published.seen(uid)
-        return seen.last if seen is not None and seen.at > heard + self.view.push_every else None
+        status = self._published.seen(uid)
+        return status.last if status is not None and status.at > heard + self.view.push_every else None
 
     def _crowd(self) -> tuple[int, int] | None:
         """(how many are silent, of how many), if these are too many for faults of their own."""
         if self._many is None:
             contacts = [self.view.contact(agent) for agent in self.topology.inventory.agents]
-            known = [contact for contact in contacts if contact is not None and contact.stopped is None]
-            late = sum(1 for contact in known if self.view.now - contact.heard > self.view.patience)
-            self._many = late, len(known)
+            running = [contact for contact in contacts if contact is not None and contact.stopped is None]
+            late = sum(1 for contact in running if self.view.now - contact.heard > self.view.patience)
+            self._many = late, len(running)
         late, of = self._many
         return self._many if late >= MANY and late >= SHARE * of else None
 

@@ -33,19 +33,19 @@ class Part(msgspec.Struct, frozen=True):
 
 def stretches(spans: Sequence[Span], until: int) -> list[Stretch]:
     """What was not up, from the first look to ``until`` (the end of the check's life, or now)."""
-    found: list[Stretch] = []
+    unhealthy: list[Stretch] = []
     before: Span | None = None
     for span in spans:
         if before is not None and before.end < span.start:
-            found.append(Stretch(before.end, span.start, UNKNOWN, None, before.sure_to, span.sure_from))
+            unhealthy.append(Stretch(before.end, span.start, UNKNOWN, None, before.sure_to, span.sure_from))
         if span.state != UP and span.start < span.end:
             unknown = span.state == UNKNOWN
             last = before.sure_to if unknown and before is not None else None
-            found.append(Stretch(span.start, span.end, span.state, span, last, span.end if unknown else None))
+            unhealthy.append(Stretch(span.start, span.end, span.state, span, last, span.end if unknown else None))
         before = span
     if before is not None and before.end < until:
-        found.append(Stretch(before.end, until, UNKNOWN, None, before.sure_to, None))
-    return found
+        unhealthy.append(Stretch(before.end, until, UNKNOWN, None, before.sure_to, None))
+    return unhealthy
 
 
 def bridged(own: Root, decided: Sequence[Part]) -> list[Part]:

@@ -72,19 +72,19 @@ class Topology:
     def check(self, uid: str) -> Check | None:
         return self.inventory.checks.get(uid)
 
-    def way(self, uid: str) -> Way:
+    def path(self, uid: str) -> Way:
         """Raises KeyError for a check that the inventory does not have."""
-        way = self._ways.get(uid)
-        if way is None:
-            way = self._ways[uid] = self._way(self.inventory.checks[uid])
-        return way
+        path = self._ways.get(uid)
+        if path is None:
+            path = self._ways[uid] = self._way(self.inventory.checks[uid])
+        return path
 
     def agents_at(self, site: str) -> tuple[str, ...]:
         return tuple(self._agents_at.get(site, ()))
 
     def site_of(self, agent: str) -> str:
-        known = self.inventory.agents.get(agent)
-        return known.site if known is not None else ""
+        definition = self.inventory.agents.get(agent)
+        return definition.site if definition is not None else ""
 
     def _way(self, check: Check) -> Way:
         vantage = self.site_of(check.agent)
@@ -92,7 +92,7 @@ class Topology:
         last = elements.service(check.uid)
         start = (elements.agent(check.agent), elements.power(vantage))
 
-        def made(
+        def build(
             target: str, between: Iterable[str], own: str, maybe: tuple[str, ...] = (), host: str = "", link: str = ""
         ) -> Way:
             on = tuple(dict.fromkeys((*start, *between, own)))
@@ -111,24 +111,24 @@ class Topology:
             )
 
         if check.kind == "power":
-            return made(vantage, (), elements.feed(check.uid))
+            return build(vantage, (), elements.feed(check.uid))
         if check.link:
-            return self._link_way(check, vantage, place, made)
+            return self._link_way(check, vantage, place, build)
         if place.where == "machine":
-            return made(vantage, (), last)
+            return build(vantage, (), last)
         if place.where == "network":
-            return made(vantage, (elements.switch(vantage),), last)
+            return build(vantage, (elements.switch(vantage),), last)
         if place.where == "unknown":
             local = (elements.switch(vantage), elements.gateway(vantage)) if vantage else ()
-            return made("", (), last, maybe=(*local, *self._leaving(vantage, "")))
+            return build("", (), last, maybe=(*local, *self._leaving(vantage, "")))
         between = self.between(vantage, place.site)
         if place.where == "router":
             between = (*between, elements.gateway(place.site))
             own = elements.gateway(place.site) if self._is_ping(check) else last
-            return made(place.site, between, own)
+            return build(place.site, between, own)
         host = elements.host(place.site, place.what)
         between = (*between, *((elements.switch(place.site),) if place.site != vantage else ()), host)
-        return made(place.site, between, host if check.kind == "icmp" else last, host=host)
+        return build(place.site, between, host if check.kind == "icmp" else last, host=host)
 
     @staticmethod
     def _is_ping(check: Check) -> bool:
@@ -155,24 +155,24 @@ class Topology:
         """What lies between a looker at one site and the router of another; ``link``: the circuit that it takes."""
         if vantage == target:
             return (elements.switch(vantage),)
-        way = [elements.switch(vantage), elements.gateway(vantage), *self._leaving(vantage, link)]
+        hops = [elements.switch(vantage), elements.gateway(vantage), *self._leaving(vantage, link)]
         if self.hub and self.hub not in (vantage, target):
-            way += [elements.gateway(self.hub), elements.power(self.hub)]
+            hops += [elements.gateway(self.hub), elements.power(self.hub)]
         if self.hub:
-            way.append(elements.edge(self.hub))
-        way += [*self._leaving(target, link), elements.gateway(target), elements.power(target)]
-        return tuple(way)
+            hops.append(elements.edge(self.hub))
+        hops += [*self._leaving(target, link), elements.gateway(target), elements.power(target)]
+        return tuple(hops)
 
     def _leaving(self, site: str, link: str) -> tuple[str, ...]:
         """The circuits of a site as one element; none for the hub, where they all end."""
-        known = self.inventory.sites.get(site)
-        if known is None or site == self.hub:
+        definition = self.inventory.sites.get(site)
+        if definition is None or site == self.hub:
             return ()
-        if link in known.links:
+        if link in definition.links:
             return (elements.wan(link),)
-        if len(known.links) > 1:
+        if len(definition.links) > 1:
             return (elements.wans(site),)
-        return (elements.wan(known.links[0]),) if known.links else (elements.path(site),)
+        return (elements.wan(definition.links[0]),) if definition.links else (elements.path(site),)
 
     # -- roots
 
@@ -226,12 +226,12 @@ class Topology:
         near = self._near.get(site)
         if near is None:
             about = self._by_site.get(site, ())
-            looking = [uid for agent in self.agents_at(site) for uid in self._by_agent.get(agent, ())]
+            from_here = [uid for agent in self.agents_at(site) for uid in self._by_agent.get(agent, ())]
             if site == self.hub:
                 checks = self.inventory.checks
-                looking = [uid for uid in looking if checks[uid].site == site]
-                looking += [uid for other in self._witnesses for uid in self.lines_of(other)]
-            near = self._near[site] = tuple(dict.fromkeys((*looking, *about)))
+                from_here = [uid for uid in from_here if checks[uid].site == site]
+                from_here += [uid for other in self._witnesses for uid in self.lines_of(other)]
+            near = self._near[site] = tuple(dict.fromkeys((*from_here, *about)))
         return near
 
     def lines_of(self, site: str) -> tuple[str, ...]:
@@ -293,13 +293,13 @@ class Topology:
         """All checks whose states may decide why this one is not up."""
         related = self._related.get(uid)
         if related is None:
-            way = self.way(uid)
-            found: dict[str, None] = {uid: None}
-            for element in (*way.on, *way.maybe):
-                found.update(dict.fromkeys(self.provers(element)))
-            for site in {way.vantage, way.target}:
-                found.update(dict.fromkeys(self.power_checks(site)))
-            related = self._related[uid] = tuple(found)
+            path = self.way(uid)
+            uids: dict[str, None] = {uid: None}
+            for element in (*path.on, *path.maybe):
+                uids.update(dict.fromkeys(self.provers(element)))
+            for site in {path.vantage, path.target}:
+                uids.update(dict.fromkeys(self.power_checks(site)))
+            related = self._related[uid] = tuple(uids)
         return related
 
     def _proves(self, uid: str, element: str) -> bool:
@@ -343,5 +343,5 @@ def _spread(links: Iterable[Link], most: int) -> tuple[str, ...]:
     apart = [
         sites if len(sites) <= share else [sites[i * len(sites) // share] for i in range(share)] for sites in groups
     ]
-    turns = (sites[turn] for turn in range(share) for sites in apart if turn < len(sites))
-    return tuple(dict.fromkeys(turns))[:most]
+    interleaved = (sites[index] for index in range(share) for sites in apart if index < len(sites))
+    return tuple(dict.fromkeys(interleaved))[:most]

@@ -62,10 +62,10 @@ class Book:
 
     def exact(self, uid: str) -> Proofs:
         """What it proves to looks of its own agent."""
-        found = self._exact.get(uid)
-        if found is None:
-            found = self._exact[uid] = Proofs(self._spans(uid), exact=True)
-        return found
+        proofs = self._exact.get(uid)
+        if proofs is None:
+            proofs = self._exact[uid] = Proofs(self._spans(uid), exact=True)
+        return proofs
 
     def _spans(self, uid: str) -> Sequence[Span]:
         check = self.topology.check(uid)
@@ -85,15 +85,15 @@ class Book:
     def verdicts(self, uid: str, window: Interval) -> list[Verdict]:
         """Of what was not up in the window, in order."""
         begin, end = window
-        known = self.stretches(uid)
-        first = bisect_right(known, begin, key=lambda stretch: stretch.end)
-        found = []
-        for stretch in takewhile(lambda stretch: stretch.start < end, known[first:]):
+        all_stretches = self.stretches(uid)
+        first = bisect_right(all_stretches, begin, key=lambda stretch: stretch.end)
+        clipped = []
+        for stretch in takewhile(lambda stretch: stretch.start < end, all_stretches[first:]):
             for one in self.judged(uid, stretch):
                 a, b = max(one.start, begin), min(one.end, end)
                 if a < b:
-                    found.append(Verdict(a, b, one.state, one.cause))
-        return found
+                    clipped.append(Verdict(a, b, one.state, one.cause))
+        return clipped
 
     def judged(self, uid: str, stretch: Stretch) -> list[Verdict]:
         """The whole stretch, cut where its cause changes."""
@@ -108,8 +108,8 @@ class Book:
                 root=elements.service(uid), cause=NOT_KNOWN, certainty="probable", because=words.never_told(uid, "")
             )
             return [Verdict(stretch.start, stretch.end, stretch.state, cause)]
-        way = self.topology.way(uid)
-        parts = self._unknown(way, stretch) if stretch.state == UNKNOWN else self._seen(way, stretch)
+        path = self.topology.way(uid)
+        parts = self._unknown(path, stretch) if stretch.state == UNKNOWN else self._seen(path, stretch)
         joined: list[Verdict] = []
         for part in parts:
             cause = part.finding.cause()
@@ -235,9 +235,9 @@ class Book:
             return of_cause(gap.cause)
         site = self.topology.site_of(way.agent)
         for uid in self.topology.outside(site):
-            seen = [one for one in self.stretches(uid) if one.state == DOWN and one.end > gap.start]
-            if seen:
-                last = self.judged(uid, seen[-1])[-1].cause
+            down_stretches = [one for one in self.stretches(uid) if one.state == DOWN and one.end > gap.start]
+            if down_stretches:
+                last = self.judged(uid, down_stretches[-1])[-1].cause
                 return Finding(elements.Root(last.root, last.cause), "provisional", (*gap.cause.because, *last.because))
         return of_cause(gap.cause)
 
@@ -250,8 +250,8 @@ def _surer(one: Cause, other: Cause) -> Cause:
 
 def verdicts(topology: Topology, evidence: Evidence, uids: Iterable[str], window: Interval) -> dict[str, list[Verdict]]:
     """By uid, a verdict for every stretch of the window that was not up, in order."""
-    book = Book(topology, evidence)
-    return {uid: book.verdicts(uid, window) for uid in uids}
+    analysis = Book(topology, evidence)
+    return {uid: analysis.verdicts(uid, window) for uid in uids}
 
 
 def cause_of(book: Book) -> Callable[[str, Span], str]:

@@ -19,29 +19,29 @@ def told(topology: "Topology", root: Root, down: Iterable[str], working: Mapping
     """What is down and names the root, then what works beside it (by root, with a check that proves it)."""
     sentences: list[Said | None] = [_down(topology, uid) for uid in dict.fromkeys(down)]
     sentences += [_works(topology, other, uid) for other, uid in working.items()]
-    apart: list[Said] = []
+    distinct: list[Said] = []
     for sentence in sentences:
-        if sentence is not None and sentence not in apart:
-            apart.append(sentence)
-    return tuple(apart[:MOST])
+        if sentence is not None and sentence not in distinct:
+            distinct.append(sentence)
+    return tuple(distinct[:MOST])
 
 
 def _down(topology: "Topology", uid: str) -> Said:
-    way = topology.way(uid)
-    kind = elements.kind_of(way.own)
-    if kind == "wan" and way.vantage == topology.inventory.links[way.link].site:
-        return say("Over {link} the hub does not answer as it should to {site}", link=way.link, site=way.vantage)
+    path = topology.way(uid)
+    kind = elements.kind_of(path.own)
+    if kind == "wan" and path.vantage == topology.inventory.links[path.link].site:
+        return say("Over {link} the hub does not answer as it should to {site}", link=path.link, site=path.vantage)
     if kind == "wan":
-        return say("Over {link} {site} does not answer the hub as it should", link=way.link, site=way.target)
-    if kind == "gateway" and way.vantage == way.target:
-        return say("The gateway of {site} does not answer there as it should", site=way.target)
+        return say("Over {link} {site} does not answer the hub as it should", link=path.link, site=path.target)
+    if kind == "gateway" and path.vantage == path.target:
+        return say("The gateway of {site} does not answer there as it should", site=path.target)
     if kind == "gateway":
-        return say("From {agent} the gateway of {site} does not answer as it should", agent=way.agent, site=way.target)
+        return say("From {agent} the gateway of {site} does not answer as it should", agent=path.agent, site=path.target)
     if kind == "feed":
         return say("The UPS that {check} asks gives no power", check=uid)
-    if len(way.on) <= ON_ITS_MACHINE and not way.maybe:
+    if len(path.on) <= ON_ITS_MACHINE and not path.maybe:
         return say("{check} is not as it should be", check=uid)
-    return say("{check} does not answer as it should to {agent}", check=uid, agent=way.agent)
+    return say("{check} does not answer as it should to {agent}", check=uid, agent=path.agent)
 
 
 def _works(topology: "Topology", root: Root, uid: str) -> Said | None:

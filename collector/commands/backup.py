@@ -116,10 +116,10 @@ def _take_keys(fresh: Path) -> tuple[bytes, bytes] | None:
             raise ValueError("it is not a copy of a collector's store")
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'kept_files'").get:
             return None
-        found = {str(name): content for name, content in db.execute("SELECT name, content FROM kept_files")}
+        files = {str(name): content for name, content in db.execute("SELECT name, content FROM kept_files")}
         db.execute("DROP TABLE kept_files")
         db.execute("VACUUM")
-    key, certificate = found.get("ca.key"), found.get("ca.pem")
+    key, certificate = files.get("ca.key"), files.get("ca.pem")
     return (key, certificate) if isinstance(key, bytes) and isinstance(certificate, bytes) else None
 
 

@@ -138,9 +138,9 @@ def _parser() -> argparse.ArgumentParser:
     person.add_argument("--who", default=_user(), help="who does this, for the audit (the user logged in)")
 
     def command(name: str, work: object, words: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, parents=[common, *parents], help=words, description=words)
-        made.set_defaults(work=work)
-        return made
+        subparser = commands.add_parser(name, parents=[common, *parents], help=words, description=words)
+        subparser.set_defaults(work=work)
+        return subparser
 
     command("run", _run, "run the collector until it is told to stop")
     code = command("code", _code, "make an enrolment code for an agent of the inventory, an hour valid", person)

@@ -53,10 +53,10 @@ async def store(config: Config) -> AsyncIterator[Database]:
 
 async def code(config: Config, agent: str, who: str) -> str:
     """A new enrolment code."""
-    known = load.load(config.inventory).agents
-    if agent not in known:
-        raise Failed(f"the inventory has no agent {agent!r}; it has: {', '.join(known) or 'none'}")
-    if known[agent].revoked:
+    agents = load.load(config.inventory).agents
+    if agent not in agents:
+        raise Failed(f"the inventory has no agent {agent!r}; it has: {', '.join(agents) or 'none'}")
+    if agents[agent].revoked:
         raise Failed(f"the inventory says that {agent} is revoked; take revoked: true out first")
     async with store(config) as database:
         return await _registry(config, database).make_code(agent, who)
@@ -64,14 +64,14 @@ async def code(config: Config, agent: str, who: str) -> str:
 
 async def revoke(config: Config, agent: str, who: str, reason: str) -> bool:
     """Void an agent's certificates; whether the inventory marks it revoked as well."""
-    found, _ = load.look(config.inventory)  # even a broken inventory must not stand in the way
-    known = found.agents if found is not None else {}
+    inventory, _ = load.look(config.inventory)  # even a broken inventory must not stand in the way
+    agents = inventory.agents if inventory is not None else {}
     async with store(config) as database:
         registry = _registry(config, database)
-        if agent not in known and agent not in await registry.certificates():
+        if agent not in agents and agent not in await registry.certificates():
             raise Failed(f"nobody knows an agent {agent!r}")
         await registry.revoke(agent, who, reason)
-    return agent in known and known[agent].revoked
+    return agent in agents and agents[agent].revoked
 
 
 async def goals(config: Config, day: str) -> list[str]:
@@ -84,12 +84,12 @@ async def goals(config: Config, day: str) -> list[str]:
                 at = midnight(date.fromisoformat(day), reader.inventory.province.zone) + 86_400_000 - 1
             except ValueError:
                 raise Failed(f"{day!r} is not a day; write it like 2026-10-31") from None
-        found = await reader.evaluations(at)
+        evaluations = await reader.evaluations(at)
     lines = [f"{'goal':12} {'window':12} {'objective':>9} {'best':>9} {'proven':>9} {'possible':>9}  verdict"]
-    for one in found:
+    for one in evaluations:
         figures = "".join(f" {percent(value):>9}" for value in (one.objective, one.best, one.lower, one.upper))
         lines.append(f"{one.goal:12} {one.window.name:12}{figures}  {one.why()}")
-    return lines if found else ["The inventory has no goals."]
+    return lines if evaluations else ["The inventory has no goals."]
 
 
 async def report(config: Config, month: str, *, csv: bool, agency: str) -> list[str]:
@@ -116,13 +116,13 @@ async def exclude(
     except ValueError:
         raise Failed("give two local times, like '2026-11-30 17:30' '2026-11-30 19:00'") from None
     selector = Selector(**dict(select))
-    for kind, known in (
+    for kind, defined in (
         ("agencies", inventory.agencies),
         ("sites", inventory.sites),
         ("agents", inventory.agents),
     ):
         for name in select[kind]:
-            if name not in known:
+            if name not in defined:
                 raise Failed(f"the inventory has no {name!r} among its {kind}")
     chosen = find(selector, inventory)
     if not chosen:
@@ -150,17 +150,17 @@ async def withdraw(config: Config, number: int, who: str) -> list[str]:
 async def excluded(config: Config) -> list[str]:
     """The exclusions that people declared."""
     async with store(config) as database:
-        found = await database.read(exclusions.declared)
+        declarations = await database.read(exclusions.declared)
     zone = load.load(config.inventory).province.zone
 
     def local(ms: int) -> str:
         return datetime.fromtimestamp(ms / 1000, zone).strftime("%Y-%m-%d %H:%M")
 
     lines = []
-    for one in found:
+    for one in declarations:
         chosen = msgspec.to_builtins(one.select)
-        words = "; ".join(f"{name} {', '.join(values)}" for name, values in chosen.items() if values)
-        lines.append(f"{one.id}: {local(one.begins)} to {local(one.ends)}, {words or 'all'}: {one.reason} ({one.who})")
+        selection = "; ".join(f"{name} {', '.join(values)}" for name, values in chosen.items() if values)
+        lines.append(f"{one.id}: {local(one.begins)} to {local(one.ends)}, {selection or 'all'}: {one.reason} ({one.who})")
     return lines or ["Nobody has declared an exclusion; those of the inventory are in its files."]
 
 

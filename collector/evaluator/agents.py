@@ -33,7 +33,7 @@ class Agents:
         """``began``: when the collector began to listen (ms): nobody was silent before that."""
         today = datetime.fromtimestamp(now / 1000, inventory.province.zone).date()
         states, patience = self._fleet.agents, inventory.province.push_every * PUSHES
-        wrong: set[str] = set()
+        wrong_clocks: set[str] = set()
         for agent in inventory.agents.values():
             state = states.get(agent.id)
             if state is None or not state.contact:
@@ -44,13 +44,13 @@ class Agents:
             if agent.revoked or not agent.on(today):
                 continue
             if silence > patience:
-                trouble = _silent(agent, state, silence, now, why, inventory, confirmed)
+                problem = _silent(agent, state, silence, now, why, inventory, confirmed)
             else:
-                trouble = self._clock(agent, state, error or 0, inventory)
-                wrong.add(agent.id)
-            if trouble is not None:
-                yield trouble
-        self._off_since = {agent: at for agent, at in self._off_since.items() if agent in wrong}
+                problem = self._clock(agent, state, error or 0, inventory)
+                wrong_clocks.add(agent.id)
+            if problem is not None:
+                yield problem
+        self._off_since = {agent: at for agent, at in self._off_since.items() if agent in wrong_clocks}
 
     def _clock(self, agent: Agent, state: AgentState, error: int, inventory: Inventory) -> Trouble | None:
         """Its results are placed right all the same."""
@@ -90,7 +90,7 @@ def _silent(
     condition = condition_for(inventory, "silent", subject)
     if condition is None or met_by(condition, silence) != "met":
         return None
-    key, answer = f"silent:{agent.id}", why.silent(agent.id)
+    key, diagnosis = f"silent:{agent.id}", why.silent(agent.id)
     return Trouble(
         key=key,
         condition=condition.id,
@@ -98,8 +98,8 @@ def _silent(
         severity=condition.severity,
         since=state.contact,
         evidence=now,
-        cause=answer.cause,
-        confirmed=confirmed(key, True, answer.pending, now, inventory),
+        cause=diagnosis.cause,
+        confirmed=confirmed(key, True, diagnosis.pending, now, inventory),
         said=say("{agent} has not been heard since {heard_at}", agent=agent.id, heard_at=state.contact),
         recover_ms=condition.quiet_ms,
     )

@@ -53,21 +53,21 @@ class Alerting:
         reader: Reader,
         evaluations: Callable[[], Sequence[Evaluation]],
     ) -> None:
-        ways = config.alerts
+        channels = config.alerts
 
-        def believed() -> int:  # a clock that jumps ahead must not make waiting mails too old to be sent
+        def trusted_now() -> int:  # a clock that jumps ahead must not make waiting mails too old to be sent
             return ingest.trust.now_ms() or reader.wall()
 
-        self.ways = ways
+        self.ways = channels
         self.database = database
         self.counts = Counts()
-        self.journal = Journal(config.sent, ways.keep_days)
+        self.journal = Journal(config.sent, channels.keep_days)
         self.signer = Signer(_key(config.state_dir / "links.key"))
         self.outbox = StoredOutbox(database)
         self.unsubscribed = Unsubscribed(database)
         self.circuits = Circuits(database, reader)
-        self.standby = Standby(ways.standby_of)
-        self.sender = Sender(ways, self.outbox, self.journal, self.counts, now=believed) if ways.mails else None
+        self.standby = Standby(channels.standby_of)
+        self.sender = Sender(channels, self.outbox, self.journal, self.counts, now=trusted_now) if channels.mails else None
         self.objectives = Objectives(reader, evaluations)
         self.evaluator = Evaluator(
             database,
@@ -82,16 +82,16 @@ class Alerting:
                     own.disk(config.state_dir, reader.wall),
                 ]
             ),
-            writer=Writer(reader, self.circuits, self.unsubscribed, ways, self.signer, evaluations),
-            muted=lambda: not ways.mails or self.standby.muted,
+            writer=Writer(reader, self.circuits, self.unsubscribed, channels, self.signer, evaluations),
+            muted=lambda: not channels.mails or self.standby.muted,
             wake=self._wake,
         )
         self._reader = reader
         self._posters = [
-            Poster(one, self._posted, self._words, lambda key: ways.page(INCIDENT + key), self._check_name)
-            for one in ways.alertmanagers
+            Poster(settings, self._posted, self._words, lambda key: channels.page(INCIDENT + key), self._check_name)
+            for settings in channels.alertmanagers
         ]
-        self._deadman = Deadman(ways.deadman, self.well) if ways.deadman is not None else None
+        self._deadman = Deadman(channels.deadman, self.well) if channels.deadman is not None else None
         self.counts.alertmanagers = [poster.standing for poster in self._posters]
         self.counts.deadman = self._deadman.standing if self._deadman is not None else None
 
@@ -117,10 +117,10 @@ class Alerting:
 
     def well(self) -> str:
         """Why not all is well with what tells people, or "": what the dead-man's ping hangs on."""
-        if why := self.evaluator.well():
-            return why
+        if problem := self.evaluator.well():
+            return problem
         troubles = self.counts.trouble(self._reader.wall())
-        mail = next((said for what, said in troubles if what in ("mail", "journal")), None)
+        mail = next((sentence for channel, sentence in troubles if channel in ("mail", "journal")), None)
         return mail.text if mail is not None else ""
 
     def open(self) -> list[Incident]:
@@ -137,10 +137,10 @@ class Alerting:
     def _posted(self) -> Iterable[Incident]:
         if self.standby.muted:
             return ()
-        book, now = self.evaluator.book, self._reader.wall()
-        ended = [*book.ended.values(), *book.closed.values()]
+        incidents, now = self.evaluator.book, self._reader.wall()
+        ended = [*incidents.ended.values(), *incidents.closed.values()]
         recent = [one for one in ended if one.closed is not None and now - one.closed < ENDED_FOR]
-        return [*book.open.values(), *(one for one in recent if one.why != "late")]
+        return [*incidents.open.values(), *(one for one in recent if one.why != "late")]
 
     def _words(self, incident: Incident) -> Mapping[str, str]:
         """An incident's headline, in each language."""
@@ -161,14 +161,14 @@ def _of_collector(ingest: Ingest, inventories: Inventories) -> Iterator[own.Foun
         yield "clock", say("the collector does not believe its clock: {reason}", reason=ingest.trust.why)
     if ingest.committer.failures >= FAILURES:
         yield "store", say("nothing can be stored, so nothing is acknowledged; the agents keep it")
-    wrong = [problem for problem in inventories.problems if not problem.warning]
-    if wrong:
+    mistakes = [problem for problem in inventories.problems if not problem.warning]
+    if mistakes:
         yield (
             "inventory",
             say(
                 "the inventory's files have {count} mistakes; the last good ones stay in force: {first}",
-                count=len(wrong),
-                first=str(wrong[0])[:200],
+                count=len(mistakes),
+                first=str(mistakes[0])[:200],
             ),
         )
 
@@ -176,18 +176,18 @@ def _of_collector(ingest: Ingest, inventories: Inventories) -> Iterator[own.Foun
 def _key(path: Path) -> bytes:
     """The key that links in mails are signed with; made on the first start. Raises OSError."""
     try:
-        found = path.read_bytes()
+        key = path.read_bytes()
     except FileNotFoundError:
-        found = b""
-    if len(found) >= KEY_BYTES:
-        return found
-    fresh = secrets.token_bytes(KEY_BYTES)
+        key = b""
+    if len(key) >= KEY_BYTES:
+        return key
+    new_key = secrets.token_bytes(KEY_BYTES)
     part = path.with_suffix(".new")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.write(handle, fresh)
+        os.write(handle, new_key)
         os.fsync(handle)
     finally:
         os.close(handle)
     part.rename(path)
-    return fresh
+    return new_key

@@ -20,7 +20,7 @@ BEFORE: Final = 86_400_000  # ms: how far back the last look before it is looked
 async def bounds(reader: Reader, incidents: Iterable[Incident]) -> dict[str, Bounds]:
     """By incident key; those that no one check shows are left out."""
     shown = {one.key: member for one in incidents if (member := shown_by(one)) is not None}
-    checks = {uid: known for uid in {one.subject.check for one in shown.values()} if (known := reader.by_uid(uid))}
+    checks = {uid: entry for uid in {one.subject.check for one in shown.values()} if (entry := reader.by_uid(uid))}
     if not checks:
         return {}
     begin = min(member.since for member in shown.values()) - BEFORE

@@ -94,22 +94,22 @@ class Evaluator:
 
     async def start(self, sent: Iterable[Sent] = ()) -> None:
         """Take up where the store says, corrected by what was ``sent`` since (a store put back from a copy)."""
-        place, opened = await stored.load(self._database)
-        if place is None:  # what was before anybody was to be told is nobody's news
+        cursor, opened = await stored.load(self._database)
+        if cursor is None:  # what was before anybody was to be told is nobody's news
             self._place = await stored.ends(self._database)
             self.book = Book()
         else:
-            self._place = place
-            book = _decoder.decode(place.book) if place.book else Book()
-            since = max(0, place.at - REMEMBERED)
+            self._place = cursor
+            incidents = _decoder.decode(cursor.book) if cursor.book else Book()
+            since = max(0, cursor.at - REMEMBERED)
             recent = await stored.closed(self._database, 100_000, since=since)
-            self.book = filled(book, (*opened, *recent))
-        adopted = adopt(self.book, sent)
-        if adopted is not self.book:
+            self.book = filled(incidents, (*opened, *recent))
+        reconciled = adopt(self.book, sent)
+        if reconciled is not self.book:
             log.warning("mails were sent that this store does not know of: what they said is taken up")
             before = {one.key: one for one in _incidents(self.book)}
-            changed = [one for one in _incidents(adopted) if before.get(one.key) != one]
-            await self._commit(adopted, self._place, changed, [])
+            changed = [one for one in _incidents(reconciled) if before.get(one.key) != one]
+            await self._commit(reconciled, self._place, changed, [])
         now = self._reader.wall()
         closed = await stored.closed(self._database, 100_000, since=now - revising.AFTER)
         self._open_to_revision = {one.key: one for one in closed if revising.open_to_revision(one, now)}
@@ -129,19 +129,19 @@ class Evaluator:
 
     def _rest(self) -> float:
         """Seconds until the next turn: sooner where something that waits is due before, or may soon be an incident."""
-        rest = min(EVERY, max(ANXIOUS, 3 * self.seconds)) if self._anxious else EVERY
+        delay = min(EVERY, max(ANXIOUS, 3 * self.seconds)) if self._anxious else EVERY
         now = self._trust.now_ms()
         if self._due_at is None or now is None:
-            return rest
-        return min(rest, max(SOONEST, (self._due_at - now) / 1000))
+            return delay
+        return min(delay, max(SOONEST, (self._due_at - now) / 1000))
 
     async def guarded(self) -> None:
         """A turn; what goes wrong is said once, and the next turn tries again."""
         try:
             await self.turn()
         except Exception as error:
-            if (words := f"{type(error).__name__}: {error}") != self._failing:
-                self._failing = words
+            if (message := f"{type(error).__name__}: {error}") != self._failing:
+                self._failing = message
                 if isinstance(error, StoreError):
                     log.error("incidents cannot be kept: %s", error)
                 else:
@@ -192,46 +192,46 @@ class Evaluator:
 
     def _asked(self, key: str) -> Incident | None:
         """The open incident of that key, or the one that it was merged into."""
-        found = self.book.incident(key)
-        while found is not None and found.into and (into := self.book.incident(found.into)) is not None:
-            found = into
-        return found if found is not None and found.open else None
+        incident = self.book.incident(key)
+        while incident is not None and incident.into and (into := self.book.incident(incident.into)) is not None:
+            incident = into
+        return incident if incident is not None and incident.open else None
 
     async def _turn(self, now: int, commands: Sequence[Command]) -> None:
         inventory = self._reader.inventory
-        place, findings, closed = await self._news()
-        troubles: list[Trouble] = []
-        gone_by: list[Past] = []
+        cursor, findings, closed = await self._news()
+        problems: list[Trouble] = []
+        past_problems: list[Past] = []
         if self._trust.trusted:
-            troubles, gone_by = await self._wrong(now, findings, closed)
-        self._anxious = any(not trouble.confirmed for trouble in troubles)
+            problems, past_problems = await self._wrong(now, findings, closed)
+        self._anxious = any(not problem.confirmed for problem in problems)
         hub = inventory.sites.get(inventory.province.hub)
-        troubles += self._own.troubles(now, self._own_condition, hub.agency if hub is not None else "")
+        problems += self._own.troubles(now, self._own_condition, hub.agency if hub is not None else "")
         situation = Situation(
             at=now,
-            troubles=tuple(troubles),
+            troubles=tuple(problems),
             unknown=lambda key: self._unknown(key, now),
             gone=self._troubles.gone,
-            past=tuple(gone_by),
+            past=tuple(past_problems),
             commands=tuple(commands),
             muted=self._muted(),
         )
-        taken = await asyncio.to_thread(step, self.book, situation, inventory)
-        self._due_at = taken.wake
-        if taken.book is self.book and place == self._place:
+        step_result = await asyncio.to_thread(step, self.book, situation, inventory)
+        self._due_at = step_result.wake
+        if step_result.book is self.book and cursor == self._place:
             return
-        letters = await self._writer.letters(taken.notices, taken.book) if self._writer is not None else []
-        await self._commit(taken.book, place, taken.changed, letters)
-        self._open_to_revision |= {one.key: one for one in taken.changed if revising.open_to_revision(one, now)}
-        if letters:
+        mails = await self._writer.letters(step_result.notices, step_result.book) if self._writer is not None else []
+        await self._commit(step_result.book, cursor, step_result.changed, mails)
+        self._open_to_revision |= {one.key: one for one in step_result.changed if revising.open_to_revision(one, now)}
+        if mails:
             self._wake()
 
     async def _revise(self, now: int) -> None:
         """Closed incidents whose causes are known better by now."""
         waiting = {key: one for key, one in self._open_to_revision.items() if revising.open_to_revision(one, now)}
-        found = await revising.revised(self._reader, list(waiting.values()), now)
-        self._open_to_revision = {key: waiting[key] for key in waiting.keys() - {one.key for one in found}}
-        changed = [one for one in found if one is not waiting[one.key]]
+        revised_incidents = await revising.revised(self._reader, list(waiting.values()), now)
+        self._open_to_revision = {key: waiting[key] for key in waiting.keys() - {one.key for one in revised_incidents}}
+        changed = [one for one in revised_incidents if one is not waiting[one.key]]
         if changed:
             await self._commit(with_closed(self.book, changed), self._place, changed, [])
 
@@ -242,27 +242,27 @@ class Evaluator:
         exclusions = await self._reader.exclusions()
         self._troubles.found(findings)
 
-        def look() -> list[Trouble]:
+        def find_problems() -> list[Trouble]:
             self._troubles.look(now)
-            why = answers(self._reader, now, self._troubles.began)
-            troubles = self._troubles.now(now, why, exclusions, self.book.open.values())
-            return troubles + self._objectives.troubles(now, troubles, self._goal_condition)
+            causes = answers(self._reader, now, self._troubles.began)
+            problems = self._troubles.now(now, causes, exclusions, self.book.open.values())
+            return problems + self._objectives.troubles(now, problems, self._goal_condition)
 
         # of a whole provider's outage this is a good part of a second: pushes go on meanwhile
-        troubles = await asyncio.to_thread(look)
-        over = await past.taken(self._reader, closed, exclusions, now)
-        return troubles, past.untold(over, _incidents(self.book))
+        problems = await asyncio.to_thread(find_problems)
+        past_problems = await past.taken(self._reader, closed, exclusions, now)
+        return problems, past.untold(past_problems, _incidents(self.book))
 
     async def _news(self) -> tuple[Place, list[Finding], list[past.Closed]]:
         """Findings and closed spans since the last turn, and the place after them."""
-        place = self._place
+        cursor = self._place
 
         def work(db: object) -> tuple[list[tuple[int, Finding]], tuple[list[past.Closed], int]]:
-            return queries.findings(db, place.events, FINDINGS), past.closed(db, place.spans)  # type: ignore[arg-type]
+            return queries.findings(db, cursor.events, FINDINGS), past.closed(db, cursor.spans)  # type: ignore[arg-type]
 
-        found, (closed, spans) = await self._database.read(work)
-        events = found[-1][0] if found else place.events
-        return msgspec.structs.replace(place, events=events, spans=spans), [one for _, one in found], closed
+        finding_rows, (closed, spans) = await self._database.read(work)
+        events = finding_rows[-1][0] if finding_rows else cursor.events
+        return msgspec.structs.replace(cursor, events=events, spans=spans), [one for _, one in finding_rows], closed
 
     async def _commit(self, book: Book, place: Place, changed: Sequence[Incident], letters: Sequence[Letter]) -> None:
         place = Place(place.events, place.spans, book.at, _encode(bare(book)))
@@ -294,16 +294,16 @@ class Evaluator:
 
 
 def _incidents(book: Book) -> list[Incident]:
-    return [one for shelf in (book.open, book.ended, book.closed) for one in shelf.values()]
+    return [one for group in (book.open, book.ended, book.closed) for one in group.values()]
 
 
 def with_closed(book: Book, revised: Sequence[Incident]) -> Book:
     """The book with what is known better of closed incidents, where it still remembers them."""
-    shelves = {
-        shelf: {**kept, **{one.key: one for one in revised if one.key in kept}}
-        for shelf, kept in (("ended", book.ended), ("closed", book.closed))
+    updates = {
+        name: {**kept, **{one.key: one for one in revised if one.key in kept}}
+        for name, kept in (("ended", book.ended), ("closed", book.closed))
     }
-    return msgspec.structs.replace(book, **shelves)
+    return msgspec.structs.replace(book, **updates)
 
 
 def _say(incident: Incident, before: Incident | None) -> None:

@@ -71,7 +71,7 @@ SENTENCES: Final[Mapping[str, _Sentence]] = {
 
 def said(finding: Finding) -> Said:
     """The sentence of a finding; one of a kind that is not known here is named as it is."""
-    made = SENTENCES.get(finding.kind)
-    if made is None:
+    sentence = SENTENCES.get(finding.kind)
+    if sentence is None:
         return say("{kind} at {agent}", kind=finding.kind, agent=finding.agent)
-    return made(finding.agent, finding.data)
+    return sentence(finding.agent, finding.data)

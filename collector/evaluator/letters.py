@@ -47,11 +47,11 @@ class Writer:
     async def letters(self, notices: Sequence[Notice], book: Book) -> list[Letter]:
         """A letter for each notice whose contact the inventory has and that the contact wants."""
         inventory = self._reader.inventory
-        told = {key for one in notices if one.kind != "digest" for key in one.incidents}
-        known = await bounds(self._reader, [one for key in told if (one := book.incident(key)) is not None])
+        incident_keys = {key for one in notices if one.kind != "digest" for key in one.incidents}
+        error_bounds = await bounds(self._reader, [one for key in incident_keys if (one := book.incident(key)) is not None])
         days = {day: await self._day(day, inventory) for day in {one.day for one in notices if one.kind == "digest"}}
         return [
-            self._letter(notice, book, inventory, known, days.get(notice.day) if notice.kind == "digest" else None)
+            self._letter(notice, book, inventory, error_bounds, days.get(notice.day) if notice.kind == "digest" else None)
             for notice in notices
             if notice.contact in inventory.contacts
             and not (notice.kind == "digest" and notice.contact in self._unsubscribed.contacts)
@@ -82,7 +82,7 @@ class Writer:
         except Exception:  # one incident that cannot be put in words must not silence all the others
             log.exception("mail %s could not be written as usual", notice.ident)
             written = mail.bare(notice, incidents, context, contact.language, contact)
-        said = sent_of(notice, book)
+        sent = sent_of(notice, book)
         return Letter(
             id=0,
             ident=notice.ident,
@@ -90,18 +90,18 @@ class Writer:
             address=contact.email,
             kind=notice.kind,
             severity=notice.severity,
-            incidents=said.incidents,
+            incidents=sent.incidents,
             made=notice.at,
             subject=written.subject,
             text=written.text,
             body=written.message,
-            kinds=said.kinds,
-            roots=said.roots,
-            opened=said.opened,
-            also=said.also,
-            members=said.members,
-            thread=said.thread,
-            day=said.day,
+            kinds=sent.kinds,
+            roots=sent.roots,
+            opened=sent.opened,
+            also=sent.also,
+            members=sent.members,
+            thread=sent.thread,
+            day=sent.day,
         )
 
     async def _day(self, day: str, inventory: Inventory) -> mail.Day:

@@ -66,15 +66,15 @@ class Objectives:
     async def refresh(self) -> None:
         now = self._reader.wall()
         year = datetime.fromtimestamp(now / 1000, self._reader.inventory.province.zone).year
-        asked = [
+        goal_windows = [
             (goal, Window(f"{ms}", now - ms, now, year))
             for goal in self._reader.inventory.goals.values()
             if goal.combine != "share" and not goal.lacks
             for ms in sorted({ms for pair in PAIRS for ms in (pair.long, pair.short)})
         ]
-        found = await self._reader.judged(asked) if asked else []
-        rates = {(one.goal, int(one.window.name)): burn_rate(one) for one in found}
-        goals = {one.goal for one in found}
+        evaluations = await self._reader.judged(goal_windows) if goal_windows else []
+        rates = {(one.goal, int(one.window.name)): burn_rate(one) for one in evaluations}
+        goals = {one.goal for one in evaluations}
         self.looked = True
         self.burning = {goal: worst for goal in goals if (worst := worst_of(goal, rates)) is not None}
 
@@ -84,10 +84,10 @@ class Objectives:
         """``others``: the checks' troubles of this turn. ``condition``: what holds for "risk" or "missed" of a goal."""
         inventory = self._reader.inventory
         self._note(now, inventory, others)
-        made = [*self._risks(now, inventory, condition), *self._missed(now, inventory, condition)]
-        keys = {trouble.key for trouble in made}
+        problems = [*self._risks(now, inventory, condition), *self._missed(now, inventory, condition)]
+        keys = {problem.key for problem in problems}
         self._since = {key: at for key, at in self._since.items() if key in keys}
-        return made
+        return problems
 
     def _note(self, now: int, inventory: Inventory, others: Iterable[Trouble]) -> None:
         if self._checks[0] != id(inventory):
@@ -96,7 +96,7 @@ class Objectives:
                 for goal in inventory.goals.values()
             }
             self._checks = (id(inventory), sets)
-        troubled = {trouble.subject.check for trouble in others if trouble.confirmed}
+        troubled = {problem.subject.check for problem in others if problem.confirmed}
         for goal, checks in self._checks[1].items():
             if not checks.isdisjoint(troubled):
                 self._told[goal] = now
@@ -106,27 +106,27 @@ class Objectives:
     ) -> Iterator[Trouble]:
         for one in self.burning.values():
             goal = inventory.goals.get(one.goal)
-            holding = condition("risk", goal) if goal is not None else None
-            if goal is None or holding is None:
+            burn_condition = condition("risk", goal) if goal is not None else None
+            if goal is None or burn_condition is None:
                 continue
             quiet = now - self._told.get(goal.id, -DAY) > one.pair.short + MINUTE
-            severity: Severity = one.pair.severity if holding.severity == "warning" else holding.severity
-            said = say(
+            severity: Severity = one.pair.severity if burn_condition.severity == "warning" else burn_condition.severity
+            sentence = say(
                 "the error budget of {goal} burns {rate} times as fast as it may",
                 goal=goal.id,
                 rate=round(one.rate, 1),
             )
-            yield self._trouble(f"risk:{goal.id}", holding, severity, now, goal, said=said, confirmed=quiet)
+            yield self._trouble(f"risk:{goal.id}", burn_condition, severity, now, goal, said=sentence, confirmed=quiet)
 
     def _missed(
         self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
     ) -> Iterator[Trouble]:
         for one in self._evaluations():
             goal = inventory.goals.get(one.goal)
-            if goal is None or not beyond_reach(one) or (holding := condition("missed", goal)) is None:
+            if goal is None or not beyond_reach(one) or (missed_condition := condition("missed", goal)) is None:
                 continue
             quiet = now - self._told.get(goal.id, -DAY) > MINUTE
-            said = say(
+            sentence = say(
                 "{goal} can no longer be met over its {window}: at most {upper_share} of {objective_share}",
                 goal=goal.id,
                 window=one.window.name,
@@ -134,7 +134,7 @@ class Objectives:
                 objective_share=one.objective,
             )
             key = f"missed:{goal.id}:{one.window.name}"
-            yield self._trouble(key, holding, holding.severity, now, goal, said=said, confirmed=quiet, once=True)
+            yield self._trouble(key, missed_condition, missed_condition.severity, now, goal, said=sentence, confirmed=quiet, once=True)
 
     def _trouble(
         self,

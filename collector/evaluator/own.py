@@ -26,43 +26,43 @@ class Own:
 
     def troubles(self, now: int, condition: Callable[[str], Condition | None], agency: str) -> list[Trouble]:
         """``condition``: the one that holds for a trouble of that name, None where it is switched off."""
-        found = dict(one for source in self._sources for one in source())
-        self._since = {what: self._since.get(what, now) for what in found}
-        return list(self._made(found, now, condition, agency))
+        messages = dict(one for source in self._sources for one in source())
+        self._since = {what: self._since.get(what, now) for what in messages}
+        return list(self._made(messages, now, condition, agency))
 
     def _made(
         self, found: dict[str, Said], now: int, condition: Callable[[str], Condition | None], agency: str
     ) -> Iterator[Trouble]:
-        for what, said in found.items():
-            holding = condition(what)
-            if holding is None:
+        for what, sentence in found.items():
+            met_condition = condition(what)
+            if met_condition is None:
                 continue
             since = self._since[what]
             yield Trouble(
                 key=f"collector:{what}",
-                condition=holding.id,
+                condition=met_condition.id,
                 subject=Subject(agency=agency),
-                severity=holding.severity,
+                severity=met_condition.severity,
                 since=since,
                 evidence=now,
                 cause=Cause(root=f"collector:{what}", cause=COLLECTOR),
-                confirmed=now - since >= holding.for_ms,
-                said=said,
-                recover_ms=holding.quiet_ms,
+                confirmed=now - since >= met_condition.for_ms,
+                said=sentence,
+                recover_ms=met_condition.quiet_ms,
             )
 
 
 def disk(directory: Path, wall: Callable[[], int]) -> Source:
     """The room for the store; looked at once a minute."""
-    looked, found = [-DISK_EVERY], list[Found]()
+    checked_at, problems = [-DISK_EVERY], list[Found]()
 
-    def look() -> Sequence[Found]:
-        if abs(wall() - looked[0]) >= DISK_EVERY:
-            looked[0] = wall()
-            found[:] = _disk(directory)
-        return found
+    def check_disk() -> Sequence[Found]:
+        if abs(wall() - checked_at[0]) >= DISK_EVERY:
+            checked_at[0] = wall()
+            problems[:] = _disk(directory)
+        return problems
 
-    return look
+    return check_disk
 
 
 def _disk(directory: Path) -> list[Found]:

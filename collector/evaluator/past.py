@@ -37,42 +37,42 @@ def closed(db: apsw.Connection, after: int, limit: int = AT_ONCE) -> tuple[list[
     """Spans degraded or down past row ``after``, as they were committed; and the row to go on from."""
     columns = "state, start, end, sure_from, sure_to, error_from, error_to, looks, reason"
     sql = f"SELECT id, check_id, {columns} FROM spans WHERE id > ? AND state IN (1, 2) ORDER BY id LIMIT ?"
-    found = [Closed(row[0], row[1], Span(*row[2:])) for row in db.execute(sql, (after, limit))]
-    if len(found) == limit:
-        return found, found[-1].id
+    spans = [Closed(row[0], row[1], Span(*row[2:])) for row in db.execute(sql, (after, limit))]
+    if len(spans) == limit:
+        return spans, spans[-1].id
     last = db.execute("SELECT max(id) FROM spans").get
-    return found, max(after, last if isinstance(last, int) else 0)
+    return spans, max(after, last if isinstance(last, int) else 0)
 
 
 async def taken(reader: Reader, found: Sequence[Closed], exclusions: Exclusions, now: int) -> list[Past]:
     """Those that met their condition, with their causes."""
-    wanted = list(_met(reader, found))
-    if not wanted:
+    meeting = list(_met(reader, found))
+    if not meeting:
         return []
-    begin = min(span.start for _, span, _ in wanted)
+    begin = min(span.start for _, span, _ in meeting)
 
     def causes(book: Book) -> list[Cause]:
-        return [leading(book.verdicts(known.uid, (span.start, span.end)), known.uid) for known, span, _ in wanted]
+        return [leading(book.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting]
 
-    made = await reader.causes(causes, begin)
+    root_causes = await reader.causes(causes, begin)
     return [
-        _past(known, span, condition, cause, exclusions, now)
-        for (known, span, condition), cause in zip(wanted, made, strict=True)
+        _past(entry, span, condition, cause, exclusions, now)
+        for (entry, span, condition), cause in zip(meeting, root_causes, strict=True)
     ]
 
 
 def untold(found: Sequence[Past], known: Iterable[Incident]) -> list[Past]:
     """Without what an incident of the same root was about at the time: it is that incident's other side, told late."""
-    spells: dict[str, list[tuple[int, int]]] = {}
+    periods: dict[str, list[tuple[int, int]]] = {}
     for incident in known:
         end = incident.ended or incident.closed or FOREVER
         for root in (incident.cause.root, *incident.roots):
-            spells.setdefault(root, []).append((incident.opened, end))
+            periods.setdefault(root, []).append((incident.opened, end))
     return [
         one
         for one in found
         if not any(
-            begin <= one.until and one.trouble.since <= end for begin, end in spells.get(one.trouble.cause.root, ())
+            begin <= one.until and one.trouble.since <= end for begin, end in periods.get(one.trouble.cause.root, ())
         )
     ]
 
@@ -81,21 +81,21 @@ def _met(reader: Reader, found: Sequence[Closed]) -> Iterator[tuple[Known, Span,
     """With the condition that each met."""
     for one in found:
         registered = reader.fleet.checks.get(one.check)
-        known = reader.by_uid(registered.uid) if registered is not None else None
-        if known is None or known.check is None:
+        entry = reader.by_uid(registered.uid) if registered is not None else None
+        if entry is None or entry.check is None:
             continue
-        condition = condition_of(reader.inventory, known.check, ON[one.span.state])
-        seen = Seen(
+        condition = condition_of(reader.inventory, entry.check, ON[one.span.state])
+        observed = Seen(
             state=one.span.state, since=one.span.start, looks=one.span.looks, last=max(one.span.sure_to, one.span.end)
         )
-        if condition is not None and met(condition, seen) == "met":
-            yield known, one.span, condition
+        if condition is not None and met(condition, observed) == "met":
+            yield entry, one.span, condition
 
 
 def _past(known: Known, span: Span, condition: Condition, cause: Cause, exclusions: Exclusions, now: int) -> Past:
     check = known.check
     assert check is not None
-    trouble = Trouble(
+    problem = Trouble(
         key=f"{ON[span.state]}:{check.uid}",
         condition=condition.id,
         subject=subject_of(check),
@@ -107,4 +107,4 @@ def _past(known: Known, span: Span, condition: Condition, cause: Cause, exclusio
         state=span.state,
         reason=span.reason,
     )
-    return Past(trouble=trouble, until=span.end, late_ms=max(0, now - span.end))
+    return Past(trouble=problem, until=span.end, late_ms=max(0, now - span.end))

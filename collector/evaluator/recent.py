@@ -27,15 +27,15 @@ class Recent:
 
     def note(self, seen: Seen) -> tuple[int, ...]:
         """The states of its latest looks, the newest last. A look that could not be made is none."""
-        known = self._stretches.setdefault(seen.row, [])
+        stretches = self._stretches.setdefault(seen.row, [])
         if seen.state != UNKNOWN:
             now = (seen.state, seen.since, min(seen.looks, MOST))
-            if known and known[-1][:2] == now[:2]:
-                known[-1] = now
+            if stretches and stretches[-1][:2] == now[:2]:
+                stretches[-1] = now
             else:
-                known.append(now)
-            del known[: -MOST - 1]
-        states = tuple(state for state, _, looks in known for _ in range(looks))[-MOST:]
+                stretches.append(now)
+            del stretches[: -MOST - 1]
+        states = tuple(state for state, _, looks in stretches for _ in range(looks))[-MOST:]
         if seen.state == UP and seen.looks >= MOST:
             del self._stretches[seen.row]
         return states

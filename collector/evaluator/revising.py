@@ -30,13 +30,13 @@ async def revised(reader: Reader, incidents: Sequence[Incident], now: int) -> li
         return []
 
     def work(book: Book) -> list[Incident]:
-        found = []
+        settled = []
         for incident in incidents:
             cause = _judged(book, incident)
             if cause is not None and cause.certainty != "provisional":
                 same = (cause.root, cause.cause, cause.certainty) == _short(incident.cause)
-                found.append(incident if same else _with(incident, cause, now))
-        return found
+                settled.append(incident if same else _with(incident, cause, now))
+        return settled
 
     return await reader.causes(work, min(incident.opened for incident in incidents))
 

@@ -53,45 +53,45 @@ class Troubles:
     def now(self, now: int, why: Present, exclusions: Exclusions, incidents: Iterable[Incident]) -> list[Trouble]:
         """All of them. ``incidents``: the open ones, whose members are judged until they are clear."""
         inventory = self._reader.inventory
-        made = [
+        problems = [
             *self._of_checks(now, why, exclusions, incidents, inventory),
             *self._agents.now(now, self.began, why, inventory, self._confirmed),
             *self._of_findings(now, inventory),
         ]
-        keys = {trouble.key for trouble in made}
+        keys = {problem.key for problem in problems}
         self._met = {key: at for key, at in self._met.items() if key in keys}
-        return made
+        return problems
 
     # -- checks
 
     def _of_checks(
         self, now: int, why: Present, exclusions: Exclusions, incidents: Iterable[Incident], inventory: Inventory
     ) -> Iterator[Trouble]:
-        members, asked = _members(incidents), set[tuple[str, int]]()
+        members, covered = _members(incidents), set[tuple[str, int]]()
         self._note_what_recovered(now)
-        for seen in (one for wrong in list(self._watch.wrong.values()) for one in wrong):
-            known = self._known(seen.row)
-            if known is not None:
-                asked.add((known.uid, seen.state))
-                answer = why.cause(known.uid)
-                yield from self._judged(known, seen, seen.state, now, answer, exclusions, inventory)
+        for status in (one for unhealthy in list(self._watch.wrong.values()) for one in unhealthy):
+            entry = self._known(status.row)
+            if entry is not None:
+                covered.add((entry.uid, status.state))
+                diagnosis = why.cause(entry.uid)
+                yield from self._judged(entry, status, status.state, now, diagnosis, exclusions, inventory)
         for (uid, state), (cause, member) in members.items():
-            known = self._reader.by_uid(uid)
-            if (uid, state) in asked or known is None or (now_seen := self._seen(known, now)) is None:
+            entry = self._reader.by_uid(uid)
+            if (uid, state) in covered or entry is None or (current := self._seen(entry, now)) is None:
                 continue
             # it is not in that state any more, or was seen better too seldom: what it was is what the incident says
-            for trouble in self._judged(known, now_seen, state, now, Answer(cause), exclusions, inventory):
-                yield replace(trouble, since=member.since, reason=member.reason, said=member.said)
+            for problem in self._judged(entry, current, state, now, Answer(cause), exclusions, inventory):
+                yield replace(problem, since=member.since, reason=member.reason, said=member.said)
 
     def _note_what_recovered(self, now: int) -> None:
         """Looks at checks that were wrong of late and are not now: they count among their latest looks."""
-        wrong = {one.row for some in list(self._watch.wrong.values()) for one in some}
+        unhealthy_rows = {one.row for some in list(self._watch.wrong.values()) for one in some}
         for row in self._recent.rows:
-            known = self._known(row)
-            seen = self._seen(known, now) if known is not None and row not in wrong else None
-            if seen is not None:
-                self._recent.note(seen)
-            elif known is None:
+            entry = self._known(row)
+            status = self._seen(entry, now) if entry is not None and row not in unhealthy_rows else None
+            if status is not None:
+                self._recent.note(status)
+            elif entry is None:
                 self._recent.forget(row)
 
     def _judged(
@@ -110,8 +110,8 @@ class Troubles:
         if check is None or condition is None or seen.state == UNKNOWN:
             return
         recent = self._recent.note(seen)
-        judged = Judged(state=seen.state, since=seen.since, looks=seen.looks, last=seen.at, recent=recent)
-        standing = met(condition, judged)
+        observed = Judged(state=seen.state, since=seen.since, looks=seen.looks, last=seen.at, recent=recent)
+        standing = met(condition, observed)
         if standing == "clear":
             return
         key = f"{ON[state]}:{check.uid}"
@@ -147,8 +147,8 @@ class Troubles:
 
     def _known(self, row: int) -> Known | None:
         registered = self._reader.fleet.checks.get(row)
-        known = self._reader.by_uid(registered.uid) if registered is not None else None
-        return known if known is not None and known.check is not None else None
+        entry = self._reader.by_uid(registered.uid) if registered is not None else None
+        return entry if entry is not None and entry.check is not None else None
 
     def _seen(self, known: Known, now: int) -> Seen | None:
         """A check as it is, if anything is known of it."""
@@ -205,8 +205,8 @@ class Troubles:
         """Whether nothing is known now of what a trouble of this key is about."""
         kind, _, what = key.partition(":")
         if kind in STATE:
-            known = self._reader.by_uid(what)
-            return known is None or self._reader.now(known, now).state == UNKNOWN
+            entry = self._reader.by_uid(what)
+            return entry is None or self._reader.now(entry, now).state == UNKNOWN
         if kind == "clock":
             state = self._reader.fleet.agents.get(what)
             return state is None or now - state.contact > HEARD
@@ -217,8 +217,8 @@ class Troubles:
         inventory = self._reader.inventory
         kind, _, what = key.partition(":")
         if kind in STATE:
-            known = self._reader.by_uid(what)
-            return known is None or known.check is None or self._reader.registered(known).ended is not None
+            entry = self._reader.by_uid(what)
+            return entry is None or entry.check is None or self._reader.registered(entry).ended is not None
         if kind in ("silent", "clock"):
             agent = inventory.agents.get(what)
             return agent is None or agent.revoked
@@ -229,13 +229,13 @@ class Troubles:
 
 def _members(incidents: Iterable[Incident]) -> dict[tuple[str, int], tuple[Cause, Member]]:
     """(uid, state) of the checks that open incidents are about and that are not over, with the incident's cause."""
-    found = {}
+    members = {}
     for incident in incidents:
         for key, member in incident.members.items():
             kind, _, uid = key.partition(":")
             if member.until is None and kind in STATE:
-                found[uid, STATE[kind]] = incident.cause, member
-    return found
+                members[uid, STATE[kind]] = incident.cause, member
+    return members
 
 
 def subject_of(check: Check) -> Subject:

@@ -44,9 +44,9 @@ class Watch:
             if self._states.get(agent) is state and agent not in self.wrong:
                 continue
             self._states[agent] = state
-            found = [] if _all_well(state) else list(self._of(state, now))
-            if found:
-                self.wrong[agent] = found
+            unhealthy = [] if _all_well(state) else list(self._of(state, now))
+            if unhealthy:
+                self.wrong[agent] = unhealthy
             else:
                 self.wrong.pop(agent, None)
 
@@ -54,18 +54,18 @@ class Watch:
         tails, overlay = state.tails, state.overlay
         for row in tails.keys() | (overlay.checks.keys() if overlay is not None else set()):
             check = self._fleet.checks.get(row)
-            seen = self._fleet.now(check, now) if check is not None and check.ended is None else None
-            if seen is None or seen.state not in WRONG:
+            status = self._fleet.now(check, now) if check is not None and check.ended is None else None
+            if status is None or status.state not in WRONG:
                 continue
-            looks = overlay.checks[row][2] if seen.provisional and overlay is not None else tails[row].looks
+            looks = overlay.checks[row][2] if status.provisional and overlay is not None else tails[row].looks
             yield Seen(
                 row=row,
-                state=seen.state,
-                since=seen.since,
-                at=seen.at,
+                state=status.state,
+                since=status.since,
+                at=status.at,
                 looks=looks,
-                reason=seen.reason,
-                provisional=seen.provisional,
+                reason=status.reason,
+                provisional=status.provisional,
             )
 
 

@@ -8,11 +8,11 @@ def answers(reader: Reader, now: int, began: int) -> Present:
     """Causes at the moment ``now``. ``began``: when this collector began to listen."""
     fleet = reader.fleet
 
-    def seen(uid: str) -> Seen | None:
-        known = reader.by_uid(uid)
-        if known is None:
+    def status_of(uid: str) -> Seen | None:
+        entry = reader.by_uid(uid)
+        if entry is None:
             return None
-        registered = reader.registered(known)
+        registered = reader.registered(entry)
         state = fleet.now(registered, now)
         if state is None:
             return None
@@ -28,4 +28,4 @@ def answers(reader: Reader, now: int, began: int) -> Present:
         return None if state is None or not state.contact else Contact(state.contact, state.stopped)
 
     push_every = reader.inventory.province.push_every
-    return present(reader.topology, View(seen=seen, contact=contact, now=now, started=began, push_every=push_every))
+    return present(reader.topology, View(seen=status_of, contact=contact, now=now, started=began, push_every=push_every))

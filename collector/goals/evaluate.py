@@ -154,19 +154,19 @@ def evaluate(
     start = window.start if goal.begins is None else max(window.start, midnight(goal.begins, zone))
     end = window.end if goal.ends is None else min(window.end, midnight(goal.ends, zone))
     objective = goal.objective_in(window.year)
-    judged = _judge_members(goal, members, (start, end), now, evidence)
+    results = _judge_members(goal, members, (start, end), now, evidence)
     shares = None
     lacks = list(goal.lacks)
     if goal.combine == "share":
-        bounds, shares = _share(goal, judged)
-        lacks += [_no_objective(one.member) for one in judged if one.member.objective is None]
+        bounds, shares = _share(goal, results)
+        lacks += [_no_objective(one.member) for one in results if one.member.objective is None]
     elif goal.combine == "mean":
-        bounds = _mean([one.bounds for one in judged])
+        bounds = _mean([one.bounds for one in results])
     else:
-        bounds = _bounds(measure(combine((one.segments for one in judged), _k(goal))))
-    if not judged and not lacks:
+        bounds = _bounds(measure(combine((one.segments for one in results), _k(goal))))
+    if not results and not lacks:
         lacks.append(Text("không có phép kiểm tra nào được chọn", "no check is selected, or none was alive"))
-    verdict = NO_EVIDENCE if goal.lacks or not judged else verdict_of(bounds, objective)
+    verdict = NO_EVIDENCE if goal.lacks or not results else verdict_of(bounds, objective)
     return Evaluation(
         goal=goal.id,
         window=window,
@@ -177,10 +177,10 @@ def evaluate(
         best=_float(bounds.best),
         upper=_float(bounds.upper),
         coverage=_float(bounds.coverage),
-        members=len(judged),
-        counted=max((one.figure.total for one in judged), default=0),
+        members=len(results),
+        counted=max((one.figure.total for one in results), default=0),
         shares=shares,
-        missing=_missing(judged) if verdict == NOT_PROVEN else (),
+        missing=_missing(results) if verdict == NOT_PROVEN else (),
         lacks=tuple(lacks),
     )
 
@@ -189,10 +189,10 @@ def verdict_of(bounds: Bounds, objective: float) -> str:
     """Met, missed, not proven; no evidence where nothing counts."""
     if bounds.lower is None or bounds.upper is None:
         return NO_EVIDENCE
-    wanted = Fraction(repr(objective))  # 0.999 as it was written, not as the float nearest to it
-    if bounds.lower >= wanted:
+    target = Fraction(repr(objective))  # 0.999 as it was written, not as the float nearest to it
+    if bounds.lower >= target:
         return MET
-    return MISSED if bounds.upper < wanted else NOT_PROVEN
+    return MISSED if bounds.upper < target else NOT_PROVEN
 
 
 def _judge_members(
@@ -208,18 +208,18 @@ def _judge_members(
         return cache[key]
 
     pointwise = goal.combine in ("all", "any", "k-of-n")
-    judged = []
+    results = []
     for member in members:
         titles = member.parts or (None,) * len(member.checks)
-        seen = [
+        views = [
             (title, (_seen_by(goal, uid, evidence), counted_of(uid)))
             for title, uid in zip(titles, member.checks, strict=True)
         ]
-        seen = [one for one in seen if one[1][1].total]
-        if seen:
-            one = _judge(goal, member, [view for _, view in seen], pointwise)
-            judged.append(msgspec.structs.replace(one, views=seen))
-    return judged
+        views = [one for one in views if one[1][1].total]
+        if views:
+            one = _judge(goal, member, [view for _, view in views], pointwise)
+            results.append(msgspec.structs.replace(one, views=views))
+    return results
 
 
 def _lack(one: Figure) -> int:
@@ -336,12 +336,12 @@ def _sum(figures: Sequence[Figure]) -> Figure:
 
 
 def _missing(judged: Sequence[Judged]) -> tuple[Missing, ...]:
-    found = []
+    missing = []
     for one in judged:
         unproven = one.figure.seen - one.figure.sure_up - one.figure.sure_down
         if one.figure.unknown or unproven:
-            found.append(Missing(one.member.id, one.lacking(), one.figure.unknown, unproven))
-    return tuple(sorted(found, key=lambda item: (-item.unknown - item.unproven, item.member)))
+            missing.append(Missing(one.member.id, one.lacking(), one.figure.unknown, unproven))
+    return tuple(sorted(missing, key=lambda item: (-item.unknown - item.unproven, item.member)))
 
 
 def _no_objective(member: Member) -> Text:

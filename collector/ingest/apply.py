@@ -70,13 +70,13 @@ def account(state: AgentState, view: View, batch: Batch, placing: Placing, effec
     if batch.states and state.stopped is not None and placing.end > state.stopped:
         state.stopped = None
 
-    def later(sums: Sums) -> None:
+    def add_sums(sums: Sums) -> None:
         for run in runs:
             sums.add_run(view, run, placing)
         if batch.states:
             sums.add(view, batch, placing, skips)
 
-    return later
+    return add_sums
 
 
 def note_records(state: AgentState, batch: Batch, at: int, effect: Effect) -> None:
@@ -89,16 +89,16 @@ def _take_results(
     state: AgentState, view: View, batch: Batch, placing: Placing, effect: Effect, count_from: int
 ) -> dict[int, int]:
     """Each check's slice into its tail. Gives back how many leading looks of which place were too old to be taken."""
-    singles = placing.steady and len(batch.counts) == len(batch.states)
+    single_looks = placing.steady and len(batch.counts) == len(batch.states)
     offset = batch.base + placing.offset_first
     reasons = {place: examine.cut_reason(text) for place, text in batch.reasons}
     ledger = state.ledger
-    if singles and ledger.streak is not None and ledger.streak.reaches(view, batch, offset):
+    if single_looks and ledger.streak is not None and ledger.streak.reaches(view, batch, offset):
         state.ledger = ledger.gone_on(batch, offset, placing.error, reasons, effect.spans)
         return {}
     ledger = state.unfold()
     skips = _take_slices(ledger, view, batch, placing, effect, reasons, count_from)
-    if singles and not skips and offset + min(batch.at) >= count_from:
+    if single_looks and not skips and offset + min(batch.at) >= count_from:
         state.ledger = Ledger(ledger.tails, ledger.latest, streaks.begin(view, batch, offset, placing.error, reasons))
     return skips
 

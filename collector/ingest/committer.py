@@ -183,7 +183,7 @@ class Committer:
             item.done.set_result(None)
 
     def _insert(self, db: apsw.Connection, group: list[Item]) -> None:
-        batches, deferred, late, spans, events, letters, born = [], [], [], [], [], [], []
+        batches, deferred, late, spans, events, dead_letters, born = [], [], [], [], [], [], []
         number = self.last_batch
         for item in group:
             state, effect, row = item.state, item.effect, item.row
@@ -203,12 +203,12 @@ class Committer:
                 for note in effect.notes
             ]
             if effect.letters:
-                letters += self._letter_rows(item)
+                dead_letters += self._letter_rows(item)
             born += [(at, row, at) for at, row in effect.born if self._plans.earlier(at, row)]
         _rows(db, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", batches)
         _rows(db, "INSERT INTO spans VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", spans)
         _rows(db, "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?)", events)
-        _rows(db, "INSERT INTO dead_letters VALUES (NULL, ?, ?, ?, ?, ?)", letters)
+        _rows(db, "INSERT INTO dead_letters VALUES (NULL, ?, ?, ?, ?, ?)", dead_letters)
         _rows(db, "UPDATE checks SET born = ? WHERE id = ? AND (born IS NULL OR born > ?)", born)
         _rows(db, "INSERT INTO deferred VALUES (?, ?, ?)", deferred)
         placed = [(each.placing, each.received, each.believed, each.batch) for each in late]
@@ -224,9 +224,9 @@ class Committer:
             since, count = now, 0
         letters = item.effect.letters
         self.letters += sum(letter.count for letter in letters)
-        taken = letters[: max(0, LETTERS_KEPT - count)]
-        self._letters[item.state.agent] = (since, count + len(taken))
-        return [(item.at, item.state.agent, letter.reason, letter.count, letter.body) for letter in taken]
+        kept = letters[: max(0, LETTERS_KEPT - count)]
+        self._letters[item.state.agent] = (since, count + len(kept))
+        return [(item.at, item.state.agent, letter.reason, letter.count, letter.body) for letter in kept]
 
     def _due(self) -> list[str]:
         """The states that were changed longest ago, as many as keep everything within SAVE_AFTER."""

@@ -37,12 +37,12 @@ def shape_fault(batch: Batch, view: View) -> str:
         return "as many latencies as results are needed"
     if batch.counts and (min(batch.counts) < 1 or batch.checks[0] < 0 or min(batch.checks[1:], default=1) < 1):
         return "checks that are not in order"
-    widths, known = view.widths, len(view.rows)
-    if total == len(places) == known:  # one look of every check
+    widths, check_count = view.widths, len(view.rows)
+    if total == len(places) == check_count:  # one look of every check
         expected = view.width
     else:
-        expected = sum(widths[place] * n for place, n in zip(places, batch.counts, strict=True) if place < known)
-    if len(batch.values) != expected and (not places or places[-1] < known or len(batch.values) < expected):
+        expected = sum(widths[place] * n for place, n in zip(places, batch.counts, strict=True) if place < check_count)
+    if len(batch.values) != expected and (not places or places[-1] < check_count or len(batch.values) < expected):
         return f"{len(batch.values)} values where the plan has {expected}"
     if any(not start <= first <= last <= batch.last for first, last in batch.missing):
         return "missing frames outside of it"
@@ -103,29 +103,29 @@ def clean(batch: Batch, view: View, latest: int) -> tuple[Batch, list[Letter]]:
     states = bytearray()
     at = value = before = 0
     for place, n in zip(batch.places(), batch.counts, strict=True):
-        known = place < len(view.rows)
-        width = view.widths[place] if known else 0
-        taken, previous, when = 0, 0, 0
+        in_plan = place < len(view.rows)
+        width = view.widths[place] if in_plan else 0
+        accepted, previous, when = 0, 0, 0
         for i in range(at, at + n):
             when += batch.at[i]
             values = batch.values[value : value + width]
             value += width
-            fault = "a check that its plan does not have" if not known else ""
-            fault = fault or _result_fault(batch, i, when, previous if taken else 0, values, latest)
+            fault = "a check that its plan does not have" if not in_plan else ""
+            fault = fault or _result_fault(batch, i, when, previous if accepted else 0, values, latest)
             if fault:
                 letters.append(_letter(fault, (place, batch.base + when, batch.states[i], batch.latency[i], values)))
                 continue
             if i in reasons:
                 kept["reasons"].append((len(states), reasons[i]))
             states.append(batch.states[i])
-            kept["at"].append(when - previous if taken else when)
+            kept["at"].append(when - previous if accepted else when)
             kept["latency"].append(batch.latency[i])
             kept["values"].extend(values)
-            previous, taken = when, taken + 1
+            previous, accepted = when, accepted + 1
         at += n
-        if taken:
+        if accepted:
             kept["checks"].append(place - before)
-            kept["counts"].append(taken)
+            kept["counts"].append(accepted)
             before = place
     runs, records = [], []
     for run in batch.runs:

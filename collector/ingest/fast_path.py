@@ -74,37 +74,37 @@ class Ledger(msgspec.Struct, frozen=True):
 
     def worked_out(self) -> "Ledger":
         """The same with everything in the tails."""
-        streak = self.streak
-        if streak is None or not streak.looks:
+        fast_path = self.streak
+        if fast_path is None or not fast_path.looks:
             return self
         tails, latest = self.tails.copy(), self.latest.copy()
-        rows, holds, widths = streak.view.rows, streak.view.holds, streak.view.widths
-        value, digest, reason = 0, streak.view.digest, streak.reasons.get
-        columns = zip(accumulate(streak.checks), streak.at, streak.latency, strict=True)
+        rows, holds, widths = fast_path.view.rows, fast_path.view.holds, fast_path.view.widths
+        value, digest, reason = 0, fast_path.view.digest, fast_path.reasons.get
+        columns = zip(accumulate(fast_path.checks), fast_path.at, fast_path.latency, strict=True)
         for i, (place, after, latency) in enumerate(columns):
-            row, width, at = rows[place], widths[place], streak.base + after
-            tails[row] = prolonged(tails[row], at, streak.looks, holds[place], streak.error)
-            latest[row] = Latest(at, latency, streak.values[value : value + width], digest, reason(i, ""))
+            row, width, at = rows[place], widths[place], fast_path.base + after
+            tails[row] = prolonged(tails[row], at, fast_path.looks, holds[place], fast_path.error)
+            latest[row] = Latest(at, latency, fast_path.values[value : value + width], digest, reason(i, ""))
             value += width
-        return Ledger(tails, latest, msgspec.structs.replace(streak, looks=0))
+        return Ledger(tails, latest, msgspec.structs.replace(fast_path, looks=0))
 
     def gone_on(
         self, batch: Batch, base: int, error: int, reasons: Mapping[int, str], closed: list[tuple[int, Span]]
     ) -> "Ledger":
         """After a batch that the streak reaches: the checks that changed take their step, the others wait."""
-        streak, tails = self.streak, self.tails
-        assert streak is not None
-        looks, view, before = streak.looks + 1, streak.view, streak.states
+        fast_path, tails = self.streak, self.tails
+        assert fast_path is not None
+        looks, plan, before = fast_path.looks + 1, fast_path.view, fast_path.states
         if batch.states != before:
             tails = tails.copy()
             for i, place in enumerate(batch.places()):
                 if batch.states[i] == before[i]:
                     continue
-                row, hold, at = view.rows[place], view.holds[place], base + batch.at[i]
-                tail = prolonged(tails[row], streak.base + streak.at[i], streak.looks, hold, streak.error)
+                row, hold, at = plan.rows[place], plan.holds[place], base + batch.at[i]
+                tail = prolonged(tails[row], fast_path.base + fast_path.at[i], fast_path.looks, hold, fast_path.error)
                 spans: list[Span] = []
                 step(tail, spans, batch.states[i], at, at, hold, error, 1, reasons.get(i, ""))
                 closed += [(row, span) for span in spans]
                 tail.looks -= looks  # the streak adds them to every check, and this one has had its own
                 tails[row] = tail
-        return Ledger(tails, self.latest, begin(view, batch, base, error, reasons, looks, streak.hold))
+        return Ledger(tails, self.latest, begin(plan, batch, base, error, reasons, looks, fast_path.hold))

@@ -66,14 +66,14 @@ class Fleet:
         if newest is None:
             return {}
         columns = self._plans.columns(newest.plan, check.kind)
-        found = {
+        values = {
             column.name: value / column.per
             for column, value in zip(columns, newest.values, strict=False)
             if value is not None
         }
         if newest.latency is not None:
-            found["latency"] = newest.latency / 1e6
-        return found
+            values["latency"] = newest.latency / 1e6
+        return values
 
     def columns(self, plan: bytes, kind: str) -> tuple[Column, ...]:
         """The value columns of a kind under a plan."""

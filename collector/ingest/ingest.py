@@ -99,9 +99,9 @@ class Ingest:
 
     async def serve(self, agent: str, encoded: bytes, lives: Mapping[str, Life] | None = None) -> bytes:
         """This is the agent's plan from now on: keep it, register its checks. Gives its digest; raises PlanError."""
-        view = await self.plans.keep(agent, encoded, self.clock.wall_ms(), served=True, lives=lives)
-        self._current[agent] = view.digest
-        return view.digest
+        plan = await self.plans.keep(agent, encoded, self.clock.wall_ms(), served=True, lives=lives)
+        self._current[agent] = plan.digest
+        return plan.digest
 
     async def push(self, agent: str, body: bytes, uploading: int = 0) -> Ack:
         """Take a push of an authenticated agent. Raises PushError; whatever returns is durable.
@@ -137,10 +137,10 @@ class Ingest:
 
     async def _taken(self, agent: str, push: Push, body: bytes, received: int, *, bulk: bool) -> Ack:
         """One push of an agent at a time; other agents' go on beside it."""
-        turn = self._turns.get(agent)
-        if turn is None:
-            turn = self._turns[agent] = asyncio.Lock()
-        async with turn:
+        lock = self._turns.get(agent)
+        if lock is None:
+            lock = self._turns[agent] = asyncio.Lock()
+        async with lock:
             ack = await self._in_turn(agent, push, body, received, bulk)
         self._count(ack.verdict)
         return ack
@@ -166,17 +166,17 @@ class Ingest:
         verdict, reason = await self._chain(state, batch, received)
         if verdict != "taken":
             return self._answer(verdict, state, received, trusted, want=want, reason=reason)
-        view = self.plans.view(agent, batch.plan)
-        if view is None and not self._in_vain(agent, batch.plan):
+        plan = self.plans.view(agent, batch.plan)
+        if plan is None and not self._in_vain(agent, batch.plan):
             return self._answer("none", state, received, trusted, want=[*want, batch.plan])
-        if trusted and (asked := state.timing.to_ask()) is not None:
-            state.timing = asked
+        if trusted and (timing := state.timing.to_ask()) is not None:
+            state.timing = timing
             return self._answer(
                 "reposition", state, received, trusted, reason="push again: the clocks are not known yet"
             )
-        settled = await self._commit(state, view, push, body, received, trusted, bulk)
-        if settled is not None and settled.refused:
-            return self._answer("refused", state, received, trusted, want=want, reason=settled.refused, published=True)
+        outcome = await self._commit(state, plan, push, body, received, trusted, bulk)
+        if outcome is not None and outcome.refused:
+            return self._answer("refused", state, received, trusted, want=want, reason=outcome.refused, published=True)
         return self._answer("taken", state, received, trusted, want=want, published=True)
 
     async def _commit(
@@ -201,11 +201,11 @@ class Ingest:
             row = Row(received, trusted, batch.epoch, batch.start, batch.last, None, body, deferred)
             await self.committer.submit(Item(state, effect, received, row), bulk=bulk)
             return None
-        settled = settle(state, view, push, received, effect, self.database.count_from)
+        outcome = settle(state, view, push, received, effect, self.database.count_from)
         self._tell_letters(state, effect, received)
-        row = Row(received, trusted, batch.epoch, batch.start, batch.last, settled.placing, body)
-        await self.committer.submit(Item(state, effect, received, row, later=settled.later), bulk=bulk)
-        return settled
+        row = Row(received, trusted, batch.epoch, batch.start, batch.last, outcome.placing, body)
+        await self.committer.submit(Item(state, effect, received, row, later=outcome.later), bulk=bulk)
+        return outcome
 
     async def place_deferred(self) -> int:
         """Place what waited for the clock, in order, now that it is believed. Gives how many batches."""
@@ -229,16 +229,16 @@ class Ingest:
             received += int(row[2]) - self.clock.boot_ms()
             state.timing = state.timing.exchanged(push.sent, received, push.echo)
         effect = Effect()
-        view = self.plans.view(state.agent, push.batch.plan)
-        settled = settle(state, view, push, received, effect, self.database.count_from)
-        late = Late(number, received, believed, settled.placing)
-        await self.committer.submit(Item(state, effect, received, late=late, later=settled.later), bulk=True)
+        plan = self.plans.view(state.agent, push.batch.plan)
+        outcome = settle(state, plan, push, received, effect, self.database.count_from)
+        late = Late(number, received, believed, outcome.placing)
+        await self.committer.submit(Item(state, effect, received, late=late, later=outcome.later), bulk=True)
 
     async def state(self, agent: str) -> AgentState:
         """The published state; a new agent gets its row first."""
-        found = self.fleet.agents.get(agent)
-        if found is not None:
-            return found
+        published = self.fleet.agents.get(agent)
+        if published is not None:
+            return published
 
         def work(db: apsw.Connection) -> int:
             db.execute("INSERT OR IGNORE INTO streams (agent) VALUES (?)", (agent,))
@@ -256,8 +256,8 @@ class Ingest:
 
     async def _chain(self, state: AgentState, batch: Batch, received: int) -> tuple[str, str]:
         """The verdict, and its reason: see inventory.protocol.wire."""
-        mark = state.watermark
-        if mark is not None and batch.epoch == mark.epoch and batch.last <= mark.seq:
+        watermark = state.watermark
+        if watermark is not None and batch.epoch == watermark.epoch and batch.last <= watermark.seq:
             if not await self._differs(state, batch):
                 return "repeat", ""
             data = {"epoch": batch.epoch, "first": batch.start, "last": batch.last}
@@ -267,7 +267,7 @@ class Ingest:
             )
             await self.committer.submit(Item(state, effect, received))
             return "conflict", "other content under the same frames"
-        if batch.previous != mark:
+        if batch.previous != watermark:
             return "reposition", "" if batch.previous is None else "this does not continue what is here"
         return "taken", ""
 
@@ -279,8 +279,8 @@ class Ingest:
         body = await self.database.read(
             lambda db: db.execute("SELECT body FROM batches WHERE id = ?", (same[0].batch,)).get
         )
-        taken = decode_push(bytes(body)).batch if isinstance(body, bytes) else None
-        return taken is not None and not taken.runs and content(taken) != content(batch)
+        stored = decode_push(bytes(body)).batch if isinstance(body, bytes) else None
+        return stored is not None and not stored.runs and content(stored) != content(batch)
 
     def _chain_broken(self, state: AgentState, batch: Batch, received: int, effect: Effect) -> None:
         previous = batch.previous
@@ -301,14 +301,14 @@ class Ingest:
             if not push.backlog:
                 state.overlay = None
             return []
-        view = self.plans.view(state.agent, present.plan)
-        if view is None:
+        plan = self.plans.view(state.agent, present.plan)
+        if plan is None:
             return [present.plan]
         old = state.overlay
         stale = old is not None and old.boot == present.boot and present.boot_ms < old.boot_ms
         if stale or present.boot != push.sent.boot or not 0 <= present.boot_ms <= push.sent.boot_ms:
             return []
-        if not len(present.states) == len(present.since) == len(present.looks) == len(view.rows):
+        if not len(present.states) == len(present.since) == len(present.looks) == len(plan.rows):
             return []
         offset = received - present.boot_ms
         state.overlay = Overlay(
@@ -317,7 +317,7 @@ class Ingest:
             present.boot_ms,
             {
                 row: (code, min(received, max(0, since + offset)), max(0, min(looks, 2**31)))
-                for row, code, since, looks in zip(view.rows, present.states, present.since, present.looks, strict=True)
+                for row, code, since, looks in zip(plan.rows, present.states, present.since, present.looks, strict=True)
                 if code <= UNKNOWN and since <= examine.MAX_TIME
             },
         )

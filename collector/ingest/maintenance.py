@@ -92,8 +92,8 @@ class Keeper:
         started = now - (boot_ms - self._began_boot_ms)
         columns = "boot_ms = ?, alive = ?, started = iif(trusted, started, ?), trusted = 1, stopped = ?"
         sql = f"UPDATE collector_life SET {columns} WHERE id = ?"
-        given = (boot_ms, now, started, now if stopped else None, self._life)
-        await ingest.database.write(lambda db: db.execute(sql, given))
+        values = (boot_ms, now, started, now if stopped else None, self._life)
+        await ingest.database.write(lambda db: db.execute(sql, values))
         ingest.trust.record(now)
 
     async def end(self) -> None:

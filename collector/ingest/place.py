@@ -42,9 +42,9 @@ def settle(
     replay: bool = False,
 ) -> Settled:
     """Take the push's batch into ``state``, a successor whose timing has had its exchange."""
-    settled = _settle(state, view, push, received, effect, count_from, stored, replay)
+    outcome = _settle(state, view, push, received, effect, count_from, stored, replay)
     state.dead += sum(letter.count for letter in effect.letters)
-    return settled
+    return outcome
 
 
 def _settle(
@@ -63,8 +63,8 @@ def _settle(
     if view is None or fault:
         effect.letters.append(Letter(f"a batch set aside: {fault}", len(batch.states), repr(batch).encode()[:4096]))
         return Settled(REFUSED, refused=fault)
-    if stuck := examine.unaccounted(batch):
-        effect.notes.append(Note(received, None, "frames unaccounted", {"frames": stuck}, True))
+    if missing_frames := examine.unaccounted(batch):
+        effect.notes.append(Note(received, None, "frames unaccounted", {"frames": missing_frames}, True))
     latest = push.sent.boot_ms + examine.CLOCK_SLACK if batch.boot == push.sent.boot else examine.MAX_TIME
     if not examine.is_clean(batch, view, latest):
         batch, letters = examine.clean(batch, view, latest)
@@ -72,16 +72,16 @@ def _settle(
     for record in batch.records:
         state.timing = state.timing.told(batch.boot, record.kind, record.at, record.data)
     if replay:
-        placing = None if stored is None else _decoder.decode(stored)
+        placement = None if stored is None else _decoder.decode(stored)
     else:
-        placing = state.timing.place(batch.boot, *apply.extent(batch))
-    if placing is None:
+        placement = state.timing.place(batch.boot, *apply.extent(batch))
+    if placement is None:
         results = len(batch.states) + sum(run.count for run in batch.runs)
         state.unplaceable += results
         apply.note_records(state, batch, received, effect)
         data = {"results": results, "boot": batch.boot.hex()}
         effect.notes.append(Note(received, None, "unplaceable", data, True))
         return Settled(None)
-    state.timing = state.timing.placed(placing)
-    later = apply.account(state, view, batch, placing, effect, count_from)
-    return Settled(_encode(placing), later)
+    state.timing = state.timing.placed(placement)
+    add_sums = apply.account(state, view, batch, placement, effect, count_from)
+    return Settled(_encode(placement), add_sums)

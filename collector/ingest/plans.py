@@ -68,13 +68,13 @@ class Plans:
 
     def view(self, agent: str, digest: bytes) -> View | None:
         """The plan of this digest, if it is known and this agent's."""
-        found = self._views.get(digest)
-        return found if found is not None and found.agent == agent else None
+        compiled = self._views.get(digest)
+        return compiled if compiled is not None and compiled.agent == agent else None
 
     def columns(self, digest: bytes, kind: str) -> tuple[Column, ...]:
         """The value columns of a kind under a plan."""
-        found = self._views.get(digest)
-        return found.columns.get(kind, ()) if found is not None else ()
+        compiled = self._views.get(digest)
+        return compiled.columns.get(kind, ()) if compiled is not None else ()
 
     async def keep(
         self, agent: str, encoded: bytes, now: int, *, served: bool, lives: Mapping[str, Life] | None = None
@@ -95,16 +95,16 @@ class Plans:
         if any(not 0 < check.hold <= MAX_HOLD for check in plan.checks):
             raise PlanError(f"a check whose hold is not between 1 and {MAX_HOLD} ms")
         digest = plans.digest_of(encoded)
-        known = self._views.get(digest)
-        if known is not None and not served:
-            return known
+        existing = self._views.get(digest)
+        if existing is not None and not served:
+            return existing
         changed = self._changes(plan, now, served, lives or {})
 
         def work(db: apsw.Connection) -> list[Check]:
             db.execute("INSERT OR IGNORE INTO plans VALUES (?, ?, ?, ?)", (digest, agent, encoded, now))
             return [_save(db, check) for check in changed]
 
-        if known is None or changed:
+        if existing is None or changed:
             self._register(await self._database.write(work))
         return self._compile(plan, digest)
 
@@ -157,7 +157,7 @@ class Plans:
     def _compile(self, plan: Plan, digest: bytes) -> View:
         widths = tuple(len(plan.columns.get(check.kind, ())) for check in plan.checks)
         rows = self._rows.get(plan.agent, {})
-        view = self._views[digest] = View(
+        compiled = self._views[digest] = View(
             digest=digest,
             agent=plan.agent,
             rows=tuple(rows[check.uid] for check in plan.checks),
@@ -168,7 +168,7 @@ class Plans:
             width=sum(widths),
             columns=plan.columns,
         )
-        return view
+        return compiled
 
 
 def _save(db: apsw.Connection, check: Check) -> Check:

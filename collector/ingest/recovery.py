@@ -22,27 +22,27 @@ CHUNK = 200  # batches read at a time
 
 def load(database: Database, plans: Plans, fleet: Fleet, committer: Committer) -> int:
     """Publish every agent's state as it was. Gives how many batches were replayed."""
-    found: dict[int, AgentState] = {}
+    by_stream: dict[int, AgentState] = {}
     saved: dict[str, int] = {}
     for stream, agent, batch, body in database.read_now(
         lambda db: db.execute("SELECT id, agent, batch, body FROM streams").fetchall()
     ):
         name, number, last = str(agent), int(stream), int(batch)  # type: ignore[arg-type]
         if body is None:
-            found[number] = AgentState(agent=name, stream=number)
+            by_stream[number] = AgentState(agent=name, stream=number)
         else:
-            found[number] = states.decode(name, number, last, bytes(body))  # type: ignore[arg-type]
+            by_stream[number] = states.decode(name, number, last, bytes(body))  # type: ignore[arg-type]
         saved[name] = last
     deferred = {int(row[0]): row for row in database.read_now(_deferred)}
     for number, stream in ((n, int(row[3])) for n, row in deferred.items()):
-        found[stream].deferred = (*found[stream].deferred, number)
-    replayed = _replay(database, plans, found, set(deferred))
-    for state in found.values():
+        by_stream[stream].deferred = (*by_stream[stream].deferred, number)
+    replayed = _replay(database, plans, by_stream, set(deferred))
+    for state in by_stream.values():
         fleet.publish(state)
     last_batch = database.read_now(lambda db: db.execute("SELECT max(id) FROM batches").get) or 0
     after = database.read_now(lambda db: db.execute("SELECT after FROM replay").get)
     assert isinstance(last_batch, int) and isinstance(after, int)
-    committer.resume(max(last_batch, after), saved, [s.agent for s in found.values() if s.batch != saved[s.agent]])
+    committer.resume(max(last_batch, after), saved, [s.agent for s in by_stream.values() if s.batch != saved[s.agent]])
     return replayed
 
 
@@ -97,10 +97,10 @@ def _again(plans: Plans, state: AgentState, row: Stored, count_from: int) -> Non
     state.batch = row.id
     if row.believed:
         state.timing = state.timing.exchanged(push.sent, row.received, push.echo)
-    view = plans.view(state.agent, push.batch.plan)
-    settled = settle(state, view, push, row.received, Effect(), count_from, row.placing, replay=True)
-    if settled.later is not None:
-        settled.later(state.sums)
+    plan = plans.view(state.agent, push.batch.plan)
+    outcome = settle(state, plan, push, row.received, Effect(), count_from, row.placing, replay=True)
+    if outcome.later is not None:
+        outcome.later(state.sums)
 
 
 def believed_clock(database: Database, clock: Clock) -> Trust:

@@ -109,12 +109,12 @@ class Sums:
     def _fold(self) -> None:
         blocks, self._blocks, self._aside = self._blocks, [], 0
         while blocks:
-            like = blocks[0]
-            same = [block for block in blocks if block.alike(like)]
-            blocks = [block for block in blocks if not block.alike(like)]
+            first_block = blocks[0]
+            same = [block for block in blocks if block.alike(first_block)]
+            blocks = [block for block in blocks if not block.alike(first_block)]
             times = zip(*([block.base + at for at in block.batch.at] for block in same), strict=True)
             latency = zip(*(block.batch.latency for block in same), strict=True)
             values = zip(*(block.batch.values for block in same), strict=True)
-            for place, at, delays in zip(like.batch.places(), times, latency, strict=True):
-                columns: list[Column] = [delays, *islice(values, like.view.widths[place])]
-                self._add_columns(like.view, place, at, columns)
+            for place, at, delays in zip(first_block.batch.places(), times, latency, strict=True):
+                columns: list[Column] = [delays, *islice(values, first_block.view.widths[place])]
+                self._add_columns(first_block.view, place, at, columns)

@@ -30,12 +30,12 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
 
     def exchanged(self, sent: Reading, received_ms: int, echo: Echo | None) -> "Timing":
         """After a push received at ``received_ms`` of a clock that is trusted."""
-        known = self.mappings.get(sent.boot)
-        if known is not None and known.echoed and 0 <= sent.boot_ms - known.contacts[-1].at < SOON:
+        previous = self.mappings.get(sent.boot)
+        if previous is not None and previous.echoed and 0 <= sent.boot_ms - previous.contacts[-1].at < SOON:
             return self  # a backlog's pushes, many a second, tell nothing new about clocks
         if echo is not None and echo.sent_ms <= 0:  # given while the collector did not trust its own clock
             echo = None
-        mapping = placement.exchange(known, sent, received_ms, echo)
+        mapping = placement.exchange(previous, sent, received_ms, echo)
         mappings = {**self.mappings, sent.boot: mapping}
         if len(mappings) > BOOTS:
             mappings = dict(list(mappings.items())[-BOOTS:])
@@ -51,7 +51,7 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
     def told(self, boot: bytes, kind: str, at: int, data: dict[str, Any]) -> "Timing":
         """After a record of the agent's life: its start says what its wall clock showed, a step makes that void."""
         wall = data.get("wall_ms")
-        walls = {known: offset for known, offset in self.walls.items() if known != boot}
+        walls = {other: offset for other, offset in self.walls.items() if other != boot}
         if kind == "start" and isinstance(wall, int):
             walls[boot] = wall - at
         elif kind != "clock":
@@ -62,17 +62,17 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
         """How boot ms [first, last] of a batch are placed; None: they cannot be."""
         after = self.end if boot != self.boot else self.floor
         mapping = self.mappings.get(boot)
-        now = self.mappings.get(self.current)
-        before = placement.starts_before(now) if now is not None and boot != self.current else None
+        current = self.mappings.get(self.current)
+        before = placement.starts_before(current) if current is not None and boot != self.current else None
         if mapping is None:
-            known = list(self.mappings.values())
+            mappings = list(self.mappings.values())
             mapping = placement.bracket(
                 boot,
                 last,
                 after=after,
                 before=before,
                 wall_offset=self.walls.get(boot),
-                walls_right=len(known) > 1 and all(placement.wall_right(each) for each in known[-2:]),
+                walls_right=len(mappings) > 1 and all(placement.wall_right(each) for each in mappings[-2:]),
             )
         if mapping is None or not mapping.contacts:
             return None
@@ -91,8 +91,8 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
         mapping = self.mappings.get(self.current)
         if mapping is None or not mapping.contacts:
             return None
-        contact = mapping.contacts[-1]
-        return max(contact.high - contact.offset, contact.offset - contact.low)
+        sample = mapping.contacts[-1]
+        return max(sample.high - sample.offset, sample.offset - sample.low)
 
     @property
     def wall_error_ms(self) -> int | None:

@@ -114,10 +114,10 @@ def exchange(mapping: Mapping | None, sent: Reading, received_ms: int, echo: Ech
 
     Another boot starts anew; a push older than the last contact adds nothing.
     """
-    contacts = mapping.contacts if mapping is not None and mapping.boot == sent.boot else ()
-    if mapping is not None and contacts and sent.boot_ms < contacts[-1].at:
+    samples = mapping.contacts if mapping is not None and mapping.boot == sent.boot else ()
+    if mapping is not None and samples and sent.boot_ms < samples[-1].at:
         return mapping
-    met = mapping is not None and bool(contacts) and mapping.echoed
+    had_echo = mapping is not None and bool(samples) and mapping.echoed
     high = received_ms - sent.boot_ms + 1
     low, heard, echoed = high - LONGEST_REQUEST, sent.boot_ms, False
     likely = high  # without an echo: most pushes take no time worth speaking of
@@ -127,14 +127,14 @@ def exchange(mapping: Mapping | None, sent: Reading, received_ms: int, echo: Ech
         if bound <= high:  # else this collector's clock was stepped back since that ack
             low, heard, echoed = max(low, bound), echo.boot_ms, True
             likely = max(low, (then + received_ms - sent.boot_ms) // 2)  # both ways took the same time, as NTP has it
-    if echoed and not met:
-        contacts = ()  # what was known without an echo is no more than this says
-    contact = _contact(contacts[-1] if contacts else None, Contact(sent.boot_ms, low, high, likely, high, heard))
+    if echoed and not had_echo:
+        samples = ()  # what was known without an echo is no more than this says
+    sample = _contact(samples[-1] if samples else None, Contact(sent.boot_ms, low, high, likely, high, heard))
     return Mapping(
         sent.boot,
-        _thinned((*_reached(contacts, contact), contact)),
-        echoed or met,
-        sent.wall_ms - (sent.boot_ms + contact.offset),
+        _thinned((*_reached(samples, sample), sample)),
+        echoed or had_echo,
+        sent.wall_ms - (sent.boot_ms + sample.offset),
     )
 
 
@@ -183,13 +183,13 @@ def _thinned(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
 
 def bounds(mapping: Mapping, boot_ms: int) -> tuple[int, int, int]:
     """(low, offset, high) of the offset at a boot ms."""
-    contacts = mapping.contacts
-    i = bisect_left(contacts, boot_ms, key=lambda contact: contact.at)
-    if i == 0 or i == len(contacts):
-        contact = contacts[0 if i == 0 else -1]
-        widening = drift(boot_ms - contact.at)
-        return contact.low - widening, contact.offset, contact.reach + widening
-    left, right = contacts[i - 1], contacts[i]
+    samples = mapping.contacts
+    i = bisect_left(samples, boot_ms, key=lambda sample: sample.at)
+    if i == 0 or i == len(samples):
+        sample = samples[0 if i == 0 else -1]
+        widening = drift(boot_ms - sample.at)
+        return sample.low - widening, sample.offset, sample.reach + widening
+    left, right = samples[i - 1], samples[i]
     forth, back = drift(boot_ms - left.at), drift(right.at - boot_ms)
     lows, high = (left.low - forth, right.low - back), right.reach + back
     low = max(lows) if boot_ms >= right.heard else lows[0]
@@ -209,23 +209,23 @@ def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, 
     brief = _place_brief(mapping, first, last) if before is None else None
     if brief is not None and (after is None or brief.offset_first >= after):
         return brief
-    known = {at: bounds(mapping, at) for at in (first, last, *_kinks(mapping.contacts, first, last))}
+    limits = {at: bounds(mapping, at) for at in (first, last, *_kinks(mapping.contacts, first, last))}
     floor = None if after is None else after - drift(last)
-    if floor is not None and floor > min(known[first][2], known[last][2]):
+    if floor is not None and floor > min(limits[first][2], limits[last][2]):
         floor = None
     ceiling = None if before is None else before - last + drift(last - first)
     if ceiling is not None and (
-        ceiling < max(known[first][0], known[last][0]) or (floor is not None and ceiling < floor)
+        ceiling < max(limits[first][0], limits[last][0]) or (floor is not None and ceiling < floor)
     ):
         ceiling = None
-    offset_first = _between(known[first][1], floor, ceiling)
-    offset_last = _between(known[last][1], floor, None if ceiling is None else ceiling - drift(last - first))
+    offset_first = _between(limits[first][1], floor, ceiling)
+    offset_last = _between(limits[last][1], floor, None if ceiling is None else ceiling - drift(last - first))
     if abs(offset_first - offset_last) <= STEADY:
         offset_first = offset_last
     offset_last = max(offset_last, offset_first + first - last)  # time does not run backwards
-    placing = Placing(mapping.boot, first, last, offset_first, offset_last, 0)
-    below = max(placing.at(at) - at - low for at, (low, _, _) in known.items())
-    above = max(high - placing.at(at) + at for at, (_, _, high) in known.items())
+    placement = Placing(mapping.boot, first, last, offset_first, offset_last, 0)
+    below = max(placement.at(at) - at - low for at, (low, _, _) in limits.items())
+    above = max(high - placement.at(at) + at for at, (_, _, high) in limits.items())
     if floor is not None:
         below = min(below, max(offset_first, offset_last) - floor)
     if ceiling is not None:
@@ -235,12 +235,12 @@ def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, 
 
 def _place_brief(mapping: Mapping, first: int, last: int) -> Placing | None:
     """The same for a batch between contacts a minute or two apart, as nearly all are; coarser by some ms, and quick."""
-    contacts = mapping.contacts
-    i = len(contacts) - 1
-    right = contacts[i]
-    while i and not contacts[i].parted:
+    samples = mapping.contacts
+    i = len(samples) - 1
+    right = samples[i]
+    while i and not samples[i].parted:
         i -= 1
-        left = contacts[i]
+        left = samples[i]
         if left.at <= first:
             span = right.at - left.at
             if span > BRIEF or last > right.at:
@@ -259,15 +259,15 @@ def _between(offset: int, floor: int | None, ceiling: int | None) -> int:
 
 def _kinks(contacts: tuple[Contact, ...], first: int, last: int) -> list[int]:
     """Where in (first, last) bounds turn or leap: beside contacts, where an ack came, where one low passes another."""
-    turns: list[int] = []
+    moments: list[int] = []
     begin = max(bisect_right(contacts, first, key=lambda contact: contact.at), 1)
     for left, right in pairwise(contacts[begin - 1 :]):
         if left.at >= last:
             break
-        turn = (left.at + right.at + (left.low - right.low) * 1_000_000 // DRIFT_PPM) // 2
-        turns += (left.at + 1, right.heard - 1, right.heard, right.at)
-        turns += (turn, turn + 1) if left.at < turn < right.at else ()
-    return [turn for turn in turns if first < turn < last]
+        crossing = (left.at + right.at + (left.low - right.low) * 1_000_000 // DRIFT_PPM) // 2
+        moments += (left.at + 1, right.heard - 1, right.heard, right.at)
+        moments += (crossing, crossing + 1) if left.at < crossing < right.at else ()
+    return [crossing for crossing in moments if first < crossing < last]
 
 
 def starts_before(mapping: Mapping) -> int:

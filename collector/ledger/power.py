@@ -34,11 +34,11 @@ def place(feeds: Sequence[Sequence[Timeline]]) -> list[Segment]:
 
 def durations(segments: Iterable[Segment]) -> list[int]:
     """ms on mains, on battery, without power, unknown."""
-    found = [0, 0, 0, 0]
+    totals = [0, 0, 0, 0]
     for segment in segments:
         if segment.state != EXCLUDED:
-            found[segment.state] += segment.end - segment.start
-    return found
+            totals[segment.state] += segment.end - segment.start
+    return totals
 
 
 def _with(feeds: Sequence[Sequence[Timeline]], meaning: Mapping[int, int]) -> list[Segment]:
@@ -52,12 +52,12 @@ def _taken(segment: Segment, meaning: Mapping[int, int]) -> Segment:
 
 def _at(segments: Sequence[Segment], cuts: Sequence[int]) -> list[int]:
     """The state in each stretch between two cuts."""
-    found, i = [], 0
+    states, i = [], 0
     for cut in cuts[:-1]:
         while segments[i].end <= cut:
             i += 1
-        found.append(segments[i].state)
-    return found
+        states.append(segments[i].state)
+    return states
 
 
 def _state(powered: int, mains: int) -> int:

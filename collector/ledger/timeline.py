@@ -63,12 +63,12 @@ def _cuts(
 
 def _at(cuts: list[int], pieces: list[tuple[int, int, int]], otherwise: int) -> list[int]:
     """What each stretch between two cuts is, from pieces in order that do not overlap and end at cuts."""
-    found, i = [], 0
+    values, i = [], 0
     for cut in cuts:
         while i < len(pieces) and pieces[i][1] <= cut:
             i += 1
-        found.append(pieces[i][2] if i < len(pieces) and pieces[i][0] <= cut else otherwise)
-    return found
+        values.append(pieces[i][2] if i < len(pieces) and pieces[i][0] <= cut else otherwise)
+    return values
 
 
 def measure(segments: Iterable[Segment]) -> Figure:

@@ -27,8 +27,8 @@ def midnight(day: date, zone: ZoneInfo) -> int:
 def window_at(name: str, at: int, zone: ZoneInfo) -> Window:
     """The window of that name that holds the moment ``at`` (a rolling one ends there). Raises ValueError in words."""
     moment = datetime.fromtimestamp(at / 1000, zone)
-    if found := _ROLLING.fullmatch(name):
-        return Window(name, at - int(found[1]) * DAY, at, moment.year)
+    if rolling := _ROLLING.fullmatch(name):
+        return Window(name, at - int(rolling[1]) * DAY, at, moment.year)
     first, following = _days(name, moment.date())
     return Window(name, midnight(first, zone), midnight(following, zone), first.year)
 

@@ -21,9 +21,9 @@ def families(alerting: Alerting, inventory: Inventory) -> Iterator[Metric]:
 
 def _incidents(alerting: Alerting) -> Metric:
     family = GaugeMetricFamily("haidang_incident_open", "Open incidents by cause.", labels=["cause"])
-    found = [incident.cause.cause for incident in alerting.evaluator.book.open.values()]
+    causes = [incident.cause.cause for incident in alerting.evaluator.book.open.values()]
     for cause in CAUSES:
-        family.add_metric([cause], found.count(cause))
+        family.add_metric([cause], causes.count(cause))
     return family
 
 
@@ -34,10 +34,10 @@ def _links(alerting: Alerting, inventory: Inventory) -> Metric:
         labels=["agency", "site", "link", "provider", "cause"],
     )
     for (link, provider, cause), ms in sorted(alerting.circuits.down.items()):
-        known = inventory.links.get(link)
-        site = inventory.sites.get(known.site) if known is not None else None
+        definition = inventory.links.get(link)
+        site = inventory.sites.get(definition.site) if definition is not None else None
         agency = site.agency if site is not None else ""
-        family.add_metric([agency, known.site if known is not None else "", link, provider, cause], ms / 1000)
+        family.add_metric([agency, definition.site if definition is not None else "", link, provider, cause], ms / 1000)
     return family
 
 

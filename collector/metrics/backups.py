@@ -16,9 +16,9 @@ UP = Family(
 def text(wholes: Iterable[Whole], openmetrics: bool) -> Iterator[str]:
     """The family in small strings; nothing where there is no backup."""
     head = UP.head(openmetrics)
-    for whole in wholes:
-        if whole.state != UNKNOWN:
-            backup = whole.backup
+    for status in wholes:
+        if status.state != UNKNOWN:
+            backup = status.backup
             who = labels(agency=backup.agency, site=backup.site, backup=backup.id)
-            yield f"{head}{UP.name}{{{who}}} {int(whole.state != DOWN)}\n"
+            yield f"{head}{UP.name}{{{who}}} {int(status.state != DOWN)}\n"
             head = ""

@@ -50,10 +50,10 @@ class Shown(msgspec.Struct, frozen=True):
 
     def up(self, row: int, now: int) -> int | None:
         """1, 0, or None while it is not known."""
-        seen = self.fleet.now(self.fleet.checks[row], now)
-        if seen is None or seen.state == UNKNOWN:
+        status = self.fleet.now(self.fleet.checks[row], now)
+        if status is None or status.state == UNKNOWN:
             return None
-        return 0 if seen.state == DOWN else 1
+        return 0 if status.state == DOWN else 1
 
 
 Lines = Callable[[Shown, Sequence[tuple[int, str]], int], Iterable[str]]
@@ -157,9 +157,9 @@ def text(shown: Sequence[Shown], now: int, openmetrics: bool) -> Iterator[str]:
     for family, value in AGENT_FAMILIES:
         yield family.head(openmetrics)
         for one in shown:
-            found = value(one.state)
-            if found is not None:
-                yield f"{family.name}{{{one.named.labels}}} {_number(found)}\n"
+            number = value(one.state)
+            if number is not None:
+                yield f"{family.name}{{{one.named.labels}}} {_number(number)}\n"
     yield VERSION.head(openmetrics)
     for one in shown:
         about = {name: str(one.state.about.get(name, ""))[:100] for name in ("version", "platform")}
@@ -170,17 +170,17 @@ def text(shown: Sequence[Shown], now: int, openmetrics: bool) -> Iterator[str]:
 
 def _health(shown: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
     """What agents say about themselves (wire.Push.health), each name a family of its own, in base units."""
-    for said in sorted({name for one in shown for name in one.state.health}):
-        if not (said.isascii() and said.replace("_", "a").isalnum() and said[0].isalpha() and len(said) <= 64):
+    for raw_name in sorted({name for one in shown for name in one.state.health}):
+        if not (raw_name.isascii() and raw_name.replace("_", "a").isalnum() and raw_name[0].isalpha() and len(raw_name) <= 64):
             continue
-        name, per = (f"{said[:-3]}_seconds", 1000) if said.endswith("_ms") else (said, 1)
+        name, per = (f"{raw_name[:-3]}_seconds", 1000) if raw_name.endswith("_ms") else (raw_name, 1)
         family = Family(f"haidang_agent_{name}", "gauge", "As the agent last said of itself.")
-        if any(family.name == known.name for known, _ in AGENT_FAMILIES) or family.name == VERSION.name:
+        if any(family.name == existing.name for existing, _ in AGENT_FAMILIES) or family.name == VERSION.name:
             continue
         yield family.head(openmetrics)
         for one in shown:
-            if said in one.state.health:
-                yield f"{family.name}{{{one.named.labels}}} {_number(one.state.health[said] / per)}\n"
+            if raw_name in one.state.health:
+                yield f"{family.name}{{{one.named.labels}}} {_number(one.state.health[raw_name] / per)}\n"
 
 
 def pieces(parts: Iterable[str], form: Format, *, breathe: Callable[[float], None] = time.sleep) -> Iterator[bytes]:

@@ -18,20 +18,20 @@ VERDICTS = {MET: "met", MISSED: "missed", NOT_PROVEN: "not_proven", NO_EVIDENCE:
 
 def text(evaluations: Iterable[Evaluation], openmetrics: bool) -> Iterator[str]:
     """The families in small strings, without an end mark."""
-    found = [(labels(goal=one.goal, window=one.window.name), one) for one in evaluations]
+    labelled = [(labels(goal=one.goal, window=one.window.name), one) for one in evaluations]
     yield RATIO.head(openmetrics)
-    for who, one in found:
+    for who, one in labelled:
         for bound, value in (("best", one.best), ("lower", one.lower), ("upper", one.upper)):
             if value is not None:
                 yield f'{RATIO.name}{{{who},bound="{bound}"}} {value}\n'
     yield OBJECTIVE.head(openmetrics)
-    for who, one in found:
+    for who, one in labelled:
         yield f"{OBJECTIVE.name}{{{who}}} {one.objective}\n"
     yield COVERAGE.head(openmetrics)
-    for who, one in found:
+    for who, one in labelled:
         if one.coverage is not None:
             yield f"{COVERAGE.name}{{{who}}} {one.coverage}\n"
     yield VERDICT.head(openmetrics)
-    for who, one in found:
+    for who, one in labelled:
         for verdict, word in VERDICTS.items():
             yield f'{VERDICT.name}{{{who},verdict="{word}"}} {int(one.verdict == verdict)}\n'

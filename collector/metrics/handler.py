@@ -48,12 +48,12 @@ class Scrape:
         form = negotiate(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
         started = time.perf_counter()
         # one moment for all families: states are replaced, never changed
-        shown, now = await self._shown(), self._wall()
+        agents, now = await self._shown(), self._wall()
         # the collector's own figures are the loop's: they are read here
         rest = (*self._goals(form.openmetrics), self._own.text(form.openmetrics))
-        checks = fleet.text(shown, now, form.openmetrics)
-        values = measured.text(shown, now, self._kinds, form.openmetrics)
-        power = measured.power(shown, form.openmetrics)
+        checks = fleet.text(agents, now, form.openmetrics)
+        values = measured.text(agents, now, self._kinds, form.openmetrics)
+        power = measured.power(agents, form.openmetrics)
         parts = pieces(chain(checks, power, values, self._more(form.openmetrics), rest), form)
         response = web.StreamResponse(headers={"Content-Type": form.content_type, "Vary": "Accept"})
         if form.gzip:

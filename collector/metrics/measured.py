@@ -41,8 +41,8 @@ def text(shown: Sequence[Shown], now: int, kinds: Mapping[str, Kind], openmetric
     """Family by family, a string for each."""
     newest = _newest(shown, now)
     for name, (measure, of) in _families(kinds, newest).items():
-        found = [one for kind in of for one in newest[kind]]
-        lines = [f"{name}{{{who}}} {values[measure.name]!r}\n" for who, values in found if measure.name in values]
+        samples = [one for kind in of for one in newest[kind]]
+        lines = [f"{name}{{{who}}} {values[measure.name]!r}\n" for who, values in samples if measure.name in values]
         if lines:
             yield Family(name, "gauge", measure.help).head(openmetrics) + "".join(lines)
 

@@ -55,15 +55,15 @@ class Exclusions:
         """A calendar's closed time; hundreds of checks share a few calendars and windows."""
         key = (name, window)
         if key not in self._closed:
-            known = self._inventory.calendars.get(name)
+            calendar = self._inventory.calendars.get(name)
             zone, decreed = self._inventory.province.zone, self._inventory.decreed
-            self._closed[key] = calendars.excluded(known, *window, zone, decreed) if known is not None else []
+            self._closed[key] = calendars.excluded(calendar, *window, zone, decreed) if calendar is not None else []
         return self._closed[key]
 
 
 def declared(db: apsw.Connection) -> list[Declared]:
     """Those in force, oldest first."""
-    found = rows(
+    records = rows(
         db,
         "SELECT id, selector, from_ms, to_ms, reason, who, at FROM exclusions WHERE withdrawn_at IS NULL ORDER BY id",
     )
@@ -77,7 +77,7 @@ def declared(db: apsw.Connection) -> list[Declared]:
             who=one[5],
             at=one[6],
         )
-        for one in found
+        for one in records
     ]
 
 

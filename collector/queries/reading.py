@@ -104,7 +104,7 @@ class Reader:
 
     def present(self) -> list[Known]:
         """The checks that the inventory has and that have not ended."""
-        return [known for known in self.known() if known.check is not None and self.registered(known).ended is None]
+        return [entry for entry in self.known() if entry.check is not None and self.registered(entry).ended is None]
 
     def by_uid(self, uid: str) -> Known | None:
         return self._register()[2].get(uid)
@@ -124,11 +124,11 @@ class Reader:
         begin = min(window[0] for window in windows)
 
         def work(db: apsw.Connection) -> dict[str, list[Figure]]:
-            found = {}
-            for known in of:
-                spans = self._history(db, known, tails.get(known.row), begin, now)
-                found[known.uid] = [figure(spans, counted.of(known, window)) for window in windows]
-            return found
+            figures = {}
+            for entry in of:
+                spans = self._history(db, entry, tails.get(entry.row), begin, now)
+                figures[entry.uid] = [figure(spans, counted.of(entry, window)) for window in windows]
+            return figures
 
         return await self._database.read(work)
 
@@ -160,11 +160,11 @@ class Reader:
         counting = _Counting(await self.exclusions(), self._life, now)
 
         def work(db: apsw.Connection) -> dict[str, list[Segment]]:
-            found = {}
-            for known in of:
-                spans = self._history(db, known, tails.get(known.row), window[0], now)
-                found[known.uid] = timeline(spans, counting.of(known, window))
-            return found
+            timelines = {}
+            for entry in of:
+                spans = self._history(db, entry, tails.get(entry.row), window[0], now)
+                timelines[entry.uid] = timeline(spans, counting.of(entry, window))
+            return timelines
 
         return await self._database.read(work)
 
@@ -182,20 +182,20 @@ class Reader:
         zone = inventory.province.zone
         groups = {goal.id: members.members(goal, inventory) for goal, _ in asked}
         needed = {uid for group in groups.values() for member in group for uid in member.checks}
-        of = [known for known in self.known() if known.uid in needed]
+        of = [entry for entry in self.known() if entry.uid in needed]
         tails = self._tails(of)
         exclusions = await self.exclusions()
         begin = min((window.start for _, window in asked), default=now)
 
         def work(db: apsw.Connection) -> list[evaluate.Evaluation]:
-            known_by = {known.uid: known for known in of}
-            spans = {known.uid: self._history(db, known, tails.get(known.row), begin, now) for known in of}
-            found = []
+            entries = {entry.uid: entry for entry in of}
+            spans = {entry.uid: self._history(db, entry, tails.get(entry.row), begin, now) for entry in of}
+            evaluations = []
             cause = cause_of(self._book(db, now, begin)) if any(goal.causes for goal, _ in asked) else evaluate.no_cause
             for goal, window in asked:
-                seen = self._evidence(goal, known_by, spans, exclusions, (window.start, window.end), cause)
-                found.append(evaluate.evaluate(goal, groups[goal.id], window, now, zone, seen))
-            return found
+                goal_evidence = self._evidence(goal, entries, spans, exclusions, (window.start, window.end), cause)
+                evaluations.append(evaluate.evaluate(goal, groups[goal.id], window, now, zone, goal_evidence))
+            return evaluations
 
         return await self._database.read(work)
 
@@ -205,8 +205,8 @@ class Reader:
 
     def measures_of(self, kind: str) -> list[str]:
         """The names of what a kind measures, by the kinds that this software has."""
-        known = kinds.load().get(kind)
-        return [measure.name for measure in known.measures] if known is not None else []
+        kind_info = kinds.load().get(kind)
+        return [measure.name for measure in kind_info.measures] if kind_info is not None else []
 
     @property
     def topology(self) -> Topology:
@@ -215,7 +215,7 @@ class Reader:
 
     async def verdicts(self, of: Sequence[str], window: Interval) -> dict[str, list[Verdict]]:
         """By uid, why the check was not up, stretch by stretch of the window."""
-        return await self.causes(lambda book: {uid: book.verdicts(uid, window) for uid in of}, window[0])
+        return await self.causes(lambda analysis: {uid: analysis.verdicts(uid, window) for uid in of}, window[0])
 
     async def caused(self, troubles: Sequence[Trouble]) -> dict[tuple[str, int], Cause]:
         """By uid and start, why each check was not up for most of the time."""
@@ -224,11 +224,11 @@ class Reader:
         now = self.wall()
 
         def work(book: Book) -> dict[tuple[str, int], Cause]:
-            found = {}
+            causes = {}
             for one in troubles:
-                over = book.verdicts(one.known.uid, (one.start, now if one.end is None else one.end))
-                found[one.known.uid, one.start] = evidence.leading(over, one.known.uid)
-            return found
+                verdicts = book.verdicts(one.known.uid, (one.start, now if one.end is None else one.end))
+                causes[one.known.uid, one.start] = evidence.leading(verdicts, one.known.uid)
+            return causes
 
         return await self.causes(work, min(one.start for one in troubles))
 
@@ -239,30 +239,30 @@ class Reader:
 
     def _book(self, db: apsw.Connection, now: int, begin: int) -> Book:
         def history_of(uid: str, since: int) -> list[Span]:
-            known = self.by_uid(uid)
-            if known is None:
+            entry = self.by_uid(uid)
+            if entry is None:
                 return []
-            return self._history(db, known, self.fleet.tail(self.registered(known)), since, now)
+            return self._history(db, entry, self.fleet.tail(self.registered(entry)), since, now)
 
         def ended(uid: str) -> int | None:
-            known = self.by_uid(uid)
-            return None if known is None else self.registered(known).ended
+            entry = self.by_uid(uid)
+            return None if entry is None else self.registered(entry).ended
 
         return evidence.book(db, self.topology, self.fleet, history_of, ended, begin, now, live=self._live)
 
     def open_troubles(self) -> list[Trouble]:
         """What is not up at this moment, newest first. What was never looked at is not in trouble yet."""
         now = self.wall()
-        found = []
-        for known in self.present():
-            seen = self.now(known, now)
-            if seen.state != UP and seen.since:
-                found.append(Trouble(known, seen.state, seen.since, None, seen.reason))
-        return sorted(found, key=lambda trouble: -trouble.start)
+        troubles = []
+        for entry in self.present():
+            status = self.now(entry, now)
+            if status.state != UP and status.since:
+                troubles.append(Trouble(entry, status.state, status.since, None, status.reason))
+        return sorted(troubles, key=lambda trouble: -trouble.start)
 
     async def past_troubles(self, limit: int, before: int | None = None) -> list[Trouble]:
         """Closed spans that were not up, by their end, newest first."""
-        by_row = {known.row: known for known in self.known()}
+        by_row = {entry.row: entry for entry in self.known()}
         rows = await self._database.read(lambda db: _not_up(db, limit, before))
         return [
             Trouble(by_row[row], state, start, end, reason) for row, state, start, end, reason in rows if row in by_row
@@ -270,8 +270,8 @@ class Reader:
 
     async def exclusions(self) -> Exclusions:
         """What does not count: the inventory's and those that people declared since."""
-        found = await self._database.read(declared)
-        return Exclusions(self.inventory, found)
+        declarations = await self._database.read(declared)
+        return Exclusions(self.inventory, declarations)
 
     def _evidence(
         self,
@@ -308,7 +308,7 @@ class Reader:
         return registered.born, registered.ended
 
     def _tails(self, of: Iterable[Known]) -> dict[int, Tail]:
-        return {known.row: tail for known in of if (tail := self.fleet.tail(self.registered(known))) is not None}
+        return {entry.row: tail for entry in of if (tail := self.fleet.tail(self.registered(entry))) is not None}
 
     def _register(self) -> tuple[Any, list[Known], dict[str, Known]]:
         """Made anew when the inventory or the register of checks has changed."""
@@ -317,9 +317,9 @@ class Reader:
             checks = self.inventory.checks
             order = {uid: place for place, uid in enumerate(checks)}
             registered = list(self.fleet.checks.items())  # a copy: a scrape asks from its thread
-            found = [Known(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in registered]
-            found.sort(key=lambda known: (order.get(known.uid, len(order)), known.row))
-            self._known = (key, found, {known.uid: known for known in reversed(found)})
+            entries = [Known(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in registered]
+            entries.sort(key=lambda entry: (order.get(entry.uid, len(order)), entry.row))
+            self._known = (key, entries, {entry.uid: entry for entry in reversed(entries)})
         return self._known
 
 

@@ -54,17 +54,17 @@ class Whole(msgspec.Struct, frozen=True):
 
     def oldest(self, now: int) -> Evidence | None:
         """The evidence whose newest good copy is oldest; a job's word counts only where nobody sees copies."""
-        told = [(age, one) for one in self.evidence if (age := one.age(now)) is not None]
-        copies = [(age, one) for age, one in told if "copies" in one.measures]
-        return max(copies or told, key=lambda pair: pair[0], default=(0.0, None))[1]
+        aged = [(age, one) for one in self.evidence if (age := one.age(now)) is not None]
+        copies = [(age, one) for age, one in aged if "copies" in one.measures]
+        return max(copies or aged, key=lambda pair: pair[0], default=(0.0, None))[1]
 
     @property
     def rpo_met(self) -> bool | None:
         """Whether all evidence that knows the objective says so; None while some of it is not known."""
-        judging = [one for one in self.evidence if "rpo_met" in one.measures]
-        if any(one.measures["rpo_met"] == 0 and one.seen.state != UNKNOWN for one in judging):
+        with_rpo = [one for one in self.evidence if "rpo_met" in one.measures]
+        if any(one.measures["rpo_met"] == 0 and one.seen.state != UNKNOWN for one in with_rpo):
             return False
-        return True if judging and all(one.seen.state != UNKNOWN for one in judging) else None
+        return True if with_rpo and all(one.seen.state != UNKNOWN for one in with_rpo) else None
 
 
 class Past(msgspec.Struct, frozen=True):
@@ -76,7 +76,7 @@ class Past(msgspec.Struct, frozen=True):
 
 def wholes(reader: Reader, now: int) -> list[Whole]:
     """Every backup of the inventory that has evidence at this moment."""
-    found = []
+    statuses = []
     day = reader.today(now)
     checks = reader.inventory.checks
     for backup in reader.inventory.backups.values():
@@ -86,8 +86,8 @@ def wholes(reader: Reader, now: int) -> list[Whole]:
             if checks[uid].on(day)
         ]
         if evidence:
-            found.append(Whole(backup, state_of([one.seen.state for one in evidence]), evidence))
-    return found
+            statuses.append(Whole(backup, state_of([one.seen.state for one in evidence]), evidence))
+    return statuses
 
 
 def state_of(states: Sequence[int]) -> int:
@@ -98,13 +98,13 @@ def state_of(states: Sequence[int]) -> int:
 
 async def pasts(reader: Reader, of: Sequence[Whole], window: Interval) -> dict[str, Past]:
     """By the backup's id, how it was over a window up to now."""
-    known = [one.known for whole in of for one in whole.evidence if one.known is not None]
-    timelines = await reader.timelines(known, window) if known else {}
-    found = {}
-    for whole in of:
-        together = combine((timelines[uid] for uid in whole.backup.checks if uid in timelines), ALL)
-        found[whole.backup.id] = Past(_since(together, whole.state, window[0]), measure(together))
-    return found
+    entries = [one.known for status in of for one in status.evidence if one.known is not None]
+    timelines = await reader.timelines(entries, window) if entries else {}
+    histories = {}
+    for status in of:
+        together = combine((timelines[uid] for uid in status.backup.checks if uid in timelines), ALL)
+        histories[status.backup.id] = Past(_since(together, status.state, window[0]), measure(together))
+    return histories
 
 
 def _since(together: Sequence[Segment], state: int, begin: int) -> int | None:
@@ -119,7 +119,7 @@ def _since(together: Sequence[Segment], state: int, begin: int) -> int | None:
 
 
 def _evidence(reader: Reader, name: str, uid: str, now: int) -> Evidence:
-    known = reader.by_uid(uid)
-    if known is None or reader.registered(known).ended is not None:
+    entry = reader.by_uid(uid)
+    if entry is None or reader.registered(entry).ended is not None:
         return Evidence(name, None, NO_LOOK_YET)
-    return Evidence(name, known, reader.now(known, now), reader.fleet.measures(reader.registered(known)))
+    return Evidence(name, entry, reader.now(entry, now), reader.fleet.measures(reader.registered(entry)))

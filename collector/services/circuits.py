@@ -56,9 +56,9 @@ class Circuits:
             def work(book: Book) -> dict[str, links.Addition]:
                 return {link: links.additions(book.topology, book.evidence, link, since) for link, since in due.items()}
 
-            found = await self._reader.causes(work, begin)
-            added = {(link, *key): ms for link, one in found.items() for key, ms in one.down.items() if ms > 0}
-            settled = {link: one.until for link, one in found.items() if one.until > due[link]}
+            additions = await self._reader.causes(work, begin)
+            added = {(link, *key): ms for link, one in additions.items() for key, ms in one.down.items() if ms > 0}
+            settled = {link: one.until for link, one in additions.items() if one.until > due[link]}
             if added:
                 await stored.add_link_seconds(self._database, added, {link: settled[link] for link, *_ in added})
                 self.down = {key: self.down.get(key, 0) + added.get(key, 0) for key in self.down.keys() | added.keys()}
@@ -66,13 +66,13 @@ class Circuits:
 
     async def outages(self, window: Interval, only: str = "") -> list[Down]:
         """Every stretch of the window in which a circuit (``only`` that one) was down, by circuit and time."""
-        wanted = [only] if only else list(self._reader.inventory.links)
-        troubled = await self._troubled(wanted, window[0])
+        link_ids = [only] if only else list(self._reader.inventory.links)
+        with_downtime = await self._troubled(link_ids, window[0])
 
         def work(book: Book) -> list[Down]:
-            return [one for link in troubled for one in links.outages(book.topology, book.evidence, link, window)]
+            return [one for link in with_downtime for one in links.outages(book.topology, book.evidence, link, window)]
 
-        return await self._reader.causes(work, window[0]) if troubled else []
+        return await self._reader.causes(work, window[0]) if with_downtime else []
 
     async def totals(self, window: Interval) -> dict[tuple[str, str], int]:
         """ms down over the window by (link, provider)."""
@@ -87,11 +87,11 @@ class Circuits:
         every = list(self._reader.inventory.links)
         since = {link: max(self._until.get(link, 0), self._database.count_from) for link in every}
         begin = min(since.values(), default=0)
-        troubled = set(await self._troubled(every, begin))
+        with_downtime = set(await self._troubled(every, begin))
         for link in every:
-            if link not in troubled and (passed := self._passed(link)) is not None:
-                self._until[link] = max(since[link], passed)
-        return {link: since[link] for link in every if link in troubled}
+            if link not in with_downtime and (not_down_until := self._passed(link)) is not None:
+                self._until[link] = max(since[link], not_down_until)
+        return {link: since[link] for link in every if link in with_downtime}
 
     def _passed(self, link: str) -> int | None:
         """The moment before which no check of the circuit can turn out to have been down; None: one never looked."""
@@ -122,5 +122,5 @@ class Circuits:
         return [link for link in wanted if not down.isdisjoint(rows[link])]
 
     def _rows(self, link: str) -> list[int]:
-        known = [self._reader.by_uid(uid) for uid in self._reader.topology.lines(link)]
-        return [one.row for one in known if one is not None]
+        entries = [self._reader.by_uid(uid) for uid in self._reader.topology.lines(link)]
+        return [one.row for one in entries if one is not None]

@@ -24,8 +24,8 @@ class Board:
         self._reader = reader
 
     def name(self, goal: str) -> Text:
-        known = self._reader.inventory.goals.get(goal)
-        return known.name if known is not None else Text(goal, goal)
+        definition = self._reader.inventory.goals.get(goal)
+        return definition.name if definition is not None else Text(goal, goal)
 
     async def refresh(self) -> None:
         at = self._reader.wall()

@@ -54,17 +54,17 @@ class Inventories:
         changed = signature != self._seen
         if changed:
             self._seen = signature
-            found, problems = await asyncio.to_thread(load.look, self._directory)
+            inventory, problems = await asyncio.to_thread(load.look, self._directory)
             self._report(problems)
-            if _sound(found, problems):
+            if _sound(inventory, problems):
                 await asyncio.to_thread(self._keep_copy)
             elif not self.loaded:
-                found, problems = await asyncio.to_thread(load.look, self._copy)
-            changed = _sound(found, problems)
-            if changed and found is not None:
-                self.current = found
+                inventory, problems = await asyncio.to_thread(load.look, self._copy)
+            changed = _sound(inventory, problems)
+            if changed and inventory is not None:
+                self.current = inventory
                 self.loaded = self._wall()
-                self._revocations.inventory = frozenset(a.id for a in found.agents.values() if a.revoked)
+                self._revocations.inventory = frozenset(a.id for a in inventory.agents.values() if a.revoked)
         if not self.loaded:
             return False
         today = datetime.fromtimestamp(self._wall() / 1000, self.current.province.zone).date()
@@ -121,9 +121,9 @@ class Inventories:
         return tuple(files)
 
     def _report(self, problems: Sequence[Problem]) -> None:
-        wrong = [problem for problem in problems if not problem.warning]
-        if wrong:
-            log.error("the inventory has %d mistakes, the last good one stays in force: %s", len(wrong), wrong[0])
+        mistakes = [problem for problem in problems if not problem.warning]
+        if mistakes:
+            log.error("the inventory has %d mistakes, the last good one stays in force: %s", len(mistakes), mistakes[0])
         elif any(not problem.warning for problem in self.problems):
             log.info("the inventory is in order again")
         self.problems = problems
@@ -131,14 +131,14 @@ class Inventories:
     async def _serve(self, today: date) -> None:
         """Make today's plans, keep those that are new, end the checks of those that are gone."""
         inventory, registered = self.current, self._ingest.plans.checks
-        made = await asyncio.to_thread(_plans, inventory, today)
+        plans = await asyncio.to_thread(_plans, inventory, today)
         ended = _ended(inventory, today)
-        known = {check.agent for check in registered.values() if check.ended is None}
-        for agent in known - made.keys():
+        active_agents = {check.agent for check in registered.values() if check.ended is None}
+        for agent in active_agents - plans.keys():
             encoded = Plan(agent=agent, agency="", site="").encode()
             await self._ingest.serve(agent, encoded, ended.get(agent))
             log.info("agent=%s is no longer in the inventory; its checks have ended", agent)
-        for agent, encoded in made.items():
+        for agent, encoded in plans.items():
             digest = digest_of(encoded).hex()
             if self._served.get(agent, ("",))[0] == digest:
                 continue
@@ -148,7 +148,7 @@ class Inventories:
                 log.error("agent=%s keeps its earlier plan, the new one cannot be used: %s", agent, error)
                 continue
             self._served[agent] = (digest, encoded)
-        for agent in self._served.keys() - made.keys():
+        for agent in self._served.keys() - plans.keys():
             del self._served[agent]
 
 

@@ -84,12 +84,12 @@ class SitePower:
         before, count_from = self.counters, self._database.count_from
 
         def work(db: apsw.Connection) -> dict[str, Counter]:
-            found = dict(before)
+            counters = dict(before)
             for site, one in watched.items():
                 counted = self._counted(db, one, at_sites[site], before.get(site), count_from)
                 if counted is not None:
-                    found[site] = counted
-            return found
+                    counters[site] = counted
+            return counters
 
         self.counters = await self._database.read(work)
         if time.monotonic() - self._saved >= SAVED_EVERY:
@@ -106,16 +106,16 @@ class SitePower:
     def _watch(self) -> dict[str, Watched]:
         """The sites that checks of kind power are about."""
         inventory = self._reader.inventory
-        found: dict[str, dict[str, list[Known]]] = {}
-        for known in self._reader.present():
-            if known.check is not None and known.kind == "power":
-                of_site = found.setdefault(known.check.site, {})
-                of_site.setdefault(ups_of(known.check, inventory), []).append(known)
-        return {site: Watched(ups, feeds_of(site, ups, inventory)) for site, ups in found.items()}
+        by_site: dict[str, dict[str, list[Known]]] = {}
+        for entry in self._reader.present():
+            if entry.check is not None and entry.kind == "power":
+                of_site = by_site.setdefault(entry.check.site, {})
+                of_site.setdefault(ups_of(entry.check, inventory), []).append(entry)
+        return {site: Watched(ups, feeds_of(site, ups, inventory)) for site, ups in by_site.items()}
 
     def _tails(self, watched: Watched) -> dict[int, Tail | None]:
         """The open end of each check that an agent was ever told of, by row; None before its first look."""
-        registered = [self._reader.registered(known) for checks in watched.ups.values() for known in checks]
+        registered = [self._reader.registered(entry) for checks in watched.ups.values() for entry in checks]
         return {check.id: self._reader.fleet.tail(check) for check in registered if check.born is not None}
 
     def _counted(
@@ -137,12 +137,12 @@ class SitePower:
             return before
         window = (before.upto, to)
 
-        def seen(known: Known) -> list[Segment]:
-            tail, registered = tails[known.row], self._reader.registered(known)
-            spans = _history(db, known.row, tail, window)
+        def segments_of(entry: Known) -> list[Segment]:
+            tail, registered = tails[entry.row], self._reader.registered(entry)
+            spans = _history(db, entry.row, tail, window)
             return timeline(spans, count(window, to, (registered.born, registered.ended)))
 
-        lines = {name: [seen(known) for known in checks if known.row in tails] for name, checks in watched.ups.items()}
+        lines = {name: [segments_of(entry) for entry in checks if entry.row in tails] for name, checks in watched.ups.items()}
         unwatched = [[Segment(*window, UNKNOWN)]]
         feeds = [[line for name in sorted(feed) for line in lines.get(name, unwatched)] for feed in watched.feeds]
         more = durations(place(feeds))
@@ -154,16 +154,16 @@ def ups_of(check: Check, inventory: Inventory) -> str:
     """The id of the UPS that a check is about; the check's own uid where the inventory has no such device."""
     devices = [device for device in _devices(check.site, inventory) if device.kind == UPS]
     named = [device for device in devices if check.key.endswith(f"-{_short(device)}")]
-    there = [device for device in devices if device.address and device.address == check.params.get("host")]
-    for found in ([device for device in there if device in named], there if len(there) == 1 else [], named):
-        if found:
-            return max(found, key=lambda device: len(device.id)).id
+    same_address = [device for device in devices if device.address and device.address == check.params.get("host")]
+    for candidates in ([device for device in same_address if device in named], same_address if len(same_address) == 1 else [], named):
+        if candidates:
+            return max(candidates, key=lambda device: len(device.id)).id
     return check.uid
 
 
 def _devices(site: str, inventory: Inventory) -> list[Device]:
-    known = inventory.sites.get(site)
-    return [inventory.devices[ident] for ident in known.devices if ident in inventory.devices] if known else []
+    definition = inventory.sites.get(site)
+    return [inventory.devices[ident] for ident in definition.devices if ident in inventory.devices] if definition else []
 
 
 def _short(device: Device) -> str:
@@ -175,18 +175,18 @@ def feeds_of(site: str, watched: Iterable[str], inventory: Inventory) -> list[Fe
 
     Where nobody said what feeds what, the UPSs that are watched feed it together.
     """
-    known = frozenset(watched)
-    said = {frozenset(device.fed_by) for device in _devices(site, inventory)}
+    watched_ids = frozenset(watched)
+    declared = {frozenset(device.fed_by) for device in _devices(site, inventory)}
     if site in inventory.sites:
-        said.add(frozenset(inventory.sites[site].fed_by))
-    feeds = sorted((feed for feed in said if feed & known), key=sorted)
-    return feeds or [known]
+        declared.add(frozenset(inventory.sites[site].fed_by))
+    feeds = sorted((feed for feed in declared if feed & watched_ids), key=sorted)
+    return feeds or [watched_ids]
 
 
 def _first(db: apsw.Connection, row: int, tail: Tail) -> int:
     """When a check was first looked at."""
-    found = db.execute("SELECT min(start) FROM spans WHERE check_id = ?", (row,)).get
-    return min(tail.start, found) if isinstance(found, int) else tail.start
+    first_start = db.execute("SELECT min(start) FROM spans WHERE check_id = ?", (row,)).get
+    return min(tail.start, first_start) if isinstance(first_start, int) else tail.start
 
 
 def _history(db: apsw.Connection, row: int, tail: Tail | None, window: tuple[int, int]) -> list[Span]:

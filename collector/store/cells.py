@@ -36,9 +36,9 @@ def add(cell: "array[int]", at: int, seen: Sequence[int | None]) -> None:
     try:
         total, least, most = sum(seen), min(seen), max(seen)  # type: ignore[arg-type, type-var]
     except (TypeError, ValueError):  # there is a None, or nothing
-        known = [value for value in seen if value is not None]
-        if known:
-            add(cell, at, known)
+        measured = [value for value in seen if value is not None]
+        if measured:
+            add(cell, at, measured)
         return
     put(cell, at, len(seen), total, least, most)  # type: ignore[arg-type]
 

@@ -242,15 +242,15 @@ def connect(path: Path, flags: int, vfs: str | None = None) -> apsw.Connection:
 def migrate(connection: apsw.Connection, directory: Path = MIGRATIONS) -> None:
     """Bring the tables up to date, each step in a transaction of its own. Raises StoreError for a newer schema."""
     steps = sorted((int(path.name[:4]), path) for path in directory.glob("*.sql") if re.match(r"\d{4}_", path.name))
-    found = connection.execute("PRAGMA user_version").get
-    assert isinstance(found, int)
+    schema = connection.execute("PRAGMA user_version").get
+    assert isinstance(schema, int)
     newest = steps[-1][0]
-    if found > newest:
+    if schema > newest:
         raise StoreError(
-            f"this store was written by a newer collector (schema {found}, this one knows {newest}); install that one"
+            f"this store was written by a newer collector (schema {schema}, this one knows {newest}); install that one"
         )
     for number, path in steps:
-        if number > found:
+        if number > schema:
             with connection:
                 connection.execute(path.read_text(encoding="utf-8"))
                 connection.execute(f"PRAGMA user_version = {number}")

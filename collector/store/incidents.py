@@ -39,8 +39,8 @@ async def load(database: Database) -> tuple[Place | None, list[Incident]]:
 
     def work(db: apsw.Connection) -> tuple[Place | None, list[Incident]]:
         row = db.execute("SELECT events, spans, at, book FROM evaluator").fetchone()
-        place = None if row is None else Place(int(row[0]), int(row[1]), int(row[2]), row[3])
-        return place, _decoded(db.execute("SELECT body FROM incidents WHERE closed IS NULL ORDER BY key"))
+        cursor = None if row is None else Place(int(row[0]), int(row[1]), int(row[2]), row[3])
+        return cursor, _decoded(db.execute("SELECT body FROM incidents WHERE closed IS NULL ORDER BY key"))
 
     return await database.read(work)
 
@@ -59,11 +59,11 @@ async def commit(database: Database, turn: Turn) -> None:
     """Durable when it returns: cursors, incidents and letters together, or nothing of it."""
 
     def work(db: apsw.Connection) -> None:
-        place = turn.place
+        cursor = turn.place
         db.execute(
             "INSERT INTO evaluator VALUES (1, ?, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET"
             " events = excluded.events, spans = excluded.spans, at = excluded.at, book = excluded.book",
-            (place.events, place.spans, place.at, place.book),
+            (cursor.events, cursor.spans, cursor.at, cursor.book),
         )
         db.executemany(
             "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -104,8 +104,8 @@ async def link_seconds(database: Database) -> tuple[dict[LinkKey, int], dict[str
 
 async def one(database: Database, key: str) -> Incident | None:
     """An incident by its key, open or closed."""
-    found = await database.read(lambda db: _decoded(db.execute("SELECT body FROM incidents WHERE key = ?", (key,))))
-    return found[0] if found else None
+    rows = await database.read(lambda db: _decoded(db.execute("SELECT body FROM incidents WHERE key = ?", (key,))))
+    return rows[0] if rows else None
 
 
 async def closed(database: Database, limit: int, before: int = 2**62, since: int = 0) -> list[Incident]:

@@ -26,17 +26,17 @@ LATEST: Final = 6 * HOUR  # an hour is added up once it lies so far back; what c
 
 async def step(database: Database, now: int) -> int:
     """One small transaction of each sort. Gives how many rows went."""
-    gone = 0
+    deleted = 0
     for work in (_batches, _letters, _events, _hourly, _old_sums):
-        gone += await database.write(lambda db, work=work: work(db, now))  # type: ignore[misc]
-    return gone
+        deleted += await database.write(lambda db, work=work: work(db, now))  # type: ignore[misc]
+    return deleted
 
 
 async def all_of_it(database: Database, now: int) -> int:
     """Steps until nothing is left to let go of."""
     total = 0
-    while gone := await step(database, now):
-        total += gone
+    while deleted := await step(database, now):
+        total += deleted
     return total
 
 
@@ -86,12 +86,12 @@ def _hourly(db: apsw.Connection, now: int) -> int:
         " ORDER BY start, id LIMIT ?",
         (FIVE_MINUTES, hour, hour + HOUR, STEP),
     ).fetchall()
-    together: dict[tuple[int, bytes], list[cells.Cells]] = {}
+    grouped: dict[tuple[int, bytes], list[cells.Cells]] = {}
     for _, stream, plan, body in rows:
-        together.setdefault((int(stream), bytes(plan)), []).append(cells.decode(bytes(body)))  # type: ignore[arg-type]
+        grouped.setdefault((int(stream), bytes(plan)), []).append(cells.decode(bytes(body)))  # type: ignore[arg-type]
     db.executemany(
         "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)",
-        [(stream, hour, HOUR, plan, cells.encode(cells.merged(some))) for (stream, plan), some in together.items()],
+        [(stream, hour, HOUR, plan, cells.encode(cells.merged(some))) for (stream, plan), some in grouped.items()],
     )
     db.executemany("UPDATE sums SET rolled = 1 WHERE id = ?", [(row[0],) for row in rows])
     return len(rows)
@@ -99,12 +99,12 @@ def _hourly(db: apsw.Connection, now: int) -> int:
 
 def _old_sums(db: apsw.Connection, now: int) -> int:
     """What came late, older than its own age already, is added up first."""
-    gone = 0
+    deleted = 0
     for width, age, rolled in ((FIVE_MINUTES, FIVE_MINUTE_SUMS, 1), (HOUR, HOURLY_SUMS, 0)):
         db.execute(
             "DELETE FROM sums WHERE id IN"
             " (SELECT id FROM sums WHERE width = ? AND start < ? AND rolled = ? ORDER BY start LIMIT ?)",
             (width, now - age, rolled, STEP),
         )
-        gone += db.changes()
-    return gone
+        deleted += db.changes()
+    return deleted

@@ -58,7 +58,7 @@ class Life(msgspec.Struct, frozen=True):
 
 def spans(db: apsw.Connection, checks: Sequence[int], begin: int, end: int) -> dict[int, list[Span]]:
     """The closed spans of these checks (rows) that reach into the window, in order. Every check asked for is there."""
-    found: dict[int, list[Span]] = {check: [] for check in checks}
+    by_check: dict[int, list[Span]] = {check: [] for check in checks}
     sql = (
         "SELECT state, start, end, sure_from, sure_to, error_from, error_to, looks, reason"
         " FROM spans WHERE check_id = ? AND end > ? ORDER BY end, id"
@@ -67,8 +67,8 @@ def spans(db: apsw.Connection, checks: Sequence[int], begin: int, end: int) -> d
         for row in db.execute(sql, (check, begin)):
             if row[1] >= end:
                 break
-            found[check].append(Span(*row))
-    return found
+            by_check[check].append(Span(*row))
+    return by_check
 
 
 def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, width: int) -> list[Sum]:
@@ -76,12 +76,12 @@ def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, wid
     sql = (
         "SELECT start, plan, body FROM sums WHERE width = ? AND start >= ? AND start < ? AND stream = ? ORDER BY start"
     )
-    found = []
+    buckets = []
     for start, plan, body in db.execute(sql, (width, begin, end, stream)):
         cell = cells.decode(body).get(check)
         if cell is not None:
-            found.append(Sum(start, width, plan, quarters(cell)))
-    return found
+            buckets.append(Sum(start, width, plan, quarters(cell)))
+    return buckets
 
 
 def history(db: apsw.Connection, stream: int, check: int, begin: int, end: int, width: int) -> list[Sum]:
@@ -92,12 +92,12 @@ def history(db: apsw.Connection, stream: int, check: int, begin: int, end: int, 
         "SELECT start, plan, body FROM sums WHERE rolled = 0 AND width = ? AND start >= ? AND start < ? AND stream = ?"
         " ORDER BY start"
     )
-    found = sums(db, stream, check, begin, end, width)
+    buckets = sums(db, stream, check, begin, end, width)
     for start, plan, body in db.execute(sql, (cells.FIVE_MINUTES, begin, end, stream)):
         cell = cells.decode(body).get(check)
         if cell is not None:
-            found.append(Sum(start, cells.FIVE_MINUTES, plan, quarters(cell)))
-    return found
+            buckets.append(Sum(start, cells.FIVE_MINUTES, plan, quarters(cell)))
+    return buckets
 
 
 def quarters(cell: "array[int]") -> list[list[int]]:
@@ -109,20 +109,20 @@ def events(
     db: apsw.Connection, *, agent: str | None = None, begin: int = 0, end: int = 2**62, limit: int = 1000
 ) -> list[Event]:
     """The newest events in the window, newest first."""
-    where, given = ("agent = ? AND ", (agent,)) if agent is not None else ("", ())
+    where, arguments = ("agent = ? AND ", (agent,)) if agent is not None else ("", ())
     sql = (
         f"SELECT id, at, agent, check_uid, kind, data, finding FROM events"
         f" WHERE {where}at >= ? AND at < ? ORDER BY at DESC, id DESC LIMIT ?"
     )
-    return [_event(row) for row in db.execute(sql, (*given, begin, end, limit))]
+    return [_event(row) for row in db.execute(sql, (*arguments, begin, end, limit))]
 
 
 def findings(db: apsw.Connection, after: int, limit: int = 1000) -> list[tuple[int, Finding]]:
     """Findings past row ``after``, in the order in which they were committed, with their rows: the evaluator's."""
     columns = "id, at, agent, check_uid, kind, data, finding"
     sql = f"SELECT {columns} FROM events WHERE id > ? AND finding = 1 ORDER BY id LIMIT ?"
-    seen = [_event(row) for row in db.execute(sql, (after, limit))]
-    return [(event.id, Finding(event.at, event.agent, event.check, event.kind, event.data)) for event in seen]
+    finding_events = [_event(row) for row in db.execute(sql, (after, limit))]
+    return [(event.id, Finding(event.at, event.agent, event.check, event.kind, event.data)) for event in finding_events]
 
 
 def findings_since(db: apsw.Connection, begin: int) -> list[Finding]:
@@ -135,9 +135,9 @@ def findings_since(db: apsw.Connection, begin: int) -> list[Finding]:
 
 def dead_letters(db: apsw.Connection, *, agent: str | None = None, limit: int = 100) -> list[DeadLetter]:
     """The newest, newest first."""
-    where, given = ("WHERE agent = ? ", (agent,)) if agent is not None else ("", ())
+    where, arguments = ("WHERE agent = ? ", (agent,)) if agent is not None else ("", ())
     sql = f"SELECT id, at, agent, reason, count, body FROM dead_letters {where}ORDER BY id DESC LIMIT ?"
-    return [DeadLetter(*row) for row in db.execute(sql, (*given, limit))]
+    return [DeadLetter(*row) for row in db.execute(sql, (*arguments, limit))]
 
 
 def lives(db: apsw.Connection, begin: int, end: int) -> list[Life]:
@@ -157,14 +157,14 @@ def life(db: apsw.Connection, agent: str, begin: int) -> list[tuple[int, str, di
 
 def sizes(db: apsw.Connection) -> dict[str, int]:
     """Rows by table, cheaply (by the highest row id less the lowest), and the file's bytes."""
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for table in ("batches", "spans", "sums", "events", "dead_letters"):
         row = db.execute(f"SELECT min(id), max(id) FROM {table}").fetchone()
         assert row is not None
-        found[table] = 0 if row[0] is None else int(row[1]) - int(row[0]) + 1
+        counts[table] = 0 if row[0] is None else int(row[1]) - int(row[0]) + 1
     pages, size = db.execute("PRAGMA page_count").get, db.execute("PRAGMA page_size").get
-    found["bytes"] = int(pages) * int(size)
-    return found
+    counts["bytes"] = int(pages) * int(size)
+    return counts
 
 
 def _event(row: tuple[Any, ...]) -> Event:

@@ -135,10 +135,10 @@ class Registry:
 
     async def certificates(self) -> dict[str, Held]:
         """For each agent ever enrolled, its newest certificate."""
-        found = await self._database.read(
+        newest = await self._database.read(
             lambda db: rows(db, "SELECT agent, MAX(serial), not_after FROM certificates GROUP BY agent")
         )
-        return {agent: Held(int(serial, 16), not_after) for agent, serial, not_after in found}
+        return {agent: Held(int(serial, 16), not_after) for agent, serial, not_after in newest}
 
     def _issue(self, db: apsw.Connection, agent: str, csr: str, now: int, how: str) -> pki.Issued:
         # above what is revoked, even when the clock has gone back since
@@ -165,8 +165,8 @@ def audit(db: apsw.Connection, at: int, who: str, what: str, data: dict[str, Any
 
 
 def _revocations(db: apsw.Connection) -> list[Revocation]:
-    found = rows(db, "SELECT agent, up_to, at, who, reason FROM revocations ORDER BY id")
-    return [Revocation(*row) for row in found]
+    records = rows(db, "SELECT agent, up_to, at, who, reason FROM revocations ORDER BY id")
+    return [Revocation(*row) for row in records]
 
 
 def _hex(serial: int) -> str:

@@ -70,13 +70,13 @@ class Revocations:
         try:
             status = self._path.stat()
         except FileNotFoundError:
-            seen = (0, 0, 0)
+            signature = (0, 0, 0)
         else:
-            seen = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if seen == self._seen:
+            signature = (status.st_ino, status.st_size, status.st_mtime_ns)
+        if signature == self._seen:
             return
         up_to: dict[str, int] = {}
-        for line in self._path.read_bytes().splitlines() if seen[0] else ():
+        for line in self._path.read_bytes().splitlines() if signature[0] else ():
             if not line:
                 continue
             try:
@@ -87,7 +87,7 @@ class Revocations:
                 continue
             up_to[revocation.agent] = max(serial, up_to.get(revocation.agent, -1))
         self._up_to = up_to
-        self._seen = seen
+        self._seen = signature
 
 
 def _sync_directory(directory: Path) -> None:

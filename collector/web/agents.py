@@ -131,8 +131,8 @@ class AgentsListener:
         response: web.StreamResponse
         route = self._routes.get((request.method, request.path))
         if route is None:
-            known = request.path in self._methods
-            response = _problem(405, "not that way") if known else _problem(404, "nothing is here")
+            path_exists = request.path in self._methods
+            response = _problem(405, "not that way") if path_exists else _problem(404, "nothing is here")
             self.requests["other", response.status] += 1
             response.force_close()
             return response
@@ -195,13 +195,13 @@ class AgentsListener:
 
     async def _give_plan(self, request: web.BaseRequest) -> web.Response:
         peer = self._agent(request)
-        found = self._plans.plan(peer.agent)
-        if found is None:
+        plan = self._plans.plan(peer.agent)
+        if plan is None:
             raise _Refused(404, "the inventory has no such agent")
-        digest, encoded = found
+        digest, encoded = plan
         headers = {"ETag": f'"{digest}"', "Cache-Control": "private, no-cache"}
-        asked = request.headers.get("If-None-Match", "")
-        if digest in (part.strip().removeprefix("W/").strip('"') for part in asked.split(",")):
+        etags = request.headers.get("If-None-Match", "")
+        if digest in (part.strip().removeprefix("W/").strip('"') for part in etags.split(",")):
             return web.Response(status=304, headers=headers)
         return web.Response(body=encoded, content_type="application/json", headers=headers)
 
@@ -211,9 +211,9 @@ class AgentsListener:
         return response
 
     async def _enrol(self, request: web.BaseRequest) -> web.Response:
-        asked = await self._stranger(request, _Enrol)
+        enrolment = await self._stranger(request, _Enrol)
         try:
-            agent, issued = await self._registry.enrol(asked.secret, asked.csr)
+            agent, issued = await self._registry.enrol(enrolment.secret, enrolment.csr)
         except EnrolmentRefused as refused:
             raise _Refused(403, refused.code, close=True) from None
         except pki.RequestRefused as refused:
@@ -225,9 +225,9 @@ class AgentsListener:
         peer = self._agent(request, expired=True)
         if self._plans.plan(peer.agent) is None:
             raise _Refused(403, "unknown")
-        asked = _json(await _body(request, MAX_JSON, self._stranger_time), _Renew)
+        renewal = _json(await _body(request, MAX_JSON, self._stranger_time), _Renew)
         try:
-            issued = await self._registry.renew(peer.agent, asked.csr)
+            issued = await self._registry.renew(peer.agent, renewal.csr)
         except pki.RequestRefused as refused:
             raise _Refused(400, str(refused)) from None
         log.info("renewed agent=%s", peer.agent)

@@ -110,10 +110,10 @@ class Api:
         language = one_of(query, "lang", LANGUAGES)
         now = self._reader.wall()
         limit = number(query, "limit", MOST, MOST)
-        wanted = one_of(query, "state", NAMES)
+        wanted_state = one_of(query, "state", NAMES)
         chosen = [one for one in self._reader.present() if _matches(one, query)]
-        if wanted is not None:
-            chosen = [one for one in chosen if NAMES[self._reader.now(one, now).state] == wanted]
+        if wanted_state is not None:
+            chosen = [one for one in chosen if NAMES[self._reader.now(one, now).state] == wanted_state]
         total = len(chosen)
         chosen = _after(chosen, query.get("after"))[:limit]
         figures: dict[str, list[Figure]] = {}
@@ -132,8 +132,8 @@ class Api:
 
     async def check(self, request: web.Request) -> web.Response:
         known(request.query, "lang")
-        found = schemas.check(self._reader, self._one(request), self._reader.wall())
-        return answer(schemas.told(found, one_of(request.query, "lang", LANGUAGES)))
+        content = schemas.check(self._reader, self._one(request), self._reader.wall())
+        return answer(schemas.told(content, one_of(request.query, "lang", LANGUAGES)))
 
     async def availability(self, request: web.Request) -> web.Response:
         known(request.query, "from", "to", "lang")
@@ -186,9 +186,9 @@ class Api:
     async def goals(self, request: web.Request) -> web.Response:
         known(request.query, "at")
         at = number(request.query, "at", self._reader.wall(), LATEST)
-        found = await self._reader.evaluations(at)
+        evaluations = await self._reader.evaluations(at)
         names = self._reader.inventory.goals
-        return answer([schemas.goal(one, names[one.goal].name) for one in found if one.goal in names])
+        return answer([schemas.goal(one, names[one.goal].name) for one in evaluations if one.goal in names])
 
     async def troubles(self, request: web.Request) -> web.Response:
         known(request.query, "limit", "before", "lang")
@@ -241,10 +241,10 @@ class Api:
 
     def _one(self, request: web.Request) -> Known:
         uid = request.match_info["uid"]
-        found = self._reader.by_uid(uid)
-        if found is None:
+        entry = self._reader.by_uid(uid)
+        if entry is None:
             raise Wrong(f"there is no check {uid[:60]!r}", 404)
-        return found
+        return entry
 
 
 def _matches(one: Known, query: Mapping[str, str]) -> bool:

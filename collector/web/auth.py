@@ -23,10 +23,10 @@ def hash_password(password: str) -> str:
 def password_fits(password: str, held: str) -> bool:
     """Whether the password is the one that was hashed; False for a hash that is none."""
     try:
-        scheme, cost, salt, wanted = held.split(":")
+        scheme, cost, salt, expected = held.split(":")
         if scheme != "scrypt" or not 2 <= int(cost) <= 1 << 20:
             return False
-        return hmac.compare_digest(_scrypt(password, bytes.fromhex(salt), int(cost)), bytes.fromhex(wanted))
+        return hmac.compare_digest(_scrypt(password, bytes.fromhex(salt), int(cost)), bytes.fromhex(expected))
     except ValueError:
         return False
 
@@ -46,16 +46,16 @@ class Guard:
         """The name of who asks, None when it is not proven; "anyone" where no one need prove it."""
         if self.open:
             return "anyone"
-        scheme, _, given = headers.get("Authorization", "").partition(" ")
+        scheme, _, credentials = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            return self._tokens.get(_digest(given.strip()))
-        if scheme.lower() != "basic" or len(given) > 1000:
+            return self._tokens.get(_digest(credentials.strip()))
+        if scheme.lower() != "basic" or len(credentials) > 1000:
             return None
-        seen = _digest(given)
-        if seen in self._proven:
-            return self._proven[seen]
+        digest = _digest(credentials)
+        if digest in self._proven:
+            return self._proven[digest]
         try:
-            name, colon, password = base64.b64decode(given, validate=True).decode().partition(":")
+            name, colon, password = base64.b64decode(credentials, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             return None
         # an unknown name takes as long as a wrong password
@@ -66,7 +66,7 @@ class Guard:
             return None
         if len(self._proven) >= REMEMBERED:
             self._proven.clear()
-        self._proven[seen] = name
+        self._proven[digest] = name
         return name
 
 

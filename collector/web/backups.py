@@ -102,14 +102,14 @@ async def list_(reader: Reader, request: web.Request) -> web.Response:
     limit = number(query, "limit", MOST, MOST)
     over = rolling(query, now) or (now - MONTH, now)
     chosen = [
-        whole
-        for whole in backups.wholes(reader, now)
-        if query.get("agency", whole.backup.agency) == whole.backup.agency
-        and query.get("site", whole.backup.site) == whole.backup.site
-        and (state is None or NAMES[whole.state] == state)
+        status
+        for status in backups.wholes(reader, now)
+        if query.get("agency", status.backup.agency) == status.backup.agency
+        and query.get("site", status.backup.site) == status.backup.site
+        and (state is None or NAMES[status.state] == state)
     ]
-    past = await backups.pasts(reader, chosen[:limit], over)
-    response = answer([told(whole, past[whole.backup.id], now, language) for whole in chosen[:limit]])
+    histories = await backups.pasts(reader, chosen[:limit], over)
+    response = answer([told(status, histories[status.backup.id], now, language) for status in chosen[:limit]])
     response.headers["X-Total-Count"] = str(len(chosen))
     return response
 
@@ -133,8 +133,8 @@ async def lines(reader: Reader, now: int, agency: str | None = None, *, whole: b
     """Of one agency or all; unless ``whole``, only those that are not up."""
     every = [one for one in backups.wholes(reader, now) if agency in (None, one.backup.agency)]
     chosen = sorted((one for one in every if whole or one.state != UP), key=lambda one: _ORDER[one.state])[:SHOWN]
-    past = await backups.pasts(reader, chosen, (now - MONTH, now))
-    rows = [Line(told(one, past[one.backup.id], now), one.reasons, past[one.backup.id].figure) for one in chosen]
+    histories = await backups.pasts(reader, chosen, (now - MONTH, now))
+    rows = [Line(told(one, histories[one.backup.id], now), one.reasons, histories[one.backup.id].figure) for one in chosen]
     return Lines(rows, len(every) - len(rows))
 
 

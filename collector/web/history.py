@@ -58,11 +58,11 @@ async def of(reader: Reader, known: Known, query: Mapping[str, str]) -> HistoryA
         written = queries.history(db, stream, known.row, begin, end, width)
         return written + [one for one in _open(db, stream, known.row) if begin <= one.start < end]
 
-    found = await reader.read(work)
-    if measure not in _names(reader, known, found):
-        names = ", ".join(sorted(_names(reader, known, found)))
+    sums = await reader.read(work)
+    if measure not in _names(reader, known, sums):
+        names = ", ".join(sorted(_names(reader, known, sums)))
         raise Wrong(f"the kind {known.kind} does not measure {measure[:60]!r}; it has: {names}")
-    return HistoryAnswer(uid=known.uid, measure=measure, points=_points(reader, known, measure, width, found))
+    return HistoryAnswer(uid=known.uid, measure=measure, points=_points(reader, known, measure, width, sums))
 
 
 def _open(db: apsw.Connection, stream: int, check: int) -> Iterator[Sum]:

@@ -103,26 +103,26 @@ class IncidentApi:
         only = query.get("link", "")
         if only and only not in every:
             raise Wrong(f"there is no link {only[:60]!r}", 404)
-        found = await self._alerting.circuits.outages(over, only)
+        outages = await self._alerting.circuits.outages(over, only)
         describe = Describer(self._reader.inventory, self._reader.wall())
         chosen = [
             link
             for link in every.values()
             if (not only or link.id == only) and query.get("provider", link.provider) == link.provider
         ]
-        return answer([describe.circuit(link, [one for one in found if one.link == link.id]) for link in chosen])
+        return answer([describe.circuit(link, [one for one in outages if one.link == link.id]) for link in chosen])
 
     async def order(self, request: web.Request) -> web.Response:
         """What a person who said who they are wants of an incident."""
         if request.content_type != "application/json":  # what another site's form cannot send
             raise Wrong("the body ought to be application/json", 415)
         try:
-            wanted = _order.decode(await request.read() or b"{}")
+            body = _order.decode(await request.read() or b"{}")
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise Wrong(f"the body is not understood: {error}") from None
         what: What = request.path.rpartition("/")[2]  # type: ignore[assignment]
-        taken = await self.obey(request.match_info["key"], what, request[WHO], wanted)
-        return answer(Describer(self._reader.inventory, self._reader.wall()).incident(taken))
+        incident = await self.obey(request.match_info["key"], what, request[WHO], body)
+        return answer(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
     async def obey(self, key: str, what: What, who: str, wanted: Order) -> Incident:
         """Durable when it returns. Raises Wrong."""
@@ -133,8 +133,8 @@ class IncidentApi:
             raise Wrong("a comment ought to say something")
         if len(wanted.text) > LONGEST:
             raise Wrong(f"a text has at most {LONGEST} characters")
-        found = await self.find(key)
-        if not found.open:
+        incident = await self.find(key)
+        if not incident.open:
             raise Wrong("this incident is closed", 409)
         command = Command(incident=key, what=what, who=who, at=now, until=wanted.until, text=wanted.text.strip())
         await self._alerting.evaluator.command(command)
@@ -142,10 +142,10 @@ class IncidentApi:
 
     async def find(self, key: str) -> Incident:
         """An incident, open or closed. Raises Wrong."""
-        found = self._alerting.evaluator.book.incident(key) or await stored.one(self._database, key)
-        if found is None:
+        incident = self._alerting.evaluator.book.incident(key) or await stored.one(self._database, key)
+        if incident is None:
             raise Wrong(f"there is no incident {key[:60]!r}", 404)
-        return found
+        return incident
 
 
 def _wanted(incident: Incident, query: Mapping[str, str]) -> bool:

@@ -108,10 +108,10 @@ class IncidentPages:
             if hours not in map(str, SNOOZES):
                 raise Wrong("the reminders can be put off for one of the times that the page offers")
             until = self._reader.wall() + int(hours) * HOUR
-        order = Order(until=until, text=str(form.get("text", "")))
+        body = Order(until=until, text=str(form.get("text", "")))
         done: str = claim.action
         try:
-            incident = await self._api.obey(claim.incident, claim.action, claim.contact, order)
+            incident = await self._api.obey(claim.incident, claim.action, claim.contact, body)
         except Wrong as wrong:
             if wrong.status != 409:
                 raise

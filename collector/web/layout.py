@@ -58,7 +58,7 @@ class Frame:
         """A page; ``refresh``: whether it draws itself anew (not where somebody may be writing into it)."""
         speaker = self.speaker(request)
         inventory, now, language = self._reader.inventory, speaker.now, speaker.language
-        wrong = [str(problem) for problem in self._inventories.problems if not problem.warning]
+        mistakes = [str(problem) for problem in self._inventories.problems if not problem.warning]
         shown: dict[str, Any] = {
             "tongue": speaker.tongue,
             "speaker": speaker,
@@ -71,9 +71,9 @@ class Frame:
             "board": self._board,
             "names": NAMES,
             "trusted": self._trusted(),
-            "mistakes": wrong[:20],
-            "mistakes_more": max(len(wrong) - 20, 0),
-            "ways": [speaker.said(said) for _, said in self._alerting.counts.trouble(now)],
+            "mistakes": mistakes[:20],
+            "mistakes_more": max(len(mistakes) - 20, 0),
+            "ways": [speaker.said(message) for _, message in self._alerting.counts.trouble(now)],
             "refresh": REFRESH if refresh else None,
             "bytes": backups.size,
             "now": now,

@@ -150,8 +150,8 @@ async def _plainly(request: web.Request, handler: Handler) -> web.StreamResponse
     """Every error leaves as JSON with a plain sentence."""
     try:
         return await handler(request)
-    except Wrong as wrong:
-        return problem(str(wrong), wrong.status)
+    except Wrong as bad_request:
+        return problem(str(bad_request), bad_request.status)
     except web.HTTPNotFound:
         return problem("nothing is here", 404)
     except web.HTTPMethodNotAllowed:

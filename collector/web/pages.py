@@ -61,15 +61,15 @@ class Pages:
         known(request.query, "lang")
         now = self._reader.wall()
         present = self._reader.present()
-        whole = len(present) <= WHOLE
-        groups = await self._groups(list(self._reader.inventory.agencies.values()), present, now, whole)
+        show_all = len(present) <= WHOLE
+        groups = await self._groups(list(self._reader.inventory.agencies.values()), present, now, show_all)
         # silence is not down: what nothing is known of is counted, not listed
         incidents = self._alerting.open()
-        told = {key for one in incidents for key, member in one.members.items() if member.until is None}
+        covered = {key for one in incidents for key, member in one.members.items() if member.until is None}
         troubles = [
             one
             for one in self._reader.open_troubles()
-            if one.state != UNKNOWN and f"{NAMES[one.state]}:{one.known.uid}" not in told
+            if one.state != UNKNOWN and f"{NAMES[one.state]}:{one.known.uid}" not in covered
         ]
         return self._draw(
             request,
@@ -78,7 +78,7 @@ class Pages:
             incidents=[line(one, self._speaker(request)) for one in incidents[:WRONG]],
             troubles=troubles[:WRONG],
             more=max(len(troubles) - WRONG, 0),
-            backups=await backups.lines(self._reader, now, whole=whole),
+            backups=await backups.lines(self._reader, now, whole=show_all),
             agents=await self._api.agent_answers(),
             checks=len(present),
             silent=sum(self._reader.now(one, now).state == UNKNOWN for one in present),
@@ -91,8 +91,8 @@ class Pages:
             raise Wrong("there is no such agency", 404)
         now = self._reader.wall()
         groups = await self._groups([agency], self._reader.present(), now, whole=True)
-        saved = await backups.lines(self._reader, now, agency.id)
-        return self._draw(request, "agency.html", groups=groups, backups=saved)
+        backup_lines = await backups.lines(self._reader, now, agency.id)
+        return self._draw(request, "agency.html", groups=groups, backups=backup_lines)
 
     async def _groups(self, agencies: list[Agency], present: list[Known], now: int, whole: bool) -> list[Group]:
         of: dict[str, list[Known]] = {agency.id: [] for agency in agencies}

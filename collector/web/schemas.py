@@ -238,7 +238,7 @@ def title(known: Known) -> Words:
 
 def check(reader: Reader, known: Known, now: int, figure: Figure | None = None) -> CheckAnswer:
     registered = reader.registered(known)
-    seen = reader.now(known, now)
+    status = reader.now(known, now)
     measures = reader.fleet.measures(registered)
     latency = measures.pop("latency", None)
     return CheckAnswer(
@@ -249,11 +249,11 @@ def check(reader: Reader, known: Known, now: int, figure: Figure | None = None) 
         agency=known.check.agency if known.check else "",
         site=known.check.site if known.check else "",
         agent=known.agent,
-        state=NAMES[seen.state],
-        since=seen.since or None,
-        reason=seen.reason,
-        provisional=seen.provisional,
-        last_result=seen.at or None,
+        state=NAMES[status.state],
+        since=status.since or None,
+        reason=status.reason,
+        provisional=status.provisional,
+        last_result=status.at or None,
         latency=latency,
         measures=measures,
         interval=known.check.interval / 1000 if known.check else None,

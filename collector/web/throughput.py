@@ -81,12 +81,12 @@ class Throughput:
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # not part of the answer
-            taken = 0
+            received = 0
             try:
                 async with asyncio.timeout(self._seconds):
                     async for piece in request.content.iter_any():
-                        taken += len(piece)
-                        if taken > MAX_THROUGHPUT:
+                        received += len(piece)
+                        if received > MAX_THROUGHPUT:
                             raise _too_much()
             except ConnectionError:
                 pass  # an agent that measures by the clock leaves early
@@ -98,15 +98,15 @@ class Throughput:
     async def _turn(self, agent: str) -> AsyncIterator[None]:
         """One of the few places, and one of the agent's transfers. Raises NotNow."""
         now = self._clock()
-        taken = self._taken.setdefault(agent, deque())
-        while taken and now - taken[0] >= _DAY:
-            taken.popleft()
-        if len(taken) >= self._per_day:
-            wait = int(taken[0] + _DAY - now) + 1 if taken else int(_DAY)
+        transfers = self._taken.setdefault(agent, deque())
+        while transfers and now - transfers[0] >= _DAY:
+            transfers.popleft()
+        if len(transfers) >= self._per_day:
+            wait = int(transfers[0] + _DAY - now) + 1 if transfers else int(_DAY)
             raise NotNow(429, f"this agent has measured {self._per_day} times within a day, all it may", wait)
         if self._running >= AT_ONCE:
             raise NotNow(503, f"{AT_ONCE} others are measuring just now", BUSY)
-        taken.append(now)
+        transfers.append(now)
         self._running += 1
         try:
             yield

@@ -35,11 +35,11 @@ async def judge(mailbox: Mailbox, faults: list[Fault], everyone: set[str], recov
         print(f"{fault.outage.what:30} {late:>12} {fault.within / 1000:>6.1f} s   {subject}  {wrong}")
     for who in sorted(everyone):
         expected = sum(fault.who == who for fault in faults) * 2
-        known = [one for fault in faults if fault.who == who for one in _about(mailbox, fault)]
-        others = [one for one in mailbox.arrivals if one.to.partition("@")[0] == who and one not in known]
-        if (who != "truc" and others) or len(known) != expected:
+        matched = [one for fault in faults if fault.who == who for one in _about(mailbox, fault)]
+        others = [one for one in mailbox.arrivals if one.to.partition("@")[0] == who and one not in matched]
+        if (who != "truc" and others) or len(matched) != expected:
             fine = False
-            print(f"{who} got {len(known)} mails of {expected}, and besides: {[one.subject for one in others]}")
+            print(f"{who} got {len(matched)} mails of {expected}, and besides: {[one.subject for one in others]}")
     return fine
 
 

@@ -111,8 +111,8 @@ class Estate:
             return {"link": {"provider": "nha-mang", "circuit": circuit}}
 
         def router(name: str) -> dict[str, Any]:
-            seen = tcp("Đường truyền nhìn từ trung tâm", "WAN link seen from the hub", self.routers[name])
-            return {**seen, "agent": "hub", "link": True}
+            check = tcp("Đường truyền nhìn từ trung tâm", "WAN link seen from the hub", self.routers[name])
+            return {**check, "agent": "hub", "link": True}
 
         def contact(vi: str, en: str, name: str) -> dict[str, Any]:
             return {"name": {"vi": vi, "en": en}, "email": f"{name}@demo.example"}
@@ -221,19 +221,19 @@ async def judge(estate: Estate, start: int, end: int, blind: list[Outage]) -> bo
     print(f"\n{'check':10} {'what truly happened':30} {'for':>7}   {'began':>9} {'ended':>9}   in the ledger")
     for name, outages in happened.items():
         uid = checks[name]["uid"]
-        told = await estate.collector.ask(f"/api/v1/checks/{uid}/availability", {"from": start, "to": end})
-        spans = told["spans"]
+        availability = await estate.collector.ask(f"/api/v1/checks/{uid}/availability", {"from": start, "to": end})
+        spans = availability["spans"]
         for outage in outages:
-            found = truth.compare(name, outage, spans, INTERVAL + TIMEOUT, RECHECK + TIMEOUT)
-            verdict = "; ".join(found.wrong) or "agrees"
-            fine &= not found.wrong
+            comparison = truth.compare(name, outage, spans, INTERVAL + TIMEOUT, RECHECK + TIMEOUT)
+            verdict = "; ".join(comparison.wrong) or "agrees"
+            fine &= not comparison.wrong
             lasted = (outage.ended - outage.begun) / 1000
             print(
-                f"{name:10} {outage.what:30} {lasted:5.1f} s   {found.begun:+7.2f} s {found.ended:+7.2f} s   {verdict}"
+                f"{name:10} {outage.what:30} {lasted:5.1f} s   {comparison.begun:+7.2f} s {comparison.ended:+7.2f} s   {verdict}"
             )
         wrong = truth.contradictions(spans, outages)
         real = truth.available(outages, start, end)
-        figure = told["figure"]
+        figure = availability["figure"]
         if not figure["lower"] <= real <= figure["upper"]:
             wrong.append("the truth is outside the bounds")
         if name.startswith("b-") and truth.proven_within(spans, blind[0].begun + HOLD, blind[0].ended):
@@ -306,10 +306,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/demo", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--keep", action="store_true", help="leave everything running afterwards, until Ctrl-C")
     parser.add_argument("--pace", type=float, default=1.0, help="multiply all pauses of the story (default 1)")
-    wanted = parser.parse_args()
+    args = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="haidang-demo-"))
     try:
-        code = asyncio.run(demo(directory, wanted.pace, wanted.keep))
+        code = asyncio.run(demo(directory, args.pace, args.keep))
     except Failed as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         code = 1

@@ -80,12 +80,12 @@ async def checks_of(collector: Collector) -> list[dict[str, Any]]:
 
 def choose_ports(memory: Path) -> Ports:
     """Last time's ports, or the next free ones, said aloud."""
-    wanted = Ports()
+    preferred = Ports()
     if memory.exists():
-        wanted = msgspec.json.decode(memory.read_bytes(), type=Ports)
-    chosen = Ports(free_port(wanted.agents), free_port(wanted.operators))
+        preferred = msgspec.json.decode(memory.read_bytes(), type=Ports)
+    chosen = Ports(free_port(preferred.agents), free_port(preferred.operators))
     for name in ("agents", "operators"):
-        before, now = getattr(wanted, name), getattr(chosen, name)
+        before, now = getattr(preferred, name), getattr(chosen, name)
         if before != now:
             print(f"Port {before} is in use; the {name}' listener takes {now}.")
     memory.parent.mkdir(parents=True, exist_ok=True)
@@ -97,9 +97,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/run", description="Watch this machine's surroundings.")
     parser.add_argument("--for", dest="seconds", type=float, metavar="SECONDS", help="end by itself, with a summary")
     parser.add_argument("--state", type=Path, default=STATE, metavar="DIR", help="where state is kept (var/run)")
-    wanted = parser.parse_args()
+    args = parser.parse_args()
     try:
-        return asyncio.run(run(wanted.state.resolve(), wanted.seconds))
+        return asyncio.run(run(args.state.resolve(), args.seconds))
     except Failed as error:
         print(f"scripts/run: {error}", file=sys.stderr)
         return 1

@@ -38,12 +38,12 @@ class Found(msgspec.Struct, frozen=True):
 
 async def look_around(own_ports: Iterable[int] = ()) -> list[Found]:
     """Everything worth a check, the nearest first. ``own_ports`` are ours and not worth watching."""
-    asked = [await as_it_answers(each) for each in resolvers()]
-    found = [*gateways(), *asked, *own_addresses(), *services(set(own_ports))]
+    resolver_checks = [await as_it_answers(each) for each in resolvers()]
+    checks = [*gateways(), *resolver_checks, *own_addresses(), *services(set(own_ports))]
     site = await reachable_site()
     if site:
-        found.append(Found("web", f"Trang web {site}", f"Web site {site}", "http", {"url": site}))
-    return found
+        checks.append(Found("web", f"Trang web {site}", f"Web site {site}", "http", {"url": site}))
+    return checks
 
 
 def gateways(routes: Path = Path("/proc/net/route"), routes6: Path = Path("/proc/net/ipv6_route")) -> list[Found]:
@@ -68,15 +68,15 @@ def gateways(routes: Path = Path("/proc/net/route"), routes6: Path = Path("/proc
 
 def resolvers(configuration: Path = Path("/etc/resolv.conf")) -> list[Found]:
     """The name servers: asked for the root's name servers, which every resolver knows."""
-    found: list[Found] = []
+    checks: list[Found] = []
     for line in _lines(configuration):
         fields = line.split()
         if len(fields) < 2 or fields[0] != "nameserver":
             continue
         params = {"server": fields[1], "name": ".", "type": "NS"}
         text = f"máy chủ tên miền {fields[1]}", f"Resolver {fields[1]}"
-        found.append(Found(_numbered("resolver", len(found)), text[0].capitalize(), text[1], "dns", params))
-    return found
+        checks.append(Found(_numbered("resolver", len(checks)), text[0].capitalize(), text[1], "dns", params))
+    return checks
 
 
 async def as_it_answers(resolver: Found, timeout: float = 2.0, port: int = 53) -> Found:
@@ -126,13 +126,13 @@ def services(without: set[int]) -> list[Found]:
         if address.is_unspecified:
             address = ipaddress.ip_address("127.0.0.1" if address.version == 4 else "::1")
         listening.setdefault(connection.laddr.port, str(address))
-    found = []
+    checks = []
     for port, host in sorted(listening.items())[:MOST_SERVICES]:
         name = WELL_KNOWN.get(port, f"port-{port}")
         params = {"host": host, "port": port}
         vi, en = f"Dịch vụ {name} ({host} cổng {port})", f"Service {name} ({host} port {port})"
-        found.append(Found(f"service-{name}", vi, en, "tcp", params))
-    return found
+        checks.append(Found(f"service-{name}", vi, en, "tcp", params))
+    return checks
 
 
 async def reachable_site(sites: Iterable[str] = WEB_SITES, timeout: float = 3.0) -> str | None:

@@ -133,30 +133,30 @@ def updated(domain: Domain) -> Catalog:
     old = stored(domain)
     fresh = _Steady(locale=LANGUAGE, charset="utf-8", fuzzy=False)
     fresh.header_comment = f"# Domain {domain.name}. scripts/words keeps the entries, people the translations."
-    found: dict[tuple[str, str], list[Said]] = {}
+    messages_by_key: dict[tuple[str, str], list[Said]] = {}
     for one in domain.said():
         key = one.words if isinstance(one.words, str) else one.words[0]
-        found.setdefault((key, one.context or ""), []).append(one)
+        messages_by_key.setdefault((key, one.context or ""), []).append(one)
     shapes = {_shape(domain, _first(message.id)): message for message in entries(old)} if domain.keeps else {}
-    for shape in shapes.keys() - {_shape(domain, key) for key, _ in found}:
+    for shape in shapes.keys() - {_shape(domain, key) for key, _ in messages_by_key}:
         if _first(shapes[shape].string):
             key = _first(shapes[shape].id)
-            found[key, ""] = [Said(key, None, "", (RETIRED,))]
-    for (key, context), several in sorted(found.items()):
-        known = old.get(key, context or None)
-        if known is None and _shape(domain, key) in shapes:
-            known = _renamed(domain, shapes[_shape(domain, key)], key)
+            messages_by_key[key, ""] = [Said(key, None, "", (RETIRED,))]
+    for (key, context), several in sorted(messages_by_key.items()):
+        previous = old.get(key, context or None)
+        if previous is None and _shape(domain, key) in shapes:
+            previous = _renamed(domain, shapes[_shape(domain, key)], key)
         # one that is asked for with a plural anywhere has one everywhere
         words = next((one.words for one in several if not isinstance(one.words, str)), key)
-        string = "" if known is None else _first(known.string)
+        string = "" if previous is None else _first(previous.string)
         flags = {flag for one in several for flag in one.flags}
         fresh.add(
             words,
             string if isinstance(words, str) else (string,),
             locations=[(file, 0) for file in sorted({one.file for one in several if one.file})],
-            flags=sorted(flags | ({"fuzzy"} if known is not None and known.fuzzy else set())),
+            flags=sorted(flags | ({"fuzzy"} if previous is not None and previous.fuzzy else set())),
             auto_comments=sorted({comment for one in several for comment in one.comments}),
-            user_comments=() if known is None else known.user_comments,
+            user_comments=() if previous is None else previous.user_comments,
             context=context or None,
         )
     return fresh
@@ -246,8 +246,8 @@ def _first(several: Any) -> str:
 
 def stale(domain: Domain, catalog: Catalog) -> list[str]:
     """Files that are not what the source and the translations make them."""
-    wanted = ((domain.po, text(catalog)), (domain.mo, compiled(catalog)))
-    return [path.name for path, content in wanted if not path.exists() or path.read_bytes() != content]
+    expected = ((domain.po, text(catalog)), (domain.mo, compiled(catalog)))
+    return [path.name for path, content in expected if not path.exists() or path.read_bytes() != content]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -268,10 +268,10 @@ def main(arguments: list[str] | None = None) -> int:
             domain.po.parent.mkdir(parents=True, exist_ok=True)
             domain.po.write_bytes(text(catalog))
             domain.mo.write_bytes(compiled(catalog))
-        found = problems(domain, catalog)
+        issues = problems(domain, catalog)
         where = domain.po.relative_to(ROOT)
-        print(*found, f"{domain.name}: {len(new)} entries, {len(found)} to see to in {where}", sep="\n")
-        wrong = wrong or bool(found) or (check and bool(changed))
+        print(*issues, f"{domain.name}: {len(new)} entries, {len(issues)} to see to in {where}", sep="\n")
+        wrong = wrong or bool(issues) or (check and bool(changed))
     return int(wrong)
 
 

@@ -199,7 +199,7 @@ def _sentence(node: ast.Constant | ast.JoinedStr) -> str:
 
 
 def _with_fields(node: ast.JoinedStr) -> str:
-    taken: list[str] = []
+    used_names: list[str] = []
     words = ""
     for part in node.values:
         if isinstance(part, ast.Constant):
@@ -210,9 +210,9 @@ def _with_fields(node: ast.JoinedStr) -> str:
                 words = re.sub(r"(:\w)?\} *$", "}", words)
                 continue
             name = base = _named(part.value)
-            while name in taken:
-                name = f"{base}{sum(one.startswith(base) for one in taken) + 1}"
-            taken.append(name)
+            while name in used_names:
+                name = f"{base}{sum(one.startswith(base) for one in used_names) + 1}"
+            used_names.append(name)
             words += "{" + name + _sort(part) + "}"
     return words
 

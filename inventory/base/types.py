@@ -47,10 +47,10 @@ Slug = Annotated[str, msgspec.Meta(pattern=SLUG, max_length=63, extra={"reader":
 
 def duration_ms(text: str) -> int:
     """Milliseconds of "30s", "5m", "1h30m", "250ms", "7d". Raises ValueError in words."""
-    found = _DURATION.fullmatch(text)
-    if not text or found is None:
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
         raise ValueError(f"{text!r} is not a duration; write it like 30s, 5m, 1h30m or 250ms")
-    return sum(int(part) * step for part, step in zip(found.groups(), _STEPS, strict=True) if part)
+    return sum(int(part) * step for part, step in zip(match.groups(), _STEPS, strict=True) if part)
 
 
 def duration_text(ms: int) -> str:
@@ -72,18 +72,18 @@ def daily(text: str) -> int | None:
     """Minutes of the day of "07:00", None of "never". Raises ValueError in words."""
     if text == NEVER:
         return None
-    found = _TIME.fullmatch(text)
-    if found is None:
+    match = _TIME.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is not a time of day; write it like 07:00, or never")
-    return int(found[1]) * 60 + int(found[2])
+    return int(match[1]) * 60 + int(match[2])
 
 
 def size_bytes(text: str) -> int:
     """Bytes of "64MiB", "2GiB" or a plain number. Raises ValueError in words."""
-    found = _SIZE.fullmatch(text)
-    if found is None:
+    match = _SIZE.fullmatch(text)
+    if match is None:
         raise ValueError(f"{text!r} is not a size; write it like 512KiB, 64MiB or 2GiB")
-    return int(found[1]) << _POWERS[found[2]]
+    return int(match[1]) << _POWERS[match[2]]
 
 
 def ratio(text: str) -> float:

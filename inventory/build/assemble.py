@@ -128,15 +128,15 @@ class _Assembler:
             facts={**shape.facts, **facts},
             fed_by=feeders(shape.fed_by, ident, shape),
         )
-        main = ident == agency_id
-        checks = {**shape.checks, **agency.checks} if main else shape.checks
-        backups = {**shape.backups, **agency.backups} if main else shape.backups
-        if main:
-            twice = [agency.checks[key].at for key in shape.checks.keys() & agency.checks.keys()]
-            twice += [agency.backups[key].at for key in shape.backups.keys() & agency.backups.keys()]
-            self.problems += [at.problem("", "is given for the agency and for its site") for at in twice]
-        template = shape.template or (agency.template if main else None)
-        at = agency.at if main else shape.at
+        is_main = ident == agency_id
+        checks = {**shape.checks, **agency.checks} if is_main else shape.checks
+        backups = {**shape.backups, **agency.backups} if is_main else shape.backups
+        if is_main:
+            given_twice = [agency.checks[key].at for key in shape.checks.keys() & agency.checks.keys()]
+            given_twice += [agency.backups[key].at for key in shape.backups.keys() & agency.backups.keys()]
+            self.problems += [at.problem("", "is given for the agency and for its site") for at in given_twice]
+        template = shape.template or (agency.template if is_main else None)
+        at = agency.at if is_main else shape.at
         self.spots.append(Spot(self.made.sites[ident], shape, template, checks, backups, at))
 
     def _link(self, ident: str, site: str, shape: LinkShape, life: tuple[date | None, date | None]) -> None:
@@ -164,7 +164,7 @@ class _Assembler:
         )
 
     def _devices(self, site: str, shape: SiteShape, life: tuple[date | None, date | None]) -> tuple[str, ...]:
-        made = []
+        ids = []
         for key, device in shape.devices.items():
             ident = f"{site}-{key}"
             if ident in self.made.devices:
@@ -184,27 +184,27 @@ class _Assembler:
                 begins=begins,
                 ends=ends,
             )
-            made.append(ident)
-        return tuple(made)
+            ids.append(ident)
+        return tuple(ids)
 
     def _agent(self, site: str, agency: str, shape: SiteShape, life: tuple[date | None, date | None]) -> str:
         """The id of the site's agent, made here; "" if it has none."""
         if shape.agent == NO_AGENT:
             return ""
-        given = shape.agent if isinstance(shape.agent, AgentShape) else AgentShape(id=shape.agent, at=shape.at)
-        ident = given.id or site
+        agent_shape = shape.agent if isinstance(shape.agent, AgentShape) else AgentShape(id=shape.agent, at=shape.at)
+        ident = agent_shape.id or site
         if ident in self.made.agents or ident == "hub":
-            taken = "means the hub's agent" if ident == "hub" else f"is the agent of {self.made.agents[ident].site}"
-            self.problems.append(shape.at.problem("agent", f"{ident} {taken}: every site's agent has its own id"))
+            conflict = "means the hub's agent" if ident == "hub" else f"is the agent of {self.made.agents[ident].site}"
+            self.problems.append(shape.at.problem("agent", f"{ident} {conflict}: every site's agent has its own id"))
             return ""
-        begins, ends = overlap((given.begins, given.ends), life)
+        begins, ends = overlap((agent_shape.begins, agent_shape.ends), life)
         self.made.agents[ident] = entities.Agent(
             id=ident,
             site=site,
             agency=agency,
-            revoked=given.revoked or ident in self.sections.revoked,
-            networks=given.networks,
-            ports=given.ports,
+            revoked=agent_shape.revoked or ident in self.sections.revoked,
+            networks=agent_shape.networks,
+            ports=agent_shape.ports,
             begins=begins,
             ends=ends,
         )
@@ -216,11 +216,11 @@ class _Assembler:
                 self.problems.append(Problem(file, line, "revoked", f"there is no agent {ident}"))
 
     def _rest(self) -> None:
-        made, sections = self.made, self.sections
+        inventory, sections = self.made, self.sections
         for ident, provider in sections.providers.items():
-            made.providers[ident] = entities.Provider(id=ident, name=provider.name, contact=provider.contact)
+            inventory.providers[ident] = entities.Provider(id=ident, name=provider.name, contact=provider.contact)
         for ident, contact in sections.contacts.items():
-            made.contacts[ident] = entities.Contact(
+            inventory.contacts[ident] = entities.Contact(
                 id=ident,
                 name=contact.name,
                 email=contact.email,
@@ -229,7 +229,7 @@ class _Assembler:
                 digest=contact.digest,
             )
         for ident, calendar in sections.calendars.items():
-            made.calendars[ident] = entities.Calendar(
+            inventory.calendars[ident] = entities.Calendar(
                 id=ident,
                 name=calendar.name or Text(ident, ident),
                 service=hours_of(calendar.hours, calendar.at, "hours", self.problems),
@@ -237,7 +237,7 @@ class _Assembler:
                 holidays=calendar.holidays,
             )
         for year, decreed in sections.holidays.items():
-            made.decreed[year] = entities.Decreed(off=decreed.off, work=decreed.work, only=decreed.only)
+            inventory.decreed[year] = entities.Decreed(off=decreed.off, work=decreed.work, only=decreed.only)
         for ident, goal in sections.goals.items():
             fields = {name: getattr(goal, name) for name in goal.__struct_fields__ if name != "at"}
             fields |= {
@@ -245,13 +245,13 @@ class _Assembler:
                 "promise": goal.promise or Text("", ""),
                 "calendar": goal.calendar or "",
             }
-            made.goals[ident] = entities.Goal(id=ident, **fields)
+            inventory.goals[ident] = entities.Goal(id=ident, **fields)
         exclusions = tuple(
             entities.Exclusion(id=ident, select=e.select, begins=e.begins, ends=e.ends, reason=e.reason)
             for ident, e in sections.exclusions.items()
         )
         self.made = entities.Inventory(
-            **{name: getattr(made, name) for name in made.__struct_fields__ if name not in ("exclusions", "alerting")},
+            **{name: getattr(inventory, name) for name in inventory.__struct_fields__ if name not in ("exclusions", "alerting")},
             exclusions=exclusions,
             alerting=alerting_of(sections, self.problems),
         )

@@ -17,7 +17,7 @@ _MEANT = {"for": "for_ms", "quiet": "quiet_ms"}  # keys in files that conditions
 
 def alerting_of(sections: Sections, problems: list[Problem]) -> alerting.Alerting:
     """All of it; hours that cannot be read are added to ``problems`` and left out."""
-    made: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "conditions": _conditions(sections.conditions),
         "rosters": {ident: _roster(ident, shape, problems) for ident, shape in sections.rosters.items()},
         "groups": {
@@ -27,7 +27,7 @@ def alerting_of(sections: Sections, problems: list[Problem]) -> alerting.Alertin
         "routes": tuple(_route(ident, shape) for ident, shape in sections.routes.items()),
     }
     if (shape := sections.alerting) is not None:
-        made |= {
+        fields |= {
             "group_ms": shape.group,
             "wait_ms": shape.wait,
             "cap": shape.cap,
@@ -37,12 +37,12 @@ def alerting_of(sections: Sections, problems: list[Problem]) -> alerting.Alertin
             "steady_ms": shape.steady,
             "digest": shape.digest,
         }
-    return alerting.Alerting(**made)
+    return alerting.Alerting(**fields)
 
 
 def _conditions(shapes: dict[str, ConditionShape]) -> tuple[alerting.Condition, ...]:
     """Those of the files as they stand there, then the defaults, with what the files change in them."""
-    own = [
+    custom = [
         alerting.Condition(id=ident, on=shape.on, **_given(shape))
         for ident, shape in shapes.items()
         if ident not in DEFAULTS and shape.on is not None  # without, it is a mistake that crosscheck names
@@ -51,7 +51,7 @@ def _conditions(shapes: dict[str, ConditionShape]) -> tuple[alerting.Condition, 
         msgspec.structs.replace(default, **_given(shapes[ident])) if ident in shapes else default
         for ident, default in DEFAULTS.items()
     ]
-    return (*own, *defaults)
+    return (*custom, *defaults)
 
 
 def _given(shape: ConditionShape) -> dict[str, Any]:

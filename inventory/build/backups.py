@@ -35,28 +35,28 @@ Pair = tuple[str, CheckShape | None, CheckShape | None]  # an evidence's name, t
 
 def checks_of(key: str, base: BackupShape | None, own: BackupShape | None, kinds: Kinds) -> Iterator[Pair]:
     """The checks of one backup, in the order in which their evidence was written."""
-    named = {**(base.evidence if base is not None else {}), **(own.evidence if own is not None else {})}
-    for evidence in named:
-        ours = own.evidence.get(evidence) if own is not None else None
-        theirs = base.evidence.get(evidence) if base is not None else None
-        if ours is not None and ours.off:
+    evidence_shapes = {**(base.evidence if base is not None else {}), **(own.evidence if own is not None else {})}
+    for evidence in evidence_shapes:
+        site_shape = own.evidence.get(evidence) if own is not None else None
+        template_shape = base.evidence.get(evidence) if base is not None else None
+        if site_shape is not None and site_shape.off:
             continue
-        kind = _kind(evidence, ours, theirs)
-        called = CALLED.get(kind or "")
-        known = kinds.get(kind or "")
-        has_rpo = known is not None and RPO in known.schema.get("properties", {})
-        first = _check(base, theirs, kind, called and (called, key), has_rpo) if base is not None and theirs else None
+        kind = _kind(evidence, site_shape, template_shape)
+        name_param = CALLED.get(kind or "")
+        kind_info = kinds.get(kind or "")
+        has_rpo = kind_info is not None and RPO in kind_info.schema.get("properties", {})
+        template_check = _check(base, template_shape, kind, name_param and (name_param, key), has_rpo) if base is not None and template_shape else None
         if own is None:
-            yield evidence, first, None
-        elif first is None:
-            yield evidence, None, _check(own, ours, kind, called and (called, key), has_rpo)
+            yield evidence, template_check, None
+        elif template_check is None:
+            yield evidence, None, _check(own, site_shape, kind, name_param and (name_param, key), has_rpo)
         else:
-            yield evidence, first, _check(own, ours, None, None, has_rpo)
+            yield evidence, template_check, _check(own, site_shape, None, None, has_rpo)
 
 
 def _kind(evidence: str, *shapes: CheckShape | None) -> str | None:
-    said = (shape.kind for shape in shapes if shape is not None and shape.kind is not None)
-    return next(said, KIND_OF.get(evidence))
+    kinds = (shape.kind for shape in shapes if shape is not None and shape.kind is not None)
+    return next(kinds, KIND_OF.get(evidence))
 
 
 def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, called: Any, has_rpo: bool) -> CheckShape:
@@ -64,8 +64,8 @@ def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, call
 
     ``kind``: to be filled in; None when the template has it. ``called``: (parameter, name) to be filled in, likewise.
     """
-    made = check if check is not None else CheckShape(at=Place(backup.at.file, backup.at.line, backup.at.path, {}))
-    lines = dict(made.at.lines)
+    shape = check if check is not None else CheckShape(at=Place(backup.at.file, backup.at.line, backup.at.path, {}))
+    lines = dict(shape.at.lines)
     change: dict[str, Any] = {}
     for field, key in (*((name, name) for name in SHARED), ("begins", "from"), ("ends", "to")):
         if key in backup.at.lines and key not in lines:
@@ -73,37 +73,37 @@ def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, call
             lines[key] = backup.at.lines[key]
     if kind is not None:
         change["kind"] = kind
-        change["tags"] = tuple(dict.fromkeys((TAG, *backup.tags, *made.tags)))
+        change["tags"] = tuple(dict.fromkeys((TAG, *backup.tags, *shape.tags)))
     elif "tags" in backup.at.lines or "tags" in lines:
-        change["tags"] = tuple(dict.fromkeys((TAG, *backup.tags, *made.tags)))
+        change["tags"] = tuple(dict.fromkeys((TAG, *backup.tags, *shape.tags)))
         lines.setdefault("tags", backup.at.line)
-    params = _params(backup, made, called, has_rpo)
-    if params is not made.params:
+    params = _params(backup, shape, called, has_rpo)
+    if params is not shape.params:
         change["params"] = params
-        lines.setdefault("params", made.at.line)
-    return msgspec.structs.replace(made, at=Place(made.at.file, made.at.line, made.at.path, lines), **change)
+        lines.setdefault("params", shape.at.line)
+    return msgspec.structs.replace(shape, at=Place(shape.at.file, shape.at.line, shape.at.path, lines), **change)
 
 
 def _params(backup: BackupShape, check: CheckShape, called: Any, has_rpo: bool) -> Any:
     """The parameters with the backup's objective and name where the check gives none of its own."""
-    given = check.params
-    if given is not None and not isinstance(given, Mapping):
-        return given  # told as a mistake where parameters are read
-    more: dict[str, Any] = {}
+    written = check.params
+    if written is not None and not isinstance(written, Mapping):
+        return written  # told as a mistake where parameters are read
+    extra: dict[str, Any] = {}
     line = check.at.line
     if has_rpo and backup.rpo is not None:
-        more[RPO] = backup.rpo
+        extra[RPO] = backup.rpo
     if called:
-        more[called[0]] = Scalar(called[1], line, True)
-    missing = {name: node for name, node in more.items() if given is None or name not in given.items}
+        extra[called[0]] = Scalar(called[1], line, True)
+    missing = {name: node for name, node in extra.items() if written is None or name not in written.items}
     if not missing:
-        return given
-    made = Mapping(line)
-    made.items = {**(given.items if given is not None else {}), **missing}
-    made.lines = {**(given.lines if given is not None else {}), **dict.fromkeys(missing, line)}
+        return written
+    merged = Mapping(line)
+    merged.items = {**(written.items if written is not None else {}), **missing}
+    merged.lines = {**(written.lines if written is not None else {}), **dict.fromkeys(missing, line)}
     if RPO in missing:
-        made.lines[RPO] = backup.at.lines.get(RPO, line)
-    return made
+        merged.lines[RPO] = backup.at.lines.get(RPO, line)
+    return merged
 
 
 def wanted(shape: CheckShape | BackupShape, known: Collection[str]) -> bool:
@@ -119,8 +119,8 @@ def title_of(whole: entities.Backup, evidence: str) -> Text:
 
 def joined(whole: entities.Backup, evidence: str, check: entities.Check, kinds: Kinds) -> entities.Backup:
     """The backup with one more check."""
-    written = check.params.get(RPO, kinds[check.kind].defaults.get(RPO)) or None
-    rpos = [rpo for rpo in (whole.rpo, duration_ms(str(written)) if written else None) if rpo is not None]
+    rpo_text = check.params.get(RPO, kinds[check.kind].defaults.get(RPO)) or None
+    rpos = [rpo for rpo in (whole.rpo, duration_ms(str(rpo_text)) if rpo_text else None) if rpo is not None]
     return msgspec.structs.replace(
         whole, checks=(*whole.checks, check.uid), evidence=(*whole.evidence, evidence), rpo=min(rpos, default=None)
     )

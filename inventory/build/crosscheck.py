@@ -132,10 +132,10 @@ def _site(shape: SiteShape, sections: Sections) -> Iterator[Problem]:
 
 def _fed(ident: str, shape: SiteShape, made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     """Power comes from UPSs of the same site, and a UPS does not feed itself."""
-    fed = [(shape.at, shape.fed_by, "")]
-    fed += [(device.at, device.fed_by or (), f"{ident}-{key}") for key, device in shape.devices.items()]
-    for at, written, itself in fed:
-        for short, feeder in zip(written, feeders(written, ident, shape), strict=True):
+    fed_entries = [(shape.at, shape.fed_by, "")]
+    fed_entries += [(device.at, device.fed_by or (), f"{ident}-{key}") for key, device in shape.devices.items()]
+    for at, short_names, own_id in fed_entries:
+        for short, feeder in zip(short_names, feeders(short_names, ident, shape), strict=True):
             device = made.devices.get(feeder)
             if device is None:
                 if not sections.excused("sites", ident):
@@ -144,7 +144,7 @@ def _fed(ident: str, shape: SiteShape, made: entities.Inventory, sections: Secti
                 yield at.problem("fed_by", f"{short} stands at another site, {device.site}")
             elif device.kind != UPS:
                 yield at.problem("fed_by", f"{short} is a device of kind {device.kind or 'none'}, not ups")
-            elif feeder == itself:
+            elif feeder == own_id:
                 yield at.problem("fed_by", "is the device itself")
 
 
@@ -164,19 +164,19 @@ def _checks(made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     for agency in sections.agencies.values():
         sites = (*((agency.site,) if agency.site is not None else ()), *agency.sites.values())
         for holder in (agency, *sites):
-            for written in _written(holder.checks, holder.backups):
-                yield from _life(written)
-                if written.calendar != REGISTER:
-                    yield from references.calendar(written.at, "calendar", written.calendar, sections)
+            for entry in _written(holder.checks, holder.backups):
+                yield from _life(entry)
+                if entry.calendar != REGISTER:
+                    yield from references.calendar(entry.at, "calendar", entry.calendar, sections)
     for template in sections.templates.values():
-        for written in _written(template.checks, template.backups):
-            if written.calendar != REGISTER:
-                yield from references.calendar(written.at, "calendar", written.calendar, sections)
-    limited = {agent.id: agent for agent in made.agents.values() if agent.networks or agent.ports}
-    for check in made.checks.values() if limited else ():
-        if check.agent in limited and (why := _forbidden(check, limited[check.agent])):
-            shape = sections.agencies[made.sites[limited[check.agent].site].agency]
-            yield shape.at.problem("", f"the agent {check.agent} may not make its check {check.name}: {why}")
+        for entry in _written(template.checks, template.backups):
+            if entry.calendar != REGISTER:
+                yield from references.calendar(entry.at, "calendar", entry.calendar, sections)
+    limited_agents = {agent.id: agent for agent in made.agents.values() if agent.networks or agent.ports}
+    for check in made.checks.values() if limited_agents else ():
+        if check.agent in limited_agents and (reason := _forbidden(check, limited_agents[check.agent])):
+            shape = sections.agencies[made.sites[limited_agents[check.agent].site].agency]
+            yield shape.at.problem("", f"the agent {check.agent} may not make its check {check.name}: {reason}")
 
 
 def _written(checks: dict[str, CheckShape], backups: dict[str, BackupShape]) -> Iterator[CheckShape | BackupShape]:
@@ -220,17 +220,17 @@ def _goal(
     yield from references.calendar(at, "calendar", shape.calendar, sections)
     if (shape.combine == "k-of-n") != (shape.k is not None):
         yield at.problem("k", "is how many of the members are to be up: it goes with combine: k-of-n, and only there")
-    found = goals.members(made.goals[ident], made)
-    if shape.k is not None and not 1 <= shape.k <= max(len(found), 1):
-        yield at.problem("k", f"ought to be between 1 and the {len(found)} members")
-    if shape.denominator is not None and (shape.combine != "share" or shape.denominator < max(len(found), 1)):
-        yield at.problem("denominator", f"goes with combine: share, and is at least the {len(found)} members found")
-    if not found and not shape.lacks and not sections.broken:
+    members = goals.members(made.goals[ident], made)
+    if shape.k is not None and not 1 <= shape.k <= max(len(members), 1):
+        yield at.problem("k", f"ought to be between 1 and the {len(members)} members")
+    if shape.denominator is not None and (shape.combine != "share" or shape.denominator < max(len(members), 1)):
+        yield at.problem("denominator", f"goes with combine: share, and is at least the {len(members)} members found")
+    if not members and not shape.lacks and not sections.broken:
         yield at.problem("select", "selects no check, and the goal does not say what it lacks", warning=True)
     if shape.combine == "share":
-        without = [member.id for member in found if member.objective is None]
-        if without:
-            message = f"{len(without)} members have no objective of their own (the first is {without[0]})"
+        without_objective = [member.id for member in members if member.objective is None]
+        if without_objective:
+            message = f"{len(without_objective)} members have no objective of their own (the first is {without_objective[0]})"
             yield at.problem("member_objective", message)
 
 
@@ -253,5 +253,5 @@ def _is_network(text: str) -> bool:
 def _is_host(text: str) -> bool:
     """An address or a host name; four numbers that are no address are neither."""
     labels = text.split(".")
-    named = len(text) <= 253 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
-    return named or _is_address(text)
+    is_name = len(text) <= 253 and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+    return is_name or _is_address(text)

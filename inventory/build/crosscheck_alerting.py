@@ -34,9 +34,9 @@ _OF_LOOKS = ("looks", "out_of", "recover")
 
 def alerting(made: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
     """All problems and warnings of the sections that say who is told."""
-    found = [*_entries(made, sections, kinds)]
-    yield from found
-    if not sections.broken and all(problem.warning for problem in found):  # else it may follow from these
+    problems = [*_entries(made, sections, kinds)]
+    yield from problems
+    if not sections.broken and all(problem.warning for problem in problems):  # else it may follow from these
         yield from _in_vain(made, sections)
 
 
@@ -88,19 +88,19 @@ def _cycles(sections: Sections) -> Iterator[Problem]:
     """Each circle of groups once, at the group by which it is entered first."""
     done: set[str] = set()
     for start in sections.groups:
-        way: list[str] = []  # the groups from start to here, each inside the one before it
+        path: list[str] = []  # the groups from start to here, each inside the one before it
         waiting: list[Iterator[str]] = [iter((start,))]
         while waiting:
             name = next(waiting[-1], None)
             if name is None:
                 waiting.pop()
-                if way:
-                    done.add(way.pop())
-            elif name in way:
-                circle = [*way[way.index(name) :], name]
-                yield sections.groups[name].at.problem("members", f"leads back to itself: {' > '.join(circle)}")
+                if path:
+                    done.add(path.pop())
+            elif name in path:
+                cycle = [*path[path.index(name) :], name]
+                yield sections.groups[name].at.problem("members", f"leads back to itself: {' > '.join(cycle)}")
             elif name in sections.groups and name not in done:
-                way.append(name)
+                path.append(name)
                 waiting.append(iter(sections.groups[name].members))
 
 
@@ -142,24 +142,24 @@ def _rotation(shape: RotationShape, sections: Sections) -> Iterator[Problem]:
 
 def _hours(shape: RosterShape, shifts: Iterable[Any]) -> Iterator[Problem]:
     """Hours of the week that two shifts have, and those that nobody has."""
-    taken = bytearray(MINUTES_OF_A_WEEK)  # 1 + the first shift that has the minute
+    covered = bytearray(MINUTES_OF_A_WEEK)  # 1 + the first shift that has the minute
     for index, (written, shift) in enumerate(zip(shape.shifts, shifts, strict=True)):
-        mine = bytearray(MINUTES_OF_A_WEEK)
+        in_shift = bytearray(MINUTES_OF_A_WEEK)
         for hours in shift.hours:
             for day in hours.days:
-                mine[day * 1440 + hours.start : day * 1440 + hours.end] = b"\1" * (hours.end - hours.start)
-        twice = [minute for minute in range(MINUTES_OF_A_WEEK) if mine[minute] and taken[minute]]
+                in_shift[day * 1440 + hours.start : day * 1440 + hours.end] = b"\1" * (hours.end - hours.start)
+        twice = [minute for minute in range(MINUTES_OF_A_WEEK) if in_shift[minute] and covered[minute]]
         if twice:
-            end = next((m for m in range(twice[0], MINUTES_OF_A_WEEK) if not mine[m] or taken[m] != taken[twice[0]]), 0)
-            message = f"{_stretch(twice[0], end)} is in shifts[{taken[twice[0]] - 1}] too: both are on duty then"
+            end = next((m for m in range(twice[0], MINUTES_OF_A_WEEK) if not in_shift[m] or covered[m] != covered[twice[0]]), 0)
+            message = f"{_stretch(twice[0], end)} is in shifts[{covered[twice[0]] - 1}] too: both are on duty then"
             yield written.at.problem("hours", message, warning=True)
         for minute in range(MINUTES_OF_A_WEEK):
-            if mine[minute] and not taken[minute]:
-                taken[minute] = index + 1
-    free = MINUTES_OF_A_WEEK - sum(map(bool, taken))
+            if in_shift[minute] and not covered[minute]:
+                covered[minute] = index + 1
+    free = MINUTES_OF_A_WEEK - sum(map(bool, covered))
     if free and shape.rotation is None and not shape.otherwise:
-        first = taken.index(0)
-        end = next((minute for minute in range(first, MINUTES_OF_A_WEEK) if taken[minute]), MINUTES_OF_A_WEEK)
+        first = covered.index(0)
+        end = next((minute for minute in range(first, MINUTES_OF_A_WEEK) if covered[minute]), MINUTES_OF_A_WEEK)
         message = f"leave {duration_text(free * MINUTE)} of the week to nobody, first {_stretch(first, end)}"
         yield shape.at.problem("shifts", f"{message}; say who it is otherwise", warning=True)
 
@@ -190,12 +190,12 @@ def _route(shape: RouteShape, made: entities.Inventory, sections: Sections, kind
         yield at.problem("repeat", f"{duration_text(shape.repeat)} is not between 10s and 30d; never is a word for it")
     if len(shape.escalation) > MOST_STEPS:
         yield at.problem("escalation", f"has {len(shape.escalation)} steps, more than {MOST_STEPS}")
-    before = 0
+    previous_after = 0
     for step in shape.escalation:
-        if step.after <= before:
-            earlier = f"the step before it, {duration_text(before)}" if before else "0s"
+        if step.after <= previous_after:
+            earlier = f"the step before it, {duration_text(previous_after)}" if previous_after else "0s"
             yield step.at.problem("after", f"{duration_text(step.after)} is not later than {earlier}")
-        before = step.after
+        previous_after = step.after
         yield from _names(step.at, "to", step.to)
         yield from references.whom(step.at, "to", step.to, sections)
 
@@ -212,28 +212,28 @@ def _condition(
         return
     on = shape.on or default.on if default is not None else shape.on
     of_checks = on in ("down", "degraded")
-    idle = {
+    unused_keys = {
         **({} if of_checks else dict.fromkeys(_OF_LOOKS)),
         **({} if of_checks or on in ("silent", "clock") else {"for": None}),
         **({} if on in ("finding", "collector") else {"names": None}),
         **({"select": None} if on == "collector" else {}),
     }
-    for key in idle:
+    for key in unused_keys:
         if key in at.lines:
             yield at.problem(key, f"means nothing to a condition on {on}")
     for key in _OF_LOOKS:
         if not 1 <= getattr(shape, key) <= 100:
             yield at.problem(key, f"{getattr(shape, key)} is not between 1 and 100")
-    meant = next(condition for condition in made.alerting.conditions if condition.id == ident)
-    if of_checks and meant.looks > meant.out_of:
+    effective = next(condition for condition in made.alerting.conditions if condition.id == ident)
+    if of_checks and effective.looks > effective.out_of:
         key = "looks" if "looks" in at.lines else "out_of"
-        yield at.problem(key, f"{meant.looks} looks out of the last {meant.out_of} there cannot be")
+        yield at.problem(key, f"{effective.looks} looks out of the last {effective.out_of} there cannot be")
     for name in shape.names if on == "finding" else ():
         if name not in FINDINGS:
             yield at.problem("names", f"there is no finding {name!r}; known are: {', '.join(FINDINGS)}")
-    unknown = [*references.selector(shape.select, at, made, sections, kinds)]
-    yield from unknown
-    if not (unknown or shape.select.everything or sections.broken or reach.any_subject(shape.select, made)):
+    unknown_references = [*references.selector(shape.select, at, made, sections, kinds)]
+    yield from unknown_references
+    if not (unknown_references or shape.select.everything or sections.broken or reach.any_subject(shape.select, made)):
         yield at.problem("select", "selects no check and no agent", warning=True)
 
 
@@ -251,9 +251,9 @@ def _in_vain(made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     """Routes that take nothing, and incidents that reach nobody; none where nobody is to be told at all."""
     if not sections.contacts:
         return
-    found = reach.survey(made)
-    for ident, why in found.idle.items():
+    survey = reach.survey(made)
+    for ident, why in survey.idle.items():
         yield sections.routes[ident].at.problem("", why, warning=True)
-    if found.lost:
+    if survey.lost:
         at = next(reversed(sections.routes.values())).at
-        yield Problem(at.file, at.line, "routes", found.lost, warning=True)
+        yield Problem(at.file, at.line, "routes", survey.lost, warning=True)

@@ -99,9 +99,9 @@ class Expander:
         """The province's hub, once all sites are known."""
         self.hub = self.made.sites.get(self.made.province.hub)
         province = self.sections.province
-        wanted = province.hub if province is not None else None
-        if province is not None and wanted and self.hub is None and not self.sections.excused("sites", wanted):
-            self.problems.append(province.at.problem("hub", f"there is no site {wanted}"))
+        hub_id = province.hub if province is not None else None
+        if province is not None and hub_id and self.hub is None and not self.sections.excused("sites", hub_id):
+            self.problems.append(province.at.problem("hub", f"there is no site {hub_id}"))
 
     def expand(self, spot: Spot) -> None:
         hub = self.made.sites.get(spot.shape.hub) if spot.shape.hub else self.hub
@@ -116,36 +116,36 @@ class Expander:
         if spot.template is not None:
             template = self.sections.templates.get(spot.template)
             if template is None and not self.sections.excused("templates", spot.template):
-                known = ", ".join(sorted(self.sections.templates))
+                template_ids = ", ".join(sorted(self.sections.templates))
                 self.problems.append(
-                    spot.at.problem("template", f"there is no template {spot.template}; known: {known}")
+                    spot.at.problem("template", f"there is no template {spot.template}; known: {template_ids}")
                 )
         base = template.checks if template is not None else {}
-        taken: set[str] = set()
+        expanded_keys: set[str] = set()
         for key, shape in base.items():
             for item in self._items(key, shape, spot, facts):
                 if backups.wanted(shape, item[1]):
-                    taken.add(item[0])
+                    expanded_keys.add(item[0])
                     yield from self._templated(item, shape, spot.checks.get(item[0]))
         for key, own in spot.checks.items():
-            if key not in taken and not own.off:
+            if key not in expanded_keys and not own.off:
                 yield Draft(key, None, own, facts)
-            elif key not in taken and key not in base:
+            elif key not in expanded_keys and key not in base:
                 self.problems.append(own.at.problem("off", "there is no such check to leave out"))
         yield from self._backups(template.backups if template is not None else {}, spot, facts)
 
     def _backups(self, base: dict[str, BackupShape], spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
         """A template's backups, with what the site says of them, and the site's own."""
-        taken: set[str] = set()
+        expanded_keys: set[str] = set()
         for key, shape in base.items():
             for item in self._items(key, shape, spot, facts):
                 if backups.wanted(shape, item[1]):
-                    taken.add(item[0])
+                    expanded_keys.add(item[0])
                     yield from self._backup(item, shape, spot.backups.get(item[0]), spot)
         for key, own in spot.backups.items():
-            if key not in taken and own.off:
+            if key not in expanded_keys and own.off:
                 self.problems.append(own.at.problem("off", "there is no such backup to leave out"))
-            elif key not in taken:
+            elif key not in expanded_keys:
                 if not own.evidence:
                     self.problems.append(own.at.problem("", "needs the key evidence: what proves it"))
                 yield from self._backup((key, facts, None, None), None, own, spot)
@@ -155,21 +155,21 @@ class Expander:
         if own is not None and own.off:
             return
         site = spot.site
-        named = own.name if own is not None and own.name is not None else base.name if base is not None else None
-        title = named or (names[0] if names is not None else Text(key, key))
-        if base is not None and named is base.name:
+        own_name = own.name if own is not None and own.name is not None else base.name if base is not None else None
+        title = own_name or (names[0] if names is not None else Text(key, key))
+        if base is not None and own_name is base.name:
             title = self._named(title, facts, names, site)
-        whole = entities.Backup(id=f"{site.id}-{key}", key=key, name=title, agency=site.agency, site=site.id)
-        if whole.id in self.made.backups:
+        backup = entities.Backup(id=f"{site.id}-{key}", key=key, name=title, agency=site.agency, site=site.id)
+        if backup.id in self.made.backups:
             shape = own if own is not None else base
             assert shape is not None  # a backup comes from one or the other
-            self.problems.append(shape.at.problem("", f"the backup id {whole.id} is taken by another site's"))
+            self.problems.append(shape.at.problem("", f"the backup id {backup.id} is taken by another site's"))
             return
         if base is not None:
-            there = {name: shape for name, shape in base.evidence.items() if backups.wanted(shape, facts)}
-            base = msgspec.structs.replace(base, evidence=there)
-        for evidence, theirs, ours in backups.checks_of(key, base, own, self.kinds):
-            yield Draft(f"{key}-{evidence}", theirs, ours, facts, names, device, whole, evidence)
+            present = {name: shape for name, shape in base.evidence.items() if backups.wanted(shape, facts)}
+            base = msgspec.structs.replace(base, evidence=present)
+        for evidence, base_shape, own_shape in backups.checks_of(key, base, own, self.kinds):
+            yield Draft(f"{key}-{evidence}", base_shape, own_shape, facts, names, device, backup, evidence)
 
     def _templated(self, item: Item, base: CheckShape, own: CheckShape | None) -> Iterator[Draft]:
         """A template's check for this site, with what the site says of it; none if it is left out."""
@@ -191,14 +191,14 @@ class Expander:
             for device in (self.made.devices[ident] for ident in spot.site.devices):
                 if not device.address or (shape.of is not None and device.kind != shape.of):
                     continue
-                short = device.id.removeprefix(f"{spot.site.id}-")
-                more = {**facts, **device.facts, "item": device.address, "key": short}
-                yield f"{key}-{short}", more, (device.name, device.name), device
+                slug = device.id.removeprefix(f"{spot.site.id}-")
+                item_facts = {**facts, **device.facts, "item": device.address, "key": slug}
+                yield f"{key}-{slug}", item_facts, (device.name, device.name), device
         else:
             entries = spot.shape.resolvers if shape.each == "resolvers" else split(facts.get(shape.each, ""))
             for entry in entries:
-                short = _NOT_SLUG.sub("-", entry.lower()).strip("-")
-                yield f"{key}-{short}", {**facts, "item": entry, "key": short}, None, None
+                slug = _NOT_SLUG.sub("-", entry.lower()).strip("-")
+                yield f"{key}-{slug}", {**facts, "item": entry, "key": slug}, None, None
 
     def _check(self, draft: Draft, spot: Spot, hub: entities.Site | None) -> None:
         shape = draft.own or draft.base
@@ -247,25 +247,25 @@ class Expander:
         )
         self._keep(check, shape.at if draft.own is not None else spot.at)
         if draft.backup is not None and self.made.checks.get(check.uid) is check:
-            whole = self.made.backups.get(check.backup, draft.backup)
-            self.made.backups[check.backup] = backups.joined(whole, draft.evidence, check, self.kinds)
+            backup = self.made.backups.get(check.backup, draft.backup)
+            self.made.backups[check.backup] = backups.joined(backup, draft.evidence, check, self.kinds)
 
     def _keep(self, check: entities.Check, at: Place) -> None:
-        if self.judge is not None and (why := self.judge(check.kind, check.params)):
+        if self.judge is not None and (reason := self.judge(check.kind, check.params)):
             own = "params" if "params" in at.lines else ""
-            self.problems.append(at.problem(own, why if own else f"the check {check.name}: {why}"))
+            self.problems.append(at.problem(own, reason if own else f"the check {check.name}: {reason}"))
             return
-        same = self.names.get((check.agent, check.name))
-        if same is not None:
+        same_name = self.names.get((check.agent, check.name))
+        if same_name is not None:
             self.problems.append(at.problem("", f"the agent {check.agent} already has a check {check.name}"))
             return
-        twin = self.made.checks.get(check.uid)
-        if twin is not None:
-            apart = (twin.ends and check.begins and twin.ends <= check.begins) or (
-                check.ends and twin.begins and check.ends <= twin.begins
+        same_uid = self.made.checks.get(check.uid)
+        if same_uid is not None:
+            disjoint = (same_uid.ends and check.begins and same_uid.ends <= check.begins) or (
+                check.ends and same_uid.begins and check.ends <= same_uid.begins
             )
-            how = "one identity has one life: give this one no formerly" if apart else "their lives overlap"
-            message = f"has the same identity as {twin.name} of agent {twin.agent} (name, kind and target); {how}"
+            explanation = "one identity has one life: give this one no formerly" if disjoint else "their lives overlap"
+            message = f"has the same identity as {same_uid.name} of agent {same_uid.agent} (name, kind and target); {explanation}"
             self.problems.append(at.problem("", message))
             return
         self.names[check.agent, check.name] = check
@@ -273,26 +273,26 @@ class Expander:
 
     def _vantage(self, draft: Draft, spot: Spot, hub: entities.Site | None) -> str | None:
         """The agent that looks; None if there is none (and, when that is a mistake, it was reported)."""
-        wanted = draft.get("agent")
+        agent_id = draft.get("agent")
         at = draft.place("agent") or spot.at
-        if wanted == HUB:
+        if agent_id == HUB:
             if hub is None:
                 if not self.sections.broken:
                     self.problems.append(at.problem("agent", "hub needs a hub: name its site under province, as hub"))
                 return None
             if hub.id == spot.site.id:
                 return None  # the hub does not look at itself over the WAN
-            wanted = hub.agent
-        if wanted is None:
+            agent_id = hub.agent
+        if agent_id is None:
             if not spot.site.agent and not self.sections.broken:
                 shape = draft.own.at if draft.own is not None else spot.at
                 self.problems.append(shape.problem("", f"the site {spot.site.id} has no agent: say agent: ID or hub"))
             return spot.site.agent or None
-        if wanted not in self.made.agents:
-            if not self.sections.excused("agents", wanted):
-                self.problems.append(at.problem("agent", f"there is no agent {wanted!r}"))
+        if agent_id not in self.made.agents:
+            if not self.sections.excused("agents", agent_id):
+                self.problems.append(at.problem("agent", f"there is no agent {agent_id!r}"))
             return None
-        return str(wanted)
+        return str(agent_id)
 
     def _kind(self, draft: Draft, shape: CheckShape) -> Kind | None:
         name = draft.get("kind")
@@ -315,7 +315,7 @@ class Expander:
         hold = 2 * interval + timeout if hold is None else hold
         recheck = draft.get("recheck")
         recheck = min(RECHECK, interval) if recheck is None else recheck
-        wrong = [
+        limits = [
             ("interval", interval < 1000, "is shorter than 1s"),
             ("interval", interval > 86_400_000, "is longer than a day"),
             ("timeout", timeout < 10, "is shorter than 10ms"),
@@ -324,12 +324,12 @@ class Expander:
             ("recheck", recheck > interval, "is longer than the interval"),
             ("hold", hold < interval + timeout, "is shorter than interval + timeout: every look would lapse"),
         ]
-        fine = True
-        for key, bad, message in wrong:
-            if bad:
-                fine = False
+        valid = True
+        for key, violated, message in limits:
+            if violated:
+                valid = False
                 self.problems.append((draft.place(key) or shape.at).problem(key, message))
-        return (interval, timeout, hold, recheck) if fine else None
+        return (interval, timeout, hold, recheck) if valid else None
 
     def _params(self, draft: Draft, kind: Kind, spot: Spot) -> Any:
         """The parameters: the template's with placeholders filled, the site's own on top."""
@@ -370,13 +370,13 @@ class Expander:
                 message = f"the check {draft.key} of the template {spot.template} needs {lacking}"
                 self.problems.append(spot.at.problem("", message))
                 return None
-        made = [threshold_of(shape, kind, self.problems) for shape in shapes]
-        kept = tuple(threshold for threshold in made if threshold is not None)
-        return kept if len(kept) == len(made) else None
+        thresholds = [threshold_of(shape, kind, self.problems) for shape in shapes]
+        valid = tuple(threshold for threshold in thresholds if threshold is not None)
+        return valid if len(valid) == len(thresholds) else None
 
     def _calendar(self, draft: Draft, site: entities.Site) -> str:
-        wanted: str = draft.get("calendar") or ""
-        return self.made.agencies[site.agency].register.hours if wanted == REGISTER else wanted
+        calendar: str = draft.get("calendar") or ""
+        return self.made.agencies[site.agency].register.hours if calendar == REGISTER else calendar
 
     def _life(self, draft: Draft, site: entities.Site, agent: str) -> tuple[date | None, date | None]:
         lives: list[entities.Life] = [site, self.made.agents[agent]]
@@ -405,15 +405,15 @@ class Expander:
         return Text(*(named(title.in_(language), facts, names, language) for language in ("vi", "en")))
 
     def _link(self, draft: Draft, shape: CheckShape, site: entities.Site) -> str:
-        wanted = draft.get("link")
-        if wanted is True:
+        link_key = draft.get("link")
+        if link_key is True:
             return site.links[0] if site.links else ""
-        if not wanted:
+        if not link_key:
             return ""
-        found = [link for link in site.links if link in (wanted, f"{site.id}-{wanted}")]
-        if not found:
-            self.problems.append((draft.place("link") or shape.at).problem("link", f"the site has no link {wanted}"))
-        return found[0] if found else ""
+        link_ids = [link for link in site.links if link in (link_key, f"{site.id}-{link_key}")]
+        if not link_ids:
+            self.problems.append((draft.place("link") or shape.at).problem("link", f"the site has no link {link_key}"))
+        return link_ids[0] if link_ids else ""
 
 
 def _filled(shape: ThresholdShape, facts: dict[str, str]) -> ThresholdShape:

@@ -25,10 +25,10 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 
 def load(directory: Path | str, kinds: Kinds | None = None) -> Inventory:
     """The inventory in a directory (all its *.yaml and *.yml, folders inside too). Raises Invalid."""
-    found, problems = look(directory, kinds)
-    if found is None or any(not problem.warning for problem in problems):
+    inventory, problems = look(directory, kinds)
+    if inventory is None or any(not problem.warning for problem in problems):
         raise Invalid(problems)
-    return found
+    return inventory
 
 
 def look(
@@ -55,17 +55,17 @@ def _look(base: Path, kinds: Kinds, judge: Judge | None) -> tuple[Inventory | No
     sections.shipped = frozenset(sections.templates)
     files = files_of(base)
     if not files:
-        what = "holds no .yaml files" if base.is_dir() else "is not a directory"
-        return None, [Problem(str(base), 0, "", what)]
+        message = "holds no .yaml files" if base.is_dir() else "is not a directory"
+        return None, [Problem(str(base), 0, "", message)]
     for file in files:
         _read_file(file, str(file), sections, problems)
-    made = assemble(sections, kinds, problems, judge)
-    problems.extend(crosscheck(made, sections, kinds))
+    inventory = assemble(sections, kinds, problems, judge)
+    problems.extend(crosscheck(inventory, sections, kinds))
     for node, path, source in sections.unread:
         _judge_checks(node, path, source, kinds)
     problems = sorted(set(problems))
     warnings = tuple(str(problem) for problem in problems if problem.warning)
-    return msgspec.structs.replace(made, warnings=warnings), problems
+    return msgspec.structs.replace(inventory, warnings=warnings), problems
 
 
 def files_of(base: Path) -> list[Path]:
@@ -104,8 +104,8 @@ def _read_single(name: str, node: nodes.Node, line: int, source: Source, section
     elif name == "revoked":
         sections.revoked.update(dict.fromkeys(value, (source.file, line)))
     elif (earlier := getattr(sections, name)) is not None:
-        first = earlier.at
-        source.wrong(line, name, f"is described twice, first in {first.file}:{first.line}")
+        earlier_at = earlier.at
+        source.wrong(line, name, f"is described twice, first in {earlier_at.file}:{earlier_at.line}")
     else:
         setattr(sections, name, value)
 
@@ -119,7 +119,7 @@ def _read_section(name: str, node: nodes.Node, source: Source, sections: Section
     info = inspect.type_info(_FIELDS[name].type)
     assert isinstance(info, inspect.DictType)
     read_key, read_value = reader.compiled(info.key_type), reader.compiled(info.value_type)
-    into = getattr(sections, name)
+    entries = getattr(sections, name)
     for key, child in node.items.items():
         path = f"{name}.{key}"
         ident = read_key(nodes.Scalar(key, node.lines[key], True), path, source)
@@ -128,11 +128,11 @@ def _read_section(name: str, node: nodes.Node, source: Source, sections: Section
             sections.broken.setdefault(name, set()).add(key)
             if name == "agencies":
                 sections.unread.append((child, path, source))
-        elif ident in into and not (name == "templates" and ident in sections.shipped):
-            first = into[ident].at
+        elif ident in entries and not (name == "templates" and ident in sections.shipped):
+            first = entries[ident].at
             source.wrong(node.lines[key], path, f"is described twice, first in {first.file}:{first.line}")
         else:
-            into[ident] = value
+            entries[ident] = value
 
 
 def _judge_checks(node: nodes.Node, path: str, source: Source, kinds: Kinds) -> None:
@@ -142,17 +142,17 @@ def _judge_checks(node: nodes.Node, path: str, source: Source, kinds: Kinds) -> 
     for section in ("checks", "evidence"):
         checks = node.items.get(section)
         for key, check in checks.items.items() if isinstance(checks, nodes.Mapping) else ():
-            here = f"{path}.{section}.{key}"
-            named = check.items.get("kind") if isinstance(check, nodes.Mapping) else None
-            name = named.text if isinstance(named, nodes.Scalar) and not named.empty else ""
+            check_path = f"{path}.{section}.{key}"
+            kind_node = check.items.get("kind") if isinstance(check, nodes.Mapping) else None
+            name = kind_node.text if isinstance(kind_node, nodes.Scalar) and not kind_node.empty else ""
             name = name or (KIND_OF.get(key, "") if section == "evidence" else "")
             if not isinstance(check, nodes.Mapping) or not name:
                 continue
             params = check.items.get("params")
             if (kind := kinds.get(name)) is None:
-                source.wrong(check.lines.get("kind", check.line), f"{here}.kind", kinds.unknown(name))
+                source.wrong(check.lines.get("kind", check.line), f"{check_path}.kind", kinds.unknown(name))
             elif isinstance(params, nodes.Mapping):
-                kind.judge(params, f"{here}.params", source)
+                kind.judge(params, f"{check_path}.params", source)
     for key, child in node.items.items():
         if key not in ("checks", "evidence"):
             _judge_checks(child, f"{path}.{key}", source, kinds)

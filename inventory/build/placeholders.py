@@ -22,17 +22,17 @@ def filled(node: Node, facts: dict[str, str], line: int) -> Node:
     if isinstance(node, Scalar):
         if "{" not in node.text:
             return node
-        text = PLACEHOLDER.sub(lambda found: _fact(facts, found), node.text)
+        text = PLACEHOLDER.sub(lambda match: _fact(facts, match), node.text)
         return Scalar(text, line, text != "")  # {x|} is an empty text, not nothing
     if isinstance(node, List):
         entries = List(line)
         for item in node.items:
-            whole = isinstance(item, Scalar) and PLACEHOLDER.fullmatch(item.text)
-            made = filled(item, facts, line)
-            if whole and isinstance(made, Scalar):  # a fact may be a list
-                entries.items += [Scalar(entry, line, True) for entry in split(made.text)]
+            is_placeholder = isinstance(item, Scalar) and PLACEHOLDER.fullmatch(item.text)
+            filled_item = filled(item, facts, line)
+            if is_placeholder and isinstance(filled_item, Scalar):  # a fact may be a list
+                entries.items += [Scalar(entry, line, True) for entry in split(filled_item.text)]
             else:
-                entries.items.append(made)
+                entries.items.append(filled_item)
         return entries
     mapping = Mapping(line)
     mapping.items = {key: filled(value, facts, line) for key, value in node.items.items()}
@@ -49,5 +49,5 @@ def _fact(facts: dict[str, str], found: re.Match[str]) -> str:
 
 def named(text: str, facts: dict[str, str], names: dict[str, Text], language: str) -> str:
     """A title with its placeholders filled; one that is not known stays as it is."""
-    known = {**facts, **{name: name_.in_(language) for name, name_ in names.items()}}
-    return PLACEHOLDER.sub(lambda found: known.get(found[1], found[2] or found[0]), text)
+    values = {**facts, **{name: name_.in_(language) for name, name_ in names.items()}}
+    return PLACEHOLDER.sub(lambda match: values.get(match[1], match[2] or match[0]), text)

@@ -34,7 +34,7 @@ def plans_of(inventory: Inventory, on: date | None = None, kinds: Kinds | None =
     for check in inventory.checks.values():
         if check.on(day):
             checks[check.agent].append(check)
-    return {agent: _plan(inventory, agent, mine, kinds) for agent, mine in checks.items()}
+    return {agent: _plan(inventory, agent, agent_checks, kinds) for agent, agent_checks in checks.items()}
 
 
 def today(inventory: Inventory) -> date:

@@ -79,13 +79,13 @@ def masks(selects: Sequence[Selector], inventory: Inventory) -> Callable[[About]
     judged once for all agencies that the same selectors choose.
     """
     tests = [(select.agencies, select.agency_kinds, matcher(select, inventory)) for select in selects]
-    plain = [not (one.sites or one.agents or one.checks or one.providers) for one in selects]
-    known: dict[tuple[object, ...], int] = {}
-    chosen: dict[str, tuple[int, ...]] = {}  # agency -> the selectors that may choose what it has
+    plain = [not (selector.sites or selector.agents or selector.checks or selector.providers) for selector in selects]
+    bits_by_key: dict[tuple[object, ...], int] = {}
+    selectors_by_agency: dict[str, tuple[int, ...]] = {}  # agency -> the selectors that may choose what it has
 
     def may_choose(agency: str) -> tuple[int, ...]:
-        found = inventory.agencies.get(agency)
-        kind = found.kind if found is not None else ""
+        entity = inventory.agencies.get(agency)
+        kind = entity.kind if entity is not None else ""
         return tuple(
             index
             for index, (agencies, kinds, _) in enumerate(tests)
@@ -93,14 +93,14 @@ def masks(selects: Sequence[Selector], inventory: Inventory) -> Callable[[About]
         )
 
     def mask(about: About) -> int:
-        indexes = chosen.get(about.agency)
+        indexes = selectors_by_agency.get(about.agency)
         if indexes is None:
-            indexes = chosen[about.agency] = may_choose(about.agency)
+            indexes = selectors_by_agency[about.agency] = may_choose(about.agency)
         check = about.check
         key = (indexes, check.kind, check.tags) if check is not None else (indexes,)
-        bits = known.get(key)
+        bits = bits_by_key.get(key)
         if bits is None:
-            bits = known[key] = sum(1 << index for index in indexes if plain[index] and tests[index][2](about))
+            bits = bits_by_key[key] = sum(1 << index for index in indexes if plain[index] and tests[index][2](about))
         for index in indexes:
             if not plain[index] and tests[index][2](about):
                 bits |= 1 << index
@@ -115,15 +115,15 @@ def survey(inventory: Inventory) -> Survey:
     if not routes:
         return Survey({}, "")  # there is always somebody: the agency's contacts, the hub's, else all
     groups = grouped(inventory, subjects(inventory))
-    seen = 0
+    selected = 0
     for mask in groups:
-        seen |= mask
+        selected |= mask
     idle = {}
     for index, route in enumerate(routes):
-        if not seen >> index & 1:
+        if not selected >> index & 1:
             idle[route.id] = "takes nothing: it selects no check and no agent"
-        elif by := hidden(index, route, groups, routes):
-            idle[route.id] = f"takes nothing: all of it goes to {by} before, and only there"
+        elif hiders := hidden(index, route, groups, routes):
+            idle[route.id] = f"takes nothing: all of it goes to {hiders} before, and only there"
     return Survey(idle, _lost(inventory, groups))
 
 
@@ -134,8 +134,8 @@ def grouped(inventory: Inventory, found: Iterable[About]) -> Groups:
     """Subjects by the routes that select them."""
     mask = masks([route.select for route in inventory.alerting.routes], inventory)
     groups: Groups = {}
-    for about in found:
-        groups.setdefault(mask(about), []).append(about)
+    for subject in found:
+        groups.setdefault(mask(subject), []).append(subject)
     return groups
 
 
@@ -153,7 +153,7 @@ def _taking(
 
 def hidden(index: int, route: Route, groups: Groups, routes: tuple[Route, ...]) -> str:
     """The ids of the routes that leave this one nothing; "" if something is left."""
-    by: dict[str, None] = {}
+    hiders: dict[str, None] = {}
     for mask in groups:
         if not mask >> index & 1:
             continue
@@ -164,8 +164,8 @@ def hidden(index: int, route: Route, groups: Groups, routes: tuple[Route, ...]) 
                 last = [*_taking(mask, severity, cause, routes[: index + 1], at_all_hours=True)][-1]
                 if last is route:
                     return ""
-                by[last.id] = None
-    return ", ".join(by)
+                hiders[last.id] = None
+    return ", ".join(hiders)
 
 
 def _lost(inventory: Inventory, groups: Groups) -> str:
@@ -176,24 +176,24 @@ def _lost(inventory: Inventory, groups: Groups) -> str:
     fitting = masks([condition.select for condition in alerting.conditions], inventory)
     first, count = "", 0
     for mask, group in groups.items():
-        untold: dict[tuple[Severity, bool], list[str]] = {}  # with and without contacts of the agency: those causes
+        unreached_causes: dict[tuple[Severity, bool], list[str]] = {}  # with and without contacts of the agency: those causes
         for severity in TOLD:
             for contacts in (False, True):
                 for cause in CAUSES:
                     taking = _taking(mask, severity, cause, alerting.routes)
                     if not any(reaching[route.id] or (route.agency_contacts and contacts) for route in taking):
-                        untold.setdefault((severity, contacts), []).append(cause)
-        for about in group if untold else ():
-            agency = inventory.agencies.get(about.agency)
+                        unreached_causes.setdefault((severity, contacts), []).append(cause)
+        for subject in group if unreached_causes else ():
+            agency = inventory.agencies.get(subject.agency)
             has = agency is not None and bool(agency.contacts)
-            severities = {*_severities(about, fitting(about), alerting.conditions)}
-            heaviest = next((one for one in TOLD if one in severities and (one, has) in untold), None)
+            severities = {*_severities(subject, fitting(subject), alerting.conditions)}
+            heaviest = next((one for one in TOLD if one in severities and (one, has) in unreached_causes), None)
             if heaviest is None:
                 continue
             count += 1
-            causes = untold[heaviest, has]
+            causes = unreached_causes[heaviest, has]
             why = f" with the cause {causes[0]}" if len(causes) < len(CAUSES) else ""
-            first = first or f"a {heaviest} incident of {about}{why}"
+            first = first or f"a {heaviest} incident of {subject}{why}"
     more = f"; the same goes for {count - 1} more" if count > 1 else ""
     return f"nobody is told of {first}{more}" if first else ""
 

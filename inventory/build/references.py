@@ -14,16 +14,16 @@ def selector(
     select: entities.Selector, at: Place, made: entities.Inventory, sections: Sections, kinds: Kinds
 ) -> Iterator[Problem]:
     """What a selector names and is not there."""
-    known: dict[str, Container[str]] = {
+    tables: dict[str, Container[str]] = {
         "kinds": kinds,
         "agencies": made.agencies,
         "sites": made.sites,
         "agents": made.agents,
         "providers": sections.providers,
     }
-    for field, among in known.items():
+    for field, table in tables.items():
         for ident in getattr(select, field):
-            if ident not in among and not sections.excused(field, ident):
+            if ident not in table and not sections.excused(field, ident):
                 yield at.problem("select", f"{field}: there is no {ident}")
 
 

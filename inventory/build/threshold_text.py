@@ -17,8 +17,8 @@ _BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
 def threshold_of(shape: ThresholdShape, kind: Kind, problems: list[Problem]) -> Threshold | None:
     unit = kind.units.get(shape.measure)
     if unit is None:
-        known = ", ".join(kind.units)
-        problems.append(shape.at.problem("measure", f"{kind.name} does not measure {shape.measure}; it has: {known}"))
+        measures = ", ".join(kind.units)
+        problems.append(shape.at.problem("measure", f"{kind.name} does not measure {shape.measure}; it has: {measures}"))
         return None
     limits: dict[str, float] = {}
     for key in ("above", "below"):
@@ -43,9 +43,9 @@ def quantity(text: str, unit: str) -> float | None:
         return float(text)
     if unit in ("ratio", "percent") and text.endswith("%") and NUMBER.fullmatch(text[:-1]):
         return float(text[:-1]) / (100 if unit == "ratio" else 1)
-    if unit == "bytes_per_second" and (found := _RATE.fullmatch(text)) is not None:
-        share = float(found[1]) / 100 if found[1] else 1.0
-        return share * float(found[2]) * _BITS[found[3]] / 8
+    if unit == "bytes_per_second" and (rate := _RATE.fullmatch(text)) is not None:
+        share = float(rate[1]) / 100 if rate[1] else 1.0
+        return share * float(rate[2]) * _BITS[rate[3]] / 8
     if unit == "seconds":
         try:
             return duration_ms(text) / 1000

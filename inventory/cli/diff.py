@@ -43,19 +43,19 @@ def _agents(old: Inventory, new: Inventory) -> Iterator[Change]:
 def _changes(old: Inventory, new: Inventory, kinds: Kinds, on: date) -> Iterator[Change]:
     before = {uid: check for uid, check in old.checks.items() if check.on(on)}
     after = {uid: check for uid, check in new.checks.items() if check.on(on)}
-    gone = {(check.agent, check.name): check for uid, check in before.items() if uid not in after}
+    removed = {(check.agent, check.name): check for uid, check in before.items() if uid not in after}
     for uid, check in after.items():
-        was = before.get(uid)
-        if was is not None:
-            yield from _same(was, check)
+        previous = before.get(uid)
+        if previous is not None:
+            yield from _same(previous, check)
             continue
-        replaced = gone.pop((check.agent, check.name), None)
+        replaced = removed.pop((check.agent, check.name), None)
         if replaced is None:
             yield Change(check.agent, check.name, "added", f"{check.kind} {_target(check, kinds)}")
         else:
             detail = f"{replaced.kind} {_target(replaced, kinds)} -> {check.kind} {_target(check, kinds)}"
             yield Change(check.agent, check.name, "retargeted", f"{detail}: a new check, the old one's history ends")
-    for check in gone.values():
+    for check in removed.values():
         yield Change(check.agent, check.name, "removed", f"{check.kind} {_target(check, kinds)}")
 
 
@@ -64,16 +64,16 @@ def _same(was: Check, now: Check) -> Iterator[Change]:
     if was.name != now.name:
         yield Change(now.agent, now.name, "renamed", f"was {was.name}; its history goes on")
     for field in _FIELDS:
-        one, two = getattr(was, field), getattr(now, field)
-        if one == two:
+        old_value, new_value = getattr(was, field), getattr(now, field)
+        if old_value == new_value:
             continue
         if field == "params":
-            keys = sorted(key for key in {*one, *two} if one.get(key) != two.get(key))
-            detail = ", ".join(f"{key} {one.get(key, '(default)')} -> {two.get(key, '(default)')}" for key in keys)
+            keys = sorted(key for key in {*old_value, *new_value} if old_value.get(key) != new_value.get(key))
+            detail = ", ".join(f"{key} {old_value.get(key, '(default)')} -> {new_value.get(key, '(default)')}" for key in keys)
         elif field == "thresholds":
             detail = "thresholds"
         else:
-            detail = f"{field} {duration_text(one)} -> {duration_text(two)}"
+            detail = f"{field} {duration_text(old_value)} -> {duration_text(new_value)}"
         yield Change(now.agent, now.name, "changed", detail)
 
 

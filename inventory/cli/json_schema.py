@@ -28,14 +28,14 @@ _WRITTEN: dict[str, dict[str, Any]] = {
 
 def schema(kinds: Kinds) -> dict[str, Any]:
     """The schema of one file, with every kind's parameters."""
-    maker = _Maker(kinds)
-    root = maker.of(inspect.type_info(FileShape))
+    builder = _Maker(kinds)
+    root = builder.of(inspect.type_info(FileShape))
     return {
         "$schema": DIALECT,
         "title": "Hải Đăng: inventory",
         "description": "Agencies, sites, links, checks and goals of a province.",
         **root,
-        "$defs": {**maker.definitions},
+        "$defs": {**builder.definitions},
     }
 
 
@@ -47,8 +47,8 @@ class _Maker:
     def of(self, info: inspect.Type) -> dict[str, Any]:
         """The schema of one type as people write it."""
         if isinstance(info, inspect.Metadata):
-            named = (info.extra or {}).get("reader")
-            return dict(_WRITTEN[named]) if named else self.of(info.type)
+            reader_name = (info.extra or {}).get("reader")
+            return dict(_WRITTEN[reader_name]) if reader_name else self.of(info.type)
         if isinstance(info, inspect.StructType):
             if info.cls is Text:
                 return self._text()
@@ -82,7 +82,7 @@ class _Maker:
     def _fields(self, info: inspect.StructType) -> dict[str, Any]:
         fields = [field for field in info.fields if field.name != "at"]
         properties = {field.encode_name: self.of(field.type) for field in fields}
-        made: dict[str, Any] = {
+        definition: dict[str, Any] = {
             "type": "object",
             "description": (info.cls.__doc__ or "").strip(),
             "properties": properties,
@@ -90,13 +90,13 @@ class _Maker:
         }
         required = [field.encode_name for field in fields if field.required]
         if required:
-            made["required"] = required
+            definition["required"] = required
         if info.cls is CheckShape:
-            self._check(made)
+            self._check(definition)
         for limit in ("above", "below"):
             if limit in properties:
                 properties[limit] = dict(_LIMIT)
-        return made
+        return definition
 
     def _check(self, made: dict[str, Any]) -> None:
         """A check's parameters are those of its kind."""

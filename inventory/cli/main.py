@@ -32,9 +32,9 @@ class _Usage(Exception):
 
 def main(argv: list[str] | None = None) -> int:
     parser = _parser()
-    wanted = parser.parse_args(argv)
+    args = parser.parse_args(argv)
     try:
-        code: int = wanted.run(wanted)
+        code: int = args.run(args)
     except _Usage as usage:
         parser.error(str(usage))
     except Invalid as invalid:
@@ -56,9 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, run: object, text: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=text, description=text, parents=[common])
-        made.set_defaults(run=run)
-        return made
+        subparser = commands.add_parser(name, help=text, description=text, parents=[common])
+        subparser.set_defaults(run=run)
+        return subparser
 
     check = command("check", _check, "Say all that is wrong with the files.")
     check.add_argument("dir", nargs="?", metavar="DIR")
@@ -105,35 +105,35 @@ def _warn(inventory: Inventory) -> None:
 
 def _check(wanted: argparse.Namespace) -> int:
     directory = _directory(wanted.dir, wanted.config)
-    found, problems = look(directory, judge=probe_judges.installed())
+    inventory, problems = look(directory, judge=probe_judges.installed())
     for problem in problems:
         print(problem, file=sys.stderr)
-    wrong = sum(not problem.warning for problem in problems)
-    if wrong or found is None:
-        print(f"{directory}: {wrong} {'mistake' if wrong == 1 else 'mistakes'}", file=sys.stderr)
+    mistakes = sum(not problem.warning for problem in problems)
+    if mistakes or inventory is None:
+        print(f"{directory}: {mistakes} {'mistake' if mistakes == 1 else 'mistakes'}", file=sys.stderr)
         return 1
-    print(f"{directory}: fine. {show.counts(found)}")
-    for goal in found.goals.values():
-        if goal.lacks and not goals.members(goal, found):
+    print(f"{directory}: fine. {show.counts(inventory)}")
+    for goal in inventory.goals.values():
+        if goal.lacks and not goals.members(goal, inventory):
             print(f"  {goal.id} cannot be judged yet; it lacks {'; '.join(text.en for text in goal.lacks)}")
-    if not found.contacts:
+    if not inventory.contacts:
         print("  nobody is told of anything: there are no contacts")
     return 0
 
 
 def _show(wanted: argparse.Namespace) -> int:
-    words = list(wanted.words)
-    given = words.pop(0) if words and (len(words) > 1 or Path(words[0]).is_dir()) else None
-    if len(words) > 1:
+    names = list(wanted.words)
+    directory = names.pop(0) if names and (len(names) > 1 or Path(names[0]).is_dir()) else None
+    if len(names) > 1:
         raise _Usage("show takes a directory and one id")
-    inventory = load(_directory(given, wanted.config))
+    inventory = load(_directory(directory, wanted.config))
     _warn(inventory)
-    if not words:
+    if not names:
         print(show.overview(inventory))
         return 0
-    text = show.one(inventory, words[0], round(time.time() * 1000))
+    text = show.one(inventory, names[0], round(time.time() * 1000))
     if text is None:
-        print(f"nothing in the inventory is called {words[0]}", file=sys.stderr)
+        print(f"nothing in the inventory is called {names[0]}", file=sys.stderr)
         return 1
     print(text)
     return 0
@@ -176,7 +176,7 @@ def _import(wanted: argparse.Namespace) -> int:
     agencies = None
     if wanted.dir is not None or wanted.config is not None:
         agencies = load(_directory(wanted.dir, wanted.config)).agencies
-    found: dict[str, Register] = {}
+    registers: dict[str, Register] = {}
     problems: list[Problem] = []
     for file in wanted.csv:
         try:
@@ -185,12 +185,12 @@ def _import(wanted: argparse.Namespace) -> int:
             problems.extend(invalid.problems)
             continue
         problems.extend(
-            Problem(file, 0, "", f"{ident} is in an earlier file already") for ident in rows if ident in found
+            Problem(file, 0, "", f"{ident} is in an earlier file already") for ident in rows if ident in registers
         )
-        found.update(rows)
+        registers.update(rows)
     if problems:
         raise Invalid(problems)
-    print(register.as_yaml(found), end="")
+    print(register.as_yaml(registers), end="")
     return 0
 
 

@@ -25,12 +25,12 @@ def read_csv(path: Path | str, agencies: Mapping[str, Agency] | None = None) -> 
     from the name.
     """
     problems: list[Problem] = []
-    shown = str(path)
-    text = _text(Path(path), shown, problems)
-    found = {} if text is None else _rows(text, shown, agencies, problems)
+    file_name = str(path)
+    text = _text(Path(path), file_name, problems)
+    registers = {} if text is None else _rows(text, file_name, agencies, problems)
     if problems:
         raise Invalid(problems)
-    return found
+    return registers
 
 
 def _text(path: Path, shown: str, problems: list[Problem]) -> str | None:
@@ -53,14 +53,14 @@ def _text(path: Path, shown: str, problems: list[Problem]) -> str | None:
 
 def _rows(text: str, shown: str, agencies: Mapping[str, Agency] | None, problems: list[Problem]) -> dict[str, Register]:
     reader = csv.reader(StringIO(text, newline=""), strict=True)
-    found: dict[str, Register] = {}
+    registers: dict[str, Register] = {}
     lines: dict[str, int] = {}
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         name_column = next((header.index(name) for name in NAMES if name in header), None)
         if name_column is None or not COUNTS.keys() & set(header):
-            wanted = f"one of {', '.join(NAMES)} and any of {', '.join(COUNTS)}"
-            problems.append(Problem(shown, 1, "", f"the first line ought to name the columns: {wanted}"))
+            expected = f"one of {', '.join(NAMES)} and any of {', '.join(COUNTS)}"
+            problems.append(Problem(shown, 1, "", f"the first line ought to name the columns: {expected}"))
             return {}
         by_name = None if agencies is None else _by_name(agencies)
         for row in reader:
@@ -78,10 +78,10 @@ def _rows(text: str, shown: str, agencies: Mapping[str, Agency] | None, problems
                 problems.append(Problem(shown, line, header[name_column], message))
             elif ident:
                 lines[ident] = line
-                found[ident] = Register(**counts)
+                registers[ident] = Register(**counts)
     except csv.Error as error:
         problems.append(Problem(shown, reader.line_num, "", f"is not CSV here: {error}"))
-    return found
+    return registers
 
 
 def _ident(name: str, by_name: Mapping[str, str] | None, where: Problem, problems: list[Problem]) -> str:
@@ -111,19 +111,19 @@ def _counts(header: list[str], row: list[str], shown: str, line: int, problems: 
 
 def _by_name(agencies: Mapping[str, Agency]) -> dict[str, str]:
     """Ids by id and by plain name; a name that two agencies share finds neither."""
-    found: dict[str, str] = {}
-    twice: set[str] = set()
+    ids: dict[str, str] = {}
+    ambiguous: set[str] = set()
     for ident, agency in agencies.items():
         for name in {plain(agency.name.vi), plain(agency.name.en)} - {""}:
-            if found.setdefault(name, ident) != ident:
-                twice.add(name)
-    return {name: ident for name, ident in found.items() if name not in twice} | {ident: ident for ident in agencies}
+            if ids.setdefault(name, ident) != ident:
+                ambiguous.add(name)
+    return {name: ident for name, ident in ids.items() if name not in ambiguous} | {ident: ident for ident in agencies}
 
 
 def plain(name: str) -> str:
     """A name as people mean it: case, spaces, dashes, "&" and "và" make no difference."""
-    words = unicodedata.normalize("NFC", name).casefold().replace("&", " và ")
-    return " ".join(re.sub(r"[\s,.–-]+", " ", words).replace(" và ", " ").split())
+    letters = unicodedata.normalize("NFC", name).casefold().replace("&", " và ")
+    return " ".join(re.sub(r"[\s,.–-]+", " ", letters).replace(" và ", " ").split())
 
 
 def slug(name: str) -> str:
@@ -137,7 +137,7 @@ def as_yaml(registers: Mapping[str, Register]) -> str:
     """The registers as a section of an inventory file."""
     lines = ["registers:"]
     for ident, register in registers.items():
-        given = {name: getattr(register, name) for name in COUNTS.values()}
-        counts = ", ".join(f"{name}: {value}" for name, value in given.items() if value is not None)
+        values = {name: getattr(register, name) for name in COUNTS.values()}
+        counts = ", ".join(f"{name}: {value}" for name, value in values.items() if value is not None)
         lines.append(f"  {ident}: {{{counts}}}")
     return "\n".join(lines) + "\n"

@@ -23,7 +23,7 @@ def counts(inventory: Inventory) -> str:
         (len(inventory.checks), "check", "checks"),
         (len(inventory.goals), "goal", "goals"),
     ]
-    return ", ".join(f"{amount} {one if amount == 1 else many}" for amount, one, many in amounts)
+    return ", ".join(f"{amount} {singular if amount == 1 else plural}" for amount, singular, plural in amounts)
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
@@ -59,18 +59,18 @@ def one(inventory: Inventory, ident: str, now: int) -> str | None:
     """Everything of this id: agencies, sites, backups, links, devices, agents, goals, contacts, calendars, checks by
     uid, what says who is told; who would be told of it, at ``now`` (epoch ms)."""
     parts = []
-    for what in SHOWN:
-        found: Any = getattr(inventory, what).get(ident)
-        if found is not None:
-            parts.append(_fields(type(found).__name__.lower(), found))
-        if isinstance(found, Agency):
+    for section in SHOWN:
+        entity: Any = getattr(inventory, section).get(ident)
+        if entity is not None:
+            parts.append(_fields(type(entity).__name__.lower(), entity))
+        if isinstance(entity, Agency):
             parts.append(_checks(check for check in inventory.checks.values() if check.agency == ident))
-        if isinstance(found, Backup):
-            parts.append(_checks(inventory.checks[uid] for uid in found.checks))
-        if isinstance(found, Device) and (fed := _fed(inventory, found)):
-            parts.append(table([("feeds", "kind", "address", "name"), *fed]))
-        if isinstance(found, Goal):
-            members = goals.members(found, inventory)
+        if isinstance(entity, Backup):
+            parts.append(_checks(inventory.checks[uid] for uid in entity.checks))
+        if isinstance(entity, Device) and (fed_rows := _fed(inventory, entity)):
+            parts.append(table([("feeds", "kind", "address", "name"), *fed_rows]))
+        if isinstance(entity, Goal):
+            members = goals.members(entity, inventory)
             rows = [("member", "checks", "objective", "name")]
             for member in members:
                 objective = "" if member.objective is None else f"{member.objective:.4g}"
@@ -79,8 +79,8 @@ def one(inventory: Inventory, ident: str, now: int) -> str | None:
     if ident in inventory.checks:
         parts.append(_fields("check", inventory.checks[ident]))
     parts += _alerting(inventory, ident, now)
-    if told := show_alerting.rows(inventory, ident, now):
-        parts.append(table(told))
+    if notification_table := show_alerting.rows(inventory, ident, now):
+        parts.append(table(notification_table))
     return "\n\n".join(part for part in parts if part) or None
 
 
@@ -97,8 +97,8 @@ def _alerting(inventory: Inventory, ident: str, now: int) -> list[str]:
             _fields("roster", alerting.rosters[ident]),
             table(show_alerting.duty(alerting.rosters[ident], inventory, now)),
         ]
-    for word, found in (("route", alerting.routes), ("condition", alerting.conditions)):
-        parts += [_fields(word, entry) for entry in found if entry.id == ident]
+    for title, entries in (("route", alerting.routes), ("condition", alerting.conditions)):
+        parts += [_fields(title, entry) for entry in entries if entry.id == ident]
     return parts
 
 
@@ -137,9 +137,9 @@ def _word(name: str, value: Any) -> str:
     if hasattr(value, "vi"):
         return value.vi if value.vi == value.en else f"{value.vi} / {value.en}"
     if hasattr(value, "__struct_fields__"):
-        given = ((field, getattr(value, field)) for field in value.__struct_fields__)
+        fields = ((field, getattr(value, field)) for field in value.__struct_fields__)
         return ", ".join(
-            f"{field.removesuffix('_ms')} {_word(field, item)}" for field, item in given if item not in (None, "", ())
+            f"{field.removesuffix('_ms')} {_word(field, item)}" for field, item in fields if item not in (None, "", ())
         )
     if isinstance(value, dict):
         return ", ".join(f"{key} {_word('', item)}" for key, item in value.items())

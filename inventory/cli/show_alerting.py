@@ -20,23 +20,23 @@ def rows(inventory: Inventory, ident: str, now: int) -> list[Row]:
 
     The first row holds the heads. [] where ``ident`` is none of these, or where there is nobody to tell at all.
     """
-    about = [one for one in reach.subjects(inventory) if ident in _names(one)]
-    if not about or not inventory.contacts:
+    matching = [subject for subject in reach.subjects(inventory) if ident in _names(subject)]
+    if not matching or not inventory.contacts:
         return []
-    owners = dict.fromkeys(one.agency for one in about)
+    owners = dict.fromkeys(subject.agency for subject in matching)
     contacts = [name for owner in owners if owner for name in inventory.agencies[owner].contacts]
     if not inventory.alerting.routes:
         hub = inventory.sites.get(inventory.province.hub)
         hubs = (inventory.agencies[hub.agency].contacts if hub is not None else ()) or tuple(inventory.contacts)
         heads = ("told of", "who")
         return [heads, ("critical", _list((*contacts, *hubs))), ("warning", _list(contacts or hubs))]
-    found: list[Row] = [("route", "told of", "whom", "who that is now", "when nobody acknowledges", "again every")]
-    routes, groups = inventory.alerting.routes, reach.grouped(inventory, about)
+    table_rows: list[Row] = [("route", "told of", "whom", "who that is now", "when nobody acknowledges", "again every")]
+    routes, groups = inventory.alerting.routes, reach.grouped(inventory, matching)
     for index, route in enumerate(routes):
-        taken = sum(len(group) for mask, group in groups.items() if mask >> index & 1)
-        if taken and not reach.hidden(index, route, groups, routes):
-            found.append((route.id, *_route(route, taken, len(about), contacts, inventory, now)))
-    return found if len(found) > 1 else [("route", "told of"), ("no route takes it", NOBODY)]
+        matched = sum(len(group) for mask, group in groups.items() if mask >> index & 1)
+        if matched and not reach.hidden(index, route, groups, routes):
+            table_rows.append((route.id, *_route(route, matched, len(matching), contacts, inventory, now)))
+    return table_rows if len(table_rows) > 1 else [("route", "told of"), ("no route takes it", NOBODY)]
 
 
 def _names(about: reach.About) -> tuple[str, ...]:
@@ -45,18 +45,18 @@ def _names(about: reach.About) -> tuple[str, ...]:
 
 
 def _route(route: Route, taken: int, of: int, contacts: list[str], inventory: Inventory, now: int) -> Row:
-    what = ", ".join(route.severities)
+    scope = ", ".join(route.severities)
     if route.causes:
-        what += f" by {', '.join(route.causes)}"
+        scope += f" by {', '.join(route.causes)}"
     if taken < of:
-        what += f" (of {taken} of its {of} checks and agents)"
+        scope += f" (of {taken} of its {of} checks and agents)"
     if route.calendar:
-        what += f" (in the hours of {route.calendar})"
+        scope += f" (in the hours of {route.calendar})"
     names = [*route.to, *((OWN,) if route.agency_contacts else ())]
     people = _people(route.to, inventory, now) + (contacts if route.agency_contacts else [])
     steps = (f"after {duration_text(step.after_ms)} {_list(step.to)}" for step in route.steps)
     last = "never" if not route.repeat_ms else duration_text(route.repeat_ms)
-    return what, _list(names) + (", and no other route" if route.only else ""), _list(people), "; ".join(steps), last
+    return scope, _list(names) + (", and no other route" if route.only else ""), _list(people), "; ".join(steps), last
 
 
 def _people(names: Iterable[str], inventory: Inventory, now: int) -> list[str]:
@@ -70,32 +70,32 @@ def _list(names: Iterable[str]) -> str:
 def duty(roster: Roster, inventory: Inventory, now: int) -> list[Row]:
     """Who is on duty now, and the next changes of that, a week ahead."""
     zone = inventory.province.zone
-    found: list[Row] = [("on duty from", "who")]
-    before: tuple[str, ...] | None = None
+    table_rows: list[Row] = [("on duty from", "who")]
+    previous: tuple[str, ...] | None = None
     for minute in range(7 * 1440 + 1):
         at = now - now % MINUTE + minute * MINUTE
         who = on_duty(roster, at, zone)
-        if who != before:
+        if who != previous:
             local = datetime.fromtimestamp(at / 1000, zone_of(roster, zone))
-            found.append(("now" if before is None else f"{local:%a %Y-%m-%d %H:%M}", _list(who)))
-            before = who
-    return found
+            table_rows.append(("now" if previous is None else f"{local:%a %Y-%m-%d %H:%M}", _list(who)))
+            previous = who
+    return table_rows
 
 
 def leading_to(inventory: Inventory, contact: str) -> list[Row]:
     """By what a contact is told: agencies, groups, rosters and routes that name it, at some time."""
     alerting = inventory.alerting
-    found: list[Row] = [("told by", "")]
-    found += [("agency", one.id) for one in inventory.agencies.values() if contact in one.contacts]
+    table_rows: list[Row] = [("told by", "")]
+    table_rows += [("agency", agency.id) for agency in inventory.agencies.values() if contact in agency.contacts]
     for ident in (*alerting.groups, *alerting.rosters):
         if contact in _ever((ident,), alerting, inventory):
-            found.append(("group" if ident in alerting.groups else "roster", ident))
+            table_rows.append(("group" if ident in alerting.groups else "roster", ident))
     for route in alerting.routes:
         if contact in _ever(route.to, alerting, inventory):
-            found.append(("route", route.id))
+            table_rows.append(("route", route.id))
         later = [step for step in route.steps if contact in _ever(step.to, alerting, inventory)]
-        found += [("route", f"{route.id}, after {duration_text(step.after_ms)}") for step in later]
-    return found if len(found) > 1 else [("told by", "nothing")]
+        table_rows += [("route", f"{route.id}, after {duration_text(step.after_ms)}") for step in later]
+    return table_rows if len(table_rows) > 1 else [("told by", "nothing")]
 
 
 def _ever(names: Iterable[str], alerting: Alerting, inventory: Inventory) -> tuple[str, ...]:

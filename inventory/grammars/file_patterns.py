@@ -41,18 +41,18 @@ def _class_end(segment: str, at: int) -> int:
 def _class(inside: str) -> str:
     """A shell's class of letters as a regular expression of one letter."""
     negated = inside.startswith("!")
-    letters, made = inside[negated:], ""
+    letters, members = inside[negated:], ""
     while letters:
         if len(letters) > 2 and letters[1] == "-":
             if letters[0] <= letters[2]:  # else a range of nothing
-                made += f"{re.escape(letters[0])}-{re.escape(letters[2])}"
+                members += f"{re.escape(letters[0])}-{re.escape(letters[2])}"
             letters = letters[3:]
         else:
-            made += re.escape(letters[0])
+            members += re.escape(letters[0])
             letters = letters[1:]
-    if not made:
+    if not members:
         return "." if negated else "(?!)"
-    return f"[{'^' if negated else ''}{made}]"
+    return f"[{'^' if negated else ''}{members}]"
 
 
 class Pattern:

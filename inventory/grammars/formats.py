@@ -44,8 +44,8 @@ def file_pattern(text: str) -> None:
 def job_name(text: str) -> None:
     from inventory.grammars.job_names import why_no_job
 
-    if why := why_no_job(text):
-        raise ValueError(why)
+    if reason := why_no_job(text):
+        raise ValueError(reason)
 
 
 def lasting(text: str) -> None:

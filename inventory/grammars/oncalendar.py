@@ -56,8 +56,8 @@ class Part(msgspec.Struct, frozen=True):
         last = min(highest, self.stop if self.stop is not None else highest if self.step else self.start)
         if not self.step:
             return None
-        found = self.start + -(-(value - self.start) // self.step) * self.step
-        return found if found <= last else None
+        matched = self.start + -(-(value - self.start) // self.step) * self.step
+        return matched if matched <= last else None
 
 
 Component = tuple[Part, ...]  # empty: any
@@ -67,7 +67,7 @@ def first_from(component: Component, value: int, highest: int) -> int | None:
     """The smallest value of a component at or after ``value``, at most ``highest``."""
     if not component:
         return value if value <= highest else None
-    return min((found for part in component if (found := part.from_(value, highest)) is not None), default=None)
+    return min((matched for part in component if (matched := part.from_(value, highest)) is not None), default=None)
 
 
 class Calendar(msgspec.Struct, frozen=True):
@@ -85,16 +85,16 @@ class Calendar(msgspec.Struct, frozen=True):
 
     def next_after(self, moment: float) -> float | None:
         """When it elapses next, strictly after ``moment`` (both seconds since the Unix epoch); None: never again."""
-        here = datetime.fromtimestamp(moment, UTC).astimezone(self.zone).replace(tzinfo=None, fold=0)
+        local = datetime.fromtimestamp(moment, UTC).astimezone(self.zone).replace(tzinfo=None, fold=0)
         for _ in range(MOST_STEPS):
-            found = self._local(here)
-            if found is None:
+            candidate = self._local(local)
+            if candidate is None:
                 return None
-            there = found.replace(tzinfo=self.zone) if self.zone is not None else found.astimezone()
-            exists = there.astimezone(UTC).astimezone(self.zone).replace(tzinfo=None, fold=0) == found
-            if exists and there.timestamp() > moment:
-                return there.timestamp()
-            here = found + timedelta(microseconds=1)
+            zoned = candidate.replace(tzinfo=self.zone) if self.zone is not None else candidate.astimezone()
+            exists = zoned.astimezone(UTC).astimezone(self.zone).replace(tzinfo=None, fold=0) == candidate
+            if exists and zoned.timestamp() > moment:
+                return zoned.timestamp()
+            local = candidate + timedelta(microseconds=1)
         return None
 
     def _local(self, start: datetime) -> datetime | None:
@@ -110,37 +110,37 @@ class Calendar(msgspec.Struct, frozen=True):
     def _day(self, start: datetime) -> datetime | None:
         """``start`` if its day matches, else the midnight of the first day after it that does."""
         year, month, day = start.year, start.month, start.day
-        while (found := first_from(self.years, year, YEARS[1])) is not None:
-            if found != year:
-                year, month, day = found, 1, 1
+        while (next_year := first_from(self.years, year, YEARS[1])) is not None:
+            if next_year != year:
+                year, month, day = next_year, 1, 1
             month_found = first_from(self.months, month, 12)
             if month_found is None:
                 year, month, day = year + 1, 1, 1
                 continue
             if month_found != month:
                 month, day = month_found, 1
-            matched = self._day_of_month(year, month, day)
-            if matched is None:
+            next_day = self._day_of_month(year, month, day)
+            if next_day is None:
                 year, month, day = (year, month + 1, 1) if month < 12 else (year + 1, 1, 1)
                 continue
-            same = (year, month, matched) == (start.year, start.month, start.day)
-            return start if same else datetime(year, month, matched)
+            same = (year, month, next_day) == (start.year, start.month, start.day)
+            return start if same else datetime(year, month, next_day)
         return None
 
     def _day_of_month(self, year: int, month: int, day: int) -> int | None:
         length = calendar.monthrange(year, month)[1]
         component = tuple(_from_end(part, length) for part in self.days) if self.from_end else self.days
-        found = first_from(component, day, length)
-        while found is not None and self.weekdays and calendar.weekday(year, month, found) not in self.weekdays:
-            found = first_from(component, found + 1, length)
-        return found
+        next_day = first_from(component, day, length)
+        while next_day is not None and self.weekdays and calendar.weekday(year, month, next_day) not in self.weekdays:
+            next_day = first_from(component, next_day + 1, length)
+        return next_day
 
     def _time(self, start: datetime) -> datetime | None:
         """The first matching time of the day at or after ``start``."""
         hour, minute, second = start.hour, start.minute, start.second * SECOND + start.microsecond
-        while (found := first_from(self.hours, hour, 23)) is not None:
-            if found != hour:
-                hour, minute, second = found, 0, 0
+        while (next_hour := first_from(self.hours, hour, 23)) is not None:
+            if next_hour != hour:
+                hour, minute, second = next_hour, 0, 0
             minute_found = first_from(self.minutes, minute, 59)
             if minute_found is None:
                 hour, minute, second = hour + 1, 0, 0
@@ -178,13 +178,13 @@ def _from_end(part: Part, length: int) -> Part:
 
 def parse(text: str, zone: tzinfo | None = None) -> Calendar:
     """``zone`` is that of a text that names none (None: the machine's own). Raises BadCalendar in words."""
-    words = text.strip()
-    words, named = _without_zone(words)
-    words = _SHORT.get(words.lower(), words)
+    event = text.strip()
+    event, named_zone = _without_zone(event)
+    event = _SHORT.get(event.lower(), event)
     weekdays: frozenset[int] = frozenset()
-    rest = words
-    if (found := _WEEKDAYS.match(words)) is not None:
-        weekdays, rest = _weekdays(found[1], text), words[found.end() :].strip()
+    rest = event
+    if (weekday_match := _WEEKDAYS.match(event)) is not None:
+        weekdays, rest = _weekdays(weekday_match[1], text), event[weekday_match.end() :].strip()
     pieces = rest.split()
     date = pieces.pop(0) if pieces and ":" not in pieces[0] else ""
     time = pieces.pop(0) if pieces else ""
@@ -192,7 +192,7 @@ def parse(text: str, zone: tzinfo | None = None) -> Calendar:
         raise BadCalendar(f"{text!r} is not a calendar event such as 'Mon..Fri *-*-* 23:00'")
     years, months, days, from_end = _date(date, text) if date else ((), (), (), False)
     hours, minutes, seconds = _time(time or "0:0", text)
-    return Calendar(weekdays, years, months, days, from_end, hours, minutes, seconds, named or zone)
+    return Calendar(weekdays, years, months, days, from_end, hours, minutes, seconds, named_zone or zone)
 
 
 def _without_zone(text: str) -> tuple[str, tzinfo | None]:
@@ -213,14 +213,14 @@ def zone_named(name: str) -> tzinfo:
 
 
 def _weekdays(text: str, whole: str) -> frozenset[int]:
-    found: set[int] = set()
+    numbers: set[int] = set()
     for piece in text.removesuffix(",").split(","):
         first, *more = re.split(r"\.\.|-", piece)
         ends = [_weekday(name, whole) for name in (first, *more)]
         if len(ends) > 2 or ends[0] > ends[-1]:
             raise BadCalendar(f"{piece!r} in {whole!r} is not a range of weekdays")
-        found.update(range(ends[0], ends[-1] + 1))
-    return frozenset(found)
+        numbers.update(range(ends[0], ends[-1] + 1))
+    return frozenset(numbers)
 
 
 def _weekday(name: str, whole: str) -> int:
@@ -231,10 +231,10 @@ def _weekday(name: str, whole: str) -> int:
 
 
 def _date(text: str, whole: str) -> tuple[Component, Component, Component, bool]:
-    found = _DATE.fullmatch(text)
-    if found is None:
+    date_match = _DATE.fullmatch(text)
+    if date_match is None:
         raise BadCalendar(f"{text!r} in {whole!r} is not a date such as *-*-01 or *-*~1")
-    year, month, mark, day = found.groups()
+    year, month, mark, day = date_match.groups()
     from_end = mark == "~"
     return (
         _component(year or "*", YEARS, whole, read=_year),
@@ -271,13 +271,13 @@ def _component(
     unit = SECOND if read is _microseconds else 1
     parts = []
     for piece in text.split(","):
-        found = _VALUE.fullmatch(piece)
-        if found is None or (read is not _microseconds and "." in piece.replace("..", "")):
+        value_match = _VALUE.fullmatch(piece)
+        if value_match is None or (read is not _microseconds and "." in piece.replace("..", "")):
             raise BadCalendar(f"{piece!r} in {whole!r} is not a value such as 5, 1..5 or 0/15")
-        step = (_microseconds if read is _microseconds else int)(found[3]) if found[3] else 0
-        if found[3] and not step:
+        step = (_microseconds if read is _microseconds else int)(value_match[3]) if value_match[3] else 0
+        if value_match[3] and not step:
             raise BadCalendar(f"{piece!r} in {whole!r} repeats every 0")
-        part = _range(read(found[1]), read(found[2]) if found[2] else None, step, unit)
+        part = _range(read(value_match[1]), read(value_match[2]) if value_match[2] else None, step, unit)
         _check(part, bounds, whole, piece, from_end=from_end)
         parts.append(part)
     return tuple(parts)

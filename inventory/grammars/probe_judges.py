@@ -17,6 +17,6 @@ Judge = Callable[[str, Mapping[str, Any]], str]  # (kind, parameters) -> what is
 def installed() -> Judge | None:
     """The probes' own judge; None where only the inventory is installed."""
     for point in entry_points(group=GROUP, name="judge"):
-        found: Judge = point.load()
-        return found
+        validator: Judge = point.load()
+        return validator
     return None

@@ -57,13 +57,13 @@ class Cron(msgspec.Struct, frozen=True):
         zone = self.zone or _local_zone()
         start = datetime.fromtimestamp(moment, UTC).astimezone(zone)
         try:
-            found = next(CronSim(self.expression, start))
+            due = next(CronSim(self.expression, start))
             # in an hour that comes twice the first one may be what was found, and already be past
-            while found.timestamp() <= moment:
-                found = next(CronSim(self.expression, found))
+            while due.timestamp() <= moment:
+                due = next(CronSim(self.expression, due))
         except (StopIteration, OverflowError):
             return None
-        return found.timestamp()
+        return due.timestamp()
 
 
 class OnCalendar(msgspec.Struct, frozen=True):
@@ -148,14 +148,14 @@ def _local_zone() -> tzinfo:
     from pathlib import Path
     from zoneinfo import ZoneInfo
 
-    named = os.environ.get("TZ", "").lstrip(":")
-    if not named:
+    zone_name = os.environ.get("TZ", "").lstrip(":")
+    if not zone_name:
         try:
-            named = os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
+            zone_name = os.path.realpath("/etc/localtime").partition("zoneinfo/")[2]
         except OSError:
-            named = ""
+            zone_name = ""
     try:
-        return ZoneInfo(named)
+        return ZoneInfo(zone_name)
     except (KeyError, ValueError, OSError):
         pass
     try:

@@ -296,7 +296,7 @@ class Goal(Life, frozen=True, kw_only=True):
         if not self.targets:
             return self.objective
         years = sorted(self.targets)
-        return self.targets[max((known for known in years if known <= year), default=years[0])]
+        return self.targets[max((target_year for target_year in years if target_year <= year), default=years[0])]
 
 
 class Inventory(msgspec.Struct, frozen=True, kw_only=True):

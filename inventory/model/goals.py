@@ -52,7 +52,7 @@ def _member(goal: Goal, inventory: Inventory, key: str, checks: list[Check]) -> 
         name = inventory.backups[first.backup].name
     else:
         name = first.title
-    own = [objective for check in checks if (objective := own_objective(check, inventory)) is not None]
+    own_objectives = [objective for check in checks if (objective := own_objective(check, inventory)) is not None]
     return Member(
         id=key,
         name=name,
@@ -60,7 +60,7 @@ def _member(goal: Goal, inventory: Inventory, key: str, checks: list[Check]) -> 
         site=first.site if goal.per != "agency" else "",
         checks=tuple(check.uid for check in checks),
         parts=tuple(check.title for check in checks),
-        objective=goal.member_objective if goal.member_objective is not None else max(own, default=None),
+        objective=goal.member_objective if goal.member_objective is not None else max(own_objectives, default=None),
     )
 
 
@@ -73,8 +73,8 @@ def own_objective(check: Check, inventory: Inventory) -> float | None:
 
 def select(selector: Selector, inventory: Inventory) -> list[Check]:
     """The checks that satisfy every field of the selector, in the inventory's order."""
-    wanted = matcher(selector, inventory)
-    return [check for check in inventory.checks.values() if wanted(check)]
+    matches = matcher(selector, inventory)
+    return [check for check in inventory.checks.values() if matches(check)]
 
 
 def matcher(selector: Selector, inventory: Inventory) -> Callable[[Check], bool]:
@@ -91,11 +91,11 @@ def matcher(selector: Selector, inventory: Inventory) -> Callable[[Check], bool]
     if selector.agents:
         tests.append(lambda check: check.agent in selector.agents)
     if selector.tags:
-        wanted = frozenset(selector.tags)
-        tests.append(lambda check: wanted <= frozenset(check.tags))
+        required_tags = frozenset(selector.tags)
+        tests.append(lambda check: required_tags <= frozenset(check.tags))
     if selector.without_tags:
-        unwanted = frozenset(selector.without_tags)
-        tests.append(lambda check: not unwanted & frozenset(check.tags))
+        excluded_tags = frozenset(selector.without_tags)
+        tests.append(lambda check: not excluded_tags & frozenset(check.tags))
     if selector.checks:
         tests.append(
             lambda check: any(

@@ -37,22 +37,22 @@ def contacts_of(names: Iterable[str], alerting: Alerting, at: int | None, zone: 
 
     With None for the moment: all whom they can stand for at any time.
     """
-    found: dict[str, None] = {}
-    seen: set[str] = set()
+    contacts: dict[str, None] = {}
+    visited: set[str] = set()
     waiting = list(names)[::-1]
     while waiting:
         name = waiting.pop()
-        if name in seen:
+        if name in visited:
             continue
-        seen.add(name)
+        visited.add(name)
         if name in alerting.groups:
             waiting += reversed(alerting.groups[name].members)
         elif name in alerting.rosters:
             roster = alerting.rosters[name]
             waiting += reversed(anyone(roster) if at is None else on_duty(roster, at, zone))
         else:
-            found[name] = None
-    return tuple(found)
+            contacts[name] = None
+    return tuple(contacts)
 
 
 def anyone(roster: Roster) -> tuple[str, ...]:

@@ -65,31 +65,31 @@ class Kind:
     def read(self, nodes: dict[str, Node], line: int, path: str, lines: dict[str, int], source: Source) -> Any:
         """The parameters as written (no defaults filled in), or MISSING after problems were reported."""
         values = {}
-        fine = True
+        valid = True
         for name, node in nodes.items():
             read = self._readers.get(name)
             if read is None:
-                fine = False
+                valid = False
                 continue
             value = read(node, join(path, name), source)
             if value is MISSING:
-                fine = False
+                valid = False
             values[name] = value
         for name in self.required:
             if name not in values and name not in nodes:
                 source.wrong(line, path, f"the kind {self.name} needs the parameter {name}")
-                fine = False
+                valid = False
         for fields in self.apart:
-            given = [name for name in fields if values.get(name, self.defaults.get(name)) != self.defaults.get(name)]
-            if len(given) > 1 and fine:
-                source.wrong(lines.get(given[1], line), join(path, given[1]), f"give {' or '.join(given)}, not both")
-                fine = False
-        if fine:
+            conflicting = [name for name in fields if values.get(name, self.defaults.get(name)) != self.defaults.get(name)]
+            if len(conflicting) > 1 and valid:
+                source.wrong(lines.get(conflicting[1], line), join(path, conflicting[1]), f"give {' or '.join(conflicting)}, not both")
+                valid = False
+        if valid:
             return values
-        written = Mapping(line)
-        written.items = nodes
-        written.lines = {name: lines.get(name, line) for name in nodes}
-        scalars.unknown_keys(written, self._readers, path, source)
+        mapping = Mapping(line)
+        mapping.items = nodes
+        mapping.lines = {name: lines.get(name, line) for name in nodes}
+        scalars.unknown_keys(mapping, self._readers, path, source)
         return MISSING
 
     def judge(self, params: Mapping, path: str, source: Source) -> None:
@@ -118,8 +118,8 @@ class Kinds(dict[str, Kind]):
 
 def parse(text: str | bytes) -> Kinds:
     """From the text of a kinds.json. Raises msgspec.ValidationError if it is not one."""
-    described = msgspec.json.decode(text, type=dict[str, Description])
-    return Kinds({name: Kind(name, description) for name, description in described.items()})
+    descriptions = msgspec.json.decode(text, type=dict[str, Description])
+    return Kinds({name: Kind(name, description) for name, description in descriptions.items()})
 
 
 @cache
@@ -136,11 +136,11 @@ def from_schema(schema: dict[str, Any]) -> Reader:
         return _enum([schema["const"]])
     if "anyOf" in schema:
         return _any_of(schema["anyOf"])
-    make = _BY_TYPE.get(schema.get("type", ""))
-    if make is None:
+    factory = _BY_TYPE.get(schema.get("type", ""))
+    if factory is None:
         raise TypeError(f"no reader for the schema {json.dumps(schema)}")
-    made: Reader = make(schema)
-    return made
+    reader: Reader = factory(schema)
+    return reader
 
 
 def _enum(values: list[Any]) -> Reader:
@@ -169,11 +169,11 @@ def _any_of(options: list[dict[str, Any]]) -> Reader:
 
 
 def _string(schema: dict[str, Any]) -> Reader:
-    named = schema.get("format")
-    if named is not None and named not in FORMATS:
-        raise TypeError(f"no format {named!r}")
-    judge = FORMATS[named] if named is not None else None
-    return scalars.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"), judge)
+    format_name = schema.get("format")
+    if format_name is not None and format_name not in FORMATS:
+        raise TypeError(f"no format {format_name!r}")
+    validate = FORMATS[format_name] if format_name is not None else None
+    return scalars.text(schema.get("minLength"), schema.get("maxLength"), schema.get("pattern"), validate)
 
 
 def _integer(schema: dict[str, Any]) -> Reader:

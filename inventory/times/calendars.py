@@ -29,7 +29,7 @@ def excluded(
         return []
     if isinstance(what, Calendar):
         return merge(_closed(what, from_ms, to_ms, zone, decreed), from_ms, to_ms)
-    spans = ((epoch_ms(one.begins, zone), epoch_ms(one.ends, zone)) for one in what)
+    spans = ((epoch_ms(exclusion.begins, zone), epoch_ms(exclusion.ends, zone)) for exclusion in what)
     return merge(spans, from_ms, to_ms)
 
 
@@ -39,22 +39,22 @@ def excluded_for(check: Check, inventory: Inventory, from_ms: int, to_ms: int, c
     spans: list[Stretch] = []
     for name in {check.calendar, calendar} - {""}:
         spans += excluded(inventory.calendars[name], from_ms, to_ms, zone, inventory.decreed)
-    mine = [one for one in inventory.exclusions if goals.matcher(one.select, inventory)(check)]
-    return merge([*spans, *excluded(mine, from_ms, to_ms, zone)], from_ms, to_ms)
+    applicable = [exclusion for exclusion in inventory.exclusions if goals.matcher(exclusion.select, inventory)(check)]
+    return merge([*spans, *excluded(applicable, from_ms, to_ms, zone)], from_ms, to_ms)
 
 
 def merge(spans: Iterable[Stretch], from_ms: int, to_ms: int) -> list[Stretch]:
     """Sorted, touching ones joined, clipped to [from_ms, to_ms)."""
-    joined: list[Stretch] = []
+    merged: list[Stretch] = []
     for start, end in sorted(spans):
         start, end = max(start, from_ms), min(end, to_ms)
         if end <= start:
             continue
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
-            joined.append((start, end))
-    return joined
+            merged.append((start, end))
+    return merged
 
 
 def epoch_ms(moment: datetime, zone: ZoneInfo = VIETNAM) -> int:

@@ -19,19 +19,19 @@ _NONE: Mapping[int, Decreed] = {}
 
 def is_holiday(day: date, decreed: Mapping[int, Decreed] = _NONE) -> bool:
     """Whether a day is a public holiday, weekend days given in place of one included; weekends as such are not."""
-    change = decreed.get(day.year)
-    if change is not None:
-        if day in change.work:
+    decree = decreed.get(day.year)
+    if decree is not None:
+        if day in decree.work:
             return False
-        if day in change.off or change.only:
-            return day in change.off
+        if day in decree.off or decree.only:
+            return day in decree.off
     return day in statutory(day.year)
 
 
 def is_workday(day: date, decreed: Mapping[int, Decreed] = _NONE) -> bool | None:
     """True for a weekend day that the decree makes a working day, False for a holiday, None: a day as any other."""
-    change = decreed.get(day.year)
-    if change is not None and day in change.work:
+    decree = decreed.get(day.year)
+    if decree is not None and day in decree.work:
         return True
     return False if is_holiday(day, decreed) else None
 
@@ -48,8 +48,8 @@ def statutory(year: int) -> frozenset[date]:
         days.add(date(year, 9, 3))
     for day in sorted(days):
         if day.weekday() >= SATURDAY:
-            instead = day + timedelta(days=1)
-            while instead.weekday() >= SATURDAY or instead in days:
-                instead += timedelta(days=1)
-            days.add(instead)
+            substitute = day + timedelta(days=1)
+            while substitute.weekday() >= SATURDAY or substitute in days:
+                substitute += timedelta(days=1)
+            days.add(substitute)
     return frozenset(days)

@@ -12,15 +12,15 @@ _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.A
 
 def hours_of(written: Mapping[str, tuple[str, ...]], at: Place, key: str, problems: list[Problem]) -> tuple[Hours, ...]:
     """The stretches of a week; mistakes are added to ``problems``. 22:00-06:00 is two stretches."""
-    found: list[Hours] = []
+    hours: list[Hours] = []
     for days, stretches in written.items():
         try:
             weekdays = days_of(days)
             for stretch in stretches:
-                found.extend(_stretches(weekdays, stretch))
+                hours.extend(_stretches(weekdays, stretch))
         except ValueError as error:
             problems.append(at.problem(f"{key}.{days}", str(error)))
-    return tuple(found)
+    return tuple(hours)
 
 
 def days_of(text: str) -> tuple[int, ...]:
@@ -38,10 +38,10 @@ def days_of(text: str) -> tuple[int, ...]:
 
 
 def _stretches(days: tuple[int, ...], text: str) -> list[Hours]:
-    found = _HOURS.fullmatch(text.replace(" ", ""))
-    if found is None:
+    match = _HOURS.fullmatch(text.replace(" ", ""))
+    if match is None:
         raise ValueError(f"{text!r} are not hours; write them like 07:00-11:30")
-    start, end = int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])
+    start, end = int(match[1]) * 60 + int(match[2]), int(match[3]) * 60 + int(match[4])
     if start > 1440 or end > 1440 or start == end:
         raise ValueError(f"{text!r} are not hours of a day")
     if start < end:

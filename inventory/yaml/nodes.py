@@ -88,22 +88,22 @@ def read(path: Path, shown: str, problems: list[Problem]) -> Node | None:
 
 def parse(text: str, shown: str, problems: list[Problem], loader: type[Any] = _Loader) -> Node | None:
     """The tree of a text; adds every problem found to ``problems``. ``loader``: PyYAML's, in C where there is one."""
-    found: list[Problem] = []
+    new_problems: list[Problem] = []
     try:
-        root = _Builder(loader(text), shown, found).build()
+        root = _Builder(loader(text), shown, new_problems).build()
     except _Refused as refused:
-        found.append(Problem(shown, refused.line, "", refused.message))
+        new_problems.append(Problem(shown, refused.line, "", refused.message))
         root = None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        what = ", ".join(filter(None, (error.context, error.problem)))
-        found.append(Problem(shown, mark.line + 1 if mark else 0, "", f"is not YAML here: {what}"))
+        message = ", ".join(filter(None, (error.context, error.problem)))
+        new_problems.append(Problem(shown, mark.line + 1 if mark else 0, "", f"is not YAML here: {message}"))
         root = None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        found.append(Problem(shown, line, "", f"has a character that YAML does not allow (code {error.character:#x})"))
+        new_problems.append(Problem(shown, line, "", f"has a character that YAML does not allow (code {error.character:#x})"))
         root = None
-    problems.extend(found)
+    problems.extend(new_problems)
     return root
 
 

@@ -35,10 +35,10 @@ def reader_of(type_: Any) -> Reader:
 def compiled(info: inspect.Type) -> Reader:
     """The reader of a type as msgspec describes it."""
     if isinstance(info, inspect.Metadata):
-        named = (info.extra or {}).get("reader")
-        if named == "slug":
+        reader_name = (info.extra or {}).get("reader")
+        if reader_name == "slug":
             return scalars.slug
-        return scalars.word(scalars.WORDS[named]) if named else compiled(info.type)
+        return scalars.word(scalars.WORDS[reader_name]) if reader_name else compiled(info.type)
     if isinstance(info, inspect.StrType):
         return scalars.text(info.min_length, info.max_length, info.pattern)
     if isinstance(info, inspect.IntType):
@@ -113,24 +113,24 @@ class _Struct:
         if not isinstance(node, Mapping):
             return source.wrong(node.line, path, f"ought to be a mapping, found {shown(node)}")
         values: dict[str, Any] = {}
-        fine = True
+        valid = True
         for key, child in node.items.items():
-            known = fields.get(key)
-            if known is not None:
-                value = known[1](child, join(path, key), source)
+            field_reader = fields.get(key)
+            if field_reader is not None:
+                value = field_reader[1](child, join(path, key), source)
                 if value is MISSING:
-                    fine = False
-                values[known[0]] = value
+                    valid = False
+                values[field_reader[0]] = value
             elif key not in self.secrets:
-                fine = False
-        if not fine or len(values) < len(node.items):
-            fine = unknown_keys(node, (*fields, *self.secrets), path, source) and fine
-            fine = self._read_secrets(node, path, source, values, fields) and fine
+                valid = False
+        if not valid or len(values) < len(node.items):
+            valid = unknown_keys(node, (*fields, *self.secrets), path, source) and valid
+            valid = self._read_secrets(node, path, source, values, fields) and valid
         for key in self.required:
             if fields[key][0] not in values:
                 source.wrong(node.line, path, f"needs the key {key}")
-                fine = False
-        if not fine:
+                valid = False
+        if not valid:
             return MISSING
         if self.placed:
             values["at"] = Place(source.file, node.line, path, node.lines)
@@ -142,20 +142,20 @@ class _Struct:
     def _read_secrets(
         self, node: Mapping, path: str, source: Source, values: dict[str, Any], fields: dict[str, tuple[str, Reader]]
     ) -> bool:
-        fine = True
+        valid = True
         for key, name in self.secrets.items():
             if key not in node.items:
                 continue
-            here, line = join(path, key), node.lines[key]
+            key_path, line = join(path, key), node.lines[key]
             field = fields[name][0]
             if field in values:
-                source.wrong(line, here, f"give {name} or {key}, not both")
-                fine = False
+                source.wrong(line, key_path, f"give {name} or {key}, not both")
+                valid = False
                 continue
-            file = scalars.file_path(node.items[key], here, source)
-            values[field] = MISSING if file is MISSING else _secret_in(file, line, here, source)
-            fine = fine and values[field] is not MISSING
-        return fine
+            file = scalars.file_path(node.items[key], key_path, source)
+            values[field] = MISSING if file is MISSING else _secret_in(file, line, key_path, source)
+            valid = valid and values[field] is not MISSING
+        return valid
 
 
 def _secret_in(file: Path, line: int, path: str, source: Source) -> Any:

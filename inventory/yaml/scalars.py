@@ -108,19 +108,19 @@ def text_in_two(node: Node, path: str, source: Source) -> Any:
     if not isinstance(node, Mapping):
         message = f"ought to be a text or {{vi: ..., en: ...}}, found {shown(node)}"
         return source.wrong(node.line, path, message)
-    fine = unknown_keys(node, ("vi", "en"), path, source)
-    words = {}
+    valid = unknown_keys(node, ("vi", "en"), path, source)
+    texts = {}
     for key, value in node.items.items():
         if key not in ("vi", "en"):
             continue
         if not isinstance(value, Scalar) or value.empty:
             source.wrong(value.line, join(path, key), f"ought to be a text, found {shown(value)}")
-            fine = False
+            valid = False
         else:
-            words[key] = value.text
-    if not fine:
+            texts[key] = value.text
+    if not valid:
         return MISSING
-    return Text(words.get("vi", ""), words.get("en", ""))
+    return Text(texts.get("vi", ""), texts.get("en", ""))
 
 
 def file_path(node: Node, path: str, source: Source) -> Any:
@@ -194,12 +194,12 @@ def number(
 
 def choice(values: Iterable[str]) -> Reader:
     """A reader of one of some words."""
-    words = tuple(values)
+    choices = tuple(values)
 
     def reader(node: Node, path: str, source: Source) -> Any:
-        if isinstance(node, Scalar) and node.text in words:
+        if isinstance(node, Scalar) and node.text in choices:
             return node.text
-        listed = ", ".join(word or "''" for word in words)
+        listed = ", ".join(word or "''" for word in choices)
         return source.wrong(node.line, path, f"ought to be one of {listed}; found {shown(node)}")
 
     return reader
@@ -220,31 +220,31 @@ def dict_of(key_reader: Reader, value_reader: Reader) -> Reader:
         if not isinstance(node, Mapping):
             return source.wrong(node.line, path, f"ought to be a mapping, found {shown(node)}")
         values = {}
-        fine = True
+        valid = True
         for key, child in node.items.items():
             here = join(path, key)
             name = key_reader(Scalar(key, node.lines[key], True), here, source)
             value = value_reader(child, here, source)
             if name is MISSING or value is MISSING:
-                fine = False
+                valid = False
             else:
                 values[name] = value
-        return values if fine else MISSING
+        return values if valid else MISSING
 
     return reader
 
 
 def first_that_fits(readers: list[Reader], node: Node, path: str, source: Source) -> Any:
     """The value by the first reader that has no complaint; else the complaints of the one with the fewest."""
-    best: list[Problem] | None = None
+    fewest_problems: list[Problem] | None = None
     for reader in readers:
         trial = Source(source.file, [], source.directory)
         value = reader(node, path, trial)
         if value is not MISSING:
             return value
-        if best is None or len(trial.problems) < len(best):
-            best = trial.problems
-    source.problems.extend(best or [])
+        if fewest_problems is None or len(trial.problems) < len(fewest_problems):
+            fewest_problems = trial.problems
+    source.problems.extend(fewest_problems or [])
     return MISSING
 
 
@@ -255,11 +255,11 @@ def join(path: str, key: str) -> str:
 def unknown_keys(node: Mapping, known: Iterable[str], path: str, source: Source) -> bool:
     """True if every key is known; else a problem for each that is not."""
     names = list(known)
-    fine = True
+    valid = True
     for key in node.items:
         if key not in names:
             near = get_close_matches(key, names, 1)
             hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
             source.wrong(node.lines[key], join(path, key), f"is not a key known here; {hint}")
-            fine = False
-    return fine
+            valid = False
+    return valid

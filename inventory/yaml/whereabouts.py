@@ -16,10 +16,10 @@ def named_in(file: Path) -> Path:
     node = nodes.read(file, str(file), problems)
     if problems:
         raise Invalid(problems)
-    named = node.items.get("inventory") if isinstance(node, nodes.Mapping) else None
-    if not isinstance(named, nodes.Scalar) or named.empty:
-        what = (
-            "does not name the inventory's directory" if named is None else f"ought to be a path, found {shown(named)}"
+    path_node = node.items.get("inventory") if isinstance(node, nodes.Mapping) else None
+    if not isinstance(path_node, nodes.Scalar) or path_node.empty:
+        message = (
+            "does not name the inventory's directory" if path_node is None else f"ought to be a path, found {shown(path_node)}"
         )
-        raise Invalid([Problem(str(file), named.line if named is not None else 0, "inventory", what)])
-    return file.parent / named.text
+        raise Invalid([Problem(str(file), path_node.line if path_node is not None else 0, "inventory", message)])
+    return file.parent / path_node.text

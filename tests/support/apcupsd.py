@@ -34,8 +34,8 @@ def apcupsd(folder: Path, card: int, community: str) -> Iterator[int]:
     (folder / "conf").write_text(_configuration(folder, card, community, port), "utf-8")
     environment = {**os.environ, "LD_LIBRARY_PATH": str(library.parent)}
     command = [str(PROGRAM), "-b", "-f", str(folder / "conf"), "-P", str(folder / "pid")]
-    with (folder / "said").open("wb") as said:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said)
+    with (folder / "said").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + 20
         while "SELFTEST" not in _status(port, environment):  # it serves before it has asked for everything

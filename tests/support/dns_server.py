@@ -28,14 +28,14 @@ def reply_to(wire: bytes) -> dns.message.Message:
     """The honest answer."""
     question = dns.message.from_wire(wire)
     reply = dns.message.make_response(question)
-    (asked,) = question.question
-    name, kind = asked.name.to_text().lower(), dns.rdatatype.to_text(asked.rdtype)
+    (query,) = question.question
+    name, kind = query.name.to_text().lower(), dns.rdatatype.to_text(query.rdtype)
     if name in ALIASES:
         reply.answer.append(dns.rrset.from_text(name, 300, "IN", "CNAME", ALIASES[name]))
         name = ALIASES[name]
     if (name, kind) in ZONE:
         reply.answer.append(dns.rrset.from_text(name, 60, "IN", kind, *ZONE[name, kind]))
-    elif not any(known == name for known, _ in ZONE):
+    elif not any(owner == name for owner, _ in ZONE):
         reply.set_rcode(dns.rcode.NXDOMAIN)
     return reply
 
@@ -86,13 +86,13 @@ def framed(wire: bytes) -> bytes:
 @asynccontextmanager
 async def server(packets: Packets = honest, host: str = "127.0.0.1") -> AsyncIterator[tuple[Server, int]]:
     loop = asyncio.get_running_loop()
-    made = Server(packets)
-    made.tcp_answer = lambda wire: framed(reply_to(wire).to_wire())
-    listener = await asyncio.start_server(made.talk, host, 0)
+    zone_server = Server(packets)
+    zone_server.tcp_answer = lambda wire: framed(reply_to(wire).to_wire())
+    listener = await asyncio.start_server(zone_server.talk, host, 0)
     port = listener.sockets[0].getsockname()[1]
-    transport, _ = await loop.create_datagram_endpoint(lambda: made, local_addr=(host, port))
+    transport, _ = await loop.create_datagram_endpoint(lambda: zone_server, local_addr=(host, port))
     try:
-        yield made, port
+        yield zone_server, port
     finally:
         transport.close()
         listener.close()

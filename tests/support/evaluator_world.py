@@ -235,9 +235,9 @@ class Centre:
     async def _pass(self, ms: int, then: Callable[[], Any] | None = None) -> None:
         left = ms
         while left > 0:
-            went = min(left, 5 * SECOND)
-            self.clock.advance(went)
-            left -= went
+            elapsed = min(left, 5 * SECOND)
+            self.clock.advance(elapsed)
+            left -= elapsed
             await self._look()
             if then is not None:
                 await then()
@@ -282,8 +282,8 @@ class Centre:
 
     def the_one(self) -> Incident:
         """The only open incident."""
-        [found] = self.open
-        return found
+        [incident] = self.open
+        return incident
 
     async def present(self, name: str, **states: int) -> None:
         """The agent has a backlog: it says only how things are now."""

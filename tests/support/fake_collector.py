@@ -57,11 +57,11 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         constraint = x509.BasicConstraints(False, None)
-        made = self._build(subject, self.certificate.subject, key.public_key(), constraint, alternative, 90, begins)
+        certificate = self._build(subject, self.certificate.subject, key.public_key(), constraint, alternative, 90, begins)
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return private.decode() + _pem(made)
+        return private.decode() + _pem(certificate)
 
     def sign(self, request: str, agent: str) -> str:
         """A certificate for the key of a request."""
@@ -118,12 +118,12 @@ class Desk:
         context.load_verify_locations(cadata=self.client_authority)
         context.verify_mode = ssl.CERT_OPTIONAL
         self._http = web.Server(self._answer, access_log=None)
-        desk = self
+        collector = self
 
         def protocol() -> asyncio.Protocol:
-            desk.connections += 1
-            made: asyncio.Protocol = desk._http()
-            return made
+            collector.connections += 1
+            connection: asyncio.Protocol = collector._http()
+            return connection
 
         self._server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -153,8 +153,8 @@ class Desk:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None
-        shown = request.transport.get_extra_info("peercert") or {}
-        self.peers += [value for part in shown.get("subject", ()) for key, value in part if key == "commonName"]
+        peer_certificate = request.transport.get_extra_info("peercert") or {}
+        self.peers += [value for part in peer_certificate.get("subject", ()) for key, value in part if key == "commonName"]
         if request.path == "/v1/enroll" and request.method == "GET":
             return web.Response(text=self.enrol_page)
         if self.revoked:
@@ -168,9 +168,9 @@ class Desk:
         if request.path == "/v1/renew":
             return self._renew(body)
         if self.script:
-            found = await self.script.pop(0)(request)
-            if found is not None:
-                return found
+            response = await self.script.pop(0)(request)
+            if response is not None:
+                return response
         push = wire.decode_push(body)
         self.pushes.append(push)
         ack = self.judge(push) or self.take(push)

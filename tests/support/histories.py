@@ -195,7 +195,7 @@ class World:
         self.checks = list(self.inventory.checks.values())
         self.outages = {place: self._outages(place) for place in SITE_OF}
         self.breakers = {check.uid: self._breakers(check) for check in self.checks}
-        self.broken = {uid: union(*(one.times for one in found)) for uid, found in self.breakers.items()}
+        self.broken = {uid: union(*(one.times for one in breakers)) for uid, breakers in self.breakers.items()}
         self.noisy = {check.uid: self._noisy(check) for check in self.checks}
         self.told = {agent: Told() for agent in AGENT_OF.values()}
         self._recorded: dict[str, list[Recorded]] = {}
@@ -222,7 +222,7 @@ class World:
         off = union(machine, dark)
         booting = [(begin, end + 15 * SECOND) for begin, end in off]
         killed, stopped = self.times("kill", place), self.times("stop", place)
-        found = []
+        outages = []
         for begin, end in union(booting, killed, stopped):
             inside = [one for one in off if begin <= one[0] < end]
             first = min((fault.begin, fault.what) for fault in self.ends_program(place) if begin <= fault.begin < end)
@@ -230,8 +230,8 @@ class World:
                 Breaker("power", f"power:{SITE_OF[place]}", [(b, e + 15 * SECOND) for b, e in dark]),
                 Breaker("agent", agent, union(((b, e + 15 * SECOND) for b, e in machine), killed, stopped)),
             )
-            found.append(Outage(begin, end, inside[-1][1] if inside else None, first[1] == "stop", causes))
-        return found
+            outages.append(Outage(begin, end, inside[-1][1] if inside else None, first[1] == "stop", causes))
+        return outages
 
     def ends_program(self, place: str) -> list[Fault]:
         dark = [Fault("dark", place, begin, end) for begin, end in self.dark(place)]
@@ -284,8 +284,8 @@ class World:
             case "smtp":
                 return self._device(place, "mail", "smtp")
             case "mail":  # from c, over either line
-                way = [*self.router(place), self._line(*LINES[place]), *self.router("hub")]
-                return [*way, *self._device("hub", "mail", "smtp")]
+                path = [*self.router(place), self._line(*LINES[place]), *self.router("hub")]
+                return [*path, *self._device("hub", "mail", "smtp")]
             case _ if check.key == "portal":
                 return self._device("hub", check.name, check.name)
         raise AssertionError(f"nobody said what breaks {check.name}")
@@ -316,7 +316,7 @@ class World:
     def _events(self, agent: str, runs: list[tuple[int, int, Outage | None]]) -> list[tuple[int, int]]:
         """Of each run: when its machine booted, and how far off its times are placed."""
         booted, off = self.begin - HOUR, self._off(agent)
-        found = []
+        starts = []
         events = self.told[agent].events
         for begin, end, before in runs:
             if before is not None and before.booted is not None:
@@ -324,11 +324,11 @@ class World:
             if before is not None and begin < self.end:
                 data: dict[str, object] = {"clean": before.clean, "boot_ms": begin - booted}
                 events.append((begin + off, "agent start", data))
-            found.append((booted, off))
+            starts.append((booted, off))
             after = next((one for one in self.outages[self.place(agent)] if one.begin == end), None)
             if after is not None and after.clean:
                 events.append((end + off, "agent stop", {"boot_ms": end - booted}))
-        return found
+        return starts
 
     def place(self, agent: str) -> str:
         return next(place for place, name in AGENT_OF.items() if name == agent)
@@ -338,17 +338,17 @@ class World:
         return self.random.randint(-error, error)
 
     def _look(self, check: Check, runs: list[tuple[int, int, Outage | None]], boots: list[tuple[int, int]]) -> None:
-        told = self._recorded[check.uid] = []
+        reports = self._recorded[check.uid] = []
         broken, noisy = self.broken[check.uid], self.noisy[check.uid]
         for (begin, end, before), (booted, off) in zip(runs, boots, strict=True):
             if before is not None and not before.clean and before.booted is not None and check.kind == "power":
-                told.append(Recorded(booted=booted + off))
+                reports.append(Recorded(booted=booted + off))
             looks = self._run(check, begin, min(end, self.end), broken, noisy)
             if looks:
-                told.append(Recorded(looks=tuple((at + off, state) for at, state in looks)))
+                reports.append(Recorded(looks=tuple((at + off, state) for at, state in looks)))
             after = next((one for one in self.outages[self.place(check.agent)] if one.begin == end), None)
             if after is not None and after.clean:
-                told.append(Recorded(stopped=end + off))
+                reports.append(Recorded(stopped=end + off))
 
     def spans(self, uid: str, until: int | None = None) -> list[Span]:
         """The check's ledger, of what its agent had told ``until`` then (all, if not given)."""
@@ -357,16 +357,16 @@ class World:
         error = self.errors.get(check.agent, 0)
         closed: list[Span] = []
         tail: Tail | None = None
-        for told in self._recorded[uid]:
-            if told.at > limit:
+        for report in self._recorded[uid]:
+            if report.at > limit:
                 break
-            if told.booted is not None:
-                _power_lost(tail, closed, told.booted, error)
-            elif told.stopped is not None and tail is not None:
-                at = max(told.stopped, tail.last)
+            if report.booted is not None:
+                _power_lost(tail, closed, report.booted, error)
+            elif report.stopped is not None and tail is not None:
+                at = max(report.stopped, tail.last)
                 step(tail, closed, UNKNOWN, at, at, tail.hold, error, 1, "agent stopped")
-            elif told.looks:
-                looks = [(at, state) for at, state in told.looks if at <= limit]
+            elif report.looks:
+                looks = [(at, state) for at, state in report.looks if at <= limit]
                 if tail is not None:
                     looks = [(max(at, tail.last), state) for at, state in looks]
                 deltas = [b - a for (a, _), (b, _) in pairwise(looks)]
@@ -377,7 +377,7 @@ class World:
         """The newest look of all that an agent had told until then, as placed."""
         limit = self.end + HOUR if until is None else until
         uids = [check.uid for check in self.checks if check.agent == agent]
-        looks = (at for uid in uids for told in self._recorded[uid] for at, _ in told.looks if at <= limit)
+        looks = (at for uid in uids for report in self._recorded[uid] for at, _ in report.looks if at <= limit)
         return max(looks, default=self.begin)
 
     def _run(
@@ -412,11 +412,11 @@ class World:
             if check.kind == "power":
                 return {("power", f"power:{SITE_OF[self.place(check.agent)]}")}
             return {("wan", f"wan:{check.link}")}
-        found = set()
+        causes = set()
         for one in self.breakers[check.uid]:
             if holds(one.times, at):
-                found.add((one.cause, one.root or f"service:{check.uid}"))
-        return found
+                causes.add((one.cause, one.root or f"service:{check.uid}"))
+        return causes
 
     def alive(self, place: str, at: int) -> bool:
         """Whether the agent there looked, and had looked a moment before."""

@@ -154,12 +154,12 @@ class World:
         return await self.ingest.database.read(queries.dead_letters)
 
     async def events(self) -> list[str]:
-        found = await self.ingest.database.read(queries.events)
-        return [event.kind for event in reversed(found)]
+        rows = await self.ingest.database.read(queries.events)
+        return [event.kind for event in reversed(rows)]
 
     async def findings(self) -> list[str]:
-        found = await self.ingest.database.read(lambda db: queries.findings(db, 0))
-        return [finding.kind for _, finding in found]
+        rows = await self.ingest.database.read(lambda db: queries.findings(db, 0))
+        return [finding.kind for _, finding in rows]
 
     def check(self, name: str) -> Check:
         return next(check for check in self.ingest.fleet.checks.values() if check.name == name)

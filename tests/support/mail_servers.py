@@ -62,9 +62,9 @@ class Issued:
         self.root.write_bytes(trust.public_bytes(pem))
 
     def context(self) -> ssl.SSLContext:
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.load_cert_chain(self.file)
-        return made
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(self.file)
+        return tls
 
 
 def _sign(
@@ -96,18 +96,18 @@ def _sign(
 @contextlib.asynccontextmanager
 async def service(talk: Talk, context: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[int]:
     """A listener on loopback that runs ``talk`` for each connection; its port."""
-    talks: set[asyncio.Task[None]] = set()
+    connections: set[asyncio.Task[None]] = set()
 
     async def one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        talks.add(task)
+        connections.add(task)
         try:
             await talk(reader, writer)
         except (OSError, ssl.SSLError, asyncio.IncompleteReadError):
             pass  # the probe has left
         finally:
-            talks.discard(task)
+            connections.discard(task)
             writer.close()
 
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # refused handshakes are the point
@@ -116,9 +116,9 @@ async def service(talk: Talk, context: ssl.SSLContext | None = None, port: int =
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
-        for task in talks:
+        for task in connections:
             task.cancel()
-        await asyncio.gather(*talks, return_exceptions=True)
+        await asyncio.gather(*connections, return_exceptions=True)
         await asyncio.sleep(0)  # transports close in the loop's next turn
 
 
@@ -131,14 +131,14 @@ def script(*steps: bytes | tuple[bytes, bytes] | ssl.SSLContext) -> Talk:
             if isinstance(step, ssl.SSLContext):
                 await writer.start_tls(step)
                 continue
-            said = step
+            response = step
             if isinstance(step, tuple):
                 line = await reader.readline()
-                wanted, said = step
-                if wanted not in line:
+                expected, response = step
+                if expected not in line:
                     return  # the probe says something else: the test's own expectation fails
-                said = said.replace(b"TAG", line.split()[0] if line.split() else b"")
-            writer.write(said)
+                response = response.replace(b"TAG", line.split()[0] if line.split() else b"")
+            writer.write(response)
             await writer.drain()
         await reader.read()
 

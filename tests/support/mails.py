@@ -28,17 +28,17 @@ READER = Contact(id="an", name=Text("Nguyễn Văn An", "Nguyễn Văn An"), ema
 
 def inventory() -> Inventory:
     """The shipped example, with telephone numbers, and a reader at the Department of Justice."""
-    found = load(ROOT / "inventory" / "examples" / "soctrang")
+    base = load(ROOT / "inventory" / "examples" / "soctrang")
     providers = {
         key: Provider(id=key, name=one.name, contact=f"1800 {number}")
-        for number, (key, one) in enumerate(found.providers.items(), 1)
+        for number, (key, one) in enumerate(base.providers.items(), 1)
     }
-    agency = msgspec.structs.replace(found.agencies["so-tu-phap"], contacts=("an",))
+    agency = msgspec.structs.replace(base.agencies["so-tu-phap"], contacts=("an",))
     return msgspec.structs.replace(
-        found,
+        base,
         providers=providers,
-        agencies={**found.agencies, "so-tu-phap": agency},
-        contacts={**found.contacts, "an": READER},
+        agencies={**base.agencies, "so-tu-phap": agency},
+        contacts={**base.contacts, "an": READER},
     )
 
 
@@ -76,19 +76,19 @@ def write(kind: str, *incidents: Incident, made: Inventory, language: Any = "vi"
 
 def parse(mail: Mail) -> EmailMessage:
     """As a mail program reads it; nothing in it may be out of order."""
-    found = message_from_bytes(mail.message, policy=policy.default)
-    assert isinstance(found, EmailMessage)
-    for part in found.walk():
+    message = message_from_bytes(mail.message, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    for part in message.walk():
         assert not part.defects, part.defects
-    for name, value in found.items():
+    for name, value in message.items():
         assert not getattr(value, "defects", ()), (name, value.defects)
-    return found
+    return message
 
 
 def parts(mail: Mail) -> tuple[str, str]:
     """The text and the HTML as they arrive, with plain line ends."""
-    found = parse(mail)
-    bodies = {part.get_content_type(): part.get_content().replace("\r\n", "\n") for part in found.iter_parts()}
+    message = parse(mail)
+    bodies = {part.get_content_type(): part.get_content().replace("\r\n", "\n") for part in message.iter_parts()}
     assert list(bodies) == ["text/plain", "text/html"]  # the last one is what programs prefer
     return bodies["text/plain"], bodies["text/html"]
 
@@ -142,7 +142,7 @@ def line_down(made: Inventory, count: int = 14, **changes: Any) -> Incident:
     ]
     because = (Said("{site} fell silent", {"site": link.site}),)
     cause = Cause(root=f"wan:{link.id}", cause="wan", certainty="probable", because=because)
-    made_up = Incident(
+    incident = Incident(
         key="a1b2c3d4e5f60718",
         cause=cause,
         severity="critical",
@@ -151,7 +151,7 @@ def line_down(made: Inventory, count: int = 14, **changes: Any) -> Incident:
         members={one.key: one for one in (own, *behind)},
         roots=(f"wan:{link.id}",),
     )
-    return msgspec.structs.replace(made_up, **changes)
+    return msgspec.structs.replace(incident, **changes)
 
 
 def check_wrong(made: Inventory, uid: str, condition: str, **changes: Any) -> Incident:

@@ -85,14 +85,14 @@ class Nut:
 @contextlib.asynccontextmanager
 async def nut(**upses: Mapping[str, str]) -> AsyncIterator[Nut]:
     """One on a free port of loopback, for as long as the block lasts."""
-    made = Nut(upses)
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
+    fake = Nut(upses)
+    server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
+    fake.port = server.sockets[0].getsockname()[1]
     try:
-        yield made
+        yield fake
     finally:
         server.close()
-        await asyncio.gather(*made.talks)
+        await asyncio.gather(*fake.talks)
 
 
 class Rig:
@@ -148,8 +148,8 @@ class Rig:
 
     def set(self, name: str = "tram", **variables: str) -> None:
         for variable, value in variables.items():
-            wanted = f"{variable.replace('_', '.')}={value}"
-            command = ["upsrw", "-s", wanted, "-u", "admin", "-p", PASSWORD, f"{name}@127.0.0.1:{self.port}"]
+            assignment = f"{variable.replace('_', '.')}={value}"
+            command = ["upsrw", "-s", assignment, "-u", "admin", "-p", PASSWORD, f"{name}@127.0.0.1:{self.port}"]
             done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=20, check=False)
             assert done.returncode == 0, done.stderr
 

@@ -17,7 +17,7 @@ from inventory.model.alerting import Severity
 def letter(ident: str = "hd-1", **fields: Any) -> Letter:
     """A letter as the evaluator makes them."""
     severity: Severity = fields.pop("severity", "critical")
-    found: dict[str, Any] = {
+    defaults: dict[str, Any] = {
         "id": 0,
         "ident": ident,
         "contact": "operator",
@@ -33,11 +33,11 @@ def letter(ident: str = "hd-1", **fields: Any) -> Letter:
         "subject": f"Mất kết nối {ident}",
         "text": "Sở TTTT mất kết nối WAN.",
     }
-    found["body"] = (
+    defaults["body"] = (
         f"From: haidang@province.example\r\nTo: operator@province.example\r\nSubject: {ident}\r\n"
         f"Message-ID: <{ident}@province.example>\r\n\r\n.a line that begins with a dot\r\nend\r\n"
     ).encode()
-    return Letter(**{**found, **fields})
+    return Letter(**{**defaults, **fields})
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -84,8 +84,8 @@ class MemoryOutbox:
         self._done(letter, "failed", "")
 
     async def waiting(self) -> tuple[int, int | None]:
-        made = [row.letter.made for row in self.rows.values() if row.state == "waiting"]
-        return len(made), min(made, default=None)
+        times = [row.letter.made for row in self.rows.values() if row.state == "waiting"]
+        return len(times), min(times, default=None)
 
     def states(self) -> dict[str, str]:
         """By ident."""
@@ -148,8 +148,8 @@ class OutboxContract:
             "hd-1", thread="hd-0", kinds=("recovery",), roots=("power:so-y-te",), opened=(5,), body=b"\x00\xff"
         )
         await world.add(put)
-        (found,) = await world.outbox.due(1_000_000, 10)
-        assert msgspec.structs.replace(found, id=0) == put
+        (mail,) = await world.outbox.due(1_000_000, 10)
+        assert msgspec.structs.replace(mail, id=0) == put
 
     async def test_critical_ones_come_first_then_the_oldest(self, world: World) -> None:
         await world.add(
@@ -163,8 +163,8 @@ class OutboxContract:
 
     async def test_what_was_put_off_is_not_due_before_its_time(self, world: World) -> None:
         await world.add(letter("a"))
-        (found,) = await world.outbox.due(1_000_000, 10)
-        await world.outbox.later(found, 1_060_000, "450 greylisted")
+        (mail,) = await world.outbox.due(1_000_000, 10)
+        await world.outbox.later(mail, 1_060_000, "450 greylisted")
         assert await world.outbox.due(1_059_999, 10) == []
         (again,) = await (await world.again()).due(1_060_000, 10)
         assert (again.ident, again.tries, again.why) == ("a", 1, "450 greylisted")
@@ -180,25 +180,25 @@ class OutboxContract:
 
     async def test_what_failed_is_not_due_any_more(self, world: World) -> None:
         await world.add(letter("a"))
-        (found,) = await world.outbox.due(2_000_000, 10)
-        await world.outbox.failed(found, 2_000_000, "550 no such user")
+        (mail,) = await world.outbox.due(2_000_000, 10)
+        await world.outbox.failed(mail, 2_000_000, "550 no such user")
         assert await (await world.again()).due(9_000_000_000, 10) == []
         assert await world.outbox.waiting() == (0, None)
 
     async def test_what_went_by_the_webhook_is_still_due(self, world: World) -> None:
         await world.add(letter("a"))
-        (found,) = await world.outbox.due(2_000_000, 10)
-        assert not found.hooked
-        await world.outbox.hooked(found, 2_000_000)
+        (mail,) = await world.outbox.due(2_000_000, 10)
+        assert not mail.hooked
+        await world.outbox.hooked(mail, 2_000_000)
         (again,) = await (await world.again()).due(2_000_000, 10)
         assert again.hooked
 
     async def test_what_is_said_of_a_letter_undoes_nothing_said_before(self, world: World) -> None:
         await world.add(letter("a"))
-        (found,) = await world.outbox.due(2_000_000, 10)
-        await world.outbox.hooked(found, 2_000_000)
-        await world.outbox.later(found, 2_060_000, "not now")  # by the letter as it was before
-        await world.outbox.later(found, 2_120_000, "not now either")
+        (mail,) = await world.outbox.due(2_000_000, 10)
+        await world.outbox.hooked(mail, 2_000_000)
+        await world.outbox.later(mail, 2_060_000, "not now")  # by the letter as it was before
+        await world.outbox.later(mail, 2_120_000, "not now either")
         (again,) = await world.outbox.due(2_120_000, 10)
         assert (again.hooked, again.tries, again.why) == (True, 2, "not now either")
 
@@ -206,6 +206,6 @@ class OutboxContract:
         assert await world.outbox.waiting() == (0, None)
         await world.add(letter("a", made=7_000), letter("b", made=3_000))
         assert await world.outbox.waiting() == (2, 3_000)
-        (found,) = [one for one in await world.outbox.due(9_000, 10) if one.ident == "b"]
-        await world.outbox.later(found, 99_000, "not now")
+        (mail,) = [one for one in await world.outbox.due(9_000, 10) if one.ident == "b"]
+        await world.outbox.later(mail, 99_000, "not now")
         assert await world.outbox.waiting() == (2, 3_000)  # one that was put off waits, too

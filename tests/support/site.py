@@ -45,8 +45,8 @@ class Province:
         self.state = folder / "state"
         self.backups = folder / "backups"
         self.web = folder / "web"
-        for made in (self.state, self.backups, self.web, folder / "inventory", folder / "snmpd", folder / "snmpsim"):
-            made.mkdir()
+        for directory in (self.state, self.backups, self.web, folder / "inventory", folder / "snmpd", folder / "snmpsim"):
+            directory.mkdir()
         self.readable = [self.backups, self.certificate.root]  # what the agent's own file lets checks read
         self.checks: dict[str, dict[str, Any]] = {}
         self.credentials: dict[str, dict[str, str]] = {}
@@ -56,16 +56,16 @@ class Province:
 
     def secret(self, name: str, **words: str) -> None:
         """A credential whose secrets are in files of their own, as they ought to be."""
-        kept: dict[str, str] = {}
+        stored: dict[str, str] = {}
         for key, word in words.items():
             if key in ("password", "community", "auth_password", "priv_password"):
                 file = self.folder / f"{name}.{key}"
                 file.touch(0o600)
                 file.write_text(word + "\n", "utf-8")
-                kept[f"{key}_file"] = file.name
+                stored[f"{key}_file"] = file.name
             else:
-                kept[key] = word
-        self.credentials[name] = kept
+                stored[key] = word
+        self.credentials[name] = stored
 
     def configure(self, **more: Any) -> Path:
         """The agent's own file."""
@@ -90,24 +90,24 @@ class Province:
         }
         (self.folder / "inventory" / "all.yaml").write_text(json.dumps(inventory), "utf-8")
         plan = self.folder / "plan.json"
-        code, said = await self.program(
+        code, output = await self.program(
             "inventory.cli.main", "plan", str(self.folder / "inventory"), "centre", "--json"
         )
-        assert code == 0, said
-        plan.write_text(said, "utf-8")
+        assert code == 0, output
+        plan.write_text(output, "utf-8")
         where = ("--config", str(self.configure()))
-        code, said = await self.program("agent.cli.main", "once", "--plan", str(plan), "--json", "--verbose", *where)
-        lines = [line for line in said.splitlines() if line.startswith('{"check"')]
-        return code, {each["check"]: each for each in map(json.loads, lines)}, said
+        code, output = await self.program("agent.cli.main", "once", "--plan", str(plan), "--json", "--verbose", *where)
+        lines = [line for line in output.splitlines() if line.startswith('{"check"')]
+        return code, {each["check"]: each for each in map(json.loads, lines)}, output
 
     @staticmethod
     async def program(module: str, *arguments: str) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
-        said, _ = await process.communicate()
+        output, _ = await process.communicate()
         assert process.returncode is not None
-        return process.returncode, said.decode()
+        return process.returncode, output.decode()
 
 
 @asynccontextmanager
@@ -116,10 +116,10 @@ async def province(*parts: "Part") -> AsyncIterator[Province]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="haidang-province-")))
         folder.chmod(stat.S_IRWXU | stat.S_IXOTH)
-        made = Province(folder)
+        site = Province(folder)
         for part in parts:
-            await part(made, stack)
-        yield made
+            await part(site, stack)
+        yield site
 
 
 Part = Callable[[Province, AsyncExitStack], Awaitable[None]]
@@ -185,9 +185,9 @@ async def power(made: Province, stack: AsyncExitStack) -> None:
     by_nut = {"host": HERE, "port": rig.port, "ups": "tram", "credential": "tram"}
     by_2c: dict[str, Any] = {"host": HERE, "port": port, "way": "snmp", "credential": "ups-a"}
     by_3: dict[str, Any] = {**by_2c, "version": "3", "credential": "ups-b"}
-    for name, way in (("nut", by_nut), ("2c", by_2c), ("3", by_3)):
-        made.check(f"ups-{name}", "ups", **way)
-        made.check(f"power-{name}", "power", **way)
+    for name, params in (("nut", by_nut), ("2c", by_2c), ("3", by_3)):
+        made.check(f"ups-{name}", "ups", **params)
+        made.check(f"power-{name}", "power", **params)
     made.check("snmp", "snmp", host=HERE, port=switch.port, interfaces=["lo"], oid="1.3.6.1.2.1.1.7.0", scale=0.5)
     made.check("snmp-3", "snmp", host=HERE, port=port, version="3", credential="ups-b", oid="1.3.6.1.2.1.33.1.2.4.0")
 

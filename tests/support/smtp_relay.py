@@ -82,10 +82,10 @@ class Server:
     def fault(self, stage: str) -> str | None:
         self.stages.append(stage)
         self.seen(stage)
-        found = self.faults.get(stage)
-        if isinstance(found, list):
-            found = found.pop(0) if found else None
-        return found
+        reply = self.faults.get(stage)
+        if isinstance(reply, list):
+            reply = reply.pop(0) if reply else None
+        return reply
 
     # -- aiosmtpd's hooks
 

@@ -102,12 +102,12 @@ class Device(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        asked = Asked(data)
-        if asked.community != self.community:
+        request = Asked(data)
+        if request.community != self.community:
             return
-        self.asked.append(asked)
+        self.asked.append(request)
         loop = asyncio.get_running_loop()
-        for delay, packet in self.twist(asked, self.honest(asked)):
+        for delay, packet in self.twist(request, self.honest(request)):
             if delay:
                 loop.call_later(delay, self.say, packet, addr)
             else:
@@ -154,10 +154,10 @@ class Device(asyncio.DatagramProtocol):
 @contextlib.asynccontextmanager
 async def device(objects: Mapping[str, Cell], host: str = "127.0.0.1") -> AsyncIterator[Device]:
     loop = asyncio.get_running_loop()
-    transport, made = await loop.create_datagram_endpoint(lambda: Device(objects), local_addr=(host, 0))
-    made.port = transport.get_extra_info("sockname")[1]
+    transport, fake = await loop.create_datagram_endpoint(lambda: Device(objects), local_addr=(host, 0))
+    fake.port = transport.get_extra_info("sockname")[1]
     try:
-        yield made
+        yield fake
     finally:
         transport.close()
 
@@ -189,10 +189,10 @@ class Snmpd:
             f"agentaddress udp:127.0.0.1:{self.port},udp6:[::1]:{self.port}\nrocommunity public\nrocommunity6 public\n"
             f"engineID {self.engine}\nsysName core-switch\nsysServices 72\n{self.users}"
         )
-        kept = self.folder / self.engine
-        kept.mkdir(exist_ok=True)
+        state_dir = self.folder / self.engine
+        state_dir.mkdir(exist_ok=True)
         command = [self._program, "-f", "-Ln", "-C", "-c", str(config), "-p", str(self.folder / "pid"), "-I", "-smux"]
-        environment = {**os.environ, "SNMP_PERSISTENT_DIR": str(kept)}
+        environment = {**os.environ, "SNMP_PERSISTENT_DIR": str(state_dir)}
         self._process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.settimeout(0.05)
@@ -218,11 +218,11 @@ class Snmpd:
 
 @contextlib.contextmanager
 def snmpd(folder: Path, users: str = "") -> Iterator[Snmpd]:
-    made = Snmpd(folder, users).start()
+    server = Snmpd(folder, users).start()
     try:
-        yield made
+        yield server
     finally:
-        made.stop()
+        server.stop()
 
 
 IF, IFX = "1.3.6.1.2.1.2.2.1", "1.3.6.1.2.1.31.1.1.1"

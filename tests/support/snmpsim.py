@@ -54,8 +54,8 @@ def simulated(folder: Path, recordings: Mapping[str, str]) -> Iterator[int]:
             command += [f"--v3-priv-key={user['priv_password']}", f"--v3-priv-proto={_NAMES[user['priv']]}"]
     # as root it wants another user, who need not be able to read this checkout; it listens on loopback only
     environment = {**os.environ, "SNMPSIM_ALLOW_ROOT": "true", "HOME": str(folder)}
-    with (folder / "said").open("wb") as said:
-        process = subprocess.Popen(command, env=environment, stdout=said, stderr=said, cwd=folder)
+    with (folder / "said").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
     try:
         _await(process, port, next(iter(recordings)), folder / "said")
         yield port

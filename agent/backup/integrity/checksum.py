@@ -21,13 +21,13 @@ def beside(name: bytes, directory: int, inside: Sequence[str]) -> tuple[str, str
     folder, _, last = name.rpartition(b"/")
     prefix = folder + b"/" if folder else b""
     for ending in ENDINGS:
-        own = _content(name + ending.encode(), directory, inside)
-        if own is not None and (found := _find(own, last, alone=True)):
-            return *found, os.fsdecode(last) + ending
+        checksum_file = _content(name + ending.encode(), directory, inside)
+        if checksum_file is not None and (entry := _find(checksum_file, last, alone=True)):
+            return *entry, os.fsdecode(last) + ending
     for listing in LISTS:
-        whole = _content(prefix + listing.encode(), directory, inside)
-        if whole is not None and (found := _find(whole, last, alone=False)):
-            return *found, listing
+        list_file = _content(prefix + listing.encode(), directory, inside)
+        if list_file is not None and (entry := _find(list_file, last, alone=False)):
+            return *entry, listing
     return None
 
 
@@ -47,8 +47,8 @@ def _content(name: bytes, directory: int, inside: Sequence[str]) -> bytes | None
 def _find(content: bytes, name: bytes, alone: bool) -> tuple[str, str] | None:
     """(kind, hex digits) for a name. ``alone``: a file for this copy only, whose line may name none, or a path."""
     entries = list(_lines(content))
-    for said, digits in entries:
-        if said is not None and said.rpartition(b"/")[2] == name:
+    for entry_name, digits in entries:
+        if entry_name is not None and entry_name.rpartition(b"/")[2] == name:
             return LENGTHS[len(digits)], digits
     if alone and len(entries) == 1 and entries[0][0] is None:
         return LENGTHS[len(entries[0][1])], entries[0][1]
@@ -58,24 +58,24 @@ def _find(content: bytes, name: bytes, alone: bool) -> tuple[str, str] | None:
 def _lines(content: bytes) -> Iterator[tuple[bytes | None, str]]:
     for line in content.split(b"\n"):
         line = line.rstrip(b"\r").strip(b" \t")
-        digits, said = b"", None
-        if found := _COREUTILS.fullmatch(line):
-            digits, said = found[2], found[3]
-            if found[1] and said is not None:  # a leading backslash: the name is escaped
-                said = re.sub(rb"\\([\\nr])", lambda one: {b"n": b"\n", b"r": b"\r"}.get(one[1], b"\\"), said)
-        elif found := _BSD.fullmatch(line):
-            said, digits = found[1], found[2]
+        digits, entry_name = b"", None
+        if matched := _COREUTILS.fullmatch(line):
+            digits, entry_name = matched[2], matched[3]
+            if matched[1] and entry_name is not None:  # a leading backslash: the name is escaped
+                entry_name = re.sub(rb"\\([\\nr])", lambda escape: {b"n": b"\n", b"r": b"\r"}.get(escape[1], b"\\"), entry_name)
+        elif matched := _BSD.fullmatch(line):
+            entry_name, digits = matched[1], matched[2]
         if len(digits) in LENGTHS:
-            yield said, digits.decode().lower()
+            yield entry_name, digits.decode().lower()
 
 
 def compare(source: Source, kind: str, digits: str, file: str, state: State | None) -> None:
     """Read a copy through. Raises Broken when it is not what its checksum says."""
-    made = Hash(kind, state["hash"] if state is not None else None)
+    digest = Hash(kind, state["hash"] if state is not None else None)
     source.offset = state["offset"] if state is not None else 0
     while piece := source.read():
-        made.update(piece)
-        if source.meter.wants_mark and (kept := made.state()) is not None:
-            source.meter.mark({"hash": kept, "offset": source.offset})
-    if made.hexdigest() != digits:
+        digest.update(piece)
+        if source.meter.wants_mark and (hash_state := digest.state()) is not None:
+            source.meter.mark({"hash": hash_state, "offset": source.offset})
+    if digest.hexdigest() != digits:
         raise Broken(f"it does not match its {kind} in {file}")

@@ -67,9 +67,9 @@ class Gzip:
     def _take(self, count: int) -> bytes:
         if self._fill(count) < count:
             raise Broken("the file ends too early")
-        taken = self._data[self._at : self._at + count]
+        data = self._data[self._at : self._at + count]
         self._at += count
-        return taken
+        return data
 
     def _header(self) -> None:
         if self._members and (self._fill(2) < 2 or self._data[self._at : self._at + 2] != MAGIC):

@@ -17,11 +17,11 @@ _SIZES: Final = {"md5": 16, "sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64
 def _library() -> Any:
     for name in ("libcrypto.so.3", "libcrypto.so.1.1"):
         try:
-            found = ctypes.CDLL(name)
+            library = ctypes.CDLL(name)
         except OSError:
             continue
-        if all(hasattr(found, f"{kind.upper()}_Init") for kind in _SIZES):
-            return found
+        if all(hasattr(library, f"{kind.upper()}_Init") for kind in _SIZES):
+            return library
     return None
 
 
@@ -54,6 +54,6 @@ class Hash:
     def hexdigest(self) -> str:
         if self._lib is None:
             return self._plain.hexdigest()
-        made = ctypes.create_string_buffer(_SIZES[self.kind])
-        self._call("Final", made, self._context)
-        return made.raw.hex()
+        digest = ctypes.create_string_buffer(_SIZES[self.kind])
+        self._call("Final", digest, self._context)
+        return digest.raw.hex()

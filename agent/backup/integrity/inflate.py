@@ -38,11 +38,11 @@ class _Stream(ctypes.Structure):
 @cache
 def library() -> Any:
     """zlib, which Python itself is linked with. Raises OSError when it is not found as a library of its own."""
-    found = ctypes.CDLL("libz.so.1")
-    found.zlibVersion.restype = ctypes.c_char_p
-    found.crc32.restype = ctypes.c_ulong
-    found.crc32.argtypes = (ctypes.c_ulong, ctypes.c_void_p, ctypes.c_uint)
-    return found
+    zlib = ctypes.CDLL("libz.so.1")
+    zlib.zlibVersion.restype = ctypes.c_char_p
+    zlib.crc32.restype = ctypes.c_ulong
+    zlib.crc32.argtypes = (ctypes.c_ulong, ctypes.c_void_p, ctypes.c_uint)
+    return zlib
 
 
 class Inflate:
@@ -77,11 +77,11 @@ class Inflate:
         if code not in (0, _STREAM_END, _BUF_ERROR):
             words = (stream.msg or b"the data make no sense").decode("ascii", "replace")
             raise Broken(f"damaged after {self.length} unpacked bytes: {words}")
-        made = OUT - stream.avail_out
-        self.crc = self._zlib.crc32(self.crc, ctypes.addressof(self._out), made)
-        self.length += made
+        produced = OUT - stream.avail_out
+        self.crc = self._zlib.crc32(self.crc, ctypes.addressof(self._out), produced)
+        self.length += produced
         self.ended = code == _STREAM_END
-        return self._out.raw[:made] if made == OUT else ctypes.string_at(self._out, made), len(data) - stream.avail_in
+        return self._out.raw[:produced] if produced == OUT else ctypes.string_at(self._out, produced), len(data) - stream.avail_in
 
     @property
     def full(self) -> bool:

@@ -66,10 +66,10 @@ class Meter:
     def spend(self, count: int) -> None:
         """Before ``count`` bytes are read: wait for their turn. Raises Stopped."""
         now = self._clock()
-        over = (self._granted and self._used + count > self._granted and self._used > 0) or (
+        used_up = (self._granted and self._used + count > self._granted and self._used > 0) or (
             self._seconds and now - self._begun >= self._seconds
         )
-        if over and self._more is not None:
+        if used_up and self._more is not None:
             self._granted, self._seconds = self._more(self.done)
             self._used = 0
             now = self._begun = self._next_free = self._clock()

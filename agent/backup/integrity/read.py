@@ -24,8 +24,8 @@ class Marks:
         self.passed: list[str] = list(self._known.get("passed", ()))
 
     def state(self, stage: str) -> State | None:
-        found: State | None = self._known.get("state") if self._known.get("stage") == stage else None
-        return found
+        saved_state: State | None = self._known.get("state") if self._known.get("stage") == stage else None
+        return saved_state
 
     def save(self, stage: str, state: State) -> None:
         self._keep({"stage": stage, "state": state, "passed": self.passed})
@@ -36,7 +36,7 @@ def judge(question: Question, copy: Copy, meter: Meter, marks: Marks, stage: lis
 
     ``stage`` names what is being done, for the meter's marks.
     """
-    begun = time.monotonic()
+    started = time.monotonic()
     top = place.open_directory(question.path, question.allowed)
     try:
         inside = place.roots(question.allowed) if question.allowed else (place.real(top),)
@@ -55,7 +55,7 @@ def judge(question: Question, copy: Copy, meter: Meter, marks: Marks, stage: lis
     finally:
         os.close(top)
     state, reason, by = verdict
-    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - begun, read=meter.done, by=by)
+    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by)
 
 
 def _judged(
@@ -71,18 +71,18 @@ def _judged(
     _unchanged(descriptor, copy)
     done: list[str] = []
     try:
-        listed = checksum.beside(copy.name, top, inside) if question.checksum else None
-        if listed is not None:
+        checksum_entry = checksum.beside(copy.name, top, inside) if question.checksum else None
+        if checksum_entry is not None:
             if "checksum" not in marks.passed:
                 stage[:] = ["checksum"]
-                checksum.compare(Source(descriptor, meter), *listed, marks.state("checksum"))
+                checksum.compare(Source(descriptor, meter), *checksum_entry, marks.state("checksum"))
                 marks.passed.append("checksum")
-            done.append(listed[0])
+            done.append(checksum_entry[0])
         stage[:] = ["content"]
         try:
             done.append(_content(Source(descriptor, meter), os.fsdecode(copy.name), marks.state("content")))
         except Cannot:
-            if listed is None:
+            if checksum_entry is None:
                 raise
             # it is still the very file whose checksum was taken
     except Broken as error:
@@ -101,8 +101,8 @@ def _judged(
 
 
 def _unchanged(descriptor: int, copy: Copy) -> None:
-    seen = os.fstat(descriptor)
-    if (seen.st_size, seen.st_mtime_ns, seen.st_ino) != (copy.size, copy.mtime_ns, copy.inode):
+    status = os.fstat(descriptor)
+    if (status.st_size, status.st_mtime_ns, status.st_ino) != (copy.size, copy.mtime_ns, copy.inode):
         raise Refused("it was changed while it was read", gone=True)
 
 
@@ -113,10 +113,10 @@ def _content(source: Source, name: str, state: State | None) -> str:
         raise Broken("it is empty")
     lowered = name.lower()
     named = next((kind for ending, kind in _DECODERS.items() if lowered.endswith(ending)), "")
-    found = _told(first)
-    if named and found != named:
+    actual = _told(first)
+    if named and actual != named:
         raise Broken(f"it is named {named}, but does not begin as {named} does")
-    return _readers()[found](source, lowered, state)
+    return _readers()[actual](source, lowered, state)
 
 
 def _told(first: bytes) -> str:

@@ -29,7 +29,7 @@ def check(source: Source) -> None:
 def _own_check(source: Source) -> None:
     stopped: list[Stopped] = []
 
-    def look() -> int:
+    def check_meter() -> int:
         try:
             source.meter.spend(0)
         except Stopped as stop:
@@ -41,21 +41,21 @@ def _own_check(source: Source) -> None:
     except sqlite3.Error as error:
         raise Cannot(f"SQLite does not open it: {error}") from None
     try:
-        database.set_progress_handler(look, _STEPS)
+        database.set_progress_handler(check_meter, _STEPS)
         database.execute("PRAGMA trusted_schema=OFF")
         database.execute("PRAGMA cell_size_check=ON")
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not _same_file(source.descriptor):
             raise Cannot("it was put in another's place while it was opened")
-        found = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
+        problems = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
     except sqlite3.Error as error:
         if stopped:
             raise stopped[0] from None
         raise Broken(f"SQLite finds it damaged: {error}") from None
     finally:
         database.close()
-    if found != ["ok"]:
-        raise Broken(f"SQLite finds it damaged: {found[0].splitlines()[0] if found else 'it says nothing'}")
+    if problems != ["ok"]:
+        raise Broken(f"SQLite finds it damaged: {problems[0].splitlines()[0] if problems else 'it says nothing'}")
 
 
 def _same_file(descriptor: int) -> bool:

@@ -34,18 +34,18 @@ class Tar:
                 self._skip -= step
                 at += step
                 continue
-            wanted = (self._skip if self._pax else BLOCK) - len(self._held)
-            piece = data[at : at + wanted]
+            needed = (self._skip if self._pax else BLOCK) - len(self._held)
+            piece = data[at : at + needed]
             self._held += piece
             at += len(piece)
-            if len(piece) == wanted:
+            if len(piece) == needed:
                 block, self._held = self._held, b""
                 self._whole(block)
 
     def _whole(self, block: bytes) -> None:
         if self._pax:
-            found = _SIZE.search(block[: self._pax])
-            self._size = int(found[1]) if found else self._size
+            matched = _SIZE.search(block[: self._pax])
+            self._size = int(matched[1]) if matched else self._size
             self._skip = self._pax = 0
         elif self._sparse:
             self._sparse = block[504] == 1
@@ -75,10 +75,10 @@ class Tar:
 
     def _check(self, block: bytes) -> None:
         """The header's sum: of its bytes with blanks in the place of the sum, signed in very old archives."""
-        said = self._number(block[148:156])
+        checksum = self._number(block[148:156])
         blanked = block[:148] + b" " * 8 + block[156:]
         total = sum(blanked)
-        if said != total and said != total - 256 * sum(byte > 127 for byte in blanked):
+        if checksum != total and checksum != total - 256 * sum(byte > 127 for byte in blanked):
             raise Broken(f"the tar header after {self._after()} is damaged")
 
     def _number(self, field: bytes) -> int:

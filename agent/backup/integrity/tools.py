@@ -17,18 +17,18 @@ def seven_zip(source: Source) -> None:
     if program is None:
         raise Cannot("this machine has no 7z to read it with; install p7zip or 7zip")
     # a password that is none: an encrypted archive fails instead of asking
-    ran = _run(source, program, "t", "-bd", "-y", "-p-", "-mmt=1", _path(source))
-    if ran.code == 0:
+    result = _run(source, program, "t", "-bd", "-y", "-p-", "-mmt=1", _path(source))
+    if result.code == 0:
         return
-    said = ran.words + ran.out.decode("utf-8", "replace")
-    if re.search(r"Wrong password|encrypted", said):
+    output = result.words + result.out.decode("utf-8", "replace")
+    if re.search(r"Wrong password|encrypted", output):
         raise Cannot("it is encrypted: its content cannot be judged")
-    if "allocate" in said:
+    if "allocate" in output:
         raise Cannot("to unpack it takes more memory than a read may have")
     lines = [
-        line.strip() for line in said.splitlines() if re.match(r"(ERROR|ERRORS|Unexpected|Data Error)", line.strip())
+        line.strip() for line in output.splitlines() if re.match(r"(ERROR|ERRORS|Unexpected|Data Error)", line.strip())
     ]
-    words = next((line for line in lines if not line.endswith(":")), ran.last)
+    words = next((line for line in lines if not line.endswith(":")), result.last)
     raise Broken(f"7z finds it damaged: {words.replace(_path(source), 'the file').removeprefix('ERROR: ')}")
 
 
@@ -41,16 +41,16 @@ def postgres_dump(source: Source) -> None:
     if program is None:
         raise Cannot("this machine has no pg_restore to read it with; install postgresql-client")
     for words in (("--list",), ("--file=/dev/null",)):
-        ran = _run(source, program, "--format=custom", *words, _path(source), quiet=True)
-        if ran.code == 0:
+        result = _run(source, program, "--format=custom", *words, _path(source), quiet=True)
+        if result.code == 0:
             continue
-        if "unsupported version" in ran.words:
+        if "unsupported version" in result.words:
             raise Cannot("it was made by a newer PostgreSQL than this machine's pg_restore")
-        if "out of memory" in ran.words:
+        if "out of memory" in result.words:
             raise Cannot("to unpack it takes more memory than a read may have")
-        if "not built with" in ran.words or "compression is not supported" in ran.words:
+        if "not built with" in result.words or "compression is not supported" in result.words:
             raise Cannot("this machine's pg_restore does not know its compression")
-        raise Broken(f"pg_restore finds it damaged: {ran.last.removeprefix('pg_restore: error: ')}")
+        raise Broken(f"pg_restore finds it damaged: {result.last.removeprefix('pg_restore: error: ')}")
 
 
 def _path(source: Source) -> str:

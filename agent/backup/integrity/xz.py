@@ -34,8 +34,8 @@ class Stream(msgspec.Struct, frozen=True):
 
     def index(self, first: int) -> bytes:
         """Index and footer for the blocks from ``first`` on."""
-        left = self.blocks[first:]
-        body = b"\0" + _integer(len(left)) + b"".join(_integer(size) + _integer(out) for size, out in left)
+        remaining = self.blocks[first:]
+        body = b"\0" + _integer(len(remaining)) + b"".join(_integer(size) + _integer(out) for size, out in remaining)
         body += bytes(-len(body) % 4)
         body += zlib.crc32(body).to_bytes(4, "little")
         tail = (len(body) // 4 - 1).to_bytes(4, "little") + self.header[6:8]
@@ -109,7 +109,7 @@ class Xz:
 
     def _streams(self) -> list[Stream]:
         """Every stream, found from the end: footer, index, header. Raises Broken."""
-        found: list[Stream] = []
+        streams: list[Stream] = []
         end = self._source.size
         while end > 0:
             while end >= 4 and self._source.at(end - 4, 4) == b"\0\0\0\0":
@@ -117,9 +117,9 @@ class Xz:
             if end < 32:
                 raise Broken("the file ends too early")
             stream = self._stream_before(end)
-            found.append(stream)
+            streams.append(stream)
             end = stream.begin
-        return found[::-1]
+        return streams[::-1]
 
     def _stream_before(self, end: int) -> Stream:
         footer = self._source.at(end - 12, 12)
@@ -148,12 +148,12 @@ def _padded(size: int) -> int:
 
 
 def _integer(value: int) -> bytes:
-    made = bytearray()
+    encoded = bytearray()
     while value >= 0x80:
-        made.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= 7
-    made.append(value)
-    return bytes(made)
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def _records(index: bytes) -> Iterator[tuple[int, int]]:

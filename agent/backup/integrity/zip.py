@@ -160,15 +160,15 @@ class Zip:
     ) -> tuple[int, int]:
         crc = size = 0
         for piece in self._pieces(count):
-            given = piece
+            data = piece
             while True:
                 try:
-                    out = unpack(given)
+                    out = unpack(data)
                 except OSError:
                     raise Broken("its content is damaged") from None
                 self._source.unfold(len(out))
                 crc, size = zlib.crc32(out, crc), size + len(out)
-                given = b""
+                data = b""
                 if not more():
                     break
         return crc, size

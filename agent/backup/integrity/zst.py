@@ -23,19 +23,19 @@ class _Buffer(ctypes.Structure):
 def library() -> Any:
     """libzstd. Raises Cannot when this machine has none."""
     try:
-        found = ctypes.CDLL("libzstd.so.1")
+        libzstd = ctypes.CDLL("libzstd.so.1")
     except OSError:
         raise Cannot("this machine has no libzstd to read zstd with; install libzstd1") from None
-    found.ZSTD_createDStream.restype = ctypes.c_void_p
-    found.ZSTD_freeDStream.argtypes = (ctypes.c_void_p,)
-    found.ZSTD_initDStream.argtypes = (ctypes.c_void_p,)
-    found.ZSTD_initDStream.restype = ctypes.c_size_t
-    found.ZSTD_decompressStream.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
-    found.ZSTD_decompressStream.restype = ctypes.c_size_t
-    found.ZSTD_isError.argtypes = (ctypes.c_size_t,)
-    found.ZSTD_getErrorName.argtypes = (ctypes.c_size_t,)
-    found.ZSTD_getErrorName.restype = ctypes.c_char_p
-    return found
+    libzstd.ZSTD_createDStream.restype = ctypes.c_void_p
+    libzstd.ZSTD_freeDStream.argtypes = (ctypes.c_void_p,)
+    libzstd.ZSTD_initDStream.argtypes = (ctypes.c_void_p,)
+    libzstd.ZSTD_initDStream.restype = ctypes.c_size_t
+    libzstd.ZSTD_decompressStream.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+    libzstd.ZSTD_decompressStream.restype = ctypes.c_size_t
+    libzstd.ZSTD_isError.argtypes = (ctypes.c_size_t,)
+    libzstd.ZSTD_getErrorName.argtypes = (ctypes.c_size_t,)
+    libzstd.ZSTD_getErrorName.restype = ctypes.c_char_p
+    return libzstd
 
 
 class Zstd:
@@ -65,20 +65,20 @@ class Zstd:
         inside = False  # a frame
         while data := self._source.read():
             held = ctypes.c_char_p(data)
-            given = _Buffer(ctypes.cast(held, ctypes.c_void_p).value, len(data), 0)
+            input_buffer = _Buffer(ctypes.cast(held, ctypes.c_void_p).value, len(data), 0)
             more = True
             while more:
                 out.pos = 0
-                code = lib.ZSTD_decompressStream(stream, ctypes.byref(out), ctypes.byref(given))
+                code = lib.ZSTD_decompressStream(stream, ctypes.byref(out), ctypes.byref(input_buffer))
                 if lib.ZSTD_isError(code):
                     self._fail(lib.ZSTD_getErrorName(code).decode("ascii", "replace"))
                 if out.pos:
                     self._source.unfold(out.pos)
                     self._sink.feed(ctypes.string_at(space, out.pos))
                 inside = code != 0
-                more = given.pos < given.size or (out.pos == OUT and inside)
+                more = input_buffer.pos < input_buffer.size or (out.pos == OUT and inside)
                 if not inside and self._source.meter.wants_mark:
-                    offset = self._source.offset - given.size + given.pos
+                    offset = self._source.offset - input_buffer.size + input_buffer.pos
                     self._source.meter.mark({"offset": offset, "sink": self._sink.state()})
         if inside:
             raise Broken(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")

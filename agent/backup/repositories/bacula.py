@@ -37,14 +37,14 @@ Row = tuple[int, str, str | None, str | None, str, str | None, str | None, int |
 def look(question: Question, now: float) -> Facts:
     """The jobs, newest first. Raises Refused."""
     rows = _by_psql(question) if question.database else _from_sqlite(question)
-    found = [_copy(row, now) for row in rows]
-    facts = Facts(now=now, count=sum(not copy.wrong and not copy.growing for copy in found))
-    facts.total = sum(copy.size or 0 for copy in found if not copy.wrong)
+    copies = [_copy(row, now) for row in rows]
+    facts = Facts(now=now, count=sum(not copy.wrong and not copy.growing for copy in copies))
+    facts.total = sum(copy.size or 0 for copy in copies if not copy.wrong)
     if question.hosts or question.sources:
-        facts.copies, facts.missing = newest_of_each(found, question, now)
-        facts.notes = _failing(found, question)
+        facts.copies, facts.missing = newest_of_each(copies, question, now)
+        facts.notes = _failing(copies, question)
     else:
-        facts.copies = sorted(found, key=lambda copy: -copy.at)[:MOST_COPIES]
+        facts.copies = sorted(copies, key=lambda copy: -copy.at)[:MOST_COPIES]
     return facts
 
 
@@ -59,15 +59,15 @@ def _failing(found: list[Copy], question: Question) -> list[str]:
 
 
 def _copy(row: Row, now: float) -> Copy:
-    number, job, client, _, status, started, ended, size = row
+    number, job, client, _, status, start_text, end_text, size = row
     under_way = status in _UNDER_WAY
-    begun, at = _time(started), _time(ended)
+    started_at, at = _time(start_text), _time(end_text)
     wrong = "" if under_way or status in _WELL else _ENDED.get(status, f"ended with status {status}")
     return Copy(
         name=f"{number}\n{client or ''}\n{job}".encode("utf-8", "replace"),
-        at=at or begun or 0.0,
+        at=at or started_at or 0.0,
         size=size,
-        seconds=at - begun if at is not None and begun is not None and not under_way else None,
+        seconds=at - started_at if at is not None and started_at is not None and not under_way else None,
         growing=under_way,
         future=max(0.0, (at or 0.0) - now),
         wrong=wrong,
@@ -123,16 +123,16 @@ def _by_psql(question: Question) -> list[Row]:
         argv += ["-p", question.secret["port"]]
     query = f"SELECT json_build_array({_COLUMNS}) {_FROM}"
     try:
-        ran = commands.run([*argv, "-c", query], seconds=question.timeout, environment=environment)
+        result = commands.run([*argv, "-c", query], seconds=question.timeout, environment=environment)
     except commands.TookTooLong:
         raise Refused(f"the catalogue did not answer within {question.timeout:g} s") from None
     except commands.TooMuch:
         raise Refused("psql said too much") from None
     except OSError as error:
         raise Refused(f"psql does not start: {place.why(error)}") from None
-    if ran.code != 0:
-        raise Refused(f"the catalogue cannot be read: {ran.last.removeprefix('psql: error: ')}")
+    if result.code != 0:
+        raise Refused(f"the catalogue cannot be read: {result.last.removeprefix('psql: error: ')}")
     try:
-        return [msgspec.json.decode(line, type=Row) for line in ran.out.splitlines() if line]
+        return [msgspec.json.decode(line, type=Row) for line in result.out.splitlines() if line]
     except msgspec.DecodeError:
         raise Refused("the catalogue's answer makes no sense: is it Bacula's or Bareos'?") from None

@@ -66,19 +66,19 @@ def look(question: Question, now: float) -> Facts:
                 raise Refused("which host an archive is of can only be told with the repository's passphrase")
             return _laid_out(tree, facts)
         try:
-            found = _listed(question, now)
+            copies = _listed(question, now)
         except Unlisted as error:
             if question.hosts or question.sources:
                 raise
             facts.notes.append(error.reason)
             return _laid_out(tree, facts)
-    facts.count = len(found)
+    facts.count = len(copies)
     if question.hosts or question.sources:
         facts.copies, facts.missing = newest_of_each(
-            found, question, now, lambda prefix, names: names[0].startswith(prefix)
+            copies, question, now, lambda prefix, names: names[0].startswith(prefix)
         )
     else:
-        facts.copies = sorted(found, key=lambda copy: -copy.at)[:MOST_COPIES]
+        facts.copies = sorted(copies, key=lambda copy: -copy.at)[:MOST_COPIES]
     return facts
 
 
@@ -93,24 +93,24 @@ def _laid_out(tree: Tree, facts: Facts) -> Facts:
 
 
 def _locks(tree: Tree) -> list[Lock]:
-    return [Lock(name, seen.st_mtime) for name, seen in tree.entries() if name == "lock.exclusive"]
+    return [Lock(name, status.st_mtime) for name, status in tree.entries() if name == "lock.exclusive"]
 
 
 def _segments(tree: Tree) -> list[tuple[str, float]]:
     """(file, time) of every segment, in the order of their writing."""
-    found = [
-        (int(name), f"data/{folder}/{name}", seen.st_mtime)
+    segments = [
+        (int(name), f"data/{folder}/{name}", status.st_mtime)
         for folder in tree.names("data")
-        for name, seen in tree.entries(f"data/{folder}")
+        for name, status in tree.entries(f"data/{folder}")
         if name.isascii() and name.isdigit()
     ]
-    return [(file, at) for _, file, at in sorted(found)]
+    return [(file, at) for _, file, at in sorted(segments)]
 
 
 def _listed(question: Question, now: float) -> list[Copy]:
-    ran = _borg(question, "list", "--json", "--format", "{hostname}", seconds=question.timeout * LISTING)
+    result = _borg(question, "list", "--json", "--format", "{hostname}", seconds=question.timeout * LISTING)
     try:
-        archives = msgspec.json.decode(ran.out, type=_Archives).archives
+        archives = msgspec.json.decode(result.out, type=_Archives).archives
         return [_copy(archive, now) for archive in archives if not archive.name.endswith(".checkpoint")]
     except (msgspec.DecodeError, ValueError):
         raise Refused("borg's list of archives makes no sense") from None
@@ -124,7 +124,7 @@ def _copy(archive: _Archive, now: float) -> Copy:
 
 def verify(question: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
     """``borg check`` where there is a passphrase, else every entry's checksum. Raises Refused, Stopped."""
-    begun = time.monotonic()
+    started = time.monotonic()
     stage[:] = ["repository"]
     if question.secret:
         try:
@@ -133,17 +133,17 @@ def verify(question: Question, meter: Meter, marks: Marks, stage: list[str]) -> 
             state, reason, by = _read_through(question, meter, marks)
     else:
         state, reason, by = _read_through(question, meter, marks)
-    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - begun, read=meter.done, by=by)
+    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by)
 
 
 def _checked(question: Question, meter: Meter) -> tuple[str, str, str]:
     with Tree(question) as tree:
         if _locks(tree):
             raise Refused("the repository is locked: it is checked later", gone=True)
-    ran = _borg(question, "check", seconds=CHECK_TAKES, bad=True, tick=lambda: meter.spend(0))
-    if ran.code == 0:
+    result = _borg(question, "check", seconds=CHECK_TAKES, bad=True, tick=lambda: meter.spend(0))
+    if result.code == 0:
         return GOOD, "", "borg check"
-    return BROKEN, f"borg check says: {_first(ran.words)[:160]}", "borg check"
+    return BROKEN, f"borg check says: {_first(result.words)[:160]}", "borg check"
 
 
 def _fault(words: str) -> str:
@@ -162,8 +162,8 @@ def _first(words: str) -> str:
 
 
 def _read_through(question: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
-    known = marks.state("repository") or {}
-    passed, wrong, count = int(known.get("passed", -1)), list(known.get("wrong", ())), int(known.get("count", 0))
+    saved = marks.state("repository") or {}
+    passed, wrong, count = int(saved.get("passed", -1)), list(saved.get("wrong", ())), int(saved.get("count", 0))
     with Tree(question) as tree:
         for file, _ in _segments(tree):
             number = int(file.rpartition("/")[2])
@@ -246,7 +246,7 @@ def _borg(
         }
         argv = [program, "--bypass-lock", *words, question.path]
         try:
-            ran = commands.run(argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick)
+            result = commands.run(argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick)
         except commands.TookTooLong:
             raise Unlisted(f"borg did not end within {seconds:g} s") from None
         except commands.TooMuch:
@@ -255,9 +255,9 @@ def _borg(
             raise Refused(f"borg does not start: {place.why(error)}") from None
         finally:
             os.close(read)
-    if "passphrase supplied" in ran.words or "passphrase is incorrect" in ran.words.lower():
+    if "passphrase supplied" in result.words or "passphrase is incorrect" in result.words.lower():
         raise Refused("the password in this agent's file does not open the repository")
-    if ran.code == 0 or (bad and not re.search(r"Permission denied|Read-only file system|Traceback", ran.words)):
-        return ran
-    said = _fault(ran.words).replace(secret, "…") if secret else _fault(ran.words)
-    raise Unlisted(f"borg cannot look into it: {said}")
+    if result.code == 0 or (bad and not re.search(r"Permission denied|Read-only file system|Traceback", result.words)):
+        return result
+    error_line = _fault(result.words).replace(secret, "…") if secret else _fault(result.words)
+    raise Unlisted(f"borg cannot look into it: {error_line}")

@@ -48,14 +48,14 @@ class Tree:
         except OSError as error:
             raise Refused(f"{self.path}/{folder} cannot be looked at: {place.why(error)}") from None
         try:
-            with os.scandir(opened) as found:
-                for entry in found:
+            with os.scandir(opened) as listing:
+                for entry in listing:
                     try:
-                        seen = entry.stat(follow_symlinks=False)
+                        status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
-                    if stat.S_ISREG(seen.st_mode) or stat.S_ISDIR(seen.st_mode):
-                        yield entry.name, seen
+                    if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+                        yield entry.name, status
         except OSError as error:
             raise Refused(f"{self.path}/{folder} cannot be looked at: {place.why(error)}") from None
         finally:
@@ -63,4 +63,4 @@ class Tree:
 
     def locks(self, folder: str) -> list[Lock]:
         """Files of a folder of locks."""
-        return [Lock(f"{folder}/{place.shown(name[:16])}", seen.st_mtime) for name, seen in self.entries(folder)]
+        return [Lock(f"{folder}/{place.shown(name[:16])}", status.st_mtime) for name, status in self.entries(folder)]

@@ -7,12 +7,12 @@ from agent.backup.facts import MOST_COPIES, Copy, Question
 
 def parts(copy: Copy) -> tuple[str, str, tuple[str, ...]]:
     """(id, host, sources) of a copy whose name has them line by line."""
-    own, host, *sources = (*copy.name.decode("utf-8", "replace").split("\n"), "", "")
-    return own, host, tuple(sources)
+    snapshot_id, host, *sources = (*copy.name.decode("utf-8", "replace").split("\n"), "", "")
+    return snapshot_id, host, tuple(sources)
 
 
 def _among(source: str, sources: tuple[str, ...]) -> bool:
-    return any(one == source or one.startswith(source.rstrip("/") + "/") or source == "/" for one in sources)
+    return any(path == source or path.startswith(source.rstrip("/") + "/") or source == "/" for path in sources)
 
 
 def newest_of_each(
@@ -25,18 +25,18 @@ def newest_of_each(
 
     ``among`` says whether a wanted source is one of a snapshot's; for paths: one of them, or above one.
     """
-    wanted = [(host, source) for host in question.hosts or ("",) for source in question.sources or ("",)]
-    found: dict[tuple[str, str], Copy] = {}
+    pairs = [(host, source) for host in question.hosts or ("",) for source in question.sources or ("",)]
+    newest: dict[tuple[str, str], Copy] = {}
     for copy in copies:
         if copy.wrong or copy.growing:
             continue
         _, host, sources = parts(copy)
-        for pair in wanted:
+        for pair in pairs:
             fits = pair[0] in ("", host) and (not pair[1] or among(pair[1], sources))
-            if fits and copy.at <= now + 86_400 and (pair not in found or copy.at > found[pair].at):
-                found[pair] = copy
-    missing = [f"there is no backup of {_words(*pair)}" for pair in wanted if pair not in found]
-    return sorted(found.values(), key=lambda copy: copy.at)[:MOST_COPIES], missing
+            if fits and copy.at <= now + 86_400 and (pair not in newest or copy.at > newest[pair].at):
+                newest[pair] = copy
+    missing = [f"there is no backup of {_words(*pair)}" for pair in pairs if pair not in newest]
+    return sorted(newest.values(), key=lambda copy: copy.at)[:MOST_COPIES], missing
 
 
 def _words(host: str, source: str) -> str:

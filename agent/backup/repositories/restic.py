@@ -44,37 +44,37 @@ def look(question: Question, now: float) -> Facts:
         facts = Facts(now=now, locks=tree.locks("locks"))
         if "password" in question.secret:
             try:
-                found = _listed(question)
+                copies = _listed(question)
             except Unlisted as error:
                 if question.hosts or question.sources:
                     raise
                 facts.notes.append(error.reason)
-                found = _laid_out(tree, now)
+                copies = _laid_out(tree, now)
         elif question.hosts or question.sources:
             raise Refused("which host and path a snapshot is of can only be told with the repository's password")
         else:
-            found = _laid_out(tree, now)
-    facts.count = len(found)
+            copies = _laid_out(tree, now)
+    facts.count = len(copies)
     if question.hosts or question.sources:
-        facts.copies, facts.missing = newest_of_each(found, question, now)
+        facts.copies, facts.missing = newest_of_each(copies, question, now)
     else:
-        facts.copies = sorted(found, key=lambda copy: -copy.at)[:MOST_COPIES]
+        facts.copies = sorted(copies, key=lambda copy: -copy.at)[:MOST_COPIES]
     return facts
 
 
 def _laid_out(tree: Tree, now: float) -> list[Copy]:
     """By the files of the snapshots."""
     return [
-        Copy(name=os.fsencode(name[:8]), at=seen.st_mtime, future=max(0.0, seen.st_mtime - now))
-        for name, seen in tree.entries("snapshots")
+        Copy(name=os.fsencode(name[:8]), at=status.st_mtime, future=max(0.0, status.st_mtime - now))
+        for name, status in tree.entries("snapshots")
     ]
 
 
 def _listed(question: Question) -> list[Copy]:
     """By restic itself."""
-    ran = _restic(question, "snapshots", "--json", seconds=question.timeout * LISTING)
+    result = _restic(question, "snapshots", "--json", seconds=question.timeout * LISTING)
     try:
-        snapshots = msgspec.json.decode(ran.out or b"[]", type=list[_Snapshot] | None) or []
+        snapshots = msgspec.json.decode(result.out or b"[]", type=list[_Snapshot] | None) or []
     except msgspec.DecodeError:
         raise Refused("restic's list of snapshots makes no sense") from None
     return [_copy(snapshot) for snapshot in snapshots]
@@ -86,9 +86,9 @@ def _copy(snapshot: _Snapshot) -> Copy:
     except ValueError:
         raise Refused("restic's list of snapshots has a time that makes no sense") from None
     seconds = None
-    begun, ended = (snapshot.summary.get(key) for key in ("backup_start", "backup_end"))
-    if isinstance(begun, str) and isinstance(ended, str):
-        seconds = _moment(ended) - _moment(begun)
+    started, ended = (snapshot.summary.get(key) for key in ("backup_start", "backup_end"))
+    if isinstance(started, str) and isinstance(ended, str):
+        seconds = _moment(ended) - _moment(started)
     size = snapshot.summary.get("total_bytes_processed")
     return Copy(
         name="\n".join((snapshot.id[:8], snapshot.hostname, *snapshot.paths)).encode("utf-8", "replace"),
@@ -115,7 +115,7 @@ def _offset(text: str) -> float:
 
 def verify(question: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
     """``restic check`` where there is a password, else every file against its name. Raises Refused, Stopped."""
-    begun = time.monotonic()
+    started = time.monotonic()
     stage[:] = ["repository"]
     if "password" in question.secret:
         try:
@@ -124,7 +124,7 @@ def verify(question: Question, meter: Meter, marks: Marks, stage: list[str]) -> 
             state, reason, by = _hashed(question, meter, marks)
     else:
         state, reason, by = _hashed(question, meter, marks)
-    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - begun, read=meter.done, by=by)
+    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by)
 
 
 def _checked(question: Question, meter: Meter) -> tuple[str, str, str]:
@@ -133,19 +133,19 @@ def _checked(question: Question, meter: Meter) -> tuple[str, str, str]:
             raise Refused("the repository is locked: it is checked later", gone=True)
     # what stands in the index first: it fails at once on what reading would try again for an hour
     for share in ([], [f"--read-data-subset={question.check_share:.3%}"])[: 2 if question.check_share else 1]:
-        ran = _restic(question, "check", *share, seconds=CHECK_TAKES, bad=(1,), tick=lambda: meter.spend(0))
-        if ran.code != 0:
+        result = _restic(question, "check", *share, seconds=CHECK_TAKES, bad=(1,), tick=lambda: meter.spend(0))
+        if result.code != 0:
             break
     else:
         return GOOD, "", "restic check"
-    lines = [line.strip() for line in (ran.out.decode("utf-8", "replace") + "\n" + ran.words).splitlines()]
-    first = next((line for line in lines if any(word in line for word in _TELLING)), ran.last)
+    lines = [line.strip() for line in (result.out.decode("utf-8", "replace") + "\n" + result.words).splitlines()]
+    first = next((line for line in lines if any(word in line for word in _TELLING)), result.last)
     return BROKEN, f"restic check says: {first[:160]}", "restic check"
 
 
 def _hashed(question: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
-    known = marks.state("repository") or {}
-    passed, wrong, count = str(known.get("passed", "")), list(known.get("wrong", ())), int(known.get("count", 0))
+    saved = marks.state("repository") or {}
+    passed, wrong, count = str(saved.get("passed", "")), list(saved.get("wrong", ())), int(saved.get("count", 0))
     with Tree(question) as tree:
         folders = ["index", "keys", "snapshots", *(f"data/{name}" for name in tree.names("data") if name.isascii())]
         for folder in sorted(folders):
@@ -175,15 +175,15 @@ def _wrong(tree: Tree, file: str, name: str, meter: Meter) -> str:
     except (OSError, place.LeadsOut) as error:
         raise Refused(f"{file} cannot be read: {place.why(error) if isinstance(error, OSError) else error}") from None
     try:
-        made = Hash("sha256")
+        digest = Hash("sha256")
         source = Source(descriptor, meter)
         while piece := source.read():
-            made.update(piece)
+            digest.update(piece)
     except OSError as error:
         raise Refused(f"{file} cannot be read: {place.why(error)}") from None
     finally:
         os.close(descriptor)
-    return "" if made.hexdigest() == name else "is not what its name says"
+    return "" if digest.hexdigest() == name else "is not what its name says"
 
 
 def _restic(question: Question, *words: str, seconds: float, bad: Sequence[int] = (), tick: Any = None) -> commands.Ran:
@@ -206,7 +206,7 @@ def _restic(question: Question, *words: str, seconds: float, bad: Sequence[int] 
             *words,
         ]
         environment: Mapping[str, str] = {"TMPDIR": "/tmp", "GOMAXPROCS": "1"}
-        ran = commands.run(
+        result = commands.run(
             argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick or (lambda: None)
         )
     except commands.TookTooLong:
@@ -217,9 +217,9 @@ def _restic(question: Question, *words: str, seconds: float, bad: Sequence[int] 
         raise Refused(f"restic does not start: {place.why(error)}") from None
     finally:
         os.close(read)
-    if ran.code == 0 or (ran.code in bad and "wrong password" not in ran.words and "Fatal: unable" not in ran.words):
-        return ran
-    if "wrong password" in ran.words:
+    if result.code == 0 or (result.code in bad and "wrong password" not in result.words and "Fatal: unable" not in result.words):
+        return result
+    if "wrong password" in result.words:
         raise Refused("the password in this agent's file does not open the repository")
-    said = ran.last.replace(question.secret["password"], "…")
-    raise Unlisted(f"restic cannot look into it: {said}")
+    error_line = result.last.replace(question.secret["password"], "…")
+    raise Unlisted(f"restic cannot look into it: {error_line}")

@@ -20,25 +20,25 @@ def look(question: Question, now: float) -> Facts:
     """The trees, newest first. Raises Refused."""
     facts = Facts(now=now)
     with Tree(question) as tree:
-        found: list[tuple[float, str]] = []
-        for name, seen in tree.entries():
-            if not stat.S_ISDIR(seen.st_mode):
+        trees: list[tuple[float, str]] = []
+        for name, status in tree.entries():
+            if not stat.S_ISDIR(status.st_mode):
                 continue
             if _TREE.fullmatch(name):
-                found.append((seen.st_mtime, name))
+                trees.append((status.st_mtime, name))
             elif _LEFT.fullmatch(name):
-                facts.locks.append(Lock(name, seen.st_mtime))
-        found.sort(key=lambda one: (-int(one[0]), int(one[1].rpartition(".")[2])))  # it writes whole seconds
-        facts.count = len(found)
-        points = {name: _points(tree, name) for _, name in found[:2]}
-        for at, name in found[:40]:
+                facts.locks.append(Lock(name, status.st_mtime))
+        trees.sort(key=lambda item: (-int(item[0]), int(item[1].rpartition(".")[2])))  # it writes whole seconds
+        facts.count = len(trees)
+        points = {name: _points(tree, name) for _, name in trees[:2]}
+        for at, name in trees[:40]:
             wrong = "is empty" if name in points and not points[name] else ""
             facts.copies.append(Copy(name=name.encode(), at=at, future=max(0.0, at - now), wrong=wrong))
-        wanted = set(question.sources or question.hosts)
-        if not wanted and len(found) > 1:
-            wanted = points[found[1][1]]
-        if found and (gone := sorted(wanted - points[found[0][1]])):
-            words = f"{found[0][1]} lacks {', '.join(gone[:3])}" + (
+        expected = set(question.sources or question.hosts)
+        if not expected and len(trees) > 1:
+            expected = points[trees[1][1]]
+        if trees and (gone := sorted(expected - points[trees[0][1]])):
+            words = f"{trees[0][1]} lacks {', '.join(gone[:3])}" + (
                 f" and {len(gone) - 3} more" if len(gone) > 3 else ""
             )
             (facts.missing if question.sources or question.hosts else facts.notes).append(words)
@@ -49,6 +49,6 @@ def _points(tree: Tree, name: str) -> set[str]:
     """The backup points of one tree that hold anything."""
     return {
         place.shown(point)
-        for point, seen in tree.entries(name)
-        if not stat.S_ISDIR(seen.st_mode) or next(tree.entries(f"{name}/{point}"), None) is not None
+        for point, status in tree.entries(name)
+        if not stat.S_ISDIR(status.st_mode) or next(tree.entries(f"{name}/{point}"), None) is not None
     }

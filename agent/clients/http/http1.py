@@ -105,10 +105,10 @@ def parse_fields(lines: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 @functools.lru_cache(maxsize=1024)
 def request(url: Url, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> bytes:
     """The request's bytes. ``fields`` may replace Host, User-Agent and Accept."""
-    given = {name.lower() for name, _ in fields}
-    own = (("Host", url.authority), ("User-Agent", "haidang-agent"), ("Accept", "*/*"))
+    given_names = {name.lower() for name, _ in fields}
+    defaults = (("Host", url.authority), ("User-Agent", "haidang-agent"), ("Accept", "*/*"))
     lines = [f"{method} {url.path} HTTP/1.1"]
-    lines += [f"{name}: {value}" for name, value in own if name.lower() not in given]
+    lines += [f"{name}: {value}" for name, value in defaults if name.lower() not in given_names]
     lines += [f"{name}: {value}" for name, value in fields]
     lines += ["Accept-Encoding: identity", "Connection: close"]
     if body or method in ("POST", "PUT", "PATCH"):

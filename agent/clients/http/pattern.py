@@ -98,24 +98,24 @@ class Pattern:
             return _MATCHED
         if c is None:
             return state
-        following = {takes[1] for takes in map(self._takes.__getitem__, reached) if takes and takes[0](c)}
+        following = {matcher[1] for matcher in map(self._takes.__getitem__, reached) if matcher and matcher[0](c)}
         following.add(self._first)  # a match may begin anywhere
         before = _NEWLINE if c == "\n" else _WORD if _is_word(c) else _OTHER
-        found = self._state(frozenset(following), before)
-        state.moves[c] = found
+        next_state = self._state(frozenset(following), before)
+        state.moves[c] = next_state
         self._transitions += 1
-        return found
+        return next_state
 
     def _state(self, nodes: frozenset[int], before: int) -> _State:
         if self._transitions > MAX_KEPT:
-            for kept in self._kept.values():
-                kept.moves.clear()
+            for old_state in self._kept.values():
+                old_state.moves.clear()
             self._kept.clear()
             self._transitions = 0
-        found = self._kept.get((nodes, before))
-        if found is None:
-            found = self._kept[nodes, before] = _State(nodes, before)
-        return found
+        state = self._kept.get((nodes, before))
+        if state is None:
+            state = self._kept[nodes, before] = _State(nodes, before)
+        return state
 
 
 async def search(pattern: Pattern, text: str) -> bool:
@@ -261,7 +261,7 @@ class _Parser:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                takes = re.compile(meaning or source, self.flags).fullmatch
+                matcher = re.compile(meaning or source, self.flags).fullmatch
         except (re.error, FutureWarning, DeprecationWarning) as error:
             raise ValueError(f"the pattern has {source!r}: {error}") from None
-        return lambda after: self.into.node((takes, after))
+        return lambda after: self.into.node((matcher, after))

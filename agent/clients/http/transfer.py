@@ -64,7 +64,7 @@ async def download(stream: Stream, url: Url, most: int, seconds: float, begin: C
     chunked = head.last(b"transfer-encoding") is not None
     first = size = len(head.rest)
     tail = head.rest[-5:]
-    began = last = time.perf_counter()
+    started = last = time.perf_counter()
     ended = False
     try:
         async with asyncio.timeout(seconds):
@@ -76,7 +76,7 @@ async def download(stream: Stream, url: Url, most: int, seconds: float, begin: C
                 last = time.perf_counter()
                 first = first or len(piece)
                 if size == 0:
-                    began = last
+                    started = last
                 size += len(piece)
                 tail = (tail + piece)[-5:]
     except TimeoutError:
@@ -85,7 +85,7 @@ async def download(stream: Stream, url: Url, most: int, seconds: float, begin: C
         raise Trouble(f"the content ended after {size} bytes, before its end")
     if size == 0:
         raise Trouble(f"{stream.who} sent no content" + ("" if ended or length == 0 else f" within {seconds:.3g} s"))
-    return _told(size, size - first, last - began)
+    return _told(size, size - first, last - started)
 
 
 async def upload(
@@ -103,7 +103,7 @@ async def upload(
         await _invited(stream)
     block = os.urandom(CHUNK)  # twice deflate's window: repeating it does not compress
     begin()
-    before, began = _acknowledged(stream), time.perf_counter()
+    before, started = _acknowledged(stream), time.perf_counter()
     sent = 0
     try:
         async with asyncio.timeout(seconds):
@@ -114,17 +114,17 @@ async def upload(
                 sent += size
             await _send(stream, b"0\r\n\r\n")
             first = await stream.receive()
-            taken = time.perf_counter() - began
+            elapsed = time.perf_counter() - started
             _accepted(await read_head(stream, first))
     except TimeoutError:
-        taken = time.perf_counter() - began
+        elapsed = time.perf_counter() - started
         after = _acknowledged(stream)
         await _not_refused(stream)
         carried = sent if before is None or after is None else min(after - before, sent + CHUNK)
         if carried == 0:
             raise Trouble(f"{stream.who} took no content within {seconds:.3g} s") from None
-        return _told(carried, carried, taken)
-    return _told(sent, sent, taken)
+        return _told(carried, carried, elapsed)
+    return _told(sent, sent, elapsed)
 
 
 async def _invited(stream: Stream) -> None:
@@ -144,11 +144,11 @@ async def _send(stream: Stream, data: bytes) -> None:
     """Raises Trouble with the server's answer, if it gave one before it stopped listening."""
     try:
         await stream.send(data)
-    except Trouble as trouble:
+    except Trouble as failure:
         try:
             first = await stream.receive()
         except Trouble:
-            raise trouble from None
+            raise failure from None
         if not first:
             raise
         _accepted(await read_head(stream, first))

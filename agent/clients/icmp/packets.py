@@ -70,8 +70,8 @@ def start_of_icmp(version: int, packet: Sequence[int]) -> int:
 
 def numbers(message: bytes | bytearray | memoryview, at: int = 0) -> tuple[int, int]:
     """(identifier, sequence) of the echo message that starts at ``at``, which is at least 8 bytes long."""
-    found: tuple[int, int] = _NUMBERS.unpack_from(message, at + 4)
-    return found
+    pair: tuple[int, int] = _NUMBERS.unpack_from(message, at + 4)
+    return pair
 
 
 def complained(version: int, message: memoryview) -> tuple[bytes, int, int] | None:

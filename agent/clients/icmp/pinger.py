@@ -172,9 +172,9 @@ class _Channel:
             self._loop.call_later(_SEND_AGAIN, self._send, series, done, left, spacing)
             return
         except OSError as error:
-            trouble = from_oserror(error, str(series.address))
-            series.errors.append(trouble.reason)
-            series.state = trouble.state
+            failure = from_oserror(error, str(series.address))
+            series.errors.append(failure.reason)
+            series.state = failure.state
             self._settle(series, done)
         else:
             series.requests[sequence] = self._waiting[sequence] = _Request(series, sent)
@@ -209,11 +209,11 @@ class _Channel:
     def _read(self) -> None:
         batch = self._sock.receive()
         self._pinger.arrivals.compare()
-        for heard in batch:
-            request = self._waiting.get(heard.sequence)
+        for event in batch:
+            request = self._waiting.get(event.sequence)
             if request is None:
                 self._pinger.late += 1
-            elif not (self._complain(request, heard) if heard.error else self._answer(request, heard)):
+            elif not (self._complain(request, event) if event.error else self._answer(request, event)):
                 self._pinger.foreign += 1
 
     def _answer(self, request: _Request, heard: Heard) -> bool:

@@ -45,15 +45,15 @@ class PortablePinger(Pinger):
 
         def work() -> None:
             try:
-                answer: Echoes | Exception = self._series(address, count, spacing, size, end)
+                result: Echoes | Exception = self._series(address, count, spacing, size, end)
             except icmplib.SocketPermissionError:
-                answer = Trouble(NOT_ALLOWED, UNKNOWN)
+                result = Trouble(NOT_ALLOWED, UNKNOWN)
             except (icmplib.ICMPLibError, OSError) as error:
-                answer = Trouble(f"this machine cannot ping: {error}", UNKNOWN)
+                result = Trouble(f"this machine cannot ping: {error}", UNKNOWN)
             except Exception as error:  # a bug: it has to reach the one who waits
-                answer = error
+                result = error
             try:
-                loop.call_soon_threadsafe(finish, answer)
+                loop.call_soon_threadsafe(finish, result)
             except RuntimeError:
                 pass  # the loop has ended meanwhile
 

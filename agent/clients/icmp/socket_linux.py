@@ -82,7 +82,7 @@ class EchoSocket:
 
     def receive(self) -> list[Heard]:
         """What has come in, at most 256 packets of it."""
-        heard: list[Heard] = []
+        events: list[Heard] = []
         recvmsg = self.sock.recvmsg
         for _ in range(_AT_ONCE):
             try:
@@ -91,12 +91,12 @@ class EchoSocket:
                 break
             except OSError:
                 continue  # reports (and clears) an error whose details are in the error queue
-            if (one := self._reply(packet, sender[0]) or self._complaint(packet, sender[0])) is not None:
-                one.stamp = stamp_of(ancillary)
-                heard.append(one)
+            if (event := self._reply(packet, sender[0]) or self._complaint(packet, sender[0])) is not None:
+                event.stamp = stamp_of(ancillary)
+                events.append(event)
         if not self.raw:
-            heard.extend(self._queued_errors())
-        return heard
+            events.extend(self._queued_errors())
+        return events
 
     def _reply(self, packet: bytes, source: str) -> Heard | None:
         start = packets.start_of_icmp(4, packet) if self.raw and self.version == 4 else 0
@@ -112,14 +112,14 @@ class EchoSocket:
         start = packets.start_of_icmp(4, packet) if self.raw and self.version == 4 else 0
         if len(packet) < start + 8 or packet[start] not in packets.ERRORS[self.version]:
             return None
-        about = packets.complained(self.version, memoryview(packet)[start:])
-        if about is None or about[1] != self._identifier:
+        request_sent = packets.complained(self.version, memoryview(packet)[start:])
+        if request_sent is None or request_sent[1] != self._identifier:
             return None
         words = packets.words(self.version, packet[start], packet[start + 1])
-        return Heard(about[2], source, about=about[0], error=f"{source} says: {words}")
+        return Heard(request_sent[2], source, about=request_sent[0], error=f"{source} says: {words}")
 
     def _queued_errors(self) -> list[Heard]:
-        heard: list[Heard] = []
+        events: list[Heard] = []
         for _ in range(_AT_ONCE):
             try:
                 packet, ancillary, _flags, target = self.sock.recvmsg(_READ, 512, _MSG_ERRQUEUE)
@@ -127,9 +127,9 @@ class EchoSocket:
                 break
             for level, kind, data in ancillary:
                 if (level, kind) == _RECVERR[self.version] and len(packet) >= 8 and target:
-                    about = _packed(self.version, target[0])
-                    heard.append(Heard(packets.numbers(packet)[1], "", about=about, error=_told(self.version, data)))
-        return heard
+                    destination = _packed(self.version, target[0])
+                    events.append(Heard(packets.numbers(packet)[1], "", about=destination, error=_told(self.version, data)))
+        return events
 
     def dropped(self) -> int:
         """Packets that this machine threw away so far because nobody read them in time."""
@@ -170,8 +170,8 @@ def _open(version: int, unprivileged: bool) -> tuple[socket.socket, bool]:
     except PermissionError:
         raise Trouble(NOT_ALLOWED, UNKNOWN) from None
     except OSError as error:
-        trouble = from_oserror(error, "this machine's socket for pings")
-        raise Trouble(trouble.reason, UNKNOWN) from None
+        failure = from_oserror(error, "this machine's socket for pings")
+        raise Trouble(failure.reason, UNKNOWN) from None
 
 
 def _enlarge(sock: socket.socket) -> None:
@@ -183,15 +183,15 @@ def _enlarge(sock: socket.socket) -> None:
 
 def _keep_out_others(sock: socket.socket, version: int) -> None:
     """Let only replies and errors through: on loopback our own requests would come in too."""
-    wanted = (packets.REPLY[version], *packets.ERRORS[version])
+    passed = (packets.REPLY[version], *packets.ERRORS[version])
     if version == 4:
-        blocked = 0xFFFFFFFF & ~sum(1 << kind for kind in wanted)
+        blocked = 0xFFFFFFFF & ~sum(1 << kind for kind in passed)
         sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", blocked))
         return
-    words = [0xFFFFFFFF] * 8
-    for kind in wanted:
-        words[kind >> 5] &= ~(1 << (kind & 31))
-    sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *words))
+    mask = [0xFFFFFFFF] * 8
+    for kind in passed:
+        mask[kind >> 5] &= ~(1 << (kind & 31))
+    sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *mask))
 
 
 def _packed(version: int, name: str) -> bytes:

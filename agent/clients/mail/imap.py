@@ -33,9 +33,9 @@ class Said(msgspec.Struct, frozen=True):
     def code(self, name: bytes) -> bytes | None:
         """What a response code says, the one in brackets at the start of a text; None when it is not there."""
         for text in (self.text, *self.untagged):
-            found = _CODE.match(text)
-            if found and found[1].upper() == name:
-                return found[2] or b""
+            matched = _CODE.match(text)
+            if matched and matched[1].upper() == name:
+                return matched[2] or b""
         return None
 
 
@@ -68,13 +68,13 @@ class Imap(Session):
 
     async def _greeted(self) -> None:
         self.waiting = "no greeting came"
-        begun = time.monotonic()
-        said = await self.line()
-        self.taken["greeting"] = time.monotonic() - begun
-        first, _, rest = said.partition(b" ")
+        started = time.monotonic()
+        line = await self.line()
+        self.taken["greeting"] = time.monotonic() - started
+        first, _, rest = line.partition(b" ")
         word = rest.partition(b" ")[0].upper()
         if first != b"*" or word not in (b"OK", b"PREAUTH", b"BYE"):
-            raise Trouble(f"{self.who} answers {self.quoted(said)}, which is not IMAP")
+            raise Trouble(f"{self.who} answers {self.quoted(line)}, which is not IMAP")
         if word == b"BYE":
             raise Trouble(f"{self.who} takes no connections now: {self.quoted(rest[4:])}")
         if word == b"PREAUTH":
@@ -88,19 +88,19 @@ class Imap(Session):
 
     async def _ask_what_it_can(self) -> None:
         self.waiting = "CAPABILITY was not answered"
-        said = await self.command("CAPABILITY")
-        listed = [line[11:] for line in said.untagged if line[:11].upper() == b"CAPABILITY "]
-        if not said.good or not listed:
-            raise self.refusal(said, "does not say what it can do")
+        response = await self.command("CAPABILITY")
+        listed = [line[11:] for line in response.untagged if line[:11].upper() == b"CAPABILITY "]
+        if not response.good or not listed:
+            raise self.refusal(response, "does not say what it can do")
         self.can = _words(listed[-1])
 
     async def _ask_for_tls(self) -> None:
         if "STARTTLS" not in self.can:
             raise Trouble(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
         self.waiting = "STARTTLS was not answered"
-        said = await self.command("STARTTLS")
-        if not said.good:
-            raise self.refusal(said, "offers STARTTLS but refuses it")
+        response = await self.command("STARTTLS")
+        if not response.good:
+            raise self.refusal(response, "offers STARTTLS but refuses it")
 
     async def _ready(self) -> None:
         if self.door.security == STARTTLS:
@@ -110,18 +110,18 @@ class Imap(Session):
         """LOGIN, or AUTHENTICATE PLAIN where only that goes. Raises Trouble; a refused password is told as such."""
         self.keep_secret(login)
         self.waiting = "the login was not answered"
-        begun = time.monotonic()
+        started = time.monotonic()
         plain = f"{login.user}{login.password}"
         if "LOGINDISABLED" not in self.can and plain.isascii():
-            said = await self.command(f"LOGIN {quoted_string(login.user)} {quoted_string(login.password)}")
+            response = await self.command(f"LOGIN {quoted_string(login.user)} {quoted_string(login.password)}")
         elif "AUTH=PLAIN" in self.can:
-            said = await self.command("AUTHENTICATE PLAIN", (login.plain,))
+            response = await self.command("AUTHENTICATE PLAIN", (login.plain,))
         else:
             raise Trouble(f"{self.who} offers no way to log in that this agent knows (LOGIN, PLAIN)")
-        if not said.good:
-            raise self._login_refused(said, login)
-        self.taken["login"] = time.monotonic() - begun
-        listed = said.code(b"CAPABILITY")
+        if not response.good:
+            raise self._login_refused(response, login)
+        self.taken["login"] = time.monotonic() - started
+        listed = response.code(b"CAPABILITY")
         if listed is None:
             await self._ask_what_it_can()
         else:
@@ -143,40 +143,40 @@ class Imap(Session):
     async def select(self, mailbox: str, read_only: bool) -> tuple[int | None, int | None]:
         """Open a mailbox: how many mails it has and the UID that the next one gets; None where it does not say."""
         self.waiting = "the mailbox was not opened"
-        begun = time.monotonic()
-        said = await self.command(f"{'EXAMINE' if read_only else 'SELECT'} {quoted_string(modified_utf7(mailbox))}")
-        if not said.good:
-            raise self.refusal(said, "does not open the mailbox")
-        self.taken["select"] = time.monotonic() - begun
-        counts = [int(found[1]) for line in said.untagged if (found := _EXISTS.fullmatch(line))]
-        following = said.code(b"UIDNEXT") or b""
+        started = time.monotonic()
+        response = await self.command(f"{'EXAMINE' if read_only else 'SELECT'} {quoted_string(modified_utf7(mailbox))}")
+        if not response.good:
+            raise self.refusal(response, "does not open the mailbox")
+        self.taken["select"] = time.monotonic() - started
+        counts = [int(matched[1]) for line in response.untagged if (matched := _EXISTS.fullmatch(line))]
+        following = response.code(b"UIDNEXT") or b""
         return (counts[-1] if counts else None), (int(following) if following.isdigit() else None)
 
     async def search(self, criteria: str) -> list[int]:
         """UIDs of the mails that fit, ascending. The mailbox is brought up to date first."""
         await self.command("NOOP")
-        said = await self.command(f"UID SEARCH {criteria}")
-        if not said.good:
-            raise self.refusal(said, "does not search the mailbox")
-        found = [line[6:] for line in said.untagged if line[:6].upper() == b"SEARCH"]
-        return sorted({int(word) for line in found for word in line.split() if word.isdigit() and len(word) <= 10})
+        response = await self.command(f"UID SEARCH {criteria}")
+        if not response.good:
+            raise self.refusal(response, "does not search the mailbox")
+        results = [line[6:] for line in response.untagged if line[:6].upper() == b"SEARCH"]
+        return sorted({int(word) for line in results for word in line.split() if word.isdigit() and len(word) <= 10})
 
     async def remove(self, uids: Collection[int]) -> bool:
         """Delete these mails for good, and no other. False when the server cannot do that without others' mails."""
         if not uids:
             return True
         self.waiting = "mails were not deleted"
-        listed = ",".join(map(str, sorted(uids)))
-        said = await self.command(f"UID STORE {listed} +FLAGS.SILENT (\\Deleted)")
-        if not said.good:
-            raise self.refusal(said, "does not delete mails")
+        uid_set = ",".join(map(str, sorted(uids)))
+        response = await self.command(f"UID STORE {uid_set} +FLAGS.SILENT (\\Deleted)")
+        if not response.good:
+            raise self.refusal(response, "does not delete mails")
         if "UIDPLUS" in self.can:
-            said = await self.command(f"UID EXPUNGE {listed}")
+            response = await self.command(f"UID EXPUNGE {uid_set}")
         elif set(await self.search("DELETED")) <= set(uids):
-            said = await self.command("EXPUNGE")
+            response = await self.command("EXPUNGE")
         else:
             return False  # EXPUNGE would take mails along that somebody else has marked
-        return said.good
+        return response.good
 
     async def logout(self) -> None:
         """A farewell that is not waited for: what was to be seen has been seen."""
@@ -196,14 +196,14 @@ class Imap(Session):
         untagged: list[bytes] = []
         while len(untagged) < MAX_RESPONSES:
             line = await self._response()
-            first, _, said = line.partition(b" ")
+            first, _, content = line.partition(b" ")
             if first == b"*":
-                untagged.append(said)
-                if said[:4].upper() == b"BYE ":
-                    raise Trouble(f"{self.who} ends the session: {self.quoted(said[4:])}")
+                untagged.append(content)
+                if content[:4].upper() == b"BYE ":
+                    raise Trouble(f"{self.who} ends the session: {self.quoted(content[4:])}")
             elif first == b"+" and rest:
                 await self.send(rest.pop(0).encode() + b"\r\n")
-            elif first == tag and (matched := _TAGGED.fullmatch(said)):
+            elif first == tag and (matched := _TAGGED.fullmatch(content)):
                 return Said(matched[1].upper(), matched[2] or b"", tuple(untagged))
             else:
                 raise Trouble(f"{self.who} answers {self.quoted(line)}, which is not IMAP")

@@ -153,7 +153,7 @@ class Session(ABC):
 
     def measures(self) -> dict[str, float]:
         """What the kinds of probe have in common: seconds by phase, and until when the certificates hold."""
-        found = {f"{'banner' if phase == 'greeting' else phase}_seconds": took for phase, took in self.taken.items()}
+        found = {f"{'banner' if phase == 'greeting' else phase}_seconds": seconds for phase, seconds in self.taken.items()}
         if self.expiries:
             found["certificate_expiry_timestamp_seconds"] = self.expiries[0]
             found["chain_expiry_timestamp_seconds"] = min(self.expiries)
@@ -162,16 +162,16 @@ class Session(ABC):
     # the connection
 
     async def _connect(self) -> None:
-        door, look = self.door, self.look
-        host = ascii_host(door.host)
+        server, context = self.door, self.look
+        host = ascii_host(server.host)
         started = time.monotonic()
-        addresses = await look.client(Resolver, Resolver).addresses(host, door.family)
+        addresses = await context.client(Resolver, Resolver).addresses(host, server.family)
         self.begun = time.monotonic()
         if literal(host) is None:
             self.taken["resolve"] = self.begun - started
         self.waiting = "no connection was made"
         left = max(self.deadline - self.begun, 0.01)
-        self._stream, self.taken["connect"] = await connect(addresses, door.port, look.limits, left)
+        self._stream, self.taken["connect"] = await connect(addresses, server.port, context.limits, left)
 
     async def send(self, data: bytes) -> None:
         assert self._stream is not None
@@ -238,14 +238,14 @@ class Session(ABC):
             raise Trouble(f"{self.who} goes on talking in clear after it agreed to TLS: somebody in between?")
         self.waiting = "the TLS handshake did not end"
         name = ascii_host(self.door.server_name or self.door.host)
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             tls = await self._stream.start_tls(self._context(self.door.verify), name)
         except ssl.SSLCertVerificationError as error:
             raise await self._diagnosed(error, name) from None
         except ssl.SSLError as error:
             raise handshake_trouble(error, self.who) from None
-        self.taken["tls"] = time.monotonic() - begun
+        self.taken["tls"] = time.monotonic() - started
         self._judge(presented_chain(tls))
 
     def _judge(self, chain: list[bytes]) -> None:
@@ -254,9 +254,9 @@ class Session(ABC):
         if (
             not self.door.verify
             and time.time() >= CLOCK_FLOOR
-            and (wrong := tls_chain.dates_trouble(chain, time.time()))
+            and (fault := tls_chain.dates_trouble(chain, time.time()))
         ):
-            raise Trouble(wrong)
+            raise Trouble(fault)
 
     def _note(self, chain: list[bytes]) -> None:
         self.expiries = [date for date in map(expiry_of, chain) if date is not None]

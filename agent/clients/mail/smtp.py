@@ -46,24 +46,24 @@ class Smtp(Session):
 
     async def _greeted(self) -> None:
         self.waiting = "no greeting came"
-        begun = time.monotonic()
-        said = await self.reply()
-        self.taken["greeting"] = time.monotonic() - begun
-        if said.code != 220:
-            raise self.refusal(said, "does not take mail now")
+        started = time.monotonic()
+        reply = await self.reply()
+        self.taken["greeting"] = time.monotonic() - started
+        if reply.code != 220:
+            raise self.refusal(reply, "does not take mail now")
         await self._hello()
 
     async def _hello(self) -> None:
         assert self._stream is not None
         self.waiting = "EHLO was not answered"
         name = self.helo or _literal(self._stream.own_address)
-        said = await self.command(f"EHLO {name}")
-        if not said.good and self.door.security != STARTTLS and said.code in (500, 502):
-            said = await self.command(f"HELO {name}")  # a small device, or a server from before 1995
-        if not said.good:
-            raise self.refusal(said, "refuses this machine's EHLO")
+        reply = await self.command(f"EHLO {name}")
+        if not reply.good and self.door.security != STARTTLS and reply.code in (500, 502):
+            reply = await self.command(f"HELO {name}")  # a small device, or a server from before 1995
+        if not reply.good:
+            raise self.refusal(reply, "refuses this machine's EHLO")
         self.offers = {}
-        for line in said.lines[1:]:
+        for line in reply.lines[1:]:
             name, _, rest = line.strip().partition(" ")
             self.offers[name.upper()] = rest
 
@@ -71,9 +71,9 @@ class Smtp(Session):
         if "STARTTLS" not in self.offers:
             raise Trouble(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
         self.waiting = "STARTTLS was not answered"
-        said = await self.command("STARTTLS")
-        if said.code != 220:
-            raise self.refusal(said, "offers STARTTLS but refuses it")
+        reply = await self.command("STARTTLS")
+        if reply.code != 220:
+            raise self.refusal(reply, "offers STARTTLS but refuses it")
 
     async def _ready(self) -> None:
         if self.door.security == STARTTLS:
@@ -83,21 +83,21 @@ class Smtp(Session):
         """AUTH by PLAIN or LOGIN. Raises Trouble; a refused password is told as such."""
         self.keep_secret(login)
         self.waiting = "the login was not answered"
-        begun = time.monotonic()
+        started = time.monotonic()
         offered = set(self.offers.get("AUTH", "").upper().split())
         if "PLAIN" in offered:
-            said = await self.command(f"AUTH PLAIN {login.plain}")
+            reply = await self.command(f"AUTH PLAIN {login.plain}")
         elif "LOGIN" in offered:
-            said = await self.command("AUTH LOGIN")
+            reply = await self.command("AUTH LOGIN")
             for secret in (login.user, login.password):
-                if said.code == 334:
-                    said = await self.command(base64.b64encode(secret.encode()).decode())
+                if reply.code == 334:
+                    reply = await self.command(base64.b64encode(secret.encode()).decode())
         else:
-            ways = f"only {', '.join(sorted(offered))}" if offered else "none"
-            raise Trouble(f"{self.who} offers no way to log in that this agent knows (PLAIN, LOGIN): {ways[:60]}")
-        if said.code != 235:
-            raise self._login_refused(said, login)
-        self.taken["login"] = time.monotonic() - begun
+            mechanisms = f"only {', '.join(sorted(offered))}" if offered else "none"
+            raise Trouble(f"{self.who} offers no way to log in that this agent knows (PLAIN, LOGIN): {mechanisms[:60]}")
+        if reply.code != 235:
+            raise self._login_refused(reply, login)
+        self.taken["login"] = time.monotonic() - started
 
     def _login_refused(self, said: Reply, login: Login) -> Trouble:
         if said.code in (534, 535):
@@ -111,21 +111,21 @@ class Smtp(Session):
         steps = ((f"MAIL FROM:<{sender}>", "sender"), (f"RCPT TO:<{recipient}>", "recipient"))
         for command, what in steps:
             self.waiting = f"the {what} was not answered"
-            said = await self.command(command)
-            if not said.good:
-                raise self.refusal(said, f"refuses the {what}")
+            reply = await self.command(command)
+            if not reply.good:
+                raise self.refusal(reply, f"refuses the {what}")
         self.waiting = "the mail was not asked for"
-        said = await self.command("DATA")
-        if said.code != 354:
-            raise self.refusal(said, "refuses to take a mail")
+        reply = await self.command("DATA")
+        if reply.code != 354:
+            raise self.refusal(reply, "refuses to take a mail")
         self.waiting = "the mail was sent but not taken over"
         lines = message.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
         body = b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines)
         await self.send(body + b"\r\n.\r\n")
-        said = await self.reply()
-        if not said.good:
-            raise self.refusal(said, "refuses the mail")
-        return said
+        reply = await self.reply()
+        if not reply.good:
+            raise self.refusal(reply, "refuses the mail")
+        return reply
 
     async def quit(self) -> None:
         """A farewell that is not waited for: what was to be seen has been seen."""

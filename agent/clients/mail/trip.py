@@ -58,14 +58,14 @@ class Trip:
     async def clean(self, imap: Imap) -> int:
         """Remove what earlier trips left: this machine's, and any machine's older than two days. How many."""
         imap.waiting = "the mailbox was not searched for earlier mails"
-        found = await imap.search(_marked(self.own))
+        uids = await imap.search(_marked(self.own))
         now = time.time()
         if now >= CLOCK_FLOOR:
             day = time.gmtime(now - _FORGOTTEN)
             date = f"{day.tm_mday}-{_MONTHS[day.tm_mon - 1]}-{day.tm_year}"
-            found += await imap.search(f"BEFORE {date} {_marked(self.way)}")
-        some = sorted(set(found))[:MOST_REMOVED]
-        return len(some) if await imap.remove(some) else 0
+            uids += await imap.search(f"BEFORE {date} {_marked(self.way)}")
+        leftovers = sorted(set(uids))[:MOST_REMOVED]
+        return len(leftovers) if await imap.remove(leftovers) else 0
 
     async def send(self, smtp: Smtp) -> Reply:
         return await smtp.hand_over(self.sender, self.recipient, self.message())
@@ -77,14 +77,14 @@ class Trip:
         far, between 0.05 and 2 s: that is how far off the arrival's time may be.
         """
         imap.waiting = "the mailbox was not searched for the mail"
-        begun = time.monotonic()
+        started = time.monotonic()
         newer = f"UID {following}:* " if following else ""
-        while not (found := await imap.search(newer + _marked(self.mark))):
+        while not (uids := await imap.search(newer + _marked(self.mark))):
             now = time.monotonic()
             if now >= until:
                 break
-            await asyncio.sleep(min(max(_SOONEST, (now - begun) / 4), _LATEST, until - now))
-        return found
+            await asyncio.sleep(min(max(_SOONEST, (now - started) / 4), _LATEST, until - now))
+        return uids
 
 
 def _marked(mark: str) -> str:

@@ -67,10 +67,10 @@ class Question(Generic[T]):
                 sock.setblocking(False)
                 ask_for_stamps(sock)
                 sock.connect((str(self._address), self._port))
-                answered: asyncio.Future[Answer[T]] = loop.create_future()
-                stop = self._listen(sock, answered)
+                future: asyncio.Future[Answer[T]] = loop.create_future()
+                stop = self._listen(sock, future)
                 try:
-                    return await self._send_and_wait(sock, answered, tries, seconds)
+                    return await self._send_and_wait(sock, future, tries, seconds)
                 finally:
                     stop()
         except OSError as error:
@@ -122,9 +122,9 @@ class Question(Generic[T]):
 
     def _judge(self, packet: bytes, stamp: int | None, answered: "asyncio.Future[Answer[T]]") -> None:
         self._arrivals.compare()
-        took = self._arrivals.rtt(self._sent, stamp)
+        elapsed = self._arrivals.rtt(self._sent, stamp)
         message = self._accept(packet)
         if message is None:
             self._ignored += 1
         else:
-            answered.set_result(Answer(message, self._sent, took / 1e9, self._ignored))
+            answered.set_result(Answer(message, self._sent, elapsed / 1e9, self._ignored))

@@ -108,8 +108,8 @@ class Arrivals:
         elapsed = self._now - sent
         if stamp is None:
             return elapsed
-        taken = stamp - self._offset - sent
-        if 0 <= taken <= elapsed:
-            return taken
+        travelled = stamp - self._offset - sent
+        if 0 <= travelled <= elapsed:
+            return travelled
         self.unusable += 1
         return elapsed

@@ -57,9 +57,9 @@ class Surroundings:
 
     def neighbours(self) -> list[Neighbour]:
         """Who has answered for which address, and who is being asked for."""
-        if (told := self._ask(_GET_NEIGHBOURS)) is not None:
-            return [found for body, given in told if (found := _neighbour(body, given)) is not None]
-        return [found for line in self._lines("arp") if (found := _from_arp(line)) is not None]
+        if (messages := self._ask(_GET_NEIGHBOURS)) is not None:
+            return [neighbour for body, message_attributes in messages if (neighbour := _neighbour(body, message_attributes)) is not None]
+        return [neighbour for line in self._lines("arp") if (neighbour := _from_arp(line)) is not None]
 
     def own(self, toward: IPv4Address) -> set[IPv4Address]:
         """This machine's addresses; at least the one from which it would speak to ``toward``."""
@@ -68,23 +68,23 @@ class Surroundings:
                 sock.connect((str(toward), 9))  # sends nothing
             except OSError as error:
                 raise Trouble(f"this machine has no way to {toward}: {error.strerror}", UNKNOWN) from None
-            found = {IPv4Address(sock.getsockname()[0])}
-        for _, told in self._ask(_GET_ADDRESSES) or ():
-            if _IFA_LOCAL in told:
-                found.add(IPv4Address(told[_IFA_LOCAL]))
-        return found
+            addresses = {IPv4Address(sock.getsockname()[0])}
+        for _, message_attributes in self._ask(_GET_ADDRESSES) or ():
+            if _IFA_LOCAL in message_attributes:
+                addresses.add(IPv4Address(message_attributes[_IFA_LOCAL]))
+        return addresses
 
     def gateways(self) -> set[IPv4Address]:
         """The next hops of all routes; empty where this machine does not tell."""
-        told = self._ask(_GET_ROUTES)
-        if told is not None:
-            hops = [given[_RTA_GATEWAY] for _, given in told if _RTA_GATEWAY in given]
+        messages = self._ask(_GET_ROUTES)
+        if messages is not None:
+            hops = [message_attributes[_RTA_GATEWAY] for _, message_attributes in messages if _RTA_GATEWAY in message_attributes]
             return {IPv4Address(hop) for hop in hops if len(hop) == 4}
         try:
-            written = [bytes.fromhex(line.split()[2]) for line in self._lines("route")]
+            hops_in_file = [bytes.fromhex(line.split()[2]) for line in self._lines("route")]
         except (Trouble, ValueError, IndexError):
             return set()
-        return {IPv4Address(hop[::-1] if sys.byteorder == "little" else hop) for hop in written if any(hop)}
+        return {IPv4Address(hop[::-1] if sys.byteorder == "little" else hop) for hop in hops_in_file if any(hop)}
 
     def _ask(self, what: int) -> list[tuple[bytes, dict[int, bytes]]] | None:
         """A dump of one table; None where netlink is not to be had."""
@@ -94,8 +94,8 @@ class Surroundings:
             with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
                 sock.settimeout(1.0)
                 sock.bind((0, 0))
-                question = bytes([socket.AF_INET]).ljust(_BODY[what], b"\0")
-                sock.sendto(_HEADER.pack(_HEADER.size + len(question), what, _DUMP, 1, 0) + question, (0, 0))
+                request = bytes([socket.AF_INET]).ljust(_BODY[what], b"\0")
+                sock.sendto(_HEADER.pack(_HEADER.size + len(request), what, _DUMP, 1, 0) + request, (0, 0))
                 return list(_messages(sock, what))
         except OSError:
             return None
@@ -127,15 +127,15 @@ def _messages(sock: socket.socket, what: int) -> Iterator[tuple[bytes, dict[int,
 
 def attributes(data: bytes) -> dict[int, bytes]:
     """A message's attributes by type; what is cut off is left out."""
-    found = {}
+    values = {}
     at = 0
     while at + _ATTRIBUTE.size <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         if length < _ATTRIBUTE.size or at + length > len(data):
             break
-        found[kind] = data[at + _ATTRIBUTE.size : at + length]
+        values[kind] = data[at + _ATTRIBUTE.size : at + length]
         at += (length + 3) & ~3
-    return found
+    return values
 
 
 def _neighbour(body: bytes, told: dict[int, bytes]) -> Neighbour | None:

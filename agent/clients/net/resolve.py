@@ -44,17 +44,17 @@ class Resolver:
 
     async def addresses(self, host: str, family: str = "any") -> list[Address]:
         """The addresses of a name in the system's order. Raises Trouble, with the reason in words."""
-        found = literal(host)
-        if found is not None:
-            if family != "any" and family != f"ipv{found.version}":
+        address = literal(host)
+        if address is not None:
+            if family != "any" and family != f"ipv{address.version}":
                 raise Trouble(f"{host} is not an {family.replace('ipv', 'IPv')} address", UNKNOWN)
-            return [found]
-        asked = self._asked.get((host, family))
-        if asked is None:
+            return [address]
+        future = self._asked.get((host, family))
+        if future is None:
             if len(self._asked) >= MAX_THREADS:
                 raise Trouble("too many name look-ups are waiting for an answer", UNKNOWN)
-            asked = self._ask(host, family)
-        return await asyncio.shield(asked)  # others may wait for the same answer
+            future = self._ask(host, family)
+        return await asyncio.shield(future)  # others may wait for the same answer
 
     def _ask(self, host: str, family: str) -> "asyncio.Future[list[Address]]":
         loop = asyncio.get_running_loop()
@@ -95,5 +95,5 @@ def _look_up(host: str, family: str) -> list[Address] | Trouble:
         return Trouble(f"cannot resolve {host}: {words}")
     except (OSError, UnicodeError) as error:
         return Trouble(f"cannot resolve {host}: {error}")
-    found = dict.fromkeys(ipaddress.ip_address(answer[4][0]) for answer in answers)
-    return list(found) or Trouble(f"cannot resolve {host}: the name has no address")
+    addresses = dict.fromkeys(ipaddress.ip_address(answer[4][0]) for answer in answers)
+    return list(addresses) or Trouble(f"cannot resolve {host}: the name has no address")

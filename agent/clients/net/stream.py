@@ -120,24 +120,24 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
     last that says something about the target.
     """
     deadline = time.perf_counter() + seconds
-    troubles = [Trouble("no address to connect to", UNKNOWN)]
+    failures = [Trouble("no address to connect to", UNKNOWN)]
     candidates = addresses[:MAX_ADDRESSES]
     for place, address in enumerate(candidates):
         forbidden = limits.forbids(address, port)
         if forbidden:
-            troubles.append(Trouble(forbidden, UNKNOWN))
+            failures.append(Trouble(forbidden, UNKNOWN))
             continue
         start = time.perf_counter()
-        left = len(candidates) - place
+        remaining = len(candidates) - place
         try:
-            async with asyncio.timeout((deadline - start) / left if left > 1 else None):
+            async with asyncio.timeout((deadline - start) / remaining if remaining > 1 else None):
                 stream = await _connect(address, port)
             return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
         except Trouble as error:
-            troubles.append(error)
+            failures.append(error)
         except TimeoutError:
-            troubles.append(Trouble(f"{endpoint(address, port)} did not answer"))
-    raise max(reversed(troubles), key=lambda trouble: trouble.state != UNKNOWN)
+            failures.append(Trouble(f"{endpoint(address, port)} did not answer"))
+    raise max(reversed(failures), key=lambda failure: failure.state != UNKNOWN)
 
 
 async def _connect(address: Address, port: int) -> Stream:

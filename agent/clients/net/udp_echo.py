@@ -99,9 +99,9 @@ class Burst:
 
     def _refused(self, error: OSError, who: str) -> None:
         """A packet that this machine did not send, or the answer to an earlier one that was turned away."""
-        trouble = from_oserror(error, who)
-        self._errors.append(trouble.reason)
-        if trouble.state == UNKNOWN:
+        failure = from_oserror(error, who)
+        self._errors.append(failure.reason)
+        if failure.state == UNKNOWN:
             self._state = UNKNOWN
 
     def _finish_if_complete(self, done: "asyncio.Future[None]") -> None:

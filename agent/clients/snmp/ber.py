@@ -108,9 +108,9 @@ def request(
 
 def span(data: bytes, at: int, tag: int, end: int) -> tuple[int, int]:
     """(start, end) of the content of the element at ``at``, which must have this tag. Raises Garbled."""
-    found, start, stop = element(data, at, end)
-    if found != tag:
-        raise Garbled(f"tag 0x{found:02x} where 0x{tag:02x} ought to be")
+    actual, start, stop = element(data, at, end)
+    if actual != tag:
+        raise Garbled(f"tag 0x{actual:02x} where 0x{tag:02x} ought to be")
     return start, stop
 
 
@@ -158,14 +158,14 @@ def parse(data: bytes) -> Message:
 def varbinds(data: bytes, at: int, end: int) -> list[tuple[bytes, Value | None]]:
     """The list of variable bindings at ``at``. Raises Garbled."""
     at, end = span(data, at, _SEQUENCE, end)
-    found: list[tuple[bytes, Value | None]] = []
+    bindings: list[tuple[bytes, Value | None]] = []
     while at < end:
         start, stop = span(data, at, _SEQUENCE, end)
         name, named = span(data, start, _OID, stop)
         tag, content, last = element(data, named, stop)
-        found.append((data[name:named], value(tag, data[content:last])))
+        bindings.append((data[name:named], value(tag, data[content:last])))
         at = stop
-    return found
+    return bindings
 
 
 def value(tag: int, content: bytes) -> Value | None:

@@ -81,16 +81,16 @@ class Channel:
         if self._watch:
             self._loop.add_reader(self._sock, self._read)
         else:
-            made = await self._loop.create_datagram_endpoint(lambda: _Plain(self._heard), sock=self._sock)
-            self._transport = made[0]
+            endpoint_pair = await self._loop.create_datagram_endpoint(lambda: _Plain(self._heard), sock=self._sock)
+            self._transport = endpoint_pair[0]
         return self
 
     def new_id(self) -> int:
         """A random request id that nobody waits for."""
         while True:
-            made = int.from_bytes(os.urandom(4), "big") & 0x7FFFFFFF
-            if made not in self._waiting:
-                return made
+            request_id = int.from_bytes(os.urandom(4), "big") & 0x7FFFFFFF
+            if request_id not in self._waiting:
+                return request_id
 
     async def ask(
         self, address: Address, port: int, version: int, make: Callable[[int], bytes], every: float, seconds: float
@@ -102,28 +102,28 @@ class Channel:
         """
         request_id = self.new_id()
         bare = socket.inet_ntop(socket.AF_INET6, address.packed) if address.version == 6 else str(address)
-        waiting = Waiting(bare, port, version, make(request_id), self._loop.create_future())
-        self._waiting[request_id] = waiting
-        self._by_host.setdefault(bare, []).append(waiting)
+        pending = Waiting(bare, port, version, make(request_id), self._loop.create_future())
+        self._waiting[request_id] = pending
+        self._by_host.setdefault(bare, []).append(pending)
         deadline = self._loop.time() + seconds
         try:
-            waiting.sent = time.monotonic_ns()
-            while (left := deadline - self._loop.time()) > 0:
-                self._send(waiting, (str(address), port))
-                await asyncio.wait((waiting.answer,), timeout=min(every, left))
-                if waiting.answer.done():
-                    return waiting.answer.result(), waiting.rtt / 1e9, sum(waiting.ignored.values())
-            raise NoAnswer(_told(waiting.ignored))
+            pending.sent = time.monotonic_ns()
+            while (remaining := deadline - self._loop.time()) > 0:
+                self._send(pending, (str(address), port))
+                await asyncio.wait((pending.answer,), timeout=min(every, remaining))
+                if pending.answer.done():
+                    return pending.answer.result(), pending.rtt / 1e9, sum(pending.ignored.values())
+            raise NoAnswer(_told(pending.ignored))
         except ConnectionRefusedError:
             raise Trouble(f"{endpoint(address, port)} says that nothing listens there") from None
         except OSError as error:
             raise from_oserror(error, endpoint(address, port)) from None
         finally:
             del self._waiting[request_id]
-            self._by_host[bare].remove(waiting)
+            self._by_host[bare].remove(pending)
             if not self._by_host[bare]:
                 del self._by_host[bare]
-            waiting.answer.cancel()
+            pending.answer.cancel()
 
     def _send(self, waiting: Waiting, where: tuple[str, int]) -> None:
         if self._transport is not None:
@@ -144,18 +144,18 @@ class Channel:
                 self._sock.sendto(waiting.request, where)
 
     def _read(self) -> None:
-        came = []
+        packets = []
         for _ in range(_AT_ONCE):
             try:
-                came.append(self._sock.recvmsg(LARGEST, STAMP_SPACE))
+                packets.append(self._sock.recvmsg(LARGEST, STAMP_SPACE))
             except BlockingIOError:
                 break
             except OSError:
                 continue  # reports (and clears) an error whose details are in the error queue
         self._arrivals.compare()
-        for packet, ancillary, _flags, sender in came:
+        for packet, ancillary, _flags, sender in packets:
             self._heard(packet, sender, stamp_of(ancillary))
-        if sys.platform == "linux" and len(came) < _AT_ONCE:
+        if sys.platform == "linux" and len(packets) < _AT_ONCE:
             self._read_errors()
 
     def _read_errors(self) -> None:
@@ -170,10 +170,10 @@ class Channel:
                     self._refused(target, int.from_bytes(data[:4], sys.byteorder))
 
     def _refused(self, target: tuple[Any, ...], number: int) -> None:
-        for waiting in self._by_host.get(target[0].partition("%")[0], ()):
-            if waiting.port == target[1] and number in _FINAL and not waiting.answer.done():
-                waiting.answer.set_exception(OSError(number, os.strerror(number)))
-                waiting.answer.exception()  # the one who asked may be gone by now
+        for pending in self._by_host.get(target[0].partition("%")[0], ()):
+            if pending.port == target[1] and number in _FINAL and not pending.answer.done():
+                pending.answer.set_exception(OSError(number, os.strerror(number)))
+                pending.answer.exception()  # the one who asked may be gone by now
 
     def _heard(self, packet: bytes, sender: tuple[Any, ...], stamp: int | None = None) -> None:
         host, port = sender[0].partition("%")[0], sender[1]
@@ -182,18 +182,18 @@ class Channel:
         except Garbled:
             self._ignore(host, "garbled")
             return
-        waiting = self._waiting.get(message.request_id)
-        if waiting is None or waiting.version != message.version or waiting.answer.done():
+        pending = self._waiting.get(message.request_id)
+        if pending is None or pending.version != message.version or pending.answer.done():
             self._ignore(host, "late")
-        elif (waiting.sender, waiting.port) != (host, port):
-            waiting.ignored["other"] += 1
+        elif (pending.sender, pending.port) != (host, port):
+            pending.ignored["other"] += 1
         else:
-            waiting.rtt = self._arrivals.rtt(waiting.sent, stamp)
-            waiting.answer.set_result(message)
+            pending.rtt = self._arrivals.rtt(pending.sent, stamp)
+            pending.answer.set_result(message)
 
     def _ignore(self, host: str, sort: str) -> None:
-        for waiting in self._by_host.get(host, ()):
-            waiting.ignored[sort] += 1
+        for pending in self._by_host.get(host, ()):
+            pending.ignored[sort] += 1
 
     async def close(self) -> None:
         if self._transport is not None:
@@ -201,8 +201,8 @@ class Channel:
         else:
             self._loop.remove_reader(self._sock)
             self._sock.close()
-        for waiting in list(self._waiting.values()):
-            waiting.answer.cancel()
+        for pending in list(self._waiting.values()):
+            pending.answer.cancel()
 
 
 class _Plain(asyncio.DatagramProtocol):

@@ -32,14 +32,14 @@ class Snmp:
         who = endpoint(target.address, target.port)
         if target not in self._manners and len(self._manners) >= MOST_REMEMBERED:
             self._manners.clear()  # of plans long gone; those in use learn again
-        manners = self._manners.setdefault(target, Manners())
+        device_limits = self._manners.setdefault(target, Manners())
         exchange: Exchange
         if isinstance(target.access, User):
-            exchange = self._by_user(target, target.access, manners, seconds)
+            exchange = self._by_user(target, target.access, device_limits, seconds)
         else:
             channel = await self._channel(target.address.version)
-            exchange = _ByCommunity(channel, target, target.access, manners, seconds)
-        return Session(exchange, who, seconds, manners)
+            exchange = _ByCommunity(channel, target, target.access, device_limits, seconds)
+        return Session(exchange, who, seconds, device_limits)
 
     async def _channel(self, version: int) -> Channel:
         channel = self._channels.get(version)
@@ -79,7 +79,7 @@ class _ByCommunity:
     async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply:
         target, version, community = self._target, self._version, self._community
         try:
-            message, took, ignored = await self._channel.ask(
+            message, elapsed, ignored = await self._channel.ask(
                 target.address,
                 target.port,
                 version,
@@ -87,9 +87,9 @@ class _ByCommunity:
                 self._every,
                 seconds,
             )
-        except NoAnswer as none:
-            raise Silence(self._silent(seconds, str(none))) from None
-        return Reply(message.status, message.index, message.varbinds, took, ignored)
+        except NoAnswer as timeout:
+            raise Silence(self._silent(seconds, str(timeout))) from None
+        return Reply(message.status, message.index, message.varbinds, elapsed, ignored)
 
     def _silent(self, seconds: float, instead: str) -> str:
         reason = f"{endpoint(self._target.address, self._target.port)} did not answer within {seconds:.3g} s"

@@ -15,9 +15,9 @@ _LARGEST = 65_507
 async def engine_at(address: Address, port: int, seconds: float) -> bytes | None:
     """The engine's id, or None when nothing that speaks version 3 answers."""
     message_id = int.from_bytes(os.urandom(4), "big") & 0x7FFFFFFF
-    asked = Question(address, port, question(message_id), lambda packet: _engine_in(packet, message_id))
+    request = Question(address, port, question(message_id), lambda packet: _engine_in(packet, message_id))
     try:
-        return (await asked.ask(2, seconds)).message
+        return (await request.ask(2, seconds)).message
     except (NoAnswer, Trouble):
         return None
 

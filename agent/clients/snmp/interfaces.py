@@ -121,12 +121,12 @@ class Interfaces:
             if fits(port.names):
                 ports.append(port)
         if not ports:
-            known = listed([text(name) for name in (names or descriptions).values() if text(name)])
-            raise Trouble(f"no interface fits {listed(self._patterns)}; there are: {known}")
+            names_there = listed([text(name) for name in (names or descriptions).values() if text(name)])
+            raise Trouble(f"no interface fits {listed(self._patterns)}; there are: {names_there}")
         if len(ports) > MOST_WATCHED:
             raise Trouble(f"{len(ports)} interfaces fit; at most {MOST_WATCHED} can be watched by one check", UNKNOWN)
-        each = {pattern: fitting((pattern,)) for pattern in self._patterns}
-        self._missing = [pattern for pattern, own in each.items() if not any(own(port.names) for port in ports)]
+        matchers = {pattern: fitting((pattern,)) for pattern in self._patterns}
+        self._missing = [pattern for pattern, matches in matchers.items() if not any(matches(port.names) for port in ports)]
         self._ports, self._learned = ports, now
 
     def _wanted(self) -> list[str]:
@@ -134,23 +134,23 @@ class Interfaces:
         return [f"{column}.{port.index}" for port in self._ports for column in (port.label, *columns[port.wide])]
 
     def _traffic(self, cells: Mapping[str, Value], now: float) -> Traffic:
-        seen = Traffic(missing=self._missing)
+        traffic = Traffic(missing=self._missing)
         rates: dict[str, float] = {}
         for port in self._ports:
-            self._state(port, cells, seen)
+            self._state(port, cells, traffic)
             speed = _speed(port, cells)
             if len(self._ports) == 1:
-                seen.speed = speed
-            own = self._rates(port, cells, now, speed)
-            for name, rate in own.items():
+                traffic.speed = speed
+            port_rates = self._rates(port, cells, now, speed)
+            for name, rate in port_rates.items():
                 rates[name] = rates.get(name, 0.0) + rate
-            directions = [own[name] for name in ("into", "out") if name in own]
+            directions = [port_rates[name] for name in ("into", "out") if name in port_rates]
             # tunnels and the like carry many times what they say they could: no share of that
             if speed and directions and (share := max(directions) / speed) <= FULLEST:
-                seen.busiest = max(seen.busiest or 0.0, share)
+                traffic.busiest = max(traffic.busiest or 0.0, share)
         for name, rate in rates.items():
-            setattr(seen, name, rate)
-        return seen
+            setattr(traffic, name, rate)
+        return traffic
 
     def _state(self, port: Port, cells: Mapping[str, Value], seen: Traffic) -> None:
         oper, admin = cells.get(f"{_OPER}.{port.index}"), cells.get(f"{_ADMIN}.{port.index}")
@@ -174,20 +174,20 @@ class Interfaces:
         if before is None or before.discontinuity != reading.discontinuity:
             return {}
         passed = now - before.at
-        found: dict[str, float] = {}
+        rates: dict[str, float] = {}
         for name, column in zip(("into", "out"), octets, strict=True):
             bits = 64 if port.wide else 32
             if bits == 32 and (speed is None or speed * passed >= 1 << 32):
                 continue  # it may have wrapped more than once
             rate = _rate(before.counters.get(column), numbers.get(column), bits, passed)
             if rate is not None and rate <= FASTEST:  # more is a counter that was set anew
-                found[name] = rate
+                rates[name] = rate
         for name, columns in (("errors", _ERRORS), ("discards", _DISCARDS)):
             parts = [_rate(before.counters.get(column), numbers.get(column), 32, passed) for column in columns]
-            known = [part for part in parts if part is not None]
-            if known:
-                found[name] = sum(known)
-        return found
+            measured = [part for part in parts if part is not None]
+            if measured:
+                rates[name] = sum(measured)
+        return rates
 
 
 def _rate(before: int | None, now: int | None, bits: int, passed: float) -> float | None:

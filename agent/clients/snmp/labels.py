@@ -19,8 +19,8 @@ def text(value: Value | None) -> str:
 
 def fitting(patterns: Sequence[str]) -> Callable[[Sequence[str]], bool]:
     """Whether one of some names fits one of the patterns (``*``, ``?``, ``[a-z]``), whatever the case."""
-    none = r"(?!)"  # fits nothing
-    compiled = re.compile("|".join(translate(pattern.casefold()) for pattern in patterns) or none)
+    nothing = r"(?!)"  # fits nothing
+    compiled = re.compile("|".join(translate(pattern.casefold()) for pattern in patterns) or nothing)
     return lambda names: any(compiled.match(name.casefold()) for name in names if name)
 
 

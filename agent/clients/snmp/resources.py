@@ -42,13 +42,13 @@ async def read(session: Session, storages: Sequence[str]) -> Resources:
     memory = _memory(kilobytes)
     if memory is None:
         memory = max((_share(used, sizes, index) or 0.0 for index in types if types[index] == _RAM), default=None)
-    found = Resources(sum(percent) / len(percent) / 100 if percent else None, memory, storage, fullest)
+    shares = Resources(sum(percent) / len(percent) / 100 if percent else None, memory, storage, fullest)
     if storages and storage is None:
-        known = listed([text(name) for name in names.values()])
-        raise Trouble(f"no storage fits {listed(storages)}; there are: {known}", DEGRADED)
-    if found == Resources():
+        storage_names = listed([text(name) for name in names.values()])
+        raise Trouble(f"no storage fits {listed(storages)}; there are: {storage_names}", DEGRADED)
+    if shares == Resources():
         raise Trouble("it does not tell of its processors, memory or storages", DEGRADED)
-    return found
+    return shares
 
 
 def _memory(found: Mapping[str, Value]) -> float | None:
@@ -67,8 +67,8 @@ def _storage(columns: Sequence[Mapping[str, Value]], patterns: Sequence[str]) ->
     fits = fitting(patterns)
     for index, kind in types.items():
         name = text(names.get(index))
-        wanted = fits((name,)) if patterns else kind == _FIXED
-        share = _share(used, sizes, index) if wanted else None
+        watched = fits((name,)) if patterns else kind == _FIXED
+        share = _share(used, sizes, index) if watched else None
         if share is not None and share > (fullest[0] or -1.0):
             fullest = share, name
     return fullest

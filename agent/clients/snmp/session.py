@@ -82,11 +82,11 @@ class Session:
 
     async def get(self, oids: Sequence[str]) -> dict[str, Value]:
         """The values of these objects; those that the device does not have are left out. Raises Trouble."""
-        found: dict[str, Value] = {}
+        values: dict[str, Value] = {}
         names = {encoded(oid): oid for oid in oids}
-        left = list(names)
-        while left:
-            piece = left[: self._manners.objects]
+        remaining = list(names)
+        while remaining:
+            piece = remaining[: self._manners.objects]
             try:
                 reply = await self._ask(GET, piece, 0)
             except Silence:
@@ -94,18 +94,18 @@ class Session:
                     raise
                 continue
             if reply.status:
-                left = self._after_error(reply, piece) + left[len(piece) :]
+                remaining = self._after_error(reply, piece) + remaining[len(piece) :]
                 continue
             answered = False
             for name, value in reply.varbinds:
                 if name in names:
                     answered = True
                     if value is not None and value is not END:
-                        found[names[name]] = value
+                        values[names[name]] = value
             if not answered:
                 raise Trouble(f"{self._who} answered with other objects than were asked for")
-            left = left[len(piece) :]
-        return found
+            remaining = remaining[len(piece) :]
+        return values
 
     def _after_error(self, reply: Reply, piece: list[bytes]) -> list[bytes]:
         """What of a piece that met an error is to be asked again."""
@@ -141,12 +141,12 @@ class Session:
             names = [column.last for column in active]
             try:
                 reply = await self._ask(pdu, names, repetitions)
-            except Trouble as trouble:
-                if isinstance(trouble, Silence) and repetitions > 1 and self._smaller(self._manners.objects):
+            except Trouble as failure:
+                if isinstance(failure, Silence) and repetitions > 1 and self._smaller(self._manners.objects):
                     continue
                 if self.latency is None:
                     raise
-                return _walked(columns, trouble.reason)
+                return _walked(columns, failure.reason)
             if reply.status and not self._go_on(reply, active):
                 return _walked(columns, f"{self._who} answered {error_name(reply.status)} in the middle of a table")
             if not reply.status and (cut := self._take(reply, active, rows)):
@@ -181,21 +181,21 @@ class Session:
         return ""
 
     async def _ask(self, pdu: int, oids: Sequence[bytes], repetitions: int) -> Reply:
-        left = self._deadline - self._now()
-        if left <= 0:
+        remaining = self._deadline - self._now()
+        if remaining <= 0:
             raise Silence(self._late())
         if self._objects > MOST_OBJECTS or self._exchanges > MOST_EXCHANGES:
             raise TooMuch(f"{self._who} has too much to tell for one look ({self._objects} objects so far)", UNKNOWN)
         # once it has answered, silence may mean that the answer was too large: leave time to ask for less
-        patience = left if self.latency is None or len(oids) * max(1, repetitions) <= 4 else max(left / 3, 0.05)
+        wait = remaining if self.latency is None or len(oids) * max(1, repetitions) <= 4 else max(remaining / 3, 0.05)
         try:
-            reply = await self._exchange(pdu, oids, repetitions, min(left, patience))
-        except Silence as silence:
+            reply = await self._exchange(pdu, oids, repetitions, min(remaining, wait))
+        except Silence as no_response:
             if self._before and self._now() >= self._deadline:
                 self._manners.objects = self._before  # less did not help: it was not that
             if self.latency is not None:
                 raise Silence(self._late()) from None
-            raise silence from None
+            raise no_response from None
         self._before = 0
         self._exchanges += 1
         self._objects += len(reply.varbinds)

@@ -49,15 +49,15 @@ class Uptimes:
 
     def take(self, found: Mapping[str, Value], now: float) -> Uptime:
         """``found``: what the device answered to OIDS; ``now``: seconds on a clock that does not stop."""
-        own = self._counter(UP_TIME, found, now)
+        agent_counter = self._counter(UP_TIME, found, now)
         host = self._counter(HOST_TIME, found, now)
         engine = found.get(ENGINE_TIME)
-        if own is not None and isinstance(engine, int):
-            wraps = round((engine - own[0].ticks / 100) / WRAP)
-            if wraps >= 0 and abs(own[0].ticks / 100 + wraps * WRAP - engine) <= AGREE:
-                own[0].seconds = max(own[0].seconds, own[0].ticks / 100 + wraps * WRAP)
-        chosen = own
-        if host is not None and (own is None or host[0].seconds >= own[0].seconds - AGREE):
+        if agent_counter is not None and isinstance(engine, int):
+            wraps = round((engine - agent_counter[0].ticks / 100) / WRAP)
+            if wraps >= 0 and abs(agent_counter[0].ticks / 100 + wraps * WRAP - engine) <= AGREE:
+                agent_counter[0].seconds = max(agent_counter[0].seconds, agent_counter[0].ticks / 100 + wraps * WRAP)
+        chosen = agent_counter
+        if host is not None and (agent_counter is None or host[0].seconds >= agent_counter[0].seconds - AGREE):
             chosen = host  # a machine does not start after its own SNMP agent: one that says so is not believed
         if chosen is None:
             return Uptime(None, None)

@@ -88,14 +88,14 @@ class Engines:
         self._closing: dict[_Engine, asyncio.TimerHandle] = {}
 
     def of(self, user: User) -> _Engine:
-        found = self._engines.get(user)
-        if found is None:
+        snmp_engine = self._engines.get(user)
+        if snmp_engine is None:
             idle = time.monotonic() - IDLE
             for other in [other for other, engine in self._engines.items() if engine.used < idle]:
                 self._engines.pop(other).close()
-            found = self._engines[user] = _Engine(user)
-        found.used = time.monotonic()
-        return found
+            snmp_engine = self._engines[user] = _Engine(user)
+        snmp_engine.used = time.monotonic()
+        return snmp_engine
 
     def renew(self, user: User, engine: _Engine) -> None:
         """Give a credential a fresh engine, unless another look has done so."""
@@ -136,14 +136,14 @@ class ByUser:
         except Silence:
             pass
         address, port = self._target.address, self._target.port
-        there = await engine_at(address, port, seconds * _ASK)
+        engine_id = await engine_at(address, port, seconds * _ASK)
         engine = self._engines.of(self._user)
-        if there is not None and engine.known.get((str(address), port), there) != there:
+        if engine_id is not None and engine.known.get((str(address), port), engine_id) != engine_id:
             self._engines.renew(self._user, engine)
         try:
             return await self._attempt(pdu, oids, repetitions, max(0.05, end - time.monotonic()))
         except Silence:
-            raise self._silent(there, seconds) from None
+            raise self._silent(engine_id, seconds) from None
 
     def _silent(self, there: bytes | None, seconds: float) -> Trouble:
         if there is None:
@@ -154,55 +154,55 @@ class ByUser:
 
     async def _attempt(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply:
         engine = self._engines.of(self._user)
-        where = _transport(self._target, self._every)
+        transport = _transport(self._target, self._every)
         context = ContextData(contextName=self._user.context.encode())
-        asked = [ObjectType(ObjectIdentity(dotted(oid))) for oid in oids]
-        arguments = (engine.engine, engine.data, where, context)
+        objects = [ObjectType(ObjectIdentity(dotted(oid))) for oid in oids]
+        arguments = (engine.engine, engine.data, transport, context)
         started = time.monotonic()
         try:
             async with asyncio.timeout(seconds):
                 if pdu == GET:
-                    answer = await get_cmd(*arguments, *asked, lookupMib=False)
+                    answer = await get_cmd(*arguments, *objects, lookupMib=False)
                 elif pdu == GETBULK:
-                    answer = await bulk_cmd(*arguments, 0, repetitions, *asked, lookupMib=False)
+                    answer = await bulk_cmd(*arguments, 0, repetitions, *objects, lookupMib=False)
                 else:
-                    answer = await next_cmd(*arguments, *asked, lookupMib=False)
+                    answer = await next_cmd(*arguments, *objects, lookupMib=False)
         except TimeoutError:
             raise Silence("") from None
         except Exception as error:  # pysnmp's errors are of many sorts, and may quote what they are about
             raise Trouble(f"{self._who}: version 3 failed here ({type(error).__name__})", UNKNOWN) from None
-        took = time.monotonic() - started
-        failed, status, index, varbinds = answer
-        if failed is not None:
-            raise self._failure(failed)
+        elapsed = time.monotonic() - started
+        error_indication, status, index, varbinds = answer
+        if error_indication is not None:
+            raise self._failure(error_indication)
         await self._note(engine, started + seconds - time.monotonic())
-        return Reply(int(status), int(index), [_converted(name, found) for name, found in varbinds], took)
+        return Reply(int(status), int(index), [_converted(name, raw) for name, raw in varbinds], elapsed)
 
     def _failure(self, failed: object) -> Trouble:
         """pysnmp's error indication in words. What is wrong with the credential is no evidence about the device."""
         if isinstance(failed, errind.RequestTimedOut | errind.UnknownEngineID):
             return Silence("")  # an unknown engine: the device has a new one, which is asked for next
-        for sort, words in _WORDS.items():
-            if isinstance(failed, sort):
+        for error_type, words in _WORDS.items():
+            if isinstance(failed, error_type):
                 return Trouble(f"{self._who} {words}", UNKNOWN)
         return Trouble(f"{self._who}: no answer of version 3 that can be used ({type(failed).__name__})")
 
     async def _note(self, engine: _Engine, left: float) -> None:
         """Learn, once, which engine it is that answers, to know it from another one later."""
         address, port = self._target.address, self._target.port
-        if (str(address), port) not in engine.known and (there := await engine_at(address, port, left)):
-            engine.known[str(address), port] = there
+        if (str(address), port) not in engine.known and (engine_id := await engine_at(address, port, left)):
+            engine.known[str(address), port] = engine_id
 
 
 class _Guarded:
     """Keeps from pysnmp what is not version 3, and from the loop what pysnmp makes of the rest of others' bytes."""
 
     def datagram_received(self, datagram: bytes, address: Any) -> None:
-        take: Callable[[Any, Any, bytes], None] | None = getattr(self, "_callback_function", None)
-        if take is None or not is_version_3(datagram):
+        callback: Callable[[Any, Any, bytes], None] | None = getattr(self, "_callback_function", None)
+        if callback is None or not is_version_3(datagram):
             return
         try:
-            take(self, address, datagram)
+            callback(self, address, datagram)
         except Exception:  # of any sort; it was no answer
             log.debug("a datagram was no answer of SNMP version 3")
 
@@ -226,12 +226,12 @@ class _Target6(Udp6TransportTarget):  # type: ignore[misc]  # untyped
 def _transport(target: Target, every: float) -> Any:
     """Where to send. Made by hand: ``create`` asks the resolver, in a thread, even for an address."""
     four = target.address.version == 4
-    made = _Target if four else _Target6
-    where: Any = made.__new__(made)
+    target_type = _Target if four else _Target6
+    transport: Any = target_type.__new__(target_type)
     host, port = str(target.address), target.port
-    where.transport_address = (host, port) if four else (host, port, 0, 0)
-    where.__init__(timeout=every, retries=_RETRIES)
-    return where
+    transport.transport_address = (host, port) if four else (host, port, 0, 0)
+    transport.__init__(timeout=every, retries=_RETRIES)
+    return transport
 
 
 def _converted(name: Any, found: Any) -> tuple[bytes, Value | None]:

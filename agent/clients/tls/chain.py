@@ -125,8 +125,8 @@ def _organisation(name: bytes) -> str:
 
 def _name(name: bytes) -> str:
     """The CN, else the O or OU of a DER name, quoted."""
-    found = der.attributes(name)
-    text = found.get("CN") or found.get("O") or found.get("OU")
+    attributes = der.attributes(name)
+    text = attributes.get("CN") or attributes.get("O") or attributes.get("OU")
     return printable(text, 60) if text else "a nameless authority"
 
 
@@ -139,6 +139,6 @@ def _names(certificate: bytes) -> str:
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (ValueError, x509.ExtensionNotFound):
         return "no host at all"
-    found = [str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
-    more = f" and {len(found) - MAX_NAMES} more" if len(found) > MAX_NAMES else ""
-    return ", ".join(printable(name, 40).strip("'") for name in found[:MAX_NAMES]) + more if found else "no host at all"
+    hosts = [str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
+    more = f" and {len(hosts) - MAX_NAMES} more" if len(hosts) > MAX_NAMES else ""
+    return ", ".join(printable(name, 40).strip("'") for name in hosts[:MAX_NAMES]) + more if hosts else "no host at all"

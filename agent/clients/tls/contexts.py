@@ -62,17 +62,17 @@ class TlsContexts:
         """
         authority = authority if verify else ""
         key = (verify, authority, alpn)
-        stamp = _stamp(authority, limits) if authority else None
-        kept = self._made.get(key)
-        if kept is not None and kept[0] == stamp:
-            return kept[1]
+        version = _stamp(authority, limits) if authority else None
+        cached = self._made.get(key)
+        if cached is not None and cached[0] == version:
+            return cached[1]
         try:
             context = _judging(authority) if verify else _unjudging()
         except (OSError, ssl.SSLError) as error:
             raise Trouble(f"cannot use the authority file {authority}: {error}", UNKNOWN) from None
         if alpn:
             context.set_alpn_protocols(list(alpn))
-        self._made[key] = (stamp, context)
+        self._made[key] = (version, context)
         return context
 
     async def close(self) -> None:

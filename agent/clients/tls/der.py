@@ -92,7 +92,7 @@ def _time(data: bytes, at: int, limit: int) -> tuple[float, int]:
 
 def attributes(name: bytes) -> dict[str, str]:
     """The CN, O and OU of a DER name, the last of each; empty when it is damaged."""
-    found = {}
+    values = {}
     try:
         _, at, end = _element(name, 0, len(name), _SEQUENCE)
         while at < end:
@@ -103,10 +103,10 @@ def attributes(name: bytes) -> dict[str, str]:
                 _, value, value_end = _element(name, kind_end, inner)
                 key = _ATTRIBUTES.get(name[kind:kind_end])
                 if key:
-                    found[key] = name[value:value_end].decode(_ENCODINGS.get(name[kind_end], "utf-8"), "replace")
+                    values[key] = name[value:value_end].decode(_ENCODINGS.get(name[kind_end], "utf-8"), "replace")
     except (IndexError, ValueError):
         return {}
-    return found
+    return values
 
 
 def key_bits(public_key: bytes) -> bytes:

@@ -159,11 +159,11 @@ def certificates(body: bytes) -> tuple[bytes, ...]:
     """The certificate list of a TLS 1.2 Certificate message; () when its lengths do not fit."""
     if len(body) < 3 or int.from_bytes(body[:3], "big") != len(body) - 3:
         return ()
-    found, at = [], 3
+    chain, at = [], 3
     while at < len(body):
         end = at + 3 + int.from_bytes(body[at : at + 3], "big")
         if end > len(body) or end == at + 3:
             return ()
-        found.append(body[at + 3 : end])
+        chain.append(body[at + 3 : end])
         at = end
-    return tuple(found)
+    return tuple(chain)

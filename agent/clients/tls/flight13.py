@@ -46,8 +46,8 @@ class Flight13Parser(FlightParser):
         point = self._p256.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
         shares = words((_X25519,)) + vector(2, self._x25519.public_key().public_bytes_raw())
         shares += words((_P256,)) + vector(2, point)
-        more = extension(43, b"\x02\x03\x04") + extension(51, vector(2, shares))
-        self.hello = client_hello(server_name, (_AES_128, _AES_256, _CHACHA), more)
+        extra_extensions = extension(43, b"\x02\x03\x04") + extension(51, vector(2, shares))
+        self.hello = client_hello(server_name, (_AES_128, _AES_256, _CHACHA), extra_extensions)
         self._cipher: Any = None  # an AEAD, once the keys are agreed
         self._iv = b""
         self._sequence = 0
@@ -91,11 +91,11 @@ class Flight13Parser(FlightParser):
 
         name, length = ("sha384", 48) if suite == _AES_256 else ("sha256", 32)
         # what was said so far, without the record's header; the ServerHello with its message's
-        said = self.hello[5:] + bytes([SERVER_HELLO]) + vector(3, hello)
+        transcript = self.hello[5:] + bytes([SERVER_HELLO]) + vector(3, hello)
         early = hmac.digest(bytes(length), bytes(length), name)
         derived = _expand(early, b"derived", hashlib.new(name).digest(), length, name)
         secret = hmac.digest(derived, shared, name)
-        traffic = _expand(secret, b"s hs traffic", hashlib.new(name, said).digest(), length, name)
+        traffic = _expand(secret, b"s hs traffic", hashlib.new(name, transcript).digest(), length, name)
         key = _expand(traffic, b"key", b"", 16 if suite == _AES_128 else 32, name)
         self._iv = _expand(traffic, b"iv", b"", 12, name)
         self._cipher = ChaCha20Poly1305(key) if suite == _CHACHA else AESGCM(key)

@@ -36,11 +36,11 @@ def judge(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
         if issuer is not None and not _signed(response, issuer, moment):
             raise Trouble("the stapled OCSP response is not signed by the certificate's issuer", DEGRADED)
         status, begins, ends = single.certificate_status, single.this_update_utc, single.next_update_utc
-        revoked, why = single.revocation_time_utc, single.revocation_reason
+        revoked, revocation_reason = single.revocation_time_utc, single.revocation_reason
     except (ValueError, TypeError) as error:
         raise Trouble(f"the stapled OCSP response cannot be read: {str(error)[:60]}", DEGRADED) from None
     if status is ocsp.OCSPCertStatus.REVOKED:
-        because = f" ({why.value})" if why else ""
+        because = f" ({revocation_reason.value})" if revocation_reason else ""
         unproven = "" if issuer is not None else "; its signature could not be checked"
         when = f"{revoked:%Y-%m-%d}" if revoked else "a day not given"
         raise Trouble(f"revoked: on {when}{because}, says the stapled OCSP response{unproven}", DOWN)
@@ -57,10 +57,10 @@ def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | Non
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature
 
-    wanted = der.parse(chain[0]).issuer
+    issuer_name = der.parse(chain[0]).issuer
     for encoded in chain:  # the leaf included: a self-signed one issued itself
         try:
-            if der.parse(encoded).subject != wanted:
+            if der.parse(encoded).subject != issuer_name:
                 continue
             candidate = x509.load_der_x509_certificate(encoded)
             leaf.verify_directly_issued_by(candidate)

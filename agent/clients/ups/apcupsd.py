@@ -58,36 +58,36 @@ _VALUES: Final = {
 
 async def read(stream: Stream) -> tuple[Reading, float]:
     """What apcupsd says of its UPS, and how long the answer took, in seconds. Raises Trouble for anything else."""
-    asked = time.monotonic()
+    started = time.monotonic()
     await stream.send(b"\x00\x06status")
     fields = await _fields(stream)
-    taken = time.monotonic() - asked
+    elapsed = time.monotonic() - started
     if "STATUS" not in fields and "STATFLAG" not in fields:
         raise Trouble(f"{stream.who} does not answer like apcupsd: there is no STATUS", UNKNOWN)
-    return understand(fields, time.time()), taken
+    return understand(fields, time.time()), elapsed
 
 
 async def _fields(stream: Stream) -> dict[str, str]:
-    heard = b""
+    buffer = b""
     fields: dict[str, str] = {}
 
-    async def take(size: int) -> bytes:
-        nonlocal heard
-        while len(heard) < size:
+    async def read_exactly(size: int) -> bytes:
+        nonlocal buffer
+        while len(buffer) < size:
             more = await stream.receive()
             if not more:
                 raise Trouble(f"{stream.who} closed the connection in the middle of an answer", UNKNOWN)
-            heard += more
-        taken, heard = heard[:size], heard[size:]
-        return taken
+            buffer += more
+        record, buffer = buffer[:size], buffer[size:]
+        return record
 
     for _ in range(MOST_RECORDS):
-        size = int.from_bytes(await take(2), "big")
+        size = int.from_bytes(await read_exactly(2), "big")
         if size == 0:
             return fields
         if size > LONGEST:
             raise Trouble(f"{stream.who} does not answer like apcupsd: a record of {size} bytes", UNKNOWN)
-        name, colon, value = (await take(size)).decode("utf-8", "replace").partition(":")
+        name, colon, value = (await read_exactly(size)).decode("utf-8", "replace").partition(":")
         if not colon:
             raise Trouble(f"{stream.who} does not answer like apcupsd: {printable(name)}", UNKNOWN)
         fields[name.strip()] = value.strip()
@@ -104,8 +104,8 @@ def understand(fields: Mapping[str, str], now: float) -> Reading:
     if reading.flags.get("battery"):  # else it is 0, or old
         reading.put("on_battery_seconds", number(fields.get("TONBATT")))
     reading.put("temperature_celsius", _celsius(fields.get("ITEMP", "")))
-    made = moment(fields.get("BATTDATE", ""))
-    reading.put("battery_age_seconds", None if made is None else now - made)
+    manufactured = moment(fields.get("BATTDATE", ""))
+    reading.put("battery_age_seconds", None if manufactured is None else now - manufactured)
     result = fields.get("SELFTEST", "").upper()
     if result in ("OK", "BT", "NG"):  # BT: the battery's capacity was too low, NG: failed otherwise
         reading.say("test_passed", result == "OK")

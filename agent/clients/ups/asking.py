@@ -64,8 +64,8 @@ class AsksUps(Probe, frozen=True, kw_only=True):
         try:
             async with asyncio.timeout(look.timeout):
                 return await readings.get(self, lambda: self._ask(look))
-        except Trouble as trouble:
-            raise Trouble(trouble.reason, UNKNOWN) from None
+        except Trouble as failure:
+            raise Trouble(failure.reason, UNKNOWN) from None
         except TimeoutError:
             who = f"{_SERVED[self.way]} at {self.host} port {self.port or PORTS[self.way]}"
             raise Trouble(f"{who} did not answer in full within {look.timeout:g} s", UNKNOWN) from None
@@ -73,11 +73,11 @@ class AsksUps(Probe, frozen=True, kw_only=True):
     async def _ask(self, look: Look) -> Told:
         started = time.monotonic()
         addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
-        left = look.timeout - (time.monotonic() - started)
+        remaining = look.timeout - (time.monotonic() - started)
         if self.way == "snmp":
-            return await self._by_snmp(look, addresses[0], left)
+            return await self._by_snmp(look, addresses[0], remaining)
         credential = look.credential(self.credential) if self.credential else {}
-        stream, _ = await connect(addresses, self.port or PORTS[self.way], look.limits, left)
+        stream, _ = await connect(addresses, self.port or PORTS[self.way], look.limits, remaining)
         try:
             if self.way == "nut":
                 return await nut.read(stream, self.ups, credential)
@@ -121,21 +121,21 @@ class Readings:
     async def get(self, probe: AsksUps, ask: Callable[[], Awaitable[Told]]) -> Told:
         """From ``ask`` or, if that was just asked for another kind of check, from then."""
         key = tuple(getattr(probe, name) for name in AsksUps.__struct_fields__)
-        kept = self._kept.setdefault(key, _Kept())
-        async with kept.lock:
-            fresh = self._clock() - kept.begun <= SHARED
-            if kept.told is None or not fresh or probe.kind in kept.served:
-                kept.told, kept.begun, kept.served = None, self._clock(), set()
+        shared = self._kept.setdefault(key, _Kept())
+        async with shared.lock:
+            fresh = self._clock() - shared.begun <= SHARED
+            if shared.told is None or not fresh or probe.kind in shared.served:
+                shared.told, shared.begun, shared.served = None, self._clock(), set()
                 try:
-                    told = await ask()
+                    answer = await ask()
                 except BaseException:
                     self.sources.forget(key)
                     raise
-                told[0].settle()
-                self.sources.note(key, told[0])
-                kept.told = told
-            kept.served.add(probe.kind)
-            return kept.told
+                answer[0].settle()
+                self.sources.note(key, answer[0])
+                shared.told = answer
+            shared.served.add(probe.kind)
+            return shared.told
 
     async def close(self) -> None:
         self._kept.clear()
@@ -151,17 +151,17 @@ class Sources:
 
     def note(self, key: object, reading: Reading) -> None:
         """Take in a look, and put into it since when its source has been the same, if that is known."""
-        battery = reading.flags.get("battery")
-        if reading.lost or battery is None or reading.flags.get("off"):
+        on_battery = reading.flags.get("battery")
+        if reading.lost or on_battery is None or reading.flags.get("off"):
             self.forget(key)
             return
         now = self._clock()
-        was, since = self._seen.get(key, (battery, None))
-        if was != battery:
+        was_on_battery, since = self._seen.get(key, (on_battery, None))
+        if was_on_battery != on_battery:
             since = now
-        self._seen[key] = battery, since
+        self._seen[key] = on_battery, since
         if since is not None:
-            reading.put("on_battery_seconds" if battery else "on_mains_seconds", now - since)
+            reading.put("on_battery_seconds" if on_battery else "on_mains_seconds", now - since)
 
     def forget(self, key: object) -> None:
         """What happened meanwhile is not known."""

@@ -19,10 +19,10 @@ def moment(text: str) -> float | None:
     is not known: UTC is taken. None for what is no date.
     """
     text = text.strip()
-    found = _date(text)
-    if found is None:
+    parts = _date(text)
+    if parts is None:
         return None
-    year, month, day, rest = found
+    year, month, day, rest = parts
     time = _TIME.match(rest)
     hour, minute, second = (int(part or 0) for part in time.groups()) if time else (0, 0, 0)
     try:
@@ -33,18 +33,18 @@ def moment(text: str) -> float | None:
 
 def _date(text: str) -> tuple[int, int, int, str] | None:
     """Year, month, day and what follows."""
-    if (found := _YEAR_FIRST.match(text)) or (found := _COMPACT.match(text)):
-        return int(found[1]), int(found[2]), int(found[3]), text[found.end() :]
-    if found := _NAMED.match(text):
-        name = found[2].lower()
+    if (matched := _YEAR_FIRST.match(text)) or (matched := _COMPACT.match(text)):
+        return int(matched[1]), int(matched[2]), int(matched[3]), text[matched.end() :]
+    if matched := _NAMED.match(text):
+        name = matched[2].lower()
         if name not in _MONTHS:
             return None
-        return _century(found[3]), _MONTHS.index(name) + 1, int(found[1]), text[found.end() :]
-    if found := _YEAR_LAST.match(text):
-        month, day = int(found[1]), int(found[3])
-        if month > 12 or (found[2] == "." and day <= 12):
+        return _century(matched[3]), _MONTHS.index(name) + 1, int(matched[1]), text[matched.end() :]
+    if matched := _YEAR_LAST.match(text):
+        month, day = int(matched[1]), int(matched[3])
+        if month > 12 or (matched[2] == "." and day <= 12):
             month, day = day, month
-        return _century(found[4]), month, day, text[found.end() :]
+        return _century(matched[4]), month, day, text[matched.end() :]
     return None
 
 

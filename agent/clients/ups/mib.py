@@ -95,12 +95,12 @@ class Codes:
         return (self.oid,) if self.column else ()
 
     def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None:
-        known = {word for said in self.words.values() for word in said.split()}
+        flags = {word for flag_words in self.words.values() for word in flag_words.split()}
         for cell in _cells(self, root, cells):
-            said = self.words.get(_code(cell))
-            if said is not None:
-                for word in known:
-                    _say(reading, word, word in said.split())
+            flag_words = self.words.get(_code(cell))
+            if flag_words is not None:
+                for word in flags:
+                    _say(reading, word, word in flag_words.split())
 
 
 @dataclass(frozen=True)
@@ -122,9 +122,9 @@ class Listed:
             listed = text.replace(",", " ").split()
             if not listed or not all(number.isascii() and number.isdigit() for number in listed):
                 continue
-            said = {word for number in listed for word in self.words.get(int(number), "").split()}
+            active_flags = {word for number in listed for word in self.words.get(int(number), "").split()}
             for word in {word for words in self.words.values() for word in words.split()}:
-                _say(reading, word, word in said)
+                _say(reading, word, word in active_flags)
 
 
 @dataclass(frozen=True)
@@ -236,11 +236,11 @@ class Mib:
 
 def _cells(row: Row, root: str, cells: Cells) -> list[Value]:
     """The answered values of a row's objects, those of columns in the order of their indexes."""
-    found = [cells[oid] for name in row.objects if (oid := f"{root}.{name}") in cells]
+    values = [cells[oid] for name in row.objects if (oid := f"{root}.{name}") in cells]
     for column in row.columns:
         start = f"{root}.{column}."
-        found += [cells[oid] for oid in sorted((oid for oid in cells if oid.startswith(start)), key=_order)]
-    return found
+        values += [cells[oid] for oid in sorted((oid for oid in cells if oid.startswith(start)), key=_order)]
+    return values
 
 
 def _order(oid: str) -> tuple[int, ...]:

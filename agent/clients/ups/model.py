@@ -97,13 +97,13 @@ class Reading:
 
     def fill(self, other: "Reading") -> None:
         """What only the other one says. The power's source is taken from one of them, whole."""
-        known = any(self.flags.get(source) for source in SOURCES)
-        for flag, said in other.flags.items():
+        has_source = any(self.flags.get(source) for source in SOURCES)
+        for flag, flag_value in other.flags.items():
             if flag in SOURCES:
-                if not known:
-                    self.say(flag, said)
+                if not has_source:
+                    self.say(flag, flag_value)
             else:
-                self.flags.setdefault(flag, said)
+                self.flags.setdefault(flag, flag_value)
         for measure, value in other.values.items():
             self.values.setdefault(measure, value)
         self.lost = self.lost or other.lost
@@ -150,8 +150,8 @@ class Reading:
 
     def measures(self) -> dict[str, float]:
         """Everything that was said, by the measures' names."""
-        told = {MEASURED[flag]: float(value) for flag, value in self.flags.items() if flag in MEASURED}
-        return {**self.values, **told}
+        flag_measures = {MEASURED[flag]: float(value) for flag, value in self.flags.items() if flag in MEASURED}
+        return {**self.values, **flag_measures}
 
 
 def _in_range(measure: str, value: float) -> float:
@@ -177,10 +177,10 @@ def number(raw: object) -> float | None:
         raw = raw.decode("latin-1")
     if isinstance(raw, str):
         text = raw.strip().strip("\0").strip()
-        found = _NUMBER.match(text)
-        if text.lower() in _NOTHING or found is None:
+        matched = _NUMBER.match(text)
+        if text.lower() in _NOTHING or matched is None:
             return None
-        raw = float(found[1].replace(",", "."))
+        raw = float(matched[1].replace(",", "."))
     if not isinstance(raw, (int, float)) or not math.isfinite(raw) or raw in SENTINELS:
         return None
     return float(raw)
@@ -203,19 +203,19 @@ def judge(reading: Reading) -> tuple[int, str]:
         return DOWN, f"it is about to cut its output{_battery(reading) if flags.get('battery') else ''}"
     if flags.get("low") and flags.get("battery"):
         return DOWN, f"its battery is low{_battery(reading)}"
-    troubles = []
+    faults = []
     if flags.get("battery"):
-        troubles.append(f"{_battery(reading).removeprefix(': ')}{_why_on_battery(flags)}")
+        faults.append(f"{_battery(reading).removeprefix(': ')}{_why_on_battery(flags)}")
     elif flags.get("low"):
-        troubles.append("its battery is low and would not carry an outage")
-    troubles += [words for flag, words in TROUBLES.items() if flags.get(flag)]
+        faults.append("its battery is low and would not carry an outage")
+    faults += [words for flag, words in TROUBLES.items() if flags.get(flag)]
     if flags.get("calibrating") and not flags.get("battery"):
-        troubles.append("calibrating its battery")
+        faults.append("calibrating its battery")
     if flags.get("test_passed") is False and not flags.get("testing"):
-        troubles.append("the last self-test was not passed")
-    troubles += [f"it says {printable(note, 60)}" for note in reading.notes]
-    if troubles:
-        return DEGRADED, "; ".join(troubles)
+        faults.append("the last self-test was not passed")
+    faults += [f"it says {printable(note, 60)}" for note in reading.notes]
+    if faults:
+        return DEGRADED, "; ".join(faults)
     if flags.get("mains") or flags.get("battery") is False:
         return UP, ""
     return UNKNOWN, "it does not say what it runs on"
@@ -245,14 +245,14 @@ def _why_on_battery(flags: dict[str, bool]) -> str:
 def _battery(reading: Reading) -> str:
     """``: on battery for 3 min, charge 80%, runtime 12 min``, as far as it is known."""
     values = reading.values
-    told = ["on battery"]
+    parts = ["on battery"]
     if "on_battery_seconds" in values:
-        told[0] += f" for {spoken(values['on_battery_seconds'])}"
+        parts[0] += f" for {spoken(values['on_battery_seconds'])}"
     if "charge_ratio" in values:
-        told.append(f"charge {values['charge_ratio']:.0%}")
+        parts.append(f"charge {values['charge_ratio']:.0%}")
     if "runtime_seconds" in values:
-        told.append(f"runtime {spoken(values['runtime_seconds'])}")
-    return ": " + ", ".join(told)
+        parts.append(f"runtime {spoken(values['runtime_seconds'])}")
+    return ": " + ", ".join(parts)
 
 
 def spoken(seconds: float) -> str:

@@ -79,10 +79,10 @@ class Upsd:
         """Say who asks. A wrong password is not noticed: reading needs none."""
         for command, key in (("USERNAME", "user"), ("PASSWORD", "password")):
             if key in credential:
-                said = credential[key]
-                if not said.isprintable():
+                credential_value = credential[key]
+                if not credential_value.isprintable():
                     raise Trouble(f"the credential's {key} has characters that NUT cannot take", UNKNOWN)
-                answer = await self._ask(f'{command} "{_escaped(said)}"')
+                answer = await self._ask(f'{command} "{_escaped(credential_value)}"')
                 if not answer.startswith("OK"):
                     raise self._strange(answer)
 
@@ -137,21 +137,21 @@ def _escaped(text: str) -> str:
 def _words(line: str) -> list[str]:
     """The words of a line; quotes keep spaces together, a backslash takes the next character as it is."""
     words: list[str] = []
-    word, quoted, escaped, begun = "", False, False, False
+    word, quoted, escaped, in_word = "", False, False, False
     for character in line:
         if escaped:
             word, escaped = word + character, False
         elif character == "\\":
-            escaped = begun = True
+            escaped = in_word = True
         elif character == '"':
-            quoted, begun = not quoted, True
+            quoted, in_word = not quoted, True
         elif character.isspace() and not quoted:
-            if begun:
+            if in_word:
                 words.append(word)
-            word, begun = "", False
+            word, in_word = "", False
         else:
-            word, begun = word + character, True
-    return [*words, word] if begun else words
+            word, in_word = word + character, True
+    return [*words, word] if in_word else words
 
 
 async def read(stream: Stream, ups: str, credential: Mapping[str, str]) -> tuple[Reading, float]:
@@ -166,7 +166,7 @@ async def read(stream: Stream, ups: str, credential: Mapping[str, str]) -> tuple
             listed = printable(", ".join(names), 80)
             raise Trouble(f"upsd at {stream.who} has {len(names)} UPSs ({listed}): say which one (ups)", UNKNOWN)
         ups = names[0]
-    asked = time.monotonic()
+    started = time.monotonic()
     try:
         variables = await upsd.variables(ups)
     except UpsdError as error:
@@ -174,9 +174,9 @@ async def read(stream: Stream, ups: str, credential: Mapping[str, str]) -> tuple
             raise
         names = await upsd.names()
         raise Trouble(f"{error.reason}; it has {printable(', '.join(names) or 'none', 80)}", UNKNOWN) from None
-    taken = time.monotonic() - asked
+    elapsed = time.monotonic() - started
     await upsd.leave()
-    return understand(variables, time.time()), taken
+    return understand(variables, time.time()), elapsed
 
 
 def understand(variables: Mapping[str, str], now: float) -> Reading:
@@ -198,8 +198,8 @@ def understand(variables: Mapping[str, str], now: float) -> Reading:
             or _numbers(variables, f"{side}.L1-L2.voltage", f"{side}.L2-L3.voltage", f"{side}.L3-L1.voltage")
         )
         reading.put(f"{side}_volts", lowest_line(volts))
-    made = moment(variables.get("battery.date", "")) or moment(variables.get("battery.mfr.date", ""))
-    reading.put("battery_age_seconds", None if made is None else now - made)
+    manufactured = moment(variables.get("battery.date", "")) or moment(variables.get("battery.mfr.date", ""))
+    reading.put("battery_age_seconds", None if manufactured is None else now - manufactured)
     _self_test(reading, variables.get("ups.test.result", ""), variables.get("ups.test.date", ""))
     if reading.flags.get("alarm"):
         reading.notes.append(variables.get("ups.alarm", "").strip() or "alarm")
@@ -226,12 +226,12 @@ def _status(reading: Reading, tokens: list[str]) -> None:
 
 
 def _self_test(reading: Reading, result: str, date: str) -> None:
-    said = result.lower()
-    if _RUNNING.search(said):
+    outcome = result.lower()
+    if _RUNNING.search(outcome):
         reading.say("testing", True)
-    elif _FAILED.search(said.replace("no error", "")):
+    elif _FAILED.search(outcome.replace("no error", "")):
         reading.say("test_passed", False)
-    elif _PASSED.search(said):
+    elif _PASSED.search(outcome):
         reading.say("test_passed", True)
     if "test_passed" in reading.flags:
         reading.put("self_test_timestamp", moment(date))
@@ -243,5 +243,5 @@ def _numbers(variables: Mapping[str, str], *names: str) -> list[float]:
 
 def lowest_line(volts: Iterable[float]) -> float | None:
     """Of several lines the lowest that carries anything: rows of lines that are not there are 0."""
-    known = list(volts)
-    return min((value for value in known if value > 0), default=0.0 if known else None)
+    values = list(volts)
+    return min((value for value in values if value > 0), default=0.0 if values else None)

@@ -42,20 +42,20 @@ class UpsMibs:
 
     def names(self, target: Target) -> tuple[str, ...]:
         """The MIBs found on a device, the most trusted first."""
-        known = self._known.get(target)
-        return tuple(mib.name for mib in known.mibs) if known else ()
+        device = self._known.get(target)
+        return tuple(mib.name for mib in device.mibs) if device else ()
 
     async def read(self, target: Target, session: Session) -> Reading:
         """What the device says of its UPS. Raises Trouble when it does not answer, or has no UPS MIB."""
-        known = self._known.get(target)
+        device = self._known.get(target)
         try:
-            known, cells = await self._read(target, session, known)
+            device, cells = await self._read(target, session, device)
         except Trouble:
-            if session.latency is None or (known is not None and known.objects):
+            if session.latency is None or (device is not None and device.objects):
                 self._known.pop(target, None)  # what is there when it answers again may be another device
             raise
-        self._keep(target, known)
-        return understand(known.mibs, cells, time.time())
+        self._keep(target, device)
+        return understand(device.mibs, cells, time.time())
 
     async def _read(self, target: Target, session: Session, known: Known | None) -> tuple[Known, dict[str, Value]]:
         cells: dict[str, Value] = {}
@@ -99,8 +99,8 @@ async def _everything(session: Session, mibs: tuple[Mib, ...]) -> dict[str, Valu
     cells = await session.get([f"{mib.root}.{name}" for mib in mibs for row in mib.rows for name in row.objects])
     if columns:
         walk = await session.walk(*columns, rows=MOST_ROWS)
-        for column, found in zip(columns, walk.columns, strict=True):
-            cells.update({f"{column}.{index}": value for index, value in found.items()})
+        for column, cells_by_index in zip(columns, walk.columns, strict=True):
+            cells.update({f"{column}.{index}": value for index, value in cells_by_index.items()})
     return cells
 
 
@@ -109,16 +109,16 @@ async def _families(session: Session, one_by_one: bool) -> tuple[Mib, ...]:
 
     ``one_by_one``: an object that is not there costs a question of its own (version 1).
     """
-    found = await session.get([SYS_OBJECT_ID, *_markers(STANDARD)])
-    who = found.get(SYS_OBJECT_ID)
-    likely = [mib for mib in VENDORS if any(_below(who, vendor) for vendor in mib.vendors)]
+    cells = await session.get([SYS_OBJECT_ID, *_markers(STANDARD)])
+    vendor_oid = cells.get(SYS_OBJECT_ID)
+    likely = [mib for mib in VENDORS if any(_below(vendor_oid, vendor) for vendor in mib.vendors)]
     vendor = await _first(session, likely)
     if vendor is None:
         others = [mib for mib in VENDORS if mib not in likely]
         if one_by_one:
             others = await _served(session, others)
         vendor = await _first(session, others)
-    standard = STANDARD if any(marker in found for marker in _markers(STANDARD)) else None
+    standard = STANDARD if any(marker in cells for marker in _markers(STANDARD)) else None
     mibs = tuple(mib for mib in (vendor, standard) if mib is not None)
     if not mibs:  # some cards serve a part that has none of the markers
         vendors = await _served(session, likely or VENDORS)
@@ -131,18 +131,18 @@ async def _families(session: Session, one_by_one: bool) -> tuple[Mib, ...]:
 
 async def _first(session: Session, mibs: list[Mib]) -> Mib | None:
     """The first of these families that the device has something of."""
-    found = await session.get([marker for mib in mibs for marker in _markers(mib)]) if mibs else {}
-    return next((mib for mib in mibs if any(marker in found for marker in _markers(mib))), None)
+    cells = await session.get([marker for mib in mibs for marker in _markers(mib)]) if mibs else {}
+    return next((mib for mib in mibs if any(marker in cells for marker in _markers(mib))), None)
 
 
 async def _served(session: Session, mibs: Sequence[Mib]) -> list[Mib]:
     """Those of these families below whose root the device has anything."""
-    found: list[Mib] = []
+    served: list[Mib] = []
     for at in range(0, len(mibs), ROOTS):
-        some = mibs[at : at + ROOTS]
-        walk = await session.walk(*(mib.root for mib in some), rows=2)  # ends once each has had its first row
-        found += [mib for mib, column in zip(some, walk.columns, strict=True) if column]
-    return found
+        batch = mibs[at : at + ROOTS]
+        walk = await session.walk(*(mib.root for mib in batch), rows=2)  # ends once each has had its first row
+        served += [mib for mib, column in zip(batch, walk.columns, strict=True) if column]
+    return served
 
 
 def _markers(mib: Mib) -> list[str]:

@@ -31,8 +31,8 @@ SOURCE: Final = {
 
 
 def _event(point: int, flag: str) -> Codes:
-    words = {f"active {sort}": flag for sort in ("event", "warning", "alarm", "alarm acknowledged")}
-    return Codes(f"{EVENTS}.{point}", {**words, "inactive event": "", "normal": ""})
+    flags = {f"active {sort}": flag for sort in ("event", "warning", "alarm", "alarm acknowledged")}
+    return Codes(f"{EVENTS}.{point}", {**flags, "inactive event": "", "normal": ""})
 
 
 MIB: Final = Mib(
