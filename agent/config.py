@@ -193,9 +193,9 @@ def _read(path: Path) -> Settings:
     return msgspec.structs.replace(parsed, credentials=resolved)
 
 
-def _wrong(found: Settings) -> Iterator[tuple[str, str]]:
-    yield from found.pings.wrong()
-    for name, drill in found.drills.items():
+def _wrong(parsed: Settings) -> Iterator[tuple[str, str]]:
+    yield from parsed.pings.wrong()
+    for name, drill in parsed.drills.items():
         if why := why_no_job(name):
             yield f"drills.{name}", why
         for key, message in drill.wrong():

@@ -181,7 +181,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     apart: ClassVar[tuple[tuple[str, ...], ...]] = ()
     measures: ClassVar[tuple[Measure, ...]] = ()
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         """One look. Ends by ``look.timeout`` with a reason; the scheduler's own time limit is the last resort."""
         raise TypeError(f"{type(self).__name__} does not say how it looks")
 

@@ -10,17 +10,17 @@ from alerts.notify.dispatch import post
 from inventory.model.entities import Inventory
 
 
-def step(book: Book, situation: Situation, inventory: Inventory) -> Turn:
+def step(state: Book, step_input: Situation, inventory: Inventory) -> Turn:
     """Pure and driven by levels: the same book and situation give the same turn, and a second step with the same
     situation changes nothing and tells nothing. Time must not go back; if it does, what is due waits."""
-    draft = Bench(book, situation.at)
+    draft = Bench(state, step_input.at)
     alerting = inventory.alerting
-    take_in(draft, situation, alerting)
-    record(draft, situation.past)
-    obey(draft, situation.commands, situation.troubles)
+    take_in(draft, step_input, alerting)
+    record(draft, step_input.past)
+    obey(draft, step_input.commands, step_input.troubles)
     next_close = close(draft, alerting)
-    notices, next_notice = post(draft, inventory, situation)
-    notices += digests(draft, inventory, situation.muted)
+    notices, next_notice = post(draft, inventory, step_input)
+    notices += digests(draft, inventory, step_input.muted)
     forget(draft, alerting)
     return Turn(book=draft.book(), changed=draft.changed(), notices=notices, wake=_soonest(next_close, next_notice))
 

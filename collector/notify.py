@@ -6,7 +6,7 @@ import socket
 from collections.abc import Mapping
 
 
-def notify(words: str, environment: Mapping[str, str] = os.environ) -> None:
+def notify(message: str, environment: Mapping[str, str] = os.environ) -> None:
     """Send one message; nothing happens where there is no systemd."""
     path = environment.get("NOTIFY_SOCKET")
     if not path:
@@ -14,7 +14,7 @@ def notify(words: str, environment: Mapping[str, str] = os.environ) -> None:
     address = "\0" + path[1:] if path.startswith("@") else path
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-            sender.sendto(words.encode(), address)
+            sender.sendto(message.encode(), address)
     except OSError:
         pass  # its absence must not stop the collector
 

@@ -25,9 +25,9 @@ class Failed(Exception):
     """A program of ours did not do what it was asked; the text says which and ends with what it printed."""
 
 
-def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
+def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
     """``wanted``, or the next port after it that nobody listens at (0: any)."""
-    for port in range(wanted, wanted + 200) if wanted else (0,):
+    for port in range(preferred, preferred + 200) if preferred else (0,):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free to a server
             try:
@@ -36,7 +36,7 @@ def free_port(wanted: int = 0, host: str = "127.0.0.1") -> int:
                 continue
             bound_port: int = probe.getsockname()[1]
             return bound_port
-    raise Failed(f"no free port between {wanted} and {wanted + 199}")
+    raise Failed(f"no free port between {preferred} and {preferred + 199}")
 
 
 class Program:

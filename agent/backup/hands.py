@@ -35,15 +35,15 @@ class Hands:
         self._stuck: dict[str, asyncio.subprocess.Process] = {}
         self._readers: dict[str, Reading] = {}
 
-    async def look(self, question: Question) -> Facts:
+    async def look(self, query: Question) -> Facts:
         """What there is. Raises Refused when that cannot be said in time."""
         self._sweep()
-        stuck = self._stuck.get(question.key)
+        stuck = self._stuck.get(query.key)
         if stuck is not None and stuck.returncode is None:
-            raise Refused(f"{question.path} does not answer: the look before this one still hangs there")
-        until = time.monotonic() + question.timeout - MARGIN
+            raise Refused(f"{query.path} does not answer: the look before this one still hangs there")
+        until = time.monotonic() + query.timeout - MARGIN
         try:
-            async with asyncio.timeout(question.timeout - MARGIN):
+            async with asyncio.timeout(query.timeout - MARGIN):
                 await self._slots.acquire()
         except TimeoutError:
             raise Refused("too many other looks at backups were under way") from None
@@ -51,12 +51,12 @@ class Hands:
             process = await _start("look")
             try:
                 async with asyncio.timeout(max(until - time.monotonic(), 0.0)):
-                    out, _ = await process.communicate(msgspec.json.encode(question) + b"\n")
+                    out, _ = await process.communicate(msgspec.json.encode(query) + b"\n")
             except TimeoutError:
-                raise Refused(f"{question.path} was not looked through within {question.timeout:g} s") from None
+                raise Refused(f"{query.path} was not looked through within {query.timeout:g} s") from None
             finally:
                 if not await _end(process):
-                    self._stuck[question.key] = process
+                    self._stuck[query.key] = process
         finally:
             self._slots.release()
         try:
@@ -108,9 +108,9 @@ class Hands:
 class Reading:
     """One background read. ``paused_at``: since when it waits for a grant (monotonic seconds)."""
 
-    def __init__(self, job: Job, turns: asyncio.Semaphore) -> None:
+    def __init__(self, job: Job, read_slots: asyncio.Semaphore) -> None:
         self._job = job
-        self._turns = turns
+        self._turns = read_slots
         self._grant: Grant | None = None
         self._granted = asyncio.Event()
         self._settled = asyncio.Event()
@@ -178,10 +178,10 @@ class Reading:
             self._settled.set()
 
 
-async def _start(what: str) -> asyncio.subprocess.Process:
+async def _start(mode: str) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "agent.backup.work", what,
+            sys.executable, "-m", "agent.backup.work", mode,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True, limit=MOST_ANSWER,
         )  # fmt: skip

@@ -54,7 +54,7 @@ class Judgement:
         return Outcome(self.state, "; ".join(self.reasons), None, self.measures)
 
 
-def judge(facts: Facts, wanted: Wanted) -> Outcome:
+def judge(facts: Facts, policy: Wanted) -> Outcome:
     """The state of one backup."""
     if facts.failed:
         return Outcome(UNKNOWN, facts.failed)
@@ -64,30 +64,30 @@ def judge(facts: Facts, wanted: Wanted) -> Outcome:
     builder.measures["copies"] = facts.count
     if facts.total or not facts.count:
         builder.measures["total_bytes"] = facts.total
-    newest = next((copy for copy in facts.copies if not flaw(copy, wanted)), None)
+    newest = next((copy for copy in facts.copies if not flaw(copy, policy)), None)
     if newest is None:
         if facts.unreadable:
             return Outcome(UNKNOWN, f"no good backup is seen, but part of it cannot be read: {facts.why_unreadable}")
         last = max((at for at, _ in facts.sizes), default=None)
-        if last is not None and facts.now - last <= wanted.rpo and any(copy.growing for copy in facts.copies):
+        if last is not None and facts.now - last <= policy.rpo and any(copy.growing for copy in facts.copies):
             # the only copy is written over: not missed yet
             builder.measures |= {"rpo_met": 1.0, "growing": 1.0, "age_seconds": max(0.0, facts.now - last)}
-            builder.worse(DEGRADED, f"{_nothing(facts, wanted)}; the one before it was made {span(facts.now - last)} ago")
+            builder.worse(DEGRADED, f"{_nothing(facts, policy)}; the one before it was made {span(facts.now - last)} ago")
             return builder.outcome()
         builder.measures["rpo_met"] = 0.0
-        builder.worse(DOWN, _nothing(facts, wanted))
+        builder.worse(DOWN, _nothing(facts, policy))
         return builder.outcome()
-    _age(builder, facts, newest, wanted)
-    _newer(builder, facts, newest, wanted)
+    _age(builder, facts, newest, policy)
+    _newer(builder, facts, newest, policy)
     _size(builder, facts, newest)
-    _verified(builder, facts, newest, wanted)
-    _around(builder, facts, wanted)
+    _verified(builder, facts, newest, policy)
+    _around(builder, facts, policy)
     if facts.unreadable and builder.state == DOWN:
         return Outcome(UNKNOWN, f"part of it cannot be read: {facts.why_unreadable}; " + "; ".join(builder.reasons))
     return builder.outcome()
 
 
-def flaw(copy: Copy, wanted: Wanted) -> str:
+def flaw(copy: Copy, policy: Wanted) -> str:
     """Why a copy is no good one, or ""."""
     if copy.growing:
         return "is still being written"
@@ -95,59 +95,59 @@ def flaw(copy: Copy, wanted: Wanted) -> str:
         return f"claims to be from the future, by {span(copy.future)}"
     if copy.wrong:
         return copy.wrong
-    if copy.size is not None and copy.size < wanted.smallest:
+    if copy.size is not None and copy.size < policy.smallest:
         return "is empty" if copy.size == 0 else f"has only {copy.size} bytes"
     if copy.verdict is not None and copy.verdict.state == BROKEN:
         return f"is broken: {copy.verdict.reason}"
     return ""
 
 
-def _nothing(facts: Facts, wanted: Wanted) -> str:
+def _nothing(facts: Facts, policy: Wanted) -> str:
     if facts.missing:
         return "; ".join(facts.missing)
     if not facts.copies:
         hint = f" ({facts.outside} links lead out of the directory)" if facts.outside else ""
         return f"there is no backup at all{hint}"
     first = facts.copies[0]
-    return f"there is no good backup: {name(first)} {flaw(first, wanted)}"
+    return f"there is no good backup: {name(first)} {flaw(first, policy)}"
 
 
-def _age(made: Judgement, facts: Facts, newest: Copy, wanted: Wanted) -> None:
+def _age(builder: Judgement, facts: Facts, newest: Copy, policy: Wanted) -> None:
     age = max(0.0, facts.now - newest.at)
-    met = age <= wanted.rpo and not facts.missing
-    made.measures |= {"age_seconds": age, "last_success_timestamp_seconds": newest.at, "rpo_met": float(met)}
+    met = age <= policy.rpo and not facts.missing
+    builder.measures |= {"age_seconds": age, "last_success_timestamp_seconds": newest.at, "rpo_met": float(met)}
     if newest.size is not None:
-        made.measures["size_bytes"] = newest.size
+        builder.measures["size_bytes"] = newest.size
     if newest.seconds is not None:
-        made.measures["duration_seconds"] = newest.seconds
-    if age > wanted.rpo:
-        made.worse(DOWN, f"the newest good backup is {span(age)} old, its objective is {span(wanted.rpo)}")
+        builder.measures["duration_seconds"] = newest.seconds
+    if age > policy.rpo:
+        builder.worse(DOWN, f"the newest good backup is {span(age)} old, its objective is {span(policy.rpo)}")
     for missing in facts.missing:
-        made.worse(DOWN, missing)
+        builder.worse(DOWN, missing)
     if newest.future > CLOCKS_APART:
-        made.worse(DEGRADED, f"{name(newest)} claims to be from the future, by {span(newest.future)}: a clock is wrong")
+        builder.worse(DEGRADED, f"{name(newest)} claims to be from the future, by {span(newest.future)}: a clock is wrong")
 
 
-def _newer(made: Judgement, facts: Facts, newest: Copy, wanted: Wanted) -> None:
+def _newer(builder: Judgement, facts: Facts, newest: Copy, policy: Wanted) -> None:
     """What is newer than the newest good one and does not count."""
     bad = [copy for copy in facts.copies[: facts.copies.index(newest)] if not copy.growing]
     if bad:
-        made.worse(DEGRADED, f"{name(bad[0])} {flaw(bad[0], wanted)}")
-    made.measures["bad_copies"] = len([copy for copy in facts.copies if not copy.growing and flaw(copy, wanted)])
-    made.measures["growing"] = float(any(copy.growing for copy in facts.copies))
+        builder.worse(DEGRADED, f"{name(bad[0])} {flaw(bad[0], policy)}")
+    builder.measures["bad_copies"] = len([copy for copy in facts.copies if not copy.growing and flaw(copy, policy)])
+    builder.measures["growing"] = float(any(copy.growing for copy in facts.copies))
 
 
-def _size(made: Judgement, facts: Facts, newest: Copy) -> None:
+def _size(builder: Judgement, facts: Facts, newest: Copy) -> None:
     if newest.size is None:
         return
     usual = usual_size([size for at, size in facts.sizes if at < newest.at], newest.size)
     if usual is None:
         return
     middle, least = usual
-    made.measures["size_ratio"] = newest.size / middle
+    builder.measures["size_ratio"] = newest.size / middle
     if newest.size < least:
         share = newest.size / middle
-        made.worse(DEGRADED, f"{name(newest)} is suspiciously small: {share:.0%} of its usual size")
+        builder.worse(DEGRADED, f"{name(newest)} is suspiciously small: {share:.0%} of its usual size")
 
 
 def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
@@ -176,51 +176,51 @@ def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
     return math.exp(middle), math.exp(middle - max(DEVIATIONS * spread, -math.log(SMALL)))
 
 
-def _verified(made: Judgement, facts: Facts, newest: Copy, wanted: Wanted) -> None:
+def _verified(builder: Judgement, facts: Facts, newest: Copy, policy: Wanted) -> None:
     """How long ago a copy was last proved to be readable, and whether that is too long."""
     if facts.reading is not None:
-        made.measures["read_ratio"] = facts.reading
+        builder.measures["read_ratio"] = facts.reading
     verdict = facts.check or newest.verdict
     if verdict is not None and verdict.state == SUSPECT:
-        made.worse(DEGRADED, f"{name(newest)}: {verdict.reason}")
+        builder.worse(DEGRADED, f"{name(newest)}: {verdict.reason}")
     if facts.check is not None and facts.check.state == BROKEN:
-        made.worse(DOWN, f"the repository is damaged: {facts.check.reason}")
+        builder.worse(DOWN, f"the repository is damaged: {facts.check.reason}")
     proved = [copy.verdict for copy in facts.copies if copy.verdict is not None and copy.verdict.state == GOOD]
     if facts.check is not None and facts.check.state == GOOD:
         proved.append(facts.check)
     last = max(proved, key=lambda proof: proof.at, default=None)
     if last is not None:
-        made.measures["verified_age_seconds"] = max(0.0, facts.now - last.at)
-        made.measures["last_verified_timestamp_seconds"] = last.at
-        made.measures["read_seconds"] = last.seconds
-    if not wanted.verified_within or not wanted.integrity:
+        builder.measures["verified_age_seconds"] = max(0.0, facts.now - last.at)
+        builder.measures["last_verified_timestamp_seconds"] = last.at
+        builder.measures["read_seconds"] = last.seconds
+    if not policy.verified_within or not policy.integrity:
         return
     since = facts.now - (last.at if last is not None else facts.began or facts.now)
-    if since > wanted.verified_within:
+    if since > policy.verified_within:
         why = f": {verdict.reason}" if verdict is not None and verdict.state == CANNOT else ""
         ever = "was read through last" if last is not None else "has not been read through in"
         ago = f"{span(since)} ago" if last is not None else span(since)
-        made.worse(DEGRADED, f"the backup {ever} {ago}{why}")
+        builder.worse(DEGRADED, f"the backup {ever} {ago}{why}")
 
 
-def _around(made: Judgement, facts: Facts, wanted: Wanted) -> None:
+def _around(builder: Judgement, facts: Facts, policy: Wanted) -> None:
     """Locks, the number of copies, what could not be looked at."""
     if facts.locks:
         oldest = min(facts.locks, key=lambda lock: lock.at)
         age = max(0.0, facts.now - oldest.at)
-        made.measures |= {"locks": len(facts.locks), "lock_age_seconds": age}
-        if wanted.lock_age and age > wanted.lock_age:
-            made.worse(
+        builder.measures |= {"locks": len(facts.locks), "lock_age_seconds": age}
+        if policy.lock_age and age > policy.lock_age:
+            builder.worse(
                 DEGRADED, f"the lock {oldest.name} has been there for {span(age)}: who made it hangs or has died"
             )
-    if facts.count < wanted.keep:
-        made.worse(DEGRADED, f"there are {facts.count} copies, and ought to be {wanted.keep}")
-    if facts.unreadable and made.state != DOWN:
-        made.worse(DEGRADED, f"part of it cannot be read: {facts.why_unreadable}")
+    if facts.count < policy.keep:
+        builder.worse(DEGRADED, f"there are {facts.count} copies, and ought to be {policy.keep}")
+    if facts.unreadable and builder.state != DOWN:
+        builder.worse(DEGRADED, f"part of it cannot be read: {facts.why_unreadable}")
     if facts.outside:
-        made.measures["links_outside"] = facts.outside
+        builder.measures["links_outside"] = facts.outside
     for note in facts.notes:
-        made.worse(DEGRADED, note)
+        builder.worse(DEGRADED, note)
 
 
 def name(copy: Copy) -> str:

@@ -43,8 +43,8 @@ class Memory:
     def seen(self) -> Seen:
         return self._get("seen", Seen) or Seen()
 
-    def put_seen(self, seen: Seen) -> None:
-        self._put("seen", seen)
+    def put_seen(self, history: Seen) -> None:
+        self._put("seen", history)
 
     def verdicts(self) -> dict[str, Verdict]:
         """By stamp of the copy."""
@@ -60,8 +60,8 @@ class Memory:
         self._put("verdicts", verdicts)
 
     def mark(self, stamp: str) -> Mark | None:
-        found = self._get("mark", Mark)
-        return found if found is not None and found.stamp == stamp else None
+        mark = self._get("mark", Mark)
+        return mark if mark is not None and mark.stamp == stamp else None
 
     def put_mark(self, mark: Mark) -> None:
         self._put("mark", mark)
@@ -78,11 +78,11 @@ class Memory:
         except (OSError, msgspec.DecodeError):
             return None
 
-    def _put(self, name: str, what: object) -> None:
+    def _put(self, name: str, value: object) -> None:
         if self._base is not None:
             try:
                 self._base.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                files.replace(self._base.with_suffix(f".{name}"), msgspec.msgpack.encode(what), mode=0o600)
+                files.replace(self._base.with_suffix(f".{name}"), msgspec.msgpack.encode(value), mode=0o600)
             except OSError:
                 pass  # the disk is full: it is looked at again next time, from less
 
@@ -109,16 +109,16 @@ def recall(facts: Facts, memory: Memory, settle: float) -> None:
     facts.check = facts.check or verdicts.get(REPOSITORY)
 
 
-def _kept(copy: Copy, seen: Seen, now: float) -> tuple[str, tuple[int, int, float]]:
+def _kept(copy: Copy, history: Seen, now: float) -> tuple[str, tuple[int, int, float]]:
     name = copy.name.hex()
-    before = seen.lately.get(name)
+    before = history.lately.get(name)
     same = before is not None and before[:2] == (copy.size or 0, copy.mtime_ns)
     return name, (copy.size or 0, copy.mtime_ns, before[2] if same and before is not None else now)
 
 
-def _growing(copy: Copy, seen: Seen, now: float, settle: float) -> bool:
+def _growing(copy: Copy, history: Seen, now: float, settle: float) -> bool:
     """Written to within ``settle`` seconds: by its time, or because it grew between looks though its time stayed."""
-    before = seen.lately.get(copy.name.hex())
+    before = history.lately.get(copy.name.hex())
     if before is not None and before[:2] == (copy.size or 0, copy.mtime_ns):
         # unchanged since we first saw it so; its own clock may be another
         if now - before[2] >= settle:

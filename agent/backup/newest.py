@@ -58,20 +58,20 @@ def scan(path: str, pattern: Pattern, allowed: Sequence[str], now: float) -> Fac
     return facts
 
 
-def _copy(found: Found, pattern: Pattern, now: float) -> Copy | None:
+def _copy(file: Found, pattern: Pattern, now: float) -> Copy | None:
     """A file as a copy with its time: the modification, kept within what its name says."""
-    at = found.seen.st_mtime
+    at = file.seen.st_mtime
     if pattern.dated:
-        bounds = pattern.bounds(found.parts)
+        bounds = pattern.bounds(file.parts)
         if bounds is None:
             return None  # 31 February: not a name of ours
         at = min(max(at, bounds[0]), bounds[1])
     return Copy(
-        name=os.fsencode(found.name),
+        name=os.fsencode(file.name),
         at=at,
-        size=found.seen.st_size,
-        mtime_ns=found.seen.st_mtime_ns,
-        inode=found.seen.st_ino,
+        size=file.seen.st_size,
+        mtime_ns=file.seen.st_mtime_ns,
+        inode=file.seen.st_ino,
         future=max(0.0, at - now),
     )
 
@@ -115,29 +115,29 @@ class _Walk:
             return os.dup(self._top)
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._top)
 
-    def _next(self, way: Way) -> int:
+    def _next(self, pending: Way) -> int:
         """The segment that a name here has to fit: ** also stands for no directory at all."""
-        return way.segment + 1 if self._pattern.segments[way.segment] is None else way.segment
+        return pending.segment + 1 if self._pattern.segments[pending.segment] is None else pending.segment
 
-    def _ways(self, name: str, way: Way) -> Iterator[Way]:
+    def _ways(self, name: str, pending: Way) -> Iterator[Way]:
         """On into a directory, by ** or because its name fits."""
-        path = f"{way.path}/{name}" if way.path else name
-        next_segment = self._next(way)
-        if next_segment != way.segment and way.depth < DEEPEST and not name.startswith("."):
-            yield Way(path, way.segment, way.depth + 1, way.parts)
+        path = f"{pending.path}/{name}" if pending.path else name
+        next_segment = self._next(pending)
+        if next_segment != pending.segment and pending.depth < DEEPEST and not name.startswith("."):
+            yield Way(path, pending.segment, pending.depth + 1, pending.parts)
         if next_segment + 1 < len(self._pattern.segments) and (parts := self._fits(name, next_segment)) is not None:
-            yield Way(path, next_segment + 1, way.depth, {**way.parts, **parts})
+            yield Way(path, next_segment + 1, pending.depth, {**pending.parts, **parts})
 
     def _fits(self, name: str, segment: int) -> Mapping[str, str] | None:
         regex = self._pattern.segments[segment]
         matched = regex.fullmatch(name) if regex is not None else None
         return matched.groupdict() if matched is not None else None
 
-    def _file(self, entry: "os.DirEntry[str]", directory: int, way: Way) -> Found | None:
-        next_segment = self._next(way)
+    def _file(self, entry: "os.DirEntry[str]", directory: int, pending: Way) -> Found | None:
+        next_segment = self._next(pending)
         if next_segment + 1 != len(self._pattern.segments) or (parts := self._fits(entry.name, next_segment)) is None:
             return None
-        name = f"{way.path}/{entry.name}" if way.path else entry.name
+        name = f"{pending.path}/{entry.name}" if pending.path else entry.name
         try:
             if entry.is_symlink():
                 status = place.stat_file(entry.name, directory, self._inside)
@@ -151,7 +151,7 @@ class _Walk:
         except OSError as error:
             self._cannot(name, error)
             return None
-        return Found(name, status, {**way.parts, **parts}) if stat.S_ISREG(status.st_mode) else None
+        return Found(name, status, {**pending.parts, **parts}) if stat.S_ISREG(status.st_mode) else None
 
     def _cannot(self, path: str, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # what went while we looked is simply not there

@@ -9,31 +9,31 @@ if TYPE_CHECKING:
     from agent.backup.integrity.read import Marks
 
 
-def look(question: Question, now: float) -> Facts:
+def look(query: Question, now: float) -> Facts:
     """What there is. Raises Refused."""
-    if question.evidence == "restic":
+    if query.evidence == "restic":
         from agent.backup.repositories import restic
 
-        return restic.look(question, now)
-    if question.evidence == "borg":
+        return restic.look(query, now)
+    if query.evidence == "borg":
         from agent.backup.repositories import borg
 
-        return borg.look(question, now)
-    if question.evidence == "rsnapshot":
+        return borg.look(query, now)
+    if query.evidence == "rsnapshot":
         from agent.backup.repositories import rsnapshot
 
-        return rsnapshot.look(question, now)
+        return rsnapshot.look(query, now)
     from agent.backup.repositories import bacula
 
-    return bacula.look(question, now)
+    return bacula.look(query, now)
 
 
-def verify(question: Question, meter: "Meter", marks: "Marks", stage: list[str]) -> Verdict:
+def verify(query: Question, meter: "Meter", marks: "Marks", stage: list[str]) -> Verdict:
     """Read a repository through, or have its own program check it. Raises Refused, Stopped."""
-    if question.evidence == "restic":
+    if query.evidence == "restic":
         from agent.backup.repositories import restic
 
-        return restic.verify(question, meter, marks, stage)
+        return restic.verify(query, meter, marks, stage)
     from agent.backup.repositories import borg
 
-    return borg.verify(question, meter, marks, stage)
+    return borg.verify(query, meter, marks, stage)

@@ -26,11 +26,11 @@ MEMORY: Final = 1 << 30  # bytes of address space beyond what is there at the st
 _DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 
 
-def look(question: Question, now: float) -> Facts:
+def look(query: Question, now: float) -> Facts:
     """What there is. A look that cannot be made says so in the facts."""
     facts = Facts(now=now)
     try:
-        facts = _found(question, now)
+        facts = _found(query, now)
     except Refused as refusal:
         if refusal.gone:
             facts.gone = refusal.reason
@@ -40,21 +40,21 @@ def look(question: Question, now: float) -> Facts:
     except OSError as error:
         from agent.backup.place import why
 
-        facts.failed = f"{question.path} cannot be looked at: {why(error)}"
+        facts.failed = f"{query.path} cannot be looked at: {why(error)}"
         return facts
-    recall(facts, Memory(question.store, question.key), question.settle)
+    recall(facts, Memory(query.store, query.key), query.settle)
     return facts
 
 
-def _found(question: Question, now: float) -> Facts:
-    if question.evidence == "files":
+def _found(query: Question, now: float) -> Facts:
+    if query.evidence == "files":
         from agent.backup.newest import scan
         from inventory.grammars.file_patterns import Pattern
 
-        return scan(question.path, Pattern(question.files, question.zone), question.allowed, now)
+        return scan(query.path, Pattern(query.files, query.zone), query.allowed, now)
     from agent.backup import repository
 
-    return repository.look(question, now)
+    return repository.look(query, now)
 
 
 class Reader:
@@ -78,8 +78,8 @@ class Reader:
             rate=query.rate,
             most_unpacked=query.most_unpacked,
             grant=(grant.bytes, grant.seconds),
-            more=self._more,
-            tell=self._tell,
+            next_grant=self._more,
+            report=self._tell,
             save=lambda state: self._marks.save(self._stage[0], state),
         )
         try:
@@ -126,8 +126,8 @@ class Reader:
         return grant.bytes, grant.seconds
 
 
-def _say(what: object) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(what) + b"\n")
+def _say(message: object) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
     sys.stdout.buffer.flush()
 
 

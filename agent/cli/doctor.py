@@ -137,8 +137,8 @@ def credential_files(settings: Settings) -> Iterator[Finding]:
         yield wrong(f"{path}, which holds credentials, {what}", advice)
 
 
-def missing_credentials(kept: Kept | None, settings: Settings) -> Iterator[Finding]:
-    named = {check.params.get("credential") or "" for check in kept.plan.checks} if kept is not None else set()
+def missing_credentials(stored: Kept | None, settings: Settings) -> Iterator[Finding]:
+    named = {check.params.get("credential") or "" for check in stored.plan.checks} if stored is not None else set()
     for name in sorted(named - {""} - set(settings.credentials)):
         file = settings.at.file or DEFAULT_FILE
         yield wrong(
@@ -159,14 +159,14 @@ def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Find
         yield ok(f"the agent {status.agent} runs since {_span(status.boot_ms - status.started)} (process {status.pid})")
 
 
-def icmp(kept: Kept | None) -> Iterator[Finding]:
+def icmp(stored: Kept | None) -> Iterator[Finding]:
     """Can this user send pings?"""
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         with contextlib.suppress(OSError):
             socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP).close()
             yield ok("pings can be sent" + (" (raw socket)" if kind == socket.SOCK_RAW else ""))
             return
-    make = note if kept is None else wrong
+    make = note if stored is None else wrong
     yield make(
         "this user may not send pings (no datagram ICMP, no raw socket)",
         "Allow it: sysctl -w net.ipv4.ping_group_range='0 2147483647', or give the service CAP_NET_RAW "
@@ -174,11 +174,11 @@ def icmp(kept: Kept | None) -> Iterator[Finding]:
     )
 
 
-def plan_notes(kept: Kept | None, status: Status | None) -> Iterator[Finding]:
-    if kept is None:
+def plan_notes(stored: Kept | None, status: Status | None) -> Iterator[Finding]:
+    if stored is None:
         yield wrong("there is no plan yet", "The running agent fetches it from the collector, if it reaches that.")
         return
-    yield ok(f"the plan has {len(kept.plan.checks)} checks")
+    yield ok(f"the plan has {len(stored.plan.checks)} checks")
     for name, why in status.refused if status is not None else ():
         yield wrong(
             f"check {name} is refused: {why}",
@@ -186,7 +186,7 @@ def plan_notes(kept: Kept | None, status: Status | None) -> Iterator[Finding]:
         )
 
 
-def ping_notes(settings: Settings, kept: Kept | None, running: bool, clock: Clock) -> Iterator[Finding]:
+def ping_notes(settings: Settings, stored: Kept | None, running: bool, clock: Clock) -> Iterator[Finding]:
     """Whether jobs of the plan are heard, and jobs that ping although the plan does not have them."""
     from agent.jobs.book import Book, directory, gap_until
 
@@ -197,13 +197,13 @@ def ping_notes(settings: Settings, kept: Kept | None, running: bool, clock: Cloc
         yield wrong(f"the records of pings cannot be read: {error.strerror}", "Run this as the agent's own user.")
         return
     where = settings.pings.listen
-    if running and kept is not None and any(check.kind == "job" for check in kept.plan.checks):
+    if running and stored is not None and any(check.kind == "job" for check in stored.plan.checks):
         if listening is None or gap_until(listening, store.now()):
             advice = "See the agent's log: another program may have that port (pings: listen: in agent.yaml)."
             yield wrong(f"pings of jobs are not heard at {where}", advice)
         else:
             yield ok(f"pings of jobs are heard at {where}")
-            yield from _silent_jobs(settings, kept.plan, store)
+            yield from _silent_jobs(settings, stored.plan, store)
     for job, count in (listening.unknown if listening is not None else {}).items():
         yield note(
             f"{count} pings came for a job {job!r} that the plan does not have",
@@ -211,13 +211,13 @@ def ping_notes(settings: Settings, kept: Kept | None, running: bool, clock: Cloc
         )
 
 
-def _silent_jobs(settings: Settings, plan: Plan, book: "Book") -> Iterator[Finding]:
+def _silent_jobs(settings: Settings, plan: Plan, store: "Book") -> Iterator[Finding]:
     """Jobs that never said anything: whoever put them into the inventory has still to tell their scripts."""
     from agent.jobs.delivery import curl_line
 
     for job in sorted({str(check.params.get("job", "")) for check in plan.checks if check.kind == "job"}):
         try:
-            record = book.record(job)
+            record = store.record(job)
         except OSError:
             continue  # told above
         if record is not None and not record.pings:
@@ -228,12 +228,12 @@ def _silent_jobs(settings: Settings, plan: Plan, book: "Book") -> Iterator[Findi
             )
 
 
-def unwatched_backups(settings: Settings, kept: Kept | None, clock: Clock) -> Iterator[Finding]:
+def unwatched_backups(settings: Settings, stored: Kept | None, clock: Clock) -> Iterator[Finding]:
     """Directories that grow backups which no check looks at."""
     from agent.jobs.candidates import candidates
 
     now = clock.wall_ms() / 1000
-    for candidate in candidates(kept.plan if kept is not None else None, settings.limits.parsed().directories, now):
+    for candidate in candidates(stored.plan if stored is not None else None, settings.limits.parsed().directories, now):
         age = _span(max(0, round((now - candidate.newest) * 1000)))
         yield note(
             f"{candidate.path} has {candidate.files} files like backups, the newest {age} old, and no check looks at it",
@@ -261,17 +261,17 @@ def spool_notes(status: Status) -> Iterator[Finding]:
             yield note(f"{collector.backlog} results wait for {collector.name}, the oldest for {_span(int(age))}")
 
 
-def collectors(identity: Identity, kept: Kept | None) -> Sequence[tuple[str, str]]:
-    if kept is not None and kept.plan.collectors:
-        return [(address.name, address.url) for address in kept.plan.collectors]
+def collectors(identity: Identity, stored: Kept | None) -> Sequence[tuple[str, str]]:
+    if stored is not None and stored.plan.collectors:
+        return [(address.name, address.url) for address in stored.plan.collectors]
     return [("collector", identity.url)]
 
 
 async def collector(
-    name: str, url: str, directory: Path, identity: Identity, kept: Kept | None, clock: Clock
+    name: str, url: str, directory: Path, identity: Identity, stored: Kept | None, clock: Clock
 ) -> list[Finding]:
     """Ask it for the plan, as the agent does."""
-    authorities = [identity.authority, *(kept.plan.authorities if kept else ())]
+    authorities = [identity.authority, *(stored.plan.authorities if stored else ())]
     try:
         uplink = Uplink(url, tls_context(authorities, identities.path_in(directory)))
     except (OSError, ValueError) as error:
@@ -348,11 +348,11 @@ def _span(ms: int) -> str:
     return f"{ms / 1000:.0f} seconds"
 
 
-def report(found: Sequence[Finding]) -> list[str]:
+def report(diagnoses: Sequence[Finding]) -> list[str]:
     """Lines for a terminal: what is wrong first."""
     order = {"wrong": 0, "note": 1, "ok": 2}
     lines = []
-    for diagnosis in sorted(found, key=lambda diagnosis: order[diagnosis.level]):
+    for diagnosis in sorted(diagnoses, key=lambda diagnosis: order[diagnosis.level]):
         lines.append(f"{diagnosis.level.upper():5}  {diagnosis.what}")
         if diagnosis.advice:
             lines.append(f"       {diagnosis.advice}")

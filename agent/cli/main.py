@@ -85,16 +85,16 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _enroll(wanted: argparse.Namespace, settings: Settings) -> int:
+def _enroll(args: argparse.Namespace, settings: Settings) -> int:
     from agent.uplink import enrol
 
     try:
-        code, url = enrol.parse_code(wanted.code), enrol.check_url(wanted.url)
+        code, url = enrol.parse_code(args.code), enrol.check_url(args.url)
     except enrol.EnrolFailed as error:
         print(error, file=sys.stderr)
         return 2
     try:
-        identity = asyncio.run(enrol.enrol(settings.state_dir, url, code, force=wanted.force))
+        identity = asyncio.run(enrol.enrol(settings.state_dir, url, code, force=args.force))
     except enrol.EnrolFailed as error:
         print(error, file=sys.stderr)
         return 1
@@ -102,7 +102,7 @@ def _enroll(wanted: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _renew(wanted: argparse.Namespace, settings: Settings) -> int:
+def _renew(args: argparse.Namespace, settings: Settings) -> int:
     from agent.uplink import enrol
     from agent.uplink.identity import NoIdentity
 
@@ -115,21 +115,21 @@ def _renew(wanted: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _run(wanted: argparse.Namespace, settings: Settings) -> int:
+def _run(args: argparse.Namespace, settings: Settings) -> int:
     from agent.runtime.run import run
 
     return asyncio.run(run(settings))
 
 
-def _once(wanted: argparse.Namespace, settings: Settings) -> int:
+def _once(args: argparse.Namespace, settings: Settings) -> int:
     from agent.cli import once
     from agent.uplink.hub import hub_of
     from agent.uplink.identity import NoIdentity, load
     from agent.uplink.plans import BadPlan, PlanStore, read
 
     try:
-        if wanted.plan is not None:
-            stored = read(wanted.plan.read_bytes())
+        if args.plan is not None:
+            stored = read(args.plan.read_bytes())
         else:
             current_plan = PlanStore(settings.state_dir, load(settings.state_dir).agent).current()
             if current_plan is None:
@@ -143,13 +143,13 @@ def _once(wanted: argparse.Namespace, settings: Settings) -> int:
             hub = hub_of(stored.plan, load(settings.state_dir), settings.state_dir)
         except NoIdentity:  # enough to look at a plan from a file
             hub = None
-        coroutine = once.once(stored.plan, wanted.checks, limits, credentials, as_json=wanted.json, storage=storage, hub=hub)
+        coroutine = once.once(stored.plan, args.checks, limits, credentials, as_json=args.json, storage=storage, hub=hub)
         return asyncio.run(coroutine)
     except NoIdentity as error:
         print(error, file=sys.stderr)
         return 1
     except (OSError, BadPlan, ValueError) as error:
-        print(f"{wanted.plan}: {error}" if isinstance(error, BadPlan) else error, file=sys.stderr)
+        print(f"{args.plan}: {error}" if isinstance(error, BadPlan) else error, file=sys.stderr)
         return 2
 
 
@@ -160,19 +160,19 @@ def _is_ours(directory: Path) -> bool:
         return False
 
 
-def _job(wanted: argparse.Namespace, settings: Settings) -> int:
+def _job(args: argparse.Namespace, settings: Settings) -> int:
     from agent.jobs import command
 
-    return command.job(wanted.name, wanted.about, wanted.command_line, settings, keep_output=not wanted.no_output)
+    return command.job(args.name, args.about, args.command_line, settings, keep_output=not args.no_output)
 
 
-def _drill(wanted: argparse.Namespace, settings: Settings) -> int:
+def _drill(args: argparse.Namespace, settings: Settings) -> int:
     from agent.jobs import command
 
-    return command.drill(wanted.name, wanted.result, wanted.note, settings, scheduled=wanted.scheduled)
+    return command.drill(args.name, args.result, args.note, settings, scheduled=args.scheduled)
 
 
-def _doctor(wanted: argparse.Namespace, settings: Settings) -> int:
+def _doctor(args: argparse.Namespace, settings: Settings) -> int:
     from agent.cli import doctor
 
     diagnoses = asyncio.run(doctor.examine(settings))
@@ -180,12 +180,12 @@ def _doctor(wanted: argparse.Namespace, settings: Settings) -> int:
     return 1 if any(diagnosis.level == "wrong" for diagnosis in diagnoses) else 0
 
 
-def _status(wanted: argparse.Namespace, settings: Settings) -> int:
+def _status(args: argparse.Namespace, settings: Settings) -> int:
     from agent.cli import doctor
     from agent.runtime import status
 
     last_status, running = status.read(settings.state_dir), doctor.is_running(settings.state_dir)
-    if wanted.json:
+    if args.json:
         print(msgspec.json.encode({"running": running, "status": last_status}).decode())
     elif last_status is None:
         print("The agent runs; it has not written its status yet." if running else "The agent is not running.")

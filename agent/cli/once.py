@@ -75,12 +75,12 @@ async def looks(
             await client.close()
 
 
-async def _outcome(check: PlannedCheck, clock: SystemClock, look: Callable[[float], Look]) -> Outcome:
+async def _outcome(check: PlannedCheck, clock: SystemClock, make_context: Callable[[float], Look]) -> Outcome:
     try:
         probe = probes.build(check.kind, check.params)
     except Exception as error:
         return unknown(f"this agent cannot make it: {error}")
-    context = look(check.timeout / 1000)
+    context = make_context(check.timeout / 1000)
     if why := outside(probe, context.limits):
         return unknown(f"refused: {why}")
     return await Looker(clock).look(check.name, probe, context)
@@ -111,10 +111,10 @@ async def once(
     return 0 if all(result.state == "up" for result in results) else 1
 
 
-def table(seen: Sequence[Seen]) -> list[str]:
+def table(results: Sequence[Seen]) -> list[str]:
     """Lines of aligned columns: check, kind, state, latency, reason."""
     rows = [("CHECK", "KIND", "STATE", "LATENCY", "WHY")]
-    rows += [(result.check, result.kind, result.state, _latency(result.latency_seconds), result.reason) for result in seen]
+    rows += [(result.check, result.kind, result.state, _latency(result.latency_seconds), result.reason) for result in results]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
         "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4])).rstrip()

@@ -74,8 +74,8 @@ class Machine:
 
     async def disk(self, mount: str, seconds: float) -> Disk:
         """Raises NotMounted, Slow, or OSError as the system tells it."""
-        found: Disk = await self._apart(f"disk {mount}", lambda: self._disk(mount), seconds)
-        return found
+        disk: Disk = await self._apart(f"disk {mount}", lambda: self._disk(mount), seconds)
+        return disk
 
     def _disk(self, mount: str) -> Disk:
         if mount not in {part.mountpoint for part in self._ps.disk_partitions(all=True)}:
@@ -186,7 +186,7 @@ class Machine:
         return now - self.running() if now >= CLOCK_FLOOR else None
 
 
-def _answer(asked: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop, read: Callable[[], Any]) -> None:
+def _answer(future: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop, read: Callable[[], Any]) -> None:
     """In the thread: read, and tell the loop."""
     result: Any = None
     failure: BaseException | None = None
@@ -196,13 +196,13 @@ def _answer(asked: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop, read:
         failure = error
 
     def deliver() -> None:
-        if asked.done():
+        if future.done():
             return
         if failure is None:
-            asked.set_result(result)
+            future.set_result(result)
         else:
-            asked.set_exception(failure)
-            asked.exception()  # the one who asked may be gone by now
+            future.set_exception(failure)
+            future.exception()  # the one who asked may be gone by now
 
     try:
         loop.call_soon_threadsafe(deliver)

@@ -74,7 +74,7 @@ def parse(packet: bytes, *, nonce: int) -> Answer | None:
     return Answer(first >> 6, stratum, delay / 65536, dispersion / 65536, reference, received, sent)
 
 
-def compared(answer: Answer, sent_ns: int, seconds: float, floor: int) -> tuple[float, float]:
+def compared(reply: Answer, sent_ns: int, seconds: float, floor: int) -> tuple[float, float]:
     """(offset, delay) in seconds: how far the server's clock is ahead of ours, and the way there and back.
 
     RFC 5905, 8. ``sent_ns``: our wall clock when we asked, ns since 1970. ``seconds``: until the answer came.
@@ -82,7 +82,7 @@ def compared(answer: Answer, sent_ns: int, seconds: float, floor: int) -> tuple[
     the server's are read as those nearest to our clock, or to ``floor``, whichever is later.
     """
     near = max(sent_ns, floor * 1_000_000_000)
-    received, sent = _nanoseconds(answer.received, near), _nanoseconds(answer.sent, near)
+    received, sent = _nanoseconds(reply.received, near), _nanoseconds(reply.sent, near)
     arrived_ns = sent_ns + round(seconds * 1e9)
     offset = ((received - sent_ns) + (sent - arrived_ns)) / 2e9
     return offset, seconds - (sent - received) / 1e9

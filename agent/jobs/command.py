@@ -94,7 +94,7 @@ def drill(name: str, result: str, note: str, settings: Settings, *, scheduled: b
     return 0
 
 
-def _run_drill(name: str, settings: Settings, book: DrillBook, *, scheduled: bool) -> int:
+def _run_drill(name: str, settings: Settings, store: DrillBook, *, scheduled: bool) -> int:
     if name not in settings.drills:
         drill_names = ", ".join(settings.drills) or "none"
         print(f"The agent's own file has no drill {name}; it has: {drill_names}", file=sys.stderr)
@@ -105,7 +105,7 @@ def _run_drill(name: str, settings: Settings, book: DrillBook, *, scheduled: boo
     from agent.jobs.drill import CannotDrill, Stopped, run
 
     try:
-        result = run(name, settings.drills[name], book, SystemClock())
+        result = run(name, settings.drills[name], store, SystemClock())
     except CannotDrill as error:
         print(error, file=sys.stderr)
         return 1
@@ -118,8 +118,8 @@ def _run_drill(name: str, settings: Settings, book: DrillBook, *, scheduled: boo
     return 0 if result.ok else 1
 
 
-def _show_drill(name: str, book: DrillBook) -> int:
-    record = book.record(name)
+def _show_drill(name: str, store: DrillBook) -> int:
+    record = store.record(name)
     for result in record.results if record is not None else ():
         print(f"{_time(result.at.wall_ms)}  by {result.by}: {_told(result)}")
     if record is None or record.last is None:

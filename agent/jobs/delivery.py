@@ -59,9 +59,9 @@ class Denied(Exception):
     """The agent does not want the ping, now or later; the text says why."""
 
 
-def ping(job: str, action: str, at: Stamp, **more: object) -> Waiting:
+def ping(job: str, action: str, at: Stamp, **fields: object) -> Waiting:
     waiting = Waiting(job, action, at, str(uuid.uuid4()))
-    return msgspec.structs.replace(waiting, **more)
+    return msgspec.structs.replace(waiting, **fields)
 
 
 # -- to the agent
@@ -96,11 +96,11 @@ def doors(host: str, port: int, unix: Path | None) -> tuple[Door, ...]:
     return tuple(openers)
 
 
-def send(waiting: Waiting, ways: Sequence[Door], sleep: Callable[[float], None] = time.sleep) -> None:
+def send(waiting: Waiting, openers: Sequence[Door], sleep: Callable[[float], None] = time.sleep) -> None:
     """Raises Undelivered when it may be tried again later, Denied when not."""
     why = ""
     for pause in (*AGAIN, None):
-        for open_connection in ways:
+        for open_connection in openers:
             try:
                 status, reply = _exchange(waiting, open_connection())
             except (OSError, http.client.HTTPException) as error:
@@ -176,9 +176,9 @@ def _read(path: Path) -> Waiting | None:
     return waiting if sound and (waiting.exit is None or 0 <= waiting.exit <= 255) else None
 
 
-def take_waiting(book: Book, directories: Sequence[Path], jobs: Collection[str]) -> int:
+def take_waiting(store: Book, directories: Sequence[Path], jobs: Collection[str]) -> int:
     """At the agent: keep what waits for its jobs. How many pings; raises OSError when they cannot be kept."""
-    imported, now = 0, book.now()
+    imported, now = 0, store.now()
     for directory in directories:
         for path, waiting in left(directory):
             if waiting is not None and waiting.job not in jobs:
@@ -194,20 +194,20 @@ def take_waiting(book: Book, directories: Sequence[Path], jobs: Collection[str])
                     bytes=len(waiting.body),
                     id=waiting.id,
                 )
-                book.hear(waiting.job, event, waiting.body)
+                store.hear(waiting.job, event, waiting.body)
                 imported += 1
             with contextlib.suppress(OSError):
                 path.unlink()
     return imported
 
 
-def send_waiting(directories: Sequence[Path], ways: Sequence[Door]) -> None:
+def send_waiting(directories: Sequence[Path], openers: Sequence[Door]) -> None:
     """At the wrapper: what earlier runs could not deliver, as long as the agent takes it."""
     for directory in directories:
         for path, waiting in left(directory):
             try:
                 if waiting is not None:
-                    send(waiting, ways, sleep=lambda _: None)
+                    send(waiting, openers, sleep=lambda _: None)
             except Undelivered:
                 return
             except Denied:

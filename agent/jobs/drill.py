@@ -49,23 +49,23 @@ class Overstep(Exception):
     """The drill took more than it may."""
 
 
-def run(name: str, settings: DrillSettings, book: DrillBook, clock: Clock) -> Result:
+def run(name: str, settings: DrillSettings, store: DrillBook, clock: Clock) -> Result:
     """Runs the drill and records it. Raises CannotDrill, Stopped (nothing is recorded then), OSError."""
-    place = files.folder(settings.scratch or book.directory / "scratch")
-    with _alone(book.directory, name), _stoppable():
+    place = files.folder(settings.scratch or store.directory / "scratch")
+    with _alone(store.directory, name), _stoppable():
         _sweep(place, name)
-        started = book.now()
-        book.begun(name, started)
+        started = store.now()
+        store.begun(name, started)
         scratch = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=place))
         try:
             result = _Drill(name, settings, scratch, clock).run()
         except Stopped:
-            book.given_up(name)
+            store.given_up(name)
             raise
         finally:
             _remove(scratch)
         result = msgspec.structs.replace(result, at=started)
-        book.ended(name, result)
+        store.ended(name, result)
         return result
 
 

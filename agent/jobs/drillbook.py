@@ -110,9 +110,9 @@ class DrillBook:
     def _of(self, drill: str) -> Drilled:
         return self.record(drill) or Drilled(drill, self.now())
 
-    def _keep(self, made: Drilled) -> Drilled:
-        files.replace(self.directory / f"{made.drill}.json", msgspec.json.encode(made), mode=0o600)
-        return made
+    def _keep(self, record: Drilled) -> Drilled:
+        files.replace(self.directory / f"{record.drill}.json", msgspec.json.encode(record), mode=0o600)
+        return record
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:

@@ -24,10 +24,10 @@ REASONS: Final = {
 class Refused(Exception):
     """A request that is not taken: the status and a sentence. ``drain``: the sender is still sending."""
 
-    def __init__(self, status: int, words: str, *, drain: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, status: int, message: str, *, drain: bool = False) -> None:
+        super().__init__(message)
         self.status = status
-        self.words = words
+        self.words = message
         self.drain = drain
 
 
@@ -147,9 +147,9 @@ class _Body:
         raise Refused(400, "not a chunked body", drain=True)
 
 
-def answer(status: int, words: str, *, head: bool = False, extra: Mapping[str, str] | None = None) -> bytes:
+def answer(status: int, message: str, *, head: bool = False, extra: Mapping[str, str] | None = None) -> bytes:
     """A response as bytes; the connection ends with it."""
-    body = words.encode()
+    body = message.encode()
     lines = [
         f"HTTP/1.1 {status} {REASONS[status]}",
         "Content-Type: text/plain; charset=utf-8",

@@ -62,14 +62,14 @@ class Listener:
 
     def __init__(
         self,
-        book: Book,
-        known: Callable[[], Collection[str]],
+        store: Book,
+        job_names: Callable[[], Collection[str]],
         token: str = "",
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._book = book
-        self._known = known
+        self._book = store
+        self._known = job_names
         self._token = token
         self._monotonic = monotonic
         self._open = 0

@@ -170,11 +170,11 @@ class Side:
         except OSError as error:
             self._say("drills", f"the records of drills cannot be kept: {error}")
 
-    def _say(self, what: str, words: str) -> None:
+    def _say(self, what: str, message: str) -> None:
         """Once, until it changes."""
-        if words and self._told.get(what) != words:
-            log.warning("%s", words)
-        self._told[what] = words
+        if message and self._told.get(what) != message:
+            log.warning("%s", message)
+        self._told[what] = message
 
 
 _LIMIT: Final = 16_384

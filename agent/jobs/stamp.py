@@ -66,10 +66,10 @@ def restamped(then: Stamp, now: Stamp) -> Stamp:
     return Stamp(then.boot, then.boot_ms, seen_from(now, then).at_ms) if then.boot == now.boot else then
 
 
-def comes_before(one: Stamp, other: Stamp) -> bool:
-    if one.boot == other.boot:
-        return one.boot_ms < other.boot_ms
-    return one.wall_ms < other.wall_ms
+def comes_before(left: Stamp, right: Stamp) -> bool:
+    if left.boot == right.boot:
+        return left.boot_ms < right.boot_ms
+    return left.wall_ms < right.wall_ms
 
 
 def shown(at: float, zone: tzinfo | None) -> str:

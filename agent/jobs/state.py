@@ -138,11 +138,11 @@ def _restamped(event: Event, now: Stamp) -> Event:
 
 
 def _settled(state: State, now: Stamp) -> State:
-    def stamp(one: Stamp | None) -> Stamp | None:
-        return restamped(one, now) if one is not None else None
+    def stamp(original: Stamp | None) -> Stamp | None:
+        return restamped(original, now) if original is not None else None
 
-    def event(one: Event | None) -> Event | None:
-        return _restamped(one, now) if one is not None else None
+    def event(original: Event | None) -> Event | None:
+        return _restamped(original, now) if original is not None else None
 
     return msgspec.structs.replace(
         state,

@@ -37,12 +37,12 @@ NOT_FOUND, NOT_RUN = 127, 126  # as shells say it
 class Pinger:
     """Delivers the pings of one run, in their order, beside the command; what cannot be delivered is left behind."""
 
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+    def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
         pings = settings.pings
         self._ways = doors(*pings.address(pings.listen), settings.ping_socket)
         self._waiting = (*settings.waiting_pings, *at_home())
         self._shared = pings.waiting
-        self._say = say
+        self._say = warn
         self._thread: threading.Thread | None = None
 
     def deliver(self, waiting: Waiting) -> None:

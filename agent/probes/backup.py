@@ -144,21 +144,21 @@ class Backup(Probe, frozen=True, kw_only=True):
                 f"files: {error}" if isinstance(error, ValueError) else f"zone: {self.zone!r} is none"
             ) from None
 
-    async def run(self, look: Look) -> Outcome:
-        until = time.monotonic() + look.timeout
+    async def run(self, context: Look) -> Outcome:
+        until = time.monotonic() + context.timeout
         try:
-            secret = dict(look.credential(self.credential)) if self.credential else {}
-            query = self._question(look, secret)
-            facts = await look.client(Hands, Hands).look(query)
+            secret = dict(context.credential(self.credential)) if self.credential else {}
+            query = self._question(context, secret)
+            facts = await context.client(Hands, Hands).look(query)
             if self.integrity and not facts.failed and not facts.gone:
-                facts = await self._read(look, query, facts, until)
+                facts = await self._read(context, query, facts, until)
         except Trouble as failure:
             return unknown(failure.reason)
         except Refused as refusal:
             return unknown(refusal.reason)
         return judge(facts, self._wanted())
 
-    def _question(self, look: Look, secret: dict[str, str]) -> Question:
+    def _question(self, context: Look, credential: dict[str, str]) -> Question:
         parts = [str(getattr(self, field)) for field in self.target]
         return Question(
             evidence=self.evidence,
@@ -170,11 +170,11 @@ class Backup(Probe, frozen=True, kw_only=True):
             sources=self.sources,
             database=self.database,
             check_share=self.check_share,
-            secret=secret,
-            allowed=look.limits.directories,
-            store=str(look.storage) if look.storage is not None else "",
+            secret=credential,
+            allowed=context.limits.directories,
+            store=str(context.storage) if context.storage is not None else "",
             key=hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16],
-            timeout=look.timeout,
+            timeout=context.timeout,
             rate=size_bytes(self.rate),
             most_unpacked=self.most_unpacked,
             checksum=self.checksum,
@@ -190,12 +190,12 @@ class Backup(Probe, frozen=True, kw_only=True):
             integrity=self.integrity and self.evidence in _READ_THROUGH,
         )
 
-    async def _read(self, look: Look, question: Question, facts: Facts, until: float) -> Facts:
+    async def _read(self, context: Look, query: Question, facts: Facts, until: float) -> Facts:
         """Let the newest good copy, or the repository, be read through if that is due; what is known by now."""
-        while (job := self._due(question, facts)) is not None:
+        while (job := self._due(query, facts)) is not None:
             remaining = until - time.monotonic() - _FOR_THE_ANSWER
             grant = Grant(size_bytes(self.read_bytes), duration_ms(self.read_time) / 1000)
-            progress = await look.client(Hands, Hands).read(job, grant, max(remaining, 0.0))
+            progress = await context.client(Hands, Hands).read(job, grant, max(remaining, 0.0))
             if progress is None:
                 return facts
             facts = with_progress(facts, progress)
@@ -203,15 +203,15 @@ class Backup(Probe, frozen=True, kw_only=True):
                 return facts
         return facts
 
-    def _due(self, question: Question, facts: Facts) -> Job | None:
+    def _due(self, query: Question, facts: Facts) -> Job | None:
         """What is to be read next: the newest good copy, or the repository; None when that was done lately."""
         if self.evidence not in _READ_THROUGH:
             return None
         if self.evidence != "files":
-            return Job(question=question) if self._old(facts.check, facts.now) else None
+            return Job(question=query) if self._old(facts.check, facts.now) else None
         policy = self._wanted()
         copy = next((copy for copy in facts.copies if not flaw(copy, policy)), None)
-        return Job(question=question, copy=copy) if copy is not None and self._old(copy.verdict, facts.now) else None
+        return Job(question=query, copy=copy) if copy is not None and self._old(copy.verdict, facts.now) else None
 
     def _old(self, verdict: Verdict | None, now: float) -> bool:
         if verdict is None:

@@ -115,68 +115,68 @@ class Dns(Probe, frozen=True, kw_only=True):
         except (dns.exception.DNSException, ValueError) as error:
             raise ValueError(f"expect: {text!r} is not a record of type {self.type}: {error}") from None
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         measures: dict[str, float] = {}
-        look.client(Stamping, Stamping)
+        context.client(Stamping, Stamping)
         try:
-            async with asyncio.timeout(look.timeout):
+            async with asyncio.timeout(context.timeout):
                 started = time.monotonic()
-                addresses = await look.client(Resolver, Resolver).addresses(self.server, self.family)
+                addresses = await context.client(Resolver, Resolver).addresses(self.server, self.family)
                 resolved = time.monotonic() - started
                 if literal(self.server) is None:
                     measures["resolve_seconds"] = resolved
-                if forbidden := look.limits.forbids(addresses[0], self.port):
+                if forbidden := context.limits.forbids(addresses[0], self.port):
                     return Outcome(UNKNOWN, forbidden)
                 query = self.question()
-                seconds = max(look.timeout - resolved - _MARGIN, _MARGIN)
-                reply, latency = await self._ask(query, addresses[0], look, seconds, measures)
+                seconds = max(context.timeout - resolved - _MARGIN, _MARGIN)
+                reply, latency = await self._ask(query, addresses[0], context, seconds, measures)
         except Trouble as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             return Outcome(
-                DOWN, f"{self.server} port {self.port} did not answer within {look.timeout:g} s", None, measures
+                DOWN, f"{self.server} port {self.port} did not answer within {context.timeout:g} s", None, measures
             )
         fault = self._wrong(query, reply, measures)
         return Outcome(DOWN if fault else UP, f"{self.server}: {fault}" if fault else "", latency, measures)
 
     async def _ask(
         self,
-        question: dns.message.QueryMessage,
+        query: dns.message.QueryMessage,
         address: Address,
-        look: Look,
+        context: Look,
         seconds: float,
-        taken: dict[str, float],
+        measures: dict[str, float],
     ) -> tuple[dns.message.Message, float]:
         """The answer and its latency in seconds, whichever way it comes."""
         started = time.monotonic()
         if self.transport == "udp":
-            wire = question.to_wire()
+            wire = query.to_wire()
             try:
-                request = Question(address, self.port, wire, lambda packet: _parse(question, packet))
+                request = Question(address, self.port, wire, lambda packet: _parse(query, packet))
                 datagram = await request.ask(self.tries, seconds)
             except NoAnswer as timeout:
-                taken["ignored_replies"] = timeout.ignored
+                measures["ignored_replies"] = timeout.ignored
                 others = f"; {timeout.ignored} packets came that do not answer this question" if timeout.ignored else ""
                 who = endpoint(address, self.port)
                 raise Trouble(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}") from None
-            taken["ignored_replies"] = datagram.ignored
+            measures["ignored_replies"] = datagram.ignored
             if not datagram.message.flags & dns.flags.TC:
                 return datagram.message, datagram.seconds
-        reply = await _by_tcp(question, address, self.port, look)
+        reply = await _by_tcp(query, address, self.port, context)
         return reply, time.monotonic() - started
 
-    def _wrong(self, question: dns.message.QueryMessage, reply: dns.message.Message, taken: dict[str, float]) -> str:
+    def _wrong(self, query: dns.message.QueryMessage, reply: dns.message.Message, measures: dict[str, float]) -> str:
         """What is not as expected, or ""; fills in what the answer measures."""
         code = dns.rcode.to_text(reply.rcode())
         if code != self.rcode:
             meaning = _WORDS.get(code, "an error")
             return f"answered {code} ({meaning}), expected {self.rcode}"
-        rdtype = question.question[0].rdtype
+        rdtype = query.question[0].rdtype
         sets = [candidate for candidate in reply.answer if candidate.rdtype == rdtype]
         records = {record for candidate in sets for record in candidate}
-        taken["answers"] = len(records)
+        measures["answers"] = len(records)
         if sets:
-            taken["ttl_seconds"] = min(candidate.ttl for candidate in sets)
+            measures["ttl_seconds"] = min(candidate.ttl for candidate in sets)
         if self.rcode != "NOERROR":
             return ""
         if not records:
@@ -191,10 +191,10 @@ class Dns(Probe, frozen=True, kw_only=True):
         return ""
 
 
-def _same(expected: dns.rdata.Rdata, found: dns.rdata.Rdata) -> bool:
-    if isinstance(expected, TXT) and isinstance(found, TXT):
-        return b"".join(expected.strings) == b"".join(found.strings)  # how a text is cut into strings says nothing
-    return bool(expected == found)
+def _same(expected: dns.rdata.Rdata, actual: dns.rdata.Rdata) -> bool:
+    if isinstance(expected, TXT) and isinstance(actual, TXT):
+        return b"".join(expected.strings) == b"".join(actual.strings)  # how a text is cut into strings says nothing
+    return bool(expected == actual)
 
 
 def _listed(records: set[dns.rdata.Rdata]) -> str:
@@ -202,19 +202,19 @@ def _listed(records: set[dns.rdata.Rdata]) -> str:
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
-def _parse(question: dns.message.QueryMessage, packet: bytes) -> dns.message.Message | None:
+def _parse(query: dns.message.QueryMessage, packet: bytes) -> dns.message.Message | None:
     """The packet as an answer to this very question, or None."""
     try:
         reply = dns.message.from_wire(packet, ignore_trailing=True)
-        return reply if question.is_response(reply) else None
+        return reply if query.is_response(reply) else None
     except Exception:  # a stranger's bytes may trip the parser in any way; none of them is an answer
         return None
 
 
-async def _by_tcp(question: dns.message.QueryMessage, address: Address, port: int, look: Look) -> dns.message.Message:
-    stream, _ = await connect([address], port, look.limits, look.timeout)
+async def _by_tcp(query: dns.message.QueryMessage, address: Address, port: int, context: Look) -> dns.message.Message:
+    stream, _ = await connect([address], port, context.limits, context.timeout)
     try:
-        wire = question.to_wire()
+        wire = query.to_wire()
         await stream.send(len(wire).to_bytes(2, "big") + wire)
         received = b""
         while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2], "big"):
@@ -222,7 +222,7 @@ async def _by_tcp(question: dns.message.QueryMessage, address: Address, port: in
             if not more:
                 raise Trouble(f"{stream.who} closed the connection in the middle of its answer")
             received += more
-        reply = _parse(question, received[2 : 2 + int.from_bytes(received[:2], "big")])
+        reply = _parse(query, received[2 : 2 + int.from_bytes(received[:2], "big")])
     finally:
         stream.close()
     if reply is None:

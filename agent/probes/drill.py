@@ -67,10 +67,10 @@ class Drill(Probe, frozen=True, kw_only=True):
         if not seconds_of(self.max_age):
             raise ValueError("max_age has to be more than 0")
 
-    async def run(self, look: Look) -> Outcome:
-        if look.storage is None:
+    async def run(self, context: Look) -> Outcome:
+        if context.storage is None:
             return unknown("no drills are kept here, or not for this user")
-        book = DrillBook(look.storage, look.client(Clocks, Clocks).clock)
+        book = DrillBook(context.storage, context.client(Clocks, Clocks).clock)
         try:
             record = book.record(self.drill)
         except OSError as error:

@@ -66,9 +66,9 @@ class Host(Probe, frozen=True, kw_only=True):
         if self.disk_down < self.disk_degraded:
             raise ValueError("disk_down is below disk_degraded")
 
-    async def run(self, look: Look) -> Outcome:
-        machine = look.client(Machine, Machine)
-        seconds = look.timeout * _SHARE
+    async def run(self, context: Look) -> Outcome:
+        machine = context.client(Machine, Machine)
+        seconds = context.timeout * _SHARE
         mounts = self.mounts or machine.mounts()
         *disks, sensor = await asyncio.gather(
             *(self._disk(machine, mount, seconds) for mount in mounts), machine.heat(seconds)
@@ -101,26 +101,26 @@ class Host(Probe, frozen=True, kw_only=True):
         except OSError as error:
             return f"the file system at {_shown(mount)} cannot be looked at: {error.strerror or error}"
 
-    def _strained(self, found: dict[str, float], heat: Heat | None) -> list[str]:
+    def _strained(self, measures: dict[str, float], hottest: Heat | None) -> list[str]:
         """What is past its mark, disks apart."""
         words = []
-        if found["memory_used_ratio"] >= self.memory_degraded:
-            left = _size(found["memory_available_bytes"])
-            words.append(f"memory is {found['memory_used_ratio']:.0%} used, {left} left")
-        if found["load_ratio"] >= self.load_degraded:
-            words.append(f"the load is {found['load_ratio']:.3g} for each processor")
-        if heat is not None and heat.celsius >= min(self.temperature_degraded, heat.critical or float("inf")):
-            words.append(f"the sensor {printable(heat.sensor)} is at {heat.celsius:.0f} °C")
+        if measures["memory_used_ratio"] >= self.memory_degraded:
+            left = _size(measures["memory_available_bytes"])
+            words.append(f"memory is {measures['memory_used_ratio']:.0%} used, {left} left")
+        if measures["load_ratio"] >= self.load_degraded:
+            words.append(f"the load is {measures['load_ratio']:.3g} for each processor")
+        if hottest is not None and hottest.celsius >= min(self.temperature_degraded, hottest.critical or float("inf")):
+            words.append(f"the sensor {printable(hottest.sensor)} is at {hottest.celsius:.0f} °C")
         return words
 
 
-def _measured(machine: Machine, key: Host, heat: Heat | None) -> dict[str, float]:
+def _measured(machine: Machine, key: Host, hottest: Heat | None) -> dict[str, float]:
     """Everything but the disks; what the machine does not have is left out."""
     memory, available = machine.memory()
     maybe = {
         "swap_used_ratio": machine.swap(),
         "cpu_used_ratio": machine.processors(key),
-        "temperature_celsius": heat.celsius if heat is not None else None,
+        "temperature_celsius": hottest.celsius if hottest is not None else None,
         "boot_timestamp_seconds": machine.started(),
     }
     return {

@@ -115,8 +115,8 @@ class Http(Probe, frozen=True, kw_only=True):
         url = parse_url(self.url)
         return ((url.host, url.port),)
 
-    async def run(self, look: Look) -> Outcome:
-        return await _Fetch(self, look).run()
+    async def run(self, context: Look) -> Outcome:
+        return await _Fetch(self, context).run()
 
 
 def _range(item: int | str) -> tuple[int, int]:
@@ -130,9 +130,9 @@ def _range(item: int | str) -> tuple[int, int]:
 class _Fetch:
     """One look: the way through the redirects to an answer, and what it measured."""
 
-    def __init__(self, probe: Http, look: Look) -> None:
+    def __init__(self, probe: Http, context: Look) -> None:
         self.probe = probe
-        self.look = look
+        self.look = context
         self.measures: dict[str, float] = {}
         self.phase = "resolve"
         self.cookies: dict[tuple[str, str], str] = {}  # (host, name) -> value

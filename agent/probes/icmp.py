@@ -51,45 +51,45 @@ class Icmp(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, None),)
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         try:
             started = time.monotonic()
-            async with asyncio.timeout(look.timeout):
-                addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
+            async with asyncio.timeout(context.timeout):
+                addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
             resolved = time.monotonic() - started
-            if forbidden := look.limits.forbids(addresses[0]):
+            if forbidden := context.limits.forbids(addresses[0]):
                 return Outcome(UNKNOWN, forbidden)
-            spacing = min(self.spacing, look.timeout * _SHARE / max(self.count - 1, 1))
-            seconds = max(look.timeout - resolved - _MARGIN, _MARGIN)
-            pinger = look.client(Pinger, open_pinger)
+            spacing = min(self.spacing, context.timeout * _SHARE / max(self.count - 1, 1))
+            seconds = max(context.timeout - resolved - _MARGIN, _MARGIN)
+            pinger = context.client(Pinger, open_pinger)
             result = await pinger.ping(addresses[0], self.count, spacing, self.size, seconds)
         except Trouble as failure:
             return Outcome(failure.state, failure.reason)
         except TimeoutError:
-            return Outcome(DOWN, f"the name {self.host} was not resolved within {look.timeout:g} s")
+            return Outcome(DOWN, f"the name {self.host} was not resolved within {context.timeout:g} s")
         measures = {"resolve_seconds": resolved} if literal(self.host) is None else {}
         return self._judge(addresses[0], result, seconds, measures)
 
-    def _judge(self, address: Address, echoes: Echoes, seconds: float, taken: dict[str, float]) -> Outcome:
-        rtts = echoes.rtts
-        if len(rtts) < echoes.sent and echoes.dropped:
-            reason = f"this machine threw away {echoes.dropped} packets unread, maybe the missing replies"
+    def _judge(self, address: Address, result: Echoes, seconds: float, measures: dict[str, float]) -> Outcome:
+        rtts = result.rtts
+        if len(rtts) < result.sent and result.dropped:
+            reason = f"this machine threw away {result.dropped} packets unread, maybe the missing replies"
             return Outcome(UNKNOWN, reason)
-        why = Counter(echoes.errors).most_common(1)
+        why = Counter(result.errors).most_common(1)
         because = f"; {why[0][0]}" if why else ""
-        if not rtts and why and echoes.state == UNKNOWN:
+        if not rtts and why and result.state == UNKNOWN:
             return Outcome(UNKNOWN, f"not sent: {why[0][0]}")
-        loss = 1 - len(rtts) / echoes.sent
-        taken.update(loss_ratio=loss, duplicates=echoes.duplicates)
+        loss = 1 - len(rtts) / result.sent
+        measures.update(loss_ratio=loss, duplicates=result.duplicates)
         if not rtts:
             within = "" if why else f" within {seconds:.3g} s"
-            return Outcome(DOWN, f"{address} did not answer {echoes.sent} pings{within}{because}", None, taken)
+            return Outcome(DOWN, f"{address} did not answer {result.sent} pings{within}{because}", None, measures)
         mean = sum(rtts) / len(rtts)
-        taken.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
+        measures.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
         if len(rtts) > 1:
-            taken["jitter_seconds"] = jitter(rtts)
-            taken["mos_score"] = mos(mean, taken["jitter_seconds"], loss)
+            measures["jitter_seconds"] = jitter(rtts)
+            measures["mos_score"] = mos(mean, measures["jitter_seconds"], loss)
         if loss > self.max_loss:
-            lost = echoes.sent - len(rtts)
-            return Outcome(DOWN, f"{address} left {lost} of {echoes.sent} pings unanswered{because}", mean, taken)
-        return Outcome(UP, "", mean, taken)
+            lost = result.sent - len(rtts)
+            return Outcome(DOWN, f"{address} left {lost} of {result.sent} pings unanswered{because}", mean, measures)
+        return Outcome(UP, "", mean, measures)

@@ -80,12 +80,12 @@ class Imap(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
 
-    async def run(self, look: Look) -> Outcome:
-        session = Session(self.door(), look, time.monotonic() + look.timeout)
+    async def run(self, context: Look) -> Outcome:
+        session = Session(self.door(), context, time.monotonic() + context.timeout)
         latency, measures = None, {}
         try:
-            login = Login.of(self.credential, look.credential(self.credential), self.host) if self.credential else None
-            async with asyncio.timeout(look.timeout):
+            login = Login.of(self.credential, context.credential(self.credential), self.host) if self.credential else None
+            async with asyncio.timeout(context.timeout):
                 await session.open()
                 if login is not None:
                     await session.login(login)
@@ -99,7 +99,7 @@ class Imap(Probe, frozen=True, kw_only=True):
         except Trouble as failure:
             state, reason = failure.state, failure.reason
         except TimeoutError:
-            state, reason = DOWN, f"{session.waiting} within {look.timeout:g} s"
+            state, reason = DOWN, f"{session.waiting} within {context.timeout:g} s"
         finally:
             session.close()
         return Outcome(state, reason, latency, {**measures, **session.measures()})

@@ -113,10 +113,10 @@ class Job(Probe, frozen=True, kw_only=True):
         rpo = seconds_of(self.rpo) if self.rpo else None
         return Rule(self.schedule(), seconds_of(self.grace), longest, rpo)
 
-    async def run(self, look: Look) -> Outcome:
-        if look.storage is None:
+    async def run(self, context: Look) -> Outcome:
+        if context.storage is None:
             return unknown("no pings are kept here, or not for this user")
-        return self.judged(Book(look.storage, look.client(Clocks, Clocks).clock))
+        return self.judged(Book(context.storage, context.client(Clocks, Clocks).clock))
 
     def judged(self, book: Book) -> Outcome:
         """By what the book has, now."""

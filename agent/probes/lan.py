@@ -83,18 +83,18 @@ class Lan(Probe, frozen=True, kw_only=True):
         network = network_of(self.network)
         return ((str(network[0]), None), (str(network[-1]), None))
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         network = network_of(self.network)
         try:
-            if forbidden := outside(network, look.limits):
+            if forbidden := outside(network, context.limits):
                 raise Trouble(forbidden, UNKNOWN)
-            sweep = _Sweep(self, network, look)
+            sweep = _Sweep(self, network, context)
             await sweep.run()
-            return self._judge(network, sweep, look)
+            return self._judge(network, sweep, context)
         except Trouble as failure:
             return Outcome(failure.state, failure.reason)
 
-    def _judge(self, network: IPv4Network, sweep: "_Sweep", look: Look) -> Outcome:
+    def _judge(self, network: IPv4Network, sweep: "_Sweep", context: Look) -> Outcome:
         counted = sweep.counted()
         groups = Counter(counted.values())
         host_count = sum(1 if size > PROXY else size for size in groups.values())
@@ -104,7 +104,7 @@ class Lan(Probe, frozen=True, kw_only=True):
             "hosts_pinged": len(counted.keys() & sweep.pinged),
             "sweep_seconds": sweep.seconds,
         }
-        new = look.client(Roll, Roll).call(network, set(groups))
+        new = context.client(Roll, Roll).call(network, set(groups))
         if new is not None:
             measures["hosts_new"] = new
         if host_count:
@@ -143,13 +143,13 @@ def outside(network: IPv4Network, limits: Limits) -> str:
 class _Sweep:
     """One pass over the network. ``pinged``: who answered a ping. ``there``: all who answered, by names on the roll."""
 
-    def __init__(self, probe: Lan, network: IPv4Network, look: Look) -> None:
+    def __init__(self, probe: Lan, network: IPv4Network, context: Look) -> None:
         self._probe = probe
         self._network = network
-        self._surroundings = look.client(_Kernel, _Kernel).surroundings
-        self._pinger = look.client(Pinger, open_pinger)
-        self._roll = look.client(Roll, Roll)
-        self._time = look.timeout - _MARGIN
+        self._surroundings = context.client(_Kernel, _Kernel).surroundings
+        self._pinger = context.client(Pinger, open_pinger)
+        self._roll = context.client(Roll, Roll)
+        self._time = context.timeout - _MARGIN
         self._begun = time.monotonic()
         self._own = self._surroundings.own(network[0])
         self._addresses = [address for address in network.hosts() if address not in self._own]

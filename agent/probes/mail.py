@@ -103,20 +103,20 @@ class Mail(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return tuple((server.host, server.port) for server in self.doors())
 
-    async def run(self, look: Look) -> Outcome:
-        return await _Round(self, look).run()
+    async def run(self, context: Look) -> Outcome:
+        return await _Round(self, context).run()
 
 
 class _Round:
     """One look: the sessions, and what they measured."""
 
-    def __init__(self, probe: Mail, look: Look) -> None:
+    def __init__(self, probe: Mail, context: Look) -> None:
         sending, reading = probe.doors()
         self.probe = probe
-        self.look = look
-        self.end = time.monotonic() + look.timeout
-        self.smtp = Smtp(sending, look, self.end)
-        self.imap = Imap(reading, look, self.end)
+        self.look = context
+        self.end = time.monotonic() + context.timeout
+        self.smtp = Smtp(sending, context, self.end)
+        self.imap = Imap(reading, context, self.end)
         self.session: Session = self.imap  # which is being talked to
         self.trip = Trip(f"{probe.endpoints()} {probe.mailbox}", probe.sender or probe.recipient, probe.recipient)
         self.measures: dict[str, float] = {}

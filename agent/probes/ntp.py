@@ -64,28 +64,28 @@ class Ntp(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.server, self.port),)
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         measures: dict[str, float] = {}
-        look.client(Stamping, Stamping)
+        context.client(Stamping, Stamping)
         try:
-            async with asyncio.timeout(look.timeout):
+            async with asyncio.timeout(context.timeout):
                 started = time.monotonic()
-                addresses = await look.client(Resolver, Resolver).addresses(self.server, self.family)
+                addresses = await context.client(Resolver, Resolver).addresses(self.server, self.family)
                 resolved = time.monotonic() - started
                 if literal(self.server) is None:
                     measures["resolve_seconds"] = resolved
-                if forbidden := look.limits.forbids(addresses[0], self.port):
+                if forbidden := context.limits.forbids(addresses[0], self.port):
                     return Outcome(UNKNOWN, forbidden)
-                datagram = await self._ask(addresses[0], max(look.timeout - resolved - _MARGIN, _MARGIN), measures)
+                datagram = await self._ask(addresses[0], max(context.timeout - resolved - _MARGIN, _MARGIN), measures)
         except Trouble as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
-            late = f"{self.server} port {self.port} did not answer within {look.timeout:g} s"
+            late = f"{self.server} port {self.port} did not answer within {context.timeout:g} s"
             return Outcome(DOWN, late, None, measures)
         state, reason = self._judge(datagram, endpoint(addresses[0], self.port), measures)
         return Outcome(state, reason, datagram.seconds, measures)
 
-    async def _ask(self, address: Address, seconds: float, taken: dict[str, float]) -> Answered[Answer]:
+    async def _ask(self, address: Address, seconds: float, measures: dict[str, float]) -> Answered[Answer]:
         """Each try is a question of its own: an answer then tells which of them it is to."""
         ignored = 0
         for _ in range(self.tries):
@@ -96,28 +96,28 @@ class Ntp(Probe, frozen=True, kw_only=True):
             except NoAnswer as timeout:
                 ignored += timeout.ignored
                 continue
-            taken["ignored_replies"] = ignored + datagram.ignored
+            measures["ignored_replies"] = ignored + datagram.ignored
             return datagram
-        taken["ignored_replies"] = ignored
+        measures["ignored_replies"] = ignored
         others = f"; {ignored} packets came that do not answer this question" if ignored else ""
         who = endpoint(address, self.port)
         raise Trouble(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}")
 
-    def _judge(self, answered: Answered[Answer], who: str, taken: dict[str, float]) -> tuple[int, str]:
+    def _judge(self, datagram: Answered[Answer], who: str, measures: dict[str, float]) -> tuple[int, str]:
         """State and reason; fills in what the answer measures."""
-        reply = answered.message
+        reply = datagram.message
         if reply.kiss:
             words = KISSES.get(reply.kiss, "a code that is not in the standard")
             state = UNKNOWN if reply.kiss == _TOO_OFTEN else DOWN
             return state, f"{who} does not tell the time: {reply.kiss} ({words})"
-        taken["leap_indicator"] = reply.leap
+        measures["leap_indicator"] = reply.leap
         if reply.leap == UNSYNCHRONISED or not 1 <= reply.stratum <= MAX_STRATUM or not reply.sent:
             return DOWN, f"{who} answers, but is not synchronised itself"
         if reply.sent < reply.received:
             return DOWN, f"{who} answers with times that contradict each other"
-        wall_ns = answered.sent + _wall_minus_monotonic()
-        offset, delay = compared(reply, wall_ns, answered.seconds, CLOCK_FLOOR)
-        taken.update(
+        wall_ns = datagram.sent + _wall_minus_monotonic()
+        offset, delay = compared(reply, wall_ns, datagram.seconds, CLOCK_FLOOR)
+        measures.update(
             offset_seconds=offset,
             delay_seconds=max(delay, 0.0),
             stratum=reply.stratum,
@@ -126,16 +126,16 @@ class Ntp(Probe, frozen=True, kw_only=True):
         )
         return self._within(reply, offset, who)
 
-    def _within(self, answer: Answer, offset: float, who: str) -> tuple[int, str]:
-        distance = answer.root_delay / 2 + answer.root_dispersion
+    def _within(self, reply: Answer, offset: float, who: str) -> tuple[int, str]:
+        distance = reply.root_delay / 2 + reply.root_dispersion
         faults = []
         if abs(offset) > self.max_offset:
             direction = "ahead of" if offset > 0 else "behind"
             faults.append(f"its clock is {_span(abs(offset))} {direction} this machine's (one of the two is wrong)")
         if distance > self.max_distance:
             faults.append(f"it is itself unsure of the time by {_span(distance)}")
-        if answer.stratum > self.max_stratum:
-            faults.append(f"it is of stratum {answer.stratum}, more than {self.max_stratum}")
+        if reply.stratum > self.max_stratum:
+            faults.append(f"it is of stratum {reply.stratum}, more than {self.max_stratum}")
         return (DEGRADED, f"{who}: {'; '.join(faults)}") if faults else (UP, "")
 
 

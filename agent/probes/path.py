@@ -72,68 +72,68 @@ class Path(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port or None),)
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         measures: dict[str, float] = {}
         try:
             started = time.monotonic()
-            async with asyncio.timeout(look.timeout):
-                addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
+            async with asyncio.timeout(context.timeout):
+                addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
             resolved = time.monotonic() - started
             if literal(self.host) is None:
                 measures["resolve_seconds"] = resolved
-            if forbidden := look.limits.forbids(addresses[0], self.port or None):
+            if forbidden := context.limits.forbids(addresses[0], self.port or None):
                 return Outcome(UNKNOWN, forbidden)
-            remaining = look.timeout - resolved - _MARGIN
+            remaining = context.timeout - resolved - _MARGIN
             count = min(self.count, int(remaining * _SHARE / self.spacing) + 1)
             if count < FEWEST:
                 return Outcome(UNKNOWN, f"the timeout is too short for {FEWEST} packets {self.spacing:g} s apart")
-            result = await self._echoes(look, addresses[0], count, min(remaining, (count - 1) * self.spacing + _LATE))
+            result = await self._echoes(context, addresses[0], count, min(remaining, (count - 1) * self.spacing + _LATE))
         except Trouble as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
-            return Outcome(DOWN, f"the name {self.host} was not resolved within {look.timeout:g} s")
+            return Outcome(DOWN, f"the name {self.host} was not resolved within {context.timeout:g} s")
         return self._judge(addresses[0], result, measures)
 
-    async def _echoes(self, look: Look, address: Address, count: int, seconds: float) -> Echoes:
+    async def _echoes(self, context: Look, address: Address, count: int, seconds: float) -> Echoes:
         if self.port:
-            look.client(Stamping, Stamping)
+            context.client(Stamping, Stamping)
             return await Burst(address, self.port, count, self.spacing, self.size, self.dscp).send(seconds)
-        return await look.client(Pinger, open_pinger).ping(address, count, self.spacing, self.size, seconds)
+        return await context.client(Pinger, open_pinger).ping(address, count, self.spacing, self.size, seconds)
 
-    def _judge(self, address: Address, echoes: Echoes, taken: dict[str, float]) -> Outcome:
-        rtts, lost = echoes.rtts, echoes.sent - len(echoes.rtts)
-        if lost and echoes.dropped:
-            return Outcome(UNKNOWN, f"this machine threw away {echoes.dropped} packets unread, maybe the missing ones")
-        why = Counter(echoes.errors).most_common(1)
+    def _judge(self, address: Address, result: Echoes, measures: dict[str, float]) -> Outcome:
+        rtts, lost = result.rtts, result.sent - len(result.rtts)
+        if lost and result.dropped:
+            return Outcome(UNKNOWN, f"this machine threw away {result.dropped} packets unread, maybe the missing ones")
+        why = Counter(result.errors).most_common(1)
         because = f"; {why[0][0]}" if why else ""
-        if why and echoes.state == UNKNOWN:
+        if why and result.state == UNKNOWN:
             return Outcome(UNKNOWN, f"not all were sent: {why[0][0]}")
-        loss = lost / echoes.sent
-        taken.update(packets=echoes.sent, loss_ratio=loss)
+        loss = lost / result.sent
+        measures.update(packets=result.sent, loss_ratio=loss)
         if not rtts:
-            return Outcome(DOWN, f"{address} sent none of {echoes.sent} packets back{because}", None, taken)
+            return Outcome(DOWN, f"{address} sent none of {result.sent} packets back{because}", None, measures)
         mean = sum(rtts) / len(rtts)
-        taken.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
+        measures.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
         if len(rtts) > 1:
             shaking = jitter(rtts)
             rated = min(max(rating(mean, shaking, loss), 0.0), 100.0)
-            taken.update(jitter_seconds=shaking, r_factor=rated, mos_score=mos_of(rated))
-        unfit = self._unfit(lost, taken)
+            measures.update(jitter_seconds=shaking, r_factor=rated, mos_score=mos_of(rated))
+        unfit = self._unfit(lost, measures)
         if unfit:
-            return Outcome(DEGRADED, f"not fit for a video conference: {', '.join(unfit)}{because}", mean, taken)
-        return Outcome(UP, "", mean, taken)
+            return Outcome(DEGRADED, f"not fit for a video conference: {', '.join(unfit)}{because}", mean, measures)
+        return Outcome(UP, "", mean, measures)
 
-    def _unfit(self, lost: int, taken: dict[str, float]) -> list[str]:
+    def _unfit(self, lost: int, measures: dict[str, float]) -> list[str]:
         """What is past its mark. Without two replies there is no jitter, and nothing is fit at such a loss."""
         faults = []
-        if taken["loss_ratio"] > self.max_loss:
-            faults.append(f"{lost} of {taken['packets']:.0f} packets lost (fit: {self.max_loss:.3g} of all)")
-        shaking = taken.get("jitter_seconds", 0.0)
+        if measures["loss_ratio"] > self.max_loss:
+            faults.append(f"{lost} of {measures['packets']:.0f} packets lost (fit: {self.max_loss:.3g} of all)")
+        shaking = measures.get("jitter_seconds", 0.0)
         if shaking > self.max_jitter:
             faults.append(f"jitter {shaking * 1000:.3g} ms (fit: {self.max_jitter * 1000:.3g} ms)")
-        if taken["rtt_avg_seconds"] > self.max_rtt:
-            faults.append(f"round trip {taken['rtt_avg_seconds'] * 1000:.3g} ms (fit: {self.max_rtt * 1000:.3g} ms)")
-        quality = taken.get("mos_score", 1.0)
+        if measures["rtt_avg_seconds"] > self.max_rtt:
+            faults.append(f"round trip {measures['rtt_avg_seconds'] * 1000:.3g} ms (fit: {self.max_rtt * 1000:.3g} ms)")
+        quality = measures.get("mos_score", 1.0)
         if quality < self.min_mos and not faults:
             faults.append(f"estimated quality {quality:.2f} (fit: {self.min_mos:.3g})")
         return faults

@@ -36,9 +36,9 @@ class Power(AsksUps, frozen=True, kw_only=True):
         Measure("on_battery_seconds", "seconds", "Since the UPS went on battery, by its own count or this agent's"),
     )
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         try:
-            reading, latency = await self.reading(look)
+            reading, latency = await self.reading(context)
         except Trouble as failure:
             return Outcome(failure.state, failure.reason)
         state, reason = source(reading)

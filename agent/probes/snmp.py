@@ -98,25 +98,25 @@ class Snmp(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         started = time.monotonic()
-        memory = look.client(Remembered, Remembered)
+        memory = context.client(Remembered, Remembered)
         try:
-            addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
-            if forbidden := look.limits.forbids(addresses[0], self.port):
+            addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
+            if forbidden := context.limits.forbids(addresses[0], self.port):
                 return Outcome(UNKNOWN, forbidden)
-            seconds = max(look.timeout - (time.monotonic() - started) - _MARGIN, _MARGIN)
-            target = Target(addresses[0], self.port, self._access(look))
-            session = await look.client(Client, Client).session(target, seconds)
+            seconds = max(context.timeout - (time.monotonic() - started) - _MARGIN, _MARGIN)
+            target = Target(addresses[0], self.port, self._access(context))
+            session = await context.client(Client, Client).session(target, seconds)
             findings = await self._see(session, memory.of(self, lambda: _State(self)), memory.now)
         except Trouble as failure:
             return Outcome(failure.state, failure.reason)
         return findings.outcome(session)
 
-    def _access(self, look: Look) -> Community | User:
+    def _access(self, context: Look) -> Community | User:
         if not self.credential and self.version != "3":
             return Community(self.version, _PUBLIC)
-        return access_of(self.credential, self.version, look.credential(self.credential))
+        return access_of(self.credential, self.version, context.credential(self.credential))
 
     async def _see(self, session: Session, state: "_State", now: Callable[[], float]) -> "_Seen":
         """The device's own time first, then each part that is wanted. Raises Trouble when it does not answer at all."""
@@ -137,16 +137,16 @@ class Snmp(Probe, frozen=True, kw_only=True):
             findings.wrong(UNKNOWN if self.interface else DEGRADED, failure.reason)
         return findings
 
-    def _value(self, found: Value | None, seen: "_Seen") -> None:
-        if found is None:
-            seen.wrong(DOWN, f"{self.host} has no object {self.oid}")
+    def _value(self, raw: Value | None, findings: "_Seen") -> None:
+        if raw is None:
+            findings.wrong(DOWN, f"{self.host} has no object {self.oid}")
             return
-        number = _number(found)
+        number = _number(raw)
         if number is None:
-            shown = printable(found if isinstance(found, bytes) else str(found))
-            seen.wrong(DOWN, f"{self.host} has no number at {self.oid}, but {shown}")
+            shown = printable(raw if isinstance(raw, bytes) else str(raw))
+            findings.wrong(DOWN, f"{self.host} has no number at {self.oid}, but {shown}")
             return
-        seen.put(value=number * self.scale)
+        findings.put(value=number * self.scale)
 
     async def _interfaces(
         self,
@@ -154,7 +154,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
         interfaces: Interfaces,
         now: Callable[[], float],
         restarted: bool | None,
-        seen: "_Seen",
+        findings: "_Seen",
     ) -> None:
         try:
             traffic = await interfaces.read(session, now, restarted)
@@ -163,9 +163,9 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except Trouble as failure:
             # for a check of one interface: is it there, or is nothing known of it; else: a part of the device fails
             means = {DEGRADED: UNKNOWN} if self.interface else {DOWN: DEGRADED}
-            seen.wrong(means.get(failure.state, failure.state), f"{self.host}: {failure.reason}")
+            findings.wrong(means.get(failure.state, failure.state), f"{self.host}: {failure.reason}")
             return
-        seen.put(
+        findings.put(
             interfaces_up=len(traffic.up),
             interfaces_down=len(traffic.down),
             in_bytes_per_second=traffic.into,
@@ -177,33 +177,33 @@ class Snmp(Probe, frozen=True, kw_only=True):
         )
         if traffic.down:
             state = DOWN if self.interface else DEGRADED
-            seen.wrong(state, f"{self.host}: {_count(traffic.down)} down: {listed(traffic.down)}")
+            findings.wrong(state, f"{self.host}: {_count(traffic.down)} down: {listed(traffic.down)}")
         if traffic.missing:
-            seen.wrong(DEGRADED, f"{self.host}: no interface fits {listed(traffic.missing)}")
+            findings.wrong(DEGRADED, f"{self.host}: no interface fits {listed(traffic.missing)}")
         if traffic.off and self.interface:
-            seen.wrong(
+            findings.wrong(
                 DOWN, f"{self.host}: {_count(traffic.off)} switched off by an administrator: {listed(traffic.off)}"
             )
 
-    async def _resources(self, session: Session, seen: "_Seen") -> None:
+    async def _resources(self, session: Session, findings: "_Seen") -> None:
         try:
             shares = await resources.read(session, self.storages)
         except Silence:
             raise
         except Trouble as failure:
-            seen.wrong(failure.state, f"{self.host}: {failure.reason}")
+            findings.wrong(failure.state, f"{self.host}: {failure.reason}")
             return
-        seen.put(cpu_ratio=shares.cpu, memory_ratio=shares.memory, storage_ratio=shares.storage)
+        findings.put(cpu_ratio=shares.cpu, memory_ratio=shares.memory, storage_ratio=shares.storage)
 
-    async def _sensors(self, session: Session, seen: "_Seen") -> None:
+    async def _sensors(self, session: Session, findings: "_Seen") -> None:
         try:
             readings = await sensors.read(session)
         except Silence:
             raise
         except Trouble as failure:
-            seen.wrong(failure.state, f"{self.host}: {failure.reason}")
+            findings.wrong(failure.state, f"{self.host}: {failure.reason}")
             return
-        seen.put(temperature_celsius=readings.hottest, sensors_failed=readings.failed)
+        findings.put(temperature_celsius=readings.hottest, sensors_failed=readings.failed)
 
 
 class _State:
@@ -222,8 +222,8 @@ class _Seen:
         self._measures: dict[str, float] = {}
         self._troubles: list[tuple[int, str]] = []
 
-    def put(self, **found: float | None) -> None:
-        self._measures.update({name: float(value) for name, value in found.items() if value is not None})
+    def put(self, **measures: float | None) -> None:
+        self._measures.update({name: float(value) for name, value in measures.items() if value is not None})
 
     def wrong(self, state: int, reason: str) -> None:
         self._troubles.append((state, reason))
@@ -235,11 +235,11 @@ class _Seen:
         return Outcome(worst, "; ".join(reason for _, reason in self._troubles), session.latency, self._measures)
 
 
-def _number(found: Value) -> float | None:
+def _number(raw: Value) -> float | None:
     """A number, or a text that is one, as some devices have it."""
-    if isinstance(found, int | float):
-        return float(found) if math.isfinite(found) else None
-    written = text(found)
+    if isinstance(raw, int | float):
+        return float(raw) if math.isfinite(raw) else None
+    written = text(raw)
     return float(written) if len(written) <= 32 and _DECIMAL.fullmatch(written) else None
 
 

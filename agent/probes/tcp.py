@@ -41,30 +41,30 @@ class Tcp(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         measures: dict[str, float] = {}
         stream: Stream | None = None
         addresses: list[Address] = []
         try:
-            async with asyncio.timeout(look.timeout):
+            async with asyncio.timeout(context.timeout):
                 started = time.monotonic()
-                addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
+                addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
                 resolved = time.monotonic() - started
                 if literal(self.host) is None:
                     measures["resolve_seconds"] = resolved
-                remaining = look.timeout - resolved
-                stream, measures["connect_seconds"] = await connect(addresses, self.port, look.limits, remaining)
+                remaining = context.timeout - resolved
+                stream, measures["connect_seconds"] = await connect(addresses, self.port, context.limits, remaining)
                 await self._talk(stream, measures)
         except Trouble as failure:
             return Outcome(failure.state, failure.reason, measures.get("connect_seconds"), measures)
         except TimeoutError:
-            return Outcome(DOWN, self._late(addresses, stream, look.timeout), measures.get("connect_seconds"), measures)
+            return Outcome(DOWN, self._late(addresses, stream, context.timeout), measures.get("connect_seconds"), measures)
         finally:
             if stream is not None:
                 stream.close()
         return Outcome(UP, "", measures["connect_seconds"], measures)
 
-    async def _talk(self, stream: Stream, taken: dict[str, float]) -> None:
+    async def _talk(self, stream: Stream, measures: dict[str, float]) -> None:
         """Say what is to be said and hear what is expected. Raises Trouble when something else comes."""
         started = time.monotonic()
         if self.send:
@@ -80,7 +80,7 @@ class Tcp(Probe, frozen=True, kw_only=True):
                 raise Trouble(f"{stream.who} closed the connection; expected {printable(self.expect)}, heard {heard}")
             received += more
         if expected:
-            taken["banner_seconds"] = time.monotonic() - started
+            measures["banner_seconds"] = time.monotonic() - started
 
     def _late(self, addresses: list[Address], stream: Stream | None, timeout: float) -> str:
         """Where the time went."""

@@ -100,20 +100,20 @@ class Throughput(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return tuple((url.host, url.port) for url in map(parse_url, self._urls()))
 
-    async def run(self, look: Look) -> Outcome:
-        if self.url == HUB and look.hub is None:
+    async def run(self, context: Look) -> Outcome:
+        if self.url == HUB and context.hub is None:
             return Outcome(
                 UNKNOWN, "no hub to measure to: this machine is not enrolled, or its identity cannot be read"
             )
-        quota = look.client(Ration, Ration)
+        quota = context.client(Ration, Ration)
         if quota.clock_is_wrong:
             return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
-        quota.keep_in(look.storage)
+        quota.keep_in(context.storage)
         if why := quota.refuses(self.url, self.per_day, hours(self.hours), self.at_start):
             return skipped(why)
         quota.running = self.url
         try:
-            return await _Run(self, look, quota).run()
+            return await _Run(self, context, quota).run()
         finally:
             quota.running = ""
 
@@ -125,15 +125,15 @@ class _NotNow(Trouble):
 class _Run:
     """One measurement, one way or both."""
 
-    def __init__(self, probe: Throughput, look: Look, ration: Ration) -> None:
+    def __init__(self, probe: Throughput, context: Look, quota: Ration) -> None:
         self.probe = probe
-        self.look = look
-        self.ration = ration
-        self.hub: Hub | None = look.hub if probe.url == HUB else None
+        self.look = context
+        self.ration = quota
+        self.hub: Hub | None = context.hub if probe.url == HUB else None
         self.most = min(probe.max_bytes, MAX_THROUGHPUT) if self.hub else probe.max_bytes
         self.measures: dict[str, float] = {}
         self.latency: float | None = None
-        self.end = time.monotonic() + look.timeout - _MARGIN
+        self.end = time.monotonic() + context.timeout - _MARGIN
         self.spent = False
         self.doing = "connecting"
 
@@ -153,35 +153,35 @@ class _Run:
             return Outcome(DOWN, reason, self.latency, self.measures)
         return Outcome(UP, "", self.latency, self.measures)
 
-    async def _down(self, left: int) -> None:
+    async def _down(self, directions_left: int) -> None:
         url = self._url(self.probe.url, f"{_PATH}?bytes={self.most}")
         stream = await self._open(url)
         try:
             self.doing = "the answer's header"
-            transfer = await download(stream, url, self.most, self._seconds(left), self._answered)
+            transfer = await download(stream, url, self.most, self._seconds(directions_left), self._answered)
         except Refusal as refusal:
             raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
         self._note("download", transfer.size, transfer.seconds, transfer.rate)
 
-    async def _up(self, left: int) -> None:
+    async def _up(self, directions_left: int) -> None:
         url = self._url(self.probe.upload_url or self.probe.url, _PATH)
         stream = await self._open(url)
         try:
             self.doing = "the upload"
             expect_continue = self.hub is not None  # what it would not take need not cross the line
-            transfer = await upload(stream, url, self.most, self._seconds(left), self._spend, ask=expect_continue)
+            transfer = await upload(stream, url, self.most, self._seconds(directions_left), self._spend, expect_continue=expect_continue)
         except Refusal as refusal:
             raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
         self._note("upload", transfer.size, transfer.seconds, transfer.rate)
 
-    def _url(self, given: str, path: str) -> Url:
+    def _url(self, configured: str, path: str) -> Url:
         """Where to; ``path`` at the hub. Raises Trouble when the plan's address of it is none."""
         if self.hub is None:
-            return parse_url(given)
+            return parse_url(configured)
         try:
             url = parse_url(self.hub.url + path)
         except ValueError as error:
@@ -203,10 +203,10 @@ class _Run:
         kind = _NotNow if status in (429, 503) else Trouble
         return kind(f"the collector refuses to be measured with: {printable(words, 150)}", UNKNOWN)
 
-    def _note(self, what: str, size: int, seconds: float, rate: float) -> None:
-        self.measures[f"{what}_bytes"] = size
-        self.measures[f"{what}_seconds"] = seconds
-        self.measures[f"{what}_bytes_per_second"] = rate
+    def _note(self, direction: str, size: int, seconds: float, rate: float) -> None:
+        self.measures[f"{direction}_bytes"] = size
+        self.measures[f"{direction}_seconds"] = seconds
+        self.measures[f"{direction}_bytes_per_second"] = rate
 
     def _answered(self, head: Head) -> None:
         """The server's clock is a second opinion on ours, before most of the content has come."""
@@ -222,9 +222,9 @@ class _Run:
             self.ration.spend(self.probe.url)
             self.spent = True
 
-    def _seconds(self, left: int) -> float:
+    def _seconds(self, directions_left: int) -> float:
         """How long the next way may take so that each of those left gets its share. Raises Trouble for too little."""
-        seconds = min(self.probe.max_seconds, (self.end - time.monotonic()) / left)
+        seconds = min(self.probe.max_seconds, (self.end - time.monotonic()) / directions_left)
         if seconds < _LEAST:
             raise Trouble(f"no time is left to measure in: this check's timeout is {self.look.timeout:g} s", UNKNOWN)
         return seconds

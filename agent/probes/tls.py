@@ -84,19 +84,19 @@ class Tls(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((ascii_host(self.host), self.port),)
 
-    async def run(self, look: Look) -> Outcome:
-        return await _Handshake(self, look).run()
+    async def run(self, context: Look) -> Outcome:
+        return await _Handshake(self, context).run()
 
 
 class _Handshake:
     """One look: the handshake, then what is known of the certificate."""
 
-    def __init__(self, probe: Tls, look: Look) -> None:
+    def __init__(self, probe: Tls, context: Look) -> None:
         self.probe = probe
-        self.look = look
+        self.look = context
         self.host = ascii_host(probe.host)
         self.name = ascii_host(probe.server_name) if probe.server_name else self.host
-        self.contexts = look.client(TlsContexts, TlsContexts)
+        self.contexts = context.client(TlsContexts, TlsContexts)
         self.measures: dict[str, float] = {}
         self.latency: float | None = None
         self.phase = "resolve"

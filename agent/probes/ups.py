@@ -53,11 +53,11 @@ class Ups(AsksUps, frozen=True, kw_only=True):
         Measure("on_mains_seconds", "seconds", "Since the mains came back, as this agent saw it"),
     )
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, context: Look) -> Outcome:
         try:
-            reading, latency = await self.reading(look)
+            reading, latency = await self.reading(context)
         except Trouble as failure:
             return Outcome(failure.state, failure.reason)
-        look.client(Health, Health).note(f"{self.way} {self.host} {self.port} {self.ups}", reading, look.storage)
+        context.client(Health, Health).note(f"{self.way} {self.host} {self.port} {self.ups}", reading, context.storage)
         state, reason = judge(reading)
         return Outcome(state, reason, latency, {} if reading.lost else reading.measures())

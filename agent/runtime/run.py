@@ -54,7 +54,7 @@ async def first_plan(
     return stored
 
 
-def open_spool(settings: Settings, identity: identities.Identity, kept: Kept, clock: Clock) -> Spool:
+def open_spool(settings: Settings, identity: identities.Identity, stored: Kept, clock: Clock) -> Spool:
     """Raises SpoolError, OSError."""
 
     store = PlanStore(settings.state_dir, identity.agent)
@@ -67,22 +67,22 @@ def open_spool(settings: Settings, identity: identities.Identity, kept: Kept, cl
         settings.state_dir / "spool",
         boot=clock.boot_id(),
         boot_ms=clock.boot_ms(),
-        plan=kept.digest,
+        plan=stored.digest,
         limit_bytes=settings.spool.limit,
         start={"wall_ms": clock.wall_ms(), "version": VERSION, "platform": platform.platform(terse=True)},
-        collectors=[address.name for address in collectors_of(kept.plan, identity)],
+        collectors=[address.name for address in collectors_of(stored.plan, identity)],
         holds=holds,
     )
 
 
-async def take_spool(settings: Settings, identity: identities.Identity, kept: Kept, clock: Clock) -> Spool:
+async def take_spool(settings: Settings, identity: identities.Identity, stored: Kept, clock: Clock) -> Spool:
     """Open the spool. Whoever only looks at its lock (doctor, status) is waited for. Raises SpoolError, OSError."""
     for _ in range(LOCK_ATTEMPTS):
         try:
-            return open_spool(settings, identity, kept, clock)
+            return open_spool(settings, identity, stored, clock)
         except SpoolLocked:
             await asyncio.sleep(LOCK_WAIT)
-    return open_spool(settings, identity, kept, clock)
+    return open_spool(settings, identity, stored, clock)
 
 
 def stop_on_signals() -> asyncio.Event:

@@ -27,13 +27,13 @@ class Looker:
         """A probe that would not end, even when cancelled, is still at it."""
         return self._left_behind is not None and not self._left_behind.done()
 
-    async def look(self, name: str, probe: Probe, look: Look) -> Outcome:
+    async def look(self, name: str, probe: Probe, context: Look) -> Outcome:
         """What the probe saw. A probe that fails, overstays or sleeps through its time is evidence of nothing."""
         begun = self._clock.boot_ms()
-        task = asyncio.create_task(_run(probe, look), name=f"look {name}")
+        task = asyncio.create_task(_run(probe, context), name=f"look {name}")
         task.add_done_callback(_retrieve)
         try:
-            await asyncio.wait((task,), timeout=look.timeout + GRACE)
+            await asyncio.wait((task,), timeout=context.timeout + GRACE)
         except asyncio.CancelledError:
             task.cancel()
             raise
@@ -43,9 +43,9 @@ class Looker:
             if not task.done():
                 self._left_behind = task
                 log.error("check %s: its probe does not end; it is not looked at again until it does", name)
-            return unknown(f"the look did not end within {look.timeout:g} s and was stopped")
+            return unknown(f"the look did not end within {context.timeout:g} s and was stopped")
         outcome = self._outcome(name, task)
-        if self._clock.boot_ms() - begun > (look.timeout + GRACE + FAREWELL) * 1000 + ASLEEP_MS:
+        if self._clock.boot_ms() - begun > (context.timeout + GRACE + FAREWELL) * 1000 + ASLEEP_MS:
             return unknown("this machine was asleep or stalled during the look")
         return outcome
 
@@ -65,8 +65,8 @@ class Looker:
         return unknown(f"the probe failed: {error_text}")
 
 
-async def _run(probe: Probe, look: Look) -> Outcome:
-    return await probe.run(look)  # what is no coroutine fails here, like any other fault of a probe
+async def _run(probe: Probe, context: Look) -> Outcome:
+    return await probe.run(context)  # what is no coroutine fails here, like any other fault of a probe
 
 
 def _retrieve(task: "asyncio.Task[Outcome]") -> None:

@@ -70,7 +70,7 @@ class Scheduler:
         *,
         clock: Clock,
         build: Build,
-        take: Take,
+        on_result: Take,
         limits: Limits | None = None,
         credentials: Credentials | None = None,
         storage: Path | None = None,
@@ -78,7 +78,7 @@ class Scheduler:
     ) -> None:
         self._clock = clock
         self._build = build
-        self._take = take
+        self._take = on_result
         self._limits = limits or Limits()
         self._credentials = credentials or Credentials()
         self._storage = storage  # of the probes, a directory a kind
@@ -110,24 +110,24 @@ class Scheduler:
         self._slots = asyncio.Semaphore(slots_for(plan.checks))
         return refused
 
-    def _adopt(self, watched: Watched, check: PlannedCheck, place: int, columns: tuple[Column, ...]) -> str:
+    def _adopt(self, scheduled: Watched, check: PlannedCheck, place: int, columns: tuple[Column, ...]) -> str:
         """Give a check its place and its probe; returns why it is refused, or ""."""
-        old, fresh = watched.check, watched.probe is None
-        watched.check, watched.place, watched.columns = check, place, columns
+        old, fresh = scheduled.check, scheduled.probe is None
+        scheduled.check, scheduled.place, scheduled.columns = check, place, columns
         why = ""
         if fresh or (old.kind, old.params) != (check.kind, check.params):
-            watched.probe, why = self._probe(check)
-        if watched.probe is None:
-            _cancel(watched)
+            scheduled.probe, why = self._probe(check)
+        if scheduled.probe is None:
+            _cancel(scheduled)
             return why
         timing = (old.interval, old.recheck) != (check.interval, check.recheck)
         if timing:
-            watched.rhythm.change(check, self._clock.boot_ms())
-        if timing and not watched.looking:
-            _cancel(watched)  # asleep until the old time
-        if watched.ticker is None:
-            watched.ticker = asyncio.create_task(self._tick(watched), name=f"check {check.name}")
-            watched.ticker.add_done_callback(self._ended)
+            scheduled.rhythm.change(check, self._clock.boot_ms())
+        if timing and not scheduled.looking:
+            _cancel(scheduled)  # asleep until the old time
+        if scheduled.ticker is None:
+            scheduled.ticker = asyncio.create_task(self._tick(scheduled), name=f"check {check.name}")
+            scheduled.ticker.add_done_callback(self._ended)
         return ""
 
     def _probe(self, check: PlannedCheck) -> tuple[Probe | None, str]:
@@ -145,53 +145,53 @@ class Scheduler:
         if error is not None and not self.failed.done():
             self.failed.set_exception(error)
 
-    async def _tick(self, watched: Watched) -> None:
+    async def _tick(self, scheduled: Watched) -> None:
         """The life of one check."""
         clock = self._clock
         while True:
-            wait = watched.rhythm.due - clock.boot_ms()
+            wait = scheduled.rhythm.due - clock.boot_ms()
             if wait > 0:
                 await asyncio.sleep(wait / 1000)
                 continue
-            if watched.looker.busy:
+            if scheduled.looker.busy:
                 now = clock.boot_ms()
-                watched.rhythm.looked(states.UNKNOWN, False, now, now)
+                scheduled.rhythm.looked(states.UNKNOWN, False, now, now)
                 continue
             async with self._slots:
-                await self._look(watched)
+                await self._look(scheduled)
 
-    async def _look(self, watched: Watched) -> None:
-        check, probe = watched.check, watched.probe
+    async def _look(self, scheduled: Watched) -> None:
+        check, probe = scheduled.check, scheduled.probe
         if probe is None:
             return
         started = self._clock.boot_ms()
-        watched.looking = True
+        scheduled.looking = True
         try:
             storage = self._storage / check.kind if self._storage is not None else None
             context = Look(check.timeout / 1000, self._limits, self._clients, self._credentials, storage, self._hub())
-            outcome = await watched.looker.look(check.name, probe, context)
+            outcome = await scheduled.looker.look(check.name, probe, context)
         finally:
-            watched.looking = False
+            scheduled.looking = False
         if outcome.skipped:  # none was due: there is no result, the last one speaks on
-            last_state = states.UNKNOWN if watched.state is None else watched.state
-            watched.rhythm.looked(last_state, False, started, self._clock.boot_ms())
+            last_state = states.UNKNOWN if scheduled.state is None else scheduled.state
+            scheduled.rhythm.looked(last_state, False, started, self._clock.boot_ms())
             return
         try:
-            state, reason = state_and_reason(outcome, watched.check.thresholds)
-            values = integers(outcome.measures, watched.columns)
+            state, reason = state_and_reason(outcome, scheduled.check.thresholds)
+            values = integers(outcome.measures, scheduled.columns)
             latency = microseconds(outcome.latency)
         except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
             state, reason = states.UNKNOWN, short(f"the probe answered what cannot be recorded: {error}")
-            values, latency = tuple(None for _ in watched.columns), None
-        before = watched.state
-        changed = watched.entered(state, started)
-        watched.reason = reason
-        watched.rhythm.looked(state, changed, started, self._clock.boot_ms())
+            values, latency = tuple(None for _ in scheduled.columns), None
+        before = scheduled.state
+        changed = scheduled.entered(state, started)
+        scheduled.reason = reason
+        scheduled.rhythm.looked(state, changed, started, self._clock.boot_ms())
         if changed:
             was = "first look" if before is None else states.NAMES[before]
             log.info("check %s is %s (%s)%s", check.name, states.NAMES[state], was, reason and f": {reason}")
-        news = changed or (watched.rhythm.hurried and watched.looks <= TOLD_AT_ONCE)
-        self._take(Result(watched.place, started, state, latency, values, reason), news)
+        news = changed or (scheduled.rhythm.hurried and scheduled.looks <= TOLD_AT_ONCE)
+        self._take(Result(scheduled.place, started, state, latency, values, reason), news)
 
     def watched(self) -> Sequence[Watched]:
         """Every check of the plan, in its order, the refused ones too."""
@@ -248,7 +248,7 @@ def slots_for(checks: tuple[PlannedCheck, ...]) -> int:
     return min(max(MIN_SLOTS, math.ceil(busy)), MAX_SLOTS)
 
 
-def _cancel(watched: Watched) -> None:
-    if watched.ticker is not None:
-        watched.ticker.cancel()
-        watched.ticker = None
+def _cancel(scheduled: Watched) -> None:
+    if scheduled.ticker is not None:
+        scheduled.ticker.cancel()
+        scheduled.ticker = None

@@ -49,25 +49,25 @@ class Agent:
         self,
         settings: Settings,
         identity: identities.Identity,
-        kept: Kept,
+        stored: Kept,
         spool: Spool,
         clock: Clock,
         notifier: Notifier,
     ) -> None:
         self._settings = settings
         self._identity = identity
-        self._kept = kept
+        self._kept = stored
         self._clock = clock
         self._notifier = notifier
         self._plans = PlanStore(settings.state_dir, identity.agent)
         self._started = clock.boot_ms()
-        self._addresses = collectors_of(kept.plan, identity)
+        self._addresses = collectors_of(stored.plan, identity)
         self._spool = spool
         limits, credentials = settings.limits.parsed(), settings.known_credentials()
         self._scheduler = Scheduler(
             clock=clock,
             build=probes.build,
-            take=self._take,
+            on_result=self._take,
             limits=limits,
             credentials=credentials,
             storage=settings.state_dir / "probes",
@@ -227,26 +227,26 @@ class Agent:
         first = max(self._addresses, key=lambda address: address.authority)
         return self._pushers[first.name]
 
-    def _adopt(self, kept: Kept) -> None:
+    def _adopt(self, stored: Kept) -> None:
         """Go over to a plan: frames from now on are made under it."""
-        if kept.digest != self._kept.digest:
-            log.info("a new plan %s: %d checks", kept.digest.hex(), len(kept.plan.checks))
-        previous, self._kept = self._kept, kept
-        addresses = collectors_of(kept.plan, self._identity)
+        if stored.digest != self._kept.digest:
+            log.info("a new plan %s: %d checks", stored.digest.hex(), len(stored.plan.checks))
+        previous, self._kept = self._kept, stored
+        addresses = collectors_of(stored.plan, self._identity)
         if addresses != self._addresses:
             self._addresses = addresses
             self._serve()
-        if previous.plan.authorities != kept.plan.authorities:
+        if previous.plan.authorities != stored.plan.authorities:
             self._trust()
-        self._spool.use_plan(kept.digest)
-        self._side.use(kept.plan)
-        names = {check.uid: check.name for check in kept.plan.checks}
+        self._spool.use_plan(stored.digest)
+        self._side.use(stored.plan)
+        names = {check.uid: check.name for check in stored.plan.checks}
         self._refused = []
-        for uid, why in self._scheduler.use(kept.plan):
+        for uid, why in self._scheduler.use(stored.plan):
             log.warning("check %s is refused: %s", names[uid], why)
             self._refused.append((names[uid], why))
             self._spool.append(Record(self._clock.boot_ms(), "refused", {"check": uid, "why": why}))
-        self._plans.prune(self._spool.referenced_plans(), kept.digest)
+        self._plans.prune(self._spool.referenced_plans(), stored.digest)
 
     # -- identity
 

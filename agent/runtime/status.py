@@ -67,19 +67,19 @@ def read(state_dir: Path) -> Status | None:
         return None
 
 
-def counts(watched: Sequence[Watched]) -> dict[str, int]:
+def counts(checks: Sequence[Watched]) -> dict[str, int]:
     """How many checks are in each state."""
     totals = dict.fromkeys(states.NAMES, 0)
-    for check in watched:
+    for check in checks:
         totals[states.NAMES[states.UNKNOWN if check.state is None else check.state]] += 1
     return totals
 
 
-def troubles(watched: Sequence[Watched]) -> list[Trouble]:
+def troubles(checks: Sequence[Watched]) -> list[Trouble]:
     """The checks that were looked at and are not up."""
     return [
         Trouble(check.check.name, states.NAMES[check.state], check.since, check.reason)
-        for check in watched
+        for check in checks
         if check.state is not None and check.state != states.UP
     ]
 

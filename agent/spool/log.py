@@ -234,8 +234,8 @@ class Log:
                     yield frame, Mark(segment.number, segment.version, end, frame.context)
                     key = (here[0], frame.last)
 
-    def _end_key(self, stretch: segments.Stretch) -> tuple[int, int]:
-        return self.chain.key(Position(stretch.context.epoch, stretch.last))
+    def _end_key(self, frame_range: segments.Stretch) -> tuple[int, int]:
+        return self.chain.key(Position(frame_range.context.epoch, frame_range.last))
 
     def end_of(self, segment: Segment) -> tuple[int, int]:
         """The chain's key of its last frame."""
@@ -259,14 +259,14 @@ class Log:
 
     # -- changing what is old
 
-    def rewrite(self, segment: Segment, kept: list[Frame]) -> None:
+    def rewrite(self, segment: Segment, frames: list[Frame]) -> None:
         """Replace a sealed segment's content. OSError: it is as it was."""
-        data = segments.image(kept, segment.life)
+        data = segments.image(frames, segment.life)
         files.replace(self.ops, segment.path, data)
         segment.size = len(data)
         segment.version += 1
         segment.stretches = []
-        for frame in kept:
+        for frame in frames:
             segment.note(frame.context, frame.seq, frame.last)
 
     def remove(self, segment: Segment) -> None:

@@ -92,11 +92,11 @@ def survey(ops: FileOps, number: int, path: Path) -> tuple[Segment, Frame | None
     return segment, last
 
 
-def image(kept: list[Frame], life: int) -> bytes:
+def image(segment_frames: list[Frame], life: int) -> bytes:
     """The bytes of a segment that holds these frames, as :func:`frames.scan` reads them."""
     parts = [MAGIC]
     context: Context | None = None
-    for frame in kept:
+    for frame in segment_frames:
         if frame.context != context:
             context = frame.context
             parts += [frames.write_heading(context, frame.seq, life)] * 2

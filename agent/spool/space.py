@@ -28,14 +28,14 @@ class Space:
         holds: Holds,
         limit: int,
         keep_acked_ms: int,
-        lost: Callable[[int, int, int], None],
+        on_dropped: Callable[[int, int, int], None],
     ) -> None:
         self._log = log
         self._readers = readers
         self._holds = holds
         self._limit = limit
         self._keep_acked_ms = keep_acked_ms
-        self._lost = lost
+        self._lost = on_dropped
         self._barren: set[tuple[int, int]] = set()  # pairs whose merging won nothing
         self.folded = 0  # frames since the start
 

@@ -25,8 +25,8 @@ TOTAL: Final = 120.0  # a full push over 64 kbit/s takes its time
 class Unreachable(Exception):
     """No answer from a collector; the text says why in words. ``kind``: dns, refused, timeout, tls, cut."""
 
-    def __init__(self, kind: str, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
         self.kind = kind
 
 

@@ -86,12 +86,12 @@ class PlanStore:
             return None
         return encoded if digest_of(encoded) == digest else None
 
-    def keep(self, kept: Kept) -> None:
+    def keep(self, stored: Kept) -> None:
         """Make this the current plan; on disk when this returns. Raises OSError."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        if self.get(kept.digest) is None:
-            files.replace(self._directory / f"{kept.digest.hex()}.json", kept.encoded)
-        files.replace(self._directory / "current", kept.digest.hex().encode())
+        if self.get(stored.digest) is None:
+            files.replace(self._directory / f"{stored.digest.hex()}.json", stored.encoded)
+        files.replace(self._directory / "current", stored.digest.hex().encode())
 
     def prune(self, referenced: Collection[bytes], current: bytes) -> None:
         """Forget plans that no frame refers to."""
@@ -101,12 +101,12 @@ class PlanStore:
                 path.unlink(missing_ok=True)
 
 
-async def fetch(uplink: Uplink, agent: str, known: bytes | None) -> Kept | None:
+async def fetch(uplink: Uplink, agent: str, known_digest: bytes | None) -> Kept | None:
     """The plan as it is now, or None if it is still the known one.
 
     Raises Unreachable, or BadPlan with the collector's own words when it gives none.
     """
-    headers = {"If-None-Match": f'"{known.hex()}"'} if known else {}
+    headers = {"If-None-Match": f'"{known_digest.hex()}"'} if known_digest else {}
     answer = await uplink.request("GET", "/v1/plan", headers=headers)
     if answer.status == 304:
         return None
@@ -115,4 +115,4 @@ async def fetch(uplink: Uplink, agent: str, known: bytes | None) -> Kept | None:
     if answer.status != 200:
         raise BadPlan(f"the collector gives no plan: {answer.words}")
     fetched = read(answer.body, agent)
-    return None if fetched.digest == known else fetched
+    return None if fetched.digest == known_digest else fetched

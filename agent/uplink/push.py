@@ -54,8 +54,8 @@ class Duties(Protocol):
 class PushFailed(Exception):
     """An answer that acknowledges nothing, in words. ``status``: of HTTP, 0 if it was not that."""
 
-    def __init__(self, words: str, status: int = 0, retry_after: float = 0.0) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, status: int = 0, retry_after: float = 0.0) -> None:
+        super().__init__(message)
         self.status = status
         self.retry_after = retry_after
 
@@ -86,7 +86,7 @@ class Pusher:
         uplink: Uplink,
         spool: Spool,
         clock: Clock,
-        duties: Duties,
+        context: Duties,
         *,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -95,7 +95,7 @@ class Pusher:
         self.uplink = uplink
         self._spool = spool
         self._clock = clock
-        self._duties = duties
+        self._duties = context
         self._jitter = jitter
         self._due = asyncio.Event()
         self._news = asyncio.Event()

@@ -92,16 +92,16 @@ class Poster:
         check_name: Callable[[str], str] = str,
         *,
         now: Callable[[], int] | None = None,
-        ticks: Callable[[], float] = time.monotonic,
-        dice: random.Random | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
     ) -> None:
         self.settings = settings
-        self.standing = Standing(settings.url, Backoff(2.0, settings.every / 1000, dice or random.Random()))
+        self.standing = Standing(settings.url, Backoff(2.0, settings.every / 1000, rng or random.Random()))
         self.posted = 0  # alerts, since the start
         self._web = web(settings)
         self._incidents, self._annotate, self._link, self._check_name = incidents, annotate, link, check_name
         self._now = now or (lambda: time.time_ns() // 1_000_000)
-        self._ticks = ticks
+        self._ticks = monotonic
         self._last: dict[str, Alert] = {}  # by incident, as last posted while open
         self._ending: dict[tuple[str, Labels], tuple[Alert, int]] = {}  # with when it was seen to end
         self._woken = asyncio.Event()

@@ -18,18 +18,18 @@ class Deadman:
     def __init__(
         self,
         settings: Settings,
-        well: Callable[[], str],
+        health_check: Callable[[], str],
         *,
         now: Callable[[], int] | None = None,
-        ticks: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.standing = Standing("deadman")
         self._every = settings.every / 1000
         self._web = Web(str(settings.url), min(settings.timeout, settings.every), settings.ca)
-        self._well = well
+        self._well = health_check
         self._now = now or (lambda: time.time_ns() // 1_000_000)
-        self._ticks = ticks
+        self._ticks = monotonic
         self._sleep = sleep
         self._silent = ""
 

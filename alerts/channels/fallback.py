@@ -23,72 +23,72 @@ class SecondWay:
 
     def __init__(
         self,
-        ways: Ways,
+        settings: Ways,
         outbox: Outbox,
-        counts: Counts,
-        journal: Journal,
+        stats: Counts,
+        notification_log: Journal,
         now: Callable[[], int],
-        ticks: Callable[[], float],
-        dice: random.Random,
+        monotonic: Callable[[], float],
+        rng: random.Random,
     ) -> None:
-        assert ways.webhook is not None
-        self._ways, self._outbox, self._counts, self._journal = ways, outbox, counts, journal
-        self._now, self._ticks = now, ticks
-        self._after = ways.webhook.after
-        self._hook = Hook(ways.webhook)
-        self.standing = counts.webhook = Standing(WEBHOOK, Backoff(*HOOK, dice))
+        assert settings.webhook is not None
+        self._ways, self._outbox, self._counts, self._journal = settings, outbox, stats, notification_log
+        self._now, self._ticks = now, monotonic
+        self._after = settings.webhook.after
+        self._hook = Hook(settings.webhook)
+        self.standing = stats.webhook = Standing(WEBHOOK, Backoff(*HOOK, rng))
         self._told: set[str] | None = None  # incidents that went out this way
 
-    async def post(self, letter: Letter, why: str, *, last: bool = False) -> bool:
+    async def post(self, mail: Letter, reason: str, *, last: bool = False) -> bool:
         """If it is time for that; ``why``: why the mail waits. ``last``: there will be no other time. True: taken."""
-        if letter.hooked or not (last or self._dark(letter)) or not await self._urgent(letter):
+        if mail.hooked or not (last or self._dark(mail)) or not await self._urgent(mail):
             return False
         if not last and not self.standing.ready(self._ticks()):
             return False
-        if await asyncio.to_thread(self._journal.knows, letter.ident, letter.made, WEBHOOK):
-            await self._outbox.hooked(letter, self._now())
+        if await asyncio.to_thread(self._journal.knows, mail.ident, mail.made, WEBHOOK):
+            await self._outbox.hooked(mail, self._now())
             return True
         try:
-            await self._hook.post(letter, why)
+            await self._hook.post(mail, reason)
         except NotTaken as error:
             if self.standing.failed(self._now(), self._ticks(), str(error)):
                 log.warning("the webhook takes no alerts: %s", error)
             return False
         if self.standing.worked(self._now()):
             log.info("the webhook takes alerts again")
-        log.warning("%s went out by the webhook: %s", letter.ident, why)
-        await note(self._journal, entry(letter, self._now(), WEBHOOK), self._counts, self._now(), self._ticks())
+        log.warning("%s went out by the webhook: %s", mail.ident, reason)
+        await note(self._journal, entry(mail, self._now(), WEBHOOK), self._counts, self._now(), self._ticks())
         if self._told is not None:
-            self._told.update(letter.incidents)
-        await self._outbox.hooked(letter, self._now())
+            self._told.update(mail.incidents)
+        await self._outbox.hooked(mail, self._now())
         return True
 
-    def _dark(self, letter: Letter) -> bool:
+    def _dark(self, mail: Letter) -> bool:
         """Whether mail has failed for long enough: for this letter, or for all of them."""
         now, failing = self._now(), [relay.since for relay in self._counts.relays]
-        if now - letter.made >= self._after:
+        if now - mail.made >= self._after:
             return True
         down = [since for since in failing if since is not None]
         return bool(down) and len(down) == len(failing) and now - max(down) >= self._after
 
-    async def _urgent(self, letter: Letter) -> bool:
-        if letter.severity == "critical":
+    async def _urgent(self, mail: Letter) -> bool:
+        if mail.severity == "critical":
             return True
-        if "recovery" not in (letter.kind, *letter.kinds):
+        if "recovery" not in (mail.kind, *mail.kinds):
             return False
         if self._told is None:
             since = self._now() - self._ways.give_up_after
             sent = await asyncio.to_thread(lambda: list(self._journal.hooked(since)))
             self._told = {incident for logged in sent for incident in logged.incidents}
-        return not self._told.isdisjoint(letter.incidents)
+        return not self._told.isdisjoint(mail.incidents)
 
 
-async def note(journal: Journal, one: Sent, counts: Counts, now: int, ticks: float) -> None:
+async def note(notification_log: Journal, new_entry: Sent, stats: Counts, now: int, monotonic_now: float) -> None:
     """Into the journal. One that cannot be written stops no mail: the outbox is told all the same."""
     try:
-        await asyncio.to_thread(journal.add, one)
+        await asyncio.to_thread(notification_log.add, new_entry)
     except OSError as error:
-        if counts.journal.failed(now, ticks, error.strerror or str(error)):
+        if stats.journal.failed(now, monotonic_now, error.strerror or str(error)):
             log.error("the journal of sent mails cannot be written: %s", error)
     else:
-        counts.journal.worked(now)
+        stats.journal.worked(now)

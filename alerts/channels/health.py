@@ -21,8 +21,8 @@ class Backoff:
     """Longer from failure to failure: ``first`` seconds, doubled up to ``most``, each shortened by up to a quarter at
     random, so that those that failed together do not come back together."""
 
-    def __init__(self, first: float, most: float, dice: random.Random) -> None:
-        self._first, self._most, self._dice = first, most, dice
+    def __init__(self, first: float, most: float, rng: random.Random) -> None:
+        self._first, self._most, self._dice = first, most, rng
 
     def after(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (at least 1)."""
@@ -50,8 +50,8 @@ class Standing:
         """None until it was tried."""
         return self.row == 0 if self.good or self.bad else None
 
-    def ready(self, ticks: float) -> bool:
-        return ticks >= self.until
+    def ready(self, monotonic_now: float) -> bool:
+        return monotonic_now >= self.until
 
     def worked(self, now: int) -> bool:
         """True when it had failed before: worth a line in the log."""
@@ -64,15 +64,15 @@ class Standing:
         was_failing, self.row, self.since, self.until = self.row > 0, 0, None, 0.0
         return was_failing
 
-    def failed(self, now: int, ticks: float, words: str) -> bool:
+    def failed(self, now: int, monotonic_now: float, error: str) -> bool:
         """True when it worked before."""
         was_working = self.row == 0
         self.row += 1
         self.bad += 1
-        self.error = words
+        self.error = error
         self.since = now if self.since is None else self.since
         if self._backoff is not None:
-            self.until = ticks + self._backoff.after(self.row)
+            self.until = monotonic_now + self._backoff.after(self.row)
         return was_working
 
 
@@ -157,5 +157,5 @@ class Counts:
             )
 
 
-def _late(standing: Standing, now: int) -> bool:
-    return standing.since is not None and now - standing.since >= LATE
+def _late(health: Standing, now: int) -> bool:
+    return health.since is not None and now - health.since >= LATE

@@ -45,23 +45,23 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     day: str = ""
 
 
-def entry(letter: Letter, at: int, way: str) -> Sent:
+def entry(mail: Letter, at: int, channel: str) -> Sent:
     return Sent(
-        ident=letter.ident,
-        contact=letter.contact,
-        kind=letter.kind,
+        ident=mail.ident,
+        contact=mail.contact,
+        kind=mail.kind,
         at=at,
-        made=letter.made,
-        way=way,
-        severity=letter.severity,
-        incidents=letter.incidents,
-        kinds=letter.kinds,
-        roots=letter.roots,
-        opened=letter.opened,
-        also=letter.also,
-        members=letter.members,
-        thread=letter.thread,
-        day=letter.day,
+        made=mail.made,
+        way=channel,
+        severity=mail.severity,
+        incidents=mail.incidents,
+        kinds=mail.kinds,
+        roots=mail.roots,
+        opened=mail.opened,
+        also=mail.also,
+        members=mail.members,
+        thread=mail.thread,
+        day=mail.day,
     )
 
 
@@ -113,11 +113,11 @@ class Journal:
             else:
                 self.damaged += 1
 
-    def add(self, one: Sent) -> None:
+    def add(self, new_entry: Sent) -> None:
         """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
-        self._remember(one)
-        self._unwritten = [*self._unwritten, one][-self._most :]
-        file = self._file_of(one.at)
+        self._remember(new_entry)
+        self._unwritten = [*self._unwritten, new_entry][-self._most :]
+        file = self._file_of(new_entry.at)
         try:
             file.write(b"".join(msgspec.json.encode(each) + b"\n" for each in self._unwritten))
             file.flush()
@@ -127,14 +127,14 @@ class Journal:
             raise
         self._unwritten = []
 
-    def knows(self, ident: str, made: int, way: str = "") -> bool:
+    def knows(self, ident: str, decided_at: int, channel: str = "") -> bool:
         """Whether a letter decided at ``made`` went out by mail (or, with ``way``, by the webhook)."""
-        key = _key(ident, way)
+        key = _key(ident, channel)
         if key in self._known:
             return True
         if not self._forgot:
             return False
-        begin = _day(made - DAY)  # a day more, for a clock that was set back
+        begin = _day(decided_at - DAY)  # a day more, for a clock that was set back
         files = [file for file in self._files() if file.name >= f"sent-{begin}"]
         return any(_key(logged.ident, logged.way) == key for logged in self._read(files))
 
@@ -159,8 +159,8 @@ class Journal:
             except OSError:
                 pass  # nothing is left in its buffer that anyone relies on
 
-    def _remember(self, one: Sent) -> None:
-        self._known[_key(one.ident, one.way)] = None
+    def _remember(self, new_entry: Sent) -> None:
+        self._known[_key(new_entry.ident, new_entry.way)] = None
         while len(self._known) > self._most:
             del self._known[next(iter(self._known))]
             self._forgot = True
@@ -203,8 +203,8 @@ def _decoded(line: bytes) -> Sent | None:
         return None
 
 
-def _key(ident: str, way: str) -> str:
-    return f"{WEBHOOK}:{ident}" if way == WEBHOOK else ident
+def _key(ident: str, channel: str) -> str:
+    return f"{WEBHOOK}:{ident}" if channel == WEBHOOK else ident
 
 
 def _day(ms: int) -> str:

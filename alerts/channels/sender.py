@@ -36,33 +36,33 @@ class Sender:
 
     def __init__(
         self,
-        ways: Ways,
+        settings: Ways,
         outbox: Outbox,
-        journal: Journal,
-        counts: Counts | None = None,
+        notification_log: Journal,
+        stats: Counts | None = None,
         *,
         now: Callable[[], int] | None = None,
-        ticks: Callable[[], float] = time.monotonic,
-        dice: random.Random | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+        rng: random.Random | None = None,
     ) -> None:
-        dice = dice or random.Random()
-        self.ways = ways
+        rng = rng or random.Random()
+        self.ways = settings
         self.outbox = outbox
-        self.journal = journal
-        self.counts = counts if counts is not None else Counts()
-        self.lines = [Line(relay, ways.right, ways.bounce) for relay in ways.relays]
-        self.standings = [Standing(relay.name, Backoff(*RELAY, dice)) for relay in ways.relays]
+        self.journal = notification_log
+        self.counts = stats if stats is not None else Counts()
+        self.lines = [Line(relay, settings.right, settings.bounce) for relay in settings.relays]
+        self.standings = [Standing(relay.name, Backoff(*RELAY, rng)) for relay in settings.relays]
         self.counts.relays = self.standings
         self._now = now or (lambda: time.time_ns() // 1_000_000)
-        self._ticks = ticks
-        self._backoff = Backoff(*LETTER, dice)
+        self._ticks = monotonic
+        self._backoff = Backoff(*LETTER, rng)
         self._woken = asyncio.Event()
         self._put_off: dict[str, int] = {}  # by ident: how often for its own sake
         self._doubts: dict[str, int] = {}  # by ident: how often it was handed over without an answer
         self._broke = [0] * len(self.lines)  # letters in a row that broke the connection
         self._second: SecondWay | None = None
-        if ways.webhook is not None:
-            self._second = SecondWay(ways, outbox, self.counts, journal, self._now, ticks, dice)
+        if settings.webhook is not None:
+            self._second = SecondWay(settings, outbox, self.counts, notification_log, self._now, monotonic, rng)
 
     def wake(self) -> None:
         """There is something new in the outbox."""
@@ -115,27 +115,27 @@ class Sender:
             await connection.close()
         return min([LOOK_EVERY, *map(self._until, self.standings)])
 
-    def _until(self, standing: Standing) -> float:
-        remaining = standing.until - self._ticks()
+    def _until(self, health: Standing) -> float:
+        remaining = health.until - self._ticks()
         return remaining if remaining > 0 else LOOK_EVERY
 
-    async def _see_to(self, letter: Letter) -> bool:
+    async def _see_to(self, mail: Letter) -> bool:
         """True when the letter is not due any more."""
         now = self._now()
-        if await asyncio.to_thread(self.journal.knows, letter.ident, letter.made):
-            await self._settled(letter, "the journal")
+        if await asyncio.to_thread(self.journal.knows, mail.ident, mail.made):
+            await self._settled(mail, "the journal")
             self.counts.repeats_saved += 1
             return True
-        if now - letter.made >= self.ways.give_up_after:
+        if now - mail.made >= self.ways.give_up_after:
             await self._fail(
-                letter, f"given up after {duration_text(self.ways.give_up_after)}: {letter.why or self._relays_words()}"
+                mail, f"given up after {duration_text(self.ways.give_up_after)}: {mail.why or self._relays_words()}"
             )
             return True
         if not any(health.ready(self._ticks()) for health in self.standings):
             self.counts.put_off = self._relays_words()
-            await self._post(letter, self.counts.put_off)
+            await self._post(mail, self.counts.put_off)
             return False
-        work = asyncio.ensure_future(self._mail(letter))
+        work = asyncio.ensure_future(self._mail(mail))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -144,7 +144,7 @@ class Sender:
             await asyncio.gather(work, return_exceptions=True)
             raise
 
-    async def _mail(self, letter: Letter) -> bool:
+    async def _mail(self, mail: Letter) -> bool:
         """To the relays in turn. True: taken, refused for good, or put off."""
         names: list[str] = []
         refusals: list[Refusal] = []
@@ -153,9 +153,9 @@ class Sender:
                 continue
             names.append(health.name)
             try:
-                await self._send(connection, letter)
+                await self._send(connection, mail)
             except Refusal as refusal:
-                await self._refused(letter, index, refusal)
+                await self._refused(mail, index, refusal)
                 refusals.append(refusal)
                 if refusal.verdict == "never":
                     break
@@ -163,86 +163,86 @@ class Sender:
             self._broke[index] = 0
             if health.worked(self._now()):
                 log.info("the relay %s takes mail again", health.name)
-            await self._accepted(letter, health.name)
+            await self._accepted(mail, health.name)
             return True
-        return await self._not_taken(letter, names, refusals)
+        return await self._not_taken(mail, names, refusals)
 
-    async def _send(self, line: Line, letter: Letter) -> None:
+    async def _send(self, connection: Line, mail: Letter) -> None:
         """Raises Refusal: also for a letter that makes us stumble, so that it holds up no other."""
         try:
-            await line.send(letter, self._patience(letter, line))
+            await connection.send(mail, self._patience(mail, connection))
         except Refusal:
             raise
         except Exception as error:
-            log.exception("%s to %s cannot be sent", letter.ident, letter.contact)
+            log.exception("%s to %s cannot be sent", mail.ident, mail.contact)
             raise Refusal("data", 0, f"a mistake of ours: {type(error).__name__}") from error
 
-    def _patience(self, letter: Letter, line: Line) -> float:
+    def _patience(self, mail: Letter, connection: Line) -> float:
         """Longer for a letter that was handed over before without an answer, so that a slow relay gets it once more at
         most, not every time."""
-        return min(max(line.timeout, 1.0) * 2.0 ** min(self._doubts.get(letter.ident, 0), 10), PATIENCE)
+        return min(max(connection.timeout, 1.0) * 2.0 ** min(self._doubts.get(mail.ident, 0), 10), PATIENCE)
 
-    async def _refused(self, letter: Letter, place: int, refusal: Refusal) -> None:
-        connection, health = self.lines[place], self.standings[place]
+    async def _refused(self, mail: Letter, index: int, refusal: Refusal) -> None:
+        connection, health = self.lines[index], self.standings[index]
         if refusal.doubt:
-            self._doubts[letter.ident] = self._doubts.get(letter.ident, 0) + 1
-        self._broke[place] = self._broke[place] + 1 if refusal.code == 0 else 0
-        if refusal.verdict == "relay" or self._broke[place] >= SUSPECT:
+            self._doubts[mail.ident] = self._doubts.get(mail.ident, 0) + 1
+        self._broke[index] = self._broke[index] + 1 if refusal.code == 0 else 0
+        if refusal.verdict == "relay" or self._broke[index] >= SUSPECT:
             connection.abort()
             if health.failed(self._now(), self._ticks(), str(refusal)):
                 log.warning("the relay %s takes no mail: %s", health.name, refusal)
             return
-        first = letter.ident not in self._put_off
+        first = mail.ident not in self._put_off
         level = logging.WARNING if first else logging.DEBUG  # it is said once, however often it is tried
-        log.log(level, "%s to %s was not taken by %s: %s", letter.ident, letter.contact, health.name, refusal)
+        log.log(level, "%s to %s was not taken by %s: %s", mail.ident, mail.contact, health.name, refusal)
         if health.answered():  # what it refuses is this letter
             log.info("the relay %s answers again", health.name)
         await connection.reset()
 
-    async def _not_taken(self, letter: Letter, names: list[str], refusals: list[Refusal]) -> bool:
+    async def _not_taken(self, mail: Letter, names: list[str], refusals: list[Refusal]) -> bool:
         why = "; ".join(f"{name}: {refusal}" for name, refusal in zip(names, refusals, strict=True))
         verdicts = [refusal.verdict for refusal in refusals]
         if "never" in verdicts or (len(verdicts) == len(self.lines) and set(verdicts) == {"elsewhere"}):
-            await self._fail(letter, why)
+            await self._fail(mail, why)
             return True
         mail_refusals = [refusal for refusal in refusals if refusal.verdict != "relay"]
         if mail_refusals:
-            count = self._put_off[letter.ident] = self._put_off.get(letter.ident, 0) + 1
+            count = self._put_off[mail.ident] = self._put_off.get(mail.ident, 0) + 1
             wait = self._backoff.after(count)
         else:
             # not its fault: as soon as a relay is to be tried again
             wait = max(0.0, min(health.until for health in self.standings) - self._ticks())
         self.counts.retried += 1
         self.counts.put_off = why
-        posted = await self._post(letter, why)
-        await self.outbox.later(letter, self._now() + int(wait * 1000) + 1, why)
+        posted = await self._post(mail, why)
+        await self.outbox.later(mail, self._now() + int(wait * 1000) + 1, why)
         return bool(mail_refusals) or posted or not self._all_down()
 
-    async def _accepted(self, letter: Letter, way: str) -> None:
+    async def _accepted(self, mail: Letter, channel: str) -> None:
         """A relay has it: first the journal, then the outbox."""
-        await note(self.journal, entry(letter, self._now(), way), self.counts, self._now(), self._ticks())
+        await note(self.journal, entry(mail, self._now(), channel), self.counts, self._now(), self._ticks())
         self.counts.sent += 1
-        log.info("%s to %s went out by %s", letter.ident, letter.contact, way)
-        await self._settled(letter, way)
+        log.info("%s to %s went out by %s", mail.ident, mail.contact, channel)
+        await self._settled(mail, channel)
 
-    async def _settled(self, letter: Letter, way: str) -> None:
-        await self.outbox.sent(letter, self._now(), way)
-        self._forget(letter)
+    async def _settled(self, mail: Letter, channel: str) -> None:
+        await self.outbox.sent(mail, self._now(), channel)
+        self._forget(mail)
 
-    async def _fail(self, letter: Letter, why: str) -> None:
-        await self._post(letter, why, last=True)
-        await self.outbox.failed(letter, self._now(), why)
-        log.error("%s to %s will not be delivered: %s", letter.ident, letter.contact, why)
+    async def _fail(self, mail: Letter, why: str) -> None:
+        await self._post(mail, why, last=True)
+        await self.outbox.failed(mail, self._now(), why)
+        log.error("%s to %s will not be delivered: %s", mail.ident, mail.contact, why)
         self.counts.failed += 1
-        self.counts.refused.append(Refused(self._now(), letter.ident, letter.contact, why))
-        self._forget(letter)
+        self.counts.refused.append(Refused(self._now(), mail.ident, mail.contact, why))
+        self._forget(mail)
 
-    def _forget(self, letter: Letter) -> None:
-        self._put_off.pop(letter.ident, None)
-        self._doubts.pop(letter.ident, None)
+    def _forget(self, mail: Letter) -> None:
+        self._put_off.pop(mail.ident, None)
+        self._doubts.pop(mail.ident, None)
 
-    async def _post(self, letter: Letter, why: str, *, last: bool = False) -> bool:
-        return self._second is not None and await self._second.post(letter, why, last=last)
+    async def _post(self, mail: Letter, why: str, *, last: bool = False) -> bool:
+        return self._second is not None and await self._second.post(mail, why, last=last)
 
     def _all_down(self) -> bool:
         return not any(health.ready(self._ticks()) for health in self.standings)

@@ -22,13 +22,13 @@ class Refusal(Exception):
     """Why a letter was not taken. ``stage``: how far it came; ``code``: the server's, or NO_REPLY; ``doubt``: the
     letter had been handed over, but whether it was taken is not known."""
 
-    def __init__(self, stage: Stage, code: int, words: str, *, doubt: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, stage: Stage, code: int, reply: str, *, doubt: bool = False) -> None:
+        super().__init__(reply)
         self.stage = stage
         self.code = code
-        self.words = words
+        self.words = reply
         self.doubt = doubt
-        self.verdict: Verdict = verdict(stage, code, words)
+        self.verdict: Verdict = verdict(stage, code, reply)
 
     def __str__(self) -> str:
         reply_text = f"{self.code} {self.words}" if self.code != NO_REPLY else self.words
@@ -71,13 +71,13 @@ class Line:
     def connected(self) -> bool:
         return self._smtp is not None and self._smtp.is_connected
 
-    async def send(self, letter: Letter, patience: float) -> str:
+    async def send(self, mail: Letter, patience: float) -> str:
         """Hand the letter over: the server's words, once it has said that it has it. ``patience``: seconds for that
         last answer. Raises Refusal."""
         used = self.connected
         await self.open()
         try:
-            return await self._transaction(letter, patience)
+            return await self._transaction(mail, patience)
         except Refusal as refusal:
             disconnected = refusal.code in (NO_REPLY, 421) and not isinstance(refusal.__cause__, TimeoutError)
             if not used or refusal.stage != "sender" or not disconnected:
@@ -85,7 +85,7 @@ class Line:
         # a server may close a connection that stood idle or brought enough letters: that is no trouble
         self.abort()
         await self.open()
-        return await self._transaction(letter, patience)
+        return await self._transaction(mail, patience)
 
     async def open(self) -> None:
         """Connected, encrypted, logged in. Raises Refusal."""
@@ -144,18 +144,18 @@ class Line:
             self._context = await asyncio.to_thread(trusting, self.relay.ca, self.relay.verify)
         return self._context
 
-    async def _transaction(self, letter: Letter, patience: float) -> str:
+    async def _transaction(self, mail: Letter, patience: float) -> str:
         smtp = self._smtp
         assert smtp is not None
         self._stage = "sender"
         async with _Step(self, self.timeout):
-            address, options = _envelope(letter, smtp)
+            address, options = _envelope(mail, smtp)
             await smtp.mail(self.bounce, options=options)
             self._stage = "recipient"
             await smtp.rcpt(address, encoding="utf-8")
         self._stage = "data"
-        async with _Step(self, patience, doubt=True):
-            answer = await smtp.data(letter.body, timeout=patience)
+        async with _Step(self, patience, uncertain=True):
+            answer = await smtp.data(mail.body, timeout=patience)
         return plain(answer.message)
 
     def _went(self, begun: float) -> float:
@@ -196,10 +196,10 @@ class Line:
 class _Step:
     """So many seconds for a piece of the conversation; what goes wrong in it comes out as a Refusal."""
 
-    def __init__(self, line: Line, seconds: float, *, doubt: bool = False) -> None:
+    def __init__(self, line: Line, seconds: float, *, uncertain: bool = False) -> None:
         self._line = line
         self._seconds = seconds
-        self._doubt = doubt
+        self._doubt = uncertain
         self._timeout = asyncio.timeout(seconds * 1.5)  # the library counts each answer's; this, all of them
 
     async def __aenter__(self) -> None:
@@ -222,7 +222,7 @@ class _Step:
             raise refusal from error
 
 
-def _refusal(line: Line, error: BaseException, doubt: bool, seconds: float) -> Refusal | None:
+def _refusal(line: Line, error: BaseException, uncertain: bool, seconds: float) -> Refusal | None:
     """None for what is not the server's doing: a stop, a mistake of ours."""
     stage = line.stage
     if isinstance(error, SMTPResponseException) and error.code > 0:
@@ -230,11 +230,11 @@ def _refusal(line: Line, error: BaseException, doubt: bool, seconds: float) -> R
             "greeting" if isinstance(error, aiosmtplib.SMTPConnectError) else stage, error.code, plain(error.message)
         )
     if isinstance(error, TimeoutError):
-        return Refusal(stage, NO_REPLY, f"no answer within {seconds:g} s", doubt=doubt)
+        return Refusal(stage, NO_REPLY, f"no answer within {seconds:g} s", doubt=uncertain)
     if (inner := _tls_trouble(error)) is not None:
         return Refusal("tls", NO_REPLY, inner)
     if isinstance(error, SMTPException | OSError):
-        return Refusal(stage, NO_REPLY, _network_words(error), doubt=doubt)
+        return Refusal(stage, NO_REPLY, _network_words(error), doubt=uncertain)
     if isinstance(error, UnicodeError | ValueError):
         return Refusal("recipient", 553, f"5.1.3 {plain(str(error))}") if stage in ("sender", "recipient") else None
     return None
@@ -257,15 +257,15 @@ def _tls_trouble(error: BaseException) -> str | None:
     return None
 
 
-def _envelope(letter: Letter, smtp: aiosmtplib.SMTP) -> tuple[str, list[str]]:
+def _envelope(mail: Letter, smtp: aiosmtplib.SMTP) -> tuple[str, list[str]]:
     """The address as this server can read it, and the options of MAIL. Raises ValueError: it cannot be
     written, Refusal: not for this server."""
     options = []
     if smtp.supports_extension("size"):
-        options.append(f"SIZE={len(letter.body)}")
-    if smtp.supports_extension("8bitmime") and not letter.body.isascii():
+        options.append(f"SIZE={len(mail.body)}")
+    if smtp.supports_extension("8bitmime") and not mail.body.isascii():
         options.append("BODY=8BITMIME")
-    local, at, domain = letter.address.rpartition("@")
+    local, at, domain = mail.address.rpartition("@")
     if not local or not at:
         raise ValueError("is not a mail address")
     if not domain.isascii():
@@ -288,8 +288,8 @@ def trusting(ca: object, verify: bool = True) -> ssl.SSLContext:
     return context
 
 
-def plain(words: str) -> str:
+def plain(reply: str) -> str:
     """A stranger's words on one line, printable, not too long."""
-    text = " ".join(words.encode("utf-8", "replace").decode("utf-8").split())
+    text = " ".join(reply.encode("utf-8", "replace").decode("utf-8").split())
     text = "".join(char if char.isprintable() else "?" for char in text)
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."

@@ -29,13 +29,13 @@ _FULL = {"2.2", "3.1", "3.2"}
 _COMMANDS = {500, 501, 502, 503, 504, 521, 530, 534, 535, 538, 555}  # we were not understood, or have to log in first
 
 
-def verdict(stage: Stage, code: int, words: str) -> Verdict:
+def verdict(stage: Stage, code: int, reply: str) -> Verdict:
     """``relay``: it can take nothing from us now, whatever the letter. ``later``: this letter, not now. ``elsewhere``:
     this letter never at this relay; another may take it. ``never``: the address is refused for good.
 
     ``code``: the reply's, or NO_REPLY; ``words``: its text, which may begin with an enhanced status code (RFC 3463).
     """
-    status_match = _STATUS.match(words.strip())
+    status_match = _STATUS.match(reply.strip())
     status = status_match[1] if status_match else ""
     if stage == "sender":
         return "elsewhere" if code == 552 or (code >= 500 and status in _TOO_BIG) else "relay"
@@ -44,13 +44,13 @@ def verdict(stage: Stage, code: int, words: str) -> Verdict:
     if not 500 <= code <= 599 or code in _COMMANDS or status in _FULL:
         return "later"
     if stage == "recipient":
-        return _of_recipient(code, status, words)
+        return _of_recipient(code, status, reply)
     return "never" if status in _NO_SUCH_ADDRESS else "elsewhere"
 
 
-def _of_recipient(code: int, status: str, words: str) -> Verdict:
+def _of_recipient(code: int, status: str, reply: str) -> Verdict:
     if status and status not in _NO_SUCH_ADDRESS and status != "0.0":
         return "later"  # policy (5.7), routing (5.4), the system (5.3): who runs the relay can change that
-    if code == 552 or _RELAYING.search(words):  # 552 to RCPT is a full mailbox (RFC 5321, 4.5.3.1.10)
+    if code == 552 or _RELAYING.search(reply):  # 552 to RCPT is a full mailbox (RFC 5321, 4.5.3.1.10)
         return "later"
     return "never"

@@ -24,20 +24,20 @@ from alerts.channels.http import Web
 from alerts.channels.outbox import Letter
 
 
-def body(letter: Letter, why: str) -> bytes:
+def body(mail: Letter, mail_error: str) -> bytes:
     """The JSON of a letter."""
-    created = datetime.fromtimestamp(letter.made / 1000, UTC)
+    created = datetime.fromtimestamp(mail.made / 1000, UTC)
     payload: dict[str, Any] = {
         "version": 1,
-        "id": letter.ident,
-        "kind": letter.kind,
-        "severity": letter.severity,
-        "contact": letter.contact,
-        "incidents": letter.incidents,
+        "id": mail.ident,
+        "kind": mail.kind,
+        "severity": mail.severity,
+        "contact": mail.contact,
+        "incidents": mail.incidents,
         "made": f"{created:%Y-%m-%dT%H:%M:%S}.{created.microsecond // 1000:03}Z",
-        "subject": letter.subject,
-        "text": f"{letter.subject}\n\n{letter.text}",
-        "mail": why,
+        "subject": mail.subject,
+        "text": f"{mail.subject}\n\n{mail.text}",
+        "mail": mail_error,
     }
     return msgspec.json.encode(payload)
 
@@ -51,6 +51,6 @@ class Hook:
             headers[settings.header] = str(settings.value)
         self._web = Web(str(settings.url), settings.timeout, settings.ca, headers)
 
-    async def post(self, letter: Letter, why: str) -> None:
+    async def post(self, mail: Letter, mail_error: str) -> None:
         """``why``: why the mail is waiting. Raises NotTaken."""
-        await self._web.ask("POST", data=body(letter, why))
+        await self._web.ask("POST", data=body(mail, mail_error))

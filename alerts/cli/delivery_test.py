@@ -69,34 +69,34 @@ async def attempt(settings: Ways, address: str, *, everything: bool = False, tel
     return FINE if all(results) else WRONG
 
 
-async def _relay(settings: Ways, place: int, address: str, tell: Say) -> bool:
-    relay = settings.relays[place]
+async def _relay(settings: Ways, index: int, address: str, report: Say) -> bool:
+    relay = settings.relays[index]
     line = Line(relay, settings.right, settings.bounce)
-    tell(f"{relay.name} ({relay.tls}{f', as {relay.user}' if relay.user else ''})")
+    report(f"{relay.name} ({relay.tls}{f', as {relay.user}' if relay.user else ''})")
     started = time.monotonic()
     try:
         await line.open()
-        _tell_steps(line, tell)
+        _tell_steps(line, report)
         started = time.monotonic()
         answer = await line.send(_letter(settings, relay.name, address), max(line.timeout, 120.0))
-        tell(f"  accepted for {address} in {time.monotonic() - started:.2f} s: {answer or '(no words)'}")
+        report(f"  accepted for {address} in {time.monotonic() - started:.2f} s: {answer or '(no words)'}")
         return True
     except Refusal as refusal:
         if refusal.stage not in ("sender", "recipient", "data"):
-            _tell_steps(line, tell)
-        tell(f"  FAILED after {time.monotonic() - started:.2f} s: {refusal}")
-        tell(f"  What to do: {advice(refusal, bounce=settings.bounce)}")
+            _tell_steps(line, report)
+        report(f"  FAILED after {time.monotonic() - started:.2f} s: {refusal}")
+        report(f"  What to do: {advice(refusal, bounce=settings.bounce)}")
         return False
     finally:
         await line.close()
 
 
-def _tell_steps(line: Line, tell: Say) -> None:
+def _tell_steps(line: Line, report: Say) -> None:
     names = {"connect": "connected and greeted", "hello": "", "tls": "encrypted", "login": "logged in"}
     for stage, seconds in line.steps:
         if stage_text := names[stage]:
             version = f" ({line.tls})" if line.tls and (stage == "tls" or line.relay.tls == "tls") else ""
-            tell(f"  {stage_text}{version} in {seconds:.2f} s")
+            report(f"  {stage_text}{version} in {seconds:.2f} s")
 
 
 def advice(refusal: Refusal, *, bounce: str = "") -> str:
@@ -139,12 +139,12 @@ def advice(refusal: Refusal, *, bounce: str = "") -> str:
     return "the server does not take the letter itself: see its log (spam filter, size, sender policy)"
 
 
-async def _others(settings: Ways, address: str, tell: Say) -> list[bool]:
+async def _others(settings: Ways, address: str, report: Say) -> list[bool]:
     results = []
     if settings.webhook is not None:
         hook = Hook(settings.webhook)
         mail = _letter(settings, "webhook", address)
-        results.append(await _web("webhook", lambda: hook.post(mail, "a test; mail was not tried"), tell))
+        results.append(await _web("webhook", lambda: hook.post(mail, "a test; mail was not tried"), report))
     for manager in settings.alertmanagers:
         web = alertmanager.web(manager)
         data = alertmanager.trial(time.time_ns() // 1_000_000)
@@ -152,29 +152,29 @@ async def _others(settings: Ways, address: str, tell: Say) -> list[bool]:
         async def post(web: Web = web, data: bytes = data) -> None:
             await web.ask("POST", alertmanager.PATH, data)
 
-        results.append(await _web(f"Alertmanager {manager.url}", post, tell))
+        results.append(await _web(f"Alertmanager {manager.url}", post, report))
     if settings.deadman is not None:
         ping = Web(str(settings.deadman.url), settings.deadman.timeout, settings.deadman.ca)
-        results.append(await _web("dead-man's ping", lambda: ping.ask("GET"), tell))
+        results.append(await _web("dead-man's ping", lambda: ping.ask("GET"), report))
     return results
 
 
-async def _web(name: str, work: Callable[[], Awaitable[object]], tell: Say) -> bool:
+async def _web(name: str, request: Callable[[], Awaitable[object]], report: Say) -> bool:
     started = time.monotonic()
     try:
-        await work()
+        await request()
     except NotTaken as error:
-        tell(f"{name}\n  FAILED after {time.monotonic() - started:.2f} s: {error}")
-        tell("  What to do: check its address, its token or password, and the way out to it")
+        report(f"{name}\n  FAILED after {time.monotonic() - started:.2f} s: {error}")
+        report("  What to do: check its address, its token or password, and the way out to it")
         return False
-    tell(f"{name}\n  taken in {time.monotonic() - started:.2f} s")
+    report(f"{name}\n  taken in {time.monotonic() - started:.2f} s")
     return True
 
 
-def _letter(settings: Ways, way: str, address: str) -> Letter:
+def _letter(settings: Ways, channel: str, address: str) -> Letter:
     now = datetime.now(UTC)
     ident = f"test.{now:%Y%m%d%H%M%S}.{token_hex(4)}"
-    text = TEXT.format(relay=way, time=f"{now:%Y-%m-%d %H:%M:%S} UTC")
+    text = TEXT.format(relay=channel, time=f"{now:%Y-%m-%d %H:%M:%S} UTC")
     mail = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
     mail["From"] = settings.from_
     mail["To"] = address

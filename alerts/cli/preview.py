@@ -38,21 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mail", type=Path, metavar="DIR", help="write whole messages (.eml), as they would be sent")
 
 
-def run(wanted: argparse.Namespace) -> int:
-    inventory = load(_directory(wanted.dir, wanted.config))
-    contact = _contact(inventory, wanted.contact)
-    kinds = samples.KINDS if wanted.kind == "all" else (wanted.kind,)
-    mails = list(_mails(inventory, contact, wanted.language or contact.language, kinds, int(time.time() * 1000)))
+def run(args: argparse.Namespace) -> int:
+    inventory = load(_directory(args.dir, args.config))
+    contact = _contact(inventory, args.contact)
+    kinds = samples.KINDS if args.kind == "all" else (args.kind,)
+    mails = list(_mails(inventory, contact, args.language or contact.language, kinds, int(time.time() * 1000)))
     if not mails:
         print("This inventory has nothing that such a notice could be about.")
         return 1
-    if wanted.html is not None:
-        _write_html(wanted.html, mails)
-    if wanted.mail is not None:
-        wanted.mail.mkdir(parents=True, exist_ok=True)
+    if args.html is not None:
+        _write_html(args.html, mails)
+    if args.mail is not None:
+        args.mail.mkdir(parents=True, exist_ok=True)
         for name, mail in mails:
-            (wanted.mail / f"{name}.eml").write_bytes(mail.message)
-    if wanted.html is None and wanted.mail is None:
+            (args.mail / f"{name}.eml").write_bytes(mail.message)
+    if args.html is None and args.mail is None:
         for name, mail in mails:
             print(f"===== {name}\nSubject: {mail.subject}\n\n{mail.text}")
     return 0
@@ -102,10 +102,10 @@ def _contact(inventory: Inventory, ident: str | None) -> Contact:
     return contact
 
 
-def _directory(given: Path | None, config: Path | None) -> Path:
+def _directory(directory: Path | None, config: Path | None) -> Path:
     """The inventory's directory: as given, else as the collector's file names it."""
-    if given is not None:
-        return given
+    if directory is not None:
+        return directory
     file = config or CONFIG
     problems: list[Problem] = []
     node = nodes.read(file, str(file), problems)

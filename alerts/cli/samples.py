@@ -339,8 +339,8 @@ def _collector(inventory: Inventory, now: int) -> Incident | None:
     return _incident(10, "collector:disk", COLLECTOR, [member], ())
 
 
-def _digest(inventory: Inventory, made: dict[str, Incident], now: int, to: Contact) -> Sample:
-    several = [_later(incident_sample, "recovery", now, to) if place % 2 else incident_sample for place, incident_sample in enumerate(made.values())]
+def _digest(inventory: Inventory, by_name: dict[str, Incident], now: int, to: Contact) -> Sample:
+    several = [_later(incident_sample, "recovery", now, to) if place % 2 else incident_sample for place, incident_sample in enumerate(by_name.values())]
     goals = tuple(
         GoalFigure(
             goal=goal.id,
@@ -357,8 +357,8 @@ def _digest(inventory: Inventory, made: dict[str, Incident], now: int, to: Conta
         for place, link in enumerate(list(inventory.links.values())[:4])
     )
     late: tuple[Past, ...] = ()
-    if "service" in made:
-        incident = made["service"]
+    if "service" in by_name:
+        incident = by_name["service"]
         member = next(iter(incident.members.values()))
         problem = Trouble(
             key=member.key,

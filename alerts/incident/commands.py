@@ -9,35 +9,35 @@ from alerts.incident.entities import Command, Entry, Incident
 from alerts.incident.problem import Trouble
 
 
-def obey(bench: Bench, commands: Iterable[Command], troubles: Iterable[Trouble]) -> None:
+def obey(draft: Bench, commands: Iterable[Command], problems: Iterable[Trouble]) -> None:
     """Each command once: one that is in the history already does nothing. Of incidents that were merged the one that
     they went into is meant; of closed ones only a comment is taken."""
     active_keys: set[str] | None = None
     for command in sorted(commands, key=lambda one: (one.at, one.incident, one.what, one.who)):
-        incident = _meant(bench, command.incident)
+        incident = _meant(draft, command.incident)
         if incident is None or _entry(command) in incident.history:
             continue
         if command.what == "comment":
-            bench.put(_written(incident, command))
+            draft.put(_written(incident, command))
         elif incident.open and command.what == "snooze":
             if command.until is not None:
-                bench.put(_written(replace(incident, snoozed=command.until), command))
+                draft.put(_written(replace(incident, snoozed=command.until), command))
         elif incident.open:
-            active_keys = {problem.key for problem in troubles} if active_keys is None else active_keys
+            active_keys = {problem.key for problem in problems} if active_keys is None else active_keys
             still_wrong = any(key in active_keys for key, member in incident.members.items() if member.until is None)
             if command.what == "acknowledge" or still_wrong:
                 acked = incident.acked or (command.who, command.at)
-                bench.put(_written(replace(incident, acked=acked), command))
+                draft.put(_written(replace(incident, acked=acked), command))
             else:
-                bench.put(_written(_closed(incident, bench.at), command))
+                draft.put(_written(_closed(incident, draft.at), command))
 
 
-def _meant(bench: Bench, key: str) -> Incident | None:
-    incident = bench.incident(key)
+def _meant(draft: Bench, key: str) -> Incident | None:
+    incident = draft.incident(key)
     visited: set[str] = set()
     while incident is not None and incident.into and incident.key not in visited:
         visited.add(incident.key)
-        incident = bench.incident(incident.into)
+        incident = draft.incident(incident.into)
     return incident
 
 

@@ -18,13 +18,13 @@ MEMORY_MS = 24 * 3_600_000
 class Bench:
     """Copies of the book's shelves. Whoever changes an incident puts it back; what was put is what changed."""
 
-    def __init__(self, book: Book, at: int) -> None:
+    def __init__(self, state: Book, at: int) -> None:
         self.at = at
-        self.open = dict(book.open)
-        self.ended = dict(book.ended)
-        self.closed = dict(book.closed)
-        self.mailboxes = dict(book.mailboxes)
-        self._before = book
+        self.open = dict(state.open)
+        self.ended = dict(state.ended)
+        self.closed = dict(state.closed)
+        self.mailboxes = dict(state.mailboxes)
+        self._before = state
         self._touched: set[str] = set()
         self._forgot = False
         self._posted = False
@@ -41,13 +41,13 @@ class Bench:
             self.closed.pop(key, None)
         incidents[key] = incident
 
-    def put_box(self, contact: str, box: Mailbox | None) -> None:
+    def put_box(self, contact: str, queue: Mailbox | None) -> None:
         """The contact's mailbox as it is now; None: no longer any."""
-        if box is None:
+        if queue is None:
             self._posted |= self.mailboxes.pop(contact, None) is not None
-        elif self.mailboxes.get(contact) != box:
+        elif self.mailboxes.get(contact) != queue:
             self._posted = True
-            self.mailboxes[contact] = box
+            self.mailboxes[contact] = queue
 
     def forget(self, key: str) -> None:
         """A closed incident that nothing asks for any more; the store keeps it."""
@@ -93,9 +93,9 @@ class Bench:
         ]
 
 
-def noted(incident: Incident, at: int, what: str, who: str = "", text: str = "", said: Said | None = None) -> Incident:
+def noted(incident: Incident, at: int, what: str, who: str = "", text: str = "", message: Said | None = None) -> Incident:
     """The incident with one more line in its history."""
-    history = (*incident.history, Entry(at=at, what=what, who=who, text=text, said=said))
+    history = (*incident.history, Entry(at=at, what=what, who=who, text=text, said=message))
     if len(history) > FIRST_LINES + LATEST_LINES:
         history = history[:FIRST_LINES] + history[-LATEST_LINES:]
     return replace(incident, history=history)

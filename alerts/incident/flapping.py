@@ -31,10 +31,10 @@ def steadied(incident: Incident, at: int, alerting: Alerting) -> Incident:
     return noted(replace(incident, flapping=False), at, "steady")
 
 
-def inherited(bench: Bench, root: str, alerting: Alerting) -> tuple[int, ...]:
+def inherited(draft: Bench, root: str, alerting: Alerting) -> tuple[int, ...]:
     """The turns of the last incident of that root, if it recovered a moment ago."""
     latest = max(
-        (incident for incident in bench.recovered_of(root) if (incident.closed or 0) > bench.at - alerting.flap_ms),
+        (incident for incident in draft.recovered_of(root) if (incident.closed or 0) > draft.at - alerting.flap_ms),
         key=lambda incident: (incident.closed or 0, incident.key),
         default=None,
     )

@@ -49,9 +49,9 @@ def heavier(one: Severity, other: Severity) -> bool:
     return _WEIGHT[one] > _WEIGHT[other]
 
 
-def leading(troubles: Iterable[Trouble]) -> Trouble:
+def leading(problems: Iterable[Trouble]) -> Trouble:
     """The one whose cause speaks for all: the surest, of those the oldest."""
-    return min(troubles, key=lambda problem: (_SURENESS[problem.cause.certainty], problem.since, problem.key))
+    return min(problems, key=lambda problem: (_SURENESS[problem.cause.certainty], problem.since, problem.key))
 
 
 def _excluded(incident: Incident, excluded: bool, at: int) -> Incident:
@@ -68,8 +68,8 @@ def _severity(incident: Incident, severity: Severity, at: int) -> Incident:
     return noted(incident, at, "severity", text=severity) if rose else incident
 
 
-def _cause(incident: Incident, troubles: list[Trouble], at: int) -> Incident:
-    of_root = [problem for problem in troubles if problem.cause.root == incident.cause.root]
+def _cause(incident: Incident, problems: list[Trouble], at: int) -> Incident:
+    of_root = [problem for problem in problems if problem.cause.root == incident.cause.root]
     if not of_root:
         return incident
     cause: Cause = leading(of_root).cause

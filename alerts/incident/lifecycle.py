@@ -17,15 +17,15 @@ KEPT_MS = 26 * 3_600_000
 UNSEEN_MS = 15 * 60_000
 
 
-def close(bench: Bench, alerting: Alerting) -> int | None:
+def close(draft: Bench, alerting: Alerting) -> int | None:
     """Incidents whose members all are over, for as long as each of them needs; when the next one will be."""
     soonest: int | None = None
-    for incident in tuple(bench.open.values()):
+    for incident in tuple(draft.open.values()):
         if incident.recovering is None:
             continue
         due = incident.recovering + quiet_ms(incident, alerting)
-        if bench.at >= due:
-            bench.put(_closed(incident, bench.at))
+        if draft.at >= due:
+            draft.put(_closed(incident, draft.at))
         else:
             soonest = due if soonest is None else min(soonest, due)
     return soonest
@@ -49,29 +49,29 @@ def _closed(incident: Incident, at: int) -> Incident:
     return noted(incident, at, "closed", text=incident.why)
 
 
-def record(bench: Bench, past: Iterable[Past]) -> None:
+def record(draft: Bench, past: Iterable[Past]) -> None:
     """What was over when its evidence came: the true end of what is known, else an incident of its own, one a root."""
     past_by_root: dict[str, list[Past]] = {}
     ends: dict[tuple[str, str], int] = {}
-    incidents_by_problem = _known(bench)
+    incidents_by_problem = _known(draft)
     for late_problem in sorted(past, key=lambda late_problem: (late_problem.trouble.since, late_problem.until, late_problem.trouble.key)):
         name = late_problem.trouble.key
-        keys = [key for key in incidents_by_problem.get(name, ()) if _same(bench, key, late_problem)]
+        keys = [key for key in incidents_by_problem.get(name, ()) if _same(draft, key, late_problem)]
         for key in keys:
             ends[key, name] = max(late_problem.until, ends.get((key, name), 0))
         if not keys:
             past_by_root.setdefault(late_problem.trouble.cause.root, []).append(late_problem)
     for (key, name), until in sorted(ends.items()):
-        _end_better_known(bench, key, name, until)
+        _end_better_known(draft, key, name, until)
     for root in sorted(past_by_root):
         for group in _overlapping(past_by_root[root]):
-            bench.put(_late(bench, root, group))
+            draft.put(_late(draft, root, group))
 
 
-def _known(bench: Bench) -> dict[str, list[str]]:
+def _known(draft: Bench) -> dict[str, list[str]]:
     """For each trouble the incidents in which it is a member."""
     by_problem: dict[str, list[str]] = {}
-    for incidents in (bench.open, bench.ended, bench.closed):
+    for incidents in (draft.open, draft.ended, draft.closed):
         for incident in incidents.values():
             if incident.why != "merged":
                 for key in incident.members:
@@ -79,19 +79,19 @@ def _known(bench: Bench) -> dict[str, list[str]]:
     return by_problem
 
 
-def _same(bench: Bench, key: str, past: Past) -> bool:
+def _same(draft: Bench, key: str, late_problem: Past) -> bool:
     """Whether the past trouble is the time, or a part of it, that is known as the member of an incident."""
-    incident = bench.incident(key)
+    incident = draft.incident(key)
     assert incident is not None
-    member = incident.members[past.trouble.key]
-    until = member.until if member.until is not None else bench.at
+    member = incident.members[late_problem.trouble.key]
+    until = member.until if member.until is not None else draft.at
     # a member that came and went within the incident has the latest time only
-    return past.trouble.since <= until and min(member.since, incident.opened) <= past.until
+    return late_problem.trouble.since <= until and min(member.since, incident.opened) <= late_problem.until
 
 
-def _end_better_known(bench: Bench, key: str, name: str, until: int) -> None:
+def _end_better_known(draft: Bench, key: str, name: str, until: int) -> None:
     """The member was seen to be over when the machine looked; in truth it was so earlier."""
-    incident = bench.incident(key)
+    incident = draft.incident(key)
     assert incident is not None
     member = incident.members[name]
     if incident.why == "late" or member.until is None or not member.since <= until < member.until:
@@ -100,7 +100,7 @@ def _end_better_known(bench: Bench, key: str, name: str, until: int) -> None:
     incident = replace(incident, members=members)
     if incident.ended is not None:
         incident = replace(incident, ended=max(other.until or 0 for other in members.values()))
-    bench.put(incident)
+    draft.put(incident)
 
 
 def _overlapping(past: list[Past]) -> list[list[Past]]:
@@ -117,53 +117,53 @@ def _overlapping(past: list[Past]) -> list[list[Past]]:
     return groups
 
 
-def _late(bench: Bench, root: str, past: list[Past]) -> Incident:
+def _late(draft: Bench, root: str, past: list[Past]) -> Incident:
     opened = min(late_problem.trouble.since for late_problem in past)
     members: dict[str, Member] = {}
     for late_problem in past:
-        member = _member(late_problem.trouble, late_problem.until, bench.at)
+        member = _member(late_problem.trouble, late_problem.until, draft.at)
         earlier = members.get(member.key)
         if earlier is not None:  # twice in it: from the first to the last
             member = replace(earlier, until=max(earlier.until or 0, late_problem.until))
         members[member.key] = member
     incident = Incident(
-        key=bench.new_key(root, opened),
+        key=draft.new_key(root, opened),
         cause=leading(late_problem.trouble for late_problem in past).cause,
         severity=worst(members.values()),
         opened=opened,
-        noticed=bench.at,
+        noticed=draft.at,
         members=members,
         roots=(root,),
         excluded=all(late_problem.trouble.excluded for late_problem in past),
         ended=max(late_problem.until for late_problem in past),
-        closed=bench.at,
+        closed=draft.at,
         why="late",
     )
-    return noted(incident, bench.at, "closed", text="late")
+    return noted(incident, draft.at, "closed", text="late")
 
 
-def _member(trouble: Trouble, until: int, at: int) -> Member:
+def _member(problem: Trouble, until: int, at: int) -> Member:
     return Member(
-        key=trouble.key,
-        condition=trouble.condition,
-        subject=trouble.subject,
-        severity=trouble.severity,
-        since=trouble.since,
+        key=problem.key,
+        condition=problem.condition,
+        subject=problem.subject,
+        severity=problem.severity,
+        since=problem.since,
         joined=at,
         until=until,
-        reason=trouble.reason,
-        said=trouble.said,
-        excluded=trouble.excluded,
-        recover_ms=trouble.recover_ms,
-        once=trouble.once,
+        reason=problem.reason,
+        said=problem.said,
+        excluded=problem.excluded,
+        recover_ms=problem.recover_ms,
+        once=problem.once,
     )
 
 
-def forget(bench: Bench, alerting: Alerting) -> None:
+def forget(draft: Bench, alerting: Alerting) -> None:
     """Closed incidents that are old and that every digest has told."""
-    cutoff = bench.at - max(KEPT_MS, alerting.flap_ms)
+    cutoff = draft.at - max(KEPT_MS, alerting.flap_ms)
     if alerting.digest is not None:
-        cutoff = min(cutoff, min((queue.digested for queue in bench.mailboxes.values() if queue.digest), default=cutoff))
-    for incident in [incident for incident in bench.closed.values() if (incident.closed or 0) < cutoff]:
+        cutoff = min(cutoff, min((queue.digested for queue in draft.mailboxes.values() if queue.digest), default=cutoff))
+    for incident in [incident for incident in draft.closed.values() if (incident.closed or 0) < cutoff]:
         if all(notified.last < cutoff for notified in incident.told.values()):  # a recovery may have gone late
-            bench.forget(incident.key)
+            draft.forget(incident.key)

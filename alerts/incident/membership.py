@@ -21,31 +21,31 @@ from inventory.model.alerting import Alerting
 Present = dict[str, Trouble]
 
 
-def take_in(bench: Bench, situation: Situation, alerting: Alerting) -> None:
+def take_in(draft: Bench, step_input: Situation, alerting: Alerting) -> None:
     """The troubles of this moment, into the incidents."""
-    problems = {problem.key: problem for problem in situation.troubles}
-    unknown, gone = among(situation.unknown), among(situation.gone)
-    for incident in tuple(bench.open.values()):
-        updated = refreshed(incident, problems, unknown, gone, bench.at)
+    problems = {problem.key: problem for problem in step_input.troubles}
+    unknown, gone = among(step_input.unknown), among(step_input.gone)
+    for incident in tuple(draft.open.values()):
+        updated = refreshed(incident, problems, unknown, gone, draft.at)
         if updated is not incident:
-            bench.put(updated)
-    regroup(bench, problems, alerting)
-    _join(bench, problems, alerting)
-    for incident in tuple(bench.open.values()):
-        updated = settled(incident, problems, bench.at, alerting)
+            draft.put(updated)
+    regroup(draft, problems, alerting)
+    _join(draft, problems, alerting)
+    for incident in tuple(draft.open.values()):
+        updated = settled(incident, problems, draft.at, alerting)
         if updated is not incident:
-            bench.put(updated)
+            draft.put(updated)
 
 
 def refreshed(
-    incident: Incident, present: Present, unknown: Callable[[str], bool], gone: Callable[[str], bool], at: int
+    incident: Incident, problems: Present, unknown: Callable[[str], bool], gone: Callable[[str], bool], at: int
 ) -> Incident:
     """The incident with its members as they are now; itself if none is different."""
     changed: dict[str, Member] = {}
     for key, member in incident.members.items():
         if member.until is not None:
             continue
-        problem = present.get(key)
+        problem = problems.get(key)
         if problem is not None:
             updated = _as_now(member, problem)
         elif gone(key):
@@ -59,78 +59,78 @@ def refreshed(
     return replace(incident, members={**incident.members, **changed}) if changed else incident
 
 
-def _as_now(member: Member, trouble: Trouble) -> Member:
+def _as_now(member: Member, problem: Trouble) -> Member:
     same = (
-        member.subject == trouble.subject
-        and member.since == trouble.since
-        and member.severity == trouble.severity
-        and member.excluded == trouble.excluded
+        member.subject == problem.subject
+        and member.since == problem.since
+        and member.severity == problem.severity
+        and member.excluded == problem.excluded
         and member.known
-        and member.reason == trouble.reason
-        and member.said == trouble.said
-        and member.condition == trouble.condition
-        and (member.recover_ms, member.once) == (trouble.recover_ms, trouble.once)
+        and member.reason == problem.reason
+        and member.said == problem.said
+        and member.condition == problem.condition
+        and (member.recover_ms, member.once) == (problem.recover_ms, problem.once)
     )
-    return member if same else _member(trouble, member.joined)
+    return member if same else _member(problem, member.joined)
 
 
-def _member(trouble: Trouble, joined: int) -> Member:
+def _member(problem: Trouble, joined: int) -> Member:
     return Member(
-        key=trouble.key,
-        condition=trouble.condition,
-        subject=trouble.subject,
-        severity=trouble.severity,
-        since=trouble.since,
+        key=problem.key,
+        condition=problem.condition,
+        subject=problem.subject,
+        severity=problem.severity,
+        since=problem.since,
         joined=joined,
-        reason=trouble.reason,
-        said=trouble.said,
-        excluded=trouble.excluded,
-        recover_ms=trouble.recover_ms,
-        once=trouble.once,
+        reason=problem.reason,
+        said=problem.said,
+        excluded=problem.excluded,
+        recover_ms=problem.recover_ms,
+        once=problem.once,
     )
 
 
-def regroup(bench: Bench, present: Present, alerting: Alerting) -> None:
+def regroup(draft: Bench, problems: Present, alerting: Alerting) -> None:
     """Incidents whose members' roots are no longer theirs: re-rooted, merged, split. One pass an incident; what a
     merge brings together comes up once more."""
-    by_root = {incident.cause.root: incident.key for incident in bench.open.values()}
-    waiting = sorted(key for key, incident in bench.open.items() if _revised(incident, present))
-    turns_left = 2 * len(bench.open) + 2
+    by_root = {incident.cause.root: incident.key for incident in draft.open.values()}
+    waiting = sorted(key for key, incident in draft.open.items() if _revised(incident, problems))
+    turns_left = 2 * len(draft.open) + 2
     while waiting and turns_left:
         turns_left -= 1
-        incident = bench.open.get(waiting.pop(0))
+        incident = draft.open.get(waiting.pop(0))
         if incident is None:
             continue
-        groups = _by_root(incident, present)
+        groups = _by_root(incident, problems)
         kept_root = _root_that_stays(incident, groups)
         if kept_root != incident.cause.root:
-            other = bench.open.get(by_root.get(kept_root, ""))
+            other = draft.open.get(by_root.get(kept_root, ""))
             by_root.pop(incident.cause.root, None)
-            incident = _rerooted(incident, groups[kept_root], bench.at)
+            incident = _rerooted(incident, groups[kept_root], draft.at)
             if other is not None:
-                incident = merged(bench, other, incident)
+                incident = merged(draft, other, incident)
                 waiting.append(incident.key)
             by_root[kept_root] = incident.key
-            bench.put(incident)
+            draft.put(incident)
         for root in sorted(groups.keys() - {kept_root}):
-            _split_off(bench, incident.key, groups[root], by_root, alerting)
+            _split_off(draft, incident.key, groups[root], by_root, alerting)
 
 
-def _revised(incident: Incident, present: Present) -> bool:
+def _revised(incident: Incident, problems: Present) -> bool:
     root = incident.cause.root
     for key, member in incident.members.items():
         if member.until is None:
-            problem = present.get(key)
+            problem = problems.get(key)
             if problem is not None and problem.cause.root != root and problem.confirmed:
                 return True
     return False
 
 
-def _by_root(incident: Incident, present: Present) -> dict[str, list[Trouble]]:
+def _by_root(incident: Incident, problems: Present) -> dict[str, list[Trouble]]:
     """The members that have a say, confirmed and present, by the roots that they have now."""
     groups: dict[str, list[Trouble]] = {}
     for key, member in incident.members.items():
-        problem = present.get(key)
+        problem = problems.get(key)
         if member.until is None and problem is not None and problem.confirmed:
             groups.setdefault(problem.cause.root, []).append(problem)
     return groups
@@ -143,67 +143,67 @@ def _root_that_stays(incident: Incident, groups: dict[str, list[Trouble]]) -> st
     return min(groups, key=lambda root: (-len(groups[root]), min(problem.since for problem in groups[root]), root))
 
 
-def _rerooted(incident: Incident, troubles: list[Trouble], at: int) -> Incident:
-    cause = leading(troubles).cause
+def _rerooted(incident: Incident, problems: list[Trouble], at: int) -> Incident:
+    cause = leading(problems).cause
     roots = incident.roots if cause.root in incident.roots else (*incident.roots, cause.root)
     return noted(replace(incident, cause=cause, roots=roots), at, "cause", text=cause.root)
 
 
-def _split_off(bench: Bench, key: str, troubles: list[Trouble], by_root: dict[str, str], alerting: Alerting) -> None:
+def _split_off(draft: Bench, key: str, problems: list[Trouble], by_root: dict[str, str], alerting: Alerting) -> None:
     """Members that have another root than their incident: into the incident of that root, or one of their own."""
-    root = troubles[0].cause.root
-    incident = bench.open[key]
-    keys = {problem.key for problem in troubles}
+    root = problems[0].cause.root
+    incident = draft.open[key]
+    keys = {problem.key for problem in problems}
     remaining = {name: member for name, member in incident.members.items() if name not in keys}
-    other = bench.open.get(by_root.get(root, ""))
+    other = draft.open.get(by_root.get(root, ""))
     if other is None:
-        other = opened(bench, troubles, alerting)
-        other = noted(other, bench.at, "split", text=key)
+        other = opened(draft, problems, alerting)
+        other = noted(other, draft.at, "split", text=key)
         by_root[root] = other.key
     else:
-        other = joined(other, troubles, bench.at)
-    bench.put(other)
-    bench.put(noted(replace(incident, members=remaining), bench.at, "split", text=other.key))
+        other = joined(other, problems, draft.at)
+    draft.put(other)
+    draft.put(noted(replace(incident, members=remaining), draft.at, "split", text=other.key))
 
 
-def _join(bench: Bench, present: Present, alerting: Alerting) -> None:
+def _join(draft: Bench, problems: Present, alerting: Alerting) -> None:
     """Troubles that are no open member yet: back into the incident that waited for its end, into the one of their
     root, or into new ones."""
     members: set[str] = set()
     over: dict[str, str] = {}
-    for incident in bench.open.values():
+    for incident in draft.open.values():
         for name, member in incident.members.items():
             if member.until is None:
                 members.add(name)
             else:
                 over[name] = incident.key
-    by_root = {incident.cause.root: incident.key for incident in bench.open.values()}
+    by_root = {incident.cause.root: incident.key for incident in draft.open.values()}
     joining: dict[str, list[Trouble]] = {}
     opening: dict[str, list[Trouble]] = {}
-    for name, problem in present.items():
+    for name, problem in problems.items():
         if name in members or not problem.confirmed:
             continue
         root = problem.cause.root
         former_incident = over.get(name)
         if root in by_root:
             joining.setdefault(by_root[root], []).append(problem)
-        elif former_incident is not None and root in bench.open[former_incident].roots:
+        elif former_incident is not None and root in draft.open[former_incident].roots:
             joining.setdefault(former_incident, []).append(problem)
         else:
             opening.setdefault(root, []).append(problem)
     for key in sorted(joining):
-        bench.put(joined(bench.open[key], joining[key], bench.at))
+        draft.put(joined(draft.open[key], joining[key], draft.at))
     for root in sorted(opening):
-        bench.put(opened(bench, opening[root], alerting))
-    if any(_revised(bench.open[key], present) for key in joining):  # came back with a root that it had before
-        regroup(bench, present, alerting)
+        draft.put(opened(draft, opening[root], alerting))
+    if any(_revised(draft.open[key], problems) for key in joining):  # came back with a root that it had before
+        regroup(draft, problems, alerting)
 
 
-def joined(incident: Incident, troubles: Iterable[Trouble], at: int) -> Incident:
+def joined(incident: Incident, problems: Iterable[Trouble], at: int) -> Incident:
     """The incident with these as open members."""
     members = dict(incident.members)
     new = 0
-    for problem in _in_order(troubles):
+    for problem in _in_order(problems):
         existing = members.get(problem.key)
         new += existing is None
         members[problem.key] = _member(problem, at if existing is None else existing.joined)
@@ -211,22 +211,22 @@ def joined(incident: Incident, troubles: Iterable[Trouble], at: int) -> Incident
     return noted(incident, at, "grew", text=str(new)) if new else incident
 
 
-def opened(bench: Bench, troubles: list[Trouble], alerting: Alerting) -> Incident:
+def opened(draft: Bench, problems: list[Trouble], alerting: Alerting) -> Incident:
     """A new incident of troubles with one root."""
-    cause = leading(troubles).cause
-    since = min(problem.since for problem in troubles)
+    cause = leading(problems).cause
+    since = min(problem.since for problem in problems)
     incident = Incident(
-        key=bench.new_key(cause.root, since),
+        key=draft.new_key(cause.root, since),
         cause=cause,
         severity="info",  # settled with the others
         opened=since,
-        noticed=bench.at,
-        members={problem.key: _member(problem, bench.at) for problem in _in_order(troubles)},
+        noticed=draft.at,
+        members={problem.key: _member(problem, draft.at) for problem in _in_order(problems)},
         roots=(cause.root,),
-        changes=inherited(bench, cause.root, alerting),
+        changes=inherited(draft, cause.root, alerting),
     )
-    return turned(noted(incident, bench.at, "opened", text=cause.root), bench.at, alerting)
+    return turned(noted(incident, draft.at, "opened", text=cause.root), draft.at, alerting)
 
 
-def _in_order(troubles: Iterable[Trouble]) -> list[Trouble]:
-    return sorted(troubles, key=lambda problem: (problem.since, problem.key))
+def _in_order(problems: Iterable[Trouble]) -> list[Trouble]:
+    return sorted(problems, key=lambda problem: (problem.since, problem.key))

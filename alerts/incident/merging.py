@@ -6,17 +6,17 @@ from alerts.incident.draft import Bench, noted
 from alerts.incident.entities import Incident, Told
 
 
-def merged(bench: Bench, one: Incident, other: Incident) -> Incident:
+def merged(draft: Bench, one: Incident, other: Incident) -> Incident:
     """The younger goes into the older, which keeps its key and gets the root that ``one`` has; both are on the bench.
 
     Nobody is told anew: who was told of either was told of what is left. Each goes on in the thread that they have,
     those who have two in that of the older one.
     """
     older, younger = sorted((one, other), key=lambda incident: (incident.opened, incident.noticed, incident.key))
-    return absorbed(bench, replace(older, cause=one.cause), younger)
+    return absorbed(draft, replace(older, cause=one.cause), younger)
 
 
-def absorbed(bench: Bench, older: Incident, younger: Incident) -> Incident:
+def absorbed(draft: Bench, older: Incident, younger: Incident) -> Incident:
     """The one with the other in it; the other is closed."""
     members = dict(older.members)
     for key, member in younger.members.items():
@@ -34,16 +34,16 @@ def absorbed(bench: Bench, older: Incident, younger: Incident) -> Incident:
         recovering=None if older.recovering is None or younger.recovering is None else younger.recovering,
         absorbed=(*older.absorbed, younger.key, *younger.absorbed),
     )
-    survivor = noted(survivor, bench.at, "merged", text=younger.key)
-    closed_incident = replace(younger, closed=bench.at, ended=bench.at, why="merged", into=older.key, recovering=None)
-    bench.put(noted(closed_incident, bench.at, "merged", text=older.key))
-    bench.put(survivor)
+    survivor = noted(survivor, draft.at, "merged", text=younger.key)
+    closed_incident = replace(younger, closed=draft.at, ended=draft.at, why="merged", into=older.key, recovering=None)
+    draft.put(noted(closed_incident, draft.at, "merged", text=older.key))
+    draft.put(survivor)
     return survivor
 
 
-def _both(told: Told, other: Told | None) -> Told:
+def _both(notified: Told, other: Told | None) -> Told:
     if other is None:
-        return told
+        return notified
     return replace(
-        told, first=min(told.first, other.first), last=max(told.last, other.last), count=max(told.count, other.count)
+        notified, first=min(notified.first, other.first), last=max(notified.last, other.last), count=max(notified.count, other.count)
     )

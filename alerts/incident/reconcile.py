@@ -42,9 +42,9 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     day: str = ""
 
 
-def sent_of(notice: Notice, book: Book) -> Sent:
+def sent_of(notice: Notice, state: Book) -> Sent:
     """The journal's line for a notice, from the book that the same step gave."""
-    incidents = [incident for key in notice.incidents if (incident := book.incident(key)) is not None]
+    incidents = [incident for key in notice.incidents if (incident := state.incident(key)) is not None]
     open_members = [[key for key, member in incident.members.items() if member.until is None] for incident in incidents]
     return Sent(
         ident=notice.ident,
@@ -63,13 +63,13 @@ def sent_of(notice: Notice, book: Book) -> Sent:
     )
 
 
-def adopt(book: Book, sent: Iterable[Sent]) -> Book:
+def adopt(state: Book, sent: Iterable[Sent]) -> Book:
     """The book as it has to be, knowing what was sent. What went before the book was last written is in it; what went
     at that very moment may be."""
-    entries = sorted((entry for entry in sent if entry.at >= book.at), key=lambda entry: (entry.at, entry.ident))
+    entries = sorted((entry for entry in sent if entry.at >= state.at), key=lambda entry: (entry.at, entry.ident))
     if not entries:
-        return book
-    draft = Bench(book, entries[-1].at)
+        return state
+    draft = Bench(state, entries[-1].at)
     for entry in entries:
         if entry.kind == "digest":
             _digested(draft, entry)
@@ -110,31 +110,31 @@ def _abouts(entry: Sent) -> list[_About]:
     ]
 
 
-def _digested(bench: Bench, entry: Sent) -> None:
-    queue = bench.mailboxes.get(entry.contact, Mailbox())
+def _digested(draft: Bench, entry: Sent) -> None:
+    queue = draft.mailboxes.get(entry.contact, Mailbox())
     if entry.day > queue.digest:
-        bench.put_box(entry.contact, replace(queue, digest=entry.day, digested=entry.at))
+        draft.put_box(entry.contact, replace(queue, digest=entry.day, digested=entry.at))
 
 
-def _posted(bench: Bench, entry: Sent) -> None:
+def _posted(draft: Bench, entry: Sent) -> None:
     """The mail counts for the hour."""
-    queue = bench.mailboxes.get(entry.contact, Mailbox())
+    queue = draft.mailboxes.get(entry.contact, Mailbox())
     if entry.kind == "summary":
-        bench.put_box(entry.contact, replace(queue, summary=entry.at))
+        draft.put_box(entry.contact, replace(queue, summary=entry.at))
     elif entry.at not in queue.sent:
         sent_times = tuple(when for when in queue.sent if when > entry.at - HOUR)
-        bench.put_box(entry.contact, replace(queue, sent=(*sent_times, entry.at)))
+        draft.put_box(entry.contact, replace(queue, sent=(*sent_times, entry.at)))
 
 
-def _said(bench: Bench, entry: Sent, about: _About) -> None:
-    incident = bench.incident(about.key) or _unknown(entry, about)
+def _said(draft: Bench, entry: Sent, notified_incident: _About) -> None:
+    incident = draft.incident(notified_incident.key) or _unknown(entry, notified_incident)
     previous = incident.told.get(entry.contact)
     if previous is not None and previous.last >= entry.at:
         return
-    for key in about.also:
-        merged = bench.incident(key)
-        if merged is not None and merged.why != "merged" and key != about.key:
-            incident = absorbed(bench, incident, merged)
+    for key in notified_incident.also:
+        merged = draft.incident(key)
+        if merged is not None and merged.why != "merged" and key != notified_incident.key:
+            incident = absorbed(draft, incident, merged)
     notified = incident.told.get(entry.contact)
     if notified is None:  # a thread that it answers began before the journal does
         notified = Told(contact=entry.contact, thread=entry.thread or entry.ident, first=entry.at, last=entry.at, count=0)
@@ -142,18 +142,18 @@ def _said(bench: Bench, entry: Sent, about: _About) -> None:
         notified,
         last=entry.at,
         count=notified.count + 1,
-        recovered=about.kind == "recovery",
+        recovered=notified_incident.kind == "recovery",
         severity=entry.severity,
-        root=about.root if entry.roots else "",
+        root=notified_incident.root if entry.roots else "",
         cause="",
     )
     incident = replace(incident, told={**incident.told, entry.contact: notified})
-    if about.kind == "recovery":
+    if notified_incident.kind == "recovery":
         incident = _closed(incident, entry.at)
-    elif about.root != incident.cause.root:
-        cause = Cause(root=about.root, cause=NOT_KNOWN, certainty="provisional")
-        incident = replace(incident, cause=cause, roots=tuple(dict.fromkeys((*incident.roots, about.root))))
-    bench.put(incident)
+    elif notified_incident.root != incident.cause.root:
+        cause = Cause(root=notified_incident.root, cause=NOT_KNOWN, certainty="provisional")
+        incident = replace(incident, cause=cause, roots=tuple(dict.fromkeys((*incident.roots, notified_incident.root))))
+    draft.put(incident)
 
 
 def _closed(incident: Incident, at: int) -> Incident:
@@ -165,7 +165,7 @@ def _closed(incident: Incident, at: int) -> Incident:
     return noted(incident, at, "closed", text="recovered")
 
 
-def _unknown(entry: Sent, about: _About) -> Incident:
+def _unknown(entry: Sent, notified_incident: _About) -> Incident:
     """An incident that the book does not know, of what the journal says of it."""
     members = {
         key: Member(
@@ -173,44 +173,44 @@ def _unknown(entry: Sent, about: _About) -> Incident:
             condition=key.partition(":")[0],
             subject=Subject(),
             severity=entry.severity,
-            since=about.opened,
+            since=notified_incident.opened,
             joined=entry.at,
         )
-        for key in about.members
+        for key in notified_incident.members
     }
     incident = Incident(
-        key=about.key,
-        cause=Cause(root=about.root, cause=NOT_KNOWN, certainty="provisional"),
+        key=notified_incident.key,
+        cause=Cause(root=notified_incident.root, cause=NOT_KNOWN, certainty="provisional"),
         severity=entry.severity,
-        opened=about.opened,
+        opened=notified_incident.opened,
         noticed=entry.at,
         members=members,
-        roots=(about.root,),
+        roots=(notified_incident.root,),
     )
-    return noted(incident, entry.at, "opened", text=about.root)
+    return noted(incident, entry.at, "opened", text=notified_incident.root)
 
 
-def _one_a_root(bench: Bench) -> None:
+def _one_a_root(draft: Bench) -> None:
     """Of open incidents that have one root now, the book's and the journal's, one is left."""
     by_root: dict[str, Incident] = {}
-    for incident in sorted(bench.open.values(), key=lambda one: (one.opened, one.noticed, one.key)):
+    for incident in sorted(draft.open.values(), key=lambda one: (one.opened, one.noticed, one.key)):
         root = incident.cause.root
         earlier = by_root.get(root)
-        by_root[root] = incident if earlier is None else absorbed(bench, earlier, incident)
+        by_root[root] = incident if earlier is None else absorbed(draft, earlier, incident)
 
 
-def _one_a_trouble(bench: Bench) -> None:
+def _one_a_trouble(draft: Bench) -> None:
     """A trouble that has another incident by the journal than by the book is a member of the journal's alone."""
     owners: dict[str, tuple[int, str]] = {}  # by trouble: when it joined, and which incident
-    for incident in sorted(bench.open.values(), key=lambda one: one.key):
+    for incident in sorted(draft.open.values(), key=lambda one: one.key):
         for name, member in incident.members.items():
             if member.until is None:
                 owners[name] = max(owners.get(name, (0, "")), (member.joined, incident.key))
-    for incident in tuple(bench.open.values()):
+    for incident in tuple(draft.open.values()):
         members = {
             name: member
             for name, member in incident.members.items()
             if member.until is not None or owners[name][1] == incident.key
         }
         if len(members) < len(incident.members):
-            bench.put(replace(incident, members=members))
+            draft.put(replace(incident, members=members))

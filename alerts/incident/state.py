@@ -46,17 +46,17 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
         return self.open.get(key) or self.ended.get(key) or self.closed.get(key)
 
 
-def bare(book: Book) -> Book:
+def bare(state: Book) -> Book:
     """The book without its incidents, for a store that keeps each in a row of its own."""
-    return Book(at=book.at, mailboxes=book.mailboxes)
+    return Book(at=state.at, mailboxes=state.mailboxes)
 
 
-def filled(book: Book, incidents: Iterable[Incident]) -> Book:
+def filled(state: Book, incidents: Iterable[Incident]) -> Book:
     """A bare book with its incidents: all open ones and at least those closed within ``closing.KEPT_MS``."""
     buckets: dict[str, dict[str, Incident]] = {"open": {}, "ended": {}, "closed": {}}
     for incident in sorted(incidents, key=lambda incident: (incident.noticed, incident.key)):
         buckets[shelf_of(incident)][incident.key] = incident
-    return replace(book, **buckets)
+    return replace(state, **buckets)
 
 
 def shelf_of(incident: Incident) -> str:

@@ -107,10 +107,10 @@ class Tongue:
 _COMMAS = str.maketrans(".,", ",.")
 
 
-def chosen(asked: str | None, accept_language: str) -> str:
+def chosen(requested: str | None, accept_language: str) -> str:
     """``lang`` of the query, else the first accepted language that we have, else Vietnamese."""
-    if asked in LANGUAGES:
-        return asked
+    if requested in LANGUAGES:
+        return requested
     weighted = []
     for place, part in enumerate(accept_language.split(",")[:20]):
         name, _, weight = part.strip().partition(";q=")

@@ -56,9 +56,9 @@ def compiled(english: str, translation: str) -> Pattern:
     return Pattern(pieces, tuple(parts[1::3]), field_types, translation, sum(map(len, pieces)), separators)
 
 
-def match(one: Pattern, text: str) -> list[str] | None:
+def match(pattern: Pattern, text: str) -> list[str] | None:
     """What stands in the fields, or None. Each literal piece is taken where it comes first."""
-    first, *middle, last = one.pieces
+    first, *middle, last = pattern.pieces
     end = len(text) - len(last)
     at = len(first)
     if at > end or not text.startswith(first) or not text.endswith(last):
@@ -71,17 +71,17 @@ def match(one: Pattern, text: str) -> list[str] | None:
         values.append(text[at:place])
         at = place + len(piece)
     values.append(text[at:end])
-    return values if _fit(one, values) else None
+    return values if _fit(pattern, values) else None
 
 
-def begun(one: Pattern, body: str) -> Begun | None:
+def begun(pattern: Pattern, body: str) -> Begun | None:
     """How the sentence fits a text of which the end is missing; None: not, or all of it is there and more."""
-    first = one.pieces[0]
+    first = pattern.pieces[0]
     if not body.startswith(first):
         return Begun(len(body), [], body.count(AND)) if first.startswith(body) else None
     at, matched, separators = len(first), len(first), first.count(AND)
     values: list[str] = []
-    for piece in one.pieces[1:]:
+    for piece in pattern.pieces[1:]:
         place = body.find(piece, at) if piece else -1
         if place < 0:
             overlap = _half(piece, body, at)
@@ -90,7 +90,7 @@ def begun(one: Pattern, body: str) -> Begun | None:
             values.append(value if overlap else value + CUT)
             return Begun(matched + overlap, values, separators + piece[:overlap].count(AND))
         values.append(body[at:place])
-        if not _fit(one, values):
+        if not _fit(pattern, values):
             return None
         at, matched, separators = place + len(piece), matched + len(piece), separators + piece.count(AND)
     return None
@@ -102,5 +102,5 @@ def _half(piece: str, body: str, at: int) -> int:
     return next((size for size in range(most, 0, -1) if body.endswith(piece[:size])), 0)
 
 
-def _fit(one: Pattern, values: Sequence[str]) -> bool:
-    return all(_SORTS[field_type](value) is not None for field_type, value in zip(one.sorts, values, strict=False) if field_type)
+def _fit(pattern: Pattern, values: Sequence[str]) -> bool:
+    return all(_SORTS[field_type](value) is not None for field_type, value in zip(pattern.sorts, values, strict=False) if field_type)

@@ -80,8 +80,8 @@ class _Said(NamedTuple):
 class _Reading:
     """One reason being read."""
 
-    def __init__(self, book: Book) -> None:
-        self._book = book
+    def __init__(self, catalogue: Book) -> None:
+        self._book = catalogue
         self._effort = _EFFORT
         self._read: dict[tuple[str, int], _Said] = {}
 
@@ -136,11 +136,11 @@ class _Reading:
             return _Said(text, 0)
         return _Said(_COMMA.join(one.text for one in each), sum(one.known for one in each))
 
-    def _fitting(self, text: str, depth: int, joints: int | None) -> _Said:
+    def _fitting(self, text: str, depth: int, separators: int | None) -> _Said:
         """By the sentence with which most is known. ``joints``: only one that has so many in its own words."""
         best = _Said(text, 0)
         for pattern in self._book.candidates(text):
-            if joints is not None and pattern.joints != joints:
+            if separators is not None and pattern.joints != separators:
                 continue
             self._effort -= 1
             values = match(pattern, text) if self._effort > 0 else None
@@ -150,14 +150,14 @@ class _Reading:
                     break
         return best
 
-    def _cut(self, text: str, depth: int, joints: int) -> _Said:
+    def _cut(self, text: str, depth: int, separators: int) -> _Said:
         """By the sentence of which most is there; three dots for what is not. Where two begin alike, by none."""
         body = text.removesuffix(CUT)
         best: tuple[int, Pattern, list[str]] | None = None
         rivals = 0
         for pattern in self._book.patterns:
             partial = begun(pattern, body)
-            if partial is None or partial.there < _SURE or partial.joints != joints:
+            if partial is None or partial.there < _SURE or partial.joints != separators:
                 continue
             if best is None or partial.there > best[0]:
                 best, rivals = (partial.there, pattern, partial.values), 0
@@ -170,17 +170,17 @@ class _Reading:
         translation = self._filled(pattern, [*values, *[CUT] * (len(pattern.names) - len(values))], matched, depth)
         return translation if translation.text.endswith(CUT) else _Said(translation.text + CUT, translation.known)
 
-    def _filled(self, one: Pattern, values: Sequence[str], known: int, depth: int) -> _Said:
+    def _filled(self, pattern: Pattern, values: Sequence[str], matched: int, depth: int) -> _Said:
         translations = {}
-        for name, sort, value in zip(one.names, one.sorts, values, strict=True):
+        for name, sort, value in zip(pattern.names, pattern.sorts, values, strict=True):
             field = _QUANTITIES[sort](value) if sort else None
             translations[name] = self.best(value, depth - 1) if field is None else _Said(field, len(value))
-        text = FIELD.sub(lambda field: translations[field[1]].text, one.translation)
-        return _Said(text, known + sum(each.known for each in translations.values()))
+        text = FIELD.sub(lambda field: translations[field[1]].text, pattern.translation)
+        return _Said(text, matched + sum(each.known for each in translations.values()))
 
 
-def _known(said: _Said) -> int:
-    return said.known
+def _known(translation: _Said) -> int:
+    return translation.known
 
 
 _QUANTITIES: Final = {"n": quantities.number, "d": quantities.duration}

@@ -22,24 +22,24 @@ _BREAKS: Final = frozenset({"Zl", "Zp"})
 _BLANK: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters that show nothing
 
 
-def clean(text: object, longest: int = SENTENCE) -> str:
+def clean(text: object, max_length: int = SENTENCE) -> str:
     """One line of the text, at most so many characters; what was cut off is told by an ellipsis."""
     normalized = unicodedata.normalize("NFC", str(text)[:_LOOKED_AT])
     visible = "".join(_shown(mail) for mail in normalized)
     line = unicodedata.normalize("NFC", _PILED.sub(r"\1", _SPACE.sub(" ", visible))).strip()
-    if len(line) <= longest:
+    if len(line) <= max_length:
         return line
-    return line[: longest - 1].rstrip() + "…"
+    return line[: max_length - 1].rstrip() + "…"
 
 
 def name(text: object) -> str:
     return clean(text, NAME)
 
 
-def _shown(letter: str) -> str:
-    if letter in "\t\n\r\v\f":
+def _shown(mail: str) -> str:
+    if mail in "\t\n\r\v\f":
         return " "
-    category = unicodedata.category(letter)
+    category = unicodedata.category(mail)
     if category in _BREAKS:
         return " "
-    return "" if category in _UNSEEN or letter in _BLANK else letter
+    return "" if category in _UNSEEN or mail in _BLANK else mail

@@ -77,19 +77,19 @@ def _environment() -> Environment:
 _TEMPLATES: Final = _environment()
 
 
-def as_html(document: Document, tongue: Tongue) -> str:
-    return _drawn("mail.html", document, tongue)
+def as_html(document: Document, locale: Tongue) -> str:
+    return _drawn("mail.html", document, locale)
 
 
-def as_text(document: Document, tongue: Tongue) -> str:
+def as_text(document: Document, locale: Tongue) -> str:
     """Lines are not broken for a width (phones do that better), only before they are too long for SMTP."""
-    rendered = _drawn("mail.txt", document, tongue)
+    rendered = _drawn("mail.txt", document, locale)
     return "".join(f"{piece}\n" for line in rendered.splitlines() for piece in _pieces(line.rstrip()))
 
 
-def _drawn(template: str, document: Document, tongue: Tongue) -> str:
+def _drawn(template: str, document: Document, locale: Tongue) -> str:
     sections = [one for one in document.sections if not one.empty]
-    return nfc(_TEMPLATES.get_template(template).render(tongue=tongue, document=document, sections=sections))
+    return nfc(_TEMPLATES.get_template(template).render(tongue=locale, document=document, sections=sections))
 
 
 def _pieces(line: str) -> Sequence[str]:

@@ -21,16 +21,16 @@ _FIRST, _LAST = -62_000_000_000_000, 250_000_000_000_000  # ms that every zone c
 class Speaker:
     """``now`` is the moment from which "today" is told. Whatever it returns is clean (:mod:`alerts.mail.clean`)."""
 
-    def __init__(self, tongue: Tongue, inventory: Inventory, now: int) -> None:
-        self.tongue = tongue
-        self.language = tongue.language
+    def __init__(self, locale: Tongue, inventory: Inventory, now: int) -> None:
+        self.tongue = locale
+        self.language = locale.language
         self.inventory = inventory
         self.now = now
 
-    def said(self, said: Said) -> str:
+    def said(self, message: Said) -> str:
         """The sentence with its fields, each written as its name asks for; see :mod:`alerts.incident.message`."""
-        words = self.tongue.gettext(said.text)
-        return clean.clean(_FIELD.sub(lambda match: self._field(match[0], match[1], said.values), words))
+        words = self.tongue.gettext(message.text)
+        return clean.clean(_FIELD.sub(lambda match: self._field(match[0], match[1], message.values), words))
 
     def _field(self, whole: str, field: str, values: Mapping[str, str | int | float]) -> str:
         if field not in values:
@@ -79,10 +79,10 @@ class Speaker:
             return time
         return _("%(time)s on %(day)s", time=time, day=self.day(local))
 
-    def day(self, then: datetime) -> str:
+    def day(self, local: datetime) -> str:
         if self.language == "vi":
-            return f"{then.day:02}/{then.month:02}/{then.year:04}"
-        return f"{then.day} {_MONTHS[then.month - 1]} {then.year}"
+            return f"{local.day:02}/{local.month:02}/{local.year:04}"
+        return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
 
     def day_of(self, ms: int) -> str:
         return self.day(self._local(ms))
@@ -133,10 +133,10 @@ class Speaker:
 
     def agency(self, ident: str) -> str:
         """Without the province at the end: everyone who reads it lives there."""
-        found = self.inventory.agencies.get(ident)
-        if found is None:
+        agency = self.inventory.agencies.get(ident)
+        if agency is None:
             return clean.name(ident)
-        name = self.text(found.name)
+        name = self.text(agency.name)
         province = self.text(self.inventory.province.name)
         if province and name.lower().endswith(f" {province.lower()}"):
             return name[: -len(province)].rstrip(" ,-–")
@@ -144,29 +144,29 @@ class Speaker:
 
     def site(self, ident: str) -> str:
         """A site by its agency, or by its own name where it has one beside the agency's."""
-        found = self.inventory.sites.get(ident)
-        if found is None:
+        site = self.inventory.sites.get(ident)
+        if site is None:
             return clean.name(ident)
-        agency = self.inventory.agencies.get(found.agency)
-        if agency is None or (self.text(found.name) and self.text(found.name) != self.text(agency.name)):
-            return self.text(found.name) or clean.name(ident)
-        return self.agency(found.agency)
+        agency = self.inventory.agencies.get(site.agency)
+        if agency is None or (self.text(site.name) and self.text(site.name) != self.text(agency.name)):
+            return self.text(site.name) or clean.name(ident)
+        return self.agency(site.agency)
 
     def check(self, uid: str) -> str:
-        found = self.inventory.checks.get(uid)
-        if found is None:
+        check = self.inventory.checks.get(uid)
+        if check is None:
             return clean.name(uid)
-        return self.text(found.title) or clean.name(found.name)
+        return self.text(check.title) or clean.name(check.name)
 
     def agent(self, ident: str) -> str:
-        found = self.inventory.agents.get(ident)
-        return clean.name(ident) if found is None else self.site(found.site) or clean.name(ident)
+        agent = self.inventory.agents.get(ident)
+        return clean.name(ident) if agent is None else self.site(agent.site) or clean.name(ident)
 
     def link(self, ident: str) -> str:
-        found = self.inventory.links.get(ident)
-        if found is None:
+        link = self.inventory.links.get(ident)
+        if link is None:
             return clean.name(ident)
-        site = self.inventory.sites.get(found.site)
+        site = self.inventory.sites.get(link.site)
         if site is None or len(site.links) < 2:
-            return self.site(found.site)
-        return f"{self.site(found.site)} ({clean.name(found.circuit or ident)})"  # which of its lines
+            return self.site(link.site)
+        return f"{self.site(link.site)} ({clean.name(link.circuit or ident)})"  # which of its lines

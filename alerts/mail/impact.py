@@ -32,7 +32,7 @@ def _thing(member: Member) -> str:
     return subject.check or subject.goal or subject.agent or member.key
 
 
-def taken(incident: Incident, speaker: Speaker) -> Section:
+def taken(incident: Incident, formatter: Speaker) -> Section:
     """Empty when it takes nothing with it."""
     members = others(incident)
     if not members:
@@ -41,19 +41,19 @@ def taken(incident: Incident, speaker: Speaker) -> Section:
     recovered = len(members) - len(still_affected)
     lines = []
     if recovered:
-        _ = speaker.tongue
+        _ = formatter.tongue
         lines.append(
             _(
                 "%(back)s of %(all)s work again.",
-                back=speaker.tongue.number(recovered),
-                all=speaker.tongue.number(len(members)),
+                back=formatter.tongue.number(recovered),
+                all=formatter.tongue.number(len(members)),
             )
         )
-    return Section(title=_title(incident, len(still_affected), speaker), lines=tuple(lines), points=_places(still_affected, speaker))
+    return Section(title=_title(incident, len(still_affected), formatter), lines=tuple(lines), points=_places(still_affected, formatter))
 
 
-def _title(incident: Incident, count: int, speaker: Speaker) -> str:
-    locale = speaker.tongue
+def _title(incident: Incident, count: int, formatter: Speaker) -> str:
+    locale = formatter.tongue
     scope = incident.cause.root.partition(":")[0]
     if scope == "wan":
         return locale.counted(
@@ -66,48 +66,48 @@ def _title(incident: Incident, count: int, speaker: Speaker) -> str:
     return locale.counted("Affected besides: %(num)s check", "Affected besides: %(num)s checks", count)
 
 
-def _places(members: Sequence[Member], speaker: Speaker) -> tuple[str, ...]:
+def _places(members: Sequence[Member], formatter: Speaker) -> tuple[str, ...]:
     groups: dict[str, list[Member]] = {}
     for member in members:
-        groups.setdefault(_place(member, speaker), []).append(member)
+        groups.setdefault(_place(member, formatter), []).append(member)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    points = [_group(place, group, speaker) for place, group in ordered[:PLACES]]
+    points = [_group(place, group, formatter) for place, group in ordered[:PLACES]]
     if len(ordered) > PLACES:
         rest = sum(len(group) for _, group in ordered[PLACES:])
         places = len(ordered) - PLACES
         points.append(
-            speaker.tongue.counted(
+            formatter.tongue.counted(
                 "and %(num)s check at %(places)s more places",
                 "and %(num)s checks at %(places)s more places",
                 rest,
-                places=speaker.tongue.number(places),
+                places=formatter.tongue.number(places),
             )
         )
     return tuple(points)
 
 
-def _group(place: str, members: list[Member], speaker: Speaker) -> str:
-    names = list(dict.fromkeys(_name(one, speaker) for one in members))
+def _group(place: str, members: list[Member], formatter: Speaker) -> str:
+    names = list(dict.fromkeys(_name(one, formatter) for one in members))
     listed = ", ".join(names[:NAMES])
     if len(names) > NAMES:
-        _ = speaker.tongue
-        listed = _("%(names)s and %(count)s more", names=listed, count=speaker.tongue.number(len(names) - NAMES))
+        _ = formatter.tongue
+        listed = _("%(names)s and %(count)s more", names=listed, count=formatter.tongue.number(len(names) - NAMES))
     return f"{place}: {listed}" if place else listed
 
 
-def _place(member: Member, speaker: Speaker) -> str:
+def _place(member: Member, formatter: Speaker) -> str:
     if member.subject.site:
-        return speaker.site(member.subject.site)
+        return formatter.site(member.subject.site)
     if member.subject.agent:
-        return speaker.agent(member.subject.agent)
-    return speaker.agency(member.subject.agency) if member.subject.agency else ""
+        return formatter.agent(member.subject.agent)
+    return formatter.agency(member.subject.agency) if member.subject.agency else ""
 
 
-def _name(member: Member, speaker: Speaker) -> str:
+def _name(member: Member, formatter: Speaker) -> str:
     subject = member.subject
     if subject.check:
-        return speaker.check(subject.check)
+        return formatter.check(subject.check)
     if subject.goal:
-        return speaker.called("goal", subject.goal)
-    on = on_of(member, speaker.inventory)
-    return speaker.said(WHATS[on if on in WHATS else "down"])
+        return formatter.called("goal", subject.goal)
+    on = on_of(member, formatter.inventory)
+    return formatter.said(WHATS[on if on in WHATS else "down"])

@@ -17,12 +17,12 @@ MOST: Final = 3  # contacts of one kind
 _LINE_KINDS: Final = frozenset({"path", "throughput"})
 
 
-def whom_to_call(incident: Incident, to: Contact, speaker: Speaker, zone: ZoneInfo) -> Section:
+def whom_to_call(incident: Incident, to: Contact, formatter: Speaker, zone: ZoneInfo) -> Section:
     """Never the reader. Empty when the inventory names nobody."""
-    _ = speaker.tongue
+    _ = formatter.tongue
     return Section(
         title=_("Whom to call"),
-        facts=(*_provider(incident, speaker, zone), *_contacts(incident, to, speaker)),
+        facts=(*_provider(incident, formatter, zone), *_contacts(incident, to, formatter)),
     )
 
 
@@ -47,26 +47,26 @@ def _of_line(member: Member) -> bool:
     return bool(member.subject.link) or member.subject.kind in _LINE_KINDS
 
 
-def _provider(incident: Incident, speaker: Speaker, zone: ZoneInfo) -> Iterator[Fact]:
-    _ = speaker.tongue
-    link = line_of(incident, speaker.inventory)
+def _provider(incident: Incident, formatter: Speaker, zone: ZoneInfo) -> Iterator[Fact]:
+    _ = formatter.tongue
+    link = line_of(incident, formatter.inventory)
     if link is None:
         return
     try:
         ident = link.provider_on(datetime.fromtimestamp(incident.opened / 1000, zone).date())
     except (ValueError, OverflowError, OSError):
         ident = link.provider  # a clock of another age
-    provider = speaker.inventory.providers.get(ident)
-    name = speaker.called("provider", ident)
+    provider = formatter.inventory.providers.get(ident)
+    name = formatter.called("provider", ident)
     contact = "" if provider is None else clean.name(provider.contact)
     yield Fact(_("Provider"), f"{name}, {contact}" if contact else name)
     if link.circuit:
         yield Fact(_("Circuit number"), clean.name(link.circuit))
 
 
-def _contacts(incident: Incident, to: Contact, speaker: Speaker) -> Iterator[Fact]:
-    _ = speaker.tongue
-    inventory = speaker.inventory
+def _contacts(incident: Incident, to: Contact, formatter: Speaker) -> Iterator[Fact]:
+    _ = formatter.tongue
+    inventory = formatter.inventory
     hub = inventory.sites.get(inventory.province.hub)
     hub_agency = inventory.agencies.get("" if hub is None else hub.agency)
     member = lead(incident)
@@ -79,9 +79,9 @@ def _contacts(incident: Incident, to: Contact, speaker: Speaker) -> Iterator[Fac
             contact = inventory.contacts.get(ident)
             if contact is not None and ident not in listed:
                 listed.add(ident)
-                yield Fact(label, _reach(contact, speaker))
+                yield Fact(label, _reach(contact, formatter))
 
 
-def _reach(contact: Contact, speaker: Speaker) -> str:
-    parts = (speaker.text(contact.name), clean.name(contact.phone), clean.name(contact.email))
+def _reach(contact: Contact, formatter: Speaker) -> str:
+    parts = (formatter.text(contact.name), clean.name(contact.phone), clean.name(contact.email))
     return ", ".join(part for part in parts if part)

@@ -56,16 +56,16 @@ def bare(
 def _mail(
     notice: Notice,
     document: Document,
-    about: str,
+    subject_text: str,
     context: Context,
     language: Literal["vi", "en"],
     to: Contact,
     names: tuple[str, str],
-    leave: str,
+    unsubscribe_url: str,
 ) -> Mail:
     """``about``: the subject after the word of state. ``names``: of the sender and of whom it is to."""
     locale = Tongue(language, context.place)
-    subject = clean.clean(f"[{document.tag}] {about}", SUBJECT)
+    subject = clean.clean(f"[{document.tag}] {subject_text}", SUBJECT)
     text, html = as_text(document, locale), as_html(document, locale)
     envelope = Envelope(
         ident=notice.ident,
@@ -83,49 +83,49 @@ def _mail(
         kind=notice.kind,
         important=notice.severity == "critical" and notice.kind in ("trouble", "group", "escalation"),
         bulk=notice.kind == "digest",
-        unsubscribe=leave,
+        unsubscribe=unsubscribe_url,
     )
     return Mail(subject=subject, text=text, html=html, message=message(envelope, text, html))
 
 
-def _document(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> tuple[Document, str]:
+def _document(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> tuple[Document, str]:
     """The document, and what its subject says after the word of state."""
     if notice.kind == "digest":
-        document = several.digest(notice, incidents, teller)
+        document = several.digest(notice, incidents, composer)
     elif notice.kind == "summary":
-        document = several.summary(notice, incidents, teller)
+        document = several.summary(notice, incidents, composer)
     elif notice.kind == "group" or len(incidents) != 1:
-        document = several.group(notice, incidents, teller)
+        document = several.group(notice, incidents, composer)
     else:
-        document = _single(notice, incidents[0], teller)
-        return document, base(incidents[0], teller.speaker)
+        document = _single(notice, incidents[0], composer)
+        return document, base(incidents[0], composer.speaker)
     return document, document.title
 
 
-def _single(notice: Notice, incident: Incident, teller: Teller) -> Document:
+def _single(notice: Notice, incident: Incident, composer: Teller) -> Document:
     return Document(
-        title=headline(incident, teller.speaker),
-        tag=teller.tag(incident, notice.kind),
-        tone=teller.tone(incident, notice.kind),
-        opening=teller.opening(incident, notice.kind),
-        sections=teller.sections(incident, notice.kind),
+        title=headline(incident, composer.speaker),
+        tag=composer.tag(incident, notice.kind),
+        tone=composer.tone(incident, notice.kind),
+        opening=composer.opening(incident, notice.kind),
+        sections=composer.sections(incident, notice.kind),
     )
 
 
-def _signed(document: Document, teller: Teller) -> Document:
+def _signed(document: Document, composer: Teller) -> Document:
     """With the lines below every mail: from whom, to whom, and that nobody reads answers."""
-    _ = teller.speaker.tongue
+    _ = composer.speaker.tongue
     footer = (
         _(
             "Sent by %(who)s to %(name)s.",
-            who=_sender(teller),
-            name=teller.speaker.text(teller.to.name) or teller.to.id,
+            who=_sender(composer),
+            name=composer.speaker.text(composer.to.name) or composer.to.id,
         ),
         _("Nobody reads answers to this address."),
     )
     return msgspec.structs.replace(document, footer=footer)
 
 
-def _sender(teller: Teller) -> str:
-    province = teller.speaker.text(teller.context.inventory.province.name)
+def _sender(composer: Teller) -> str:
+    province = composer.speaker.text(composer.context.inventory.province.name)
     return f"{PROGRAM}, {province}" if province else PROGRAM

@@ -18,45 +18,45 @@ IN_FULL: Final = 12  # incidents of a group that are told with their cause and f
 IN_LINES: Final = 30  # of a summary or a part of the digest
 
 
-def group(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> Document:
+def group(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> Document:
     """Each incident in short: what, since when, why, what first."""
-    _ = teller.speaker.tongue
+    _ = composer.speaker.tongue
     kinds: dict[int, NoticeKind] = dict(enumerate(notice.kinds))
     ordered = [(incident, kinds.get(place, "trouble")) for place, incident in enumerate(incidents)]
     ordered.sort(key=lambda one: (one[1] == "recovery", -SEVERITIES.index(one[0].severity), one[0].opened, one[0].key))
-    sections = [_short(incident, kind, teller) for incident, kind in ordered[:IN_FULL]]
-    sections += _rest([incident for incident, _kind in ordered[IN_FULL:]], teller)
+    sections = [_short(incident, kind, composer) for incident, kind in ordered[:IN_FULL]]
+    sections += _rest([incident for incident, _kind in ordered[IN_FULL:]], composer)
     unresolved = [incident for incident, kind in ordered if kind != "recovery"]
     counted = _.counted("%(num)s incident", "%(num)s incidents", len(ordered))
     if ordered and not unresolved:
         counted = _.counted("%(num)s incident is over", "%(num)s incidents are over", len(ordered))
     return Document(
-        title=f"{counted}: {_places([one for one, _kind in ordered], teller)}" if ordered else counted,
-        tag=_tag(notice, teller, bool(unresolved) or not ordered),
+        title=f"{counted}: {_places([one for one, _kind in ordered], composer)}" if ordered else counted,
+        tag=_tag(notice, composer, bool(unresolved) or not ordered),
         tone="good" if ordered and not unresolved else notice.severity,
         opening=(_("These came within moments of each other, so they are in one mail."),),
         sections=tuple(sections),
     )
 
 
-def summary(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> Document:
+def summary(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> Document:
     """What the hourly cap held back, as it stands now."""
-    _ = teller.speaker.tongue
+    _ = composer.speaker.tongue
     counted = _.counted("%(num)s incident", "%(num)s incidents", len(incidents))
     opening = _("So many notices came within an hour that these were held back. This is how they stand now.")
     return Document(
-        title=f"{counted}: {_places(incidents, teller)}" if incidents else counted,
+        title=f"{counted}: {_places(incidents, composer)}" if incidents else counted,
         tag=_("Summary"),
         tone=notice.severity,
         opening=(opening,),
-        sections=tuple(_standing(incidents, teller)),
+        sections=tuple(_standing(incidents, composer)),
     )
 
 
-def digest(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> Document:
+def digest(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> Document:
     """What was wrong on a day, the goals that suffer, what came to light late."""
-    _ = teller.speaker.tongue
-    day = teller.context.day or Day(begins=notice.at - 86_400_000, ends=notice.at)
+    _ = composer.speaker.tongue
+    day = composer.context.day or Day(begins=notice.at - 86_400_000, ends=notice.at)
     still_open = [one for one in incidents if one.open]
     worst = max((SEVERITIES.index(one.severity) for one in still_open), default=-1)
     tones: tuple[Tone, ...] = SEVERITIES
@@ -64,122 +64,122 @@ def digest(notice: Notice, incidents: Sequence[Incident], teller: Teller) -> Doc
     left = _.counted("%(num)s still open", "%(num)s still open", len(still_open)) if still_open else _("all over")
     return Document(
         title=f"{counted}, {left}" if incidents else _("no incident"),
-        tag=_("Daily report %(day)s", day=_day(notice, teller)),
+        tag=_("Daily report %(day)s", day=_day(notice, composer)),
         tone=tones[worst] if still_open else "good",
         opening=(
             _(
                 "From %(begins)s to %(ends)s.",
-                begins=teller.speaker.clock(day.begins),
-                ends=teller.speaker.clock(day.ends),
+                begins=composer.speaker.clock(day.begins),
+                ends=composer.speaker.clock(day.ends),
             ),
         ),
         sections=(
-            *_standing(incidents, teller),
-            _lines_down(day, teller),
-            _goals(day, teller),
-            _late(day, teller),
-            _leave(teller),
+            *_standing(incidents, composer),
+            _lines_down(day, composer),
+            _goals(day, composer),
+            _late(day, composer),
+            _leave(composer),
         ),
     )
 
 
-def _tag(notice: Notice, teller: Teller, wrong: bool) -> str:
-    _ = teller.speaker.tongue
+def _tag(notice: Notice, composer: Teller, wrong: bool) -> str:
+    _ = composer.speaker.tongue
     if not wrong:
         return _("Recovered")
     return {"critical": _("Critical"), "warning": _("Warning")}.get(notice.severity, _("Notice"))
 
 
-def _places(incidents: Sequence[Incident], teller: Teller) -> str:
+def _places(incidents: Sequence[Incident], composer: Teller) -> str:
     """The places of the first few, for a subject."""
     names: dict[str, None] = {}
     for incident in incidents:
         member = lead(incident)
         if member is not None and member.subject.site:
-            names[teller.speaker.site(member.subject.site)] = None
+            names[composer.speaker.site(member.subject.site)] = None
         else:
-            names[teller.line(incident)] = None
+            names[composer.line(incident)] = None
     shown = list(names)[:2]
     return ", ".join(shown) + (", …" if len(names) > len(shown) else "")
 
 
-def _short(incident: Incident, kind: NoticeKind, teller: Teller) -> Section:
-    _ = teller.speaker.tongue
-    lines = list(teller.opening(incident, kind))
+def _short(incident: Incident, kind: NoticeKind, composer: Teller) -> Section:
+    _ = composer.speaker.tongue
+    lines = list(composer.opening(incident, kind))
     if kind != "recovery":
-        lines += teller.why(incident).lines
+        lines += composer.why(incident).lines
         if affected := len([one for one in others(incident) if one.until is None]):
             lines.append(_.counted("It affects %(num)s more check.", "It affects %(num)s more checks.", affected))
-        lines.append(_("Look first: %(step)s", step=teller.first_step(incident)))
+        lines.append(_("Look first: %(step)s", step=composer.first_step(incident)))
     return Section(
-        title=teller.line(incident),
+        title=composer.line(incident),
         heads=True,
-        tone=teller.tone(incident, kind),
-        tag=teller.tag(incident, kind),
+        tone=composer.tone(incident, kind),
+        tag=composer.tag(incident, kind),
         lines=tuple(lines),
-        actions=teller.links(incident, kind).actions,
+        actions=composer.links(incident, kind).actions,
     )
 
 
-def _rest(incidents: Sequence[Incident], teller: Teller) -> list[Section]:
-    _ = teller.speaker.tongue
+def _rest(incidents: Sequence[Incident], composer: Teller) -> list[Section]:
+    _ = composer.speaker.tongue
     if not incidents:
         return []
-    return [Section(title=_("And also"), points=_lines(incidents, teller))]
+    return [Section(title=_("And also"), points=_lines(incidents, composer))]
 
 
-def _standing(incidents: Sequence[Incident], teller: Teller) -> list[Section]:
+def _standing(incidents: Sequence[Incident], composer: Teller) -> list[Section]:
     """Those that are open, and those that are over; the heaviest first."""
-    _ = teller.speaker.tongue
+    _ = composer.speaker.tongue
     ordered = sorted(incidents, key=lambda one: (-SEVERITIES.index(one.severity), one.opened, one.key))
     still_open = [one for one in ordered if one.open]
     closed = [one for one in ordered if not one.open]
     return [
-        Section(title=_.counted("Open now: %(num)s", "Open now: %(num)s", len(still_open)), points=_lines(still_open, teller)),
-        Section(title=_.counted("Over: %(num)s", "Over: %(num)s", len(closed)), points=_lines(closed, teller)),
+        Section(title=_.counted("Open now: %(num)s", "Open now: %(num)s", len(still_open)), points=_lines(still_open, composer)),
+        Section(title=_.counted("Over: %(num)s", "Over: %(num)s", len(closed)), points=_lines(closed, composer)),
     ]
 
 
-def _lines(incidents: Sequence[Incident], teller: Teller) -> tuple[str, ...]:
-    points = [_line(incident, teller) for incident in incidents[:IN_LINES]]
-    return tuple(points) + _more(len(incidents) - IN_LINES, teller)
+def _lines(incidents: Sequence[Incident], composer: Teller) -> tuple[str, ...]:
+    points = [_line(incident, composer) for incident in incidents[:IN_LINES]]
+    return tuple(points) + _more(len(incidents) - IN_LINES, composer)
 
 
-def _more(count: int, teller: Teller) -> tuple[str, ...]:
+def _more(count: int, composer: Teller) -> tuple[str, ...]:
     if count <= 0:
         return ()
-    return (teller.speaker.tongue.counted("and %(num)s more", "and %(num)s more", count),)
+    return (composer.speaker.tongue.counted("and %(num)s more", "and %(num)s more", count),)
 
 
-def _line(incident: Incident, teller: Teller) -> str:
-    _ = teller.speaker.tongue
-    formatter = teller.speaker
+def _line(incident: Incident, composer: Teller) -> str:
+    _ = composer.speaker.tongue
+    formatter = composer.speaker
     began = formatter.clock(incident.opened)
     ended = incident.closed if incident.ended is None else incident.ended
     if incident.open or ended is None:
         duration = _(
-            "since %(began)s, %(length)s", began=began, length=formatter.length(teller.context.now - incident.opened)
+            "since %(began)s, %(length)s", began=began, length=formatter.length(composer.context.now - incident.opened)
         )
-        acknowledged_by = _("; %(who)s is on it", who=teller.person(incident.acked[0])) if incident.acked else ""
-        return f"{teller.line(incident)} ({duration}{acknowledged_by})"
+        acknowledged_by = _("; %(who)s is on it", who=composer.person(incident.acked[0])) if incident.acked else ""
+        return f"{composer.line(incident)} ({duration}{acknowledged_by})"
     duration = _("at %(began)s, for %(length)s", began=began, length=formatter.length(ended - incident.opened))
-    return f"{teller.line(incident)} ({duration})"
+    return f"{composer.line(incident)} ({duration})"
 
 
 # -- the digest's own parts
 
 
-def _day(notice: Notice, teller: Teller) -> str:
+def _day(notice: Notice, composer: Teller) -> str:
     """The day as the reader writes it; ``notice.day`` is 2026-11-27."""
     parts = notice.day.split("-")
-    if len(parts) == 3 and teller.speaker.language == "vi":
+    if len(parts) == 3 and composer.speaker.language == "vi":
         return "/".join(reversed(parts))
-    return notice.day or teller.speaker.day_of(notice.at)
+    return notice.day or composer.speaker.day_of(notice.at)
 
 
-def _lines_down(day: Day, teller: Teller) -> Section:
+def _lines_down(day: Day, composer: Teller) -> Section:
     """By provider, for the talk with them; the longest first."""
-    formatter = teller.speaker
+    formatter = composer.speaker
     by_provider: dict[str, list[tuple[int, str]]] = {}
     for downtime in day.links:
         if downtime.down_ms > 0:
@@ -188,64 +188,64 @@ def _lines_down(day: Day, teller: Teller) -> Section:
     for provider, links in sorted(by_provider.items(), key=lambda downtime: (-sum(down for down, _link in downtime[1]), downtime[0])):
         links.sort(key=lambda downtime: (-downtime[0], downtime[1]))
         listed = ", ".join(f"{link} {formatter.length(down)}" for down, link in links[:5])
-        more = "".join(f", {words}" for words in _more(len(links) - 5, teller))
+        more = "".join(f", {words}" for words in _more(len(links) - 5, composer))
         total = formatter.length(sum(down for down, _link in links))
         points.append(f"{formatter.called('provider', provider)}: {total} ({listed}{more})")
     _ = formatter.tongue
     return Section(title=_("Lines down, by provider"), points=tuple(points[:IN_LINES]))
 
 
-def _goals(day: Day, teller: Teller) -> Section:
-    formatter = teller.speaker
+def _goals(day: Day, composer: Teller) -> Section:
+    formatter = composer.speaker
     _ = formatter.tongue
-    points = tuple(_goal(figure, teller) for figure in day.goals[:10])
+    points = tuple(_goal(figure, composer) for figure in day.goals[:10])
     return Section(title=_("Goals that need attention"), points=points)
 
 
-def _goal(one: GoalFigure, teller: Teller) -> str:
-    _ = teller.speaker.tongue
+def _goal(figure: GoalFigure, composer: Teller) -> str:
+    _ = composer.speaker.tongue
     return _(
         "%(goal)s, %(window)s: %(best)s (proven %(lower)s), wanted %(objective)s: %(verdict)s",
-        goal=teller.speaker.called("goal", one.goal),
-        window=_.window(one.window),
-        best=_.percent(one.best),
-        lower=_.percent(one.lower),
-        objective=_.percent(one.objective),
-        verdict=_.term("verdict", one.verdict),
+        goal=composer.speaker.called("goal", figure.goal),
+        window=_.window(figure.window),
+        best=_.percent(figure.best),
+        lower=_.percent(figure.lower),
+        objective=_.percent(figure.objective),
+        verdict=_.term("verdict", figure.verdict),
     )
 
 
-def _late(day: Day, teller: Teller) -> Section:
+def _late(day: Day, composer: Teller) -> Section:
     """What was over when its evidence came: nobody was woken for it, and nobody is to miss it."""
-    _ = teller.speaker.tongue
+    _ = composer.speaker.tongue
     ordered = sorted(day.late, key=lambda past: (past.trouble.since, past.trouble.key))
-    points = tuple(_past(past, teller) for past in ordered[:IN_LINES]) + _more(len(ordered) - IN_LINES, teller)
+    points = tuple(_past(past, composer) for past in ordered[:IN_LINES]) + _more(len(ordered) - IN_LINES, composer)
     lines = (_("Their agents could not report at the time; what they had kept came later."),) if points else ()
     return Section(title=_("Came to light later"), lines=lines, points=points)
 
 
-def _past(past: Past, teller: Teller) -> str:
-    _ = teller.speaker.tongue
-    formatter = teller.speaker
+def _past(past: Past, composer: Teller) -> str:
+    _ = composer.speaker.tongue
+    formatter = composer.speaker
     duration = _(
         "at %(began)s, for %(length)s",
         began=formatter.clock(past.trouble.since),
         length=formatter.length(past.until - past.trouble.since),
     )
-    return f"{_trouble(past.trouble, teller)} ({duration})"
+    return f"{_trouble(past.trouble, composer)} ({duration})"
 
 
-def _trouble(trouble: Trouble, teller: Teller) -> str:
+def _trouble(problem: Trouble, composer: Teller) -> str:
     """A trouble without an incident is told as if it had been one of its own."""
-    return line_of(trouble.cause.root, trouble, teller.speaker)
+    return line_of(problem.cause.root, problem, composer.speaker)
 
 
-def _leave(teller: Teller) -> Section:
-    _ = teller.speaker.tongue
-    url = leave_url(teller.context, teller.to, teller)
+def _leave(composer: Teller) -> Section:
+    _ = composer.speaker.tongue
+    url = leave_url(composer.context, composer.to, composer)
     return Section(actions=(Link(label=_("Stop these daily reports"), url=url),)) if url else Section()
 
 
-def leave_url(context: Context, to: Contact, teller: Teller) -> str:
+def leave_url(context: Context, to: Contact, composer: Teller) -> str:
     """Where the reader can stop the digest; "" without pages or a key."""
-    return teller.signed("stop-digest", "") if context.base_url and context.sign is not None else ""
+    return composer.signed("stop-digest", "") if context.base_url and context.sign is not None else ""

@@ -94,8 +94,8 @@ class Signer:
         return payload
 
 
-def _mac(key: bytes, said: bytes) -> bytes:
-    return hmac.digest(key, _PURPOSE + said, "sha256")
+def _mac(key: bytes, payload: bytes) -> bytes:
+    return hmac.digest(key, _PURPOSE + payload, "sha256")
 
 
 def _text(raw: bytes) -> str:

@@ -41,11 +41,11 @@ _TARGETS: Final = ("url", "host", "server", "network", "path", "job", "drill")
 class Teller:
     """Tells incidents in the speaker's language to one contact."""
 
-    def __init__(self, context: Context, speaker: Speaker, to: Contact) -> None:
+    def __init__(self, context: Context, formatter: Speaker, to: Contact) -> None:
         self.context = context
-        self.speaker = speaker
+        self.speaker = formatter
         self.to = to
-        self._ = speaker.tongue
+        self._ = formatter.tongue
 
     # -- what has to be known first
 

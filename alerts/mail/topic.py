@@ -100,39 +100,39 @@ def in_order(incident: Incident) -> list[Member]:
     return sorted(incident.members.values(), key=lambda one: (one.joined, one.since, one.key))
 
 
-def topic(root: str, member: Member | Trouble | None, speaker: Speaker) -> Topic:
+def topic(root: str, member: Member | Trouble | None, formatter: Speaker) -> Topic:
     """What the root is, and where. ``member``: what is known to be wrong there."""
     scope, _, ident = root.partition(":")
-    inventory = speaker.inventory
+    inventory = formatter.inventory
     on = "down" if member is None else on_of(member, inventory)
     subject = None if member is None else member.subject
     site = "" if subject is None else subject.site
     what = _what(scope, on, "" if subject is None else subject.kind, "" if subject is None else subject.link)
     if scope in ("lan", "power") or (scope == "agent" and what == "silent"):
-        return Topic(what=what, place=speaker.agent(ident) if scope == "agent" else speaker.site(ident))
+        return Topic(what=what, place=formatter.agent(ident) if scope == "agent" else formatter.site(ident))
     if scope == "wan":
-        return Topic(what=what, place=speaker.link(ident))
+        return Topic(what=what, place=formatter.link(ident))
     if scope == "device":
         device = inventory.devices.get(ident)
         return Topic(
             what=what,
-            thing=speaker.called("device", ident),
-            place=speaker.site(site if device is None else device.site),
+            thing=formatter.called("device", ident),
+            place=formatter.site(site if device is None else device.site),
         )
     if scope == "goal":
-        return Topic(what=what, thing=speaker.called("goal", ident))
+        return Topic(what=what, thing=formatter.called("goal", ident))
     if scope == "collector":
         return Topic(what=what)
     if scope == "service" and what not in ("finding", "clock"):
         check = inventory.checks.get(ident)
-        place = _place(site if check is None else check.site, speaker)
-        return Topic(what=what, thing=speaker.check(ident), place=place)
-    where = speaker.agent(subject.agent) if subject is not None and subject.agent else _place(site, speaker)
+        place = _place(site if check is None else check.site, formatter)
+        return Topic(what=what, thing=formatter.check(ident), place=place)
+    where = formatter.agent(subject.agent) if subject is not None and subject.agent else _place(site, formatter)
     return Topic(what=what, place=where)
 
 
-def _place(site: str, speaker: Speaker) -> str:
-    return speaker.site(site) if site else ""
+def _place(site: str, formatter: Speaker) -> str:
+    return formatter.site(site) if site else ""
 
 
 def _what(scope: str, on: On, kind: str, link: str) -> str:
@@ -147,21 +147,21 @@ def _what(scope: str, on: On, kind: str, link: str) -> str:
     return _OF_KINDS.get((kind, on), on)
 
 
-def headline(incident: Incident, speaker: Speaker) -> str:
+def headline(incident: Incident, formatter: Speaker) -> str:
     """What and where, as it is known now."""
-    return line_of(incident.cause.root, lead(incident), speaker)
+    return line_of(incident.cause.root, lead(incident), formatter)
 
 
-def base(incident: Incident, speaker: Speaker) -> str:
+def base(incident: Incident, formatter: Speaker) -> str:
     """What and where, as the incident began: the same for its whole life."""
     root = incident.roots[0] if incident.roots else incident.cause.root
-    return line_of(root, lead(incident, root), speaker)
+    return line_of(root, lead(incident, root), formatter)
 
 
-def line_of(root: str, member: Member | Trouble | None, speaker: Speaker) -> str:
+def line_of(root: str, member: Member | Trouble | None, formatter: Speaker) -> str:
     """What and where, in one line."""
-    subject = topic(root, member, speaker)
-    topic_name = speaker.said(WHATS[subject.what])
+    subject = topic(root, member, formatter)
+    topic_name = formatter.said(WHATS[subject.what])
     # a check's title that says where it is already needs no place
     names = [subject.thing, "" if subject.place and subject.place in subject.thing else subject.place]
     rest = " – ".join(name for name in names if name)

@@ -39,7 +39,7 @@ def condition_for(inventory: Inventory, on: On, subject: Subject, name: str = ""
     return by_inventory(inventory, _OfOthers).find(subject, on, name)
 
 
-def met(condition: Condition, seen: Seen) -> Standing:
+def met(condition: Condition, observed: Seen) -> Standing:
     """How a check stands to a condition on down or degraded.
 
     It is met by ``looks`` bad ones of the last ``out_of``, the present one bad, with evidence that the state has lasted
@@ -47,27 +47,27 @@ def met(condition: Condition, seen: Seen) -> Standing:
     down, and until ``recover`` looks were better.
     """
     bad = DOWN if condition.on == "down" else DEGRADED
-    if seen.state == bad:
-        enough = _count(seen, bad, condition.out_of) >= condition.looks
-        return "met" if enough and seen.last - seen.since >= condition.for_ms else "doubtful"
-    if seen.state == UNKNOWN or (bad == DEGRADED and seen.state == DOWN):
+    if observed.state == bad:
+        enough = _count(observed, bad, condition.out_of) >= condition.looks
+        return "met" if enough and observed.last - observed.since >= condition.for_ms else "doubtful"
+    if observed.state == UNKNOWN or (bad == DEGRADED and observed.state == DOWN):
         return "doubtful"
-    better = seen.looks if bad == DEGRADED or not seen.recent else _better(seen.recent, seen.looks)
+    better = observed.looks if bad == DEGRADED or not observed.recent else _better(observed.recent, observed.looks)
     return "clear" if better >= condition.recover else "doubtful"
 
 
-def met_by(condition: Condition, ms: int) -> Standing:
+def met_by(condition: Condition, duration_ms: int) -> Standing:
     """How something measured in ms (not heard for, off by) stands to a condition on silent or clock. A clock has to
     come back to within half of what is too much; who is heard is not silent."""
-    if ms >= condition.for_ms:
+    if duration_ms >= condition.for_ms:
         return "met"
-    return "doubtful" if condition.on == "clock" and 2 * ms >= condition.for_ms else "clear"
+    return "doubtful" if condition.on == "clock" and 2 * duration_ms >= condition.for_ms else "clear"
 
 
-def _count(seen: Seen, bad: int, out_of: int) -> int:
+def _count(observed: Seen, bad: int, out_of: int) -> int:
     """How many of the last ``out_of`` looks were bad."""
-    counted = sum(state == bad for state in seen.recent[-out_of:]) if seen.recent else 0
-    return max(counted, min(seen.looks, out_of))
+    counted = sum(state == bad for state in observed.recent[-out_of:]) if observed.recent else 0
+    return max(counted, min(observed.looks, out_of))
 
 
 def _better(recent: tuple[int, ...], looks: int) -> int:

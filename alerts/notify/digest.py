@@ -19,21 +19,21 @@ from inventory.model.entities import Inventory
 from inventory.times import calendars
 
 
-def digests(bench: Bench, inventory: Inventory, muted: bool) -> list[Notice]:
+def digests(draft: Bench, inventory: Inventory, muted: bool) -> list[Notice]:
     """The digests that are due. A contact who is new, or whose collector is muted, begins with the next one."""
     if inventory.alerting.digest is None:
         return []
-    day = last_due(inventory.alerting.digest, inventory.province.zone, bench.at).isoformat()
-    queues = {contact: bench.mailboxes.get(contact, Mailbox()) for contact in inventory.contacts}
+    day = last_due(inventory.alerting.digest, inventory.province.zone, draft.at).isoformat()
+    queues = {contact: draft.mailboxes.get(contact, Mailbox()) for contact in inventory.contacts}
     due = {contact: queue for contact, queue in queues.items() if queue.digest < day}
     if not due:
         return []
     digest_contacts = [who for who, queue in due.items() if queue.digest and inventory.contacts[who].digest and not muted]
-    incidents_by_contact = _news(bench, inventory, {contact: due[contact].digested for contact in digest_contacts})
+    incidents_by_contact = _news(draft, inventory, {contact: due[contact].digested for contact in digest_contacts})
     always = frozenset(operators(inventory))
-    notices = [_notice(who, day, incidents_by_contact[who], bench.at) for who in digest_contacts if incidents_by_contact[who] or who in always]
+    notices = [_notice(who, day, incidents_by_contact[who], draft.at) for who in digest_contacts if incidents_by_contact[who] or who in always]
     for contact, queue in due.items():
-        bench.put_box(contact, replace(queue, digest=day, digested=bench.at))
+        draft.put_box(contact, replace(queue, digest=day, digested=draft.at))
     return notices
 
 
@@ -45,7 +45,7 @@ def last_due(minute: int, zone: ZoneInfo, at: int) -> date:
     return day
 
 
-def _news(bench: Bench, inventory: Inventory, since: dict[str, int]) -> dict[str, list[Incident]]:
+def _news(draft: Bench, inventory: Inventory, since: dict[str, int]) -> dict[str, list[Incident]]:
     """For each contact what concerns them of what is open and of what was closed after ``since``; open ones first."""
     by_contact: dict[str, list[Incident]] = {contact: [] for contact in since}
     if not since:
@@ -53,11 +53,11 @@ def _news(bench: Bench, inventory: Inventory, since: dict[str, int]) -> dict[str
     earliest = min(since.values())
     recent = [
         incident
-        for bucket in (bench.ended, bench.closed)
+        for bucket in (draft.ended, draft.closed)
         for incident in bucket.values()
         if incident.why != "merged" and (incident.closed or 0) > earliest
     ]
-    for incident in (*bench.open.values(), *recent):
+    for incident in (*draft.open.values(), *recent):
         for contact in audience(inventory, incident) & since.keys():
             if incident.open or (incident.closed or 0) > since[contact]:
                 by_contact[contact].append(incident)

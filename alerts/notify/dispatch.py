@@ -24,98 +24,98 @@ SUMMARY_MS = 10 * MINUTE
 Wanted = dict[str, Word]  # by incident
 
 
-def wanted(bench: Bench, inventory: Inventory, situation: Situation) -> dict[str, Wanted]:
+def wanted(draft: Bench, inventory: Inventory, step_input: Situation) -> dict[str, Wanted]:
     """For each contact what is to be said to them now, or may go along."""
-    confirmed_keys = {problem.key for problem in situation.troubles if problem.confirmed and not problem.excluded}
+    confirmed_keys = {problem.key for problem in step_input.troubles if problem.confirmed and not problem.excluded}
     pending: dict[str, Wanted] = {}
 
-    def want(contact: str, incident: Incident, word: Word | None) -> None:
-        if word is not None and contact in inventory.contacts:
-            pending.setdefault(contact, {})[incident.key] = word
+    def want(contact: str, incident: Incident, pending_notice: Word | None) -> None:
+        if pending_notice is not None and contact in inventory.contacts:
+            pending.setdefault(contact, {})[incident.key] = pending_notice
 
-    for incident in bench.ended.values():
+    for incident in draft.ended.values():
         for notified in incident.told.values():
             if not notified.recovered:
                 want(notified.contact, incident, Word("recovery"))
-    for incident in () if situation.muted else bench.open.values():
+    for incident in () if step_input.muted else draft.open.values():
         if incident.excluded:
             continue
         confirmed = speaks(incident, confirmed_keys)
         if not confirmed and not incident.told:
             continue
-        now = {recipient.contact: recipient for recipient in recipients(inventory, incident, bench.at)}
+        now = {recipient.contact: recipient for recipient in recipients(inventory, incident, draft.at)}
         for contact, recipient in now.items():
             if confirmed and contact not in incident.told:
-                want(contact, incident, first_word(incident, recipient, bench.at))
+                want(contact, incident, first_word(incident, recipient, draft.at))
         for contact, notified in incident.told.items():
-            want(contact, incident, next_word(incident, notified, now.get(contact), bench.at, confirmed))
+            want(contact, incident, next_word(incident, notified, now.get(contact), draft.at, confirmed))
     return pending
 
 
-def post(bench: Bench, inventory: Inventory, situation: Situation) -> tuple[list[Notice], int | None]:
+def post(draft: Bench, inventory: Inventory, step_input: Situation) -> tuple[list[Notice], int | None]:
     """The notices that go now, and when the next waiting ones are due. Mailboxes and incidents remember them."""
-    _give_up_on_strangers(bench, inventory)
-    pending_by_contact = wanted(bench, inventory, situation)
+    _give_up_on_strangers(draft, inventory)
+    pending_by_contact = wanted(draft, inventory, step_input)
     notices: list[Notice] = []
     wake: int | None = None
-    for contact in sorted({*pending_by_contact, *(who for who, queue in bench.mailboxes.items() if queue.waiting or queue.sent)}):
+    for contact in sorted({*pending_by_contact, *(who for who, queue in draft.mailboxes.items() if queue.waiting or queue.sent)}):
         pending = pending_by_contact.get(contact, {})
         now = {key: pending_notice for key, pending_notice in pending.items() if not pending_notice.early}
-        queue = _waiting(bench.mailboxes.get(contact, Mailbox()), now, bench.at)
-        queue, kind, items, due = _due(queue, now, inventory, bench.at)
+        queue = _waiting(draft.mailboxes.get(contact, Mailbox()), now, draft.at)
+        queue, kind, items, due = _due(queue, now, inventory, draft.at)
         if any(pending_notice.kind == "repeat" for pending_notice in items.values()):
             items = pending
         if items:
-            notices.append(_notice(bench, contact, kind, items))
+            notices.append(_notice(draft, contact, kind, items))
         elif due is not None:
             wake = due if wake is None else min(wake, due)
-        bench.put_box(contact, queue)
+        draft.put_box(contact, queue)
     return notices, wake
 
 
-def _give_up_on_strangers(bench: Bench, inventory: Inventory) -> None:
+def _give_up_on_strangers(draft: Bench, inventory: Inventory) -> None:
     """Contacts who left the inventory have no address: what they were told is as good as over."""
-    for incident in tuple(bench.ended.values()):
+    for incident in tuple(draft.ended.values()):
         unknown_contacts = [t for t in incident.told.values() if not t.recovered and t.contact not in inventory.contacts]
         if unknown_contacts:
             notified = {**incident.told, **{t.contact: replace(t, recovered=True) for t in unknown_contacts}}
-            bench.put(replace(incident, told=notified))
-    for contact in [contact for contact in bench.mailboxes if contact not in inventory.contacts]:
-        bench.put_box(contact, None)
+            draft.put(replace(incident, told=notified))
+    for contact in [contact for contact in draft.mailboxes if contact not in inventory.contacts]:
+        draft.put_box(contact, None)
 
 
-def _waiting(box: Mailbox, wanted: Wanted, at: int) -> Mailbox:
+def _waiting(queue: Mailbox, pending: Wanted, at: int) -> Mailbox:
     """The mailbox with what waits now, and only the last hour's mails."""
-    waiting = {key: box.waiting.get(key, at) for key in wanted}
-    sent_times = tuple(when for when in box.sent if when > at - HOUR)
-    return box if (waiting, sent_times) == (box.waiting, box.sent) else replace(box, waiting=waiting, sent=sent_times)
+    waiting = {key: queue.waiting.get(key, at) for key in pending}
+    sent_times = tuple(when for when in queue.sent if when > at - HOUR)
+    return queue if (waiting, sent_times) == (queue.waiting, queue.sent) else replace(queue, waiting=waiting, sent=sent_times)
 
 
-def _due(box: Mailbox, wanted: Wanted, inventory: Inventory, at: int) -> tuple[Mailbox, NoticeKind, Wanted, int | None]:
+def _due(queue: Mailbox, pending: Wanted, inventory: Inventory, at: int) -> tuple[Mailbox, NoticeKind, Wanted, int | None]:
     """What of all that waits goes now, as which kind ("group" stands for any number); or when it will be due."""
     alerting = inventory.alerting
-    if not wanted:
-        return box, "group", {}, None
-    group_at = min(box.waiting.values()) + alerting.group_ms
+    if not pending:
+        return queue, "group", {}, None
+    group_at = min(queue.waiting.values()) + alerting.group_ms
     if at < group_at:
-        return box, "group", {}, group_at
-    if len(box.sent) < max(alerting.cap, 1):
-        return replace(box, waiting={}, sent=(*box.sent, at)), "group", wanted, None
-    cap_frees_at = box.sent[-max(alerting.cap, 1)] + HOUR
-    urgent = {key: pending_notice for key, pending_notice in wanted.items() if pending_notice.kind != "repeat"}
+        return queue, "group", {}, group_at
+    if len(queue.sent) < max(alerting.cap, 1):
+        return replace(queue, waiting={}, sent=(*queue.sent, at)), "group", pending, None
+    cap_frees_at = queue.sent[-max(alerting.cap, 1)] + HOUR
+    urgent = {key: pending_notice for key, pending_notice in pending.items() if pending_notice.kind != "repeat"}
     if not urgent:
-        return box, "summary", {}, cap_frees_at
-    if box.summary is not None and at < box.summary + SUMMARY_MS:
-        return box, "summary", {}, min(cap_frees_at, box.summary + SUMMARY_MS)
-    rest = {key: since for key, since in box.waiting.items() if key not in urgent}
-    return replace(box, waiting=rest, summary=at), "summary", urgent, None
+        return queue, "summary", {}, cap_frees_at
+    if queue.summary is not None and at < queue.summary + SUMMARY_MS:
+        return queue, "summary", {}, min(cap_frees_at, queue.summary + SUMMARY_MS)
+    rest = {key: since for key, since in queue.waiting.items() if key not in urgent}
+    return replace(queue, waiting=rest, summary=at), "summary", urgent, None
 
 
-def _notice(bench: Bench, contact: str, kind: NoticeKind, wanted: Wanted) -> Notice:
+def _notice(draft: Bench, contact: str, kind: NoticeKind, pending: Wanted) -> Notice:
     """One mail that says all of it; the incidents remember that it was said."""
-    incidents = [incident for key in wanted if (incident := bench.incident(key)) is not None]
+    incidents = [incident for key in pending if (incident := draft.incident(key)) is not None]
     incidents.sort(key=lambda incident: (-SEVERITIES.index(incident.severity), incident.opened, incident.key))
-    kinds = tuple(wanted[incident.key].kind for incident in incidents)
+    kinds = tuple(pending[incident.key].kind for incident in incidents)
     if kind == "group" and len(incidents) == 1:
         kind = kinds[0]
     notice_counts = [(incident.key, _count(incident, contact) + 1) for incident in incidents]
@@ -124,15 +124,15 @@ def _notice(bench: Bench, contact: str, kind: NoticeKind, wanted: Wanted) -> Not
         ident=ident,
         contact=contact,
         kind=kind,
-        at=bench.at,
+        at=draft.at,
         incidents=tuple(incident.key for incident in incidents),
         kinds=kinds,
         thread=_thread(incidents, contact),
         severity=incidents[0].severity,
     )
     for incident in incidents:
-        pending_notice = wanted[incident.key]
-        bench.put(noted(_told(incident, contact, pending_notice, ident, bench.at), bench.at, "told", who=contact, text=pending_notice.kind))
+        pending_notice = pending[incident.key]
+        draft.put(noted(_told(incident, contact, pending_notice, ident, draft.at), draft.at, "told", who=contact, text=pending_notice.kind))
     return notice
 
 
@@ -148,15 +148,15 @@ def _count(incident: Incident, contact: str) -> int:
     return 0 if notified is None else notified.count
 
 
-def _told(incident: Incident, contact: str, word: Word, ident: str, at: int) -> Incident:
+def _told(incident: Incident, contact: str, pending_notice: Word, ident: str, at: int) -> Incident:
     previous = incident.told.get(contact)
     if previous is None:
-        previous = Told(contact=contact, thread=ident, first=at, last=at, count=0, step=word.step)
+        previous = Told(contact=contact, thread=ident, first=at, last=at, count=0, step=pending_notice.step)
     notified = replace(
         previous,
         last=at,
         count=previous.count + 1,
-        recovered=word.kind == "recovery",
+        recovered=pending_notice.kind == "recovery",
         severity=_worse(previous.severity, incident.severity),
         root=incident.cause.root,
         cause=incident.cause.cause,

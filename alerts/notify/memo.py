@@ -11,14 +11,14 @@ KEPT = 4  # inventories: the present one, the one before, and those of tests
 _made: list[tuple[Inventory, dict[object, Any]]] = []
 
 
-def by_inventory(inventory: Inventory, make: Callable[[Inventory], _Made]) -> _Made:
+def by_inventory(inventory: Inventory, compute: Callable[[Inventory], _Made]) -> _Made:
     """``make(inventory)``, made once. An inventory is known by identity: it never changes."""
     values = next((value for cached_inventory, value in _made if cached_inventory is inventory), None)
     if values is None:
         values = {}
         _made.insert(0, (inventory, values))
         del _made[KEPT:]
-    if make not in values:
-        values[make] = make(inventory)
-    value: _Made = values[make]
+    if compute not in values:
+        values[compute] = compute(inventory)
+    value: _Made = values[compute]
     return value

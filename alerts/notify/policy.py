@@ -29,10 +29,10 @@ UPDATE_MS = 5 * MINUTE
 EARLY = 0.25
 
 
-def speaks(incident: Incident, sure: Set[str]) -> bool:
+def speaks(incident: Incident, confirmed_keys: Set[str]) -> bool:
     """Whether something of it is ``sure`` to be wrong now: keys of troubles that are confirmed and not in maintenance.
     A silent site is not, nor what was up at its last look."""
-    return any(key in sure for key, member in incident.members.items() if member.until is None)
+    return any(key in confirmed_keys for key, member in incident.members.items() if member.until is None)
 
 
 def first_word(incident: Incident, recipient: Recipient, at: int) -> Word | None:
@@ -46,22 +46,22 @@ def first_word(incident: Incident, recipient: Recipient, at: int) -> Word | None
     return None if incident.acked is not None or snoozed(incident, at) else Word("escalation", recipient.step)
 
 
-def next_word(incident: Incident, told: Told, recipient: Recipient | None, at: int, speaking: bool) -> Word | None:
+def next_word(incident: Incident, notified: Told, recipient: Recipient | None, at: int, confirmed: bool) -> Word | None:
     """To a contact who was told before. ``recipient``: as what they would be told now, None: on no route any more."""
     in_hours = recipient is None or recipient.when <= at
     if incident.flapping:
-        return Word("update") if in_hours and not told.flapping else None  # once, then quiet until it is steady
-    if not speaking:
+        return Word("update") if in_hours and not notified.flapping else None  # once, then quiet until it is steady
+    if not confirmed:
         return None
-    if in_hours and (told.flapping or heavier(incident.severity, told.severity)):
+    if in_hours and (notified.flapping or heavier(incident.severity, notified.severity)):
         return Word("update")
     if recipient is None or not in_hours or snoozed(incident, at):
         return None
-    if _revised(incident, told) and at - told.last >= UPDATE_MS:
+    if _revised(incident, notified) and at - notified.last >= UPDATE_MS:
         return Word("update")
     if not recipient.repeat_ms or incident.acked is not None or _said_once(incident):
         return None
-    early_ms = told.last + recipient.repeat_ms - at
+    early_ms = notified.last + recipient.repeat_ms - at
     return Word("repeat", early=early_ms > 0) if early_ms <= EARLY * recipient.repeat_ms else None
 
 
@@ -70,9 +70,9 @@ def _said_once(incident: Incident) -> bool:
     return all(member.once for member in incident.members.values() if member.until is None)
 
 
-def _revised(incident: Incident, told: Told) -> bool:
+def _revised(incident: Incident, notified: Told) -> bool:
     """Whether its root or cause is another than was said ("": what was said is not known any more)."""
-    return told.root not in ("", incident.cause.root) or told.cause not in ("", incident.cause.cause)
+    return notified.root not in ("", incident.cause.root) or notified.cause not in ("", incident.cause.cause)
 
 
 def snoozed(incident: Incident, at: int) -> bool:

@@ -233,9 +233,9 @@ RULES: Final = (
 )
 
 
-def rules(job: str, gone: Sequence[str], language: str) -> list[dict[str, object]]:
+def rules(job: str, absent_agents: Sequence[str], language: str) -> list[dict[str, object]]:
     """The rules as a rule group's YAML has them. ``gone``: agents that are not expected to be heard any more."""
-    present = f"{{{matcher('agent', gone, but=True)}}}" if gone else ""
+    present = f"{{{matcher('agent', absent_agents, but=True)}}}" if absent_agents else ""
     rendered: list[dict[str, object]] = []
     for rule in RULES:
         rendered_rule: dict[str, object] = {"alert": rule.name, "expr": rule.expr.format(job=job, present=present)}

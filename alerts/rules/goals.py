@@ -86,12 +86,12 @@ def _inexpressible(goal: Goal, members: Sequence[Member], checks: Sequence[Check
     return ""
 
 
-def _out_of_reach(pair: Pair, short: int, budget: Decimal, pace: int, checks: int) -> str:
+def _out_of_reach(pair: Pair, short: int, budget: Decimal, result_interval: int, checks: int) -> str:
     """Why a pair cannot be judged; "" if it can."""
     if Decimal(str(pair.factor)) * budget >= 1:
         return "so many times the budget would be more than all of the time"
     if short > pair.long // 2:
-        return f"results come up to {duration_text(pace)} apart, too seldom for that"
+        return f"results come up to {duration_text(result_interval)} apart, too seldom for that"
     if checks * 4 * (pair.long // 1000 // SCRAPE_S) > MOST_SAMPLES:
         return f"{checks} checks are too many samples for one rule"
     return ""

@@ -95,8 +95,8 @@ def _text(dumper: Any, text: str) -> Any:
 _Dumper.add_representer(str, _text)
 
 
-def _today(inventory: Inventory, given: date | None) -> date:
-    return given or datetime.fromtimestamp(time.time(), inventory.province.zone).date()
+def _today(inventory: Inventory, day: date | None) -> date:
+    return day or datetime.fromtimestamp(time.time(), inventory.province.zone).date()
 
 
 def _day(text: str) -> date:

@@ -148,7 +148,7 @@ class Service:
 
     async def _listen_for_agents(self) -> None:
         address = listen(self.config.agents.listen)
-        self.listener = AgentsListener(self.registry, self.inventories, self._push, wall=_wall, known=self._known)
+        self.listener = AgentsListener(self.registry, self.inventories, self._push, wall=_wall, may_push=self._known)
         names = self.config.agents.names
         try:
             files = keys_files.server(self.config.keys, self.authority, names, _wall())

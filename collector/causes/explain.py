@@ -67,9 +67,9 @@ def of_cause(cause: Cause) -> Finding:
 class Solver:
     """Answers for one picture; remembers what it has worked out."""
 
-    def __init__(self, topology: Topology, picture: Picture) -> None:
+    def __init__(self, topology: Topology, proven: Picture) -> None:
         self.topology = topology
-        self.picture = picture
+        self.picture = proven
         self._proven: dict[tuple[str, Interval], str | None] = {}
         self._named: dict[str, tuple[str, ...]] = {}
 
@@ -102,30 +102,30 @@ class Solver:
             )
         return proving
 
-    def suspects(self, way: Way) -> tuple[str, ...]:
+    def suspects(self, path: Way) -> tuple[str, ...]:
         """What on the check's way is not proven to work, from the looker outward."""
-        suspected, when = [], self.when(way.uid)
-        there = elements.agent(way.agent), elements.power(way.vantage)  # it looked, or nothing would be down
-        for element in (*way.on, *way.maybe):
+        suspected, when = [], self.when(path.uid)
+        there = elements.agent(path.agent), elements.power(path.vantage)  # it looked, or nothing would be down
+        for element in (*path.on, *path.maybe):
             if element in there:
                 continue
             if elements.kind_of(element) == "edge":
-                if self._edge_may_be_gone(element, way):
+                if self._edge_may_be_gone(element, path):
                     suspected.append(element)
-            elif element == way.last or self.prover(element, when) is None:
+            elif element == path.last or self.prover(element, when) is None:
                 suspected.append(element)
         return tuple(suspected)
 
-    def _edge_may_be_gone(self, element: str, way: Way) -> bool:
+    def _edge_may_be_gone(self, element: str, path: Way) -> bool:
         """Whether no line is seen to work, and all that are seen to be gone went when this check did.
 
         A line of which nothing is told at this very moment, and that was seen gone soon before or after, rules nothing
         out. With one or two lines nothing could ever be told: a hub's edge is not thought of then.
         """
-        if self.prover(element, self.when(way.uid)) is not None:
+        if self.prover(element, self.when(path.uid)) is not None:
             return False
-        sites = {way.vantage, way.target}
-        hold, onset = self._hold(way.uid), self.picture.onset(way.uid)
+        sites = {path.vantage, path.target}
+        hold, onset = self._hold(path.uid), self.picture.onset(path.uid)
         gone: set[str] = set()
         unproven: set[str] = set()
         for uid in self.topology.provers(element):
@@ -205,10 +205,10 @@ class Solver:
             return (element,)
         return tuple(elements.wan(link) for link in self.topology.inventory.sites[elements.ident_of(element)].links)
 
-    def _unfed(self, way: Way) -> Finding | None:
+    def _unfed(self, path: Way) -> Finding | None:
         """What is fed only by UPSs that give no power has none."""
-        device = self.topology.inventory.devices.get(way.device)
-        site = self.topology.inventory.sites.get(way.target)
+        device = self.topology.inventory.devices.get(path.device)
+        site = self.topology.inventory.sites.get(path.target)
         if site is None:
             return None
         feeders = device.fed_by if device is not None and device.fed_by else site.fed_by
@@ -223,7 +223,7 @@ class Solver:
         root = Root(f"power:{site.id}", POWER)
         return Finding(root, "sure", words.no_power(dark))
 
-    def _on_battery(self, way: Way, left: Iterable[str], root: Root) -> Finding | None:
+    def _on_battery(self, path: Way, left: Iterable[str], root: Root) -> Finding | None:
         """A LAN that is gone while the UPS runs on battery and nobody said that it feeds it: its power is gone."""
         site = self.topology.inventory.sites.get(elements.ident_of(root.root))
         if root.cause != LAN or site is None or site.fed_by:
@@ -233,45 +233,45 @@ class Solver:
             return None
         return Finding(Root(f"power:{site.id}", POWER), "probable", words.lan_without_mains(on_battery[0], site.id))
 
-    def _contradicted(self, way: Way) -> Finding:
+    def _contradicted(self, path: Way) -> Finding:
         """All on its way is proven, but not at the very moment of its looks: a short one is what it names."""
-        if way.own != way.last and self.picture.brief(way.uid):
-            return Finding(self.topology.root(way.own), "probable", words.brief(way.uid))
-        return Finding(self.topology.root(way.last), "probable", words.rest_works(way.uid))
+        if path.own != path.last and self.picture.brief(path.uid):
+            return Finding(self.topology.root(path.own), "probable", words.brief(path.uid))
+        return Finding(self.topology.root(path.last), "probable", words.rest_works(path.uid))
 
-    def _whole_network(self, way: Way, left: Iterable[str]) -> Finding | None:
+    def _whole_network(self, path: Way, left: Iterable[str]) -> Finding | None:
         """A site's router and what stands beside it, gone at once: the network between them and the looker."""
         for element in left:
             if elements.kind_of(element) != "switch":
                 continue
             site = elements.ident_of(element)
             for uid in self.topology.namers(elements.gateway(site)):
-                near = abs(self.picture.onset(uid) - self.picture.onset(way.uid)) <= self._hold(way.uid)
-                if uid != way.uid and near and self.named_alone(uid, self.topology.root(element)):
-                    named = words.gone_at_once(way.uid, site)
+                near = abs(self.picture.onset(uid) - self.picture.onset(path.uid)) <= self._hold(path.uid)
+                if uid != path.uid and near and self.named_alone(uid, self.topology.root(element)):
+                    named = words.gone_at_once(path.uid, site)
                     return Finding(self.topology.root(element), "probable", (named, *self._down_words(uid)))
         return None
 
     def _down_words(self, uid: str) -> tuple[Said, ...]:
         return words.told(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
 
-    def _device_or_service(self, way: Way, roots: tuple[Root, ...]) -> Finding:
-        own, host = self.topology.root(way.last), self.topology.root(way.host) if way.host else None
+    def _device_or_service(self, path: Way, roots: tuple[Root, ...]) -> Finding:
+        own, host = self.topology.root(path.last), self.topology.root(path.host) if path.host else None
         if host in roots:
-            others = [uid for uid in self.topology.provers(way.host) if uid != way.uid]
+            others = [uid for uid in self.topology.provers(path.host) if uid != path.uid]
             down = [uid for uid in others if self.picture.state(uid) == DOWN]
             if down and host is not None:
-                return Finding(host, "sure", words.device_gone((way.uid, *down)))
-            if others and way.own == way.last:
-                return Finding(own, "sure", words.undecided(way, roots), decided=False, roots=roots)
-        return self._say(way, own if own in roots else roots[0], "sure")
+                return Finding(host, "sure", words.device_gone((path.uid, *down)))
+            if others and path.own == path.last:
+                return Finding(own, "sure", words.undecided(path, roots), decided=False, roots=roots)
+        return self._say(path, own if own in roots else roots[0], "sure")
 
-    def _most(self, way: Way, left: tuple[str, ...], roots: tuple[Root, ...]) -> Finding:
+    def _most(self, path: Way, left: tuple[str, ...], roots: tuple[Root, ...]) -> Finding:
         """The root that explains most of the others that are down; undecided if two explain as many."""
         support = dict.fromkeys(roots, 0)
         backing: dict[Root, list[str]] = {root: [] for root in roots}
-        for uid in self.topology.related(way.uid):
-            if uid == way.uid or self.picture.state(uid) != DOWN:
+        for uid in self.topology.related(path.uid):
+            if uid == path.uid or self.picture.state(uid) != DOWN:
                 continue
             other = self.suspects(self.topology.way(uid))
             possible = {self.topology.root(element) for element in other}
@@ -283,10 +283,10 @@ class Solver:
         ranked = sorted(roots, key=lambda root: -support[root])
         best = ranked[0]
         if support[best] and (len(ranked) == 1 or support[best] > support[ranked[1]]):
-            return Finding(best, "probable", words.explains_most(way, best, backing[best]))
-        own = self.topology.root(way.own)
+            return Finding(best, "probable", words.explains_most(path, best, backing[best]))
+        own = self.topology.root(path.own)
         first = own if own in roots and not support[best] else best
-        return Finding(first, "provisional", words.undecided(way, roots), decided=False, roots=roots)
+        return Finding(first, "provisional", words.undecided(path, roots), decided=False, roots=roots)
 
     # -- what is out of its thresholds
 
@@ -315,21 +315,21 @@ class Solver:
         state = self.picture.state(namer)
         return state == DEGRADED or (state == DOWN and self.named_alone(namer, self.topology.root(part)))
 
-    def _same_time(self, way: Way, part: str, namer: str) -> Finding:
+    def _same_time(self, path: Way, part: str, namer: str) -> Finding:
         root = self.topology.root(part)
-        if self.topology.root(way.own) == root:
-            return self._say(way, root, "sure")
-        return Finding(root, "probable", words.degraded_with(self.topology, way.uid, namer))
+        if self.topology.root(path.own) == root:
+            return self._say(path, root, "sure")
+        return Finding(root, "probable", words.degraded_with(self.topology, path.uid, namer))
 
     # -- in words
 
-    def _say(self, way: Way, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Finding:
-        others = [uid for uid in (*named, way.uid) if self.picture.state(uid) in (DOWN, DEGRADED)]
+    def _say(self, path: Way, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Finding:
+        others = [uid for uid in (*named, path.uid) if self.picture.state(uid) in (DOWN, DEGRADED)]
         working: dict[Root, str] = {}
-        when = self.when(way.uid)
-        for element in (*way.on, *way.maybe):
+        when = self.when(path.uid)
+        for element in (*path.on, *path.maybe):
             prover = self.prover(element, when)
-            if prover and element != way.own and elements.kind_of(element) not in ("agent", "service"):
+            if prover and element != path.own and elements.kind_of(element) not in ("agent", "service"):
                 other = self.topology.root(element)
                 if other != root:
                     working.setdefault(other, prover)

@@ -75,8 +75,8 @@ def additions(topology: Topology, evidence: Evidence, link: str, since: int) -> 
     return Addition(until, down)
 
 
-def _settled(book: Book, link: str) -> int:
-    topology, evidence = book.topology, book.evidence
+def _settled(analysis: Book, link: str) -> int:
+    topology, evidence = analysis.topology, analysis.evidence
     lines = topology.lines(link)
     agents = ends_of(topology, link)
     passed, has_evidence = evidence.now, False
@@ -94,7 +94,7 @@ def _settled(book: Book, link: str) -> int:
         return 0
     passed -= RETURN
     for line in lines:
-        for stretch in book.stretches(line):
+        for stretch in analysis.stretches(line):
             span = stretch.span
             error = max(span.error_from, span.error_to) if span is not None else 0
             if stretch.state == DOWN and stretch.end + error > passed:
@@ -102,13 +102,13 @@ def _settled(book: Book, link: str) -> int:
     return max(passed, 0)
 
 
-def _outages(book: Book, link: str, window: Interval) -> list[Down]:
+def _outages(analysis: Book, link: str, window: Interval) -> list[Down]:
     begin, end = window
-    circuit = book.topology.inventory.links[link]
-    lines = book.topology.lines(link)
-    verdicts = [one for uid in lines for one in _downs(book, uid, window)]
-    up = sorted(piece for uid in lines for piece in _working(book, uid, window))
-    zone = book.topology.inventory.province.zone
+    circuit = analysis.topology.inventory.links[link]
+    lines = analysis.topology.lines(link)
+    verdicts = [one for uid in lines for one in _downs(analysis, uid, window)]
+    up = sorted(piece for uid in lines for piece in _working(analysis, uid, window))
+    zone = analysis.topology.inventory.province.zone
     days = [day for day in (circuit.begins, circuit.ends, *(former.until for former in circuit.formerly)) if day is not None]
     midnights = [midnight(day, zone) for day in days]
     cuts = {begin, end, *midnights}
@@ -122,19 +122,19 @@ def _outages(book: Book, link: str, window: Interval) -> list[Down]:
     return joined
 
 
-def _downs(book: Book, uid: str, window: Interval) -> Iterable[tuple[str, Verdict]]:
-    return ((uid, one) for one in book.verdicts(uid, window) if one.state == DOWN)
+def _downs(analysis: Book, uid: str, window: Interval) -> Iterable[tuple[str, Verdict]]:
+    return ((uid, one) for one in analysis.verdicts(uid, window) if one.state == DOWN)
 
 
-def _working(book: Book, uid: str, window: Interval) -> Iterable[Interval]:
-    for span in book.evidence.spans(uid):
+def _working(analysis: Book, uid: str, window: Interval) -> Iterable[Interval]:
+    for span in analysis.evidence.spans(uid):
         if span.state in (UP, DEGRADED) and span.start < window[1] and window[0] < span.end:
             yield span.start, span.end
 
 
-def _provider(link: Link, at: int, turns: Sequence[int], days: Sequence[object]) -> str | None:
+def _provider(link: Link, at: int, midnights: Sequence[int], days: Sequence[object]) -> str | None:
     """Whose it was at a moment; None outside of its life."""
-    starts = dict(zip(days, turns, strict=True))
+    starts = dict(zip(days, midnights, strict=True))
     if link.begins is not None and at < starts[link.begins]:
         return None
     if link.ends is not None and at >= starts[link.ends]:
@@ -143,19 +143,19 @@ def _provider(link: Link, at: int, turns: Sequence[int], days: Sequence[object])
 
 
 def _add(
-    found: list[Down], link: Link, provider: str | None, start: int, end: int, saying: list[tuple[str, Verdict]]
+    joined: list[Down], link: Link, provider: str | None, start: int, end: int, down_verdicts: list[tuple[str, Verdict]]
 ) -> None:
     if provider is None:
         return
-    cause = max((one.cause for _, one in saying), key=_weight)
-    checks = tuple(uid for uid, _ in saying)
-    last = found[-1] if found else None
+    cause = max((one.cause for _, one in down_verdicts), key=_weight)
+    checks = tuple(uid for uid, _ in down_verdicts)
+    last = joined[-1] if joined else None
     if last is not None and last.end == start and last.provider == provider and _same(last.cause, cause):
         checks = tuple(dict.fromkeys((*last.checks, *checks)))
         cause = max(last.cause, cause, key=_weight)
-        found[-1] = Down(link.id, provider, last.start, end, cause, checks)
+        joined[-1] = Down(link.id, provider, last.start, end, cause, checks)
     else:
-        found.append(Down(link.id, provider, start, end, cause, checks))
+        joined.append(Down(link.id, provider, start, end, cause, checks))
 
 
 def _weight(cause: Cause) -> tuple[bool, int]:

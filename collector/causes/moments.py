@@ -31,11 +31,11 @@ class Moment:
     ``is_brief``: the span is so short that looks at other things may have missed what it saw.
     """
 
-    def __init__(self, past: Past, low: int, high: int, error: int, uid: str, span: Span, is_brief: bool) -> None:
-        self._past = past
+    def __init__(self, source: Past, low: int, high: int, error: int, uid: str, span: Span, is_brief: bool) -> None:
+        self._past = source
         self._exactly = low, high
         self._low, self._high = low - error, high + error
-        self._agent = past.topology.way(uid).agent
+        self._agent = source.topology.way(uid).agent
         self._uid, self._span, self._brief = uid, span, is_brief
 
     def state(self, uid: str) -> int | None:

@@ -170,28 +170,28 @@ class Present(Solver):
                 if status is not None and status.last != UNKNOWN:
                     yield status.first, status.at, uid
 
-    def _fallback(self, way: Way, finding: Finding) -> Cause:
+    def _fallback(self, path: Way, finding: Finding) -> Cause:
         """What it goes by while nothing decides: what the check is about, or what else would explain others too."""
         root = finding.root
         silent = [
             words.silent(agent, contact.heard)
-            for agent in self.topology.agents_at(way.target)
+            for agent in self.topology.agents_at(path.target)
             if (contact := self._published.silent(agent)) is not None
         ]
-        because = (*self._say(way, root, "provisional").because, *silent)
+        because = (*self._say(path, root, "provisional").because, *silent)
         return Cause(root=root.root, cause=root.cause, certainty="provisional", because=because)
 
-    def _to_come(self, way: Way, left: tuple[str, ...]) -> bool:
+    def _to_come(self, path: Way, left: tuple[str, ...]) -> bool:
         """Whether a living agent is still to look at something that is left."""
-        since = self.when(way.uid)[0]
+        since = self.when(path.uid)[0]
         for element in left:
-            if element in (way.own, way.last):
+            if element in (path.own, path.last):
                 continue
             for uid in self.topology.provers(element):
                 status, agent = self._published.seen(uid), self.topology.way(uid).agent
                 contact = self.view.contact(agent)
                 alive = contact is not None and contact.stopped is None and self._published.silent(agent) is None
-                if uid != way.uid and alive and status is not None and status.at < since:
+                if uid != path.uid and alive and status is not None and status.at < since:
                     return True
         return False
 

@@ -72,7 +72,7 @@ class Topology:
     def check(self, uid: str) -> Check | None:
         return self.inventory.checks.get(uid)
 
-    def path(self, uid: str) -> Way:
+    def way(self, uid: str) -> Way:
         """Raises KeyError for a check that the inventory does not have."""
         path = self._ways.get(uid)
         if path is None:
@@ -135,7 +135,7 @@ class Topology:
         """Whether nothing but the router itself has to answer."""
         return check.kind == "icmp" or check.key == GATEWAY
 
-    def _link_way(self, check: Check, vantage: str, place: Place, made: Callable[..., Way]) -> Way:
+    def _link_way(self, check: Check, vantage: str, place: Place, build: Callable[..., Way]) -> Way:
         """Over one circuit, whose other end may be another site than the province's hub."""
         link = self.inventory.links[check.link]
         here = link.site == vantage
@@ -149,7 +149,7 @@ class Topology:
                 *((elements.edge(hub),) if hub else ()),
                 *((elements.gateway(far), elements.power(far)) if far else ()),
             )
-        return made(far, between, elements.wan(check.link), link=check.link)
+        return build(far, between, elements.wan(check.link), link=check.link)
 
     def between(self, vantage: str, target: str, link: str = "") -> tuple[str, ...]:
         """What lies between a looker at one site and the router of another; ``link``: the circuit that it takes."""

@@ -55,10 +55,10 @@ class Book:
 
     def proofs(self, uid: str) -> Proofs:
         """What the check proves to whoever compares it with other agents' looks."""
-        found = self._proofs.get(uid)
-        if found is None:
-            found = self._proofs[uid] = Proofs(self._spans(uid))
-        return found
+        proofs = self._proofs.get(uid)
+        if proofs is None:
+            proofs = self._proofs[uid] = Proofs(self._spans(uid))
+        return proofs
 
     def exact(self, uid: str) -> Proofs:
         """What it proves to looks of its own agent."""
@@ -121,24 +121,24 @@ class Book:
 
     # -- what was seen down or degraded
 
-    def _seen(self, way: Way, stretch: Stretch) -> list[Part]:
+    def _seen(self, path: Way, stretch: Stretch) -> list[Part]:
         span = stretch.span
         assert span is not None, "what was seen has a span"
         decided: list[Part] = []
         undecided: list[Part] = []
-        for low, high in self._moments(way, stretch, span):
-            finding = self._at(way, span, low, high)
+        for low, high in self._moments(path, stretch, span):
+            finding = self._at(path, span, low, high)
             if finding is not None:
                 (decided if finding.decided else undecided).append(Part(low, high, finding))
-        decided = bridged(self.topology.root(way.own), decided)
+        decided = bridged(self.topology.root(path.own), decided)
         if not decided:
-            return [Part(stretch.start, stretch.end, self._left_open(way, span, undecided))]
-        return filled(self._with_neighbours(way, span, decided, undecided), stretch.start, stretch.end)
+            return [Part(stretch.start, stretch.end, self._left_open(path, span, undecided))]
+        return filled(self._with_neighbours(path, span, decided, undecided), stretch.start, stretch.end)
 
-    def _with_neighbours(self, way: Way, span: Span, decided: list[Part], undecided: list[Part]) -> list[Part]:
+    def _with_neighbours(self, path: Way, span: Span, decided: list[Part], undecided: list[Part]) -> list[Part]:
         """What is undecided takes the cause before and after it, or for a while that of one side, where that one is
         not ruled out. A longer time of which nothing tells is not known."""
-        check = self.topology.check(way.uid)
+        check = self.topology.check(path.uid)
         a_while = check.hold if check is not None else 0
         parts = list(decided)
         for part in undecided:
@@ -150,90 +150,90 @@ class Book:
             possible = [one for one in near if one.root in part.finding.roots]
             same = len(possible) == 2 and possible[0].root == possible[1].root
             if not possible or (part.end - part.start > a_while and not same):
-                parts.append(Part(part.start, part.end, self._left_open(way, span, [part])))
+                parts.append(Part(part.start, part.end, self._left_open(path, span, [part])))
             elif same or len(possible) < len(near):
                 parts.append(Part(part.start, part.end, less_sure(possible[0])))
         return parts
 
-    def _at(self, way: Way, span: Span, low: int, high: int) -> Finding | None:
+    def _at(self, path: Way, span: Span, low: int, high: int) -> Finding | None:
         error = max(span.error_from, span.error_to)
-        check = self.topology.check(way.uid)
+        check = self.topology.check(path.uid)
         brief = check is not None and span.end - span.start < BRIEF_LOOKS * check.interval + check.timeout
-        moment = Moment(self, low, high, error, way.uid, span, brief)
-        if elements.kind_of(way.own) == "feed":  # down by a boot's account, although nobody looked
-            gap = self.lives.gap_at(way.agent, low, high, exact=True)
+        moment = Moment(self, low, high, error, path.uid, span, brief)
+        if elements.kind_of(path.own) == "feed":  # down by a boot's account, although nobody looked
+            gap = self.lives.gap_at(path.agent, low, high, exact=True)
             if gap is not None and not gap.open:
                 return of_cause(gap.cause)
-        return Solver(self.topology, moment).explain(way.uid)
+        return Solver(self.topology, moment).explain(path.uid)
 
-    def _moments(self, way: Way, stretch: Stretch, span: Span) -> list[Interval]:
+    def _moments(self, path: Way, stretch: Stretch, span: Span) -> list[Interval]:
         """The parts of the stretch in which nothing that is proven changes, and the moments of its outer looks."""
         start, end = max(stretch.start, span.sure_from), min(stretch.end, span.sure_to)
         error = max(span.error_from, span.error_to)
         cuts = {start, end}
-        for uid in self.topology.related(way.uid):
-            if self.topology.way(uid).agent == way.agent:
+        for uid in self.topology.related(path.uid):
+            if self.topology.way(uid).agent == path.agent:
                 cuts.update(self.exact(uid).edges(start, end))
                 continue
             for at in self.proofs(uid).edges(start - error - 1, end + error + 1):
                 cuts.update(cut for cut in (at - error, at + error) if start < cut < end)
-        for agent in {*self.topology.agents_at(way.target), *self.topology.agents_at(way.vantage)}:
+        for agent in {*self.topology.agents_at(path.target), *self.topology.agents_at(path.vantage)}:
             for gap in self.lives.gaps(agent):
-                off = 0 if agent == way.agent else error + gap.error
+                off = 0 if agent == path.agent else error + gap.error
                 cuts.update(at for at in (gap.start + off, gap.end - off) if start < at < end)
         ordered = sorted(cuts)
         return [(start, start), *pairwise(ordered), *([(end, end)] if end > start else [])]
 
-    def _left_open(self, way: Way, span: Span, found: Sequence[Part]) -> Finding:
+    def _left_open(self, path: Way, span: Span, open_parts: Sequence[Part]) -> Finding:
         """Nothing decides. While evidence is to come it goes by what the check is about; after that it is not known."""
-        guess = found[0].finding if found else None
-        root = guess.root if guess is not None else self.topology.root(way.own)
-        because = guess.because if guess is not None else words.undecided(way, (root,))
-        if self._to_come(way, span.end):
+        guess = open_parts[0].finding if open_parts else None
+        root = guess.root if guess is not None else self.topology.root(path.own)
+        because = guess.because if guess is not None else words.undecided(path, (root,))
+        if self._to_come(path, span.end):
             return Finding(root, "provisional", because)
         if guess is not None and {one.cause for one in guess.roots} == {root.cause}:
             return Finding(root, "sure", because)  # which of these, nothing tells; but the cause is the same
         return Finding(elements.Root(root.root, NOT_KNOWN), "probable", because)
 
-    def _to_come(self, way: Way, until: int) -> bool:
+    def _to_come(self, path: Way, until: int) -> bool:
         """Whether an agent at either end may still say something of the time before."""
-        agents = {way.agent, *self.topology.agents_at(way.target), *self.topology.agents_at(way.vantage)}
+        agents = {path.agent, *self.topology.agents_at(path.target), *self.topology.agents_at(path.vantage)}
         if self._only is not None:
             agents &= self._only
         return any(self.evidence.life(agent).heard < until for agent in agents)
 
     # -- what was not seen
 
-    def _unknown(self, way: Way, stretch: Stretch) -> list[Part]:
+    def _unknown(self, path: Way, stretch: Stretch) -> list[Part]:
         """Why nobody looked. What follows a gap until a slow check's next look is told with it."""
         low = stretch.start if stretch.last is None else min(stretch.last, stretch.start)
         high = stretch.end if stretch.first is None else max(stretch.first, stretch.end)
-        gaps = [gap for gap in self.lives.gaps(way.agent) if gap.start < high and low < gap.end]
+        gaps = [gap for gap in self.lives.gaps(path.agent) if gap.start < high and low < gap.end]
         if not gaps:
-            gaps = list(self.lives.between(way.agent, low, high))
+            gaps = list(self.lives.between(path.agent, low, high))
         parts = [
-            Part(max(gap.start, stretch.start), min(gap.end, stretch.end), self._of_gap(way, gap, stretch))
+            Part(max(gap.start, stretch.start), min(gap.end, stretch.end), self._of_gap(path, gap, stretch))
             for gap in gaps
             if max(gap.start, stretch.start) < min(gap.end, stretch.end)
         ]
         if not parts and gaps:
-            parts = [Part(stretch.start, stretch.end, self._of_gap(way, gaps[-1], stretch))]
+            parts = [Part(stretch.start, stretch.end, self._of_gap(path, gaps[-1], stretch))]
         if parts:
             return filled(parts, stretch.start, stretch.end)
         reason = stretch.span.reason if stretch.span is not None else ""
-        own = self.topology.root(way.own)
+        own = self.topology.root(path.own)
         finding = Finding(
             elements.Root(own.root, NOT_KNOWN),
-            "provisional" if self._to_come(way, stretch.end) else "probable",
-            words.never_told(way.uid, reason),
+            "provisional" if self._to_come(path, stretch.end) else "probable",
+            words.never_told(path.uid, reason),
         )
         return [Part(stretch.start, stretch.end, finding)]
 
-    def _of_gap(self, way: Way, gap: Gap, stretch: Stretch) -> Finding:
+    def _of_gap(self, path: Way, gap: Gap, stretch: Stretch) -> Finding:
         """An open gap whose cause nothing tells goes by what others see of its site."""
         if not gap.open or gap.cause.cause != NOT_KNOWN:
             return of_cause(gap.cause)
-        site = self.topology.site_of(way.agent)
+        site = self.topology.site_of(path.agent)
         for uid in self.topology.outside(site):
             down_stretches = [one for one in self.stretches(uid) if one.state == DOWN and one.end > gap.start]
             if down_stretches:
@@ -254,13 +254,13 @@ def verdicts(topology: Topology, evidence: Evidence, uids: Iterable[str], window
     return {uid: analysis.verdicts(uid, window) for uid in uids}
 
 
-def cause_of(book: Book) -> Callable[[str, Span], str]:
+def cause_of(analysis: Book) -> Callable[[str, Span], str]:
     """What goals ask (collector.goals.evaluate.Evidence.cause): the cause of most of a span's time; of a tie, not
     known."""
 
     def cause(uid: str, span: Span) -> str:
         spent: dict[str, int] = {}
-        for one in book.verdicts(uid, (span.start, span.end)):
+        for one in analysis.verdicts(uid, (span.start, span.end)):
             spent[one.cause.cause] = spent.get(one.cause.cause, 0) + one.end - one.start
         most = max(spent.values(), default=0)
         leading = [name for name, ms in spent.items() if ms == most]

@@ -88,16 +88,16 @@ def device_gone(checks: Sequence[str]) -> tuple[Said, ...]:
     return tuple(say("{check} is down, and it looks at the same device", check=uid) for uid in checks)[:MOST]
 
 
-def explains_most(way: "Way", root: Root, backing: Sequence[str]) -> tuple[Said, ...]:
+def explains_most(path: "Way", root: Root, backing: Sequence[str]) -> tuple[Said, ...]:
     first = say(
-        "One fault explains most: {check} and {count} more checks depend on it", check=way.uid, count=len(backing)
+        "One fault explains most: {check} and {count} more checks depend on it", check=path.uid, count=len(backing)
     )
     return (first, *(say("{check} is down as well", check=uid) for uid in backing))[:MOST]
 
 
-def undecided(way: "Way", roots: Sequence[Root]) -> tuple[Said, ...]:
+def undecided(path: "Way", roots: Sequence[Root]) -> tuple[Said, ...]:
     return (
-        say("Nothing that was looked at tells the causes apart from which {check} may be down", check=way.uid),
+        say("Nothing that was looked at tells the causes apart from which {check} may be down", check=path.uid),
         *(_possible(root) for root in roots),
     )[:MOST]
 

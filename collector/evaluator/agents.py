@@ -29,7 +29,7 @@ class Agents:
         self._fleet = fleet
         self._off_since: dict[str, int] = {}
 
-    def now(self, now: int, began: int, why: Present, inventory: Inventory, confirmed: Confirmed) -> Iterator[Trouble]:
+    def now(self, now: int, listening_since: int, causes: Present, inventory: Inventory, confirmed: Confirmed) -> Iterator[Trouble]:
         """``began``: when the collector began to listen (ms): nobody was silent before that."""
         today = datetime.fromtimestamp(now / 1000, inventory.province.zone).date()
         states, patience = self._fleet.agents, inventory.province.push_every * PUSHES
@@ -38,13 +38,13 @@ class Agents:
             state = states.get(agent.id)
             if state is None or not state.contact:
                 continue  # never heard: it is still to be installed
-            silence, error = now - max(state.contact, began), state.timing.wall_error_ms
+            silence, error = now - max(state.contact, listening_since), state.timing.wall_error_ms
             if silence <= patience and (error is None or abs(error) <= RIGHT):
                 continue
             if agent.revoked or not agent.on(today):
                 continue
             if silence > patience:
-                problem = _silent(agent, state, silence, now, why, inventory, confirmed)
+                problem = _silent(agent, state, silence, now, causes, inventory, confirmed)
             else:
                 problem = self._clock(agent, state, error or 0, inventory)
                 wrong_clocks.add(agent.id)
@@ -82,7 +82,7 @@ def _silent(
     state: AgentState,
     silence: int,
     now: int,
-    why: Present,
+    causes: Present,
     inventory: Inventory,
     confirmed: Confirmed,
 ) -> Trouble | None:
@@ -90,7 +90,7 @@ def _silent(
     condition = condition_for(inventory, "silent", subject)
     if condition is None or met_by(condition, silence) != "met":
         return None
-    key, diagnosis = f"silent:{agent.id}", why.silent(agent.id)
+    key, diagnosis = f"silent:{agent.id}", causes.silent(agent.id)
     return Trouble(
         key=key,
         condition=condition.id,

@@ -74,15 +74,15 @@ class Alerting:
             reader,
             ingest.trust,
             loaded=lambda: bool(inventories.loaded),
-            objectives=self.objectives,
-            own=own.Own(
+            goal_problems=self.objectives,
+            self_checks=own.Own(
                 [
                     lambda: self.counts.trouble(reader.wall()),
                     lambda: list(_of_collector(ingest, inventories)),
                     own.disk(config.state_dir, reader.wall),
                 ]
             ),
-            writer=Writer(reader, self.circuits, self.unsubscribed, channels, self.signer, evaluations),
+            mail_writer=Writer(reader, self.circuits, self.unsubscribed, channels, self.signer, evaluations),
             muted=lambda: not channels.mails or self.standby.muted,
             wake=self._wake,
         )

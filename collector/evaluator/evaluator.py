@@ -63,9 +63,9 @@ class Evaluator:
         trust: Trust,
         *,
         loaded: Callable[[], bool],
-        objectives: Objectives,
-        own: Own,
-        writer: Writer | None,
+        goal_problems: Objectives,
+        self_checks: Own,
+        mail_writer: Writer | None,
         muted: Callable[[], bool] = lambda: False,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
@@ -76,9 +76,9 @@ class Evaluator:
         self._reader = reader
         self._trust = trust
         self._loaded = loaded
-        self._objectives = objectives
-        self._own = own
-        self._writer = writer
+        self._objectives = goal_problems
+        self._own = self_checks
+        self._writer = mail_writer
         self._muted = muted
         self._wake = wake
         self._place = Place(0, 0)
@@ -264,12 +264,12 @@ class Evaluator:
         events = finding_rows[-1][0] if finding_rows else cursor.events
         return msgspec.structs.replace(cursor, events=events, spans=spans), [one for _, one in finding_rows], closed
 
-    async def _commit(self, book: Book, place: Place, changed: Sequence[Incident], letters: Sequence[Letter]) -> None:
-        place = Place(place.events, place.spans, book.at, _encode(bare(book)))
-        await stored.commit(self._database, stored.Turn(place=place, incidents=changed, letters=letters))
+    async def _commit(self, incidents: Book, cursor: Place, changed: Sequence[Incident], mails: Sequence[Letter]) -> None:
+        cursor = Place(cursor.events, cursor.spans, incidents.at, _encode(bare(incidents)))
+        await stored.commit(self._database, stored.Turn(place=cursor, incidents=changed, letters=mails))
         for incident in changed:
             _say(incident, self.book.incident(incident.key))
-        self.book, self._place = book, place
+        self.book, self._place = incidents, cursor
 
     def _unknown(self, key: str, now: int) -> bool:
         if not self._trust.trusted:
@@ -293,17 +293,17 @@ class Evaluator:
                 future.set_exception(error)
 
 
-def _incidents(book: Book) -> list[Incident]:
-    return [one for group in (book.open, book.ended, book.closed) for one in group.values()]
+def _incidents(incidents: Book) -> list[Incident]:
+    return [one for group in (incidents.open, incidents.ended, incidents.closed) for one in group.values()]
 
 
-def with_closed(book: Book, revised: Sequence[Incident]) -> Book:
+def with_closed(incidents: Book, revised: Sequence[Incident]) -> Book:
     """The book with what is known better of closed incidents, where it still remembers them."""
     updates = {
         name: {**kept, **{one.key: one for one in revised if one.key in kept}}
-        for name, kept in (("ended", book.ended), ("closed", book.closed))
+        for name, kept in (("ended", incidents.ended), ("closed", incidents.closed))
     }
-    return msgspec.structs.replace(book, **updates)
+    return msgspec.structs.replace(incidents, **updates)
 
 
 def _say(incident: Incident, before: Incident | None) -> None:

@@ -33,25 +33,25 @@ class Writer:
         reader: Reader,
         circuits: Circuits,
         unsubscribed: Unsubscribed,
-        ways: Ways,
+        channels: Ways,
         signer: Signer,
         evaluations: Callable[[], Sequence[Evaluation]],
     ) -> None:
         self._reader = reader
         self._circuits = circuits
         self._unsubscribed = unsubscribed
-        self._ways = ways
+        self._ways = channels
         self._signer = signer
         self._evaluations = evaluations
 
-    async def letters(self, notices: Sequence[Notice], book: Book) -> list[Letter]:
+    async def letters(self, notices: Sequence[Notice], state: Book) -> list[Letter]:
         """A letter for each notice whose contact the inventory has and that the contact wants."""
         inventory = self._reader.inventory
         incident_keys = {key for one in notices if one.kind != "digest" for key in one.incidents}
-        error_bounds = await bounds(self._reader, [one for key in incident_keys if (one := book.incident(key)) is not None])
+        error_bounds = await bounds(self._reader, [one for key in incident_keys if (one := state.incident(key)) is not None])
         days = {day: await self._day(day, inventory) for day in {one.day for one in notices if one.kind == "digest"}}
         return [
-            self._letter(notice, book, inventory, error_bounds, days.get(notice.day) if notice.kind == "digest" else None)
+            self._letter(notice, state, inventory, error_bounds, days.get(notice.day) if notice.kind == "digest" else None)
             for notice in notices
             if notice.contact in inventory.contacts
             and not (notice.kind == "digest" and notice.contact in self._unsubscribed.contacts)
@@ -60,13 +60,13 @@ class Writer:
     def _letter(
         self,
         notice: Notice,
-        book: Book,
+        state: Book,
         inventory: Inventory,
-        known: Mapping[str, mail.Bounds],
+        error_bounds: Mapping[str, mail.Bounds],
         day: mail.Day | None,
     ) -> Letter:
         contact = inventory.contacts[notice.contact]
-        incidents = [one for key in notice.incidents if (one := book.incident(key)) is not None]
+        incidents = [one for key in notice.incidents if (one := state.incident(key)) is not None]
         context = mail.Context(
             inventory=inventory,
             now=notice.at,
@@ -74,7 +74,7 @@ class Writer:
             sender=self._ways.from_ or f"haidang@{self._ways.right}",
             base_url=self._ways.url,
             sign=self._signer.sign,
-            bounds=known,
+            bounds=error_bounds,
             day=day,
         )
         try:
@@ -82,7 +82,7 @@ class Writer:
         except Exception:  # one incident that cannot be put in words must not silence all the others
             log.exception("mail %s could not be written as usual", notice.ident)
             written = mail.bare(notice, incidents, context, contact.language, contact)
-        sent = sent_of(notice, book)
+        sent = sent_of(notice, state)
         return Letter(
             id=0,
             ident=notice.ident,

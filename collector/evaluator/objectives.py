@@ -79,24 +79,24 @@ class Objectives:
         self.burning = {goal: worst for goal in goals if (worst := worst_of(goal, rates)) is not None}
 
     def troubles(
-        self, now: int, others: Iterable[Trouble], condition: Callable[[str, Goal], Condition | None]
+        self, now: int, check_problems: Iterable[Trouble], condition: Callable[[str, Goal], Condition | None]
     ) -> list[Trouble]:
         """``others``: the checks' troubles of this turn. ``condition``: what holds for "risk" or "missed" of a goal."""
         inventory = self._reader.inventory
-        self._note(now, inventory, others)
+        self._note(now, inventory, check_problems)
         problems = [*self._risks(now, inventory, condition), *self._missed(now, inventory, condition)]
         keys = {problem.key for problem in problems}
         self._since = {key: at for key, at in self._since.items() if key in keys}
         return problems
 
-    def _note(self, now: int, inventory: Inventory, others: Iterable[Trouble]) -> None:
+    def _note(self, now: int, inventory: Inventory, check_problems: Iterable[Trouble]) -> None:
         if self._checks[0] != id(inventory):
             sets = {
                 goal.id: frozenset(uid for member in members.members(goal, inventory) for uid in member.checks)
                 for goal in inventory.goals.values()
             }
             self._checks = (id(inventory), sets)
-        troubled = {problem.subject.check for problem in others if problem.confirmed}
+        troubled = {problem.subject.check for problem in check_problems if problem.confirmed}
         for goal, checks in self._checks[1].items():
             if not checks.isdisjoint(troubled):
                 self._told[goal] = now
@@ -139,7 +139,7 @@ class Objectives:
     def _trouble(
         self,
         key: str,
-        holding: Condition,
+        condition: Condition,
         severity: Severity,
         now: int,
         goal: Goal,
@@ -151,7 +151,7 @@ class Objectives:
         since = self._since.setdefault(key, now)
         return Trouble(
             key=key,
-            condition=holding.id,
+            condition=condition.id,
             subject=Subject(goal=goal.id),
             severity=severity,
             since=since,
@@ -159,7 +159,7 @@ class Objectives:
             cause=Cause(root=f"goal:{goal.id}", cause=NOT_KNOWN),
             confirmed=confirmed,
             said=said,
-            recover_ms=holding.quiet_ms,
+            recover_ms=condition.quiet_ms,
             once=once,
         )
 

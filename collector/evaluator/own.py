@@ -31,9 +31,9 @@ class Own:
         return list(self._made(messages, now, condition, agency))
 
     def _made(
-        self, found: dict[str, Said], now: int, condition: Callable[[str], Condition | None], agency: str
+        self, messages: dict[str, Said], now: int, condition: Callable[[str], Condition | None], agency: str
     ) -> Iterator[Trouble]:
-        for what, sentence in found.items():
+        for what, sentence in messages.items():
             met_condition = condition(what)
             if met_condition is None:
                 continue

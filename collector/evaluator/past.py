@@ -44,15 +44,15 @@ def closed(db: apsw.Connection, after: int, limit: int = AT_ONCE) -> tuple[list[
     return spans, max(after, last if isinstance(last, int) else 0)
 
 
-async def taken(reader: Reader, found: Sequence[Closed], exclusions: Exclusions, now: int) -> list[Past]:
+async def taken(reader: Reader, spans: Sequence[Closed], exclusions: Exclusions, now: int) -> list[Past]:
     """Those that met their condition, with their causes."""
-    meeting = list(_met(reader, found))
+    meeting = list(_met(reader, spans))
     if not meeting:
         return []
     begin = min(span.start for _, span, _ in meeting)
 
-    def causes(book: Book) -> list[Cause]:
-        return [leading(book.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting]
+    def causes(analysis: Book) -> list[Cause]:
+        return [leading(analysis.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting]
 
     root_causes = await reader.causes(causes, begin)
     return [
@@ -61,25 +61,25 @@ async def taken(reader: Reader, found: Sequence[Closed], exclusions: Exclusions,
     ]
 
 
-def untold(found: Sequence[Past], known: Iterable[Incident]) -> list[Past]:
+def untold(problems: Sequence[Past], incidents: Iterable[Incident]) -> list[Past]:
     """Without what an incident of the same root was about at the time: it is that incident's other side, told late."""
     periods: dict[str, list[tuple[int, int]]] = {}
-    for incident in known:
+    for incident in incidents:
         end = incident.ended or incident.closed or FOREVER
         for root in (incident.cause.root, *incident.roots):
             periods.setdefault(root, []).append((incident.opened, end))
     return [
         one
-        for one in found
+        for one in problems
         if not any(
             begin <= one.until and one.trouble.since <= end for begin, end in periods.get(one.trouble.cause.root, ())
         )
     ]
 
 
-def _met(reader: Reader, found: Sequence[Closed]) -> Iterator[tuple[Known, Span, Condition]]:
+def _met(reader: Reader, spans: Sequence[Closed]) -> Iterator[tuple[Known, Span, Condition]]:
     """With the condition that each met."""
-    for one in found:
+    for one in spans:
         registered = reader.fleet.checks.get(one.check)
         entry = reader.by_uid(registered.uid) if registered is not None else None
         if entry is None or entry.check is None:
@@ -92,8 +92,8 @@ def _met(reader: Reader, found: Sequence[Closed]) -> Iterator[tuple[Known, Span,
             yield entry, one.span, condition
 
 
-def _past(known: Known, span: Span, condition: Condition, cause: Cause, exclusions: Exclusions, now: int) -> Past:
-    check = known.check
+def _past(entry: Known, span: Span, condition: Condition, cause: Cause, exclusions: Exclusions, now: int) -> Past:
+    check = entry.check
     assert check is not None
     problem = Trouble(
         key=f"{ON[span.state]}:{check.uid}",

@@ -25,19 +25,19 @@ class Recent:
         """Checks that are remembered: to be noted every turn, also while they are up."""
         return list(self._stretches)
 
-    def note(self, seen: Seen) -> tuple[int, ...]:
+    def note(self, status: Seen) -> tuple[int, ...]:
         """The states of its latest looks, the newest last. A look that could not be made is none."""
-        stretches = self._stretches.setdefault(seen.row, [])
-        if seen.state != UNKNOWN:
-            now = (seen.state, seen.since, min(seen.looks, MOST))
+        stretches = self._stretches.setdefault(status.row, [])
+        if status.state != UNKNOWN:
+            now = (status.state, status.since, min(status.looks, MOST))
             if stretches and stretches[-1][:2] == now[:2]:
                 stretches[-1] = now
             else:
                 stretches.append(now)
             del stretches[: -MOST - 1]
         states = tuple(state for state, _, looks in stretches for _ in range(looks))[-MOST:]
-        if seen.state == UP and seen.looks >= MOST:
-            del self._stretches[seen.row]
+        if status.state == UP and status.looks >= MOST:
+            del self._stretches[status.row]
         return states
 
     def forget(self, row: int) -> None:

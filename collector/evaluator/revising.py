@@ -29,10 +29,10 @@ async def revised(reader: Reader, incidents: Sequence[Incident], now: int) -> li
     if not incidents:
         return []
 
-    def work(book: Book) -> list[Incident]:
+    def work(analysis: Book) -> list[Incident]:
         settled = []
         for incident in incidents:
-            cause = _judged(book, incident)
+            cause = _judged(analysis, incident)
             if cause is not None and cause.certainty != "provisional":
                 same = (cause.root, cause.cause, cause.certainty) == _short(incident.cause)
                 settled.append(incident if same else _with(incident, cause, now))
@@ -41,23 +41,23 @@ async def revised(reader: Reader, incidents: Sequence[Incident], now: int) -> li
     return await reader.causes(work, min(incident.opened for incident in incidents))
 
 
-def _judged(book: Book, incident: Incident) -> Cause | None:
+def _judged(analysis: Book, incident: Incident) -> Cause | None:
     """The cause of most of its members' time; None where nothing is judged."""
     verdicts: list[Verdict] = []
     end = incident.ended or incident.closed or incident.opened
-    for uid, begin, until in _stretches(book, incident.members.values(), end):
-        verdicts += book.verdicts(uid, (begin, max(until, begin + 1)))
+    for uid, begin, until in _stretches(analysis, incident.members.values(), end):
+        verdicts += analysis.verdicts(uid, (begin, max(until, begin + 1)))
     return leading(verdicts, "") if verdicts else None
 
 
-def _stretches(book: Book, members: Iterable[Member], end: int) -> Iterator[tuple[str, int, int]]:
+def _stretches(analysis: Book, members: Iterable[Member], end: int) -> Iterator[tuple[str, int, int]]:
     """(uid, from, until) of each member; a silent agent's are those of one of its checks."""
     for member in members:
         kind, _, what = member.key.partition(":")
-        if kind in ("down", "degraded") and book.topology.check(what) is not None:
+        if kind in ("down", "degraded") and analysis.topology.check(what) is not None:
             yield what, member.since, member.until or end
         elif kind == "silent":
-            looks = book.topology.looks_of(what)
+            looks = analysis.topology.looks_of(what)
             if looks:
                 yield looks[0], member.since, member.until or end
 

@@ -30,8 +30,8 @@ RECENT: Final = HOUR  # how long a finding is a trouble
 class Troubles:
     """``began``: when this collector began to listen (ms): nobody was silent before that."""
 
-    def __init__(self, reader: Reader, began: int) -> None:
-        self.began = began
+    def __init__(self, reader: Reader, listening_since: int) -> None:
+        self.began = listening_since
         self._reader = reader
         self._watch = Watch(reader.fleet)
         self._agents = Agents(reader.fleet)
@@ -50,12 +50,12 @@ class Troubles:
             first = self._findings[key][1] if key in self._findings else finding.at
             self._findings[key] = (finding, first)
 
-    def now(self, now: int, why: Present, exclusions: Exclusions, incidents: Iterable[Incident]) -> list[Trouble]:
+    def now(self, now: int, causes: Present, exclusions: Exclusions, incidents: Iterable[Incident]) -> list[Trouble]:
         """All of them. ``incidents``: the open ones, whose members are judged until they are clear."""
         inventory = self._reader.inventory
         problems = [
-            *self._of_checks(now, why, exclusions, incidents, inventory),
-            *self._agents.now(now, self.began, why, inventory, self._confirmed),
+            *self._of_checks(now, causes, exclusions, incidents, inventory),
+            *self._agents.now(now, self.began, causes, inventory, self._confirmed),
             *self._of_findings(now, inventory),
         ]
         keys = {problem.key for problem in problems}
@@ -65,7 +65,7 @@ class Troubles:
     # -- checks
 
     def _of_checks(
-        self, now: int, why: Present, exclusions: Exclusions, incidents: Iterable[Incident], inventory: Inventory
+        self, now: int, causes: Present, exclusions: Exclusions, incidents: Iterable[Incident], inventory: Inventory
     ) -> Iterator[Trouble]:
         members, covered = _members(incidents), set[tuple[str, int]]()
         self._note_what_recovered(now)
@@ -73,7 +73,7 @@ class Troubles:
             entry = self._known(status.row)
             if entry is not None:
                 covered.add((entry.uid, status.state))
-                diagnosis = why.cause(entry.uid)
+                diagnosis = causes.cause(entry.uid)
                 yield from self._judged(entry, status, status.state, now, diagnosis, exclusions, inventory)
         for (uid, state), (cause, member) in members.items():
             entry = self._reader.by_uid(uid)
@@ -96,21 +96,21 @@ class Troubles:
 
     def _judged(
         self,
-        known: Known,
-        seen: Seen,
+        entry: Known,
+        status: Seen,
         state: int,
         now: int,
-        answer: Answer,
+        diagnosis: Answer,
         exclusions: Exclusions,
         inventory: Inventory,
     ) -> Iterator[Trouble]:
         """How the check stands to the condition on ``state``, whatever state it is in now."""
-        check = known.check
+        check = entry.check
         condition = condition_of(inventory, check, ON[state]) if check is not None else None
-        if check is None or condition is None or seen.state == UNKNOWN:
+        if check is None or condition is None or status.state == UNKNOWN:
             return
-        recent = self._recent.note(seen)
-        observed = Judged(state=seen.state, since=seen.since, looks=seen.looks, last=seen.at, recent=recent)
+        recent = self._recent.note(status)
+        observed = Judged(state=status.state, since=status.since, looks=status.looks, last=status.at, recent=recent)
         standing = met(condition, observed)
         if standing == "clear":
             return
@@ -121,22 +121,22 @@ class Troubles:
             condition=condition.id,
             subject=subject_of(check),
             severity=condition.severity,
-            since=seen.since,
-            evidence=seen.at,
-            cause=answer.cause,
-            confirmed=self._present(known, seen, now, inventory)
-            and self._confirmed(key, standing == "met", answer.pending, now, inventory),
+            since=status.since,
+            evidence=status.at,
+            cause=diagnosis.cause,
+            confirmed=self._present(entry, status, now, inventory)
+            and self._confirmed(key, standing == "met", diagnosis.pending, now, inventory),
             excluded=excluded,
-            state=seen.state,
-            reason=seen.reason,
+            state=status.state,
+            reason=status.reason,
             recover_ms=condition.quiet_ms,
         )
 
-    def _present(self, known: Known, seen: Seen, now: int, inventory: Inventory) -> bool:
+    def _present(self, entry: Known, status: Seen, now: int, inventory: Inventory) -> bool:
         """Whether it is so now: somebody who is there says it, or the evidence is fresh. What is old pages nobody."""
-        agent = self._reader.fleet.agents.get(known.agent)
+        agent = self._reader.fleet.agents.get(entry.agent)
         heard = agent is not None and now - agent.contact <= inventory.province.push_every * PUSHES
-        return heard or now - seen.at <= inventory.alerting.late_ms
+        return heard or now - status.at <= inventory.alerting.late_ms
 
     def _confirmed(self, key: str, met: bool, pending: bool, now: int, inventory: Inventory) -> bool:
         """Met, and what lies on its way was looked at since it began, or was waited for long enough."""
@@ -150,20 +150,20 @@ class Troubles:
         entry = self._reader.by_uid(registered.uid) if registered is not None else None
         return entry if entry is not None and entry.check is not None else None
 
-    def _seen(self, known: Known, now: int) -> Seen | None:
+    def _seen(self, entry: Known, now: int) -> Seen | None:
         """A check as it is, if anything is known of it."""
-        registered = self._reader.registered(known)
+        registered = self._reader.registered(entry)
         state = self._reader.fleet.now(registered, now)
         if state is None or registered.ended is not None:
             return None
         agent = self._reader.fleet.agents[registered.agent]
-        overlay, tail = agent.overlay, agent.tails.get(known.row)
+        overlay, tail = agent.overlay, agent.tails.get(entry.row)
         if state.provisional and overlay is not None:
-            looks = overlay.checks[known.row][2]
+            looks = overlay.checks[entry.row][2]
         else:
             looks = tail.looks if tail is not None else 0
         return Seen(
-            row=known.row,
+            row=entry.row,
             state=state.state,
             since=state.since,
             at=state.at,

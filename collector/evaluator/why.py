@@ -4,7 +4,7 @@ from collector.causes.present import Contact, Present, Seen, View, present
 from collector.queries.reading import Reader
 
 
-def answers(reader: Reader, now: int, began: int) -> Present:
+def answers(reader: Reader, now: int, listening_since: int) -> Present:
     """Causes at the moment ``now``. ``began``: when this collector began to listen."""
     fleet = reader.fleet
 
@@ -28,4 +28,4 @@ def answers(reader: Reader, now: int, began: int) -> Present:
         return None if state is None or not state.contact else Contact(state.contact, state.stopped)
 
     push_every = reader.inventory.province.push_every
-    return present(reader.topology, View(seen=status_of, contact=contact, now=now, started=began, push_every=push_every))
+    return present(reader.topology, View(seen=status_of, contact=contact, now=now, started=listening_since, push_every=push_every))

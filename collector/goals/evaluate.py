@@ -309,11 +309,11 @@ def _average(values: Iterable[Fraction | None]) -> Fraction | None:
     return sum((Fraction(above, below) for below, above in sums.items()), Fraction(0)) / number
 
 
-def _share(goal: Goal, judged: Sequence[Judged]) -> tuple[Bounds, tuple[int, int, int]]:
+def _share(goal: Goal, results: Sequence[Judged]) -> tuple[Bounds, tuple[int, int, int]]:
     """The share of members that meet their own objective. Members that ought to be there and are not prove nothing."""
-    number = max(goal.denominator or 0, len(judged))
+    number = max(goal.denominator or 0, len(results))
     met = missed = best_met = best_seen = 0
-    for one in judged:
+    for one in results:
         objective = one.member.objective
         if objective is None:
             continue
@@ -326,7 +326,7 @@ def _share(goal: Goal, judged: Sequence[Judged]) -> tuple[Bounds, tuple[int, int
     shares = met, missed, number - met - missed
     if not number:
         return Bounds(), shares
-    coverage = sum((one.bounds.coverage or Fraction(0) for one in judged), Fraction(0)) / number
+    coverage = sum((one.bounds.coverage or Fraction(0) for one in results), Fraction(0)) / number
     best = Fraction(best_met, best_seen) if best_seen else None
     return Bounds(Fraction(met, number), best, Fraction(number - missed, number), coverage), shares
 
@@ -335,9 +335,9 @@ def _sum(figures: Sequence[Figure]) -> Figure:
     return Figure(*(sum(parts) for parts in zip(*map(msgspec.structs.astuple, figures), strict=True)))
 
 
-def _missing(judged: Sequence[Judged]) -> tuple[Missing, ...]:
+def _missing(results: Sequence[Judged]) -> tuple[Missing, ...]:
     missing = []
-    for one in judged:
+    for one in results:
         unproven = one.figure.seen - one.figure.sure_up - one.figure.sure_down
         if one.figure.unknown or unproven:
             missing.append(Missing(one.member.id, one.lacking(), one.figure.unknown, unproven))

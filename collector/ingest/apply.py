@@ -53,28 +53,28 @@ def extent(batch: Batch) -> tuple[int, int]:
     return min(least, default=base), max(most, default=base)
 
 
-def account(state: AgentState, view: View, batch: Batch, placing: Placing, effect: Effect, count_from: int) -> Later:
+def account(state: AgentState, plan: View, batch: Batch, placement: Placing, effect: Effect, count_from: int) -> Later:
     """Take a clean batch into ``state`` (a successor). What cannot be taken goes to ``effect`` as dead letters."""
     if batch.runs or batch.records:
         state.unfold()
     for record in batch.records:
         if record.kind == "start":  # the first frame of its epoch: what it tells of comes before all results
-            _power_was_lost(state, view, record, placing, effect, count_from)
-    runs = [run for run in batch.runs if _take_run(state, view, run, placing, effect, count_from)]
-    skips = _take_results(state, view, batch, placing, effect, count_from) if batch.states else {}
+            _power_was_lost(state, plan, record, placement, effect, count_from)
+    runs = [run for run in batch.runs if _take_run(state, plan, run, placement, effect, count_from)]
+    skips = _take_results(state, plan, batch, placement, effect, count_from) if batch.states else {}
     if batch.records:
         state.unfold()  # the results may have begun a streak
     for record in batch.records:
-        _take_record(state, view, record, placing, effect, count_from)
+        _take_record(state, plan, record, placement, effect, count_from)
     state.results += len(batch.states) + sum(run.count for run in batch.runs)
-    if batch.states and state.stopped is not None and placing.end > state.stopped:
+    if batch.states and state.stopped is not None and placement.end > state.stopped:
         state.stopped = None
 
     def add_sums(sums: Sums) -> None:
         for run in runs:
-            sums.add_run(view, run, placing)
+            sums.add_run(plan, run, placement)
         if batch.states:
-            sums.add(view, batch, placing, skips)
+            sums.add(plan, batch, placement, skips)
 
     return add_sums
 
@@ -86,35 +86,35 @@ def note_records(state: AgentState, batch: Batch, at: int, effect: Effect) -> No
 
 
 def _take_results(
-    state: AgentState, view: View, batch: Batch, placing: Placing, effect: Effect, count_from: int
+    state: AgentState, plan: View, batch: Batch, placement: Placing, effect: Effect, count_from: int
 ) -> dict[int, int]:
     """Each check's slice into its tail. Gives back how many leading looks of which place were too old to be taken."""
-    single_looks = placing.steady and len(batch.counts) == len(batch.states)
-    offset = batch.base + placing.offset_first
+    single_looks = placement.steady and len(batch.counts) == len(batch.states)
+    offset = batch.base + placement.offset_first
     reasons = {place: examine.cut_reason(text) for place, text in batch.reasons}
     ledger = state.ledger
-    if single_looks and ledger.streak is not None and ledger.streak.reaches(view, batch, offset):
-        state.ledger = ledger.gone_on(batch, offset, placing.error, reasons, effect.spans)
+    if single_looks and ledger.streak is not None and ledger.streak.reaches(plan, batch, offset):
+        state.ledger = ledger.gone_on(batch, offset, placement.error, reasons, effect.spans)
         return {}
     ledger = state.unfold()
-    skips = _take_slices(ledger, view, batch, placing, effect, reasons, count_from)
+    skips = _take_slices(ledger, plan, batch, placement, effect, reasons, count_from)
     if single_looks and not skips and offset + min(batch.at) >= count_from:
-        state.ledger = Ledger(ledger.tails, ledger.latest, streaks.begin(view, batch, offset, placing.error, reasons))
+        state.ledger = Ledger(ledger.tails, ledger.latest, streaks.begin(plan, batch, offset, placement.error, reasons))
     return skips
 
 
 def _take_slices(
     ledger: Ledger,
-    view: View,
+    plan: View,
     batch: Batch,
-    placing: Placing,
+    placement: Placing,
     effect: Effect,
     reasons: Mapping[int, str],
     count_from: int,
 ) -> dict[int, int]:
-    tails, latest, digest = ledger.tails, ledger.latest, view.digest
+    tails, latest, digest = ledger.tails, ledger.latest, plan.digest
     base, at, states, latency, values = batch.base, batch.at, batch.states, batch.latency, batch.values
-    rows, holds, widths, error = view.rows, view.holds, view.widths, placing.error
+    rows, holds, widths, error = plan.rows, plan.holds, plan.widths, placement.error
     skips: dict[int, int] = {}
     closed: list[Span] = []
     begin = value = 0
@@ -122,7 +122,7 @@ def _take_slices(
         row, width, end = rows[place], widths[place], begin + n
         value += n * width
         old = tails.get(row)
-        first, deltas = placing.slice(base + at[begin], at[begin + 1 : end])
+        first, deltas = placement.slice(base + at[begin], at[begin + 1 : end])
         if old is None:
             effect.born.append((first, row))
         tail = None if old is None else _copy(old)
@@ -130,7 +130,7 @@ def _take_slices(
             tail = take(tail, closed, first, deltas, states[begin:end], holds[place], error, reasons, begin, count_from)
         except OutOfOrder:
             skip = skips[place] = _too_old(tail, first, deltas, error)
-            effect.letters.append(Letter("older than the ledger's end", skip, repr((view.uids[place], first)).encode()))
+            effect.letters.append(Letter("older than the ledger's end", skip, repr((plan.uids[place], first)).encode()))
             if skip == n:
                 begin = end
                 continue
@@ -169,10 +169,10 @@ def _copy(tail: Tail) -> Tail:
     )
 
 
-def _take_run(state: AgentState, view: View, run: Run, placing: Placing, effect: Effect, count_from: int) -> bool:
+def _take_run(state: AgentState, plan: View, run: Run, placement: Placing, effect: Effect, count_from: int) -> bool:
     """False: it was older than the ledger's end, and is a dead letter."""
-    row, hold, error = view.rows[run.check], view.holds[run.check], placing.error
-    first, last = placing.at(run.first), placing.at(run.last)
+    row, hold, error = plan.rows[run.check], plan.holds[run.check], placement.error
+    first, last = placement.at(run.first), placement.at(run.last)
     old = state.ledger.tails.get(row)
     reason = examine.cut_reason(run.reason)
     closed: list[Span] = []
@@ -191,27 +191,27 @@ def _take_run(state: AgentState, view: View, run: Run, placing: Placing, effect:
     if count_from and (old is None or old.last < count_from):
         recount(tail, closed, count_from)
     state.ledger.tails[row] = tail
-    state.ledger.latest[row] = Latest(last, None, [], view.digest, reason)
+    state.ledger.latest[row] = Latest(last, None, [], plan.digest, reason)
     effect.spans.extend((row, span) for span in closed)
     return True
 
 
 def _take_record(
-    state: AgentState, view: View, record: Record, placing: Placing, effect: Effect, count_from: int
+    state: AgentState, plan: View, record: Record, placement: Placing, effect: Effect, count_from: int
 ) -> None:
-    at = placing.at(record.at)
+    at = placement.at(record.at)
     _note(record, at, effect)
     if record.kind == "start":
         state.started, state.stopped = at, None
         state.about = {key: value for key, value in record.data.items() if isinstance(value, str | int | bool)}
     elif record.kind == "stop":
         state.stopped = at
-        for row in view.rows:
+        for row in plan.rows:
             old = state.ledger.tails.get(row)
-            if old is None or old.last > at + placing.error + old.error_to:
+            if old is None or old.last > at + placement.error + old.error_to:
                 continue
             tail, closed = _copy(old), list[Span]()
-            step(tail, closed, UNKNOWN, max(at, old.last), max(at, old.last), old.hold, placing.error, 1, STOPPED)
+            step(tail, closed, UNKNOWN, max(at, old.last), max(at, old.last), old.hold, placement.error, 1, STOPPED)
             if count_from and old.last < count_from:
                 recount(tail, closed, count_from)
             state.ledger.tails[row] = tail
@@ -221,23 +221,23 @@ def _take_record(
 
 
 def _power_was_lost(
-    state: AgentState, view: View, record: Record, placing: Placing, effect: Effect, count_from: int
+    state: AgentState, plan: View, record: Record, placement: Placing, effect: Effect, count_from: int
 ) -> None:
     """A UPS was last seen on battery, then the agent's machine was silent and booted again without a clean stop.
 
     Then its power failed at some moment between, and was back when it booted: an edge like any other, in the middle
     of a gap that is all uncertain. A machine that ran on (its process was only restarted) says nothing of the kind.
     """
-    booted = placing.at(0)
+    booted = placement.at(0)
     if record.data.get("clean") is not False or record.at > BOOT_TO_START:
         return
-    for place, row in enumerate(view.rows):
+    for place, row in enumerate(plan.rows):
         old = state.ledger.tails.get(row)
-        if view.kinds[place] != "power" or old is None or old.state != DEGRADED or old.last >= booted:
+        if plan.kinds[place] != "power" or old is None or old.state != DEGRADED or old.last >= booted:
             continue
         tail, closed = _copy(old), list[Span]()
         tail.hold = max(tail.hold, booted - old.last)  # silence is explained, so it is not unknown
-        step(tail, closed, DOWN, booted, booted, old.hold, placing.error, 1, POWER_LOST)
+        step(tail, closed, DOWN, booted, booted, old.hold, placement.error, 1, POWER_LOST)
         if count_from and old.last < count_from:
             recount(tail, closed, count_from)
         state.ledger.tails[row] = tail

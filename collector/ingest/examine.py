@@ -23,7 +23,7 @@ LETTER_BYTES: Final = 4_096
 CLOCK_SLACK: Final = 1_000  # ms that a result may be later than the push that brings it
 
 
-def shape_fault(batch: Batch, view: View) -> str:
+def shape_fault(batch: Batch, plan: View) -> str:
     """Why the batch cannot be read, or ""."""
     total = len(batch.states)
     start, places = batch.start, batch.places()
@@ -37,9 +37,9 @@ def shape_fault(batch: Batch, view: View) -> str:
         return "as many latencies as results are needed"
     if batch.counts and (min(batch.counts) < 1 or batch.checks[0] < 0 or min(batch.checks[1:], default=1) < 1):
         return "checks that are not in order"
-    widths, check_count = view.widths, len(view.rows)
+    widths, check_count = plan.widths, len(plan.rows)
     if total == len(places) == check_count:  # one look of every check
-        expected = view.width
+        expected = plan.width
     else:
         expected = sum(widths[place] * n for place, n in zip(places, batch.counts, strict=True) if place < check_count)
     if len(batch.values) != expected and (not places or places[-1] < check_count or len(batch.values) < expected):
@@ -62,10 +62,10 @@ def _missing(batch: Batch) -> int:
     return sum(last - first + 1 for first, last in batch.missing)
 
 
-def is_clean(batch: Batch, view: View, latest: int) -> bool:
+def is_clean(batch: Batch, plan: View, latest: int) -> bool:
     """Whether every result can be taken as it is; ``latest``: the boot ms that none may be past."""
     if batch.runs or batch.records or batch.reasons:
-        if any(_run_fault(run, view, latest) for run in batch.runs):
+        if any(_run_fault(run, plan, latest) for run in batch.runs):
             return False
         if any(not 0 <= place < len(batch.states) for place, _ in batch.reasons):
             return False
@@ -73,7 +73,7 @@ def is_clean(batch: Batch, view: View, latest: int) -> bool:
             return False
     if not batch.states:
         return True
-    if max(batch.states) > UNKNOWN or batch.places()[-1] >= len(view.rows):
+    if max(batch.states) > UNKNOWN or batch.places()[-1] >= len(plan.rows):
         return False
     if not _within(batch.latency, 0, MAX_LATENCY) or not _within(batch.values, -MAX_VALUE, MAX_VALUE):
         return False
@@ -95,7 +95,7 @@ def _within(column: Sequence[int | None], least: int, most: int) -> bool:
         return _within([value for value in column if value is not None], least, most)
 
 
-def clean(batch: Batch, view: View, latest: int) -> tuple[Batch, list[Letter]]:
+def clean(batch: Batch, plan: View, latest: int) -> tuple[Batch, list[Letter]]:
     """The batch without its bad results, runs and records, and a letter for each of those."""
     letters: list[Letter] = []
     reasons = {place: text for place, text in batch.reasons if 0 <= place < len(batch.states)}
@@ -103,8 +103,8 @@ def clean(batch: Batch, view: View, latest: int) -> tuple[Batch, list[Letter]]:
     states = bytearray()
     at = value = before = 0
     for place, n in zip(batch.places(), batch.counts, strict=True):
-        in_plan = place < len(view.rows)
-        width = view.widths[place] if in_plan else 0
+        in_plan = place < len(plan.rows)
+        width = plan.widths[place] if in_plan else 0
         accepted, previous, when = 0, 0, 0
         for i in range(at, at + n):
             when += batch.at[i]
@@ -129,7 +129,7 @@ def clean(batch: Batch, view: View, latest: int) -> tuple[Batch, list[Letter]]:
             before = place
     runs, records = [], []
     for run in batch.runs:
-        fault = _run_fault(run, view, latest)
+        fault = _run_fault(run, plan, latest)
         if fault:
             letters.append(_letter(fault, run))
         else:
@@ -155,8 +155,8 @@ def _result_fault(batch: Batch, i: int, when: int, previous: int, values: Sequen
     return ""
 
 
-def _run_fault(run: Run, view: View, latest: int) -> str:
-    if not 0 <= run.check < len(view.rows):
+def _run_fault(run: Run, plan: View, latest: int) -> str:
+    if not 0 <= run.check < len(plan.rows):
         return "a check that its plan does not have"
     if not 0 <= run.state <= UNKNOWN:
         return f"state {run.state} does not exist"

@@ -46,9 +46,9 @@ class Streak(msgspec.Struct, frozen=True):
     reasons: Mapping[int, str]
     looks: int = 0
 
-    def reaches(self, view: View, batch: Batch, base: int) -> bool:
+    def reaches(self, plan: View, batch: Batch, base: int) -> bool:
         """Whether a batch of one look a check, placed at ``base``, has the same checks, in order and within holds."""
-        if batch.checks != self.checks or view is not self.view:
+        if batch.checks != self.checks or plan is not self.view:
             return False
         gaps: list[int] = list(map(sub, batch.at, self.at))
         shift = base - self.base
@@ -56,12 +56,12 @@ class Streak(msgspec.Struct, frozen=True):
 
 
 def begin(
-    view: View, batch: Batch, base: int, error: int, reasons: Mapping[int, str], looks: int = 0, hold: int = 0
+    plan: View, batch: Batch, base: int, error: int, reasons: Mapping[int, str], looks: int = 0, hold: int = 0
 ) -> Streak:
     """A streak whose newest batch this is."""
-    hold = hold or min(view.holds[place] for place in batch.places())
+    hold = hold or min(plan.holds[place] for place in batch.places())
     return Streak(
-        view, batch.checks, batch.states, hold, base, batch.at, error, batch.latency, batch.values, reasons, looks
+        plan, batch.checks, batch.states, hold, base, batch.at, error, batch.latency, batch.values, reasons, looks
     )
 
 

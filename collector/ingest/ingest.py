@@ -39,10 +39,10 @@ TOLD_AGAIN: Final = 3_600.0  # seconds between two findings of the same sort abo
 class PushError(Exception):
     """An answer without acknowledgement: HTTP status and a sentence."""
 
-    def __init__(self, status: int, words: str) -> None:
-        super().__init__(words)
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
         self.status = status
-        self.words = words
+        self.words = message
 
 
 class Ingest:
@@ -97,9 +97,9 @@ class Ingest:
         await self.committer.save_all()
         await self.keeper.end()
 
-    async def serve(self, agent: str, encoded: bytes, lives: Mapping[str, Life] | None = None) -> bytes:
+    async def serve(self, agent: str, encoded: bytes, lifespans: Mapping[str, Life] | None = None) -> bytes:
         """This is the agent's plan from now on: keep it, register its checks. Gives its digest; raises PlanError."""
-        plan = await self.plans.keep(agent, encoded, self.clock.wall_ms(), served=True, lives=lives)
+        plan = await self.plans.keep(agent, encoded, self.clock.wall_ms(), served=True, lives=lifespans)
         self._current[agent] = plan.digest
         return plan.digest
 
@@ -182,7 +182,7 @@ class Ingest:
     async def _commit(
         self,
         state: AgentState,
-        view: View | None,
+        plan: View | None,
         push: Push,
         body: bytes,
         received: int,
@@ -201,7 +201,7 @@ class Ingest:
             row = Row(received, trusted, batch.epoch, batch.start, batch.last, None, body, deferred)
             await self.committer.submit(Item(state, effect, received, row), bulk=bulk)
             return None
-        outcome = settle(state, view, push, received, effect, self.database.count_from)
+        outcome = settle(state, plan, push, received, effect, self.database.count_from)
         self._tell_letters(state, effect, received)
         row = Row(received, trusted, batch.epoch, batch.start, batch.last, outcome.placing, body)
         await self.committer.submit(Item(state, effect, received, row, later=outcome.later), bulk=bulk)

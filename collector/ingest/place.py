@@ -32,7 +32,7 @@ class Settled(msgspec.Struct, frozen=True):
 
 def settle(
     state: AgentState,
-    view: View | None,
+    plan: View | None,
     push: Push,
     received: int,
     effect: Effect,
@@ -42,14 +42,14 @@ def settle(
     replay: bool = False,
 ) -> Settled:
     """Take the push's batch into ``state``, a successor whose timing has had its exchange."""
-    outcome = _settle(state, view, push, received, effect, count_from, stored, replay)
+    outcome = _settle(state, plan, push, received, effect, count_from, stored, replay)
     state.dead += sum(letter.count for letter in effect.letters)
     return outcome
 
 
 def _settle(
     state: AgentState,
-    view: View | None,
+    plan: View | None,
     push: Push,
     received: int,
     effect: Effect,
@@ -59,15 +59,15 @@ def _settle(
 ) -> Settled:
     batch = push.batch
     assert batch is not None
-    fault = "its plan is not known" if view is None else examine.shape_fault(batch, view)
-    if view is None or fault:
+    fault = "its plan is not known" if plan is None else examine.shape_fault(batch, plan)
+    if plan is None or fault:
         effect.letters.append(Letter(f"a batch set aside: {fault}", len(batch.states), repr(batch).encode()[:4096]))
         return Settled(REFUSED, refused=fault)
     if missing_frames := examine.unaccounted(batch):
         effect.notes.append(Note(received, None, "frames unaccounted", {"frames": missing_frames}, True))
     latest = push.sent.boot_ms + examine.CLOCK_SLACK if batch.boot == push.sent.boot else examine.MAX_TIME
-    if not examine.is_clean(batch, view, latest):
-        batch, letters = examine.clean(batch, view, latest)
+    if not examine.is_clean(batch, plan, latest):
+        batch, letters = examine.clean(batch, plan, latest)
         effect.letters += letters
     for record in batch.records:
         state.timing = state.timing.told(batch.boot, record.kind, record.at, record.data)
@@ -83,5 +83,5 @@ def _settle(
         effect.notes.append(Note(received, None, "unplaceable", data, True))
         return Settled(None)
     state.timing = state.timing.placed(placement)
-    add_sums = apply.account(state, view, batch, placement, effect, count_from)
+    add_sums = apply.account(state, plan, batch, placement, effect, count_from)
     return Settled(_encode(placement), add_sums)

@@ -120,7 +120,7 @@ class Plans:
             if self.earlier(at, row):
                 self.checks[row] = msgspec.structs.replace(self.checks[row], born=at)
 
-    def _changes(self, plan: Plan, now: int, served: bool, lives: Mapping[str, Life]) -> list[Check]:
+    def _changes(self, plan: Plan, now: int, served: bool, lifespans: Mapping[str, Life]) -> list[Check]:
         changed: list[Check] = []
         rows = self._rows.get(plan.agent, {})
         for planned in plan.checks:
@@ -128,7 +128,7 @@ class Plans:
             born = old.born if old else None
             ended = old.ended if old else None
             if served:
-                born, ended = lives.get(planned.uid, (born if born is not None else now, None))
+                born, ended = lifespans.get(planned.uid, (born if born is not None else now, None))
             name = planned.name if served or old is None else old.name  # an old plan does not undo a renaming
             new = Check(
                 id=old.id if old else 0,
@@ -145,7 +145,7 @@ class Plans:
             named = {check.uid for check in plan.checks}
             for old in (self.checks[row] for uid, row in rows.items() if uid not in named):
                 if old.ended is None:
-                    _, ended = lives.get(old.uid, (None, now))
+                    _, ended = lifespans.get(old.uid, (None, now))
                     changed.append(msgspec.structs.replace(old, ended=ended if ended is not None else now))
         return changed
 

@@ -53,14 +53,14 @@ def _deferred(db: apsw.Connection) -> list[tuple[int, bytes, int, int]]:
     return [(int(a), bytes(b), int(c), int(d)) for a, b, c, d in rows]
 
 
-def _replay(database: Database, plans: Plans, found: dict[int, AgentState], deferred: set[int]) -> int:
+def _replay(database: Database, plans: Plans, by_stream: dict[int, AgentState], deferred: set[int]) -> int:
     after = database.read_now(lambda db: db.execute("SELECT after FROM replay").get)
     assert isinstance(after, int)
     replayed = 0
     while rows := database.read_now(partial(_chunk, after=after)):
         for row in rows:
             after = row.id
-            state = found[row.stream]
+            state = by_stream[row.stream]
             if row.id > (state.recent[-1].batch if state.recent else 0):
                 state.watermark = Position(row.epoch, row.last)
                 state.recent = (*state.recent[1 - RECENT :], Range(row.id, row.epoch, row.first, row.last))

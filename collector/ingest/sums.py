@@ -51,29 +51,29 @@ class Sums:
         self._blocks: list[Block] = []
         self._aside = 0
 
-    def add(self, view: View, batch: Batch, placing: Placing, skips: Mapping[int, int]) -> None:
+    def add(self, plan: View, batch: Batch, placement: Placing, skips: Mapping[int, int]) -> None:
         """The results of a batch as placed, less the first ``skips`` (by place) of a check."""
-        if not skips and len(batch.counts) == len(batch.states) and placing.steady:
-            self._blocks.append(Block(view, batch.base + placing.offset_first, batch))
+        if not skips and len(batch.counts) == len(batch.states) and placement.steady:
+            self._blocks.append(Block(plan, batch.base + placement.offset_first, batch))
             self._aside += len(batch.counts)
             if self._aside >= ENOUGH:
                 self._fold()
             return
         at = value = 0
         for place, n in zip(batch.places(), batch.counts, strict=True):
-            width, skip = view.widths[place], skips.get(place, 0)
-            first, deltas = placing.slice(batch.base + batch.at[at], batch.at[at + 1 : at + n])
+            width, skip = plan.widths[place], skips.get(place, 0)
+            first, deltas = placement.slice(batch.base + batch.at[at], batch.at[at + 1 : at + n])
             times = list(accumulate(deltas, initial=first))
             values = batch.values[value + skip * width : value + n * width]
             columns = [batch.latency[at + skip : at + n], *(values[column::width] for column in range(width))]
-            self._add_columns(view, place, times[skip:], columns)
+            self._add_columns(plan, place, times[skip:], columns)
             at, value = at + n, value + n * width
 
-    def add_run(self, view: View, run: Run, placing: Placing) -> None:
+    def add_run(self, plan: View, run: Run, placement: Placing) -> None:
         """A fold's latency: it stands in the bucket where it began."""
         if run.latency_count:
-            first = placing.at(run.first)
-            cell = self._cell(first - first % WIDTH, view, run.check)
+            first = placement.at(run.first)
+            cell = self._cell(first - first % WIDTH, plan, run.check)
             put(cell, 0, run.latency_count, run.latency_sum, run.latency_min, run.latency_max)
 
     def buckets(self) -> list[Bucket]:
@@ -86,24 +86,24 @@ class Sums:
         for bucket in buckets:
             del self._open[bucket.start, bucket.plan]
 
-    def _add_columns(self, view: View, place: int, at: Sequence[int], columns: Sequence[Column]) -> None:
+    def _add_columns(self, plan: View, place: int, at: Sequence[int], columns: Sequence[Column]) -> None:
         """One check's looks at ``at``, in order: latency, then its value columns."""
         begin, total = 0, len(at)
         while begin < total:
             start = at[begin] - at[begin] % WIDTH
             whole = begin == 0 and at[-1] < start + WIDTH
             end = total if whole else max(bisect_left(at, start + WIDTH, begin), begin + 1)
-            cell = self._cell(start, view, place)
+            cell = self._cell(start, plan, place)
             for number, column in enumerate(columns):
                 add(cell, 4 * number, column if whole else column[begin:end])
             begin = end
 
-    def _cell(self, start: int, view: View, place: int) -> "array[int]":
-        bucket = self._open.setdefault((start, view.digest), {})
-        row = view.rows[place]
+    def _cell(self, start: int, plan: View, place: int) -> "array[int]":
+        bucket = self._open.setdefault((start, plan.digest), {})
+        row = plan.rows[place]
         cell = bucket.get(row)
         if cell is None:
-            cell = bucket[row] = empty(view.widths[place])
+            cell = bucket[row] = empty(plan.widths[place])
         return cell
 
     def _fold(self) -> None:

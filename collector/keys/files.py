@@ -30,20 +30,20 @@ def authority(directory: Path, now: int) -> pki.Authority:
         ) from None
 
 
-def install(directory: Path, made: pki.Authority) -> None:
+def install(directory: Path, ca: pki.Authority) -> None:
     """Put a CA's two files into a new ``directory``, all or nothing."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     fresh = directory.with_name(directory.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(mode=0o700)
-    _write(fresh / "ca.key", made.key_pem)
-    _write(fresh / "ca.pem", made.pem.encode())
+    _write(fresh / "ca.key", ca.key_pem)
+    _write(fresh / "ca.pem", ca.pem.encode())
     _sync(fresh)
     fresh.rename(directory)
     _sync(directory.parent)
 
 
-def server(directory: Path, made: pki.Authority, names: tuple[str, ...], now: int) -> tuple[Path, Path]:
+def server(directory: Path, ca: pki.Authority, names: tuple[str, ...], now: int) -> tuple[Path, Path]:
     """(certificate, key) files for the agents' listener, made anew when missing, other names, or half through.
 
     Agents do not look at its dates, other clients of the listener may.
@@ -56,7 +56,7 @@ def server(directory: Path, made: pki.Authority, names: tuple[str, ...], now: in
     except (OSError, ValueError):
         stale = True
     if stale:
-        key_pem, pem = made.server_certificate(names, now)
+        key_pem, pem = ca.server_certificate(names, now)
         _write(key, key_pem)
         _write(certificate, pem)
     return certificate, key

@@ -149,36 +149,36 @@ def _contact(before: Contact | None, alone: Contact) -> Contact:
     return Contact(alone.at, low, high, min(max(before.offset, low), high), alone.reach, alone.heard)
 
 
-def _reached(contacts: tuple[Contact, ...], after: Contact) -> tuple[Contact, ...]:
+def _reached(samples: tuple[Contact, ...], after: Contact) -> tuple[Contact, ...]:
     """The contacts, with what the one after the last says of that: its reach, as offsets leap up only, and its offset.
 
     The first push after a silence knows the past by an echo from before it; only the next tells how far clocks drifted.
     """
-    if not contacts:
-        return contacts
-    last, widening = contacts[-1], drift(after.at - contacts[-1].at)
+    if not samples:
+        return samples
+    last, widening = samples[-1], drift(after.at - samples[-1].at)
     reach = min(last.reach, after.reach + widening)
     if reach < last.low:  # the collector's clock was stepped back between them
-        return contacts
+        return samples
     offset = min(max(last.offset, after.low - widening), reach)
     if (reach, offset) == (last.reach, last.offset):
-        return contacts
-    return (*contacts[:-1], msgspec.structs.replace(last, reach=reach, high=min(last.high, reach), offset=offset))
+        return samples
+    return (*samples[:-1], msgspec.structs.replace(last, reach=reach, high=min(last.high, reach), offset=offset))
 
 
-def _thinned(contacts: tuple[Contact, ...]) -> tuple[Contact, ...]:
+def _thinned(samples: tuple[Contact, ...]) -> tuple[Contact, ...]:
     """Without the contact that is missed least: close neighbours, long ago. Both sides of a silence stay."""
-    if len(contacts) <= MAX_CONTACTS:
-        return contacts
-    now = contacts[-1].at + 1
+    if len(samples) <= MAX_CONTACTS:
+        return samples
+    now = samples[-1].at + 1
     least = min(
-        range(1, len(contacts) - 1),
-        key=lambda i: (contacts[i + 1].at - contacts[i - 1].at) / (now - contacts[i].at),
+        range(1, len(samples) - 1),
+        key=lambda i: (samples[i + 1].at - samples[i - 1].at) / (now - samples[i].at),
     )
-    after = contacts[least + 1]
-    if contacts[least].parted and not after.parted:
+    after = samples[least + 1]
+    if samples[least].parted and not after.parted:
         after = msgspec.structs.replace(after, parted=True)
-    return (*contacts[:least], after, *contacts[least + 2 :])
+    return (*samples[:least], after, *samples[least + 2 :])
 
 
 def bounds(mapping: Mapping, boot_ms: int) -> tuple[int, int, int]:
@@ -257,11 +257,11 @@ def _between(offset: int, floor: int | None, ceiling: int | None) -> int:
     return offset if ceiling is None else min(offset, ceiling)
 
 
-def _kinks(contacts: tuple[Contact, ...], first: int, last: int) -> list[int]:
+def _kinks(samples: tuple[Contact, ...], first: int, last: int) -> list[int]:
     """Where in (first, last) bounds turn or leap: beside contacts, where an ack came, where one low passes another."""
     moments: list[int] = []
-    begin = max(bisect_right(contacts, first, key=lambda contact: contact.at), 1)
-    for left, right in pairwise(contacts[begin - 1 :]):
+    begin = max(bisect_right(samples, first, key=lambda contact: contact.at), 1)
+    for left, right in pairwise(samples[begin - 1 :]):
         if left.at >= last:
             break
         crossing = (left.at + right.at + (left.low - right.low) * 1_000_000 // DRIFT_PPM) // 2

@@ -41,5 +41,5 @@ def _links(alerting: Alerting, inventory: Inventory) -> Metric:
     return family
 
 
-def _gauge(name: str, words: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"haidang_alert_{name}", words, value=value)
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"haidang_alert_{name}", help_text, value=value)

@@ -37,10 +37,10 @@ def of_alerts(counts: Counts, now: Callable[[], int]) -> Callable[[], Iterable[M
     return families
 
 
-def _ways(name: str, what: str, noun: str, ways: list[tuple[list[str], list[str], Standing]]) -> Iterator[Metric]:
-    if not ways:
+def _ways(name: str, what: str, noun: str, channels: list[tuple[list[str], list[str], Standing]]) -> Iterator[Metric]:
+    if not channels:
         return
-    labels = ways[0][0]
+    labels = channels[0][0]
     up = GaugeMetricFamily(
         f"haidang_alert_{name}_up", f"1 while the {what} works; absent until it was tried.", labels=labels
     )
@@ -49,7 +49,7 @@ def _ways(name: str, what: str, noun: str, ways: list[tuple[list[str], list[str]
     last = GaugeMetricFamily(
         f"haidang_alert_{name}_last_success_timestamp_seconds", f"When the {what} last took something.", labels=labels
     )
-    for _, values, standing in ways:
+    for _, values, standing in channels:
         if standing.up is not None:
             up.add_metric(values, int(standing.up))
         good.add_metric(values, standing.good)
@@ -59,10 +59,10 @@ def _ways(name: str, what: str, noun: str, ways: list[tuple[list[str], list[str]
     yield from (up, good, bad, last)
 
 
-def _gauge(name: str, words: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"haidang_alert_{name}", words, value=value)
+def _gauge(name: str, help_text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"haidang_alert_{name}", help_text, value=value)
 
 
-def _counter(name: str, words: str, value: float) -> Metric:
+def _counter(name: str, help_text: str, value: float) -> Metric:
     """``name`` without _total."""
-    return CounterMetricFamily(f"haidang_alert_{name}", words, value=value)
+    return CounterMetricFamily(f"haidang_alert_{name}", help_text, value=value)

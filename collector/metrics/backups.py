@@ -13,10 +13,10 @@ UP = Family(
 )
 
 
-def text(wholes: Iterable[Whole], openmetrics: bool) -> Iterator[str]:
+def text(statuses: Iterable[Whole], openmetrics: bool) -> Iterator[str]:
     """The family in small strings; nothing where there is no backup."""
     head = UP.head(openmetrics)
-    for status in wholes:
+    for status in statuses:
         if status.state != UNKNOWN:
             backup = status.backup
             who = labels(agency=backup.agency, site=backup.site, backup=backup.id)

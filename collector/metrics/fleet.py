@@ -59,15 +59,15 @@ class Shown(msgspec.Struct, frozen=True):
 Lines = Callable[[Shown, Sequence[tuple[int, str]], int], Iterable[str]]
 
 
-def _up(shown: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+def _up(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     for row, who in checks:
-        up = shown.up(row, now)
+        up = agent.up(row, now)
         if up is not None:
             yield f"haidang_check_up{{{who}}} {up}\n"
 
 
-def _seconds(shown: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
-    tails = shown.state.tails
+def _seconds(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+    tails = agent.state.tails
     up, degraded, down, unknown = NAMES
     name = SECONDS.name
     for row, who in checks:
@@ -80,24 +80,24 @@ def _seconds(shown: Shown, checks: Sequence[tuple[int, str]], now: int) -> Itera
             )
 
 
-def _latency(shown: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
-    latest = shown.state.latest
+def _latency(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+    latest = agent.state.latest
     for row, who in checks:
         newest = latest.get(row)
         if newest is not None and newest.latency is not None:
             yield f"haidang_check_latency_seconds{{{who}}} {newest.latency / 1e6}\n"
 
 
-def _last(shown: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
-    latest = shown.state.latest
+def _last(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+    latest = agent.state.latest
     for row, who in checks:
         newest = latest.get(row)
         if newest is not None:
             yield f"haidang_check_last_result_timestamp_seconds{{{who}}} {newest.at / 1000}\n"
 
 
-def _settled(shown: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
-    tails = shown.state.tails
+def _settled(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+    tails = agent.state.tails
     for row, who in checks:
         tail = tails.get(row)
         if tail is not None:
@@ -146,31 +146,31 @@ AGENT_FAMILIES: tuple[tuple[Family, Callable[[AgentState], float | None]], ...] 
 VERSION = Family("haidang_agent_info", "info", "The agent's version and platform, as it last said.")
 
 
-def text(shown: Sequence[Shown], now: int, openmetrics: bool) -> Iterator[str]:
+def text(agents: Sequence[Shown], now: int, openmetrics: bool) -> Iterator[str]:
     """The fleet's families, without an end mark, in small strings."""
     for family, lines in CHECK_FAMILIES:
         yield family.head(openmetrics)
-        for one in shown:
+        for one in agents:
             checks = one.named.checks
             for at in range(0, len(checks), SLICE):
                 yield "".join(lines(one, checks[at : at + SLICE], now))
     for family, value in AGENT_FAMILIES:
         yield family.head(openmetrics)
-        for one in shown:
+        for one in agents:
             number = value(one.state)
             if number is not None:
                 yield f"{family.name}{{{one.named.labels}}} {_number(number)}\n"
     yield VERSION.head(openmetrics)
-    for one in shown:
+    for one in agents:
         about = {name: str(one.state.about.get(name, ""))[:100] for name in ("version", "platform")}
         if any(about.values()):
             yield f"{VERSION.name}{{{one.named.labels},{labels(**about)}}} 1\n"
-    yield from _health(shown, openmetrics)
+    yield from _health(agents, openmetrics)
 
 
-def _health(shown: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
+def _health(agents: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
     """What agents say about themselves (wire.Push.health), each name a family of its own, in base units."""
-    for raw_name in sorted({name for one in shown for name in one.state.health}):
+    for raw_name in sorted({name for one in agents for name in one.state.health}):
         if not (raw_name.isascii() and raw_name.replace("_", "a").isalnum() and raw_name[0].isalpha() and len(raw_name) <= 64):
             continue
         name, per = (f"{raw_name[:-3]}_seconds", 1000) if raw_name.endswith("_ms") else (raw_name, 1)
@@ -178,7 +178,7 @@ def _health(shown: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
         if any(family.name == existing.name for existing, _ in AGENT_FAMILIES) or family.name == VERSION.name:
             continue
         yield family.head(openmetrics)
-        for one in shown:
+        for one in agents:
             if raw_name in one.state.health:
                 yield f"{family.name}{{{one.named.labels}}} {_number(one.state.health[raw_name] / per)}\n"
 

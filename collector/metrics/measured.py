@@ -37,9 +37,9 @@ SITE_POWER = Family(
 Measured = tuple[str, Mapping[str, float]]  # identity labels, values by name
 
 
-def text(shown: Sequence[Shown], now: int, kinds: Mapping[str, Kind], openmetrics: bool) -> Iterator[str]:
+def text(agents: Sequence[Shown], now: int, kinds: Mapping[str, Kind], openmetrics: bool) -> Iterator[str]:
     """Family by family, a string for each."""
-    newest = _newest(shown, now)
+    newest = _newest(agents, now)
     for name, (measure, of) in _families(kinds, newest).items():
         samples = [one for kind in of for one in newest[kind]]
         lines = [f"{name}{{{who}}} {values[measure.name]!r}\n" for who, values in samples if measure.name in values]
@@ -60,10 +60,10 @@ def _families(
     return families
 
 
-def power(shown: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
+def power(agents: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
     """Seconds by source of every check of kind power, from its ledger."""
     lines = []
-    for one in shown:
+    for one in agents:
         registered, tails = one.fleet.checks, one.state.tails
         for row, who in one.named.checks:
             if registered[row].kind != "power" or (tail := tails.get(row)) is None:
@@ -84,10 +84,10 @@ def sites(counted: Iterable[tuple[str, Sequence[int]]], openmetrics: bool) -> It
         yield SITE_POWER.head(openmetrics) + "".join(lines)
 
 
-def _newest(shown: Sequence[Shown], now: int) -> dict[str, list[Measured]]:
+def _newest(agents: Sequence[Shown], now: int) -> dict[str, list[Measured]]:
     """By kind, of every check whose state is known."""
     newest: dict[str, list[Measured]] = {}
-    for one in shown:
+    for one in agents:
         registered = one.fleet.checks
         for row, who in one.named.checks:
             check = registered[row]

@@ -30,10 +30,10 @@ class Histogram:
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.total += seconds
 
-    def family(self, name: str, words: str) -> HistogramMetricFamily:
+    def family(self, name: str, help_text: str) -> HistogramMetricFamily:
         names = [*(repr(bound) for bound in self.bounds), "+Inf"]
         buckets = list(zip(names, map(float, accumulate(self.counts)), strict=True))
-        return HistogramMetricFamily(name, words, buckets=buckets, sum_value=self.total)
+        return HistogramMetricFamily(name, help_text, buckets=buckets, sum_value=self.total)
 
 
 class Own(Collector):
@@ -58,27 +58,27 @@ class Own(Collector):
         return encoded.decode()
 
 
-def gauge(name: str, words: str, value: float | None) -> GaugeMetricFamily:
+def gauge(name: str, help_text: str, value: float | None) -> GaugeMetricFamily:
     """One sample, or none when there is nothing to say."""
-    family = GaugeMetricFamily(f"haidang_collector_{name}", words)
+    family = GaugeMetricFamily(f"haidang_collector_{name}", help_text)
     if value is not None:
         family.add_metric([], value)
     return family
 
 
-def counter(name: str, words: str, value: float) -> CounterMetricFamily:
+def counter(name: str, help_text: str, value: float) -> CounterMetricFamily:
     """``name`` without _total."""
-    return CounterMetricFamily(f"haidang_collector_{name}", words, value=value)
+    return CounterMetricFamily(f"haidang_collector_{name}", help_text, value=value)
 
 
-def by(name: str, words: str, label_names: list[str], values: Iterable[tuple[list[str], float]]) -> CounterMetricFamily:
+def by(name: str, help_text: str, label_names: list[str], values: Iterable[tuple[list[str], float]]) -> CounterMetricFamily:
     """A counter with labels; ``name`` without _total."""
-    family = CounterMetricFamily(f"haidang_collector_{name}", words, labels=label_names)
+    family = CounterMetricFamily(f"haidang_collector_{name}", help_text, labels=label_names)
     for label_values, value in values:
         family.add_metric(label_values, value)
     return family
 
 
-def info(name: str, words: str, **labels: str) -> InfoMetricFamily:
+def info(name: str, help_text: str, **labels: str) -> InfoMetricFamily:
     """``name`` without _info."""
-    return InfoMetricFamily(f"haidang_collector_{name}", words, value=labels)
+    return InfoMetricFamily(f"haidang_collector_{name}", help_text, value=labels)

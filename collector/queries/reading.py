@@ -109,13 +109,13 @@ class Reader:
     def by_uid(self, uid: str) -> Known | None:
         return self._register()[2].get(uid)
 
-    def now(self, known: Known, at: int) -> Now:
+    def now(self, entry: Known, at: int) -> Now:
         """The check's state at this moment; ``since`` and ``at`` are 0 before its first look."""
-        return self.fleet.now(self.registered(known), at) or NO_LOOK_YET
+        return self.fleet.now(self.registered(entry), at) or NO_LOOK_YET
 
-    def registered(self, known: Known) -> Registered:
+    def registered(self, entry: Known) -> Registered:
         """The check's row in the register as it is now."""
-        return self.fleet.checks[known.row]
+        return self.fleet.checks[entry.row]
 
     async def figures(self, of: Sequence[Known], windows: Sequence[Interval]) -> dict[str, list[Figure]]:
         """By uid, the figure over each window up to now, with what is excluded left out."""
@@ -132,15 +132,15 @@ class Reader:
 
         return await self._database.read(work)
 
-    async def evidence(self, known: Known, window: Interval) -> tuple[Figure, list[Span], list[Segment]]:
+    async def evidence(self, entry: Known, window: Interval) -> tuple[Figure, list[Span], list[Segment]]:
         """The figure of one check over a window, the spans it is made from, and its timeline."""
-        now, tails = self.wall(), self._tails([known])
+        now, tails = self.wall(), self._tails([entry])
         counting = _Counting(await self.exclusions(), self._life, now)
 
         def work(db: apsw.Connection) -> tuple[Figure, list[Span], list[Segment]]:
-            spans = self._history(db, known, tails.get(known.row), window[0], now)
+            spans = self._history(db, entry, tails.get(entry.row), window[0], now)
             spans = [span for span in spans if span.start <= window[1]]
-            counted = counting.of(known, window)
+            counted = counting.of(entry, window)
             return figure(spans, counted), spans, timeline(spans, counted)
 
         return await self._database.read(work)
@@ -176,23 +176,23 @@ class Reader:
             [(goal, window_at(name, moment, zone)) for goal in self.inventory.goals.values() for name in goal.windows]
         )
 
-    async def judged(self, asked: Sequence[tuple[Goal, Window]]) -> list[evaluate.Evaluation]:
+    async def judged(self, goal_windows: Sequence[tuple[Goal, Window]]) -> list[evaluate.Evaluation]:
         """Each goal over its window, up to now."""
         now, inventory = self.wall(), self.inventory
         zone = inventory.province.zone
-        groups = {goal.id: members.members(goal, inventory) for goal, _ in asked}
+        groups = {goal.id: members.members(goal, inventory) for goal, _ in goal_windows}
         needed = {uid for group in groups.values() for member in group for uid in member.checks}
         of = [entry for entry in self.known() if entry.uid in needed]
         tails = self._tails(of)
         exclusions = await self.exclusions()
-        begin = min((window.start for _, window in asked), default=now)
+        begin = min((window.start for _, window in goal_windows), default=now)
 
         def work(db: apsw.Connection) -> list[evaluate.Evaluation]:
             entries = {entry.uid: entry for entry in of}
             spans = {entry.uid: self._history(db, entry, tails.get(entry.row), begin, now) for entry in of}
             evaluations = []
-            cause = cause_of(self._book(db, now, begin)) if any(goal.causes for goal, _ in asked) else evaluate.no_cause
-            for goal, window in asked:
+            cause = cause_of(self._book(db, now, begin)) if any(goal.causes for goal, _ in goal_windows) else evaluate.no_cause
+            for goal, window in goal_windows:
                 goal_evidence = self._evidence(goal, entries, spans, exclusions, (window.start, window.end), cause)
                 evaluations.append(evaluate.evaluate(goal, groups[goal.id], window, now, zone, goal_evidence))
             return evaluations
@@ -223,10 +223,10 @@ class Reader:
             return {}
         now = self.wall()
 
-        def work(book: Book) -> dict[tuple[str, int], Cause]:
+        def work(analysis: Book) -> dict[tuple[str, int], Cause]:
             causes = {}
             for one in troubles:
-                verdicts = book.verdicts(one.known.uid, (one.start, now if one.end is None else one.end))
+                verdicts = analysis.verdicts(one.known.uid, (one.start, now if one.end is None else one.end))
                 causes[one.known.uid, one.start] = evidence.leading(verdicts, one.known.uid)
             return causes
 
@@ -276,7 +276,7 @@ class Reader:
     def _evidence(
         self,
         goal: Goal,
-        known: Mapping[str, Known],
+        entries: Mapping[str, Known],
         spans: Mapping[str, list[Span]],
         exclusions: Exclusions,
         window: Interval,
@@ -284,17 +284,17 @@ class Reader:
     ) -> evaluate.Evidence:
         def life(uid: str) -> Life:
             # a check that no agent was ever told of has no time yet
-            return self._life(known[uid]) if uid in known else (0, 0)
+            return self._life(entries[uid]) if uid in entries else (0, 0)
 
         def excluded(uid: str) -> tuple[Interval, ...]:
-            check = known[uid].check if uid in known else None
+            check = entries[uid].check if uid in entries else None
             return exclusions.of(check, window, goal.calendar)
 
         return evaluate.Evidence(spans=lambda uid: spans.get(uid, []), life=life, exclusions=excluded, cause=cause)
 
-    def _history(self, db: apsw.Connection, known: Known, tail: Tail | None, begin: int, now: int) -> list[Span]:
+    def _history(self, db: apsw.Connection, entry: Known, tail: Tail | None, begin: int, now: int) -> list[Span]:
         """All that touches time from ``begin`` on, the open span as it stands."""
-        closed = queries.spans(db, [known.row], begin - 1, now + DAY)[known.row]
+        closed = queries.spans(db, [entry.row], begin - 1, now + DAY)[entry.row]
         if tail is None:
             return closed
         if self._live:
@@ -303,8 +303,8 @@ class Reader:
             return closed
         return history(closed, tail, now)
 
-    def _life(self, known: Known) -> Life:
-        registered = self.registered(known)
+    def _life(self, entry: Known) -> Life:
+        registered = self.registered(entry)
         return registered.born, registered.ended
 
     def _tails(self, of: Iterable[Known]) -> dict[int, Tail]:
@@ -332,9 +332,9 @@ class _Counting:
         self._now = now
         self._made: dict[Any, Counted] = {}
 
-    def of(self, known: Known, window: Interval) -> Counted:
-        excluded = self._exclusions.of(known.check, window)
-        life = self._life(known)
+    def of(self, entry: Known, window: Interval) -> Counted:
+        excluded = self._exclusions.of(entry.check, window)
+        life = self._life(entry)
         key = (window, life, excluded)
         if key not in self._made:
             self._made[key] = count(window, self._now, life, excluded)

@@ -96,12 +96,12 @@ def state_of(states: Sequence[int]) -> int:
     return together[0].state if together else UNKNOWN
 
 
-async def pasts(reader: Reader, of: Sequence[Whole], window: Interval) -> dict[str, Past]:
+async def pasts(reader: Reader, statuses: Sequence[Whole], window: Interval) -> dict[str, Past]:
     """By the backup's id, how it was over a window up to now."""
-    entries = [one.known for status in of for one in status.evidence if one.known is not None]
+    entries = [one.known for status in statuses for one in status.evidence if one.known is not None]
     timelines = await reader.timelines(entries, window) if entries else {}
     histories = {}
-    for status in of:
+    for status in statuses:
         together = combine((timelines[uid] for uid in status.backup.checks if uid in timelines), ALL)
         histories[status.backup.id] = Past(_since(together, status.state, window[0]), measure(together))
     return histories

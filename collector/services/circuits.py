@@ -53,8 +53,8 @@ class Circuits:
                 return
             begin = min(due.values())
 
-            def work(book: Book) -> dict[str, links.Addition]:
-                return {link: links.additions(book.topology, book.evidence, link, since) for link, since in due.items()}
+            def work(analysis: Book) -> dict[str, links.Addition]:
+                return {link: links.additions(analysis.topology, analysis.evidence, link, since) for link, since in due.items()}
 
             additions = await self._reader.causes(work, begin)
             added = {(link, *key): ms for link, one in additions.items() for key, ms in one.down.items() if ms > 0}
@@ -69,18 +69,18 @@ class Circuits:
         link_ids = [only] if only else list(self._reader.inventory.links)
         with_downtime = await self._troubled(link_ids, window[0])
 
-        def work(book: Book) -> list[Down]:
-            return [one for link in with_downtime for one in links.outages(book.topology, book.evidence, link, window)]
+        def work(analysis: Book) -> list[Down]:
+            return [one for link in with_downtime for one in links.outages(analysis.topology, analysis.evidence, link, window)]
 
         return await self._reader.causes(work, window[0]) if with_downtime else []
 
     async def totals(self, window: Interval) -> dict[tuple[str, str], int]:
         """ms down over the window by (link, provider)."""
-        found: dict[tuple[str, str], int] = {}
+        totals: dict[tuple[str, str], int] = {}
         for one in await self.outages(window):
             key = one.link, one.provider
-            found[key] = found.get(key, 0) + one.end - one.start
-        return found
+            totals[key] = totals.get(key, 0) + one.end - one.start
+        return totals
 
     async def _due(self) -> dict[str, int]:
         """Circuits with time down that may not be counted yet, and from when on; the others go on in memory."""
@@ -103,9 +103,9 @@ class Circuits:
             lasts.append(tail.last - tail.error_to - RETURN)
         return min(lasts, default=None)
 
-    async def _troubled(self, wanted: list[str], begin: int) -> list[str]:
+    async def _troubled(self, link_ids: list[str], begin: int) -> list[str]:
         """Those with a check that was down at some time from ``begin`` on."""
-        rows = {link: self._rows(link) for link in wanted}
+        rows = {link: self._rows(link) for link in link_ids}
         open_ = {
             row
             for some in rows.values()
@@ -119,7 +119,7 @@ class Circuits:
             return {row for row in every if db.execute(sql, (row, begin, DOWN)).get is not None}
 
         down = open_ | await self._database.read(work)
-        return [link for link in wanted if not down.isdisjoint(rows[link])]
+        return [link for link in link_ids if not down.isdisjoint(rows[link])]
 
     def _rows(self, link: str) -> list[int]:
         entries = [self._reader.by_uid(uid) for uid in self._reader.topology.lines(link)]

@@ -152,8 +152,8 @@ class Inventories:
             del self._served[agent]
 
 
-def _sound(found: Inventory | None, problems: Sequence[Problem]) -> bool:
-    return found is not None and all(problem.warning for problem in problems)
+def _sound(inventory: Inventory | None, problems: Sequence[Problem]) -> bool:
+    return inventory is not None and all(problem.warning for problem in problems)
 
 
 def _ended(inventory: Inventory, today: date) -> dict[str, dict[str, Life]]:

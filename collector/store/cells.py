@@ -31,16 +31,16 @@ def decode(body: bytes) -> Cells:
     return {row: array("q", cell) for row, cell in _decode(body).items()}
 
 
-def add(cell: "array[int]", at: int, seen: Sequence[int | None]) -> None:
+def add(cell: "array[int]", at: int, values: Sequence[int | None]) -> None:
     """Values into the four integers from ``at`` on; None was not measured."""
     try:
-        total, least, most = sum(seen), min(seen), max(seen)  # type: ignore[arg-type, type-var]
+        total, least, most = sum(values), min(values), max(values)  # type: ignore[arg-type, type-var]
     except (TypeError, ValueError):  # there is a None, or nothing
-        measured = [value for value in seen if value is not None]
+        measured = [value for value in values if value is not None]
         if measured:
             add(cell, at, measured)
         return
-    put(cell, at, len(seen), total, least, most)  # type: ignore[arg-type]
+    put(cell, at, len(values), total, least, most)  # type: ignore[arg-type]
 
 
 def put(cell: "array[int]", at: int, count: int, total: int, least: int, most: int) -> None:

@@ -55,11 +55,11 @@ async def ends(database: Database) -> Place:
     return await database.read(work)
 
 
-async def commit(database: Database, turn: Turn) -> None:
+async def commit(database: Database, update: Turn) -> None:
     """Durable when it returns: cursors, incidents and letters together, or nothing of it."""
 
     def work(db: apsw.Connection) -> None:
-        cursor = turn.place
+        cursor = update.place
         db.execute(
             "INSERT INTO evaluator VALUES (1, ?, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET"
             " events = excluded.events, spans = excluded.spans, at = excluded.at, book = excluded.book",
@@ -69,10 +69,10 @@ async def commit(database: Database, turn: Turn) -> None:
             "INSERT OR REPLACE INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?)",
             [
                 (one.key, one.opened, one.closed, one.cause.cause, one.cause.root, one.severity, _encode(one))
-                for one in turn.incidents
+                for one in update.incidents
             ],
         )
-        outbox.put(db, turn.letters)
+        outbox.put(db, update.letters)
 
     await database.write(work)
 

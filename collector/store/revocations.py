@@ -60,9 +60,9 @@ class Revocations:
         if new:
             _sync_directory(self._path.parent)
 
-    def merge(self, known: Collection[Revocation]) -> None:
+    def merge(self, stored: Collection[Revocation]) -> None:
         """Take over revocations from the store that the file does not have (a collector moved without its file)."""
-        for revocation in known:
+        for revocation in stored:
             if int(revocation.up_to, 16) > self.up_to(revocation.agent):
                 self.add(revocation)
 

@@ -69,7 +69,7 @@ class AgentsListener:
         push: Push,
         *,
         wall: Callable[[], int],
-        known: Callable[[str], bool] = lambda agent: True,
+        may_push: Callable[[str], bool] = lambda agent: True,
         stranger_time: float = STRANGER_TIME,
         throughput: Throughput | None = None,
     ) -> None:
@@ -78,7 +78,7 @@ class AgentsListener:
         self._plans = plans
         self._push = push
         self._wall = wall
-        self._known = known
+        self._known = may_push
         self._stranger_time = stranger_time
         self._throughput = throughput or Throughput()
         self._peers = Peers()
@@ -267,15 +267,15 @@ class AgentsListener:
 
 
 class _Refused(Exception):
-    def __init__(self, status: int, words: str, *, close: bool = False) -> None:
-        super().__init__(words)
-        self.response = _problem(status, words)
+    def __init__(self, status: int, message: str, *, close: bool = False) -> None:
+        super().__init__(message)
+        self.response = _problem(status, message)
         if close:
             self.response.force_close()
 
 
-def _problem(status: int, words: str) -> web.Response:
-    return web.Response(status=status, body=msgspec.json.encode({"error": words}), content_type="application/json")
+def _problem(status: int, message: str) -> web.Response:
+    return web.Response(status=status, body=msgspec.json.encode({"error": message}), content_type="application/json")
 
 
 async def _body(request: web.BaseRequest, limit: int, seconds: float) -> bytes:

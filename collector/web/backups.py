@@ -56,25 +56,25 @@ class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     reason_vi: InVietnamese = msgspec.UNSET
 
 
-def told(whole: Whole, past: Past, now: int, language: str | None = None) -> BackupAnswer:
+def told(status: Whole, history: Past, now: int, language: str | None = None) -> BackupAnswer:
     """The answer about one; ``now`` in ms. ``language``: see :func:`collector.web.schemas.told`."""
-    backup, oldest = whole.backup, whole.oldest(now)
+    backup, oldest = status.backup, status.oldest(now)
     return BackupAnswer(
         id=backup.id,
         name=words(backup.name),
         agency=backup.agency,
         site=backup.site,
-        state=NAMES[whole.state],
-        since=past.since,
-        reason=whole.reason,
+        state=NAMES[status.state],
+        since=history.since,
+        reason=status.reason,
         rpo=backup.rpo / 1000 if backup.rpo is not None else None,
-        rpo_met=whole.rpo_met,
+        rpo_met=status.rpo_met,
         age=oldest.age(now) if oldest is not None else None,
-        size=whole.measured("size_bytes"),
-        duration=whole.measured("duration_seconds"),
+        size=status.measured("size_bytes"),
+        duration=status.measured("duration_seconds"),
         last_success=oldest.measures.get("last_success_timestamp_seconds") if oldest is not None else None,
-        last_verified=whole.measured("last_verified_timestamp_seconds"),
-        last_restore=whole.measured("last_restore_timestamp_seconds"),
+        last_verified=status.measured("last_verified_timestamp_seconds"),
+        last_restore=status.measured("last_restore_timestamp_seconds"),
         evidence=[
             EvidenceAnswer(
                 evidence=one.name,
@@ -85,10 +85,10 @@ def told(whole: Whole, past: Past, now: int, language: str | None = None) -> Bac
                 reason=one.seen.reason,
                 reason_vi=in_vietnamese(one.seen.reason, language),
             )
-            for one in whole.evidence
+            for one in status.evidence
         ],
-        figure=ratios(past.figure),
-        reason_vi=in_vietnamese(whole.reason, language),
+        figure=ratios(history.figure),
+        reason_vi=in_vietnamese(status.reason, language),
     )
 
 

@@ -41,7 +41,7 @@ class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     points: list[PointAnswer]
 
 
-async def of(reader: Reader, known: Known, query: Mapping[str, str]) -> HistoryAnswer:
+async def of(reader: Reader, entry: Known, query: Mapping[str, str]) -> HistoryAnswer:
     """The answer to a query with ``measure``, ``from`` and ``to``. Raises Wrong."""
     now = reader.wall()
     measure = query.get("measure", LATENCY)
@@ -49,20 +49,20 @@ async def of(reader: Reader, known: Known, query: Mapping[str, str]) -> HistoryA
     fine = end - begin <= FINE and begin >= now - FINE_FOR
     width = FIVE_MINUTES if fine else HOUR
     begin -= begin % width
-    state = reader.fleet.agents.get(known.agent)
+    state = reader.fleet.agents.get(entry.agent)
     if state is None:
-        return HistoryAnswer(uid=known.uid, measure=measure, points=[])
+        return HistoryAnswer(uid=entry.uid, measure=measure, points=[])
     stream = state.stream
 
     def work(db: apsw.Connection) -> list[Sum]:
-        written = queries.history(db, stream, known.row, begin, end, width)
-        return written + [one for one in _open(db, stream, known.row) if begin <= one.start < end]
+        written = queries.history(db, stream, entry.row, begin, end, width)
+        return written + [one for one in _open(db, stream, entry.row) if begin <= one.start < end]
 
     sums = await reader.read(work)
-    if measure not in _names(reader, known, sums):
-        names = ", ".join(sorted(_names(reader, known, sums)))
-        raise Wrong(f"the kind {known.kind} does not measure {measure[:60]!r}; it has: {names}")
-    return HistoryAnswer(uid=known.uid, measure=measure, points=_points(reader, known, measure, width, sums))
+    if measure not in _names(reader, entry, sums):
+        names = ", ".join(sorted(_names(reader, entry, sums)))
+        raise Wrong(f"the kind {entry.kind} does not measure {measure[:60]!r}; it has: {names}")
+    return HistoryAnswer(uid=entry.uid, measure=measure, points=_points(reader, entry, measure, width, sums))
 
 
 def _open(db: apsw.Connection, stream: int, check: int) -> Iterator[Sum]:
@@ -74,19 +74,19 @@ def _open(db: apsw.Connection, stream: int, check: int) -> Iterator[Sum]:
                 yield Sum(start, FIVE_MINUTES, plan, queries.quarters(cell))
 
 
-def _names(reader: Reader, known: Known, found: list[Sum]) -> set[str]:
+def _names(reader: Reader, entry: Known, sums: list[Sum]) -> set[str]:
     """What the kind measures now, and what it measured under the plans that these sums are of."""
-    names = {LATENCY, *reader.measures_of(known.kind)}
-    for plan in {one.plan for one in found}:
-        names |= {column.name for column in reader.fleet.columns(plan, known.kind)}
+    names = {LATENCY, *reader.measures_of(entry.kind)}
+    for plan in {one.plan for one in sums}:
+        names |= {column.name for column in reader.fleet.columns(plan, entry.kind)}
     return names
 
 
-def _points(reader: Reader, known: Known, measure: str, width: int, found: list[Sum]) -> list[PointAnswer]:
+def _points(reader: Reader, entry: Known, measure: str, width: int, sums: list[Sum]) -> list[PointAnswer]:
     """Added up by bucket, in units."""
     total: dict[int, tuple[int, float, float, float]] = {}
-    for one in found:
-        columns = reader.fleet.columns(one.plan, known.kind)
+    for one in sums:
+        columns = reader.fleet.columns(one.plan, entry.kind)
         places = {LATENCY: (0, MICROSECONDS)} | {c.name: (n, c.per) for n, c in enumerate(columns, 1)}
         place, per = places.get(measure, (len(one.measures), 1))
         if place >= len(one.measures) or not one.measures[place][0]:

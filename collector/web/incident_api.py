@@ -92,8 +92,8 @@ class IncidentApi:
 
     async def incident(self, request: web.Request) -> web.Response:
         known(request.query)
-        found = await self.find(request.match_info["key"])
-        return answer(Describer(self._reader.inventory, self._reader.wall()).incident(found))
+        incident = await self.find(request.match_info["key"])
+        return answer(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
     async def links(self, request: web.Request) -> web.Response:
         query = request.query
@@ -124,19 +124,19 @@ class IncidentApi:
         incident = await self.obey(request.match_info["key"], what, request[WHO], body)
         return answer(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
-    async def obey(self, key: str, what: What, who: str, wanted: Order) -> Incident:
+    async def obey(self, key: str, what: What, who: str, body: Order) -> Incident:
         """Durable when it returns. Raises Wrong."""
         now = self._reader.wall()
-        if what == "snooze" and (wanted.until is None or not now < wanted.until <= now + MOST_SNOOZED):
+        if what == "snooze" and (body.until is None or not now < body.until <= now + MOST_SNOOZED):
             raise Wrong("until ought to be a time within the next 31 days")
-        if what == "comment" and not wanted.text.strip():
+        if what == "comment" and not body.text.strip():
             raise Wrong("a comment ought to say something")
-        if len(wanted.text) > LONGEST:
+        if len(body.text) > LONGEST:
             raise Wrong(f"a text has at most {LONGEST} characters")
         incident = await self.find(key)
         if not incident.open:
             raise Wrong("this incident is closed", 409)
-        command = Command(incident=key, what=what, who=who, at=now, until=wanted.until, text=wanted.text.strip())
+        command = Command(incident=key, what=what, who=who, at=now, until=body.until, text=body.text.strip())
         await self._alerting.evaluator.command(command)
         return await self.find(key)
 

@@ -129,8 +129,8 @@ class Describer:
     def words(self, say: Callable[[Speaker], str]) -> Words:
         return Words(*(say(self._speakers[language]) for language in ("vi", "en")))
 
-    def said(self, said: Said) -> Words:
-        return self.words(lambda speaker: speaker.said(said))
+    def said(self, source: Said) -> Words:
+        return self.words(lambda speaker: speaker.said(source))
 
     def title(self, incident: Incident) -> Words:
         return self.words(lambda speaker: headline(incident, speaker))

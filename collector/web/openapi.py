@@ -45,13 +45,13 @@ def describe(routes: Iterable[Route], posts: Iterable[Post], guarded: bool) -> d
     return described
 
 
-def _operation(path: str, words: str, schema: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
+def _operation(path: str, summary: str, schema: dict[str, Any], parameters: list[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "summary": words,
+        "summary": summary,
         "operationId": _name(path),
         "parameters": parameters,
         "responses": {
-            "200": {"description": words, "content": {"application/json": {"schema": schema}}},
+            "200": {"description": summary, "content": {"application/json": {"schema": schema}}},
             "default": {
                 "description": "Why there is no answer",
                 "content": {"application/json": {"schema": {"$ref": REF.format(name="Problem")}}},

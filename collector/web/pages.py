@@ -90,17 +90,17 @@ class Pages:
         if agency is None:
             raise Wrong("there is no such agency", 404)
         now = self._reader.wall()
-        groups = await self._groups([agency], self._reader.present(), now, whole=True)
+        groups = await self._groups([agency], self._reader.present(), now, show_all=True)
         backup_lines = await backups.lines(self._reader, now, agency.id)
         return self._draw(request, "agency.html", groups=groups, backups=backup_lines)
 
-    async def _groups(self, agencies: list[Agency], present: list[Known], now: int, whole: bool) -> list[Group]:
+    async def _groups(self, agencies: list[Agency], present: list[Known], now: int, show_all: bool) -> list[Group]:
         of: dict[str, list[Known]] = {agency.id: [] for agency in agencies}
         for one in present:
             if one.check is not None and one.check.agency in of:
                 of[one.check.agency].append(one)
         shown = {
-            agency: [one for one in checks if whole or self._reader.now(one, now).state != UP]
+            agency: [one for one in checks if show_all or self._reader.now(one, now).state != UP]
             for agency, checks in of.items()
         }
         chosen = [one for checks in shown.values() for one in checks]

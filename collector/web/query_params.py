@@ -15,8 +15,8 @@ LATEST = 1 << 43  # ms since the epoch: some 280 years
 class Wrong(Exception):
     """A question that cannot be answered; ``status`` is HTTP's."""
 
-    def __init__(self, words: str, status: int = 400) -> None:
-        super().__init__(words)
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
         self.status = status
 
 
@@ -62,10 +62,10 @@ def rolling(query: Mapping[str, str], now: int) -> tuple[int, int] | None:
     return now - length, now
 
 
-def one_of(query: Mapping[str, str], name: str, words: tuple[str, ...]) -> str | None:
+def one_of(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
     text = query.get(name)
-    if text is not None and text not in words:
-        raise Wrong(f"{name} ought to be one of {', '.join(words)}")
+    if text is not None and text not in choices:
+        raise Wrong(f"{name} ought to be one of {', '.join(choices)}")
     return text
 
 
@@ -77,5 +77,5 @@ def answer(content: object, status: int = 200) -> web.Response:
     return web.Response(body=_encode(content), status=status, content_type="application/json")
 
 
-def problem(words: str, status: int) -> web.Response:
-    return answer({"error": words}, status)
+def problem(message: str, status: int) -> web.Response:
+    return answer({"error": message}, status)

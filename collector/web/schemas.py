@@ -230,25 +230,25 @@ def ratios(figure: Figure) -> Ratios:
     )
 
 
-def title(known: Known) -> Words:
-    if known.check is not None and (known.check.title.vi or known.check.title.en):
-        return words(known.check.title)
-    return Words(known.name, known.name)
+def title(entry: Known) -> Words:
+    if entry.check is not None and (entry.check.title.vi or entry.check.title.en):
+        return words(entry.check.title)
+    return Words(entry.name, entry.name)
 
 
-def check(reader: Reader, known: Known, now: int, figure: Figure | None = None) -> CheckAnswer:
-    registered = reader.registered(known)
-    status = reader.now(known, now)
+def check(reader: Reader, entry: Known, now: int, figure: Figure | None = None) -> CheckAnswer:
+    registered = reader.registered(entry)
+    status = reader.now(entry, now)
     measures = reader.fleet.measures(registered)
     latency = measures.pop("latency", None)
     return CheckAnswer(
-        uid=known.uid,
-        check=known.name,
-        title=title(known),
-        kind=known.kind,
-        agency=known.check.agency if known.check else "",
-        site=known.check.site if known.check else "",
-        agent=known.agent,
+        uid=entry.uid,
+        check=entry.name,
+        title=title(entry),
+        kind=entry.kind,
+        agency=entry.check.agency if entry.check else "",
+        site=entry.check.site if entry.check else "",
+        agent=entry.agent,
         state=NAMES[status.state],
         since=status.since or None,
         reason=status.reason,
@@ -256,7 +256,7 @@ def check(reader: Reader, known: Known, now: int, figure: Figure | None = None) 
         last_result=status.at or None,
         latency=latency,
         measures=measures,
-        interval=known.check.interval / 1000 if known.check else None,
+        interval=entry.check.interval / 1000 if entry.check else None,
         figure=ratios(figure) if figure is not None else None,
     )
 

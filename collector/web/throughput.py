@@ -27,10 +27,10 @@ _DAY: Final = 86_400.0
 class NotNow(Exception):
     """No transfer; ``status`` and ``words`` say why, ``wait`` seconds may change that (0: waiting will not)."""
 
-    def __init__(self, status: int, words: str, wait: int = 0) -> None:
-        super().__init__(words)
+    def __init__(self, status: int, message: str, wait: int = 0) -> None:
+        super().__init__(message)
         self.status = status
-        self.words = words
+        self.words = message
         self.wait = wait
 
 

@@ -15,10 +15,10 @@ HEAD = """\
 """
 
 
-def write(path: Path, found: list[Found]) -> None:
+def write(path: Path, starter_checks: list[Found]) -> None:
     """One YAML file with an agency, its site, its agent and the checks; and a goal over all of them."""
     checks = {each.id: {"name": {"vi": each.vi, "en": each.en}, "kind": each.kind, "params": each.params,
-                        "interval": "10s", "timeout": "5s", "recheck": "2s"} for each in found}  # fmt: skip
+                        "interval": "10s", "timeout": "5s", "recheck": "2s"} for each in starter_checks}  # fmt: skip
     inventory: dict[str, Any] = {
         "province": {"id": "local", "name": {"vi": "Máy này", "en": "This machine"}, "push_every": "5s"},
         "agencies": {

@@ -22,23 +22,23 @@ UPS = "ups"  # the kind of device that feeds others
 
 
 def assemble(
-    sections: Sections, kinds: Kinds, problems: list[Problem], judge: Judge | None = None
+    sections: Sections, kinds: Kinds, problems: list[Problem], validate_params: Judge | None = None
 ) -> entities.Inventory:
     """The inventory; what is wrong is added to ``problems`` and left out. ``judge``: see inventory.build.load.look."""
-    return _Assembler(sections, kinds, problems, judge).build()
+    return _Assembler(sections, kinds, problems, validate_params).build()
 
 
-def feeders(written: tuple[str, ...], site: str, shape: SiteShape) -> tuple[str, ...]:
+def feeders(short_names: tuple[str, ...], site: str, shape: SiteShape) -> tuple[str, ...]:
     """The ids of devices that may be written short, as their site calls them."""
-    return tuple(f"{site}-{key}" if key in shape.devices else key for key in written)
+    return tuple(f"{site}-{key}" if key in shape.devices else key for key in short_names)
 
 
 class _Assembler:
-    def __init__(self, sections: Sections, kinds: Kinds, problems: list[Problem], judge: Judge | None) -> None:
+    def __init__(self, sections: Sections, kinds: Kinds, problems: list[Problem], validate_params: Judge | None) -> None:
         self.sections = sections
         self.problems = problems
         self.made = entities.Inventory(province=self._province())
-        self.expander = Expander(sections, kinds, problems, self.made, judge)
+        self.expander = Expander(sections, kinds, problems, self.made, validate_params)
         self.spots: list[Spot] = []
 
     def build(self) -> entities.Inventory:

@@ -59,7 +59,7 @@ def _kind(evidence: str, *shapes: CheckShape | None) -> str | None:
     return next(kinds, KIND_OF.get(evidence))
 
 
-def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, called: Any, has_rpo: bool) -> CheckShape:
+def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, name_param: Any, has_rpo: bool) -> CheckShape:
     """A check as if all that goes for the backup had been written in it.
 
     ``kind``: to be filled in; None when the template has it. ``called``: (parameter, name) to be filled in, likewise.
@@ -77,14 +77,14 @@ def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, call
     elif "tags" in backup.at.lines or "tags" in lines:
         change["tags"] = tuple(dict.fromkeys((TAG, *backup.tags, *shape.tags)))
         lines.setdefault("tags", backup.at.line)
-    params = _params(backup, shape, called, has_rpo)
+    params = _params(backup, shape, name_param, has_rpo)
     if params is not shape.params:
         change["params"] = params
         lines.setdefault("params", shape.at.line)
     return msgspec.structs.replace(shape, at=Place(shape.at.file, shape.at.line, shape.at.path, lines), **change)
 
 
-def _params(backup: BackupShape, check: CheckShape, called: Any, has_rpo: bool) -> Any:
+def _params(backup: BackupShape, check: CheckShape, name_param: Any, has_rpo: bool) -> Any:
     """The parameters with the backup's objective and name where the check gives none of its own."""
     written = check.params
     if written is not None and not isinstance(written, Mapping):
@@ -93,8 +93,8 @@ def _params(backup: BackupShape, check: CheckShape, called: Any, has_rpo: bool) 
     line = check.at.line
     if has_rpo and backup.rpo is not None:
         extra[RPO] = backup.rpo
-    if called:
-        extra[called[0]] = Scalar(called[1], line, True)
+    if name_param:
+        extra[name_param[0]] = Scalar(name_param[1], line, True)
     missing = {name: node for name, node in extra.items() if written is None or name not in written.items}
     if not missing:
         return written
@@ -106,21 +106,21 @@ def _params(backup: BackupShape, check: CheckShape, called: Any, has_rpo: bool) 
     return merged
 
 
-def wanted(shape: CheckShape | BackupShape, known: Collection[str]) -> bool:
+def wanted(shape: CheckShape | BackupShape, facts: Collection[str]) -> bool:
     """Whether all facts are there without which a template's check is left out."""
-    return all(fact in known for fact in (entry.strip() for entry in (shape.when or "").split(",")) if fact)
+    return all(fact in facts for fact in (entry.strip() for entry in (shape.when or "").split(",")) if fact)
 
 
-def title_of(whole: entities.Backup, evidence: str) -> Text:
+def title_of(backup: entities.Backup, evidence: str) -> Text:
     """What a check is called that has no name of its own."""
     vi, en = NAMES.get(evidence, (evidence, evidence))
-    return Text(f"{whole.name.in_('vi')}: {vi}", f"{whole.name.in_('en')}: {en}")
+    return Text(f"{backup.name.in_('vi')}: {vi}", f"{backup.name.in_('en')}: {en}")
 
 
-def joined(whole: entities.Backup, evidence: str, check: entities.Check, kinds: Kinds) -> entities.Backup:
+def joined(backup: entities.Backup, evidence: str, check: entities.Check, kinds: Kinds) -> entities.Backup:
     """The backup with one more check."""
     rpo_text = check.params.get(RPO, kinds[check.kind].defaults.get(RPO)) or None
-    rpos = [rpo for rpo in (whole.rpo, duration_ms(str(rpo_text)) if rpo_text else None) if rpo is not None]
+    rpos = [rpo for rpo in (backup.rpo, duration_ms(str(rpo_text)) if rpo_text else None) if rpo is not None]
     return msgspec.structs.replace(
-        whole, checks=(*whole.checks, check.uid), evidence=(*whole.evidence, evidence), rpo=min(rpos, default=None)
+        backup, checks=(*backup.checks, check.uid), evidence=(*backup.evidence, evidence), rpo=min(rpos, default=None)
     )

@@ -31,27 +31,27 @@ _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _EMAIL = re.compile(r"[^@\s,;:<>()\[\]\"\\]{1,64}@[^@\s,;:<>()\[\]\"\\]{1,255}")
 
 
-def crosscheck(made: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
+def crosscheck(inventory: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
     """All problems and warnings that only the whole shows."""
     yield from _province(sections)
     for ident, agency in sections.agencies.items():
-        yield from _agency(ident, agency, made, sections)
+        yield from _agency(ident, agency, inventory, sections)
     for ident, register in sections.registers.items():
         if ident not in sections.agencies and not sections.excused("agencies", ident):
             yield register.at.problem("", f"there is no agency {ident}")
-    yield from _checks(made, sections)
+    yield from _checks(inventory, sections)
     for goal_id, goal in sections.goals.items():
-        yield from _goal(goal_id, goal, made, sections, kinds)
+        yield from _goal(goal_id, goal, inventory, sections, kinds)
     for exclusion in sections.exclusions.values():
-        yield from references.selector(exclusion.select, exclusion.at, made, sections, kinds)
+        yield from references.selector(exclusion.select, exclusion.at, inventory, sections, kinds)
         if exclusion.ends <= exclusion.begins:
             yield exclusion.at.problem("to", "ought to be later than from")
-        elif not goals.select(exclusion.select, made):
+        elif not goals.select(exclusion.select, inventory):
             yield exclusion.at.problem("select", "selects no check", warning=True)
     for contact in sections.contacts.values():
         if _EMAIL.fullmatch(contact.email) is None:
             yield contact.at.problem("email", f"{contact.email!r} is not an address")
-    yield from alerting(made, sections, kinds)
+    yield from alerting(inventory, sections, kinds)
     for year, decreed in sections.holidays.items():
         for day in (*decreed.off, *decreed.work):
             if day.year != year:
@@ -77,7 +77,7 @@ def _province(sections: Sections) -> Iterator[Problem]:
         yield province.at.problem("collectors", "exactly one collector ought to be the authority for plans")
 
 
-def _agency(ident: str, shape: AgencyShape, made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+def _agency(ident: str, shape: AgencyShape, inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     yield from _life(shape)
     for key, other in (("successor", shape.successor), ("parent", shape.parent)):
         if other == ident:
@@ -102,7 +102,7 @@ def _agency(ident: str, shape: AgencyShape, made: entities.Inventory, sections: 
     for key, site in ((ident, shape.site), *((f"{ident}-{key}", site) for key, site in shape.sites.items())):
         if site is not None:
             yield from _site(site, sections)
-            yield from _fed(key, site, made, sections)
+            yield from _fed(key, site, inventory, sections)
 
 
 def _site(shape: SiteShape, sections: Sections) -> Iterator[Problem]:
@@ -130,13 +130,13 @@ def _site(shape: SiteShape, sections: Sections) -> Iterator[Problem]:
                 yield shape.agent.at.problem(f"ports[{index}]", f"{port} is not a port")
 
 
-def _fed(ident: str, shape: SiteShape, made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+def _fed(ident: str, shape: SiteShape, inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     """Power comes from UPSs of the same site, and a UPS does not feed itself."""
     fed_entries = [(shape.at, shape.fed_by, "")]
     fed_entries += [(device.at, device.fed_by or (), f"{ident}-{key}") for key, device in shape.devices.items()]
     for at, short_names, own_id in fed_entries:
         for short, feeder in zip(short_names, feeders(short_names, ident, shape), strict=True):
-            device = made.devices.get(feeder)
+            device = inventory.devices.get(feeder)
             if device is None:
                 if not sections.excused("sites", ident):
                     yield at.problem("fed_by", f"there is no device {short}")
@@ -160,7 +160,7 @@ def _life(shape: Lived) -> Iterator[Problem]:
         yield shape.at.problem("to", f"{shape.ends} is not later than from, {shape.begins}")
 
 
-def _checks(made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+def _checks(inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     for agency in sections.agencies.values():
         sites = (*((agency.site,) if agency.site is not None else ()), *agency.sites.values())
         for holder in (agency, *sites):
@@ -172,10 +172,10 @@ def _checks(made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
         for entry in _written(template.checks, template.backups):
             if entry.calendar != REGISTER:
                 yield from references.calendar(entry.at, "calendar", entry.calendar, sections)
-    limited_agents = {agent.id: agent for agent in made.agents.values() if agent.networks or agent.ports}
-    for check in made.checks.values() if limited_agents else ():
+    limited_agents = {agent.id: agent for agent in inventory.agents.values() if agent.networks or agent.ports}
+    for check in inventory.checks.values() if limited_agents else ():
         if check.agent in limited_agents and (reason := _forbidden(check, limited_agents[check.agent])):
-            shape = sections.agencies[made.sites[limited_agents[check.agent].site].agency]
+            shape = sections.agencies[inventory.sites[limited_agents[check.agent].site].agency]
             yield shape.at.problem("", f"the agent {check.agent} may not make its check {check.name}: {reason}")
 
 
@@ -204,11 +204,11 @@ def _forbidden(check: entities.Check, agent: entities.Agent) -> str:
 
 
 def _goal(
-    ident: str, shape: GoalShape, made: entities.Inventory, sections: Sections, kinds: Kinds
+    ident: str, shape: GoalShape, inventory: entities.Inventory, sections: Sections, kinds: Kinds
 ) -> Iterator[Problem]:
     at = shape.at
     yield from _life(shape)
-    yield from references.selector(shape.select, at, made, sections, kinds)
+    yield from references.selector(shape.select, at, inventory, sections, kinds)
     if shape.objective is None and not shape.targets:
         yield at.problem("", "needs an objective, or targets by year")
     for window in shape.windows:
@@ -220,7 +220,7 @@ def _goal(
     yield from references.calendar(at, "calendar", shape.calendar, sections)
     if (shape.combine == "k-of-n") != (shape.k is not None):
         yield at.problem("k", "is how many of the members are to be up: it goes with combine: k-of-n, and only there")
-    members = goals.members(made.goals[ident], made)
+    members = goals.members(inventory.goals[ident], inventory)
     if shape.k is not None and not 1 <= shape.k <= max(len(members), 1):
         yield at.problem("k", f"ought to be between 1 and the {len(members)} members")
     if shape.denominator is not None and (shape.combine != "share" or shape.denominator < max(len(members), 1)):

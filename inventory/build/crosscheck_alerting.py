@@ -32,15 +32,15 @@ _DURATIONS = {
 _OF_LOOKS = ("looks", "out_of", "recover")
 
 
-def alerting(made: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
+def alerting(inventory: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
     """All problems and warnings of the sections that say who is told."""
-    problems = [*_entries(made, sections, kinds)]
+    problems = [*_entries(inventory, sections, kinds)]
     yield from problems
     if not sections.broken and all(problem.warning for problem in problems):  # else it may follow from these
-        yield from _in_vain(made, sections)
+        yield from _in_vain(inventory, sections)
 
 
-def _entries(made: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
+def _entries(inventory: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
     yield from _counts(sections)
     yield from _one_namespace(sections)
     for group in sections.groups.values():
@@ -48,11 +48,11 @@ def _entries(made: entities.Inventory, sections: Sections, kinds: Kinds) -> Iter
         yield from references.whom(group.at, "members", group.members, sections)
     yield from _cycles(sections)
     for ident, roster in sections.rosters.items():
-        yield from _roster(ident, roster, made, sections)
+        yield from _roster(ident, roster, inventory, sections)
     for route in sections.routes.values():
-        yield from _route(route, made, sections, kinds)
+        yield from _route(route, inventory, sections, kinds)
     for ident, condition in sections.conditions.items():
-        yield from _condition(ident, condition, made, sections, kinds)
+        yield from _condition(ident, condition, inventory, sections, kinds)
     if sections.alerting is not None:
         yield from _alerting(sections.alerting)
 
@@ -104,7 +104,7 @@ def _cycles(sections: Sections) -> Iterator[Problem]:
                 waiting.append(iter(sections.groups[name].members))
 
 
-def _roster(ident: str, shape: RosterShape, made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+def _roster(ident: str, shape: RosterShape, inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     at = shape.at
     if shape.time_zone is not None:
         try:
@@ -124,7 +124,7 @@ def _roster(ident: str, shape: RosterShape, made: entities.Inventory, sections: 
     if shape.rotation is not None:
         yield from _rotation(shape.rotation, sections)
     if shape.shifts:
-        yield from _hours(shape, made.alerting.rosters[ident].shifts)
+        yield from _hours(shape, inventory.alerting.rosters[ident].shifts)
 
 
 def _rotation(shape: RotationShape, sections: Sections) -> Iterator[Problem]:
@@ -172,9 +172,9 @@ def _stretch(start: int, end: int) -> str:
     return f"{DAYS[day]} {first // 60:02}:{first % 60:02}-{last // 60:02}:{last % 60:02}"
 
 
-def _route(shape: RouteShape, made: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
+def _route(shape: RouteShape, inventory: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
     at = shape.at
-    yield from references.selector(shape.select, at, made, sections, kinds)
+    yield from references.selector(shape.select, at, inventory, sections, kinds)
     yield from references.calendar(at, "calendar", shape.calendar, sections)
     if not shape.severities:
         yield at.problem("severities", "names none, so the route takes nothing")
@@ -201,7 +201,7 @@ def _route(shape: RouteShape, made: entities.Inventory, sections: Sections, kind
 
 
 def _condition(
-    ident: str, shape: ConditionShape, made: entities.Inventory, sections: Sections, kinds: Kinds
+    ident: str, shape: ConditionShape, inventory: entities.Inventory, sections: Sections, kinds: Kinds
 ) -> Iterator[Problem]:
     at, default = shape.at, DEFAULTS.get(ident)
     if default is None and shape.on is None:
@@ -224,16 +224,16 @@ def _condition(
     for key in _OF_LOOKS:
         if not 1 <= getattr(shape, key) <= 100:
             yield at.problem(key, f"{getattr(shape, key)} is not between 1 and 100")
-    effective = next(condition for condition in made.alerting.conditions if condition.id == ident)
+    effective = next(condition for condition in inventory.alerting.conditions if condition.id == ident)
     if of_checks and effective.looks > effective.out_of:
         key = "looks" if "looks" in at.lines else "out_of"
         yield at.problem(key, f"{effective.looks} looks out of the last {effective.out_of} there cannot be")
     for name in shape.names if on == "finding" else ():
         if name not in FINDINGS:
             yield at.problem("names", f"there is no finding {name!r}; known are: {', '.join(FINDINGS)}")
-    unknown_references = [*references.selector(shape.select, at, made, sections, kinds)]
+    unknown_references = [*references.selector(shape.select, at, inventory, sections, kinds)]
     yield from unknown_references
-    if not (unknown_references or shape.select.everything or sections.broken or reach.any_subject(shape.select, made)):
+    if not (unknown_references or shape.select.everything or sections.broken or reach.any_subject(shape.select, inventory)):
         yield at.problem("select", "selects no check and no agent", warning=True)
 
 
@@ -247,11 +247,11 @@ def _alerting(shape: AlertingShape) -> Iterator[Problem]:
             yield shape.at.problem(key, f"{duration_text(value)} is not between {limits}")
 
 
-def _in_vain(made: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+def _in_vain(inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     """Routes that take nothing, and incidents that reach nobody; none where nobody is to be told at all."""
     if not sections.contacts:
         return
-    survey = reach.survey(made)
+    survey = reach.survey(inventory)
     for ident, why in survey.idle.items():
         yield sections.routes[ident].at.problem("", why, warning=True)
     if survey.lost:

@@ -62,9 +62,9 @@ class Draft(msgspec.Struct, frozen=True):
     backup: entities.Backup | None = None
     evidence: str = ""
 
-    def get(self, name: str, written: str = "") -> Any:
+    def get(self, name: str, yaml_key: str = "") -> Any:
         """A field's value: the site's own if written there, else the template's."""
-        if self.own is not None and (self.base is None or (written or name) in self.own.at.lines):
+        if self.own is not None and (self.base is None or (yaml_key or name) in self.own.at.lines):
             return getattr(self.own, name)
         return getattr(self.base, name)
 
@@ -84,14 +84,14 @@ class Expander:
         sections: Sections,
         kinds: Kinds,
         problems: list[Problem],
-        made: entities.Inventory,
-        judge: Judge | None = None,
+        inventory: entities.Inventory,
+        validate_params: Judge | None = None,
     ) -> None:
         self.sections = sections
         self.kinds = kinds
         self.problems = problems
-        self.made = made
-        self.judge = judge
+        self.made = inventory
+        self.judge = validate_params
         self.names: dict[tuple[str, str], entities.Check] = {}
         self.hub: entities.Site | None = None
 
@@ -103,58 +103,58 @@ class Expander:
         if province is not None and hub_id and self.hub is None and not self.sections.excused("sites", hub_id):
             self.problems.append(province.at.problem("hub", f"there is no site {hub_id}"))
 
-    def expand(self, spot: Spot) -> None:
-        hub = self.made.sites.get(spot.shape.hub) if spot.shape.hub else self.hub
-        if spot.shape.hub and hub is None and not self.sections.excused("sites", spot.shape.hub):
-            self.problems.append(spot.shape.at.problem("hub", f"there is no site {spot.shape.hub}"))
-        facts = facts_of(self.made, spot.site, hub)
-        for draft in self._drafts(spot, facts):
-            self._check(draft, spot, hub)
+    def expand(self, expansion: Spot) -> None:
+        hub = self.made.sites.get(expansion.shape.hub) if expansion.shape.hub else self.hub
+        if expansion.shape.hub and hub is None and not self.sections.excused("sites", expansion.shape.hub):
+            self.problems.append(expansion.shape.at.problem("hub", f"there is no site {expansion.shape.hub}"))
+        facts = facts_of(self.made, expansion.site, hub)
+        for draft in self._drafts(expansion, facts):
+            self._check(draft, expansion, hub)
 
-    def _drafts(self, spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
+    def _drafts(self, expansion: Spot, facts: dict[str, str]) -> Iterator[Draft]:
         template = None
-        if spot.template is not None:
-            template = self.sections.templates.get(spot.template)
-            if template is None and not self.sections.excused("templates", spot.template):
+        if expansion.template is not None:
+            template = self.sections.templates.get(expansion.template)
+            if template is None and not self.sections.excused("templates", expansion.template):
                 template_ids = ", ".join(sorted(self.sections.templates))
                 self.problems.append(
-                    spot.at.problem("template", f"there is no template {spot.template}; known: {template_ids}")
+                    expansion.at.problem("template", f"there is no template {expansion.template}; known: {template_ids}")
                 )
         base = template.checks if template is not None else {}
         expanded_keys: set[str] = set()
         for key, shape in base.items():
-            for item in self._items(key, shape, spot, facts):
+            for item in self._items(key, shape, expansion, facts):
                 if backups.wanted(shape, item[1]):
                     expanded_keys.add(item[0])
-                    yield from self._templated(item, shape, spot.checks.get(item[0]))
-        for key, own in spot.checks.items():
+                    yield from self._templated(item, shape, expansion.checks.get(item[0]))
+        for key, own in expansion.checks.items():
             if key not in expanded_keys and not own.off:
                 yield Draft(key, None, own, facts)
             elif key not in expanded_keys and key not in base:
                 self.problems.append(own.at.problem("off", "there is no such check to leave out"))
-        yield from self._backups(template.backups if template is not None else {}, spot, facts)
+        yield from self._backups(template.backups if template is not None else {}, expansion, facts)
 
-    def _backups(self, base: dict[str, BackupShape], spot: Spot, facts: dict[str, str]) -> Iterator[Draft]:
+    def _backups(self, base: dict[str, BackupShape], expansion: Spot, facts: dict[str, str]) -> Iterator[Draft]:
         """A template's backups, with what the site says of them, and the site's own."""
         expanded_keys: set[str] = set()
         for key, shape in base.items():
-            for item in self._items(key, shape, spot, facts):
+            for item in self._items(key, shape, expansion, facts):
                 if backups.wanted(shape, item[1]):
                     expanded_keys.add(item[0])
-                    yield from self._backup(item, shape, spot.backups.get(item[0]), spot)
-        for key, own in spot.backups.items():
+                    yield from self._backup(item, shape, expansion.backups.get(item[0]), expansion)
+        for key, own in expansion.backups.items():
             if key not in expanded_keys and own.off:
                 self.problems.append(own.at.problem("off", "there is no such backup to leave out"))
             elif key not in expanded_keys:
                 if not own.evidence:
                     self.problems.append(own.at.problem("", "needs the key evidence: what proves it"))
-                yield from self._backup((key, facts, None, None), None, own, spot)
+                yield from self._backup((key, facts, None, None), None, own, expansion)
 
-    def _backup(self, item: Item, base: BackupShape | None, own: BackupShape | None, spot: Spot) -> Iterator[Draft]:
+    def _backup(self, item: Item, base: BackupShape | None, own: BackupShape | None, expansion: Spot) -> Iterator[Draft]:
         key, facts, names, device = item
         if own is not None and own.off:
             return
-        site = spot.site
+        site = expansion.site
         own_name = own.name if own is not None and own.name is not None else base.name if base is not None else None
         title = own_name or (names[0] if names is not None else Text(key, key))
         if base is not None and own_name is base.name:
@@ -181,38 +181,38 @@ class Expander:
         key, facts, names, device = item
         yield Draft(key, base, own, facts, names, device)
 
-    def _items(self, key: str, shape: CheckShape | BackupShape, spot: Spot, facts: dict[str, str]) -> Iterator[Item]:
+    def _items(self, key: str, shape: CheckShape | BackupShape, expansion: Spot, facts: dict[str, str]) -> Iterator[Item]:
         """What a template's entry stands for at this site: (key, facts, names, device) of each."""
-        if shape.agent is None and not spot.site.agent:
+        if shape.agent is None and not expansion.site.agent:
             return
         if shape.each is None:
             yield key, facts, None, None
         elif shape.each == "devices":
-            for device in (self.made.devices[ident] for ident in spot.site.devices):
+            for device in (self.made.devices[ident] for ident in expansion.site.devices):
                 if not device.address or (shape.of is not None and device.kind != shape.of):
                     continue
-                slug = device.id.removeprefix(f"{spot.site.id}-")
+                slug = device.id.removeprefix(f"{expansion.site.id}-")
                 item_facts = {**facts, **device.facts, "item": device.address, "key": slug}
                 yield f"{key}-{slug}", item_facts, (device.name, device.name), device
         else:
-            entries = spot.shape.resolvers if shape.each == "resolvers" else split(facts.get(shape.each, ""))
+            entries = expansion.shape.resolvers if shape.each == "resolvers" else split(facts.get(shape.each, ""))
             for entry in entries:
                 slug = _NOT_SLUG.sub("-", entry.lower()).strip("-")
                 yield f"{key}-{slug}", {**facts, "item": entry, "key": slug}, None, None
 
-    def _check(self, draft: Draft, spot: Spot, hub: entities.Site | None) -> None:
+    def _check(self, draft: Draft, expansion: Spot, hub: entities.Site | None) -> None:
         shape = draft.own or draft.base
         assert shape is not None  # a draft comes from one or the other
-        agent = self._vantage(draft, spot, hub)
+        agent = self._vantage(draft, expansion, hub)
         kind = self._kind(draft, shape)
         if agent is None or kind is None:
             return
         times = self._times(draft, shape)
-        params = self._params(draft, kind, spot)
-        thresholds = self._thresholds(draft, kind, spot)
+        params = self._params(draft, kind, expansion)
+        thresholds = self._thresholds(draft, kind, expansion)
         if times is None or params is MISSING or thresholds is None:
             return
-        site = spot.site
+        site = expansion.site
         prefix = "" if self.made.agents[agent].site == site.id else f"{site.id}."
         name = prefix + draft.key
         formerly = draft.get("formerly")
@@ -233,7 +233,7 @@ class Expander:
             timeout=times[1],
             hold=times[2],
             recheck=times[3],
-            title=self._title(draft, spot),
+            title=self._title(draft, expansion),
             params=params,
             thresholds=thresholds,
             formerly=formerly,
@@ -245,7 +245,7 @@ class Expander:
             begins=begins,
             ends=ends,
         )
-        self._keep(check, shape.at if draft.own is not None else spot.at)
+        self._keep(check, shape.at if draft.own is not None else expansion.at)
         if draft.backup is not None and self.made.checks.get(check.uid) is check:
             backup = self.made.backups.get(check.backup, draft.backup)
             self.made.backups[check.backup] = backups.joined(backup, draft.evidence, check, self.kinds)
@@ -271,23 +271,23 @@ class Expander:
         self.names[check.agent, check.name] = check
         self.made.checks[check.uid] = check
 
-    def _vantage(self, draft: Draft, spot: Spot, hub: entities.Site | None) -> str | None:
+    def _vantage(self, draft: Draft, expansion: Spot, hub: entities.Site | None) -> str | None:
         """The agent that looks; None if there is none (and, when that is a mistake, it was reported)."""
         agent_id = draft.get("agent")
-        at = draft.place("agent") or spot.at
+        at = draft.place("agent") or expansion.at
         if agent_id == HUB:
             if hub is None:
                 if not self.sections.broken:
                     self.problems.append(at.problem("agent", "hub needs a hub: name its site under province, as hub"))
                 return None
-            if hub.id == spot.site.id:
+            if hub.id == expansion.site.id:
                 return None  # the hub does not look at itself over the WAN
             agent_id = hub.agent
         if agent_id is None:
-            if not spot.site.agent and not self.sections.broken:
-                shape = draft.own.at if draft.own is not None else spot.at
-                self.problems.append(shape.problem("", f"the site {spot.site.id} has no agent: say agent: ID or hub"))
-            return spot.site.agent or None
+            if not expansion.site.agent and not self.sections.broken:
+                shape = draft.own.at if draft.own is not None else expansion.at
+                self.problems.append(shape.problem("", f"the site {expansion.site.id} has no agent: say agent: ID or hub"))
+            return expansion.site.agent or None
         if agent_id not in self.made.agents:
             if not self.sections.excused("agents", agent_id):
                 self.problems.append(at.problem("agent", f"there is no agent {agent_id!r}"))
@@ -331,10 +331,10 @@ class Expander:
                 self.problems.append((draft.place(key) or shape.at).problem(key, message))
         return (interval, timeout, hold, recheck) if valid else None
 
-    def _params(self, draft: Draft, kind: Kind, spot: Spot) -> Any:
+    def _params(self, draft: Draft, kind: Kind, expansion: Spot) -> Any:
         """The parameters: the template's with placeholders filled, the site's own on top."""
         nodes: dict[str, Node] = {}
-        at = spot.at
+        at = expansion.at
         path = f"{at.path}: check {draft.key} of the template"
         lines: dict[str, int] = {}
         problems: list[Problem] = []
@@ -351,7 +351,7 @@ class Expander:
                     nodes[name] = filled(node, draft.facts, at.line) if shape is draft.base else node
                 except Lacking as lacking:
                     if draft.own is None or draft.own.params is None or name not in draft.own.params.items:
-                        message = f"the check {draft.key} of the template {spot.template} needs {lacking}"
+                        message = f"the check {draft.key} of the template {expansion.template} needs {lacking}"
                         problems.append(at.problem("", message))
             if shape is draft.own:
                 at, path, lines = shape.at, f"{shape.at.path}.params", shape.params.lines
@@ -361,14 +361,14 @@ class Expander:
         line = draft.own.at.lines.get("params", at.line) if draft.own is not None else at.line
         return kind.read(nodes, line, path, lines, Source(at.file, self.problems))
 
-    def _thresholds(self, draft: Draft, kind: Kind, spot: Spot) -> tuple[Threshold, ...] | None:
+    def _thresholds(self, draft: Draft, kind: Kind, expansion: Spot) -> tuple[Threshold, ...] | None:
         shapes: tuple[ThresholdShape, ...] = draft.get("thresholds") or ()
         if draft.base is not None and shapes is draft.base.thresholds:
             try:
                 shapes = tuple(_filled(shape, draft.facts) for shape in shapes)
             except Lacking as lacking:
-                message = f"the check {draft.key} of the template {spot.template} needs {lacking}"
-                self.problems.append(spot.at.problem("", message))
+                message = f"the check {draft.key} of the template {expansion.template} needs {lacking}"
+                self.problems.append(expansion.at.problem("", message))
                 return None
         thresholds = [threshold_of(shape, kind, self.problems) for shape in shapes]
         valid = tuple(threshold for threshold in thresholds if threshold is not None)
@@ -385,7 +385,7 @@ class Expander:
         own = (draft.get("begins", "from"), draft.get("ends", "to"))
         return overlap(own, *((life.begins, life.ends) for life in lives))
 
-    def _title(self, draft: Draft, spot: Spot) -> Text:
+    def _title(self, draft: Draft, expansion: Spot) -> Text:
         title = draft.get("name")
         if title is None and draft.backup is not None:
             return backups.title_of(draft.backup, draft.evidence)
@@ -393,7 +393,7 @@ class Expander:
             return draft.names[0] if draft.names is not None else Text(draft.key, draft.key)
         if draft.base is None:
             return Text(title.vi, title.en)
-        return self._named(title, draft.facts, draft.names, spot.site)
+        return self._named(title, draft.facts, draft.names, expansion.site)
 
     def _named(self, title: Text, facts: dict[str, str], item: tuple[Text, Text] | None, site: entities.Site) -> Text:
         """A template's title for this site."""

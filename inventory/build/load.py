@@ -47,7 +47,7 @@ def look(
             gc.enable()
 
 
-def _look(base: Path, kinds: Kinds, judge: Judge | None) -> tuple[Inventory | None, list[Problem]]:
+def _look(base: Path, kinds: Kinds, validate_params: Judge | None) -> tuple[Inventory | None, list[Problem]]:
     problems: list[Problem] = []
     sections = Sections()
     for file in sorted(TEMPLATES.glob("*.yaml")):
@@ -59,7 +59,7 @@ def _look(base: Path, kinds: Kinds, judge: Judge | None) -> tuple[Inventory | No
         return None, [Problem(str(base), 0, "", message)]
     for file in files:
         _read_file(file, str(file), sections, problems)
-    inventory = assemble(sections, kinds, problems, judge)
+    inventory = assemble(sections, kinds, problems, validate_params)
     problems.extend(crosscheck(inventory, sections, kinds))
     for node, path, source in sections.unread:
         _judge_checks(node, path, source, kinds)

@@ -40,10 +40,10 @@ def filled(node: Node, facts: dict[str, str], line: int) -> Node:
     return mapping
 
 
-def _fact(facts: dict[str, str], found: re.Match[str]) -> str:
-    value = facts.get(found[1], found[2])
+def _fact(facts: dict[str, str], match: re.Match[str]) -> str:
+    value = facts.get(match[1], match[2])
     if value is None:
-        raise Lacking(found[1])
+        raise Lacking(match[1])
     return value
 
 

@@ -54,14 +54,14 @@ def matcher(select: Selector, inventory: Inventory) -> Callable[[About], bool]:
     of_check = goals.matcher(select, inventory)
     checks_only = bool(select.kinds or select.tags or select.checks or select.providers)
 
-    def of_other(about: About) -> bool:
-        agency = inventory.agencies.get(about.agency)
+    def of_other(subject: About) -> bool:
+        agency = inventory.agencies.get(subject.agency)
         return not (
             checks_only
-            or (select.agencies and about.agency not in select.agencies)
+            or (select.agencies and subject.agency not in select.agencies)
             or (select.agency_kinds and (agency is None or agency.kind not in select.agency_kinds))
-            or (select.sites and about.site not in select.sites)
-            or (select.agents and about.agent not in select.agents)
+            or (select.sites and subject.site not in select.sites)
+            or (select.agents and subject.agent not in select.agents)
         )
 
     return lambda about: of_other(about) if about.check is None else of_check(about.check)
@@ -92,17 +92,17 @@ def masks(selects: Sequence[Selector], inventory: Inventory) -> Callable[[About]
             if (not agencies or agency in agencies) and (not kinds or kind in kinds)
         )
 
-    def mask(about: About) -> int:
-        indexes = selectors_by_agency.get(about.agency)
+    def mask(subject: About) -> int:
+        indexes = selectors_by_agency.get(subject.agency)
         if indexes is None:
-            indexes = selectors_by_agency[about.agency] = may_choose(about.agency)
-        check = about.check
+            indexes = selectors_by_agency[subject.agency] = may_choose(subject.agency)
+        check = subject.check
         key = (indexes, check.kind, check.tags) if check is not None else (indexes,)
         bits = bits_by_key.get(key)
         if bits is None:
-            bits = bits_by_key[key] = sum(1 << index for index in indexes if plain[index] and tests[index][2](about))
+            bits = bits_by_key[key] = sum(1 << index for index in indexes if plain[index] and tests[index][2](subject))
         for index in indexes:
-            if not plain[index] and tests[index][2](about):
+            if not plain[index] and tests[index][2](subject):
                 bits |= 1 << index
         return bits
 
@@ -130,11 +130,11 @@ def survey(inventory: Inventory) -> Survey:
 Groups = dict[int, list[About]]  # the routes that select a subject, as bits -> those subjects
 
 
-def grouped(inventory: Inventory, found: Iterable[About]) -> Groups:
+def grouped(inventory: Inventory, to_group: Iterable[About]) -> Groups:
     """Subjects by the routes that select them."""
     mask = masks([route.select for route in inventory.alerting.routes], inventory)
     groups: Groups = {}
-    for subject in found:
+    for subject in to_group:
         groups.setdefault(mask(subject), []).append(subject)
     return groups
 
@@ -198,9 +198,9 @@ def _lost(inventory: Inventory, groups: Groups) -> str:
     return f"nobody is told of {first}{more}" if first else ""
 
 
-def _severities(about: About, fitting: int, conditions: tuple[Condition, ...]) -> Iterator[Severity]:
+def _severities(subject: About, fitting: int, conditions: tuple[Condition, ...]) -> Iterator[Severity]:
     """How heavy an incident of this can be, by the first condition of each sort that fits (as bits)."""
-    for on in _OF_CHECK if about.check is not None else _OF_AGENT if about.agent else _OF_ALL:
+    for on in _OF_CHECK if subject.check is not None else _OF_AGENT if subject.agent else _OF_ALL:
         fits = (one for index, one in enumerate(conditions) if one.on == on and fitting >> index & 1)
         condition = next(fits, None)
         if condition is not None and not condition.off:

@@ -11,14 +11,14 @@ NAMED = ("contacts", "groups", "rosters")  # what groups and routes may name; on
 
 
 def selector(
-    select: entities.Selector, at: Place, made: entities.Inventory, sections: Sections, kinds: Kinds
+    select: entities.Selector, at: Place, inventory: entities.Inventory, sections: Sections, kinds: Kinds
 ) -> Iterator[Problem]:
     """What a selector names and is not there."""
     tables: dict[str, Container[str]] = {
         "kinds": kinds,
-        "agencies": made.agencies,
-        "sites": made.sites,
-        "agents": made.agents,
+        "agencies": inventory.agencies,
+        "sites": inventory.sites,
+        "agents": inventory.agents,
         "providers": sections.providers,
     }
     for field, table in tables.items():

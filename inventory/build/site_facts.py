@@ -11,9 +11,9 @@ from inventory.model import entities
 HUB = "hub"
 
 
-def facts_of(made: entities.Inventory, site: entities.Site, hub: entities.Site | None) -> dict[str, str]:
+def facts_of(inventory: entities.Inventory, site: entities.Site, hub: entities.Site | None) -> dict[str, str]:
     """The facts of a site by name. ``hub``: the site that its links lead to."""
-    facts = {**_derived(made, site), **site.facts, "site": site.id, "agency": site.agency}
+    facts = {**_derived(inventory, site), **site.facts, "site": site.id, "agency": site.agency}
     if site.agent:
         facts["agent"] = site.agent
     if hub is not None and hub.id != site.id:
@@ -24,16 +24,16 @@ def facts_of(made: entities.Inventory, site: entities.Site, hub: entities.Site |
     return facts
 
 
-def _derived(made: entities.Inventory, site: entities.Site) -> dict[str, str]:
+def _derived(inventory: entities.Inventory, site: entities.Site) -> dict[str, str]:
     facts = {}
     network = site.facts.get("lan", "")
     if "." in network and ":" not in network:
         facts["lan_ipv4"] = network
-    pcs = made.agencies[site.agency].register.pcs
+    pcs = inventory.agencies[site.agency].register.pcs
     if pcs and site.id == site.agency:
         facts["pcs"] = str(pcs)
     if site.links:
-        link = made.links[site.links[0]]
+        link = inventory.links[site.links[0]]
         rates = {"down_mbit": link.down_mbit, "up_mbit": link.up_mbit}
         facts |= {name: f"{rate:.12g}" for name, rate in rates.items() if rate is not None}
     return facts

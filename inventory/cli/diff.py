@@ -59,12 +59,12 @@ def _changes(old: Inventory, new: Inventory, kinds: Kinds, on: date) -> Iterator
         yield Change(check.agent, check.name, "removed", f"{check.kind} {_target(check, kinds)}")
 
 
-def _same(was: Check, now: Check) -> Iterator[Change]:
+def _same(before: Check, after: Check) -> Iterator[Change]:
     """What changed in a check that is still the same."""
-    if was.name != now.name:
-        yield Change(now.agent, now.name, "renamed", f"was {was.name}; its history goes on")
+    if before.name != after.name:
+        yield Change(after.agent, after.name, "renamed", f"was {before.name}; its history goes on")
     for field in _FIELDS:
-        old_value, new_value = getattr(was, field), getattr(now, field)
+        old_value, new_value = getattr(before, field), getattr(after, field)
         if old_value == new_value:
             continue
         if field == "params":
@@ -74,7 +74,7 @@ def _same(was: Check, now: Check) -> Iterator[Change]:
             detail = "thresholds"
         else:
             detail = f"{field} {duration_text(old_value)} -> {duration_text(new_value)}"
-        yield Change(now.agent, now.name, "changed", detail)
+        yield Change(after.agent, after.name, "changed", detail)
 
 
 def _target(check: Check, kinds: Kinds) -> str:

@@ -98,11 +98,11 @@ class _Maker:
                 properties[limit] = dict(_LIMIT)
         return definition
 
-    def _check(self, made: dict[str, Any]) -> None:
+    def _check(self, definition: dict[str, Any]) -> None:
         """A check's parameters are those of its kind."""
-        made["properties"]["kind"] = {"enum": sorted(self.kinds)}
-        made["properties"]["params"] = {"type": "object"}
-        made["allOf"] = [
+        definition["properties"]["kind"] = {"enum": sorted(self.kinds)}
+        definition["properties"]["params"] = {"type": "object"}
+        definition["allOf"] = [
             {
                 "if": {"properties": {"kind": {"const": name}}, "required": ["kind"]},
                 "then": {"properties": {"params": {**_open(kind.schema), "description": kind.doc}}},

@@ -88,10 +88,10 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is not a day; write it like 2026-11-30") from None
 
 
-def _directory(given: str | None, config: Path | None) -> Path:
+def _directory(directory: str | None, config: Path | None) -> Path:
     """The inventory's directory: as given, else as the collector's file names it."""
-    if given is not None:
-        return Path(given)
+    if directory is not None:
+        return Path(directory)
     file = config or CONFIG
     if config is None and not file.exists():
         raise _Usage(f"say which directory, or which --config FILE names it (there is no {file})")
@@ -103,8 +103,8 @@ def _warn(inventory: Inventory) -> None:
         print(warning, file=sys.stderr)
 
 
-def _check(wanted: argparse.Namespace) -> int:
-    directory = _directory(wanted.dir, wanted.config)
+def _check(args: argparse.Namespace) -> int:
+    directory = _directory(args.dir, args.config)
     inventory, problems = look(directory, judge=probe_judges.installed())
     for problem in problems:
         print(problem, file=sys.stderr)
@@ -121,12 +121,12 @@ def _check(wanted: argparse.Namespace) -> int:
     return 0
 
 
-def _show(wanted: argparse.Namespace) -> int:
-    names = list(wanted.words)
+def _show(args: argparse.Namespace) -> int:
+    names = list(args.words)
     directory = names.pop(0) if names and (len(names) > 1 or Path(names[0]).is_dir()) else None
     if len(names) > 1:
         raise _Usage("show takes a directory and one id")
-    inventory = load(_directory(directory, wanted.config))
+    inventory = load(_directory(directory, args.config))
     _warn(inventory)
     if not names:
         print(show.overview(inventory))
@@ -139,22 +139,22 @@ def _show(wanted: argparse.Namespace) -> int:
     return 0
 
 
-def _schema(wanted: argparse.Namespace) -> int:
+def _schema(args: argparse.Namespace) -> int:
     print(json.dumps(json_schema.schema(kinds.load()), indent=2, ensure_ascii=False))
     return 0
 
 
-def _plan(wanted: argparse.Namespace) -> int:
-    if len(wanted.words) > 2:
+def _plan(args: argparse.Namespace) -> int:
+    if len(args.words) > 2:
         raise _Usage("plan takes a directory and one agent")
-    inventory = load(_directory(wanted.words[0] if len(wanted.words) == 2 else None, wanted.config))
-    agent = wanted.words[-1]
+    inventory = load(_directory(args.words[0] if len(args.words) == 2 else None, args.config))
+    agent = args.words[-1]
     try:
-        plan = planning.plan_of(inventory, agent, wanted.on)
+        plan = planning.plan_of(inventory, agent, args.on)
     except planning.NoSuchAgent:
         print(f"there is no agent {agent}; there are: {', '.join(sorted(inventory.agents)) or 'none'}", file=sys.stderr)
         return 1
-    if wanted.json:
+    if args.json:
         print(msgspec.json.format(plan.encode()).decode())
     else:
         _warn(inventory)
@@ -162,9 +162,9 @@ def _plan(wanted: argparse.Namespace) -> int:
     return 0
 
 
-def _diff(wanted: argparse.Namespace) -> int:
-    old, new = load(wanted.old), load(wanted.new)
-    changes = differences(old, new, kinds.load(), wanted.on or planning.today(new))
+def _diff(args: argparse.Namespace) -> int:
+    old, new = load(args.old), load(args.new)
+    changes = differences(old, new, kinds.load(), args.on or planning.today(new))
     for change in changes:
         print(change)
     if not changes:
@@ -172,13 +172,13 @@ def _diff(wanted: argparse.Namespace) -> int:
     return 0
 
 
-def _import(wanted: argparse.Namespace) -> int:
+def _import(args: argparse.Namespace) -> int:
     agencies = None
-    if wanted.dir is not None or wanted.config is not None:
-        agencies = load(_directory(wanted.dir, wanted.config)).agencies
+    if args.dir is not None or args.config is not None:
+        agencies = load(_directory(args.dir, args.config)).agencies
     registers: dict[str, Register] = {}
     problems: list[Problem] = []
-    for file in wanted.csv:
+    for file in args.csv:
         try:
             rows = register.read_csv(file, agencies)
         except Invalid as invalid:

@@ -33,25 +33,25 @@ def read_csv(path: Path | str, agencies: Mapping[str, Agency] | None = None) -> 
     return registers
 
 
-def _text(path: Path, shown: str, problems: list[Problem]) -> str | None:
+def _text(path: Path, file_name: str, problems: list[Problem]) -> str | None:
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        problems.append(Problem(shown, 0, "", f"cannot be read: {error.strerror}"))
+        problems.append(Problem(file_name, 0, "", f"cannot be read: {error.strerror}"))
         return None
     if len(data) > MAX_BYTES:
-        problems.append(Problem(shown, 0, "", f"is larger than {MAX_BYTES >> 20} MiB"))
+        problems.append(Problem(file_name, 0, "", f"is larger than {MAX_BYTES >> 20} MiB"))
         return None
     try:
         return unicodedata.normalize("NFC", data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        problems.append(Problem(shown, line, "", "is not UTF-8 text; save it as CSV UTF-8"))
+        problems.append(Problem(file_name, line, "", "is not UTF-8 text; save it as CSV UTF-8"))
         return None
 
 
-def _rows(text: str, shown: str, agencies: Mapping[str, Agency] | None, problems: list[Problem]) -> dict[str, Register]:
+def _rows(text: str, file_name: str, agencies: Mapping[str, Agency] | None, problems: list[Problem]) -> dict[str, Register]:
     reader = csv.reader(StringIO(text, newline=""), strict=True)
     registers: dict[str, Register] = {}
     lines: dict[str, int] = {}
@@ -60,7 +60,7 @@ def _rows(text: str, shown: str, agencies: Mapping[str, Agency] | None, problems
         name_column = next((header.index(name) for name in NAMES if name in header), None)
         if name_column is None or not COUNTS.keys() & set(header):
             expected = f"one of {', '.join(NAMES)} and any of {', '.join(COUNTS)}"
-            problems.append(Problem(shown, 1, "", f"the first line ought to name the columns: {expected}"))
+            problems.append(Problem(file_name, 1, "", f"the first line ought to name the columns: {expected}"))
             return {}
         by_name = None if agencies is None else _by_name(agencies)
         for row in reader:
@@ -69,18 +69,18 @@ def _rows(text: str, shown: str, agencies: Mapping[str, Agency] | None, problems
                 continue
             if len(row) != len(header):
                 message = f"has {len(row)} cells, the first line has {len(header)}"
-                problems.append(Problem(shown, line, "", message))
+                problems.append(Problem(file_name, line, "", message))
                 continue
-            ident = _ident(row[name_column].strip(), by_name, Problem(shown, line, header[name_column], ""), problems)
-            counts = _counts(header, row, shown, line, problems)
+            ident = _ident(row[name_column].strip(), by_name, Problem(file_name, line, header[name_column], ""), problems)
+            counts = _counts(header, row, file_name, line, problems)
             if ident in lines:
                 message = f"{ident} was on line {lines[ident]} already"
-                problems.append(Problem(shown, line, header[name_column], message))
+                problems.append(Problem(file_name, line, header[name_column], message))
             elif ident:
                 lines[ident] = line
                 registers[ident] = Register(**counts)
     except csv.Error as error:
-        problems.append(Problem(shown, reader.line_num, "", f"is not CSV here: {error}"))
+        problems.append(Problem(file_name, reader.line_num, "", f"is not CSV here: {error}"))
     return registers
 
 
@@ -96,7 +96,7 @@ def _ident(name: str, by_name: Mapping[str, str] | None, where: Problem, problem
     return ident
 
 
-def _counts(header: list[str], row: list[str], shown: str, line: int, problems: list[Problem]) -> dict[str, Any]:
+def _counts(header: list[str], row: list[str], file_name: str, line: int, problems: list[Problem]) -> dict[str, Any]:
     counts = {}
     for name, cell in zip(header, row, strict=True):
         value = cell.strip()
@@ -105,7 +105,7 @@ def _counts(header: list[str], row: list[str], shown: str, line: int, problems: 
         if _COUNT.fullmatch(value):
             counts[COUNTS[name]] = int(value)
         else:
-            problems.append(Problem(shown, line, name, f"{value!r} is not a whole number"))
+            problems.append(Problem(file_name, line, name, f"{value!r} is not a whole number"))
     return counts
 
 

@@ -39,17 +39,17 @@ def rows(inventory: Inventory, ident: str, now: int) -> list[Row]:
     return table_rows if len(table_rows) > 1 else [("route", "told of"), ("no route takes it", NOBODY)]
 
 
-def _names(about: reach.About) -> tuple[str, ...]:
-    own = (about.check.uid,) if about.check is not None else (about.agent,)
-    return about.agency, about.site, *own
+def _names(subject: reach.About) -> tuple[str, ...]:
+    own = (subject.check.uid,) if subject.check is not None else (subject.agent,)
+    return subject.agency, subject.site, *own
 
 
-def _route(route: Route, taken: int, of: int, contacts: list[str], inventory: Inventory, now: int) -> Row:
+def _route(route: Route, matched: int, total: int, contacts: list[str], inventory: Inventory, now: int) -> Row:
     scope = ", ".join(route.severities)
     if route.causes:
         scope += f" by {', '.join(route.causes)}"
-    if taken < of:
-        scope += f" (of {taken} of its {of} checks and agents)"
+    if matched < total:
+        scope += f" (of {matched} of its {total} checks and agents)"
     if route.calendar:
         scope += f" (in the hours of {route.calendar})"
     names = [*route.to, *((OWN,) if route.agency_contacts else ())]

@@ -38,10 +38,10 @@ def _class_end(segment: str, at: int) -> int:
     return segment.find("]", at + segment.startswith("]", at))
 
 
-def _class(inside: str) -> str:
+def _class(class_body: str) -> str:
     """A shell's class of letters as a regular expression of one letter."""
-    negated = inside.startswith("!")
-    letters, members = inside[negated:], ""
+    negated = class_body.startswith("!")
+    letters, members = class_body[negated:], ""
     while letters:
         if len(letters) > 2 and letters[1] == "-":
             if letters[0] <= letters[2]:  # else a range of nothing

@@ -18,7 +18,7 @@ _NONE: Mapping[int, Decreed] = {}
 
 
 def excluded(
-    what: Calendar | Iterable[Exclusion],
+    excluding: Calendar | Iterable[Exclusion],
     from_ms: int,
     to_ms: int,
     zone: ZoneInfo = VIETNAM,
@@ -27,9 +27,9 @@ def excluded(
     """What a calendar or some exclusions take out of [from_ms, to_ms)."""
     if to_ms <= from_ms:
         return []
-    if isinstance(what, Calendar):
-        return merge(_closed(what, from_ms, to_ms, zone, decreed), from_ms, to_ms)
-    spans = ((epoch_ms(exclusion.begins, zone), epoch_ms(exclusion.ends, zone)) for exclusion in what)
+    if isinstance(excluding, Calendar):
+        return merge(_closed(excluding, from_ms, to_ms, zone, decreed), from_ms, to_ms)
+    spans = ((epoch_ms(exclusion.begins, zone), epoch_ms(exclusion.ends, zone)) for exclusion in excluding)
     return merge(spans, from_ms, to_ms)
 
 

@@ -10,10 +10,10 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 
 
-def hours_of(written: Mapping[str, tuple[str, ...]], at: Place, key: str, problems: list[Problem]) -> tuple[Hours, ...]:
+def hours_of(hours_by_days: Mapping[str, tuple[str, ...]], at: Place, key: str, problems: list[Problem]) -> tuple[Hours, ...]:
     """The stretches of a week; mistakes are added to ``problems``. 22:00-06:00 is two stretches."""
     hours: list[Hours] = []
-    for days, stretches in written.items():
+    for days, stretches in hours_by_days.items():
         try:
             weekdays = days_of(days)
             for stretch in stretches:

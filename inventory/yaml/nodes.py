@@ -66,42 +66,42 @@ class _Refused(Exception):
         self.message = message
 
 
-def read(path: Path, shown: str, problems: list[Problem]) -> Node | None:
+def read(path: Path, file_name: str, problems: list[Problem]) -> Node | None:
     """The tree of a file, None if it is empty or unusable. ``shown`` is the file's name in problems."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        problems.append(Problem(shown, 0, "", f"cannot be read: {error.strerror}"))
+        problems.append(Problem(file_name, 0, "", f"cannot be read: {error.strerror}"))
         return None
     if len(data) > MAX_BYTES:
-        problems.append(Problem(shown, 0, "", f"is larger than {MAX_BYTES >> 20} MiB"))
+        problems.append(Problem(file_name, 0, "", f"is larger than {MAX_BYTES >> 20} MiB"))
         return None
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        problems.append(Problem(shown, line, "", "is not UTF-8 text; save it as UTF-8"))
+        problems.append(Problem(file_name, line, "", "is not UTF-8 text; save it as UTF-8"))
         return None
-    return parse(text, shown, problems)
+    return parse(text, file_name, problems)
 
 
-def parse(text: str, shown: str, problems: list[Problem], loader: type[Any] = _Loader) -> Node | None:
+def parse(text: str, file_name: str, problems: list[Problem], loader: type[Any] = _Loader) -> Node | None:
     """The tree of a text; adds every problem found to ``problems``. ``loader``: PyYAML's, in C where there is one."""
     new_problems: list[Problem] = []
     try:
-        root = _Builder(loader(text), shown, new_problems).build()
+        root = _Builder(loader(text), file_name, new_problems).build()
     except _Refused as refused:
-        new_problems.append(Problem(shown, refused.line, "", refused.message))
+        new_problems.append(Problem(file_name, refused.line, "", refused.message))
         root = None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = ", ".join(filter(None, (error.context, error.problem)))
-        new_problems.append(Problem(shown, mark.line + 1 if mark else 0, "", f"is not YAML here: {message}"))
+        new_problems.append(Problem(file_name, mark.line + 1 if mark else 0, "", f"is not YAML here: {message}"))
         root = None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        new_problems.append(Problem(shown, line, "", f"has a character that YAML does not allow (code {error.character:#x})"))
+        new_problems.append(Problem(file_name, line, "", f"has a character that YAML does not allow (code {error.character:#x})"))
         root = None
     problems.extend(new_problems)
     return root
@@ -110,9 +110,9 @@ def parse(text: str, shown: str, problems: list[Problem], loader: type[Any] = _L
 class _Builder:
     """One pass over a parser's events. ``top`` is the open node, ``key`` the key whose value is awaited in it."""
 
-    def __init__(self, parser: Any, shown: str, problems: list[Problem]) -> None:
+    def __init__(self, parser: Any, file_name: str, problems: list[Problem]) -> None:
         self.parser = parser
-        self.shown = shown
+        self.shown = file_name
         self.problems = problems
         self.root: Node | None = None
         self.top: Mapping | List | None = None

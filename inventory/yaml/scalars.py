@@ -139,7 +139,7 @@ def text(
     low: int | None = None,
     high: int | None = None,
     form: str | None = None,
-    judge: Callable[[str], None] | None = None,
+    validate: Callable[[str], None] | None = None,
 ) -> Reader:
     """A reader of a text within lengths, in which a pattern is found; ``judge`` raises ValueError in words."""
     pattern = re.compile(form) if form else None
@@ -153,9 +153,9 @@ def text(
             return source.wrong(node.line, path, f"is longer than {high} characters")
         if pattern is not None and pattern.search(node.text) is None:
             return source.wrong(node.line, path, f"{shown(node)} does not have the form {form}")
-        if judge is not None and node.text:
+        if validate is not None and node.text:
             try:
-                judge(node.text)
+                validate(node.text)
             except ValueError as error:
                 return source.wrong(node.line, path, str(error))
         return node.text
@@ -166,7 +166,7 @@ def text(
 def number(
     form: re.Pattern[str],
     make: Callable[[str], Any],
-    what: str,
+    description: str,
     ge: float | None = None,
     le: float | None = None,
     gt: float | None = None,
@@ -177,7 +177,7 @@ def number(
     def reader(node: Node, path: str, source: Source) -> Any:
         # twenty digits are more than any number here has, and int() of a million is slow
         if not isinstance(node, Scalar) or not node.plain or len(node.text) > 20 or not form.fullmatch(node.text):
-            return source.wrong(node.line, path, f"ought to be {what} in plain decimals, found {shown(node)}")
+            return source.wrong(node.line, path, f"ought to be {description} in plain decimals, found {shown(node)}")
         value = make(node.text)
         if ge is not None and value < ge:
             return source.wrong(node.line, path, f"{node.text} is less than {ge}")
@@ -252,9 +252,9 @@ def join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def unknown_keys(node: Mapping, known: Iterable[str], path: str, source: Source) -> bool:
+def unknown_keys(node: Mapping, allowed: Iterable[str], path: str, source: Source) -> bool:
     """True if every key is known; else a problem for each that is not."""
-    names = list(known)
+    names = list(allowed)
     valid = True
     for key in node.items:
         if key not in names:

@@ -101,9 +101,9 @@ class Watched:
             reader,
             self.ingest.trust,
             loaded=lambda: True,
-            objectives=objectives,
-            own=Own([]),
-            writer=writer,
+            goal_problems=objectives,
+            self_checks=Own([]),
+            mail_writer=writer,
         )
 
     def publish(self, agent: str, down: frozenset[int] = frozenset(), *, ago: int = 0) -> None:

@@ -43,7 +43,7 @@ def reply_to(wire: bytes) -> dns.message.Message:
 Packets = Callable[[bytes, int], list[tuple[float, bytes]]]
 
 
-def honest(wire: bytes, asked: int) -> list[tuple[float, bytes]]:
+def honest(wire: bytes, earlier: int) -> list[tuple[float, bytes]]:
     return [(0.0, reply_to(wire).to_wire())]
 
 

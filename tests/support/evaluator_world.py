@@ -177,9 +177,9 @@ class Centre:
             self.reader,
             self.ingest.trust,
             loaded=lambda: True,
-            objectives=objectives,
-            own=Own(self._sources),
-            writer=writer,
+            goal_problems=objectives,
+            self_checks=Own(self._sources),
+            mail_writer=writer,
             muted=lambda: self.muted,
         )
         await self.evaluator.start(notices(self.journal))
@@ -202,19 +202,19 @@ class Centre:
 
     def copy(self) -> Path:
         """A copy of the store as it is (with what its WAL holds)."""
-        kept = self.directory / "copy"
-        shutil.rmtree(kept, ignore_errors=True)
-        kept.mkdir()
+        copy = self.directory / "copy"
+        shutil.rmtree(copy, ignore_errors=True)
+        copy.mkdir()
         for file in self.directory.glob("collector.db*"):
-            shutil.copy(file, kept)
-        return kept
+            shutil.copy(file, copy)
+        return copy
 
-    async def put_back(self, kept: Path) -> None:
+    async def put_back(self, copy: Path) -> None:
         """The store is lost and restored from a copy, as ``haidang-collector restore`` does it."""
         await self.stop()
         for file in self.directory.glob("collector.db*"):
             file.unlink()
-        for file in kept.iterdir():
+        for file in copy.iterdir():
             shutil.copy(file, self.directory)
         recovery.restored(self.directory / "collector.db", now_ms=self.now)
         await self._open()

@@ -141,15 +141,15 @@ class Desk:
 
     def results(self) -> list[tuple[int, int]]:
         """(check, at) of every result taken."""
-        found = []
+        results = []
         for batch in self.taken:
             at = iter(batch.at)
             for place, count in zip(batch.places(), batch.counts, strict=True):
                 moment = batch.base
                 for _ in range(count):
                     moment += next(at)
-                    found.append((place, moment))
-        return found
+                    results.append((place, moment))
+        return results
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None

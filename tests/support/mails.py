@@ -42,9 +42,9 @@ def inventory() -> Inventory:
     )
 
 
-def context(made: Inventory, **changes: Any) -> Context:
+def context(estate: Inventory, **changes: Any) -> Context:
     base = Context(
-        inventory=made,
+        inventory=estate,
         now=NOW,
         domain="thdl.soctrang.example",
         sender="haidang@soctrang.example",
@@ -121,11 +121,11 @@ class Page(HTMLParser):
             self.words += data.split()
 
 
-def line_down(made: Inventory, count: int = 14, **changes: Any) -> Incident:
+def line_down(estate: Inventory, count: int = 14, **changes: Any) -> Incident:
     """The Department of Justice's line, and so many checks behind it."""
-    link = made.links["so-tu-phap"]
-    checks = [one for one in made.checks.values() if one.site == link.site and one.link != link.id]
-    checks += [one for one in made.checks.values() if one.site != link.site][: count - len(checks)]
+    link = estate.links["so-tu-phap"]
+    checks = [one for one in estate.checks.values() if one.site == link.site and one.link != link.id]
+    checks += [one for one in estate.checks.values() if one.site != link.site][: count - len(checks)]
     subject = Subject(agency="so-tu-phap", site=link.site, kind="icmp", link=link.id)
     since = NOW - 3 * MINUTE
     own = Member(key="down:line", condition="down", subject=subject, severity="critical", since=since, joined=since)
@@ -154,9 +154,9 @@ def line_down(made: Inventory, count: int = 14, **changes: Any) -> Incident:
     return msgspec.structs.replace(incident, **changes)
 
 
-def check_wrong(made: Inventory, uid: str, condition: str, **changes: Any) -> Incident:
+def check_wrong(estate: Inventory, uid: str, condition: str, **changes: Any) -> Incident:
     """One check alone."""
-    check = made.checks[uid]
+    check = estate.checks[uid]
     since = NOW - 4 * MINUTE
     subject = Subject(
         agency=check.agency, site=check.site, agent=check.agent, check=uid, kind=check.kind, link=check.link

@@ -83,12 +83,12 @@ class Source:
         self._look += looks
 
     def push(
-        self, looks: int, echo: Echo | None, told: list[tuple[int, list[int], bytes, list[int], list[int]]]
+        self, looks: int, echo: Echo | None, columns: list[tuple[int, list[int], bytes, list[int], list[int]]]
     ) -> Push:
         """The next batch: ``looks`` looks of every check."""
-        base = min(times[0] for _, times, *_ in told)
+        base = min(times[0] for _, times, *_ in columns)
         at, states, latency, values = [], bytearray(), [], []
-        for _, times, codes, delays, numbers in told:
+        for _, times, codes, delays, numbers in columns:
             at.append(times[0] - base)
             at += [b - a for a, b in pairwise(times)]
             states += codes

@@ -55,18 +55,18 @@ class FusedJournal(Journal):
         self.fuse.at("journal-after")
 
 
-async def main(directory: Path, port: int, fuse: Fuse) -> None:
+async def main(directory: Path, port: int, switch: Fuse) -> None:
     outbox = FusedOutbox(directory / "outbox")
-    outbox.fuse = fuse
+    outbox.fuse = switch
     journal = FusedJournal(directory / "journal")
-    journal.fuse = fuse
-    if fuse.point == "journal-unsynced":
+    journal.fuse = switch
+    if switch.point == "journal-unsynced":
         sync = os.fsync
 
-        def fused(handle: Any) -> None:
-            if Path(f"/proc/self/fd/{handle}").readlink().suffix == ".jsonl":
-                fuse.at("journal-unsynced")
-            sync(handle)
+        def fused(descriptor: Any) -> None:
+            if Path(f"/proc/self/fd/{descriptor}").readlink().suffix == ".jsonl":
+                switch.at("journal-unsynced")
+            sync(descriptor)
 
         journals.os.fsync = fused
     relay = Relay(host="127.0.0.1", port=port, tls="none", timeout=5_000)

@@ -54,10 +54,10 @@ class Province:
     def check(self, name: str, kind: str, /, **params: Any) -> None:
         self.checks[name] = {"kind": kind, "params": params, "interval": "60s", "timeout": "15s"}
 
-    def secret(self, name: str, **words: str) -> None:
+    def secret(self, name: str, **fields: str) -> None:
         """A credential whose secrets are in files of their own, as they ought to be."""
         stored: dict[str, str] = {}
-        for key, word in words.items():
+        for key, word in fields.items():
             if key in ("password", "community", "auth_password", "priv_password"):
                 file = self.folder / f"{name}.{key}"
                 file.touch(0o600)
@@ -125,83 +125,83 @@ async def province(*parts: "Part") -> AsyncIterator[Province]:
 Part = Callable[[Province, AsyncExitStack], Awaitable[None]]
 
 
-async def network(made: Province, stack: AsyncExitStack) -> None:
-    made.check("icmp", "icmp", host=HERE, count=5, spacing=0.02)
-    made.check("path", "path", host=HERE, count=20, spacing=0.01)
-    made.check("lan", "lan", network="127.77.0.0/29", register=4, leave_out=["127.77.0.2"])
+async def network(site: Province, stack: AsyncExitStack) -> None:
+    site.check("icmp", "icmp", host=HERE, count=5, spacing=0.02)
+    site.check("path", "path", host=HERE, count=20, spacing=0.01)
+    site.check("lan", "lan", network="127.77.0.0/29", register=4, leave_out=["127.77.0.2"])
     _, dns = await stack.enter_async_context(dns_server())
-    made.check("dns", "dns", server=HERE, port=dns, name="soctrang.example", type="A", expect=["192.0.2.10"])
+    site.check("dns", "dns", server=HERE, port=dns, name="soctrang.example", type="A", expect=["192.0.2.10"])
     time_port = free_port()
     stack.enter_context(chrony(time_port, "local stratum 5"))
-    made.check("ntp", "ntp", server=HERE, port=time_port, tries=5)
-    made.check("host", "host")
+    site.check("ntp", "ntp", server=HERE, port=time_port, tries=5)
+    site.check("host", "host")
 
 
-async def web(made: Province, stack: AsyncExitStack) -> None:
-    (made.web / "index.html").write_text(PAGE, "utf-8")
-    (made.web / "blob").write_bytes(os.urandom(BLOB))
-    port, root = free_port(), str(made.certificate.root)
-    await stack.enter_async_context(nginx(made.web, port, made.certificate.file))
-    made.check("tcp", "tcp", host=HERE, port=port)
-    made.check("tls", "tls", host=HERE, port=port, authority=root)
-    made.check("http", "http", url=f"http://{HERE}:{port}/", authority=root, expect_body="Cổng thông tin")
-    made.check(
+async def web(site: Province, stack: AsyncExitStack) -> None:
+    (site.web / "index.html").write_text(PAGE, "utf-8")
+    (site.web / "blob").write_bytes(os.urandom(BLOB))
+    port, root = free_port(), str(site.certificate.root)
+    await stack.enter_async_context(nginx(site.web, port, site.certificate.file))
+    site.check("tcp", "tcp", host=HERE, port=port)
+    site.check("tls", "tls", host=HERE, port=port, authority=root)
+    site.check("http", "http", url=f"http://{HERE}:{port}/", authority=root, expect_body="Cổng thông tin")
+    site.check(
         "throughput", "throughput", url=f"https://{HERE}:{port}/blob", authority=root, hours=["00:00-24:00"],
         at_start=True, max_seconds=3, per_day=1,
     )  # fmt: skip
 
 
-async def mail(made: Province, stack: AsyncExitStack) -> None:
+async def mail(site: Province, stack: AsyncExitStack) -> None:
     dovecot = stack.enter_context(contextmanager(running_dovecot)())
     await stack.enter_async_context(service(Relay(dovecot.maildir / "new").talk, port=dovecot.relay))
     put(dovecot.maildir / "new", b"Subject: old\r\n\r\nit was there before\r\n")
-    made.secret("robot", user=USER, password=PASSWORD)
-    made.readable.append(dovecot.certificate.root)
+    site.secret("robot", user=USER, password=PASSWORD)
+    site.readable.append(dovecot.certificate.root)
     trust = {"authority": str(dovecot.certificate.root), "credential": "robot"}
-    made.check("smtp", "smtp", host=HERE, port=dovecot.submission, **trust)
-    made.check("imap", "imap", host=HERE, port=dovecot.imaps, mailbox="Archive", **trust)
+    site.check("smtp", "smtp", host=HERE, port=dovecot.submission, **trust)
+    site.check("imap", "imap", host=HERE, port=dovecot.imaps, mailbox="Archive", **trust)
     archive = dovecot.maildir / ".Archive"
     shutil.copytree(dovecot.maildir, archive)
     for path in (archive, *archive.rglob("*")):
         shutil.chown(path, "nobody", "nogroup")
-    made.check(
+    site.check(
         "mail", "mail", smtp_host=HERE, smtp_port=dovecot.submission, smtp_credential="robot",
         imap_port=dovecot.imap, imap_security="starttls", recipient="robot@mail.example", **trust,
     )  # fmt: skip
 
 
-async def power(made: Province, stack: AsyncExitStack) -> None:
+async def power(site: Province, stack: AsyncExitStack) -> None:
     """A UPS by NUT, one by SNMP 2c, one on battery by SNMP 3; a switch, and a card as a device."""
     needs_nut()
-    rig = Rig(made.folder / "nut")
+    rig = Rig(site.folder / "nut")
     stack.callback(rig.stop)
     rig.start()
-    switch = stack.enter_context(snmpd(made.folder / "snmpd"))
+    switch = stack.enter_context(snmpd(site.folder / "snmpd"))
     cards = {COMMUNITY: ON_MAINS.rows, "ups-b": ON_BATTERY.rows}
-    port = stack.enter_context(simulated(made.folder / "snmpsim", cards))
-    made.secret("tram", user="watcher", password=NUT_PASSWORD)
-    made.secret("ups-a", **credential("2c", COMMUNITY))
-    made.secret("ups-b", **credential("authPriv", "ups-b"))
+    port = stack.enter_context(simulated(site.folder / "snmpsim", cards))
+    site.secret("tram", user="watcher", password=NUT_PASSWORD)
+    site.secret("ups-a", **credential("2c", COMMUNITY))
+    site.secret("ups-b", **credential("authPriv", "ups-b"))
     by_nut = {"host": HERE, "port": rig.port, "ups": "tram", "credential": "tram"}
     by_2c: dict[str, Any] = {"host": HERE, "port": port, "way": "snmp", "credential": "ups-a"}
     by_3: dict[str, Any] = {**by_2c, "version": "3", "credential": "ups-b"}
     for name, params in (("nut", by_nut), ("2c", by_2c), ("3", by_3)):
-        made.check(f"ups-{name}", "ups", **params)
-        made.check(f"power-{name}", "power", **params)
-    made.check("snmp", "snmp", host=HERE, port=switch.port, interfaces=["lo"], oid="1.3.6.1.2.1.1.7.0", scale=0.5)
-    made.check("snmp-3", "snmp", host=HERE, port=port, version="3", credential="ups-b", oid="1.3.6.1.2.1.33.1.2.4.0")
+        site.check(f"ups-{name}", "ups", **params)
+        site.check(f"power-{name}", "power", **params)
+    site.check("snmp", "snmp", host=HERE, port=switch.port, interfaces=["lo"], oid="1.3.6.1.2.1.1.7.0", scale=0.5)
+    site.check("snmp-3", "snmp", host=HERE, port=port, version="3", credential="ups-b", oid="1.3.6.1.2.1.33.1.2.4.0")
 
 
-async def records(made: Province, stack: AsyncExitStack) -> None:
+async def records(site: Province, stack: AsyncExitStack) -> None:
     """A backup that lies there, a job that told of its run, a restore drill that somebody made."""
-    (made.backups / "db-2.sql.gz").write_bytes(gzip.compress(os.urandom(50_000)))
+    (site.backups / "db-2.sql.gz").write_bytes(gzip.compress(os.urandom(50_000)))
     hour_ago = time.time() - 3600
-    os.utime(made.backups / "db-2.sql.gz", (hour_ago, hour_ago))
-    made.check("backup", "backup", path=str(made.backups), files="db-*.sql.gz")
-    book = Book(jobs_directory(made.state), SystemClock())
+    os.utime(site.backups / "db-2.sql.gz", (hour_ago, hour_ago))
+    site.check("backup", "backup", path=str(site.backups), files="db-*.sql.gz")
+    book = Book(jobs_directory(site.state), SystemClock())
     book.listen()
     book.expect(["db"])
     for action in (START, SUCCESS):
         book.hear("db", Event(action=action, at=book.now()))
-    made.check("job", "job", job="db")
-    made.check("drill", "drill", drill="db")
+    site.check("job", "job", job="db")
+    site.check("drill", "drill", drill="db")

@@ -226,7 +226,7 @@ class Desk:
             Journal(self.directory / "journal"),
             self.counts,
             now=self.clock.wall_ms,
-            ticks=self.clock.seconds,
+            monotonic=self.clock.seconds,
         )
 
     async def send(self) -> float:

@@ -70,7 +70,7 @@ class Asked:
 
 
 def answer(
-    asked: Asked, cells: list[tuple[str, Cell]], status: int = 0, index: int = 0, *, pdu: int = ber.RESPONSE,
+    request: Asked, cells: list[tuple[str, Cell]], status: int = 0, index: int = 0, *, pdu: int = ber.RESPONSE,
     request_id: int | None = None,
 ) -> bytes:  # fmt: skip
     """An answer with these varbinds."""
@@ -78,9 +78,9 @@ def answer(
         ber.wrapped(0x30, ber.wrapped(0x06, ber.encoded(oid)) + ber.wrapped(tag, content))
         for oid, (tag, content) in cells
     )
-    identity = asked.request_id if request_id is None else request_id
+    identity = request.request_id if request_id is None else request_id
     fields = ber.integer(identity) + ber.integer(status) + ber.integer(index) + ber.wrapped(0x30, binds)
-    head = ber.integer(asked.version) + ber.wrapped(0x04, asked.community)
+    head = ber.integer(request.version) + ber.wrapped(0x04, request.community)
     return ber.wrapped(0x30, head + ber.wrapped(pdu, fields))
 
 
@@ -117,38 +117,38 @@ class Device(asyncio.DatagramProtocol):
         if not self._transport.is_closing():
             self._transport.sendto(packet, addr)
 
-    def honest(self, asked: Asked) -> bytes:
-        if asked.pdu == ber.GET:
-            return self._get(asked)
+    def honest(self, request: Asked) -> bytes:
+        if request.pdu == ber.GET:
+            return self._get(request)
         if self._ordered != (id(self.objects), len(self.objects)):
             self._ordered = id(self.objects), len(self.objects)
             self._order = sorted((ber.decoded(ber.encoded(oid)), oid) for oid in self.objects)
-        rounds = asked.repetitions if asked.pdu == ber.GETBULK else 1
+        rounds = request.repetitions if request.pdu == ber.GETBULK else 1
         cells: list[tuple[str, Cell]] = []
-        at = list(asked.oids)
+        at = list(request.oids)
         for _ in range(max(1, rounds)):
             for place, oid in enumerate(at):
                 following = self._after(oid)
-                if following is None and asked.version == 0:
-                    return answer(asked, [(each, (0x05, b"")) for each in asked.oids], 2, place + 1)
+                if following is None and request.version == 0:
+                    return answer(request, [(each, (0x05, b"")) for each in request.oids], 2, place + 1)
                 if len(cells) < self.most:
                     cells.append((oid, (0x82, b"")) if following is None else (following, self.objects[following]))
                 at[place] = following or oid
-        return answer(asked, cells)
+        return answer(request, cells)
 
     def _after(self, oid: str) -> str | None:
         place = bisect.bisect_right(self._order, (ber.decoded(ber.encoded(oid)), "~"))
         return self._order[place][1] if place < len(self._order) else None
 
-    def _get(self, asked: Asked) -> bytes:
-        nothing = [(oid, (0x05, b"")) for oid in asked.oids]
-        if len(asked.oids) > self.most:
-            return answer(asked, nothing, 1, 0)
-        if asked.version == 0:
-            for place, oid in enumerate(asked.oids):
+    def _get(self, request: Asked) -> bytes:
+        nothing = [(oid, (0x05, b"")) for oid in request.oids]
+        if len(request.oids) > self.most:
+            return answer(request, nothing, 1, 0)
+        if request.version == 0:
+            for place, oid in enumerate(request.oids):
                 if oid not in self.objects:
-                    return answer(asked, nothing, 2, place + 1)
-        return answer(asked, [(oid, self.objects.get(oid, (0x81, b""))) for oid in asked.oids])
+                    return answer(request, nothing, 2, place + 1)
+        return answer(request, [(oid, self.objects.get(oid, (0x81, b""))) for oid in request.oids])
 
 
 @contextlib.asynccontextmanager

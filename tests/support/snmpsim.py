@@ -72,13 +72,13 @@ def _in_order(rows: str) -> str:
     )
 
 
-def _await(process: "subprocess.Popen[bytes]", port: int, recording: str, said: Path) -> None:
+def _await(process: "subprocess.Popen[bytes]", port: int, recording: str, log: Path) -> None:
     question = ber.request(1, recording.encode(), ber.GETNEXT, 1, [ber.encoded("1.3")])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.settimeout(0.1)
         probe.connect(("127.0.0.1", port))
         for _ in range(300):
-            assert process.poll() is None, said.read_text("utf-8", "replace")[-2000:]
+            assert process.poll() is None, log.read_text("utf-8", "replace")[-2000:]
             try:
                 probe.send(question)
                 probe.recv(2_000)

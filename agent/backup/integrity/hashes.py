@@ -38,8 +38,8 @@ class Hash:
         if state is None:
             self._call("Init", self._context)
 
-    def _call(self, name: str, *given: Any) -> None:
-        if getattr(self._lib, f"{self.kind.upper()}_{name}")(*given) != 1:
+    def _call(self, name: str, *arguments: Any) -> None:
+        if getattr(self._lib, f"{self.kind.upper()}_{name}")(*arguments) != 1:
             raise RuntimeError(f"libcrypto does not do {self.kind}")
 
     def update(self, data: bytes) -> None:

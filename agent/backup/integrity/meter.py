@@ -43,8 +43,8 @@ class Meter:
         rate: int = 0,
         most_unpacked: int = 0,
         grant: tuple[int, float] = (0, 0.0),
-        more: Callable[[int], tuple[int, float]] | None = None,
-        tell: Callable[[int], None] = lambda done: None,
+        next_grant: Callable[[int], tuple[int, float]] | None = None,
+        report: Callable[[int], None] = lambda done: None,
         save: Callable[[State], None] = lambda state: None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -53,8 +53,8 @@ class Meter:
         self.unpacked = 0
         self._rate = rate
         self._most_unpacked = most_unpacked
-        self._more = more
-        self._tell = tell
+        self._more = next_grant
+        self._tell = report
         self._save = save
         self._clock = clock
         self._sleep = sleep

@@ -18,9 +18,9 @@ _TARS: Final = (".tgz", ".tbz2", ".tbz", ".txz", ".tzst")
 class Marks:
     """Where a read stands, by stage; ``keep`` writes it down."""
 
-    def __init__(self, keep: Callable[[State], None], known: State | None) -> None:
-        self._keep = keep
-        self._known = known or {}
+    def __init__(self, write: Callable[[State], None], saved: State | None) -> None:
+        self._keep = write
+        self._known = saved or {}
         self.passed: list[str] = list(self._known.get("passed", ()))
 
     def state(self, stage: str) -> State | None:
@@ -31,15 +31,15 @@ class Marks:
         self._keep({"stage": stage, "state": state, "passed": self.passed})
 
 
-def judge(question: Question, copy: Copy, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
+def judge(query: Question, copy: Copy, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
     """Read a copy and say what it is worth. Raises Refused (not there, changed meanwhile), Stopped.
 
     ``stage`` names what is being done, for the meter's marks.
     """
     started = time.monotonic()
-    top = place.open_directory(question.path, question.allowed)
+    top = place.open_directory(query.path, query.allowed)
     try:
-        inside = place.roots(question.allowed) if question.allowed else (place.real(top),)
+        inside = place.roots(query.allowed) if query.allowed else (place.real(top),)
         try:
             descriptor = place.open_file(copy.name, top, inside)
         except FileNotFoundError:
@@ -49,7 +49,7 @@ def judge(question: Question, copy: Copy, meter: Meter, marks: Marks, stage: lis
         except OSError as error:
             raise Refused(place.why(error)) from None
         try:
-            verdict = _judged(question, copy, descriptor, top, inside, meter, marks, stage)
+            verdict = _judged(query, copy, descriptor, top, inside, meter, marks, stage)
         finally:
             os.close(descriptor)
     finally:
@@ -59,7 +59,7 @@ def judge(question: Question, copy: Copy, meter: Meter, marks: Marks, stage: lis
 
 
 def _judged(
-    question: Question,
+    query: Question,
     copy: Copy,
     descriptor: int,
     top: int,
@@ -71,7 +71,7 @@ def _judged(
     _unchanged(descriptor, copy)
     done: list[str] = []
     try:
-        checksum_entry = checksum.beside(copy.name, top, inside) if question.checksum else None
+        checksum_entry = checksum.beside(copy.name, top, inside) if query.checksum else None
         if checksum_entry is not None:
             if "checksum" not in marks.passed:
                 stage[:] = ["checksum"]

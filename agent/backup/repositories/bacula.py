@@ -34,26 +34,26 @@ _FROM: Final = (
 Row = tuple[int, str, str | None, str | None, str, str | None, str | None, int | None]
 
 
-def look(question: Question, now: float) -> Facts:
+def look(query: Question, now: float) -> Facts:
     """The jobs, newest first. Raises Refused."""
-    rows = _by_psql(question) if question.database else _from_sqlite(question)
+    rows = _by_psql(query) if query.database else _from_sqlite(query)
     copies = [_copy(row, now) for row in rows]
     facts = Facts(now=now, count=sum(not copy.wrong and not copy.growing for copy in copies))
     facts.total = sum(copy.size or 0 for copy in copies if not copy.wrong)
-    if question.hosts or question.sources:
-        facts.copies, facts.missing = newest_of_each(copies, question, now)
-        facts.notes = _failing(copies, question)
+    if query.hosts or query.sources:
+        facts.copies, facts.missing = newest_of_each(copies, query, now)
+        facts.notes = _failing(copies, query)
     else:
         facts.copies = sorted(copies, key=lambda copy: -copy.at)[:MOST_COPIES]
     return facts
 
 
-def _failing(found: list[Copy], question: Question) -> list[str]:
+def _failing(copies: list[Copy], query: Question) -> list[str]:
     """Wanted jobs whose last run did not end well."""
     last: dict[bytes, Copy] = {}
-    for copy in sorted(found, key=lambda copy: copy.at):
+    for copy in sorted(copies, key=lambda copy: copy.at):
         _, host, job = copy.name.decode("utf-8", "replace").split("\n")
-        if (not question.hosts or host in question.hosts) and (not question.sources or job in question.sources):
+        if (not query.hosts or host in query.hosts) and (not query.sources or job in query.sources):
             last[f"{job} of {host}".encode()] = copy
     return [f"the last run of {name.decode()} {copy.wrong}" for name, copy in last.items() if copy.wrong]
 
@@ -82,17 +82,17 @@ def _time(text: str | None) -> float | None:
         return None
 
 
-def _from_sqlite(question: Question) -> list[Row]:
-    folder, _, name = question.path.rpartition("/")
-    top = place.open_directory(folder or "/", question.allowed)
+def _from_sqlite(query: Question) -> list[Row]:
+    folder, _, name = query.path.rpartition("/")
+    top = place.open_directory(folder or "/", query.allowed)
     try:
-        inside = place.roots(question.allowed) if question.allowed else (place.real(top),)
+        inside = place.roots(query.allowed) if query.allowed else (place.real(top),)
         descriptor = place.open_file(name, top, inside)
     except FileNotFoundError:
-        raise Refused(f"there is no catalogue {question.path}", gone=True) from None
+        raise Refused(f"there is no catalogue {query.path}", gone=True) from None
     except (OSError, place.LeadsOut) as error:
         raise Refused(
-            f"{question.path} cannot be read: {place.why(error) if isinstance(error, OSError) else error}"
+            f"{query.path} cannot be read: {place.why(error) if isinstance(error, OSError) else error}"
         ) from None
     finally:
         os.close(top)
@@ -103,29 +103,29 @@ def _from_sqlite(question: Question) -> list[Row]:
         finally:
             database.close()
     except sqlite3.Error as error:
-        raise Refused(f"the catalogue {question.path} cannot be read: {error}") from None
+        raise Refused(f"the catalogue {query.path} cannot be read: {error}") from None
     finally:
         os.close(descriptor)
 
 
-def _by_psql(question: Question) -> list[Row]:
+def _by_psql(backup_query: Question) -> list[Row]:
     program = commands.find("psql")
     if program is None:
         raise Refused("this machine has no psql to read the catalogue with; install postgresql-client")
-    os.close(place.open_directory(question.path, question.allowed))
-    argv = [program, "-X", "-A", "-t", "-w", "-h", question.path, "-d", question.database]
+    os.close(place.open_directory(backup_query.path, backup_query.allowed))
+    argv = [program, "-X", "-A", "-t", "-w", "-h", backup_query.path, "-d", backup_query.database]
     environment = {"PGCONNECT_TIMEOUT": "5", "PGOPTIONS": "-c default_transaction_read_only=on"}
-    if "user" in question.secret:
-        argv += ["-U", question.secret["user"]]
-    if "password" in question.secret:
-        environment["PGPASSWORD"] = question.secret["password"]
-    if question.secret.get("port", "").isdigit():
-        argv += ["-p", question.secret["port"]]
+    if "user" in backup_query.secret:
+        argv += ["-U", backup_query.secret["user"]]
+    if "password" in backup_query.secret:
+        environment["PGPASSWORD"] = backup_query.secret["password"]
+    if backup_query.secret.get("port", "").isdigit():
+        argv += ["-p", backup_query.secret["port"]]
     query = f"SELECT json_build_array({_COLUMNS}) {_FROM}"
     try:
-        result = commands.run([*argv, "-c", query], seconds=question.timeout, environment=environment)
+        result = commands.run([*argv, "-c", query], seconds=backup_query.timeout, environment=environment)
     except commands.TookTooLong:
-        raise Refused(f"the catalogue did not answer within {question.timeout:g} s") from None
+        raise Refused(f"the catalogue did not answer within {backup_query.timeout:g} s") from None
     except commands.TooMuch:
         raise Refused("psql said too much") from None
     except OSError as error:

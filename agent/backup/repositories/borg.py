@@ -55,27 +55,27 @@ class _Archives(msgspec.Struct):
     archives: list[_Archive] = []
 
 
-def look(question: Question, now: float) -> Facts:
+def look(query: Question, now: float) -> Facts:
     """The archives, newest first, and the locks. Raises Refused."""
-    with Tree(question) as tree:
+    with Tree(query) as tree:
         if not tree.has("README") or not tree.has("config"):
-            raise Refused(f"{question.path} is not a borg repository: it has no config", gone=True)
+            raise Refused(f"{query.path} is not a borg repository: it has no config", gone=True)
         facts = Facts(now=now, locks=_locks(tree))
-        if not question.secret:
-            if question.hosts or question.sources:
+        if not query.secret:
+            if query.hosts or query.sources:
                 raise Refused("which host an archive is of can only be told with the repository's passphrase")
             return _laid_out(tree, facts)
         try:
-            copies = _listed(question, now)
+            copies = _listed(query, now)
         except Unlisted as error:
-            if question.hosts or question.sources:
+            if query.hosts or query.sources:
                 raise
             facts.notes.append(error.reason)
             return _laid_out(tree, facts)
     facts.count = len(copies)
-    if question.hosts or question.sources:
+    if query.hosts or query.sources:
         facts.copies, facts.missing = newest_of_each(
-            copies, question, now, lambda prefix, names: names[0].startswith(prefix)
+            copies, query, now, lambda prefix, names: names[0].startswith(prefix)
         )
     else:
         facts.copies = sorted(copies, key=lambda copy: -copy.at)[:MOST_COPIES]
@@ -107,8 +107,8 @@ def _segments(tree: Tree) -> list[tuple[str, float]]:
     return [(file, at) for _, file, at in sorted(segments)]
 
 
-def _listed(question: Question, now: float) -> list[Copy]:
-    result = _borg(question, "list", "--json", "--format", "{hostname}", seconds=question.timeout * LISTING)
+def _listed(query: Question, now: float) -> list[Copy]:
+    result = _borg(query, "list", "--json", "--format", "{hostname}", seconds=query.timeout * LISTING)
     try:
         archives = msgspec.json.decode(result.out, type=_Archives).archives
         return [_copy(archive, now) for archive in archives if not archive.name.endswith(".checkpoint")]
@@ -122,25 +122,25 @@ def _copy(archive: _Archive, now: float) -> Copy:
     return Copy(name=name.encode("utf-8", "replace"), at=at, future=max(0.0, at - now))
 
 
-def verify(question: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
+def verify(query: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
     """``borg check`` where there is a passphrase, else every entry's checksum. Raises Refused, Stopped."""
     started = time.monotonic()
     stage[:] = ["repository"]
-    if question.secret:
+    if query.secret:
         try:
-            state, reason, by = _checked(question, meter)
+            state, reason, by = _checked(query, meter)
         except Unlisted:
-            state, reason, by = _read_through(question, meter, marks)
+            state, reason, by = _read_through(query, meter, marks)
     else:
-        state, reason, by = _read_through(question, meter, marks)
+        state, reason, by = _read_through(query, meter, marks)
     return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by)
 
 
-def _checked(question: Question, meter: Meter) -> tuple[str, str, str]:
-    with Tree(question) as tree:
+def _checked(query: Question, meter: Meter) -> tuple[str, str, str]:
+    with Tree(query) as tree:
         if _locks(tree):
             raise Refused("the repository is locked: it is checked later", gone=True)
-    result = _borg(question, "check", seconds=CHECK_TAKES, bad=True, tick=lambda: meter.spend(0))
+    result = _borg(query, "check", seconds=CHECK_TAKES, bad=True, tick=lambda: meter.spend(0))
     if result.code == 0:
         return GOOD, "", "borg check"
     return BROKEN, f"borg check says: {_first(result.words)[:160]}", "borg check"
@@ -161,10 +161,10 @@ def _first(words: str) -> str:
     return next(telling, lines[-1] if lines else "it failed")
 
 
-def _read_through(question: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
+def _read_through(query: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
     saved = marks.state("repository") or {}
     passed, wrong, count = int(saved.get("passed", -1)), list(saved.get("wrong", ())), int(saved.get("count", 0))
-    with Tree(question) as tree:
+    with Tree(query) as tree:
         for file, _ in _segments(tree):
             number = int(file.rpartition("/")[2])
             if number <= passed:
@@ -224,19 +224,19 @@ def entries(source: Source) -> Iterator[int]:
 
 
 def _borg(
-    question: Question, *words: str, seconds: float, bad: bool = False, tick: Callable[[], None] = lambda: None
+    query: Question, *words: str, seconds: float, bad: bool = False, tick: Callable[[], None] = lambda: None
 ) -> commands.Ran:
     """Run borg, which is not to write into the repository. The passphrase goes through a pipe. Raises Refused."""
     program = commands.find("borg", "borgbackup")
     if program is None:
         raise Refused("this machine has no borg to look into the repository with")
-    secret = question.secret.get("password", "") or question.secret.get("passphrase", "")
+    secret = query.secret.get("password", "") or query.secret.get("passphrase", "")
     read, write = os.pipe()
     os.write(write, secret.encode() + b"\n")
     os.close(write)
-    if question.store:
-        os.makedirs(question.store, mode=0o700, exist_ok=True)  # noqa: PTH103 the path is text on its way through
-    with tempfile.TemporaryDirectory(prefix="haidang-borg-", dir=question.store or None) as base:
+    if query.store:
+        os.makedirs(query.store, mode=0o700, exist_ok=True)  # noqa: PTH103 the path is text on its way through
+    with tempfile.TemporaryDirectory(prefix="haidang-borg-", dir=query.store or None) as base:
         environment = {
             "BORG_BASE_DIR": base,
             "BORG_PASSPHRASE_FD": str(read),
@@ -244,7 +244,7 @@ def _borg(
             "BORG_RELOCATED_REPO_ACCESS_IS_OK": "yes",
             "BORG_CHECK_I_KNOW_WHAT_I_AM_DOING": "NO",
         }
-        argv = [program, "--bypass-lock", *words, question.path]
+        argv = [program, "--bypass-lock", *words, query.path]
         try:
             result = commands.run(argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick)
         except commands.TookTooLong:

@@ -11,10 +11,10 @@ from agent.backup.facts import Lock, Question, Refused
 class Tree:
     """A repository's directory, open. Nothing in it is followed out of it."""
 
-    def __init__(self, question: Question) -> None:
-        self.path = question.path
-        self._top = place.open_directory(question.path, question.allowed)
-        self.inside = place.roots(question.allowed) if question.allowed else (place.real(self._top),)
+    def __init__(self, query: Question) -> None:
+        self.path = query.path
+        self._top = place.open_directory(query.path, query.allowed)
+        self.inside = place.roots(query.allowed) if query.allowed else (place.real(self._top),)
 
     def __enter__(self) -> "Tree":
         return self

@@ -17,7 +17,7 @@ def _among(source: str, sources: tuple[str, ...]) -> bool:
 
 def newest_of_each(
     copies: Iterable[Copy],
-    question: Question,
+    query: Question,
     now: float,
     among: Callable[[str, tuple[str, ...]], bool] = _among,
 ) -> tuple[list[Copy], list[str]]:
@@ -25,7 +25,7 @@ def newest_of_each(
 
     ``among`` says whether a wanted source is one of a snapshot's; for paths: one of them, or above one.
     """
-    pairs = [(host, source) for host in question.hosts or ("",) for source in question.sources or ("",)]
+    pairs = [(host, source) for host in query.hosts or ("",) for source in query.sources or ("",)]
     newest: dict[tuple[str, str], Copy] = {}
     for copy in copies:
         if copy.wrong or copy.growing:

@@ -36,27 +36,27 @@ class _Snapshot(msgspec.Struct):
     summary: dict[str, Any] = {}
 
 
-def look(question: Question, now: float) -> Facts:
+def look(query: Question, now: float) -> Facts:
     """The snapshots, newest first, and the locks. Raises Refused."""
-    with Tree(question) as tree:
+    with Tree(query) as tree:
         if not tree.has("config"):
-            raise Refused(f"{question.path} is not a restic repository: it has no config", gone=True)
+            raise Refused(f"{query.path} is not a restic repository: it has no config", gone=True)
         facts = Facts(now=now, locks=tree.locks("locks"))
-        if "password" in question.secret:
+        if "password" in query.secret:
             try:
-                copies = _listed(question)
+                copies = _listed(query)
             except Unlisted as error:
-                if question.hosts or question.sources:
+                if query.hosts or query.sources:
                     raise
                 facts.notes.append(error.reason)
                 copies = _laid_out(tree, now)
-        elif question.hosts or question.sources:
+        elif query.hosts or query.sources:
             raise Refused("which host and path a snapshot is of can only be told with the repository's password")
         else:
             copies = _laid_out(tree, now)
     facts.count = len(copies)
-    if question.hosts or question.sources:
-        facts.copies, facts.missing = newest_of_each(copies, question, now)
+    if query.hosts or query.sources:
+        facts.copies, facts.missing = newest_of_each(copies, query, now)
     else:
         facts.copies = sorted(copies, key=lambda copy: -copy.at)[:MOST_COPIES]
     return facts
@@ -70,9 +70,9 @@ def _laid_out(tree: Tree, now: float) -> list[Copy]:
     ]
 
 
-def _listed(question: Question) -> list[Copy]:
+def _listed(query: Question) -> list[Copy]:
     """By restic itself."""
-    result = _restic(question, "snapshots", "--json", seconds=question.timeout * LISTING)
+    result = _restic(query, "snapshots", "--json", seconds=query.timeout * LISTING)
     try:
         snapshots = msgspec.json.decode(result.out or b"[]", type=list[_Snapshot] | None) or []
     except msgspec.DecodeError:
@@ -113,27 +113,27 @@ def _offset(text: str) -> float:
     return 0.0
 
 
-def verify(question: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
+def verify(query: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
     """``restic check`` where there is a password, else every file against its name. Raises Refused, Stopped."""
     started = time.monotonic()
     stage[:] = ["repository"]
-    if "password" in question.secret:
+    if "password" in query.secret:
         try:
-            state, reason, by = _checked(question, meter)
+            state, reason, by = _checked(query, meter)
         except Unlisted:
-            state, reason, by = _hashed(question, meter, marks)
+            state, reason, by = _hashed(query, meter, marks)
     else:
-        state, reason, by = _hashed(question, meter, marks)
+        state, reason, by = _hashed(query, meter, marks)
     return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by)
 
 
-def _checked(question: Question, meter: Meter) -> tuple[str, str, str]:
-    with Tree(question) as tree:
+def _checked(query: Question, meter: Meter) -> tuple[str, str, str]:
+    with Tree(query) as tree:
         if tree.locks("locks"):
             raise Refused("the repository is locked: it is checked later", gone=True)
     # what stands in the index first: it fails at once on what reading would try again for an hour
-    for share in ([], [f"--read-data-subset={question.check_share:.3%}"])[: 2 if question.check_share else 1]:
-        result = _restic(question, "check", *share, seconds=CHECK_TAKES, bad=(1,), tick=lambda: meter.spend(0))
+    for share in ([], [f"--read-data-subset={query.check_share:.3%}"])[: 2 if query.check_share else 1]:
+        result = _restic(query, "check", *share, seconds=CHECK_TAKES, bad=(1,), tick=lambda: meter.spend(0))
         if result.code != 0:
             break
     else:
@@ -143,10 +143,10 @@ def _checked(question: Question, meter: Meter) -> tuple[str, str, str]:
     return BROKEN, f"restic check says: {first[:160]}", "restic check"
 
 
-def _hashed(question: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
+def _hashed(query: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
     saved = marks.state("repository") or {}
     passed, wrong, count = str(saved.get("passed", "")), list(saved.get("wrong", ())), int(saved.get("count", 0))
-    with Tree(question) as tree:
+    with Tree(query) as tree:
         folders = ["index", "keys", "snapshots", *(f"data/{name}" for name in tree.names("data") if name.isascii())]
         for folder in sorted(folders):
             for name in tree.names(folder):
@@ -186,19 +186,19 @@ def _wrong(tree: Tree, file: str, name: str, meter: Meter) -> str:
     return "" if digest.hexdigest() == name else "is not what its name says"
 
 
-def _restic(question: Question, *words: str, seconds: float, bad: Sequence[int] = (), tick: Any = None) -> commands.Ran:
+def _restic(query: Question, *words: str, seconds: float, bad: Sequence[int] = (), tick: Any = None) -> commands.Ran:
     """Run restic, which is not to write: no lock, no cache. The password goes through a pipe. Raises Refused."""
     program = commands.find("restic")
     if program is None:
         raise Refused("this machine has no restic to look into the repository with")
     read, write = os.pipe()
     try:
-        os.write(write, question.secret["password"].encode() + b"\n")
+        os.write(write, query.secret["password"].encode() + b"\n")
         os.close(write)
         argv = [
             program,
             "--repo",
-            question.path,
+            query.path,
             "--password-file",
             f"/dev/fd/{read}",
             "--no-lock",
@@ -221,5 +221,5 @@ def _restic(question: Question, *words: str, seconds: float, bad: Sequence[int] 
         return result
     if "wrong password" in result.words:
         raise Refused("the password in this agent's file does not open the repository")
-    error_line = result.last.replace(question.secret["password"], "…")
+    error_line = result.last.replace(query.secret["password"], "…")
     raise Unlisted(f"restic cannot look into it: {error_line}")

@@ -16,10 +16,10 @@ _TREE: Final = re.compile(r"([A-Za-z][A-Za-z0-9]*)\.(\d+)")
 _LEFT: Final = re.compile(r"_delete\.\d+")
 
 
-def look(question: Question, now: float) -> Facts:
+def look(query: Question, now: float) -> Facts:
     """The trees, newest first. Raises Refused."""
     facts = Facts(now=now)
-    with Tree(question) as tree:
+    with Tree(query) as tree:
         trees: list[tuple[float, str]] = []
         for name, status in tree.entries():
             if not stat.S_ISDIR(status.st_mode):
@@ -34,14 +34,14 @@ def look(question: Question, now: float) -> Facts:
         for at, name in trees[:40]:
             wrong = "is empty" if name in points and not points[name] else ""
             facts.copies.append(Copy(name=name.encode(), at=at, future=max(0.0, at - now), wrong=wrong))
-        expected = set(question.sources or question.hosts)
+        expected = set(query.sources or query.hosts)
         if not expected and len(trees) > 1:
             expected = points[trees[1][1]]
         if trees and (gone := sorted(expected - points[trees[0][1]])):
             words = f"{trees[0][1]} lacks {', '.join(gone[:3])}" + (
                 f" and {len(gone) - 3} more" if len(gone) > 3 else ""
             )
-            (facts.missing if question.sources or question.hosts else facts.notes).append(words)
+            (facts.missing if query.sources or query.hosts else facts.notes).append(words)
     return facts
 
 

@@ -72,11 +72,11 @@ class Pattern:
     def of(source: str) -> "Pattern":
         return Pattern(source)
 
-    def node(self, takes: tuple[Callable[[str], object], int] | None, *ways: tuple[Assertion | None, int]) -> int:
+    def node(self, matcher: tuple[Callable[[str], object], int] | None, *edges: tuple[Assertion | None, int]) -> int:
         if len(self._ways) >= MAX_NODES:
             raise ValueError("the pattern is too large: shorten it or its repetitions")
-        self._ways.append(list(ways))
-        self._takes.append(takes)
+        self._ways.append(list(edges))
+        self._takes.append(matcher)
         return len(self._ways) - 1
 
     def add_way(self, node: int, to: int) -> None:
@@ -137,14 +137,14 @@ Part = Callable[[int], int]
 class _Parser:
     """Recursive descent over the source; every part is built as often as its repetition says."""
 
-    def __init__(self, source: str, into: Pattern) -> None:
+    def __init__(self, source: str, automaton: Pattern) -> None:
         flags = re.match(r"\(\?([ims]+)\)", source)
         self.flags = functools.reduce(lambda all_, f: all_ | _FLAGS[f], flags[1] if flags else "", re.NOFLAG)
         self.source = source
         self.at = flags.end() if flags else 0
         self.depth = 0
         self.built = 0
-        self.into = into
+        self.into = automaton
 
     def parse(self) -> Part:
         part = self._either()

@@ -49,17 +49,17 @@ class Transfer(msgspec.Struct, frozen=True):
         return self.counted / self.seconds
 
 
-async def download(stream: Stream, url: Url, most: int, seconds: float, begin: Callable[[Head], None]) -> Transfer:
+async def download(stream: Stream, url: Url, max_bytes: int, seconds: float, on_head: Callable[[Head], None]) -> Transfer:
     """Fetch at most ``most`` bytes for at most ``seconds``. ``begin`` gets the answer's head before its content.
 
     The rate is that from the first piece of content to the last. Raises Trouble; TimeoutError is the caller's.
     """
     # a server that knows ranges sends no more than is wanted; of any other what is on its way is lost
-    await stream.send(request(url, "GET", (("Range", f"bytes=0-{most - 1}"),), b""))
+    await stream.send(request(url, "GET", (("Range", f"bytes=0-{max_bytes - 1}"),), b""))
     head = await read_head(stream, await stream.receive())
     if head.status not in (200, 206):
         raise Refusal(f"status {head.status} instead of 200 or 206", head)
-    begin(head)
+    on_head(head)
     length = _length(head)
     chunked = head.last(b"transfer-encoding") is not None
     first = size = len(head.rest)
@@ -68,8 +68,8 @@ async def download(stream: Stream, url: Url, most: int, seconds: float, begin: C
     ended = False
     try:
         async with asyncio.timeout(seconds):
-            while size < most and not (length is not None and size >= length) and not (chunked and _ends(tail)):
-                piece = await stream.receive(min(CHUNK, most - size))
+            while size < max_bytes and not (length is not None and size >= length) and not (chunked and _ends(tail)):
+                piece = await stream.receive(min(CHUNK, max_bytes - size))
                 if not piece:
                     ended = True
                     break
@@ -89,26 +89,26 @@ async def download(stream: Stream, url: Url, most: int, seconds: float, begin: C
 
 
 async def upload(
-    stream: Stream, url: Url, most: int, seconds: float, begin: Callable[[], None], *, ask: bool = False
+    stream: Stream, url: Url, max_bytes: int, seconds: float, on_start: Callable[[], None], *, expect_continue: bool = False
 ) -> Transfer:
     """Post at most ``most`` random bytes for at most ``seconds``; with ``ask`` only once the server will have them.
 
     The rate is that from the first byte to the answer, which a server gives when it has them all; when the time is
     up first, to what the far end had confirmed by then. Raises Trouble.
     """
-    fields = (("Content-Type", "application/octet-stream"), *((("Expect", "100-continue"),) if ask else ()))
+    fields = (("Content-Type", "application/octet-stream"), *((("Expect", "100-continue"),) if expect_continue else ()))
     head = request(url, "POST", fields, b"")
     await stream.send(head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"))
-    if ask:
+    if expect_continue:
         await _invited(stream)
     block = os.urandom(CHUNK)  # twice deflate's window: repeating it does not compress
-    begin()
+    on_start()
     before, started = _acknowledged(stream), time.perf_counter()
     sent = 0
     try:
         async with asyncio.timeout(seconds):
-            while sent < most:
-                size = min(CHUNK, most - sent)
+            while sent < max_bytes:
+                size = min(CHUNK, max_bytes - sent)
                 frame = _FRAME[0] if size == CHUNK else f"{size:x}\r\n".encode()
                 await _send(stream, frame + block[:size] + _FRAME[1])
                 sent += size

@@ -161,7 +161,7 @@ class _Channel:
             self._sock.dropped() - dropped,
         )
 
-    def _send(self, series: _Series, done: "asyncio.Future[None]", left: int, spacing: float) -> None:
+    def _send(self, series: _Series, done: "asyncio.Future[None]", remaining: int, spacing: float) -> None:
         """Send the next request and set the timer for the one after it."""
         if done.done():
             return
@@ -169,7 +169,7 @@ class _Channel:
         try:
             sent = self._transmit(series, sequence)
         except BlockingIOError:
-            self._loop.call_later(_SEND_AGAIN, self._send, series, done, left, spacing)
+            self._loop.call_later(_SEND_AGAIN, self._send, series, done, remaining, spacing)
             return
         except OSError as error:
             failure = from_oserror(error, str(series.address))
@@ -181,8 +181,8 @@ class _Channel:
         self._sends += 1
         if self._sends % _SENDS_BETWEEN_READS == 0:
             self._read()
-        if left > 1:
-            self._loop.call_later(spacing, self._send, series, done, left - 1, spacing)
+        if remaining > 1:
+            self._loop.call_later(spacing, self._send, series, done, remaining - 1, spacing)
 
     def _transmit(self, series: _Series, sequence: int) -> int:
         try:
@@ -216,25 +216,25 @@ class _Channel:
             elif not (self._complain(request, event) if event.error else self._answer(request, event)):
                 self._pinger.foreign += 1
 
-    def _answer(self, request: _Request, heard: Heard) -> bool:
+    def _answer(self, request: _Request, event: Heard) -> bool:
         """Note a reply. False if it is not to this request after all."""
         series = request.series
-        if heard.source != series.source or heard.token != series.payload[:TOKEN_SIZE]:
+        if event.source != series.source or event.token != series.payload[:TOKEN_SIZE]:
             return False
         if request.rtt >= 0:
             series.duplicates += 1
             return True
-        request.rtt = self._pinger.arrivals.rtt(request.sent, heard.stamp)
+        request.rtt = self._pinger.arrivals.rtt(request.sent, event.stamp)
         if not request.error:
             self._settle(series, self._done[series])
         return True
 
-    def _complain(self, request: _Request, heard: Heard) -> bool:
+    def _complain(self, request: _Request, event: Heard) -> bool:
         """Note an error. False if it is not about this request after all."""
-        if heard.about != request.series.destination:
+        if event.about != request.series.destination:
             return False
         if request.rtt < 0 and not request.error:
-            request.error = heard.error
+            request.error = event.error
             self._settle(request.series, self._done[request.series])
         return True
 

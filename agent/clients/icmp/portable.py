@@ -35,13 +35,13 @@ class PortablePinger(Pinger):
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Echoes] = loop.create_future()
 
-        def finish(answer: Echoes | Exception) -> None:
+        def finish(result: Echoes | Exception) -> None:
             if done.done():
                 return
-            if isinstance(answer, Exception):
-                done.set_exception(answer)
+            if isinstance(result, Exception):
+                done.set_exception(result)
             else:
-                done.set_result(answer)
+                done.set_result(result)
 
         def work() -> None:
             try:

@@ -127,14 +127,14 @@ class Imap(Session):
         else:
             self.can = _words(listed)
 
-    def _login_refused(self, said: Said, login: Login) -> Trouble:
-        named = _CODE.match(said.text)
+    def _login_refused(self, response: Said, login: Login) -> Trouble:
+        named = _CODE.match(response.text)
         code = named[1].upper() if named else b""
         if code in _PASSWORD_NOT_CHECKED:
             return Trouble(f"{self.who} cannot check passwords at the moment ({code.decode()})")
         if code == b"EXPIRED":
             return Trouble(f"{self.who} says that the password of the credential {login.name!r} has expired")
-        if said.status == b"NO":
+        if response.status == b"NO":
             return Trouble(f"{self.who} refuses the user or password of the credential {login.name!r}")
         return Trouble(f"{self.who} does not understand the login")
 
@@ -187,12 +187,12 @@ class Imap(Session):
 
     # commands and responses
 
-    async def command(self, text: str, answers: Sequence[str] = ()) -> Said:
+    async def command(self, text: str, continuations: Sequence[str] = ()) -> Said:
         """``answers`` go out one by one when the server asks for more. Raises Trouble when it does not speak IMAP."""
         self._tags += 1
         tag = b"a%d" % self._tags
         await self.send(tag + b" " + text.encode() + b"\r\n")
-        rest = list(answers)
+        rest = list(continuations)
         untagged: list[bytes] = []
         while len(untagged) < MAX_RESPONSES:
             line = await self._response()
@@ -216,9 +216,9 @@ class Imap(Session):
             pieces += (b"\r\n", await self.exactly(int(literal[1])), await self.line())
         return b"".join(pieces)
 
-    def refusal(self, said: Said, what: str) -> Trouble:
+    def refusal(self, response: Said, what: str) -> Trouble:
         """The server, what it does, and its own words."""
-        return Trouble(f"{self.who} {what}: {self.quoted(said.text or said.status)}")
+        return Trouble(f"{self.who} {what}: {self.quoted(response.text or response.status)}")
 
 
 def _words(listed: bytes) -> frozenset[str]:

@@ -67,22 +67,22 @@ class Login(msgspec.Struct, frozen=True):
     password: str
 
     @classmethod
-    def of(cls, name: str, found: Mapping[str, str], host: str) -> Self:
+    def of(cls, name: str, credential: Mapping[str, str], host: str) -> Self:
         """From what the agent's file says under ``name``. Raises Trouble (no evidence) when that does not do.
 
         ``hosts`` there says to whom the password may be given at all, whatever a plan says.
         """
-        hosts = found.get("hosts", "").replace(",", " ").split()
+        hosts = credential.get("hosts", "").replace(",", " ").split()
         if hosts and host not in hosts:
             raise Trouble(f"the credential {name!r} in the agent's file is not for {host}", UNKNOWN)
         for key in ("user", "password"):
-            value = found.get(key, "")
+            value = credential.get(key, "")
             if not value:
                 raise Trouble(f"the credential {name!r} in the agent's file has no {key}", UNKNOWN)
             if not is_plain(value):
                 raise Trouble(f"the credential {name!r}: its {key} has a line break or another control character",
                               UNKNOWN)  # fmt: skip
-        return cls(name, str(found["user"]), str(found["password"]))
+        return cls(name, str(credential["user"]), str(credential["password"]))
 
     @property
     def plain(self) -> str:
@@ -106,10 +106,10 @@ class Session(ABC):
 
     protocol = "mail"
 
-    def __init__(self, door: Door, look: Look, deadline: float) -> None:
+    def __init__(self, server: Door, context: Look, deadline: float) -> None:
         """``deadline``: when the look ends, by ``time.monotonic()``."""
-        self.door = door
-        self.look = look
+        self.door = server
+        self.look = context
         self.deadline = deadline
         self.taken: dict[str, float] = {}
         self.waiting = "the name was not resolved"
@@ -153,11 +153,11 @@ class Session(ABC):
 
     def measures(self) -> dict[str, float]:
         """What the kinds of probe have in common: seconds by phase, and until when the certificates hold."""
-        found = {f"{'banner' if phase == 'greeting' else phase}_seconds": seconds for phase, seconds in self.taken.items()}
+        measures = {f"{'banner' if phase == 'greeting' else phase}_seconds": seconds for phase, seconds in self.taken.items()}
         if self.expiries:
-            found["certificate_expiry_timestamp_seconds"] = self.expiries[0]
-            found["chain_expiry_timestamp_seconds"] = min(self.expiries)
-        return found
+            measures["certificate_expiry_timestamp_seconds"] = self.expiries[0]
+            measures["chain_expiry_timestamp_seconds"] = min(self.expiries)
+        return measures
 
     # the connection
 
@@ -220,9 +220,9 @@ class Session(ABC):
         escaped = login.password.replace("\\", "\\\\").replace('"', '\\"')  # as IMAP's LOGIN writes it
         self._secrets = (login.password, escaped, coded.rstrip("="), login.plain.rstrip("="))
 
-    def quoted(self, said: bytes | str) -> str:
+    def quoted(self, answer: bytes | str) -> str:
         """A server's words for a reason, unless they give the password back."""
-        text = said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+        text = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else answer
         folded = text.casefold()
         if any(secret.casefold() in folded for secret in self._secrets):
             return "'(not shown: it contains the password)'"

@@ -99,12 +99,12 @@ class Smtp(Session):
             raise self._login_refused(reply, login)
         self.taken["login"] = time.monotonic() - started
 
-    def _login_refused(self, said: Reply, login: Login) -> Trouble:
-        if said.code in (534, 535):
-            return Trouble(f"{self.who} refuses the user or password of the credential {login.name!r} ({said.code})")
-        if 400 <= said.code < 500:
-            return Trouble(f"{self.who} cannot check passwords at the moment ({said.code})")
-        return Trouble(f"{self.who} refuses the login ({said.code})")
+    def _login_refused(self, reply: Reply, login: Login) -> Trouble:
+        if reply.code in (534, 535):
+            return Trouble(f"{self.who} refuses the user or password of the credential {login.name!r} ({reply.code})")
+        if 400 <= reply.code < 500:
+            return Trouble(f"{self.who} cannot check passwords at the moment ({reply.code})")
+        return Trouble(f"{self.who} refuses the login ({reply.code})")
 
     async def hand_over(self, sender: str, recipient: str, message: bytes) -> Reply:
         """One mail; the reply that took it over. Raises Trouble with the step at which it was refused."""
@@ -153,6 +153,6 @@ class Smtp(Session):
                 return Reply(int(code), tuple(lines))
         raise Trouble(f"{self.who} answers with more than {MAX_LINES} lines")
 
-    def refusal(self, said: Reply, what: str) -> Trouble:
+    def refusal(self, reply: Reply, what: str) -> Trouble:
         """The server, what it does, and its own words."""
-        return Trouble(f"{self.who} {what}: {said.code} {self.quoted(' '.join(said.lines))}", DOWN)
+        return Trouble(f"{self.who} {what}: {reply.code} {self.quoted(' '.join(reply.lines))}", DOWN)

@@ -33,10 +33,10 @@ class Trip:
     first two.
     """
 
-    def __init__(self, way: str, sender: str, recipient: str) -> None:
+    def __init__(self, route: str, sender: str, recipient: str) -> None:
         self.sender = sender
         self.recipient = recipient
-        self.way = hashlib.sha256(f"{way} {sender} {recipient}".encode()).hexdigest()[:16]
+        self.way = hashlib.sha256(f"{route} {sender} {recipient}".encode()).hexdigest()[:16]
         self.own = f"{self.way}.{hashlib.sha256(_machine().encode()).hexdigest()[:16]}"
         self.mark = f"{self.own}.{os.urandom(8).hex()}"
 

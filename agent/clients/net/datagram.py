@@ -76,55 +76,55 @@ class Question(Generic[T]):
         except OSError as error:
             raise from_oserror(error, who) from None
 
-    def _listen(self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]") -> Callable[[], object]:
+    def _listen(self, sock: socket.socket, future: "asyncio.Future[Answer[T]]") -> Callable[[], object]:
         """Have ``answered`` filled in; returns what ends it."""
         loop = asyncio.get_running_loop()
         if sys.platform == "linux":
-            loop.add_reader(sock, self._read, sock, answered)
+            loop.add_reader(sock, self._read, sock, future)
             return lambda: loop.remove_reader(sock)
-        return loop.create_task(self._read_plainly(sock, answered)).cancel
+        return loop.create_task(self._read_plainly(sock, future)).cancel
 
     async def _send_and_wait(
-        self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]", tries: int, seconds: float
+        self, sock: socket.socket, future: "asyncio.Future[Answer[T]]", tries: int, seconds: float
     ) -> Answer[T]:
         self._sent = time.monotonic_ns()
         for _ in range(tries):
             sock.send(self._request)
-            await asyncio.wait((answered,), timeout=seconds / tries)
-            if answered.done():
-                return answered.result()
+            await asyncio.wait((future,), timeout=seconds / tries)
+            if future.done():
+                return future.result()
         raise NoAnswer(self._ignored)
 
-    def _read(self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]") -> None:
+    def _read(self, sock: socket.socket, future: "asyncio.Future[Answer[T]]") -> None:
         for _ in range(_AT_ONCE):
-            if answered.done():
+            if future.done():
                 return
             try:
                 packet, ancillary, _flags, _sender = sock.recvmsg(LARGEST, STAMP_SPACE)
             except BlockingIOError:
                 return
             except OSError as error:
-                answered.set_exception(error)
+                future.set_exception(error)
                 return
-            self._judge(packet, stamp_of(ancillary), answered)
+            self._judge(packet, stamp_of(ancillary), future)
 
-    async def _read_plainly(self, sock: socket.socket, answered: "asyncio.Future[Answer[T]]") -> None:
+    async def _read_plainly(self, sock: socket.socket, future: "asyncio.Future[Answer[T]]") -> None:
         """The way where the kernel does not stamp, or the loop cannot watch a socket (Windows)."""
-        while not answered.done():
+        while not future.done():
             try:
                 packet = await asyncio.get_running_loop().sock_recv(sock, LARGEST)
             except OSError as error:
-                if not answered.done():
-                    answered.set_exception(error)
+                if not future.done():
+                    future.set_exception(error)
                 return
-            if not answered.done():
-                self._judge(packet, None, answered)
+            if not future.done():
+                self._judge(packet, None, future)
 
-    def _judge(self, packet: bytes, stamp: int | None, answered: "asyncio.Future[Answer[T]]") -> None:
+    def _judge(self, packet: bytes, stamp: int | None, future: "asyncio.Future[Answer[T]]") -> None:
         self._arrivals.compare()
         elapsed = self._arrivals.rtt(self._sent, stamp)
         message = self._accept(packet)
         if message is None:
             self._ignored += 1
         else:
-            answered.set_result(Answer(message, self._sent, elapsed / 1e9, self._ignored))
+            future.set_result(Answer(message, self._sent, elapsed / 1e9, self._ignored))

@@ -14,22 +14,22 @@ _TIMESPEC: Final = struct.Struct("@ll")
 STAMP_SPACE: Final = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 
-def handshake_seconds(connection: socket.socket, seen: float) -> float:
+def handshake_seconds(connection: socket.socket, measured: float) -> float:
     """How long a just made TCP connection took: the kernel's own figure, else ``seen``, what the program saw.
 
     The kernel times the handshake where it happens; a busy program sees its end later. It has no figure when a
     packet had to be sent again: then that waiting is part of the time, and ``seen`` is right.
     """
     if sys.platform != "linux":
-        return seen
+        return measured
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, 104)
     except OSError:
-        return seen
+        return measured
     if len(info) < 104:
-        return seen
+        return measured
     rtt, retransmits = struct.unpack_from("=I", info, _RTT)[0], struct.unpack_from("=I", info, _RETRANSMITS)[0]
-    return min(rtt / 1e6, seen) if rtt and not retransmits else seen
+    return min(rtt / 1e6, measured) if rtt and not retransmits else measured
 
 
 def ask_for_stamps(sock: socket.socket) -> bool:

@@ -86,7 +86,7 @@ class Surroundings:
             return set()
         return {IPv4Address(hop[::-1] if sys.byteorder == "little" else hop) for hop in hops_in_file if any(hop)}
 
-    def _ask(self, what: int) -> list[tuple[bytes, dict[int, bytes]]] | None:
+    def _ask(self, table: int) -> list[tuple[bytes, dict[int, bytes]]] | None:
         """A dump of one table; None where netlink is not to be had."""
         if not self._netlink:
             return None
@@ -94,9 +94,9 @@ class Surroundings:
             with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
                 sock.settimeout(1.0)
                 sock.bind((0, 0))
-                request = bytes([socket.AF_INET]).ljust(_BODY[what], b"\0")
-                sock.sendto(_HEADER.pack(_HEADER.size + len(request), what, _DUMP, 1, 0) + request, (0, 0))
-                return list(_messages(sock, what))
+                request = bytes([socket.AF_INET]).ljust(_BODY[table], b"\0")
+                sock.sendto(_HEADER.pack(_HEADER.size + len(request), table, _DUMP, 1, 0) + request, (0, 0))
+                return list(_messages(sock, table))
         except OSError:
             return None
 
@@ -108,7 +108,7 @@ class Surroundings:
             raise Trouble(f"this machine does not tell its neighbours: neither netlink nor {path}", UNKNOWN) from None
 
 
-def _messages(sock: socket.socket, what: int) -> Iterator[tuple[bytes, dict[int, bytes]]]:
+def _messages(sock: socket.socket, table: int) -> Iterator[tuple[bytes, dict[int, bytes]]]:
     """(body, attributes) of each message of a dump, up to its end. Raises OSError for the kernel's refusal."""
     while True:
         data = sock.recv(_LARGEST)
@@ -121,7 +121,7 @@ def _messages(sock: socket.socket, what: int) -> Iterator[tuple[bytes, dict[int,
             if kind == _ERROR:
                 number = -struct.unpack_from("=i", message)[0]
                 raise OSError(number, os.strerror(number))
-            yield message[: _BODY[what]], attributes(message[_BODY[what] :])
+            yield message[: _BODY[table]], attributes(message[_BODY[table] :])
             at += (length + 3) & ~3
 
 
@@ -138,15 +138,15 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return values
 
 
-def _neighbour(body: bytes, told: dict[int, bytes]) -> Neighbour | None:
-    address = told.get(_NDA_DST, b"")
+def _neighbour(body: bytes, message_attributes: dict[int, bytes]) -> Neighbour | None:
+    address = message_attributes.get(_NDA_DST, b"")
     if len(address) != 4 or len(body) < _NEIGHBOUR.size:
         return None
     _family, _interface, state, _flags, _type = _NEIGHBOUR.unpack(body)
     confirmed = None
-    if len(told.get(_NDA_CACHEINFO, b"")) >= _AGES.size:
-        confirmed = _AGES.unpack_from(told[_NDA_CACHEINFO])[0] / os.sysconf("SC_CLK_TCK")
-    hardware = told.get(_NDA_LLADDR, b"")
+    if len(message_attributes.get(_NDA_CACHEINFO, b"")) >= _AGES.size:
+        confirmed = _AGES.unpack_from(message_attributes[_NDA_CACHEINFO])[0] / os.sysconf("SC_CLK_TCK")
+    hardware = message_attributes.get(_NDA_LLADDR, b"")
     return Neighbour(IPv4Address(address), hardware if any(hardware) else b"", state, confirmed)
 
 

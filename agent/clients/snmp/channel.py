@@ -125,23 +125,23 @@ class Channel:
                 del self._by_host[bare]
             pending.answer.cancel()
 
-    def _send(self, waiting: Waiting, where: tuple[str, int]) -> None:
+    def _send(self, pending: Waiting, destination: tuple[str, int]) -> None:
         if self._transport is not None:
-            self._transport.sendto(waiting.request, where)
+            self._transport.sendto(pending.request, destination)
             return
         try:
-            self._sock.sendto(waiting.request, where)
+            self._sock.sendto(pending.request, destination)
         except BlockingIOError:
-            self._loop.call_later(_SEND_AGAIN, self._send_later, waiting, where)
+            self._loop.call_later(_SEND_AGAIN, self._send_later, pending, destination)
         except OSError:
             self._read()  # the socket reports another target's error here: note it, and send again
-            if not waiting.answer.done():
-                self._sock.sendto(waiting.request, where)
+            if not pending.answer.done():
+                self._sock.sendto(pending.request, destination)
 
-    def _send_later(self, waiting: Waiting, where: tuple[str, int]) -> None:
-        if not waiting.answer.done():
+    def _send_later(self, pending: Waiting, destination: tuple[str, int]) -> None:
+        if not pending.answer.done():
             with contextlib.suppress(OSError):  # it is sent again before long
-                self._sock.sendto(waiting.request, where)
+                self._sock.sendto(pending.request, destination)
 
     def _read(self) -> None:
         packets = []
@@ -208,8 +208,8 @@ class Channel:
 class _Plain(asyncio.DatagramProtocol):
     """Hands on what comes, where the kernel's stamps cannot be had."""
 
-    def __init__(self, heard: Callable[[bytes, tuple[Any, ...]], None]) -> None:
-        self._heard = heard
+    def __init__(self, on_packet: Callable[[bytes, tuple[Any, ...]], None]) -> None:
+        self._heard = on_packet
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
         self._heard(data, addr)

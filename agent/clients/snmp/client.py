@@ -48,12 +48,12 @@ class Snmp:
             await channel.open()
         return channel
 
-    def _by_user(self, target: Target, user: User, manners: Manners, seconds: float) -> Exchange:
+    def _by_user(self, target: Target, user: User, device_limits: Manners, seconds: float) -> Exchange:
         from agent.clients.snmp import v3  # pysnmp weighs more than the rest of the agent's probes
 
         if self._engines is None:
             self._engines = v3.Engines()
-        return v3.ByUser(self._engines, target, user, manners, seconds)
+        return v3.ByUser(self._engines, target, user, device_limits, seconds)
 
     async def close(self) -> None:
         for channel in self._channels.values():
@@ -67,12 +67,12 @@ class Snmp:
 class _ByCommunity:
     """Versions 1 and 2c."""
 
-    def __init__(self, channel: Channel, target: Target, access: Community, manners: Manners, seconds: float) -> None:
+    def __init__(self, channel: Channel, target: Target, access: Community, device_limits: Manners, seconds: float) -> None:
         self._channel = channel
         self._target = target
         self._version = 0 if access.version == "1" else 1
         self._community = access.community.encode()
-        self._manners = manners
+        self._manners = device_limits
         self._every = min(seconds * _EVERY, _LONGEST)
         self.bulk = access.version == "2c"
 
@@ -91,9 +91,9 @@ class _ByCommunity:
             raise Silence(self._silent(seconds, str(timeout))) from None
         return Reply(message.status, message.index, message.varbinds, elapsed, ignored)
 
-    def _silent(self, seconds: float, instead: str) -> str:
+    def _silent(self, seconds: float, ignored_text: str) -> str:
         reason = f"{endpoint(self._target.address, self._target.port)} did not answer within {seconds:.3g} s"
-        if instead:
-            return f"{reason}; {instead}"
+        if ignored_text:
+            return f"{reason}; {ignored_text}"
         # a wrong community is answered with silence
         return reason if self._manners.answered else f"{reason}: a wrong community, or no SNMP there"

@@ -152,14 +152,14 @@ class Interfaces:
             setattr(traffic, name, rate)
         return traffic
 
-    def _state(self, port: Port, cells: Mapping[str, Value], seen: Traffic) -> None:
+    def _state(self, port: Port, cells: Mapping[str, Value], traffic: Traffic) -> None:
         oper, admin = cells.get(f"{_OPER}.{port.index}"), cells.get(f"{_ADMIN}.{port.index}")
         if oper == _UP:
-            seen.up.append(port.shown)
+            traffic.up.append(port.shown)
         elif isinstance(admin, int) and admin != _ADMIN_UP:
-            seen.off.append(port.shown)
+            traffic.off.append(port.shown)
         elif oper in _NOT_UP:
-            seen.down.append(port.shown)
+            traffic.down.append(port.shown)
 
     def _rates(self, port: Port, cells: Mapping[str, Value], now: float, speed: float | None) -> dict[str, float]:
         """Of this port, by the names of Traffic's fields; what has no sound basis is left out."""

@@ -51,11 +51,11 @@ async def read(session: Session, storages: Sequence[str]) -> Resources:
     return shares
 
 
-def _memory(found: Mapping[str, Value]) -> float | None:
-    total, free = found.get(_TOTAL), found.get(_FREE)
+def _memory(cells: Mapping[str, Value]) -> float | None:
+    total, free = cells.get(_TOTAL), cells.get(_FREE)
     if not isinstance(total, int) or not isinstance(free, int) or total <= 0:
         return None
-    spare = sum(part for oid in (_BUFFERS, _CACHED) if isinstance(part := found.get(oid), int) and part > 0)
+    spare = sum(part for oid in (_BUFFERS, _CACHED) if isinstance(part := cells.get(oid), int) and part > 0)
     share = (total - free - spare) / total
     return share if 0 <= share <= 1 else None
 

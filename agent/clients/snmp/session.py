@@ -67,10 +67,10 @@ class Walk(msgspec.Struct, frozen=True):
 class Session:
     """``latency``: of the first answer, in seconds. ``ignored``: packets that came and were no answer."""
 
-    def __init__(self, exchange: Exchange, who: str, seconds: float, manners: Manners) -> None:
+    def __init__(self, exchange: Exchange, who: str, seconds: float, device_limits: Manners) -> None:
         self._exchange = exchange
         self._who = who
-        self._manners = manners
+        self._manners = device_limits
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._deadline = self._now() + seconds
         self._seconds = seconds

@@ -47,11 +47,11 @@ class Uptimes:
     def __init__(self) -> None:
         self._before: dict[str, _Counter] = {}
 
-    def take(self, found: Mapping[str, Value], now: float) -> Uptime:
+    def take(self, cells: Mapping[str, Value], now: float) -> Uptime:
         """``found``: what the device answered to OIDS; ``now``: seconds on a clock that does not stop."""
-        agent_counter = self._counter(UP_TIME, found, now)
-        host = self._counter(HOST_TIME, found, now)
-        engine = found.get(ENGINE_TIME)
+        agent_counter = self._counter(UP_TIME, cells, now)
+        host = self._counter(HOST_TIME, cells, now)
+        engine = cells.get(ENGINE_TIME)
         if agent_counter is not None and isinstance(engine, int):
             wraps = round((engine - agent_counter[0].ticks / 100) / WRAP)
             if wraps >= 0 and abs(agent_counter[0].ticks / 100 + wraps * WRAP - engine) <= AGREE:
@@ -63,9 +63,9 @@ class Uptimes:
             return Uptime(None, None)
         return Uptime(chosen[0].seconds, chosen[1])
 
-    def _counter(self, oid: str, found: Mapping[str, Value], now: float) -> tuple[_Counter, bool | None] | None:
+    def _counter(self, oid: str, cells: Mapping[str, Value], now: float) -> tuple[_Counter, bool | None] | None:
         """(the counter now, has it started anew), or None when the device does not have it."""
-        ticks = found.get(oid)
+        ticks = cells.get(oid)
         if not isinstance(ticks, int) or not 0 <= ticks < 1 << 32:
             return None
         counter = _Counter(now, ticks, ticks / 100)

@@ -121,11 +121,11 @@ class ByUser:
 
     bulk = True
 
-    def __init__(self, engines: Engines, target: Target, user: User, manners: Manners, seconds: float) -> None:
+    def __init__(self, engines: Engines, target: Target, user: User, device_limits: Manners, seconds: float) -> None:
         self._engines = engines
         self._target = target
         self._user = user
-        self._manners = manners
+        self._manners = device_limits
         self._who = endpoint(target.address, target.port)
         self._every = max(0.5, round(seconds / 4))  # few different ones: pysnmp keeps each for ever
 
@@ -145,8 +145,8 @@ class ByUser:
         except Silence:
             raise self._silent(engine_id, seconds) from None
 
-    def _silent(self, there: bytes | None, seconds: float) -> Trouble:
-        if there is None:
+    def _silent(self, engine_id: bytes | None, seconds: float) -> Trouble:
+        if engine_id is None:
             reason = f"{self._who} did not answer within {seconds:.3g} s"
             return Silence(reason if self._manners.answered else f"{reason}: no SNMP version 3 there")
         hint = ": priv_password (or priv) is wrong, or its context" if self._user.priv_password else ""
@@ -178,19 +178,19 @@ class ByUser:
         await self._note(engine, started + seconds - time.monotonic())
         return Reply(int(status), int(index), [_converted(name, raw) for name, raw in varbinds], elapsed)
 
-    def _failure(self, failed: object) -> Trouble:
+    def _failure(self, error_indication: object) -> Trouble:
         """pysnmp's error indication in words. What is wrong with the credential is no evidence about the device."""
-        if isinstance(failed, errind.RequestTimedOut | errind.UnknownEngineID):
+        if isinstance(error_indication, errind.RequestTimedOut | errind.UnknownEngineID):
             return Silence("")  # an unknown engine: the device has a new one, which is asked for next
         for error_type, words in _WORDS.items():
-            if isinstance(failed, error_type):
+            if isinstance(error_indication, error_type):
                 return Trouble(f"{self._who} {words}", UNKNOWN)
-        return Trouble(f"{self._who}: no answer of version 3 that can be used ({type(failed).__name__})")
+        return Trouble(f"{self._who}: no answer of version 3 that can be used ({type(error_indication).__name__})")
 
-    async def _note(self, engine: _Engine, left: float) -> None:
+    async def _note(self, engine: _Engine, remaining: float) -> None:
         """Learn, once, which engine it is that answers, to know it from another one later."""
         address, port = self._target.address, self._target.port
-        if (str(address), port) not in engine.known and (engine_id := await engine_at(address, port, left)):
+        if (str(address), port) not in engine.known and (engine_id := await engine_at(address, port, remaining)):
             engine.known[str(address), port] = engine_id
 
 
@@ -234,22 +234,22 @@ def _transport(target: Target, every: float) -> Any:
     return transport
 
 
-def _converted(name: Any, found: Any) -> tuple[bytes, Value | None]:
-    return encoded(".".join(map(str, tuple(name)))), _value(found)
+def _converted(name: Any, raw: Any) -> tuple[bytes, Value | None]:
+    return encoded(".".join(map(str, tuple(name)))), _value(raw)
 
 
-def _value(found: Any) -> Value | None:
+def _value(raw: Any) -> Value | None:
     """pysnmp's value as one of ours; None for none, and for a request's own empty places, sent back."""
-    if isinstance(found, rfc1905.EndOfMibView):
+    if isinstance(raw, rfc1905.EndOfMibView):
         return END
-    if isinstance(found, rfc1905.NoSuchObject | rfc1905.NoSuchInstance | univ.Null):
+    if isinstance(raw, rfc1905.NoSuchObject | rfc1905.NoSuchInstance | univ.Null):
         return None
-    if isinstance(found, rfc1902.IpAddress):
-        return value(_ADDRESS, bytes(found))
-    if isinstance(found, rfc1902.Opaque):
-        return value(_OPAQUE, bytes(found))
-    if isinstance(found, univ.OctetString):
-        return bytes(found)
-    if isinstance(found, univ.ObjectIdentifier | ObjectIdentity):
-        return ".".join(map(str, tuple(found)))
-    return int(found) if isinstance(found, univ.Integer) else None
+    if isinstance(raw, rfc1902.IpAddress):
+        return value(_ADDRESS, bytes(raw))
+    if isinstance(raw, rfc1902.Opaque):
+        return value(_OPAQUE, bytes(raw))
+    if isinstance(raw, univ.OctetString):
+        return bytes(raw)
+    if isinstance(raw, univ.ObjectIdentifier | ObjectIdentity):
+        return ".".join(map(str, tuple(raw)))
+    return int(raw) if isinstance(raw, univ.Integer) else None

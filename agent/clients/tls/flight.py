@@ -41,7 +41,7 @@ class Flight(msgspec.Struct, frozen=True):
     staple: bytes | None
 
 
-def client_hello(server_name: str, suites: tuple[int, ...] = _SUITES, more: bytes = b"") -> bytes:
+def client_hello(server_name: str, suites: tuple[int, ...] = _SUITES, extra_extensions: bytes = b"") -> bytes:
     """A ClientHello, framed, that asks for a stapled response; of TLS 1.2, unless ``more`` extensions say otherwise."""
     name = server_name.encode("ascii")
     extensions = b"".join(
@@ -51,7 +51,7 @@ def client_hello(server_name: str, suites: tuple[int, ...] = _SUITES, more: byte
             extension(10, vector(2, words(_GROUPS))),
             extension(11, b"\x01\x00"),  # uncompressed points
             extension(13, vector(2, words(_SIGNATURES))),
-            more,
+            extra_extensions,
         )
     )
     body = b"\x03\x03" + os.urandom(32) + b"\x00" + vector(2, words(suites)) + b"\x01\x00" + vector(2, extensions)

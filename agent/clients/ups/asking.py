@@ -57,27 +57,27 @@ class AsksUps(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port or PORTS[self.way]),)
 
-    async def reading(self, look: Look) -> Told:
+    async def reading(self, context: Look) -> Told:
         """What the UPS says, settled, or what it has just said to another kind of check. Raises Trouble (no evidence:
         the one who would tell is silent, the power may be fine)."""
-        readings = look.client(Readings, Readings)
+        readings = context.client(Readings, Readings)
         try:
-            async with asyncio.timeout(look.timeout):
-                return await readings.get(self, lambda: self._ask(look))
+            async with asyncio.timeout(context.timeout):
+                return await readings.get(self, lambda: self._ask(context))
         except Trouble as failure:
             raise Trouble(failure.reason, UNKNOWN) from None
         except TimeoutError:
             who = f"{_SERVED[self.way]} at {self.host} port {self.port or PORTS[self.way]}"
-            raise Trouble(f"{who} did not answer in full within {look.timeout:g} s", UNKNOWN) from None
+            raise Trouble(f"{who} did not answer in full within {context.timeout:g} s", UNKNOWN) from None
 
-    async def _ask(self, look: Look) -> Told:
+    async def _ask(self, context: Look) -> Told:
         started = time.monotonic()
-        addresses = await look.client(Resolver, Resolver).addresses(self.host, self.family)
-        remaining = look.timeout - (time.monotonic() - started)
+        addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
+        remaining = context.timeout - (time.monotonic() - started)
         if self.way == "snmp":
-            return await self._by_snmp(look, addresses[0], remaining)
-        credential = look.credential(self.credential) if self.credential else {}
-        stream, _ = await connect(addresses, self.port or PORTS[self.way], look.limits, remaining)
+            return await self._by_snmp(context, addresses[0], remaining)
+        credential = context.credential(self.credential) if self.credential else {}
+        stream, _ = await connect(addresses, self.port or PORTS[self.way], context.limits, remaining)
         try:
             if self.way == "nut":
                 return await nut.read(stream, self.ups, credential)
@@ -85,17 +85,17 @@ class AsksUps(Probe, frozen=True, kw_only=True):
         finally:
             stream.close()
 
-    async def _by_snmp(self, look: Look, address: Address, seconds: float) -> Told:
+    async def _by_snmp(self, context: Look, address: Address, seconds: float) -> Told:
         from agent.clients.snmp import Snmp, Target, access_of  # only who asks by SNMP pays for it
         from agent.clients.ups.snmp import UpsMibs
 
         port = self.port or PORTS["snmp"]
-        if forbidden := look.limits.forbids(address, port):
+        if forbidden := context.limits.forbids(address, port):
             raise Trouble(forbidden, UNKNOWN)
-        access = access_of(self.credential, self.version, look.credential(self.credential))
+        access = access_of(self.credential, self.version, context.credential(self.credential))
         target = Target(address, port, access)
-        session = await look.client(Snmp, Snmp).session(target, seconds * (1 - _MARGIN))
-        return await look.client(UpsMibs, UpsMibs).read(target, session), session.latency
+        session = await context.client(Snmp, Snmp).session(target, seconds * (1 - _MARGIN))
+        return await context.client(UpsMibs, UpsMibs).read(target, session), session.latency
 
 
 class _Kept(msgspec.Struct):

@@ -98,11 +98,11 @@ class Upsd:
         """Say goodbye, so that upsd logs no lost connection."""
         await self._stream.send(b"LOGOUT\n")
 
-    async def _list(self, what: str) -> AsyncIterator[list[str]]:
-        answer = await self._ask(f"LIST {what}")
-        if answer.split() != f"BEGIN LIST {what}".split():
+    async def _list(self, query: str) -> AsyncIterator[list[str]]:
+        answer = await self._ask(f"LIST {query}")
+        if answer.split() != f"BEGIN LIST {query}".split():
             raise self._strange(answer)
-        while (line := await self._line()) != f"END LIST {what}":
+        while (line := await self._line()) != f"END LIST {query}":
             if line.startswith("ERR "):
                 raise UpsdError(line.split()[1])
             yield _words(line) or [""]

@@ -57,29 +57,29 @@ class UpsMibs:
         self._keep(target, device)
         return understand(device.mibs, cells, time.time())
 
-    async def _read(self, target: Target, session: Session, known: Known | None) -> tuple[Known, dict[str, Value]]:
+    async def _read(self, target: Target, session: Session, device: Known | None) -> tuple[Known, dict[str, Value]]:
         cells: dict[str, Value] = {}
-        if known is not None and self._clock() - known.since > RELEARN:
-            known = None
-        if known is not None and known.objects:
-            cells = await session.get(known.objects)
-            if len(cells) < len(known.objects):
-                known = None  # something is gone: another device, or another card in it
-        if known is None:
+        if device is not None and self._clock() - device.since > RELEARN:
+            device = None
+        if device is not None and device.objects:
+            cells = await session.get(device.objects)
+            if len(cells) < len(device.objects):
+                device = None  # something is gone: another device, or another card in it
+        if device is None:
             one_by_one = isinstance(target.access, Community) and target.access.version == "1"
-            known = Known(await _families(session, one_by_one), self._clock())
-            self._keep(target, known)  # a slow device is asked for the rest at the next look
-        if not known.objects:
-            cells = await _everything(session, known.mibs)
-            known = Known(known.mibs, known.since, tuple(cells))
-        for mib in known.mibs:
+            device = Known(await _families(session, one_by_one), self._clock())
+            self._keep(target, device)  # a slow device is asked for the rest at the next look
+        if not device.objects:
+            cells = await _everything(session, device.mibs)
+            device = Known(device.mibs, device.since, tuple(cells))
+        for mib in device.mibs:
             await _read_alarms(session, mib, cells)
-        return known, cells
+        return device, cells
 
-    def _keep(self, target: Target, known: Known) -> None:
+    def _keep(self, target: Target, device: Known) -> None:
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()  # of plans long gone; those in use learn again
-        self._known[target] = known
+        self._known[target] = device
 
     async def close(self) -> None:
         self._known.clear()

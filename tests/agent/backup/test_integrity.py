@@ -531,12 +531,12 @@ class TestMeter:
                 raise Stopped
             return 250, 0.0
 
-        own = Meter(grant=(250, 0.0), more=more, clock=lambda: now[0])
+        own = Meter(grant=(250, 0.0), next_grant=more, clock=lambda: now[0])
         with pytest.raises(Stopped):
             for _ in range(100):
                 own.spend(100)
         assert asked == [200, 400, 600]
-        own = Meter(grant=(0, 5.0), more=lambda done: (_ for _ in ()).throw(Stopped), clock=lambda: now[0])
+        own = Meter(grant=(0, 5.0), next_grant=lambda done: (_ for _ in ()).throw(Stopped), clock=lambda: now[0])
         own.spend(1)
         now[0] = 5.0
         with pytest.raises(Stopped):

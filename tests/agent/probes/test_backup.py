@@ -535,7 +535,7 @@ async def test_the_schedule_gives_each_kind_a_directory_of_its_own(world: World)
     scheduler = Scheduler(
         clock=SystemClock(),
         build=probes.build,
-        take=lambda result, news: seen.put_nowait(result),
+        on_result=lambda result, news: seen.put_nowait(result),
         storage=world.home / "p",
     )
     try:

@@ -172,7 +172,7 @@ async def test_the_running_agents_looks_have_them_too() -> None:
     scheduler = Scheduler(
         clock=SystemClock(),
         build=lambda kind, params: Door(**params),
-        take=lambda result, changed: taken.set_result(result),
+        on_result=lambda result, changed: taken.set_result(result),
         credentials=Credentials({"core": {"community": Secret(CANARY)}}),
     )
     assert scheduler.use(Plan(agent="a", agency="b", site="c", checks=(planned("core"),))) == []

@@ -104,7 +104,7 @@ def play(world: World, story: Callable[[Scheduler, Taken], Coroutine[Any, Any, N
     taken = Taken()
 
     async def told() -> None:
-        scheduler = Scheduler(clock=world, build=build, take=taken, **options)
+        scheduler = Scheduler(clock=world, build=build, on_result=taken, **options)
         try:
             await story(scheduler, taken)
             if scheduler.failed.done():
@@ -411,7 +411,7 @@ def test_nothing_is_recorded_after_the_stop(world: World) -> None:
 
     async def story() -> int:
         taken = Taken()
-        scheduler = Scheduler(clock=world, build=build, take=taken)
+        scheduler = Scheduler(clock=world, build=build, on_result=taken)
         scheduler.use(plan(check(1)))
         await asyncio.sleep(70)
         await scheduler.stop()
@@ -431,7 +431,7 @@ def test_a_spool_that_breaks_ends_the_schedule(world: World) -> None:
         raise OSError("the disk is gone")
 
     async def story() -> None:
-        scheduler = Scheduler(clock=world, build=build, take=broken)
+        scheduler = Scheduler(clock=world, build=build, on_result=broken)
         scheduler.use(plan(check(1)))
         with pytest.raises(OSError, match="the disk is gone"):
             await scheduler.failed

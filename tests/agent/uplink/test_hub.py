@@ -59,7 +59,7 @@ class World:
             self,
             self.push,
             wall=lambda: self.wall,
-            known=lambda _: self.known,
+            may_push=lambda _: self.known,
             throughput=Throughput(clock=lambda: self.now),
         )
         files = keys_files.server(self.directory / "pki", self.authority, (), self.wall)
@@ -375,7 +375,7 @@ async def test_the_schedule_gives_each_look_the_hub(world):
     taken: list[Any] = []
     hub = world.hub()
     scheduler = Scheduler(
-        clock=SystemClock(), build=probes.build, take=lambda result, _: taken.append(result), hub=lambda: hub
+        clock=SystemClock(), build=probes.build, on_result=lambda result, _: taken.append(result), hub=lambda: hub
     )
     params = {"url": "hub", "hours": ["00:00-24:00"], "at_start": True, "max_bytes": MB}
     check = PlannedCheck(

@@ -67,7 +67,7 @@ class Desk:
             lambda key: f"https://haidang.example/incidents/{key}",
             {"uid-1": "ping-gateway"}.__getitem__,
             now=self.clock.wall_ms,
-            ticks=self.clock.seconds,
+            monotonic=self.clock.seconds,
         )
 
     async def wait(self, ms: int) -> float:

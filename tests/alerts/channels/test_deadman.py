@@ -48,7 +48,7 @@ class Pings:
             settings,
             well or self.well,
             now=self.clock.wall_ms,
-            ticks=self.clock.seconds,
+            monotonic=self.clock.seconds,
             sleep=self.sleep,
         )
 

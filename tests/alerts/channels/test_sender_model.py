@@ -108,8 +108,8 @@ class Sending(RuleBasedStateMachine):
             self.outbox,
             Journal(Path(self.place.name)),
             now=self.clock.wall_ms,
-            ticks=self.clock.seconds,
-            dice=self.dice,
+            monotonic=self.clock.seconds,
+            rng=self.dice,
         )
         self.sender.lines = list(self.relays)  # type: ignore[arg-type]
 

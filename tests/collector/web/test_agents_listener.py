@@ -68,7 +68,7 @@ class Collector:
         self.revocations = Revocations(self.tmp_path / "revoked.jsonl")
         self.registry = Registry(self.database, self.authority, self.revocations, wall=lambda: self.now)
         self.listener = AgentsListener(
-            self.registry, self, self.push, wall=lambda: self.now, known=lambda agent: agent in self.plans,
+            self.registry, self, self.push, wall=lambda: self.now, may_push=lambda agent: agent in self.plans,
             stranger_time=0.6,
         )  # fmt: skip
         files = keys_files.server(self.tmp_path / "pki", self.authority, (), self.now)
