@@ -16,7 +16,7 @@ STEP_MS: Final = 1_000  # a wall clock that moves this much against the boot clo
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
-class Clock(Protocol):
+class AgentClock(Protocol):
     """What the agent asks of time. Everything that needs a clock is given one."""
 
     def boot_ms(self) -> int:
@@ -29,7 +29,7 @@ class Clock(Protocol):
         """Eight bytes that name this boot."""
 
 
-class SystemClock:
+class AgentSystemClock:
     """The machine's own clocks. ``note`` says where they are less than promised, or is empty."""
 
     def __init__(self, boot_id_file: Path = BOOT_ID) -> None:
@@ -57,7 +57,7 @@ class SystemClock:
         return self._boot_id
 
 
-def reading(clock: Clock) -> Reading:
+def reading(clock: AgentClock) -> Reading:
     """All clocks at one moment, for a push."""
     return Reading(clock.boot_id(), clock.boot_ms(), clock.wall_ms())
 
@@ -65,7 +65,7 @@ def reading(clock: Clock) -> Reading:
 class StepWatch:
     """Notices when somebody sets the wall clock: wall minus boot time jumps by more than a second."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: AgentClock) -> None:
         self._clock = clock
         self._offset = clock.wall_ms() - clock.boot_ms()
 

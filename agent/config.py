@@ -12,7 +12,7 @@ from agent.credentials import Credentials
 from agent.probe import Limits
 from inventory.base.problems import NOWHERE, Invalid, Place, Problem
 from inventory.base.types import Duration, Secret, Size
-from inventory.grammars.job_names import why_no_job
+from inventory.grammars.job_names import why_not_a_job_name
 
 DEFAULT_FILE: Final = Path("/etc/haidang/agent.yaml")
 
@@ -129,10 +129,10 @@ class DrillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if value <= 0:
                 yield f"limits.{key}", "has to be more than 0"
         if self.planned:
-            from inventory.grammars.schedule import BadSchedule, possible, schedule_of
+            from inventory.grammars.schedule import BadSchedule, ensure_possible, schedule_of
 
             try:
-                possible(schedule_of(self.every, self.cron, self.oncalendar, self.time_zone))
+                ensure_possible(schedule_of(self.every, self.cron, self.oncalendar, self.time_zone))
             except BadSchedule as error:
                 yield "every" if self.every else "cron" if self.cron else "oncalendar", str(error)
 
@@ -179,30 +179,30 @@ def _read(path: Path) -> Settings:
     from inventory.yaml import settings
 
     try:
-        parsed = settings.read(path, Settings)
+        parsed = settings.read_settings(path, Settings)
     except Invalid as error:
-        raise Invalid(map(_hushed, error.problems)) from None
+        raise Invalid(map(_redacted, error.problems)) from None
     try:
         parsed.limits.parsed()
     except ValueError:
         raise Invalid(_bad_networks(path)) from None
-    resolved, problems = credentials.resolved(parsed.credentials, parsed.at)
-    problems += [parsed.at.problem(key, message) for key, message in _wrong(parsed)]
+    resolved, problems = credentials.resolve(parsed.credentials, parsed.at)
+    problems += [parsed.at.problem(key, message) for key, message in _section_problems(parsed)]
     if problems:
         raise Invalid(problems)
     return msgspec.structs.replace(parsed, credentials=resolved)
 
 
-def _wrong(parsed: Settings) -> Iterator[tuple[str, str]]:
+def _section_problems(parsed: Settings) -> Iterator[tuple[str, str]]:
     yield from parsed.pings.wrong()
     for name, drill in parsed.drills.items():
-        if why := why_no_job(name):
+        if why := why_not_a_job_name(name):
             yield f"drills.{name}", why
         for key, message in drill.wrong():
             yield f"drills.{name}.{key}", message
 
 
-def _hushed(problem: Problem) -> Problem:
+def _redacted(problem: Problem) -> Problem:
     """A mistake among the credentials is told without what stands there."""
     if not problem.key.startswith("credentials") or "found" not in problem.message:
         return problem
@@ -215,11 +215,11 @@ def _bad_networks(path: Path) -> list[Problem]:
 
     problems: list[Problem] = []
     root = nodes.read(path, str(path), problems)
-    limits = root.items.get("limits") if isinstance(root, nodes.Mapping) else None
-    networks = limits.items.get("networks") if isinstance(limits, nodes.Mapping) else None
-    for place, node in enumerate(networks.items if isinstance(networks, nodes.List) else ()):
+    limits = root.items.get("limits") if isinstance(root, nodes.MappingNode) else None
+    networks = limits.items.get("networks") if isinstance(limits, nodes.MappingNode) else None
+    for place, node in enumerate(networks.items if isinstance(networks, nodes.ListNode) else ()):
         try:
-            ipaddress.ip_network(node.text if isinstance(node, nodes.Scalar) else "")
+            ipaddress.ip_network(node.text if isinstance(node, nodes.ScalarNode) else "")
         except ValueError as error:
             problems.append(Problem(str(path), node.line, f"limits.networks[{place}]", str(error)))
     return problems

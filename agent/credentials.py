@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from agent.failure import Trouble
+from agent.failure import ProbeFailed
 from inventory.base.problems import Place, Problem
 from inventory.base.types import Secret
 from inventory.protocol.states import UNKNOWN
@@ -23,14 +23,14 @@ from inventory.protocol.states import UNKNOWN
 ENDING: Final = "_file"
 LARGEST: Final = 65_536  # bytes of a secret's file
 
-Named = Mapping[str, Mapping[str, Secret]]
+NamedCredentials = Mapping[str, Mapping[str, Secret]]
 _Stamp = tuple[int, int, int]
 
 
 class Credentials:
     """The credentials of one agent by name. ``file``: where they are configured, to name it in reasons."""
 
-    def __init__(self, named: Named | None = None, file: str = "the agent's file") -> None:
+    def __init__(self, named: NamedCredentials | None = None, file: str = "the agent's file") -> None:
         self._named = named or {}
         self._file = file
         self._read: dict[Path, tuple[_Stamp, Secret]] = {}
@@ -38,7 +38,7 @@ class Credentials:
     def __call__(self, name: str) -> Mapping[str, Secret]:
         """One credential, files read. Raises Trouble (no evidence) when there is none, or a file gives nothing."""
         if name not in self._named:
-            raise Trouble(f"there is no credential {name!r} in {self._file} (credentials:)", UNKNOWN)
+            raise ProbeFailed(f"there is no credential {name!r} in {self._file} (credentials:)", UNKNOWN)
         credential = {}
         for key, value in self._named[name].items():
             if key.endswith(ENDING):
@@ -53,19 +53,19 @@ class Credentials:
             stamp = (file_stat.st_mtime_ns, file_stat.st_size, file_stat.st_ino)
             if file not in self._read or self._read[file][0] != stamp:
                 if not stat.S_ISREG(file_stat.st_mode) or file_stat.st_size > LARGEST:
-                    raise Trouble(f"the credential {name!r}: {file} is not a small file", UNKNOWN)
+                    raise ProbeFailed(f"the credential {name!r}: {file} is not a small file", UNKNOWN)
                 self._read[file] = stamp, Secret(file.read_text("utf-8").rstrip("\r\n"))
         except OSError as error:
-            raise Trouble(f"the credential {name!r}: cannot read {file}: {error.strerror}", UNKNOWN) from None
+            raise ProbeFailed(f"the credential {name!r}: cannot read {file}: {error.strerror}", UNKNOWN) from None
         except UnicodeDecodeError:
-            raise Trouble(f"the credential {name!r}: {file} is not UTF-8 text", UNKNOWN) from None
+            raise ProbeFailed(f"the credential {name!r}: {file} is not UTF-8 text", UNKNOWN) from None
         secret = self._read[file][1]
         if not secret:
-            raise Trouble(f"the credential {name!r}: {file} is empty", UNKNOWN)
+            raise ProbeFailed(f"the credential {name!r}: {file} is empty", UNKNOWN)
         return secret
 
 
-def resolved(named: Named, place: Place) -> tuple[dict[str, dict[str, Secret]], list[Problem]]:
+def resolve(named: NamedCredentials, place: Place) -> tuple[dict[str, dict[str, Secret]], list[Problem]]:
     """As written in the file at ``place``, with paths relative to it made whole; and what is wrong."""
     problems, directory = [], Path(place.file).parent
     whole: dict[str, dict[str, Secret]] = {}
@@ -80,7 +80,7 @@ def resolved(named: Named, place: Place) -> tuple[dict[str, dict[str, Secret]], 
     return whole, problems
 
 
-def exposed(named: Named, file: str) -> Iterator[tuple[Path, str]]:
+def exposed_files(named: NamedCredentials, file: str) -> Iterator[tuple[Path, str]]:
     """(file, what is wrong) for each file that others may read, or that this user cannot."""
     secrets = [Path(value) for keys in named.values() for key, value in keys.items() if key.endswith(ENDING)]
     written_out = any(not key.endswith(ENDING) and key != "user" for keys in named.values() for key in keys)

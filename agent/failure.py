@@ -16,7 +16,7 @@ _TARGET: Final = {
     errno.EHOSTDOWN: "cannot be reached: the host is down",
 }
 # these say something about this machine, nothing about the target: no evidence
-_OURS: Final = {
+_LOCAL_ERRORS: Final = {
     errno.EPERM: "this machine's own firewall forbids the connection",
     errno.EACCES: "this machine does not permit the connection",
     errno.EMFILE: "this agent has too many files open",
@@ -28,7 +28,7 @@ _OURS: Final = {
 }
 
 
-class Trouble(Exception):
+class ProbeFailed(Exception):
     """A look came to nothing. ``reason`` is one plain sentence, ``state`` what it says of the target."""
 
     def __init__(self, reason: str, state: int = DOWN) -> None:
@@ -37,12 +37,12 @@ class Trouble(Exception):
         self.state = state
 
 
-def from_oserror(error: OSError, who: str) -> Trouble:
+def from_oserror(error: OSError, who: str) -> ProbeFailed:
     """The error of a socket to ``who``, in words."""
-    if error.errno in _OURS:
-        return Trouble(_OURS[error.errno], UNKNOWN)
+    if error.errno in _LOCAL_ERRORS:
+        return ProbeFailed(_LOCAL_ERRORS[error.errno], UNKNOWN)
     words = _TARGET.get(error.errno or 0)
-    return Trouble(f"{who} {words}" if words else f"{who}: {error.strerror or type(error).__name__}")
+    return ProbeFailed(f"{who} {words}" if words else f"{who}: {error.strerror or type(error).__name__}")
 
 
 def printable(data: bytes | str, limit: int = 40) -> str:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 
-from agent.failure import Trouble
+from agent.failure import ProbeFailed
 from inventory.protocol import states
 
 # How finely a measure travels: a value v goes over the wire as round(v * per).
@@ -37,7 +37,7 @@ PER_UNIT: Final[dict[str, int]] = {
 }
 
 
-def form(name: str) -> dict[str, Any]:
+def schema_format(name: str) -> dict[str, Any]:
     """For ``Meta(extra_json_schema=...)``: a key of inventory.grammars.formats.FORMATS, by which an inventory is
     judged."""
     return {"format": name}
@@ -130,7 +130,7 @@ class Hub(msgspec.Struct, frozen=True):
     server_name: str
 
 
-class Look:
+class ProbeContext:
     """What a probe is given for one look: its time, the shared clients, the agent's limits and credentials."""
 
     def __init__(
@@ -152,7 +152,7 @@ class Look:
     def credential(self, name: str) -> Mapping[str, str]:
         """What the agent's own file has under this name. Raises Trouble (no evidence) when that is nothing usable."""
         if self._credential is None:
-            raise Trouble(f"there is no credential {name!r}: this agent has none", states.UNKNOWN)
+            raise ProbeFailed(f"there is no credential {name!r}: this agent has none", states.UNKNOWN)
         return self._credential(name)
 
     def client(self, kind: type[C], make: Callable[[], C]) -> C:
@@ -172,7 +172,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ``apart`` lists parameters of which at most one may be given.
     Field types are plain (str, int, float, bool, tuples of them, Literal, msgspec.Meta constraints with a
     description), so that ``kinds.json`` can carry them as JSON Schema; a text of a grammar of its own says which
-    (:func:`form`).
+    (:func:`schema_format`).
     """
 
     kind: ClassVar[str]
@@ -181,7 +181,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     apart: ClassVar[tuple[tuple[str, ...], ...]] = ()
     measures: ClassVar[tuple[Measure, ...]] = ()
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         """One look. Ends by ``look.timeout`` with a reason; the scheduler's own time limit is the last resort."""
         raise TypeError(f"{type(self).__name__} does not say how it looks")
 

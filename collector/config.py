@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from alerts.channels.config import Ways
+from alerts.channels.config import ChannelSettings
 from inventory.base.problems import Invalid, Problem
 from inventory.base.types import Duration, Secret
 from inventory.yaml import settings
@@ -16,11 +16,11 @@ DAY = 86_400_000
 Port = int
 
 
-class Failed(Exception):
+class CommandFailed(Exception):
     """Why a command did not do what it was asked, in words for the person who asked."""
 
 
-class Listen(msgspec.Struct, frozen=True):
+class ListenAddress(msgspec.Struct, frozen=True):
     """An address to listen at."""
 
     host: str
@@ -39,7 +39,7 @@ class Listen(msgspec.Struct, frozen=True):
             return False
 
 
-class Agents(msgspec.Struct, frozen=True, kw_only=True):
+class AgentsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The agents' listener.
 
     ``names``: host names and addresses, besides "haidang-collector", in its certificate (agents need none of them).
@@ -52,29 +52,29 @@ class Agents(msgspec.Struct, frozen=True, kw_only=True):
     certificate_life: Duration = 90 * DAY
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True):
+class OperatorUser(msgspec.Struct, frozen=True, kw_only=True):
     """A person who may look. ``password``: a hash made by ``haidang-collector password``, never the password."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100, pattern="^[^:]+$")]
     password: Secret
 
 
-class Token(msgspec.Struct, frozen=True, kw_only=True):
+class OperatorToken(msgspec.Struct, frozen=True, kw_only=True):
     """A program that may look, Prometheus for one. ``token``: at least 20 characters, best as ``token_file``."""
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     token: Secret
 
 
-class Operators(msgspec.Struct, frozen=True, kw_only=True):
+class OperatorsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The operators' listener: pages, API, metrics. Off loopback only with ``users`` or ``tokens``.
 
     ``certificate`` and ``key`` (PEM files) make it HTTPS.
     """
 
     listen: str = "127.0.0.1:8440"
-    users: tuple[User, ...] = ()
-    tokens: tuple[Token, ...] = ()
+    users: tuple[OperatorUser, ...] = ()
+    tokens: tuple[OperatorToken, ...] = ()
     certificate: Path | None = None
     key: Path | None = None
 
@@ -83,22 +83,22 @@ class Operators(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.users or self.tokens)
 
 
-class Log(msgspec.Struct, frozen=True, kw_only=True):
+class LogConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One line an event, on standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["text", "json"] = "text"
 
 
-class Config(msgspec.Struct, frozen=True, kw_only=True):
+class CollectorConfig(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. Relative paths are relative to the file."""
 
     state_dir: Path = Path("/var/lib/haidang-collector")
     inventory: Path = Path("/etc/haidang/inventory")
-    agents: Agents = Agents()
-    operators: Operators = Operators()
-    alerts: Ways = Ways()
-    log: Log = Log()
+    agents: AgentsConfig = AgentsConfig()
+    operators: OperatorsConfig = OperatorsConfig()
+    alerts: ChannelSettings = ChannelSettings()
+    log: LogConfig = LogConfig()
 
     @property
     def database(self) -> Path:
@@ -118,30 +118,30 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return self.state_dir / "revoked.jsonl"
 
 
-def read(path: Path) -> Config:
+def read(path: Path) -> CollectorConfig:
     """The settings in a file. Raises inventory.base.problems.Invalid with all that is wrong with them."""
-    config = settings.read(path, Config)
-    problems = [Problem(str(path), 0, key, message) for key, message in _wrong(config)]
+    config = settings.read_settings(path, CollectorConfig)
+    problems = [Problem(str(path), 0, key, message) for key, message in _semantic_mistakes(config)]
     if problems:
         raise Invalid(problems)
     return config
 
 
-def listen(text: str) -> Listen:
+def parse_address(text: str) -> ListenAddress:
     """From "HOST:PORT" or "[IPV6]:PORT". Raises ValueError in words."""
     host, colon, port = text.rpartition(":")
     host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     if not colon or not host or not port.isdecimal() or int(port) > 65535 or (":" in host and "[" not in text):
         raise ValueError(f"{text!r} is not an address to listen at; write it like 127.0.0.1:8440 or [::1]:8440")
-    return Listen(host, int(port))
+    return ListenAddress(host, int(port))
 
 
-def _wrong(config: Config) -> list[tuple[str, str]]:
+def _semantic_mistakes(config: CollectorConfig) -> list[tuple[str, str]]:
     """What single values cannot show."""
     mistakes: list[tuple[str, str]] = []
     for key, text in (("agents.listen", config.agents.listen), ("operators.listen", config.operators.listen)):
         try:
-            address = listen(text)
+            address = parse_address(text)
         except ValueError as error:
             mistakes.append((key, str(error)))
             continue

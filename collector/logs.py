@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from collector.config import Log
+from collector.config import LogConfig
 
 
 class _Json(logging.Formatter):
@@ -22,7 +22,7 @@ class _Json(logging.Formatter):
         return msgspec.json.encode(event).decode()
 
 
-def set_up(config: Log) -> None:
+def set_up(config: LogConfig) -> None:
     """Log as the configuration says from now on."""
     handler = logging.StreamHandler(sys.stderr)
     words = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -21,7 +21,7 @@ from agent.uplink import identity as identities
 PR_SET_PDEATHSIG = 1
 
 
-class Failed(Exception):
+class ProgramFailed(Exception):
     """A program of ours did not do what it was asked; the text says which and ends with what it printed."""
 
 
@@ -36,7 +36,7 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
                 continue
             bound_port: int = probe.getsockname()[1]
             return bound_port
-    raise Failed(f"no free port between {preferred} and {preferred + 199}")
+    raise ProgramFailed(f"no free port between {preferred} and {preferred + 199}")
 
 
 class Program:
@@ -108,11 +108,11 @@ async def command(name: str, *arguments: str) -> str:
     )
     out, err = await process.communicate()
     if process.returncode:
-        raise Failed(f"haidang-{name} {arguments[0]} failed:\n{(err or out).decode('utf-8', 'replace').strip()}")
+        raise ProgramFailed(f"haidang-{name} {arguments[0]} failed:\n{(err or out).decode('utf-8', 'replace').strip()}")
     return out.decode()
 
 
-class Collector:
+class CollectorProcess:
     """A collector with its state below ``directory`` and the inventory in ``inventory``. ``more``: further YAML."""
 
     def __init__(self, directory: Path, inventory: Path, agents_port: int, operators_port: int, more: str = "") -> None:
@@ -138,7 +138,7 @@ class Collector:
         while not await self._ready():
             if not self.program.running or asyncio.get_running_loop().time() > deadline:
                 await self.program.kill()
-                raise Failed(f"the collector did not start:\n{self.program.last_words()}")
+                raise ProgramFailed(f"the collector did not start:\n{self.program.last_words()}")
             await asyncio.sleep(0.05)
 
     async def _ready(self) -> bool:
@@ -160,9 +160,9 @@ class Collector:
             async with self.session.get(self.page + path, params=query) as answer:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
-            raise Failed(f"the collector does not answer at {self.page}{path}: {error}") from None
+            raise ProgramFailed(f"the collector does not answer at {self.page}{path}: {error}") from None
         if answer.status != 200:
-            raise Failed(f"{path} answered {answer.status}: {body[:300]!r}")
+            raise ProgramFailed(f"{path} answered {answer.status}: {body[:300]!r}")
         return msgspec.json.decode(body)
 
     async def code(self, agent: str) -> str:
@@ -170,7 +170,7 @@ class Collector:
         printed = await command("collector", "code", agent, "--config", str(self.config))
         enrolment_code = next((word for word in printed.split() if word.startswith("hd1-")), "")
         if not enrolment_code:
-            raise Failed(f"haidang-collector code printed no code:\n{printed}")
+            raise ProgramFailed(f"haidang-collector code printed no code:\n{printed}")
         return enrolment_code
 
     async def stop(self) -> None:
@@ -180,7 +180,7 @@ class Collector:
         await self.program.stop()
 
 
-class Agent:
+class AgentProcess:
     """An agent with its state below ``directory``."""
 
     def __init__(self, name: str, directory: Path) -> None:
@@ -189,7 +189,7 @@ class Agent:
         self.state = directory / "state"
         self.program = Program("agent", "run", "--state-dir", str(self.state), log=directory / "log")
 
-    async def enrol(self, collector: Collector, url: str = "") -> None:
+    async def enrol(self, collector: CollectorProcess, url: str = "") -> None:
         """With a fresh code, or, where it is enrolled already, only pointed to where the collector now listens."""
         url = url or collector.url
         self.state.mkdir(parents=True, exist_ok=True)

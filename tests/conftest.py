@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deploy.programs import Agent, Collector
+from deploy.programs import AgentProcess, CollectorProcess
 from deploy.programs import free_port as unused_port
 
 
@@ -27,7 +27,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
-Wanted = Callable[[dict[str, Any]], bool]
+CheckPredicate = Callable[[dict[str, Any]], bool]
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ class Lab:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.inventory = directory / "inventory"
-        self.collector = Collector(directory / "collector", self.inventory, unused_port(), unused_port())
-        self.agent = Agent("site", directory / "agent")
+        self.collector = CollectorProcess(directory / "collector", self.inventory, unused_port(), unused_port())
+        self.agent = AgentProcess("site", directory / "agent")
 
     @property
     def database(self) -> Path:

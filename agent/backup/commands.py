@@ -17,7 +17,7 @@ MOST_WORDS: Final = 16_384  # bytes of what a program says of its trouble: the e
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-class Ran(msgspec.Struct, frozen=True):
+class CommandResult(msgspec.Struct, frozen=True):
     """How a program ended. ``code`` negative: by a signal."""
 
     code: int
@@ -31,15 +31,15 @@ class Ran(msgspec.Struct, frozen=True):
         return lines[-1][:200] if lines else f"exit code {self.code}"
 
 
-class TookTooLong(Exception):
+class CommandTimeout(Exception):
     """The program was ended at its time limit."""
 
 
-class TooMuch(Exception):
+class CommandOutputTooLarge(Exception):
     """The program said more than anybody can want."""
 
 
-def find(*names: str) -> str | None:
+def find_program(*names: str) -> str | None:
     """The first of these programs that this machine has."""
     return next((path for name in names if (path := shutil.which(name, path=_PATH))), None)
 
@@ -52,7 +52,7 @@ def run(
     descriptors: Sequence[int] = (),
     quiet: bool = False,
     tick: Callable[[], None] = lambda: None,
-) -> Ran:
+) -> CommandResult:
     """Run to the end, in a process group of its own. ``tick`` is called every second and may raise to end it.
 
     ``quiet``: what it prints is thrown away. Raises TookTooLong, TooMuch, OSError.
@@ -66,35 +66,37 @@ def run(
         pass_fds=tuple(descriptors),
         cwd="/",
         process_group=0,
-        preexec_fn=_with_parent,  # one thread only: nothing can be held by another at the fork
+        preexec_fn=_die_with_parent,  # one thread only: nothing can be held by another at the fork
     )
     try:
-        out, errors = _gather(process, time.monotonic() + seconds, tick)
-        return Ran(process.wait(timeout=5), out, errors.decode("utf-8", "replace"))
+        out, errors = _read_pipes(process, time.monotonic() + seconds, tick)
+        return CommandResult(process.wait(timeout=5), out, errors.decode("utf-8", "replace"))
     except subprocess.TimeoutExpired:
-        raise TookTooLong from None
+        raise CommandTimeout from None
     finally:
-        _end(process)
+        _kill_group(process)
 
 
 _libc = ctypes.CDLL(None)
 
 
-def _with_parent() -> None:
+def _die_with_parent() -> None:
     """The program ends when the process that started it does (prctl's PR_SET_PDEATHSIG)."""
     _libc.prctl(1, signal.SIGKILL)
 
 
-def _gather(process: "subprocess.Popen[bytes]", until: float, tick: Callable[[], None]) -> tuple[bytes, bytes]:
+def _read_pipes(process: "subprocess.Popen[bytes]", until: float, tick: Callable[[], None]) -> tuple[bytes, bytes]:
     """What it prints and what it says of its trouble, until it closes both."""
     out, errors = bytearray(), bytearray()
-    pipes = {pipe.fileno(): buffer for pipe, buffer in ((process.stdout, out), (process.stderr, errors)) if pipe is not None}
+    pipes = {
+        pipe.fileno(): buffer for pipe, buffer in ((process.stdout, out), (process.stderr, errors)) if pipe is not None
+    }
     ticked = time.monotonic()
     while pipes:
         ready, _, _ = select.select(list(pipes), [], [], 1.0)
         now = time.monotonic()
         if now >= until:
-            raise TookTooLong
+            raise CommandTimeout
         if now - ticked >= 1.0:
             ticked = now
             tick()
@@ -105,11 +107,11 @@ def _gather(process: "subprocess.Popen[bytes]", until: float, tick: Callable[[],
                 del pipes[descriptor]
         del errors[:-MOST_WORDS]
         if len(out) > MOST_OUTPUT:
-            raise TooMuch
+            raise CommandOutputTooLarge
     return bytes(out), bytes(errors)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
     """The program and whatever it started."""
     try:
         os.killpg(process.pid, signal.SIGKILL)

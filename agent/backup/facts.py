@@ -12,11 +12,11 @@ BROKEN: Final = "broken"
 SUSPECT: Final = "suspect"  # readable so far, but not like a backup: a bomb
 CANNOT: Final = "cannot"  # nothing here can tell
 
-CLOCKS_APART: Final = 300.0  # seconds that two machines' clocks may differ without a word
+MAX_CLOCK_DIFFERENCE: Final = 300.0  # seconds that two machines' clocks may differ without a word
 MOST_COPIES: Final = 40  # the newest, of which more is known than that they exist
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class BackupQuery(msgspec.Struct, frozen=True, kw_only=True):
     """One look's worth of work. ``secret``: a credential; it travels on a pipe, never in argv.
 
     ``allowed``: directories that nothing may lead out of; empty: the check's own. ``store``: a directory for what is
@@ -45,7 +45,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
         return f"Question({self.evidence} {self.path!r})"
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class ReadVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What a real read of a copy, or a check of a repository, came to. ``at``: when it ended."""
 
     state: str
@@ -56,7 +56,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     by: str = ""  # what was done: "gzip, tar", "restic check"
 
 
-class Copy(msgspec.Struct, frozen=True, kw_only=True):
+class BackupCopy(msgspec.Struct, frozen=True, kw_only=True):
     """One copy: a file, a snapshot, an archive, a job. ``at`` is when it was made; ``size`` None where not told."""
 
     name: bytes
@@ -68,7 +68,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     growing: bool = False
     future: float = 0.0  # seconds that it claims to come from the future
     wrong: str = ""  # why it is no good, as its maker recorded
-    verdict: Verdict | None = None
+    verdict: ReadVerdict | None = None
 
     @property
     def stamp(self) -> str:
@@ -76,61 +76,61 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.name.hex()}:{self.size}:{self.mtime_ns}:{self.inode}"
 
 
-class Lock(msgspec.Struct, frozen=True):
+class RepositoryLock(msgspec.Struct, frozen=True):
     """A lock that somebody holds, or has left behind, since ``at``."""
 
     name: str
     at: float
 
 
-class Facts(msgspec.Struct, kw_only=True):
+class BackupFacts(msgspec.Struct, kw_only=True):
     """What there is. ``failed``: the look came to nothing, why; ``gone``: there is nothing to restore from, why."""
 
     now: float = 0.0
     began: float = 0.0  # when this check was first looked at
-    copies: list[Copy] = []
+    copies: list[BackupCopy] = []
     count: int = 0
     total: int = 0
     sizes: list[tuple[float, int]] = []  # (at, size) of complete copies before, oldest first
-    locks: list[Lock] = []
+    locks: list[RepositoryLock] = []
     missing: list[str] = []  # what ought to be among the copies and is not
     notes: list[str] = []  # what a person should know, though it is no fault
     unreadable: int = 0
     why_unreadable: str = ""
     outside: int = 0  # links that lead out of the allowed directories
-    check: Verdict | None = None  # of the repository as a whole
+    check: ReadVerdict | None = None  # of the repository as a whole
     reading: float | None = None  # share of the newest copy, or of the repository, that is read so far
     failed: str = ""
     gone: str = ""
 
 
-class Job(msgspec.Struct, frozen=True, kw_only=True):
+class ReadJob(msgspec.Struct, frozen=True, kw_only=True):
     """A real read in the background: of one copy, or (no copy) of a repository."""
 
-    question: Question
-    copy: Copy | None = None
+    question: BackupQuery
+    copy: BackupCopy | None = None
 
 
-class Grant(msgspec.Struct, frozen=True):
+class ReadGrant(msgspec.Struct, frozen=True):
     """How much of a background read may be done until the next one. 0: without limit."""
 
     bytes: int = 0
     seconds: float = 0.0
 
 
-class Progress(msgspec.Struct, frozen=True):
+class ReadProgress(msgspec.Struct, frozen=True):
     """A line of a background read: so far, or with the verdict at its end."""
 
     done: int = 0
     of: int = 0
     paused: bool = False
-    verdict: Verdict | None = None
+    verdict: ReadVerdict | None = None
     failed: str = ""
     passing: bool = False  # it failed, but says nothing about the copy: gone, or changed meanwhile
     stamp: str = ""  # of the copy
 
 
-class Refused(Exception):
+class BackupRefused(Exception):
     """A look cannot be made; the text is the reason. ``gone``: because there is nothing there."""
 
     def __init__(self, reason: str, gone: bool = False) -> None:
@@ -139,5 +139,5 @@ class Refused(Exception):
         self.gone = gone
 
 
-class Unlisted(Refused):
+class ListingFailed(BackupRefused):
     """A repository's own program does not say what is in it; its files can still be looked at."""

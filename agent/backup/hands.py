@@ -14,57 +14,57 @@ from typing import Final
 
 import msgspec
 
-from agent.backup.facts import Facts, Grant, Job, Progress, Question, Refused
+from agent.backup.facts import BackupFacts, BackupQuery, BackupRefused, ReadGrant, ReadJob, ReadProgress
 
-AT_ONCE: Final = 8  # looks
+SCANS_AT_ONCE: Final = 8  # looks
 READS_AT_ONCE: Final = 2
 MOST_READERS: Final = 6  # alive, paused ones too
 SILENCE: Final = 900.0  # seconds without a word after which a background read is ended
-FAREWELL: Final = 1.0  # seconds that a killed process may take
+KILL_WAIT: Final = 1.0  # seconds that a killed process may take
 MOST_ANSWER: Final = 4 << 20  # bytes of a line
 PATIENCE: Final = 6 * 3600.0  # seconds without a grant after which a paused read is ended: its check has gone
-MARGIN: Final = 0.2  # seconds before the look's end, so that the plain reason comes first
+ANSWER_MARGIN: Final = 0.2  # seconds before the look's end, so that the plain reason comes first
 
 
-class Hands:
+class BackupWorkerPool:
     """Shared by all checks of backups."""
 
     def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots = asyncio.Semaphore(SCANS_AT_ONCE)
         self._turns = asyncio.Semaphore(READS_AT_ONCE)
         self._stuck: dict[str, asyncio.subprocess.Process] = {}
-        self._readers: dict[str, Reading] = {}
+        self._readers: dict[str, BackgroundRead] = {}
 
-    async def look(self, query: Question) -> Facts:
+    async def look(self, query: BackupQuery) -> BackupFacts:
         """What there is. Raises Refused when that cannot be said in time."""
         self._sweep()
         stuck = self._stuck.get(query.key)
         if stuck is not None and stuck.returncode is None:
-            raise Refused(f"{query.path} does not answer: the look before this one still hangs there")
-        until = time.monotonic() + query.timeout - MARGIN
+            raise BackupRefused(f"{query.path} does not answer: the look before this one still hangs there")
+        until = time.monotonic() + query.timeout - ANSWER_MARGIN
         try:
-            async with asyncio.timeout(query.timeout - MARGIN):
+            async with asyncio.timeout(query.timeout - ANSWER_MARGIN):
                 await self._slots.acquire()
         except TimeoutError:
-            raise Refused("too many other looks at backups were under way") from None
+            raise BackupRefused("too many other looks at backups were under way") from None
         try:
             process = await _start("look")
             try:
                 async with asyncio.timeout(max(until - time.monotonic(), 0.0)):
                     out, _ = await process.communicate(msgspec.json.encode(query) + b"\n")
             except TimeoutError:
-                raise Refused(f"{query.path} was not looked through within {query.timeout:g} s") from None
+                raise BackupRefused(f"{query.path} was not looked through within {query.timeout:g} s") from None
             finally:
                 if not await _end(process):
                     self._stuck[query.key] = process
         finally:
             self._slots.release()
         try:
-            return msgspec.json.decode(out, type=Facts)
+            return msgspec.json.decode(out, type=BackupFacts)
         except msgspec.DecodeError:
-            raise Refused(f"the process that looks ended by itself (exit code {process.returncode})") from None
+            raise BackupRefused(f"the process that looks ended by itself (exit code {process.returncode})") from None
 
-    async def read(self, job: Job, grant: Grant, seconds: float) -> Progress | None:
+    async def read(self, job: ReadJob, grant: ReadGrant, seconds: float) -> ReadProgress | None:
         """Begin a real read, or let it go on; how it stands after at most ``seconds``. None: others are at it.
 
         A read of this key that is under way is finished first, whatever copy it is of.
@@ -73,7 +73,7 @@ class Hands:
         if background_read is None:
             if len(self._readers) >= MOST_READERS and not self._make_room():
                 return None
-            background_read = self._readers[job.question.key] = Reading(job, self._turns)
+            background_read = self._readers[job.question.key] = BackgroundRead(job, self._turns)
         progress = await background_read.go_on(grant, seconds)
         if background_read.over:
             self._readers.pop(job.question.key, None)
@@ -88,7 +88,11 @@ class Hands:
 
     def _make_room(self) -> bool:
         """End the read that has been paused for longest: its check may have gone. Its mark stays."""
-        paused = [(background_read.paused_at, key) for key, background_read in self._readers.items() if background_read.paused_at is not None]
+        paused = [
+            (background_read.paused_at, key)
+            for key, background_read in self._readers.items()
+            if background_read.paused_at is not None
+        ]
         finished = [key for key, background_read in self._readers.items() if background_read.over]
         key = finished[0] if finished else min(paused)[1] if paused else None
         if key is None:
@@ -102,19 +106,19 @@ class Hands:
         ending = [background_read.task for background_read in self._readers.values()]
         self._readers.clear()
         if ending:
-            await asyncio.wait(ending, timeout=FAREWELL + 1)
+            await asyncio.wait(ending, timeout=KILL_WAIT + 1)
 
 
-class Reading:
+class BackgroundRead:
     """One background read. ``paused_at``: since when it waits for a grant (monotonic seconds)."""
 
-    def __init__(self, job: Job, read_slots: asyncio.Semaphore) -> None:
+    def __init__(self, job: ReadJob, read_slots: asyncio.Semaphore) -> None:
         self._job = job
         self._turns = read_slots
-        self._grant: Grant | None = None
+        self._grant: ReadGrant | None = None
         self._granted = asyncio.Event()
         self._settled = asyncio.Event()
-        self._progress = Progress()
+        self._progress = ReadProgress()
         self.paused_at: float | None = None
         self.task = asyncio.create_task(self._run(), name="backup read")
 
@@ -125,7 +129,7 @@ class Reading:
     def stop(self) -> None:
         self.task.cancel()
 
-    async def go_on(self, grant: Grant, seconds: float) -> Progress:
+    async def go_on(self, grant: ReadGrant, seconds: float) -> ReadProgress:
         if not self._granted.is_set() and not self.over:
             self._grant = grant
             self._settled.clear()
@@ -136,23 +140,23 @@ class Reading:
         except TimeoutError:
             pass  # it goes on by itself
         if self._progress.verdict is not None or self._progress.failed:
-            await asyncio.wait((self.task,), timeout=FAREWELL + 1)
+            await asyncio.wait((self.task,), timeout=KILL_WAIT + 1)
         return self._progress
 
     async def _run(self) -> None:
         await self._granted.wait()
         try:
             process = await _start("read")
-        except Refused as refusal:
-            self._progress = Progress(failed=refusal.reason)
+        except BackupRefused as refusal:
+            self._progress = ReadProgress(failed=refusal.reason)
             self._settled.set()
             return
         try:
             await self._talk(process)
         except TimeoutError:
-            self._progress = Progress(failed=f"the read said nothing for {SILENCE:g} s and was ended")
+            self._progress = ReadProgress(failed=f"the read said nothing for {SILENCE:g} s and was ended")
         except (ConnectionError, msgspec.DecodeError, ValueError):
-            self._progress = Progress(failed="the process that reads ended by itself")
+            self._progress = ReadProgress(failed="the process that reads ended by itself")
         finally:
             self._settled.set()
             await _end(process)
@@ -169,7 +173,7 @@ class Reading:
                 while not self._progress.paused or self._granted.is_set():
                     async with asyncio.timeout(SILENCE):
                         line = await process.stdout.readline()
-                    self._progress = msgspec.json.decode(line, type=Progress)
+                    self._progress = msgspec.json.decode(line, type=ReadProgress)
                     if self._progress.verdict is not None or self._progress.failed:
                         return
                     if self._progress.paused:
@@ -186,7 +190,7 @@ async def _start(mode: str) -> asyncio.subprocess.Process:
             start_new_session=True, limit=MOST_ANSWER,
         )  # fmt: skip
     except OSError as error:
-        raise Refused(f"this machine does not start the process that looks: {error.strerror}") from None
+        raise BackupRefused(f"this machine does not start the process that looks: {error.strerror}") from None
 
 
 async def _end(process: asyncio.subprocess.Process) -> bool:
@@ -198,7 +202,7 @@ async def _end(process: asyncio.subprocess.Process) -> bool:
     except (ProcessLookupError, PermissionError):
         pass  # gone
     try:
-        async with asyncio.timeout(FAREWELL):
+        async with asyncio.timeout(KILL_WAIT):
             await process.wait()
     except TimeoutError:
         return False

@@ -11,20 +11,20 @@ from typing import Final
 
 import msgspec
 
-from agent.backup.facts import BROKEN, CANNOT, CLOCKS_APART, GOOD, SUSPECT, Copy, Facts
+from agent.backup.facts import BROKEN, CANNOT, GOOD, MAX_CLOCK_DIFFERENCE, SUSPECT, BackupCopy, BackupFacts
 from agent.failure import printable
 from agent.probe import Outcome
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FAR_FUTURE: Final = 86_400.0  # seconds; past this a time says nothing at all
 FEWEST_SIZES: Final = 4  # before a size is judged by those before it
-SMALL: Final = 0.6  # of the usual size
+SUSPICIOUS_SHARE: Final = 0.6  # of the usual size
 DEVIATIONS: Final = 4.0
-APART: Final = math.log(3)  # sizes further apart than this are of two sorts: full and incremental
+SAME_SORT: Final = math.log(3)  # sizes further apart than this are of two sorts: full and incremental
 _TO_SIGMA: Final = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
 
 
-class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+class BackupPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """What is promised. Seconds and bytes; 0: nothing is."""
 
     rpo: float
@@ -35,7 +35,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     integrity: bool = True
 
 
-class Judgement:
+class OutcomeBuilder:
     """One look's state, growing worse with every reason."""
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ class Judgement:
         return Outcome(self.state, "; ".join(self.reasons), None, self.measures)
 
 
-def judge(facts: Facts, policy: Wanted) -> Outcome:
+def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
     """The state of one backup."""
     if facts.failed:
         return Outcome(UNKNOWN, facts.failed)
     if facts.gone:
         return Outcome(DOWN, facts.gone, None, {"rpo_met": 0.0})
-    builder = Judgement()
+    builder = OutcomeBuilder()
     builder.measures["copies"] = facts.count
     if facts.total or not facts.count:
         builder.measures["total_bytes"] = facts.total
@@ -72,27 +72,31 @@ def judge(facts: Facts, policy: Wanted) -> Outcome:
         if last is not None and facts.now - last <= policy.rpo and any(copy.growing for copy in facts.copies):
             # the only copy is written over: not missed yet
             builder.measures |= {"rpo_met": 1.0, "growing": 1.0, "age_seconds": max(0.0, facts.now - last)}
-            builder.worse(DEGRADED, f"{_nothing(facts, policy)}; the one before it was made {span(facts.now - last)} ago")
+            builder.worse(
+                DEGRADED,
+                f"{_no_good_copy_text(facts, policy)}; the one before it was made {duration_text(facts.now - last)} "
+                f"ago",
+            )
             return builder.outcome()
         builder.measures["rpo_met"] = 0.0
-        builder.worse(DOWN, _nothing(facts, policy))
+        builder.worse(DOWN, _no_good_copy_text(facts, policy))
         return builder.outcome()
-    _age(builder, facts, newest, policy)
-    _newer(builder, facts, newest, policy)
-    _size(builder, facts, newest)
-    _verified(builder, facts, newest, policy)
-    _around(builder, facts, policy)
+    _check_age(builder, facts, newest, policy)
+    _check_newer_copies(builder, facts, newest, policy)
+    _check_size(builder, facts, newest)
+    _check_verification(builder, facts, newest, policy)
+    _check_repository(builder, facts, policy)
     if facts.unreadable and builder.state == DOWN:
         return Outcome(UNKNOWN, f"part of it cannot be read: {facts.why_unreadable}; " + "; ".join(builder.reasons))
     return builder.outcome()
 
 
-def flaw(copy: Copy, policy: Wanted) -> str:
+def flaw(copy: BackupCopy, policy: BackupPolicy) -> str:
     """Why a copy is no good one, or ""."""
     if copy.growing:
         return "is still being written"
     if copy.future > FAR_FUTURE:
-        return f"claims to be from the future, by {span(copy.future)}"
+        return f"claims to be from the future, by {duration_text(copy.future)}"
     if copy.wrong:
         return copy.wrong
     if copy.size is not None and copy.size < policy.smallest:
@@ -102,17 +106,17 @@ def flaw(copy: Copy, policy: Wanted) -> str:
     return ""
 
 
-def _nothing(facts: Facts, policy: Wanted) -> str:
+def _no_good_copy_text(facts: BackupFacts, policy: BackupPolicy) -> str:
     if facts.missing:
         return "; ".join(facts.missing)
     if not facts.copies:
         hint = f" ({facts.outside} links lead out of the directory)" if facts.outside else ""
         return f"there is no backup at all{hint}"
     first = facts.copies[0]
-    return f"there is no good backup: {name(first)} {flaw(first, policy)}"
+    return f"there is no good backup: {copy_name(first)} {flaw(first, policy)}"
 
 
-def _age(builder: Judgement, facts: Facts, newest: Copy, policy: Wanted) -> None:
+def _check_age(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, policy: BackupPolicy) -> None:
     age = max(0.0, facts.now - newest.at)
     met = age <= policy.rpo and not facts.missing
     builder.measures |= {"age_seconds": age, "last_success_timestamp_seconds": newest.at, "rpo_met": float(met)}
@@ -121,23 +125,28 @@ def _age(builder: Judgement, facts: Facts, newest: Copy, policy: Wanted) -> None
     if newest.seconds is not None:
         builder.measures["duration_seconds"] = newest.seconds
     if age > policy.rpo:
-        builder.worse(DOWN, f"the newest good backup is {span(age)} old, its objective is {span(policy.rpo)}")
+        builder.worse(
+            DOWN, f"the newest good backup is {duration_text(age)} old, its objective is {duration_text(policy.rpo)}"
+        )
     for missing in facts.missing:
         builder.worse(DOWN, missing)
-    if newest.future > CLOCKS_APART:
-        builder.worse(DEGRADED, f"{name(newest)} claims to be from the future, by {span(newest.future)}: a clock is wrong")
+    if newest.future > MAX_CLOCK_DIFFERENCE:
+        builder.worse(
+            DEGRADED,
+            f"{copy_name(newest)} claims to be from the future, by {duration_text(newest.future)}: a clock is wrong",
+        )
 
 
-def _newer(builder: Judgement, facts: Facts, newest: Copy, policy: Wanted) -> None:
+def _check_newer_copies(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, policy: BackupPolicy) -> None:
     """What is newer than the newest good one and does not count."""
     bad = [copy for copy in facts.copies[: facts.copies.index(newest)] if not copy.growing]
     if bad:
-        builder.worse(DEGRADED, f"{name(bad[0])} {flaw(bad[0], policy)}")
+        builder.worse(DEGRADED, f"{copy_name(bad[0])} {flaw(bad[0], policy)}")
     builder.measures["bad_copies"] = len([copy for copy in facts.copies if not copy.growing and flaw(copy, policy)])
     builder.measures["growing"] = float(any(copy.growing for copy in facts.copies))
 
 
-def _size(builder: Judgement, facts: Facts, newest: Copy) -> None:
+def _check_size(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy) -> None:
     if newest.size is None:
         return
     usual = usual_size([size for at, size in facts.sizes if at < newest.at], newest.size)
@@ -147,7 +156,7 @@ def _size(builder: Judgement, facts: Facts, newest: Copy) -> None:
     builder.measures["size_ratio"] = newest.size / middle
     if newest.size < least:
         share = newest.size / middle
-        builder.worse(DEGRADED, f"{name(newest)} is suspiciously small: {share:.0%} of its usual size")
+        builder.worse(DEGRADED, f"{copy_name(newest)} is suspiciously small: {share:.0%} of its usual size")
 
 
 def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
@@ -160,7 +169,7 @@ def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
     mine = math.log(max(size, 1))
     groups: list[list[float]] = []
     for log_size in logs:
-        if groups and log_size - groups[-1][-1] <= APART:
+        if groups and log_size - groups[-1][-1] <= SAME_SORT:
             groups[-1].append(log_size)
         else:
             groups.append([log_size])
@@ -173,16 +182,16 @@ def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
         return None
     middle = middles[nearest]
     spread = _TO_SIGMA * statistics.median(abs(log_size - middle) for log_size in groups[nearest])
-    return math.exp(middle), math.exp(middle - max(DEVIATIONS * spread, -math.log(SMALL)))
+    return math.exp(middle), math.exp(middle - max(DEVIATIONS * spread, -math.log(SUSPICIOUS_SHARE)))
 
 
-def _verified(builder: Judgement, facts: Facts, newest: Copy, policy: Wanted) -> None:
+def _check_verification(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, policy: BackupPolicy) -> None:
     """How long ago a copy was last proved to be readable, and whether that is too long."""
     if facts.reading is not None:
         builder.measures["read_ratio"] = facts.reading
     verdict = facts.check or newest.verdict
     if verdict is not None and verdict.state == SUSPECT:
-        builder.worse(DEGRADED, f"{name(newest)}: {verdict.reason}")
+        builder.worse(DEGRADED, f"{copy_name(newest)}: {verdict.reason}")
     if facts.check is not None and facts.check.state == BROKEN:
         builder.worse(DOWN, f"the repository is damaged: {facts.check.reason}")
     proved = [copy.verdict for copy in facts.copies if copy.verdict is not None and copy.verdict.state == GOOD]
@@ -199,11 +208,11 @@ def _verified(builder: Judgement, facts: Facts, newest: Copy, policy: Wanted) ->
     if since > policy.verified_within:
         why = f": {verdict.reason}" if verdict is not None and verdict.state == CANNOT else ""
         ever = "was read through last" if last is not None else "has not been read through in"
-        ago = f"{span(since)} ago" if last is not None else span(since)
+        ago = f"{duration_text(since)} ago" if last is not None else duration_text(since)
         builder.worse(DEGRADED, f"the backup {ever} {ago}{why}")
 
 
-def _around(builder: Judgement, facts: Facts, policy: Wanted) -> None:
+def _check_repository(builder: OutcomeBuilder, facts: BackupFacts, policy: BackupPolicy) -> None:
     """Locks, the number of copies, what could not be looked at."""
     if facts.locks:
         oldest = min(facts.locks, key=lambda lock: lock.at)
@@ -211,7 +220,8 @@ def _around(builder: Judgement, facts: Facts, policy: Wanted) -> None:
         builder.measures |= {"locks": len(facts.locks), "lock_age_seconds": age}
         if policy.lock_age and age > policy.lock_age:
             builder.worse(
-                DEGRADED, f"the lock {oldest.name} has been there for {span(age)}: who made it hangs or has died"
+                DEGRADED,
+                f"the lock {oldest.name} has been there for {duration_text(age)}: who made it hangs or has died",
             )
     if facts.count < policy.keep:
         builder.worse(DEGRADED, f"there are {facts.count} copies, and ought to be {policy.keep}")
@@ -223,12 +233,12 @@ def _around(builder: Judgement, facts: Facts, policy: Wanted) -> None:
         builder.worse(DEGRADED, note)
 
 
-def name(copy: Copy) -> str:
+def copy_name(copy: BackupCopy) -> str:
     """A copy's name, fit for a sentence."""
     return printable(copy.name.decode("utf-8", "replace").replace("\n", " "), 80)
 
 
-def span(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """About how long: 90 s, 31 hours, 9 days."""
     if seconds < 120:
         return f"{seconds:.0f} s"

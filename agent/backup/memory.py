@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from agent.backup.facts import CLOCKS_APART, Copy, Facts, Verdict
+from agent.backup.facts import MAX_CLOCK_DIFFERENCE, BackupCopy, BackupFacts, ReadVerdict
 from inventory.base import files
 
 MOST_SIZES: Final = 100
@@ -18,7 +18,7 @@ REPOSITORY: Final = ""  # the stamp of a repository as a whole
 T = TypeVar("T")
 
 
-class Seen(msgspec.Struct):
+class ScanHistory(msgspec.Struct):
     """Of the newest files: (size, mtime, since when they are so); of complete ones: name, (at, size)."""
 
     began: float = 0.0
@@ -26,7 +26,7 @@ class Seen(msgspec.Struct):
     sizes: dict[str, tuple[float, int]] = {}
 
 
-class Mark(msgspec.Struct):
+class ReadMark(msgspec.Struct):
     """Where the read of one copy stands. ``read``: bytes of it that are done, by all lives of the reader."""
 
     stamp: str
@@ -34,23 +34,23 @@ class Mark(msgspec.Struct):
     read: int = 0
 
 
-class Memory:
+class BackupMemory:
     """One check's files. Without a directory nothing is remembered."""
 
     def __init__(self, store: str, key: str) -> None:
         self._base = Path(store) / key if store else None
 
-    def seen(self) -> Seen:
-        return self._get("seen", Seen) or Seen()
+    def seen(self) -> ScanHistory:
+        return self._get("seen", ScanHistory) or ScanHistory()
 
-    def put_seen(self, history: Seen) -> None:
+    def put_seen(self, history: ScanHistory) -> None:
         self._put("seen", history)
 
-    def verdicts(self) -> dict[str, Verdict]:
+    def verdicts(self) -> dict[str, ReadVerdict]:
         """By stamp of the copy."""
-        return self._get("verdicts", dict[str, Verdict]) or {}
+        return self._get("verdicts", dict[str, ReadVerdict]) or {}
 
-    def add_verdict(self, stamp: str, verdict: Verdict) -> None:
+    def add_verdict(self, stamp: str, verdict: ReadVerdict) -> None:
         """The newest last; the oldest are forgotten."""
         verdicts = self.verdicts()
         verdicts.pop(stamp, None)
@@ -59,11 +59,11 @@ class Memory:
             del verdicts[old]
         self._put("verdicts", verdicts)
 
-    def mark(self, stamp: str) -> Mark | None:
-        mark = self._get("mark", Mark)
+    def mark(self, stamp: str) -> ReadMark | None:
+        mark = self._get("mark", ReadMark)
         return mark if mark is not None and mark.stamp == stamp else None
 
-    def put_mark(self, mark: Mark) -> None:
+    def put_mark(self, mark: ReadMark) -> None:
         self._put("mark", mark)
 
     def forget_mark(self) -> None:
@@ -87,7 +87,7 @@ class Memory:
                 pass  # the disk is full: it is looked at again next time, from less
 
 
-def recall(facts: Facts, memory: Memory, settle: float) -> None:
+def apply_history(facts: BackupFacts, memory: BackupMemory, settle: float) -> None:
     """Add to what a look found what was known before: growing files, sizes, verdicts; and remember it."""
     history = memory.seen()
     history.began = history.began or facts.now
@@ -96,7 +96,9 @@ def recall(facts: Facts, memory: Memory, settle: float) -> None:
         msgspec.structs.replace(copy, growing=_growing(copy, history, facts.now, settle)) if copy.mtime_ns else copy
         for copy in facts.copies
     ]
-    history.lately = {name: entry for copy in facts.copies for name, entry in [_kept(copy, history, facts.now)]}
+    history.lately = {
+        name: entry for copy in facts.copies for name, entry in [_history_entry(copy, history, facts.now)]
+    }
     for copy in facts.copies:
         if not copy.growing and not copy.wrong and copy.size is not None and not copy.future:
             history.sizes[copy.name.hex()] = (copy.at, copy.size)
@@ -109,14 +111,14 @@ def recall(facts: Facts, memory: Memory, settle: float) -> None:
     facts.check = facts.check or verdicts.get(REPOSITORY)
 
 
-def _kept(copy: Copy, history: Seen, now: float) -> tuple[str, tuple[int, int, float]]:
+def _history_entry(copy: BackupCopy, history: ScanHistory, now: float) -> tuple[str, tuple[int, int, float]]:
     name = copy.name.hex()
     before = history.lately.get(name)
     same = before is not None and before[:2] == (copy.size or 0, copy.mtime_ns)
     return name, (copy.size or 0, copy.mtime_ns, before[2] if same and before is not None else now)
 
 
-def _growing(copy: Copy, history: Seen, now: float, settle: float) -> bool:
+def _growing(copy: BackupCopy, history: ScanHistory, now: float, settle: float) -> bool:
     """Written to within ``settle`` seconds: by its time, or because it grew between looks though its time stayed."""
     before = history.lately.get(copy.name.hex())
     if before is not None and before[:2] == (copy.size or 0, copy.mtime_ns):
@@ -126,4 +128,4 @@ def _growing(copy: Copy, history: Seen, now: float, settle: float) -> bool:
     elif before is not None and before[1] == copy.mtime_ns:
         return True  # its time says nothing: it is kept by who writes
     # a time far ahead is that of another clock, and says nothing
-    return -CLOCKS_APART < now - copy.mtime_ns / 1e9 < settle
+    return -MAX_CLOCK_DIFFERENCE < now - copy.mtime_ns / 1e9 < settle

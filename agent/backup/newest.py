@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 
 from agent.backup import place
-from agent.backup.facts import MOST_COPIES, Copy, Facts
-from inventory.grammars.file_patterns import DEEPEST, Pattern
+from agent.backup.facts import MOST_COPIES, BackupCopy, BackupFacts
+from inventory.grammars.file_patterns import MAX_DEPTH, FilePattern
 
 MOST_FILES: Final = 2_000_000  # looked at in one look
 
 
-class Way(msgspec.Struct, frozen=True):
+class PendingDirectory(msgspec.Struct, frozen=True):
     """A directory to be walked: what of the pattern is left for it, how deep ** has led, what the names said so far."""
 
     path: str = ""
@@ -24,7 +24,7 @@ class Way(msgspec.Struct, frozen=True):
     parts: Mapping[str, str] = {}
 
 
-class Found(msgspec.Struct):
+class FoundFile(msgspec.Struct):
     """One file that fits."""
 
     name: str
@@ -32,13 +32,13 @@ class Found(msgspec.Struct):
     parts: Mapping[str, str]
 
 
-def scan(path: str, pattern: Pattern, allowed: Sequence[str], now: float) -> Facts:
+def scan(path: str, pattern: FilePattern, allowed: Sequence[str], now: float) -> BackupFacts:
     """What there is below a directory. Raises Refused."""
-    facts = Facts(now=now)
+    facts = BackupFacts(now=now)
     top = place.open_directory(path, allowed)
     try:
-        inside = place.roots(allowed) if allowed else (place.real(top),)
-        newest: list[tuple[float, int, Copy]] = []
+        inside = place.real_roots(allowed) if allowed else (place.real_path(top),)
+        newest: list[tuple[float, int, BackupCopy]] = []
         for number, file in enumerate(_Walk(top, pattern, inside, facts).files()):
             if number >= MOST_FILES:
                 facts.notes.append(f"there are more than {MOST_FILES} files; the rest was not looked at")
@@ -58,7 +58,7 @@ def scan(path: str, pattern: Pattern, allowed: Sequence[str], now: float) -> Fac
     return facts
 
 
-def _copy(file: Found, pattern: Pattern, now: float) -> Copy | None:
+def _copy(file: FoundFile, pattern: FilePattern, now: float) -> BackupCopy | None:
     """A file as a copy with its time: the modification, kept within what its name says."""
     at = file.seen.st_mtime
     if pattern.dated:
@@ -66,7 +66,7 @@ def _copy(file: Found, pattern: Pattern, now: float) -> Copy | None:
         if bounds is None:
             return None  # 31 February: not a name of ours
         at = min(max(at, bounds[0]), bounds[1])
-    return Copy(
+    return BackupCopy(
         name=os.fsencode(file.name),
         at=at,
         size=file.seen.st_size,
@@ -79,14 +79,14 @@ def _copy(file: Found, pattern: Pattern, now: float) -> Copy | None:
 class _Walk:
     """Directory after directory, one descriptor at a time. Links to directories are not followed."""
 
-    def __init__(self, top: int, pattern: Pattern, inside: Sequence[str], facts: Facts) -> None:
+    def __init__(self, top: int, pattern: FilePattern, inside: Sequence[str], facts: BackupFacts) -> None:
         self._top = top
         self._pattern = pattern
         self._inside = inside
         self._facts = facts
-        self._waiting = [Way()]
+        self._waiting = [PendingDirectory()]
 
-    def files(self) -> Iterator[Found]:
+    def files(self) -> Iterator[FoundFile]:
         """Every file that fits."""
         while self._waiting:
             pending = self._waiting.pop()
@@ -96,7 +96,7 @@ class _Walk:
                 self._cannot(pending.path, error)
                 continue
             try:
-                if not place.within(place.real(directory), self._inside):
+                if not place.within(place.real_path(directory), self._inside):
                     self._facts.outside += 1  # a directory above it was swapped for a link
                     continue
                 with os.scandir(directory) as entries:
@@ -115,25 +115,25 @@ class _Walk:
             return os.dup(self._top)
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._top)
 
-    def _next(self, pending: Way) -> int:
+    def _next(self, pending: PendingDirectory) -> int:
         """The segment that a name here has to fit: ** also stands for no directory at all."""
         return pending.segment + 1 if self._pattern.segments[pending.segment] is None else pending.segment
 
-    def _ways(self, name: str, pending: Way) -> Iterator[Way]:
+    def _ways(self, name: str, pending: PendingDirectory) -> Iterator[PendingDirectory]:
         """On into a directory, by ** or because its name fits."""
         path = f"{pending.path}/{name}" if pending.path else name
         next_segment = self._next(pending)
-        if next_segment != pending.segment and pending.depth < DEEPEST and not name.startswith("."):
-            yield Way(path, pending.segment, pending.depth + 1, pending.parts)
+        if next_segment != pending.segment and pending.depth < MAX_DEPTH and not name.startswith("."):
+            yield PendingDirectory(path, pending.segment, pending.depth + 1, pending.parts)
         if next_segment + 1 < len(self._pattern.segments) and (parts := self._fits(name, next_segment)) is not None:
-            yield Way(path, next_segment + 1, pending.depth, {**pending.parts, **parts})
+            yield PendingDirectory(path, next_segment + 1, pending.depth, {**pending.parts, **parts})
 
     def _fits(self, name: str, segment: int) -> Mapping[str, str] | None:
         regex = self._pattern.segments[segment]
         matched = regex.fullmatch(name) if regex is not None else None
         return matched.groupdict() if matched is not None else None
 
-    def _file(self, entry: "os.DirEntry[str]", directory: int, pending: Way) -> Found | None:
+    def _file(self, entry: "os.DirEntry[str]", directory: int, pending: PendingDirectory) -> FoundFile | None:
         next_segment = self._next(pending)
         if next_segment + 1 != len(self._pattern.segments) or (parts := self._fits(entry.name, next_segment)) is None:
             return None
@@ -145,17 +145,17 @@ class _Walk:
                 status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return None  # gone since, or a link to nothing
-        except place.LeadsOut:
+        except place.PathEscapes:
             self._facts.outside += 1
             return None
         except OSError as error:
             self._cannot(name, error)
             return None
-        return Found(name, status, {**pending.parts, **parts}) if stat.S_ISREG(status.st_mode) else None
+        return FoundFile(name, status, {**pending.parts, **parts}) if stat.S_ISREG(status.st_mode) else None
 
     def _cannot(self, path: str, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # what went while we looked is simply not there
             self._facts.unreadable += 1
             self._facts.why_unreadable = (
-                self._facts.why_unreadable or f"{place.shown(path) or 'the directory'}: {place.why(error)}"
+                self._facts.why_unreadable or f"{place.path_text(path) or 'the directory'}: {place.error_text(error)}"
             )

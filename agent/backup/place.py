@@ -10,7 +10,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.backup.facts import Refused
+from agent.backup.facts import BackupRefused
 
 _WORDS = {
     errno.EACCES: "this agent's user may not read it",
@@ -26,16 +26,16 @@ _WORDS = {
 }
 
 
-class LeadsOut(Exception):
+class PathEscapes(Exception):
     """A link leads out of the allowed directories, or to something that is no plain file."""
 
 
-def why(error: OSError) -> str:
+def error_text(error: OSError) -> str:
     """An error of the file system in words."""
     return _WORDS.get(error.errno or 0) or error.strerror or type(error).__name__
 
 
-def shown(name: str) -> str:
+def path_text(name: str) -> str:
     """A name from a disk as text that can be written anywhere."""
     return name.encode("utf-8", "replace").decode()
 
@@ -43,26 +43,26 @@ def shown(name: str) -> str:
 def open_directory(path: str, allowed: Sequence[str]) -> int:
     """A descriptor of the directory. Raises Refused: outside the limits, not there, not readable."""
     if not path.startswith("/"):
-        raise Refused(f"{path} is not a whole path: it has to begin with /")
+        raise BackupRefused(f"{path} is not a whole path: it has to begin with /")
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
-        raise Refused(f"there is no directory {path}", gone=True) from None
+        raise BackupRefused(f"there is no directory {path}", gone=True) from None
     except (OSError, ValueError) as error:
-        words = why(error) if isinstance(error, OSError) else str(error)
-        raise Refused(f"{path} cannot be looked at: {words}") from None
-    if allowed and not within(real(descriptor), roots(allowed)):
+        words = error_text(error) if isinstance(error, OSError) else str(error)
+        raise BackupRefused(f"{path} cannot be looked at: {words}") from None
+    if allowed and not within(real_path(descriptor), real_roots(allowed)):
         os.close(descriptor)
-        raise Refused(f"{path} is outside the directories this agent may read")
+        raise BackupRefused(f"{path} is outside the directories this agent may read")
     return descriptor
 
 
-def roots(allowed: Sequence[str]) -> tuple[str, ...]:
+def real_roots(allowed: Sequence[str]) -> tuple[str, ...]:
     """The allowed directories as they really are."""
     return tuple(os.path.realpath(directory) for directory in allowed)
 
 
-def real(descriptor: int) -> str:
+def real_path(descriptor: int) -> str:
     """Where an open descriptor really is."""
     return str(Path(f"/proc/self/fd/{descriptor}").readlink())
 
@@ -73,7 +73,7 @@ def within(place: str, directories: Sequence[str]) -> bool:
 
 def stat_file(name: bytes | str, directory: int, inside: Sequence[str]) -> os.stat_result:
     """What a name leads to. Raises LeadsOut, OSError."""
-    descriptor = _place(name, directory, inside)
+    descriptor = _open_path(name, directory, inside)
     try:
         return os.fstat(descriptor)
     finally:
@@ -82,20 +82,20 @@ def stat_file(name: bytes | str, directory: int, inside: Sequence[str]) -> os.st
 
 def open_file(name: bytes | str, directory: int, inside: Sequence[str]) -> int:
     """A descriptor to read from. Raises LeadsOut, OSError."""
-    descriptor = _place(name, directory, inside)
+    descriptor = _open_path(name, directory, inside)
     try:
         return os.open(f"/proc/self/fd/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(descriptor)
 
 
-def _place(name: bytes | str, directory: int, inside: Sequence[str]) -> int:
+def _open_path(name: bytes | str, directory: int, inside: Sequence[str]) -> int:
     descriptor = os.open(name, os.O_PATH | os.O_CLOEXEC, dir_fd=directory)
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise LeadsOut("not a plain file")
-        if not within(real(descriptor).removesuffix(" (deleted)"), inside):
-            raise LeadsOut("outside the allowed directories")
+            raise PathEscapes("not a plain file")
+        if not within(real_path(descriptor).removesuffix(" (deleted)"), inside):
+            raise PathEscapes("outside the allowed directories")
     except BaseException:
         os.close(descriptor)
         raise

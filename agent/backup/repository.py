@@ -2,33 +2,33 @@
 
 from typing import TYPE_CHECKING
 
-from agent.backup.facts import Facts, Question, Verdict
+from agent.backup.facts import BackupFacts, BackupQuery, ReadVerdict
 
 if TYPE_CHECKING:
     from agent.backup.integrity.meter import Meter
-    from agent.backup.integrity.read import Marks
+    from agent.backup.integrity.read import ReadMarks
 
 
-def look(query: Question, now: float) -> Facts:
+def scan(query: BackupQuery, now: float) -> BackupFacts:
     """What there is. Raises Refused."""
     if query.evidence == "restic":
         from agent.backup.repositories import restic
 
-        return restic.look(query, now)
+        return restic.scan(query, now)
     if query.evidence == "borg":
         from agent.backup.repositories import borg
 
-        return borg.look(query, now)
+        return borg.scan(query, now)
     if query.evidence == "rsnapshot":
         from agent.backup.repositories import rsnapshot
 
-        return rsnapshot.look(query, now)
+        return rsnapshot.scan(query, now)
     from agent.backup.repositories import bacula
 
-    return bacula.look(query, now)
+    return bacula.scan(query, now)
 
 
-def verify(query: Question, meter: "Meter", marks: "Marks", stage: list[str]) -> Verdict:
+def verify(query: BackupQuery, meter: "Meter", marks: "ReadMarks", stage: list[str]) -> ReadVerdict:
     """Read a repository through, or have its own program check it. Raises Refused, Stopped."""
     if query.evidence == "restic":
         from agent.backup.repositories import restic

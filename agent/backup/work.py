@@ -1,6 +1,6 @@
 """``python -m agent.backup.work look|read``: one look, or one background read, in a process that can be killed.
 
-A question comes as one line of JSON on standard input, the answer goes out as one (``look``) or several (``read``)
+A question comes as one line of JSON on standard input, the answer goes out as one (``scan``) or several (``read``)
 lines. ``read`` goes on hearing grants on standard input, and ends when that is closed: the agent is gone.
 """
 
@@ -16,62 +16,62 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from agent.backup.facts import Facts, Grant, Job, Progress, Question, Refused, Verdict
-from agent.backup.memory import REPOSITORY, Mark, Memory, recall
+from agent.backup.facts import BackupFacts, BackupQuery, BackupRefused, ReadGrant, ReadJob, ReadProgress, ReadVerdict
+from agent.backup.memory import REPOSITORY, BackupMemory, ReadMark, apply_history
 
 if TYPE_CHECKING:
     from agent.backup.integrity.meter import Meter, State
 
-MEMORY: Final = 1 << 30  # bytes of address space beyond what is there at the start
+MEMORY_LIMIT: Final = 1 << 30  # bytes of address space beyond what is there at the start
 _DEATH_SIGNAL: Final = 1  # PR_SET_PDEATHSIG
 
 
-def look(query: Question, now: float) -> Facts:
+def scan(query: BackupQuery, now: float) -> BackupFacts:
     """What there is. A look that cannot be made says so in the facts."""
-    facts = Facts(now=now)
+    facts = BackupFacts(now=now)
     try:
-        facts = _found(query, now)
-    except Refused as refusal:
+        facts = _scan_evidence(query, now)
+    except BackupRefused as refusal:
         if refusal.gone:
             facts.gone = refusal.reason
         else:
             facts.failed = refusal.reason
         return facts
     except OSError as error:
-        from agent.backup.place import why
+        from agent.backup.place import error_text
 
-        facts.failed = f"{query.path} cannot be looked at: {why(error)}"
+        facts.failed = f"{query.path} cannot be looked at: {error_text(error)}"
         return facts
-    recall(facts, Memory(query.store, query.key), query.settle)
+    apply_history(facts, BackupMemory(query.store, query.key), query.settle)
     return facts
 
 
-def _found(query: Question, now: float) -> Facts:
+def _scan_evidence(query: BackupQuery, now: float) -> BackupFacts:
     if query.evidence == "files":
         from agent.backup.newest import scan
-        from inventory.grammars.file_patterns import Pattern
+        from inventory.grammars.file_patterns import FilePattern
 
-        return scan(query.path, Pattern(query.files, query.zone), query.allowed, now)
+        return scan(query.path, FilePattern(query.files, query.zone), query.allowed, now)
     from agent.backup import repository
 
-    return repository.look(query, now)
+    return repository.scan(query, now)
 
 
-class Reader:
+class BackgroundReader:
     """One background read, and its talk with the agent."""
 
-    def __init__(self, job: Job, grants: io.BufferedReader) -> None:
+    def __init__(self, job: ReadJob, grants: io.BufferedReader) -> None:
         self._input = grants
         self._job = job
         self._stamp = job.copy.stamp if job.copy is not None else REPOSITORY
-        self._memory = Memory(job.question.store, job.question.key)
+        self._memory = BackupMemory(job.question.store, job.question.key)
         self._known = self._memory.mark(self._stamp)
         self._before = self._known.read if self._known is not None else 0
         self._stage = [""]
         self._of = (job.copy.size or 0) if job.copy is not None else 0
 
-    def run(self, grant: Grant) -> None:
-        from agent.backup.integrity.meter import Meter, Stopped
+    def run(self, grant: ReadGrant) -> None:
+        from agent.backup.integrity.meter import Meter, ReadStopped
 
         query = self._job.question
         meter = Meter(
@@ -84,54 +84,54 @@ class Reader:
         )
         try:
             verdict = self._judge(meter)
-        except Stopped:
+        except ReadStopped:
             return
-        except Refused as refusal:
-            _say(Progress(failed=refusal.reason, passing=refusal.gone, stamp=self._stamp))
+        except BackupRefused as refusal:
+            _write_line(ReadProgress(failed=refusal.reason, passing=refusal.gone, stamp=self._stamp))
             return
         self._memory.forget_mark()
         self._memory.add_verdict(self._stamp, verdict)
-        _say(Progress(done=self._before + meter.done, of=self._of, verdict=verdict, stamp=self._stamp))
+        _write_line(ReadProgress(done=self._before + meter.done, of=self._of, verdict=verdict, stamp=self._stamp))
 
-    def _judge(self, meter: "Meter") -> Verdict:
-        from agent.backup.integrity.read import Marks, judge
+    def _judge(self, meter: "Meter") -> ReadVerdict:
+        from agent.backup.integrity.read import ReadMarks, verify_copy
 
         self._meter = meter
-        self._marks = Marks(self._keep, self._known.state if self._known is not None else None)
+        self._marks = ReadMarks(self._keep, self._known.state if self._known is not None else None)
         if self._job.copy is not None:
-            return judge(self._job.question, self._job.copy, meter, self._marks, self._stage)
+            return verify_copy(self._job.question, self._job.copy, meter, self._marks, self._stage)
         from agent.backup import repository
 
         return repository.verify(self._job.question, meter, self._marks, self._stage)
 
     def _keep(self, state: "State") -> None:
-        self._memory.put_mark(Mark(self._stamp, dict(state), self._before + self._meter.done))
+        self._memory.put_mark(ReadMark(self._stamp, dict(state), self._before + self._meter.done))
 
     def _tell(self, done: int) -> None:
         if select.select([self._input], [], [], 0)[0] and not self._input.peek(1):
-            from agent.backup.integrity.meter import Stopped
+            from agent.backup.integrity.meter import ReadStopped
 
-            raise Stopped
-        _say(Progress(done=self._before + done, of=self._of, stamp=self._stamp))
+            raise ReadStopped
+        _write_line(ReadProgress(done=self._before + done, of=self._of, stamp=self._stamp))
 
     def _more(self, done: int) -> tuple[int, float]:
         """Wait for the next grant."""
-        from agent.backup.integrity.meter import Stopped
+        from agent.backup.integrity.meter import ReadStopped
 
-        _say(Progress(done=self._before + done, of=self._of, paused=True, stamp=self._stamp))
+        _write_line(ReadProgress(done=self._before + done, of=self._of, paused=True, stamp=self._stamp))
         line = self._input.readline()
         if not line:
-            raise Stopped
-        grant = msgspec.json.decode(line, type=Grant)
+            raise ReadStopped
+        grant = msgspec.json.decode(line, type=ReadGrant)
         return grant.bytes, grant.seconds
 
 
-def _say(message: object) -> None:
+def _write_line(message: object) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
     sys.stdout.buffer.flush()
 
 
-def _humble(idle: bool) -> None:
+def _lower_priority(idle: bool) -> None:
     """Behind everybody else, and never alone: it ends with the agent."""
     ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
     try:
@@ -149,30 +149,30 @@ def _limit_memory() -> None:
     from pathlib import Path
 
     now = int(Path("/proc/self/statm").read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY, now + MEMORY))
+    resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY_LIMIT, now + MEMORY_LIMIT))
 
 
 def main(argv: Sequence[str]) -> int:
     background = list(argv) == ["read"]
-    _humble(background)
+    _lower_priority(background)
     requests = open(0, "rb", closefd=False)  # noqa: SIM115
     line = requests.readline()
     if not background:
         try:
-            _say(look(msgspec.json.decode(line, type=Question), time.time()))
+            _write_line(scan(msgspec.json.decode(line, type=BackupQuery), time.time()))
         except Exception as error:  # a bug is to reach the agent's log, in words
-            _say(Facts(failed=f"the look failed, a fault in it: {type(error).__name__}: {error}"))
+            _write_line(BackupFacts(failed=f"the look failed, a fault in it: {type(error).__name__}: {error}"))
         return 0
-    job = msgspec.json.decode(line, type=Job)
-    grant = msgspec.json.decode(requests.readline(), type=Grant)
+    job = msgspec.json.decode(line, type=ReadJob)
+    grant = msgspec.json.decode(requests.readline(), type=ReadGrant)
     try:
         if job.copy is not None:
             _limit_memory()
-        Reader(job, requests).run(grant)
+        BackgroundReader(job, requests).run(grant)
     except MemoryError:
-        _say(Progress(failed="reading it takes more memory than it may"))
+        _write_line(ReadProgress(failed="reading it takes more memory than it may"))
     except Exception as error:
-        _say(Progress(failed=f"the read failed, a fault in it: {type(error).__name__}: {error}"))
+        _write_line(ReadProgress(failed=f"the read failed, a fault in it: {type(error).__name__}: {error}"))
     return 0
 
 

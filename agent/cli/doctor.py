@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from agent.clock import Clock, SystemClock
+from agent.clock import AgentClock, AgentSystemClock
 from agent.config import DEFAULT_FILE, Settings
-from agent.credentials import exposed
+from agent.credentials import exposed_files
 from agent.runtime import status as statuses
 from agent.runtime.status import Status
 from agent.spool import SpoolLocked
-from agent.spool.files import Lock
+from agent.spool.files import SpoolLock
 from agent.uplink import identity as identities
-from agent.uplink.connection import Answer, Unreachable, Uplink, tls_context
+from agent.uplink.connection import CollectorResponse, Unreachable, Uplink, tls_context
 from agent.uplink.identity import Identity
-from agent.uplink.plans import Kept, PlanStore
+from agent.uplink.plans import PlanStore, StoredPlan
 from inventory.protocol.plan import Plan
 
 if TYPE_CHECKING:
-    from agent.jobs.book import Book
+    from agent.jobs.book import JobStore
 
 MIN_FREE: Final = 64 << 20  # bytes; below it a spool that has to grow will soon fold
 CLOCK_OFF: Final = 60  # seconds
@@ -38,7 +38,7 @@ SET_CLOCK: Final = (
 )
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Diagnosis(msgspec.Struct, frozen=True):
     """``wrong`` ends doctor with exit code 1; ``note`` is worth knowing. ``advice``: what to do."""
 
     level: Literal["ok", "note", "wrong"]
@@ -46,21 +46,21 @@ class Finding(msgspec.Struct, frozen=True):
     advice: str = ""
 
 
-def ok(what: str) -> Finding:
-    return Finding("ok", what)
+def ok(what: str) -> Diagnosis:
+    return Diagnosis("ok", what)
 
 
-def note(what: str, advice: str = "") -> Finding:
-    return Finding("note", what, advice)
+def note(what: str, advice: str = "") -> Diagnosis:
+    return Diagnosis("note", what, advice)
 
 
-def wrong(what: str, advice: str) -> Finding:
-    return Finding("wrong", what, advice)
+def wrong(what: str, advice: str) -> Diagnosis:
+    return Diagnosis("wrong", what, advice)
 
 
-async def examine(settings: Settings, clock: Clock | None = None) -> list[Finding]:
+async def examine(settings: Settings, clock: AgentClock | None = None) -> list[Diagnosis]:
     """Everything that can be told from here, whether the agent runs or not."""
-    clock = clock or SystemClock()
+    clock = clock or AgentSystemClock()
     directory = settings.state_dir
     diagnoses = [*disk(directory), *clock_notes(clock), *credential_files(settings)]
     try:
@@ -77,8 +77,8 @@ async def examine(settings: Settings, clock: Clock | None = None) -> list[Findin
     diagnoses += [*ping_notes(settings, stored, running, clock), *unwatched_backups(settings, stored, clock)]
     if status is not None:
         diagnoses += spool_notes(status)
-    for name, url in collectors(identity, stored):
-        diagnoses += await collector(name, url, directory, identity, stored, clock)
+    for name, url in collector_addresses(identity, stored):
+        diagnoses += await check_collector(name, url, directory, identity, stored, clock)
     return diagnoses
 
 
@@ -88,7 +88,7 @@ def is_running(state_dir: Path) -> bool:
     if not path.exists():
         return False
     try:
-        Lock(path).release()  # given back at once; an agent that starts just now tries again
+        SpoolLock(path).release()  # given back at once; an agent that starts just now tries again
     except SpoolLocked:
         return True
     except OSError:
@@ -96,7 +96,7 @@ def is_running(state_dir: Path) -> bool:
     return False
 
 
-def disk(directory: Path) -> Iterator[Finding]:
+def disk(directory: Path) -> Iterator[Diagnosis]:
     try:
         probe = directory / ".doctor"
         probe.write_bytes(b"x" * 4096)
@@ -117,27 +117,27 @@ def disk(directory: Path) -> Iterator[Finding]:
         yield ok(f"{directory} can be written, {free >> 20} MiB free")
 
 
-def clock_notes(clock: Clock) -> Iterator[Finding]:
+def clock_notes(clock: AgentClock) -> Iterator[Diagnosis]:
     if note_text := getattr(clock, "note", ""):
         yield note(note_text)
     if clock.wall_ms() < 1_700_000_000_000:
         yield wrong("this machine's clock is years behind", SET_CLOCK)
 
 
-def key_file(directory: Path) -> Iterator[Finding]:
+def key_file(directory: Path) -> Iterator[Diagnosis]:
     mode = identities.path_in(directory).stat().st_mode
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
         path = identities.path_in(directory)
         yield wrong(f"others on this machine can read the agent's key in {path}", f"chmod 600 {path}")
 
 
-def credential_files(settings: Settings) -> Iterator[Finding]:
-    for path, what in exposed(settings.credentials, settings.at.file):
+def credential_files(settings: Settings) -> Iterator[Diagnosis]:
+    for path, what in exposed_files(settings.credentials, settings.at.file):
         advice = f"chmod o-rwx {path}" if "everybody" in what else "Checks that need it stay unknown until it can."
         yield wrong(f"{path}, which holds credentials, {what}", advice)
 
 
-def missing_credentials(stored: Kept | None, settings: Settings) -> Iterator[Finding]:
+def missing_credentials(stored: StoredPlan | None, settings: Settings) -> Iterator[Diagnosis]:
     named = {check.params.get("credential") or "" for check in stored.plan.checks} if stored is not None else set()
     for name in sorted(named - {""} - set(settings.credentials)):
         file = settings.at.file or DEFAULT_FILE
@@ -147,7 +147,7 @@ def missing_credentials(stored: Kept | None, settings: Settings) -> Iterator[Fin
         )
 
 
-def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Finding]:
+def process(running: bool, status: Status | None, clock: AgentClock) -> Iterator[Diagnosis]:
     if not running:
         yield wrong("the agent is not running", "Start it: systemctl start haidang-agent (or: haidang-agent run)")
     elif status is None or status.boot != clock.boot_id().hex():
@@ -159,7 +159,7 @@ def process(running: bool, status: Status | None, clock: Clock) -> Iterator[Find
         yield ok(f"the agent {status.agent} runs since {_span(status.boot_ms - status.started)} (process {status.pid})")
 
 
-def icmp(stored: Kept | None) -> Iterator[Finding]:
+def icmp(stored: StoredPlan | None) -> Iterator[Diagnosis]:
     """Can this user send pings?"""
     for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
         with contextlib.suppress(OSError):
@@ -174,7 +174,7 @@ def icmp(stored: Kept | None) -> Iterator[Finding]:
     )
 
 
-def plan_notes(stored: Kept | None, status: Status | None) -> Iterator[Finding]:
+def plan_notes(stored: StoredPlan | None, status: Status | None) -> Iterator[Diagnosis]:
     if stored is None:
         yield wrong("there is no plan yet", "The running agent fetches it from the collector, if it reaches that.")
         return
@@ -186,11 +186,11 @@ def plan_notes(stored: Kept | None, status: Status | None) -> Iterator[Finding]:
         )
 
 
-def ping_notes(settings: Settings, stored: Kept | None, running: bool, clock: Clock) -> Iterator[Finding]:
+def ping_notes(settings: Settings, stored: StoredPlan | None, running: bool, clock: AgentClock) -> Iterator[Diagnosis]:
     """Whether jobs of the plan are heard, and jobs that ping although the plan does not have them."""
-    from agent.jobs.book import Book, directory, gap_until
+    from agent.jobs.book import JobStore, directory, gap_until
 
-    store = Book(directory(settings.state_dir), clock)
+    store = JobStore(directory(settings.state_dir), clock)
     try:
         listening = store.listening()
     except OSError as error:
@@ -211,7 +211,7 @@ def ping_notes(settings: Settings, stored: Kept | None, running: bool, clock: Cl
         )
 
 
-def _silent_jobs(settings: Settings, plan: Plan, store: "Book") -> Iterator[Finding]:
+def _silent_jobs(settings: Settings, plan: Plan, store: "JobStore") -> Iterator[Diagnosis]:
     """Jobs that never said anything: whoever put them into the inventory has still to tell their scripts."""
     from agent.jobs.delivery import curl_line
 
@@ -228,7 +228,7 @@ def _silent_jobs(settings: Settings, plan: Plan, store: "Book") -> Iterator[Find
             )
 
 
-def unwatched_backups(settings: Settings, stored: Kept | None, clock: Clock) -> Iterator[Finding]:
+def unwatched_backups(settings: Settings, stored: StoredPlan | None, clock: AgentClock) -> Iterator[Diagnosis]:
     """Directories that grow backups which no check looks at."""
     from agent.jobs.candidates import candidates
 
@@ -236,12 +236,13 @@ def unwatched_backups(settings: Settings, stored: Kept | None, clock: Clock) -> 
     for candidate in candidates(stored.plan if stored is not None else None, settings.limits.parsed().directories, now):
         age = _span(max(0, round((now - candidate.newest) * 1000)))
         yield note(
-            f"{candidate.path} has {candidate.files} files like backups, the newest {age} old, and no check looks at it",
+            f"{candidate.path} has {candidate.files} files like backups, the newest {age} old, and no check looks at "
+            f"it",
             f"If they matter, add a check of kind backup to the inventory (path: {candidate.path}).",
         )
 
 
-def spool_notes(status: Status) -> Iterator[Finding]:
+def spool_notes(status: Status) -> Iterator[Diagnosis]:
     spool = status.spool
     if spool.get("failing"):
         yield wrong("results cannot be written to the disk", "Free some space, or have the disk looked at.")
@@ -261,15 +262,15 @@ def spool_notes(status: Status) -> Iterator[Finding]:
             yield note(f"{collector.backlog} results wait for {collector.name}, the oldest for {_span(int(age))}")
 
 
-def collectors(identity: Identity, stored: Kept | None) -> Sequence[tuple[str, str]]:
+def collector_addresses(identity: Identity, stored: StoredPlan | None) -> Sequence[tuple[str, str]]:
     if stored is not None and stored.plan.collectors:
         return [(address.name, address.url) for address in stored.plan.collectors]
     return [("collector", identity.url)]
 
 
-async def collector(
-    name: str, url: str, directory: Path, identity: Identity, stored: Kept | None, clock: Clock
-) -> list[Finding]:
+async def check_collector(
+    name: str, url: str, directory: Path, identity: Identity, stored: StoredPlan | None, clock: AgentClock
+) -> list[Diagnosis]:
     """Ask it for the plan, as the agent does."""
     authorities = [identity.authority, *(stored.plan.authorities if stored else ())]
     try:
@@ -282,10 +283,10 @@ async def collector(
         return [wrong(f"collector {name} is not reached: {error}", _ADVICE.get(error.kind, _ADVICE["cut"]))]
     finally:
         await uplink.close()
-    return [judged(name, answer), *dates(answer, identity, clock)]
+    return [assess_answer(name, answer), *check_dates(answer, identity, clock)]
 
 
-def judged(name: str, answer: Answer) -> Finding:
+def assess_answer(name: str, answer: CollectorResponse) -> Diagnosis:
     status, error_text = answer.status, answer.words
     if status == 200 and answer.content_type == "application/json":
         return ok(f"collector {name} is reached and gives this agent its plan")
@@ -303,7 +304,7 @@ def judged(name: str, answer: Answer) -> Finding:
     return wrong(f"collector {name} cannot serve now: {error_text}", "See the collector's own log.")
 
 
-def dates(answer: Answer, identity: Identity, clock: Clock) -> Iterator[Finding]:
+def check_dates(answer: CollectorResponse, identity: Identity, clock: AgentClock) -> Iterator[Diagnosis]:
     """This machine's clock and certificate against the collector's time."""
     try:
         collector_time = email.utils.parsedate_to_datetime(answer.headers.get("date", "")).timestamp()
@@ -348,7 +349,7 @@ def _span(ms: int) -> str:
     return f"{ms / 1000:.0f} seconds"
 
 
-def report(diagnoses: Sequence[Finding]) -> list[str]:
+def report(diagnoses: Sequence[Diagnosis]) -> list[str]:
     """Lines for a terminal: what is wrong first."""
     order = {"wrong": 0, "note": 1, "ok": 2}
     lines = []

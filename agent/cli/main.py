@@ -138,12 +138,16 @@ def _once(args: argparse.Namespace, settings: Settings) -> int:
             stored = current_plan
         limits, credentials = settings.limits.parsed(), settings.known_credentials()
         probes = settings.state_dir / "probes"
-        storage = probes if _is_ours(probes) else None  # what another user leaves there the agent could not change
+        storage = (
+            probes if _owned_by_this_user(probes) else None
+        )  # what another user leaves there the agent could not change
         try:
             hub = hub_of(stored.plan, load(settings.state_dir), settings.state_dir)
         except NoIdentity:  # enough to look at a plan from a file
             hub = None
-        coroutine = once.once(stored.plan, args.checks, limits, credentials, as_json=args.json, storage=storage, hub=hub)
+        coroutine = once.once(
+            stored.plan, args.checks, limits, credentials, as_json=args.json, storage=storage, hub=hub
+        )
         return asyncio.run(coroutine)
     except NoIdentity as error:
         print(error, file=sys.stderr)
@@ -153,7 +157,7 @@ def _once(args: argparse.Namespace, settings: Settings) -> int:
         return 2
 
 
-def _is_ours(directory: Path) -> bool:
+def _owned_by_this_user(directory: Path) -> bool:
     try:
         return not hasattr(os, "geteuid") or directory.stat().st_uid == os.geteuid()
     except OSError:

@@ -9,17 +9,17 @@ from typing import Any
 import msgspec
 
 from agent import probes
-from agent.clock import SystemClock
+from agent.clock import AgentSystemClock
 from agent.credentials import Credentials
-from agent.probe import Hub, Limits, Look, Outcome, unknown
-from agent.runtime.run_once import Looker
-from agent.runtime.scheduler import MIN_SLOTS, outside
+from agent.probe import Hub, Limits, Outcome, ProbeContext, unknown
+from agent.runtime.run_once import ProbeRunner
+from agent.runtime.scheduler import MIN_SLOTS, outside_limits
 from agent.runtime.thresholds import state_and_reason
 from inventory.protocol import states
 from inventory.protocol.plan import Plan, PlannedCheck
 
 
-class Seen(msgspec.Struct, frozen=True):
+class OnceResult(msgspec.Struct, frozen=True):
     """One look. ``at`` in ms since the Unix epoch by this machine's clock, ``latency_seconds`` None if not measured."""
 
     check: str
@@ -32,7 +32,7 @@ class Seen(msgspec.Struct, frozen=True):
     reason: str
 
 
-def chosen(plan: Plan, names: Sequence[str]) -> list[PlannedCheck]:
+def select_checks(plan: Plan, names: Sequence[str]) -> list[PlannedCheck]:
     """The checks named (by name or uid), or all. Raises ValueError naming what the plan does not have."""
     if not names:
         return list(plan.checks)
@@ -42,27 +42,31 @@ def chosen(plan: Plan, names: Sequence[str]) -> list[PlannedCheck]:
     return [check for check in plan.checks if check.name in names or check.uid in names]
 
 
-async def looks(
+async def run_checks(
     checks: Sequence[PlannedCheck],
     limits: Limits,
     credentials: Credentials | None = None,
     storage: Path | None = None,
     hub: Hub | None = None,
-) -> AsyncIterator[Seen]:
+) -> AsyncIterator[OnceResult]:
     """Looks at all of them, at most MIN_SLOTS at once; gives each as it ends. ``storage``: the probes' directory."""
-    clock = SystemClock()
+    clock = AgentSystemClock()
     slots = asyncio.Semaphore(MIN_SLOTS)
     clients: dict[type[Any], Any] = {}
     credential_source = credentials or Credentials()
 
-    async def one(check: PlannedCheck) -> Seen:
+    async def one(check: PlannedCheck) -> OnceResult:
         async with slots:
             at = clock.wall_ms()
             kind_storage = storage / check.kind if storage is not None else None
-            outcome = await _outcome(check, clock, lambda timeout: Look(timeout, limits, clients, credential_source, kind_storage, hub))
+            outcome = await _outcome(
+                check,
+                clock,
+                lambda timeout: ProbeContext(timeout, limits, clients, credential_source, kind_storage, hub),
+            )
         state, reason = state_and_reason(outcome, check.thresholds)
         name, measures = states.NAMES[state], dict(outcome.measures)
-        return Seen(check.name, check.uid, check.kind, name, at, outcome.latency, measures, reason)
+        return OnceResult(check.name, check.uid, check.kind, name, at, outcome.latency, measures, reason)
 
     tasks = [asyncio.create_task(one(check)) for check in checks]
     try:
@@ -75,15 +79,17 @@ async def looks(
             await client.close()
 
 
-async def _outcome(check: PlannedCheck, clock: SystemClock, make_context: Callable[[float], Look]) -> Outcome:
+async def _outcome(
+    check: PlannedCheck, clock: AgentSystemClock, make_context: Callable[[float], ProbeContext]
+) -> Outcome:
     try:
         probe = probes.build(check.kind, check.params)
     except Exception as error:
         return unknown(f"this agent cannot make it: {error}")
     context = make_context(check.timeout / 1000)
-    if why := outside(probe, context.limits):
+    if why := outside_limits(probe, context.limits):
         return unknown(f"refused: {why}")
-    return await Looker(clock).look(check.name, probe, context)
+    return await ProbeRunner(clock).look(check.name, probe, context)
 
 
 async def once(
@@ -97,9 +103,9 @@ async def once(
     hub: Hub | None = None,
 ) -> int:
     """Prints a table, or a JSON object a line as looks end. 0: all up; 1: something is not."""
-    checks = chosen(plan, names)
-    results: list[Seen] = []
-    async for result in looks(checks, limits, credentials, storage, hub):
+    checks = select_checks(plan, names)
+    results: list[OnceResult] = []
+    async for result in run_checks(checks, limits, credentials, storage, hub):
         results.append(result)
         if as_json:
             sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
@@ -111,10 +117,12 @@ async def once(
     return 0 if all(result.state == "up" for result in results) else 1
 
 
-def table(results: Sequence[Seen]) -> list[str]:
+def table(results: Sequence[OnceResult]) -> list[str]:
     """Lines of aligned columns: check, kind, state, latency, reason."""
     rows = [("CHECK", "KIND", "STATE", "LATENCY", "WHY")]
-    rows += [(result.check, result.kind, result.state, _latency(result.latency_seconds), result.reason) for result in results]
+    rows += [
+        (result.check, result.kind, result.state, _latency(result.latency_seconds), result.reason) for result in results
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
         "  ".join((*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4])).rstrip()

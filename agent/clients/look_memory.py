@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable
 from typing import Final, TypeVar
 
 M = TypeVar("M")
-FORGOTTEN: Final = 86_400.0  # seconds after which what nobody asked for is dropped: its check is gone
+FORGET_AFTER: Final = 86_400.0  # seconds after which what nobody asked for is dropped: its check is gone
 _TIDY_EVERY: Final = 3_600.0  # seconds
 
 
@@ -15,7 +15,7 @@ def boottime() -> float:
     return time.clock_gettime(clock) if clock is not None else time.monotonic()
 
 
-class Remembered:
+class CheckMemory:
     """A shared client: ``look.client(Remembered, Remembered).of(probe, make)``. Lost with the agent's process."""
 
     def __init__(self, now: Callable[[], float] = boottime) -> None:
@@ -27,7 +27,7 @@ class Remembered:
         """What is kept under a key (a probe: its type and its parameters), made when there is nothing."""
         now = self.now()
         if now - self._tidied > _TIDY_EVERY:
-            self._kept = {key: entry for key, entry in self._kept.items() if now - entry[0] < FORGOTTEN}
+            self._kept = {key: entry for key, entry in self._kept.items() if now - entry[0] < FORGET_AFTER}
             self._tidied = now
         value = self._kept[key][1] if key in self._kept else make()
         self._kept[key] = now, value

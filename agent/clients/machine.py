@@ -36,7 +36,7 @@ class Disk(msgspec.Struct, frozen=True):
     inodes: float | None
 
 
-class Heat(msgspec.Struct, frozen=True):
+class HottestSensor(msgspec.Struct, frozen=True):
     """The hottest sensor. ``critical``: what it says itself is too hot, or None."""
 
     sensor: str
@@ -48,7 +48,7 @@ class NotMounted(Exception):
     """Nothing is mounted there."""
 
 
-class Slow(Exception):
+class ReadTimeout(Exception):
     """It did not answer in time, and is still being waited for."""
 
 
@@ -89,17 +89,17 @@ class Machine:
         used = usage.used + usage.free
         return Disk(mount, usage.used / used if used else 1.0, usage.free, inodes)
 
-    async def heat(self, seconds: float) -> Heat | None:
+    async def heat(self, seconds: float) -> HottestSensor | None:
         """The hottest sensor; None when there is none, or it takes too long."""
         try:
-            sensor: Heat | None = await self._apart("sensors", self._heat, seconds)
-        except (Slow, OSError):
+            sensor: HottestSensor | None = await self._apart("sensors", self._heat, seconds)
+        except (ReadTimeout, OSError):
             return None
         return sensor
 
-    def _heat(self) -> Heat | None:
+    def _heat(self) -> HottestSensor | None:
         read = getattr(self._ps, "sensors_temperatures", None)  # not on every system
-        hottest: Heat | None = None
+        hottest: HottestSensor | None = None
         for chip, sensors in (read() if read is not None else {}).items():
             for sensor in sensors:
                 now = sensor.current
@@ -108,7 +108,7 @@ class Machine:
                 mark = sensor.critical
                 critical = mark if mark is not None and _OWN_MARK[0] <= mark <= _OWN_MARK[1] else None
                 if hottest is None or now > hottest.celsius:
-                    hottest = Heat(f"{chip} {sensor.label}".strip(), now, critical)
+                    hottest = HottestSensor(f"{chip} {sensor.label}".strip(), now, critical)
         return hottest
 
     async def _apart(self, name: str, read: Callable[[], Any], seconds: float) -> Any:
@@ -116,10 +116,12 @@ class Machine:
         future = self._asked.get(name)
         if future is None:
             future = self._asked[name] = asyncio.get_running_loop().create_future()
-            threading.Thread(target=_answer, args=(future, future.get_loop(), read), name=name, daemon=True).start()
+            threading.Thread(
+                target=_read_in_thread, args=(future, future.get_loop(), read), name=name, daemon=True
+            ).start()
         await asyncio.wait((future,), timeout=seconds)
         if not future.done():
-            raise Slow(name)
+            raise ReadTimeout(name)
         self._asked.pop(name, None)
         return future.result()
 
@@ -186,7 +188,7 @@ class Machine:
         return now - self.running() if now >= CLOCK_FLOOR else None
 
 
-def _answer(future: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop, read: Callable[[], Any]) -> None:
+def _read_in_thread(future: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop, read: Callable[[], Any]) -> None:
     """In the thread: read, and tell the loop."""
     result: Any = None
     failure: BaseException | None = None

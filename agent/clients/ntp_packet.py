@@ -16,7 +16,7 @@ _PACKET: Final = struct.Struct("!BBbbII4sQQQQ")
 _FRACTION: Final = float(1 << 32)
 
 # RFC 5905, 7.4: what a server says instead of the time
-KISSES: Final = {
+KISS_CODES: Final = {
     "ACST": "it belongs to an anycast server",
     "AUTH": "the server's authentication failed",
     "AUTO": "autokey failed",
@@ -35,7 +35,7 @@ KISSES: Final = {
 }
 
 
-class Answer(msgspec.Struct, frozen=True):
+class NtpReply(msgspec.Struct, frozen=True):
     """An answer to our question. Times are NTP's 64-bit ones; delay and dispersion, to the root, in seconds."""
 
     leap: int
@@ -55,7 +55,7 @@ class Answer(msgspec.Struct, frozen=True):
         return ""
 
 
-def question() -> tuple[bytes, int]:
+def build_request() -> tuple[bytes, int]:
     """A question of version 4, and the random number in it that its answer repeats.
 
     The number stands where the client's clock would: a server has no use for it, and a stranger cannot guess it.
@@ -64,17 +64,17 @@ def question() -> tuple[bytes, int]:
     return _PACKET.pack(4 << 3 | CLIENT, 0, 0, 0, 0, 0, b"", 0, 0, 0, nonce), nonce
 
 
-def parse(packet: bytes, *, nonce: int) -> Answer | None:
+def parse_reply(packet: bytes, *, nonce: int) -> NtpReply | None:
     """The packet as a server's answer to the question with this number, or None."""
     if len(packet) < _PACKET.size:
         return None
     first, stratum, _, _, delay, dispersion, reference, _, origin, received, sent = _PACKET.unpack_from(packet)
     if origin != nonce or first & 7 != SERVER or not 1 <= first >> 3 & 7 <= 4:
         return None
-    return Answer(first >> 6, stratum, delay / 65536, dispersion / 65536, reference, received, sent)
+    return NtpReply(first >> 6, stratum, delay / 65536, dispersion / 65536, reference, received, sent)
 
 
-def compared(reply: Answer, sent_ns: int, seconds: float, floor: int) -> tuple[float, float]:
+def offset_and_delay(reply: NtpReply, sent_ns: int, seconds: float, floor: int) -> tuple[float, float]:
     """(offset, delay) in seconds: how far the server's clock is ahead of ours, and the way there and back.
 
     RFC 5905, 8. ``sent_ns``: our wall clock when we asked, ns since 1970. ``seconds``: until the answer came.

@@ -25,12 +25,12 @@ log = logging.getLogger("agent.ration")
 
 DAY: Final = 86_400
 CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026: a wall clock before it was never set
-HALF: Final = DAY // 2
-REMEMBERED: Final = 2 * DAY  # seconds; no part of a day is longer than one
+HALF_DAY: Final = DAY // 2
+RETENTION: Final = 2 * DAY  # seconds; no part of a day is longer than one
 _RANGE: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)")
 
 
-class Hours(msgspec.Struct, frozen=True):
+class DailyHours(msgspec.Struct, frozen=True):
     """Parts of the day, as (from, to) seconds after midnight: in order, apart, none over midnight."""
 
     ranges: tuple[tuple[int, int], ...]
@@ -47,10 +47,10 @@ class Hours(msgspec.Struct, frozen=True):
         return any(start <= second < end for start, end in self.ranges)
 
     def __str__(self) -> str:
-        return ", ".join(f"{_clock(start)}-{_clock(end)}" for start, end in self.ranges)
+        return ", ".join(f"{_hour_minute(start)}-{_hour_minute(end)}" for start, end in self.ranges)
 
 
-def hours(texts: tuple[str, ...]) -> Hours:
+def parse_hours(texts: tuple[str, ...]) -> DailyHours:
     """From texts such as "17:30-06:30", which is over midnight. Raises ValueError, in words."""
     ranges = []
     for text in texts:
@@ -66,18 +66,18 @@ def hours(texts: tuple[str, ...]) -> Hours:
     ordered = sorted(one_range for one_range in ranges if one_range[0] < one_range[1])
     for (_, end), (start, _) in pairwise(ordered):
         if start < end:
-            raise ValueError(f"the parts of the day overlap at {_clock(start)}")
-    return Hours(tuple(ordered))
+            raise ValueError(f"the parts of the day overlap at {_hour_minute(start)}")
+    return DailyHours(tuple(ordered))
 
 
-class _Kept(msgspec.Struct):
+class _QuotaFile(msgspec.Struct):
     """The file: seconds since the Unix epoch, of its beginning and of each target's runs."""
 
     since: float
     runs: dict[str, list[float]]
 
 
-class Ration:
+class RunQuota:
     """Who ran when, for all targets (a shared client: ``look.client(Ration, Ration)``; it outlives plans).
 
     ``running``: the target of the run in progress, or "": two at a time would measure each other.
@@ -103,7 +103,7 @@ class Ration:
             return
         self._file = directory / "runs.json"
         try:
-            stored = msgspec.json.decode(self._file.read_bytes(), type=_Kept)
+            stored = msgspec.json.decode(self._file.read_bytes(), type=_QuotaFile)
         except (OSError, msgspec.DecodeError):
             self._write()  # nothing, or nothing that can be read: the records begin with this process
             return
@@ -123,7 +123,7 @@ class Ration:
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(_Kept(self._born + ahead, runs)))
+                file.write(msgspec.json.encode(_QuotaFile(self._born + ahead, runs)))
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._file)
@@ -135,7 +135,7 @@ class Ration:
         """The wall clock was never set: what hour it is cannot be told."""
         return self._wall() < CLOCK_FLOOR
 
-    def refuses(self, target: str, per_day: int, allowed: Hours, at_start: bool) -> str:
+    def refuses(self, target: str, per_day: int, allowed: DailyHours, at_start: bool) -> str:
         """Why no run is due now, or "". ``at_start``: the part in which the records begin may be used once too."""
         if self.running:
             return f"{self.running} is being measured just now"
@@ -148,7 +148,7 @@ class Ration:
         ahead = wall - now
         if any(self._part(run + ahead, per_day, allowed) == current_part for run in runs):
             return "not due: this part of the day has had its run"
-        if len(runs) >= per_day and now - runs[-per_day] < HALF:
+        if len(runs) >= per_day and now - runs[-per_day] < HALF_DAY:
             return f"not due: it ran {per_day} times within half a day"
         if not at_start and self._part(self._born + ahead, per_day, allowed, begun=True) == current_part:
             return "not due: it may have run in this part of the day before this agent's records begin"
@@ -158,11 +158,13 @@ class Ration:
         """A run begins to cost something."""
         now = self._boot()
         self._runs[target] = [*self._runs.get(target, ()), now]
-        recent = {other_target: [run for run in runs if now - run < REMEMBERED] for other_target, runs in self._runs.items()}
+        recent = {
+            other_target: [run for run in runs if now - run < RETENTION] for other_target, runs in self._runs.items()
+        }
         self._runs = {other_target: runs for other_target, runs in recent.items() if runs}
         self._write()
 
-    def _part(self, wall: float, per_day: int, allowed: Hours, begun: bool = False) -> tuple[int, int, int] | None:
+    def _part(self, wall: float, per_day: int, allowed: DailyHours, begun: bool = False) -> tuple[int, int, int] | None:
         """Which part of which day a moment lies in: (year, day of the year, part); None outside the hours.
 
         ``begun``: or, outside, the part that began before the moment and goes on after it.
@@ -186,5 +188,5 @@ def _boot_seconds() -> float:
     return time.monotonic() if source is None else time.clock_gettime(source)
 
 
-def _clock(second: int) -> str:
+def _hour_minute(second: int) -> str:
     return f"{second // 3600:02}:{second % 3600 // 60:02}"

@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from agent.clock import Clock, SystemClock
-from agent.jobs.stamp import Stamp, seen_from, stamp
-from agent.jobs.state import Event, Record, corrected, heard, new
+from agent.clock import AgentClock, AgentSystemClock
+from agent.jobs.stamp import Stamp, stamp, to_wall_time
+from agent.jobs.state import JobRecord, PingEvent, new_record, restamp_record, with_event
 from inventory.base import files
 from inventory.grammars.job_names import is_name
 
@@ -29,7 +29,7 @@ FORGIVEN_MS: Final = 90_000  # not listening for so long is a restart: pings are
 T = TypeVar("T")
 
 
-class Listening(msgspec.Struct, frozen=True, omit_defaults=True):
+class ListeningTimes(msgspec.Struct, frozen=True, omit_defaults=True):
     """When somebody listened: until ``alive``, but for the gaps. ``unknown``: pings for jobs that no plan has."""
 
     since: Stamp
@@ -41,10 +41,10 @@ class Listening(msgspec.Struct, frozen=True, omit_defaults=True):
     version: int = 1
 
 
-class Book:
+class JobStore:
     """All records below one directory. Every method may raise OSError."""
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(self, directory: Path, clock: AgentClock) -> None:
         self._directory = directory
         self._clock = clock
         self._writing = threading.Lock()
@@ -52,9 +52,9 @@ class Book:
     def now(self) -> Stamp:
         return stamp(self._clock)
 
-    def record(self, job: str) -> Record | None:
+    def record(self, job: str) -> JobRecord | None:
         """None: nothing was ever kept. A file that is no record counts as none: it is damaged, and begun anew."""
-        return _read(self._directory / f"{job}.json", Record) if is_name(job) else None
+        return _read(self._directory / f"{job}.json", JobRecord) if is_name(job) else None
 
     def names(self) -> list[str]:
         """The jobs of which there are records."""
@@ -67,14 +67,14 @@ class Book:
         with self._writing:
             for job in jobs:
                 if self.record(job) is None:
-                    self._keep(new(job, self.now()))
+                    self._keep(new_record(job, self.now()))
 
-    def hear(self, job: str, event: Event, body: bytes = b"") -> Record:
+    def hear(self, job: str, event: PingEvent, body: bytes = b"") -> JobRecord:
         """Keep one ping and what it said; on the disk when this returns."""
         with self._writing:
             now = self.now()
-            before = self.record(job) or new(job, now)
-            record = heard(before, event, now)
+            before = self.record(job) or new_record(job, now)
+            record = with_event(before, event, now)
             if record is not before:
                 if body:
                     self._keep_body(job, record.pings, body)
@@ -95,44 +95,44 @@ class Book:
         with self._writing:
             for job in self.names():
                 record = self.record(job)
-                if record is not None and (right := corrected(record, self.now())) != record:
+                if record is not None and (right := restamp_record(record, self.now())) != record:
                     self._keep(right)
 
-    def listening(self) -> Listening | None:
-        return _read(self._directory / LISTENING, Listening)
+    def listening(self) -> ListeningTimes | None:
+        return _read(self._directory / LISTENING, ListeningTimes)
 
-    def listen(self, change: Callable[[Listening], Listening] | None = None) -> Listening:
+    def listen(self, change: Callable[[ListeningTimes], ListeningTimes] | None = None) -> ListeningTimes:
         """Somebody listens now; what lies between the last time and this, if it is long, is a gap."""
         now = self.now()
-        listening = self.listening() or Listening(now, now)
+        listening = self.listening() or ListeningTimes(now, now)
         if gap := gap_until(listening, now):
             gaps = (*listening.gaps, gap)[-MOST_GAPS:]
             listening = msgspec.structs.replace(listening, gaps=gaps, since=now)
         listening = msgspec.structs.replace(listening, alive=now)
         if change is not None:
             listening = change(listening)
-        files.folder(self._directory)
+        files.make_directory(self._directory)
         # worth little after a power cut: the gap is then a minute longer
         files.replace(self._directory / LISTENING, msgspec.json.encode(listening), mode=0o600, durable=False)
         return listening
 
-    def _keep(self, record: Record) -> None:
-        files.folder(self._directory)
+    def _keep(self, record: JobRecord) -> None:
+        files.make_directory(self._directory)
         files.replace(self._directory / f"{record.job}.json", msgspec.json.encode(record), mode=0o600)
 
     def _keep_body(self, job: str, number: int, body: bytes) -> None:
-        files.folder(self._directory)
+        files.make_directory(self._directory)
         path = self._directory / f"{job}.body.{number % BODIES}"
         # what a job said must not cost the ping itself
         with contextlib.suppress(OSError):
             files.replace(path, b"%d\n%b" % (number, body[:MOST_BODY]), mode=0o600, durable=False)
 
 
-class Clocks:
+class ClockClient:
     """The machine's clocks as a client that looks share."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
-        self.clock = clock or SystemClock()
+    def __init__(self, clock: AgentClock | None = None) -> None:
+        self.clock = clock or AgentSystemClock()
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -143,9 +143,9 @@ def directory(state_dir: Path) -> Path:
     return state_dir / "probes" / "job"
 
 
-def gap_until(listening: Listening, now: Stamp) -> tuple[Stamp, Stamp] | None:
+def gap_until(listening: ListeningTimes, now: Stamp) -> tuple[Stamp, Stamp] | None:
     """The time up to ``now`` in which nobody listened, if it is long enough to matter."""
-    last = seen_from(now, listening.alive)
+    last = to_wall_time(now, listening.alive)
     passed = now.wall_ms - last.at_ms
     return (listening.alive, now) if passed > BEAT_MS + FORGIVEN_MS or not last.sure else None
 

@@ -19,7 +19,7 @@ USUAL: Final = (
     "/var/backups", "/backup", "/backups", "/srv/backup", "/srv/backups", "/home/backup", "/home/backups",
     "/mnt/backup", "/mnt/backups", "/opt/backup", "/opt/backups", "/var/lib/backup", "/var/lib/backups",
 )  # fmt: skip
-DEEP: Final = 3  # directories below the first
+MAX_DEPTH: Final = 3  # directories below the first
 MOST_DIRECTORIES: Final = 300
 MOST_NAMES: Final = 5_000  # of one directory
 LEAST: Final = 3  # files, and days on which they were made
@@ -42,17 +42,17 @@ class Candidate(msgspec.Struct, frozen=True):
 
 def candidates(plan: Plan | None, directories: Sequence[str], now: float) -> list[Candidate]:
     """Below ``directories`` (what this agent may read; none: the usual places), without what the plan's checks read."""
-    watched_paths = _known(plan)
+    watched_paths = _watched_paths(plan)
     unwatched = []
     for directory in _below(directories or USUAL):
         if any(_within(directory, path) for path in watched_paths):
             continue
-        if (candidate := _judged(directory, now)) is not None:
+        if (candidate := _candidate(directory, now)) is not None:
             unwatched.append(candidate)
     return unwatched
 
 
-def _known(plan: Plan | None) -> list[str]:
+def _watched_paths(plan: Plan | None) -> list[str]:
     paths = [check.params.get("path") for check in plan.checks if check.kind == "backup"] if plan is not None else []
     return [os.path.realpath(path) for path in paths if isinstance(path, str) and path]
 
@@ -70,7 +70,7 @@ def _below(roots: Sequence[str]) -> Iterator[str]:
             return
         directory, depth = pending.pop(0)
         yield directory
-        if depth < DEEP:
+        if depth < MAX_DEPTH:
             entries = _entries(directory)
             pending += [(entry.path, depth + 1) for entry in entries if entry.is_dir(follow_symlinks=False)]
 
@@ -85,7 +85,7 @@ def _entries(directory: str) -> list["os.DirEntry[str]"]:
     return sorted(listed, key=lambda entry: entry.name)
 
 
-def _judged(directory: str, now: float) -> Candidate | None:
+def _candidate(directory: str, now: float) -> Candidate | None:
     mtimes = []
     for entry in _entries(directory):
         if _LIKE.search(entry.name) and not _SYSTEM.match(entry.name):

@@ -4,16 +4,16 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from agent.clock import SystemClock
+from agent.clock import AgentSystemClock
 from agent.config import Settings
-from agent.jobs.book import BODIES, Book
+from agent.jobs.book import BODIES, JobStore
 from agent.jobs.book import directory as jobs_directory
-from agent.jobs.delivery import Denied, Undelivered, curl_line, doors, ping, send
-from agent.jobs.drillbook import DrillBook, Result
+from agent.jobs.delivery import Denied, Undelivered, curl_line, openers_of, ping, send
+from agent.jobs.drillbook import DrillResult, DrillStore
 from agent.jobs.drillbook import directory as drills_directory
 from agent.jobs.stamp import stamp
 from agent.jobs.state import PAUSE, RESUME
-from inventory.grammars.job_names import why_no_job
+from inventory.grammars.job_names import why_not_a_job_name
 
 
 def job(name: str, about: str, command: Sequence[str], settings: Settings, *, keep_output: bool) -> int:
@@ -25,18 +25,23 @@ def job(name: str, about: str, command: Sequence[str], settings: Settings, *, ke
         from agent.jobs import wrapper
 
         return wrapper.run(name, command, settings, keep_output=keep_output)
-    if why := why_no_job(name):
+    if why := why_not_a_job_name(name):
         print(why, file=sys.stderr)
         return 2
     return (
-        _show_job(name, settings) if about == "show" else _tell(name, PAUSE if about == "pause" else RESUME, settings)
+        _show_job(name, settings)
+        if about == "show"
+        else _send_action(name, PAUSE if about == "pause" else RESUME, settings)
     )
 
 
-def _tell(name: str, action: str, settings: Settings) -> int:
+def _send_action(name: str, action: str, settings: Settings) -> int:
     pings = settings.pings
     try:
-        send(ping(name, action, stamp(SystemClock())), doors(*pings.address(pings.listen), settings.ping_socket))
+        send(
+            ping(name, action, stamp(AgentSystemClock())),
+            openers_of(*pings.address(pings.listen), settings.ping_socket),
+        )
     except Undelivered as error:
         print(f"The agent does not answer ({error}): is it running, with this job in its plan?", file=sys.stderr)
         return 1
@@ -49,7 +54,7 @@ def _tell(name: str, action: str, settings: Settings) -> int:
 def _show_job(name: str, settings: Settings) -> int:
     print(f"haidang-agent job {name} -- COMMAND...")
     print(curl_line(name, *settings.pings.address(settings.pings.listen)))
-    store = Book(jobs_directory(settings.state_dir), SystemClock())
+    store = JobStore(jobs_directory(settings.state_dir), AgentSystemClock())
     try:
         record = store.record(name)
         bodies = (
@@ -75,10 +80,10 @@ def _show_job(name: str, settings: Settings) -> int:
 
 def drill(name: str, result: str, note: str, settings: Settings, *, scheduled: bool) -> int:
     """The exit code: of a drill that ran, 0 when it worked."""
-    if why := why_no_job(name):
+    if why := why_not_a_job_name(name):
         print(why, file=sys.stderr)
         return 2
-    store = DrillBook(drills_directory(settings.state_dir), SystemClock())
+    store = DrillStore(drills_directory(settings.state_dir), AgentSystemClock())
     try:
         if result == "run":
             return _run_drill(name, settings, store, scheduled=scheduled)
@@ -87,14 +92,14 @@ def drill(name: str, result: str, note: str, settings: Settings, *, scheduled: b
         if name not in settings.drills and store.record(name) is None:
             print(f"Neither the plan nor the agent's own file has a drill {name} (yet).", file=sys.stderr)
             return 1
-        store.ended(name, Result(at=store.now(), ok=result == "ok", by="hand", note=note))
+        store.ended(name, DrillResult(at=store.now(), ok=result == "ok", by="hand", note=note))
     except OSError as error:
         print(f"The drill cannot be recorded: {error}. Run this as the agent's own user, or as root.", file=sys.stderr)
         return 1
     return 0
 
 
-def _run_drill(name: str, settings: Settings, store: DrillBook, *, scheduled: bool) -> int:
+def _run_drill(name: str, settings: Settings, store: DrillStore, *, scheduled: bool) -> int:
     if name not in settings.drills:
         drill_names = ", ".join(settings.drills) or "none"
         print(f"The agent's own file has no drill {name}; it has: {drill_names}", file=sys.stderr)
@@ -102,26 +107,26 @@ def _run_drill(name: str, settings: Settings, store: DrillBook, *, scheduled: bo
     if sys.platform == "win32":
         print("Drills are not run on Windows: restore by hand, and record it.", file=sys.stderr)
         return 2
-    from agent.jobs.drill import CannotDrill, Stopped, run
+    from agent.jobs.drill import DrillNotStarted, DrillStopped, run
 
     try:
-        result = run(name, settings.drills[name], store, SystemClock())
-    except CannotDrill as error:
+        result = run(name, settings.drills[name], store, AgentSystemClock())
+    except DrillNotStarted as error:
         print(error, file=sys.stderr)
         return 1
-    except Stopped:
+    except DrillStopped:
         print(f"restore drill {name} was stopped; it is due as before", file=sys.stderr)
         return 1
-    print(f"restore drill {name}: {_told(result)}")
+    print(f"restore drill {name}: {_result_text(result)}")
     if not result.ok and not scheduled and result.output:
         print(result.output)
     return 0 if result.ok else 1
 
 
-def _show_drill(name: str, store: DrillBook) -> int:
+def _show_drill(name: str, store: DrillStore) -> int:
     record = store.record(name)
     for result in record.results if record is not None else ():
-        print(f"{_time(result.at.wall_ms)}  by {result.by}: {_told(result)}")
+        print(f"{_time(result.at.wall_ms)}  by {result.by}: {_result_text(result)}")
     if record is None or record.last is None:
         print(f"No drill {name} was ever done.")
         return 1
@@ -130,7 +135,7 @@ def _show_drill(name: str, store: DrillBook) -> int:
     return 0
 
 
-def _told(result: Result) -> str:
+def _result_text(result: DrillResult) -> str:
     parts = ["ok" if result.ok else "FAILED", result.note]
     if result.files is not None:
         parts.append(f"{result.files} files of {result.bytes} bytes came back")

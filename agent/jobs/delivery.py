@@ -17,9 +17,9 @@ from typing import Final
 
 import msgspec
 
-from agent.jobs.book import MOST_BODY, Book
-from agent.jobs.stamp import SLACK_MS, Stamp, between, seen_from
-from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, Event
+from agent.jobs.book import MOST_BODY, JobStore
+from agent.jobs.stamp import SLACK_MS, Stamp, seconds_between, to_wall_time
+from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, PingEvent
 from inventory.base import files
 from inventory.grammars.job_names import is_name
 
@@ -32,7 +32,7 @@ FORGOTTEN: Final = 30 * 86_400  # seconds after which a ping for a job that no p
 ACTIONS: Final = (START, SUCCESS, FAIL, LOG, PAUSE, RESUME)
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class WaitingPing(msgspec.Struct, frozen=True):
     """One ping, ready to be sent."""
 
     job: str
@@ -59,8 +59,8 @@ class Denied(Exception):
     """The agent does not want the ping, now or later; the text says why."""
 
 
-def ping(job: str, action: str, at: Stamp, **fields: object) -> Waiting:
-    waiting = Waiting(job, action, at, str(uuid.uuid4()))
+def ping(job: str, action: str, at: Stamp, **fields: object) -> WaitingPing:
+    waiting = WaitingPing(job, action, at, str(uuid.uuid4()))
     return msgspec.structs.replace(waiting, **fields)
 
 
@@ -80,7 +80,7 @@ class _Unix(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-Door = Callable[[], http.client.HTTPConnection]
+Opener = Callable[[], http.client.HTTPConnection]
 
 
 def curl_line(name: str, host: str, port: int) -> str:
@@ -88,15 +88,15 @@ def curl_line(name: str, host: str, port: int) -> str:
     return f"curl -fsS -m 10 --retry 3 http://{f'[{host}]' if ':' in host else host}:{port}/ping/{name}"
 
 
-def doors(host: str, port: int, unix: Path | None) -> tuple[Door, ...]:
+def openers_of(host: str, port: int, unix: Path | None) -> tuple[Opener, ...]:
     """The ways to the agent of this machine."""
-    openers: list[Door] = [lambda: http.client.HTTPConnection(host, port, timeout=CONNECT)]
+    openers: list[Opener] = [lambda: http.client.HTTPConnection(host, port, timeout=CONNECT)]
     if unix is not None and hasattr(socket, "AF_UNIX"):
         openers.append(lambda: _Unix(unix))
     return tuple(openers)
 
 
-def send(waiting: Waiting, openers: Sequence[Door], sleep: Callable[[float], None] = time.sleep) -> None:
+def send(waiting: WaitingPing, openers: Sequence[Opener], sleep: Callable[[float], None] = time.sleep) -> None:
     """Raises Undelivered when it may be tried again later, Denied when not."""
     why = ""
     for pause in (*AGAIN, None):
@@ -119,7 +119,7 @@ def send(waiting: Waiting, openers: Sequence[Door], sleep: Callable[[float], Non
     raise Undelivered(why)
 
 
-def _exchange(waiting: Waiting, connection: http.client.HTTPConnection) -> tuple[int, str]:
+def _exchange(waiting: WaitingPing, connection: http.client.HTTPConnection) -> tuple[int, str]:
     at = waiting.at
     headers = {"Haidang-Ping-Id": waiting.id, "Haidang-Ping-At": f"{at.boot} {at.boot_ms} {at.wall_ms}"}
     with contextlib.closing(connection):
@@ -131,7 +131,7 @@ def _exchange(waiting: Waiting, connection: http.client.HTTPConnection) -> tuple
 # -- the directory
 
 
-def leave(waiting: Waiting, directories: Sequence[Path], *, shared: Path | None = None) -> Path | None:
+def store_ping(waiting: WaitingPing, directories: Sequence[Path], *, shared: Path | None = None) -> Path | None:
     """Put a ping where the agent, or the next run, finds it: the first directory that takes it. None: nowhere.
 
     ``shared``: one that other users write to as well; what is left there is without its body.
@@ -140,7 +140,7 @@ def leave(waiting: Waiting, directories: Sequence[Path], *, shared: Path | None 
         stored, mode = (msgspec.structs.replace(waiting, body=b""), 0o644) if directory == shared else (waiting, 0o600)
         try:
             if directory != shared:
-                files.folder(directory)
+                files.make_directory(directory)
             path = directory / f"{waiting.id}{ENDING}"
             files.replace(path, msgspec.json.encode(stored), mode=mode)
         except OSError:
@@ -149,7 +149,7 @@ def leave(waiting: Waiting, directories: Sequence[Path], *, shared: Path | None 
     return None
 
 
-def left(directory: Path) -> Iterator[tuple[Path, Waiting | None]]:
+def stored_pings(directory: Path) -> Iterator[tuple[Path, WaitingPing | None]]:
     """The waiting pings of a directory, oldest first; None: a file that is none. Links are not followed."""
     by_mtime: list[tuple[int, str]] = []
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
@@ -161,7 +161,7 @@ def left(directory: Path) -> Iterator[tuple[Path, Waiting | None]]:
             yield directory / name, _read(directory / name)
 
 
-def _read(path: Path) -> Waiting | None:
+def _read(path: Path) -> WaitingPing | None:
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     descriptor = os.open(path, flags)
     with open(descriptor, "rb") as file:  # noqa: PTH123  # a descriptor
@@ -169,24 +169,24 @@ def _read(path: Path) -> Waiting | None:
         if not stat.S_ISREG(file_stat.st_mode) or file_stat.st_size > LARGEST:
             return None
         try:
-            waiting = msgspec.json.decode(file.read(LARGEST), type=Waiting)
+            waiting = msgspec.json.decode(file.read(LARGEST), type=WaitingPing)
         except msgspec.DecodeError:
             return None
     sound = is_name(waiting.job) and waiting.action in ACTIONS and len(waiting.id) == 36 and len(waiting.rid) in (0, 36)
     return waiting if sound and (waiting.exit is None or 0 <= waiting.exit <= 255) else None
 
 
-def take_waiting(store: Book, directories: Sequence[Path], jobs: Collection[str]) -> int:
+def import_stored_pings(store: JobStore, directories: Sequence[Path], jobs: Collection[str]) -> int:
     """At the agent: keep what waits for its jobs. How many pings; raises OSError when they cannot be kept."""
     imported, now = 0, store.now()
     for directory in directories:
-        for path, waiting in left(directory):
+        for path, waiting in stored_pings(directory):
             if waiting is not None and waiting.job not in jobs:
-                age = between(waiting.at, now)
+                age = seconds_between(waiting.at, now)
                 if age is None or age < FORGOTTEN:
                     continue  # a plan may yet have it
-            elif waiting is not None and seen_from(now, waiting.at).at_ms <= now.wall_ms + SLACK_MS:
-                event = Event(
+            elif waiting is not None and to_wall_time(now, waiting.at).at_ms <= now.wall_ms + SLACK_MS:
+                event = PingEvent(
                     action=waiting.action,
                     at=waiting.at,
                     rid=waiting.rid,
@@ -201,10 +201,10 @@ def take_waiting(store: Book, directories: Sequence[Path], jobs: Collection[str]
     return imported
 
 
-def send_waiting(directories: Sequence[Path], openers: Sequence[Door]) -> None:
+def send_stored_pings(directories: Sequence[Path], openers: Sequence[Opener]) -> None:
     """At the wrapper: what earlier runs could not deliver, as long as the agent takes it."""
     for directory in directories:
-        for path, waiting in left(directory):
+        for path, waiting in stored_pings(directory):
             try:
                 if waiting is not None:
                     send(waiting, openers, sleep=lambda _: None)

@@ -23,11 +23,11 @@ from typing import Any, Final
 import msgspec
 import psutil
 
-from agent.clock import Clock
+from agent.clock import AgentClock
 from agent.config import DrillSettings
-from agent.jobs.drillbook import DrillBook, Result
-from agent.jobs.tail import Tail, drain
-from agent.jobs.tree import space_used, what_came_back
+from agent.jobs.drillbook import DrillResult, DrillStore
+from agent.jobs.tail import OutputTail, drain
+from agent.jobs.tree import measure_tree, space_used
 from inventory.base import files
 from inventory.base.types import duration_text
 
@@ -37,29 +37,29 @@ NICE: Final = 10
 SET_PDEATHSIG, SET_CHILD_SUBREAPER = 1, 36  # prctl(2)
 
 
-class CannotDrill(Exception):
+class DrillNotStarted(Exception):
     """The drill could not even begin; the text says why."""
 
 
-class Stopped(BaseException):
+class DrillStopped(BaseException):
     """This process was told to stop."""
 
 
-class Overstep(Exception):
+class LimitExceeded(Exception):
     """The drill took more than it may."""
 
 
-def run(name: str, settings: DrillSettings, store: DrillBook, clock: Clock) -> Result:
+def run(name: str, settings: DrillSettings, store: DrillStore, clock: AgentClock) -> DrillResult:
     """Runs the drill and records it. Raises CannotDrill, Stopped (nothing is recorded then), OSError."""
-    place = files.folder(settings.scratch or store.directory / "scratch")
-    with _alone(store.directory, name), _stoppable():
-        _sweep(place, name)
+    place = files.make_directory(settings.scratch or store.directory / "scratch")
+    with _exclusive(store.directory, name), _stoppable():
+        _remove_leftovers(place, name)
         started = store.now()
         store.begun(name, started)
         scratch = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=place))
         try:
             result = _Drill(name, settings, scratch, clock).run()
-        except Stopped:
+        except DrillStopped:
             store.given_up(name)
             raise
         finally:
@@ -72,7 +72,7 @@ def run(name: str, settings: DrillSettings, store: DrillBook, clock: Clock) -> R
 class _Drill:
     """One run. ``restored`` is what it restores into, ``beside`` is for its temporary files."""
 
-    def __init__(self, name: str, settings: DrillSettings, scratch: Path, clock: Clock) -> None:
+    def __init__(self, name: str, settings: DrillSettings, scratch: Path, clock: AgentClock) -> None:
         self.name = name
         self.settings = settings
         self.scratch = scratch
@@ -80,9 +80,9 @@ class _Drill:
         self.beside = scratch / "tmp"
         self.clock = clock
         self.begun = clock.boot_ms()
-        self.tail = Tail(KEPT_OUTPUT)
+        self.tail = OutputTail(KEPT_OUTPUT)
 
-    def run(self) -> Result:
+    def run(self) -> DrillResult:
         self.restored.mkdir()
         self.beside.mkdir()
         _adopt_orphans()
@@ -96,7 +96,7 @@ class _Drill:
         reader.start()
         try:
             code = self._watch(process)
-        except Overstep as error:
+        except LimitExceeded as error:
             why = str(error)
         finally:
             _kill_all()
@@ -139,28 +139,28 @@ class _Drill:
         while True:
             before = time.monotonic()
             if self.clock.boot_ms() - self.begun >= limits.time:
-                raise Overstep(f"it did not end within {duration_text(limits.time)}")
+                raise LimitExceeded(f"it did not end within {duration_text(limits.time)}")
             if cpu_used() * 1000 >= limits.cpu:
-                raise Overstep(f"it used more than {duration_text(limits.cpu)} of CPU time")
+                raise LimitExceeded(f"it used more than {duration_text(limits.cpu)} of CPU time")
             if space_used(self.scratch, limits.space) > limits.space:
-                raise Overstep(f"it took more than {limits.space} bytes of space")
+                raise LimitExceeded(f"it took more than {limits.space} bytes of space")
             took = time.monotonic() - before
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(max(LOOK_EVERY, 10 * took))
 
-    def _judge(self, why: str, code: int | None) -> Result:
+    def _judge(self, why: str, code: int | None) -> DrillResult:
         left = self.settings.limits.time - (self.clock.boot_ms() - self.begun)
         until = time.monotonic() + max(left, 0) / 1000
-        count, size, checksum = what_came_back(self.restored, until)
+        count, size, checksum = measure_tree(self.restored, until)
         if not why and count < self.settings.least_files:
             why = f"it brought back {count} files, at least {self.settings.least_files} are wanted"
         return self._result(not why, why, code, count, size, checksum)
 
     def _result(
         self, ok: bool, note: str, code: int | None, count: int | None = None, size: int | None = None, sum_: str = ""
-    ) -> Result:
-        return Result(
-            at=DrillBook(self.scratch, self.clock).now(),
+    ) -> DrillResult:
+        return DrillResult(
+            at=DrillStore(self.scratch, self.clock).now(),
             ok=ok,
             note=note,
             seconds=(self.clock.boot_ms() - self.begun) / 1000,
@@ -215,14 +215,14 @@ def _adopt_orphans() -> None:
 
 
 @contextlib.contextmanager
-def _alone(directory: Path, name: str) -> Iterator[None]:
+def _exclusive(directory: Path, name: str) -> Iterator[None]:
     """One run of a drill at a time. Raises CannotDrill."""
-    files.folder(directory)
+    files.make_directory(directory)
     with (directory / f".{name}.running").open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotDrill(f"the drill {name} runs already") from None
+            raise DrillNotStarted(f"the drill {name} runs already") from None
         yield
 
 
@@ -233,7 +233,7 @@ def _stoppable() -> Iterator[None]:
     def stop(*_: object) -> None:
         for sign in before:
             signal.signal(sign, signal.SIG_IGN)
-        raise Stopped
+        raise DrillStopped
 
     before: dict[signal.Signals, Any] = {}
     for sign in (signal.SIGTERM, signal.SIGINT):
@@ -245,7 +245,7 @@ def _stoppable() -> Iterator[None]:
             signal.signal(sign, handler)
 
 
-def _sweep(place: Path, name: str) -> None:
+def _remove_leftovers(place: Path, name: str) -> None:
     """What a run left behind that was killed."""
     for left in place.glob(f"{name}.*"):
         if left.is_dir() and not left.is_symlink():

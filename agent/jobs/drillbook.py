@@ -8,8 +8,8 @@ from typing import Final, Literal
 
 import msgspec
 
-from agent.clock import Clock
-from agent.jobs.stamp import FLOOR_MS, Stamp, between, seen_from, shown, stamp
+from agent.clock import AgentClock
+from agent.jobs.stamp import FLOOR_MS, Stamp, seconds_between, stamp, time_text, to_wall_time
 from agent.probe import Outcome
 from inventory.base import files
 from inventory.base.types import duration_text
@@ -26,7 +26,7 @@ except ImportError:  # Windows has no drills of its own; what is done by hand is
     fcntl = None  # type: ignore[assignment]
 
 
-class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+class DrillResult(msgspec.Struct, frozen=True, omit_defaults=True):
     """One drill. What came back: ``files`` of ``bytes`` in all, ``checksum`` over their names and contents (SHA-256).
 
     ``at``: when it began. ``output``: what the command said last; it stays at this agent.
@@ -44,45 +44,45 @@ class Result(msgspec.Struct, frozen=True, omit_defaults=True):
     output: str = ""
 
 
-class Drilled(msgspec.Struct, frozen=True, omit_defaults=True):
+class DrillRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is on the disk about one drill. ``attempt``: a run that began and has no result yet."""
 
     drill: str
     since: Stamp
-    results: tuple[Result, ...] = ()
+    results: tuple[DrillResult, ...] = ()
     attempt: Stamp | None = None
     runs: int = 0
     failures: int = 0
-    success: Result | None = None  # the last one, however long ago
+    success: DrillResult | None = None  # the last one, however long ago
     version: int = 1
 
     @property
-    def last(self) -> Result | None:
+    def last(self) -> DrillResult | None:
         return self.results[-1] if self.results else None
 
 
-class DrillBook:
+class DrillStore:
     """All records of drills below one directory. Every method may raise OSError."""
 
-    def __init__(self, directory: Path, clock: Clock) -> None:
+    def __init__(self, directory: Path, clock: AgentClock) -> None:
         self.directory = directory
         self._clock = clock
 
     def now(self) -> Stamp:
         return stamp(self._clock)
 
-    def record(self, drill: str) -> Drilled | None:
+    def record(self, drill: str) -> DrillRecord | None:
         if not is_name(drill):
             return None
         try:
-            return msgspec.json.decode((self.directory / f"{drill}.json").read_bytes(), type=Drilled)
+            return msgspec.json.decode((self.directory / f"{drill}.json").read_bytes(), type=DrillRecord)
         except (FileNotFoundError, msgspec.DecodeError):
             return None
 
-    def expect(self, drill: str) -> Drilled:
+    def expect(self, drill: str) -> DrillRecord:
         """From now on this drill is waited for."""
         with self._writing():
-            return self.record(drill) or self._keep(Drilled(drill, self.now()))
+            return self.record(drill) or self._keep(DrillRecord(drill, self.now()))
 
     def begun(self, drill: str, at: Stamp) -> None:
         with self._writing():
@@ -93,7 +93,7 @@ class DrillBook:
         with self._writing():
             self._keep(msgspec.structs.replace(self._of(drill), attempt=None))
 
-    def ended(self, drill: str, result: Result) -> None:
+    def ended(self, drill: str, result: DrillResult) -> None:
         result = msgspec.structs.replace(result, note=result.note[:MOST_NOTE])
         with self._writing():
             before = self._of(drill)
@@ -107,17 +107,17 @@ class DrillBook:
             )
             self._keep(record)
 
-    def _of(self, drill: str) -> Drilled:
-        return self.record(drill) or Drilled(drill, self.now())
+    def _of(self, drill: str) -> DrillRecord:
+        return self.record(drill) or DrillRecord(drill, self.now())
 
-    def _keep(self, record: Drilled) -> Drilled:
+    def _keep(self, record: DrillRecord) -> DrillRecord:
         files.replace(self.directory / f"{record.drill}.json", msgspec.json.encode(record), mode=0o600)
         return record
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """One writer at a time, the agent and whoever records a drill by hand."""
-        files.folder(self.directory)
+        files.make_directory(self.directory)
         with (self.directory / ".lock").open("ab") as lock:
             if fcntl is not None:
                 fcntl.flock(lock, fcntl.LOCK_EX)
@@ -129,36 +129,36 @@ def directory(state_dir: Path) -> Path:
     return state_dir / "probes" / "drill"
 
 
-def judged(record: Drilled, max_age: float, now: Stamp, zone: tzinfo | None = None) -> Outcome:
+def drill_outcome(record: DrillRecord, max_age: float, now: Stamp, zone: tzinfo | None = None) -> Outcome:
     """How a drill stands: see the kind ``drill``."""
     state, reason = _state(record, max_age, now, zone)
     return Outcome(state, reason, None, _measures(record, now))
 
 
-def _state(record: Drilled, max_age: float, now: Stamp, zone: tzinfo | None) -> tuple[int, str]:
+def _state(record: DrillRecord, max_age: float, now: Stamp, zone: tzinfo | None) -> tuple[int, str]:
     requirement = f"one is wanted every {duration_text(round(max_age) * 1000)}"
     last = record.last
     if last is not None and not last.ok:
         note = f": {last.note}" if last.note else ""
-        return DOWN, f"the restore drill of {shown(seen_from(now, last.at).at, zone)} failed{note}"
+        return DOWN, f"the restore drill of {time_text(to_wall_time(now, last.at).at, zone)} failed{note}"
     if record.success is None:
-        since = seen_from(now, record.since)
+        since = to_wall_time(now, record.since)
         if now.wall_ms / 1000 < since.at + max_age:
             return UNKNOWN, f"no restore was tried yet; {requirement}"
-        return DOWN, f"no restore was tried since it is waited for, {shown(since.at, zone)}; {requirement}"
-    best = seen_from(now, record.success.at)
+        return DOWN, f"no restore was tried since it is waited for, {time_text(since.at, zone)}; {requirement}"
+    best = to_wall_time(now, record.success.at)
     if now.wall_ms / 1000 >= best.at + max_age:
-        return DOWN, f"the last restore that worked was {shown(best.at, zone)}; {requirement}"
+        return DOWN, f"the last restore that worked was {time_text(best.at, zone)}; {requirement}"
     if not best.sure:
         return UNKNOWN, "how long ago a restore worked cannot be told: this machine's clock was or is wrong"
     return UP, ""
 
 
-def _measures(record: Drilled, now: Stamp) -> dict[str, float]:
+def _measures(record: DrillRecord, now: Stamp) -> dict[str, float]:
     measures: dict[str, float] = {"restores": record.runs, "restore_failures": record.failures}
     best, last = record.success, record.last
     if best is not None:
-        moment = seen_from(now, best.at)
+        moment = to_wall_time(now, best.at)
         if moment.sure:
             measures["restore_age_seconds"] = (now.wall_ms - moment.at_ms) / 1000
         if moment.sure and moment.at_ms >= FLOOR_MS:
@@ -173,9 +173,9 @@ def _measures(record: Drilled, now: Stamp) -> dict[str, float]:
     return measures
 
 
-def retry_at(record: Drilled, now: Stamp) -> bool:
+def retry_at(record: DrillRecord, now: Stamp) -> bool:
     """A run that left no result, long enough ago to be tried again."""
     if record.attempt is None:
         return False
-    passed = between(record.attempt, now)
+    passed = seconds_between(record.attempt, now)
     return passed is None or passed >= UNFINISHED

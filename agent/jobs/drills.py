@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterable
 from typing import Final
 
-from agent.clock import Clock
+from agent.clock import AgentClock
 from agent.config import DrillSettings, Settings
-from agent.jobs.drillbook import DrillBook, Drilled, Result, directory, retry_at
-from agent.jobs.stamp import FLOOR_MS, Stamp, seen_from
+from agent.jobs.drillbook import DrillRecord, DrillResult, DrillStore, directory, retry_at
+from agent.jobs.stamp import FLOOR_MS, Stamp, to_wall_time
 from inventory.grammars.schedule import schedule_of
 
 log = logging.getLogger("agent.jobs")
@@ -19,12 +19,12 @@ log = logging.getLogger("agent.jobs")
 LAST_WORDS: Final = 5.0  # seconds for a drill to clean up when the agent stops
 
 
-class Drills:
+class DrillScheduler:
     """``tick`` every minute or so; at most one drill runs."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: AgentClock) -> None:
         self._settings = settings
-        self._book = DrillBook(directory(settings.state_dir), clock)
+        self._book = DrillStore(directory(settings.state_dir), clock)
         self._known: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
@@ -72,12 +72,12 @@ class Drills:
             if record is not None and record.attempt is not None:
                 code = self._process.returncode
                 note = f"the drill was cut off (its process ended with {code})"
-                self._book.ended(name, Result(at=before, ok=False, note=note))
+                self._book.ended(name, DrillResult(at=before, ok=False, note=note))
         except OSError as error:
             log.error("restore drill %s: %s", name, error)
 
 
-def is_due(drill: DrillSettings, record: Drilled, now: Stamp) -> bool:
+def is_due(drill: DrillSettings, record: DrillRecord, now: Stamp) -> bool:
     """By its schedule, counted from the last run; one that was cut off is due again a day later."""
     if record.attempt is not None:
         return retry_at(record, now)
@@ -85,5 +85,5 @@ def is_due(drill: DrillSettings, record: Drilled, now: Stamp) -> bool:
     if not schedule.regular and now.wall_ms < FLOOR_MS:
         return False
     last = record.last.at if record.last is not None else record.since
-    due = schedule.next_after(seen_from(now, last).at)
+    due = schedule.next_after(to_wall_time(now, last).at)
     return due is not None and due <= now.wall_ms / 1000

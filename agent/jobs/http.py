@@ -21,7 +21,7 @@ REASONS: Final = {
 }  # fmt: skip
 
 
-class Refused(Exception):
+class PingRefused(Exception):
     """A request that is not taken: the status and a sentence. ``drain``: the sender is still sending."""
 
     def __init__(self, status: int, message: str, *, drain: bool = False) -> None:
@@ -52,29 +52,29 @@ async def read_head(reader: asyncio.StreamReader) -> Request | None:
     except asyncio.IncompleteReadError as error:
         if not error.partial.strip():
             return None
-        raise Refused(400, "the request ends in its header") from None
+        raise PingRefused(400, "the request ends in its header") from None
     except asyncio.LimitOverrunError:
-        raise Refused(431, f"a request line and header of more than {MOST_HEAD} bytes", drain=True) from None
+        raise PingRefused(431, f"a request line and header of more than {MOST_HEAD} bytes", drain=True) from None
     line, *fields = head.decode("latin-1").strip().replace("\r\n", "\n").split("\n")
     words = line.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/"):
-        raise Refused(400, "not a request of HTTP/1")
+        raise PingRefused(400, "not a request of HTTP/1")
     if words[2] not in ("HTTP/1.1", "HTTP/1.0"):
-        raise Refused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
+        raise PingRefused(505, "only HTTP/1.1 and HTTP/1.0 are spoken here")
     headers: dict[str, str] = {}
     for field in fields:
         name, colon, value = field.partition(":")
         if not colon or not name or name != name.strip():
-            raise Refused(400, "a header field without a name")
+            raise PingRefused(400, "a header field without a name")
         name = name.lower()
         if name in headers and name in ("content-length", "transfer-encoding"):
-            raise Refused(400, f"two fields {name}")
+            raise PingRefused(400, f"two fields {name}")
         headers[name] = value.strip()
     try:
         target = urlsplit(words[1])
         query = parse_qs(target.query, keep_blank_values=True, max_num_fields=20)
     except ValueError:
-        raise Refused(400, "not a target of a request") from None
+        raise PingRefused(400, "not a target of a request") from None
     segments = tuple(unquote(segment, errors="replace") for segment in target.path.strip("/").split("/"))
     return Request(words[0], segments, {name: values[-1] for name, values in query.items()}, headers)
 
@@ -84,17 +84,17 @@ async def read_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     declared = request.headers.get("content-length")
     encoding = request.headers.get("transfer-encoding", "").lower()
     if encoding not in ("", "chunked"):
-        raise Refused(501, "a transfer encoding other than chunked")
+        raise PingRefused(501, "a transfer encoding other than chunked")
     if declared is not None and encoding:
-        raise Refused(400, "both a length and chunks")
+        raise PingRefused(400, "both a length and chunks")
     if declared is None and not encoding:
         return request
     if declared is not None and not _LENGTH.fullmatch(declared):
-        raise Refused(400, "a Content-Length that is no number")
+        raise PingRefused(400, "a Content-Length that is no number")
     if declared is not None and int(declared) > MOST_TAKEN:
         # who asked whether to go on is told no, and sends nothing
         drain = request.headers.get("expect", "").lower() != "100-continue"
-        raise Refused(413, f"a body of more than {MOST_TAKEN} bytes", drain=drain)
+        raise PingRefused(413, f"a body of more than {MOST_TAKEN} bytes", drain=drain)
     if request.headers.get("expect", "").lower() == "100-continue":
         writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     body = _Body(reader, keep)
@@ -104,9 +104,9 @@ async def read_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
         else:
             await body.take_chunks()
     except asyncio.IncompleteReadError:
-        raise Refused(400, "the body is shorter than it was said to be") from None
+        raise PingRefused(400, "the body is shorter than it was said to be") from None
     except asyncio.LimitOverrunError:
-        raise Refused(400, "not a chunked body", drain=True) from None
+        raise PingRefused(400, "not a chunked body", drain=True) from None
     return msgspec.structs.replace(request, body=bytes(body.kept), length=body.length)
 
 
@@ -132,22 +132,22 @@ class _Body:
         while True:
             match = _CHUNK.fullmatch(await self._reader.readuntil(b"\n"))
             if match is None:
-                raise Refused(400, "not a chunked body", drain=True)
+                raise PingRefused(400, "not a chunked body", drain=True)
             size = int(match[1], 16)
             if not size:
                 break
             if self.length + size > MOST_TAKEN:
-                raise Refused(413, f"a body of more than {MOST_TAKEN} bytes", drain=True)
+                raise PingRefused(413, f"a body of more than {MOST_TAKEN} bytes", drain=True)
             await self.take(size)
             if (await self._reader.readuntil(b"\n")).strip():
-                raise Refused(400, "not a chunked body", drain=True)
+                raise PingRefused(400, "not a chunked body", drain=True)
         for _ in range(20):  # trailer fields
             if not (await self._reader.readuntil(b"\n")).strip():
                 return
-        raise Refused(400, "not a chunked body", drain=True)
+        raise PingRefused(400, "not a chunked body", drain=True)
 
 
-def answer(status: int, message: str, *, head: bool = False, extra: Mapping[str, str] | None = None) -> bytes:
+def encode_response(status: int, message: str, *, head: bool = False, extra: Mapping[str, str] | None = None) -> bytes:
     """A response as bytes; the connection ends with it."""
     body = message.encode()
     lines = [

@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from agent.jobs.book import Listening, gap_until
-from agent.jobs.stamp import FLOOR_MS, Moment, Stamp, seen_from, shown
-from agent.jobs.state import FAIL, Event, Record, State
+from agent.jobs.book import ListeningTimes, gap_until
+from agent.jobs.stamp import FLOOR_MS, Stamp, WallTime, time_text, to_wall_time
+from agent.jobs.state import FAIL, JobRecord, JobState, PingEvent
 from agent.probe import Outcome
 from inventory.base.types import duration_text
 from inventory.grammars.schedule import Schedule
@@ -21,7 +21,7 @@ from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 _WRONG_CLOCK: Final = "this machine's clock was wrong, and it was restarted since"
 
 
-class Rule(msgspec.Struct, frozen=True):
+class JobRule(msgspec.Struct, frozen=True):
     """How a job is to be. In seconds; ``longest`` None: a run may last as long as its grace, and is not judged.
 
     ``rpo``: how old its last good run may be; None: however old.
@@ -33,10 +33,10 @@ class Rule(msgspec.Struct, frozen=True):
     rpo: float | None = None
 
 
-class _Case:
+class _Evaluation:
     """One judgement."""
 
-    def __init__(self, rule: Rule, state: State, listening: Listening | None, now: Stamp) -> None:
+    def __init__(self, rule: JobRule, state: JobState, listening: ListeningTimes | None, now: Stamp) -> None:
         self.rule = rule
         self.state = state
         self.now = now
@@ -44,12 +44,12 @@ class _Case:
         self.zone: tzinfo | None = rule.schedule.zone
         self.gaps = _gaps(listening, now)
 
-    def moment(self, then: Stamp) -> Moment:
-        return seen_from(self.now, then)
+    def moment(self, then: Stamp) -> WallTime:
+        return to_wall_time(self.now, then)
 
     def said(self, then: Stamp) -> str:
         wall_time = self.moment(then)
-        return ("" if wall_time.sure else "at the latest ") + shown(wall_time.at, self.zone)
+        return ("" if wall_time.sure else "at the latest ") + time_text(wall_time.at, self.zone)
 
     def outcome(self) -> tuple[int, str]:
         state = self.state
@@ -65,7 +65,7 @@ class _Case:
             or (UP, "")
         )
 
-    def _endless(self, state: State) -> tuple[int, str] | None:
+    def _endless(self, state: JobState) -> tuple[int, str] | None:
         """A run that has lasted as long as it may."""
         if state.start is None:
             return None
@@ -81,13 +81,13 @@ class _Case:
         later = self._overdue_after(gap[1])
         return (DOWN, f"{words}, and nothing came since") if later is not None else (UNKNOWN, self._unheard(gap))
 
-    def _failed(self, state: State) -> tuple[int, str] | None:
+    def _failed(self, state: JobState) -> tuple[int, str] | None:
         if state.status != "down" or state.end is None:
             return None
         again = f"; it runs again since {self.said(state.start.at)}" if state.start is not None else ""
         return DOWN, f"it failed{_exit(state.end)} at {self.said(state.end.at)}{again}"
 
-    def _silent(self, state: State) -> tuple[int, str] | None:
+    def _silent(self, state: JobState) -> tuple[int, str] | None:
         """An end that is overdue."""
         ended = state.end is not None and state.status != "new"
         last = state.end.at if state.end is not None and ended else state.since
@@ -101,7 +101,7 @@ class _Case:
         if gap is not None:
             return UNKNOWN, self._unheard(gap)
         since = "no run ended since" if ended else "it has not run since it is waited for,"
-        return DOWN, f"{since} {self.said(last)}; it was due at {shown(when, self.zone)}{self._grace()}"
+        return DOWN, f"{since} {self.said(last)}; it was due at {time_text(when, self.zone)}{self._grace()}"
 
     def _due_and_gap(self, base: float) -> tuple[float, tuple[float, float] | None] | None:
         """When it was due, if that is past; and the gap for which that is not held against it. None: not overdue."""
@@ -120,17 +120,17 @@ class _Case:
         overdue = self._due_and_gap(heard_from)
         return overdue[0] if overdue is not None and overdue[1] is None else None
 
-    def _waiting(self, state: State) -> tuple[int, str] | None:
+    def _waiting(self, state: JobState) -> tuple[int, str] | None:
         """It has never ended yet, and need not have."""
         if state.status != "new":
             return None
         if state.start is not None:
             return UNKNOWN, f"its first run started at {self.said(state.start.at)} and has not ended yet"
         due = self.rule.schedule.next_after(self.moment(state.since).at)
-        words = "" if due is None else f"; it is due at {shown(due, self.zone)}{self._grace()}"
+        words = "" if due is None else f"; it is due at {time_text(due, self.zone)}{self._grace()}"
         return UNKNOWN, f"it has not run since it is waited for{words}"
 
-    def _too_old(self, state: State) -> tuple[int, str] | None:
+    def _too_old(self, state: JobState) -> tuple[int, str] | None:
         """A good run that is older than the objective, though the schedule asks for none yet."""
         if self.rule.rpo is None or state.success is None:
             return None
@@ -142,7 +142,7 @@ class _Case:
             return UNKNOWN, self._unheard(gap)
         return DOWN, f"no run ended well since {self.said(state.success)}; the objective is {_span(self.rule.rpo)}"
 
-    def _too_long(self, state: State) -> tuple[int, str] | None:
+    def _too_long(self, state: JobState) -> tuple[int, str] | None:
         if self.rule.longest is None or state.seconds is None or state.seconds <= self.rule.longest:
             return None
         return DEGRADED, f"its last run took {_span(state.seconds)}; {_span(self.rule.longest)} are allowed"
@@ -153,24 +153,24 @@ class _Case:
         return overlapping[-1] if overlapping else None
 
     def _unheard(self, gap: tuple[float, float]) -> str:
-        until = f"from {shown(gap[0], self.zone)} to {shown(gap[1], self.zone)}"
+        until = f"from {time_text(gap[0], self.zone)} to {time_text(gap[1], self.zone)}"
         return f"this agent did not listen {until}: it may have run unheard"
 
     def _grace(self) -> str:
         return f", with {_span(self.rule.grace)} of grace" if self.rule.grace else ""
 
 
-def judged(rule: Rule, record: Record, listening: Listening | None, now: Stamp) -> Outcome:
+def job_outcome(rule: JobRule, record: JobRecord, listening: ListeningTimes | None, now: Stamp) -> Outcome:
     """The state of a job, the reason, and what is measured: see the kind ``job``."""
     state = record.state
-    result, reason = _Case(rule, state, listening, now).outcome()
+    result, reason = _Evaluation(rule, state, listening, now).outcome()
     return Outcome(result, reason, None, _measures(rule, state, record, now))
 
 
-def _measures(rule: Rule, state: State, record: Record, now: Stamp) -> dict[str, float]:
+def _measures(rule: JobRule, state: JobState, record: JobRecord, now: Stamp) -> dict[str, float]:
     measures: dict[str, float] = {"runs": state.runs, "failures": state.failures, "pings": record.pings}
     if state.success is not None:
-        last = seen_from(now, state.success)
+        last = to_wall_time(now, state.success)
         if last.sure:
             measures["age_seconds"] = (now.wall_ms - last.at_ms) / 1000
             if rule.rpo is not None:
@@ -179,23 +179,23 @@ def _measures(rule: Rule, state: State, record: Record, now: Stamp) -> dict[str,
             measures["last_success_timestamp_seconds"] = last.at_ms // 1000
     if state.seconds is not None:
         measures["duration_seconds"] = state.seconds
-    if state.start is not None and (begun := seen_from(now, state.start.at)).sure:
+    if state.start is not None and (begun := to_wall_time(now, state.start.at)).sure:
         measures["running_seconds"] = (now.wall_ms - begun.at_ms) / 1000
     if state.end is not None and state.end.exit is not None:
         measures["exit_code"] = state.end.exit
     return measures
 
 
-def _gaps(listening: Listening | None, now: Stamp) -> list[tuple[float, float]]:
+def _gaps(listening: ListeningTimes | None, now: Stamp) -> list[tuple[float, float]]:
     """On the wall clock as it is now, the one that is not over yet included."""
     if listening is None:
         return []
     open_one = gap_until(listening, now)
     stamps = [*listening.gaps, *([open_one] if open_one else [])]
-    return [(seen_from(now, start).at, seen_from(now, end).at) for start, end in stamps]
+    return [(to_wall_time(now, start).at, to_wall_time(now, end).at) for start, end in stamps]
 
 
-def _exit(event: Event) -> str:
+def _exit(event: PingEvent) -> str:
     return f" with exit code {event.exit}" if event.action == FAIL and event.exit is not None else ""
 
 

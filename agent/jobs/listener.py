@@ -17,10 +17,10 @@ from typing import Final
 import msgspec
 
 from agent.jobs import http
-from agent.jobs.book import MOST_BODY, Book
-from agent.jobs.http import Refused, Request
-from agent.jobs.stamp import SLACK_MS, Stamp, seen_from
-from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, Event
+from agent.jobs.book import MOST_BODY, JobStore
+from agent.jobs.http import PingRefused, Request
+from agent.jobs.stamp import SLACK_MS, Stamp, to_wall_time
+from agent.jobs.state import FAIL, LOG, PAUSE, RESUME, START, SUCCESS, PingEvent
 
 log = logging.getLogger("agent.jobs")
 
@@ -39,7 +39,7 @@ _WHEN: Final = re.compile(r"([0-9a-f]{16}) (\d{1,15}) (\d{1,15})", re.ASCII)
 LIMIT: Final = {"Ping-Body-Limit": str(MOST_BODY)}
 
 
-class Ping(msgspec.Struct, frozen=True):
+class PingRequest(msgspec.Struct, frozen=True):
     """One ping as asked for, before it is known whether it is taken. ``token``: what it showed, if anything."""
 
     job: str
@@ -48,7 +48,7 @@ class Ping(msgspec.Struct, frozen=True):
     token: str
 
 
-class Counts(msgspec.Struct):
+class PingCounts(msgspec.Struct):
     """Since the agent started."""
 
     taken: int = 0
@@ -62,7 +62,7 @@ class Listener:
 
     def __init__(
         self,
-        store: Book,
+        store: JobStore,
         job_names: Callable[[], Collection[str]],
         token: str = "",
         *,
@@ -75,7 +75,7 @@ class Listener:
         self._open = 0
         self._buckets: dict[str, tuple[float, float]] = {}
         self._writing = asyncio.Lock()
-        self.counts = Counts()
+        self.counts = PingCounts()
 
     async def local(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A connection from this machine."""
@@ -91,13 +91,13 @@ class Listener:
             if self._open > MOST_REFUSED:
                 raise OSError("too many even to be told")
             if self._open > MOST_CONNECTIONS:
-                raise Refused(503, "too many pings at once; try again", drain=True)
+                raise PingRefused(503, "too many pings at once; try again", drain=True)
             async with asyncio.timeout(REQUEST):
                 response = await self._exchange(reader, writer, guarded=guarded)
             if response:
                 writer.write(response)
                 await self._drain_out(writer)
-        except Refused as refused:
+        except PingRefused as refused:
             await self._refuse(reader, writer, refused)
         except (TimeoutError, OSError):
             self.counts.refused += 1  # it never said what it wanted, or is gone
@@ -112,7 +112,7 @@ class Listener:
         request = await http.read_head(reader)
         if request is None:
             return b""
-        ping = parse(request)
+        ping = parse_ping(request)
         self._admit(request, ping, guarded=guarded)
         request = await http.read_body(reader, writer, request, MOST_BODY)
         event = event_of(request, ping, self._book.now(), guarded=guarded)
@@ -121,24 +121,24 @@ class Listener:
                 await asyncio.to_thread(self._book.hear, ping.job, event, request.body)
         except OSError as error:
             log.error("a ping of %s cannot be kept: %s", ping.job, error)
-            raise Refused(503, f"the ping cannot be kept: {error.strerror}") from None
+            raise PingRefused(503, f"the ping cannot be kept: {error.strerror}") from None
         self.counts.taken += 1
         log.debug("ping of %s: %s", ping.job, ping.action)
-        return http.answer(200, "OK", head=request.method == "HEAD", extra=LIMIT)
+        return http.encode_response(200, "OK", head=request.method == "HEAD", extra=LIMIT)
 
-    def _admit(self, request: Request, ping: Ping, *, guarded: bool) -> None:
+    def _admit(self, request: Request, ping: PingRequest, *, guarded: bool) -> None:
         """Raises Refused."""
         if guarded and not hmac.compare_digest(ping.token.encode(), self._token.encode()):
-            raise Refused(401, "this ping needs the token of this agent's own file")
+            raise PingRefused(401, "this ping needs the token of this agent's own file")
         if "origin" in request.headers or request.headers.get("sec-fetch-site", "none") != "none":
-            raise Refused(403, "a web page may not ping for a job")
+            raise PingRefused(403, "a web page may not ping for a job")
         if ping.action in LOCAL_WORDS and (guarded or request.method != "POST"):
-            raise Refused(403, f"{ping.action} is by POST, and on the agent's own machine only")
+            raise PingRefused(403, f"{ping.action} is by POST, and on the agent's own machine only")
         if ping.job not in self._known():
             self._count_unknown(ping.job)
-            raise Refused(404, f"no job {ping.job!r} in this agent's plan")
+            raise PingRefused(404, f"no job {ping.job!r} in this agent's plan")
         if not self._within_rate(ping.job):
-            raise Refused(429, f"{ping.job} pings too often; try again")
+            raise PingRefused(429, f"{ping.job} pings too often; try again")
 
     def _count_unknown(self, job: str) -> None:
         counts = self.counts
@@ -154,13 +154,13 @@ class Listener:
         self._buckets[job] = (left - allowed, now)
         return allowed
 
-    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refused: Refused) -> None:
+    async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, refused: PingRefused) -> None:
         self.counts.refused += 1
         extra = {"Retry-After": "5"} if refused.status in (429, 503) else {}
         extra |= {"Allow": "GET, HEAD, POST"} if refused.status == 405 else {}
         extra |= {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
         with contextlib.suppress(OSError, TimeoutError):
-            writer.write(http.answer(refused.status, refused.words + "\n", extra=extra))
+            writer.write(http.encode_response(refused.status, refused.words + "\n", extra=extra))
             await self._drain_out(writer)
             if refused.drain:
                 if writer.can_write_eof():
@@ -174,13 +174,15 @@ class Listener:
             await writer.drain()
 
 
-def parse(request: Request) -> Ping:
+def parse_ping(request: Request) -> PingRequest:
     """What is asked for: /ping/JOB, /ping/JOB/ACTION, and each with /ping/TOKEN before. Raises Refused."""
     if request.method not in ("GET", "HEAD", "POST"):
-        raise Refused(405, "ping by GET, HEAD or POST")
+        raise PingRefused(405, "ping by GET, HEAD or POST")
     first, *rest = request.path
     if first != "ping" or not rest or len(rest) > 3:
-        raise Refused(404, "ping at /ping/JOB, /ping/JOB/start, /ping/JOB/fail, /ping/JOB/log or /ping/JOB/EXITCODE")
+        raise PingRefused(
+            404, "ping at /ping/JOB, /ping/JOB/start, /ping/JOB/fail, /ping/JOB/log or /ping/JOB/EXITCODE"
+        )
     action, exit_code = SUCCESS, None
     if len(rest) > 1 and (rest[-1] in WORDS or _CODE.fullmatch(rest[-1])):
         word = rest.pop()
@@ -189,32 +191,32 @@ def parse(request: Request) -> Ping:
         else:
             exit_code = int(word)
             if exit_code > 255:
-                raise Refused(400, f"{word} is no exit code: they end at 255")
+                raise PingRefused(400, f"{word} is no exit code: they end at 255")
             action = FAIL if exit_code else SUCCESS
     if len(rest) > 2:
-        raise Refused(404, f"there is no ping {rest[-1]!r}")
+        raise PingRefused(404, f"there is no ping {rest[-1]!r}")
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     shown = rest[0] if len(rest) == 2 else token.strip() if scheme.lower() == "bearer" else ""
-    return Ping(rest[-1], action, exit_code, shown)
+    return PingRequest(rest[-1], action, exit_code, shown)
 
 
-def event_of(request: Request, ping: Ping, now: Stamp, *, guarded: bool) -> Event:
+def event_of(request: Request, ping: PingRequest, now: Stamp, *, guarded: bool) -> PingEvent:
     """The ping as an event. A wrapper that could not reach this agent says later when it was. Raises Refused."""
     rid = request.query.get("rid", "")
     if rid and not _RID.fullmatch(rid):
-        raise Refused(400, "rid has to be a UUID")
+        raise PingRefused(400, "rid has to be a UUID")
     sent = request.headers.get("haidang-ping-id", "")
     if sent and not _RID.fullmatch(sent):
-        raise Refused(400, "Haidang-Ping-Id has to be a UUID")
+        raise PingRefused(400, "Haidang-Ping-Id has to be a UUID")
     at = now
     if (when := request.headers.get("haidang-ping-at")) is not None:
         match = _WHEN.fullmatch(when)
         if match is None or guarded:
-            raise Refused(400, "Haidang-Ping-At is for pings that waited on this machine")
+            raise PingRefused(400, "Haidang-Ping-At is for pings that waited on this machine")
         at = Stamp(match[1], int(match[2]), int(match[3]))
-        if seen_from(now, at).at_ms > now.wall_ms + (0 if at.boot == now.boot else SLACK_MS):
-            raise Refused(400, "a ping of the future")
-    return Event(
+        if to_wall_time(now, at).at_ms > now.wall_ms + (0 if at.boot == now.boot else SLACK_MS):
+            raise PingRefused(400, "a ping of the future")
+    return PingEvent(
         action=ping.action,
         at=at,
         rid=str(uuid.UUID(rid)) if rid else "",

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from agent.clock import Clock
+from agent.clock import AgentClock
 from agent.config import Settings
 from inventory.protocol.plan import Plan
 
 if TYPE_CHECKING:
-    from agent.jobs.book import Book
-    from agent.jobs.drills import Drills
+    from agent.jobs.book import JobStore
+    from agent.jobs.drills import DrillScheduler
     from agent.jobs.listener import Listener
 
 log = logging.getLogger("agent.jobs")
@@ -31,25 +31,25 @@ EVERY: Final = 60.0  # seconds
 LONGEST_PATH: Final = 100  # bytes of a Unix socket's path
 
 
-class Side:
+class JobsService:
     """Given each plan by ``use``; ``run`` goes on until it is cancelled."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: AgentClock) -> None:
         self._settings = settings
         self._clock = clock
         self._wanted: frozenset[str] = frozenset()
         self._drills_wanted: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
-        self._book: Book | None = None
+        self._book: JobStore | None = None
         self._listener: Listener | None = None
         self._doors: dict[str, asyncio.Server] = {}
         self._told: dict[str, str] = {}
-        self._drills: Drills | None = None
+        self._drills: DrillScheduler | None = None
 
     def use(self, plan: Plan) -> None:
         """Another plan: its jobs are listened for from now on."""
-        self._wanted = frozenset(_named(plan, "job"))
-        self._drills_wanted = frozenset(_named(plan, "drill"))
+        self._wanted = frozenset(_names_of_kind(plan, "job"))
+        self._drills_wanted = frozenset(_names_of_kind(plan, "drill"))
         self._changed.set()
 
     def clock_was_set(self) -> None:
@@ -91,16 +91,16 @@ class Side:
                 await self._drills.stop()
 
     async def _listen(self) -> None:
-        from agent.jobs.book import Book, directory
-        from agent.jobs.delivery import take_waiting
+        from agent.jobs.book import JobStore, directory
+        from agent.jobs.delivery import import_stored_pings
         from agent.jobs.listener import Listener
 
         if self._book is None or self._listener is None:
-            self._book = Book(directory(self._settings.state_dir), self._clock)
+            self._book = JobStore(directory(self._settings.state_dir), self._clock)
             self._listener = Listener(self._book, lambda: self._wanted, self._settings.pings.token)
         try:
             self._book.expect(self._wanted)
-            await asyncio.to_thread(take_waiting, self._book, self._settings.waiting_pings, self._wanted)
+            await asyncio.to_thread(import_stored_pings, self._book, self._settings.waiting_pings, self._wanted)
             self._say("records", "")
         except OSError as error:
             self._say("records", f"the records of pings cannot be kept: {error}")
@@ -160,10 +160,10 @@ class Side:
         self._doors.clear()
 
     async def _drill(self) -> None:
-        from agent.jobs.drills import Drills
+        from agent.jobs.drills import DrillScheduler
 
         if self._drills is None:
-            self._drills = Drills(self._settings, self._clock)
+            self._drills = DrillScheduler(self._settings, self._clock)
         try:
             self._drills.tick(self._drills_wanted)
             self._say("drills", "")
@@ -180,7 +180,7 @@ class Side:
 _LIMIT: Final = 16_384
 
 
-def _named(plan: Plan, kind: str) -> Iterable[str]:
+def _names_of_kind(plan: Plan, kind: str) -> Iterable[str]:
     for check in plan.checks:
         if check.kind == kind and isinstance(name := check.params.get(kind), str):
             yield name

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from agent.clock import Clock
+from agent.clock import AgentClock
 
 FLOOR_MS: Final = 1_767_225_600_000  # 1 January 2026: a wall clock before it was never set
 SLACK_MS: Final = 60_000  # by which the wall clock may be disciplined, and its boot be off
@@ -24,7 +24,7 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True):
     wall_ms: int
 
 
-class Moment(msgspec.Struct, frozen=True):
+class WallTime(msgspec.Struct, frozen=True):
     """A stamp on the wall clock as it is now. Not ``sure``: it was then or earlier, no later."""
 
     at_ms: int
@@ -35,22 +35,22 @@ class Moment(msgspec.Struct, frozen=True):
         return self.at_ms / 1000
 
 
-def stamp(clock: Clock) -> Stamp:
+def stamp(clock: AgentClock) -> Stamp:
     """Now."""
     return Stamp(clock.boot_id().hex(), clock.boot_ms(), clock.wall_ms())
 
 
-def seen_from(now: Stamp, then: Stamp) -> Moment:
+def to_wall_time(now: Stamp, then: Stamp) -> WallTime:
     """Where ``then`` lies on the wall clock as it is ``now``."""
     if then.boot == now.boot:
-        return Moment(now.wall_ms - (now.boot_ms - then.boot_ms))
+        return WallTime(now.wall_ms - (now.boot_ms - then.boot_ms))
     began = now.wall_ms - now.boot_ms
     if FLOOR_MS <= then.wall_ms <= began + SLACK_MS:
-        return Moment(min(then.wall_ms, began))
-    return Moment(began, sure=False)
+        return WallTime(min(then.wall_ms, began))
+    return WallTime(began, sure=False)
 
 
-def between(earlier: Stamp, later: Stamp) -> float | None:
+def seconds_between(earlier: Stamp, later: Stamp) -> float | None:
     """Seconds from one stamp to the other; None when the clocks do not tell."""
     if earlier.boot == later.boot:
         ms = later.boot_ms - earlier.boot_ms
@@ -61,9 +61,9 @@ def between(earlier: Stamp, later: Stamp) -> float | None:
     return ms / 1000 if ms >= 0 else None
 
 
-def restamped(then: Stamp, now: Stamp) -> Stamp:
+def restamp(then: Stamp, now: Stamp) -> Stamp:
     """The same moment by the wall clock as it is now, if it was set since in the same boot."""
-    return Stamp(then.boot, then.boot_ms, seen_from(now, then).at_ms) if then.boot == now.boot else then
+    return Stamp(then.boot, then.boot_ms, to_wall_time(now, then).at_ms) if then.boot == now.boot else then
 
 
 def comes_before(left: Stamp, right: Stamp) -> bool:
@@ -72,7 +72,7 @@ def comes_before(left: Stamp, right: Stamp) -> bool:
     return left.wall_ms < right.wall_ms
 
 
-def shown(at: float, zone: tzinfo | None) -> str:
+def time_text(at: float, zone: tzinfo | None) -> str:
     """A moment for a sentence, with its zone: 2026-11-22 23:12 +07."""
     local = datetime.fromtimestamp(at, zone) if zone is not None else datetime.fromtimestamp(at).astimezone()
     offset = local.strftime("%z")

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from agent.jobs.stamp import Stamp, between, comes_before, restamped
+from agent.jobs.stamp import Stamp, comes_before, restamp, seconds_between
 
 START: Final = "start"
 SUCCESS: Final = "success"
@@ -23,7 +23,7 @@ KEPT: Final = 30  # events that are kept one by one; what comes later than these
 LONGEST_RUN: Final = 30 * 86_400  # seconds; an end after more than that belongs to no start
 
 
-class Event(msgspec.Struct, frozen=True, omit_defaults=True):
+class PingEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """One ping. ``id`` is the sender's, so that one sent again counts once. ``bytes``: of its body, as it came."""
 
     action: str
@@ -35,20 +35,20 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True):
     id: str = ""
 
 
-class State(msgspec.Struct, frozen=True, omit_defaults=True):
+class JobState(msgspec.Struct, frozen=True, omit_defaults=True):
     """A job after some events. ``since``: when waiting for its first end began (registered, or resumed)."""
 
     since: Stamp
     status: Literal["new", "up", "down", "paused"] = "new"
-    start: Event | None = None  # of the run in progress
-    end: Event | None = None  # the last success or failure
+    start: PingEvent | None = None  # of the run in progress
+    end: PingEvent | None = None  # the last success or failure
     seconds: float | None = None  # that the last run took
     success: Stamp | None = None  # the last one
     paused: Stamp | None = None
     runs: int = 0
     failures: int = 0
 
-    def after(self, event: Event) -> "State":
+    def after(self, event: PingEvent) -> "JobState":
         """Having heard one more event."""
         change = msgspec.structs.replace
         if event.action == START:
@@ -65,10 +65,10 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
         seconds, start = None, self.start
         if start is not None:
             if start.rid == event.rid:
-                seconds, start = between(start.at, event.at), None
+                seconds, start = seconds_between(start.at, event.at), None
             elif failed or not event.rid:
                 start = None
-        return State(
+        return JobState(
             since=self.since,
             status="down" if failed else "up",
             start=start,
@@ -80,37 +80,37 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+class JobRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is on the disk about one job: how it stood, and the events since then in the order they happened."""
 
     job: str
-    base: State
-    events: tuple[Event, ...] = ()
+    base: JobState
+    events: tuple[PingEvent, ...] = ()
     pings: int = 0
     late: int = 0  # came after KEPT newer ones: counted, no more
     version: int = 1
 
     @property
-    def state(self) -> State:
+    def state(self) -> JobState:
         return fold(self.base, self.events)
 
 
-def fold(base: State, events: Sequence[Event]) -> State:
+def fold(base: JobState, events: Sequence[PingEvent]) -> JobState:
     for event in events:
         base = base.after(event)
     return base
 
 
-def new(job: str, now: Stamp) -> Record:
-    return Record(job, State(now))
+def new_record(job: str, now: Stamp) -> JobRecord:
+    return JobRecord(job, JobState(now))
 
 
-def heard(record: Record, event: Event, now: Stamp) -> Record:
+def with_event(record: JobRecord, event: PingEvent, now: Stamp) -> JobRecord:
     """The record with one more event, in its place in time. The same event again changes nothing."""
     if event.id and any(earlier.id == event.id for earlier in record.events):
         return record
     event = msgspec.structs.replace(event, n=record.pings + 1)
-    events = [_restamped(earlier, now) for earlier in record.events]
+    events = [_restamp_event(earlier, now) for earlier in record.events]
     place = len(events)
     while place and comes_before(event.at, events[place - 1].at):
         place -= 1
@@ -118,35 +118,35 @@ def heard(record: Record, event: Event, now: Stamp) -> Record:
         return msgspec.structs.replace(record, pings=event.n, late=record.late + 1)
     events.insert(place, event)
     gone = max(0, len(events) - KEPT)
-    return Record(
+    return JobRecord(
         job=record.job,
-        base=_settled(fold(record.base, events[:gone]), now),
+        base=_restamp_state(fold(record.base, events[:gone]), now),
         events=tuple(events[gone:]),
         pings=event.n,
         late=record.late,
     )
 
 
-def corrected(record: Record, now: Stamp) -> Record:
+def restamp_record(record: JobRecord, now: Stamp) -> JobRecord:
     """The record with this boot's stamps by the wall clock as it is now: it was set."""
-    events = tuple(_restamped(event, now) for event in record.events)
-    return msgspec.structs.replace(record, base=_settled(record.base, now), events=events)
+    events = tuple(_restamp_event(event, now) for event in record.events)
+    return msgspec.structs.replace(record, base=_restamp_state(record.base, now), events=events)
 
 
-def _restamped(event: Event, now: Stamp) -> Event:
-    return msgspec.structs.replace(event, at=restamped(event.at, now))
+def _restamp_event(event: PingEvent, now: Stamp) -> PingEvent:
+    return msgspec.structs.replace(event, at=restamp(event.at, now))
 
 
-def _settled(state: State, now: Stamp) -> State:
+def _restamp_state(state: JobState, now: Stamp) -> JobState:
     def stamp(original: Stamp | None) -> Stamp | None:
-        return restamped(original, now) if original is not None else None
+        return restamp(original, now) if original is not None else None
 
-    def event(original: Event | None) -> Event | None:
-        return _restamped(original, now) if original is not None else None
+    def event(original: PingEvent | None) -> PingEvent | None:
+        return _restamp_event(original, now) if original is not None else None
 
     return msgspec.structs.replace(
         state,
-        since=restamped(state.since, now),
+        since=restamp(state.since, now),
         start=event(state.start),
         end=event(state.end),
         success=stamp(state.success),

@@ -5,7 +5,7 @@ import threading
 from typing import IO
 
 
-class Tail:
+class OutputTail:
     """The last bytes of what passed through, from any number of streams."""
 
     def __init__(self, size: int) -> None:
@@ -24,7 +24,7 @@ class Tail:
             return bytes(self._kept[-self._size :])
 
 
-def drain(source: IO[bytes], tail: Tail) -> None:
+def drain(source: IO[bytes], tail: OutputTail) -> None:
     """Read to the end, keep the end."""
     while data := os.read(source.fileno(), 65_536):
         tail.add(data)

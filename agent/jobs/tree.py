@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 
-def what_came_back(directory: Path, until: float) -> tuple[int, int, str]:
+def measure_tree(directory: Path, until: float) -> tuple[int, int, str]:
     """(files, bytes, checksum) of a tree; past ``until`` (time.monotonic()) the checksum is given up and is "".
 
     The checksum is SHA-256 over each path, directory by directory in the order of names, with its length and the

@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Final
 
-from agent.clock import Clock, SystemClock
+from agent.clock import AgentClock, AgentSystemClock
 from agent.config import Settings
 from agent.jobs.book import MOST_BODY
-from agent.jobs.delivery import Denied, Undelivered, Waiting, doors, leave, ping, send, send_waiting
+from agent.jobs.delivery import Denied, Undelivered, WaitingPing, openers_of, ping, send, send_stored_pings, store_ping
 from agent.jobs.stamp import stamp
 from agent.jobs.state import FAIL, START, SUCCESS
-from agent.jobs.tail import Tail
+from agent.jobs.tail import OutputTail
 
 PASSED_ON: Final = tuple(
     getattr(signal, name)
@@ -34,18 +34,18 @@ AFTER_END: Final = 1.0  # seconds for output of what the command left running be
 NOT_FOUND, NOT_RUN = 127, 126  # as shells say it
 
 
-class Pinger:
+class PingSender:
     """Delivers the pings of one run, in their order, beside the command; what cannot be delivered is left behind."""
 
     def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
         pings = settings.pings
-        self._ways = doors(*pings.address(pings.listen), settings.ping_socket)
-        self._waiting = (*settings.waiting_pings, *at_home())
+        self._ways = openers_of(*pings.address(pings.listen), settings.ping_socket)
+        self._waiting = (*settings.waiting_pings, *home_directories())
         self._shared = pings.waiting
         self._say = warn
         self._thread: threading.Thread | None = None
 
-    def deliver(self, waiting: Waiting) -> None:
+    def deliver(self, waiting: WaitingPing) -> None:
         """In the background; after what was given before."""
         before = self._thread
         self._thread = threading.Thread(target=self._deliver, args=(waiting, before), daemon=True)
@@ -55,31 +55,31 @@ class Pinger:
         if self._thread is not None:
             self._thread.join()
 
-    def _deliver(self, waiting: Waiting, before: threading.Thread | None) -> None:
+    def _deliver(self, waiting: WaitingPing, before: threading.Thread | None) -> None:
         if before is not None:
             before.join()
         else:
-            send_waiting(self._waiting, self._ways)
+            send_stored_pings(self._waiting, self._ways)
         try:
             send(waiting, self._ways)
         except Denied as error:
             self._say(f"the agent does not take the ping: {error}")
         except Undelivered as error:
-            path = leave(waiting, self._waiting, shared=self._shared)
+            path = store_ping(waiting, self._waiting, shared=self._shared)
             where = f"it waits in {path}" if path is not None else "it is lost: no directory takes it"
             self._say(f"the agent does not answer ({error}); {where}")
 
 
 def run(
-    job: str, command: Sequence[str], settings: Settings, *, keep_output: bool = True, clock: Clock | None = None
+    job: str, command: Sequence[str], settings: Settings, *, keep_output: bool = True, clock: AgentClock | None = None
 ) -> int:
     """The command's exit code; 128 + its number when a signal ended it, as shells say it."""
-    clock = clock or SystemClock()
+    clock = clock or AgentSystemClock()
     _hold_signals()
-    pinger = Pinger(settings, lambda message: print(f"haidang-agent job {job}: {message}", file=sys.stderr))
+    pinger = PingSender(settings, lambda message: print(f"haidang-agent job {job}: {message}", file=sys.stderr))
     rid = str(uuid.uuid4())
     start = ping(job, START, stamp(clock), rid=rid)
-    tail = Tail(MOST_BODY)
+    tail = OutputTail(MOST_BODY)
     # told once the command runs: there are no threads before, and it waits for nothing
     code = _run(command, tail if keep_output else None, lambda: pinger.deliver(start))
     action = FAIL if code else SUCCESS
@@ -88,7 +88,7 @@ def run(
     return code
 
 
-def _run(command: Sequence[str], tail: Tail | None, started: Callable[[], None]) -> int:
+def _run(command: Sequence[str], tail: OutputTail | None, started: Callable[[], None]) -> int:
     pipe = None if tail is None else subprocess.PIPE
     try:
         process = subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=_release_signals)
@@ -114,7 +114,7 @@ def _run(command: Sequence[str], tail: Tail | None, started: Callable[[], None])
     return 128 - code if code < 0 else code
 
 
-def _pass_on(source: IO[bytes], there: int, tail: Tail) -> None:
+def _pass_on(source: IO[bytes], there: int, tail: OutputTail) -> None:
     """From the command's output to ours. When nobody reads ours any more, the command is to feel it too."""
     descriptor = source.fileno()
     while data := os.read(descriptor, 65_536):
@@ -150,7 +150,7 @@ def _wait(process: "subprocess.Popen[bytes]") -> int:
     return code
 
 
-def at_home() -> tuple[Path, ...]:
+def home_directories() -> tuple[Path, ...]:
     """Where pings wait when the agent's own directory is not for this user: the next run delivers them."""
     if base := os.environ.get("XDG_STATE_HOME", ""):
         return (Path(base) / "haidang" / "pings",)

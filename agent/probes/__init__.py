@@ -44,7 +44,7 @@ def build(kind: str, params: Mapping[str, Any]) -> Probe:
     try:
         return msgspec.convert(dict(params), probe_class)
     except (msgspec.ValidationError, TypeError) as error:
-        raise BadProbe(f"{kind}: {_plain(str(error))}") from None
+        raise BadProbe(f"{kind}: {_reworded(str(error))}") from None
 
 
 def why_not(kind: str, params: Mapping[str, Any]) -> str:
@@ -56,7 +56,7 @@ def why_not(kind: str, params: Mapping[str, Any]) -> str:
     return ""
 
 
-_WORDS = (
+_REWORDINGS = (
     (r"^Object contains unknown field `(.+?)`.*$", r"there is no parameter \1"),
     (r"^Object missing required field `(.+?)`.*$", r"the parameter \1 is missing"),
     (r"^Invalid enum value (.+) - at `\$\.(.+)`$", r"\2 cannot be \1"),
@@ -65,9 +65,9 @@ _WORDS = (
 )
 
 
-def _plain(message: str) -> str:
+def _reworded(message: str) -> str:
     """msgspec's message as a sentence about a parameter."""
-    for pattern, words in _WORDS:
+    for pattern, words in _REWORDINGS:
         if re.match(pattern, message):
             return re.sub(pattern, words, message).replace("`", "")
     return message

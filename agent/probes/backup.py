@@ -7,24 +7,33 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from agent.backup.facts import GOOD, Facts, Grant, Job, Progress, Question, Refused, Verdict
-from agent.backup.hands import Hands
-from agent.backup.judge import Wanted, flaw, judge
+from agent.backup.facts import (
+    GOOD,
+    BackupFacts,
+    BackupQuery,
+    BackupRefused,
+    ReadGrant,
+    ReadJob,
+    ReadProgress,
+    ReadVerdict,
+)
+from agent.backup.hands import BackupWorkerPool
+from agent.backup.judge import BackupPolicy, evaluate_backup, flaw
 from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
-from agent.failure import Trouble
-from agent.probe import Look, Measure, Outcome, Probe, form, unknown
+from agent.failure import ProbeFailed
+from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
 from inventory.base.types import duration_ms, size_bytes
-from inventory.grammars.file_patterns import Pattern
+from inventory.grammars.file_patterns import FilePattern
 
-_FOR_THE_ANSWER: Final = 1.0  # seconds of a look that are kept from a background read
-_ASK_AGAIN: Final = 86_400.0  # seconds after which is tried again what could not be read, or was damaged
+_RESERVE: Final = 1.0  # seconds of a look that are kept from a background read
+_RETRY_AFTER: Final = 86_400.0  # seconds after which is tried again what could not be read, or was damaged
 _READ_THROUGH: Final = ("files", "restic", "borg")
 _SPAN: Final = r"^(?=.)(\d{1,9}d)?(\d{1,9}h)?(\d{1,9}m)?(\d{1,9}s)?(\d{1,9}ms)?$"
 _SIZE: Final = r"^\d{1,15} ?(B|KiB|MiB|GiB|TiB)?$"
 _RATE: Final = r"^(0|[1-9]\d{0,9} ?(KiB|MiB|GiB|TiB))$"  # slower than 1 KiB a second is no read at all
 
 
-class Backup(Probe, frozen=True, kw_only=True):
+class BackupProbe(Probe, frozen=True, kw_only=True):
     """Looks at backups where they lie: up while the newest good copy is younger than its objective.
 
     ``files``: files in a directory that fit a pattern, in which dates may stand. ``restic``, ``borg``, ``rsnapshot``:
@@ -76,7 +85,7 @@ class Backup(Probe, frozen=True, kw_only=True):
         Meta(
             max_length=512,
             description="Pattern of the files' names, such as **/db-%Y-%m-%d.sql.gz",
-            extra_json_schema=form("file-pattern"),
+            extra_json_schema=schema_format("file-pattern"),
         ),
     ] = "*"
     zone: Annotated[
@@ -84,7 +93,7 @@ class Backup(Probe, frozen=True, kw_only=True):
         Meta(
             max_length=64,
             description="Time zone of dates in names; default the machine's",
-            extra_json_schema=form("time-zone"),
+            extra_json_schema=schema_format("time-zone"),
         ),
     ] = ""
     rpo: Annotated[
@@ -92,7 +101,7 @@ class Backup(Probe, frozen=True, kw_only=True):
         Meta(
             pattern=_SPAN,
             description="Oldest that the newest good copy may be, such as 26h",
-            extra_json_schema=form("lasting"),
+            extra_json_schema=schema_format("lasting"),
         ),
     ] = "26h"
     keep: Annotated[int, Meta(ge=0, le=1_000_000, description="Fewest copies that have to be there")] = 0
@@ -138,29 +147,29 @@ class Backup(Probe, frozen=True, kw_only=True):
         if not duration_ms(self.rpo):
             raise ValueError("rpo has to be more than 0")
         try:
-            Pattern(self.files, self.zone)
+            FilePattern(self.files, self.zone)
         except (ValueError, KeyError, OSError) as error:
             raise ValueError(
                 f"files: {error}" if isinstance(error, ValueError) else f"zone: {self.zone!r} is none"
             ) from None
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         until = time.monotonic() + context.timeout
         try:
             secret = dict(context.credential(self.credential)) if self.credential else {}
             query = self._question(context, secret)
-            facts = await context.client(Hands, Hands).look(query)
+            facts = await context.client(BackupWorkerPool, BackupWorkerPool).look(query)
             if self.integrity and not facts.failed and not facts.gone:
                 facts = await self._read(context, query, facts, until)
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return unknown(failure.reason)
-        except Refused as refusal:
+        except BackupRefused as refusal:
             return unknown(refusal.reason)
-        return judge(facts, self._wanted())
+        return evaluate_backup(facts, self._wanted())
 
-    def _question(self, context: Look, credential: dict[str, str]) -> Question:
+    def _question(self, context: ProbeContext, credential: dict[str, str]) -> BackupQuery:
         parts = [str(getattr(self, field)) for field in self.target]
-        return Question(
+        return BackupQuery(
             evidence=self.evidence,
             path=self.path,
             files=self.files,
@@ -180,8 +189,8 @@ class Backup(Probe, frozen=True, kw_only=True):
             checksum=self.checksum,
         )
 
-    def _wanted(self) -> Wanted:
-        return Wanted(
+    def _wanted(self) -> BackupPolicy:
+        return BackupPolicy(
             rpo=duration_ms(self.rpo) / 1000,
             keep=self.keep,
             smallest=size_bytes(self.smallest),
@@ -190,12 +199,12 @@ class Backup(Probe, frozen=True, kw_only=True):
             integrity=self.integrity and self.evidence in _READ_THROUGH,
         )
 
-    async def _read(self, context: Look, query: Question, facts: Facts, until: float) -> Facts:
+    async def _read(self, context: ProbeContext, query: BackupQuery, facts: BackupFacts, until: float) -> BackupFacts:
         """Let the newest good copy, or the repository, be read through if that is due; what is known by now."""
         while (job := self._due(query, facts)) is not None:
-            remaining = until - time.monotonic() - _FOR_THE_ANSWER
-            grant = Grant(size_bytes(self.read_bytes), duration_ms(self.read_time) / 1000)
-            progress = await context.client(Hands, Hands).read(job, grant, max(remaining, 0.0))
+            remaining = until - time.monotonic() - _RESERVE
+            grant = ReadGrant(size_bytes(self.read_bytes), duration_ms(self.read_time) / 1000)
+            progress = await context.client(BackupWorkerPool, BackupWorkerPool).read(job, grant, max(remaining, 0.0))
             if progress is None:
                 return facts
             facts = with_progress(facts, progress)
@@ -203,24 +212,24 @@ class Backup(Probe, frozen=True, kw_only=True):
                 return facts
         return facts
 
-    def _due(self, query: Question, facts: Facts) -> Job | None:
+    def _due(self, query: BackupQuery, facts: BackupFacts) -> ReadJob | None:
         """What is to be read next: the newest good copy, or the repository; None when that was done lately."""
         if self.evidence not in _READ_THROUGH:
             return None
         if self.evidence != "files":
-            return Job(question=query) if self._old(facts.check, facts.now) else None
+            return ReadJob(question=query) if self._old(facts.check, facts.now) else None
         policy = self._wanted()
         copy = next((copy for copy in facts.copies if not flaw(copy, policy)), None)
-        return Job(question=query, copy=copy) if copy is not None and self._old(copy.verdict, facts.now) else None
+        return ReadJob(question=query, copy=copy) if copy is not None and self._old(copy.verdict, facts.now) else None
 
-    def _old(self, verdict: Verdict | None, now: float) -> bool:
+    def _old(self, verdict: ReadVerdict | None, now: float) -> bool:
         if verdict is None:
             return True
         every = duration_ms(self.read_every) / 1000
-        return now - verdict.at > (every if verdict.state == GOOD else min(every, _ASK_AGAIN))
+        return now - verdict.at > (every if verdict.state == GOOD else min(every, _RETRY_AFTER))
 
 
-def with_progress(facts: Facts, progress: Progress) -> Facts:
+def with_progress(facts: BackupFacts, progress: ReadProgress) -> BackupFacts:
     """What a background read has come to, entered into the facts of a look."""
     if progress.verdict is not None and not progress.stamp:
         return msgspec.structs.replace(facts, check=progress.verdict, reading=None)

@@ -17,16 +17,16 @@ import dns.reversename
 from dns.rdtypes.ANY.TXT import TXT
 from msgspec import Meta
 
-from agent.clients.net.datagram import NoAnswer, Question
-from agent.clients.net.kernel_stamps import Stamping
-from agent.clients.net.resolve import Resolver, literal
+from agent.clients.net.datagram import DatagramRequest, DatagramTimeout
+from agent.clients.net.kernel_stamps import KernelTimestamping
+from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import connect, endpoint
-from agent.failure import Trouble
-from agent.probe import Address, Look, Measure, Outcome, Probe
+from agent.failure import ProbeFailed
+from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _MARGIN = 0.01  # seconds before the look's end, so that the more exact reason comes first
-_WORDS = {
+_RCODE_TEXTS = {
     "NOERROR": "no error",
     "FORMERR": "it does not understand the question",
     "SERVFAIL": "it failed to find the answer (a server behind it is down, or DNSSEC does not verify)",
@@ -115,22 +115,22 @@ class Dns(Probe, frozen=True, kw_only=True):
         except (dns.exception.DNSException, ValueError) as error:
             raise ValueError(f"expect: {text!r} is not a record of type {self.type}: {error}") from None
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         measures: dict[str, float] = {}
-        context.client(Stamping, Stamping)
+        context.client(KernelTimestamping, KernelTimestamping)
         try:
             async with asyncio.timeout(context.timeout):
                 started = time.monotonic()
                 addresses = await context.client(Resolver, Resolver).addresses(self.server, self.family)
                 resolved = time.monotonic() - started
-                if literal(self.server) is None:
+                if address_literal(self.server) is None:
                     measures["resolve_seconds"] = resolved
                 if forbidden := context.limits.forbids(addresses[0], self.port):
                     return Outcome(UNKNOWN, forbidden)
                 query = self.question()
                 seconds = max(context.timeout - resolved - _MARGIN, _MARGIN)
                 reply, latency = await self._ask(query, addresses[0], context, seconds, measures)
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             return Outcome(
@@ -143,7 +143,7 @@ class Dns(Probe, frozen=True, kw_only=True):
         self,
         query: dns.message.QueryMessage,
         address: Address,
-        context: Look,
+        context: ProbeContext,
         seconds: float,
         measures: dict[str, float],
     ) -> tuple[dns.message.Message, float]:
@@ -152,13 +152,15 @@ class Dns(Probe, frozen=True, kw_only=True):
         if self.transport == "udp":
             wire = query.to_wire()
             try:
-                request = Question(address, self.port, wire, lambda packet: _parse(query, packet))
+                request = DatagramRequest(address, self.port, wire, lambda packet: _parse_reply(query, packet))
                 datagram = await request.ask(self.tries, seconds)
-            except NoAnswer as timeout:
+            except DatagramTimeout as timeout:
                 measures["ignored_replies"] = timeout.ignored
                 others = f"; {timeout.ignored} packets came that do not answer this question" if timeout.ignored else ""
                 who = endpoint(address, self.port)
-                raise Trouble(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}") from None
+                raise ProbeFailed(
+                    f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}"
+                ) from None
             measures["ignored_replies"] = datagram.ignored
             if not datagram.message.flags & dns.flags.TC:
                 return datagram.message, datagram.seconds
@@ -169,7 +171,7 @@ class Dns(Probe, frozen=True, kw_only=True):
         """What is not as expected, or ""; fills in what the answer measures."""
         code = dns.rcode.to_text(reply.rcode())
         if code != self.rcode:
-            meaning = _WORDS.get(code, "an error")
+            meaning = _RCODE_TEXTS.get(code, "an error")
             return f"answered {code} ({meaning}), expected {self.rcode}"
         rdtype = query.question[0].rdtype
         sets = [candidate for candidate in reply.answer if candidate.rdtype == rdtype]
@@ -182,27 +184,31 @@ class Dns(Probe, frozen=True, kw_only=True):
         if not records:
             return f"the name exists or leads on, but has no record of type {self.type}"
         expected = {self._record(text): text for text in self.expect}
-        missing = [text for record, text in expected.items() if not any(_same(record, candidate) for candidate in records)]
+        missing = [
+            text
+            for record, text in expected.items()
+            if not any(_same_record(record, candidate) for candidate in records)
+        ]
         if missing:
-            return f"expected {', '.join(missing)}; answered {_listed(records)}"
-        others = {candidate for candidate in records if not any(_same(record, candidate) for record in expected)}
+            return f"expected {', '.join(missing)}; answered {_record_list(records)}"
+        others = {candidate for candidate in records if not any(_same_record(record, candidate) for record in expected)}
         if self.exact and others:
-            return f"answered also {_listed(others)}, which is not expected"
+            return f"answered also {_record_list(others)}, which is not expected"
         return ""
 
 
-def _same(expected: dns.rdata.Rdata, actual: dns.rdata.Rdata) -> bool:
+def _same_record(expected: dns.rdata.Rdata, actual: dns.rdata.Rdata) -> bool:
     if isinstance(expected, TXT) and isinstance(actual, TXT):
         return b"".join(expected.strings) == b"".join(actual.strings)  # how a text is cut into strings says nothing
     return bool(expected == actual)
 
 
-def _listed(records: set[dns.rdata.Rdata]) -> str:
+def _record_list(records: set[dns.rdata.Rdata]) -> str:
     shown = sorted(record.to_text() for record in records)
     return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
 
 
-def _parse(query: dns.message.QueryMessage, packet: bytes) -> dns.message.Message | None:
+def _parse_reply(query: dns.message.QueryMessage, packet: bytes) -> dns.message.Message | None:
     """The packet as an answer to this very question, or None."""
     try:
         reply = dns.message.from_wire(packet, ignore_trailing=True)
@@ -211,7 +217,9 @@ def _parse(query: dns.message.QueryMessage, packet: bytes) -> dns.message.Messag
         return None
 
 
-async def _by_tcp(query: dns.message.QueryMessage, address: Address, port: int, context: Look) -> dns.message.Message:
+async def _by_tcp(
+    query: dns.message.QueryMessage, address: Address, port: int, context: ProbeContext
+) -> dns.message.Message:
     stream, _ = await connect([address], port, context.limits, context.timeout)
     try:
         wire = query.to_wire()
@@ -220,11 +228,11 @@ async def _by_tcp(query: dns.message.QueryMessage, address: Address, port: int, 
         while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2], "big"):
             more = await stream.receive()
             if not more:
-                raise Trouble(f"{stream.who} closed the connection in the middle of its answer")
+                raise ProbeFailed(f"{stream.who} closed the connection in the middle of its answer")
             received += more
-        reply = _parse(query, received[2 : 2 + int.from_bytes(received[:2], "big")])
+        reply = _parse_reply(query, received[2 : 2 + int.from_bytes(received[:2], "big")])
     finally:
         stream.close()
     if reply is None:
-        raise Trouble(f"{stream.who} answered by TCP with something that does not answer the question")
+        raise ProbeFailed(f"{stream.who} answered by TCP with something that does not answer the question")
     return reply

@@ -5,10 +5,10 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.backup.series import SERIES
-from agent.jobs.book import Clocks
-from agent.jobs.drillbook import DrillBook, judged
-from agent.probe import Look, Measure, Outcome, Probe, form, unknown
-from inventory.grammars.job_names import NAME, NAME_LENGTH, why_no_job
+from agent.jobs.book import ClockClient
+from agent.jobs.drillbook import DrillStore, drill_outcome
+from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
+from inventory.grammars.job_names import NAME, NAME_LENGTH, why_not_a_job_name
 from inventory.grammars.schedule import seconds_of, zone_of
 
 
@@ -40,7 +40,7 @@ class Drill(Probe, frozen=True, kw_only=True):
             max_length=NAME_LENGTH,
             pattern=NAME,
             description="Name of the drill, as at the agent",
-            extra_json_schema=form("job-name"),
+            extra_json_schema=schema_format("job-name"),
         ),
     ]
     max_age: Annotated[
@@ -48,7 +48,7 @@ class Drill(Probe, frozen=True, kw_only=True):
         Meta(
             pattern=r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$",
             description="How old the last good restore may be: 92d",
-            extra_json_schema=form("lasting"),
+            extra_json_schema=schema_format("lasting"),
         ),
     ] = "92d"
     time_zone: Annotated[
@@ -56,25 +56,25 @@ class Drill(Probe, frozen=True, kw_only=True):
         Meta(
             max_length=64,
             description="In which times are said; without one: the machine's",
-            extra_json_schema=form("time-zone"),
+            extra_json_schema=schema_format("time-zone"),
         ),
     ] = ""
 
     def __post_init__(self) -> None:
-        if why := why_no_job(self.drill):
+        if why := why_not_a_job_name(self.drill):
             raise ValueError(why)
         zone_of(self.time_zone)
         if not seconds_of(self.max_age):
             raise ValueError("max_age has to be more than 0")
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         if context.storage is None:
             return unknown("no drills are kept here, or not for this user")
-        book = DrillBook(context.storage, context.client(Clocks, Clocks).clock)
+        book = DrillStore(context.storage, context.client(ClockClient, ClockClient).clock)
         try:
             record = book.record(self.drill)
         except OSError as error:
             return unknown(f"the records of drills cannot be read: {error.strerror}")
         if record is None:
             return unknown(f"this agent has not waited for the drill {self.drill} yet")
-        return judged(record, seconds_of(self.max_age), book.now(), zone_of(self.time_zone))
+        return drill_outcome(record, seconds_of(self.max_age), book.now(), zone_of(self.time_zone))

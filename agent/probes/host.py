@@ -5,9 +5,9 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from agent.clients.machine import Disk, Heat, Machine, NotMounted, Slow
+from agent.clients.machine import Disk, HottestSensor, Machine, NotMounted, ReadTimeout
 from agent.failure import printable
-from agent.probe import Look, Measure, Outcome, Probe
+from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _SHARE: Final = 0.8  # of the timeout that a disk or a sensor may take
@@ -66,15 +66,15 @@ class Host(Probe, frozen=True, kw_only=True):
         if self.disk_down < self.disk_degraded:
             raise ValueError("disk_down is below disk_degraded")
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         machine = context.client(Machine, Machine)
         seconds = context.timeout * _SHARE
         mounts = self.mounts or machine.mounts()
         *disks, sensor = await asyncio.gather(
             *(self._disk(machine, mount, seconds) for mount in mounts), machine.heat(seconds)
         )
-        assert sensor is None or isinstance(sensor, Heat)
-        measures = _measured(machine, self, sensor)
+        assert sensor is None or isinstance(sensor, HottestSensor)
+        measures = _measures(machine, self, sensor)
         readable = [disk for disk in disks if isinstance(disk, Disk)]
         if readable:
             fullest = max(readable, key=lambda disk: disk.used)
@@ -84,8 +84,10 @@ class Host(Probe, frozen=True, kw_only=True):
             measures["inodes_used_ratio"] = max(inodes)
 
         broken = [disk for disk in disks if isinstance(disk, str)]
-        broken += [words for disk in readable if (words := _full(disk, self.disk_down))]
-        degraded = [words for disk in readable if (words := _full(disk, self.disk_degraded)) and words not in broken]
+        broken += [words for disk in readable if (words := _full_text(disk, self.disk_down))]
+        degraded = [
+            words for disk in readable if (words := _full_text(disk, self.disk_degraded)) and words not in broken
+        ]
         degraded += self._strained(measures, sensor)
         state = DOWN if broken else DEGRADED if degraded else UP
         return Outcome(state, "; ".join(broken + degraded), None, measures)
@@ -94,18 +96,18 @@ class Host(Probe, frozen=True, kw_only=True):
         """A file system, or what is wrong with it."""
         try:
             return await machine.disk(mount, seconds)
-        except Slow:
-            return f"the file system at {_shown(mount)} does not answer (a dead disk?)"
+        except ReadTimeout:
+            return f"the file system at {_mount_text(mount)} does not answer (a dead disk?)"
         except NotMounted:
-            return f"nothing is mounted at {_shown(mount)}"
+            return f"nothing is mounted at {_mount_text(mount)}"
         except OSError as error:
-            return f"the file system at {_shown(mount)} cannot be looked at: {error.strerror or error}"
+            return f"the file system at {_mount_text(mount)} cannot be looked at: {error.strerror or error}"
 
-    def _strained(self, measures: dict[str, float], hottest: Heat | None) -> list[str]:
+    def _strained(self, measures: dict[str, float], hottest: HottestSensor | None) -> list[str]:
         """What is past its mark, disks apart."""
         words = []
         if measures["memory_used_ratio"] >= self.memory_degraded:
-            left = _size(measures["memory_available_bytes"])
+            left = _size_text(measures["memory_available_bytes"])
             words.append(f"memory is {measures['memory_used_ratio']:.0%} used, {left} left")
         if measures["load_ratio"] >= self.load_degraded:
             words.append(f"the load is {measures['load_ratio']:.3g} for each processor")
@@ -114,7 +116,7 @@ class Host(Probe, frozen=True, kw_only=True):
         return words
 
 
-def _measured(machine: Machine, key: Host, hottest: Heat | None) -> dict[str, float]:
+def _measures(machine: Machine, key: Host, hottest: HottestSensor | None) -> dict[str, float]:
     """Everything but the disks; what the machine does not have is left out."""
     memory, available = machine.memory()
     maybe = {
@@ -133,20 +135,20 @@ def _measured(machine: Machine, key: Host, hottest: Heat | None) -> dict[str, fl
     }
 
 
-def _full(disk: Disk, mark: float) -> str:
+def _full_text(disk: Disk, mark: float) -> str:
     """What is used up to the mark, or ""."""
     if disk.used >= mark:
-        return f"the file system at {_shown(disk.mount)} is {disk.used:.1%} full, {_size(disk.free)} left"
+        return f"the file system at {_mount_text(disk.mount)} is {disk.used:.1%} full, {_size_text(disk.free)} left"
     if disk.inodes is not None and disk.inodes >= mark:
-        return f"the file system at {_shown(disk.mount)} has {disk.inodes:.1%} of its inodes used"
+        return f"the file system at {_mount_text(disk.mount)} has {disk.inodes:.1%} of its inodes used"
     return ""
 
 
-def _shown(mount: str) -> str:
+def _mount_text(mount: str) -> str:
     return printable(mount, 60).strip("'")
 
 
-def _size(size: float) -> str:
+def _size_text(size: float) -> str:
     for unit, name in _UNITS:
         if size >= unit:
             return f"{size / unit:.3g} {name}"

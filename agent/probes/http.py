@@ -9,13 +9,23 @@ from urllib.parse import urljoin
 
 from msgspec import Meta
 
-from agent.clients.http.http1 import Body, Head, Url, ascii_host, parse_fields, parse_url, read_body, read_head, request
-from agent.clients.http.pattern import Pattern, search
-from agent.clients.net.resolve import Resolver, literal
-from agent.clients.net.stream import Stream, connect
-from agent.clients.tls.contexts import TlsContexts, handshake_trouble, leaf_expiry
-from agent.failure import Trouble, printable
-from agent.probe import Look, Measure, Outcome, Probe
+from agent.clients.http.http1 import (
+    Body,
+    Head,
+    Url,
+    ascii_host,
+    build_request,
+    parse_fields,
+    parse_url,
+    read_body,
+    read_head,
+)
+from agent.clients.http.pattern import LinearRegex, search
+from agent.clients.net.resolve import Resolver, address_literal
+from agent.clients.net.stream import TcpStream, connect
+from agent.clients.tls.contexts import TlsContexts, handshake_failure, leaf_expiry
+from agent.failure import ProbeFailed, printable
+from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
@@ -105,21 +115,21 @@ class Http(Probe, frozen=True, kw_only=True):
             if name.lower() in _OURS:
                 raise ValueError(f"{name} is set by the probe itself")
         for item in self.expect_status:
-            _range(item)
+            _status_range(item)
         if self.server_name:
             ascii_host(self.server_name)
         for pattern in filter(None, (self.expect_pattern, self.refuse_pattern)):
-            Pattern.of(pattern)
+            LinearRegex.of(pattern)
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         url = parse_url(self.url)
         return ((url.host, url.port),)
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         return await _Fetch(self, context).run()
 
 
-def _range(item: int | str) -> tuple[int, int]:
+def _status_range(item: int | str) -> tuple[int, int]:
     """The first and last status that an item of ``expect_status`` allows. Raises ValueError."""
     matched = re.fullmatch(r"([1-5]\d\d)(?:-([1-5]\d\d))?", str(item))
     if not matched:
@@ -130,7 +140,7 @@ def _range(item: int | str) -> tuple[int, int]:
 class _Fetch:
     """One look: the way through the redirects to an answer, and what it measured."""
 
-    def __init__(self, probe: Http, context: Look) -> None:
+    def __init__(self, probe: Http, context: ProbeContext) -> None:
         self.probe = probe
         self.look = context
         self.measures: dict[str, float] = {}
@@ -142,7 +152,7 @@ class _Fetch:
         try:
             async with asyncio.timeout(self.look.timeout):
                 state, reason = await self._follow()
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, self.measures)
         except TimeoutError:
             reason = f"{_WAITED_FOR[self.phase]} within {self.look.timeout:g} s"
@@ -166,7 +176,9 @@ class _Fetch:
             fields = parse_fields(probe.headers) if url.origin == first else ()
             stream = await self._open(url, url.origin == first)
             try:
-                head = await self._exchange(stream, request(url, method, fields + self._cookies_for(url), content))
+                head = await self._exchange(
+                    stream, build_request(url, method, fields + self._cookies_for(url), content)
+                )
                 location = head.last(b"location") if head.status in _REDIRECTS else None
                 if location is None or not probe.max_redirects:
                     return await self._judge(stream, head, method)
@@ -179,14 +191,14 @@ class _Fetch:
             if head.status == 303 or (head.status in (301, 302) and method == "POST"):
                 method, content = "HEAD" if method == "HEAD" else "GET", b""
             if self._key(url, method) in visited:
-                raise Trouble(f"redirected in a circle, to {printable(str(url), 100)}")
+                raise ProbeFailed(f"redirected in a circle, to {printable(str(url), 100)}")
             visited.add(self._key(url, method))
             self.mark, self.phase = time.perf_counter(), "resolve"
 
-    async def _open(self, url: Url, first: bool) -> Stream:
+    async def _open(self, url: Url, first: bool) -> TcpStream:
         probe, probe_context = self.probe, self.look
         addresses = await probe_context.client(Resolver, Resolver).addresses(url.host, probe.family)
-        if literal(url.host) is None:
+        if address_literal(url.host) is None:
             self._done("resolve", "connect")
         self.mark, self.phase = time.perf_counter(), "connect"
         remaining = probe_context.timeout - (self.mark - self.start)
@@ -204,7 +216,7 @@ class _Fetch:
             tls = await stream.start_tls(context, name)
         except ssl.SSLError as error:
             stream.close()
-            raise handshake_trouble(error, stream.who) from None
+            raise handshake_failure(error, stream.who) from None
         except BaseException:
             stream.close()
             raise
@@ -215,10 +227,10 @@ class _Fetch:
             self.measures[name] = min(expiry, self.measures.get(name, expiry))
         return stream
 
-    async def _exchange(self, stream: Stream, data: bytes) -> Head:
+    async def _exchange(self, stream: TcpStream, data: bytes) -> Head:
         try:
             await stream.send(data)
-        except Trouble:
+        except ProbeFailed:
             pass  # it may have answered before it stopped listening
         first = await stream.receive()
         self._done("first_byte", "head")
@@ -227,9 +239,9 @@ class _Fetch:
         self.measures.setdefault("redirects", 0)
         return head
 
-    async def _judge(self, stream: Stream, head: Head, method: str) -> tuple[int, str]:
+    async def _judge(self, stream: TcpStream, head: Head, method: str) -> tuple[int, str]:
         probe = self.probe
-        if not any(low <= head.status <= high for low, high in map(_range, probe.expect_status)):
+        if not any(low <= head.status <= high for low, high in map(_status_range, probe.expect_status)):
             return DOWN, f"status {head.status} instead of {', '.join(map(str, probe.expect_status))}"
         self.phase = "body"
         keep = bool(probe.expect_body or probe.refuse_body or probe.expect_pattern or probe.refuse_pattern)
@@ -255,24 +267,24 @@ class _Fetch:
             return f"{where} does not contain {printable(probe.expect_body)}"
         if probe.refuse_body and probe.refuse_body in text:
             return f"{where} contains {printable(probe.refuse_body)}"
-        if probe.expect_pattern and not await search(Pattern.of(probe.expect_pattern), text):
+        if probe.expect_pattern and not await search(LinearRegex.of(probe.expect_pattern), text):
             return f"{where} does not match {printable(probe.expect_pattern)}"
-        if probe.refuse_pattern and await search(Pattern.of(probe.refuse_pattern), text):
+        if probe.refuse_pattern and await search(LinearRegex.of(probe.refuse_pattern), text):
             return f"{where} matches {printable(probe.refuse_pattern)}"
         return ""
 
     def _next(self, url: Url, location: bytes, hops: int) -> Url:
         """Where a redirect leads. Raises Trouble when it must not be followed."""
         if hops > self.probe.max_redirects:
-            raise Trouble(f"redirected more than {self.probe.max_redirects} times")
+            raise ProbeFailed(f"redirected more than {self.probe.max_redirects} times")
         # raw UTF-8 and spaces are common there, against the standard
         text = location.decode("utf-8", "replace").partition("#")[0].replace(" ", "%20")
         try:
             following = parse_url(urljoin(str(url), text))
         except ValueError as error:
-            raise Trouble(f"redirected to {printable(text, 100)}: {error}") from None
+            raise ProbeFailed(f"redirected to {printable(text, 100)}: {error}") from None
         if url.tls and not following.tls and not self.probe.allow_downgrade:
-            raise Trouble(f"redirected from https to {printable(str(following), 100)}, without encryption")
+            raise ProbeFailed(f"redirected from https to {printable(str(following), 100)}, without encryption")
         return following
 
     def _keep_cookies(self, url: Url, head: Head) -> None:

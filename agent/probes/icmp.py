@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from agent.clients.icmp.pinger import Echoes, Pinger, open_pinger
+from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
 from agent.clients.net.emodel import jitter, mos
-from agent.clients.net.resolve import Resolver, literal
-from agent.failure import Trouble
-from agent.probe import Address, Look, Measure, Outcome, Probe
+from agent.clients.net.resolve import Resolver, address_literal
+from agent.failure import ProbeFailed
+from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _SHARE = 0.5  # of the timeout that sending may take: the last request needs time for its reply too
@@ -51,7 +51,7 @@ class Icmp(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, None),)
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         try:
             started = time.monotonic()
             async with asyncio.timeout(context.timeout):
@@ -61,16 +61,16 @@ class Icmp(Probe, frozen=True, kw_only=True):
                 return Outcome(UNKNOWN, forbidden)
             spacing = min(self.spacing, context.timeout * _SHARE / max(self.count - 1, 1))
             seconds = max(context.timeout - resolved - _MARGIN, _MARGIN)
-            pinger = context.client(Pinger, open_pinger)
+            pinger = context.client(IcmpPinger, open_pinger)
             result = await pinger.ping(addresses[0], self.count, spacing, self.size, seconds)
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
         except TimeoutError:
             return Outcome(DOWN, f"the name {self.host} was not resolved within {context.timeout:g} s")
-        measures = {"resolve_seconds": resolved} if literal(self.host) is None else {}
+        measures = {"resolve_seconds": resolved} if address_literal(self.host) is None else {}
         return self._judge(addresses[0], result, seconds, measures)
 
-    def _judge(self, address: Address, result: Echoes, seconds: float, measures: dict[str, float]) -> Outcome:
+    def _judge(self, address: Address, result: PingResult, seconds: float, measures: dict[str, float]) -> Outcome:
         rtts = result.rtts
         if len(rtts) < result.sent and result.dropped:
             reason = f"this machine threw away {result.dropped} packets unread, maybe the missing replies"

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from agent.clients.mail.imap import Imap as Session
-from agent.clients.mail.session import Door, Login, expiring, is_plain
-from agent.failure import Trouble
-from agent.probe import Look, Measure, Outcome, Probe
+from agent.clients.mail.imap import ImapClient as Session
+from agent.clients.mail.session import Login, MailServer, expiry_warning, is_single_line
+from agent.failure import ProbeFailed
+from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
@@ -61,11 +61,11 @@ class Imap(Probe, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         self.door().check()
-        if not is_plain(self.mailbox):
+        if not is_single_line(self.mailbox):
             raise ValueError("mailbox has a line break or another control character")
 
-    def door(self) -> Door:
-        return Door(
+    def door(self) -> MailServer:
+        return MailServer(
             host=self.host,
             port=self.port,
             security=self.security,
@@ -80,11 +80,13 @@ class Imap(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         session = Session(self.door(), context, time.monotonic() + context.timeout)
         latency, measures = None, {}
         try:
-            login = Login.of(self.credential, context.credential(self.credential), self.host) if self.credential else None
+            login = (
+                Login.of(self.credential, context.credential(self.credential), self.host) if self.credential else None
+            )
             async with asyncio.timeout(context.timeout):
                 await session.open()
                 if login is not None:
@@ -94,9 +96,9 @@ class Imap(Probe, frozen=True, kw_only=True):
                         measures["messages"] = float(mails)
                 latency = time.monotonic() - session.begun
                 await session.logout()
-            warning = expiring(session.expiries, self.warn_days)
+            warning = expiry_warning(session.expiries, self.warn_days)
             state, reason = (DEGRADED, warning) if warning else (UP, "")
-        except Trouble as failure:
+        except ProbeFailed as failure:
             state, reason = failure.state, failure.reason
         except TimeoutError:
             state, reason = DOWN, f"{session.waiting} within {context.timeout:g} s"

@@ -5,11 +5,11 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.backup.series import AGE, DURATION, LAST_SUCCESS, RPO_MET, SERIES
-from agent.jobs.book import Book, Clocks
-from agent.jobs.judge import Rule, judged
-from agent.probe import Look, Measure, Outcome, Probe, form, unknown
-from inventory.grammars.job_names import NAME, NAME_LENGTH, why_no_job
-from inventory.grammars.schedule import Schedule, possible, schedule_of, seconds_of
+from agent.jobs.book import ClockClient, JobStore
+from agent.jobs.judge import JobRule, job_outcome
+from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
+from inventory.grammars.job_names import NAME, NAME_LENGTH, why_not_a_job_name
+from inventory.grammars.schedule import Schedule, ensure_possible, schedule_of, seconds_of
 
 DURATION_FORM = r"^(?=.)(\d+d)?(\d+h)?(\d+m)?(\d+s)?$"
 
@@ -48,7 +48,7 @@ class Job(Probe, frozen=True, kw_only=True):
             max_length=NAME_LENGTH,
             pattern=NAME,
             description="Name of the job, as in its pings",
-            extra_json_schema=form("job-name"),
+            extra_json_schema=schema_format("job-name"),
         ),
     ]
     period: Annotated[
@@ -56,7 +56,7 @@ class Job(Probe, frozen=True, kw_only=True):
         Meta(
             pattern=DURATION_FORM,
             description="Due so long after its last end: 1d, 26h, 30m",
-            extra_json_schema=form("lasting"),
+            extra_json_schema=schema_format("lasting"),
         ),
     ] = "1d"
     cron: Annotated[
@@ -64,7 +64,7 @@ class Job(Probe, frozen=True, kw_only=True):
         Meta(
             max_length=200,
             description="Due by a cron expression instead: '30 23 * * 1-5'",
-            extra_json_schema=form("cron"),
+            extra_json_schema=schema_format("cron"),
         ),
     ] = ""
     oncalendar: Annotated[
@@ -72,7 +72,7 @@ class Job(Probe, frozen=True, kw_only=True):
         Meta(
             max_length=200,
             description="Due by a systemd calendar event instead: 'Mon..Fri 23:30'",
-            extra_json_schema=form("calendar-event"),
+            extra_json_schema=schema_format("calendar-event"),
         ),
     ] = ""
     grace: Annotated[str, Meta(pattern=DURATION_FORM, description="How late its end may come")] = "1h"
@@ -84,7 +84,7 @@ class Job(Probe, frozen=True, kw_only=True):
         Meta(
             pattern="^$|" + DURATION_FORM,
             description="Oldest that the last good run may be, such as 26h; '': any",
-            extra_json_schema=form("lasting"),
+            extra_json_schema=schema_format("lasting"),
         ),
     ] = ""
     time_zone: Annotated[
@@ -92,15 +92,15 @@ class Job(Probe, frozen=True, kw_only=True):
         Meta(
             max_length=64,
             description="Of cron and oncalendar: Asia/Ho_Chi_Minh; without one: the machine's",
-            extra_json_schema=form("time-zone"),
+            extra_json_schema=schema_format("time-zone"),
         ),
     ] = ""
 
     def __post_init__(self) -> None:
-        if why := why_no_job(self.job):
+        if why := why_not_a_job_name(self.job):
             raise ValueError(why)
         rule = self.rule()
-        possible(rule.schedule)
+        ensure_possible(rule.schedule)
         if rule.rpo == 0:
             raise ValueError("rpo has to be more than 0")
 
@@ -108,17 +108,17 @@ class Job(Probe, frozen=True, kw_only=True):
         """Raises ValueError in words."""
         return schedule_of(self.period, self.cron, self.oncalendar, self.time_zone)
 
-    def rule(self) -> Rule:
+    def rule(self) -> JobRule:
         longest = seconds_of(self.max_duration) if self.max_duration else None
         rpo = seconds_of(self.rpo) if self.rpo else None
-        return Rule(self.schedule(), seconds_of(self.grace), longest, rpo)
+        return JobRule(self.schedule(), seconds_of(self.grace), longest, rpo)
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         if context.storage is None:
             return unknown("no pings are kept here, or not for this user")
-        return self.judged(Book(context.storage, context.client(Clocks, Clocks).clock))
+        return self.judged(JobStore(context.storage, context.client(ClockClient, ClockClient).clock))
 
-    def judged(self, book: Book) -> Outcome:
+    def judged(self, book: JobStore) -> Outcome:
         """By what the book has, now."""
         try:
             record, listening = book.record(self.job), book.listening()
@@ -126,4 +126,4 @@ class Job(Probe, frozen=True, kw_only=True):
             return unknown(f"the records of pings cannot be read: {error.strerror}")
         if record is None:
             return unknown(f"this agent has not waited for pings of {self.job} yet")
-        return judged(self.rule(), record, listening, book.now())
+        return job_outcome(self.rule(), record, listening, book.now())

@@ -12,10 +12,10 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from agent.clients.icmp.pinger import Echoes, Pinger, open_pinger
-from agent.clients.net.neighbours import ANSWERED, PENDING, Neighbour, Surroundings
-from agent.failure import Trouble
-from agent.probe import Limits, Look, Measure, Outcome, Probe
+from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
+from agent.clients.net.neighbours import ANSWERED, PENDING, Neighbour, NetworkTables
+from agent.failure import ProbeFailed
+from agent.probe import Limits, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 LARGEST: Final = 20  # prefix length: 4,094 hosts
@@ -83,18 +83,18 @@ class Lan(Probe, frozen=True, kw_only=True):
         network = network_of(self.network)
         return ((str(network[0]), None), (str(network[-1]), None))
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         network = network_of(self.network)
         try:
-            if forbidden := outside(network, context.limits):
-                raise Trouble(forbidden, UNKNOWN)
+            if forbidden := why_outside(network, context.limits):
+                raise ProbeFailed(forbidden, UNKNOWN)
             sweep = _Sweep(self, network, context)
             await sweep.run()
             return self._judge(network, sweep, context)
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
 
-    def _judge(self, network: IPv4Network, sweep: "_Sweep", context: Look) -> Outcome:
+    def _judge(self, network: IPv4Network, sweep: "_Sweep", context: ProbeContext) -> Outcome:
         counted = sweep.counted()
         groups = Counter(counted.values())
         host_count = sum(1 if size > PROXY else size for size in groups.values())
@@ -104,7 +104,7 @@ class Lan(Probe, frozen=True, kw_only=True):
             "hosts_pinged": len(counted.keys() & sweep.pinged),
             "sweep_seconds": sweep.seconds,
         }
-        new = context.client(Roll, Roll).call(network, set(groups))
+        new = context.client(SeenHosts, SeenHosts).call(network, set(groups))
         if new is not None:
             measures["hosts_new"] = new
         if host_count:
@@ -128,7 +128,7 @@ def network_of(text: str) -> IPv4Network:
     return network
 
 
-def outside(network: IPv4Network, limits: Limits) -> str:
+def why_outside(network: IPv4Network, limits: Limits) -> str:
     """Why this network may not be swept, or "". Without limits of its own an agent sweeps no public addresses."""
     if not limits.networks:
         if network.is_private:
@@ -143,12 +143,12 @@ def outside(network: IPv4Network, limits: Limits) -> str:
 class _Sweep:
     """One pass over the network. ``pinged``: who answered a ping. ``there``: all who answered, by names on the roll."""
 
-    def __init__(self, probe: Lan, network: IPv4Network, context: Look) -> None:
+    def __init__(self, probe: Lan, network: IPv4Network, context: ProbeContext) -> None:
         self._probe = probe
         self._network = network
-        self._surroundings = context.client(_Kernel, _Kernel).surroundings
-        self._pinger = context.client(Pinger, open_pinger)
-        self._roll = context.client(Roll, Roll)
+        self._surroundings = context.client(_NetworkTablesClient, _NetworkTablesClient).surroundings
+        self._pinger = context.client(IcmpPinger, open_pinger)
+        self._roll = context.client(SeenHosts, SeenHosts)
         self._time = context.timeout - _MARGIN
         self._begun = time.monotonic()
         self._own = self._surroundings.own(network[0])
@@ -172,9 +172,9 @@ class _Sweep:
             for task in waiting:
                 task.cancel()
         if len(self._refused) == len(self._addresses) and not self.there:
-            raise Trouble(f"no ping could be sent: {Counter(self._refused).most_common(1)[0][0]}", UNKNOWN)
+            raise ProbeFailed(f"no ping could be sent: {Counter(self._refused).most_common(1)[0][0]}", UNKNOWN)
         if self._lost and not self._on_link:
-            raise Trouble(f"this machine threw away {self._lost} packets unread, maybe replies", UNKNOWN)
+            raise ProbeFailed(f"this machine threw away {self._lost} packets unread, maybe replies", UNKNOWN)
         self.seconds = time.monotonic() - self._begun
 
     @property
@@ -192,7 +192,7 @@ class _Sweep:
     def _check_time(self) -> None:
         needed = len(self._addresses) / self._probe.rate * SLACK + self._after
         if needed > self._time:
-            raise Trouble(
+            raise ProbeFailed(
                 f"a sweep of {len(self._addresses)} addresses at {self._probe.rate:g} a second takes"
                 f" {needed + _MARGIN:.1f} s; this check's timeout is {self._time + _MARGIN:g} s",
                 UNKNOWN,
@@ -209,7 +209,7 @@ class _Sweep:
             due = max(due, now - pause) + pause
             if time.monotonic() - self._begun > self._time - PATIENCE:
                 left = len(self._addresses) - number
-                raise Trouble(f"this machine is too busy: {left} addresses were left when the time was up", UNKNOWN)
+                raise ProbeFailed(f"this machine is too busy: {left} addresses were left when the time was up", UNKNOWN)
             task = asyncio.create_task(self._ping(address))
             waiting.add(task)
             task.add_done_callback(waiting.discard)
@@ -218,8 +218,8 @@ class _Sweep:
 
     async def _ping(self, address: IPv4Address) -> None:
         try:
-            echoes: Echoes = await self._pinger.ping(address, 1, PATIENCE, 16, PATIENCE)
-        except Trouble as failure:
+            echoes: PingResult = await self._pinger.ping(address, 1, PATIENCE, 16, PATIENCE)
+        except ProbeFailed as failure:
             self._refused.append(failure.reason)
             return
         if echoes.rtts:
@@ -274,17 +274,17 @@ class _Sweep:
         return present
 
 
-class _Kernel:
+class _NetworkTablesClient:
     """The kernel's tables as a shared client."""
 
     def __init__(self) -> None:
-        self.surroundings = Surroundings()
+        self.surroundings = NetworkTables()
 
     async def close(self) -> None:
         pass
 
 
-class Roll:
+class SeenHosts:
     """Who was seen since the agent started (a shared client), by keyed hashes: without the key they say nothing."""
 
     def __init__(self) -> None:

@@ -6,15 +6,15 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.mail.imap import Imap
-from agent.clients.mail.session import Door, Login, Session, expiring, is_plain
-from agent.clients.mail.smtp import Smtp, is_address
-from agent.clients.mail.trip import Trip
-from agent.failure import Trouble
-from agent.probe import Look, Measure, Outcome, Probe
+from agent.clients.mail.imap import ImapClient
+from agent.clients.mail.session import Login, MailServer, MailSession, expiry_warning, is_single_line
+from agent.clients.mail.smtp import SmtpClient, is_address
+from agent.clients.mail.trip import MailRoundTrip
+from agent.failure import ProbeFailed
+from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
-_FOR_REMOVAL: Final = 0.1  # of the look's time, kept for removing the mail that came
+_REMOVAL_SHARE: Final = 0.1  # of the look's time, kept for removing the mail that came
 
 
 class Mail(Probe, frozen=True, kw_only=True):
@@ -70,12 +70,12 @@ class Mail(Probe, frozen=True, kw_only=True):
         for name, address in (("recipient", self.recipient), ("sender", self.sender or self.recipient)):
             if not is_address(address):
                 raise ValueError(f"{name} is not a mail address of plain letters (name@domain)")
-        if not is_plain(self.mailbox):
+        if not is_single_line(self.mailbox):
             raise ValueError("mailbox has a line break or another control character")
         for server in self.doors():
             server.check()
 
-    def doors(self) -> tuple[Door, Door]:
+    def doors(self) -> tuple[MailServer, MailServer]:
         """Where to send, where to look."""
         shared = {
             "clear_password": self.clear_password,
@@ -84,14 +84,14 @@ class Mail(Probe, frozen=True, kw_only=True):
             "family": self.family,
         }
         return (
-            Door(
+            MailServer(
                 host=self.smtp_host,
                 port=self.smtp_port,
                 security=self.smtp_security,
                 credential=self.smtp_credential,
                 **shared,  # type: ignore[arg-type]  # fields of different types
             ),
-            Door(
+            MailServer(
                 host=self.imap_host or self.smtp_host,
                 port=self.imap_port,
                 security=self.imap_security,
@@ -103,29 +103,31 @@ class Mail(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return tuple((server.host, server.port) for server in self.doors())
 
-    async def run(self, context: Look) -> Outcome:
-        return await _Round(self, context).run()
+    async def run(self, context: ProbeContext) -> Outcome:
+        return await _RoundTrip(self, context).run()
 
 
-class _Round:
+class _RoundTrip:
     """One look: the sessions, and what they measured."""
 
-    def __init__(self, probe: Mail, context: Look) -> None:
+    def __init__(self, probe: Mail, context: ProbeContext) -> None:
         sending, reading = probe.doors()
         self.probe = probe
         self.look = context
         self.end = time.monotonic() + context.timeout
-        self.smtp = Smtp(sending, context, self.end)
-        self.imap = Imap(reading, context, self.end)
-        self.session: Session = self.imap  # which is being talked to
-        self.trip = Trip(f"{probe.endpoints()} {probe.mailbox}", probe.sender or probe.recipient, probe.recipient)
+        self.smtp = SmtpClient(sending, context, self.end)
+        self.imap = ImapClient(reading, context, self.end)
+        self.session: MailSession = self.imap  # which is being talked to
+        self.trip = MailRoundTrip(
+            f"{probe.endpoints()} {probe.mailbox}", probe.sender or probe.recipient, probe.recipient
+        )
         self.measures: dict[str, float] = {}
 
     async def run(self) -> Outcome:
         try:
             async with asyncio.timeout(self.look.timeout):
                 state, reason = await self._go()
-        except Trouble as failure:
+        except ProbeFailed as failure:
             state, reason = self._judged(failure.state, f"{self.session.protocol}: {failure.reason}")
         except TimeoutError:
             words = f"{self.session.protocol} with {self.session.who}: {self.session.waiting}"
@@ -149,7 +151,7 @@ class _Round:
         following = await self._open_mailbox()
         taken_over, words = await self._send()
         self.session = self.imap
-        until = self.end - self.look.timeout * _FOR_REMOVAL
+        until = self.end - self.look.timeout * _REMOVAL_SHARE
         uids = await self.trip.arrival(self.imap, following, until)
         waited = time.monotonic() - taken_over
         if not uids:
@@ -159,7 +161,7 @@ class _Round:
             return DEGRADED, "the mail came, but cannot be deleted without others' mails"
         await self.imap.logout()
         for session in (self.smtp, self.imap):
-            if warning := expiring(session.expiries, self.probe.warn_days):
+            if warning := expiry_warning(session.expiries, self.probe.warn_days):
                 return DEGRADED, f"{session.protocol}: {warning}"
         return UP, ""
 
@@ -189,6 +191,6 @@ class _Round:
         smtp.close()
         return taken_over, smtp.quoted(f"{reply.code} {' '.join(reply.lines)}")
 
-    def _login(self, session: Session) -> Login | None:
+    def _login(self, session: MailSession) -> Login | None:
         name = session.door.credential
         return Login.of(name, self.look.credential(name), session.door.host) if name else None

@@ -7,15 +7,23 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.net.datagram import Answer as Answered
-from agent.clients.net.datagram import NoAnswer, Question
-from agent.clients.net.kernel_stamps import Stamping
-from agent.clients.net.resolve import Resolver, literal
+from agent.clients.net.datagram import DatagramReply as Answered
+from agent.clients.net.datagram import DatagramRequest, DatagramTimeout
+from agent.clients.net.kernel_stamps import KernelTimestamping
+from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import endpoint
-from agent.clients.ntp_packet import KISSES, MAX_STRATUM, UNSYNCHRONISED, Answer, compared, parse, question
+from agent.clients.ntp_packet import (
+    KISS_CODES,
+    MAX_STRATUM,
+    UNSYNCHRONISED,
+    NtpReply,
+    build_request,
+    offset_and_delay,
+    parse_reply,
+)
 from agent.clients.tls.contexts import CLOCK_FLOOR
-from agent.failure import Trouble
-from agent.probe import Address, Look, Measure, Outcome, Probe
+from agent.failure import ProbeFailed
+from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.01  # seconds before the look's end, so that the more exact reason comes first
@@ -64,20 +72,20 @@ class Ntp(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.server, self.port),)
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         measures: dict[str, float] = {}
-        context.client(Stamping, Stamping)
+        context.client(KernelTimestamping, KernelTimestamping)
         try:
             async with asyncio.timeout(context.timeout):
                 started = time.monotonic()
                 addresses = await context.client(Resolver, Resolver).addresses(self.server, self.family)
                 resolved = time.monotonic() - started
-                if literal(self.server) is None:
+                if address_literal(self.server) is None:
                     measures["resolve_seconds"] = resolved
                 if forbidden := context.limits.forbids(addresses[0], self.port):
                     return Outcome(UNKNOWN, forbidden)
                 datagram = await self._ask(addresses[0], max(context.timeout - resolved - _MARGIN, _MARGIN), measures)
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             late = f"{self.server} port {self.port} did not answer within {context.timeout:g} s"
@@ -85,15 +93,15 @@ class Ntp(Probe, frozen=True, kw_only=True):
         state, reason = self._judge(datagram, endpoint(addresses[0], self.port), measures)
         return Outcome(state, reason, datagram.seconds, measures)
 
-    async def _ask(self, address: Address, seconds: float, measures: dict[str, float]) -> Answered[Answer]:
+    async def _ask(self, address: Address, seconds: float, measures: dict[str, float]) -> Answered[NtpReply]:
         """Each try is a question of its own: an answer then tells which of them it is to."""
         ignored = 0
         for _ in range(self.tries):
-            packet, nonce = question()
-            request = Question(address, self.port, packet, partial(parse, nonce=nonce))
+            packet, nonce = build_request()
+            request = DatagramRequest(address, self.port, packet, partial(parse_reply, nonce=nonce))
             try:
                 datagram = await request.ask(1, seconds / self.tries)
-            except NoAnswer as timeout:
+            except DatagramTimeout as timeout:
                 ignored += timeout.ignored
                 continue
             measures["ignored_replies"] = ignored + datagram.ignored
@@ -101,13 +109,13 @@ class Ntp(Probe, frozen=True, kw_only=True):
         measures["ignored_replies"] = ignored
         others = f"; {ignored} packets came that do not answer this question" if ignored else ""
         who = endpoint(address, self.port)
-        raise Trouble(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}")
+        raise ProbeFailed(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}")
 
-    def _judge(self, datagram: Answered[Answer], who: str, measures: dict[str, float]) -> tuple[int, str]:
+    def _judge(self, datagram: Answered[NtpReply], who: str, measures: dict[str, float]) -> tuple[int, str]:
         """State and reason; fills in what the answer measures."""
         reply = datagram.message
         if reply.kiss:
-            words = KISSES.get(reply.kiss, "a code that is not in the standard")
+            words = KISS_CODES.get(reply.kiss, "a code that is not in the standard")
             state = UNKNOWN if reply.kiss == _TOO_OFTEN else DOWN
             return state, f"{who} does not tell the time: {reply.kiss} ({words})"
         measures["leap_indicator"] = reply.leap
@@ -116,7 +124,7 @@ class Ntp(Probe, frozen=True, kw_only=True):
         if reply.sent < reply.received:
             return DOWN, f"{who} answers with times that contradict each other"
         wall_ns = datagram.sent + _wall_minus_monotonic()
-        offset, delay = compared(reply, wall_ns, datagram.seconds, CLOCK_FLOOR)
+        offset, delay = offset_and_delay(reply, wall_ns, datagram.seconds, CLOCK_FLOOR)
         measures.update(
             offset_seconds=offset,
             delay_seconds=max(delay, 0.0),
@@ -126,14 +134,16 @@ class Ntp(Probe, frozen=True, kw_only=True):
         )
         return self._within(reply, offset, who)
 
-    def _within(self, reply: Answer, offset: float, who: str) -> tuple[int, str]:
+    def _within(self, reply: NtpReply, offset: float, who: str) -> tuple[int, str]:
         distance = reply.root_delay / 2 + reply.root_dispersion
         faults = []
         if abs(offset) > self.max_offset:
             direction = "ahead of" if offset > 0 else "behind"
-            faults.append(f"its clock is {_span(abs(offset))} {direction} this machine's (one of the two is wrong)")
+            faults.append(
+                f"its clock is {duration_text(abs(offset))} {direction} this machine's (one of the two is wrong)"
+            )
         if distance > self.max_distance:
-            faults.append(f"it is itself unsure of the time by {_span(distance)}")
+            faults.append(f"it is itself unsure of the time by {duration_text(distance)}")
         if reply.stratum > self.max_stratum:
             faults.append(f"it is of stratum {reply.stratum}, more than {self.max_stratum}")
         return (DEGRADED, f"{who}: {'; '.join(faults)}") if faults else (UP, "")
@@ -150,7 +160,7 @@ def _wall_minus_monotonic() -> int:
     return min(samples)[1]  # the one that was interrupted least
 
 
-def _span(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """A stretch of time in words."""
     for size, unit in ((86_400 * 365.25, "years"), (86_400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * size:

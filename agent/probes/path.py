@@ -7,18 +7,18 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.icmp.pinger import Echoes, Pinger, open_pinger
-from agent.clients.net.emodel import jitter, mos_of, rating
-from agent.clients.net.kernel_stamps import Stamping
-from agent.clients.net.resolve import Resolver, literal
-from agent.clients.net.udp_echo import SMALLEST, Burst
-from agent.failure import Trouble
-from agent.probe import Address, Look, Measure, Outcome, Probe
+from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
+from agent.clients.net.emodel import jitter, mos_from_rating, rating
+from agent.clients.net.kernel_stamps import KernelTimestamping
+from agent.clients.net.resolve import Resolver, address_literal
+from agent.clients.net.udp_echo import MIN_SIZE, UdpEchoBurst
+from agent.failure import ProbeFailed
+from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FEWEST: Final = 10  # packets that say anything of a path
 _SHARE: Final = 0.8  # of the timeout that sending may take
-_LATE: Final = 1.0  # seconds after which a reply is lost: nobody waits for it in a conference
+_LATE_AFTER: Final = 1.0  # seconds after which a reply is lost: nobody waits for it in a conference
 _MARGIN: Final = 0.01  # seconds before the look's end
 
 
@@ -54,7 +54,7 @@ class Path(Probe, frozen=True, kw_only=True):
         0.02
     )
     size: Annotated[
-        int, Meta(ge=SMALLEST, le=1400, description="Bytes in a packet; 172 are 20 ms of speech (G.711 with RTP)")
+        int, Meta(ge=MIN_SIZE, le=1400, description="Bytes in a packet; 172 are 20 ms of speech (G.711 with RTP)")
     ] = 172
     dscp: Annotated[
         int, Meta(ge=0, le=63, description="Class that UDP packets ask for: 46 as speech, 34 as video conferences")
@@ -72,14 +72,14 @@ class Path(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port or None),)
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         measures: dict[str, float] = {}
         try:
             started = time.monotonic()
             async with asyncio.timeout(context.timeout):
                 addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
             resolved = time.monotonic() - started
-            if literal(self.host) is None:
+            if address_literal(self.host) is None:
                 measures["resolve_seconds"] = resolved
             if forbidden := context.limits.forbids(addresses[0], self.port or None):
                 return Outcome(UNKNOWN, forbidden)
@@ -87,20 +87,22 @@ class Path(Probe, frozen=True, kw_only=True):
             count = min(self.count, int(remaining * _SHARE / self.spacing) + 1)
             if count < FEWEST:
                 return Outcome(UNKNOWN, f"the timeout is too short for {FEWEST} packets {self.spacing:g} s apart")
-            result = await self._echoes(context, addresses[0], count, min(remaining, (count - 1) * self.spacing + _LATE))
-        except Trouble as failure:
+            result = await self._echoes(
+                context, addresses[0], count, min(remaining, (count - 1) * self.spacing + _LATE_AFTER)
+            )
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             return Outcome(DOWN, f"the name {self.host} was not resolved within {context.timeout:g} s")
         return self._judge(addresses[0], result, measures)
 
-    async def _echoes(self, context: Look, address: Address, count: int, seconds: float) -> Echoes:
+    async def _echoes(self, context: ProbeContext, address: Address, count: int, seconds: float) -> PingResult:
         if self.port:
-            context.client(Stamping, Stamping)
-            return await Burst(address, self.port, count, self.spacing, self.size, self.dscp).send(seconds)
-        return await context.client(Pinger, open_pinger).ping(address, count, self.spacing, self.size, seconds)
+            context.client(KernelTimestamping, KernelTimestamping)
+            return await UdpEchoBurst(address, self.port, count, self.spacing, self.size, self.dscp).send(seconds)
+        return await context.client(IcmpPinger, open_pinger).ping(address, count, self.spacing, self.size, seconds)
 
-    def _judge(self, address: Address, result: Echoes, measures: dict[str, float]) -> Outcome:
+    def _judge(self, address: Address, result: PingResult, measures: dict[str, float]) -> Outcome:
         rtts, lost = result.rtts, result.sent - len(result.rtts)
         if lost and result.dropped:
             return Outcome(UNKNOWN, f"this machine threw away {result.dropped} packets unread, maybe the missing ones")
@@ -117,7 +119,7 @@ class Path(Probe, frozen=True, kw_only=True):
         if len(rtts) > 1:
             shaking = jitter(rtts)
             rated = min(max(rating(mean, shaking, loss), 0.0), 100.0)
-            measures.update(jitter_seconds=shaking, r_factor=rated, mos_score=mos_of(rated))
+            measures.update(jitter_seconds=shaking, r_factor=rated, mos_score=mos_from_rating(rated))
         unfit = self._unfit(lost, measures)
         if unfit:
             return Outcome(DEGRADED, f"not fit for a video conference: {', '.join(unfit)}{because}", mean, measures)

@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from agent.clients.ups.asking import AsksUps
-from agent.clients.ups.model import source
-from agent.failure import Trouble
-from agent.probe import Look, Measure, Outcome
+from agent.clients.ups.asking import UpsProbe
+from agent.clients.ups.model import power_source
+from agent.failure import ProbeFailed
+from agent.probe import Measure, Outcome, ProbeContext
 
 MEASURED: Final[tuple[str, ...]] = (
     "charge_ratio",
@@ -16,7 +16,7 @@ MEASURED: Final[tuple[str, ...]] = (
 )
 
 
-class Power(AsksUps, frozen=True, kw_only=True):
+class Power(UpsProbe, frozen=True, kw_only=True):
     """Asks a UPS what its load runs on: up is on mains, degraded on battery, down without power.
 
     On mains are also bypass, boost and trim; a test or calibration on battery is on battery. Unknown: nobody tells, or
@@ -36,11 +36,11 @@ class Power(AsksUps, frozen=True, kw_only=True):
         Measure("on_battery_seconds", "seconds", "Since the UPS went on battery, by its own count or this agent's"),
     )
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         try:
             reading, latency = await self.reading(context)
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
-        state, reason = source(reading)
+        state, reason = power_source(reading)
         measures = {} if reading.lost else {name: reading.values[name] for name in MEASURED if name in reading.values}
         return Outcome(state, reason, latency, measures)

@@ -8,16 +8,26 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.look_memory import Remembered
+from agent.clients.look_memory import CheckMemory
 from agent.clients.net.resolve import Resolver
-from agent.clients.snmp import Community, Session, Silence, Target, User, Value, access_of, resources, sensors
-from agent.clients.snmp import Snmp as Client
-from agent.clients.snmp.ber import encoded
+from agent.clients.snmp import (
+    Community,
+    SnmpNoResponse,
+    SnmpSession,
+    SnmpTarget,
+    SnmpUser,
+    Value,
+    access_from_credential,
+    resources,
+    sensors,
+)
+from agent.clients.snmp import SnmpClient as Client
+from agent.clients.snmp.ber import encode_oid
 from agent.clients.snmp.interfaces import Interfaces
-from agent.clients.snmp.labels import listed, text
-from agent.clients.snmp.uptime import OIDS, Uptimes
-from agent.failure import Trouble, printable
-from agent.probe import Look, Measure, Outcome, Probe
+from agent.clients.snmp.labels import short_list, text
+from agent.clients.snmp.uptime import OIDS, UptimeTracker
+from agent.failure import ProbeFailed, printable
+from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.base.types import Secret
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
@@ -85,7 +95,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.oid:
-            encoded(self.oid)
+            encode_oid(self.oid)
         if self.version == "3" and not self.credential:
             raise ValueError("version 3 needs a credential, with a user")
         if self.interface and self.interfaces:
@@ -98,29 +108,29 @@ class Snmp(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         started = time.monotonic()
-        memory = context.client(Remembered, Remembered)
+        memory = context.client(CheckMemory, CheckMemory)
         try:
             addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
             if forbidden := context.limits.forbids(addresses[0], self.port):
                 return Outcome(UNKNOWN, forbidden)
             seconds = max(context.timeout - (time.monotonic() - started) - _MARGIN, _MARGIN)
-            target = Target(addresses[0], self.port, self._access(context))
+            target = SnmpTarget(addresses[0], self.port, self._access(context))
             session = await context.client(Client, Client).session(target, seconds)
-            findings = await self._see(session, memory.of(self, lambda: _State(self)), memory.now)
-        except Trouble as failure:
+            findings = await self._see(session, memory.of(self, lambda: _CheckState(self)), memory.now)
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
         return findings.outcome(session)
 
-    def _access(self, context: Look) -> Community | User:
+    def _access(self, context: ProbeContext) -> Community | SnmpUser:
         if not self.credential and self.version != "3":
             return Community(self.version, _PUBLIC)
-        return access_of(self.credential, self.version, context.credential(self.credential))
+        return access_from_credential(self.credential, self.version, context.credential(self.credential))
 
-    async def _see(self, session: Session, state: "_State", now: Callable[[], float]) -> "_Seen":
+    async def _see(self, session: SnmpSession, state: "_CheckState", now: Callable[[], float]) -> "_Findings":
         """The device's own time first, then each part that is wanted. Raises Trouble when it does not answer at all."""
-        findings = _Seen()
+        findings = _Findings()
         cells = await session.get([*OIDS, *([self.oid] if self.oid else [])])
         uptime = state.uptimes.take(cells, now())
         findings.put(uptime_seconds=uptime.seconds, rebooted=uptime.restarted)
@@ -133,15 +143,15 @@ class Snmp(Probe, frozen=True, kw_only=True):
                 await self._resources(session, findings)
             if self.sensors:
                 await self._sensors(session, findings)
-        except Trouble as failure:  # silence, now: the device answered, but not all that was asked
+        except ProbeFailed as failure:  # silence, now: the device answered, but not all that was asked
             findings.wrong(UNKNOWN if self.interface else DEGRADED, failure.reason)
         return findings
 
-    def _value(self, raw: Value | None, findings: "_Seen") -> None:
+    def _value(self, raw: Value | None, findings: "_Findings") -> None:
         if raw is None:
             findings.wrong(DOWN, f"{self.host} has no object {self.oid}")
             return
-        number = _number(raw)
+        number = _parse_number(raw)
         if number is None:
             shown = printable(raw if isinstance(raw, bytes) else str(raw))
             findings.wrong(DOWN, f"{self.host} has no number at {self.oid}, but {shown}")
@@ -150,17 +160,17 @@ class Snmp(Probe, frozen=True, kw_only=True):
 
     async def _interfaces(
         self,
-        session: Session,
+        session: SnmpSession,
         interfaces: Interfaces,
         now: Callable[[], float],
         restarted: bool | None,
-        findings: "_Seen",
+        findings: "_Findings",
     ) -> None:
         try:
             traffic = await interfaces.read(session, now, restarted)
-        except Silence:
+        except SnmpNoResponse:
             raise
-        except Trouble as failure:
+        except ProbeFailed as failure:
             # for a check of one interface: is it there, or is nothing known of it; else: a part of the device fails
             means = {DEGRADED: UNKNOWN} if self.interface else {DOWN: DEGRADED}
             findings.wrong(means.get(failure.state, failure.state), f"{self.host}: {failure.reason}")
@@ -177,45 +187,45 @@ class Snmp(Probe, frozen=True, kw_only=True):
         )
         if traffic.down:
             state = DOWN if self.interface else DEGRADED
-            findings.wrong(state, f"{self.host}: {_count(traffic.down)} down: {listed(traffic.down)}")
+            findings.wrong(state, f"{self.host}: {_count(traffic.down)} down: {short_list(traffic.down)}")
         if traffic.missing:
-            findings.wrong(DEGRADED, f"{self.host}: no interface fits {listed(traffic.missing)}")
+            findings.wrong(DEGRADED, f"{self.host}: no interface fits {short_list(traffic.missing)}")
         if traffic.off and self.interface:
             findings.wrong(
-                DOWN, f"{self.host}: {_count(traffic.off)} switched off by an administrator: {listed(traffic.off)}"
+                DOWN, f"{self.host}: {_count(traffic.off)} switched off by an administrator: {short_list(traffic.off)}"
             )
 
-    async def _resources(self, session: Session, findings: "_Seen") -> None:
+    async def _resources(self, session: SnmpSession, findings: "_Findings") -> None:
         try:
             shares = await resources.read(session, self.storages)
-        except Silence:
+        except SnmpNoResponse:
             raise
-        except Trouble as failure:
+        except ProbeFailed as failure:
             findings.wrong(failure.state, f"{self.host}: {failure.reason}")
             return
         findings.put(cpu_ratio=shares.cpu, memory_ratio=shares.memory, storage_ratio=shares.storage)
 
-    async def _sensors(self, session: Session, findings: "_Seen") -> None:
+    async def _sensors(self, session: SnmpSession, findings: "_Findings") -> None:
         try:
             readings = await sensors.read(session)
-        except Silence:
+        except SnmpNoResponse:
             raise
-        except Trouble as failure:
+        except ProbeFailed as failure:
             findings.wrong(failure.state, f"{self.host}: {failure.reason}")
             return
         findings.put(temperature_celsius=readings.hottest, sensors_failed=readings.failed)
 
 
-class _State:
+class _CheckState:
     """What one check remembers."""
 
     def __init__(self, probe: Snmp) -> None:
         patterns = (probe.interface,) if probe.interface else probe.interfaces
-        self.uptimes = Uptimes()
+        self.uptimes = UptimeTracker()
         self.interfaces = Interfaces(patterns) if patterns else None
 
 
-class _Seen:
+class _Findings:
     """What one look has seen so far."""
 
     def __init__(self) -> None:
@@ -228,14 +238,14 @@ class _Seen:
     def wrong(self, state: int, reason: str) -> None:
         self._troubles.append((state, reason))
 
-    def outcome(self, session: Session) -> Outcome:
+    def outcome(self, session: SnmpSession) -> Outcome:
         self.put(ignored_replies=session.ignored)
         states = {state for state, _ in self._troubles} | {UP}
         worst = next(state for state in _WORST_FIRST if state in states)
         return Outcome(worst, "; ".join(reason for _, reason in self._troubles), session.latency, self._measures)
 
 
-def _number(raw: Value) -> float | None:
+def _parse_number(raw: Value) -> float | None:
     """A number, or a text that is one, as some devices have it."""
     if isinstance(raw, int | float):
         return float(raw) if math.isfinite(raw) else None

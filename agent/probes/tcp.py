@@ -6,10 +6,10 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.net.resolve import Resolver, literal
-from agent.clients.net.stream import Stream, connect
-from agent.failure import Trouble, printable
-from agent.probe import Address, Look, Measure, Outcome, Probe
+from agent.clients.net.resolve import Resolver, address_literal
+from agent.clients.net.stream import TcpStream, connect
+from agent.failure import ProbeFailed, printable
+from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DOWN, UP
 
 MOST_READ: Final = 64 * 1024  # bytes of what a service says that are searched
@@ -41,30 +41,32 @@ class Tcp(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port),)
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         measures: dict[str, float] = {}
-        stream: Stream | None = None
+        stream: TcpStream | None = None
         addresses: list[Address] = []
         try:
             async with asyncio.timeout(context.timeout):
                 started = time.monotonic()
                 addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
                 resolved = time.monotonic() - started
-                if literal(self.host) is None:
+                if address_literal(self.host) is None:
                     measures["resolve_seconds"] = resolved
                 remaining = context.timeout - resolved
                 stream, measures["connect_seconds"] = await connect(addresses, self.port, context.limits, remaining)
                 await self._talk(stream, measures)
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, measures.get("connect_seconds"), measures)
         except TimeoutError:
-            return Outcome(DOWN, self._late(addresses, stream, context.timeout), measures.get("connect_seconds"), measures)
+            return Outcome(
+                DOWN, self._late(addresses, stream, context.timeout), measures.get("connect_seconds"), measures
+            )
         finally:
             if stream is not None:
                 stream.close()
         return Outcome(UP, "", measures["connect_seconds"], measures)
 
-    async def _talk(self, stream: Stream, measures: dict[str, float]) -> None:
+    async def _talk(self, stream: TcpStream, measures: dict[str, float]) -> None:
         """Say what is to be said and hear what is expected. Raises Trouble when something else comes."""
         started = time.monotonic()
         if self.send:
@@ -73,16 +75,18 @@ class Tcp(Probe, frozen=True, kw_only=True):
         received = b""
         while expected not in received:
             if len(received) >= MOST_READ:
-                raise Trouble(f"{stream.who} did not say {printable(self.expect)} within {MOST_READ // 1024} KiB")
+                raise ProbeFailed(f"{stream.who} did not say {printable(self.expect)} within {MOST_READ // 1024} KiB")
             more = await stream.receive(MOST_READ - len(received))
             if not more:
                 heard = printable(received) if received else "nothing"
-                raise Trouble(f"{stream.who} closed the connection; expected {printable(self.expect)}, heard {heard}")
+                raise ProbeFailed(
+                    f"{stream.who} closed the connection; expected {printable(self.expect)}, heard {heard}"
+                )
             received += more
         if expected:
             measures["banner_seconds"] = time.monotonic() - started
 
-    def _late(self, addresses: list[Address], stream: Stream | None, timeout: float) -> str:
+    def _late(self, addresses: list[Address], stream: TcpStream | None, timeout: float) -> str:
         """Where the time went."""
         if not addresses:
             return f"the name {self.host} was not resolved within {timeout:g} s"

@@ -9,20 +9,20 @@ import msgspec
 from msgspec import Meta
 
 from agent.clients.http.http1 import Head, Url, parse_url, read_body
-from agent.clients.http.transfer import Refusal, clocks_apart, download, upload
+from agent.clients.http.transfer import TransferRefused, clock_difference, download, upload
 from agent.clients.net.resolve import Resolver
-from agent.clients.net.stream import Stream, connect
-from agent.clients.rationing import Ration, hours
-from agent.clients.tls.contexts import TlsContexts, handshake_trouble
-from agent.failure import Trouble, printable
-from agent.probe import Hub, Limits, Look, Measure, Outcome, Probe, skipped
+from agent.clients.net.stream import TcpStream, connect
+from agent.clients.rationing import RunQuota, parse_hours
+from agent.clients.tls.contexts import TlsContexts, handshake_failure
+from agent.failure import ProbeFailed, printable
+from agent.probe import Hub, Limits, Measure, Outcome, Probe, ProbeContext, skipped
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from inventory.protocol.wire import MAX_THROUGHPUT
 
 HUB: Final = "hub"
 _PATH: Final = "/v1/throughput"
 _MARGIN: Final = 0.2  # seconds before the look's end
-_LEAST: Final = 1.0  # seconds below which measuring is not begun
+_MIN_SECONDS: Final = 1.0  # seconds below which measuring is not begun
 
 
 class Throughput(Probe, frozen=True, kw_only=True):
@@ -89,7 +89,7 @@ class Throughput(Probe, frozen=True, kw_only=True):
             parse_url(url)
         if self.url == HUB and (self.upload_url or self.authority or not self.verify):
             raise ValueError("upload_url, verify and authority are not for url: hub, where the agent knows them")
-        hours(self.hours)
+        parse_hours(self.hours)
 
     def _urls(self) -> tuple[str, ...]:
         if self.url == HUB:
@@ -100,16 +100,16 @@ class Throughput(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return tuple((url.host, url.port) for url in map(parse_url, self._urls()))
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         if self.url == HUB and context.hub is None:
             return Outcome(
                 UNKNOWN, "no hub to measure to: this machine is not enrolled, or its identity cannot be read"
             )
-        quota = context.client(Ration, Ration)
+        quota = context.client(RunQuota, RunQuota)
         if quota.clock_is_wrong:
             return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
         quota.keep_in(context.storage)
-        if why := quota.refuses(self.url, self.per_day, hours(self.hours), self.at_start):
+        if why := quota.refuses(self.url, self.per_day, parse_hours(self.hours), self.at_start):
             return skipped(why)
         quota.running = self.url
         try:
@@ -118,14 +118,14 @@ class Throughput(Probe, frozen=True, kw_only=True):
             quota.running = ""
 
 
-class _NotNow(Trouble):
+class _HubBusy(ProbeFailed):
     """The hub has no time for it, or gave this agent its share of the day."""
 
 
 class _Run:
     """One measurement, one way or both."""
 
-    def __init__(self, probe: Throughput, context: Look, quota: Ration) -> None:
+    def __init__(self, probe: Throughput, context: ProbeContext, quota: RunQuota) -> None:
         self.probe = probe
         self.look = context
         self.ration = quota
@@ -144,8 +144,8 @@ class _Run:
             async with asyncio.timeout(self.look.timeout - _MARGIN / 2):
                 for place, direction in enumerate(directions):
                     await (self._down if direction == "down" else self._up)(len(directions) - place)
-        except Trouble as failure:
-            if isinstance(failure, _NotNow) and not self.measures:
+        except ProbeFailed as failure:
+            if isinstance(failure, _HubBusy) and not self.measures:
                 return skipped(failure.reason)
             return Outcome(failure.state, failure.reason, self.latency, self.measures)
         except TimeoutError:
@@ -159,7 +159,7 @@ class _Run:
         try:
             self.doing = "the answer's header"
             transfer = await download(stream, url, self.most, self._seconds(directions_left), self._answered)
-        except Refusal as refusal:
+        except TransferRefused as refusal:
             raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
@@ -171,8 +171,10 @@ class _Run:
         try:
             self.doing = "the upload"
             expect_continue = self.hub is not None  # what it would not take need not cross the line
-            transfer = await upload(stream, url, self.most, self._seconds(directions_left), self._spend, expect_continue=expect_continue)
-        except Refusal as refusal:
+            transfer = await upload(
+                stream, url, self.most, self._seconds(directions_left), self._spend, expect_continue=expect_continue
+            )
+        except TransferRefused as refusal:
             raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
@@ -185,12 +187,12 @@ class _Run:
         try:
             url = parse_url(self.hub.url + path)
         except ValueError as error:
-            raise Trouble(f"the plan gives no address of the collector: {error}", UNKNOWN) from None
+            raise ProbeFailed(f"the plan gives no address of the collector: {error}", UNKNOWN) from None
         if not url.tls:
-            raise Trouble("the plan gives no address of the collector: it does not begin with https://", UNKNOWN)
+            raise ProbeFailed("the plan gives no address of the collector: it does not begin with https://", UNKNOWN)
         return url
 
-    async def _refused(self, stream: Stream, refusal: Refusal) -> Trouble:
+    async def _refused(self, stream: TcpStream, refusal: TransferRefused) -> ProbeFailed:
         """What another server's refusal means, or the hub's: nothing of the line."""
         status = refusal.head.status
         if self.hub is None or (status >= 500 and status != 503):
@@ -200,7 +202,7 @@ class _Run:
             words = str(msgspec.json.decode(body.data, type=dict[str, object])["error"])
         except (msgspec.DecodeError, UnicodeDecodeError, KeyError):
             words = f"status {status}"
-        kind = _NotNow if status in (429, 503) else Trouble
+        kind = _HubBusy if status in (429, 503) else ProbeFailed
         return kind(f"the collector refuses to be measured with: {printable(words, 150)}", UNKNOWN)
 
     def _note(self, direction: str, size: int, seconds: float, rate: float) -> None:
@@ -211,10 +213,10 @@ class _Run:
     def _answered(self, head: Head) -> None:
         """The server's clock is a second opinion on ours, before most of the content has come."""
         self._spend()
-        ahead = clocks_apart(head, time.time())
+        ahead = clock_difference(head, time.time())
         if ahead:
             words = f"{abs(ahead) / 60:.0f} minutes {'behind' if ahead > 0 else 'ahead of'} the server's"
-            raise Trouble(f"this machine's clock is {words}: whether it may measure now cannot be told", UNKNOWN)
+            raise ProbeFailed(f"this machine's clock is {words}: whether it may measure now cannot be told", UNKNOWN)
         self.doing = "the download"
 
     def _spend(self) -> None:
@@ -225,11 +227,13 @@ class _Run:
     def _seconds(self, directions_left: int) -> float:
         """How long the next way may take so that each of those left gets its share. Raises Trouble for too little."""
         seconds = min(self.probe.max_seconds, (self.end - time.monotonic()) / directions_left)
-        if seconds < _LEAST:
-            raise Trouble(f"no time is left to measure in: this check's timeout is {self.look.timeout:g} s", UNKNOWN)
+        if seconds < _MIN_SECONDS:
+            raise ProbeFailed(
+                f"no time is left to measure in: this check's timeout is {self.look.timeout:g} s", UNKNOWN
+            )
         return seconds
 
-    async def _open(self, url: Url) -> Stream:
+    async def _open(self, url: Url) -> TcpStream:
         probe, context = self.probe, self.look
         self.doing = f"finding the address of {url.host}"
         addresses = await context.client(Resolver, Resolver).addresses(url.host, probe.family)
@@ -245,7 +249,7 @@ class _Run:
             await stream.start_tls(self._context(), self.hub.server_name if self.hub else url.host)
         except ssl.SSLError as error:
             stream.close()
-            raise handshake_trouble(error, stream.who) from None
+            raise handshake_failure(error, stream.who) from None
         except BaseException:
             stream.close()
             raise
@@ -255,8 +259,10 @@ class _Run:
         probe, context = self.probe, self.look
         if self.hub is None:
             contexts = context.client(TlsContexts, TlsContexts)
-            return contexts.get(verify=probe.verify, authority=probe.authority, limits=context.limits, alpn=("http/1.1",))
+            return contexts.get(
+                verify=probe.verify, authority=probe.authority, limits=context.limits, alpn=("http/1.1",)
+            )
         try:
             return self.hub.context()
         except OSError as error:
-            raise Trouble(f"this agent's certificate cannot be used: {error.strerror or error}", UNKNOWN) from None
+            raise ProbeFailed(f"this agent's certificate cannot be used: {error.strerror or error}", UNKNOWN) from None

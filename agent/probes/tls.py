@@ -9,21 +9,21 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta
 
 from agent.clients.http.http1 import ascii_host
-from agent.clients.net.resolve import Resolver, literal
-from agent.clients.net.stream import Stream, connect
+from agent.clients.net.resolve import Resolver, address_literal
+from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls import chain as tls_chain
 from agent.clients.tls import der
 from agent.clients.tls.contexts import (
     CLOCK_FLOOR,
     TlsContexts,
     expiry_of,
-    handshake_trouble,
+    handshake_failure,
     presented_chain,
     verified_chain,
 )
 from agent.clients.tls.flight import Flight, FlightParser, client_hello, fetch_flight
-from agent.failure import Trouble
-from agent.probe import Address, Look, Measure, Outcome, Probe
+from agent.failure import ProbeFailed
+from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 DAY: Final = 86_400
@@ -84,14 +84,14 @@ class Tls(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((ascii_host(self.host), self.port),)
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         return await _Handshake(self, context).run()
 
 
 class _Handshake:
     """One look: the handshake, then what is known of the certificate."""
 
-    def __init__(self, probe: Tls, context: Look) -> None:
+    def __init__(self, probe: Tls, context: ProbeContext) -> None:
         self.probe = probe
         self.look = context
         self.host = ascii_host(probe.host)
@@ -108,7 +108,7 @@ class _Handshake:
         try:
             async with asyncio.timeout(self.look.timeout):
                 chain = await self._shake()
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return self._outcome(failure.state, failure.reason)
         except ssl.SSLCertVerificationError as error:
             fault = await self._diagnose(error)
@@ -123,7 +123,7 @@ class _Handshake:
     def _left(self) -> float:
         return self.look.timeout - (time.perf_counter() - self.start)
 
-    async def _connect(self) -> tuple[Stream, float]:
+    async def _connect(self) -> tuple[TcpStream, float]:
         return await connect(self.addresses, self.probe.port, self.look.limits, max(self._left(), 0.01))
 
     def _context(self, verify: bool) -> ssl.SSLContext:
@@ -133,7 +133,7 @@ class _Handshake:
         """The measured handshake; the chain that the server sent. Raises what a refused certificate raises."""
         probe = self.probe
         self.addresses = await self.look.client(Resolver, Resolver).addresses(self.host, probe.family)
-        if literal(self.host) is None:
+        if address_literal(self.host) is None:
             self.measures["resolve_seconds"] = time.perf_counter() - self.start
         context = self._context(probe.verify)
         self.phase = "connect"
@@ -154,7 +154,7 @@ class _Handshake:
         except ssl.SSLCertVerificationError:
             raise
         except ssl.SSLError as error:
-            raise handshake_trouble(error, stream.who) from None
+            raise handshake_failure(error, stream.who) from None
         finally:
             stream.close()
 
@@ -167,7 +167,7 @@ class _Handshake:
         if version:
             self.measures["tls_version"] = version
 
-    async def _diagnose(self, error: ssl.SSLCertVerificationError) -> Trouble:
+    async def _diagnose(self, error: ssl.SSLCertVerificationError) -> ProbeFailed:
         """Name the fault by what the server sends to one who does not judge; in what time is left."""
         chain: list[bytes] = []
         try:
@@ -179,17 +179,17 @@ class _Handshake:
                     self._note(tls, chain)
                 finally:
                     stream.close()
-        except (Trouble, ssl.SSLError, TimeoutError):
+        except (ProbeFailed, ssl.SSLError, TimeoutError):
             pass  # the first refusal stands, with less to say about it
         context = self._context(verify=True)
-        return tls_chain.explain(error, chain, self.name, self.contexts, context, time.time())
+        return tls_chain.explain_refusal(error, chain, self.name, self.contexts, context, time.time())
 
     async def _judge(self, chain: list[bytes]) -> tuple[int, str]:
         """State and reason of a certificate that OpenSSL took (or was not to judge)."""
         now = time.time()
         if now < CLOCK_FLOOR:
             return UP, ""  # only an unverified look comes here: it shook hands, and dates cannot be judged
-        fault = tls_chain.dates_trouble(chain, now)
+        fault = tls_chain.date_fault(chain, now)
         if fault:
             return DOWN, fault
         if self.probe.staple:
@@ -199,28 +199,32 @@ class _Handshake:
         left = (self.measures.get("chain_expiry_timestamp_seconds", float("inf")) - now) / DAY
         if left < self.probe.warn_days:
             leaf_expires = self.measures["certificate_expiry_timestamp_seconds"]
-            whose = "the certificate" if (leaf_expires - now) / DAY < self.probe.warn_days else "a certificate in the chain"
+            whose = (
+                "the certificate" if (leaf_expires - now) / DAY < self.probe.warn_days else "a certificate in the chain"
+            )
             return DEGRADED, f"{whose} expires in {max(left, 0):.1f} days"
         return UP, ""
 
-    async def _judge_staple(self, chain: list[bytes], now: float) -> Trouble | None:
+    async def _judge_staple(self, chain: list[bytes], now: float) -> ProbeFailed | None:
         """What a stapled response says against the certificate. No answer on this way says nothing."""
         try:
             async with asyncio.timeout(self._left()):
                 flight = await self._flight()
-        except (Trouble, TimeoutError):
+        except (ProbeFailed, TimeoutError):
             return None
         if flight is None or flight.chain[0] != chain[0]:
             return None  # another certificate for TLS 1.2 (or another machine): not the one that was judged
         if flight.staple is None:
             if der.parse(chain[0]).demands_staple:
-                return Trouble("the certificate demands a stapled OCSP response and the server sends none", DEGRADED)
+                return ProbeFailed(
+                    "the certificate demands a stapled OCSP response and the server sends none", DEGRADED
+                )
             return None
         from agent.clients.tls import ocsp  # loads cryptography, which a server without a staple does not need
 
         try:
-            ocsp.judge(flight.staple, (*chain, *self.issuers), now)
-        except Trouble as failure:
+            ocsp.check_staple(flight.staple, (*chain, *self.issuers), now)
+        except ProbeFailed as failure:
             return failure
         return None
 

@@ -1,13 +1,13 @@
 """UPS: is the power behind it safe, by NUT, apcupsd or SNMP, in one model."""
 
-from agent.clients.ups.asking import AsksUps
-from agent.clients.ups.health import Health
-from agent.clients.ups.model import judge
-from agent.failure import Trouble
-from agent.probe import Look, Measure, Outcome
+from agent.clients.ups.asking import UpsProbe
+from agent.clients.ups.health import BatteryHealth
+from agent.clients.ups.model import ups_state
+from agent.failure import ProbeFailed
+from agent.probe import Measure, Outcome, ProbeContext
 
 
-class Ups(AsksUps, frozen=True, kw_only=True):
+class Ups(UpsProbe, frozen=True, kw_only=True):
     """Asks a UPS how it is: up when it runs on mains and is healthy.
 
     Degraded: the load has power, but is at risk: on battery, on bypass, overloaded, a battery to be replaced or low, a
@@ -53,11 +53,13 @@ class Ups(AsksUps, frozen=True, kw_only=True):
         Measure("on_mains_seconds", "seconds", "Since the mains came back, as this agent saw it"),
     )
 
-    async def run(self, context: Look) -> Outcome:
+    async def run(self, context: ProbeContext) -> Outcome:
         try:
             reading, latency = await self.reading(context)
-        except Trouble as failure:
+        except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
-        context.client(Health, Health).note(f"{self.way} {self.host} {self.port} {self.ups}", reading, context.storage)
-        state, reason = judge(reading)
+        context.client(BatteryHealth, BatteryHealth).note(
+            f"{self.way} {self.host} {self.port} {self.ups}", reading, context.storage
+        )
+        state, reason = ups_state(reading)
         return Outcome(state, reason, latency, {} if reading.lost else reading.measures())

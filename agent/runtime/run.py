@@ -12,14 +12,14 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from agent.clock import Clock, SystemClock
+from agent.clock import AgentClock, AgentSystemClock
 from agent.config import Settings
-from agent.runtime.service import VERSION, Agent, collectors_of
+from agent.runtime.service import VERSION, AgentService, collectors_of
 from agent.spool import Spool, SpoolBroken, SpoolError, SpoolLocked
 from agent.uplink import identity as identities
 from agent.uplink import plans
 from agent.uplink.connection import Unreachable, Uplink, tls_context
-from agent.uplink.plans import BadPlan, Kept, PlanStore
+from agent.uplink.plans import BadPlan, PlanStore, StoredPlan
 from inventory.base.systemd import Notifier
 
 log = logging.getLogger("agent.run")
@@ -31,7 +31,7 @@ LOCK_WAIT: Final = 0.1  # seconds
 
 async def first_plan(
     settings: Settings, identity: identities.Identity, notifier: Notifier, stop: asyncio.Event
-) -> Kept | None:
+) -> StoredPlan | None:
     """The kept plan, else the collector's, asked for until it gives one; None when stopped meanwhile."""
     store = PlanStore(settings.state_dir, identity.agent)
     stored = store.current()
@@ -54,7 +54,7 @@ async def first_plan(
     return stored
 
 
-def open_spool(settings: Settings, identity: identities.Identity, stored: Kept, clock: Clock) -> Spool:
+def open_spool(settings: Settings, identity: identities.Identity, stored: StoredPlan, clock: AgentClock) -> Spool:
     """Raises SpoolError, OSError."""
 
     store = PlanStore(settings.state_dir, identity.agent)
@@ -75,7 +75,9 @@ def open_spool(settings: Settings, identity: identities.Identity, stored: Kept, 
     )
 
 
-async def take_spool(settings: Settings, identity: identities.Identity, stored: Kept, clock: Clock) -> Spool:
+async def open_spool_when_free(
+    settings: Settings, identity: identities.Identity, stored: StoredPlan, clock: AgentClock
+) -> Spool:
     """Open the spool. Whoever only looks at its lock (doctor, status) is waited for. Raises SpoolError, OSError."""
     for _ in range(LOCK_ATTEMPTS):
         try:
@@ -96,7 +98,7 @@ def stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def allow_files() -> None:
+def raise_file_limit() -> None:
     """As many open files as this process may have: hundreds of looks may be in flight, each with a socket."""
     if sys.platform != "win32":
         import resource
@@ -107,19 +109,19 @@ def allow_files() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
 
 
-async def run(settings: Settings, clock: Clock | None = None, stop: asyncio.Event | None = None) -> int:
+async def run(settings: Settings, clock: AgentClock | None = None, stop: asyncio.Event | None = None) -> int:
     """The agent until SIGTERM or SIGINT (or ``stop``). The exit code: 0 stopped, 1 something is wrong."""
-    clock = clock or SystemClock()
+    clock = clock or AgentSystemClock()
     notifier = Notifier()
     stop = stop or stop_on_signals()
-    allow_files()
+    raise_file_limit()
     try:
         identity = identities.load(settings.state_dir)
         notifier.tell("READY=1")
         stored = await first_plan(settings, identity, notifier, stop)
         if stored is not None and not stop.is_set():
-            spool = await take_spool(settings, identity, stored, clock)
-            await Agent(settings, identity, stored, spool, clock, notifier).run(stop)
+            spool = await open_spool_when_free(settings, identity, stored, clock)
+            await AgentService(settings, identity, stored, spool, clock, notifier).run(stop)
     except identities.NoIdentity as error:
         log.error("%s", error)
         return 1

@@ -4,8 +4,8 @@ import asyncio
 import logging
 from typing import Final
 
-from agent.clock import Clock
-from agent.probe import Look, Outcome, Probe, unknown
+from agent.clock import AgentClock
+from agent.probe import Outcome, Probe, ProbeContext, unknown
 
 log = logging.getLogger("agent.look")
 
@@ -14,10 +14,10 @@ FAREWELL: Final = 1.0  # seconds that a cancelled probe may take to clean up bef
 ASLEEP_MS: Final = 5_000  # a look that took this much longer than it may have: the machine slept, or was stalled
 
 
-class Looker:
+class ProbeRunner:
     """Makes the looks of one check, never two at once."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: AgentClock) -> None:
         self._clock = clock
         self._left_behind: asyncio.Task[Outcome] | None = None
         self._last_bug = ""
@@ -27,7 +27,7 @@ class Looker:
         """A probe that would not end, even when cancelled, is still at it."""
         return self._left_behind is not None and not self._left_behind.done()
 
-    async def look(self, name: str, probe: Probe, context: Look) -> Outcome:
+    async def look(self, name: str, probe: Probe, context: ProbeContext) -> Outcome:
         """What the probe saw. A probe that fails, overstays or sleeps through its time is evidence of nothing."""
         begun = self._clock.boot_ms()
         task = asyncio.create_task(_run(probe, context), name=f"look {name}")
@@ -65,7 +65,7 @@ class Looker:
         return unknown(f"the probe failed: {error_text}")
 
 
-async def _run(probe: Probe, context: Look) -> Outcome:
+async def _run(probe: Probe, context: ProbeContext) -> Outcome:
     return await probe.run(context)  # what is no coroutine fails here, like any other fault of a probe
 
 

@@ -13,13 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from agent.clock import Clock
+from agent.clock import AgentClock
 from agent.credentials import Credentials
-from agent.probe import Hub, Limits, Look, Probe
-from agent.runtime.run_once import Looker
-from agent.runtime.thresholds import integers, microseconds, short, state_and_reason
-from agent.runtime.ticks import Rhythm
-from agent.spool import Result
+from agent.probe import Hub, Limits, Probe, ProbeContext
+from agent.runtime.run_once import ProbeRunner
+from agent.runtime.thresholds import integers, microseconds, shorten, state_and_reason
+from agent.runtime.ticks import Ticks
+from agent.spool import CheckResult
 from inventory.protocol import states
 from inventory.protocol.plan import Column, Plan, PlannedCheck
 from inventory.protocol.wire import Present
@@ -28,23 +28,23 @@ log = logging.getLogger("agent.schedule")
 
 MIN_SLOTS: Final = 50
 MAX_SLOTS: Final = 500
-TOLD_AT_ONCE: Final = 3  # looks in a new state that are news: so many make an incident, and half as many its end
+NEWS_RESULTS: Final = 3  # looks in a new state that are news: so many make an incident, and half as many its end
 
 Build = Callable[[str, Mapping[str, Any]], Probe]
-Take = Callable[[Result, bool], None]
+OnResult = Callable[[CheckResult, bool], None]
 
 
-class Watched:
+class ScheduledCheck:
     """One check at run time: its place in the plan now, its state since when, its ticker."""
 
-    def __init__(self, check: PlannedCheck, clock: Clock) -> None:
+    def __init__(self, check: PlannedCheck, clock: AgentClock) -> None:
         now = clock.boot_ms()
         self.check = check
         self.place = 0
         self.columns: tuple[Column, ...] = ()
         self.probe: Probe | None = None  # None: refused
-        self.rhythm = Rhythm(check, now)
-        self.looker = Looker(clock)
+        self.rhythm = Ticks(check, now)
+        self.looker = ProbeRunner(clock)
         self.state: int | None = None
         self.since = now
         self.looks = 0
@@ -68,9 +68,9 @@ class Scheduler:
     def __init__(
         self,
         *,
-        clock: Clock,
+        clock: AgentClock,
         build: Build,
-        on_result: Take,
+        on_result: OnResult,
         limits: Limits | None = None,
         credentials: Credentials | None = None,
         storage: Path | None = None,
@@ -85,8 +85,8 @@ class Scheduler:
         self._hub = hub  # asked at each look: a new plan may name another
         self._clients: dict[type[Any], Any] = {}
         self._slots = asyncio.Semaphore(MIN_SLOTS)
-        self._watched: dict[str, Watched] = {}
-        self._order: list[Watched] = []
+        self._watched: dict[str, ScheduledCheck] = {}
+        self._order: list[ScheduledCheck] = []
         # set when a ticker dies: a bug, or the spool
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -99,7 +99,7 @@ class Scheduler:
         refused = []
         before, self._watched, self._order = self._watched, {}, []
         for place, check in enumerate(plan.checks):
-            scheduled = before.pop(check.uid, None) or Watched(check, self._clock)
+            scheduled = before.pop(check.uid, None) or ScheduledCheck(check, self._clock)
             self._watched[check.uid] = scheduled
             self._order.append(scheduled)
             why = self._adopt(scheduled, check, place, plan.columns.get(check.kind, ()))
@@ -110,7 +110,7 @@ class Scheduler:
         self._slots = asyncio.Semaphore(slots_for(plan.checks))
         return refused
 
-    def _adopt(self, scheduled: Watched, check: PlannedCheck, place: int, columns: tuple[Column, ...]) -> str:
+    def _adopt(self, scheduled: ScheduledCheck, check: PlannedCheck, place: int, columns: tuple[Column, ...]) -> str:
         """Give a check its place and its probe; returns why it is refused, or ""."""
         old, fresh = scheduled.check, scheduled.probe is None
         scheduled.check, scheduled.place, scheduled.columns = check, place, columns
@@ -135,7 +135,7 @@ class Scheduler:
             return None, "its interval and timeout must be more than 0"
         try:
             probe = self._build(check.kind, check.params)
-            why = outside(probe, self._limits)
+            why = outside_limits(probe, self._limits)
         except Exception as error:  # whatever a kind makes of parameters from elsewhere, the others go on
             return None, f"this agent cannot make it: {error}"
         return (None, why) if why else (probe, "")
@@ -145,7 +145,7 @@ class Scheduler:
         if error is not None and not self.failed.done():
             self.failed.set_exception(error)
 
-    async def _tick(self, scheduled: Watched) -> None:
+    async def _tick(self, scheduled: ScheduledCheck) -> None:
         """The life of one check."""
         clock = self._clock
         while True:
@@ -160,7 +160,7 @@ class Scheduler:
             async with self._slots:
                 await self._look(scheduled)
 
-    async def _look(self, scheduled: Watched) -> None:
+    async def _look(self, scheduled: ScheduledCheck) -> None:
         check, probe = scheduled.check, scheduled.probe
         if probe is None:
             return
@@ -168,7 +168,9 @@ class Scheduler:
         scheduled.looking = True
         try:
             storage = self._storage / check.kind if self._storage is not None else None
-            context = Look(check.timeout / 1000, self._limits, self._clients, self._credentials, storage, self._hub())
+            context = ProbeContext(
+                check.timeout / 1000, self._limits, self._clients, self._credentials, storage, self._hub()
+            )
             outcome = await scheduled.looker.look(check.name, probe, context)
         finally:
             scheduled.looking = False
@@ -181,7 +183,7 @@ class Scheduler:
             values = integers(outcome.measures, scheduled.columns)
             latency = microseconds(outcome.latency)
         except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
-            state, reason = states.UNKNOWN, short(f"the probe answered what cannot be recorded: {error}")
+            state, reason = states.UNKNOWN, shorten(f"the probe answered what cannot be recorded: {error}")
             values, latency = tuple(None for _ in scheduled.columns), None
         before = scheduled.state
         changed = scheduled.entered(state, started)
@@ -190,10 +192,10 @@ class Scheduler:
         if changed:
             was = "first look" if before is None else states.NAMES[before]
             log.info("check %s is %s (%s)%s", check.name, states.NAMES[state], was, reason and f": {reason}")
-        news = changed or (scheduled.rhythm.hurried and scheduled.looks <= TOLD_AT_ONCE)
-        self._take(Result(scheduled.place, started, state, latency, values, reason), news)
+        news = changed or (scheduled.rhythm.hurried and scheduled.looks <= NEWS_RESULTS)
+        self._take(CheckResult(scheduled.place, started, state, latency, values, reason), news)
 
-    def watched(self) -> Sequence[Watched]:
+    def watched(self) -> Sequence[ScheduledCheck]:
         """Every check of the plan, in its order, the refused ones too."""
         return self._order
 
@@ -224,7 +226,7 @@ class Scheduler:
         self._clients.clear()
 
 
-def outside(probe: Probe, limits: Limits) -> str:
+def outside_limits(probe: Probe, limits: Limits) -> str:
     """Why this probe's targets are outside the agent's own limits, or "". Names are judged once resolved."""
     for host, port in probe.endpoints():
         try:
@@ -248,7 +250,7 @@ def slots_for(checks: tuple[PlannedCheck, ...]) -> int:
     return min(max(MIN_SLOTS, math.ceil(busy)), MAX_SLOTS)
 
 
-def _cancel(scheduled: Watched) -> None:
+def _cancel(scheduled: ScheduledCheck) -> None:
     if scheduled.ticker is not None:
         scheduled.ticker.cancel()
         scheduled.ticker = None

@@ -15,17 +15,17 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from agent import probes
-from agent.clock import Clock, StepWatch
+from agent.clock import AgentClock, StepWatch
 from agent.config import Settings
-from agent.jobs.side import Side
+from agent.jobs.side import JobsService
 from agent.runtime import status
 from agent.runtime.scheduler import Scheduler
-from agent.spool import Result, Spool
+from agent.spool import CheckResult, Spool
 from agent.uplink import identity as identities
 from agent.uplink import plans
 from agent.uplink.connection import Unreachable, Uplink, tls_context
 from agent.uplink.hub import hub_of
-from agent.uplink.plans import BadPlan, Kept, PlanStore
+from agent.uplink.plans import BadPlan, PlanStore, StoredPlan
 from agent.uplink.push import Pusher
 from inventory.base.systemd import Notifier
 from inventory.protocol.plan import CollectorAddress, Plan
@@ -42,16 +42,16 @@ FIRST_TICK: Final = 2.0  # seconds; doubles up to the push interval, so that a n
 LAST_PUSH: Final = 2.0  # seconds that a clean stop gives the last push
 
 
-class Agent:
+class AgentService:
     """One life of the agent between opening and closing its spool."""
 
     def __init__(
         self,
         settings: Settings,
         identity: identities.Identity,
-        stored: Kept,
+        stored: StoredPlan,
         spool: Spool,
-        clock: Clock,
+        clock: AgentClock,
         notifier: Notifier,
     ) -> None:
         self._settings = settings
@@ -73,7 +73,7 @@ class Agent:
             storage=settings.state_dir / "probes",
             hub=lambda: hub_of(self._kept.plan, self._identity, settings.state_dir),
         )
-        self._side = Side(settings, clock)
+        self._side = JobsService(settings, clock)
         self._pushers: dict[str, Pusher] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()  # connections to collectors no longer served
@@ -157,7 +157,7 @@ class Agent:
                 pusher = self._pushers[name] = Pusher(name, uplink, self._spool, self._clock, self)
                 self._start(f"push {name}", pusher.run())
 
-    def _take(self, result: Result, news: bool) -> None:
+    def _take(self, result: CheckResult, news: bool) -> None:
         self._looks += 1
         self._spool.append(result)
         if news:
@@ -208,7 +208,7 @@ class Agent:
                     await self._plan_due.wait()
             self._plan_due.clear()
 
-    async def _fetch(self) -> Kept | None:
+    async def _fetch(self) -> StoredPlan | None:
         """From the plan's authority; where that is not reached, from the collector this agent was enrolled with."""
         authority = self._authority()
         try:
@@ -227,7 +227,7 @@ class Agent:
         first = max(self._addresses, key=lambda address: address.authority)
         return self._pushers[first.name]
 
-    def _adopt(self, stored: Kept) -> None:
+    def _adopt(self, stored: StoredPlan) -> None:
         """Go over to a plan: frames from now on are made under it."""
         if stored.digest != self._kept.digest:
             log.info("a new plan %s: %d checks", stored.digest.hex(), len(stored.plan.checks))
@@ -327,8 +327,8 @@ class Agent:
             started=self._started,
             plan=self._kept.digest.hex(),
             push_every=self._kept.plan.push_every,
-            states=status.counts(self._scheduler.watched()),
-            troubles=status.troubles(self._scheduler.watched()),
+            states=status.state_counts(self._scheduler.watched()),
+            troubles=status.unhealthy_checks(self._scheduler.watched()),
             refused=self._refused,
             collectors=[
                 status.CollectorStatus(name, pusher.contact, spool.backlog(name))

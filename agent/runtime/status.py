@@ -9,15 +9,15 @@ from typing import Final
 
 import msgspec
 
-from agent.runtime.scheduler import Watched
-from agent.uplink.push import Contact
+from agent.runtime.scheduler import ScheduledCheck
+from agent.uplink.push import CollectorContact
 from inventory.base import files
 from inventory.protocol import states
 
 FILE: Final = "status.json"
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class UnhealthyCheck(msgspec.Struct, frozen=True):
     """A check that is not up, since boot-time ms ``since``."""
 
     check: str
@@ -30,7 +30,7 @@ class CollectorStatus(msgspec.Struct, frozen=True):
     """How it stands with one collector. ``backlog``: frames that it does not have yet."""
 
     name: str
-    contact: Contact
+    contact: CollectorContact
     backlog: int
 
 
@@ -47,7 +47,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     plan: str
     push_every: int
     states: dict[str, int]
-    troubles: list[Trouble]
+    troubles: list[UnhealthyCheck]
     refused: list[tuple[str, str]]
     collectors: list[CollectorStatus]
     spool: dict[str, float]
@@ -67,7 +67,7 @@ def read(state_dir: Path) -> Status | None:
         return None
 
 
-def counts(checks: Sequence[Watched]) -> dict[str, int]:
+def state_counts(checks: Sequence[ScheduledCheck]) -> dict[str, int]:
     """How many checks are in each state."""
     totals = dict.fromkeys(states.NAMES, 0)
     for check in checks:
@@ -75,10 +75,10 @@ def counts(checks: Sequence[Watched]) -> dict[str, int]:
     return totals
 
 
-def troubles(checks: Sequence[Watched]) -> list[Trouble]:
+def unhealthy_checks(checks: Sequence[ScheduledCheck]) -> list[UnhealthyCheck]:
     """The checks that were looked at and are not up."""
     return [
-        Trouble(check.check.name, states.NAMES[check.state], check.since, check.reason)
+        UnhealthyCheck(check.check.name, states.NAMES[check.state], check.since, check.reason)
         for check in checks
         if check.state is not None and check.state != states.UP
     ]

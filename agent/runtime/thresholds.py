@@ -18,14 +18,14 @@ def state_and_reason(outcome: Outcome, thresholds: Sequence[Threshold]) -> tuple
     state, reasons = outcome.state, [outcome.reason] if outcome.reason else []
     if state in (states.UP, states.DEGRADED):
         for threshold in thresholds:
-            violation = _passed(threshold, outcome)
+            violation = _violation(threshold, outcome)
             if violation:
                 state = max(state, states.CODES[threshold.state])
                 reasons.append(violation)
-    return state, short("; ".join(reasons)) if state != states.UP else ""
+    return state, shorten("; ".join(reasons)) if state != states.UP else ""
 
 
-def _passed(threshold: Threshold, outcome: Outcome) -> str:
+def _violation(threshold: Threshold, outcome: Outcome) -> str:
     """Why this threshold was passed, or ""; a measure that was not seen passes none."""
     value = outcome.latency if threshold.measure == "latency" else outcome.measures.get(threshold.measure)
     if value is None or math.isnan(value):
@@ -37,7 +37,7 @@ def _passed(threshold: Threshold, outcome: Outcome) -> str:
     return ""
 
 
-def short(reason: str) -> str:
+def shorten(reason: str) -> str:
     """One line of at most MAX_REASON characters."""
     line = " ".join(reason.encode("utf-8", "replace").decode().split())  # half a character cannot be stored
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"

@@ -17,7 +17,7 @@ FIRST_WITHIN: Final = 15_000  # a new check is not kept waiting for its grid, wh
 PAUSE: Final = 1_000  # between the end of a look and a re-check
 
 
-class Rhythm:
+class Ticks:
     """The ticks of one check. ``due`` is the boot time of the next one."""
 
     def __init__(self, check: PlannedCheck, now: int) -> None:

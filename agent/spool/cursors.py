@@ -9,14 +9,14 @@ from zlib import crc32
 
 import msgspec
 
-from agent.spool.log import Mark
+from agent.spool.log import LogMark
 from inventory.protocol.wire import Batch, Position
 
 MAX_HISTORY = 500  # epochs, one for each start of the agent
 MAX_DECLARED = 500
 
 
-class Saved(msgspec.Struct):
+class SavedCursors(msgspec.Struct):
     """``history``: (epoch, last seq) in order. ``declared``: (epoch, first, last) of losses already reported."""
 
     cursors: dict[str, Position] = {}
@@ -25,7 +25,7 @@ class Saved(msgspec.Struct):
     version: int = 1
 
 
-class Reader:
+class SpoolReader:
     """One collector's place.
 
     ``cursor``: all up to it is done with. ``previous``: where the collector says it stands, when that is not the
@@ -44,8 +44,8 @@ class Reader:
         self.flight: Batch | None = None
         self.ends: set[Position] = set()
         self.limits = (0, 0)
-        self.landing: Mark | None = None
-        self.mark: Mark | None = None
+        self.landing: LogMark | None = None
+        self.mark: LogMark | None = None
 
     def landed(self) -> None:
         """What is in flight has arrived."""
@@ -65,18 +65,18 @@ class Reader:
             self.skipped = None
 
 
-def load(path: Path) -> Saved:
+def load(path: Path) -> SavedCursors:
     """What was saved; nothing when the file is not there or not whole."""
     try:
         data = path.read_bytes()
         if int.from_bytes(data[:4], "little") == crc32(data[4:]):
-            return msgspec.msgpack.decode(data[4:], type=Saved)
+            return msgspec.msgpack.decode(data[4:], type=SavedCursors)
     except (OSError, msgspec.DecodeError):
         pass
-    return Saved()
+    return SavedCursors()
 
 
-def save(path: Path, saved: Saved) -> None:
+def save(path: Path, saved: SavedCursors) -> None:
     """Raises OSError when the disk is full; the file is then as it was."""
     data = msgspec.msgpack.encode(saved)
     temporary = path.with_suffix(".new")

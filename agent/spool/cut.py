@@ -2,26 +2,41 @@
 
 from collections.abc import Sequence
 
-from agent.spool.frames import FOLD, RESULT, Context, Frame, Look, fold_of, look_of, record_of
+from agent.spool.frames import (
+    FOLD,
+    RESULT,
+    FrameContext,
+    SpoolFrame,
+    StoredResult,
+    decode_fold,
+    decode_record,
+    decode_result,
+)
 from inventory.protocol.wire import Batch, Position, Record, Run
 
 
-def cut(
-    context: Context, frames: Sequence[Frame], *, previous: Position | None, first: int, last: int, breach: str = ""
+def make_batch(
+    context: FrameContext,
+    frames: Sequence[SpoolFrame],
+    *,
+    previous: Position | None,
+    first: int,
+    last: int,
+    breach: str = "",
 ) -> Batch:
     """Frames ``first`` to ``last`` of one context; what is not among ``frames`` is said to be missing."""
-    looks: list[Look] = []
+    looks: list[StoredResult] = []
     runs: list[Run] = []
     records: list[Record] = []
     for frame in frames:
         if frame.kind == RESULT:
-            looks.append(look_of(frame.body))
+            looks.append(decode_result(frame.body))
         elif frame.kind == FOLD:
-            folded = fold_of(frame.body)
+            folded = decode_fold(frame.body)
             runs += folded.runs
             records += folded.records
         else:
-            records.append(record_of(frame.body))
+            records.append(decode_record(frame.body))
     runs.sort(key=lambda run: run.check)  # stable: a check's runs stay in order of time
     looks.sort(key=lambda look: look.check)
     earliest = min((look.at for look in looks), default=None)
@@ -53,7 +68,7 @@ def cut(
     )
 
 
-def _columns(looks: list[Look], base: int) -> tuple[list[int], list[int], list[int]]:
+def _columns(looks: list[StoredResult], base: int) -> tuple[list[int], list[int], list[int]]:
     """Checks (delta-coded), results of each, and times: the first after ``base``, the others after the one before."""
     checks: list[int] = []
     counts: list[int] = []
@@ -73,7 +88,7 @@ def _columns(looks: list[Look], base: int) -> tuple[list[int], list[int], list[i
     return checks, counts, at
 
 
-def _missing(frames: Sequence[Frame], first: int, last: int) -> list[tuple[int, int]]:
+def _missing(frames: Sequence[SpoolFrame], first: int, last: int) -> list[tuple[int, int]]:
     missing: list[tuple[int, int]] = []
     expected = first
     for frame in frames:

@@ -2,25 +2,25 @@
 
 from collections.abc import Sequence
 
-from agent.spool.cursors import Reader
-from agent.spool.cut import cut
-from agent.spool.frames import FOLD, RESULT, Frame, size_of
-from agent.spool.log import Log
+from agent.spool.cursors import SpoolReader
+from agent.spool.cut import make_batch
+from agent.spool.frames import FOLD, RESULT, SpoolFrame, size_of
+from agent.spool.log import SegmentLog
 from inventory.protocol.wire import Batch, Position
 
 
 class Delivery:
     """The readers of one log, by collector."""
 
-    def __init__(self, log: Log, saved: dict[str, Position]) -> None:
-        self.readers: dict[str, Reader] = {}
+    def __init__(self, log: SegmentLog, saved: dict[str, Position]) -> None:
+        self.readers: dict[str, SpoolReader] = {}
         self._log = log
         self._saved = saved
 
     def serve(self, collectors: Sequence[str]) -> None:
         for name in collectors:
             if name not in self.readers:
-                self.readers[name] = Reader(self._saved.get(name))
+                self.readers[name] = SpoolReader(self._saved.get(name))
         for name in set(self.readers) - set(collectors):
             del self.readers[name]
 
@@ -28,8 +28,8 @@ class Delivery:
         reader = self.readers[collector]
         if reader.flight and reader.limits == (max_results, max_bytes):
             return reader.flight
-        head: Frame | None = None
-        frames: list[Frame] = []
+        head: SpoolFrame | None = None
+        frames: list[SpoolFrame] = []
         last, landing, size = 0, reader.mark, 0
         for frame, mark in self._log.after(reader.cursor, reader.mark):
             head = head or frame
@@ -46,14 +46,14 @@ class Delivery:
         if head is None:
             return None
         previous, first, breach = self._continues(reader, head)
-        reader.flight = cut(head.context, frames, previous=previous, first=first, last=last, breach=breach)
+        reader.flight = make_batch(head.context, frames, previous=previous, first=first, last=last, breach=breach)
         reader.limits, reader.landing = (max_results, max_bytes), landing
         end = Position(head.context.epoch, last)
         reader.ends.add(end)
         reader.sent = max(reader.sent, end, key=self._log.chain.key)
         return reader.flight
 
-    def _continues(self, reader: Reader, head: Frame) -> tuple[Position | None, int, str]:
+    def _continues(self, reader: SpoolReader, head: SpoolFrame) -> tuple[Position | None, int, str]:
         """(previous, first seq, breach) of the batch that begins with this frame."""
         cursor, epoch, chain = reader.cursor, head.context.epoch, self._log.chain
         if reader.breach:
@@ -107,7 +107,7 @@ class Delivery:
         reader.flight = None
         return reader.cursor.seq + 1 if reader.cursor and reader.cursor.epoch == position.epoch else 1
 
-    def oldest_unacked(self) -> tuple[Frame, int] | None:
+    def oldest_unacked(self) -> tuple[SpoolFrame, int] | None:
         """The oldest frame that a collector lacks, and the life of its segment."""
         reader = min(self.readers.values(), key=lambda each: self._log.chain.key(each.cursor), default=None)
         if reader is None:
@@ -117,6 +117,6 @@ class Delivery:
         return None
 
 
-def _is_skipped(reader: Reader, frame: Frame) -> bool:
+def _is_skipped(reader: SpoolReader, frame: SpoolFrame) -> bool:
     skipped = reader.skipped
     return skipped is not None and frame.context.epoch == skipped.epoch and frame.last <= skipped.seq

@@ -72,7 +72,7 @@ def write_all(ops: FileOps, descriptor: int, data: bytes, offset: int) -> None:
         offset += written
 
 
-def read_what_is_left(ops: FileOps, path: Path, offset: int, size: int) -> bytes:
+def read_readable(ops: FileOps, path: Path, offset: int, size: int) -> bytes:
     """What can be read; zeros stand for the sectors that cannot. Raises OSError when the fault is not the disk's."""
     try:
         return ops.read(path, offset, size)
@@ -123,7 +123,7 @@ def sync_directory(ops: FileOps, directory: Path) -> None:
         raise SpoolBroken(f"{directory}: sync failed ({error.strerror}); the disk may be failing") from error
 
 
-class Lock:
+class SpoolLock:
     """One writer a spool. The system gives it back however the process ends."""
 
     def __init__(self, path: Path) -> None:

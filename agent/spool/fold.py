@@ -10,13 +10,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from agent.spool.frames import (
     RECORD,
     RESULT,
-    Context,
     Fold,
-    Frame,
+    FrameContext,
+    SpoolFrame,
+    decode_fold,
+    decode_record,
+    decode_result,
     fold_frame,
-    fold_of,
-    look_of,
-    record_of,
     size_of,
 )
 from inventory.protocol.wire import Position, Record, Run
@@ -26,7 +26,7 @@ MAX_CLOSED = 500  # runs that ended inside one fold: beyond that the next one is
 Holds = Callable[[bytes], Sequence[int] | None]
 
 
-class _Open:
+class _OpenRun:
     """A run that still grows. Its reason is its first look's, as the ledger would have it."""
 
     __slots__ = ("check", "count", "first", "greatest", "last", "least", "reason", "state", "sum", "timed")
@@ -77,21 +77,21 @@ class _Open:
 class _Folder:
     """One stretch in the making: frames of one context, none missing between, no cursor inside."""
 
-    def __init__(self, first: Frame, holds: Sequence[int]) -> None:
-        self.context: Context = first.context
+    def __init__(self, first: SpoolFrame, holds: Sequence[int]) -> None:
+        self.context: FrameContext = first.context
         self.first = first.seq
         self.last = first.seq - 1
-        self.raw: list[Frame] = []
+        self.raw: list[SpoolFrame] = []
         self.closed: list[Run] = []
         self.records: list[Record] = []
         self._holds = holds
-        self._open: dict[int, _Open] = {}
+        self._open: dict[int, _OpenRun] = {}
 
-    def take(self, frame: Frame) -> None:
+    def take(self, frame: SpoolFrame) -> None:
         self.raw.append(frame)
         self.last = frame.last
         if frame.kind == RESULT:
-            look = look_of(frame.body)
+            look = decode_result(frame.body)
             at = look.at + self.context.base
             run = self._open.get(look.check)
             if run and run.state == look.state and 0 <= at - run.last <= self._hold(look.check):
@@ -101,9 +101,9 @@ class _Folder:
                 latency = look.latency or 0
                 self._begin(Run(look.check, look.state, at, at, 1, look.reason, timed, latency, latency, latency))
         elif frame.kind == RECORD:
-            self.records.append(record_of(frame.body))
+            self.records.append(decode_record(frame.body))
         else:
-            fold = fold_of(frame.body)
+            fold = decode_fold(frame.body)
             self.records += fold.records
             for each in fold.runs:
                 run = self._open.get(each.check)
@@ -119,9 +119,9 @@ class _Folder:
         before = self._open.get(run.check)
         if before:
             self.closed.append(before.run())
-        self._open[run.check] = _Open(run)
+        self._open[run.check] = _OpenRun(run)
 
-    def frames(self) -> list[Frame]:
+    def frames(self) -> list[SpoolFrame]:
         """The fold, or the frames as they were where folding would not make them smaller."""
         if len(self.raw) == 1:
             return self.raw
@@ -132,11 +132,11 @@ class _Folder:
 
 
 def fold(
-    frames: Iterable[Frame],
+    frames: Iterable[SpoolFrame],
     holds: Holds,
     cuts: Collection[Position] = (),
-    keep: Callable[[Frame], bool] = lambda frame: False,
-) -> Iterator[Frame]:
+    keep: Callable[[SpoolFrame], bool] = lambda frame: False,
+) -> Iterator[SpoolFrame]:
     """Fold what can be folded. A fold ends at each position in ``cuts``; frames that ``keep`` names stay as they are.
 
     ``holds``: by plan digest, each check's hold in ms; None or empty where the plan is not known: its

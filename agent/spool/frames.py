@@ -35,7 +35,7 @@ _LIFE: Final = Packing("<Q")
 _CANDIDATE: Final = re.compile(rb"[\xe1-\xe4]")
 
 
-class Result(msgspec.Struct, array_like=True, frozen=True):
+class CheckResult(msgspec.Struct, array_like=True, frozen=True):
     """One look. ``check``: place in the plan. ``at``: boot ms of its start. ``latency``: microseconds.
 
     ``values``: in the plan's columns for the check's kind.
@@ -49,7 +49,7 @@ class Result(msgspec.Struct, array_like=True, frozen=True):
     reason: str = ""
 
 
-class Look(msgspec.Struct, array_like=True, frozen=True):
+class StoredResult(msgspec.Struct, array_like=True, frozen=True):
     """A result as stored: ``at`` is ms after the context's base; what is empty at the end is left out."""
 
     check: int
@@ -75,7 +75,7 @@ class _Shared(msgspec.Struct, array_like=True, frozen=True):
     after: Position | None
 
 
-class Context:
+class FrameContext:
     """What the frames after it share. ``base``: the boot ms their times count from. ``after``: where the chain
     stood when the epoch began. ``seed``: starts their CRCs."""
 
@@ -86,47 +86,47 @@ class Context:
         self.encoded = _encode(_Shared(epoch, boot, plan, base, after))
         self.seed = crc32(self.encoded)
 
-    def under(self, plan: bytes) -> "Context":
+    def under(self, plan: bytes) -> "FrameContext":
         """The same epoch under another plan."""
-        return Context(self.epoch, self.boot, plan, self.base, self.after)
+        return FrameContext(self.epoch, self.boot, plan, self.base, self.after)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Context) and self.encoded == other.encoded)
+        return self is other or (isinstance(other, FrameContext) and self.encoded == other.encoded)
 
     def __hash__(self) -> int:
         return self.seed
 
 
-class Frame(NamedTuple):
+class SpoolFrame(NamedTuple):
     """A frame read or to be written. It stands for the seqs ``seq`` to ``last`` (one, unless it is a fold)."""
 
     kind: int
     seq: int
     last: int
-    context: Context
+    context: FrameContext
     body: bytes
 
 
 class Heading(NamedTuple):
     """A context frame as read: the frames after it begin at ``seq``; ``life``: ms the spool had lived."""
 
-    context: Context
+    context: FrameContext
     seq: int
     life: int
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _shared = msgspec.msgpack.Decoder(_Shared).decode
-look_of = msgspec.msgpack.Decoder(Look).decode
-record_of = msgspec.msgpack.Decoder(Record).decode
+decode_result = msgspec.msgpack.Decoder(StoredResult).decode
+decode_record = msgspec.msgpack.Decoder(Record).decode
 _fold = msgspec.msgpack.Decoder(Fold).decode
 
 
-def fold_of(body: bytes) -> Fold:
+def decode_fold(body: bytes) -> Fold:
     return _fold(body[_LAST.size :])
 
 
-def result_frame(context: Context, seq: int, item: Result) -> Frame:
+def result_frame(context: FrameContext, seq: int, item: CheckResult) -> SpoolFrame:
     """Raises OverflowError when a number does not fit 64 bits, UnicodeEncodeError for half a surrogate pair."""
     fields: tuple[object, ...] = (item.check, item.at - context.base, item.state)
     if item.reason:
@@ -135,30 +135,30 @@ def result_frame(context: Context, seq: int, item: Result) -> Frame:
         fields += (item.latency, item.values)
     elif item.latency is not None:
         fields += (item.latency,)
-    return Frame(RESULT, seq, seq, context, _encode(fields))
+    return SpoolFrame(RESULT, seq, seq, context, _encode(fields))
 
 
-def record_frame(context: Context, seq: int, item: Record) -> Frame:
+def record_frame(context: FrameContext, seq: int, item: Record) -> SpoolFrame:
     """Raises ValueError when the record is longer than a record may be, TypeError for what msgpack cannot say."""
     body = _encode(item)
     if len(body) > MAX_RECORD:
         raise ValueError(f"a record of kind {item.kind!r} is {len(body)} bytes long; at most {MAX_RECORD} are kept")
-    return Frame(RECORD, seq, seq, context, body)
+    return SpoolFrame(RECORD, seq, seq, context, body)
 
 
-def fold_frame(context: Context, seq: int, last: int, fold: Fold) -> Frame:
-    return Frame(FOLD, seq, last, context, _LAST.pack(last) + _encode(fold))
+def fold_frame(context: FrameContext, seq: int, last: int, fold: Fold) -> SpoolFrame:
+    return SpoolFrame(FOLD, seq, last, context, _LAST.pack(last) + _encode(fold))
 
 
-def write_heading(context: Context, seq: int, life: int) -> bytes:
+def write_heading(context: FrameContext, seq: int, life: int) -> bytes:
     return _write(CONTEXT, seq, _LIFE.pack(life) + context.encoded, 0)
 
 
-def write_frame(frame: Frame) -> bytes:
+def write_frame(frame: SpoolFrame) -> bytes:
     return _write(frame.kind, frame.seq, frame.body, frame.context.seed)
 
 
-def size_of(frame: Frame) -> int:
+def size_of(frame: SpoolFrame) -> int:
     """Its bytes on disk."""
     return _HEAD + len(frame.body)
 
@@ -168,9 +168,9 @@ def _write(kind: int, seq: int, body: bytes, seed: int) -> bytes:
     return crc32(covered, seed).to_bytes(4, "little") + covered
 
 
-def scan(data: bytes, context: Context | None = None) -> Iterator[tuple[Frame | Heading, int]]:
+def scan(data: bytes, context: FrameContext | None = None) -> Iterator[tuple[SpoolFrame | Heading, int]]:
     """All that survives in ``data``, each with the offset of its end. ``context``: what holds at its beginning."""
-    everywhere: list[Context] | None = None  # looked for only when something is damaged
+    everywhere: list[FrameContext] | None = None  # looked for only when something is damaged
     view = memoryview(data)
     pos, size = 0, len(data)
     while pos + _HEAD <= size:
@@ -189,7 +189,7 @@ def scan(data: bytes, context: Context | None = None) -> Iterator[tuple[Frame | 
                 context = matching
                 body = data[pos + _HEAD : end]
                 last = _LAST.unpack_from(body)[0] if kind == FOLD else seq
-                yield Frame(kind, seq, last, context, body), end
+                yield SpoolFrame(kind, seq, last, context, body), end
                 pos = end
                 continue
         elif kind == CONTEXT and (heading := _heading(data, pos)) is not None:
@@ -216,13 +216,13 @@ def _heading(data: bytes, pos: int) -> Heading | None:
         shared = _shared(data[start + _LIFE.size : end])
     except msgspec.DecodeError:
         return None
-    context = Context(shared.epoch, shared.boot, shared.plan, shared.base, shared.after)
+    context = FrameContext(shared.epoch, shared.boot, shared.plan, shared.base, shared.after)
     return Heading(context, seq, _LIFE.unpack_from(data, start)[0])
 
 
-def _contexts(data: bytes) -> list[Context]:
+def _contexts(data: bytes) -> list[FrameContext]:
     """Every context that survives anywhere in ``data``."""
-    contexts: dict[Context, None] = {}
+    contexts: dict[FrameContext, None] = {}
     pos = data.find(bytes([CONTEXT])) - 4
     while pos + 4 >= 0 and pos + _HEAD <= len(data):
         if pos >= 0 and (heading := _heading(data, pos)) is not None:

@@ -11,23 +11,23 @@ from typing import NamedTuple
 
 from agent.spool import files, segments
 from agent.spool.files import FileOps
-from agent.spool.frames import MAGIC, Context, Frame, Heading, write_frame, write_heading
-from agent.spool.segments import Segment
+from agent.spool.frames import MAGIC, FrameContext, Heading, SpoolFrame, write_frame, write_heading
+from agent.spool.segments import SpoolSegment
 from inventory.protocol.wire import Position
 
 AHEAD = 64 << 10
 
 
-class Mark(NamedTuple):
+class LogMark(NamedTuple):
     """Where in the files a position was read, so that reading on needs no search."""
 
     number: int
     version: int
     offset: int
-    context: Context | None
+    context: FrameContext | None
 
 
-class Chain:
+class EpochChain:
     """Epochs in order, each with the last seq known."""
 
     def __init__(self) -> None:
@@ -62,21 +62,21 @@ class Chain:
         return epochs[place] if 0 <= place < len(epochs) else None
 
 
-class Log:
+class SegmentLog:
     """``segments`` are oldest first; the last one is written to. Everything indexed is synced."""
 
     def __init__(self, directory: Path, ops: FileOps, segment_bytes: int) -> None:
         self.directory = directory
         self.ops = ops
         self.segment_bytes = segment_bytes
-        self.segments: list[Segment] = []
-        self.chain = Chain()
-        self.last_frame: Frame | None = None
+        self.segments: list[SpoolSegment] = []
+        self.chain = EpochChain()
+        self.last_frame: SpoolFrame | None = None
         self.life_at_start = 0
         self._ahead = min(AHEAD, segment_bytes)
         self._allocated = 0  # bytes of the file being written, zeros included
         self._descriptor: int | None = None
-        self._written: Context | None = None  # what the end of the file being written is under
+        self._written: FrameContext | None = None  # what the end of the file being written is under
 
     # -- opening
 
@@ -85,10 +85,14 @@ class Log:
         for epoch, last in history:
             self.chain.note(epoch, last)
         last_seqs: dict[int, int] = {}
-        for number, path in segments.found_in(self.directory):
-            segment, last_frame = segments.survey(self.ops, number, path)
+        for number, path in segments.list_segments(self.directory):
+            segment, last_frame = segments.read_segment(self.ops, number, path)
             # an interrupted merge leaves a segment whose frames are also in the one before it
-            fresh = [frame_range for frame_range in segment.stretches if frame_range.last > last_seqs.get(frame_range.context.epoch, 0)]
+            fresh = [
+                frame_range
+                for frame_range in segment.stretches
+                if frame_range.last > last_seqs.get(frame_range.context.epoch, 0)
+            ]
             if segment.stretches and not fresh:
                 path.unlink()
                 continue
@@ -136,7 +140,7 @@ class Log:
 
     # -- writing
 
-    def write(self, batch: list[Frame], life: int) -> "Pending":
+    def write(self, batch: list[SpoolFrame], life: int) -> "PendingWrite":
         """One write at the end of the log, not yet synced. OSError: nothing of it counts, try again later."""
         if self._descriptor is None or self.segments[-1].size >= self.segment_bytes:
             self._roll()
@@ -153,9 +157,9 @@ class Log:
             parts.append(write_frame(frame))
         data = b"".join(parts)
         self._put(segment, data)
-        return Pending(segment, batch, len(data), life)
+        return PendingWrite(segment, batch, len(data), life)
 
-    def _put(self, segment: Segment, data: bytes) -> None:
+    def _put(self, segment: SpoolSegment, data: bytes) -> None:
         """Write at the end, and zeros ahead: a sync that finds the file no longer than before costs no journal."""
         assert self._descriptor is not None
         end = segment.size + len(data)
@@ -171,7 +175,7 @@ class Log:
                 if not ahead:
                     raise
 
-    def sync(self, pending: "Pending") -> None:
+    def sync(self, pending: "PendingWrite") -> None:
         """Make a write last, then count it. SpoolBroken when the disk does not say that it did."""
         segment = pending.segment
         assert self._descriptor is not None
@@ -181,7 +185,7 @@ class Log:
             segment.head = pending.frames[0].seq
         segment.size += pending.size
         segment.life = pending.life
-        for context, first, last in _stretches(pending.frames):
+        for context, first, last in _frame_ranges(pending.frames):
             segment.note(context, first, last)
             if context.after and not self.chain.last(context.epoch):
                 self.chain.note(*_pair(context.after))
@@ -201,7 +205,7 @@ class Log:
         self.close()
         self._descriptor = descriptor
         self._allocated = 0
-        self.segments.append(Segment(number, path))
+        self.segments.append(SpoolSegment(number, path))
 
     def close(self) -> None:
         if self._descriptor is not None:
@@ -212,7 +216,7 @@ class Log:
 
     # -- reading
 
-    def after(self, position: Position | None, mark: Mark | None = None) -> Iterator[tuple[Frame, Mark]]:
+    def after(self, position: Position | None, mark: LogMark | None = None) -> Iterator[tuple[SpoolFrame, LogMark]]:
         """Synced frames past a position, in order, each with the mark from which reading goes on after it."""
         key = self.chain.key(position)
         if mark and not any((mark.number, mark.version) == (each.number, each.version) for each in self.segments):
@@ -231,13 +235,13 @@ class Log:
                     continue
                 here = self.chain.key(Position(frame.context.epoch, frame.seq))
                 if here > key:
-                    yield frame, Mark(segment.number, segment.version, end, frame.context)
+                    yield frame, LogMark(segment.number, segment.version, end, frame.context)
                     key = (here[0], frame.last)
 
-    def _end_key(self, frame_range: segments.Stretch) -> tuple[int, int]:
+    def _end_key(self, frame_range: segments.FrameRange) -> tuple[int, int]:
         return self.chain.key(Position(frame_range.context.epoch, frame_range.last))
 
-    def end_of(self, segment: Segment) -> tuple[int, int]:
+    def end_of(self, segment: SpoolSegment) -> tuple[int, int]:
         """The chain's key of its last frame."""
         return max((self._end_key(stretch) for stretch in segment.stretches), default=(-1, 0))
 
@@ -259,9 +263,9 @@ class Log:
 
     # -- changing what is old
 
-    def rewrite(self, segment: Segment, frames: list[Frame]) -> None:
+    def rewrite(self, segment: SpoolSegment, frames: list[SpoolFrame]) -> None:
         """Replace a sealed segment's content. OSError: it is as it was."""
-        data = segments.image(frames, segment.life)
+        data = segments.encode_segment(frames, segment.life)
         files.replace(self.ops, segment.path, data)
         segment.size = len(data)
         segment.version += 1
@@ -269,22 +273,22 @@ class Log:
         for frame in frames:
             segment.note(frame.context, frame.seq, frame.last)
 
-    def remove(self, segment: Segment) -> None:
+    def remove(self, segment: SpoolSegment) -> None:
         """Forget a sealed segment. OSError: it is as it was."""
         segment.path.unlink(missing_ok=True)
         self.segments.remove(segment)
 
 
-class Pending(NamedTuple):
+class PendingWrite(NamedTuple):
     """A write that no sync has followed yet."""
 
-    segment: Segment
-    frames: list[Frame]
+    segment: SpoolSegment
+    frames: list[SpoolFrame]
     size: int
     life: int
 
 
-def _stretches(batch: list[Frame]) -> Iterator[tuple[Context, int, int]]:
+def _frame_ranges(batch: list[SpoolFrame]) -> Iterator[tuple[FrameContext, int, int]]:
     """(context, first, last) of what follows on without a gap."""
     context, first, last = batch[0].context, batch[0].seq, batch[0].last
     for frame in batch[1:]:

@@ -6,19 +6,19 @@ from pathlib import Path
 import msgspec
 
 from agent.spool import frames
-from agent.spool.files import FileOps, SpoolError, read_what_is_left
-from agent.spool.frames import MAGIC, Context, Frame, Heading, scan
+from agent.spool.files import FileOps, SpoolError, read_readable
+from agent.spool.frames import MAGIC, FrameContext, Heading, SpoolFrame, scan
 
 
-class Stretch(msgspec.Struct):
+class FrameRange(msgspec.Struct):
     """Frames ``first`` to ``last`` under one context, none missing between."""
 
-    context: Context
+    context: FrameContext
     first: int
     last: int
 
 
-class Segment:
+class SpoolSegment:
     """One file. ``size``: bytes that hold (synced) frames. ``version`` changes when the file is replaced.
 
     ``life``: ms the spool had lived when its last frames were written. ``head``: seq its first frame ought to have.
@@ -32,29 +32,29 @@ class Segment:
         self.version = 0
         self.life = 0
         self.head: int | None = None
-        self.stretches: list[Stretch] = []
+        self.stretches: list[FrameRange] = []
         self.folds = 0
 
-    def note(self, context: Context, first: int, last: int) -> None:
+    def note(self, context: FrameContext, first: int, last: int) -> None:
         """Frames were added at its end."""
         if self.stretches:
             end = self.stretches[-1]
             if end.context == context and end.last + 1 == first:
                 end.last = last
                 return
-        self.stretches.append(Stretch(context, first, last))
+        self.stretches.append(FrameRange(context, first, last))
 
     def read(
-        self, ops: FileOps, offset: int = 0, context: Context | None = None
-    ) -> Iterator[tuple[Frame | Heading, int]]:
+        self, ops: FileOps, offset: int = 0, context: FrameContext | None = None
+    ) -> Iterator[tuple[SpoolFrame | Heading, int]]:
         """What survives from ``offset`` on, with the offset of each one's end in the file."""
-        data = read_what_is_left(ops, self.path, offset, self.size - offset)
+        data = read_readable(ops, self.path, offset, self.size - offset)
         for frame, end in scan(data, context):
             yield frame, offset + end
 
-    def frames(self, ops: FileOps) -> Iterator[Frame]:
+    def frames(self, ops: FileOps) -> Iterator[SpoolFrame]:
         for frame, _ in self.read(ops):
-            if isinstance(frame, Frame):
+            if isinstance(frame, SpoolFrame):
                 yield frame
 
 
@@ -62,21 +62,21 @@ def path_of(directory: Path, number: int) -> Path:
     return directory / f"{number:010}.seg"
 
 
-def found_in(directory: Path) -> list[tuple[int, Path]]:
+def list_segments(directory: Path) -> list[tuple[int, Path]]:
     """Segment files, oldest first. What an interrupted replacement left behind is removed."""
     for leftover in directory.glob("*.tmp"):
         leftover.unlink()
     return sorted((int(path.stem), path) for path in directory.glob("*.seg") if path.stem.isdigit())
 
 
-def survey(ops: FileOps, number: int, path: Path) -> tuple[Segment, Frame | None]:
+def read_segment(ops: FileOps, number: int, path: Path) -> tuple[SpoolSegment, SpoolFrame | None]:
     """Read a whole file; also its last frame. Its ``size`` ends at the last valid one.
 
     Raises SpoolError when a newer version of the program wrote it.
     """
-    segment = Segment(number, path)
-    data = read_what_is_left(ops, path, 0, path.stat().st_size)
-    last: Frame | None = None
+    segment = SpoolSegment(number, path)
+    data = read_readable(ops, path, 0, path.stat().st_size)
+    last: SpoolFrame | None = None
     for item, end in scan(data):
         if isinstance(item, Heading):
             segment.life = max(segment.life, item.life)
@@ -92,10 +92,10 @@ def survey(ops: FileOps, number: int, path: Path) -> tuple[Segment, Frame | None
     return segment, last
 
 
-def image(segment_frames: list[Frame], life: int) -> bytes:
+def encode_segment(segment_frames: list[SpoolFrame], life: int) -> bytes:
     """The bytes of a segment that holds these frames, as :func:`frames.scan` reads them."""
     parts = [MAGIC]
-    context: Context | None = None
+    context: FrameContext | None = None
     for frame in segment_frames:
         if frame.context != context:
             context = frame.context

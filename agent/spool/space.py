@@ -8,11 +8,11 @@ import itertools
 from collections.abc import Callable, Iterable
 
 from agent.spool import segments
-from agent.spool.cursors import Reader
+from agent.spool.cursors import SpoolReader
 from agent.spool.fold import Holds, fold
-from agent.spool.frames import FOLD, Frame
-from agent.spool.log import Log
-from agent.spool.segments import Segment
+from agent.spool.frames import FOLD, SpoolFrame
+from agent.spool.log import SegmentLog
+from agent.spool.segments import SpoolSegment
 from inventory.protocol.wire import Position
 
 Key = tuple[int, int]
@@ -23,8 +23,8 @@ class Space:
 
     def __init__(
         self,
-        log: Log,
-        readers: dict[str, Reader],
+        log: SegmentLog,
+        readers: dict[str, SpoolReader],
         holds: Holds,
         limit: int,
         keep_acked_ms: int,
@@ -59,14 +59,14 @@ class Space:
         self._log.remove(sealed[0])
         return True
 
-    def _sealed(self) -> list[Segment]:
+    def _sealed(self) -> list[SpoolSegment]:
         return self._log.segments[:-1]
 
     def _done(self) -> Key:
         """Up to here every collector has everything."""
         return min((self._log.chain.key(reader.cursor) for reader in self._readers.values()), default=(-1, 0))
 
-    def _held_back(self) -> list[Segment]:
+    def _held_back(self) -> list[SpoolSegment]:
         """Segments that only the slowest collector still lacks, when they are more than its share."""
         keys = sorted(self._log.chain.key(reader.cursor) for reader in self._readers.values())
         if len(keys) < 2:
@@ -74,7 +74,7 @@ class Space:
         held = [segment for segment in self._sealed() if keys[0] < self._log.end_of(segment) <= keys[1]]
         return held if sum(segment.size for segment in held) > self._limit // len(keys) else []
 
-    def _win(self, candidates: list[Segment]) -> bool:
+    def _win(self, candidates: list[SpoolSegment]) -> bool:
         """One step among these segments, the mildest that there is. False when there are none."""
         if not candidates:
             return False
@@ -90,7 +90,7 @@ class Space:
         self._drop(candidates[0])
         return True
 
-    def _fold(self, segment: Segment) -> None:
+    def _fold(self, segment: SpoolSegment) -> None:
         frames = list(segment.frames(self._log.ops))
         folded = self._folded(frames)
         segment.folds += 1
@@ -98,7 +98,7 @@ class Space:
             self._log.rewrite(segment, folded)
             self._count(frames, folded)
 
-    def _merge(self, first: Segment, second: Segment) -> bool:
+    def _merge(self, first: SpoolSegment, second: SpoolSegment) -> bool:
         """Both into the first. A crash before the second is gone leaves its frames twice: the next start sees that."""
         pair = (first.number, second.number)
         together = first.size + second.size
@@ -108,7 +108,7 @@ class Space:
         ops = self._log.ops
         frames = [*first.frames(ops), *second.frames(ops)]
         folded = self._folded(frames)
-        if not small and len(segments.image(folded, second.life)) > together * 0.9:
+        if not small and len(segments.encode_segment(folded, second.life)) > together * 0.9:
             self._barren.add(pair)
             return False
         first.life = second.life
@@ -117,17 +117,21 @@ class Space:
         self._count(frames, folded)
         return True
 
-    def _drop(self, segment: Segment) -> None:
+    def _drop(self, segment: SpoolSegment) -> None:
         acknowledged = self._done()
         key = self._log.chain.key
         self._log.remove(segment)
         for frame_range in segment.stretches:
             epoch = frame_range.context.epoch
             if key(Position(epoch, frame_range.last)) > acknowledged:
-                first = max(frame_range.first, acknowledged[1] + 1) if key(Position(epoch, 0))[0] == acknowledged[0] else frame_range.first
+                first = (
+                    max(frame_range.first, acknowledged[1] + 1)
+                    if key(Position(epoch, 0))[0] == acknowledged[0]
+                    else frame_range.first
+                )
                 self._lost(epoch, first, frame_range.last)
 
-    def _folded(self, frames: Iterable[Frame]) -> list[Frame]:
+    def _folded(self, frames: Iterable[SpoolFrame]) -> list[SpoolFrame]:
         key = self._log.chain.key
         flights = [
             (key(Position(flight.epoch, flight.start)), key(Position(flight.epoch, flight.last)))
@@ -138,12 +142,12 @@ class Space:
         for reader in self._readers.values():
             cuts |= reader.ends | {place for place in (reader.cursor, reader.skipped) if place}
 
-        def in_flight(frame: Frame) -> bool:
+        def in_flight(frame: SpoolFrame) -> bool:
             first, last = key(Position(frame.context.epoch, frame.seq)), key(Position(frame.context.epoch, frame.last))
             return any(first <= end and last >= start for start, end in flights)
 
         return list(fold(frames, self._holds, cuts, in_flight))
 
-    def _count(self, before: list[Frame], after: list[Frame]) -> None:
+    def _count(self, before: list[SpoolFrame], after: list[SpoolFrame]) -> None:
         raw = sum(1 for frame in before if frame.kind != FOLD)
         self.folded += raw - sum(1 for frame in after if frame.kind != FOLD)

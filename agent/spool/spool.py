@@ -17,16 +17,16 @@ from agent.spool.frames import (
     MAX_SEQ,
     RECORD,
     RESULT,
-    Context,
-    Frame,
-    Result,
-    fold_of,
-    look_of,
+    CheckResult,
+    FrameContext,
+    SpoolFrame,
+    decode_fold,
+    decode_record,
+    decode_result,
     record_frame,
-    record_of,
     result_frame,
 )
-from agent.spool.log import Log
+from agent.spool.log import SegmentLog
 from agent.spool.space import Space
 from inventory.protocol.wire import Batch, Position, Record
 
@@ -46,7 +46,13 @@ class Spool:
     """Use :meth:`open`. Not thread-safe: one caller at a time."""
 
     def __init__(
-        self, directory: Path, log: Log, lock: files.Lock, saved: cursors.Saved, boot: bytes, boot_ms: int
+        self,
+        directory: Path,
+        log: SegmentLog,
+        lock: files.SpoolLock,
+        saved: cursors.SavedCursors,
+        boot: bytes,
+        boot_ms: int,
     ) -> None:
         self._directory = directory
         self._log = log
@@ -56,7 +62,7 @@ class Spool:
         self._boot = boot
         self._began = boot_ms
         self._now = boot_ms
-        self._buffer: list[Frame] = []
+        self._buffer: list[SpoolFrame] = []
         self._broken = ""
         self._failing = ""
         self._dirty = True
@@ -65,7 +71,7 @@ class Spool:
         self._given_up: tuple[int, int, int] | None = None
         self._damaged = 0
         self._space: Space
-        self._context: Context
+        self._context: FrameContext
         self._seq = 0
         self.epoch = 0
 
@@ -91,10 +97,10 @@ class Spool:
         Raises SpoolLocked, SpoolError (files of another version), OSError (the directory cannot be used).
         """
         directory.mkdir(parents=True, exist_ok=True)
-        lock = files.Lock(directory / "lock")
+        lock = files.SpoolLock(directory / "lock")
         try:
             saved = cursors.load(directory / "cursors")
-            log = Log(directory, ops or FileOps(), segment_bytes or max(4096, min(512 << 10, limit_bytes // 16)))
+            log = SegmentLog(directory, ops or FileOps(), segment_bytes or max(4096, min(512 << 10, limit_bytes // 16)))
             log.load(saved.history)
             spool = cls(directory, log, lock, saved, boot, boot_ms)
             spool._space = Space(
@@ -124,7 +130,7 @@ class Spool:
         self._delivery.serve(collectors)
         self._dirty = True
 
-    def append(self, item: Result | Record) -> int:
+    def append(self, item: CheckResult | Record) -> int:
         """Its seq. Kept in memory until the next sync. Raises ValueError or TypeError for what cannot be stored."""
         self._check_broken()
         if self._seq >= MAX_SEQ - 1:
@@ -306,16 +312,16 @@ class Spool:
     def _begin_epoch(self, plan: bytes, after: Position | None) -> None:
         self.epoch = secrets.randbits(62) + 1
         self._seq = 0
-        self._context = Context(self.epoch, self._boot, plan, self._now, after)
+        self._context = FrameContext(self.epoch, self._boot, plan, self._now, after)
 
     def _ended_clean(self) -> bool:
         frame = self._log.last_frame
         if frame is None:
             return self._log.chain.end() is None
         if frame.kind == FOLD:
-            records = fold_of(frame.body).records
+            records = decode_fold(frame.body).records
             return bool(records) and records[-1].kind == "stop"
-        return frame.kind == RECORD and record_of(frame.body).kind == "stop"
+        return frame.kind == RECORD and decode_record(frame.body).kind == "stop"
 
     def _declare_damage(self) -> None:
         for epoch, first, last in self._log.gaps():
@@ -341,7 +347,7 @@ class Spool:
         self._declared = self._declared[-cursors.MAX_DECLARED :]
         history = self._log.chain.listed()[-cursors.MAX_HISTORY :]
         try:
-            cursors.save(self._directory / "cursors", cursors.Saved(names, history, self._declared))
+            cursors.save(self._directory / "cursors", cursors.SavedCursors(names, history, self._declared))
         except OSError:
             return
         self._dirty = False
@@ -352,11 +358,11 @@ class Spool:
             raise SpoolBroken(self._broken)
 
 
-def _time_of(frame: Frame) -> int:
+def _time_of(frame: SpoolFrame) -> int:
     """Boot ms of the first thing that a frame holds."""
     if frame.kind == RESULT:
-        return look_of(frame.body).at + frame.context.base
+        return decode_result(frame.body).at + frame.context.base
     if frame.kind == RECORD:
-        return record_of(frame.body).at
-    fold = fold_of(frame.body)
+        return decode_record(frame.body).at
+    fold = decode_fold(frame.body)
     return min([run.first for run in fold.runs] + [record.at for record in fold.records])

@@ -1,6 +1,6 @@
 """HTTP to one collector: one kept connection, TLS against the collector's private CA and nothing else.
 
-Every answer is an :class:`Answer` or an :class:`Unreachable` in words; no library's exception gets out.
+Every answer is an :class:`CollectorResponse` or an :class:`Unreachable` in words; no library's exception gets out.
 """
 
 import logging
@@ -30,7 +30,7 @@ class Unreachable(Exception):
         self.kind = kind
 
 
-class Answer(msgspec.Struct, frozen=True):
+class CollectorResponse(msgspec.Struct, frozen=True):
     """What a collector, or something in its place, answered. ``headers`` has lower-case names."""
 
     status: int
@@ -91,7 +91,7 @@ class Uplink:
 
     async def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-    ) -> Answer:
+    ) -> CollectorResponse:
         """Raises Unreachable. A redirect is an answer like any other, not followed."""
         if self._stale:
             await self.close()
@@ -124,7 +124,7 @@ class Uplink:
         path: str,
         body: bytes | None,
         headers: Mapping[str, str] | None,
-    ) -> Answer:
+    ) -> CollectorResponse:
         async with session.request(
             method,
             self.url + path,
@@ -140,7 +140,7 @@ class Uplink:
                 if len(content) > MAX_ANSWER:
                     raise ValueError(f"an answer of more than {MAX_ANSWER} bytes")
             names = {name.lower(): value for name, value in response.headers.items()}
-            return Answer(response.status, response.content_type, names, bytes(content))
+            return CollectorResponse(response.status, response.content_type, names, bytes(content))
 
 
 def unreachable(error: Exception, url: str) -> Unreachable:

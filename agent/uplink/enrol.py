@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.uplink import identity as identities
-from agent.uplink.connection import Answer, Unreachable, Uplink, tls_context, unverified_context
+from agent.uplink.connection import CollectorResponse, Unreachable, Uplink, tls_context, unverified_context
 from agent.uplink.identity import Identity
 
 log = logging.getLogger("agent.enrol")
@@ -46,7 +46,7 @@ class EnrolFailed(Exception):
     """Why this machine could not be enrolled or renewed, and what to do; for people."""
 
 
-class Code(msgspec.Struct, frozen=True):
+class EnrolmentCode(msgspec.Struct, frozen=True):
     secret: str
     fingerprint: str
 
@@ -59,14 +59,14 @@ class _Issued(msgspec.Struct):
     ca: str
 
 
-def parse_code(text: str) -> Code:
+def parse_code(text: str) -> EnrolmentCode:
     """Raises EnrolFailed."""
     match = _CODE.fullmatch(text.strip().lower())
     if match is None:
         raise EnrolFailed(
             "This is not an enrolment code. It looks like hd1-(16 characters)-(32 characters); copy it whole."
         )
-    return Code(match[1], match[2])
+    return EnrolmentCode(match[1], match[2])
 
 
 def check_url(url: str) -> str:
@@ -83,7 +83,7 @@ def check_url(url: str) -> str:
     return f"https://{host}"
 
 
-async def enrol(state_dir: Path, url: str, code: Code, *, force: bool = False) -> Identity:
+async def enrol(state_dir: Path, url: str, code: EnrolmentCode, *, force: bool = False) -> Identity:
     """Make this machine an agent and store its identity. Raises EnrolFailed; then nothing has changed."""
     _check_writable(state_dir)
     authority = await _authority(url, code)
@@ -98,8 +98,8 @@ async def enrol(state_dir: Path, url: str, code: Code, *, force: bool = False) -
     if old is not None and old.agent != identity.agent:
         if not force:
             raise EnrolFailed(
-                f"This code is for the agent {identity.agent!r}, but this machine is {old.agent!r} and may hold results "
-                f"of it that are not delivered. If it is to become {identity.agent!r}, get a new code and use --force."
+                f"This code is for the agent {identity.agent!r}, but this machine is {old.agent!r} and may hold "
+                f"results of it that are not delivered. If it is to become {identity.agent!r}, get a new code and use --force."
             )
         _set_aside(state_dir, old.agent)
     identities.store(state_dir, identity)
@@ -119,7 +119,7 @@ async def renew(state_dir: Path) -> Identity:
     return identity
 
 
-async def _authority(url: str, code: Code) -> str:
+async def _authority(url: str, code: EnrolmentCode) -> str:
     """The collector's CA certificate, if it is the one that the code speaks of."""
     uplink = Uplink(url, unverified_context())
     try:
@@ -139,11 +139,11 @@ async def _authority(url: str, code: Code) -> str:
             f"What answers at {url} is not the collector that gave this code: its fingerprint is {fingerprint}. "
             "Either the address is another collector's, or someone is in between. Nothing was sent to it."
         )
-    _mind_clock(answer.headers)
+    _warn_of_clock(answer.headers)
     return certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
 
 
-async def _post(uplink: Uplink, path: str, body: bytes) -> Answer:
+async def _post(uplink: Uplink, path: str, body: bytes) -> CollectorResponse:
     try:
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -161,7 +161,7 @@ async def _post(uplink: Uplink, path: str, body: bytes) -> Answer:
     return answer
 
 
-def _identity(answer: Answer, url: str, key: ec.EllipticCurvePrivateKey, authority: str) -> Identity:
+def _identity(answer: CollectorResponse, url: str, key: ec.EllipticCurvePrivateKey, authority: str) -> Identity:
     """The new identity, if the answer is a certificate of that authority for our key."""
     try:
         issued = msgspec.json.decode(answer.body, type=_Issued)
@@ -233,12 +233,14 @@ def _date(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def _mind_clock(headers: Mapping[str, str]) -> None:
+def _warn_of_clock(headers: Mapping[str, str]) -> None:
     import time
 
     collector_time = _date(headers)
     if collector_time is not None and abs(offset := time.time() - collector_time) > CLOCK_OFF:
         direction = "ahead of" if offset > 0 else "behind"
         log.warning(
-            "this machine's clock is %.0f days %s the collector's; enrolment works all the same", abs(offset) / 86_400, direction
+            "this machine's clock is %.0f days %s the collector's; enrolment works all the same",
+            abs(offset) / 86_400,
+            direction,
         )

@@ -26,7 +26,7 @@ class BadPlan(Exception):
     """What came is not a plan for this agent; the text says why."""
 
 
-class Kept(msgspec.Struct, frozen=True):
+class StoredPlan(msgspec.Struct, frozen=True):
     """A plan with the digest of its bytes as served."""
 
     plan: Plan
@@ -34,7 +34,7 @@ class Kept(msgspec.Struct, frozen=True):
     encoded: bytes
 
 
-def read(encoded: bytes, agent: str | None = None) -> Kept:
+def read(encoded: bytes, agent: str | None = None) -> StoredPlan:
     """Raises BadPlan."""
     try:
         plan = decode(encoded)
@@ -56,7 +56,7 @@ def read(encoded: bytes, agent: str | None = None) -> Kept:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata="\n".join(plan.authorities))
     except (ssl.SSLError, ValueError):
         raise BadPlan("a plan whose authorities are not certificates in PEM") from None
-    return Kept(plan, digest_of(encoded), encoded)
+    return StoredPlan(plan, digest_of(encoded), encoded)
 
 
 class PlanStore:
@@ -66,7 +66,7 @@ class PlanStore:
         self._directory = state_dir / "plans"
         self._agent = agent
 
-    def current(self) -> Kept | None:
+    def current(self) -> StoredPlan | None:
         """The last good plan, or None. A damaged one counts as none: the collector has it."""
         try:
             name = (self._directory / "current").read_text("ascii").strip()
@@ -86,7 +86,7 @@ class PlanStore:
             return None
         return encoded if digest_of(encoded) == digest else None
 
-    def keep(self, stored: Kept) -> None:
+    def keep(self, stored: StoredPlan) -> None:
         """Make this the current plan; on disk when this returns. Raises OSError."""
         self._directory.mkdir(parents=True, exist_ok=True)
         if self.get(stored.digest) is None:
@@ -101,7 +101,7 @@ class PlanStore:
                 path.unlink(missing_ok=True)
 
 
-async def fetch(uplink: Uplink, agent: str, known_digest: bytes | None) -> Kept | None:
+async def fetch(uplink: Uplink, agent: str, known_digest: bytes | None) -> StoredPlan | None:
     """The plan as it is now, or None if it is still the known one.
 
     Raises Unreachable, or BadPlan with the collector's own words when it gives none.

@@ -13,9 +13,9 @@ from typing import Final, Protocol
 
 import msgspec
 
-from agent.clock import Clock, reading
+from agent.clock import AgentClock, reading
 from agent.spool import Spool
-from agent.uplink.connection import Answer, Unreachable, Uplink
+from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
 from inventory.protocol.wire import (
     ACK_TYPE,
     MAX_BODY,
@@ -42,7 +42,7 @@ GATHER: Final = 0.1  # checks that change together go in one push
 STUCK: Final = 4  # answers in a row that bring nothing forward
 
 
-class Duties(Protocol):
+class PushContext(Protocol):
     """What the pusher needs of the agent around it."""
 
     def present(self) -> Present | None: ...
@@ -60,7 +60,7 @@ class PushFailed(Exception):
         self.retry_after = retry_after
 
 
-class Contact(msgspec.Struct):
+class CollectorContact(msgspec.Struct):
     """How it stands with a collector; for the status file. Times are boot-time ms; ``ahead_ms`` is how far the
     collector's wall clock is ahead of this machine's."""
 
@@ -85,13 +85,13 @@ class Pusher:
         name: str,
         uplink: Uplink,
         spool: Spool,
-        clock: Clock,
-        context: Duties,
+        clock: AgentClock,
+        context: PushContext,
         *,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
-        self.contact = Contact(uplink.url)
+        self.contact = CollectorContact(uplink.url)
         self.uplink = uplink
         self._spool = spool
         self._clock = clock
@@ -196,7 +196,7 @@ class Pusher:
         if answer.status in (400, 413) and batch is not None:
             await self._too_much(batch, answer.words)
             return None
-        ack = acknowledgement(answer)
+        ack = parse_ack(answer)
         self._plans = []
         self._echo = Echo(ack.sent_ms, arrived)
         self._learn(ack, arrived, len(batch.states) if batch is not None else 0)
@@ -259,7 +259,7 @@ class Pusher:
         self._spool.skip(self.name, Position(batch.epoch, batch.last))
 
 
-def acknowledgement(answer: Answer) -> Ack:
+def parse_ack(answer: CollectorResponse) -> Ack:
     """The one way in which an answer becomes an acknowledgement. Raises PushFailed."""
     status = answer.status
     if status == 200 and answer.content_type == ACK_TYPE:

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 import msgspec
 
-from alerts.channels.config import Alertmanager as Settings
-from alerts.channels.health import Backoff, Standing
-from alerts.channels.http import NotTaken, Web
+from alerts.channels.config import AlertmanagerSettings as Settings
+from alerts.channels.health import Backoff, ChannelHealth
+from alerts.channels.http import DeliveryFailed, HttpClient
 from alerts.incident.entities import Incident
 from alerts.incident.problem import Subject
 from inventory.model.alerting import MINUTE
@@ -29,10 +29,10 @@ log = logging.getLogger("alerts.alertmanager")
 NAME: Final = "HaidangIncident"
 RENEWALS: Final = 5  # an alert lasts so many times ``every``
 ENDED_FOR: Final = 15 * MINUTE  # an ended one is posted for as long: Alertmanager may have been away
-AT_ONCE: Final = 200  # alerts in one request
+MAX_ALERTS_PER_REQUEST: Final = 200  # alerts in one request
 PATH: Final = "/api/v2/alerts"
 
-Incidents = Callable[[], Iterable[Incident]]  # open ones, and those closed in the last ENDED_FOR
+RecentIncidents = Callable[[], Iterable[Incident]]  # open ones, and those closed in the last ENDED_FOR
 Annotate = Callable[[Incident], Mapping[str, str]]
 Labels = tuple[tuple[str, str], ...]
 
@@ -50,8 +50,8 @@ class Alert(msgspec.Struct, frozen=True):
         body: dict[str, Any] = {
             "labels": dict(self.labels),
             "annotations": self.annotations,
-            "startsAt": moment(self.begin),
-            "endsAt": moment(max(self.end, self.begin + 1)),  # an alert of no length is refused
+            "startsAt": iso_time(self.begin),
+            "endsAt": iso_time(max(self.end, self.begin + 1)),  # an alert of no length is refused
         }
         if self.link:
             body["generatorURL"] = self.link
@@ -80,13 +80,13 @@ def labels(incident: Incident, check_name: Callable[[str], str]) -> Labels:
     return tuple(sorted((name, value) for name, value in label_values.items() if value))
 
 
-class Poster:
+class AlertmanagerSender:
     """One Alertmanager. ``annotate``: an incident's words; ``link``: its page, "" for none."""
 
     def __init__(
         self,
         settings: Settings,
-        incidents: Incidents,
+        incidents: RecentIncidents,
         annotate: Annotate,
         link: Callable[[str], str],
         check_name: Callable[[str], str] = str,
@@ -96,9 +96,9 @@ class Poster:
         rng: random.Random | None = None,
     ) -> None:
         self.settings = settings
-        self.standing = Standing(settings.url, Backoff(2.0, settings.every / 1000, rng or random.Random()))
+        self.standing = ChannelHealth(settings.url, Backoff(2.0, settings.every / 1000, rng or random.Random()))
         self.posted = 0  # alerts, since the start
-        self._web = web(settings)
+        self._web = client_for(settings)
         self._incidents, self._annotate, self._link, self._check_name = incidents, annotate, link, check_name
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._ticks = monotonic
@@ -129,11 +129,11 @@ class Poster:
         """Post what there is; seconds until it is to be done again."""
         alerts = self._alerts()
         try:
-            for begin in range(0, len(alerts), AT_ONCE):
-                batch = alerts[begin : begin + AT_ONCE]
+            for begin in range(0, len(alerts), MAX_ALERTS_PER_REQUEST):
+                batch = alerts[begin : begin + MAX_ALERTS_PER_REQUEST]
                 await self._web.ask("POST", PATH, msgspec.json.encode([alert.json() for alert in batch]))
                 self.posted += len(batch)
-        except NotTaken as error:
+        except DeliveryFailed as error:
             if self.standing.failed(self._now(), self._ticks(), str(error)):
                 log.warning("the Alertmanager %s takes no alerts: %s", self.settings.url, error)
             return max(0.1, self.standing.until - self._ticks())
@@ -185,21 +185,21 @@ class Poster:
             return {}  # the labels say the most important; and it must not hold up the others
 
 
-def web(settings: Settings) -> Web:
+def client_for(settings: Settings) -> HttpClient:
     headers = {"Content-Type": "application/json"}
     if settings.token:
         headers["Authorization"] = f"Bearer {settings.token}"
     if settings.user:
         headers["Authorization"] = f"Basic {b64encode(f'{settings.user}:{settings.password}'.encode()).decode()}"
-    return Web(settings.url.rstrip("/"), settings.timeout, settings.ca, headers)
+    return HttpClient(settings.url.rstrip("/"), settings.timeout, settings.ca, headers)
 
 
-def trial(now: int) -> bytes:
+def resolved_alert(now: int) -> bytes:
     """An alert that is over already, so that it tells nobody: for asking whether alerts are taken at all."""
     label_pairs = (("alertname", "HaidangTest"), ("severity", "info"))
     return msgspec.json.encode([Alert(label_pairs, {"summary": "haidang-alerts test"}, now - 1000, now).json()])
 
 
-def moment(ms: int) -> str:
+def iso_time(ms: int) -> str:
     timestamp = datetime.fromtimestamp(ms / 1000, UTC)
     return f"{timestamp:%Y-%m-%dT%H:%M:%S}.{timestamp.microsecond // 1000:03}Z"

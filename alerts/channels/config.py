@@ -19,10 +19,10 @@ from inventory.yaml import nodes, reader
 from inventory.yaml.scalars import Source
 
 ADDRESS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
-PORTS = {"starttls": 587, "tls": 465, "none": 25}
+DEFAULT_PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 
-class Relay(msgspec.Struct, frozen=True, kw_only=True):
+class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """A mail server that takes mail for others. ``tls``: starttls (port 587 unless told), tls from the first byte (465)
     or none (25). ``ca``: PEM file with the authorities, or the very certificate, to trust instead of the machine's.
     ``verify``: false takes any certificate, and then no password is given to it. ``timeout``: for the way up to the
@@ -47,19 +47,19 @@ class Relay(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a password goes only to a verified server: give its certificate as ca, not verify: false")
         if self.tls == "none" and self.ca is not None:
             raise ValueError("ca is of no use with tls: none")
-        _between("timeout", self.timeout, 1_000, 10 * MINUTE)
+        _check_between("timeout", self.timeout, 1_000, 10 * MINUTE)
 
     @property
     def at(self) -> int:
         """The port."""
-        return self.port or PORTS[self.tls]
+        return self.port or DEFAULT_PORTS[self.tls]
 
     @property
     def name(self) -> str:
         return f"[{self.host}]:{self.at}" if ":" in self.host else f"{self.host}:{self.at}"
 
 
-class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where critical alerts go when mail has failed for ``after``; see :mod:`alerts.channels.webhook` for what is
     posted.
 
@@ -77,11 +77,11 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("header and value go together")
         if "\n" in self.value or "\r" in self.value:
             raise ValueError("value is more than one line")
-        _web_address("url", self.url, secret=bool(self.value))
-        _between("timeout", self.timeout, 1_000, MINUTE)
+        _check_web_address("url", self.url, secret=bool(self.value))
+        _check_between("timeout", self.timeout, 1_000, MINUTE)
 
 
-class Deadman(msgspec.Struct, frozen=True, kw_only=True):
+class DeadmanSettings(msgspec.Struct, frozen=True, kw_only=True):
     """An address outside of the house that is asked for every ``every`` while all is well, and that tells somebody when
     it is not (healthchecks.io and its like)."""
 
@@ -91,12 +91,12 @@ class Deadman(msgspec.Struct, frozen=True, kw_only=True):
     timeout: Duration = 10_000
 
     def __post_init__(self) -> None:
-        _web_address("url", self.url, secret=False)
-        _between("every", self.every, 5_000, DAY)
-        _between("timeout", self.timeout, 1_000, MINUTE)
+        _check_web_address("url", self.url, secret=False)
+        _check_between("every", self.every, 5_000, DAY)
+        _check_between("timeout", self.timeout, 1_000, MINUTE)
 
 
-class Alertmanager(msgspec.Struct, frozen=True, kw_only=True):
+class AlertmanagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One Alertmanager, by its base address. ``user`` and ``password``: basic authentication; or ``token``: bearer."""
 
     url: Annotated[str, Meta(max_length=500)]
@@ -114,12 +114,12 @@ class Alertmanager(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("a user with a colon cannot be told from the password")
         if self.user and self.token:
             raise ValueError("give user and password, or token, not both")
-        _web_address("url", self.url, secret=bool(self.password or self.token))
-        _between("every", self.every, 1_000, 10 * MINUTE)
-        _between("timeout", self.timeout, 1_000, MINUTE)
+        _check_web_address("url", self.url, secret=bool(self.password or self.token))
+        _check_between("every", self.every, 1_000, 10 * MINUTE)
+        _check_between("timeout", self.timeout, 1_000, MINUTE)
 
 
-class Ways(msgspec.Struct, frozen=True, kw_only=True):
+class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. Without relays no mail goes out, and the webhook is told what is critical.
 
     ``from``: the address that mails come from. ``domain``: the right side of Message-IDs and the name to greet relays
@@ -132,10 +132,10 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
     from_: Annotated[str, Meta(max_length=318)] = msgspec.field(default="", name="from")
     domain: Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]+$", max_length=253)] = ""
     bounce: Annotated[str, Meta(max_length=318)] = ""
-    relays: tuple[Relay, ...] = ()
-    webhook: Webhook | None = None
-    deadman: Deadman | None = None
-    alertmanagers: tuple[Alertmanager, ...] = ()
+    relays: tuple[RelaySettings, ...] = ()
+    webhook: WebhookSettings | None = None
+    deadman: DeadmanSettings | None = None
+    alertmanagers: tuple[AlertmanagerSettings, ...] = ()
     instead_of_mail: bool = False
     standby_of: Annotated[str, Meta(max_length=500)] = ""
     url: Annotated[str, Meta(max_length=500)] = ""
@@ -159,10 +159,10 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
             if len(set(names)) < len(names):
                 raise ValueError(f"{key}: the same one is named twice")
         if self.standby_of:
-            _web_address("standby_of", self.standby_of, secret=False)
+            _check_web_address("standby_of", self.standby_of, secret=False)
         if self.url:
-            _web_address("url", self.url, secret=False)
-        _between("give_up_after", self.give_up_after, 60 * MINUTE, 30 * DAY)
+            _check_web_address("url", self.url, secret=False)
+        _check_between("give_up_after", self.give_up_after, 60 * MINUTE, 30 * DAY)
         if self.give_up_after > self.keep_days * DAY:
             raise ValueError("keep_days is less than give_up_after: a mail could be sent twice after a restore")
 
@@ -181,22 +181,22 @@ class Ways(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.url.rstrip('/')}{path}" if self.url else ""
 
 
-def read(path: Path) -> Ways:
+def read_settings(path: Path) -> ChannelSettings:
     """The section ``alerts`` of a collector's file; other sections are not looked at. Raises Invalid."""
     problems: list[Problem] = []
     node = nodes.read(path, str(path), problems)
-    section = node.items.get("alerts") if isinstance(node, nodes.Mapping) else None
-    settings: Ways | None = Ways() if not problems else None
+    section = node.items.get("alerts") if isinstance(node, nodes.MappingNode) else None
+    settings: ChannelSettings | None = ChannelSettings() if not problems else None
     if section is not None:
-        settings = reader.read(section, Ways, Source(str(path), problems, path.parent), "alerts")
-    elif node is not None and not isinstance(node, nodes.Mapping):
+        settings = reader.read(section, ChannelSettings, Source(str(path), problems, path.parent), "alerts")
+    elif node is not None and not isinstance(node, nodes.MappingNode):
         problems.append(Problem(str(path), node.line, "", "ought to be a mapping"))
     if problems or settings is None:
         raise Invalid(problems)
     return settings
 
 
-def _web_address(key: str, url: str, *, secret: bool) -> None:
+def _check_web_address(key: str, url: str, *, secret: bool) -> None:
     """Raises ValueError, without the address where that may be a secret."""
     try:
         parts = urlsplit(url)
@@ -218,6 +218,6 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _between(key: str, value: int, least: int, most: int) -> None:
+def _check_between(key: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
         raise ValueError(f"{key} ought to be between {least // 1000} s and {most // 1000} s")

@@ -5,14 +5,14 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from alerts.channels.config import Deadman as Settings
-from alerts.channels.health import Standing
-from alerts.channels.http import NotTaken, Web
+from alerts.channels.config import DeadmanSettings as Settings
+from alerts.channels.health import ChannelHealth
+from alerts.channels.http import DeliveryFailed, HttpClient
 
 log = logging.getLogger("alerts.deadman")
 
 
-class Deadman:
+class DeadmanPinger:
     """``well``: "" while all is well, else why not: then there is no ping, and the outside draws its conclusion."""
 
     def __init__(
@@ -24,9 +24,9 @@ class Deadman:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.standing = Standing("deadman")
+        self.standing = ChannelHealth("deadman")
         self._every = settings.every / 1000
-        self._web = Web(str(settings.url), min(settings.timeout, settings.every), settings.ca)
+        self._web = HttpClient(str(settings.url), min(settings.timeout, settings.every), settings.ca)
         self._well = health_check
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._ticks = monotonic
@@ -58,7 +58,7 @@ class Deadman:
         self._silent = ""
         try:
             await self._web.ask("GET")
-        except NotTaken as error:
+        except DeliveryFailed as error:
             if self.standing.failed(self._now(), self._ticks(), str(error)):
                 log.warning("the dead-man's ping does not get through: %s", error)
             return False

@@ -6,27 +6,27 @@ import random
 from collections.abc import Callable
 from typing import Final
 
-from alerts.channels.config import Ways
-from alerts.channels.health import Backoff, Counts, Standing
-from alerts.channels.http import NotTaken
-from alerts.channels.notification_log import WEBHOOK, Journal, Sent, entry
-from alerts.channels.outbox import Letter, Outbox
-from alerts.channels.webhook import Hook
+from alerts.channels.config import ChannelSettings
+from alerts.channels.health import Backoff, ChannelHealth, DeliveryStats
+from alerts.channels.http import DeliveryFailed
+from alerts.channels.notification_log import WEBHOOK, NotificationLog, NotificationLogEntry, log_entry
+from alerts.channels.outbox import Outbox, OutgoingMail
+from alerts.channels.webhook import WebhookSender
 
 log = logging.getLogger("alerts.sender")
 
-HOOK: Final = (15.0, 600.0)  # seconds: back-off of a webhook that is in trouble
+WEBHOOK_BACKOFF: Final = (15.0, 600.0)  # seconds: back-off of a webhook that is in trouble
 
 
-class SecondWay:
+class FallbackChannel:
     """For letters that wait: critical ones, and the recovery of what went out this way. Each is posted once."""
 
     def __init__(
         self,
-        settings: Ways,
+        settings: ChannelSettings,
         outbox: Outbox,
-        stats: Counts,
-        notification_log: Journal,
+        stats: DeliveryStats,
+        notification_log: NotificationLog,
         now: Callable[[], int],
         monotonic: Callable[[], float],
         rng: random.Random,
@@ -35,11 +35,11 @@ class SecondWay:
         self._ways, self._outbox, self._counts, self._journal = settings, outbox, stats, notification_log
         self._now, self._ticks = now, monotonic
         self._after = settings.webhook.after
-        self._hook = Hook(settings.webhook)
-        self.standing = stats.webhook = Standing(WEBHOOK, Backoff(*HOOK, rng))
+        self._hook = WebhookSender(settings.webhook)
+        self.standing = stats.webhook = ChannelHealth(WEBHOOK, Backoff(*WEBHOOK_BACKOFF, rng))
         self._told: set[str] | None = None  # incidents that went out this way
 
-    async def post(self, mail: Letter, reason: str, *, last: bool = False) -> bool:
+    async def post(self, mail: OutgoingMail, reason: str, *, last: bool = False) -> bool:
         """If it is time for that; ``why``: why the mail waits. ``last``: there will be no other time. True: taken."""
         if mail.hooked or not (last or self._dark(mail)) or not await self._urgent(mail):
             return False
@@ -50,20 +50,22 @@ class SecondWay:
             return True
         try:
             await self._hook.post(mail, reason)
-        except NotTaken as error:
+        except DeliveryFailed as error:
             if self.standing.failed(self._now(), self._ticks(), str(error)):
                 log.warning("the webhook takes no alerts: %s", error)
             return False
         if self.standing.worked(self._now()):
             log.info("the webhook takes alerts again")
         log.warning("%s went out by the webhook: %s", mail.ident, reason)
-        await note(self._journal, entry(mail, self._now(), WEBHOOK), self._counts, self._now(), self._ticks())
+        await append_to_log(
+            self._journal, log_entry(mail, self._now(), WEBHOOK), self._counts, self._now(), self._ticks()
+        )
         if self._told is not None:
             self._told.update(mail.incidents)
         await self._outbox.hooked(mail, self._now())
         return True
 
-    def _dark(self, mail: Letter) -> bool:
+    def _dark(self, mail: OutgoingMail) -> bool:
         """Whether mail has failed for long enough: for this letter, or for all of them."""
         now, failing = self._now(), [relay.since for relay in self._counts.relays]
         if now - mail.made >= self._after:
@@ -71,7 +73,7 @@ class SecondWay:
         down = [since for since in failing if since is not None]
         return bool(down) and len(down) == len(failing) and now - max(down) >= self._after
 
-    async def _urgent(self, mail: Letter) -> bool:
+    async def _urgent(self, mail: OutgoingMail) -> bool:
         if mail.severity == "critical":
             return True
         if "recovery" not in (mail.kind, *mail.kinds):
@@ -83,7 +85,13 @@ class SecondWay:
         return not self._told.isdisjoint(mail.incidents)
 
 
-async def note(notification_log: Journal, new_entry: Sent, stats: Counts, now: int, monotonic_now: float) -> None:
+async def append_to_log(
+    notification_log: NotificationLog,
+    new_entry: NotificationLogEntry,
+    stats: DeliveryStats,
+    now: int,
+    monotonic_now: float,
+) -> None:
     """Into the journal. One that cannot be written stops no mail: the outbox is told all the same."""
     try:
         await asyncio.to_thread(notification_log.add, new_entry)

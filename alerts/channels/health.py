@@ -7,14 +7,14 @@ from typing import Final
 
 import msgspec
 
-from alerts.incident.message import Said, say
+from alerts.incident.message import TranslatableMessage, message
 from inventory.model.alerting import DAY, MINUTE
 
-LATE: Final = 10 * MINUTE  # a way that has failed for as long is a trouble
-REMEMBERED: Final = 20
+LATE_AFTER: Final = 10 * MINUTE  # a way that has failed for as long is a trouble
+MAX_UNDELIVERABLE: Final = 20
 
 Now = Callable[[], int]  # the collector's time, ms
-Ticks = Callable[[], float]  # seconds that no clock setting moves
+Monotonic = Callable[[], float]  # seconds that no clock setting moves
 
 
 class Backoff:
@@ -30,7 +30,7 @@ class Backoff:
         return full * (1 - self._dice.random() / 4)
 
 
-class Standing:
+class ChannelHealth:
     """One way out: a relay, the webhook, the ping, an Alertmanager. ``since``, ``last``: ms of the collector's time."""
 
     def __init__(self, name: str, backoff: Backoff | None = None) -> None:
@@ -76,7 +76,7 @@ class Standing:
         return was_working
 
 
-class Refused(msgspec.Struct, frozen=True):
+class UndeliverableMail(msgspec.Struct, frozen=True):
     """A letter that will not be delivered."""
 
     at: int
@@ -85,7 +85,7 @@ class Refused(msgspec.Struct, frozen=True):
     why: str
 
 
-class Counts:
+class DeliveryStats:
     """Figures since the start, and the waiting letters as they were last seen."""
 
     def __init__(self) -> None:
@@ -96,27 +96,27 @@ class Counts:
         self.waiting = 0
         self.oldest: int | None = None  # when the oldest of them was made (ms)
         self.put_off = ""  # why the last letter was put off
-        self.refused: deque[Refused] = deque(maxlen=REMEMBERED)
-        self.relays: list[Standing] = []
-        self.webhook: Standing | None = None
-        self.deadman: Standing | None = None
-        self.alertmanagers: list[Standing] = []
-        self.journal = Standing("journal")
-        self.outbox = Standing("outbox")
+        self.refused: deque[UndeliverableMail] = deque(maxlen=MAX_UNDELIVERABLE)
+        self.relays: list[ChannelHealth] = []
+        self.webhook: ChannelHealth | None = None
+        self.deadman: ChannelHealth | None = None
+        self.alertmanagers: list[ChannelHealth] = []
+        self.journal = ChannelHealth("journal")
+        self.outbox = ChannelHealth("outbox")
 
     def oldest_seconds(self, now: int) -> float:
         """How long the oldest waiting letter has waited; 0 when none waits."""
         return max(0, now - self.oldest) / 1000 if self.oldest is not None else 0.0
 
-    def trouble(self, now: int) -> list[tuple[str, Said]]:
+    def trouble(self, now: int) -> list[tuple[str, TranslatableMessage]]:
         """What is wrong with the ways out at this moment: (what, words), ``what`` unique and lasting."""
         return list(self._troubles(now))
 
-    def _troubles(self, now: int) -> Iterator[tuple[str, Said]]:
-        if self.oldest is not None and now - self.oldest >= LATE:
+    def _troubles(self, now: int) -> Iterator[tuple[str, TranslatableMessage]]:
+        if self.oldest is not None and now - self.oldest >= LATE_AFTER:
             yield (
                 "mail",
-                say(
+                message(
                     "Mail has not gone out for {waiting_for}: {reason}",
                     waiting_for=now - self.oldest,
                     reason=self.put_off,
@@ -126,29 +126,33 @@ class Counts:
             if _late(relay, now):
                 yield (
                     f"relay:{relay.name}",
-                    say("The mail relay {relay} takes no mail: {reason}", relay=relay.name, reason=relay.error),
+                    message("The mail relay {relay} takes no mail: {reason}", relay=relay.name, reason=relay.error),
                 )
         if self.webhook is not None and _late(self.webhook, now):
-            yield "webhook", say("The webhook takes no alerts: {reason}", reason=self.webhook.error)
+            yield "webhook", message("The webhook takes no alerts: {reason}", reason=self.webhook.error)
         if self.deadman is not None and _late(self.deadman, now):
-            yield "deadman", say("The dead-man's ping does not get through: {reason}", reason=self.deadman.error)
+            yield "deadman", message("The dead-man's ping does not get through: {reason}", reason=self.deadman.error)
         for manager in self.alertmanagers:
             if _late(manager, now):
                 yield (
                     f"alertmanager:{manager.name}",
-                    say("The Alertmanager {manager} takes no alerts: {reason}", manager=manager.name, reason=manager.error),
+                    message(
+                        "The Alertmanager {manager} takes no alerts: {reason}",
+                        manager=manager.name,
+                        reason=manager.error,
+                    ),
                 )
         if self.journal.row:
             yield (
                 "journal",
-                say("The journal of sent mails cannot be written: {reason}", reason=self.journal.error),
+                message("The journal of sent mails cannot be written: {reason}", reason=self.journal.error),
             )
         recent = [manager for manager in self.refused if now - manager.at < DAY]
         if recent:
             latest = recent[-1]
             yield (
                 "refused",
-                say(
+                message(
                     "{count} mails could not be delivered in the last day; the last one to {contact}: {reason}",
                     count=len(recent),
                     contact=latest.contact,
@@ -157,5 +161,5 @@ class Counts:
             )
 
 
-def _late(health: Standing, now: int) -> bool:
-    return health.since is not None and now - health.since >= LATE
+def _late(health: ChannelHealth, now: int) -> bool:
+    return health.since is not None and now - health.since >= LATE_AFTER

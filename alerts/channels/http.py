@@ -8,17 +8,17 @@ from typing import Final
 
 import aiohttp
 
-from alerts.channels.smtp import plain, trusting
+from alerts.channels.smtp import one_line, tls_context
 
 USER_AGENT: Final = "haidang-alerts"
-LONGEST: Final = 1 << 20  # bytes of an answer that are read
+MAX_BODY: Final = 1 << 20  # bytes of an answer that are read
 
 
-class NotTaken(Exception):
+class DeliveryFailed(Exception):
     """Why a web address did not take what it was sent; never with the address, which may be a secret."""
 
 
-class Web:
+class HttpClient:
     """``timeout``: ms for all of a request. ``ca``: PEM file to trust instead of the machine's authorities."""
 
     def __init__(
@@ -41,17 +41,17 @@ class Web:
             async with asyncio.timeout(self._timeout):
                 return await self._ask(method, self.url + path, data)
         except TimeoutError:
-            raise NotTaken(f"no answer within {self._timeout:g} s") from None
+            raise DeliveryFailed(f"no answer within {self._timeout:g} s") from None
         except aiohttp.ClientConnectorCertificateError as error:
-            raise NotTaken(f"its certificate is not to be trusted: {_verify_words(error)}") from None
+            raise DeliveryFailed(f"its certificate is not to be trusted: {_certificate_error(error)}") from None
         except aiohttp.ClientConnectorError as error:
-            raise NotTaken(f"no connection: {plain(error.os_error.strerror or str(error.os_error))}") from None
+            raise DeliveryFailed(f"no connection: {one_line(error.os_error.strerror or str(error.os_error))}") from None
         except aiohttp.ClientError as error:
-            raise NotTaken(f"the connection broke off ({type(error).__name__})") from None
+            raise DeliveryFailed(f"the connection broke off ({type(error).__name__})") from None
         except OSError as error:
-            raise NotTaken(plain(error.strerror or str(error))) from None
+            raise DeliveryFailed(one_line(error.strerror or str(error))) from None
         except ValueError:
-            raise NotTaken("its address cannot be used") from None
+            raise DeliveryFailed("its address cannot be used") from None
 
     async def _ask(self, method: str, url: str, data: bytes | None) -> bytes:
         connector = aiohttp.TCPConnector(ssl=await self._trust(), force_close=True)
@@ -59,19 +59,19 @@ class Web:
             aiohttp.ClientSession(connector=connector) as session,
             session.request(method, url, data=data, headers=self._headers, allow_redirects=False) as response,
         ):
-            body = await response.content.read(LONGEST)
+            body = await response.content.read(MAX_BODY)
             if 200 <= response.status < 300:
                 return body
-            raise NotTaken(f"answered {response.status} {plain(body.decode('utf-8', 'replace'))}".rstrip())
+            raise DeliveryFailed(f"answered {response.status} {one_line(body.decode('utf-8', 'replace'))}".rstrip())
 
     async def _trust(self) -> ssl.SSLContext | bool:
         if not self.url.startswith("https:"):
             return True
         if self._context is None:
-            self._context = await asyncio.to_thread(trusting, self._ca)
+            self._context = await asyncio.to_thread(tls_context, self._ca)
         return self._context
 
 
-def _verify_words(error: aiohttp.ClientConnectorCertificateError) -> str:
+def _certificate_error(error: aiohttp.ClientConnectorCertificateError) -> str:
     inner = error.certificate_error
-    return plain(inner.verify_message if isinstance(inner, ssl.SSLCertVerificationError) else str(inner))
+    return one_line(inner.verify_message if isinstance(inner, ssl.SSLCertVerificationError) else str(inner))

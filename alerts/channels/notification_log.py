@@ -13,18 +13,18 @@ from typing import BinaryIO, Final, get_args
 
 import msgspec
 
-from alerts.channels.outbox import Letter
+from alerts.channels.outbox import OutgoingMail
 from alerts.incident.entities import NoticeKind
-from alerts.incident.reconcile import Sent as Told
+from alerts.incident.reconcile import SentNotice as Told
 from inventory.model.alerting import DAY, Severity
 
-IN_MEMORY: Final = 100_000  # idents; what is older is looked up in the files
+MAX_IN_MEMORY: Final = 100_000  # idents; what is older is looked up in the files
 WEBHOOK: Final = "webhook"
 _KINDS: Final[dict[str, NoticeKind]] = {kind: kind for kind in get_args(NoticeKind)}  # a trial mail is no notice
 _NAME = re.compile(r"sent-(\d{4}-\d\d-\d\d)\.jsonl", re.ASCII)
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class NotificationLogEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A letter that went out. ``at``: when (ms of the collector's time), ``made``: when it was decided; ``way``: the
     relay's name, or WEBHOOK (the mail of it was then still to be sent). The rest is the letter's."""
 
@@ -45,8 +45,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     day: str = ""
 
 
-def entry(mail: Letter, at: int, channel: str) -> Sent:
-    return Sent(
+def log_entry(mail: OutgoingMail, at: int, channel: str) -> NotificationLogEntry:
+    return NotificationLogEntry(
         ident=mail.ident,
         contact=mail.contact,
         kind=mail.kind,
@@ -65,7 +65,7 @@ def entry(mail: Letter, at: int, channel: str) -> Sent:
     )
 
 
-def notices(entries: Iterable[Sent]) -> Iterator[Told]:
+def sent_notices(entries: Iterable[NotificationLogEntry]) -> Iterator[Told]:
     """The notices that were mailed, for the incident machine: each once, as it was decided. What only the webhook
     took is still to be mailed."""
     sent_idents = set()
@@ -90,20 +90,20 @@ def notices(entries: Iterable[Sent]) -> Iterator[Told]:
             )
 
 
-class Journal:
+class NotificationLog:
     """One writer a directory. Every call does file work: not for the loop's own thread. Raises OSError.
 
     ``damaged``: lines that could not be read at the start.
     """
 
-    def __init__(self, directory: Path, keep_days: int = 30, in_memory: int = IN_MEMORY) -> None:
+    def __init__(self, directory: Path, keep_days: int = 30, in_memory: int = MAX_IN_MEMORY) -> None:
         self.directory = directory
         self.damaged = 0
         self._keep = keep_days
         self._most = in_memory
         self._known: dict[str, None] = {}  # oldest first
         self._forgot = False
-        self._unwritten: list[Sent] = []  # after a failure
+        self._unwritten: list[NotificationLogEntry] = []  # after a failure
         self._open: tuple[str, BinaryIO] | None = None
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for line in self._lines(self._files()):
@@ -113,7 +113,7 @@ class Journal:
             else:
                 self.damaged += 1
 
-    def add(self, new_entry: Sent) -> None:
+    def add(self, new_entry: NotificationLogEntry) -> None:
         """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
         self._remember(new_entry)
         self._unwritten = [*self._unwritten, new_entry][-self._most :]
@@ -138,14 +138,14 @@ class Journal:
         files = [file for file in self._files() if file.name >= f"sent-{begin}"]
         return any(_key(logged.ident, logged.way) == key for logged in self._read(files))
 
-    def entries(self, since: int = 0) -> Iterator[Sent]:
+    def entries(self, since: int = 0) -> Iterator[NotificationLogEntry]:
         """What went out by mail at or after ``since``, oldest first: the incident machine takes up its threads from
         these when the database is older than they are."""
         for logged in self._read(self._files()):
             if logged.at >= since and logged.way != WEBHOOK:
                 yield logged
 
-    def hooked(self, since: int = 0) -> Iterator[Sent]:
+    def hooked(self, since: int = 0) -> Iterator[NotificationLogEntry]:
         """What went out by the webhook at or after ``since``."""
         for logged in self._read(self._files()):
             if logged.at >= since and logged.way == WEBHOOK:
@@ -159,7 +159,7 @@ class Journal:
             except OSError:
                 pass  # nothing is left in its buffer that anyone relies on
 
-    def _remember(self, new_entry: Sent) -> None:
+    def _remember(self, new_entry: NotificationLogEntry) -> None:
         self._known[_key(new_entry.ident, new_entry.way)] = None
         while len(self._known) > self._most:
             del self._known[next(iter(self._known))]
@@ -173,7 +173,7 @@ class Journal:
         path = self.directory / name
         file = path.open("ab+")
         self._open = (name, file)
-        if _torn(file):
+        if _ends_mid_line(file):
             file.write(b"\n")
         _sync_directory(self.directory)
         for old in self._files()[: -self._keep]:
@@ -184,7 +184,7 @@ class Journal:
         """Oldest first."""
         return sorted(path for path in self.directory.iterdir() if _NAME.fullmatch(path.name))
 
-    def _read(self, files: list[Path]) -> Iterator[Sent]:
+    def _read(self, files: list[Path]) -> Iterator[NotificationLogEntry]:
         return (one for line in self._lines(files) if (one := _decoded(line)) is not None)
 
     def _lines(self, files: list[Path]) -> Iterator[bytes]:
@@ -193,10 +193,10 @@ class Journal:
                 yield from (line for line in file if line.strip())
 
 
-_decode = msgspec.json.Decoder(Sent).decode
+_decode = msgspec.json.Decoder(NotificationLogEntry).decode
 
 
-def _decoded(line: bytes) -> Sent | None:
+def _decoded(line: bytes) -> NotificationLogEntry | None:
     try:
         return _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -211,7 +211,7 @@ def _day(ms: int) -> str:
     return f"{datetime.fromtimestamp(max(ms, 0) / 1000, UTC):%Y-%m-%d}"
 
 
-def _torn(file: BinaryIO) -> bool:
+def _ends_mid_line(file: BinaryIO) -> bool:
     """Whether the file ends within a line."""
     if file.seek(0, os.SEEK_END) == 0:
         return False

@@ -12,34 +12,34 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from alerts.channels.config import Ways
-from alerts.channels.fallback import SecondWay, note
-from alerts.channels.health import Backoff, Counts, Refused, Standing
-from alerts.channels.notification_log import Journal, entry
-from alerts.channels.outbox import Letter, Outbox
-from alerts.channels.smtp import Line, Refusal
+from alerts.channels.config import ChannelSettings
+from alerts.channels.fallback import FallbackChannel, append_to_log
+from alerts.channels.health import Backoff, ChannelHealth, DeliveryStats, UndeliverableMail
+from alerts.channels.notification_log import NotificationLog, log_entry
+from alerts.channels.outbox import Outbox, OutgoingMail
+from alerts.channels.smtp import SmtpConnection, SmtpRefusal
 from inventory.base.types import duration_text
 
 log = logging.getLogger("alerts.sender")
 
-PAGE: Final = 20  # letters taken from the outbox at a time
-LOOK_EVERY: Final = 5.0  # seconds between two looks at the outbox when nobody says that there is something
-LETTER: Final = (60.0, 3_600.0)  # seconds: back-off of a letter that the relays put off
-RELAY: Final = (10.0, 300.0)  # of a relay that is in trouble
-SUSPECT: Final = 2  # letters in a row that broke a connection make it the relay's trouble
-GRACE: Final = 5.0  # seconds that a stop waits for the letter under way
-PATIENCE: Final = 600.0  # seconds, RFC 5321 (4.5.3.2.6): to wait at most for the answer to a letter's text
+PAGE_SIZE: Final = 20  # letters taken from the outbox at a time
+POLL_INTERVAL_S: Final = 5.0  # seconds between two looks at the outbox when nobody says that there is something
+MAIL_BACKOFF: Final = (60.0, 3_600.0)  # seconds: back-off of a letter that the relays put off
+RELAY_BACKOFF: Final = (10.0, 300.0)  # of a relay that is in trouble
+MAX_BROKEN_CONNECTIONS: Final = 2  # letters in a row that broke a connection make it the relay's trouble
+STOP_GRACE_S: Final = 5.0  # seconds that a stop waits for the letter under way
+MAX_DATA_TIMEOUT_S: Final = 600.0  # seconds, RFC 5321 (4.5.3.2.6): to wait at most for the answer to a letter's text
 
 
-class Sender:
+class MailSender:
     """One for an outbox. ``now``: the collector's time in ms; ``ticks``: seconds that no clock setting moves."""
 
     def __init__(
         self,
-        settings: Ways,
+        settings: ChannelSettings,
         outbox: Outbox,
-        notification_log: Journal,
-        stats: Counts | None = None,
+        notification_log: NotificationLog,
+        stats: DeliveryStats | None = None,
         *,
         now: Callable[[], int] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -49,20 +49,20 @@ class Sender:
         self.ways = settings
         self.outbox = outbox
         self.journal = notification_log
-        self.counts = stats if stats is not None else Counts()
-        self.lines = [Line(relay, settings.right, settings.bounce) for relay in settings.relays]
-        self.standings = [Standing(relay.name, Backoff(*RELAY, rng)) for relay in settings.relays]
+        self.counts = stats if stats is not None else DeliveryStats()
+        self.lines = [SmtpConnection(relay, settings.right, settings.bounce) for relay in settings.relays]
+        self.standings = [ChannelHealth(relay.name, Backoff(*RELAY_BACKOFF, rng)) for relay in settings.relays]
         self.counts.relays = self.standings
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._ticks = monotonic
-        self._backoff = Backoff(*LETTER, rng)
+        self._backoff = Backoff(*MAIL_BACKOFF, rng)
         self._woken = asyncio.Event()
         self._put_off: dict[str, int] = {}  # by ident: how often for its own sake
         self._doubts: dict[str, int] = {}  # by ident: how often it was handed over without an answer
         self._broke = [0] * len(self.lines)  # letters in a row that broke the connection
-        self._second: SecondWay | None = None
+        self._second: FallbackChannel | None = None
         if settings.webhook is not None:
-            self._second = SecondWay(settings, outbox, self.counts, notification_log, self._now, monotonic, rng)
+            self._second = FallbackChannel(settings, outbox, self.counts, notification_log, self._now, monotonic, rng)
 
     def wake(self) -> None:
         """There is something new in the outbox."""
@@ -92,20 +92,20 @@ class Sender:
             # the store, most likely: it says itself what is wrong, and until it is well nothing can be sent from it
             if self.counts.outbox.failed(self._now(), self._ticks(), str(error) or type(error).__name__):
                 log.exception("the outbox cannot be worked on")
-            return LOOK_EVERY
+            return POLL_INTERVAL_S
         if self.counts.outbox.worked(self._now()):
             log.info("the outbox can be worked on again")
         return wait
 
     async def once(self) -> float:
         """One page of what is due. Seconds until there may be more to do; 0: there is more."""
-        page = await self.outbox.due(self._now(), PAGE)
+        page = await self.outbox.due(self._now(), PAGE_SIZE)
         done = 0
         for mail in page:
             if self._woken.is_set() and done:
                 break  # something new came, perhaps more urgent than the rest
             done += await self._see_to(mail)
-        full = len(page) == PAGE
+        full = len(page) == PAGE_SIZE
         if full and not done:
             await self._make_room(page)
         await self._measure()
@@ -113,13 +113,13 @@ class Sender:
             return 0.0
         for connection in self.lines:
             await connection.close()
-        return min([LOOK_EVERY, *map(self._until, self.standings)])
+        return min([POLL_INTERVAL_S, *map(self._until, self.standings)])
 
-    def _until(self, health: Standing) -> float:
+    def _until(self, health: ChannelHealth) -> float:
         remaining = health.until - self._ticks()
-        return remaining if remaining > 0 else LOOK_EVERY
+        return remaining if remaining > 0 else POLL_INTERVAL_S
 
-    async def _see_to(self, mail: Letter) -> bool:
+    async def _see_to(self, mail: OutgoingMail) -> bool:
         """True when the letter is not due any more."""
         now = self._now()
         if await asyncio.to_thread(self.journal.knows, mail.ident, mail.made):
@@ -139,22 +139,22 @@ class Sender:
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            await asyncio.wait({work}, timeout=GRACE)
+            await asyncio.wait({work}, timeout=STOP_GRACE_S)
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
             raise
 
-    async def _mail(self, mail: Letter) -> bool:
+    async def _mail(self, mail: OutgoingMail) -> bool:
         """To the relays in turn. True: taken, refused for good, or put off."""
         names: list[str] = []
-        refusals: list[Refusal] = []
+        refusals: list[SmtpRefusal] = []
         for index, (connection, health) in enumerate(zip(self.lines, self.standings, strict=True)):
             if not health.ready(self._ticks()):
                 continue
             names.append(health.name)
             try:
                 await self._send(connection, mail)
-            except Refusal as refusal:
+            except SmtpRefusal as refusal:
                 await self._refused(mail, index, refusal)
                 refusals.append(refusal)
                 if refusal.verdict == "never":
@@ -167,27 +167,27 @@ class Sender:
             return True
         return await self._not_taken(mail, names, refusals)
 
-    async def _send(self, connection: Line, mail: Letter) -> None:
+    async def _send(self, connection: SmtpConnection, mail: OutgoingMail) -> None:
         """Raises Refusal: also for a letter that makes us stumble, so that it holds up no other."""
         try:
             await connection.send(mail, self._patience(mail, connection))
-        except Refusal:
+        except SmtpRefusal:
             raise
         except Exception as error:
             log.exception("%s to %s cannot be sent", mail.ident, mail.contact)
-            raise Refusal("data", 0, f"a mistake of ours: {type(error).__name__}") from error
+            raise SmtpRefusal("data", 0, f"a mistake of ours: {type(error).__name__}") from error
 
-    def _patience(self, mail: Letter, connection: Line) -> float:
+    def _patience(self, mail: OutgoingMail, connection: SmtpConnection) -> float:
         """Longer for a letter that was handed over before without an answer, so that a slow relay gets it once more at
         most, not every time."""
-        return min(max(connection.timeout, 1.0) * 2.0 ** min(self._doubts.get(mail.ident, 0), 10), PATIENCE)
+        return min(max(connection.timeout, 1.0) * 2.0 ** min(self._doubts.get(mail.ident, 0), 10), MAX_DATA_TIMEOUT_S)
 
-    async def _refused(self, mail: Letter, index: int, refusal: Refusal) -> None:
+    async def _refused(self, mail: OutgoingMail, index: int, refusal: SmtpRefusal) -> None:
         connection, health = self.lines[index], self.standings[index]
         if refusal.doubt:
             self._doubts[mail.ident] = self._doubts.get(mail.ident, 0) + 1
         self._broke[index] = self._broke[index] + 1 if refusal.code == 0 else 0
-        if refusal.verdict == "relay" or self._broke[index] >= SUSPECT:
+        if refusal.verdict == "relay" or self._broke[index] >= MAX_BROKEN_CONNECTIONS:
             connection.abort()
             if health.failed(self._now(), self._ticks(), str(refusal)):
                 log.warning("the relay %s takes no mail: %s", health.name, refusal)
@@ -199,7 +199,7 @@ class Sender:
             log.info("the relay %s answers again", health.name)
         await connection.reset()
 
-    async def _not_taken(self, mail: Letter, names: list[str], refusals: list[Refusal]) -> bool:
+    async def _not_taken(self, mail: OutgoingMail, names: list[str], refusals: list[SmtpRefusal]) -> bool:
         why = "; ".join(f"{name}: {refusal}" for name, refusal in zip(names, refusals, strict=True))
         verdicts = [refusal.verdict for refusal in refusals]
         if "never" in verdicts or (len(verdicts) == len(self.lines) and set(verdicts) == {"elsewhere"}):
@@ -218,30 +218,32 @@ class Sender:
         await self.outbox.later(mail, self._now() + int(wait * 1000) + 1, why)
         return bool(mail_refusals) or posted or not self._all_down()
 
-    async def _accepted(self, mail: Letter, channel: str) -> None:
+    async def _accepted(self, mail: OutgoingMail, channel: str) -> None:
         """A relay has it: first the journal, then the outbox."""
-        await note(self.journal, entry(mail, self._now(), channel), self.counts, self._now(), self._ticks())
+        await append_to_log(
+            self.journal, log_entry(mail, self._now(), channel), self.counts, self._now(), self._ticks()
+        )
         self.counts.sent += 1
         log.info("%s to %s went out by %s", mail.ident, mail.contact, channel)
         await self._settled(mail, channel)
 
-    async def _settled(self, mail: Letter, channel: str) -> None:
+    async def _settled(self, mail: OutgoingMail, channel: str) -> None:
         await self.outbox.sent(mail, self._now(), channel)
         self._forget(mail)
 
-    async def _fail(self, mail: Letter, why: str) -> None:
+    async def _fail(self, mail: OutgoingMail, why: str) -> None:
         await self._post(mail, why, last=True)
         await self.outbox.failed(mail, self._now(), why)
         log.error("%s to %s will not be delivered: %s", mail.ident, mail.contact, why)
         self.counts.failed += 1
-        self.counts.refused.append(Refused(self._now(), mail.ident, mail.contact, why))
+        self.counts.refused.append(UndeliverableMail(self._now(), mail.ident, mail.contact, why))
         self._forget(mail)
 
-    def _forget(self, mail: Letter) -> None:
+    def _forget(self, mail: OutgoingMail) -> None:
         self._put_off.pop(mail.ident, None)
         self._doubts.pop(mail.ident, None)
 
-    async def _post(self, mail: Letter, why: str, *, last: bool = False) -> bool:
+    async def _post(self, mail: OutgoingMail, why: str, *, last: bool = False) -> bool:
         return self._second is not None and await self._second.post(mail, why, last=last)
 
     def _all_down(self) -> bool:
@@ -252,10 +254,10 @@ class Sender:
             return "no relay is named in the settings"
         return "; ".join(f"{relay.name}: {relay.error}" for relay in self.standings)
 
-    async def _make_room(self, page: list[Letter]) -> None:
+    async def _make_room(self, page: list[OutgoingMail]) -> None:
         """No relay takes mail: what was seen steps aside until one is to be tried, for others wait behind it, to be
         posted or given up."""
-        until = min((self._until(health) for health in self.standings), default=LETTER[0])
+        until = min((self._until(health) for health in self.standings), default=MAIL_BACKOFF[0])
         for mail in page:
             await self.outbox.later(mail, self._now() + int(until * 1000) + 1, self._relays_words())
 

@@ -10,15 +10,15 @@ from typing import Final
 import aiosmtplib
 from aiosmtplib import SMTPException, SMTPHeloError, SMTPResponseException
 
-from alerts.channels.config import Relay
-from alerts.channels.outbox import Letter
+from alerts.channels.config import RelaySettings
+from alerts.channels.outbox import OutgoingMail
 from alerts.channels.smtp_verdict import NO_REPLY, Stage, Verdict, verdict
 
-LONGEST: Final = 200  # characters of a server's words that are kept
-FAREWELL: Final = 2.0  # seconds for QUIT
+MAX_REPLY_LENGTH: Final = 200  # characters of a server's words that are kept
+QUIT_TIMEOUT_S: Final = 2.0  # seconds for QUIT
 
 
-class Refusal(Exception):
+class SmtpRefusal(Exception):
     """Why a letter was not taken. ``stage``: how far it came; ``code``: the server's, or NO_REPLY; ``doubt``: the
     letter had been handed over, but whether it was taken is not known."""
 
@@ -32,10 +32,10 @@ class Refusal(Exception):
 
     def __str__(self) -> str:
         reply_text = f"{self.code} {self.words}" if self.code != NO_REPLY else self.words
-        return f"{STAGES[self.stage]}: {reply_text}"
+        return f"{STAGE_NAMES[self.stage]}: {reply_text}"
 
 
-STAGES: Final[dict[Stage, str]] = {
+STAGE_NAMES: Final[dict[Stage, str]] = {
     "connect": "no connection",
     "greeting": "turned away",
     "hello": "greeting refused",
@@ -47,13 +47,13 @@ STAGES: Final[dict[Stage, str]] = {
 }
 
 
-class Line:
+class SmtpConnection:
     """At most one connection at a time. Not for use by two tasks at once.
 
     ``name``: to greet with; ``bounce``: the envelope's sender, "" for none.
     """
 
-    def __init__(self, relay: Relay, name: str, bounce: str = "") -> None:
+    def __init__(self, relay: RelaySettings, name: str, bounce: str = "") -> None:
         self.relay = relay
         self.bounce = bounce
         self.tls = ""  # version spoken on the open connection
@@ -71,14 +71,14 @@ class Line:
     def connected(self) -> bool:
         return self._smtp is not None and self._smtp.is_connected
 
-    async def send(self, mail: Letter, patience: float) -> str:
+    async def send(self, mail: OutgoingMail, patience: float) -> str:
         """Hand the letter over: the server's words, once it has said that it has it. ``patience``: seconds for that
         last answer. Raises Refusal."""
         used = self.connected
         await self.open()
         try:
             return await self._transaction(mail, patience)
-        except Refusal as refusal:
+        except SmtpRefusal as refusal:
             disconnected = refusal.code in (NO_REPLY, 421) and not isinstance(refusal.__cause__, TimeoutError)
             if not used or refusal.stage != "sender" or not disconnected:
                 raise
@@ -94,9 +94,9 @@ class Line:
         self.abort()
         self.steps, self.tls = [], ""
         try:
-            async with _Step(self, self.timeout):
+            async with _TimedStep(self, self.timeout):
                 await self._open()
-        except Refusal:
+        except SmtpRefusal:
             self.abort()  # half-way up it is of no use: it must not be taken for one that is logged in
             raise
 
@@ -141,22 +141,22 @@ class Line:
 
     async def _trust(self) -> ssl.SSLContext:
         if self._context is None:
-            self._context = await asyncio.to_thread(trusting, self.relay.ca, self.relay.verify)
+            self._context = await asyncio.to_thread(tls_context, self.relay.ca, self.relay.verify)
         return self._context
 
-    async def _transaction(self, mail: Letter, patience: float) -> str:
+    async def _transaction(self, mail: OutgoingMail, patience: float) -> str:
         smtp = self._smtp
         assert smtp is not None
         self._stage = "sender"
-        async with _Step(self, self.timeout):
-            address, options = _envelope(mail, smtp)
+        async with _TimedStep(self, self.timeout):
+            address, options = _recipient_and_options(mail, smtp)
             await smtp.mail(self.bounce, options=options)
             self._stage = "recipient"
             await smtp.rcpt(address, encoding="utf-8")
         self._stage = "data"
-        async with _Step(self, patience, uncertain=True):
+        async with _TimedStep(self, patience, uncertain=True):
             answer = await smtp.data(mail.body, timeout=patience)
-        return plain(answer.message)
+        return one_line(answer.message)
 
     def _went(self, begun: float) -> float:
         now = time.monotonic()
@@ -168,7 +168,7 @@ class Line:
         if self._smtp is None or not self._smtp.is_connected:
             return
         try:
-            async with asyncio.timeout(FAREWELL):
+            async with asyncio.timeout(QUIT_TIMEOUT_S):
                 await self._smtp.rset()
         except (SMTPException, OSError, ValueError):
             self.abort()
@@ -177,7 +177,7 @@ class Line:
         """With a farewell."""
         if self._smtp is not None and self._smtp.is_connected:
             try:
-                async with asyncio.timeout(FAREWELL):
+                async with asyncio.timeout(QUIT_TIMEOUT_S):
                     await self._smtp.quit()
             except (SMTPException, OSError, ValueError):
                 pass  # it has all letters: how it says good-bye is its own affair
@@ -193,10 +193,10 @@ class Line:
         return self._stage
 
 
-class _Step:
+class _TimedStep:
     """So many seconds for a piece of the conversation; what goes wrong in it comes out as a Refusal."""
 
-    def __init__(self, line: Line, seconds: float, *, uncertain: bool = False) -> None:
+    def __init__(self, line: SmtpConnection, seconds: float, *, uncertain: bool = False) -> None:
         self._line = line
         self._seconds = seconds
         self._doubt = uncertain
@@ -212,7 +212,7 @@ class _Step:
             await self._timeout.__aexit__(kind, error, trace)
         except TimeoutError:
             error = TimeoutError()
-        if error is None or isinstance(error, Refusal):
+        if error is None or isinstance(error, SmtpRefusal):
             return
         line = self._line
         refusal = _refusal(line, error, self._doubt, self._seconds)
@@ -222,42 +222,44 @@ class _Step:
             raise refusal from error
 
 
-def _refusal(line: Line, error: BaseException, uncertain: bool, seconds: float) -> Refusal | None:
+def _refusal(line: SmtpConnection, error: BaseException, uncertain: bool, seconds: float) -> SmtpRefusal | None:
     """None for what is not the server's doing: a stop, a mistake of ours."""
     stage = line.stage
     if isinstance(error, SMTPResponseException) and error.code > 0:
-        return Refusal(
-            "greeting" if isinstance(error, aiosmtplib.SMTPConnectError) else stage, error.code, plain(error.message)
+        return SmtpRefusal(
+            "greeting" if isinstance(error, aiosmtplib.SMTPConnectError) else stage, error.code, one_line(error.message)
         )
     if isinstance(error, TimeoutError):
-        return Refusal(stage, NO_REPLY, f"no answer within {seconds:g} s", doubt=uncertain)
-    if (inner := _tls_trouble(error)) is not None:
-        return Refusal("tls", NO_REPLY, inner)
+        return SmtpRefusal(stage, NO_REPLY, f"no answer within {seconds:g} s", doubt=uncertain)
+    if (inner := _tls_error(error)) is not None:
+        return SmtpRefusal("tls", NO_REPLY, inner)
     if isinstance(error, SMTPException | OSError):
-        return Refusal(stage, NO_REPLY, _network_words(error), doubt=uncertain)
+        return SmtpRefusal(stage, NO_REPLY, _network_error(error), doubt=uncertain)
     if isinstance(error, UnicodeError | ValueError):
-        return Refusal("recipient", 553, f"5.1.3 {plain(str(error))}") if stage in ("sender", "recipient") else None
+        return (
+            SmtpRefusal("recipient", 553, f"5.1.3 {one_line(str(error))}") if stage in ("sender", "recipient") else None
+        )
     return None
 
 
-def _network_words(error: Exception) -> str:
+def _network_error(error: Exception) -> str:
     inner = error.__cause__ if isinstance(error.__cause__, OSError) else error
     if isinstance(inner, OSError) and inner.errno is not None:
         description = os.strerror(inner.errno) if inner.errno > 0 else inner.strerror or ""
-        return plain(description[:1].lower() + description[1:])
-    return plain(error.message if isinstance(error, SMTPException) else str(error))
+        return one_line(description[:1].lower() + description[1:])
+    return one_line(error.message if isinstance(error, SMTPException) else str(error))
 
 
-def _tls_trouble(error: BaseException) -> str | None:
+def _tls_error(error: BaseException) -> str | None:
     cause = error if isinstance(error, ssl.SSLError) else error.__cause__
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"its certificate is not to be trusted: {cause.verify_message}"
     if isinstance(cause, ssl.SSLError):
-        return plain((cause.reason or str(cause)).replace("_", " ").lower())
+        return one_line((cause.reason or str(cause)).replace("_", " ").lower())
     return None
 
 
-def _envelope(mail: Letter, smtp: aiosmtplib.SMTP) -> tuple[str, list[str]]:
+def _recipient_and_options(mail: OutgoingMail, smtp: aiosmtplib.SMTP) -> tuple[str, list[str]]:
     """The address as this server can read it, and the options of MAIL. Raises ValueError: it cannot be
     written, Refusal: not for this server."""
     options = []
@@ -272,12 +274,12 @@ def _envelope(mail: Letter, smtp: aiosmtplib.SMTP) -> tuple[str, list[str]]:
         domain = domain.encode("idna").decode("ascii")
     if not local.isascii():
         if not smtp.supports_extension("smtputf8"):
-            raise Refusal("recipient", 553, "5.6.7 it takes no addresses with letters other than English ones")
+            raise SmtpRefusal("recipient", 553, "5.6.7 it takes no addresses with letters other than English ones")
         options.append("SMTPUTF8")
     return f"{local}@{domain}", options
 
 
-def trusting(ca: object, verify: bool = True) -> ssl.SSLContext:
+def tls_context(ca: object, verify: bool = True) -> ssl.SSLContext:
     """A context that believes the machine's authorities, or those in the file ``ca``. Raises OSError."""
     context = ssl.create_default_context(cafile=str(ca) if ca else None)
     # a server's own certificate may be named as its authority
@@ -288,8 +290,8 @@ def trusting(ca: object, verify: bool = True) -> ssl.SSLContext:
     return context
 
 
-def plain(reply: str) -> str:
+def one_line(reply: str) -> str:
     """A stranger's words on one line, printable, not too long."""
     text = " ".join(reply.encode("utf-8", "replace").decode("utf-8").split())
     text = "".join(char if char.isprintable() else "?" for char in text)
-    return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
+    return text if len(text) <= MAX_REPLY_LENGTH else text[: MAX_REPLY_LENGTH - 3] + "..."

@@ -25,7 +25,7 @@ _NO_SUCH_ADDRESS = {
     "2.1",
 }  # RFC 3463; 2.1 is a mailbox put out of use
 _TOO_BIG = {"3.4", "2.3"}
-_FULL = {"2.2", "3.1", "3.2"}
+_MAILBOX_FULL = {"2.2", "3.1", "3.2"}
 _COMMANDS = {500, 501, 502, 503, 504, 521, 530, 534, 535, 538, 555}  # we were not understood, or have to log in first
 
 
@@ -41,14 +41,14 @@ def verdict(stage: Stage, code: int, reply: str) -> Verdict:
         return "elsewhere" if code == 552 or (code >= 500 and status in _TOO_BIG) else "relay"
     if stage not in ("recipient", "data"):
         return "relay"
-    if not 500 <= code <= 599 or code in _COMMANDS or status in _FULL:
+    if not 500 <= code <= 599 or code in _COMMANDS or status in _MAILBOX_FULL:
         return "later"
     if stage == "recipient":
-        return _of_recipient(code, status, reply)
+        return _recipient_verdict(code, status, reply)
     return "never" if status in _NO_SUCH_ADDRESS else "elsewhere"
 
 
-def _of_recipient(code: int, status: str, reply: str) -> Verdict:
+def _recipient_verdict(code: int, status: str, reply: str) -> Verdict:
     if status and status not in _NO_SUCH_ADDRESS and status != "0.0":
         return "later"  # policy (5.7), routing (5.4), the system (5.3): who runs the relay can change that
     if code == 552 or _RELAYING.search(reply):  # 552 to RCPT is a full mailbox (RFC 5321, 4.5.3.1.10)

@@ -19,12 +19,12 @@ from typing import Any
 
 import msgspec
 
-from alerts.channels.config import Webhook
-from alerts.channels.http import Web
-from alerts.channels.outbox import Letter
+from alerts.channels.config import WebhookSettings
+from alerts.channels.http import HttpClient
+from alerts.channels.outbox import OutgoingMail
 
 
-def body(mail: Letter, mail_error: str) -> bytes:
+def request_body(mail: OutgoingMail, mail_error: str) -> bytes:
     """The JSON of a letter."""
     created = datetime.fromtimestamp(mail.made / 1000, UTC)
     payload: dict[str, Any] = {
@@ -42,15 +42,15 @@ def body(mail: Letter, mail_error: str) -> bytes:
     return msgspec.json.encode(payload)
 
 
-class Hook:
+class WebhookSender:
     """The webhook of the settings."""
 
-    def __init__(self, settings: Webhook) -> None:
+    def __init__(self, settings: WebhookSettings) -> None:
         headers = {"Content-Type": "application/json"}
         if settings.header:
             headers[settings.header] = str(settings.value)
-        self._web = Web(str(settings.url), settings.timeout, settings.ca, headers)
+        self._web = HttpClient(str(settings.url), settings.timeout, settings.ca, headers)
 
-    async def post(self, mail: Letter, mail_error: str) -> None:
+    async def post(self, mail: OutgoingMail, mail_error: str) -> None:
         """``why``: why the mail is waiting. Raises NotTaken."""
-        await self._web.ask("POST", data=body(mail, mail_error))
+        await self._web.ask("POST", data=request_body(mail, mail_error))

@@ -14,16 +14,16 @@ from secrets import token_hex
 from typing import Final
 
 from alerts.channels import alertmanager, config
-from alerts.channels.config import Ways
-from alerts.channels.http import NotTaken, Web
-from alerts.channels.outbox import Letter
-from alerts.channels.smtp import Line, Refusal
+from alerts.channels.config import ChannelSettings
+from alerts.channels.http import DeliveryFailed, HttpClient
+from alerts.channels.outbox import OutgoingMail
+from alerts.channels.smtp import SmtpConnection, SmtpRefusal
 from alerts.channels.smtp_verdict import NO_REPLY
-from alerts.channels.webhook import Hook
+from alerts.channels.webhook import WebhookSender
 from inventory.base.problems import Invalid
 
-FINE, WRONG, USAGE = 0, 1, 2
-DEFAULT: Final = Path("/etc/haidang/collector.yaml")
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+DEFAULT_CONFIG: Final = Path("/etc/haidang/collector.yaml")
 SUBJECT: Final = "Hải Đăng: thư thử / test mail"
 TEXT: Final = """Đây là thư thử của Hải Đăng, gửi qua máy chủ {relay} lúc {time}.
 Nếu bạn đọc được thư này thì cảnh báo cũng sẽ đến được đây. Không cần trả lời.
@@ -32,7 +32,7 @@ This is a test mail of Hải Đăng, sent through {relay} at {time}.
 If you can read it, alerts will get here, too. No answer is needed.
 """
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,56 +42,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--all", action="store_true", help="also try the webhook, the Alertmanagers and the dead-man's ping"
     )
     if not any("--config" in action.option_strings for action in parser._actions):
-        parser.add_argument("--config", type=Path, default=DEFAULT, metavar="FILE", help=f"({DEFAULT})")
+        parser.add_argument("--config", type=Path, default=DEFAULT_CONFIG, metavar="FILE", help=f"({DEFAULT_CONFIG})")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0: everything went out; 1: something did not, or the settings are wrong; 2: not an address."""
     if not config.ADDRESS.fullmatch(arguments.address):
         print(f"haidang-alerts: {arguments.address!r} is not a mail address", file=sys.stderr)
-        return USAGE
+        return EXIT_USAGE
     try:
-        settings = config.read(arguments.config)
+        settings = config.read_settings(arguments.config)
     except Invalid as invalid:
         print(invalid, file=sys.stderr)
-        return WRONG
-    return asyncio.run(attempt(settings, arguments.address, everything=arguments.all))
+        return EXIT_FAILED
+    return asyncio.run(try_channels(settings, arguments.address, everything=arguments.all))
 
 
-async def attempt(settings: Ways, address: str, *, everything: bool = False, tell: Say = print) -> int:
+async def try_channels(
+    settings: ChannelSettings, address: str, *, everything: bool = False, tell: Report = print
+) -> int:
     """Try the ways one after the other; the exit code."""
-    results = [await _relay(settings, index, address, tell) for index in range(len(settings.relays))]
+    results = [await _try_relay(settings, index, address, tell) for index in range(len(settings.relays))]
     if not settings.relays:
         tell("No relay is named under alerts.relays, so no mail goes out.")
         results.append(False)
     if everything:
-        results += await _others(settings, address, tell)
-    return FINE if all(results) else WRONG
+        results += await _try_other_channels(settings, address, tell)
+    return EXIT_OK if all(results) else EXIT_FAILED
 
 
-async def _relay(settings: Ways, index: int, address: str, report: Say) -> bool:
+async def _try_relay(settings: ChannelSettings, index: int, address: str, report: Report) -> bool:
     relay = settings.relays[index]
-    line = Line(relay, settings.right, settings.bounce)
+    line = SmtpConnection(relay, settings.right, settings.bounce)
     report(f"{relay.name} ({relay.tls}{f', as {relay.user}' if relay.user else ''})")
     started = time.monotonic()
     try:
         await line.open()
-        _tell_steps(line, report)
+        _report_steps(line, report)
         started = time.monotonic()
-        answer = await line.send(_letter(settings, relay.name, address), max(line.timeout, 120.0))
+        answer = await line.send(_test_mail(settings, relay.name, address), max(line.timeout, 120.0))
         report(f"  accepted for {address} in {time.monotonic() - started:.2f} s: {answer or '(no words)'}")
         return True
-    except Refusal as refusal:
+    except SmtpRefusal as refusal:
         if refusal.stage not in ("sender", "recipient", "data"):
-            _tell_steps(line, report)
+            _report_steps(line, report)
         report(f"  FAILED after {time.monotonic() - started:.2f} s: {refusal}")
-        report(f"  What to do: {advice(refusal, bounce=settings.bounce)}")
+        report(f"  What to do: {hint(refusal, bounce=settings.bounce)}")
         return False
     finally:
         await line.close()
 
 
-def _tell_steps(line: Line, report: Say) -> None:
+def _report_steps(line: SmtpConnection, report: Report) -> None:
     names = {"connect": "connected and greeted", "hello": "", "tls": "encrypted", "login": "logged in"}
     for stage, seconds in line.steps:
         if stage_text := names[stage]:
@@ -99,7 +101,7 @@ def _tell_steps(line: Line, report: Say) -> None:
             report(f"  {stage_text}{version} in {seconds:.2f} s")
 
 
-def advice(refusal: Refusal, *, bounce: str = "") -> str:
+def hint(refusal: SmtpRefusal, *, bounce: str = "") -> str:
     """What to do about it, in plain words."""
     error_text = str(refusal).lower()
     if refusal.stage == "connect":
@@ -139,31 +141,31 @@ def advice(refusal: Refusal, *, bounce: str = "") -> str:
     return "the server does not take the letter itself: see its log (spam filter, size, sender policy)"
 
 
-async def _others(settings: Ways, address: str, report: Say) -> list[bool]:
+async def _try_other_channels(settings: ChannelSettings, address: str, report: Report) -> list[bool]:
     results = []
     if settings.webhook is not None:
-        hook = Hook(settings.webhook)
-        mail = _letter(settings, "webhook", address)
-        results.append(await _web("webhook", lambda: hook.post(mail, "a test; mail was not tried"), report))
+        hook = WebhookSender(settings.webhook)
+        mail = _test_mail(settings, "webhook", address)
+        results.append(await _try_web("webhook", lambda: hook.post(mail, "a test; mail was not tried"), report))
     for manager in settings.alertmanagers:
-        web = alertmanager.web(manager)
-        data = alertmanager.trial(time.time_ns() // 1_000_000)
+        web = alertmanager.client_for(manager)
+        data = alertmanager.resolved_alert(time.time_ns() // 1_000_000)
 
-        async def post(web: Web = web, data: bytes = data) -> None:
+        async def post(web: HttpClient = web, data: bytes = data) -> None:
             await web.ask("POST", alertmanager.PATH, data)
 
-        results.append(await _web(f"Alertmanager {manager.url}", post, report))
+        results.append(await _try_web(f"Alertmanager {manager.url}", post, report))
     if settings.deadman is not None:
-        ping = Web(str(settings.deadman.url), settings.deadman.timeout, settings.deadman.ca)
-        results.append(await _web("dead-man's ping", lambda: ping.ask("GET"), report))
+        ping = HttpClient(str(settings.deadman.url), settings.deadman.timeout, settings.deadman.ca)
+        results.append(await _try_web("dead-man's ping", lambda: ping.ask("GET"), report))
     return results
 
 
-async def _web(name: str, request: Callable[[], Awaitable[object]], report: Say) -> bool:
+async def _try_web(name: str, request: Callable[[], Awaitable[object]], report: Report) -> bool:
     started = time.monotonic()
     try:
         await request()
-    except NotTaken as error:
+    except DeliveryFailed as error:
         report(f"{name}\n  FAILED after {time.monotonic() - started:.2f} s: {error}")
         report("  What to do: check its address, its token or password, and the way out to it")
         return False
@@ -171,7 +173,7 @@ async def _web(name: str, request: Callable[[], Awaitable[object]], report: Say)
     return True
 
 
-def _letter(settings: Ways, channel: str, address: str) -> Letter:
+def _test_mail(settings: ChannelSettings, channel: str, address: str) -> OutgoingMail:
     now = datetime.now(UTC)
     ident = f"test.{now:%Y%m%d%H%M%S}.{token_hex(4)}"
     text = TEXT.format(relay=channel, time=f"{now:%Y-%m-%d %H:%M:%S} UTC")
@@ -184,7 +186,7 @@ def _letter(settings: Ways, channel: str, address: str) -> Letter:
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     mail.set_content(text, cte="quoted-printable")
-    return Letter(
+    return OutgoingMail(
         id=0,
         ident=ident,
         contact="test",

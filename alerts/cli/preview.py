@@ -9,17 +9,17 @@ from typing import Final, Literal
 from alerts.cli import samples
 from alerts.incident.entities import NoticeKind
 from alerts.language.catalogue import LANGUAGES
-from alerts.mail import Context, Mail, render
-from alerts.mail.signed_urls import Signer
+from alerts.mail import MailContext, RenderedMail, render
+from alerts.mail.signed_urls import LinkSigner
 from inventory.base.problems import Invalid, Problem
 from inventory.base.types import Text
 from inventory.build.load import load
 from inventory.model.entities import Contact, Inventory
 from inventory.yaml import nodes
-from inventory.yaml.scalars import shown
+from inventory.yaml.scalars import describe
 
 CONFIG: Final = Path("/etc/haidang/collector.yaml")
-PAGES: Final = "https://haidang.example"
+SAMPLE_BASE_URL: Final = "https://haidang.example"
 _KEY: Final = b"samples are not signed for anything"  # whoever follows a sample's link is told that it is not good
 _NOBODY: Final = Contact(id="nobody", name=Text("Người nhận mẫu", "Sample reader"), email="reader@haidang.example")
 
@@ -60,16 +60,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _mails(
     inventory: Inventory, to: Contact, language: str, kinds: tuple[NoticeKind, ...], now: int
-) -> Iterator[tuple[str, Mail]]:
-    signer = Signer(_KEY)
+) -> Iterator[tuple[str, RenderedMail]]:
+    signer = LinkSigner(_KEY)
     for kind in kinds:
         for sample in samples.samples(inventory, now, kind, to):
-            context = Context(
+            context = MailContext(
                 inventory=inventory,
                 now=now,
                 domain="haidang.example",
                 sender="haidang@haidang.example",
-                base_url=PAGES,
+                base_url=SAMPLE_BASE_URL,
                 sign=signer.sign,
                 bounds=sample.bounds,
                 day=sample.day,
@@ -78,7 +78,7 @@ def _mails(
             yield f"{sample.name}-{locale}", render(sample.notice, sample.incidents, context, locale, to)
 
 
-def _write_html(path: Path, mails: list[tuple[str, Mail]]) -> None:
+def _write_html(path: Path, mails: list[tuple[str, RenderedMail]]) -> None:
     if path.suffix in (".html", ".htm") and not path.is_dir():
         path.write_text(mails[0][1].html, "utf-8")
         print(f"{path}: {mails[0][1].subject}")
@@ -111,10 +111,12 @@ def _directory(directory: Path | None, config: Path | None) -> Path:
     node = nodes.read(file, str(file), problems)
     if problems:
         raise Invalid(problems)
-    path_node = node.items.get("inventory") if isinstance(node, nodes.Mapping) else None
-    if not isinstance(path_node, nodes.Scalar) or path_node.empty:
+    path_node = node.items.get("inventory") if isinstance(node, nodes.MappingNode) else None
+    if not isinstance(path_node, nodes.ScalarNode) or path_node.empty:
         message = (
-            "does not name the inventory's directory" if path_node is None else f"ought to be a path, found {shown(path_node)}"
+            "does not name the inventory's directory"
+            if path_node is None
+            else f"ought to be a path, found {describe(path_node)}"
         )
         raise Invalid([Problem(str(file), 0 if path_node is None else path_node.line, "inventory", message)])
     return file.parent / path_node.text

@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from alerts.incident.entities import Entry, Incident, Member, Notice, NoticeKind, Told
-from alerts.incident.message import Said, say
-from alerts.incident.problem import Cause, Certainty, Past, Subject, Trouble
-from alerts.mail.context import Bounds, Day, Downtime, GoalFigure
+from alerts.incident.entities import HistoryEntry, Incident, IncidentMember, Notice, NoticeKind, NotifiedContact
+from alerts.incident.message import TranslatableMessage, message
+from alerts.incident.problem import ActiveProblem, Cause, Certainty, PastProblem, Subject
+from alerts.mail.context import DigestFigures, Downtime, DurationBounds, GoalFigure
 from inventory.model.alerting import Severity
 from inventory.model.entities import Check, Contact, Inventory, Link
 from inventory.protocol.causes import AGENT, COLLECTOR, LAN, POWER, SERVICE, WAN
@@ -37,8 +37,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     notice: Notice
     incidents: tuple[Incident, ...]
-    bounds: dict[str, Bounds] = {}
-    day: Day | None = None
+    bounds: dict[str, DurationBounds] = {}
+    day: DigestFigures | None = None
 
 
 def incidents(inventory: Inventory, now: int) -> dict[str, Incident]:
@@ -74,9 +74,9 @@ def samples(inventory: Inventory, now: int, kind: NoticeKind, to: Contact) -> It
             yield _sample(f"trouble-{name}", (incident,), _notice(kind, (incident,), now, to, incident.severity))
     else:
         for name, incident in list(by_name.items())[:2]:
-            later = _later(incident, kind, now, to)
+            later = _progressed(incident, kind, now, to)
             lasted = (now if later.ended is None else later.ended) - incident.opened
-            bounds = Bounds(
+            bounds = DurationBounds(
                 begin_error=15_000,
                 least=lasted - 20_000,
                 most=lasted + 20_000,
@@ -110,13 +110,19 @@ def _notice(
     )
 
 
-def _later(incident: Incident, kind: NoticeKind, now: int, to: Contact) -> Incident:
+def _progressed(incident: Incident, kind: NoticeKind, now: int, to: Contact) -> Incident:
     """The incident some time on, as the kind of notice finds it."""
-    notified = {to.id: Told(contact=to.id, thread="sample-first", first=incident.noticed, last=incident.noticed)}
-    history = (*incident.history, Entry(at=incident.noticed, what="opened"))
+    notified = {
+        to.id: NotifiedContact(contact=to.id, thread="sample-first", first=incident.noticed, last=incident.noticed)
+    }
+    history = (*incident.history, HistoryEntry(at=incident.noticed, what="opened"))
     if kind == "recovery":
         members = {key: msgspec.structs.replace(member, until=now - MINUTE) for key, member in incident.members.items()}
-        history = (*history, Entry(at=now - 2 * MINUTE, what="recovering"), Entry(at=now - MINUTE, what="closed"))
+        history = (
+            *history,
+            HistoryEntry(at=now - 2 * MINUTE, what="recovering"),
+            HistoryEntry(at=now - MINUTE, what="closed"),
+        )
         return msgspec.structs.replace(
             incident,
             members=members,
@@ -128,10 +134,10 @@ def _later(incident: Incident, kind: NoticeKind, now: int, to: Contact) -> Incid
         )
     if kind == "repeat":
         acked = (to.id, now - 2 * MINUTE)
-        history = (*history, Entry(at=acked[1], what="acknowledged", who=to.id))
+        history = (*history, HistoryEntry(at=acked[1], what="acknowledged", who=to.id))
         return msgspec.structs.replace(incident, told=notified, history=history, acked=acked)
     evidence = next(iter(incident.cause.because), None)
-    history = (*history, Entry(at=now - MINUTE, what="cause", said=evidence))
+    history = (*history, HistoryEntry(at=now - MINUTE, what="cause", said=evidence))
     return msgspec.structs.replace(incident, told=notified, history=history)
 
 
@@ -142,8 +148,8 @@ def _incident(
     number: int,
     root: str,
     cause: str,
-    members: list[Member],
-    because: tuple[Said, ...],
+    members: list[IncidentMember],
+    because: tuple[TranslatableMessage, ...],
     certainty: Certainty = "sure",
     severity: Severity = "critical",
 ) -> Incident:
@@ -159,11 +165,13 @@ def _incident(
     )
 
 
-def _member(check: Check, on: str, since: int, reason: str = "", said: Said | None = None) -> Member:
+def _member(
+    check: Check, on: str, since: int, reason: str = "", said: TranslatableMessage | None = None
+) -> IncidentMember:
     subject = Subject(
         agency=check.agency, site=check.site, agent=check.agent, check=check.uid, kind=check.kind, link=check.link
     )
-    return Member(
+    return IncidentMember(
         key=f"{on}:{check.uid}",
         condition=on,
         subject=subject,
@@ -175,7 +183,7 @@ def _member(check: Check, on: str, since: int, reason: str = "", said: Said | No
     )
 
 
-def _first(inventory: Inventory, *kinds: str) -> Check | None:
+def _first_check(inventory: Inventory, *kinds: str) -> Check | None:
     """A check of the first of these kinds that the inventory has, at the hub if there is one."""
     for kind in kinds:
         checks = [check for check in inventory.checks.values() if check.kind == kind]
@@ -185,7 +193,7 @@ def _first(inventory: Inventory, *kinds: str) -> Check | None:
     return None
 
 
-def _away(inventory: Inventory) -> Link | None:
+def _remote_link(inventory: Inventory) -> Link | None:
     """A line that leads to the hub from elsewhere, best from another agency."""
     hub = inventory.sites.get(inventory.province.hub)
     links = [link for link in inventory.links.values() if link.site != inventory.province.hub]
@@ -193,7 +201,7 @@ def _away(inventory: Inventory) -> Link | None:
     return links[0] if links else None
 
 
-def _at(inventory: Inventory, site: str, since: int, reason: str) -> list[Member]:
+def _site_members(inventory: Inventory, site: str, since: int, reason: str) -> list[IncidentMember]:
     return [_member(check, "down", since, reason) for check in inventory.checks.values() if check.site == site]
 
 
@@ -202,12 +210,12 @@ def _agency(inventory: Inventory, site: str) -> str:
 
 
 def _line(inventory: Inventory, now: int) -> Incident | None:
-    link = _away(inventory)
+    link = _remote_link(inventory)
     if link is None:
         return None
     since = now - 3 * MINUTE
     subject = Subject(agency=_agency(inventory, link.site), site=link.site, link=link.id, kind="icmp")
-    link_member = Member(
+    link_member = IncidentMember(
         key=f"down:{link.id}",
         condition="down",
         subject=subject,
@@ -217,21 +225,21 @@ def _line(inventory: Inventory, now: int) -> Incident | None:
         reason="203.0.113.10 did not answer 10 pings within 1 s",
     )
     because = (
-        say("The data centre stopped hearing {site} at {heard_at}.", site=link.site, heard_at=since),
-        say("The provider's other lines work, and there is no sign of a power cut at {site}.", site=link.site),
+        message("The data centre stopped hearing {site} at {heard_at}.", site=link.site, heard_at=since),
+        message("The provider's other lines work, and there is no sign of a power cut at {site}.", site=link.site),
     )
-    members = [link_member, *_at(inventory, link.site, since, "nothing heard")]
+    members = [link_member, *_site_members(inventory, link.site, since, "nothing heard")]
     return _incident(1, f"wan:{link.id}", WAN, members, because, "probable")
 
 
 def _power(inventory: Inventory, now: int) -> Incident | None:
-    link = _away(inventory)
+    link = _remote_link(inventory)
     if link is None:
         return None
     since = now - 6 * MINUTE
-    members = _at(inventory, link.site, since, "nothing heard")
+    members = _site_members(inventory, link.site, since, "nothing heard")
     because = (
-        say(
+        message(
             "The UPS at {site} was on battery before {site} fell silent at {heard_at}.", site=link.site, heard_at=since
         ),
     )
@@ -239,36 +247,38 @@ def _power(inventory: Inventory, now: int) -> Incident | None:
 
 
 def _battery(inventory: Inventory, now: int) -> Incident | None:
-    check = _first(inventory, "power")
+    check = _first_check(inventory, "power")
     if check is None:
         return None
-    detail = say("the UPS runs on its battery, which lasts for {left_for} more", left_for=25 * MINUTE)
+    detail = message("the UPS runs on its battery, which lasts for {left_for} more", left_for=25 * MINUTE)
     member = _member(check, "degraded", now - 2 * MINUTE, said=detail)
     return _incident(3, f"service:{check.uid}", POWER, [member], ())
 
 
 def _service(inventory: Inventory, now: int) -> Incident | None:
-    check = _first(inventory, "http", "tcp", "smtp", "dns")
+    check = _first_check(inventory, "http", "tcp", "smtp", "dns")
     if check is None:
         return None
     member = _member(check, "down", now - 4 * MINUTE, "status 503 instead of 200-299")
-    because = (say("{agent} sees it down, and everything else there answers.", agent=check.agent),)
+    because = (message("{agent} sees it down, and everything else there answers.", agent=check.agent),)
     return _incident(4, f"service:{check.uid}", SERVICE, [member], because)
 
 
 def _backup(inventory: Inventory, now: int) -> Incident | None:
-    check = _first(inventory, "backup", "job")
+    check = _first_check(inventory, "backup", "job")
     if check is None:
         return None
-    detail = say("the newest good copy is {old_for} old; {most_for} are allowed", old_for=31 * HOUR, most_for=26 * HOUR)
+    detail = message(
+        "the newest good copy is {old_for} old; {most_for} are allowed", old_for=31 * HOUR, most_for=26 * HOUR
+    )
     return _incident(5, f"service:{check.uid}", SERVICE, [_member(check, "down", now - 5 * HOUR, said=detail)], ())
 
 
 def _certificate(inventory: Inventory, now: int) -> Incident | None:
-    check = _first(inventory, "tls")
+    check = _first_check(inventory, "tls")
     if check is None:
         return None
-    detail = say("its certificate ends in {left_for}", left_for=12 * 24 * HOUR)
+    detail = message("its certificate ends in {left_for}", left_for=12 * 24 * HOUR)
     member = _member(check, "degraded", now - 20 * MINUTE, said=detail)
     return _incident(6, f"service:{check.uid}", SERVICE, [member], (), severity="warning")
 
@@ -279,7 +289,7 @@ def _silent(inventory: Inventory, now: int) -> Incident | None:
         return None
     agent, since = agents[-1] if len(agents) == 1 else agents[min(2, len(agents) - 1)], now - 8 * MINUTE
     subject = Subject(agency=agent.agency, site=agent.site, agent=agent.id)
-    member = Member(
+    member = IncidentMember(
         key=f"silent:{agent.id}",
         condition="silent",
         subject=subject,
@@ -287,7 +297,7 @@ def _silent(inventory: Inventory, now: int) -> Incident | None:
         since=since,
         joined=since + 3 * MINUTE,
     )
-    because = (say("{site} still answers the data centre, only its agent does not.", site=agent.site),)
+    because = (message("{site} still answers the data centre, only its agent does not.", site=agent.site),)
     return _incident(7, f"agent:{agent.id}", AGENT, [member], because, "probable", "warning")
 
 
@@ -299,11 +309,13 @@ def _network(inventory: Inventory, now: int) -> Incident | None:
     since = now - 5 * MINUTE
     members = [
         one
-        for one in _at(inventory, site, since, "198.51.100.39 did not answer 5 pings within 1 s")
+        for one in _site_members(inventory, site, since, "198.51.100.39 did not answer 5 pings within 1 s")
         if one.subject.agent != inventory.province.hub
     ]
     because = (
-        say("The agent at {site} runs, but its router has not answered since {heard_at}.", site=site, heard_at=since),
+        message(
+            "The agent at {site} runs, but its router has not answered since {heard_at}.", site=site, heard_at=since
+        ),
     )
     return _incident(8, f"lan:{site}", LAN, members, because) if members else None
 
@@ -312,8 +324,10 @@ def _goal(inventory: Inventory, now: int) -> Incident | None:
     if not inventory.goals:
         return None
     goal = next(iter(inventory.goals.values()))
-    detail = say("of the time that may be lost in the whole period, {used_share} is used up already", used_share=0.83)
-    member = Member(
+    detail = message(
+        "of the time that may be lost in the whole period, {used_share} is used up already", used_share=0.83
+    )
+    member = IncidentMember(
         key=f"risk:{goal.id}",
         condition="risk",
         subject=Subject(goal=goal.id),
@@ -326,8 +340,8 @@ def _goal(inventory: Inventory, now: int) -> Incident | None:
 
 
 def _collector(inventory: Inventory, now: int) -> Incident | None:
-    detail = say("its disk is nearly full: {free_share} is free", free_share=0.04)
-    member = Member(
+    detail = message("its disk is nearly full: {free_share} is free", free_share=0.04)
+    member = IncidentMember(
         key="collector:disk",
         condition="collector",
         subject=Subject(),
@@ -340,7 +354,10 @@ def _collector(inventory: Inventory, now: int) -> Incident | None:
 
 
 def _digest(inventory: Inventory, by_name: dict[str, Incident], now: int, to: Contact) -> Sample:
-    several = [_later(incident_sample, "recovery", now, to) if place % 2 else incident_sample for place, incident_sample in enumerate(by_name.values())]
+    several = [
+        _progressed(incident_sample, "recovery", now, to) if place % 2 else incident_sample
+        for place, incident_sample in enumerate(by_name.values())
+    ]
     goals = tuple(
         GoalFigure(
             goal=goal.id,
@@ -356,11 +373,11 @@ def _digest(inventory: Inventory, by_name: dict[str, Incident], now: int, to: Co
         Downtime(link=link.id, provider=link.provider, down_ms=(place + 1) * 11 * MINUTE)
         for place, link in enumerate(list(inventory.links.values())[:4])
     )
-    late: tuple[Past, ...] = ()
+    late: tuple[PastProblem, ...] = ()
     if "service" in by_name:
         incident = by_name["service"]
         member = next(iter(incident.members.values()))
-        problem = Trouble(
+        problem = ActiveProblem(
             key=member.key,
             condition=member.condition,
             subject=member.subject,
@@ -369,8 +386,8 @@ def _digest(inventory: Inventory, by_name: dict[str, Incident], now: int, to: Co
             evidence=now - 8 * HOUR,
             cause=incident.cause,
         )
-        late = (Past(trouble=problem, until=now - 8 * HOUR, late_ms=7 * HOUR),)
-    day = Day(begins=now - 24 * HOUR, ends=now, goals=goals, links=links, late=late)
+        late = (PastProblem(trouble=problem, until=now - 8 * HOUR, late_ms=7 * HOUR),)
+    day = DigestFigures(begins=now - 24 * HOUR, ends=now, goals=goals, links=links, late=late)
     notice = msgspec.structs.replace(
         _notice("digest", tuple(several), now, to, "info"),
         day=datetime.fromtimestamp(now / 1000, inventory.province.zone).strftime("%Y-%m-%d"),

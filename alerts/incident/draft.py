@@ -2,23 +2,23 @@
 
 from msgspec.structs import replace
 
-from alerts.incident.entities import Entry, Incident, Member
+from alerts.incident.entities import HistoryEntry, Incident, IncidentMember
 from alerts.incident.keys import incident_key
-from alerts.incident.message import Said
-from alerts.incident.state import Book, Mailbox, shelf_of
+from alerts.incident.message import TranslatableMessage
+from alerts.incident.state import ContactQueue, IncidentState, lifecycle_bucket
 
 # Of a history at most so many lines are kept: the first ones and the latest.
-FIRST_LINES = 50
-LATEST_LINES = 450
+MAX_FIRST_ENTRIES = 50
+MAX_LATEST_ENTRIES = 450
 
 # A key of an incident that began longer ago may have been given and forgotten.
-MEMORY_MS = 24 * 3_600_000
+KEY_REUSE_MS = 24 * 3_600_000
 
 
-class Bench:
+class IncidentDraft:
     """Copies of the book's shelves. Whoever changes an incident puts it back; what was put is what changed."""
 
-    def __init__(self, state: Book, at: int) -> None:
+    def __init__(self, state: IncidentState, at: int) -> None:
         self.at = at
         self.open = dict(state.open)
         self.ended = dict(state.ended)
@@ -34,14 +34,14 @@ class Bench:
         """The incident as it is now, on the shelf where it belongs."""
         key = incident.key
         self._touched.add(key)
-        incidents: dict[str, Incident] = getattr(self, shelf_of(incident))
+        incidents: dict[str, Incident] = getattr(self, lifecycle_bucket(incident))
         if key not in incidents:
             self.open.pop(key, None)
             self.ended.pop(key, None)
             self.closed.pop(key, None)
         incidents[key] = incident
 
-    def put_box(self, contact: str, queue: Mailbox | None) -> None:
+    def put_box(self, contact: str, queue: ContactQueue | None) -> None:
         """The contact's mailbox as it is now; None: no longer any."""
         if queue is None:
             self._posted |= self.mailboxes.pop(contact, None) is not None
@@ -71,19 +71,19 @@ class Bench:
         """The key of an incident that is made now: of root and beginning alone where that is surely unique, so that
         it comes out the same after a restore."""
         key = incident_key(root, opened)
-        if opened > self.at - MEMORY_MS and self.incident(key) is None:
+        if opened > self.at - KEY_REUSE_MS and self.incident(key) is None:
             return key
         count = 0
         while self.incident(key := incident_key(root, opened, self.at, count)) is not None:
             count += 1
         return key
 
-    def book(self) -> Book:
+    def book(self) -> IncidentState:
         """The book as it is now; the one that was given, if nothing changed."""
         if not (self._touched or self._forgot or self._posted):
             return self._before
         at = max(self.at, self._before.at)
-        return Book(at=at, open=self.open, ended=self.ended, closed=self.closed, mailboxes=self.mailboxes)
+        return IncidentState(at=at, open=self.open, ended=self.ended, closed=self.closed, mailboxes=self.mailboxes)
 
     def changed(self) -> list[Incident]:
         """The incidents that are not as they were, by key."""
@@ -93,14 +93,16 @@ class Bench:
         ]
 
 
-def noted(incident: Incident, at: int, what: str, who: str = "", text: str = "", message: Said | None = None) -> Incident:
+def with_history(
+    incident: Incident, at: int, what: str, who: str = "", text: str = "", message: TranslatableMessage | None = None
+) -> Incident:
     """The incident with one more line in its history."""
-    history = (*incident.history, Entry(at=at, what=what, who=who, text=text, said=message))
-    if len(history) > FIRST_LINES + LATEST_LINES:
-        history = history[:FIRST_LINES] + history[-LATEST_LINES:]
+    history = (*incident.history, HistoryEntry(at=at, what=what, who=who, text=text, said=message))
+    if len(history) > MAX_FIRST_ENTRIES + MAX_LATEST_ENTRIES:
+        history = history[:MAX_FIRST_ENTRIES] + history[-MAX_LATEST_ENTRIES:]
     return replace(incident, history=history)
 
 
-def ended(member: Member, at: int) -> Member:
+def end_member(member: IncidentMember, at: int) -> IncidentMember:
     """The member over, if it was not."""
     return member if member.until is not None else replace(member, until=at, known=True)

@@ -8,12 +8,12 @@ from typing import Literal
 
 import msgspec
 
-from alerts.incident.message import Said
+from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Subject
 from inventory.model.alerting import Severity
 
 
-class Member(msgspec.Struct, frozen=True, kw_only=True):
+class IncidentMember(msgspec.Struct, frozen=True, kw_only=True):
     """A trouble of the incident. ``joined``: when it was taken in; ``until``: when it was over, None: not yet.
 
     ``known``: False while nothing is known of it (its site is silent): it stays as it was. ``withdrawn``: it ended
@@ -27,7 +27,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     joined: int
     until: int | None = None
     reason: str = ""
-    said: Said | None = None
+    said: TranslatableMessage | None = None
     known: bool = True
     excluded: bool = False
     withdrawn: bool = False
@@ -35,7 +35,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     once: bool = False
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):
     """A line of an incident's history. ``what``: opened, grew, cause, severity, merged, split, excluded, included,
     told, acknowledged, snoozed, comment, flapping, steady, recovering, relapsed, closed. ``who``: the person who did
     it or was told. ``text``: their words; of grew how many joined, of cause, merged and split the root or the other
@@ -43,12 +43,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     at: int
     what: str
-    said: Said | None = None
+    said: TranslatableMessage | None = None
     who: str = ""
     text: str = ""
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class NotifiedContact(msgspec.Struct, frozen=True, kw_only=True):
     """What one contact was told of the incident. ``thread``: ident of the first notice, which the others answer.
     ``last``: when last; ``count``: how many so far; ``recovered``: was told that it is over. ``severity`` (the worst),
     ``root``, ``cause`` and ``flapping``: as they were said, so that what changes can be said once."""
@@ -80,8 +80,8 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     severity: Severity
     opened: int
     noticed: int
-    members: dict[str, Member]
-    told: dict[str, Told] = {}
+    members: dict[str, IncidentMember]
+    told: dict[str, NotifiedContact] = {}
     roots: tuple[str, ...] = ()
     acked: tuple[str, int] | None = None
     snoozed: int | None = None
@@ -94,7 +94,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True):
     why: str = ""
     into: str = ""
     absorbed: tuple[str, ...] = ()
-    history: tuple[Entry, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
 
     @property
     def open(self) -> bool:

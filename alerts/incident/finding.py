@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 
-class Finding(msgspec.Struct, frozen=True):
+class IngestFinding(msgspec.Struct, frozen=True):
     """``at``: ms of the collector's time. ``check``: its uid, or None when it is about the agent itself.
 
     ``data`` is plain JSON. Kinds are named in the module that finds them.

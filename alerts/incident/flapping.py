@@ -6,32 +6,32 @@ same root count, so that it makes no difference whether it comes back just befor
 
 from msgspec.structs import replace
 
-from alerts.incident.draft import Bench, noted
+from alerts.incident.draft import IncidentDraft, with_history
 from alerts.incident.entities import Incident
 from inventory.model.alerting import Alerting
 
-MOST_TURNS = 200  # that are remembered
+MAX_CHANGES = 200  # that are remembered
 
 
-def turned(incident: Incident, at: int, alerting: Alerting) -> Incident:
+def with_state_change(incident: Incident, at: int, alerting: Alerting) -> Incident:
     """The incident with one more turn; with ``flaps`` of them within ``flap_ms`` it is flapping."""
-    changes = (*(change for change in incident.changes if change > at - alerting.flap_ms), at)[-MOST_TURNS:]
+    changes = (*(change for change in incident.changes if change > at - alerting.flap_ms), at)[-MAX_CHANGES:]
     incident = replace(incident, changes=changes)
     if incident.flapping or len(changes) < max(alerting.flaps, 2):
         return incident
-    return noted(replace(incident, flapping=True), at, "flapping", text=str(len(changes)))
+    return with_history(replace(incident, flapping=True), at, "flapping", text=str(len(changes)))
 
 
-def steadied(incident: Incident, at: int, alerting: Alerting) -> Incident:
+def end_flapping_if_steady(incident: Incident, at: int, alerting: Alerting) -> Incident:
     """No longer flapping, if it is wrong and has been so for ``steady_ms``. (If it is over, it is closed by then.)"""
     if not incident.flapping or incident.recovering is not None:
         return incident
     if incident.changes and at - incident.changes[-1] < alerting.steady_ms:
         return incident
-    return noted(replace(incident, flapping=False), at, "steady")
+    return with_history(replace(incident, flapping=False), at, "steady")
 
 
-def inherited(draft: Bench, root: str, alerting: Alerting) -> tuple[int, ...]:
+def inherited_changes(draft: IncidentDraft, root: str, alerting: Alerting) -> tuple[int, ...]:
     """The turns of the last incident of that root, if it recovered a moment ago."""
     latest = max(
         (incident for incident in draft.recovered_of(root) if (incident.closed or 0) > draft.at - alerting.flap_ms),

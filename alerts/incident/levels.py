@@ -4,77 +4,81 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from alerts.incident.draft import noted
-from alerts.incident.entities import Incident, Member
-from alerts.incident.flapping import steadied, turned
-from alerts.incident.problem import Cause, Trouble
+from alerts.incident.draft import with_history
+from alerts.incident.entities import Incident, IncidentMember
+from alerts.incident.flapping import end_flapping_if_steady, with_state_change
+from alerts.incident.problem import ActiveProblem, Cause
 from inventory.model.alerting import SEVERITIES, Alerting, Severity
 
-_SURENESS = {"sure": 0, "probable": 1, "provisional": 2}
-_WEIGHT = {severity: weight for weight, severity in enumerate(SEVERITIES)}
+_CERTAINTY_RANK = {"sure": 0, "probable": 1, "provisional": 2}
+_SEVERITY_RANK = {severity: weight for weight, severity in enumerate(SEVERITIES)}
 
 
-def settled(incident: Incident, present: dict[str, Trouble], at: int, alerting: Alerting) -> Incident:
+def recalculated(incident: Incident, present: dict[str, ActiveProblem], at: int, alerting: Alerting) -> Incident:
     """The incident with its severity, cause and recovery as its members have them now; itself if nothing changed."""
     open_members = [member for member in incident.members.values() if member.until is None]
     if open_members:
-        incident = _excluded(incident, all(member.excluded for member in open_members), at)
-        incident = _severity(incident, worst(open_members), at)
-        incident = _cause(incident, [present[member.key] for member in open_members if member.key in present], at)
+        incident = _with_excluded(incident, all(member.excluded for member in open_members), at)
+        incident = _with_severity(incident, worst_severity(open_members), at)
+        incident = _with_cause(incident, [present[member.key] for member in open_members if member.key in present], at)
         if incident.recovering is not None:
             incident = replace(incident, recovering=None)
-            incident = turned(incident if incident.flapping else noted(incident, at, "relapsed"), at, alerting)
+            incident = with_state_change(
+                incident if incident.flapping else with_history(incident, at, "relapsed"), at, alerting
+            )
     elif incident.recovering is None:
         incident = replace(incident, recovering=at)
-        incident = turned(incident if incident.flapping else noted(incident, at, "recovering"), at, alerting)
-    elif incident.recovering != at and _doubtful(incident, present):
+        incident = with_state_change(
+            incident if incident.flapping else with_history(incident, at, "recovering"), at, alerting
+        )
+    elif incident.recovering != at and _maybe_failing(incident, present):
         incident = replace(incident, recovering=at)  # not quiet yet
-    return steadied(incident, at, alerting)
+    return end_flapping_if_steady(incident, at, alerting)
 
 
-def _doubtful(incident: Incident, present: dict[str, Trouble]) -> bool:
+def _maybe_failing(incident: Incident, present: dict[str, ActiveProblem]) -> bool:
     """Whether a member looks wrong again, though that is not confirmed."""
     again = (present[key] for key in incident.members if key in present)
     return any(not problem.confirmed and problem.cause.root in incident.roots for problem in again)
 
 
-def worst(members: Iterable[Member]) -> Severity:
+def worst_severity(members: Iterable[IncidentMember]) -> Severity:
     """The severity of the worst member; one in maintenance counts only where all are."""
     members = list(members)
     counted = [member for member in members if not member.excluded] or members
-    return max((member.severity for member in counted), key=_WEIGHT.__getitem__)
+    return max((member.severity for member in counted), key=_SEVERITY_RANK.__getitem__)
 
 
-def heavier(one: Severity, other: Severity) -> bool:
-    return _WEIGHT[one] > _WEIGHT[other]
+def more_severe(one: Severity, other: Severity) -> bool:
+    return _SEVERITY_RANK[one] > _SEVERITY_RANK[other]
 
 
-def leading(problems: Iterable[Trouble]) -> Trouble:
+def leading_problem(problems: Iterable[ActiveProblem]) -> ActiveProblem:
     """The one whose cause speaks for all: the surest, of those the oldest."""
-    return min(problems, key=lambda problem: (_SURENESS[problem.cause.certainty], problem.since, problem.key))
+    return min(problems, key=lambda problem: (_CERTAINTY_RANK[problem.cause.certainty], problem.since, problem.key))
 
 
-def _excluded(incident: Incident, excluded: bool, at: int) -> Incident:
+def _with_excluded(incident: Incident, excluded: bool, at: int) -> Incident:
     if incident.excluded == excluded:
         return incident
-    return noted(replace(incident, excluded=excluded), at, "excluded" if excluded else "included")
+    return with_history(replace(incident, excluded=excluded), at, "excluded" if excluded else "included")
 
 
-def _severity(incident: Incident, severity: Severity, at: int) -> Incident:
+def _with_severity(incident: Incident, severity: Severity, at: int) -> Incident:
     if incident.severity == severity:
         return incident
-    rose = heavier(severity, incident.severity) and incident.noticed != at
+    rose = more_severe(severity, incident.severity) and incident.noticed != at
     incident = replace(incident, severity=severity)
-    return noted(incident, at, "severity", text=severity) if rose else incident
+    return with_history(incident, at, "severity", text=severity) if rose else incident
 
 
-def _cause(incident: Incident, problems: list[Trouble], at: int) -> Incident:
+def _with_cause(incident: Incident, problems: list[ActiveProblem], at: int) -> Incident:
     of_root = [problem for problem in problems if problem.cause.root == incident.cause.root]
     if not of_root:
         return incident
-    cause: Cause = leading(of_root).cause
+    cause: Cause = leading_problem(of_root).cause
     if cause == incident.cause:
         return incident
     revised = cause.cause != incident.cause.cause
     incident = replace(incident, cause=cause)
-    return noted(incident, at, "cause", text=cause.root) if revised else incident
+    return with_history(incident, at, "cause", text=cause.root) if revised else incident

@@ -4,71 +4,73 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from alerts.incident.draft import Bench, noted
-from alerts.incident.entities import Incident, Member
-from alerts.incident.levels import leading, worst
-from alerts.incident.problem import Past, Trouble
+from alerts.incident.draft import IncidentDraft, with_history
+from alerts.incident.entities import Incident, IncidentMember
+from alerts.incident.levels import leading_problem, worst_severity
+from alerts.incident.problem import ActiveProblem, PastProblem
 from inventory.model.alerting import Alerting
 
 # How long at least a closed incident is remembered: until a digest has told it, and no key can be given twice.
-KEPT_MS = 26 * 3_600_000
+KEEP_CLOSED_MS = 26 * 3_600_000
 
 # An incident known only from the journal of what was sent, whose members nobody knows: so long for them to turn up.
-UNSEEN_MS = 15 * 60_000
+UNCONFIRMED_MS = 15 * 60_000
 
 
-def close(draft: Bench, alerting: Alerting) -> int | None:
+def close_recovered(draft: IncidentDraft, alerting: Alerting) -> int | None:
     """Incidents whose members all are over, for as long as each of them needs; when the next one will be."""
     soonest: int | None = None
     for incident in tuple(draft.open.values()):
         if incident.recovering is None:
             continue
-        due = incident.recovering + quiet_ms(incident, alerting)
+        due = incident.recovering + recovery_ms(incident, alerting)
         if draft.at >= due:
-            draft.put(_closed(incident, draft.at))
+            draft.put(_close_incident(incident, draft.at))
         else:
             soonest = due if soonest is None else min(soonest, due)
     return soonest
 
 
-def quiet_ms(incident: Incident, alerting: Alerting) -> int:
+def recovery_ms(incident: Incident, alerting: Alerting) -> int:
     """For how long all members have to be over until the incident is."""
     if not incident.members:
-        return UNSEEN_MS
+        return UNCONFIRMED_MS
     if all(member.withdrawn for member in incident.members.values()):
         return 0
     steady = alerting.steady_ms if incident.flapping else 0
     return max(steady, *(member.recover_ms for member in incident.members.values() if not member.withdrawn))
 
 
-def _closed(incident: Incident, at: int) -> Incident:
+def _close_incident(incident: Incident, at: int) -> Incident:
     members = incident.members.values()
     withdrawn = bool(members) and all(member.withdrawn for member in members)
     ended = max((member.until for member in members if member.until is not None), default=incident.recovering)
     incident = replace(incident, ended=ended, closed=at, why="withdrawn" if withdrawn else "recovered", recovering=None)
-    return noted(incident, at, "closed", text=incident.why)
+    return with_history(incident, at, "closed", text=incident.why)
 
 
-def record(draft: Bench, past: Iterable[Past]) -> None:
+def record_past(draft: IncidentDraft, past: Iterable[PastProblem]) -> None:
     """What was over when its evidence came: the true end of what is known, else an incident of its own, one a root."""
-    past_by_root: dict[str, list[Past]] = {}
+    past_by_root: dict[str, list[PastProblem]] = {}
     ends: dict[tuple[str, str], int] = {}
-    incidents_by_problem = _known(draft)
-    for late_problem in sorted(past, key=lambda late_problem: (late_problem.trouble.since, late_problem.until, late_problem.trouble.key)):
+    incidents_by_problem = _incidents_by_problem(draft)
+    for late_problem in sorted(
+        past, key=lambda late_problem: (late_problem.trouble.since, late_problem.until, late_problem.trouble.key)
+    ):
         name = late_problem.trouble.key
-        keys = [key for key in incidents_by_problem.get(name, ()) if _same(draft, key, late_problem)]
+        keys = [key for key in incidents_by_problem.get(name, ()) if _covers(draft, key, late_problem)]
         for key in keys:
             ends[key, name] = max(late_problem.until, ends.get((key, name), 0))
         if not keys:
             past_by_root.setdefault(late_problem.trouble.cause.root, []).append(late_problem)
     for (key, name), until in sorted(ends.items()):
-        _end_better_known(draft, key, name, until)
+        _correct_end(draft, key, name, until)
     for root in sorted(past_by_root):
         for group in _overlapping(past_by_root[root]):
-            draft.put(_late(draft, root, group))
+            draft.put(_late_incident(draft, root, group))
 
 
-def _known(draft: Bench) -> dict[str, list[str]]:
+def _incidents_by_problem(draft: IncidentDraft) -> dict[str, list[str]]:
     """For each trouble the incidents in which it is a member."""
     by_problem: dict[str, list[str]] = {}
     for incidents in (draft.open, draft.ended, draft.closed):
@@ -79,7 +81,7 @@ def _known(draft: Bench) -> dict[str, list[str]]:
     return by_problem
 
 
-def _same(draft: Bench, key: str, late_problem: Past) -> bool:
+def _covers(draft: IncidentDraft, key: str, late_problem: PastProblem) -> bool:
     """Whether the past trouble is the time, or a part of it, that is known as the member of an incident."""
     incident = draft.incident(key)
     assert incident is not None
@@ -89,7 +91,7 @@ def _same(draft: Bench, key: str, late_problem: Past) -> bool:
     return late_problem.trouble.since <= until and min(member.since, incident.opened) <= late_problem.until
 
 
-def _end_better_known(draft: Bench, key: str, name: str, until: int) -> None:
+def _correct_end(draft: IncidentDraft, key: str, name: str, until: int) -> None:
     """The member was seen to be over when the machine looked; in truth it was so earlier."""
     incident = draft.incident(key)
     assert incident is not None
@@ -103,9 +105,9 @@ def _end_better_known(draft: Bench, key: str, name: str, until: int) -> None:
     draft.put(incident)
 
 
-def _overlapping(past: list[Past]) -> list[list[Past]]:
+def _overlapping(past: list[PastProblem]) -> list[list[PastProblem]]:
     """By time: what overlaps is one."""
-    groups: list[list[Past]] = []
+    groups: list[list[PastProblem]] = []
     until = -1
     for late_problem in past:
         if groups and late_problem.trouble.since <= until:
@@ -117,9 +119,9 @@ def _overlapping(past: list[Past]) -> list[list[Past]]:
     return groups
 
 
-def _late(draft: Bench, root: str, past: list[Past]) -> Incident:
+def _late_incident(draft: IncidentDraft, root: str, past: list[PastProblem]) -> Incident:
     opened = min(late_problem.trouble.since for late_problem in past)
-    members: dict[str, Member] = {}
+    members: dict[str, IncidentMember] = {}
     for late_problem in past:
         member = _member(late_problem.trouble, late_problem.until, draft.at)
         earlier = members.get(member.key)
@@ -128,8 +130,8 @@ def _late(draft: Bench, root: str, past: list[Past]) -> Incident:
         members[member.key] = member
     incident = Incident(
         key=draft.new_key(root, opened),
-        cause=leading(late_problem.trouble for late_problem in past).cause,
-        severity=worst(members.values()),
+        cause=leading_problem(late_problem.trouble for late_problem in past).cause,
+        severity=worst_severity(members.values()),
         opened=opened,
         noticed=draft.at,
         members=members,
@@ -139,11 +141,11 @@ def _late(draft: Bench, root: str, past: list[Past]) -> Incident:
         closed=draft.at,
         why="late",
     )
-    return noted(incident, draft.at, "closed", text="late")
+    return with_history(incident, draft.at, "closed", text="late")
 
 
-def _member(problem: Trouble, until: int, at: int) -> Member:
-    return Member(
+def _member(problem: ActiveProblem, until: int, at: int) -> IncidentMember:
+    return IncidentMember(
         key=problem.key,
         condition=problem.condition,
         subject=problem.subject,
@@ -159,11 +161,13 @@ def _member(problem: Trouble, until: int, at: int) -> Member:
     )
 
 
-def forget(draft: Bench, alerting: Alerting) -> None:
+def forget_old(draft: IncidentDraft, alerting: Alerting) -> None:
     """Closed incidents that are old and that every digest has told."""
-    cutoff = draft.at - max(KEPT_MS, alerting.flap_ms)
+    cutoff = draft.at - max(KEEP_CLOSED_MS, alerting.flap_ms)
     if alerting.digest is not None:
-        cutoff = min(cutoff, min((queue.digested for queue in draft.mailboxes.values() if queue.digest), default=cutoff))
+        cutoff = min(
+            cutoff, min((queue.digested for queue in draft.mailboxes.values() if queue.digest), default=cutoff)
+        )
     for incident in [incident for incident in draft.closed.values() if (incident.closed or 0) < cutoff]:
         if all(notified.last < cutoff for notified in incident.told.values()):  # a recovery may have gone late
             draft.forget(incident.key)

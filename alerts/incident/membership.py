@@ -9,45 +9,45 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from alerts.incident.draft import Bench, noted
-from alerts.incident.entities import Incident, Member
-from alerts.incident.flapping import inherited, turned
-from alerts.incident.levels import leading, settled
-from alerts.incident.merging import merged
-from alerts.incident.problem import Trouble
-from alerts.incident.state import Situation, among
+from alerts.incident.draft import IncidentDraft, with_history
+from alerts.incident.entities import Incident, IncidentMember
+from alerts.incident.flapping import inherited_changes, with_state_change
+from alerts.incident.levels import leading_problem, recalculated
+from alerts.incident.merging import merge
+from alerts.incident.problem import ActiveProblem
+from alerts.incident.state import StepInput, membership_test
 from inventory.model.alerting import Alerting
 
-Present = dict[str, Trouble]
+ProblemsByKey = dict[str, ActiveProblem]
 
 
-def take_in(draft: Bench, step_input: Situation, alerting: Alerting) -> None:
+def update_members(draft: IncidentDraft, step_input: StepInput, alerting: Alerting) -> None:
     """The troubles of this moment, into the incidents."""
     problems = {problem.key: problem for problem in step_input.troubles}
-    unknown, gone = among(step_input.unknown), among(step_input.gone)
+    unknown, gone = membership_test(step_input.unknown), membership_test(step_input.gone)
     for incident in tuple(draft.open.values()):
-        updated = refreshed(incident, problems, unknown, gone, draft.at)
+        updated = refresh_members(incident, problems, unknown, gone, draft.at)
         if updated is not incident:
             draft.put(updated)
-    regroup(draft, problems, alerting)
-    _join(draft, problems, alerting)
+    regroup_by_root(draft, problems, alerting)
+    _join_new(draft, problems, alerting)
     for incident in tuple(draft.open.values()):
-        updated = settled(incident, problems, draft.at, alerting)
+        updated = recalculated(incident, problems, draft.at, alerting)
         if updated is not incident:
             draft.put(updated)
 
 
-def refreshed(
-    incident: Incident, problems: Present, unknown: Callable[[str], bool], gone: Callable[[str], bool], at: int
+def refresh_members(
+    incident: Incident, problems: ProblemsByKey, unknown: Callable[[str], bool], gone: Callable[[str], bool], at: int
 ) -> Incident:
     """The incident with its members as they are now; itself if none is different."""
-    changed: dict[str, Member] = {}
+    changed: dict[str, IncidentMember] = {}
     for key, member in incident.members.items():
         if member.until is not None:
             continue
         problem = problems.get(key)
         if problem is not None:
-            updated = _as_now(member, problem)
+            updated = _updated_member(member, problem)
         elif gone(key):
             updated = replace(member, until=at, known=True, withdrawn=True)
         elif unknown(key):
@@ -59,7 +59,7 @@ def refreshed(
     return replace(incident, members={**incident.members, **changed}) if changed else incident
 
 
-def _as_now(member: Member, problem: Trouble) -> Member:
+def _updated_member(member: IncidentMember, problem: ActiveProblem) -> IncidentMember:
     same = (
         member.subject == problem.subject
         and member.since == problem.since
@@ -74,8 +74,8 @@ def _as_now(member: Member, problem: Trouble) -> Member:
     return member if same else _member(problem, member.joined)
 
 
-def _member(problem: Trouble, joined: int) -> Member:
-    return Member(
+def _member(problem: ActiveProblem, joined: int) -> IncidentMember:
+    return IncidentMember(
         key=problem.key,
         condition=problem.condition,
         subject=problem.subject,
@@ -90,11 +90,11 @@ def _member(problem: Trouble, joined: int) -> Member:
     )
 
 
-def regroup(draft: Bench, problems: Present, alerting: Alerting) -> None:
+def regroup_by_root(draft: IncidentDraft, problems: ProblemsByKey, alerting: Alerting) -> None:
     """Incidents whose members' roots are no longer theirs: re-rooted, merged, split. One pass an incident; what a
     merge brings together comes up once more."""
     by_root = {incident.cause.root: incident.key for incident in draft.open.values()}
-    waiting = sorted(key for key, incident in draft.open.items() if _revised(incident, problems))
+    waiting = sorted(key for key, incident in draft.open.items() if _root_changed(incident, problems))
     turns_left = 2 * len(draft.open) + 2
     while waiting and turns_left:
         turns_left -= 1
@@ -102,13 +102,13 @@ def regroup(draft: Bench, problems: Present, alerting: Alerting) -> None:
         if incident is None:
             continue
         groups = _by_root(incident, problems)
-        kept_root = _root_that_stays(incident, groups)
+        kept_root = _kept_root(incident, groups)
         if kept_root != incident.cause.root:
             other = draft.open.get(by_root.get(kept_root, ""))
             by_root.pop(incident.cause.root, None)
-            incident = _rerooted(incident, groups[kept_root], draft.at)
+            incident = _with_root(incident, groups[kept_root], draft.at)
             if other is not None:
-                incident = merged(draft, other, incident)
+                incident = merge(draft, other, incident)
                 waiting.append(incident.key)
             by_root[kept_root] = incident.key
             draft.put(incident)
@@ -116,7 +116,7 @@ def regroup(draft: Bench, problems: Present, alerting: Alerting) -> None:
             _split_off(draft, incident.key, groups[root], by_root, alerting)
 
 
-def _revised(incident: Incident, problems: Present) -> bool:
+def _root_changed(incident: Incident, problems: ProblemsByKey) -> bool:
     root = incident.cause.root
     for key, member in incident.members.items():
         if member.until is None:
@@ -126,9 +126,9 @@ def _revised(incident: Incident, problems: Present) -> bool:
     return False
 
 
-def _by_root(incident: Incident, problems: Present) -> dict[str, list[Trouble]]:
+def _by_root(incident: Incident, problems: ProblemsByKey) -> dict[str, list[ActiveProblem]]:
     """The members that have a say, confirmed and present, by the roots that they have now."""
-    groups: dict[str, list[Trouble]] = {}
+    groups: dict[str, list[ActiveProblem]] = {}
     for key, member in incident.members.items():
         problem = problems.get(key)
         if member.until is None and problem is not None and problem.confirmed:
@@ -136,20 +136,22 @@ def _by_root(incident: Incident, problems: Present) -> dict[str, list[Trouble]]:
     return groups
 
 
-def _root_that_stays(incident: Incident, groups: dict[str, list[Trouble]]) -> str:
+def _kept_root(incident: Incident, groups: dict[str, list[ActiveProblem]]) -> str:
     """The incident's own while a member has it; else the one most members have, of those the oldest."""
     if incident.cause.root in groups or not groups:
         return incident.cause.root
     return min(groups, key=lambda root: (-len(groups[root]), min(problem.since for problem in groups[root]), root))
 
 
-def _rerooted(incident: Incident, problems: list[Trouble], at: int) -> Incident:
-    cause = leading(problems).cause
+def _with_root(incident: Incident, problems: list[ActiveProblem], at: int) -> Incident:
+    cause = leading_problem(problems).cause
     roots = incident.roots if cause.root in incident.roots else (*incident.roots, cause.root)
-    return noted(replace(incident, cause=cause, roots=roots), at, "cause", text=cause.root)
+    return with_history(replace(incident, cause=cause, roots=roots), at, "cause", text=cause.root)
 
 
-def _split_off(draft: Bench, key: str, problems: list[Trouble], by_root: dict[str, str], alerting: Alerting) -> None:
+def _split_off(
+    draft: IncidentDraft, key: str, problems: list[ActiveProblem], by_root: dict[str, str], alerting: Alerting
+) -> None:
     """Members that have another root than their incident: into the incident of that root, or one of their own."""
     root = problems[0].cause.root
     incident = draft.open[key]
@@ -157,16 +159,16 @@ def _split_off(draft: Bench, key: str, problems: list[Trouble], by_root: dict[st
     remaining = {name: member for name, member in incident.members.items() if name not in keys}
     other = draft.open.get(by_root.get(root, ""))
     if other is None:
-        other = opened(draft, problems, alerting)
-        other = noted(other, draft.at, "split", text=key)
+        other = open_incident(draft, problems, alerting)
+        other = with_history(other, draft.at, "split", text=key)
         by_root[root] = other.key
     else:
-        other = joined(other, problems, draft.at)
+        other = with_joined(other, problems, draft.at)
     draft.put(other)
-    draft.put(noted(replace(incident, members=remaining), draft.at, "split", text=other.key))
+    draft.put(with_history(replace(incident, members=remaining), draft.at, "split", text=other.key))
 
 
-def _join(draft: Bench, problems: Present, alerting: Alerting) -> None:
+def _join_new(draft: IncidentDraft, problems: ProblemsByKey, alerting: Alerting) -> None:
     """Troubles that are no open member yet: back into the incident that waited for its end, into the one of their
     root, or into new ones."""
     members: set[str] = set()
@@ -178,8 +180,8 @@ def _join(draft: Bench, problems: Present, alerting: Alerting) -> None:
             else:
                 over[name] = incident.key
     by_root = {incident.cause.root: incident.key for incident in draft.open.values()}
-    joining: dict[str, list[Trouble]] = {}
-    opening: dict[str, list[Trouble]] = {}
+    joining: dict[str, list[ActiveProblem]] = {}
+    opening: dict[str, list[ActiveProblem]] = {}
     for name, problem in problems.items():
         if name in members or not problem.confirmed:
             continue
@@ -192,14 +194,14 @@ def _join(draft: Bench, problems: Present, alerting: Alerting) -> None:
         else:
             opening.setdefault(root, []).append(problem)
     for key in sorted(joining):
-        draft.put(joined(draft.open[key], joining[key], draft.at))
+        draft.put(with_joined(draft.open[key], joining[key], draft.at))
     for root in sorted(opening):
-        draft.put(opened(draft, opening[root], alerting))
-    if any(_revised(draft.open[key], problems) for key in joining):  # came back with a root that it had before
-        regroup(draft, problems, alerting)
+        draft.put(open_incident(draft, opening[root], alerting))
+    if any(_root_changed(draft.open[key], problems) for key in joining):  # came back with a root that it had before
+        regroup_by_root(draft, problems, alerting)
 
 
-def joined(incident: Incident, problems: Iterable[Trouble], at: int) -> Incident:
+def with_joined(incident: Incident, problems: Iterable[ActiveProblem], at: int) -> Incident:
     """The incident with these as open members."""
     members = dict(incident.members)
     new = 0
@@ -208,12 +210,12 @@ def joined(incident: Incident, problems: Iterable[Trouble], at: int) -> Incident
         new += existing is None
         members[problem.key] = _member(problem, at if existing is None else existing.joined)
     incident = replace(incident, members=members, opened=min(incident.opened, *(m.since for m in members.values())))
-    return noted(incident, at, "grew", text=str(new)) if new else incident
+    return with_history(incident, at, "grew", text=str(new)) if new else incident
 
 
-def opened(draft: Bench, problems: list[Trouble], alerting: Alerting) -> Incident:
+def open_incident(draft: IncidentDraft, problems: list[ActiveProblem], alerting: Alerting) -> Incident:
     """A new incident of troubles with one root."""
-    cause = leading(problems).cause
+    cause = leading_problem(problems).cause
     since = min(problem.since for problem in problems)
     incident = Incident(
         key=draft.new_key(cause.root, since),
@@ -223,10 +225,10 @@ def opened(draft: Bench, problems: list[Trouble], alerting: Alerting) -> Inciden
         noticed=draft.at,
         members={problem.key: _member(problem, draft.at) for problem in _in_order(problems)},
         roots=(cause.root,),
-        changes=inherited(draft, cause.root, alerting),
+        changes=inherited_changes(draft, cause.root, alerting),
     )
-    return turned(noted(incident, draft.at, "opened", text=cause.root), draft.at, alerting)
+    return with_state_change(with_history(incident, draft.at, "opened", text=cause.root), draft.at, alerting)
 
 
-def _in_order(problems: Iterable[Trouble]) -> list[Trouble]:
+def _in_order(problems: Iterable[ActiveProblem]) -> list[ActiveProblem]:
     return sorted(problems, key=lambda problem: (problem.since, problem.key))

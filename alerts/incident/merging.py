@@ -2,21 +2,21 @@
 
 from msgspec.structs import replace
 
-from alerts.incident.draft import Bench, noted
-from alerts.incident.entities import Incident, Told
+from alerts.incident.draft import IncidentDraft, with_history
+from alerts.incident.entities import Incident, NotifiedContact
 
 
-def merged(draft: Bench, one: Incident, other: Incident) -> Incident:
+def merge(draft: IncidentDraft, one: Incident, other: Incident) -> Incident:
     """The younger goes into the older, which keeps its key and gets the root that ``one`` has; both are on the bench.
 
     Nobody is told anew: who was told of either was told of what is left. Each goes on in the thread that they have,
     those who have two in that of the older one.
     """
     older, younger = sorted((one, other), key=lambda incident: (incident.opened, incident.noticed, incident.key))
-    return absorbed(draft, replace(older, cause=one.cause), younger)
+    return absorb(draft, replace(older, cause=one.cause), younger)
 
 
-def absorbed(draft: Bench, older: Incident, younger: Incident) -> Incident:
+def absorb(draft: IncidentDraft, older: Incident, younger: Incident) -> Incident:
     """The one with the other in it; the other is closed."""
     members = dict(older.members)
     for key, member in younger.members.items():
@@ -25,7 +25,10 @@ def absorbed(draft: Bench, older: Incident, younger: Incident) -> Incident:
     survivor = replace(
         older,
         members=members,
-        told={**younger.told, **{who: _both(notified, younger.told.get(who)) for who, notified in older.told.items()}},
+        told={
+            **younger.told,
+            **{who: _merge_notified(notified, younger.told.get(who)) for who, notified in older.told.items()},
+        },
         roots=tuple(dict.fromkeys((*older.roots, *younger.roots))),
         acked=older.acked or younger.acked,
         snoozed=older.snoozed if younger.snoozed is None else max(older.snoozed or 0, younger.snoozed),
@@ -34,16 +37,19 @@ def absorbed(draft: Bench, older: Incident, younger: Incident) -> Incident:
         recovering=None if older.recovering is None or younger.recovering is None else younger.recovering,
         absorbed=(*older.absorbed, younger.key, *younger.absorbed),
     )
-    survivor = noted(survivor, draft.at, "merged", text=younger.key)
+    survivor = with_history(survivor, draft.at, "merged", text=younger.key)
     closed_incident = replace(younger, closed=draft.at, ended=draft.at, why="merged", into=older.key, recovering=None)
-    draft.put(noted(closed_incident, draft.at, "merged", text=older.key))
+    draft.put(with_history(closed_incident, draft.at, "merged", text=older.key))
     draft.put(survivor)
     return survivor
 
 
-def _both(notified: Told, other: Told | None) -> Told:
+def _merge_notified(notified: NotifiedContact, other: NotifiedContact | None) -> NotifiedContact:
     if other is None:
         return notified
     return replace(
-        notified, first=min(notified.first, other.first), last=max(notified.last, other.last), count=max(notified.count, other.count)
+        notified,
+        first=min(notified.first, other.first),
+        last=max(notified.last, other.last),
+        count=max(notified.count, other.count),
     )

@@ -9,13 +9,13 @@ it. Anything else stands as it is. English texts are the keys of the catalogue.
 import msgspec
 
 
-class Said(msgspec.Struct, frozen=True, array_like=True):
+class TranslatableMessage(msgspec.Struct, frozen=True, array_like=True):
     """``text`` is a literal at the place that says it, so that the catalogue can be made from the source."""
 
     text: str
     values: dict[str, str | int | float] = {}
 
 
-def say(text: str, **values: str | int | float) -> Said:
+def message(text: str, **values: str | int | float) -> TranslatableMessage:
     """A sentence with its fields; Babel finds the calls of this name."""
-    return Said(text, values)
+    return TranslatableMessage(text, values)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from alerts.incident.message import Said
+from alerts.incident.message import TranslatableMessage
 from inventory.model.alerting import Severity
 
 Certainty = Literal["sure", "probable", "provisional"]
@@ -38,10 +38,10 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     root: str
     cause: str
     certainty: Certainty = "sure"
-    because: tuple[Said, ...] = ()
+    because: tuple[TranslatableMessage, ...] = ()
 
 
-class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+class ActiveProblem(msgspec.Struct, frozen=True, kw_only=True):
     """``key`` is the trouble's identity: CONDITION:SUBJECT ("down:UID", "degraded:UID", "silent:AGENT",
     "clock:AGENT", "risk:GOAL", "missed:GOAL:WINDOW", "finding:KIND:AGENT", "collector:WHAT").
 
@@ -63,14 +63,14 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     excluded: bool = False
     state: int | None = None
     reason: str = ""
-    said: Said | None = None
+    said: TranslatableMessage | None = None
     recover_ms: int = 60_000
     once: bool = False
 
 
-class Past(msgspec.Struct, frozen=True, kw_only=True):
+class PastProblem(msgspec.Struct, frozen=True, kw_only=True):
     """A trouble that was over when its evidence came: recorded, told in the digest. ``late_ms``: how late it came."""
 
-    trouble: Trouble
+    trouble: ActiveProblem
     until: int
     late_ms: int

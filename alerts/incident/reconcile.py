@@ -10,19 +10,19 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from alerts.incident.draft import Bench, ended, noted
-from alerts.incident.entities import Incident, Member, Notice, NoticeKind, Told
-from alerts.incident.merging import absorbed
+from alerts.incident.draft import IncidentDraft, end_member, with_history
+from alerts.incident.entities import Incident, IncidentMember, Notice, NoticeKind, NotifiedContact
+from alerts.incident.merging import absorb
 from alerts.incident.problem import Cause, Subject
-from alerts.incident.state import Book, Mailbox
+from alerts.incident.state import ContactQueue, IncidentState
 from inventory.model.alerting import HOUR, Severity
 from inventory.protocol.causes import NOT_KNOWN
 
 # Of an incident's members at most so many are journalled: enough to know whether its site is heard.
-MOST_MEMBERS = 50
+MAX_LOGGED_MEMBERS = 50
 
 
-class Sent(msgspec.Struct, frozen=True, kw_only=True):
+class SentNotice(msgspec.Struct, frozen=True, kw_only=True):
     """A mail that was accepted by a relay, as the journal has it: the notice's fields, and of each of ``incidents``:
     ``roots`` and ``opened`` as they were then, ``also`` the keys of those that had been merged into it, ``members`` the
     keys of troubles that were not over. ``at``: when the notice was decided (ms)."""
@@ -42,11 +42,11 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True):
     day: str = ""
 
 
-def sent_of(notice: Notice, state: Book) -> Sent:
+def sent_notice(notice: Notice, state: IncidentState) -> SentNotice:
     """The journal's line for a notice, from the book that the same step gave."""
     incidents = [incident for key in notice.incidents if (incident := state.incident(key)) is not None]
     open_members = [[key for key, member in incident.members.items() if member.until is None] for incident in incidents]
-    return Sent(
+    return SentNotice(
         ident=notice.ident,
         contact=notice.contact,
         kind=notice.kind,
@@ -56,33 +56,33 @@ def sent_of(notice: Notice, state: Book) -> Sent:
         roots=tuple(incident.cause.root for incident in incidents),
         opened=tuple(incident.opened for incident in incidents),
         also=tuple(incident.absorbed for incident in incidents),
-        members=tuple(tuple(keys[:MOST_MEMBERS]) for keys in open_members),
+        members=tuple(tuple(keys[:MAX_LOGGED_MEMBERS]) for keys in open_members),
         severity=notice.severity,
         thread=notice.thread,
         day=notice.day,
     )
 
 
-def adopt(state: Book, sent: Iterable[Sent]) -> Book:
+def reconcile(state: IncidentState, sent: Iterable[SentNotice]) -> IncidentState:
     """The book as it has to be, knowing what was sent. What went before the book was last written is in it; what went
     at that very moment may be."""
     entries = sorted((entry for entry in sent if entry.at >= state.at), key=lambda entry: (entry.at, entry.ident))
     if not entries:
         return state
-    draft = Bench(state, entries[-1].at)
+    draft = IncidentDraft(state, entries[-1].at)
     for entry in entries:
         if entry.kind == "digest":
-            _digested(draft, entry)
+            _apply_digest(draft, entry)
         else:
-            _posted(draft, entry)
-            for notified_incident in _abouts(entry):
-                _said(draft, entry, notified_incident)
-    _one_a_root(draft)
-    _one_a_trouble(draft)
+            _apply_mail(draft, entry)
+            for notified_incident in _notified_incidents(entry):
+                _apply_incident(draft, entry, notified_incident)
+    _merge_by_root(draft)
+    _dedupe_members(draft)
     return draft.book()
 
 
-class _About(msgspec.Struct, frozen=True):
+class _NotifiedIncident(msgspec.Struct, frozen=True):
     """What an entry says of one incident."""
 
     key: str
@@ -93,11 +93,11 @@ class _About(msgspec.Struct, frozen=True):
     members: tuple[str, ...]
 
 
-def _abouts(entry: Sent) -> list[_About]:
+def _notified_incidents(entry: SentNotice) -> list[_NotifiedIncident]:
     """One for each incident; what an older journal does not have is left open."""
     count = len(entry.incidents)
     return [
-        _About(*values)
+        _NotifiedIncident(*values)
         for values in zip(
             entry.incidents,
             entry.kinds or (entry.kind,) * count,
@@ -110,15 +110,15 @@ def _abouts(entry: Sent) -> list[_About]:
     ]
 
 
-def _digested(draft: Bench, entry: Sent) -> None:
-    queue = draft.mailboxes.get(entry.contact, Mailbox())
+def _apply_digest(draft: IncidentDraft, entry: SentNotice) -> None:
+    queue = draft.mailboxes.get(entry.contact, ContactQueue())
     if entry.day > queue.digest:
         draft.put_box(entry.contact, replace(queue, digest=entry.day, digested=entry.at))
 
 
-def _posted(draft: Bench, entry: Sent) -> None:
+def _apply_mail(draft: IncidentDraft, entry: SentNotice) -> None:
     """The mail counts for the hour."""
-    queue = draft.mailboxes.get(entry.contact, Mailbox())
+    queue = draft.mailboxes.get(entry.contact, ContactQueue())
     if entry.kind == "summary":
         draft.put_box(entry.contact, replace(queue, summary=entry.at))
     elif entry.at not in queue.sent:
@@ -126,18 +126,20 @@ def _posted(draft: Bench, entry: Sent) -> None:
         draft.put_box(entry.contact, replace(queue, sent=(*sent_times, entry.at)))
 
 
-def _said(draft: Bench, entry: Sent, notified_incident: _About) -> None:
-    incident = draft.incident(notified_incident.key) or _unknown(entry, notified_incident)
+def _apply_incident(draft: IncidentDraft, entry: SentNotice, notified_incident: _NotifiedIncident) -> None:
+    incident = draft.incident(notified_incident.key) or _recreated_incident(entry, notified_incident)
     previous = incident.told.get(entry.contact)
     if previous is not None and previous.last >= entry.at:
         return
     for key in notified_incident.also:
         merged = draft.incident(key)
         if merged is not None and merged.why != "merged" and key != notified_incident.key:
-            incident = absorbed(draft, incident, merged)
+            incident = absorb(draft, incident, merged)
     notified = incident.told.get(entry.contact)
     if notified is None:  # a thread that it answers began before the journal does
-        notified = Told(contact=entry.contact, thread=entry.thread or entry.ident, first=entry.at, last=entry.at, count=0)
+        notified = NotifiedContact(
+            contact=entry.contact, thread=entry.thread or entry.ident, first=entry.at, last=entry.at, count=0
+        )
     notified = replace(
         notified,
         last=entry.at,
@@ -149,26 +151,26 @@ def _said(draft: Bench, entry: Sent, notified_incident: _About) -> None:
     )
     incident = replace(incident, told={**incident.told, entry.contact: notified})
     if notified_incident.kind == "recovery":
-        incident = _closed(incident, entry.at)
+        incident = _close_recovered(incident, entry.at)
     elif notified_incident.root != incident.cause.root:
         cause = Cause(root=notified_incident.root, cause=NOT_KNOWN, certainty="provisional")
         incident = replace(incident, cause=cause, roots=tuple(dict.fromkeys((*incident.roots, notified_incident.root))))
     draft.put(incident)
 
 
-def _closed(incident: Incident, at: int) -> Incident:
+def _close_recovered(incident: Incident, at: int) -> Incident:
     """Somebody was told that it is over, so it is; the others that were told of it are still to learn it."""
     if not incident.open:
         return incident
-    members = {key: ended(member, at) for key, member in incident.members.items()}
+    members = {key: end_member(member, at) for key, member in incident.members.items()}
     incident = replace(incident, members=members, ended=at, closed=at, why="recovered", recovering=None)
-    return noted(incident, at, "closed", text="recovered")
+    return with_history(incident, at, "closed", text="recovered")
 
 
-def _unknown(entry: Sent, notified_incident: _About) -> Incident:
+def _recreated_incident(entry: SentNotice, notified_incident: _NotifiedIncident) -> Incident:
     """An incident that the book does not know, of what the journal says of it."""
     members = {
-        key: Member(
+        key: IncidentMember(
             key=key,
             condition=key.partition(":")[0],
             subject=Subject(),
@@ -187,19 +189,19 @@ def _unknown(entry: Sent, notified_incident: _About) -> Incident:
         members=members,
         roots=(notified_incident.root,),
     )
-    return noted(incident, entry.at, "opened", text=notified_incident.root)
+    return with_history(incident, entry.at, "opened", text=notified_incident.root)
 
 
-def _one_a_root(draft: Bench) -> None:
+def _merge_by_root(draft: IncidentDraft) -> None:
     """Of open incidents that have one root now, the book's and the journal's, one is left."""
     by_root: dict[str, Incident] = {}
     for incident in sorted(draft.open.values(), key=lambda one: (one.opened, one.noticed, one.key)):
         root = incident.cause.root
         earlier = by_root.get(root)
-        by_root[root] = incident if earlier is None else absorbed(draft, earlier, incident)
+        by_root[root] = incident if earlier is None else absorb(draft, earlier, incident)
 
 
-def _one_a_trouble(draft: Bench) -> None:
+def _dedupe_members(draft: IncidentDraft) -> None:
     """A trouble that has another incident by the journal than by the book is a member of the journal's alone."""
     owners: dict[str, tuple[int, str]] = {}  # by trouble: when it joined, and which incident
     for incident in sorted(draft.open.values(), key=lambda one: one.key):

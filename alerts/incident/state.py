@@ -7,13 +7,13 @@ import msgspec
 from msgspec.structs import replace
 
 from alerts.incident.entities import Command, Incident, Notice
-from alerts.incident.problem import Past, Trouble
+from alerts.incident.problem import ActiveProblem, PastProblem
 
-Keys = AbstractSet[str] | Callable[[str], bool]
+ProblemKeys = AbstractSet[str] | Callable[[str], bool]
 """Of troubles, by their keys: those in a set, or those of which a function says so."""
 
 
-class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
+class ContactQueue(msgspec.Struct, frozen=True, kw_only=True):
     """What is to go to one contact, and what went. Times are ms.
 
     ``waiting``: keys of the incidents of which something is to be said, each since when that waits. ``sent``: when
@@ -28,7 +28,7 @@ class Mailbox(msgspec.Struct, frozen=True, kw_only=True):
     digested: int = 0
 
 
-class Book(msgspec.Struct, frozen=True, kw_only=True):
+class IncidentState(msgspec.Struct, frozen=True, kw_only=True):
     """Everything. ``open``: incidents by key. ``ended``: closed ones of which somebody is still to be told that they
     are over. ``closed``: closed ones that a digest, flapping or a key made twice may still ask for; ``mailboxes`` by
     contact. Older incidents are the store's alone. ``at``: when it was last written (ms); every notice until then is in
@@ -39,41 +39,41 @@ class Book(msgspec.Struct, frozen=True, kw_only=True):
     open: dict[str, Incident] = {}
     ended: dict[str, Incident] = {}
     closed: dict[str, Incident] = {}
-    mailboxes: dict[str, Mailbox] = {}
+    mailboxes: dict[str, ContactQueue] = {}
 
     def incident(self, key: str) -> Incident | None:
         """The incident of that key, if it is remembered."""
         return self.open.get(key) or self.ended.get(key) or self.closed.get(key)
 
 
-def bare(state: Book) -> Book:
+def without_incidents(state: IncidentState) -> IncidentState:
     """The book without its incidents, for a store that keeps each in a row of its own."""
-    return Book(at=state.at, mailboxes=state.mailboxes)
+    return IncidentState(at=state.at, mailboxes=state.mailboxes)
 
 
-def filled(state: Book, incidents: Iterable[Incident]) -> Book:
+def with_incidents(state: IncidentState, incidents: Iterable[Incident]) -> IncidentState:
     """A bare book with its incidents: all open ones and at least those closed within ``closing.KEPT_MS``."""
     buckets: dict[str, dict[str, Incident]] = {"open": {}, "ended": {}, "closed": {}}
     for incident in sorted(incidents, key=lambda incident: (incident.noticed, incident.key)):
-        buckets[shelf_of(incident)][incident.key] = incident
+        buckets[lifecycle_bucket(incident)][incident.key] = incident
     return replace(state, **buckets)
 
 
-def shelf_of(incident: Incident) -> str:
+def lifecycle_bucket(incident: Incident) -> str:
     """Where in the book an incident belongs."""
     if incident.open:
         return "open"
-    return "ended" if owed(incident) else "closed"
+    return "ended" if recovery_pending(incident) else "closed"
 
 
-def owed(incident: Incident) -> bool:
+def recovery_pending(incident: Incident) -> bool:
     """Whether it is over and somebody who was told of it does not know yet."""
     if incident.open or incident.why == "merged":
         return False
     return not all(notified.recovered for notified in incident.told.values())
 
 
-class Situation(msgspec.Struct, frozen=True, kw_only=True):
+class StepInput(msgspec.Struct, frozen=True, kw_only=True):
     """What is so at the moment ``at`` (ms of the collector's time).
 
     ``troubles``: all that is wrong. ``unknown``: keys of troubles of which nothing is known now (a silent site): they
@@ -83,24 +83,24 @@ class Situation(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     at: int
-    troubles: tuple[Trouble, ...] = ()
-    unknown: Keys = frozenset()
-    gone: Keys = frozenset()
-    past: tuple[Past, ...] = ()
+    troubles: tuple[ActiveProblem, ...] = ()
+    unknown: ProblemKeys = frozenset()
+    gone: ProblemKeys = frozenset()
+    past: tuple[PastProblem, ...] = ()
     commands: tuple[Command, ...] = ()
     muted: bool = False
 
 
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
+class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a step made. ``book`` is the one given, the same object, if nothing changed. ``changed``: the incidents that
     are not as they were, closed ones among them. ``wake``: when something that waits is due, if nothing happens before
     (None: nothing waits for seconds; hours, repeats and digests want a step a minute)."""
 
-    book: Book
+    book: IncidentState
     changed: list[Incident]
     notices: list[Notice]
     wake: int | None = None
 
 
-def among(keys: Keys) -> Callable[[str], bool]:
+def membership_test(keys: ProblemKeys) -> Callable[[str], bool]:
     return keys if callable(keys) else keys.__contains__

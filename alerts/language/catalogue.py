@@ -13,7 +13,7 @@ from typing import Final
 LANGUAGES: Final = ("vi", "en")
 SOURCE: Final = "en"  # the language of the source itself: it needs no catalogue
 LOCALE: Final = Path(__file__).parent.parent / "locale"
-WORDS: Final = "haidang"
+MESSAGES: Final = "haidang"
 REASONS: Final = "reasons"
 
 
@@ -32,4 +32,4 @@ def translations(language: str) -> gettext.NullTranslations:
     """Of the domain ``haidang``. Raises OSError when an installation lost its catalogue."""
     if language == SOURCE:
         return gettext.NullTranslations()
-    return gettext.translation(WORDS, LOCALE, [language])
+    return gettext.translation(MESSAGES, LOCALE, [language])

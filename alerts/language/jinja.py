@@ -3,7 +3,7 @@
 from jinja2 import Environment, pass_context
 from jinja2.runtime import Context
 
-from alerts.language.locale import Tongue
+from alerts.language.locale import Locale
 
 
 def install(environment: Environment) -> None:
@@ -19,9 +19,9 @@ def install(environment: Environment) -> None:
     )
 
 
-def _tongue(context: Context) -> Tongue:
+def _tongue(context: Context) -> Locale:
     locale = context["tongue"]
-    assert isinstance(locale, Tongue), "a template is drawn without a tongue"
+    assert isinstance(locale, Locale), "a template is drawn without a tongue"
     return locale
 
 

@@ -9,10 +9,10 @@ from alerts.language.catalogue import LANGUAGES, mark, nfc, translations
 from alerts.language.reasons import translate
 
 _UNITS = (mark("unit", "s"), mark("unit", "min"), mark("unit", "h"), mark("unit", "d"))
-_DASH = "–"
+_NO_VALUE = "–"
 
 
-class Tongue:
+class Locale:
     """Says things in ``language``; times are the wall clock's of ``zone``.
 
     In templates (see :func:`alerts.language.jinja.install`) it is ``tongue``, and ``_()``, ``ngettext()`` and
@@ -66,7 +66,7 @@ class Tongue:
     def percent(self, ratio: float | None, *, up: bool = False) -> str:
         """Cut off, not rounded: 99.999% is not shown as 100%. ``up``: an upper bound, cut off upwards."""
         if ratio is None:
-            return _DASH
+            return _NO_VALUE
         cut = (math.ceil(ratio * 10_000 - 1e-9) if up else math.floor(ratio * 10_000 + 1e-9)) / 100
         return ("100" if cut >= 100 else self.number(cut, 2)) + "%"
 
@@ -107,7 +107,7 @@ class Tongue:
 _COMMAS = str.maketrans(".,", ",.")
 
 
-def chosen(requested: str | None, accept_language: str) -> str:
+def choose_language(requested: str | None, accept_language: str) -> str:
     """``lang`` of the query, else the first accepted language that we have, else Vietnamese."""
     if requested in LANGUAGES:
         return requested

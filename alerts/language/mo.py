@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-_LITTLE: Final = 0x950412DE
+_MAGIC: Final = 0x950412DE
 
 
 def entries(path: Path) -> Iterator[tuple[str, str]]:
@@ -13,9 +13,9 @@ def entries(path: Path) -> Iterator[tuple[str, str]]:
     data = path.read_bytes()
     if len(data) < 20:
         raise ValueError(f"{path.name} is not a compiled catalogue")
-    order = "<" if struct.unpack_from("<I", data)[0] == _LITTLE else ">"
+    order = "<" if struct.unpack_from("<I", data)[0] == _MAGIC else ">"
     magic, _, count, ids, texts = struct.unpack_from(f"{order}5I", data)
-    if magic != _LITTLE:
+    if magic != _MAGIC:
         raise ValueError(f"{path.name} is not a compiled catalogue")
     for index in range(count):
         english, translation = (_text(data, order, table + 8 * index) for table in (ids, texts))

@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 
 from alerts.language import quantities
 
-CUT: Final = "…"  # what ends a reason that was too long for the wire
-AND: Final = "; "  # joins reasons
+ELLIPSIS: Final = "…"  # what ends a reason that was too long for the wire
+SEPARATOR: Final = "; "  # joins reasons
 FIELD: Final = re.compile(r"\{(\w+)(?::(\w))?\}")
 WORD: Final = re.compile(r"\w+")
 _SORTS: Final = {"n": quantities.number, "d": quantities.duration}
 
 
-class Pattern(NamedTuple):
+class ReasonPattern(NamedTuple):
     """``pieces``: the literal text around the fields, one more than these."""
 
     pieces: tuple[str, ...]
@@ -39,7 +39,7 @@ class Pattern(NamedTuple):
         return whole_words
 
 
-class Begun(NamedTuple):
+class PartialMatch(NamedTuple):
     """How a sentence that was cut off fits. ``there``: literal characters that are there; ``values``: fields so far."""
 
     there: int
@@ -47,16 +47,16 @@ class Begun(NamedTuple):
     joints: int
 
 
-def compiled(english: str, translation: str) -> Pattern:
+def compile_pattern(english: str, translation: str) -> ReasonPattern:
     """A sentence of the catalogue, ready to be matched."""
     parts = FIELD.split(english)
     pieces = tuple(parts[::3])
     field_types = tuple(sort or "" for sort in parts[2::3])
-    separators = sum(piece.count(AND) for piece in pieces)
-    return Pattern(pieces, tuple(parts[1::3]), field_types, translation, sum(map(len, pieces)), separators)
+    separators = sum(piece.count(SEPARATOR) for piece in pieces)
+    return ReasonPattern(pieces, tuple(parts[1::3]), field_types, translation, sum(map(len, pieces)), separators)
 
 
-def match(pattern: Pattern, text: str) -> list[str] | None:
+def match(pattern: ReasonPattern, text: str) -> list[str] | None:
     """What stands in the fields, or None. Each literal piece is taken where it comes first."""
     first, *middle, last = pattern.pieces
     end = len(text) - len(last)
@@ -71,36 +71,40 @@ def match(pattern: Pattern, text: str) -> list[str] | None:
         values.append(text[at:place])
         at = place + len(piece)
     values.append(text[at:end])
-    return values if _fit(pattern, values) else None
+    return values if _values_fit(pattern, values) else None
 
 
-def begun(pattern: Pattern, body: str) -> Begun | None:
+def match_start(pattern: ReasonPattern, body: str) -> PartialMatch | None:
     """How the sentence fits a text of which the end is missing; None: not, or all of it is there and more."""
     first = pattern.pieces[0]
     if not body.startswith(first):
-        return Begun(len(body), [], body.count(AND)) if first.startswith(body) else None
-    at, matched, separators = len(first), len(first), first.count(AND)
+        return PartialMatch(len(body), [], body.count(SEPARATOR)) if first.startswith(body) else None
+    at, matched, separators = len(first), len(first), first.count(SEPARATOR)
     values: list[str] = []
     for piece in pattern.pieces[1:]:
         place = body.find(piece, at) if piece else -1
         if place < 0:
-            overlap = _half(piece, body, at)
+            overlap = _overlap(piece, body, at)
             value = body[at : len(body) - overlap]
             # a field that goes to the end was cut itself
-            values.append(value if overlap else value + CUT)
-            return Begun(matched + overlap, values, separators + piece[:overlap].count(AND))
+            values.append(value if overlap else value + ELLIPSIS)
+            return PartialMatch(matched + overlap, values, separators + piece[:overlap].count(SEPARATOR))
         values.append(body[at:place])
-        if not _fit(pattern, values):
+        if not _values_fit(pattern, values):
             return None
-        at, matched, separators = place + len(piece), matched + len(piece), separators + piece.count(AND)
+        at, matched, separators = place + len(piece), matched + len(piece), separators + piece.count(SEPARATOR)
     return None
 
 
-def _half(piece: str, body: str, at: int) -> int:
+def _overlap(piece: str, body: str, at: int) -> int:
     """How much of the piece's beginning ends the body."""
     most = min(len(piece), len(body) - at)
     return next((size for size in range(most, 0, -1) if body.endswith(piece[:size])), 0)
 
 
-def _fit(pattern: Pattern, values: Sequence[str]) -> bool:
-    return all(_SORTS[field_type](value) is not None for field_type, value in zip(pattern.sorts, values, strict=False) if field_type)
+def _values_fit(pattern: ReasonPattern, values: Sequence[str]) -> bool:
+    return all(
+        _SORTS[field_type](value) is not None
+        for field_type, value in zip(pattern.sorts, values, strict=False)
+        if field_type
+    )

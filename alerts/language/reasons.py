@@ -16,12 +16,21 @@ from typing import Final, NamedTuple
 
 from alerts.language import mo, quantities
 from alerts.language.catalogue import LOCALE, REASONS, SOURCE, nfc
-from alerts.language.patterns import AND, CUT, FIELD, WORD, Pattern, begun, compiled, match
+from alerts.language.patterns import (
+    ELLIPSIS,
+    FIELD,
+    SEPARATOR,
+    WORD,
+    ReasonPattern,
+    compile_pattern,
+    match,
+    match_start,
+)
 
-LONGEST: Final = 2000  # characters of a reason that is looked at; the wire takes 200
-_DEEPEST: Final = 8  # reasons within reasons
-_EFFORT: Final = 1500  # sentences tried for one reason: no text may cost more
-_SURE: Final = 8  # literal characters that tell which sentence was cut off
+MAX_REASON_LENGTH: Final = 2000  # characters of a reason that is looked at; the wire takes 200
+_MAX_DEPTH: Final = 8  # reasons within reasons
+_BUDGET: Final = 1500  # sentences tried for one reason: no text may cost more
+_MIN_MATCHED: Final = 8  # literal characters that tell which sentence was cut off
 _COMMA: Final = ", "  # joins what is wrong in one
 _COLON: Final = ": "  # stands between what is meant and what is said of it
 
@@ -35,20 +44,20 @@ def translate(reason: str, language: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _translated(reason: str, language: str) -> str:
-    return nfc(book(language).said(reason)) if len(reason) <= LONGEST else reason
+    return nfc(reason_catalogue(language).said(reason)) if len(reason) <= MAX_REASON_LENGTH else reason
 
 
 @cache
-def book(language: str) -> "Book":
+def reason_catalogue(language: str) -> "ReasonCatalogue":
     """The language's sentences, compiled once. Raises OSError when an installation lost its catalogue."""
-    return Book(mo.entries(LOCALE / language / "LC_MESSAGES" / f"{REASONS}.mo"))
+    return ReasonCatalogue(mo.entries(LOCALE / language / "LC_MESSAGES" / f"{REASONS}.mo"))
 
 
-class Book:
+class ReasonCatalogue:
     """Sentences and what they are in another language."""
 
     def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
-        patterns = sorted((compiled(*entry) for entry in entries), key=lambda one: (-one.weight, len(one.names)))
+        patterns = sorted((compile_pattern(*entry) for entry in entries), key=lambda one: (-one.weight, len(one.names)))
         self.patterns = patterns
         self.most_joints = max((one.joints for one in patterns), default=0)
         self.whole = {one.pieces[0]: one.translation for one in patterns if not one.names}
@@ -60,104 +69,106 @@ class Book:
                 raise ValueError(f"a sentence without a word of its own fits anything: {patterns[place].pieces}")
             self._by_word.setdefault(min(each, key=lambda word: (common[word], word)), []).append(place)
 
-    def candidates(self, text: str) -> list[Pattern]:
+    def candidates(self, text: str) -> list[ReasonPattern]:
         """Those of which the rarest word is there, the most specific first."""
         places = {place for word in set(WORD.findall(text)) for place in self._by_word.get(word, ())}
         return [self.patterns[place] for place in sorted(places)]
 
     def said(self, reason: str) -> str:
         """The reason in the other language, as far as it is known."""
-        return _Reading(self).best(reason, _DEEPEST).text
+        return _Translator(self).best(reason, _MAX_DEPTH).text
 
 
-class _Said(NamedTuple):
+class _Translation(NamedTuple):
     """A text in the other language, and how many characters of the original were known."""
 
     text: str
     known: int
 
 
-class _Reading:
+class _Translator:
     """One reason being read."""
 
-    def __init__(self, catalogue: Book) -> None:
+    def __init__(self, catalogue: ReasonCatalogue) -> None:
         self._book = catalogue
-        self._effort = _EFFORT
-        self._read: dict[tuple[str, int], _Said] = {}
+        self._effort = _BUDGET
+        self._read: dict[tuple[str, int], _Translation] = {}
 
-    def best(self, text: str, depth: int) -> _Said:
+    def best(self, text: str, depth: int) -> _Translation:
         """The reading that knows most."""
         cached = self._read.get((text, depth))
         if cached is None:
             cached = self._read[text, depth] = self._best(text, depth)
         return cached
 
-    def _best(self, text: str, depth: int) -> _Said:
+    def _best(self, text: str, depth: int) -> _Translation:
         if not text or depth < 0 or self._effort <= 0:
-            return _Said(text, 0)
+            return _Translation(text, 0)
         quantity = quantities.anything(text)
         whole = self._book.whole.get(text) if quantity is None else quantity
         if whole is not None:
-            return _Said(whole, len(text))
-        translation = self._joined(text, depth) if AND in text else _Said(text, 0)
-        translation = max(translation, self._fitting(text, depth, None), key=_known)
+            return _Translation(whole, len(text))
+        translation = self._joined(text, depth) if SEPARATOR in text else _Translation(text, 0)
+        translation = max(translation, self._fitting(text, depth, None), key=_matched)
         if translation.known < len(text) and _COMMA in text:
-            translation = max(translation, self._listed(text, depth), key=_known)
+            translation = max(translation, self._listed(text, depth), key=_matched)
         if translation.known < len(text) and _COLON in text:
             before, after = text.split(_COLON, 1)
             left, right = self.best(before, depth - 1), self.best(after, depth - 1)
-            translation = max(translation, _Said(left.text + _COLON + right.text, left.known + right.known), key=_known)
-        if translation.known < len(text) and text.endswith(CUT) and AND not in text:
-            translation = max(translation, self._cut(text, depth, 0), key=_known)
+            translation = max(
+                translation, _Translation(left.text + _COLON + right.text, left.known + right.known), key=_matched
+            )
+        if translation.known < len(text) and text.endswith(ELLIPSIS) and SEPARATOR not in text:
+            translation = max(translation, self._cut(text, depth, 0), key=_matched)
         return translation
 
-    def _joined(self, text: str, depth: int) -> _Said:
+    def _joined(self, text: str, depth: int) -> _Translation:
         """Several reasons; one that has the joint in its own words is taken as a whole."""
-        parts = text.split(AND)
-        translations: list[_Said] = []
+        parts = text.split(SEPARATOR)
+        translations: list[_Translation] = []
         at = 0
         while at < len(parts):
             for end in range(min(len(parts), at + self._book.most_joints + 1), at + 1, -1):
-                translation = self._fitting(AND.join(parts[at:end]), depth, end - at - 1)
-                if not translation.known and end == len(parts) and text.endswith(CUT):
-                    translation = self._cut(AND.join(parts[at:]), depth, end - at - 1)
+                translation = self._fitting(SEPARATOR.join(parts[at:end]), depth, end - at - 1)
+                if not translation.known and end == len(parts) and text.endswith(ELLIPSIS):
+                    translation = self._cut(SEPARATOR.join(parts[at:]), depth, end - at - 1)
                 if translation.known:
                     break
             else:
                 end, translation = at + 1, self.best(parts[at], depth - 1)
             translations.append(translation)
             at = end
-        return _Said(AND.join(one.text for one in translations), sum(one.known for one in translations))
+        return _Translation(SEPARATOR.join(one.text for one in translations), sum(one.known for one in translations))
 
-    def _listed(self, text: str, depth: int) -> _Said:
+    def _listed(self, text: str, depth: int) -> _Translation:
         """A list of what is wrong in one, each of which has to be known."""
         each = [self.best(part, depth - 1) for part in text.split(_COMMA)]
         if not all(one.known for one in each):
-            return _Said(text, 0)
-        return _Said(_COMMA.join(one.text for one in each), sum(one.known for one in each))
+            return _Translation(text, 0)
+        return _Translation(_COMMA.join(one.text for one in each), sum(one.known for one in each))
 
-    def _fitting(self, text: str, depth: int, separators: int | None) -> _Said:
+    def _fitting(self, text: str, depth: int, separators: int | None) -> _Translation:
         """By the sentence with which most is known. ``joints``: only one that has so many in its own words."""
-        best = _Said(text, 0)
+        best = _Translation(text, 0)
         for pattern in self._book.candidates(text):
             if separators is not None and pattern.joints != separators:
                 continue
             self._effort -= 1
             values = match(pattern, text) if self._effort > 0 else None
             if values is not None:
-                best = max(best, self._filled(pattern, values, pattern.weight, depth), key=_known)
+                best = max(best, self._filled(pattern, values, pattern.weight, depth), key=_matched)
                 if best.known >= len(text):
                     break
         return best
 
-    def _cut(self, text: str, depth: int, separators: int) -> _Said:
+    def _cut(self, text: str, depth: int, separators: int) -> _Translation:
         """By the sentence of which most is there; three dots for what is not. Where two begin alike, by none."""
-        body = text.removesuffix(CUT)
-        best: tuple[int, Pattern, list[str]] | None = None
+        body = text.removesuffix(ELLIPSIS)
+        best: tuple[int, ReasonPattern, list[str]] | None = None
         rivals = 0
         for pattern in self._book.patterns:
-            partial = begun(pattern, body)
-            if partial is None or partial.there < _SURE or partial.joints != separators:
+            partial = match_start(pattern, body)
+            if partial is None or partial.there < _MIN_MATCHED or partial.joints != separators:
                 continue
             if best is None or partial.there > best[0]:
                 best, rivals = (partial.there, pattern, partial.values), 0
@@ -165,21 +176,25 @@ class _Reading:
                 rivals += 1
         self._effort -= len(self._book.patterns) // 4
         if best is None or rivals:
-            return _Said(text, 0)
+            return _Translation(text, 0)
         matched, pattern, values = best
-        translation = self._filled(pattern, [*values, *[CUT] * (len(pattern.names) - len(values))], matched, depth)
-        return translation if translation.text.endswith(CUT) else _Said(translation.text + CUT, translation.known)
+        translation = self._filled(pattern, [*values, *[ELLIPSIS] * (len(pattern.names) - len(values))], matched, depth)
+        return (
+            translation
+            if translation.text.endswith(ELLIPSIS)
+            else _Translation(translation.text + ELLIPSIS, translation.known)
+        )
 
-    def _filled(self, pattern: Pattern, values: Sequence[str], matched: int, depth: int) -> _Said:
+    def _filled(self, pattern: ReasonPattern, values: Sequence[str], matched: int, depth: int) -> _Translation:
         translations = {}
         for name, sort, value in zip(pattern.names, pattern.sorts, values, strict=True):
             field = _QUANTITIES[sort](value) if sort else None
-            translations[name] = self.best(value, depth - 1) if field is None else _Said(field, len(value))
+            translations[name] = self.best(value, depth - 1) if field is None else _Translation(field, len(value))
         text = FIELD.sub(lambda field: translations[field[1]].text, pattern.translation)
-        return _Said(text, matched + sum(each.known for each in translations.values()))
+        return _Translation(text, matched + sum(each.known for each in translations.values()))
 
 
-def _known(translation: _Said) -> int:
+def _matched(translation: _Translation) -> int:
     return translation.known
 
 

@@ -8,24 +8,24 @@ import re
 import unicodedata
 from typing import Final
 
-NAME: Final = 100  # characters of a name
-SENTENCE: Final = 400  # of a reason, a comment, a piece of evidence
-MARKS: Final = 3  # combining marks on one letter; Vietnamese needs two, and composed none
-_LOOKED_AT: Final = 20_000  # of a text that is longer, the rest is not even read
+MAX_NAME: Final = 100  # characters of a name
+MAX_SENTENCE: Final = 400  # of a reason, a comment, a piece of evidence
+MAX_MARKS: Final = 3  # combining marks on one letter; Vietnamese needs two, and composed none
+_MAX_INPUT: Final = 20_000  # of a text that is longer, the rest is not even read
 
 _SPACE = re.compile(r"\s+")
 _MARK: Final = r"[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
-_PILED = re.compile(f"({_MARK}{{{MARKS}}}){_MARK}+")
+_PILED = re.compile(f"({_MARK}{{{MAX_MARKS}}}){_MARK}+")
 # what is there and not seen, or seen and not there: controls, formats (bidi, zero width, tags), halves, private use
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
 _BREAKS: Final = frozenset({"Zl", "Zp"})
 _BLANK: Final = frozenset("\u115f\u1160\u3164\uffa0\u2800")  # letters that show nothing
 
 
-def clean(text: object, max_length: int = SENTENCE) -> str:
+def clean(text: object, max_length: int = MAX_SENTENCE) -> str:
     """One line of the text, at most so many characters; what was cut off is told by an ellipsis."""
-    normalized = unicodedata.normalize("NFC", str(text)[:_LOOKED_AT])
-    visible = "".join(_shown(mail) for mail in normalized)
+    normalized = unicodedata.normalize("NFC", str(text)[:_MAX_INPUT])
+    visible = "".join(_visible(mail) for mail in normalized)
     line = unicodedata.normalize("NFC", _PILED.sub(r"\1", _SPACE.sub(" ", visible))).strip()
     if len(line) <= max_length:
         return line
@@ -33,10 +33,10 @@ def clean(text: object, max_length: int = SENTENCE) -> str:
 
 
 def name(text: object) -> str:
-    return clean(text, NAME)
+    return clean(text, MAX_NAME)
 
 
-def _shown(mail: str) -> str:
+def _visible(mail: str) -> str:
     if mail in "\t\n\r\v\f":
         return " "
     category = unicodedata.category(mail)

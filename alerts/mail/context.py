@@ -5,14 +5,14 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from alerts.incident.problem import Past
-from alerts.mail.signed_urls import Claim
+from alerts.incident.problem import PastProblem
+from alerts.mail.signed_urls import LinkClaim
 from inventory.model.entities import Inventory
 
-Sign = Callable[[Claim], str]
+SignLink = Callable[[LinkClaim], str]
 
 
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+class DurationBounds(msgspec.Struct, frozen=True, kw_only=True):
     """How exactly an incident's time is known: at least and at most how long it was (ms).
 
     ``begin_error``: how far its beginning may be off, either way.
@@ -46,7 +46,7 @@ class Downtime(msgspec.Struct, frozen=True, kw_only=True):
     down_ms: int
 
 
-class Day(msgspec.Struct, frozen=True, kw_only=True):
+class DigestFigures(msgspec.Struct, frozen=True, kw_only=True):
     """The digest's own figures. ``goals``: the worst first. ``late``: what a backlog brought to light.
 
     ``begins`` and ``ends``: the time that the digest covers.
@@ -56,14 +56,14 @@ class Day(msgspec.Struct, frozen=True, kw_only=True):
     ends: int
     goals: tuple[GoalFigure, ...] = ()
     links: tuple[Downtime, ...] = ()
-    late: tuple[Past, ...] = ()
+    late: tuple[PastProblem, ...] = ()
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
+class MailContext(msgspec.Struct, frozen=True, kw_only=True):
     """``now``: the moment that the mail is about (not a clock's). ``domain``: of Message-IDs. ``sender``: the mails'
     From address. ``base_url``: of the operators' pages; "" leaves links out. ``sign``: makes a token of what a link may
-    do (:meth:`alerts.mail.signed_urls.Signer.sign`); None leaves the links that act out. ``bounds``: by incident key,
-    where the ledger knows them. ``day``: of a digest."""
+    do (:meth:`alerts.mail.signed_urls.LinkSigner.sign`); None leaves the links that act out. ``bounds``: by incident
+    key, where the ledger knows them. ``day``: of a digest."""
 
     inventory: Inventory
     now: int
@@ -71,9 +71,9 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     sender: str
     zone: ZoneInfo | None = None
     base_url: str = ""
-    sign: Sign | None = None
-    bounds: Mapping[str, Bounds] = {}
-    day: Day | None = None
+    sign: SignLink | None = None
+    bounds: Mapping[str, DurationBounds] = {}
+    day: DigestFigures | None = None
 
     @property
     def place(self) -> ZoneInfo:
@@ -81,7 +81,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         return self.zone or self.inventory.province.zone
 
 
-class Mail(msgspec.Struct, frozen=True, kw_only=True):
+class RenderedMail(msgspec.Struct, frozen=True, kw_only=True):
     """A mail as it is read (``text``, ``html``) and as it is sent (``message``, RFC 5322 with CRLF)."""
 
     subject: str

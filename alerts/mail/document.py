@@ -8,10 +8,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from alerts.language import jinja
 from alerts.language.catalogue import nfc
-from alerts.language.locale import Tongue
+from alerts.language.locale import Locale
 
 Tone = Literal["critical", "warning", "info", "good"]
-_WIDEST: Final = 900  # bytes of a line of the text part; RFC 5322 allows 998
+_MAX_LINE_BYTES: Final = 900  # bytes of a line of the text part; RFC 5322 allows 998
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -21,7 +21,7 @@ class Fact(msgspec.Struct, frozen=True):
     value: str
 
 
-class Action(msgspec.Struct, frozen=True, kw_only=True):
+class LinkButton(msgspec.Struct, frozen=True, kw_only=True):
     """A link. ``first``: the one that most readers want."""
 
     label: str
@@ -43,7 +43,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     facts: tuple[Fact, ...] = ()
     points: tuple[str, ...] = ()
     steps: tuple[str, ...] = ()
-    actions: tuple[Action, ...] = ()
+    actions: tuple[LinkButton, ...] = ()
 
     @property
     def empty(self) -> bool:
@@ -77,30 +77,30 @@ def _environment() -> Environment:
 _TEMPLATES: Final = _environment()
 
 
-def as_html(document: Document, locale: Tongue) -> str:
-    return _drawn("mail.html", document, locale)
+def as_html(document: Document, locale: Locale) -> str:
+    return _rendered("mail.html", document, locale)
 
 
-def as_text(document: Document, locale: Tongue) -> str:
+def as_text(document: Document, locale: Locale) -> str:
     """Lines are not broken for a width (phones do that better), only before they are too long for SMTP."""
-    rendered = _drawn("mail.txt", document, locale)
+    rendered = _rendered("mail.txt", document, locale)
     return "".join(f"{piece}\n" for line in rendered.splitlines() for piece in _pieces(line.rstrip()))
 
 
-def _drawn(template: str, document: Document, locale: Tongue) -> str:
+def _rendered(template: str, document: Document, locale: Locale) -> str:
     sections = [one for one in document.sections if not one.empty]
     return nfc(_TEMPLATES.get_template(template).render(tongue=locale, document=document, sections=sections))
 
 
 def _pieces(line: str) -> Sequence[str]:
     """The line, broken where it is too long: at spaces, or within what has none."""
-    if len(line.encode()) <= _WIDEST:
+    if len(line.encode()) <= _MAX_LINE_BYTES:
         return (line,)
-    max_letters = _WIDEST // 4  # letters that are sure to fit
+    max_letters = _MAX_LINE_BYTES // 4  # letters that are sure to fit
     words = [word[at : at + max_letters] for word in line.split(" ") for at in range(0, max(len(word), 1), max_letters)]
     pieces = [""]
     for word in words:
-        if pieces[-1] and len(f"{pieces[-1]} {word}".encode()) > _WIDEST:
+        if pieces[-1] and len(f"{pieces[-1]} {word}".encode()) > _MAX_LINE_BYTES:
             pieces.append(word)
         else:
             pieces[-1] = f"{pieces[-1]} {word}" if pieces[-1] else word

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final
 
-from alerts.incident.message import Said
-from alerts.language.locale import Tongue
+from alerts.incident.message import TranslatableMessage
+from alerts.language.locale import Locale
 from alerts.mail import clean
 from inventory.base.types import Text
 from inventory.model.entities import Agency, Inventory, Site
@@ -18,16 +18,16 @@ _TRANSLATED: Final = 2_000  # characters of a reason that are looked at
 _FIRST, _LAST = -62_000_000_000_000, 250_000_000_000_000  # ms that every zone can show
 
 
-class Speaker:
+class MailFormatter:
     """``now`` is the moment from which "today" is told. Whatever it returns is clean (:mod:`alerts.mail.clean`)."""
 
-    def __init__(self, locale: Tongue, inventory: Inventory, now: int) -> None:
+    def __init__(self, locale: Locale, inventory: Inventory, now: int) -> None:
         self.tongue = locale
         self.language = locale.language
         self.inventory = inventory
         self.now = now
 
-    def said(self, message: Said) -> str:
+    def said(self, message: TranslatableMessage) -> str:
         """The sentence with its fields, each written as its name asks for; see :mod:`alerts.incident.message`."""
         words = self.tongue.gettext(message.text)
         return clean.clean(_FIELD.sub(lambda match: self._field(match[0], match[1], message.values), words))

@@ -3,38 +3,38 @@
 from collections.abc import Sequence
 from typing import Final
 
-from alerts.incident.entities import Incident, Member
+from alerts.incident.entities import Incident, IncidentMember
 from alerts.mail.document import Section
-from alerts.mail.formatter import Speaker
-from alerts.mail.topic import WHATS, in_order, lead, on_of
+from alerts.mail.formatter import MailFormatter
+from alerts.mail.topic import TOPIC_NAMES, condition_kind, lead_member, ordered_members
 
-PLACES: Final = 8
-NAMES: Final = 5  # of one place
+MAX_PLACES: Final = 8
+MAX_NAMES: Final = 5  # of one place
 
 
-def others(incident: Incident) -> list[Member]:
+def affected_members(incident: Incident) -> list[IncidentMember]:
     """The members that suffer with it: not the one that it is about, and what says the same of the same thing once."""
-    first = lead(incident)
+    first = lead_member(incident)
     scope, _, ident = incident.cause.root.partition(":")
-    by_subject: dict[str, Member] = {}
-    for member in in_order(incident):
+    by_subject: dict[str, IncidentMember] = {}
+    for member in ordered_members(incident):
         is_lead = member is first or (scope == "wan" and member.subject.link == ident)
-        if not is_lead and (first is None or _thing(member) != _thing(first)):
+        if not is_lead and (first is None or _subject_key(member) != _subject_key(first)):
             # what is wrong in two ways counts once, and is over when both are
-            counted = by_subject.setdefault(_thing(member), member)
+            counted = by_subject.setdefault(_subject_key(member), member)
             if counted.until is not None and member.until is None:
-                by_subject[_thing(member)] = member
+                by_subject[_subject_key(member)] = member
     return list(by_subject.values())
 
 
-def _thing(member: Member) -> str:
+def _subject_key(member: IncidentMember) -> str:
     subject = member.subject
     return subject.check or subject.goal or subject.agent or member.key
 
 
-def taken(incident: Incident, formatter: Speaker) -> Section:
+def impact(incident: Incident, formatter: MailFormatter) -> Section:
     """Empty when it takes nothing with it."""
-    members = others(incident)
+    members = affected_members(incident)
     if not members:
         return Section()
     still_affected = [one for one in members if one.until is None]
@@ -49,10 +49,14 @@ def taken(incident: Incident, formatter: Speaker) -> Section:
                 all=formatter.tongue.number(len(members)),
             )
         )
-    return Section(title=_title(incident, len(still_affected), formatter), lines=tuple(lines), points=_places(still_affected, formatter))
+    return Section(
+        title=_title(incident, len(still_affected), formatter),
+        lines=tuple(lines),
+        points=_places(still_affected, formatter),
+    )
 
 
-def _title(incident: Incident, count: int, formatter: Speaker) -> str:
+def _title(incident: Incident, count: int, formatter: MailFormatter) -> str:
     locale = formatter.tongue
     scope = incident.cause.root.partition(":")[0]
     if scope == "wan":
@@ -66,15 +70,15 @@ def _title(incident: Incident, count: int, formatter: Speaker) -> str:
     return locale.counted("Affected besides: %(num)s check", "Affected besides: %(num)s checks", count)
 
 
-def _places(members: Sequence[Member], formatter: Speaker) -> tuple[str, ...]:
-    groups: dict[str, list[Member]] = {}
+def _places(members: Sequence[IncidentMember], formatter: MailFormatter) -> tuple[str, ...]:
+    groups: dict[str, list[IncidentMember]] = {}
     for member in members:
         groups.setdefault(_place(member, formatter), []).append(member)
     ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[0]))
-    points = [_group(place, group, formatter) for place, group in ordered[:PLACES]]
-    if len(ordered) > PLACES:
-        rest = sum(len(group) for _, group in ordered[PLACES:])
-        places = len(ordered) - PLACES
+    points = [_group(place, group, formatter) for place, group in ordered[:MAX_PLACES]]
+    if len(ordered) > MAX_PLACES:
+        rest = sum(len(group) for _, group in ordered[MAX_PLACES:])
+        places = len(ordered) - MAX_PLACES
         points.append(
             formatter.tongue.counted(
                 "and %(num)s check at %(places)s more places",
@@ -86,16 +90,16 @@ def _places(members: Sequence[Member], formatter: Speaker) -> tuple[str, ...]:
     return tuple(points)
 
 
-def _group(place: str, members: list[Member], formatter: Speaker) -> str:
+def _group(place: str, members: list[IncidentMember], formatter: MailFormatter) -> str:
     names = list(dict.fromkeys(_name(one, formatter) for one in members))
-    listed = ", ".join(names[:NAMES])
-    if len(names) > NAMES:
+    listed = ", ".join(names[:MAX_NAMES])
+    if len(names) > MAX_NAMES:
         _ = formatter.tongue
-        listed = _("%(names)s and %(count)s more", names=listed, count=formatter.tongue.number(len(names) - NAMES))
+        listed = _("%(names)s and %(count)s more", names=listed, count=formatter.tongue.number(len(names) - MAX_NAMES))
     return f"{place}: {listed}" if place else listed
 
 
-def _place(member: Member, formatter: Speaker) -> str:
+def _place(member: IncidentMember, formatter: MailFormatter) -> str:
     if member.subject.site:
         return formatter.site(member.subject.site)
     if member.subject.agent:
@@ -103,11 +107,11 @@ def _place(member: Member, formatter: Speaker) -> str:
     return formatter.agency(member.subject.agency) if member.subject.agency else ""
 
 
-def _name(member: Member, formatter: Speaker) -> str:
+def _name(member: IncidentMember, formatter: MailFormatter) -> str:
     subject = member.subject
     if subject.check:
         return formatter.check(subject.check)
     if subject.goal:
         return formatter.called("goal", subject.goal)
-    on = on_of(member, formatter.inventory)
-    return formatter.said(WHATS[on if on in WHATS else "down"])
+    on = condition_kind(member, formatter.inventory)
+    return formatter.said(TOPIC_NAMES[on if on in TOPIC_NAMES else "down"])

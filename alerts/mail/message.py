@@ -19,7 +19,9 @@ import msgspec
 
 from alerts.mail import clean
 
-_WORD: Final = 45  # bytes in one encoded word: 60 letters of base64, 72 with its marks, of the 75 that RFC 2047 allows
+_MAX_ENCODED_WORD: Final = (
+    45  # bytes in one encoded word: 60 letters of base64, 72 with its marks, of the 75 that RFC 2047 allows
+)
 _PLAIN = re.compile(r"[ -~]*")
 _ATOMS = re.compile(r"[A-Za-z0-9 !#$%&'*+/=?^_`{|}~.-]*")
 # what a mailbox may look like before it stands in a header: nothing that could begin another header or address
@@ -30,7 +32,9 @@ ADDRESS: Final = re.compile(
 )
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", re.ASCII)
 _IDENT = re.compile(r"[a-z0-9.-]{1,40}", re.ASCII)
-_LONGEST_ID: Final = 60  # characters of a Message-ID; longer ones are encoded by some programs, which breaks threads
+_MAX_MESSAGE_ID: Final = (
+    60  # characters of a Message-ID; longer ones are encoded by some programs, which breaks threads
+)
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +60,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     unsubscribe: str = ""
 
 
-def message(envelope: Envelope, text: str, html: str) -> bytes:
+def encode_message(envelope: Envelope, text: str, html: str) -> bytes:
     """The whole, with CRLF, 7-bit clean (quoted-printable), lines below 79 bytes but for encoded headers' folds."""
     boundary = "=_" + hashlib.sha256(f"{envelope.ident}\0{text}\0{html}".encode()).hexdigest()[:32]
     lines = [f"{name}: {value}" for name, value in _headers(envelope)]
@@ -71,7 +75,7 @@ def message_id(ident: str, domain: str) -> str:
     if not _IDENT.fullmatch(ident):
         ident = "x" + hashlib.sha256(ident.encode("utf-8", "replace")).hexdigest()[:31]
     candidate = f"<{ident}@{domain}>"
-    if _DOMAIN.fullmatch(domain) and len(candidate) <= _LONGEST_ID:
+    if _DOMAIN.fullmatch(domain) and len(candidate) <= _MAX_MESSAGE_ID:
         return candidate
     return f"<{ident}@{hashlib.sha256(domain.encode('utf-8', 'replace')).hexdigest()[:8]}.invalid>"
 
@@ -80,7 +84,7 @@ def _headers(envelope: Envelope) -> Iterator[tuple[str, str]]:
     domain = envelope.domain if _DOMAIN.fullmatch(envelope.domain) else "invalid"
     yield "From", _mailbox(envelope.sender_name, envelope.sender, 6)
     yield "To", _mailbox(envelope.to_name, envelope.to, 4)
-    yield "Subject", _words(clean.clean(envelope.subject, 200), 9)
+    yield "Subject", _unstructured(clean.clean(envelope.subject, 200), 9)
     yield "Date", _date(envelope)
     yield "Message-ID", message_id(envelope.ident, envelope.domain)
     if envelope.thread and envelope.thread != envelope.ident:
@@ -126,7 +130,7 @@ def _mailbox(name: str, address: str, used: int) -> str:
     return f"{_encoded(display_name, used)}\r\n <{address}>"
 
 
-def _words(text: str, used: int) -> str:
+def _unstructured(text: str, used: int) -> str:
     """Unstructured text: as it is where that is plain and short, else encoded words."""
     if _PLAIN.fullmatch(text) and "=?" not in text and len(text) + used < 76:
         return text
@@ -139,7 +143,7 @@ def _encoded(text: str, used: int) -> str:
     for mail in text:
         raw = mail.encode("utf-8", "replace")
         # the first word shares its line with the header's name
-        if len(chunks[-1]) + len(raw) > (_WORD - used if len(chunks) == 1 else _WORD):
+        if len(chunks[-1]) + len(raw) > (_MAX_ENCODED_WORD - used if len(chunks) == 1 else _MAX_ENCODED_WORD):
             chunks.append(b"")
         chunks[-1] += raw
     return "\r\n ".join(f"=?utf-8?B?{b64encode(word).decode()}?=" for word in chunks)

@@ -5,34 +5,34 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from alerts.incident.entities import Incident, Member
+from alerts.incident.entities import Incident, IncidentMember
 from alerts.mail import clean
 from alerts.mail.document import Fact, Section
-from alerts.mail.formatter import Speaker
-from alerts.mail.topic import lead
+from alerts.mail.formatter import MailFormatter
+from alerts.mail.topic import lead_member
 from inventory.model.entities import Contact, Inventory, Link
 from inventory.protocol.causes import WAN
 
-MOST: Final = 3  # contacts of one kind
+MAX_CONTACTS: Final = 3  # contacts of one kind
 _LINE_KINDS: Final = frozenset({"path", "throughput"})
 
 
-def whom_to_call(incident: Incident, to: Contact, formatter: Speaker, zone: ZoneInfo) -> Section:
+def whom_to_call(incident: Incident, to: Contact, formatter: MailFormatter, zone: ZoneInfo) -> Section:
     """Never the reader. Empty when the inventory names nobody."""
     _ = formatter.tongue
     return Section(
         title=_("Whom to call"),
-        facts=(*_provider(incident, formatter, zone), *_contacts(incident, to, formatter)),
+        facts=(*_provider_facts(incident, formatter, zone), *_contact_facts(incident, to, formatter)),
     )
 
 
-def line_of(incident: Incident, inventory: Inventory) -> Link | None:
+def link_of(incident: Incident, inventory: Inventory) -> Link | None:
     """The line that the incident is about, if it is about one."""
     scope, _, ident = incident.cause.root.partition(":")
     if scope == "wan":
         return inventory.links.get(ident)
-    member = lead(incident)
-    about_link = incident.cause.cause == WAN or (scope == "service" and member is not None and _of_line(member))
+    member = lead_member(incident)
+    about_link = incident.cause.cause == WAN or (scope == "service" and member is not None and _about_link(member))
     if member is None or not about_link:
         return None
     check = inventory.checks.get(member.subject.check)
@@ -43,13 +43,13 @@ def line_of(incident: Incident, inventory: Inventory) -> Link | None:
     return inventory.links.get(link)
 
 
-def _of_line(member: Member) -> bool:
+def _about_link(member: IncidentMember) -> bool:
     return bool(member.subject.link) or member.subject.kind in _LINE_KINDS
 
 
-def _provider(incident: Incident, formatter: Speaker, zone: ZoneInfo) -> Iterator[Fact]:
+def _provider_facts(incident: Incident, formatter: MailFormatter, zone: ZoneInfo) -> Iterator[Fact]:
     _ = formatter.tongue
-    link = line_of(incident, formatter.inventory)
+    link = link_of(incident, formatter.inventory)
     if link is None:
         return
     try:
@@ -64,24 +64,24 @@ def _provider(incident: Incident, formatter: Speaker, zone: ZoneInfo) -> Iterato
         yield Fact(_("Circuit number"), clean.name(link.circuit))
 
 
-def _contacts(incident: Incident, to: Contact, formatter: Speaker) -> Iterator[Fact]:
+def _contact_facts(incident: Incident, to: Contact, formatter: MailFormatter) -> Iterator[Fact]:
     _ = formatter.tongue
     inventory = formatter.inventory
     hub = inventory.sites.get(inventory.province.hub)
     hub_agency = inventory.agencies.get("" if hub is None else hub.agency)
-    member = lead(incident)
+    member = lead_member(incident)
     site_agency = inventory.agencies.get("" if member is None else member.subject.agency)
     listed = {to.id}
     for label, agency in ((_("On the spot"), site_agency), (_("Data centre"), hub_agency)):
         if agency is None or (label == _("On the spot") and hub_agency is not None and agency.id == hub_agency.id):
             continue
-        for ident in agency.contacts[:MOST]:
+        for ident in agency.contacts[:MAX_CONTACTS]:
             contact = inventory.contacts.get(ident)
             if contact is not None and ident not in listed:
                 listed.add(ident)
-                yield Fact(label, _reach(contact, formatter))
+                yield Fact(label, _contact_details(contact, formatter))
 
 
-def _reach(contact: Contact, formatter: Speaker) -> str:
+def _contact_details(contact: Contact, formatter: MailFormatter) -> str:
     parts = (formatter.text(contact.name), clean.name(contact.phone), clean.name(contact.email))
     return ", ".join(part for part in parts if part)

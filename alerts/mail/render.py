@@ -7,37 +7,37 @@ from typing import Final, Literal
 import msgspec
 
 from alerts.incident.entities import Incident, Notice
-from alerts.language.locale import Tongue
+from alerts.language.locale import Locale
 from alerts.mail import clean, several
-from alerts.mail.context import Context, Mail
+from alerts.mail.context import MailContext, RenderedMail
 from alerts.mail.document import Document, Section, as_html, as_text
-from alerts.mail.formatter import Speaker
-from alerts.mail.message import Envelope, message
-from alerts.mail.story import Teller
-from alerts.mail.topic import base, headline
+from alerts.mail.formatter import MailFormatter
+from alerts.mail.message import Envelope, encode_message
+from alerts.mail.story import MailComposer
+from alerts.mail.topic import headline, initial_headline
 from inventory.model.entities import Contact
 
-SUBJECT: Final = 120  # characters
+MAX_SUBJECT: Final = 120  # characters
 PROGRAM: Final = "Hải Đăng"
 
 
 def render(
-    notice: Notice, incidents: Sequence[Incident], context: Context, language: Literal["vi", "en"], to: Contact
-) -> Mail:
+    notice: Notice, incidents: Sequence[Incident], context: MailContext, language: Literal["vi", "en"], to: Contact
+) -> RenderedMail:
     """The mail that tells ``to`` of the notice. ``incidents``: those that the notice names, in its order."""
-    composer = Teller(context, Speaker(Tongue(language, context.place), context.inventory, context.now), to)
+    composer = MailComposer(context, MailFormatter(Locale(language, context.place), context.inventory, context.now), to)
     document, subject = _document(notice, incidents, composer)
-    document = _signed(document, composer)
+    document = _with_footer(document, composer)
     names = _sender(composer), composer.speaker.text(to.name)
-    unsubscribe_url = several.leave_url(context, to, composer) if notice.kind == "digest" else ""
+    unsubscribe_url = several.unsubscribe_url(context, to, composer) if notice.kind == "digest" else ""
     return _mail(notice, document, subject, context, language, to, names, unsubscribe_url)
 
 
-def bare(
-    notice: Notice, incidents: Sequence[Incident], context: Context, language: Literal["vi", "en"], to: Contact
-) -> Mail:
+def render_fallback(
+    notice: Notice, incidents: Sequence[Incident], context: MailContext, language: Literal["vi", "en"], to: Contact
+) -> RenderedMail:
     """What :func:`render` would tell, without its words, for when those fail: a plain mail tells more than none."""
-    _ = Tongue(language, context.place)
+    _ = Locale(language, context.place)
     points = [
         f"{incident.cause.root}, {datetime.fromtimestamp(incident.opened / 1000, context.place):%Y-%m-%d %H:%M:%S}"
         + "".join(f"; {member.reason}" for member in list(incident.members.values())[:1] if member.reason)
@@ -57,15 +57,15 @@ def _mail(
     notice: Notice,
     document: Document,
     subject_text: str,
-    context: Context,
+    context: MailContext,
     language: Literal["vi", "en"],
     to: Contact,
     names: tuple[str, str],
     unsubscribe_url: str,
-) -> Mail:
+) -> RenderedMail:
     """``about``: the subject after the word of state. ``names``: of the sender and of whom it is to."""
-    locale = Tongue(language, context.place)
-    subject = clean.clean(f"[{document.tag}] {subject_text}", SUBJECT)
+    locale = Locale(language, context.place)
+    subject = clean.clean(f"[{document.tag}] {subject_text}", MAX_SUBJECT)
     text, html = as_text(document, locale), as_html(document, locale)
     envelope = Envelope(
         ident=notice.ident,
@@ -85,10 +85,10 @@ def _mail(
         bulk=notice.kind == "digest",
         unsubscribe=unsubscribe_url,
     )
-    return Mail(subject=subject, text=text, html=html, message=message(envelope, text, html))
+    return RenderedMail(subject=subject, text=text, html=html, message=encode_message(envelope, text, html))
 
 
-def _document(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> tuple[Document, str]:
+def _document(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> tuple[Document, str]:
     """The document, and what its subject says after the word of state."""
     if notice.kind == "digest":
         document = several.digest(notice, incidents, composer)
@@ -98,11 +98,11 @@ def _document(notice: Notice, incidents: Sequence[Incident], composer: Teller) -
         document = several.group(notice, incidents, composer)
     else:
         document = _single(notice, incidents[0], composer)
-        return document, base(incidents[0], composer.speaker)
+        return document, initial_headline(incidents[0], composer.speaker)
     return document, document.title
 
 
-def _single(notice: Notice, incident: Incident, composer: Teller) -> Document:
+def _single(notice: Notice, incident: Incident, composer: MailComposer) -> Document:
     return Document(
         title=headline(incident, composer.speaker),
         tag=composer.tag(incident, notice.kind),
@@ -112,7 +112,7 @@ def _single(notice: Notice, incident: Incident, composer: Teller) -> Document:
     )
 
 
-def _signed(document: Document, composer: Teller) -> Document:
+def _with_footer(document: Document, composer: MailComposer) -> Document:
     """With the lines below every mail: from whom, to whom, and that nobody reads answers."""
     _ = composer.speaker.tongue
     footer = (
@@ -126,6 +126,6 @@ def _signed(document: Document, composer: Teller) -> Document:
     return msgspec.structs.replace(document, footer=footer)
 
 
-def _sender(composer: Teller) -> str:
+def _sender(composer: MailComposer) -> str:
     province = composer.speaker.text(composer.context.inventory.province.name)
     return f"{PROGRAM}, {province}" if province else PROGRAM

@@ -4,28 +4,28 @@ from collections.abc import Sequence
 from typing import Final
 
 from alerts.incident.entities import Incident, Notice, NoticeKind
-from alerts.incident.problem import Past, Trouble
-from alerts.mail.context import Context, Day, GoalFigure
-from alerts.mail.document import Action as Link
+from alerts.incident.problem import ActiveProblem, PastProblem
+from alerts.mail.context import DigestFigures, GoalFigure, MailContext
 from alerts.mail.document import Document, Section, Tone
-from alerts.mail.impact import others
-from alerts.mail.story import Teller
-from alerts.mail.topic import lead, line_of
+from alerts.mail.document import LinkButton as Link
+from alerts.mail.impact import affected_members
+from alerts.mail.story import MailComposer
+from alerts.mail.topic import headline_of, lead_member
 from inventory.model.alerting import SEVERITIES
 from inventory.model.entities import Contact
 
-IN_FULL: Final = 12  # incidents of a group that are told with their cause and first step
-IN_LINES: Final = 30  # of a summary or a part of the digest
+MAX_IN_FULL: Final = 12  # incidents of a group that are told with their cause and first step
+MAX_IN_LINES: Final = 30  # of a summary or a part of the digest
 
 
-def group(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> Document:
+def group(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     """Each incident in short: what, since when, why, what first."""
     _ = composer.speaker.tongue
     kinds: dict[int, NoticeKind] = dict(enumerate(notice.kinds))
     ordered = [(incident, kinds.get(place, "trouble")) for place, incident in enumerate(incidents)]
     ordered.sort(key=lambda one: (one[1] == "recovery", -SEVERITIES.index(one[0].severity), one[0].opened, one[0].key))
-    sections = [_short(incident, kind, composer) for incident, kind in ordered[:IN_FULL]]
-    sections += _rest([incident for incident, _kind in ordered[IN_FULL:]], composer)
+    sections = [_short(incident, kind, composer) for incident, kind in ordered[:MAX_IN_FULL]]
+    sections += _rest([incident for incident, _kind in ordered[MAX_IN_FULL:]], composer)
     unresolved = [incident for incident, kind in ordered if kind != "recovery"]
     counted = _.counted("%(num)s incident", "%(num)s incidents", len(ordered))
     if ordered and not unresolved:
@@ -39,7 +39,7 @@ def group(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> Do
     )
 
 
-def summary(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> Document:
+def summary(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     """What the hourly cap held back, as it stands now."""
     _ = composer.speaker.tongue
     counted = _.counted("%(num)s incident", "%(num)s incidents", len(incidents))
@@ -49,14 +49,14 @@ def summary(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> 
         tag=_("Summary"),
         tone=notice.severity,
         opening=(opening,),
-        sections=tuple(_standing(incidents, composer)),
+        sections=tuple(_open_and_closed(incidents, composer)),
     )
 
 
-def digest(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> Document:
+def digest(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     """What was wrong on a day, the goals that suffer, what came to light late."""
     _ = composer.speaker.tongue
-    day = composer.context.day or Day(begins=notice.at - 86_400_000, ends=notice.at)
+    day = composer.context.day or DigestFigures(begins=notice.at - 86_400_000, ends=notice.at)
     still_open = [one for one in incidents if one.open]
     worst = max((SEVERITIES.index(one.severity) for one in still_open), default=-1)
     tones: tuple[Tone, ...] = SEVERITIES
@@ -74,27 +74,27 @@ def digest(notice: Notice, incidents: Sequence[Incident], composer: Teller) -> D
             ),
         ),
         sections=(
-            *_standing(incidents, composer),
-            _lines_down(day, composer),
-            _goals(day, composer),
-            _late(day, composer),
-            _leave(composer),
+            *_open_and_closed(incidents, composer),
+            _links_down_section(day, composer),
+            _goals_section(day, composer),
+            _late_section(day, composer),
+            _unsubscribe_section(composer),
         ),
     )
 
 
-def _tag(notice: Notice, composer: Teller, wrong: bool) -> str:
+def _tag(notice: Notice, composer: MailComposer, wrong: bool) -> str:
     _ = composer.speaker.tongue
     if not wrong:
         return _("Recovered")
     return {"critical": _("Critical"), "warning": _("Warning")}.get(notice.severity, _("Notice"))
 
 
-def _places(incidents: Sequence[Incident], composer: Teller) -> str:
+def _places(incidents: Sequence[Incident], composer: MailComposer) -> str:
     """The places of the first few, for a subject."""
     names: dict[str, None] = {}
     for incident in incidents:
-        member = lead(incident)
+        member = lead_member(incident)
         if member is not None and member.subject.site:
             names[composer.speaker.site(member.subject.site)] = None
         else:
@@ -103,12 +103,12 @@ def _places(incidents: Sequence[Incident], composer: Teller) -> str:
     return ", ".join(shown) + (", …" if len(names) > len(shown) else "")
 
 
-def _short(incident: Incident, kind: NoticeKind, composer: Teller) -> Section:
+def _short(incident: Incident, kind: NoticeKind, composer: MailComposer) -> Section:
     _ = composer.speaker.tongue
     lines = list(composer.opening(incident, kind))
     if kind != "recovery":
         lines += composer.why(incident).lines
-        if affected := len([one for one in others(incident) if one.until is None]):
+        if affected := len([one for one in affected_members(incident) if one.until is None]):
             lines.append(_.counted("It affects %(num)s more check.", "It affects %(num)s more checks.", affected))
         lines.append(_("Look first: %(step)s", step=composer.first_step(incident)))
     return Section(
@@ -121,37 +121,40 @@ def _short(incident: Incident, kind: NoticeKind, composer: Teller) -> Section:
     )
 
 
-def _rest(incidents: Sequence[Incident], composer: Teller) -> list[Section]:
+def _rest(incidents: Sequence[Incident], composer: MailComposer) -> list[Section]:
     _ = composer.speaker.tongue
     if not incidents:
         return []
     return [Section(title=_("And also"), points=_lines(incidents, composer))]
 
 
-def _standing(incidents: Sequence[Incident], composer: Teller) -> list[Section]:
+def _open_and_closed(incidents: Sequence[Incident], composer: MailComposer) -> list[Section]:
     """Those that are open, and those that are over; the heaviest first."""
     _ = composer.speaker.tongue
     ordered = sorted(incidents, key=lambda one: (-SEVERITIES.index(one.severity), one.opened, one.key))
     still_open = [one for one in ordered if one.open]
     closed = [one for one in ordered if not one.open]
     return [
-        Section(title=_.counted("Open now: %(num)s", "Open now: %(num)s", len(still_open)), points=_lines(still_open, composer)),
+        Section(
+            title=_.counted("Open now: %(num)s", "Open now: %(num)s", len(still_open)),
+            points=_lines(still_open, composer),
+        ),
         Section(title=_.counted("Over: %(num)s", "Over: %(num)s", len(closed)), points=_lines(closed, composer)),
     ]
 
 
-def _lines(incidents: Sequence[Incident], composer: Teller) -> tuple[str, ...]:
-    points = [_line(incident, composer) for incident in incidents[:IN_LINES]]
-    return tuple(points) + _more(len(incidents) - IN_LINES, composer)
+def _lines(incidents: Sequence[Incident], composer: MailComposer) -> tuple[str, ...]:
+    points = [_line(incident, composer) for incident in incidents[:MAX_IN_LINES]]
+    return tuple(points) + _more(len(incidents) - MAX_IN_LINES, composer)
 
 
-def _more(count: int, composer: Teller) -> tuple[str, ...]:
+def _more(count: int, composer: MailComposer) -> tuple[str, ...]:
     if count <= 0:
         return ()
     return (composer.speaker.tongue.counted("and %(num)s more", "and %(num)s more", count),)
 
 
-def _line(incident: Incident, composer: Teller) -> str:
+def _line(incident: Incident, composer: MailComposer) -> str:
     _ = composer.speaker.tongue
     formatter = composer.speaker
     began = formatter.clock(incident.opened)
@@ -169,7 +172,7 @@ def _line(incident: Incident, composer: Teller) -> str:
 # -- the digest's own parts
 
 
-def _day(notice: Notice, composer: Teller) -> str:
+def _day(notice: Notice, composer: MailComposer) -> str:
     """The day as the reader writes it; ``notice.day`` is 2026-11-27."""
     parts = notice.day.split("-")
     if len(parts) == 3 and composer.speaker.language == "vi":
@@ -177,7 +180,7 @@ def _day(notice: Notice, composer: Teller) -> str:
     return notice.day or composer.speaker.day_of(notice.at)
 
 
-def _lines_down(day: Day, composer: Teller) -> Section:
+def _links_down_section(day: DigestFigures, composer: MailComposer) -> Section:
     """By provider, for the talk with them; the longest first."""
     formatter = composer.speaker
     by_provider: dict[str, list[tuple[int, str]]] = {}
@@ -185,24 +188,26 @@ def _lines_down(day: Day, composer: Teller) -> Section:
         if downtime.down_ms > 0:
             by_provider.setdefault(downtime.provider, []).append((downtime.down_ms, formatter.link(downtime.link)))
     points = []
-    for provider, links in sorted(by_provider.items(), key=lambda downtime: (-sum(down for down, _link in downtime[1]), downtime[0])):
+    for provider, links in sorted(
+        by_provider.items(), key=lambda downtime: (-sum(down for down, _link in downtime[1]), downtime[0])
+    ):
         links.sort(key=lambda downtime: (-downtime[0], downtime[1]))
         listed = ", ".join(f"{link} {formatter.length(down)}" for down, link in links[:5])
         more = "".join(f", {words}" for words in _more(len(links) - 5, composer))
         total = formatter.length(sum(down for down, _link in links))
         points.append(f"{formatter.called('provider', provider)}: {total} ({listed}{more})")
     _ = formatter.tongue
-    return Section(title=_("Lines down, by provider"), points=tuple(points[:IN_LINES]))
+    return Section(title=_("Lines down, by provider"), points=tuple(points[:MAX_IN_LINES]))
 
 
-def _goals(day: Day, composer: Teller) -> Section:
+def _goals_section(day: DigestFigures, composer: MailComposer) -> Section:
     formatter = composer.speaker
     _ = formatter.tongue
-    points = tuple(_goal(figure, composer) for figure in day.goals[:10])
+    points = tuple(_goal_line(figure, composer) for figure in day.goals[:10])
     return Section(title=_("Goals that need attention"), points=points)
 
 
-def _goal(figure: GoalFigure, composer: Teller) -> str:
+def _goal_line(figure: GoalFigure, composer: MailComposer) -> str:
     _ = composer.speaker.tongue
     return _(
         "%(goal)s, %(window)s: %(best)s (proven %(lower)s), wanted %(objective)s: %(verdict)s",
@@ -215,16 +220,18 @@ def _goal(figure: GoalFigure, composer: Teller) -> str:
     )
 
 
-def _late(day: Day, composer: Teller) -> Section:
+def _late_section(day: DigestFigures, composer: MailComposer) -> Section:
     """What was over when its evidence came: nobody was woken for it, and nobody is to miss it."""
     _ = composer.speaker.tongue
     ordered = sorted(day.late, key=lambda past: (past.trouble.since, past.trouble.key))
-    points = tuple(_past(past, composer) for past in ordered[:IN_LINES]) + _more(len(ordered) - IN_LINES, composer)
+    points = tuple(_past_line(past, composer) for past in ordered[:MAX_IN_LINES]) + _more(
+        len(ordered) - MAX_IN_LINES, composer
+    )
     lines = (_("Their agents could not report at the time; what they had kept came later."),) if points else ()
     return Section(title=_("Came to light later"), lines=lines, points=points)
 
 
-def _past(past: Past, composer: Teller) -> str:
+def _past_line(past: PastProblem, composer: MailComposer) -> str:
     _ = composer.speaker.tongue
     formatter = composer.speaker
     duration = _(
@@ -232,20 +239,20 @@ def _past(past: Past, composer: Teller) -> str:
         began=formatter.clock(past.trouble.since),
         length=formatter.length(past.until - past.trouble.since),
     )
-    return f"{_trouble(past.trouble, composer)} ({duration})"
+    return f"{_problem_line(past.trouble, composer)} ({duration})"
 
 
-def _trouble(problem: Trouble, composer: Teller) -> str:
+def _problem_line(problem: ActiveProblem, composer: MailComposer) -> str:
     """A trouble without an incident is told as if it had been one of its own."""
-    return line_of(problem.cause.root, problem, composer.speaker)
+    return headline_of(problem.cause.root, problem, composer.speaker)
 
 
-def _leave(composer: Teller) -> Section:
+def _unsubscribe_section(composer: MailComposer) -> Section:
     _ = composer.speaker.tongue
-    url = leave_url(composer.context, composer.to, composer)
+    url = unsubscribe_url(composer.context, composer.to, composer)
     return Section(actions=(Link(label=_("Stop these daily reports"), url=url),)) if url else Section()
 
 
-def leave_url(context: Context, to: Contact, composer: Teller) -> str:
+def unsubscribe_url(context: MailContext, to: Contact, composer: MailComposer) -> str:
     """Where the reader can stop the digest; "" without pages or a key."""
     return composer.signed("stop-digest", "") if context.base_url and context.sign is not None else ""

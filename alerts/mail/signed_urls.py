@@ -14,14 +14,14 @@ from typing import Final, Literal
 
 import msgspec
 
-Action = Literal["acknowledge", "snooze", "stop-digest", "comment", "close"]
-PATH: Final = "/links/"  # of the operators' pages; the token follows
-INCIDENT: Final = "/incidents/"  # likewise; an incident's key follows
-LIFE: Final = 14 * 86_400_000
-SHORTEST_KEY: Final = 16  # bytes
-LONGEST: Final = 1024  # characters of a token that is looked at at all
+LinkAction = Literal["acknowledge", "snooze", "stop-digest", "comment", "close"]
+LINKS_PATH: Final = "/links/"  # of the operators' pages; the token follows
+INCIDENTS_PATH: Final = "/incidents/"  # likewise; an incident's key follows
+LINK_LIFETIME: Final = 14 * 86_400_000
+MIN_KEY_BYTES: Final = 16  # bytes
+MAX_TOKEN_LENGTH: Final = 1024  # characters of a token that is looked at at all
 
-_ACTIONS: Final[dict[Action, int]] = {"acknowledge": 1, "snooze": 2, "stop-digest": 3, "comment": 4, "close": 5}
+_ACTIONS: Final[dict[LinkAction, int]] = {"acknowledge": 1, "snooze": 2, "stop-digest": 3, "comment": 4, "close": 5}
 _NAMES: Final = {code: action for action, code in _ACTIONS.items()}
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct(">BBQB")  # version, action, expiry in seconds, bytes of the incident's key
@@ -30,10 +30,10 @@ _MAC: Final = hashlib.sha256().digest_size
 _PURPOSE: Final = b"haidang link\0"  # the key signs nothing else in these words
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
+class LinkClaim(msgspec.Struct, frozen=True, kw_only=True):
     """What a link may do. ``incident``: its key, "" for what is about none. ``expires``: ms, cut to whole seconds."""
 
-    action: Action
+    action: LinkAction
     contact: str
     incident: str = ""
     expires: int
@@ -47,27 +47,27 @@ class BadLink(Exception):
         self.expired = expired
 
 
-class Signer:
+class LinkSigner:
     """Makes and reads tokens with one key of at least 16 bytes. ``former``: earlier keys whose links are still good.
 
     Raises ValueError when a key is too short to be one.
     """
 
     def __init__(self, key: bytes, former: tuple[bytes, ...] = ()) -> None:
-        if any(len(one) < SHORTEST_KEY for one in (key, *former)):
-            raise ValueError(f"a key for links has at least {SHORTEST_KEY} bytes")
+        if any(len(one) < MIN_KEY_BYTES for one in (key, *former)):
+            raise ValueError(f"a key for links has at least {MIN_KEY_BYTES} bytes")
         self._keys = (key, *former)
 
-    def sign(self, claim: Claim) -> str:
+    def sign(self, claim: LinkClaim) -> str:
         """A token of URL-safe letters; the same claim gives the same one. Raises ValueError for ids too long."""
         incident, contact = claim.incident.encode(), claim.contact.encode()
         if len(incident) > 255 or len(contact) > 255:
             raise ValueError("an incident's key or a contact's id is longer than 255 bytes")
         head = _HEAD.pack(_VERSION, _ACTIONS[claim.action], min(max(claim.expires, 0) // 1000, _LATEST), len(incident))
         payload = head + incident + contact
-        return _text(payload + _mac(self._keys[0], payload))
+        return _encode(payload + _mac(self._keys[0], payload))
 
-    def read(self, token: str, now: int) -> Claim:
+    def read(self, token: str, now: int) -> LinkClaim:
         """What the token allows at ``now`` (ms). Raises BadLink."""
         payload = self._genuine(token)
         version, code, expires, length = _HEAD.unpack_from(payload)
@@ -76,7 +76,7 @@ class Signer:
         if now >= expires * 1000:
             raise BadLink("this link is too old", expired=True)
         rest = payload[_HEAD.size :]
-        return Claim(
+        return LinkClaim(
             action=_NAMES[code],
             incident=rest[:length].decode(),
             contact=rest[length:].decode(),
@@ -85,7 +85,7 @@ class Signer:
 
     def _genuine(self, token: str) -> bytes:
         """The signed bytes, once it is certain that we signed them."""
-        raw = _bytes(token)
+        raw = _decode(token)
         if len(raw) < _HEAD.size + _MAC:
             raise BadLink("this link is not whole")
         payload, mac = raw[:-_MAC], raw[-_MAC:]
@@ -98,18 +98,18 @@ def _mac(key: bytes, payload: bytes) -> bytes:
     return hmac.digest(key, _PURPOSE + payload, "sha256")
 
 
-def _text(raw: bytes) -> str:
+def _encode(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _bytes(token: str) -> bytes:
-    """The inverse of ``_text``, and of nothing else: one token has one spelling."""
-    if len(token) > LONGEST or not token.isascii():
+def _decode(token: str) -> bytes:
+    """The inverse of ``_encode``, and of nothing else: one token has one spelling."""
+    if len(token) > MAX_TOKEN_LENGTH or not token.isascii():
         raise BadLink("this link is not whole")
     try:
         raw = base64.b64decode(token.encode() + b"=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise BadLink("this link is not whole") from None
-    if _text(raw) != token:
+    if _encode(raw) != token:
         raise BadLink("this link is not whole")
     return raw

@@ -4,44 +4,44 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import quote
 
-from alerts.incident.entities import Entry, Incident, Member, NoticeKind
-from alerts.incident.message import Said, say
+from alerts.incident.entities import HistoryEntry, Incident, IncidentMember, NoticeKind
+from alerts.incident.message import TranslatableMessage, message
 from alerts.mail import advice, clean, people
 from alerts.mail.advice_kinds import Steps
-from alerts.mail.context import Bounds, Context
-from alerts.mail.document import Action as Link
+from alerts.mail.context import DurationBounds, MailContext
 from alerts.mail.document import Fact, Section, Tone
-from alerts.mail.formatter import Speaker
-from alerts.mail.impact import taken
-from alerts.mail.signed_urls import INCIDENT, LIFE, PATH, Action, Claim
-from alerts.mail.topic import headline, lead, on_of, topic
+from alerts.mail.document import LinkButton as Link
+from alerts.mail.formatter import MailFormatter
+from alerts.mail.impact import impact
+from alerts.mail.signed_urls import INCIDENTS_PATH, LINK_LIFETIME, LINKS_PATH, LinkAction, LinkClaim
+from alerts.mail.topic import condition_kind, headline, lead_member, topic
 from inventory.model.entities import Check, Contact
 from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
 
-EVIDENCE: Final = 6  # pieces of it in a mail
-TURNS: Final = 6  # of an incident's history
-WATCHERS: Final = 5  # names of those who were told
+MAX_EVIDENCE: Final = 6  # pieces of it in a mail
+MAX_HISTORY: Final = 6  # of an incident's history
+MAX_NOTIFIED: Final = 5  # names of those who were told
 
-CAUSES: Final[Mapping[str, Said]] = {
-    SERVICE: say("It is this service or device itself: the way to it works."),
-    LAN: say("Something is wrong in the local network there: its router, a switch or a cable."),
-    WAN: say("The leased line (WAN) between that place and the data centre is interrupted."),
-    POWER: say("There is no electricity there."),
-    AGENT: say("The computer that does the monitoring there has stopped, not the services themselves."),
-    COLLECTOR: say("The monitoring system itself is in trouble, not the agencies."),
-    NOT_KNOWN: say("The cause is not known: what was seen does not decide it."),
+CAUSE_SENTENCES: Final[Mapping[str, TranslatableMessage]] = {
+    SERVICE: message("It is this service or device itself: the way to it works."),
+    LAN: message("Something is wrong in the local network there: its router, a switch or a cable."),
+    WAN: message("The leased line (WAN) between that place and the data centre is interrupted."),
+    POWER: message("There is no electricity there."),
+    AGENT: message("The computer that does the monitoring there has stopped, not the services themselves."),
+    COLLECTOR: message("The monitoring system itself is in trouble, not the agencies."),
+    NOT_KNOWN: message("The cause is not known: what was seen does not decide it."),
 }
 # what says enough by its own name, so that "it is the service itself" would only take up room
-_PLAIN: Final = frozenset(
+_SELF_EXPLANATORY: Final = frozenset(
     {"risk", "missed", "finding", "clock", "certificate", "pcs", "drill", "speed", "battery", "ups"}
 )
 _TARGETS: Final = ("url", "host", "server", "network", "path", "job", "drill")
 
 
-class Teller:
+class MailComposer:
     """Tells incidents in the speaker's language to one contact."""
 
-    def __init__(self, context: Context, formatter: Speaker, to: Contact) -> None:
+    def __init__(self, context: MailContext, formatter: MailFormatter, to: Contact) -> None:
         self.context = context
         self.speaker = formatter
         self.to = to
@@ -72,7 +72,7 @@ class Teller:
         if kind == "recovery":
             return (self.over(incident),)
         lines = [self.since(incident)]
-        member = lead(incident)
+        member = lead_member(incident)
         if kind == "escalation":
             lines.insert(0, self._("Nobody has taken this on yet. Please do, or see that somebody does."))
         if not (self._whole(incident) and incident.cause.because) and (observation := self.seen(member)):
@@ -99,11 +99,11 @@ class Teller:
         )
 
     def _begin_error(self, incident: Incident) -> int | None:
-        known_error = self.context.bounds.get(incident.key, Bounds()).begin_error
+        known_error = self.context.bounds.get(incident.key, DurationBounds()).begin_error
         if known_error is not None:
             return max(known_error, 1000)
         # an edge lies between two looks: of what it is about, or of whatever shows what befell a whole place
-        members = incident.members.values() if self._whole(incident) else (lead(incident),)
+        members = incident.members.values() if self._whole(incident) else (lead_member(incident),)
         intervals = [check.interval for check in map(self.check, members) if check is not None]
         return max(min(intervals), 1000) if intervals else None
 
@@ -111,7 +111,7 @@ class Teller:
         """Whether it is about a place as a whole, so that no single check speaks for it."""
         return incident.cause.root.partition(":")[0] in ("wan", "lan", "power", "agent")
 
-    def seen(self, member: Member | None) -> str:
+    def seen(self, member: IncidentMember | None) -> str:
         """What the check saw, in its own words or the agent's."""
         if member is None:
             return ""
@@ -140,7 +140,7 @@ class Teller:
             return _("It turned out to be part of a larger incident, which you are told of separately.")
         length = self.speaker.length((self.context.now if ended is None else ended) - incident.opened)
         began = self.speaker.moment(incident.opened)
-        bounds = self.context.bounds.get(incident.key, Bounds())
+        bounds = self.context.bounds.get(incident.key, DurationBounds())
         least, most = (length if bound is None else self.speaker.length(bound) for bound in (bounds.least, bounds.most))
         if (least, most) != (length, length):  # else it is known as exactly as it is said
             return _(
@@ -173,7 +173,7 @@ class Teller:
             *notified,
             *new,
             self.why(incident),
-            taken(incident, self.speaker),
+            impact(incident, self.speaker),
             self.steps(incident),
             people.whom_to_call(incident, self.to, self.speaker, self.context.place),
             self.links(incident, kind),
@@ -184,21 +184,23 @@ class Teller:
     def why(self, incident: Incident) -> Section:
         """The cause, how sure it is, and the evidence."""
         _ = self._
-        because = tuple(self.speaker.said(evidence) for evidence in incident.cause.because[:EVIDENCE])
-        topic_key = topic(incident.cause.root, lead(incident), self.speaker).what
-        self_explanatory = topic_key in _PLAIN and incident.cause.cause in (SERVICE, NOT_KNOWN)
+        because = tuple(self.speaker.said(evidence) for evidence in incident.cause.because[:MAX_EVIDENCE])
+        topic_key = topic(incident.cause.root, lead_member(incident), self.speaker).what
+        self_explanatory = topic_key in _SELF_EXPLANATORY and incident.cause.cause in (SERVICE, NOT_KNOWN)
         lines = () if self_explanatory else (self.cause(incident),)
         return Section(title=_("Cause"), lines=lines, points=because) if lines or because else Section()
 
     def cause(self, incident: Incident) -> str:
         _ = self._
-        sentence = CAUSES.get(incident.cause.cause)
+        sentence = CAUSE_SENTENCES.get(incident.cause.cause)
         cause_text = clean.clean(incident.cause.cause) if sentence is None else self.speaker.said(sentence)
         is_known = incident.cause.cause != NOT_KNOWN
         if incident.cause.certainty == "provisional":
             if not is_known:
                 return _("The cause is not known yet. More evidence is still to come from there.")
-            return _("As it looks so far: %(cause)s More evidence is still to come, so this may change.", cause=cause_text)
+            return _(
+                "As it looks so far: %(cause)s More evidence is still to come, so this may change.", cause=cause_text
+            )
         if incident.cause.certainty == "probable" and is_known:
             return _("Very probably: %(cause)s", cause=cause_text)
         return _("Certain: %(cause)s", cause=cause_text) if is_known else cause_text
@@ -211,15 +213,15 @@ class Teller:
         return self.speaker.said(self._advice(incident)[0])
 
     def _advice(self, incident: Incident) -> Steps:
-        member = lead(incident)
-        on = "down" if member is None else on_of(member, self.context.inventory)
+        member = lead_member(incident)
+        on = "down" if member is None else condition_kind(member, self.context.inventory)
         kind = "" if member is None else member.subject.kind
         return advice.steps(incident.cause.cause, incident.cause.root, kind, on)
 
     def where(self, incident: Incident) -> Section:
         """The check's address and from where it was looked at, for whoever looks into it."""
         _ = self._
-        check = self.check(lead(incident))
+        check = self.check(lead_member(incident))
         if check is None or self._whole(incident):
             return Section()
         target = next((check.params[name] for name in _TARGETS if check.params.get(name)), None)
@@ -235,18 +237,18 @@ class Teller:
         notified = sorted(incident.told.values(), key=lambda one: (one.first, one.contact))
         points = tuple(
             f"{self.person(one.contact)}, {self.speaker.clock(one.first)}"
-            for one in notified[:WATCHERS]
+            for one in notified[:MAX_NOTIFIED]
             if one.contact != self.to.id
         )
         return Section(title=self._("Told so far"), points=points) if points else Section()
 
     def turns(self, incident: Incident) -> Section:
         """The latest of what happened, oldest first."""
-        entries = [entry for entry in incident.history if entry.what != "told"][-TURNS:]
+        entries = [entry for entry in incident.history if entry.what != "told"][-MAX_HISTORY:]
         points = tuple(self._turn(entry) for entry in entries)
         return Section(title=self._("What happened"), points=points)
 
-    def _turn(self, entry: Entry) -> str:
+    def _turn(self, entry: HistoryEntry) -> str:
         line = clean.clean(self.speaker.tongue.term("entry", entry.what))
         if entry.who:
             line = f"{line}: {self.person(entry.who)}"
@@ -273,20 +275,22 @@ class Teller:
     # -- small things
 
     def page(self, incident: Incident) -> str:
-        return f"{self.context.base_url.rstrip('/')}{INCIDENT}{quote(incident.key[:64], safe='')}"
+        return f"{self.context.base_url.rstrip('/')}{INCIDENTS_PATH}{quote(incident.key[:64], safe='')}"
 
-    def signed(self, action: Action, incident: str) -> str:
+    def signed(self, action: LinkAction, incident: str) -> str:
         """A link to the page on which the reader can confirm the action. Only called with a ``sign``."""
         assert self.context.sign is not None
-        claim = Claim(action=action, contact=self.to.id, incident=incident, expires=self.context.now + LIFE)
-        return f"{self.context.base_url.rstrip('/')}{PATH}{self.context.sign(claim)}"
+        claim = LinkClaim(
+            action=action, contact=self.to.id, incident=incident, expires=self.context.now + LINK_LIFETIME
+        )
+        return f"{self.context.base_url.rstrip('/')}{LINKS_PATH}{self.context.sign(claim)}"
 
     def person(self, ident: str) -> str:
         """A contact's name, or the name of a user of the pages as it is."""
         contact = self.context.inventory.contacts.get(ident)
         return clean.name(ident) if contact is None else self.speaker.text(contact.name) or clean.name(ident)
 
-    def check(self, member: Member | None) -> Check | None:
+    def check(self, member: IncidentMember | None) -> Check | None:
         return None if member is None else self.context.inventory.checks.get(member.subject.check)
 
     def line(self, incident: Incident) -> str:

@@ -9,43 +9,49 @@ from typing import Final, get_args
 
 import msgspec
 
-from alerts.incident.entities import Incident, Member
-from alerts.incident.message import Said, say
-from alerts.incident.problem import Trouble
-from alerts.mail.formatter import Speaker
-from inventory.model.alerting import DEFAULT_CONDITIONS, On
+from alerts.incident.entities import Incident, IncidentMember
+from alerts.incident.message import TranslatableMessage, message
+from alerts.incident.problem import ActiveProblem
+from alerts.mail.formatter import MailFormatter
+from inventory.model.alerting import DEFAULT_CONDITIONS, ConditionKind
 from inventory.model.entities import Inventory
 
 BACKUPS: Final = frozenset({"backup", "job", "drill"})
 
-WHATS: Final[Mapping[str, Said]] = {
-    "wan": say("Line down"),
-    "line": say("Poor line"),
-    "speed": say("Slow line"),
-    "lan": say("Trouble in the local network"),
-    "electricity": say("Trouble with the electricity"),
-    "no-power": say("No power"),
-    "battery": say("Running on battery"),
-    "ups": say("UPS needs attention"),
-    "device": say("Device does not answer"),
-    "down": say("Not working"),
-    "degraded": say("Working poorly"),
-    "certificate": say("Certificate needs attention"),
-    "pcs": say("Few PCs are on"),
-    "backup": say("No recent backup"),
-    "backup-doubtful": say("Backup in doubt"),
-    "job": say("Scheduled job failed"),
-    "job-doubtful": say("Scheduled job in doubt"),
-    "drill": say("Restore drill due"),
-    "silent": say("No contact"),
-    "clock": say("Wrong clock"),
-    "risk": say("Goal at risk"),
-    "missed": say("Goal missed"),
-    "finding": say("Something odd in the monitoring data"),
-    "collector": say("Trouble of the monitoring system"),
+TOPIC_NAMES: Final[Mapping[str, TranslatableMessage]] = {
+    "wan": message("Line down"),
+    "line": message("Poor line"),
+    "speed": message("Slow line"),
+    "lan": message("Trouble in the local network"),
+    "electricity": message("Trouble with the electricity"),
+    "no-power": message("No power"),
+    "battery": message("Running on battery"),
+    "ups": message("UPS needs attention"),
+    "device": message("Device does not answer"),
+    "down": message("Not working"),
+    "degraded": message("Working poorly"),
+    "certificate": message("Certificate needs attention"),
+    "pcs": message("Few PCs are on"),
+    "backup": message("No recent backup"),
+    "backup-doubtful": message("Backup in doubt"),
+    "job": message("Scheduled job failed"),
+    "job-doubtful": message("Scheduled job in doubt"),
+    "drill": message("Restore drill due"),
+    "silent": message("No contact"),
+    "clock": message("Wrong clock"),
+    "risk": message("Goal at risk"),
+    "missed": message("Goal missed"),
+    "finding": message("Something odd in the monitoring data"),
+    "collector": message("Trouble of the monitoring system"),
 }
-_OF_CAUSES: Final = {"wan": "wan", "lan": "lan", "power": "electricity", "device": "device", "collector": "collector"}
-_OF_KINDS: Final[Mapping[tuple[str, str], str]] = {
+_TOPIC_BY_CAUSE: Final = {
+    "wan": "wan",
+    "lan": "lan",
+    "power": "electricity",
+    "device": "device",
+    "collector": "collector",
+}
+_TOPIC_BY_KIND: Final[Mapping[tuple[str, str], str]] = {
     ("power", "down"): "no-power",
     ("power", "degraded"): "battery",
     ("ups", "degraded"): "ups",
@@ -70,23 +76,23 @@ class Topic(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
 
 
-def on_of(member: Member | Trouble, inventory: Inventory) -> On:
+def condition_kind(member: IncidentMember | ActiveProblem, inventory: Inventory) -> ConditionKind:
     """What kind of condition it meets: by the inventory's conditions, else by how its key begins."""
     for condition in (*inventory.alerting.conditions, *DEFAULT_CONDITIONS):
         if condition.id == member.condition:
             return condition.on
     begins = member.key.partition(":")[0]
-    return next((on for on in get_args(On) if on == begins), "down")
+    return next((on for on in get_args(ConditionKind) if on == begins), "down")
 
 
-def lead(incident: Incident, root: str = "") -> Member | None:
+def lead_member(incident: Incident, root: str = "") -> IncidentMember | None:
     """The member that the root is about; where none is, the first that was taken in. None: there are no members."""
     scope, _, ident = (root or incident.cause.root).partition(":")
-    members = in_order(incident)
+    members = ordered_members(incident)
     return next((one for one in members if _is(one, scope, ident)), members[0] if members else None)
 
 
-def _is(member: Member, scope: str, ident: str) -> bool:
+def _is(member: IncidentMember, scope: str, ident: str) -> bool:
     subject = member.subject
     if scope == "agent":
         return subject.agent == ident and not subject.check
@@ -95,19 +101,19 @@ def _is(member: Member, scope: str, ident: str) -> bool:
     return ident == {"service": subject.check, "goal": subject.goal, "wan": subject.link}.get(scope)
 
 
-def in_order(incident: Incident) -> list[Member]:
+def ordered_members(incident: Incident) -> list[IncidentMember]:
     """The members as they were taken in: an order that later ones do not change."""
     return sorted(incident.members.values(), key=lambda one: (one.joined, one.since, one.key))
 
 
-def topic(root: str, member: Member | Trouble | None, formatter: Speaker) -> Topic:
+def topic(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> Topic:
     """What the root is, and where. ``member``: what is known to be wrong there."""
     scope, _, ident = root.partition(":")
     inventory = formatter.inventory
-    on = "down" if member is None else on_of(member, inventory)
+    on = "down" if member is None else condition_kind(member, inventory)
     subject = None if member is None else member.subject
     site = "" if subject is None else subject.site
-    what = _what(scope, on, "" if subject is None else subject.kind, "" if subject is None else subject.link)
+    what = _topic_key(scope, on, "" if subject is None else subject.kind, "" if subject is None else subject.link)
     if scope in ("lan", "power") or (scope == "agent" and what == "silent"):
         return Topic(what=what, place=formatter.agent(ident) if scope == "agent" else formatter.site(ident))
     if scope == "wan":
@@ -131,37 +137,37 @@ def topic(root: str, member: Member | Trouble | None, formatter: Speaker) -> Top
     return Topic(what=what, place=where)
 
 
-def _place(site: str, formatter: Speaker) -> str:
+def _place(site: str, formatter: MailFormatter) -> str:
     return formatter.site(site) if site else ""
 
 
-def _what(scope: str, on: On, kind: str, link: str) -> str:
+def _topic_key(scope: str, on: ConditionKind, kind: str, link: str) -> str:
     if on in ("risk", "missed", "finding", "clock", "collector"):
         return on
-    if scope in _OF_CAUSES:
-        return _OF_CAUSES[scope]
+    if scope in _TOPIC_BY_CAUSE:
+        return _TOPIC_BY_CAUSE[scope]
     if scope == "agent" or on == "silent":
         return "silent"
     if on == "degraded" and link and kind == "icmp":
         return "line"
-    return _OF_KINDS.get((kind, on), on)
+    return _TOPIC_BY_KIND.get((kind, on), on)
 
 
-def headline(incident: Incident, formatter: Speaker) -> str:
+def headline(incident: Incident, formatter: MailFormatter) -> str:
     """What and where, as it is known now."""
-    return line_of(incident.cause.root, lead(incident), formatter)
+    return headline_of(incident.cause.root, lead_member(incident), formatter)
 
 
-def base(incident: Incident, formatter: Speaker) -> str:
+def initial_headline(incident: Incident, formatter: MailFormatter) -> str:
     """What and where, as the incident began: the same for its whole life."""
     root = incident.roots[0] if incident.roots else incident.cause.root
-    return line_of(root, lead(incident, root), formatter)
+    return headline_of(root, lead_member(incident, root), formatter)
 
 
-def line_of(root: str, member: Member | Trouble | None, formatter: Speaker) -> str:
+def headline_of(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> str:
     """What and where, in one line."""
     subject = topic(root, member, formatter)
-    topic_name = formatter.said(WHATS[subject.what])
+    topic_name = formatter.said(TOPIC_NAMES[subject.what])
     # a check's title that says where it is already needs no place
     names = [subject.thing, "" if subject.place and subject.place in subject.thing else subject.place]
     rest = " – ".join(name for name in names if name)

@@ -6,18 +6,18 @@ from typing import Literal
 import msgspec
 
 from alerts.incident.problem import Subject
-from alerts.notify.memo import by_inventory
-from alerts.notify.selection import Chosen, chooser
-from inventory.model.alerting import Condition, On
+from alerts.notify.memo import cached_by_inventory
+from alerts.notify.selection import SubjectFilter, subject_filter
+from inventory.model.alerting import Condition, ConditionKind
 from inventory.model.entities import Check, Inventory
 from inventory.model.goals import matcher
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
-Standing = Literal["clear", "doubtful", "met"]
+ConditionState = Literal["clear", "doubtful", "met"]
 """``doubtful``: a trouble that is not confirmed: it keeps an incident open and opens none."""
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class ObservedState(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a check now: its ``state``, ``since`` when (ms, event time), for how many consecutive ``looks``,
     ``last``: the time of the newest look. ``recent``: the states of the latest looks, newest last, as far as they are
     known; () is as many in this state as ``looks``."""
@@ -31,15 +31,15 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
 def condition_of(inventory: Inventory, check: Check, on: Literal["down", "degraded"]) -> Condition | None:
     """The first condition on that state that fits the check; None if none does or it is off."""
-    return by_inventory(inventory, _OfChecks).find(check, on)
+    return cached_by_inventory(inventory, _CheckConditions).find(check, on)
 
 
-def condition_for(inventory: Inventory, on: On, subject: Subject, name: str = "") -> Condition | None:
+def condition_for(inventory: Inventory, on: ConditionKind, subject: Subject, name: str = "") -> Condition | None:
     """The same for what is no check: an agent, a goal, a finding or the collector's trouble of that ``name``."""
-    return by_inventory(inventory, _OfOthers).find(subject, on, name)
+    return cached_by_inventory(inventory, _OtherConditions).find(subject, on, name)
 
 
-def met(condition: Condition, observed: Seen) -> Standing:
+def condition_state(condition: Condition, observed: ObservedState) -> ConditionState:
     """How a check stands to a condition on down or degraded.
 
     It is met by ``looks`` bad ones of the last ``out_of``, the present one bad, with evidence that the state has lasted
@@ -48,15 +48,19 @@ def met(condition: Condition, observed: Seen) -> Standing:
     """
     bad = DOWN if condition.on == "down" else DEGRADED
     if observed.state == bad:
-        enough = _count(observed, bad, condition.out_of) >= condition.looks
+        enough = _bad_count(observed, bad, condition.out_of) >= condition.looks
         return "met" if enough and observed.last - observed.since >= condition.for_ms else "doubtful"
     if observed.state == UNKNOWN or (bad == DEGRADED and observed.state == DOWN):
         return "doubtful"
-    better = observed.looks if bad == DEGRADED or not observed.recent else _better(observed.recent, observed.looks)
+    better = (
+        observed.looks
+        if bad == DEGRADED or not observed.recent
+        else _consecutive_better(observed.recent, observed.looks)
+    )
     return "clear" if better >= condition.recover else "doubtful"
 
 
-def met_by(condition: Condition, duration_ms: int) -> Standing:
+def duration_state(condition: Condition, duration_ms: int) -> ConditionState:
     """How something measured in ms (not heard for, off by) stands to a condition on silent or clock. A clock has to
     come back to within half of what is too much; who is heard is not silent."""
     if duration_ms >= condition.for_ms:
@@ -64,13 +68,13 @@ def met_by(condition: Condition, duration_ms: int) -> Standing:
     return "doubtful" if condition.on == "clock" and 2 * duration_ms >= condition.for_ms else "clear"
 
 
-def _count(observed: Seen, bad: int, out_of: int) -> int:
+def _bad_count(observed: ObservedState, bad: int, out_of: int) -> int:
     """How many of the last ``out_of`` looks were bad."""
     counted = sum(state == bad for state in observed.recent[-out_of:]) if observed.recent else 0
     return max(counted, min(observed.looks, out_of))
 
 
-def _better(recent: tuple[int, ...], looks: int) -> int:
+def _consecutive_better(recent: tuple[int, ...], looks: int) -> int:
     """How many looks in a row were up or degraded: both are better than down."""
     count = 0
     for state in reversed(recent):
@@ -80,7 +84,7 @@ def _better(recent: tuple[int, ...], looks: int) -> int:
     return max(count, looks)
 
 
-class _OfChecks:
+class _CheckConditions:
     """The conditions on states, with their selectors compiled, and what was found for each check."""
 
     def __init__(self, inventory: Inventory) -> None:
@@ -100,12 +104,12 @@ class _OfChecks:
             return condition
 
 
-class _OfOthers:
+class _OtherConditions:
     """The conditions on everything else."""
 
     def __init__(self, inventory: Inventory) -> None:
-        self._conditions: list[tuple[Condition, Chosen]] = [
-            (condition, chooser(condition.select, inventory)) for condition in inventory.alerting.conditions
+        self._conditions: list[tuple[Condition, SubjectFilter]] = [
+            (condition, subject_filter(condition.select, inventory)) for condition in inventory.alerting.conditions
         ]
 
     def find(self, subject: Subject, on: str, name: str) -> Condition | None:

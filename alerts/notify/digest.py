@@ -10,34 +10,42 @@ from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
-from alerts.incident.draft import Bench
+from alerts.incident.draft import IncidentDraft
 from alerts.incident.entities import Incident, Notice
 from alerts.incident.keys import digest_ident
-from alerts.incident.state import Mailbox
+from alerts.incident.state import ContactQueue
 from alerts.notify.routing import audience, operators
 from inventory.model.entities import Inventory
 from inventory.times import calendars
 
 
-def digests(draft: Bench, inventory: Inventory, muted: bool) -> list[Notice]:
+def due_digests(draft: IncidentDraft, inventory: Inventory, muted: bool) -> list[Notice]:
     """The digests that are due. A contact who is new, or whose collector is muted, begins with the next one."""
     if inventory.alerting.digest is None:
         return []
-    day = last_due(inventory.alerting.digest, inventory.province.zone, draft.at).isoformat()
-    queues = {contact: draft.mailboxes.get(contact, Mailbox()) for contact in inventory.contacts}
+    day = last_due_day(inventory.alerting.digest, inventory.province.zone, draft.at).isoformat()
+    queues = {contact: draft.mailboxes.get(contact, ContactQueue()) for contact in inventory.contacts}
     due = {contact: queue for contact, queue in queues.items() if queue.digest < day}
     if not due:
         return []
-    digest_contacts = [who for who, queue in due.items() if queue.digest and inventory.contacts[who].digest and not muted]
-    incidents_by_contact = _news(draft, inventory, {contact: due[contact].digested for contact in digest_contacts})
+    digest_contacts = [
+        who for who, queue in due.items() if queue.digest and inventory.contacts[who].digest and not muted
+    ]
+    incidents_by_contact = _incidents_by_contact(
+        draft, inventory, {contact: due[contact].digested for contact in digest_contacts}
+    )
     always = frozenset(operators(inventory))
-    notices = [_notice(who, day, incidents_by_contact[who], draft.at) for who in digest_contacts if incidents_by_contact[who] or who in always]
+    notices = [
+        _notice(who, day, incidents_by_contact[who], draft.at)
+        for who in digest_contacts
+        if incidents_by_contact[who] or who in always
+    ]
     for contact, queue in due.items():
         draft.put_box(contact, replace(queue, digest=day, digested=draft.at))
     return notices
 
 
-def last_due(minute: int, zone: ZoneInfo, at: int) -> date:
+def last_due_day(minute: int, zone: ZoneInfo, at: int) -> date:
     """The last day whose digest is due at ``at``."""
     day = datetime.fromtimestamp(at / 1000, zone).date()
     while calendars.epoch_ms(datetime.combine(day, time(minute // 60, minute % 60)), zone) > at:
@@ -45,7 +53,9 @@ def last_due(minute: int, zone: ZoneInfo, at: int) -> date:
     return day
 
 
-def _news(draft: Bench, inventory: Inventory, since: dict[str, int]) -> dict[str, list[Incident]]:
+def _incidents_by_contact(
+    draft: IncidentDraft, inventory: Inventory, since: dict[str, int]
+) -> dict[str, list[Incident]]:
     """For each contact what concerns them of what is open and of what was closed after ``since``; open ones first."""
     by_contact: dict[str, list[Incident]] = {contact: [] for contact in since}
     if not since:

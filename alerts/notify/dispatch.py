@@ -9,60 +9,62 @@ along, so that what is open for days is one mail each time and not one an incide
 
 from msgspec.structs import replace
 
-from alerts.incident.draft import Bench, noted
-from alerts.incident.entities import Incident, Notice, NoticeKind, Told
+from alerts.incident.draft import IncidentDraft, with_history
+from alerts.incident.entities import Incident, Notice, NoticeKind, NotifiedContact
 from alerts.incident.keys import notice_ident
-from alerts.incident.levels import heavier
-from alerts.incident.state import Mailbox, Situation
-from alerts.notify.policy import Word, first_word, next_word, speaks
+from alerts.incident.levels import more_severe
+from alerts.incident.state import ContactQueue, StepInput
+from alerts.notify.policy import PendingNotice, first_notice, has_confirmed_problem, next_notice
 from alerts.notify.routing import recipients
 from inventory.model.alerting import HOUR, MINUTE, SEVERITIES, Severity
 from inventory.model.entities import Inventory
 
-SUMMARY_MS = 10 * MINUTE
+SUMMARY_INTERVAL_MS = 10 * MINUTE
 
-Wanted = dict[str, Word]  # by incident
+PendingNotices = dict[str, PendingNotice]  # by incident
 
 
-def wanted(draft: Bench, inventory: Inventory, step_input: Situation) -> dict[str, Wanted]:
+def pending_notices(draft: IncidentDraft, inventory: Inventory, step_input: StepInput) -> dict[str, PendingNotices]:
     """For each contact what is to be said to them now, or may go along."""
     confirmed_keys = {problem.key for problem in step_input.troubles if problem.confirmed and not problem.excluded}
-    pending: dict[str, Wanted] = {}
+    pending: dict[str, PendingNotices] = {}
 
-    def want(contact: str, incident: Incident, pending_notice: Word | None) -> None:
+    def want(contact: str, incident: Incident, pending_notice: PendingNotice | None) -> None:
         if pending_notice is not None and contact in inventory.contacts:
             pending.setdefault(contact, {})[incident.key] = pending_notice
 
     for incident in draft.ended.values():
         for notified in incident.told.values():
             if not notified.recovered:
-                want(notified.contact, incident, Word("recovery"))
+                want(notified.contact, incident, PendingNotice("recovery"))
     for incident in () if step_input.muted else draft.open.values():
         if incident.excluded:
             continue
-        confirmed = speaks(incident, confirmed_keys)
+        confirmed = has_confirmed_problem(incident, confirmed_keys)
         if not confirmed and not incident.told:
             continue
         now = {recipient.contact: recipient for recipient in recipients(inventory, incident, draft.at)}
         for contact, recipient in now.items():
             if confirmed and contact not in incident.told:
-                want(contact, incident, first_word(incident, recipient, draft.at))
+                want(contact, incident, first_notice(incident, recipient, draft.at))
         for contact, notified in incident.told.items():
-            want(contact, incident, next_word(incident, notified, now.get(contact), draft.at, confirmed))
+            want(contact, incident, next_notice(incident, notified, now.get(contact), draft.at, confirmed))
     return pending
 
 
-def post(draft: Bench, inventory: Inventory, step_input: Situation) -> tuple[list[Notice], int | None]:
+def dispatch(draft: IncidentDraft, inventory: Inventory, step_input: StepInput) -> tuple[list[Notice], int | None]:
     """The notices that go now, and when the next waiting ones are due. Mailboxes and incidents remember them."""
-    _give_up_on_strangers(draft, inventory)
-    pending_by_contact = wanted(draft, inventory, step_input)
+    _drop_unknown_contacts(draft, inventory)
+    pending_by_contact = pending_notices(draft, inventory, step_input)
     notices: list[Notice] = []
     wake: int | None = None
-    for contact in sorted({*pending_by_contact, *(who for who, queue in draft.mailboxes.items() if queue.waiting or queue.sent)}):
+    for contact in sorted(
+        {*pending_by_contact, *(who for who, queue in draft.mailboxes.items() if queue.waiting or queue.sent)}
+    ):
         pending = pending_by_contact.get(contact, {})
         now = {key: pending_notice for key, pending_notice in pending.items() if not pending_notice.early}
-        queue = _waiting(draft.mailboxes.get(contact, Mailbox()), now, draft.at)
-        queue, kind, items, due = _due(queue, now, inventory, draft.at)
+        queue = _update_waiting(draft.mailboxes.get(contact, ContactQueue()), now, draft.at)
+        queue, kind, items, due = _take_due(queue, now, inventory, draft.at)
         if any(pending_notice.kind == "repeat" for pending_notice in items.values()):
             items = pending
         if items:
@@ -73,10 +75,12 @@ def post(draft: Bench, inventory: Inventory, step_input: Situation) -> tuple[lis
     return notices, wake
 
 
-def _give_up_on_strangers(draft: Bench, inventory: Inventory) -> None:
+def _drop_unknown_contacts(draft: IncidentDraft, inventory: Inventory) -> None:
     """Contacts who left the inventory have no address: what they were told is as good as over."""
     for incident in tuple(draft.ended.values()):
-        unknown_contacts = [t for t in incident.told.values() if not t.recovered and t.contact not in inventory.contacts]
+        unknown_contacts = [
+            t for t in incident.told.values() if not t.recovered and t.contact not in inventory.contacts
+        ]
         if unknown_contacts:
             notified = {**incident.told, **{t.contact: replace(t, recovered=True) for t in unknown_contacts}}
             draft.put(replace(incident, told=notified))
@@ -84,14 +88,20 @@ def _give_up_on_strangers(draft: Bench, inventory: Inventory) -> None:
         draft.put_box(contact, None)
 
 
-def _waiting(queue: Mailbox, pending: Wanted, at: int) -> Mailbox:
+def _update_waiting(queue: ContactQueue, pending: PendingNotices, at: int) -> ContactQueue:
     """The mailbox with what waits now, and only the last hour's mails."""
     waiting = {key: queue.waiting.get(key, at) for key in pending}
     sent_times = tuple(when for when in queue.sent if when > at - HOUR)
-    return queue if (waiting, sent_times) == (queue.waiting, queue.sent) else replace(queue, waiting=waiting, sent=sent_times)
+    return (
+        queue
+        if (waiting, sent_times) == (queue.waiting, queue.sent)
+        else replace(queue, waiting=waiting, sent=sent_times)
+    )
 
 
-def _due(queue: Mailbox, pending: Wanted, inventory: Inventory, at: int) -> tuple[Mailbox, NoticeKind, Wanted, int | None]:
+def _take_due(
+    queue: ContactQueue, pending: PendingNotices, inventory: Inventory, at: int
+) -> tuple[ContactQueue, NoticeKind, PendingNotices, int | None]:
     """What of all that waits goes now, as which kind ("group" stands for any number); or when it will be due."""
     alerting = inventory.alerting
     if not pending:
@@ -105,20 +115,20 @@ def _due(queue: Mailbox, pending: Wanted, inventory: Inventory, at: int) -> tupl
     urgent = {key: pending_notice for key, pending_notice in pending.items() if pending_notice.kind != "repeat"}
     if not urgent:
         return queue, "summary", {}, cap_frees_at
-    if queue.summary is not None and at < queue.summary + SUMMARY_MS:
-        return queue, "summary", {}, min(cap_frees_at, queue.summary + SUMMARY_MS)
+    if queue.summary is not None and at < queue.summary + SUMMARY_INTERVAL_MS:
+        return queue, "summary", {}, min(cap_frees_at, queue.summary + SUMMARY_INTERVAL_MS)
     rest = {key: since for key, since in queue.waiting.items() if key not in urgent}
     return replace(queue, waiting=rest, summary=at), "summary", urgent, None
 
 
-def _notice(draft: Bench, contact: str, kind: NoticeKind, pending: Wanted) -> Notice:
+def _notice(draft: IncidentDraft, contact: str, kind: NoticeKind, pending: PendingNotices) -> Notice:
     """One mail that says all of it; the incidents remember that it was said."""
     incidents = [incident for key in pending if (incident := draft.incident(key)) is not None]
     incidents.sort(key=lambda incident: (-SEVERITIES.index(incident.severity), incident.opened, incident.key))
     kinds = tuple(pending[incident.key].kind for incident in incidents)
     if kind == "group" and len(incidents) == 1:
         kind = kinds[0]
-    notice_counts = [(incident.key, _count(incident, contact) + 1) for incident in incidents]
+    notice_counts = [(incident.key, _notice_count(incident, contact) + 1) for incident in incidents]
     ident = notice_ident(kind, contact, notice_counts)
     notice = Notice(
         ident=ident,
@@ -132,7 +142,15 @@ def _notice(draft: Bench, contact: str, kind: NoticeKind, pending: Wanted) -> No
     )
     for incident in incidents:
         pending_notice = pending[incident.key]
-        draft.put(noted(_told(incident, contact, pending_notice, ident, draft.at), draft.at, "told", who=contact, text=pending_notice.kind))
+        draft.put(
+            with_history(
+                _mark_notified(incident, contact, pending_notice, ident, draft.at),
+                draft.at,
+                "told",
+                who=contact,
+                text=pending_notice.kind,
+            )
+        )
     return notice
 
 
@@ -143,21 +161,21 @@ def _thread(incidents: list[Incident], contact: str) -> str:
     return "" if len(previous) < len(notified) else min(previous, key=lambda one: (one.first, one.thread)).thread
 
 
-def _count(incident: Incident, contact: str) -> int:
+def _notice_count(incident: Incident, contact: str) -> int:
     notified = incident.told.get(contact)
     return 0 if notified is None else notified.count
 
 
-def _told(incident: Incident, contact: str, pending_notice: Word, ident: str, at: int) -> Incident:
+def _mark_notified(incident: Incident, contact: str, pending_notice: PendingNotice, ident: str, at: int) -> Incident:
     previous = incident.told.get(contact)
     if previous is None:
-        previous = Told(contact=contact, thread=ident, first=at, last=at, count=0, step=pending_notice.step)
+        previous = NotifiedContact(contact=contact, thread=ident, first=at, last=at, count=0, step=pending_notice.step)
     notified = replace(
         previous,
         last=at,
         count=previous.count + 1,
         recovered=pending_notice.kind == "recovery",
-        severity=_worse(previous.severity, incident.severity),
+        severity=_worse_severity(previous.severity, incident.severity),
         root=incident.cause.root,
         cause=incident.cause.cause,
         flapping=incident.flapping,
@@ -165,5 +183,5 @@ def _told(incident: Incident, contact: str, pending_notice: Word, ident: str, at
     return replace(incident, told={**incident.told, contact: notified})
 
 
-def _worse(one: Severity, other: Severity) -> Severity:
-    return one if heavier(one, other) else other
+def _worse_severity(one: Severity, other: Severity) -> Severity:
+    return one if more_severe(one, other) else other

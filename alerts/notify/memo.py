@@ -7,17 +7,17 @@ from inventory.model.entities import Inventory
 
 _Made = TypeVar("_Made")
 
-KEPT = 4  # inventories: the present one, the one before, and those of tests
-_made: list[tuple[Inventory, dict[object, Any]]] = []
+MAX_INVENTORIES = 4  # inventories: the present one, the one before, and those of tests
+_caches: list[tuple[Inventory, dict[object, Any]]] = []
 
 
-def by_inventory(inventory: Inventory, compute: Callable[[Inventory], _Made]) -> _Made:
+def cached_by_inventory(inventory: Inventory, compute: Callable[[Inventory], _Made]) -> _Made:
     """``make(inventory)``, made once. An inventory is known by identity: it never changes."""
-    values = next((value for cached_inventory, value in _made if cached_inventory is inventory), None)
+    values = next((value for cached_inventory, value in _caches if cached_inventory is inventory), None)
     if values is None:
         values = {}
-        _made.insert(0, (inventory, values))
-        del _made[KEPT:]
+        _caches.insert(0, (inventory, values))
+        del _caches[MAX_INVENTORIES:]
     if compute not in values:
         values[compute] = compute(inventory)
     value: _Made = values[compute]

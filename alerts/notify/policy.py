@@ -7,13 +7,13 @@ silence, a calendar, the cap) is said later if it is still so, and only then.
 from collections.abc import Set
 from typing import NamedTuple
 
-from alerts.incident.entities import Incident, NoticeKind, Told
-from alerts.incident.levels import heavier
+from alerts.incident.entities import Incident, NoticeKind, NotifiedContact
+from alerts.incident.levels import more_severe
 from alerts.notify.routing import Recipient
 from inventory.model.alerting import MINUTE
 
 
-class Word(NamedTuple):
+class PendingNotice(NamedTuple):
     """What a notice says of one incident. ``step``: of an escalation. ``early``: not due, but it may go along with
     others that are."""
 
@@ -23,57 +23,63 @@ class Word(NamedTuple):
 
 
 # A revised cause is said at most this often.
-UPDATE_MS = 5 * MINUTE
+UPDATE_INTERVAL_MS = 5 * MINUTE
 
 # A repeat goes along with another one to the same contact when it would be due within this part of its time.
-EARLY = 0.25
+EARLY_SHARE = 0.25
 
 
-def speaks(incident: Incident, confirmed_keys: Set[str]) -> bool:
+def has_confirmed_problem(incident: Incident, confirmed_keys: Set[str]) -> bool:
     """Whether something of it is ``sure`` to be wrong now: keys of troubles that are confirmed and not in maintenance.
     A silent site is not, nor what was up at its last look."""
     return any(key in confirmed_keys for key, member in incident.members.items() if member.until is None)
 
 
-def first_word(incident: Incident, recipient: Recipient, at: int) -> Word | None:
+def first_notice(incident: Incident, recipient: Recipient, at: int) -> PendingNotice | None:
     """To a contact who was not told yet, of an incident that speaks."""
     if recipient.when > at:
         return None
     if not recipient.step:
-        return Word("trouble")
-    if _said_once(incident):
+        return PendingNotice("trouble")
+    if _notify_once(incident):
         return None
-    return None if incident.acked is not None or snoozed(incident, at) else Word("escalation", recipient.step)
+    return (
+        None if incident.acked is not None or is_snoozed(incident, at) else PendingNotice("escalation", recipient.step)
+    )
 
 
-def next_word(incident: Incident, notified: Told, recipient: Recipient | None, at: int, confirmed: bool) -> Word | None:
+def next_notice(
+    incident: Incident, notified: NotifiedContact, recipient: Recipient | None, at: int, confirmed: bool
+) -> PendingNotice | None:
     """To a contact who was told before. ``recipient``: as what they would be told now, None: on no route any more."""
     in_hours = recipient is None or recipient.when <= at
     if incident.flapping:
-        return Word("update") if in_hours and not notified.flapping else None  # once, then quiet until it is steady
+        return (
+            PendingNotice("update") if in_hours and not notified.flapping else None
+        )  # once, then quiet until it is steady
     if not confirmed:
         return None
-    if in_hours and (notified.flapping or heavier(incident.severity, notified.severity)):
-        return Word("update")
-    if recipient is None or not in_hours or snoozed(incident, at):
+    if in_hours and (notified.flapping or more_severe(incident.severity, notified.severity)):
+        return PendingNotice("update")
+    if recipient is None or not in_hours or is_snoozed(incident, at):
         return None
-    if _revised(incident, notified) and at - notified.last >= UPDATE_MS:
-        return Word("update")
-    if not recipient.repeat_ms or incident.acked is not None or _said_once(incident):
+    if _cause_changed(incident, notified) and at - notified.last >= UPDATE_INTERVAL_MS:
+        return PendingNotice("update")
+    if not recipient.repeat_ms or incident.acked is not None or _notify_once(incident):
         return None
     early_ms = notified.last + recipient.repeat_ms - at
-    return Word("repeat", early=early_ms > 0) if early_ms <= EARLY * recipient.repeat_ms else None
+    return PendingNotice("repeat", early=early_ms > 0) if early_ms <= EARLY_SHARE * recipient.repeat_ms else None
 
 
-def _said_once(incident: Incident) -> bool:
+def _notify_once(incident: Incident) -> bool:
     """Whether it is a fact that saying it again does not help, such as a goal that is missed for this month."""
     return all(member.once for member in incident.members.values() if member.until is None)
 
 
-def _revised(incident: Incident, notified: Told) -> bool:
+def _cause_changed(incident: Incident, notified: NotifiedContact) -> bool:
     """Whether its root or cause is another than was said ("": what was said is not known any more)."""
     return notified.root not in ("", incident.cause.root) or notified.cause not in ("", incident.cause.cause)
 
 
-def snoozed(incident: Incident, at: int) -> bool:
+def is_snoozed(incident: Incident, at: int) -> bool:
     return incident.snoozed is not None and at < incident.snoozed

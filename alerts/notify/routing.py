@@ -13,15 +13,15 @@ import msgspec
 
 from alerts.incident.entities import Incident
 from alerts.incident.problem import Subject
-from alerts.notify.memo import by_inventory
-from alerts.notify.selection import Chosen, chooser
+from alerts.notify.memo import cached_by_inventory
+from alerts.notify.selection import SubjectFilter, subject_filter
 from inventory.model.alerting import DAY, HOUR, MINUTE, Route
 from inventory.model.entities import Inventory
 from inventory.model.rosters import contacts_of
 from inventory.times import calendars
 
 # How far ahead a calendar is searched for its next hour; Tết and the weekends around it are shorter.
-AHEAD_MS = 31 * DAY
+LOOKAHEAD_MS = 31 * DAY
 
 DEFAULT_REPEAT_MS = 4 * HOUR
 
@@ -42,13 +42,13 @@ def recipients(inventory: Inventory, incident: Incident, at: int) -> list[Recipi
 
     Escalation steps are in it only while nobody has acknowledged. Names that are no contact are left out.
     """
-    return by_inventory(inventory, Desk).recipients(incident, at)
+    return cached_by_inventory(inventory, Router).recipients(incident, at)
 
 
 def audience(inventory: Inventory, incident: Incident) -> frozenset[str]:
     """All contacts whom the incident concerns, whatever its severity, the hour and who is on duty: whose digest has
     it. Those who were told of it are among them."""
-    return by_inventory(inventory, Desk).audience(incident)
+    return cached_by_inventory(inventory, Router).audience(incident)
 
 
 def operators(inventory: Inventory) -> tuple[str, ...]:
@@ -59,13 +59,13 @@ def operators(inventory: Inventory) -> tuple[str, ...]:
     return contacts or tuple(inventory.contacts)
 
 
-class Desk:
+class Router:
     """Routing, ready for one inventory. Remembers what it found, for incidents that stay as they are."""
 
     def __init__(self, inventory: Inventory) -> None:
         self._inventory = inventory
         self._zone = inventory.province.zone
-        self._routes = [(route, chooser(route.select, inventory)) for route in inventory.alerting.routes]
+        self._routes = [(route, subject_filter(route.select, inventory)) for route in inventory.alerting.routes]
         self._found: dict[str, tuple[Incident, int, list[Recipient]]] = {}
         self._audiences: dict[str, tuple[Incident, frozenset[str]]] = {}
         self._hours: dict[str, tuple[int, int, int]] = {}
@@ -105,7 +105,7 @@ class Desk:
                 best[recipient.contact] = recipient
                 continue
             first = min(earlier, recipient, key=lambda one: (one.when, one.step))
-            best[recipient.contact] = msgspec.structs.replace(first, repeat_ms=_oftener(earlier, recipient))
+            best[recipient.contact] = msgspec.structs.replace(first, repeat_ms=_shorter_repeat(earlier, recipient))
         return list(best.values())
 
     def _all(self, incident: Incident, at: int) -> Iterator[Recipient]:
@@ -144,10 +144,10 @@ class Desk:
                     when=max(when, first_notified + step.after_ms),
                 )
 
-    def _takes(self, route: Route, chosen: Chosen, incident: Incident) -> bool:
+    def _takes(self, route: Route, chosen: SubjectFilter, incident: Incident) -> bool:
         if route.causes and incident.cause.cause not in route.causes:
             return False
-        return any(chosen(subject) for subject in _subjects(incident))
+        return any(chosen(subject) for subject in _open_subjects(incident))
 
     def _by_default(self, incident: Incident, at: int) -> Iterable[str]:
         contacts = dict.fromkeys(who for who in self._agencies(incident, at) if who in self._inventory.contacts)
@@ -157,7 +157,7 @@ class Desk:
 
     def _agencies(self, incident: Incident, at: int) -> Iterator[str]:
         day = datetime.fromtimestamp(at / 1000, self._zone).date()
-        for name in dict.fromkeys(subject.agency for subject in _subjects(incident)):
+        for name in dict.fromkeys(subject.agency for subject in _open_subjects(incident)):
             agency = self._inventory.agencies.get(name)
             if agency is not None and not agency.on(day) and agency.successor:
                 agency = self._inventory.agencies.get(agency.successor, agency)
@@ -183,21 +183,21 @@ class Desk:
         cached = self._hours.get(name)
         if cached is not None and cached[0] <= at < cached[1]:
             return cached[2]
-        closed = calendars.excluded(calendar, at, at + AHEAD_MS, self._zone, self._inventory.decreed)
+        closed = calendars.excluded_time(calendar, at, at + LOOKAHEAD_MS, self._zone, self._inventory.decreed)
         if closed and closed[0][0] <= at:
             opens = until = closed[0][1]
         else:
-            opens, until = at, closed[0][0] if closed else at + AHEAD_MS
+            opens, until = at, closed[0][0] if closed else at + LOOKAHEAD_MS
         self._hours[name] = (at, until, opens)
         return opens
 
 
-def _subjects(incident: Incident) -> list[Subject]:
+def _open_subjects(incident: Incident) -> list[Subject]:
     """What it is about: of the members that are not over and not in maintenance; of all, where there is none."""
     members = incident.members.values()
     counted = [member.subject for member in members if member.until is None and not member.excluded]
     return counted or [member.subject for member in members]
 
 
-def _oftener(one: Recipient, other: Recipient) -> int:
+def _shorter_repeat(one: Recipient, other: Recipient) -> int:
     return min((every for every in (one.repeat_ms, other.repeat_ms) if every), default=0)

@@ -7,10 +7,10 @@ from inventory.model.entities import Inventory
 from inventory.model.goals import matcher
 from inventory.model.selectors import Selector
 
-Chosen = Callable[[Subject], bool]
+SubjectFilter = Callable[[Subject], bool]
 
 
-def chooser(selector: Selector, inventory: Inventory) -> Chosen:
+def subject_filter(selector: Selector, inventory: Inventory) -> SubjectFilter:
     """A test of one subject. A check of the inventory is judged as goals judge it; of anything else the fields that it
     has are: its kind, agency, site, agent and link's provider. It has no tags and is in no list of checks."""
     of_checks = matcher(selector, inventory)
@@ -19,24 +19,24 @@ def chooser(selector: Selector, inventory: Inventory) -> Chosen:
         check = inventory.checks.get(subject.check)
         if check is not None:
             return of_checks(check)
-        return _fits(selector, subject, inventory)
+        return _matches_fields(selector, subject, inventory)
 
     return (lambda subject: True) if selector.everything else chosen
 
 
-def _fits(selector: Selector, subject: Subject, inventory: Inventory) -> bool:
+def _matches_fields(selector: Selector, subject: Subject, inventory: Inventory) -> bool:
     agency = inventory.agencies.get(subject.agency)
     link = inventory.links.get(subject.link)
     return (
         not (selector.checks or selector.tags)
-        and _listed(subject.kind, selector.kinds)
-        and _listed(subject.agency, selector.agencies)
-        and _listed(agency.kind if agency is not None else "", selector.agency_kinds)
-        and _listed(subject.site, selector.sites)
-        and _listed(subject.agent, selector.agents)
-        and _listed(link.provider if link is not None else "", selector.providers)
+        and _empty_or_contains(subject.kind, selector.kinds)
+        and _empty_or_contains(subject.agency, selector.agencies)
+        and _empty_or_contains(agency.kind if agency is not None else "", selector.agency_kinds)
+        and _empty_or_contains(subject.site, selector.sites)
+        and _empty_or_contains(subject.agent, selector.agents)
+        and _empty_or_contains(link.provider if link is not None else "", selector.providers)
     )
 
 
-def _listed(value: str, values: tuple[str, ...]) -> bool:
+def _empty_or_contains(value: str, values: tuple[str, ...]) -> bool:
     return not values or value in values

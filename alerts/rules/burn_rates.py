@@ -12,7 +12,7 @@ import msgspec
 from inventory.model.alerting import DAY, HOUR, MINUTE, Severity
 
 
-class Pair(msgspec.Struct, frozen=True):
+class BurnWindowPair(msgspec.Struct, frozen=True):
     """``factor``: 1 uses up exactly the budget by the end of the goal's window. ``long``, ``short``: ms."""
 
     factor: float
@@ -21,9 +21,9 @@ class Pair(msgspec.Struct, frozen=True):
     severity: Severity
 
 
-PAIRS: Final = (
-    Pair(14.4, HOUR, 5 * MINUTE, "critical"),
-    Pair(6, 6 * HOUR, 30 * MINUTE, "critical"),
-    Pair(3, DAY, 2 * HOUR, "warning"),
-    Pair(1, 3 * DAY, 6 * HOUR, "warning"),
+BURN_WINDOW_PAIRS: Final = (
+    BurnWindowPair(14.4, HOUR, 5 * MINUTE, "critical"),
+    BurnWindowPair(6, 6 * HOUR, 30 * MINUTE, "critical"),
+    BurnWindowPair(3, DAY, 2 * HOUR, "warning"),
+    BurnWindowPair(1, 3 * DAY, 6 * HOUR, "warning"),
 )

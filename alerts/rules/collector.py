@@ -8,7 +8,7 @@ from inventory.base.types import Text, duration_ms
 from inventory.model.alerting import Severity
 
 
-class Rule(NamedTuple):
+class PrometheusRule(NamedTuple):
     """``expr`` with {job} to be filled in, and {present}, a matcher of the agents that ought to be heard.
 
     ``lasting``: for how long it has to be so. Texts may hold templates.
@@ -22,8 +22,8 @@ class Rule(NamedTuple):
     first: Text  # what to look at first
 
 
-RULES: Final = (
-    Rule(
+COLLECTOR_RULES: Final = (
+    PrometheusRule(
         "HaidangCollectorDown",
         'up{{job="{job}"}} == 0',
         "2m",
@@ -38,7 +38,7 @@ RULES: Final = (
             "haidang-collector (systemctl status). Agents go on measuring and keep their results: nothing is lost.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangCollectorUnknown",
         'absent(up{{job="{job}"}})',
         "5m",
@@ -49,7 +49,7 @@ RULES: Final = (
             "There is no target of the job {job} in Prometheus's configuration: nobody watches the collector.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangScrapeFailing",
         'changes(up{{job="{job}"}}[15m]) >= 4',
         "5m",
@@ -63,7 +63,7 @@ RULES: Final = (
             "It may be starting again and again, or be overloaded. Look at its log: journalctl -u haidang-collector.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangScrapeEmpty",
         'up{{job="{job}"}} == 1 unless on (job, instance) haidang_collector_inventory_checks > 0',
         "10m",
@@ -77,7 +77,7 @@ RULES: Final = (
             "The target may not be the collector, or its inventory is empty: haidang-inventory check.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangScrapeSlow",
         'scrape_duration_seconds{{job="{job}"}} > 8',
         "15m",
@@ -91,7 +91,7 @@ RULES: Final = (
             "Past 10 s Prometheus gives up and takes the collector for dead. Its machine may be overloaded.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangAgentSilent",
         "time() - haidang_agent_last_seen_timestamp_seconds{present} > 600",
         "1m",
@@ -105,7 +105,7 @@ RULES: Final = (
             "Silence does not mean down: look at the line, then at the power, then at the agent's machine.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangAgentsSilent",
         "count by (job, instance) (time() - haidang_agent_last_seen_timestamp_seconds{present} > 600)\n"
         "  > 0.5 * count by (job, instance) (haidang_agent_last_seen_timestamp_seconds{present}) > 1",
@@ -120,7 +120,7 @@ RULES: Final = (
             "Mostly it is the centre's side: the collector's port 8443, the firewall, the centre's line, certificates.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangStoreFailing",
         "haidang_collector_commit_failures > 0",
         "1m",
@@ -131,7 +131,7 @@ RULES: Final = (
             "Look at the disk: is it full, does it fail (df, dmesg)? Agents keep results until they can be written.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangStoreSlow",
         "haidang_collector_commit_seconds > 1",
         "10m",
@@ -145,7 +145,7 @@ RULES: Final = (
             "The disk is overloaded or about to fail, or the virtual machine is being backed up.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangClockNotTrusted",
         "haidang_collector_clock_trusted == 0",
         "5m",
@@ -161,7 +161,7 @@ RULES: Final = (
             "timedatectl, and at the virtual machine's clock.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangInventoryMistaken",
         "haidang_collector_inventory_mistakes > 0",
         "30m",
@@ -172,7 +172,7 @@ RULES: Final = (
         ),
         Text("Chạy haidang-inventory check để xem từng lỗi.", "haidang-inventory check says each of them."),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangMailNotGoingOut",
         "haidang_alert_oldest_waiting_seconds > 600",
         "5m",
@@ -186,7 +186,7 @@ RULES: Final = (
             "Look at the collector's mail relays: haidang-alerts test ADDRESS. No mail is lost: they are tried again.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangMailHeapingUp",
         "haidang_alert_outbox_waiting > 500",
         "15m",
@@ -197,7 +197,7 @@ RULES: Final = (
             "The relay takes them slowly, or there is too much at once: see the page of incidents.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangMailRelayDown",
         "haidang_alert_relay_up == 0",
         "10m",
@@ -208,7 +208,7 @@ RULES: Final = (
             "Mails go by another one if there is one. Look at this relay, its password and its certificate.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangMailNoRelay",
         "max by (job, instance) (haidang_alert_relay_up) == 0",
         "2m",
@@ -219,7 +219,7 @@ RULES: Final = (
             "Until that is mended, incidents are seen on the collector's pages only.",
         ),
     ),
-    Rule(
+    PrometheusRule(
         "HaidangWatchdog",
         "vector(1)",
         "0s",
@@ -237,7 +237,7 @@ def rules(job: str, absent_agents: Sequence[str], language: str) -> list[dict[st
     """The rules as a rule group's YAML has them. ``gone``: agents that are not expected to be heard any more."""
     present = f"{{{matcher('agent', absent_agents, but=True)}}}" if absent_agents else ""
     rendered: list[dict[str, object]] = []
-    for rule in RULES:
+    for rule in COLLECTOR_RULES:
         rendered_rule: dict[str, object] = {"alert": rule.name, "expr": rule.expr.format(job=job, present=present)}
         if duration_ms(rule.lasting):
             rendered_rule["for"] = rule.lasting

@@ -12,15 +12,15 @@ from typing import Final
 
 import msgspec
 
-from alerts.rules.burn_rates import PAIRS, Pair
+from alerts.rules.burn_rates import BURN_WINDOW_PAIRS, BurnWindowPair
 from inventory.base.types import Text, duration_text
 from inventory.model.entities import Check, Goal, Inventory
 from inventory.model.goals import Member
 
-SECONDS: Final = "haidang_check_seconds_total"
-COVERED: Final = 0.5  # share of a window that has to be known
-SCRAPE_S: Final = 30  # how often the sample configuration scrapes
-MOST_SAMPLES: Final = 50_000_000  # that one evaluation of a rule is to read
+SECONDS_METRIC: Final = "haidang_check_seconds_total"
+MIN_COVERAGE: Final = 0.5  # share of a window that has to be known
+SCRAPE_INTERVAL_S: Final = 30  # how often the sample configuration scrapes
+MAX_SAMPLES: Final = 50_000_000  # that one evaluation of a rule is to read
 
 
 class GoalRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,35 +36,35 @@ def rules_of(goal: Goal, members: Sequence[Member], year: int, inventory: Invent
     """The rules of one goal with the members that the inventory finds for it, by the objective of a year."""
     objective = goal.objective_in(year)
     checks = [inventory.checks[uid] for member in members for uid in member.checks]
-    why = _inexpressible(goal, members, checks, objective)
+    why = _why_inexpressible(goal, members, checks, objective)
     if why:
         return GoalRules(goal=goal, objective=objective, left=(why,))
-    result_interval = max(_pace(check) for check in checks)
+    result_interval = max(_result_interval(check) for check in checks)
     push = inventory.province.push_every
     budget = 1 - Decimal(str(objective))
     records: dict[str, dict[str, object]] = {}
     alerts: list[dict[str, object]] = []
     unjudgeable: dict[str, list[str]] = {}  # why -> the pairs that are out of reach
-    for pair in PAIRS:
+    for pair in BURN_WINDOW_PAIRS:
         short = max(pair.short, 3 * result_interval)
-        if why := _out_of_reach(pair, short, budget, result_interval, len(checks)):
+        if why := _why_unjudgeable(pair, short, budget, result_interval, len(checks)):
             unjudgeable.setdefault(why, []).append(f"{duration_text(pair.long)}+{duration_text(pair.short)}")
             continue
         for window in (pair.long, short):
             expr = _bad_share(goal, checks, window, result_interval + 2 * push, inventory)
-            record = _record(window)
+            record = _record_name(window)
             records.setdefault(record, {"record": record, "expr": expr, "labels": {"goal": goal.id}})
         alerts.append(_alert(goal, pair, short, objective, budget, language))
     omitted = tuple(f"the windows {', '.join(pairs)}: {why}" for why, pairs in unjudgeable.items())
     return GoalRules(goal=goal, objective=objective, rules=(*records.values(), *alerts), left=omitted)
 
 
-def _pace(check: Check) -> int:
+def _result_interval(check: Check) -> int:
     """How far apart its results may be, in ms: one that holds for long is made seldom (rationed, or at its time)."""
     return check.interval if check.hold <= 3 * check.interval + check.timeout else check.hold // 2
 
 
-def _inexpressible(goal: Goal, members: Sequence[Member], checks: Sequence[Check], objective: float) -> str:
+def _why_inexpressible(goal: Goal, members: Sequence[Member], checks: Sequence[Check], objective: float) -> str:
     """Why Prometheus cannot judge a goal; "" if it can."""
     if goal.lacks or not members:
         return "nothing measures it yet"
@@ -86,18 +86,18 @@ def _inexpressible(goal: Goal, members: Sequence[Member], checks: Sequence[Check
     return ""
 
 
-def _out_of_reach(pair: Pair, short: int, budget: Decimal, result_interval: int, checks: int) -> str:
+def _why_unjudgeable(pair: BurnWindowPair, short: int, budget: Decimal, result_interval: int, checks: int) -> str:
     """Why a pair cannot be judged; "" if it can."""
     if Decimal(str(pair.factor)) * budget >= 1:
         return "so many times the budget would be more than all of the time"
     if short > pair.long // 2:
         return f"results come up to {duration_text(result_interval)} apart, too seldom for that"
-    if checks * 4 * (pair.long // 1000 // SCRAPE_S) > MOST_SAMPLES:
+    if checks * 4 * (pair.long // 1000 // SCRAPE_INTERVAL_S) > MAX_SAMPLES:
         return f"{checks} checks are too many samples for one rule"
     return ""
 
 
-def _record(window: int) -> str:
+def _record_name(window: int) -> str:
     return f"haidang:goal_bad:ratio{duration_text(window)}"
 
 
@@ -106,12 +106,14 @@ def _bad_share(goal: Goal, checks: Sequence[Check], window: int, slack: int, inv
     more than the goal's own."""
     bad = 'state=~"degraded|down"' if goal.degraded == "down" else 'state="down"'
     span = duration_text(window)
-    least, most = COVERED * window / 1000, 1.2 * window / 1000 + slack / 1000
+    least, most = MIN_COVERAGE * window / 1000, 1.2 * window / 1000 + slack / 1000
     parts = []
     for which in selectors(checks, inventory):
-        of_bad = f"sum without (state) (increase({SECONDS}{{{which},{bad}}}[{span}]))"
-        known_seconds = f'sum without (state) (increase({SECONDS}{{{which},state!="unknown"}}[{span}])) > {least:g}'
-        total_seconds = f"sum without (state) (increase({SECONDS}{{{which}}}[{span}])) < {most:g}"
+        of_bad = f"sum without (state) (increase({SECONDS_METRIC}{{{which},{bad}}}[{span}]))"
+        known_seconds = (
+            f'sum without (state) (increase({SECONDS_METRIC}{{{which},state!="unknown"}}[{span}])) > {least:g}'
+        )
+        total_seconds = f"sum without (state) (increase({SECONDS_METRIC}{{{which}}}[{span}])) < {most:g}"
         parts.append(f"  {of_bad}\n  / ({known_seconds})\n  and ({total_seconds})")
     ratios = "\n  or\n".join(parts)
     if goal.combine == "all":
@@ -139,7 +141,10 @@ def selectors(checks: Iterable[Check], inventory: Inventory) -> list[str]:
         if len(others) < len(agents) > 1:
             agent_matcher = matcher("agent", sorted(others), but=True) if others else ""
         checks_by_matcher.setdefault(agent_matcher, []).append(name)
-    return [",".join(filter(None, (agent_matcher, matcher("check", names)))) for agent_matcher, names in checks_by_matcher.items()]
+    return [
+        ",".join(filter(None, (agent_matcher, matcher("check", names))))
+        for agent_matcher, names in checks_by_matcher.items()
+    ]
 
 
 def matcher(label: str, values: Sequence[str], *, but: bool = False) -> str:
@@ -151,7 +156,9 @@ def matcher(label: str, values: Sequence[str], *, but: bool = False) -> str:
     return f'{label}{sign or "="}~"{either}"'
 
 
-def _alert(goal: Goal, pair: Pair, short: int, objective: float, budget: Decimal, language: str) -> dict[str, object]:
+def _alert(
+    goal: Goal, pair: BurnWindowPair, short: int, objective: float, budget: Decimal, language: str
+) -> dict[str, object]:
     limit = f"{pair.factor:g} * {budget.normalize():f}"
     windows = duration_text(pair.long), duration_text(short)
     name = goal.name.in_(language)
@@ -168,7 +175,9 @@ def _alert(goal: Goal, pair: Pair, short: int, objective: float, budget: Decimal
     )
     return {
         "alert": "HaidangGoalBurning",
-        "expr": "\nand\n".join(f'{_record(window)}{{goal="{goal.id}"}} > {limit}' for window in (pair.long, short)),
+        "expr": "\nand\n".join(
+            f'{_record_name(window)}{{goal="{goal.id}"}} > {limit}' for window in (pair.long, short)
+        ),
         "labels": {"severity": pair.severity, "goal": goal.id, "windows": "+".join(windows)},
         "annotations": {"summary": summary.in_(language), "description": description.in_(language)},
     }

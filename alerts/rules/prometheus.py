@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints the rules and answers 0. Raises Invalid (an inventory with mistakes), ArgumentError (no job's name)."""
     if re.fullmatch(r"[A-Za-z0-9_.:/-]+", args.job) is None:
         raise argparse.ArgumentError(None, f"--job: {args.job!r} is no name of a job")
-    inventory = load(args.inventory or whereabouts.named_in(args.config or whereabouts.CONFIG))
+    inventory = load(args.inventory or whereabouts.inventory_directory(args.config or whereabouts.CONFIG))
     print(prometheus(inventory, _today(inventory, args.on), args.language, args.job), end="")
     return 0
 
@@ -80,11 +80,11 @@ def _comment(text: str) -> str:
 
 def _group(name: str, rules: list[dict[str, object]]) -> str:
     group = [{"name": name, "interval": "1m", "rules": rules}]
-    text = yaml.dump(group, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1 << 20)
+    text = yaml.dump(group, Dumper=_BlockDumper, sort_keys=False, allow_unicode=True, width=1 << 20)
     return textwrap.indent(text, "  ")
 
 
-class _Dumper(yaml.SafeDumper):
+class _BlockDumper(yaml.SafeDumper):
     """Texts of several lines as blocks."""
 
 
@@ -92,7 +92,7 @@ def _text(dumper: Any, text: str) -> Any:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
 
 
-_Dumper.add_representer(str, _text)
+_BlockDumper.add_representer(str, _text)
 
 
 def _today(inventory: Inventory, day: date | None) -> date:

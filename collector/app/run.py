@@ -15,22 +15,22 @@ from contextlib import AsyncExitStack
 from typing import Any, TextIO
 
 from collector.app import self_metrics
-from collector.config import Config, Listen, listen
-from collector.evaluator.alerting import Alerting
+from collector.config import CollectorConfig, ListenAddress, parse_address
+from collector.evaluator.alerting import AlertingService
 from collector.ingest.ingest import Ingest
 from collector.keys import files as keys_files
 from collector.metrics import backups as backup_series
 from collector.metrics import goals as goal_series
 from collector.metrics import measured
-from collector.metrics.alerts import of_alerts
-from collector.metrics.fleet import Named, Shown
-from collector.metrics.handler import Scrape
-from collector.metrics.own import Histogram, Own
+from collector.metrics.alerts import alert_metrics
+from collector.metrics.fleet import LabelledAgent, ScrapedAgent
+from collector.metrics.handler import MetricsHandler
+from collector.metrics.own import Histogram, SelfMetrics
 from collector.notify import notify, watchdog
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from collector.services import backups
-from collector.services.goal_cache import Board
-from collector.services.inventories import Inventories
+from collector.services.goal_cache import GoalCache
+from collector.services.inventories import LiveInventory
 from collector.services.site_power import SitePower
 from collector.store.database import Database, StoreError
 from collector.store.registry import Registry
@@ -40,8 +40,8 @@ from collector.web.agents import AgentsListener
 from collector.web.api import Api
 from collector.web.incident_api import IncidentApi
 from collector.web.incident_pages import IncidentPages
-from collector.web.layout import Frame
-from collector.web.pages import Pages
+from collector.web.layout import Layout
+from collector.web.pages import StatusPages
 from inventory.protocol.wire import Ack
 
 log = logging.getLogger("collector")
@@ -56,17 +56,17 @@ class CannotStart(Exception):
     """Why the collector cannot run, and what to do about it."""
 
 
-class Service:
+class CollectorService:
     """One collector, from its configuration. Use :func:`serve`; tests use it piece by piece."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: CollectorConfig) -> None:
         self.config = config
         self.stopping = asyncio.Event()
         self.reload = asyncio.Event()
         self.ready = "starting"
         self.push_seconds = Histogram()
         self.sizes: dict[str, int] = {}
-        self._named: tuple[Any, Sequence[Named]] = (None, ())
+        self._named: tuple[Any, Sequence[LabelledAgent]] = (None, ())
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -99,9 +99,9 @@ class Service:
         self.registry = Registry(self.database, self.authority, revocations, wall=_wall, days=days)
         await self.registry.load()
         copy = config.state_dir / "inventory.good"
-        self.inventories = Inventories(config.inventory, copy, self.ingest, revocations, _wall)
-        self.reader = Reader(self.database, self.ingest.fleet, self.inventories, _wall)
-        self.board = Board(self.reader)
+        self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, _wall)
+        self.reader = LedgerReader(self.database, self.ingest.fleet, self.inventories, _wall)
+        self.board = GoalCache(self.reader)
         self.power = SitePower(self.database, self.reader)
         await self.power.load()
         await self.inventories.refresh()
@@ -134,7 +134,7 @@ class Service:
     async def _begin_alerting(self) -> None:
         """What tells people: before the listeners, so that what an earlier life of the store told is known."""
         try:
-            self.alerting = Alerting(
+            self.alerting = AlertingService(
                 self.config,
                 self.database,
                 self.ingest,
@@ -147,7 +147,7 @@ class Service:
             raise CannotStart(f"the journal of sent mails cannot be used: {error.strerror or error}") from None
 
     async def _listen_for_agents(self) -> None:
-        address = listen(self.config.agents.listen)
+        address = parse_address(self.config.agents.listen)
         self.listener = AgentsListener(self.registry, self.inventories, self._push, wall=_wall, may_push=self._known)
         names = self.config.agents.names
         try:
@@ -162,27 +162,29 @@ class Service:
         settings = self.config.operators
         api = Api(self.reader, self.registry)
         incidents = IncidentApi(self.reader, self.database, self.alerting)
-        layout = Frame(self.reader, self.board, self.inventories, lambda: self.ingest.trust.trusted, self.alerting)
+        layout = Layout(self.reader, self.board, self.inventories, lambda: self.ingest.trust.trusted, self.alerting)
         pages = (
-            Pages(self.reader, api, layout, self.alerting),
+            StatusPages(self.reader, api, layout, self.alerting),
             IncidentPages(self.reader, self.alerting, incidents, layout),
         )
-        families = self_metrics.of_collector(self)
-        self.scrape = Scrape(
+        families = self_metrics.self_metrics(self)
+        self.scrape = MetricsHandler(
             self.shown,
             self._background_lines,
-            Own([families, of_alerts(self.alerting.counts, _wall)]),
+            SelfMetrics([families, alert_metrics(self.alerting.counts, _wall)]),
             _wall,
             self._backup_lines,
         )
         self._stack.callback(self.scrape.close)
-        app = operators.application(settings, self.reader, (api, incidents), pages, self.scrape.answer, lambda: self.ready)
+        app = operators.application(
+            settings, self.reader, (api, incidents), pages, self.scrape.answer, lambda: self.ready
+        )
         try:
             runner = await operators.start(app, settings)
         except ssl.SSLError as error:
             raise CannotStart(f"operators: the certificate and key cannot be used: {error.reason}") from None
         except OSError as error:
-            raise CannotStart(_port_words(listen(settings.listen), "operators", error)) from None
+            raise CannotStart(_port_words(parse_address(settings.listen), "operators", error)) from None
         self._stack.push_async_callback(runner.cleanup)
         self.operators_port = int(runner.addresses[0][1])
 
@@ -197,28 +199,30 @@ class Service:
         """Whether an agent may push: in the inventory, or gone from it with results still to come."""
         return self.inventories.plan(agent) is not None or agent in self.ingest.fleet.agents
 
-    async def shown(self) -> list[Shown]:
+    async def shown(self) -> list[ScrapedAgent]:
         """Every agent of the inventory that was ever heard, with its checks' labels."""
         fleet = self.ingest.fleet
         key = (self.inventories.version, len(fleet.checks))
         if self._named[0] != key:
-            self._named = (key, await asyncio.to_thread(self_metrics.named, self.reader))
+            self._named = (key, await asyncio.to_thread(self_metrics.labelled_agents, self.reader))
         return [
-            Shown(one, state, fleet) for one in self._named[1] if (state := fleet.agents.get(one.agent)) is not None
+            ScrapedAgent(one, state, fleet)
+            for one in self._named[1]
+            if (state := fleet.agents.get(one.agent)) is not None
         ]
 
     def _background_lines(self, openmetrics: bool) -> list[str]:
         """What is worked out in the background: the goals, the sites' power."""
-        sites = measured.sites(self_metrics.powered(self.reader.inventory, self.power.counters), openmetrics)
+        sites = measured.sites(self_metrics.powered_sites(self.reader.inventory, self.power.counters), openmetrics)
         return [*goal_series.text(self.board.evaluations, openmetrics), *sites]
 
     def _backup_lines(self, openmetrics: bool) -> Iterator[str]:
-        yield from backup_series.text(backups.wholes(self.reader, _wall()), openmetrics)
+        yield from backup_series.text(backups.backup_statuses(self.reader, _wall()), openmetrics)
 
     async def _measure_store(self) -> None:
         while True:
             try:
-                self.sizes = await self_metrics.sizes(self.database)
+                self.sizes = await self_metrics.store_sizes(self.database)
             except StoreError as error:
                 log.warning("the store could not be measured: %s", error)
             await asyncio.sleep(SIZES_EVERY)
@@ -238,7 +242,7 @@ class Service:
         self._tasks.append(asyncio.create_task(job))
 
 
-def settle_down() -> None:
+def tune_interpreter() -> None:
     """After the start, before the work: what is here now stays.
 
     The states of 100,000 checks are millions of objects; looking through them for cycles, of which they have none,
@@ -250,15 +254,15 @@ def settle_down() -> None:
     sys.setswitchinterval(0.001)
 
 
-async def serve(config: Config) -> int:
+async def serve(config: CollectorConfig) -> int:
     """Run until SIGTERM or SIGINT; answers the exit code. Raises CannotStart."""
-    service = Service(config)
+    service = CollectorService(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, service.stopping.set)
     loop.add_signal_handler(signal.SIGHUP, service.reload.set)
     await service.start()
-    settle_down()
+    tune_interpreter()
     notify("READY=1")
     log.info("agents at %s, pages and metrics at %s", config.agents.listen, config.operators.listen)
     broken = asyncio.create_task(service.database.broken.wait())
@@ -280,7 +284,7 @@ def _wall() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _lock(config: Config) -> TextIO:
+def _lock(config: CollectorConfig) -> TextIO:
     """One collector a state directory. Raises CannotStart, OSError."""
     file = (config.state_dir / "lock").open("a")
     try:
@@ -291,7 +295,7 @@ def _lock(config: Config) -> TextIO:
     return file
 
 
-def _port_words(address: Listen, section: str, error: OSError) -> str:
+def _port_words(address: ListenAddress, section: str, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
         return f"port {address.port} is in use already: stop what listens there, or give {section}.listen another port"
     if error.errno == errno.EACCES:

@@ -7,19 +7,19 @@ from prometheus_client.metrics_core import Metric
 
 from collector.metrics import alerting
 from collector.metrics.exposition import labels
-from collector.metrics.fleet import Named
-from collector.metrics.own import by, counter, gauge, info
-from collector.queries.reading import Reader
-from collector.services.site_power import Counter
+from collector.metrics.fleet import LabelledAgent
+from collector.metrics.own import counter, gauge, info, labelled_counter
+from collector.queries.reading import LedgerReader
+from collector.services.site_power import PowerCounter
 from collector.store import queries
 from collector.store.database import Database
 from inventory.model.entities import Inventory
 
 if TYPE_CHECKING:
-    from collector.app.run import Service
+    from collector.app.run import CollectorService
 
 
-def named(reader: Reader) -> list[Named]:
+def labelled_agents(reader: LedgerReader) -> list[LabelledAgent]:
     """Each agent of the inventory with its checks and their identity labels."""
     checks: dict[str, list[tuple[int, str]]] = {}
     for one in reader.present():
@@ -29,12 +29,12 @@ def named(reader: Reader) -> list[Named]:
             who += "," + labels(backup=one.check.backup)
         checks.setdefault(one.agent, []).append((one.row, who))
     return [
-        Named(agent.id, labels(agency=agent.agency, site=agent.site, agent=agent.id), checks.get(agent.id, []))
+        LabelledAgent(agent.id, labels(agency=agent.agency, site=agent.site, agent=agent.id), checks.get(agent.id, []))
         for agent in reader.inventory.agents.values()
     ]
 
 
-def powered(inventory: Inventory, counters: Mapping[str, Counter]) -> list[tuple[str, Sequence[int]]]:
+def powered_sites(inventory: Inventory, counters: Mapping[str, PowerCounter]) -> list[tuple[str, Sequence[int]]]:
     """Each site of the inventory whose power is counted: its identity labels, ms by source."""
     return [
         (labels(agency=site.agency, site=site.id), counters[site.id].settled)
@@ -43,22 +43,22 @@ def powered(inventory: Inventory, counters: Mapping[str, Counter]) -> list[tuple
     ]
 
 
-async def sizes(database: Database) -> dict[str, int]:
+async def store_sizes(database: Database) -> dict[str, int]:
     """Rows by table and the file's bytes."""
     return await database.read(queries.sizes)
 
 
-def of_collector(service: "Service") -> Callable[[], Iterable[Metric]]:
+def self_metrics(service: "CollectorService") -> Callable[[], Iterable[Metric]]:
     """The families, read from the running parts at each scrape."""
 
     def families() -> Iterator[Metric]:
-        yield from _pushes(service)
-        yield from _store(service)
-        yield from _inventory(service)
+        yield from _push_metrics(service)
+        yield from _store_metrics(service)
+        yield from _inventory_metrics(service)
         yield from alerting.families(service.alerting, service.reader.inventory)
         listener, scrape = service.listener, service.scrape
         requests = [([name, str(status)], float(count)) for (name, status), count in listener.requests.items()]
-        yield by("requests", "Requests at the agents' listener.", ["path", "status"], requests)
+        yield labelled_counter("requests", "Requests at the agents' listener.", ["path", "status"], requests)
         yield gauge("connections", "Connections open at the agents' listener.", listener.connections)
         yield counter("scrapes", "Scrapes answered.", scrape.count)
         yield gauge("scrape_seconds", "Seconds that the last scrape took.", scrape.seconds)
@@ -66,9 +66,11 @@ def of_collector(service: "Service") -> Callable[[], Iterable[Metric]]:
     return families
 
 
-def _pushes(service: "Service") -> Iterator[Metric]:
+def _push_metrics(service: "CollectorService") -> Iterator[Metric]:
     ingest = service.ingest
-    yield by("pushes", "Pushes by verdict.", ["verdict"], [([word], n) for word, n in ingest.pushes.items()])
+    yield labelled_counter(
+        "pushes", "Pushes by verdict.", ["verdict"], [([word], n) for word, n in ingest.pushes.items()]
+    )
     yield service.push_seconds.family("haidang_collector_push_seconds", "Seconds from a push's body to its answer.")
     committer, agents = ingest.committer, list(ingest.fleet.agents.values())
     yield counter("results", "Results accounted for in the ledger.", sum(state.results for state in agents))
@@ -84,7 +86,7 @@ def _pushes(service: "Service") -> Iterator[Metric]:
     )
 
 
-def _store(service: "Service") -> Iterator[Metric]:
+def _store_metrics(service: "CollectorService") -> Iterator[Metric]:
     database = service.database
     yield info("incarnation", "The store's incarnation: another one means it was restored.", id=database.incarnation)
     yield gauge("incarnation_timestamp_seconds", "When counters began at 0.", database.count_from / 1000)
@@ -95,7 +97,7 @@ def _store(service: "Service") -> Iterator[Metric]:
         yield gauge(f"store_{table}", f"Rows of {table} in the store, about.", table_sizes.get(table))
 
 
-def _inventory(service: "Service") -> Iterator[Metric]:
+def _inventory_metrics(service: "CollectorService") -> Iterator[Metric]:
     inventories = service.inventories
     mistakes = sum(not problem.warning for problem in inventories.problems)
     loaded = inventories.loaded / 1000 if inventories.loaded else None

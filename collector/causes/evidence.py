@@ -18,7 +18,7 @@ from inventory.protocol.states import DEGRADED, UNKNOWN, UP
 FOREVER: Final = 1 << 62
 
 
-class Start(msgspec.Struct, frozen=True):
+class AgentStart(msgspec.Struct, frozen=True):
     """A start of an agent's process. ``booted``: when its machine booted; both ms of the collector's time, as placed
     to within ``error``. ``clean``: whether the run before had ended by a clean stop; None: there was none."""
 
@@ -28,19 +28,19 @@ class Start(msgspec.Struct, frozen=True):
     error: int = 0
 
 
-class Life(msgspec.Struct, frozen=True):
+class AgentLife(msgspec.Struct, frozen=True):
     """An agent's starts and clean stops in order, and ``heard``: no evidence from before it is still to come.
 
     That is the newest look that was placed, less the longest timeout (a look is recorded when it ends); of an agent
     that has ended its life, FOREVER.
     """
 
-    starts: tuple[Start, ...] = ()
+    starts: tuple[AgentStart, ...] = ()
     stops: tuple[int, ...] = ()
     heard: int = FOREVER
 
 
-def life_of(events: Iterable[tuple[int, str, Mapping[str, Any]]], heard: int = FOREVER) -> Life:
+def agent_life(events: Iterable[tuple[int, str, Mapping[str, Any]]], heard: int = FOREVER) -> AgentLife:
     """From the store's events (at, kind, data) of one agent, in any order."""
     starts, stops = [], []
     for at, kind, data in events:
@@ -50,11 +50,11 @@ def life_of(events: Iterable[tuple[int, str, Mapping[str, Any]]], heard: int = F
             clean = data.get("clean")
             boot_ms = data.get("boot_ms")
             since_boot = boot_ms if isinstance(boot_ms, int) else 0
-            starts.append(Start(at, at - since_boot, clean if isinstance(clean, bool) else None))
-    return Life(tuple(sorted(starts, key=lambda start: start.at)), tuple(sorted(stops)), heard)
+            starts.append(AgentStart(at, at - since_boot, clean if isinstance(clean, bool) else None))
+    return AgentLife(tuple(sorted(starts, key=lambda start: start.at)), tuple(sorted(stops)), heard)
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class CauseEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """``spans``: a check's history up to ``now`` in order (ledger.figures.history), at least the whole stretches not
     up that touch the window, and of the checks related to it all that touches these stretches; more changes nothing.
     ``life``: of an agent. ``collector``: when the collector ran, in order; () if that is not known. ``ended``: when a
@@ -62,7 +62,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     spans: Callable[[str], Sequence[Span]]
-    life: Callable[[str], Life]
+    life: Callable[[str], AgentLife]
     now: int
     collector: tuple[Interval, ...] = ()
     ended: Callable[[str], int | None] = lambda uid: None

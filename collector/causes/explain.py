@@ -11,21 +11,21 @@ from typing import Final, Protocol
 
 import msgspec
 
-from alerts.incident.message import Said
+from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Certainty
 from collector.causes import elements, words
 from collector.causes.elements import Root
-from collector.causes.topology import Topology, Way
+from collector.causes.topology import CheckPath, Topology
 from collector.ledger.counted import Interval
 from inventory.protocol.causes import LAN, POWER, SERVICE
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 ALWAYS: Final[Interval] = (0, 0)
 SEEN_WORKING: Final = (UP, DEGRADED)
-AT_LEAST: Final = 2  # other sites whose lines have to be gone as well before a hub's edge is thought of
+MIN_OTHER_SITES: Final = 2  # other sites whose lines have to be gone as well before a hub's edge is thought of
 
 
-class Picture(Protocol):
+class ProvenStates(Protocol):
     """What is proven at one moment."""
 
     def state(self, uid: str) -> int | None:
@@ -47,12 +47,12 @@ class Picture(Protocol):
         """That an element works, where something else than checks tells."""
 
 
-class Finding(msgspec.Struct, frozen=True):
+class Explanation(msgspec.Struct, frozen=True):
     """Why, as far as one moment tells. ``decided``: else ``root`` is only the first of ``roots``, those that remain."""
 
     root: Root
     certainty: Certainty
-    because: tuple[Said, ...] = ()
+    because: tuple[TranslatableMessage, ...] = ()
     decided: bool = True
     roots: tuple[Root, ...] = ()
 
@@ -60,14 +60,14 @@ class Finding(msgspec.Struct, frozen=True):
         return Cause(root=self.root.root, cause=self.root.cause, certainty=self.certainty, because=self.because)
 
 
-def of_cause(cause: Cause) -> Finding:
-    return Finding(Root(cause.root, cause.cause), cause.certainty, cause.because)
+def explanation_of(cause: Cause) -> Explanation:
+    return Explanation(Root(cause.root, cause.cause), cause.certainty, cause.because)
 
 
 class Solver:
     """Answers for one picture; remembers what it has worked out."""
 
-    def __init__(self, topology: Topology, proven: Picture) -> None:
+    def __init__(self, topology: Topology, proven: ProvenStates) -> None:
         self.topology = topology
         self.picture = proven
         self._proven: dict[tuple[str, Interval], str | None] = {}
@@ -102,7 +102,7 @@ class Solver:
             )
         return proving
 
-    def suspects(self, path: Way) -> tuple[str, ...]:
+    def suspects(self, path: CheckPath) -> tuple[str, ...]:
         """What on the check's way is not proven to work, from the looker outward."""
         suspected, when = [], self.when(path.uid)
         there = elements.agent(path.agent), elements.power(path.vantage)  # it looked, or nothing would be down
@@ -116,7 +116,7 @@ class Solver:
                 suspected.append(element)
         return tuple(suspected)
 
-    def _edge_may_be_gone(self, element: str, path: Way) -> bool:
+    def _edge_may_be_gone(self, element: str, path: CheckPath) -> bool:
         """Whether no line is seen to work, and all that are seen to be gone went when this check did.
 
         A line of which nothing is told at this very moment, and that was seen gone soon before or after, rules nothing
@@ -139,7 +139,7 @@ class Solver:
             if abs(self.picture.onset(uid) - onset) > hold:
                 return False
             gone |= ends
-        return len(gone | unproven) >= AT_LEAST
+        return len(gone | unproven) >= MIN_OTHER_SITES
 
     def _hold(self, uid: str) -> int:
         check = self.topology.check(uid)
@@ -147,14 +147,14 @@ class Solver:
 
     # -- what does not
 
-    def explain(self, uid: str) -> Finding | None:
+    def explain(self, uid: str) -> Explanation | None:
         """Why the check is degraded or down; None if it is neither at this moment, as far as that is proven."""
         state = self.picture.state(uid)
         if state == DOWN:
             return self.down(uid)
         return self.degraded(uid) if state == DEGRADED else None
 
-    def down(self, uid: str) -> Finding:
+    def down(self, uid: str) -> Explanation:
         path = self.topology.way(uid)
         if elements.kind_of(path.own) == "feed":
             return self._say(path, self.topology.root(path.own), "sure")
@@ -172,7 +172,7 @@ class Solver:
                 return self._on_battery(self.topology.way(named[0]), left, root) or self._say(path, root, "sure", named)
         for element in left:
             if (fact := self.picture.fact(element)) is not None:
-                return of_cause(fact)
+                return explanation_of(fact)
         if all(root.cause == SERVICE for root in roots):
             return self._device_or_service(path, roots)
         return self._whole_network(path, left) or self._most(path, left, roots)
@@ -205,7 +205,7 @@ class Solver:
             return (element,)
         return tuple(elements.wan(link) for link in self.topology.inventory.sites[elements.ident_of(element)].links)
 
-    def _unfed(self, path: Way) -> Finding | None:
+    def _unfed(self, path: CheckPath) -> Explanation | None:
         """What is fed only by UPSs that give no power has none."""
         device = self.topology.inventory.devices.get(path.device)
         site = self.topology.inventory.sites.get(path.target)
@@ -221,9 +221,9 @@ class Solver:
                 return None
             dark += of_it
         root = Root(f"power:{site.id}", POWER)
-        return Finding(root, "sure", words.no_power(dark))
+        return Explanation(root, "sure", words.no_power(dark))
 
-    def _on_battery(self, path: Way, left: Iterable[str], root: Root) -> Finding | None:
+    def _on_battery(self, path: CheckPath, left: Iterable[str], root: Root) -> Explanation | None:
         """A LAN that is gone while the UPS runs on battery and nobody said that it feeds it: its power is gone."""
         site = self.topology.inventory.sites.get(elements.ident_of(root.root))
         if root.cause != LAN or site is None or site.fed_by:
@@ -231,15 +231,15 @@ class Solver:
         on_battery = [uid for uid in self.topology.power_checks(site.id) if self.picture.state(uid) == DEGRADED]
         if not on_battery:
             return None
-        return Finding(Root(f"power:{site.id}", POWER), "probable", words.lan_without_mains(on_battery[0], site.id))
+        return Explanation(Root(f"power:{site.id}", POWER), "probable", words.lan_without_mains(on_battery[0], site.id))
 
-    def _contradicted(self, path: Way) -> Finding:
+    def _contradicted(self, path: CheckPath) -> Explanation:
         """All on its way is proven, but not at the very moment of its looks: a short one is what it names."""
         if path.own != path.last and self.picture.brief(path.uid):
-            return Finding(self.topology.root(path.own), "probable", words.brief(path.uid))
-        return Finding(self.topology.root(path.last), "probable", words.rest_works(path.uid))
+            return Explanation(self.topology.root(path.own), "probable", words.brief(path.uid))
+        return Explanation(self.topology.root(path.last), "probable", words.rest_works(path.uid))
 
-    def _whole_network(self, path: Way, left: Iterable[str]) -> Finding | None:
+    def _whole_network(self, path: CheckPath, left: Iterable[str]) -> Explanation | None:
         """A site's router and what stands beside it, gone at once: the network between them and the looker."""
         for element in left:
             if elements.kind_of(element) != "switch":
@@ -249,24 +249,24 @@ class Solver:
                 near = abs(self.picture.onset(uid) - self.picture.onset(path.uid)) <= self._hold(path.uid)
                 if uid != path.uid and near and self.named_alone(uid, self.topology.root(element)):
                     named = words.gone_at_once(path.uid, site)
-                    return Finding(self.topology.root(element), "probable", (named, *self._down_words(uid)))
+                    return Explanation(self.topology.root(element), "probable", (named, *self._down_words(uid)))
         return None
 
-    def _down_words(self, uid: str) -> tuple[Said, ...]:
-        return words.told(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
+    def _down_words(self, uid: str) -> tuple[TranslatableMessage, ...]:
+        return words.evidence_messages(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
 
-    def _device_or_service(self, path: Way, roots: tuple[Root, ...]) -> Finding:
+    def _device_or_service(self, path: CheckPath, roots: tuple[Root, ...]) -> Explanation:
         own, host = self.topology.root(path.last), self.topology.root(path.host) if path.host else None
         if host in roots:
             others = [uid for uid in self.topology.provers(path.host) if uid != path.uid]
             down = [uid for uid in others if self.picture.state(uid) == DOWN]
             if down and host is not None:
-                return Finding(host, "sure", words.device_gone((path.uid, *down)))
+                return Explanation(host, "sure", words.device_gone((path.uid, *down)))
             if others and path.own == path.last:
-                return Finding(own, "sure", words.undecided(path, roots), decided=False, roots=roots)
+                return Explanation(own, "sure", words.undecided(path, roots), decided=False, roots=roots)
         return self._say(path, own if own in roots else roots[0], "sure")
 
-    def _most(self, path: Way, left: tuple[str, ...], roots: tuple[Root, ...]) -> Finding:
+    def _most(self, path: CheckPath, left: tuple[str, ...], roots: tuple[Root, ...]) -> Explanation:
         """The root that explains most of the others that are down; undecided if two explain as many."""
         support = dict.fromkeys(roots, 0)
         backing: dict[Root, list[str]] = {root: [] for root in roots}
@@ -283,24 +283,24 @@ class Solver:
         ranked = sorted(roots, key=lambda root: -support[root])
         best = ranked[0]
         if support[best] and (len(ranked) == 1 or support[best] > support[ranked[1]]):
-            return Finding(best, "probable", words.explains_most(path, best, backing[best]))
+            return Explanation(best, "probable", words.explains_most(path, best, backing[best]))
         own = self.topology.root(path.own)
         first = own if own in roots and not support[best] else best
-        return Finding(first, "provisional", words.undecided(path, roots), decided=False, roots=roots)
+        return Explanation(first, "provisional", words.undecided(path, roots), decided=False, roots=roots)
 
     # -- what is out of its thresholds
 
-    def degraded(self, uid: str) -> Finding:
+    def degraded(self, uid: str) -> Explanation:
         """The first on its way that is itself out of its thresholds, or that has lost one of its circuits."""
         path = self.topology.way(uid)
         if elements.kind_of(path.own) == "feed":
-            return Finding(self.topology.root(path.own), "sure", words.on_battery(path.uid))
+            return Explanation(self.topology.root(path.own), "sure", words.on_battery(path.uid))
         check = self.topology.check(uid)
         if check is not None and check.kind == "ups":
             at_site = self.topology.power_checks(path.vantage)
             same = [u for u in at_site if self.topology.feeds(u) == path.device and self.picture.state(u) == DEGRADED]
             if same:
-                return Finding(self.topology.root(elements.feed(same[0])), "sure", words.on_battery(same[0]))
+                return Explanation(self.topology.root(elements.feed(same[0])), "sure", words.on_battery(same[0]))
         for element in path.on:
             for part in self._parts(element):
                 if elements.kind_of(part) not in ("gateway", "wan", "host"):
@@ -315,15 +315,15 @@ class Solver:
         state = self.picture.state(namer)
         return state == DEGRADED or (state == DOWN and self.named_alone(namer, self.topology.root(part)))
 
-    def _same_time(self, path: Way, part: str, namer: str) -> Finding:
+    def _same_time(self, path: CheckPath, part: str, namer: str) -> Explanation:
         root = self.topology.root(part)
         if self.topology.root(path.own) == root:
             return self._say(path, root, "sure")
-        return Finding(root, "probable", words.degraded_with(self.topology, path.uid, namer))
+        return Explanation(root, "probable", words.degraded_with(self.topology, path.uid, namer))
 
     # -- in words
 
-    def _say(self, path: Way, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Finding:
+    def _say(self, path: CheckPath, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Explanation:
         others = [uid for uid in (*named, path.uid) if self.picture.state(uid) in (DOWN, DEGRADED)]
         working: dict[Root, str] = {}
         when = self.when(path.uid)
@@ -333,4 +333,4 @@ class Solver:
                 other = self.topology.root(element)
                 if other != root:
                     working.setdefault(other, prover)
-        return Finding(root, certainty, words.told(self.topology, root, others, working))
+        return Explanation(root, certainty, words.evidence_messages(self.topology, root, others, working))

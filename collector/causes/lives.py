@@ -14,16 +14,18 @@ from itertools import pairwise
 
 import msgspec
 
-from alerts.incident.message import Said
+from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Certainty
 from collector.causes import words
-from collector.causes.evidence import Evidence, Life, Proofs, Start
+from collector.causes.evidence import AgentLife, AgentStart, CauseEvidence, Proofs
 from collector.causes.topology import Topology
 from collector.ledger.counted import Interval
 from inventory.protocol.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
-RETURN = 600_000  # ms before a machine's boot from which on its site's router may answer again after a power cut
+POWER_RETURN_MS = (
+    600_000  # ms before a machine's boot from which on its site's router may answer again after a power cut
+)
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -40,10 +42,10 @@ class Gap(msgspec.Struct, frozen=True):
     error: int = 0
 
 
-class Lives:
+class AgentGaps:
     """The gaps of agents, each worked out when it is first asked for."""
 
-    def __init__(self, topology: Topology, evidence: Evidence, proofs: Callable[[str], Proofs]) -> None:
+    def __init__(self, topology: Topology, evidence: CauseEvidence, proofs: Callable[[str], Proofs]) -> None:
         self._topology = topology
         self._evidence = evidence
         self._proofs = proofs
@@ -71,7 +73,7 @@ class Lives:
         patience = max(checks[uid].hold for uid in looks)
         pieces = sorted(piece for uid in looks for piece in self._proofs(uid).looked())
         life = self._evidence.life(agent)
-        looked = _joined(pieces)
+        looked = _merged(pieces)
         if not looked:
             return
         for (_, last), (first, _) in pairwise(looked):
@@ -79,7 +81,7 @@ class Lives:
             stop = next((at for at in reversed(life.stops) if last <= at <= first), None)
             if starts or stop is not None or first - last > min(checks[uid].hold for uid in looks):
                 error = self._error(looks, last) + self._error(looks, first)
-                for gap in self._closed(agent, last, first, [_off(start, error) for start in starts], stop):
+                for gap in self._closed(agent, last, first, [_with_error(start, error) for start in starts], stop):
                     yield msgspec.structs.replace(gap, error=error)
         last = looked[-1][1]
         if self._evidence.now - last > patience:
@@ -97,12 +99,14 @@ class Lives:
 
     # -- a gap that has ended
 
-    def _closed(self, agent: str, last: int, first: int, starts: list[Start], stop: int | None) -> Iterable[Gap]:
+    def _closed(self, agent: str, last: int, first: int, starts: list[AgentStart], stop: int | None) -> Iterable[Gap]:
         booted = next((start for start in starts if start.booted > last - start.error), None)
         battery = self._battery_before(agent, last)
         root = f"agent:{agent}"
         if booted is not None and battery is not None:
-            boot_message = words.booted(agent, booted.booted) if stop is None else words.booted_after_stop(agent, booted.booted)
+            boot_message = (
+                words.booted(agent, booted.booted) if stop is None else words.booted_after_stop(agent, booted.booted)
+            )
             yield self._gap(last, first, self._power(agent), POWER, "probable", (battery, boot_message))
         elif stop is not None:
             ended = words.stopped(agent, stop)
@@ -115,7 +119,7 @@ class Lives:
         else:
             yield self._unexplained(agent, last, first)
 
-    def _crashed(self, agent: str, last: int, first: int, start: Start) -> Iterable[Gap]:
+    def _crashed(self, agent: str, last: int, first: int, start: AgentStart) -> Iterable[Gap]:
         """Booted anew without a clean stop: the machine alone, or the power of its site?"""
         site, root = self._topology.site_of(agent), f"agent:{agent}"
         boot_message = words.booted(agent, start.booted)
@@ -133,7 +137,7 @@ class Lives:
             return
         because = (words.gone_together(site, gone), boot_message)
         back = self._back(gone, last, start.booted)
-        if back >= start.booted - RETURN:
+        if back >= start.booted - POWER_RETURN_MS:
             yield self._gap(last, first, self._power(agent), POWER, "probable", because)
             return
         yield self._gap(last, back, self._power(agent), POWER, "probable", because)
@@ -150,7 +154,7 @@ class Lives:
 
     # -- a gap that goes on
 
-    def _open(self, agent: str, last: int, life: Life) -> Gap:
+    def _open(self, agent: str, last: int, life: AgentLife) -> Gap:
         """It may still look and not be able to say so: nothing is final."""
         now, site = self._evidence.now, self._topology.site_of(agent)
         silent = words.silent(agent, last)
@@ -177,7 +181,7 @@ class Lives:
         root: str,
         cause: str,
         certainty: Certainty,
-        because: tuple[Said, ...],
+        because: tuple[TranslatableMessage, ...],
         *,
         open_: bool = False,
         powered: bool = False,
@@ -194,7 +198,7 @@ class Lives:
         checks = self._topology.inventory.checks
         return min(checks[uid].interval + checks[uid].timeout for uid in self._topology.looks_of(agent))
 
-    def _battery_before(self, agent: str, last: int) -> Said | None:
+    def _battery_before(self, agent: str, last: int) -> TranslatableMessage | None:
         """Whether the UPS was on battery when the agent was last there."""
         checks = self._topology.inventory.checks
         for uid in self._topology.power_checks(self._topology.site_of(agent)):
@@ -223,7 +227,7 @@ class Lives:
         back = self._proofs(uid).works_from(last)
         spans = self._evidence.spans(uid)
         was_down = any(span.state == DOWN and last < span.sure_from < booted for span in spans)
-        return was_down and back is not None and abs(booted - back) <= RETURN
+        return was_down and back is not None and abs(booted - back) <= POWER_RETURN_MS
 
     def _went_between(self, uid: str, last: int, soon: int) -> bool:
         """Whether it went down when the agent fell silent."""
@@ -238,11 +242,11 @@ class Lives:
         return False
 
 
-def _off(start: Start, error: int) -> Start:
+def _with_error(start: AgentStart, error: int) -> AgentStart:
     return msgspec.structs.replace(start, error=max(start.error, error))
 
 
-def _joined(pieces: list[Interval]) -> list[Interval]:
+def _merged(pieces: list[Interval]) -> list[Interval]:
     joined: list[Interval] = []
     for start, end in pieces:
         if joined and start <= joined[-1][1]:

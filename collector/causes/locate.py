@@ -22,7 +22,7 @@ GATEWAY: Final = "gateway"  # the key of a check of the site's own router, where
 HUB_ITSELF: Final = "hub"  # throughput's word for the collector
 
 
-class Place(msgspec.Struct, frozen=True):
+class TargetLocation(msgspec.Struct, frozen=True):
     """``where``: on the agent's own machine, the network as a whole, a site's router, inside a site, or unknown.
 
     ``what``: the device's id or the address; "" for none.
@@ -34,7 +34,7 @@ class Place(msgspec.Struct, frozen=True):
     device: str = ""
 
 
-UNKNOWN_PLACE: Final = Place("unknown")
+UNKNOWN_LOCATION: Final = TargetLocation("unknown")
 
 
 def target(check: Check) -> str:
@@ -72,37 +72,37 @@ class Locator:
             if lan := site.facts.get("lan"):
                 self._lans.setdefault(lan, []).append(site.id)
 
-    def place(self, check: Check, vantage: str) -> Place:
+    def place(self, check: Check, vantage: str) -> TargetLocation:
         """``vantage``: the site of the agent that looks."""
         if check.kind in OWN_MACHINE:
-            return Place("machine", vantage)
+            return TargetLocation("machine", vantage)
         if check.kind == "lan":
-            return Place("network", vantage)
+            return TargetLocation("network", vantage)
         address = target(check)
         if not address:
-            return UNKNOWN_PLACE
+            return UNKNOWN_LOCATION
         if address == HUB_ITSELF:
-            return Place("router", self._hub) if self._hub else UNKNOWN_PLACE
+            return TargetLocation("router", self._hub) if self._hub else UNKNOWN_LOCATION
         prefer = tuple(dict.fromkeys((vantage, check.site, self._hub)))
         device = self._device(check, address, prefer)
         if device is not None:
-            return Place("inside", device.site, device.id, device.id)
-        router = _chosen(self._routers.get(address, ()), prefer)
+            return TargetLocation("inside", device.site, device.id, device.id)
+        router = _preferred(self._routers.get(address, ()), prefer)
         if router is not None:
-            return Place("router", router, address)
+            return TargetLocation("router", router, address)
         if check.key == GATEWAY and check.site == vantage:
-            return Place("router", vantage, address)
+            return TargetLocation("router", vantage, address)
         inside = self._inside(address, prefer)
         if inside is not None:
-            return Place("inside", inside, address)
+            return TargetLocation("inside", inside, address)
         if check.site == vantage and _loopback(address):
-            return Place("machine", vantage)
-        return UNKNOWN_PLACE
+            return TargetLocation("machine", vantage)
+        return UNKNOWN_LOCATION
 
     def _device(self, check: Check, address: str, prefer: tuple[str, ...]) -> Device | None:
         """Of several devices behind one address (a UPS on a server), the one that the check is named after."""
         candidates = self._devices.get(address, ())
-        site = _chosen([device.site for device in candidates], prefer)
+        site = _preferred([device.site for device in candidates], prefer)
         here = [device for device in candidates if device.site == site]
         named = [device for device in here if check.key.endswith(device.id.removeprefix(f"{device.site}-"))]
         return next(iter(named or here), None)
@@ -119,7 +119,7 @@ class Locator:
         return fitting[0][0] if len(fitting) == 1 and len(fitting[0]) == 1 else None
 
 
-def _chosen(sites: Iterable[str], prefer: tuple[str, ...]) -> str | None:
+def _preferred(sites: Iterable[str], prefer: tuple[str, ...]) -> str | None:
     """The preferred one of these sites; without such the only one."""
     candidates = list(dict.fromkeys(sites))
     preferred = next((site for site in prefer if site in candidates), None)

@@ -6,24 +6,24 @@ from typing import Protocol
 from alerts.incident.problem import Cause
 from collector.causes import elements
 from collector.causes.evidence import Proofs
-from collector.causes.lives import Gap, Lives
+from collector.causes.lives import AgentGaps, Gap
 from collector.causes.topology import Topology
 from collector.ledger.steps import Span
 from inventory.protocol.states import DOWN
 
 
-class Past(Protocol):
+class MomentSource(Protocol):
     """What moments are taken from."""
 
     topology: Topology
-    lives: Lives
+    lives: AgentGaps
 
     def proofs(self, uid: str) -> Proofs: ...
 
     def exact(self, uid: str) -> Proofs: ...
 
 
-class Moment:
+class PastMoment:
     """All through [low, high], seen from a span of one check: its own state there is the span's, whatever its error.
 
     Looks of its own agent are taken as they were placed, those of others only where they hold for all of the time at
@@ -31,7 +31,9 @@ class Moment:
     ``is_brief``: the span is so short that looks at other things may have missed what it saw.
     """
 
-    def __init__(self, source: Past, low: int, high: int, error: int, uid: str, span: Span, is_brief: bool) -> None:
+    def __init__(
+        self, source: MomentSource, low: int, high: int, error: int, uid: str, span: Span, is_brief: bool
+    ) -> None:
         self._past = source
         self._exactly = low, high
         self._low, self._high = low - error, high + error

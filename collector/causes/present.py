@@ -10,11 +10,11 @@ from typing import Final
 
 import msgspec
 
-from alerts.incident.message import Said
+from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Certainty
 from collector.causes import elements, words
-from collector.causes.explain import SEEN_WORKING, Finding, Solver
-from collector.causes.topology import Topology, Way
+from collector.causes.explain import SEEN_WORKING, Explanation, Solver
+from collector.causes.topology import CheckPath, Topology
 from collector.ledger.counted import Interval
 from inventory.protocol.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
@@ -24,7 +24,7 @@ MANY: Final = 3  # agents silent at once, and
 SHARE: Final = 0.5  # this share of all, are not so many faults of their own
 
 
-class Seen(msgspec.Struct, frozen=True):
+class PublishedStatus(msgspec.Struct, frozen=True):
     """A check as it is published. ``state``: now (unknown once its hold is over), ``last``: of its last look, made
     ``at``. ``since``: since when it is in that state, ``first``: the first look that found it so. All ms."""
 
@@ -35,19 +35,19 @@ class Seen(msgspec.Struct, frozen=True):
     last: int
 
 
-class Contact(msgspec.Struct, frozen=True):
+class AgentContact(msgspec.Struct, frozen=True):
     """An agent as it is published: when it was last ``heard``, when it ``stopped`` cleanly (None: it runs)."""
 
     heard: int
     stopped: int | None = None
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class PresentView(msgspec.Struct, frozen=True, kw_only=True):
     """The moment ``now``. ``seen`` and ``contact`` give None for what was never heard of. ``started``: the collector's
     own start; ``push_every``: ms between an agent's pushes."""
 
-    seen: Callable[[str], Seen | None]
-    contact: Callable[[str], Contact | None]
+    seen: Callable[[str], PublishedStatus | None]
+    contact: Callable[[str], AgentContact | None]
     now: int
     started: int = 0
     push_every: int = 30_000
@@ -57,22 +57,22 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         return MISSED * self.push_every
 
 
-class Answer(msgspec.Struct, frozen=True):
+class PresentCause(msgspec.Struct, frozen=True):
     """``pending``: something on the way was not looked at since; it is worth waiting for, a bounded time."""
 
     cause: Cause
     pending: bool = False
 
 
-class _Published:
+class _PublishedStates:
     """The picture of this moment."""
 
-    def __init__(self, topology: Topology, view: View) -> None:
+    def __init__(self, topology: Topology, view: PresentView) -> None:
         self._topology = topology
         self._view = view
-        self._seen: dict[str, Seen | None] = {}
+        self._seen: dict[str, PublishedStatus | None] = {}
 
-    def seen(self, uid: str) -> Seen | None:
+    def seen(self, uid: str) -> PublishedStatus | None:
         if uid not in self._seen:
             self._seen[uid] = self._view.seen(uid)
         return self._seen[uid]
@@ -91,7 +91,7 @@ class _Published:
     def brief(self, uid: str) -> bool:
         return False
 
-    def silent(self, agent: str) -> Contact | None:
+    def silent(self, agent: str) -> AgentContact | None:
         """Its last contact, if that was too long ago."""
         contact = self._view.contact(agent)
         if contact is None or self._view.now - contact.heard <= self._view.patience:
@@ -120,30 +120,32 @@ class _Published:
         return False
 
 
-class Present(Solver):
+class PresentCauses(Solver):
     """Answers for one moment; make a new one for the next. All troubles of a moment share what it has worked out."""
 
-    def __init__(self, topology: Topology, view: View) -> None:
+    def __init__(self, topology: Topology, view: PresentView) -> None:
         self.view = view
-        self._published = _Published(topology, view)
+        self._published = _PublishedStates(topology, view)
         super().__init__(topology, self._published)
         self._proofs: dict[str, tuple[tuple[int, int, str], ...]] = {}
         self._many: tuple[int, int] | None = None
 
     # -- checks
 
-    def cause(self, uid: str) -> Answer:
+    def cause(self, uid: str) -> PresentCause:
         """Of a check that is down or degraded now. One that is neither, or is not in the inventory, is not known."""
         check = self.topology.check(uid)
         finding = self.explain(uid) if check is not None else None
         if finding is None:
             root = elements.service(uid)
-            return Answer(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=words.never_told(uid, "")))
+            return PresentCause(
+                Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=words.no_evidence(uid, ""))
+            )
         path = self.topology.way(uid)
         left = self.suspects(path)
         if finding.decided:  # what is only probable may yet be ruled out by a look that is about to be made
-            return Answer(finding.cause(), finding.certainty != "sure" and self._to_come(path, left))
-        return Answer(self._fallback(path, finding), self._to_come(path, left))
+            return PresentCause(finding.cause(), finding.certainty != "sure" and self._to_come(path, left))
+        return PresentCause(self._fallback(path, finding), self._to_come(path, left))
 
     def when(self, uid: str) -> Interval:
         status = self._published.seen(uid)
@@ -170,7 +172,7 @@ class Present(Solver):
                 if status is not None and status.last != UNKNOWN:
                     yield status.first, status.at, uid
 
-    def _fallback(self, path: Way, finding: Finding) -> Cause:
+    def _fallback(self, path: CheckPath, finding: Explanation) -> Cause:
         """What it goes by while nothing decides: what the check is about, or what else would explain others too."""
         root = finding.root
         silent = [
@@ -181,7 +183,7 @@ class Present(Solver):
         because = (*self._say(path, root, "provisional").because, *silent)
         return Cause(root=root.root, cause=root.cause, certainty="provisional", because=because)
 
-    def _to_come(self, path: Way, left: tuple[str, ...]) -> bool:
+    def _to_come(self, path: CheckPath, left: tuple[str, ...]) -> bool:
         """Whether a living agent is still to look at something that is left."""
         since = self.when(path.uid)[0]
         for element in left:
@@ -197,17 +199,17 @@ class Present(Solver):
 
     # -- agents
 
-    def silent(self, agent: str) -> Answer:
+    def silent(self, agent: str) -> PresentCause:
         """Of an agent that is not heard: the agent, its site, the way to it, or the collector itself?"""
         contact = self.view.contact(agent)
         heard = contact.heard if contact is not None else 0
         silent = words.silent(agent, heard)
         root = f"agent:{agent}"
         if contact is not None and contact.stopped is not None:
-            return Answer(Cause(root=root, cause=AGENT, because=(words.stopped(agent, contact.stopped),)))
+            return PresentCause(Cause(root=root, cause=AGENT, because=(words.stopped(agent, contact.stopped),)))
         if self.view.now - self.view.started < self.view.patience and heard < self.view.started:
             because = (words.collector_started(self.view.started), silent)
-            return Answer(
+            return PresentCause(
                 Cause(root="collector:start", cause=COLLECTOR, certainty="provisional", because=because), True
             )
         site = self.topology.site_of(agent)
@@ -216,21 +218,21 @@ class Present(Solver):
         if answering is not None:
             if (crowd := self._crowd()) is not None:
                 because = (words.all_silent(*crowd), words.answered(site, answering))
-                return Answer(_collector("collector:reach", "probable", because))
+                return PresentCause(_collector_cause("collector:reach", "probable", because))
             outside_evidence = (words.answered(site, answering), silent)
-            return Answer(Cause(root=root, cause=AGENT, certainty="probable", because=outside_evidence))
+            return PresentCause(Cause(root=root, cause=AGENT, certainty="probable", because=outside_evidence))
         gone = next((uid for uid in outside if self._published.state(uid) == DOWN), None)
         if gone is not None:
             answer = self.cause(gone)
             gone_evidence = (*answer.cause.because, silent)
             unsure = msgspec.structs.replace(answer.cause, certainty="provisional", because=gone_evidence)
-            return Answer(unsure, answer.pending)
+            return PresentCause(unsure, answer.pending)
         if (fact := self._published.fact(elements.power(site))) is not None:
-            return Answer(fact)
+            return PresentCause(fact)
         if (crowd := self._crowd()) is not None:
-            return Answer(_collector("collector:reach", "provisional", (words.all_silent(*crowd), silent)))
+            return PresentCause(_collector_cause("collector:reach", "provisional", (words.all_silent(*crowd), silent)))
         waiting = any(self._published.silent(self.topology.way(uid).agent) is None for uid in outside)
-        return Answer(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=(silent,)), waiting)
+        return PresentCause(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=(silent,)), waiting)
 
     def _after(self, uid: str, heard: int) -> int | None:
         """The state that was found later than the agent could have been heard again."""
@@ -248,10 +250,10 @@ class Present(Solver):
         return self._many if late >= MANY and late >= SHARE * of else None
 
 
-def _collector(root: str, certainty: Certainty, because: tuple[Said, ...]) -> Cause:
+def _collector_cause(root: str, certainty: Certainty, because: tuple[TranslatableMessage, ...]) -> Cause:
     return Cause(root=root, cause=COLLECTOR, certainty=certainty, because=because)
 
 
-def present(topology: Topology, view: View) -> Present:
+def present_causes(topology: Topology, view: PresentView) -> PresentCauses:
     """The causes of this moment: ``.cause(uid)`` of a check that is not up, ``.silent(agent)`` of an agent."""
-    return Present(topology, view)
+    return PresentCauses(topology, view)

@@ -6,12 +6,12 @@ from itertools import pairwise
 import msgspec
 
 from collector.causes.elements import Root
-from collector.causes.explain import Finding
+from collector.causes.explain import Explanation
 from collector.ledger.steps import Span
 from inventory.protocol.states import UNKNOWN, UP
 
 
-class Stretch(msgspec.Struct, frozen=True):
+class UnhealthyStretch(msgspec.Struct, frozen=True):
     """One state that goes on: a span, or (``span`` None) time without one. ``last`` and ``first``: of an unknown
     stretch the looks on both sides of it, None where there is none."""
 
@@ -23,32 +23,34 @@ class Stretch(msgspec.Struct, frozen=True):
     first: int | None = None
 
 
-class Part(msgspec.Struct, frozen=True):
+class CausePart(msgspec.Struct, frozen=True):
     """A decided part of a stretch."""
 
     start: int
     end: int
-    finding: Finding
+    finding: Explanation
 
 
-def stretches(spans: Sequence[Span], until: int) -> list[Stretch]:
+def find_stretches(spans: Sequence[Span], until: int) -> list[UnhealthyStretch]:
     """What was not up, from the first look to ``until`` (the end of the check's life, or now)."""
-    unhealthy: list[Stretch] = []
+    unhealthy: list[UnhealthyStretch] = []
     before: Span | None = None
     for span in spans:
         if before is not None and before.end < span.start:
-            unhealthy.append(Stretch(before.end, span.start, UNKNOWN, None, before.sure_to, span.sure_from))
+            unhealthy.append(UnhealthyStretch(before.end, span.start, UNKNOWN, None, before.sure_to, span.sure_from))
         if span.state != UP and span.start < span.end:
             unknown = span.state == UNKNOWN
             last = before.sure_to if unknown and before is not None else None
-            unhealthy.append(Stretch(span.start, span.end, span.state, span, last, span.end if unknown else None))
+            unhealthy.append(
+                UnhealthyStretch(span.start, span.end, span.state, span, last, span.end if unknown else None)
+            )
         before = span
     if before is not None and before.end < until:
-        unhealthy.append(Stretch(before.end, until, UNKNOWN, None, before.sure_to, None))
+        unhealthy.append(UnhealthyStretch(before.end, until, UNKNOWN, None, before.sure_to, None))
     return unhealthy
 
 
-def bridged(own: Root, decided: Sequence[Part]) -> list[Part]:
+def bridge_gaps(own: Root, decided: Sequence[CausePart]) -> list[CausePart]:
     """What a check names (``own``) and was gone before and after was gone between, if something else was as well."""
     own_at = [i for i, part in enumerate(decided) if part.finding.root == own]
     if not own_at:
@@ -56,20 +58,20 @@ def bridged(own: Root, decided: Sequence[Part]) -> list[Part]:
     first, last = own_at[0], own_at[-1]
     bridge = msgspec.structs.replace(decided[first].finding, certainty="probable")
     return [
-        Part(part.start, part.end, bridge) if first < i < last and part.finding.root != own else part
+        CausePart(part.start, part.end, bridge) if first < i < last and part.finding.root != own else part
         for i, part in enumerate(decided)
     ]
 
 
-def filled(decided: Sequence[Part], start: int, end: int) -> list[Part]:
+def cover_stretch(decided: Sequence[CausePart], start: int, end: int) -> list[CausePart]:
     """Parts that cover [start, end): what lies between two goes half to each, what lies outside to the nearest."""
     ordered = sorted(decided, key=lambda part: (part.start, part.end))
     edges = [start]
     for left, right in pairwise(ordered):
         edges.append(min(max((left.end + right.start) // 2, start), end))
     edges.append(end)
-    return [Part(a, b, part.finding) for part, a, b in zip(ordered, edges, edges[1:], strict=False) if a < b]
+    return [CausePart(a, b, part.finding) for part, a, b in zip(ordered, edges, edges[1:], strict=False) if a < b]
 
 
-def less_sure(finding: Finding) -> Finding:
+def less_sure(finding: Explanation) -> Explanation:
     return msgspec.structs.replace(finding, certainty="probable") if finding.certainty == "sure" else finding

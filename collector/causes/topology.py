@@ -11,15 +11,15 @@ import msgspec
 
 from collector.causes import elements
 from collector.causes.elements import Root
-from collector.causes.locate import GATEWAY, Locator, Place
+from collector.causes.locate import GATEWAY, Locator, TargetLocation
 from inventory.model.entities import Check, Inventory, Link
 
 PROVERS = 6  # checks asked about one element: more only cost time
 WITNESSES = 6  # sites whose lines tell whether a hub as a whole is reached
-SLOWER = 3  # a check proves an element only if its hold is at most so many times that of the quickest
+MAX_HOLD_RATIO = 3  # a check proves an element only if its hold is at most so many times that of the quickest
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True):
+class CheckPath(msgspec.Struct, frozen=True, kw_only=True):
     """``on``: what has to work for the check to be up, from the looker outward. ``maybe``: what may lie on the way.
 
     ``own``: the element that the check is about and names when it is down. ``last``: what is left to blame when all
@@ -47,7 +47,7 @@ class Topology:
         self.inventory = inventory
         self.hub = inventory.province.hub
         self._locator = Locator(inventory)
-        self._ways: dict[str, Way] = {}
+        self._ways: dict[str, CheckPath] = {}
         self._near: dict[str, tuple[str, ...]] = {}
         self._provers: dict[str, tuple[str, ...]] = {}
         self._by_agent: dict[str, list[str]] = {}
@@ -61,7 +61,7 @@ class Topology:
         for check in inventory.checks.values():
             self._by_agent.setdefault(check.agent, []).append(check.uid)
             self._by_site.setdefault(check.site, []).append(check.uid)
-        self._witnesses = _spread(inventory.links.values(), WITNESSES)
+        self._witnesses = _spread_over_providers(inventory.links.values(), WITNESSES)
 
     @classmethod
     def of(cls, inventory: Inventory) -> "Topology":
@@ -72,7 +72,7 @@ class Topology:
     def check(self, uid: str) -> Check | None:
         return self.inventory.checks.get(uid)
 
-    def way(self, uid: str) -> Way:
+    def way(self, uid: str) -> CheckPath:
         """Raises KeyError for a check that the inventory does not have."""
         path = self._ways.get(uid)
         if path is None:
@@ -86,7 +86,7 @@ class Topology:
         definition = self.inventory.agents.get(agent)
         return definition.site if definition is not None else ""
 
-    def _way(self, check: Check) -> Way:
+    def _way(self, check: Check) -> CheckPath:
         vantage = self.site_of(check.agent)
         place = self._locator.place(check, vantage)
         last = elements.service(check.uid)
@@ -94,9 +94,9 @@ class Topology:
 
         def build(
             target: str, between: Iterable[str], own: str, maybe: tuple[str, ...] = (), host: str = "", link: str = ""
-        ) -> Way:
+        ) -> CheckPath:
             on = tuple(dict.fromkeys((*start, *between, own)))
-            return Way(
+            return CheckPath(
                 uid=check.uid,
                 agent=check.agent,
                 vantage=vantage,
@@ -135,7 +135,9 @@ class Topology:
         """Whether nothing but the router itself has to answer."""
         return check.kind == "icmp" or check.key == GATEWAY
 
-    def _link_way(self, check: Check, vantage: str, place: Place, build: Callable[..., Way]) -> Way:
+    def _link_way(
+        self, check: Check, vantage: str, place: TargetLocation, build: Callable[..., CheckPath]
+    ) -> CheckPath:
         """Over one circuit, whose other end may be another site than the province's hub."""
         link = self.inventory.links[check.link]
         here = link.site == vantage
@@ -326,14 +328,14 @@ class Topology:
         checks = self.inventory.checks
         ordered = sorted(uids, key=lambda uid: (self.way(uid).own != element, checks[uid].hold, uid))
         quickest = min((checks[uid].hold for uid in ordered), default=0)
-        quick = [uid for uid in ordered if checks[uid].hold <= SLOWER * quickest]
+        quick = [uid for uid in ordered if checks[uid].hold <= MAX_HOLD_RATIO * quickest]
         own = elements.ident_of(element).partition("/")[0] if elements.kind_of(element) in ("power", "gateway") else ""
         there = [uid for uid in quick if not own or self.way(uid).vantage == own]
         elsewhere = [uid for uid in quick if own and self.way(uid).vantage != own]
         return (*there[:PROVERS], *elsewhere[:PROVERS])
 
 
-def _spread(links: Iterable[Link], most: int) -> tuple[str, ...]:
+def _spread_over_providers(links: Iterable[Link], most: int) -> tuple[str, ...]:
     """Sites of some links, of as many providers as there are and from all over the inventory."""
     by_provider: dict[str, list[str]] = {}
     for link in links:

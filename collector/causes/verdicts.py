@@ -14,21 +14,28 @@ import msgspec
 
 from alerts.incident.problem import Cause
 from collector.causes import elements, words
-from collector.causes.evidence import Evidence, Proofs
-from collector.causes.explain import Finding, Solver, of_cause
-from collector.causes.lives import Gap, Lives
-from collector.causes.moments import Moment
-from collector.causes.stretches import Part, Stretch, bridged, filled, less_sure, stretches
-from collector.causes.topology import Topology, Way
+from collector.causes.evidence import CauseEvidence, Proofs
+from collector.causes.explain import Explanation, Solver, explanation_of
+from collector.causes.lives import AgentGaps, Gap
+from collector.causes.moments import PastMoment
+from collector.causes.stretches import (
+    CausePart,
+    UnhealthyStretch,
+    bridge_gaps,
+    cover_stretch,
+    find_stretches,
+    less_sure,
+)
+from collector.causes.topology import CheckPath, Topology
 from collector.ledger.counted import Interval
 from collector.ledger.steps import Span
 from inventory.protocol.causes import NOT_KNOWN
 from inventory.protocol.states import DOWN, UNKNOWN
 
-BRIEF_LOOKS: Final = 2  # intervals within which an outage may fall between the looks at what is on its way
+BRIEF_INTERVALS: Final = 2  # intervals within which an outage may fall between the looks at what is on its way
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class CauseVerdict(msgspec.Struct, frozen=True):
     """[start, end) ms in a state that is not up, and why."""
 
     start: int
@@ -37,21 +44,21 @@ class Verdict(msgspec.Struct, frozen=True):
     cause: Cause
 
 
-class Book:
+class CauseAnalysis:
     """One reading of the evidence: everything worked out once, for as many checks as are asked for.
 
     ``only``: agents whose evidence counts; None: all.
     """
 
-    def __init__(self, topology: Topology, evidence: Evidence, only: frozenset[str] | None = None) -> None:
+    def __init__(self, topology: Topology, evidence: CauseEvidence, only: frozenset[str] | None = None) -> None:
         self.topology = topology
         self.evidence = evidence
-        self.lives = Lives(topology, evidence, self.proofs)
+        self.lives = AgentGaps(topology, evidence, self.proofs)
         self._only = only
         self._proofs: dict[str, Proofs] = {}
         self._exact: dict[str, Proofs] = {}
-        self._stretches: dict[str, list[Stretch]] = {}
-        self._judged: dict[tuple[str, int], list[Verdict]] = {}
+        self._stretches: dict[str, list[UnhealthyStretch]] = {}
+        self._judged: dict[tuple[str, int], list[CauseVerdict]] = {}
 
     def proofs(self, uid: str) -> Proofs:
         """What the check proves to whoever compares it with other agents' looks."""
@@ -72,17 +79,17 @@ class Book:
         counts = self._only is None or (check is not None and check.agent in self._only)
         return self.evidence.spans(uid) if counts else ()
 
-    def stretches(self, uid: str) -> list[Stretch]:
+    def stretches(self, uid: str) -> list[UnhealthyStretch]:
         """What was not up, from the check's first look to the end of its life or now."""
         if uid not in self._stretches:
             ended = self.evidence.ended(uid)
             until = self.evidence.now if ended is None else min(ended, self.evidence.now)
-            self._stretches[uid] = stretches(self.evidence.spans(uid), until)
+            self._stretches[uid] = find_stretches(self.evidence.spans(uid), until)
         return self._stretches[uid]
 
     # -- verdicts
 
-    def verdicts(self, uid: str, window: Interval) -> list[Verdict]:
+    def verdicts(self, uid: str, window: Interval) -> list[CauseVerdict]:
         """Of what was not up in the window, in order."""
         begin, end = window
         all_stretches = self.stretches(uid)
@@ -92,50 +99,52 @@ class Book:
             for one in self.judged(uid, stretch):
                 a, b = max(one.start, begin), min(one.end, end)
                 if a < b:
-                    clipped.append(Verdict(a, b, one.state, one.cause))
+                    clipped.append(CauseVerdict(a, b, one.state, one.cause))
         return clipped
 
-    def judged(self, uid: str, stretch: Stretch) -> list[Verdict]:
+    def judged(self, uid: str, stretch: UnhealthyStretch) -> list[CauseVerdict]:
         """The whole stretch, cut where its cause changes."""
         key = uid, stretch.start
         if key not in self._judged:
             self._judged[key] = self._judge(uid, stretch)
         return self._judged[key]
 
-    def _judge(self, uid: str, stretch: Stretch) -> list[Verdict]:
+    def _judge(self, uid: str, stretch: UnhealthyStretch) -> list[CauseVerdict]:
         if self.topology.check(uid) is None:
             cause = Cause(
-                root=elements.service(uid), cause=NOT_KNOWN, certainty="probable", because=words.never_told(uid, "")
+                root=elements.service(uid), cause=NOT_KNOWN, certainty="probable", because=words.no_evidence(uid, "")
             )
-            return [Verdict(stretch.start, stretch.end, stretch.state, cause)]
+            return [CauseVerdict(stretch.start, stretch.end, stretch.state, cause)]
         path = self.topology.way(uid)
         parts = self._unknown(path, stretch) if stretch.state == UNKNOWN else self._seen(path, stretch)
-        joined: list[Verdict] = []
+        joined: list[CauseVerdict] = []
         for part in parts:
             cause = part.finding.cause()
             if joined and (joined[-1].cause.root, joined[-1].cause.cause) == (cause.root, cause.cause):
-                joined[-1] = Verdict(joined[-1].start, part.end, stretch.state, _surer(joined[-1].cause, cause))
+                joined[-1] = CauseVerdict(joined[-1].start, part.end, stretch.state, _surer(joined[-1].cause, cause))
             else:
-                joined.append(Verdict(part.start, part.end, stretch.state, cause))
+                joined.append(CauseVerdict(part.start, part.end, stretch.state, cause))
         return joined
 
     # -- what was seen down or degraded
 
-    def _seen(self, path: Way, stretch: Stretch) -> list[Part]:
+    def _seen(self, path: CheckPath, stretch: UnhealthyStretch) -> list[CausePart]:
         span = stretch.span
         assert span is not None, "what was seen has a span"
-        decided: list[Part] = []
-        undecided: list[Part] = []
+        decided: list[CausePart] = []
+        undecided: list[CausePart] = []
         for low, high in self._moments(path, stretch, span):
             finding = self._at(path, span, low, high)
             if finding is not None:
-                (decided if finding.decided else undecided).append(Part(low, high, finding))
-        decided = bridged(self.topology.root(path.own), decided)
+                (decided if finding.decided else undecided).append(CausePart(low, high, finding))
+        decided = bridge_gaps(self.topology.root(path.own), decided)
         if not decided:
-            return [Part(stretch.start, stretch.end, self._left_open(path, span, undecided))]
-        return filled(self._with_neighbours(path, span, decided, undecided), stretch.start, stretch.end)
+            return [CausePart(stretch.start, stretch.end, self._left_open(path, span, undecided))]
+        return cover_stretch(self._with_neighbours(path, span, decided, undecided), stretch.start, stretch.end)
 
-    def _with_neighbours(self, path: Way, span: Span, decided: list[Part], undecided: list[Part]) -> list[Part]:
+    def _with_neighbours(
+        self, path: CheckPath, span: Span, decided: list[CausePart], undecided: list[CausePart]
+    ) -> list[CausePart]:
         """What is undecided takes the cause before and after it, or for a while that of one side, where that one is
         not ruled out. A longer time of which nothing tells is not known."""
         check = self.topology.check(path.uid)
@@ -150,23 +159,23 @@ class Book:
             possible = [one for one in near if one.root in part.finding.roots]
             same = len(possible) == 2 and possible[0].root == possible[1].root
             if not possible or (part.end - part.start > a_while and not same):
-                parts.append(Part(part.start, part.end, self._left_open(path, span, [part])))
+                parts.append(CausePart(part.start, part.end, self._left_open(path, span, [part])))
             elif same or len(possible) < len(near):
-                parts.append(Part(part.start, part.end, less_sure(possible[0])))
+                parts.append(CausePart(part.start, part.end, less_sure(possible[0])))
         return parts
 
-    def _at(self, path: Way, span: Span, low: int, high: int) -> Finding | None:
+    def _at(self, path: CheckPath, span: Span, low: int, high: int) -> Explanation | None:
         error = max(span.error_from, span.error_to)
         check = self.topology.check(path.uid)
-        brief = check is not None and span.end - span.start < BRIEF_LOOKS * check.interval + check.timeout
-        moment = Moment(self, low, high, error, path.uid, span, brief)
+        brief = check is not None and span.end - span.start < BRIEF_INTERVALS * check.interval + check.timeout
+        moment = PastMoment(self, low, high, error, path.uid, span, brief)
         if elements.kind_of(path.own) == "feed":  # down by a boot's account, although nobody looked
             gap = self.lives.gap_at(path.agent, low, high, exact=True)
             if gap is not None and not gap.open:
-                return of_cause(gap.cause)
+                return explanation_of(gap.cause)
         return Solver(self.topology, moment).explain(path.uid)
 
-    def _moments(self, path: Way, stretch: Stretch, span: Span) -> list[Interval]:
+    def _moments(self, path: CheckPath, stretch: UnhealthyStretch, span: Span) -> list[Interval]:
         """The parts of the stretch in which nothing that is proven changes, and the moments of its outer looks."""
         start, end = max(stretch.start, span.sure_from), min(stretch.end, span.sure_to)
         error = max(span.error_from, span.error_to)
@@ -184,18 +193,18 @@ class Book:
         ordered = sorted(cuts)
         return [(start, start), *pairwise(ordered), *([(end, end)] if end > start else [])]
 
-    def _left_open(self, path: Way, span: Span, open_parts: Sequence[Part]) -> Finding:
+    def _left_open(self, path: CheckPath, span: Span, open_parts: Sequence[CausePart]) -> Explanation:
         """Nothing decides. While evidence is to come it goes by what the check is about; after that it is not known."""
         guess = open_parts[0].finding if open_parts else None
         root = guess.root if guess is not None else self.topology.root(path.own)
         because = guess.because if guess is not None else words.undecided(path, (root,))
         if self._to_come(path, span.end):
-            return Finding(root, "provisional", because)
+            return Explanation(root, "provisional", because)
         if guess is not None and {one.cause for one in guess.roots} == {root.cause}:
-            return Finding(root, "sure", because)  # which of these, nothing tells; but the cause is the same
-        return Finding(elements.Root(root.root, NOT_KNOWN), "probable", because)
+            return Explanation(root, "sure", because)  # which of these, nothing tells; but the cause is the same
+        return Explanation(elements.Root(root.root, NOT_KNOWN), "probable", because)
 
-    def _to_come(self, path: Way, until: int) -> bool:
+    def _to_come(self, path: CheckPath, until: int) -> bool:
         """Whether an agent at either end may still say something of the time before."""
         agents = {path.agent, *self.topology.agents_at(path.target), *self.topology.agents_at(path.vantage)}
         if self._only is not None:
@@ -204,7 +213,7 @@ class Book:
 
     # -- what was not seen
 
-    def _unknown(self, path: Way, stretch: Stretch) -> list[Part]:
+    def _unknown(self, path: CheckPath, stretch: UnhealthyStretch) -> list[CausePart]:
         """Why nobody looked. What follows a gap until a slow check's next look is told with it."""
         low = stretch.start if stretch.last is None else min(stretch.last, stretch.start)
         high = stretch.end if stretch.first is None else max(stretch.first, stretch.end)
@@ -212,34 +221,36 @@ class Book:
         if not gaps:
             gaps = list(self.lives.between(path.agent, low, high))
         parts = [
-            Part(max(gap.start, stretch.start), min(gap.end, stretch.end), self._of_gap(path, gap, stretch))
+            CausePart(max(gap.start, stretch.start), min(gap.end, stretch.end), self._of_gap(path, gap, stretch))
             for gap in gaps
             if max(gap.start, stretch.start) < min(gap.end, stretch.end)
         ]
         if not parts and gaps:
-            parts = [Part(stretch.start, stretch.end, self._of_gap(path, gaps[-1], stretch))]
+            parts = [CausePart(stretch.start, stretch.end, self._of_gap(path, gaps[-1], stretch))]
         if parts:
-            return filled(parts, stretch.start, stretch.end)
+            return cover_stretch(parts, stretch.start, stretch.end)
         reason = stretch.span.reason if stretch.span is not None else ""
         own = self.topology.root(path.own)
-        finding = Finding(
+        finding = Explanation(
             elements.Root(own.root, NOT_KNOWN),
             "provisional" if self._to_come(path, stretch.end) else "probable",
-            words.never_told(path.uid, reason),
+            words.no_evidence(path.uid, reason),
         )
-        return [Part(stretch.start, stretch.end, finding)]
+        return [CausePart(stretch.start, stretch.end, finding)]
 
-    def _of_gap(self, path: Way, gap: Gap, stretch: Stretch) -> Finding:
+    def _of_gap(self, path: CheckPath, gap: Gap, stretch: UnhealthyStretch) -> Explanation:
         """An open gap whose cause nothing tells goes by what others see of its site."""
         if not gap.open or gap.cause.cause != NOT_KNOWN:
-            return of_cause(gap.cause)
+            return explanation_of(gap.cause)
         site = self.topology.site_of(path.agent)
         for uid in self.topology.outside(site):
             down_stretches = [one for one in self.stretches(uid) if one.state == DOWN and one.end > gap.start]
             if down_stretches:
                 last = self.judged(uid, down_stretches[-1])[-1].cause
-                return Finding(elements.Root(last.root, last.cause), "provisional", (*gap.cause.because, *last.because))
-        return of_cause(gap.cause)
+                return Explanation(
+                    elements.Root(last.root, last.cause), "provisional", (*gap.cause.because, *last.because)
+                )
+        return explanation_of(gap.cause)
 
 
 def _surer(one: Cause, other: Cause) -> Cause:
@@ -248,14 +259,16 @@ def _surer(one: Cause, other: Cause) -> Cause:
     return other if weight[other.certainty] > weight[one.certainty] else one
 
 
-def verdicts(topology: Topology, evidence: Evidence, uids: Iterable[str], window: Interval) -> dict[str, list[Verdict]]:
+def verdicts(
+    topology: Topology, evidence: CauseEvidence, uids: Iterable[str], window: Interval
+) -> dict[str, list[CauseVerdict]]:
     """By uid, a verdict for every stretch of the window that was not up, in order."""
-    analysis = Book(topology, evidence)
+    analysis = CauseAnalysis(topology, evidence)
     return {uid: analysis.verdicts(uid, window) for uid in uids}
 
 
-def cause_of(analysis: Book) -> Callable[[str, Span], str]:
-    """What goals ask (collector.goals.evaluate.Evidence.cause): the cause of most of a span's time; of a tie, not
+def goal_cause(analysis: CauseAnalysis) -> Callable[[str, Span], str]:
+    """What goals ask (collector.goals.evaluate.GoalEvidence.cause): the cause of most of a span's time; of a tie, not
     known."""
 
     def cause(uid: str, span: Span) -> str:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from collector import config as configs
-from collector.config import Config, Failed
+from collector.config import CollectorConfig, CommandFailed
 from collector.store.database import StoreError
 from inventory.base.problems import Invalid
 
-FINE, WRONG, USAGE = 0, 1, 2
+OK, FAILED, USAGE_ERROR = 0, 1, 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,15 +26,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
     except Invalid as invalid:
         print(invalid, file=sys.stderr)
-        return WRONG
-    except (Failed, StoreError) as error:
+        return FAILED
+    except (CommandFailed, StoreError) as error:
         print(f"haidang-collector: {error}", file=sys.stderr)
-        return WRONG
+        return FAILED
     except KeyboardInterrupt:
-        return WRONG
+        return FAILED
 
 
-def _run(config: Config, arguments: argparse.Namespace) -> int:
+def _run(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector import logs  # only this command needs all of it
     from collector.app import run  # only this command needs all of it
 
@@ -42,50 +42,50 @@ def _run(config: Config, arguments: argparse.Namespace) -> int:
     try:
         return asyncio.run(run.serve(config))
     except run.CannotStart as error:
-        raise Failed(str(error)) from None
+        raise CommandFailed(str(error)) from None
 
 
-def _code(config: Config, arguments: argparse.Namespace) -> int:
+def _code(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import offline
 
     url = arguments.url or config.agents.url
-    code = asyncio.run(offline.code(config, arguments.agent, arguments.who))
+    code = asyncio.run(offline.make_code(config, arguments.agent, arguments.who))
     print(f"On the machine of {arguments.agent}, within an hour:\n")
     print(f"    haidang-agent enroll {url or 'https://THIS-COLLECTOR:8443'} {code}\n")
     if not url:
         print("(Give agents.url in the configuration, or --url, to have the address here.)")
-    return FINE
+    return OK
 
 
-def _revoke(config: Config, arguments: argparse.Namespace) -> int:
+def _revoke(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import offline
 
     marked = asyncio.run(offline.revoke(config, arguments.agent, arguments.who, arguments.reason))
     print(f"Every certificate of {arguments.agent} is void from now on. A new code lets a machine in again.")
     if not marked:
         print("To shut the agent out for good, write revoked: true in its inventory entry as well.")
-    return FINE
+    return OK
 
 
-def _goals(config: Config, arguments: argparse.Namespace) -> int:
+def _goals(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import offline
 
     return _print(asyncio.run(offline.goals(config, arguments.at)))
 
 
-def _report(config: Config, arguments: argparse.Namespace) -> int:
+def _report(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import offline
 
     return _print(asyncio.run(offline.report(config, arguments.month, csv=arguments.csv, agency=arguments.agency)))
 
 
-def _exclude(config: Config, arguments: argparse.Namespace) -> int:
+def _exclude(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import offline
 
     if arguments.withdraw is not None:
         return _print(asyncio.run(offline.withdraw(config, arguments.withdraw, arguments.who)))
     if arguments.begins is None:
-        return _print(asyncio.run(offline.excluded(config)))
+        return _print(asyncio.run(offline.list_exclusions(config)))
     select = {
         name: tuple(getattr(arguments, name) or ()) for name in ("agencies", "sites", "agents", "kinds", "checks")
     }
@@ -96,20 +96,20 @@ def _exclude(config: Config, arguments: argparse.Namespace) -> int:
     )
 
 
-def _backup(config: Config, arguments: argparse.Namespace) -> int:
+def _backup(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import backup
 
     size = backup.backup(config, arguments.file)
     print(f"{arguments.file}: {size:,} bytes, with the CA's key inside; keep it where only you can read it.")
-    return FINE
+    return OK
 
 
-def _restore(config: Config, arguments: argparse.Namespace) -> int:
+def _restore(config: CollectorConfig, arguments: argparse.Namespace) -> int:
     from collector.commands import backup
 
     for line in backup.restore(config, arguments.file):
         print(line)
-    return FINE
+    return OK
 
 
 def _password() -> int:
@@ -118,15 +118,15 @@ def _password() -> int:
     password = getpass.getpass("Password: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
     if len(password) < 8:
         print("haidang-collector: a password needs at least 8 characters", file=sys.stderr)
-        return WRONG
+        return FAILED
     print(hash_password(password))
-    return FINE
+    return OK
 
 
 def _print(lines: Sequence[str]) -> int:
     for line in lines:
         print(line)
-    return FINE
+    return OK
 
 
 def _parser() -> argparse.ArgumentParser:

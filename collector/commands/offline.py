@@ -13,7 +13,7 @@ from datetime import date, datetime
 
 import msgspec
 
-from collector.config import Config, Failed
+from collector.config import CollectorConfig, CommandFailed
 from collector.ingest import recovery
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
@@ -22,7 +22,7 @@ from collector.keys import files
 from collector.ledger.figures import Figure
 from collector.ledger.windows import Window, midnight, window_at
 from collector.queries import exclusions
-from collector.queries.reading import Known, Reader
+from collector.queries.reading import CheckEntry, LedgerReader
 from collector.store.database import Database
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
@@ -32,7 +32,7 @@ from inventory.model.goals import select as find
 from inventory.times.calendars import epoch_ms
 
 
-class Fixed(msgspec.Struct):
+class FileInventory(msgspec.Struct):
     """The inventory as its files are now."""
 
     current: Inventory
@@ -40,10 +40,10 @@ class Fixed(msgspec.Struct):
 
 
 @asynccontextmanager
-async def store(config: Config) -> AsyncIterator[Database]:
+async def open_store(config: CollectorConfig) -> AsyncIterator[Database]:
     """The store, when there is one."""
     if not config.database.exists():
-        raise Failed(f"there is no store at {config.database} yet: start the collector once, or see --config")
+        raise CommandFailed(f"there is no store at {config.database} yet: start the collector once, or see --config")
     database = Database.open(config.database)
     try:
         yield database
@@ -51,39 +51,39 @@ async def store(config: Config) -> AsyncIterator[Database]:
         await database.close()
 
 
-async def code(config: Config, agent: str, who: str) -> str:
+async def make_code(config: CollectorConfig, agent: str, who: str) -> str:
     """A new enrolment code."""
     agents = load.load(config.inventory).agents
     if agent not in agents:
-        raise Failed(f"the inventory has no agent {agent!r}; it has: {', '.join(agents) or 'none'}")
+        raise CommandFailed(f"the inventory has no agent {agent!r}; it has: {', '.join(agents) or 'none'}")
     if agents[agent].revoked:
-        raise Failed(f"the inventory says that {agent} is revoked; take revoked: true out first")
-    async with store(config) as database:
+        raise CommandFailed(f"the inventory says that {agent} is revoked; take revoked: true out first")
+    async with open_store(config) as database:
         return await _registry(config, database).make_code(agent, who)
 
 
-async def revoke(config: Config, agent: str, who: str, reason: str) -> bool:
+async def revoke(config: CollectorConfig, agent: str, who: str, reason: str) -> bool:
     """Void an agent's certificates; whether the inventory marks it revoked as well."""
-    inventory, _ = load.look(config.inventory)  # even a broken inventory must not stand in the way
+    inventory, _ = load.load_with_problems(config.inventory)  # even a broken inventory must not stand in the way
     agents = inventory.agents if inventory is not None else {}
-    async with store(config) as database:
+    async with open_store(config) as database:
         registry = _registry(config, database)
         if agent not in agents and agent not in await registry.certificates():
-            raise Failed(f"nobody knows an agent {agent!r}")
+            raise CommandFailed(f"nobody knows an agent {agent!r}")
         await registry.revoke(agent, who, reason)
     return agent in agents and agents[agent].revoked
 
 
-async def goals(config: Config, day: str) -> list[str]:
+async def goals(config: CollectorConfig, day: str) -> list[str]:
     """A line a goal and window."""
-    async with store(config) as database:
+    async with open_store(config) as database:
         reader = await _reader(config, database)
         at = None
         if day:
             try:
                 at = midnight(date.fromisoformat(day), reader.inventory.province.zone) + 86_400_000 - 1
             except ValueError:
-                raise Failed(f"{day!r} is not a day; write it like 2026-10-31") from None
+                raise CommandFailed(f"{day!r} is not a day; write it like 2026-10-31") from None
         evaluations = await reader.evaluations(at)
     lines = [f"{'goal':12} {'window':12} {'objective':>9} {'best':>9} {'proven':>9} {'possible':>9}  verdict"]
     for one in evaluations:
@@ -92,12 +92,12 @@ async def goals(config: Config, day: str) -> list[str]:
     return lines if evaluations else ["The inventory has no goals."]
 
 
-async def report(config: Config, month: str, *, csv: bool, agency: str) -> list[str]:
+async def report(config: CollectorConfig, month: str, *, csv: bool, agency: str) -> list[str]:
     """Availability of every check over a calendar month, by agency."""
-    async with store(config) as database:
+    async with open_store(config) as database:
         reader = await _reader(config, database)
         if agency and agency not in reader.inventory.agencies:
-            raise Failed(f"the inventory has no agency {agency!r}")
+            raise CommandFailed(f"the inventory has no agency {agency!r}")
         window = _month(month, reader)
         chosen = [one for one in reader.known() if one.check is not None and (not agency or one.check.agency == agency)]
         figures = await reader.figures(chosen, [(window.start, window.end)]) if chosen else {}
@@ -106,7 +106,7 @@ async def report(config: Config, month: str, *, csv: bool, agency: str) -> list[
 
 
 async def exclude(
-    config: Config, select: Mapping[str, tuple[str, ...]], begins: str, ends: str | None, reason: str, who: str
+    config: CollectorConfig, select: Mapping[str, tuple[str, ...]], begins: str, ends: str | None, reason: str, who: str
 ) -> list[str]:
     """Declare an exclusion."""
     inventory = load.load(config.inventory)
@@ -114,7 +114,7 @@ async def exclude(
     try:
         span = [epoch_ms(datetime.fromisoformat(text), zone) for text in (begins, ends or "")]
     except ValueError:
-        raise Failed("give two local times, like '2026-11-30 17:30' '2026-11-30 19:00'") from None
+        raise CommandFailed("give two local times, like '2026-11-30 17:30' '2026-11-30 19:00'") from None
     selector = Selector(**dict(select))
     for kind, defined in (
         ("agencies", inventory.agencies),
@@ -123,34 +123,34 @@ async def exclude(
     ):
         for name in select[kind]:
             if name not in defined:
-                raise Failed(f"the inventory has no {name!r} among its {kind}")
+                raise CommandFailed(f"the inventory has no {name!r} among its {kind}")
     chosen = find(selector, inventory)
     if not chosen:
-        raise Failed("this selects no check")
-    async with store(config) as database:
+        raise CommandFailed("this selects no check")
+    async with open_store(config) as database:
         now = time.time_ns() // 1_000_000
         try:
             number = await database.write(
                 lambda db: exclusions.declare(db, selector, span[0], span[1], reason, who, now)
             )
         except ValueError as error:
-            raise Failed(str(error)) from None
+            raise CommandFailed(str(error)) from None
     return [f"Exclusion {number}: {len(chosen)} checks, {begins} to {ends}. Figures leave this time out from now on."]
 
 
-async def withdraw(config: Config, number: int, who: str) -> list[str]:
+async def withdraw(config: CollectorConfig, number: int, who: str) -> list[str]:
     """Take an exclusion back."""
-    async with store(config) as database:
+    async with open_store(config) as database:
         now = time.time_ns() // 1_000_000
         if not await database.write(lambda db: exclusions.withdraw(db, number, who, now)):
-            raise Failed(f"there is no exclusion {number} in force")
+            raise CommandFailed(f"there is no exclusion {number} in force")
     return [f"Exclusion {number} no longer counts."]
 
 
-async def excluded(config: Config) -> list[str]:
+async def list_exclusions(config: CollectorConfig) -> list[str]:
     """The exclusions that people declared."""
-    async with store(config) as database:
-        declarations = await database.read(exclusions.declared)
+    async with open_store(config) as database:
+        declarations = await database.read(exclusions.declared_exclusions)
     zone = load.load(config.inventory).province.zone
 
     def local(ms: int) -> str:
@@ -160,7 +160,9 @@ async def excluded(config: Config) -> list[str]:
     for one in declarations:
         chosen = msgspec.to_builtins(one.select)
         selection = "; ".join(f"{name} {', '.join(values)}" for name, values in chosen.items() if values)
-        lines.append(f"{one.id}: {local(one.begins)} to {local(one.ends)}, {selection or 'all'}: {one.reason} ({one.who})")
+        lines.append(
+            f"{one.id}: {local(one.begins)} to {local(one.ends)}, {selection or 'all'}: {one.reason} ({one.who})"
+        )
     return lines or ["Nobody has declared an exclusion; those of the inventory are in its files."]
 
 
@@ -169,39 +171,41 @@ def percent(ratio: float | None) -> str:
     return "-" if ratio is None else f"{int(ratio * 100_000 + 1e-9) / 1000:.3f}%"
 
 
-def _registry(config: Config, database: Database) -> Registry:
+def _registry(config: CollectorConfig, database: Database) -> Registry:
     try:
         authority = files.authority(config.keys, time.time_ns() // 1_000_000)
     except files.KeysBroken as error:
-        raise Failed(str(error)) from None
+        raise CommandFailed(str(error)) from None
     days = config.agents.certificate_life / 86_400_000
     revocations = Revocations(config.revoked)
     return Registry(database, authority, revocations, wall=lambda: time.time_ns() // 1_000_000, days=days)
 
 
-async def _reader(config: Config, database: Database) -> Reader:
+async def _reader(config: CollectorConfig, database: Database) -> LedgerReader:
     plans = Plans(database)
     plans.load()
     fleet = Fleet(plans)
     recovery.load(database, plans, fleet, Committer(database, plans, fleet))
-    return Reader(database, fleet, Fixed(load.load(config.inventory)), lambda: time.time_ns() // 1_000_000, live=False)
+    return LedgerReader(
+        database, fleet, FileInventory(load.load(config.inventory)), lambda: time.time_ns() // 1_000_000, live=False
+    )
 
 
-def _month(text: str, reader: Reader) -> Window:
+def _month(text: str, reader: LedgerReader) -> Window:
     zone = reader.inventory.province.zone
     if not text:
         return window_at("month", reader.wall(), zone)
     try:
         return window_at("month", midnight(date.fromisoformat(f"{text}-01"), zone), zone)
     except ValueError:
-        raise Failed(f"{text!r} is not a month; write it like 2026-10") from None
+        raise CommandFailed(f"{text!r} is not a month; write it like 2026-10") from None
 
 
 _COLUMNS = ("agency", "site", "agent", "check", "kind", "best", "lower", "upper", "coverage")
 _SECONDS = ("up", "degraded", "down", "unknown", "excluded")
 
 
-def _as_csv(table: Sequence[tuple[Known, Figure]], window: Window) -> list[str]:
+def _as_csv(table: Sequence[tuple[CheckEntry, Figure]], window: Window) -> list[str]:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([*_COLUMNS, *(f"{name}_seconds" for name in _SECONDS), "from_ms", "to_ms"])
@@ -225,7 +229,7 @@ def _plain(text: str) -> str:
     return f"'{text}" if text[:1] in "=+-@" else text
 
 
-def _as_text(table: Sequence[tuple[Known, Figure]], window: Window, inventory: Inventory) -> list[str]:
+def _as_text(table: Sequence[tuple[CheckEntry, Figure]], window: Window, inventory: Inventory) -> list[str]:
     zone = inventory.province.zone
     first, last = (datetime.fromtimestamp(at / 1000, zone) for at in (window.start, window.end - 1))
     lines = [f"Availability from {first:%Y-%m-%d} to {last:%Y-%m-%d}: best [proven to possible], share of time seen"]

@@ -4,42 +4,44 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final
 
-from alerts.incident.message import say
-from alerts.incident.problem import Cause, Subject, Trouble
-from alerts.notify.conditions import condition_for, met_by
-from collector.causes.present import Present
+from alerts.incident.message import message
+from alerts.incident.problem import ActiveProblem, Cause, Subject
+from alerts.notify.conditions import condition_for, duration_state
+from collector.causes.present import PresentCauses
 from collector.ingest.fleet import Fleet
 from collector.ingest.state import AgentState
 from inventory.model.alerting import MINUTE
 from inventory.model.entities import Agent, Inventory
 from inventory.protocol.causes import AGENT
 
-HEARD: Final = 5 * MINUTE  # what an agent's clock showed longer ago says nothing of it now
-PUSHES: Final = 3  # pushes that may stay away before an agent with a slow rhythm is silent
-RIGHT: Final = 1_000  # ms: no condition is about less
-ROUGHLY: Final = 10_000  # ms to which a clock's error is said: not another sentence at every push
+CLOCK_EVIDENCE_FOR: Final = 5 * MINUTE  # what an agent's clock showed longer ago says nothing of it now
+MISSED_PUSHES: Final = 3  # pushes that may stay away before an agent with a slow rhythm is silent
+CLOCK_TOLERANCE: Final = 1_000  # ms: no condition is about less
+CLOCK_ROUNDING: Final = 10_000  # ms to which a clock's error is said: not another sentence at every push
 
 Confirmed = Callable[[str, bool, bool, int, Inventory], bool]
 
 
-class Agents:
+class AgentProblems:
     """Of ten thousand agents nearly all are heard and right: these cost two comparisons a turn."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
         self._off_since: dict[str, int] = {}
 
-    def now(self, now: int, listening_since: int, causes: Present, inventory: Inventory, confirmed: Confirmed) -> Iterator[Trouble]:
+    def now(
+        self, now: int, listening_since: int, causes: PresentCauses, inventory: Inventory, confirmed: Confirmed
+    ) -> Iterator[ActiveProblem]:
         """``began``: when the collector began to listen (ms): nobody was silent before that."""
         today = datetime.fromtimestamp(now / 1000, inventory.province.zone).date()
-        states, patience = self._fleet.agents, inventory.province.push_every * PUSHES
+        states, patience = self._fleet.agents, inventory.province.push_every * MISSED_PUSHES
         wrong_clocks: set[str] = set()
         for agent in inventory.agents.values():
             state = states.get(agent.id)
             if state is None or not state.contact:
                 continue  # never heard: it is still to be installed
             silence, error = now - max(state.contact, listening_since), state.timing.wall_error_ms
-            if silence <= patience and (error is None or abs(error) <= RIGHT):
+            if silence <= patience and (error is None or abs(error) <= CLOCK_TOLERANCE):
                 continue
             if agent.revoked or not agent.on(today):
                 continue
@@ -52,16 +54,16 @@ class Agents:
                 yield problem
         self._off_since = {agent: at for agent, at in self._off_since.items() if agent in wrong_clocks}
 
-    def _clock(self, agent: Agent, state: AgentState, error: int, inventory: Inventory) -> Trouble | None:
+    def _clock(self, agent: Agent, state: AgentState, error: int, inventory: Inventory) -> ActiveProblem | None:
         """Its results are placed right all the same."""
         subject = _subject(agent)
         condition = condition_for(inventory, "clock", subject)
-        standing = met_by(condition, abs(error)) if condition is not None else "clear"
+        standing = duration_state(condition, abs(error)) if condition is not None else "clear"
         if condition is None or standing == "clear":
             return None
-        off = abs(error) // ROUGHLY * ROUGHLY or abs(error)
+        off = abs(error) // CLOCK_ROUNDING * CLOCK_ROUNDING or abs(error)
         key = f"clock:{agent.id}"
-        return Trouble(
+        return ActiveProblem(
             key=key,
             condition=condition.id,
             subject=subject,
@@ -70,9 +72,9 @@ class Agents:
             evidence=state.contact,
             cause=Cause(root=key, cause=AGENT),
             confirmed=standing == "met",
-            said=say("the clock of {agent} is ahead by {off_for}", agent=agent.id, off_for=off)
+            said=message("the clock of {agent} is ahead by {off_for}", agent=agent.id, off_for=off)
             if error > 0
-            else say("the clock of {agent} is behind by {off_for}", agent=agent.id, off_for=off),
+            else message("the clock of {agent} is behind by {off_for}", agent=agent.id, off_for=off),
             recover_ms=condition.quiet_ms,
         )
 
@@ -82,16 +84,16 @@ def _silent(
     state: AgentState,
     silence: int,
     now: int,
-    causes: Present,
+    causes: PresentCauses,
     inventory: Inventory,
     confirmed: Confirmed,
-) -> Trouble | None:
+) -> ActiveProblem | None:
     subject = _subject(agent)
     condition = condition_for(inventory, "silent", subject)
-    if condition is None or met_by(condition, silence) != "met":
+    if condition is None or duration_state(condition, silence) != "met":
         return None
     key, diagnosis = f"silent:{agent.id}", causes.silent(agent.id)
-    return Trouble(
+    return ActiveProblem(
         key=key,
         condition=condition.id,
         subject=subject,
@@ -100,7 +102,7 @@ def _silent(
         evidence=now,
         cause=diagnosis.cause,
         confirmed=confirmed(key, True, diagnosis.pending, now, inventory),
-        said=say("{agent} has not been heard since {heard_at}", agent=agent.id, heard_at=state.contact),
+        said=message("{agent} has not been heard since {heard_at}", agent=agent.id, heard_at=state.contact),
         recover_ms=condition.quiet_ms,
     )
 

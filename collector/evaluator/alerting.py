@@ -8,29 +8,29 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 from typing import Any, Final
 
-from alerts.channels.alertmanager import ENDED_FOR, Poster
-from alerts.channels.deadman import Deadman
-from alerts.channels.health import Counts
-from alerts.channels.notification_log import Journal, notices
-from alerts.channels.sender import Sender
+from alerts.channels.alertmanager import ENDED_FOR, AlertmanagerSender
+from alerts.channels.deadman import DeadmanPinger
+from alerts.channels.health import DeliveryStats
+from alerts.channels.notification_log import NotificationLog, sent_notices
+from alerts.channels.sender import MailSender
 from alerts.incident.entities import Incident
-from alerts.incident.message import say
+from alerts.incident.message import message
 from alerts.language.catalogue import LANGUAGES
-from alerts.language.locale import Tongue
-from alerts.mail.formatter import Speaker
-from alerts.mail.signed_urls import INCIDENT, Signer
+from alerts.language.locale import Locale
+from alerts.mail.formatter import MailFormatter
+from alerts.mail.signed_urls import INCIDENTS_PATH, LinkSigner
 from alerts.mail.topic import headline
-from collector.config import Config
+from collector.config import CollectorConfig
 from collector.evaluator import own
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import Writer
-from collector.evaluator.objectives import Objectives
+from collector.evaluator.letters import MailWriter
+from collector.evaluator.objectives import GoalProblems
 from collector.evaluator.standby import Standby
 from collector.goals.evaluate import Evaluation
 from collector.ingest.ingest import Ingest
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from collector.services.circuits import Circuits
-from collector.services.inventories import Inventories
+from collector.services.inventories import LiveInventory
 from collector.store.database import Database
 from collector.store.outbox import StoredOutbox
 from collector.store.unsubscribed import Unsubscribed
@@ -38,19 +38,19 @@ from collector.store.unsubscribed import Unsubscribed
 log = logging.getLogger("collector.alerting")
 
 KEY_BYTES: Final = 32
-FAILURES: Final = 3  # commits in a row
+COMMIT_FAILURES: Final = 3  # commits in a row
 
 
-class Alerting:
+class AlertingService:
     """Made over a started ingest. :meth:`start`, then run the ``jobs``; :meth:`stop` closes what is open."""
 
     def __init__(
         self,
-        config: Config,
+        config: CollectorConfig,
         database: Database,
         ingest: Ingest,
-        inventories: Inventories,
-        reader: Reader,
+        inventories: LiveInventory,
+        reader: LedgerReader,
         evaluations: Callable[[], Sequence[Evaluation]],
     ) -> None:
         channels = config.alerts
@@ -60,38 +60,42 @@ class Alerting:
 
         self.ways = channels
         self.database = database
-        self.counts = Counts()
-        self.journal = Journal(config.sent, channels.keep_days)
-        self.signer = Signer(_key(config.state_dir / "links.key"))
+        self.counts = DeliveryStats()
+        self.journal = NotificationLog(config.sent, channels.keep_days)
+        self.signer = LinkSigner(_signing_key(config.state_dir / "links.key"))
         self.outbox = StoredOutbox(database)
         self.unsubscribed = Unsubscribed(database)
         self.circuits = Circuits(database, reader)
         self.standby = Standby(channels.standby_of)
-        self.sender = Sender(channels, self.outbox, self.journal, self.counts, now=trusted_now) if channels.mails else None
-        self.objectives = Objectives(reader, evaluations)
+        self.sender = (
+            MailSender(channels, self.outbox, self.journal, self.counts, now=trusted_now) if channels.mails else None
+        )
+        self.objectives = GoalProblems(reader, evaluations)
         self.evaluator = Evaluator(
             database,
             reader,
             ingest.trust,
             loaded=lambda: bool(inventories.loaded),
             goal_problems=self.objectives,
-            self_checks=own.Own(
+            self_checks=own.SelfChecks(
                 [
                     lambda: self.counts.trouble(reader.wall()),
-                    lambda: list(_of_collector(ingest, inventories)),
+                    lambda: list(_collector_problems(ingest, inventories)),
                     own.disk(config.state_dir, reader.wall),
                 ]
             ),
-            mail_writer=Writer(reader, self.circuits, self.unsubscribed, channels, self.signer, evaluations),
+            mail_writer=MailWriter(reader, self.circuits, self.unsubscribed, channels, self.signer, evaluations),
             muted=lambda: not channels.mails or self.standby.muted,
             wake=self._wake,
         )
         self._reader = reader
         self._posters = [
-            Poster(settings, self._posted, self._words, lambda key: channels.page(INCIDENT + key), self._check_name)
+            AlertmanagerSender(
+                settings, self._posted, self._words, lambda key: channels.page(INCIDENTS_PATH + key), self._check_name
+            )
             for settings in channels.alertmanagers
         ]
-        self._deadman = Deadman(channels.deadman, self.well) if channels.deadman is not None else None
+        self._deadman = DeadmanPinger(channels.deadman, self.well) if channels.deadman is not None else None
         self.counts.alertmanagers = [poster.standing for poster in self._posters]
         self.counts.deadman = self._deadman.standing if self._deadman is not None else None
 
@@ -99,7 +103,7 @@ class Alerting:
         """Take up where the store and the journal say. Raises StoreError, OSError."""
         await self.circuits.start()
         await self.unsubscribed.load()
-        sent = await asyncio.to_thread(lambda: list(notices(self.journal.entries())))
+        sent = await asyncio.to_thread(lambda: list(sent_notices(self.journal.entries())))
         await self.evaluator.start(sent)
 
     def jobs(self) -> Iterator[Coroutine[Any, Any, None]]:
@@ -147,7 +151,7 @@ class Alerting:
         inventory, now = self._reader.inventory, self._reader.wall()
         zone = inventory.province.zone
         return {
-            f"summary_{language}": headline(incident, Speaker(Tongue(language, zone), inventory, now))
+            f"summary_{language}": headline(incident, MailFormatter(Locale(language, zone), inventory, now))
             for language in LANGUAGES
         }
 
@@ -156,16 +160,16 @@ class Alerting:
         return check.name if check is not None else uid
 
 
-def _of_collector(ingest: Ingest, inventories: Inventories) -> Iterator[own.Found]:
+def _collector_problems(ingest: Ingest, inventories: LiveInventory) -> Iterator[own.SelfProblem]:
     if not ingest.trust.trusted:
-        yield "clock", say("the collector does not believe its clock: {reason}", reason=ingest.trust.why)
-    if ingest.committer.failures >= FAILURES:
-        yield "store", say("nothing can be stored, so nothing is acknowledged; the agents keep it")
+        yield "clock", message("the collector does not believe its clock: {reason}", reason=ingest.trust.why)
+    if ingest.committer.failures >= COMMIT_FAILURES:
+        yield "store", message("nothing can be stored, so nothing is acknowledged; the agents keep it")
     mistakes = [problem for problem in inventories.problems if not problem.warning]
     if mistakes:
         yield (
             "inventory",
-            say(
+            message(
                 "the inventory's files have {count} mistakes; the last good ones stay in force: {first}",
                 count=len(mistakes),
                 first=str(mistakes[0])[:200],
@@ -173,7 +177,7 @@ def _of_collector(ingest: Ingest, inventories: Inventories) -> Iterator[own.Foun
         )
 
 
-def _key(path: Path) -> bytes:
+def _signing_key(path: Path) -> bytes:
     """The key that links in mails are signed with; made on the first start. Raises OSError."""
     try:
         key = path.read_bytes()

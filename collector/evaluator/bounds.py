@@ -8,31 +8,31 @@ its span says.
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from alerts.incident.entities import Incident, Member
-from alerts.mail import Bounds
+from alerts.incident.entities import Incident, IncidentMember
+from alerts.mail import DurationBounds
 from collector.ledger.steps import Span
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from inventory.protocol.states import DOWN, UNKNOWN
 
-BEFORE: Final = 86_400_000  # ms: how far back the last look before it is looked for
+LOOK_BACK: Final = 86_400_000  # ms: how far back the last look before it is looked for
 
 
-async def bounds(reader: Reader, incidents: Iterable[Incident]) -> dict[str, Bounds]:
+async def incident_bounds(reader: LedgerReader, incidents: Iterable[Incident]) -> dict[str, DurationBounds]:
     """By incident key; those that no one check shows are left out."""
-    shown = {one.key: member for one in incidents if (member := shown_by(one)) is not None}
+    shown = {one.key: member for one in incidents if (member := defining_member(one)) is not None}
     checks = {uid: entry for uid in {one.subject.check for one in shown.values()} if (entry := reader.by_uid(uid))}
     if not checks:
         return {}
-    begin = min(member.since for member in shown.values()) - BEFORE
+    begin = min(member.since for member in shown.values()) - LOOK_BACK
     spans = await reader.spans(list(checks.values()), begin)
     return {
-        key: within(spans[member.subject.check], member.since, member.until)
+        key: bounds_from_spans(spans[member.subject.check], member.since, member.until)
         for key, member in shown.items()
         if member.subject.check in spans
     }
 
 
-def shown_by(incident: Incident) -> Member | None:
+def defining_member(incident: Incident) -> IncidentMember | None:
     """The member whose own outage is the incident's, from its beginning to its end (so far)."""
     for member in incident.members.values():
         whole = member.since == incident.opened and (incident.ended is None or member.until == incident.ended)
@@ -41,20 +41,20 @@ def shown_by(incident: Incident) -> Member | None:
     return None
 
 
-def within(spans: Sequence[Span], since: int, until: int | None) -> Bounds:
+def bounds_from_spans(spans: Sequence[Span], since: int, until: int | None) -> DurationBounds:
     """``spans``: of the check, in order; ``since`` and ``until``: as the incident says it (ms)."""
     inside = [one for one in spans if one.state == DOWN and one.end > since and (until is None or one.start < until)]
     if not inside:
-        return Bounds()
+        return DurationBounds()
     first, last = inside[0], inside[-1]
     other = [one for one in spans if one.state not in (DOWN, UNKNOWN)]
     before = next((one for one in reversed(other) if one.sure_from < first.sure_from), None)
     after = next((one for one in other if one.sure_from > last.sure_from), None)
     if before is None:  # nothing is known of when it began
-        return Bounds()
+        return DurationBounds()
     earliest, latest = before.sure_to - before.error_to, first.sure_from + first.error_from
     error = max(since - earliest, latest - since)
     if until is None or after is None:
-        return Bounds(begin_error=error)
+        return DurationBounds(begin_error=error)
     least = last.sure_to - last.error_to - latest
-    return Bounds(begin_error=error, least=max(0, least), most=after.sure_from + after.error_from - earliest)
+    return DurationBounds(begin_error=error, least=max(0, least), most=after.sure_from + after.error_from - earliest)

@@ -13,41 +13,41 @@ from typing import Final
 
 import msgspec
 
-from alerts.channels.outbox import Letter
+from alerts.channels.outbox import OutgoingMail
 from alerts.engine import step
 from alerts.incident.entities import Command, Incident
-from alerts.incident.finding import Finding
-from alerts.incident.problem import Past, Subject, Trouble
-from alerts.incident.reconcile import Sent, adopt
-from alerts.incident.state import Book, Situation, bare, filled
+from alerts.incident.finding import IngestFinding
+from alerts.incident.problem import ActiveProblem, PastProblem, Subject
+from alerts.incident.reconcile import SentNotice, reconcile
+from alerts.incident.state import IncidentState, StepInput, with_incidents, without_incidents
 from alerts.notify.conditions import condition_for
 from collector.evaluator import past, revising
-from collector.evaluator.letters import Writer
-from collector.evaluator.objectives import Objectives
-from collector.evaluator.own import Own
-from collector.evaluator.troubles import Troubles
-from collector.evaluator.why import answers
-from collector.ingest.clock import Trust
-from collector.queries.reading import Reader
+from collector.evaluator.letters import MailWriter
+from collector.evaluator.objectives import GoalProblems
+from collector.evaluator.own import SelfChecks
+from collector.evaluator.troubles import CurrentProblems
+from collector.evaluator.why import causes_now
+from collector.ingest.clock import ClockTrust
+from collector.queries.reading import LedgerReader
 from collector.store import incidents as stored
 from collector.store import queries
 from collector.store.database import Database, StoreError
-from collector.store.incidents import Place
+from collector.store.incidents import EvaluatorCursor
 from inventory.model.alerting import Condition
 from inventory.model.entities import Goal
 
 log = logging.getLogger("collector.evaluator")
 
 EVERY: Final = 1.0  # seconds between two turns
-ANXIOUS: Final = 0.25  # while a check is wrong that is no incident yet
-SOONEST: Final = 0.05
-FINDINGS: Final = 1_000  # a turn
-REMEMBERED: Final = 27 * 3_600_000  # ms: closed incidents that the machine may still ask for
+UNCONFIRMED_EVERY: Final = 0.25  # while a check is wrong that is no incident yet
+MIN_DELAY: Final = 0.05
+MAX_FINDINGS: Final = 1_000  # a turn
+REMEMBER_CLOSED_MS: Final = 27 * 3_600_000  # ms: closed incidents that the machine may still ask for
 REVISE_EVERY: Final = 60_000  # ms between two looks at causes that may be known better
-STUCK: Final = 30.0  # seconds without a turn that came to its end after which not all is well
+STUCK_AFTER: Final = 30.0  # seconds without a turn that came to its end after which not all is well
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(Book)
+_decoder = msgspec.msgpack.Decoder(IncidentState)
 
 
 class Evaluator:
@@ -59,17 +59,17 @@ class Evaluator:
     def __init__(
         self,
         database: Database,
-        reader: Reader,
-        trust: Trust,
+        reader: LedgerReader,
+        trust: ClockTrust,
         *,
         loaded: Callable[[], bool],
-        goal_problems: Objectives,
-        self_checks: Own,
-        mail_writer: Writer | None,
+        goal_problems: GoalProblems,
+        self_checks: SelfChecks,
+        mail_writer: MailWriter | None,
         muted: Callable[[], bool] = lambda: False,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self.book = Book()
+        self.book = IncidentState()
         self.turns = 0
         self.seconds = 0.0  # that the last turn took
         self._database = database
@@ -81,10 +81,10 @@ class Evaluator:
         self._writer = mail_writer
         self._muted = muted
         self._wake = wake
-        self._place = Place(0, 0)
+        self._place = EvaluatorCursor(0, 0)
         self._commands: list[tuple[Command, asyncio.Future[Incident | None]]] = []
         self._due = asyncio.Event()
-        self._troubles = Troubles(reader, reader.wall())
+        self._troubles = CurrentProblems(reader, reader.wall())
         self._finished = time.monotonic()
         self._failing = ""
         self._open_to_revision: dict[str, Incident] = {}
@@ -92,26 +92,26 @@ class Evaluator:
         self._due_at: int | None = None
         self._anxious = False
 
-    async def start(self, sent: Iterable[Sent] = ()) -> None:
+    async def start(self, sent: Iterable[SentNotice] = ()) -> None:
         """Take up where the store says, corrected by what was ``sent`` since (a store put back from a copy)."""
         cursor, opened = await stored.load(self._database)
         if cursor is None:  # what was before anybody was to be told is nobody's news
-            self._place = await stored.ends(self._database)
-            self.book = Book()
+            self._place = await stored.newest_rows(self._database)
+            self.book = IncidentState()
         else:
             self._place = cursor
-            incidents = _decoder.decode(cursor.book) if cursor.book else Book()
-            since = max(0, cursor.at - REMEMBERED)
+            incidents = _decoder.decode(cursor.book) if cursor.book else IncidentState()
+            since = max(0, cursor.at - REMEMBER_CLOSED_MS)
             recent = await stored.closed(self._database, 100_000, since=since)
-            self.book = filled(incidents, (*opened, *recent))
-        reconciled = adopt(self.book, sent)
+            self.book = with_incidents(incidents, (*opened, *recent))
+        reconciled = reconcile(self.book, sent)
         if reconciled is not self.book:
             log.warning("mails were sent that this store does not know of: what they said is taken up")
-            before = {one.key: one for one in _incidents(self.book)}
-            changed = [one for one in _incidents(reconciled) if before.get(one.key) != one]
+            before = {one.key: one for one in _all_incidents(self.book)}
+            changed = [one for one in _all_incidents(reconciled) if before.get(one.key) != one]
             await self._commit(reconciled, self._place, changed, [])
         now = self._reader.wall()
-        closed = await stored.closed(self._database, 100_000, since=now - revising.AFTER)
+        closed = await stored.closed(self._database, 100_000, since=now - revising.REVISABLE_FOR)
         self._open_to_revision = {one.key: one for one in closed if revising.open_to_revision(one, now)}
         recent_findings = await self._database.read(lambda db: queries.findings_since(db, now - 3_600_000))
         self._troubles.found(recent_findings)
@@ -129,11 +129,11 @@ class Evaluator:
 
     def _rest(self) -> float:
         """Seconds until the next turn: sooner where something that waits is due before, or may soon be an incident."""
-        delay = min(EVERY, max(ANXIOUS, 3 * self.seconds)) if self._anxious else EVERY
+        delay = min(EVERY, max(UNCONFIRMED_EVERY, 3 * self.seconds)) if self._anxious else EVERY
         now = self._trust.now_ms()
         if self._due_at is None or now is None:
             return delay
-        return min(delay, max(SOONEST, (self._due_at - now) / 1000))
+        return min(delay, max(MIN_DELAY, (self._due_at - now) / 1000))
 
     async def guarded(self) -> None:
         """A turn; what goes wrong is said once, and the next turn tries again."""
@@ -157,7 +157,7 @@ class Evaluator:
         """Why not all is well with it, or ""."""
         if self._failing:
             return f"the evaluator fails: {self._failing}"
-        if time.monotonic() - self._finished > STUCK:
+        if time.monotonic() - self._finished > STUCK_AFTER:
             return "the evaluator stands still"
         return "" if self._trust.trusted else f"the clock is not believed: {self._trust.why}"
 
@@ -200,14 +200,14 @@ class Evaluator:
     async def _turn(self, now: int, commands: Sequence[Command]) -> None:
         inventory = self._reader.inventory
         cursor, findings, closed = await self._news()
-        problems: list[Trouble] = []
-        past_problems: list[Past] = []
+        problems: list[ActiveProblem] = []
+        past_problems: list[PastProblem] = []
         if self._trust.trusted:
             problems, past_problems = await self._wrong(now, findings, closed)
         self._anxious = any(not problem.confirmed for problem in problems)
         hub = inventory.sites.get(inventory.province.hub)
         problems += self._own.troubles(now, self._own_condition, hub.agency if hub is not None else "")
-        situation = Situation(
+        situation = StepInput(
             at=now,
             troubles=tuple(problems),
             unknown=lambda key: self._unknown(key, now),
@@ -229,46 +229,52 @@ class Evaluator:
     async def _revise(self, now: int) -> None:
         """Closed incidents whose causes are known better by now."""
         waiting = {key: one for key, one in self._open_to_revision.items() if revising.open_to_revision(one, now)}
-        revised_incidents = await revising.revised(self._reader, list(waiting.values()), now)
+        revised_incidents = await revising.revised_incidents(self._reader, list(waiting.values()), now)
         self._open_to_revision = {key: waiting[key] for key in waiting.keys() - {one.key for one in revised_incidents}}
         changed = [one for one in revised_incidents if one is not waiting[one.key]]
         if changed:
-            await self._commit(with_closed(self.book, changed), self._place, changed, [])
+            await self._commit(with_revised(self.book, changed), self._place, changed, [])
 
     async def _wrong(
-        self, now: int, findings: Sequence[Finding], closed: Sequence[past.Closed]
-    ) -> tuple[list[Trouble], list[Past]]:
+        self, now: int, findings: Sequence[IngestFinding], closed: Sequence[past.ClosedSpan]
+    ) -> tuple[list[ActiveProblem], list[PastProblem]]:
         """What is wrong now, and what was and came to light."""
         exclusions = await self._reader.exclusions()
         self._troubles.found(findings)
 
-        def find_problems() -> list[Trouble]:
+        def find_problems() -> list[ActiveProblem]:
             self._troubles.look(now)
-            causes = answers(self._reader, now, self._troubles.began)
+            causes = causes_now(self._reader, now, self._troubles.began)
             problems = self._troubles.now(now, causes, exclusions, self.book.open.values())
             return problems + self._objectives.troubles(now, problems, self._goal_condition)
 
         # of a whole provider's outage this is a good part of a second: pushes go on meanwhile
         problems = await asyncio.to_thread(find_problems)
-        past_problems = await past.taken(self._reader, closed, exclusions, now)
-        return problems, past.untold(past_problems, _incidents(self.book))
+        past_problems = await past.past_problems(self._reader, closed, exclusions, now)
+        return problems, past.without_reported(past_problems, _all_incidents(self.book))
 
-    async def _news(self) -> tuple[Place, list[Finding], list[past.Closed]]:
+    async def _news(self) -> tuple[EvaluatorCursor, list[IngestFinding], list[past.ClosedSpan]]:
         """Findings and closed spans since the last turn, and the place after them."""
         cursor = self._place
 
-        def work(db: object) -> tuple[list[tuple[int, Finding]], tuple[list[past.Closed], int]]:
-            return queries.findings(db, cursor.events, FINDINGS), past.closed(db, cursor.spans)  # type: ignore[arg-type]
+        def work(db: object) -> tuple[list[tuple[int, IngestFinding]], tuple[list[past.ClosedSpan], int]]:
+            return queries.findings(db, cursor.events, MAX_FINDINGS), past.closed_spans(db, cursor.spans)  # type: ignore[arg-type]
 
         finding_rows, (closed, spans) = await self._database.read(work)
         events = finding_rows[-1][0] if finding_rows else cursor.events
         return msgspec.structs.replace(cursor, events=events, spans=spans), [one for _, one in finding_rows], closed
 
-    async def _commit(self, incidents: Book, cursor: Place, changed: Sequence[Incident], mails: Sequence[Letter]) -> None:
-        cursor = Place(cursor.events, cursor.spans, incidents.at, _encode(bare(incidents)))
-        await stored.commit(self._database, stored.Turn(place=cursor, incidents=changed, letters=mails))
+    async def _commit(
+        self,
+        incidents: IncidentState,
+        cursor: EvaluatorCursor,
+        changed: Sequence[Incident],
+        mails: Sequence[OutgoingMail],
+    ) -> None:
+        cursor = EvaluatorCursor(cursor.events, cursor.spans, incidents.at, _encode(without_incidents(incidents)))
+        await stored.commit(self._database, stored.EvaluatorCommit(place=cursor, incidents=changed, letters=mails))
         for incident in changed:
-            _say(incident, self.book.incident(incident.key))
+            _log_change(incident, self.book.incident(incident.key))
         self.book, self._place = incidents, cursor
 
     def _unknown(self, key: str, now: int) -> bool:
@@ -293,11 +299,11 @@ class Evaluator:
                 future.set_exception(error)
 
 
-def _incidents(incidents: Book) -> list[Incident]:
+def _all_incidents(incidents: IncidentState) -> list[Incident]:
     return [one for group in (incidents.open, incidents.ended, incidents.closed) for one in group.values()]
 
 
-def with_closed(incidents: Book, revised: Sequence[Incident]) -> Book:
+def with_revised(incidents: IncidentState, revised: Sequence[Incident]) -> IncidentState:
     """The book with what is known better of closed incidents, where it still remembers them."""
     updates = {
         name: {**kept, **{one.key: one for one in revised if one.key in kept}}
@@ -306,7 +312,7 @@ def with_closed(incidents: Book, revised: Sequence[Incident]) -> Book:
     return msgspec.structs.replace(incidents, **updates)
 
 
-def _say(incident: Incident, before: Incident | None) -> None:
+def _log_change(incident: Incident, before: Incident | None) -> None:
     """A line in the log when an incident is opened or closed: the change, not the state."""
     if before is None and incident.open:
         log.warning("incident %s opened: %s (%s)", incident.key, incident.cause.root, incident.severity)

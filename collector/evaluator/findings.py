@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from alerts.incident.finding import Finding
-from alerts.incident.message import Said, say
+from alerts.incident.finding import IngestFinding
+from alerts.incident.message import TranslatableMessage, message
 
-_Sentence = Callable[[str, Mapping[str, Any]], Said]
+_Sentence = Callable[[str, Mapping[str, Any]], TranslatableMessage]
 
 
 def _frames(data: Mapping[str, Any]) -> int:
@@ -24,54 +24,56 @@ def _step(data: Mapping[str, Any]) -> int:
 
 
 SENTENCES: Final[Mapping[str, _Sentence]] = {
-    "agent start": lambda agent, data: say("{agent} was started again without having been stopped", agent=agent),
-    "agent clock": lambda agent, data: say(
+    "agent start": lambda agent, data: message("{agent} was started again without having been stopped", agent=agent),
+    "agent clock": lambda agent, data: message(
         "the clock of {agent} was set by {step_for}; times in the ledger are not moved by that",
         agent=agent,
         step_for=_step(data),
     ),
-    "agent refused": lambda agent, data: say(
+    "agent refused": lambda agent, data: message(
         "{agent} refuses a check of its plan: {reason}", agent=agent, reason=_why(data)
     ),
-    "agent damaged": lambda agent, data: say(
+    "agent damaged": lambda agent, data: message(
         "{count} results of {agent} did not survive on its disk", agent=agent, count=_frames(data)
     ),
-    "agent dropped": lambda agent, data: say(
+    "agent dropped": lambda agent, data: message(
         "{count} results of {agent} were given up: its disk has no room", agent=agent, count=_frames(data)
     ),
-    "agent disk": lambda agent, data: say("the disk of {agent}: {reason}", agent=agent, reason=_why(data)),
-    "agent epoch": lambda agent, data: say(
+    "agent disk": lambda agent, data: message("the disk of {agent}: {reason}", agent=agent, reason=_why(data)),
+    "agent epoch": lambda agent, data: message(
         "{agent} began to number its results anew: {reason}", agent=agent, reason=_why(data)
     ),
-    "chain broken": lambda agent, data: say(
+    "chain broken": lambda agent, data: message(
         "the results of {agent} do not continue those that were taken: its disk was put back or copied", agent=agent
     ),
-    "conflict": lambda agent, data: say("two machines send results as {agent}, or its disk was put back", agent=agent),
-    "dead letters": lambda agent, data: say(
+    "conflict": lambda agent, data: message(
+        "two machines send results as {agent}, or its disk was put back", agent=agent
+    ),
+    "dead letters": lambda agent, data: message(
         "{count} records of {agent} could not be taken: {reason}",
         agent=agent,
         count=int(data.get("count") or 0),
         reason=_why(data),
     ),
-    "unplaceable": lambda agent, data: say(
+    "unplaceable": lambda agent, data: message(
         "{count} results of {agent} cannot be placed in time: its clock was never right",
         agent=agent,
         count=int(data.get("results") or 0),
     ),
-    "frames unaccounted": lambda agent, data: say(
+    "frames unaccounted": lambda agent, data: message(
         "{count} results of {agent} are missing and nothing says why", agent=agent, count=int(data.get("frames") or 0)
     ),
     "collector clock": lambda agent, data: (
-        say("the collector believes its clock again")
+        message("the collector believes its clock again")
         if data.get("trusted")
-        else say("the collector does not believe its clock: {reason}", reason=_why(data))
+        else message("the collector does not believe its clock: {reason}", reason=_why(data))
     ),
 }
 
 
-def said(finding: Finding) -> Said:
+def finding_message(finding: IngestFinding) -> TranslatableMessage:
     """The sentence of a finding; one of a kind that is not known here is named as it is."""
     sentence = SENTENCES.get(finding.kind)
     if sentence is None:
-        return say("{kind} at {agent}", kind=finding.kind, agent=finding.agent)
+        return message("{kind} at {agent}", kind=finding.kind, agent=finding.agent)
     return sentence(finding.agent, finding.data)

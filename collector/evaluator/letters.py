@@ -6,15 +6,15 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from alerts import mail
-from alerts.channels.config import Ways
-from alerts.channels.outbox import Letter
+from alerts.channels.config import ChannelSettings
+from alerts.channels.outbox import OutgoingMail
 from alerts.incident.entities import Notice
-from alerts.incident.reconcile import sent_of
-from alerts.incident.state import Book
-from alerts.mail.signed_urls import Signer
-from collector.evaluator.bounds import bounds
+from alerts.incident.reconcile import sent_notice
+from alerts.incident.state import IncidentState
+from alerts.mail.signed_urls import LinkSigner
+from collector.evaluator.bounds import incident_bounds
 from collector.goals.evaluate import MET, Evaluation
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from collector.services.circuits import Circuits
 from collector.store.unsubscribed import Unsubscribed
 from inventory.model.entities import Inventory
@@ -22,19 +22,19 @@ from inventory.model.entities import Inventory
 log = logging.getLogger("collector.evaluator")
 
 DAY: Final = 86_400_000
-WORST: Final = 5  # goals of a digest
+MAX_DIGEST_GOALS: Final = 5  # goals of a digest
 
 
-class Writer:
+class MailWriter:
     """Writes the mails of one collector. ``evaluations``: the goals as they stood last."""
 
     def __init__(
         self,
-        reader: Reader,
+        reader: LedgerReader,
         circuits: Circuits,
         unsubscribed: Unsubscribed,
-        channels: Ways,
-        signer: Signer,
+        channels: ChannelSettings,
+        signer: LinkSigner,
         evaluations: Callable[[], Sequence[Evaluation]],
     ) -> None:
         self._reader = reader
@@ -44,14 +44,18 @@ class Writer:
         self._signer = signer
         self._evaluations = evaluations
 
-    async def letters(self, notices: Sequence[Notice], state: Book) -> list[Letter]:
+    async def letters(self, notices: Sequence[Notice], state: IncidentState) -> list[OutgoingMail]:
         """A letter for each notice whose contact the inventory has and that the contact wants."""
         inventory = self._reader.inventory
         incident_keys = {key for one in notices if one.kind != "digest" for key in one.incidents}
-        error_bounds = await bounds(self._reader, [one for key in incident_keys if (one := state.incident(key)) is not None])
+        error_bounds = await incident_bounds(
+            self._reader, [one for key in incident_keys if (one := state.incident(key)) is not None]
+        )
         days = {day: await self._day(day, inventory) for day in {one.day for one in notices if one.kind == "digest"}}
         return [
-            self._letter(notice, state, inventory, error_bounds, days.get(notice.day) if notice.kind == "digest" else None)
+            self._letter(
+                notice, state, inventory, error_bounds, days.get(notice.day) if notice.kind == "digest" else None
+            )
             for notice in notices
             if notice.contact in inventory.contacts
             and not (notice.kind == "digest" and notice.contact in self._unsubscribed.contacts)
@@ -60,14 +64,14 @@ class Writer:
     def _letter(
         self,
         notice: Notice,
-        state: Book,
+        state: IncidentState,
         inventory: Inventory,
-        error_bounds: Mapping[str, mail.Bounds],
-        day: mail.Day | None,
-    ) -> Letter:
+        error_bounds: Mapping[str, mail.DurationBounds],
+        day: mail.DigestFigures | None,
+    ) -> OutgoingMail:
         contact = inventory.contacts[notice.contact]
         incidents = [one for key in notice.incidents if (one := state.incident(key)) is not None]
-        context = mail.Context(
+        context = mail.MailContext(
             inventory=inventory,
             now=notice.at,
             domain=self._ways.right,
@@ -81,9 +85,9 @@ class Writer:
             written = mail.render(notice, incidents, context, contact.language, contact)
         except Exception:  # one incident that cannot be put in words must not silence all the others
             log.exception("mail %s could not be written as usual", notice.ident)
-            written = mail.bare(notice, incidents, context, contact.language, contact)
-        sent = sent_of(notice, state)
-        return Letter(
+            written = mail.render_fallback(notice, incidents, context, contact.language, contact)
+        sent = sent_notice(notice, state)
+        return OutgoingMail(
             id=0,
             ident=notice.ident,
             contact=contact.id,
@@ -104,13 +108,13 @@ class Writer:
             day=sent.day,
         )
 
-    async def _day(self, day: str, inventory: Inventory) -> mail.Day:
+    async def _day(self, day: str, inventory: Inventory) -> mail.DigestFigures:
         """The figures of a digest: the 24 hours up to its time."""
         zone, minutes = inventory.province.zone, inventory.alerting.digest or 0
         ends = datetime.fromisoformat(day).replace(tzinfo=zone) + timedelta(minutes=minutes)
         until = round(ends.timestamp() * 1000)
         links = await self._circuits.totals((until - DAY, until))
-        return mail.Day(
+        return mail.DigestFigures(
             begins=until - DAY, ends=until, goals=tuple(worst(self._evaluations())), links=tuple(_downtimes(links))
         )
 
@@ -128,7 +132,7 @@ def worst(evaluations: Iterable[Evaluation]) -> list[mail.GoalFigure]:
             objective=one.objective,
             verdict=one.verdict,
         )
-        for one in behind[:WORST]
+        for one in behind[:MAX_DIGEST_GOALS]
     ]
 
 

@@ -18,12 +18,12 @@ from typing import Final
 
 import msgspec
 
-from alerts.incident.message import Said, say
-from alerts.incident.problem import Cause, Subject, Trouble
-from alerts.rules.burn_rates import PAIRS, Pair
+from alerts.incident.message import TranslatableMessage, message
+from alerts.incident.problem import ActiveProblem, Cause, Subject
+from alerts.rules.burn_rates import BURN_WINDOW_PAIRS, BurnWindowPair
 from collector.goals.evaluate import MISSED, Evaluation
 from collector.ledger.windows import Window
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from inventory.model import goals as members
 from inventory.model.alerting import DAY, MINUTE, Condition, Severity
 from inventory.model.entities import Goal, Inventory
@@ -34,19 +34,19 @@ log = logging.getLogger("collector.evaluator")
 EVERY: Final = 60.0  # seconds between two evaluations
 
 
-class Burning(msgspec.Struct, frozen=True):
+class BurningGoal(msgspec.Struct, frozen=True):
     """A goal whose budget burns by ``pair``, at ``rate`` times what it may (over the long window)."""
 
     goal: str
-    pair: Pair
+    pair: BurnWindowPair
     rate: float
 
 
-class Objectives:
+class GoalProblems:
     """``burning`` and the board's evaluations are as of the last evaluation; troubles are made from them each turn."""
 
-    def __init__(self, reader: Reader, evaluations: Callable[[], Sequence[Evaluation]]) -> None:
-        self.burning: Mapping[str, Burning] = {}
+    def __init__(self, reader: LedgerReader, evaluations: Callable[[], Sequence[Evaluation]]) -> None:
+        self.burning: Mapping[str, BurningGoal] = {}
         self.looked = False  # whether the budgets were looked at at all
         self._reader = reader
         self._evaluations = evaluations
@@ -70,7 +70,7 @@ class Objectives:
             (goal, Window(f"{ms}", now - ms, now, year))
             for goal in self._reader.inventory.goals.values()
             if goal.combine != "share" and not goal.lacks
-            for ms in sorted({ms for pair in PAIRS for ms in (pair.long, pair.short)})
+            for ms in sorted({ms for pair in BURN_WINDOW_PAIRS for ms in (pair.long, pair.short)})
         ]
         evaluations = await self._reader.judged(goal_windows) if goal_windows else []
         rates = {(one.goal, int(one.window.name)): burn_rate(one) for one in evaluations}
@@ -79,8 +79,8 @@ class Objectives:
         self.burning = {goal: worst for goal in goals if (worst := worst_of(goal, rates)) is not None}
 
     def troubles(
-        self, now: int, check_problems: Iterable[Trouble], condition: Callable[[str, Goal], Condition | None]
-    ) -> list[Trouble]:
+        self, now: int, check_problems: Iterable[ActiveProblem], condition: Callable[[str, Goal], Condition | None]
+    ) -> list[ActiveProblem]:
         """``others``: the checks' troubles of this turn. ``condition``: what holds for "risk" or "missed" of a goal."""
         inventory = self._reader.inventory
         self._note(now, inventory, check_problems)
@@ -89,7 +89,7 @@ class Objectives:
         self._since = {key: at for key, at in self._since.items() if key in keys}
         return problems
 
-    def _note(self, now: int, inventory: Inventory, check_problems: Iterable[Trouble]) -> None:
+    def _note(self, now: int, inventory: Inventory, check_problems: Iterable[ActiveProblem]) -> None:
         if self._checks[0] != id(inventory):
             sets = {
                 goal.id: frozenset(uid for member in members.members(goal, inventory) for uid in member.checks)
@@ -103,7 +103,7 @@ class Objectives:
 
     def _risks(
         self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
-    ) -> Iterator[Trouble]:
+    ) -> Iterator[ActiveProblem]:
         for one in self.burning.values():
             goal = inventory.goals.get(one.goal)
             burn_condition = condition("risk", goal) if goal is not None else None
@@ -111,7 +111,7 @@ class Objectives:
                 continue
             quiet = now - self._told.get(goal.id, -DAY) > one.pair.short + MINUTE
             severity: Severity = one.pair.severity if burn_condition.severity == "warning" else burn_condition.severity
-            sentence = say(
+            sentence = message(
                 "the error budget of {goal} burns {rate} times as fast as it may",
                 goal=goal.id,
                 rate=round(one.rate, 1),
@@ -120,13 +120,13 @@ class Objectives:
 
     def _missed(
         self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
-    ) -> Iterator[Trouble]:
+    ) -> Iterator[ActiveProblem]:
         for one in self._evaluations():
             goal = inventory.goals.get(one.goal)
             if goal is None or not beyond_reach(one) or (missed_condition := condition("missed", goal)) is None:
                 continue
             quiet = now - self._told.get(goal.id, -DAY) > MINUTE
-            sentence = say(
+            sentence = message(
                 "{goal} can no longer be met over its {window}: at most {upper_share} of {objective_share}",
                 goal=goal.id,
                 window=one.window.name,
@@ -134,7 +134,9 @@ class Objectives:
                 objective_share=one.objective,
             )
             key = f"missed:{goal.id}:{one.window.name}"
-            yield self._trouble(key, missed_condition, missed_condition.severity, now, goal, said=sentence, confirmed=quiet, once=True)
+            yield self._trouble(
+                key, missed_condition, missed_condition.severity, now, goal, said=sentence, confirmed=quiet, once=True
+            )
 
     def _trouble(
         self,
@@ -144,12 +146,12 @@ class Objectives:
         now: int,
         goal: Goal,
         *,
-        said: Said,
+        said: TranslatableMessage,
         confirmed: bool,
         once: bool = False,
-    ) -> Trouble:
+    ) -> ActiveProblem:
         since = self._since.setdefault(key, now)
-        return Trouble(
+        return ActiveProblem(
             key=key,
             condition=condition.id,
             subject=Subject(goal=goal.id),
@@ -166,19 +168,19 @@ class Objectives:
 
 def burn_rate(one: Evaluation) -> float:
     """The proven time down by what the objective allows for the whole window; infinite where it allows none."""
-    bad = lost(one)
-    allowed = (1 - one.objective) * length(one)
+    bad = proven_down(one)
+    allowed = (1 - one.objective) * window_length(one)
     if bad <= 0:
         return 0.0
     return bad / allowed if allowed > 0 else float("inf")
 
 
-def worst_of(goal: str, rates: Mapping[tuple[str, int], float]) -> Burning | None:
+def worst_of(goal: str, rates: Mapping[tuple[str, int], float]) -> BurningGoal | None:
     """The first pair (the fastest) of which both windows burn, if there is one."""
-    for pair in PAIRS:
+    for pair in BURN_WINDOW_PAIRS:
         long, short = rates.get((goal, pair.long), 0.0), rates.get((goal, pair.short), 0.0)
         if long >= pair.factor and short >= pair.factor:
-            return Burning(goal, pair, long)
+            return BurningGoal(goal, pair, long)
     return None
 
 
@@ -192,14 +194,14 @@ def beyond_reach(one: Evaluation) -> bool:
         return False
     if one.shares is not None:  # a member may still come round
         return one.over or one.window.name.startswith("rolling-")
-    whole = one.counted if one.over and not one.window.name.startswith("rolling-") else length(one)
-    return lost(one) > (1 - one.objective) * whole
+    whole = one.counted if one.over and not one.window.name.startswith("rolling-") else window_length(one)
+    return proven_down(one) > (1 - one.objective) * whole
 
 
-def lost(one: Evaluation) -> float:
+def proven_down(one: Evaluation) -> float:
     """Time proven down, ms; of several members the mean."""
     return (1 - one.upper) * one.counted if one.upper is not None else 0.0
 
 
-def length(one: Evaluation) -> int:
+def window_length(one: Evaluation) -> int:
     return one.window.end - one.window.start

@@ -5,40 +5,44 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from alerts.incident.message import Said, say
-from alerts.incident.problem import Cause, Subject, Trouble
+from alerts.incident.message import TranslatableMessage, message
+from alerts.incident.problem import ActiveProblem, Cause, Subject
 from inventory.model.alerting import Condition
 from inventory.protocol.causes import COLLECTOR
 
-LEAST_FREE: Final = 0.05  # of the disk that holds the store
+MIN_FREE: Final = 0.05  # of the disk that holds the store
 DISK_EVERY: Final = 60_000  # ms between two looks at the disk
 
-Found = tuple[str, Said]  # what, and the sentence about it
-Source = Callable[[], Sequence[Found]]
+SelfProblem = tuple[str, TranslatableMessage]  # what, and the sentence about it
+SelfCheck = Callable[[], Sequence[SelfProblem]]
 
 
-class Own:
+class SelfChecks:
     """``sources`` say what is wrong now; a trouble is as old as its first sight in this process."""
 
-    def __init__(self, sources: Sequence[Source]) -> None:
+    def __init__(self, sources: Sequence[SelfCheck]) -> None:
         self._sources = sources
         self._since: dict[str, int] = {}
 
-    def troubles(self, now: int, condition: Callable[[str], Condition | None], agency: str) -> list[Trouble]:
+    def troubles(self, now: int, condition: Callable[[str], Condition | None], agency: str) -> list[ActiveProblem]:
         """``condition``: the one that holds for a trouble of that name, None where it is switched off."""
         messages = dict(one for source in self._sources for one in source())
         self._since = {what: self._since.get(what, now) for what in messages}
         return list(self._made(messages, now, condition, agency))
 
     def _made(
-        self, messages: dict[str, Said], now: int, condition: Callable[[str], Condition | None], agency: str
-    ) -> Iterator[Trouble]:
+        self,
+        messages: dict[str, TranslatableMessage],
+        now: int,
+        condition: Callable[[str], Condition | None],
+        agency: str,
+    ) -> Iterator[ActiveProblem]:
         for what, sentence in messages.items():
             met_condition = condition(what)
             if met_condition is None:
                 continue
             since = self._since[what]
-            yield Trouble(
+            yield ActiveProblem(
                 key=f"collector:{what}",
                 condition=met_condition.id,
                 subject=Subject(agency=agency),
@@ -52,11 +56,11 @@ class Own:
             )
 
 
-def disk(directory: Path, wall: Callable[[], int]) -> Source:
+def disk(directory: Path, wall: Callable[[], int]) -> SelfCheck:
     """The room for the store; looked at once a minute."""
-    checked_at, problems = [-DISK_EVERY], list[Found]()
+    checked_at, problems = [-DISK_EVERY], list[SelfProblem]()
 
-    def check_disk() -> Sequence[Found]:
+    def check_disk() -> Sequence[SelfProblem]:
         if abs(wall() - checked_at[0]) >= DISK_EVERY:
             checked_at[0] = wall()
             problems[:] = _disk(directory)
@@ -65,12 +69,12 @@ def disk(directory: Path, wall: Callable[[], int]) -> Source:
     return check_disk
 
 
-def _disk(directory: Path) -> list[Found]:
+def _disk(directory: Path) -> list[SelfProblem]:
     try:
         usage = shutil.disk_usage(directory)
     except OSError as error:
-        return [("disk", say("the disk of the store cannot be looked at: {why}", why=error.strerror or str(error)))]
+        return [("disk", message("the disk of the store cannot be looked at: {why}", why=error.strerror or str(error)))]
     free = usage.free / usage.total if usage.total else 1.0
-    if free >= LEAST_FREE:
+    if free >= MIN_FREE:
         return []
-    return [("disk", say("only {free_share} of the disk that holds the store is free", free_share=free))]
+    return [("disk", message("only {free_share} of the disk that holds the store is free", free_share=free))]

@@ -11,21 +11,21 @@ import apsw
 import msgspec
 
 from alerts.incident.entities import Incident
-from alerts.incident.problem import Cause, Past, Trouble
-from alerts.notify.conditions import Seen, condition_of, met
-from collector.causes.verdicts import Book
+from alerts.incident.problem import ActiveProblem, Cause, PastProblem
+from alerts.notify.conditions import ObservedState, condition_of, condition_state
+from collector.causes.verdicts import CauseAnalysis
 from collector.evaluator.troubles import ON, subject_of
 from collector.ledger.steps import Span
-from collector.queries.evidence import leading
+from collector.queries.evidence import leading_cause
 from collector.queries.exclusions import Exclusions
-from collector.queries.reading import Known, Reader
+from collector.queries.reading import CheckEntry, LedgerReader
 from inventory.model.alerting import Condition
 
 FOREVER: Final = 1 << 62
-AT_ONCE: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
+MAX_SPANS: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
 
 
-class Closed(msgspec.Struct, frozen=True):
+class ClosedSpan(msgspec.Struct, frozen=True):
     """A closed span that was not up: its row, the check's row, the span."""
 
     id: int
@@ -33,35 +33,39 @@ class Closed(msgspec.Struct, frozen=True):
     span: Span
 
 
-def closed(db: apsw.Connection, after: int, limit: int = AT_ONCE) -> tuple[list[Closed], int]:
+def closed_spans(db: apsw.Connection, after: int, limit: int = MAX_SPANS) -> tuple[list[ClosedSpan], int]:
     """Spans degraded or down past row ``after``, as they were committed; and the row to go on from."""
     columns = "state, start, end, sure_from, sure_to, error_from, error_to, looks, reason"
     sql = f"SELECT id, check_id, {columns} FROM spans WHERE id > ? AND state IN (1, 2) ORDER BY id LIMIT ?"
-    spans = [Closed(row[0], row[1], Span(*row[2:])) for row in db.execute(sql, (after, limit))]
+    spans = [ClosedSpan(row[0], row[1], Span(*row[2:])) for row in db.execute(sql, (after, limit))]
     if len(spans) == limit:
         return spans, spans[-1].id
     last = db.execute("SELECT max(id) FROM spans").get
     return spans, max(after, last if isinstance(last, int) else 0)
 
 
-async def taken(reader: Reader, spans: Sequence[Closed], exclusions: Exclusions, now: int) -> list[Past]:
+async def past_problems(
+    reader: LedgerReader, spans: Sequence[ClosedSpan], exclusions: Exclusions, now: int
+) -> list[PastProblem]:
     """Those that met their condition, with their causes."""
-    meeting = list(_met(reader, spans))
+    meeting = list(_meeting_condition(reader, spans))
     if not meeting:
         return []
     begin = min(span.start for _, span, _ in meeting)
 
-    def causes(analysis: Book) -> list[Cause]:
-        return [leading(analysis.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting]
+    def causes(analysis: CauseAnalysis) -> list[Cause]:
+        return [
+            leading_cause(analysis.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting
+        ]
 
     root_causes = await reader.causes(causes, begin)
     return [
-        _past(entry, span, condition, cause, exclusions, now)
+        _past_problem(entry, span, condition, cause, exclusions, now)
         for (entry, span, condition), cause in zip(meeting, root_causes, strict=True)
     ]
 
 
-def untold(problems: Sequence[Past], incidents: Iterable[Incident]) -> list[Past]:
+def without_reported(problems: Sequence[PastProblem], incidents: Iterable[Incident]) -> list[PastProblem]:
     """Without what an incident of the same root was about at the time: it is that incident's other side, told late."""
     periods: dict[str, list[tuple[int, int]]] = {}
     for incident in incidents:
@@ -77,7 +81,9 @@ def untold(problems: Sequence[Past], incidents: Iterable[Incident]) -> list[Past
     ]
 
 
-def _met(reader: Reader, spans: Sequence[Closed]) -> Iterator[tuple[Known, Span, Condition]]:
+def _meeting_condition(
+    reader: LedgerReader, spans: Sequence[ClosedSpan]
+) -> Iterator[tuple[CheckEntry, Span, Condition]]:
     """With the condition that each met."""
     for one in spans:
         registered = reader.fleet.checks.get(one.check)
@@ -85,17 +91,19 @@ def _met(reader: Reader, spans: Sequence[Closed]) -> Iterator[tuple[Known, Span,
         if entry is None or entry.check is None:
             continue
         condition = condition_of(reader.inventory, entry.check, ON[one.span.state])
-        observed = Seen(
+        observed = ObservedState(
             state=one.span.state, since=one.span.start, looks=one.span.looks, last=max(one.span.sure_to, one.span.end)
         )
-        if condition is not None and met(condition, observed) == "met":
+        if condition is not None and condition_state(condition, observed) == "met":
             yield entry, one.span, condition
 
 
-def _past(entry: Known, span: Span, condition: Condition, cause: Cause, exclusions: Exclusions, now: int) -> Past:
+def _past_problem(
+    entry: CheckEntry, span: Span, condition: Condition, cause: Cause, exclusions: Exclusions, now: int
+) -> PastProblem:
     check = entry.check
     assert check is not None
-    problem = Trouble(
+    problem = ActiveProblem(
         key=f"{ON[span.state]}:{check.uid}",
         condition=condition.id,
         subject=subject_of(check),
@@ -107,4 +115,4 @@ def _past(entry: Known, span: Span, condition: Condition, cause: Cause, exclusio
         state=span.state,
         reason=span.reason,
     )
-    return Past(trouble=problem, until=span.end, late_ms=max(0, now - span.end))
+    return PastProblem(trouble=problem, until=span.end, late_ms=max(0, now - span.end))

@@ -6,37 +6,37 @@ here, from turn to turn. A check that has been up for long is forgotten. After a
 
 from typing import Final
 
-from collector.evaluator.watch import Seen
+from collector.evaluator.watch import WatchedStatus
 from inventory.protocol.states import UNKNOWN, UP
 
-MOST: Final = 20  # looks remembered of a check: no condition asks for more
+MAX_LOOKS: Final = 20  # looks remembered of a check: no condition asks for more
 
-Stretch = tuple[int, int, int]  # state, since (ms), looks
+RecentStretch = tuple[int, int, int]  # state, since (ms), looks
 
 
-class Recent:
+class RecentLooks:
     """By check's row."""
 
     def __init__(self) -> None:
-        self._stretches: dict[int, list[Stretch]] = {}
+        self._stretches: dict[int, list[RecentStretch]] = {}
 
     @property
     def rows(self) -> list[int]:
         """Checks that are remembered: to be noted every turn, also while they are up."""
         return list(self._stretches)
 
-    def note(self, status: Seen) -> tuple[int, ...]:
+    def note(self, status: WatchedStatus) -> tuple[int, ...]:
         """The states of its latest looks, the newest last. A look that could not be made is none."""
         stretches = self._stretches.setdefault(status.row, [])
         if status.state != UNKNOWN:
-            now = (status.state, status.since, min(status.looks, MOST))
+            now = (status.state, status.since, min(status.looks, MAX_LOOKS))
             if stretches and stretches[-1][:2] == now[:2]:
                 stretches[-1] = now
             else:
                 stretches.append(now)
-            del stretches[: -MOST - 1]
-        states = tuple(state for state, _, looks in stretches for _ in range(looks))[-MOST:]
-        if status.state == UP and status.looks >= MOST:
+            del stretches[: -MAX_LOOKS - 1]
+        states = tuple(state for state, _, looks in stretches for _ in range(looks))[-MAX_LOOKS:]
+        if status.state == UP and status.looks >= MAX_LOOKS:
             del self._stretches[status.row]
         return states
 

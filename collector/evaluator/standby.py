@@ -10,7 +10,7 @@ import aiohttp
 log = logging.getLogger("collector.standby")
 
 EVERY: Final = 10.0  # seconds between two questions
-FRESH: Final = 60.0  # seconds that an answer holds
+READY_FOR: Final = 60.0  # seconds that an answer holds
 TIMEOUT: Final = 8.0
 
 
@@ -28,7 +28,7 @@ class Standby:
     @property
     def muted(self) -> bool:
         """Whether the primary answered of late that it is ready."""
-        return bool(self.url) and time.monotonic() - self._heard < FRESH
+        return bool(self.url) and time.monotonic() - self._heard < READY_FOR
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -5,18 +5,18 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from alerts.incident.entities import Incident, Member
-from alerts.incident.finding import Finding
-from alerts.incident.problem import Cause, Subject, Trouble
-from alerts.notify.conditions import Seen as Judged
-from alerts.notify.conditions import condition_for, condition_of, met
-from collector.causes.present import Answer, Present
-from collector.evaluator.agents import HEARD, PUSHES, Agents
-from collector.evaluator.findings import said
-from collector.evaluator.recent import Recent
-from collector.evaluator.watch import Seen, Watch
+from alerts.incident.entities import Incident, IncidentMember
+from alerts.incident.finding import IngestFinding
+from alerts.incident.problem import ActiveProblem, Cause, Subject
+from alerts.notify.conditions import ObservedState as Judged
+from alerts.notify.conditions import condition_for, condition_of, condition_state
+from collector.causes.present import PresentCause, PresentCauses
+from collector.evaluator.agents import CLOCK_EVIDENCE_FOR, MISSED_PUSHES, AgentProblems
+from collector.evaluator.findings import finding_message
+from collector.evaluator.recent import RecentLooks
+from collector.evaluator.watch import StatusWatch, WatchedStatus
 from collector.queries.exclusions import Exclusions
-from collector.queries.reading import Known, Reader
+from collector.queries.reading import CheckEntry, LedgerReader
 from inventory.model.alerting import HOUR
 from inventory.model.entities import Check, Inventory
 from inventory.protocol.causes import AGENT
@@ -24,33 +24,35 @@ from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 
 ON: Final[Mapping[int, Literal["down", "degraded"]]] = {DOWN: "down", DEGRADED: "degraded"}
 STATE: Final = {"down": DOWN, "degraded": DEGRADED}
-RECENT: Final = HOUR  # how long a finding is a trouble
+FINDING_FOR: Final = HOUR  # how long a finding is a trouble
 
 
-class Troubles:
+class CurrentProblems:
     """``began``: when this collector began to listen (ms): nobody was silent before that."""
 
-    def __init__(self, reader: Reader, listening_since: int) -> None:
+    def __init__(self, reader: LedgerReader, listening_since: int) -> None:
         self.began = listening_since
         self._reader = reader
-        self._watch = Watch(reader.fleet)
-        self._agents = Agents(reader.fleet)
-        self._recent = Recent()
+        self._watch = StatusWatch(reader.fleet)
+        self._agents = AgentProblems(reader.fleet)
+        self._recent = RecentLooks()
         self._met: dict[str, int] = {}  # by trouble's key: when its condition was first met
-        self._findings: dict[str, tuple[Finding, int]] = {}  # by trouble's key: the latest, and when it was first
+        self._findings: dict[str, tuple[IngestFinding, int]] = {}  # by trouble's key: the latest, and when it was first
 
     def look(self, now: int) -> None:
         """Take in what was published since the last turn."""
         self._watch.look(now)
 
-    def found(self, findings: Iterable[Finding]) -> None:
+    def found(self, findings: Iterable[IngestFinding]) -> None:
         """Remember findings; an older one of the same kind and agent gives its place to the newer."""
         for finding in findings:
             key = f"finding:{finding.kind}:{finding.agent}"
             first = self._findings[key][1] if key in self._findings else finding.at
             self._findings[key] = (finding, first)
 
-    def now(self, now: int, causes: Present, exclusions: Exclusions, incidents: Iterable[Incident]) -> list[Trouble]:
+    def now(
+        self, now: int, causes: PresentCauses, exclusions: Exclusions, incidents: Iterable[Incident]
+    ) -> list[ActiveProblem]:
         """All of them. ``incidents``: the open ones, whose members are judged until they are clear."""
         inventory = self._reader.inventory
         problems = [
@@ -65,9 +67,14 @@ class Troubles:
     # -- checks
 
     def _of_checks(
-        self, now: int, causes: Present, exclusions: Exclusions, incidents: Iterable[Incident], inventory: Inventory
-    ) -> Iterator[Trouble]:
-        members, covered = _members(incidents), set[tuple[str, int]]()
+        self,
+        now: int,
+        causes: PresentCauses,
+        exclusions: Exclusions,
+        incidents: Iterable[Incident],
+        inventory: Inventory,
+    ) -> Iterator[ActiveProblem]:
+        members, covered = _ongoing_members(incidents), set[tuple[str, int]]()
         self._note_what_recovered(now)
         for status in (one for unhealthy in list(self._watch.wrong.values()) for one in unhealthy):
             entry = self._known(status.row)
@@ -80,7 +87,7 @@ class Troubles:
             if (uid, state) in covered or entry is None or (current := self._seen(entry, now)) is None:
                 continue
             # it is not in that state any more, or was seen better too seldom: what it was is what the incident says
-            for problem in self._judged(entry, current, state, now, Answer(cause), exclusions, inventory):
+            for problem in self._judged(entry, current, state, now, PresentCause(cause), exclusions, inventory):
                 yield replace(problem, since=member.since, reason=member.reason, said=member.said)
 
     def _note_what_recovered(self, now: int) -> None:
@@ -96,14 +103,14 @@ class Troubles:
 
     def _judged(
         self,
-        entry: Known,
-        status: Seen,
+        entry: CheckEntry,
+        status: WatchedStatus,
         state: int,
         now: int,
-        diagnosis: Answer,
+        diagnosis: PresentCause,
         exclusions: Exclusions,
         inventory: Inventory,
-    ) -> Iterator[Trouble]:
+    ) -> Iterator[ActiveProblem]:
         """How the check stands to the condition on ``state``, whatever state it is in now."""
         check = entry.check
         condition = condition_of(inventory, check, ON[state]) if check is not None else None
@@ -111,12 +118,12 @@ class Troubles:
             return
         recent = self._recent.note(status)
         observed = Judged(state=status.state, since=status.since, looks=status.looks, last=status.at, recent=recent)
-        standing = met(condition, observed)
+        standing = condition_state(condition, observed)
         if standing == "clear":
             return
         key = f"{ON[state]}:{check.uid}"
         excluded = bool(exclusions.of(check, (now - 1, now)))
-        yield Trouble(
+        yield ActiveProblem(
             key=key,
             condition=condition.id,
             subject=subject_of(check),
@@ -132,10 +139,10 @@ class Troubles:
             recover_ms=condition.quiet_ms,
         )
 
-    def _present(self, entry: Known, status: Seen, now: int, inventory: Inventory) -> bool:
+    def _present(self, entry: CheckEntry, status: WatchedStatus, now: int, inventory: Inventory) -> bool:
         """Whether it is so now: somebody who is there says it, or the evidence is fresh. What is old pages nobody."""
         agent = self._reader.fleet.agents.get(entry.agent)
-        heard = agent is not None and now - agent.contact <= inventory.province.push_every * PUSHES
+        heard = agent is not None and now - agent.contact <= inventory.province.push_every * MISSED_PUSHES
         return heard or now - status.at <= inventory.alerting.late_ms
 
     def _confirmed(self, key: str, met: bool, pending: bool, now: int, inventory: Inventory) -> bool:
@@ -145,12 +152,12 @@ class Troubles:
         since = self._met.setdefault(key, now)
         return not pending or now - since >= inventory.alerting.wait_ms
 
-    def _known(self, row: int) -> Known | None:
+    def _known(self, row: int) -> CheckEntry | None:
         registered = self._reader.fleet.checks.get(row)
         entry = self._reader.by_uid(registered.uid) if registered is not None else None
         return entry if entry is not None and entry.check is not None else None
 
-    def _seen(self, entry: Known, now: int) -> Seen | None:
+    def _seen(self, entry: CheckEntry, now: int) -> WatchedStatus | None:
         """A check as it is, if anything is known of it."""
         registered = self._reader.registered(entry)
         state = self._reader.fleet.now(registered, now)
@@ -162,7 +169,7 @@ class Troubles:
             looks = overlay.checks[entry.row][2]
         else:
             looks = tail.looks if tail is not None else 0
-        return Seen(
+        return WatchedStatus(
             row=entry.row,
             state=state.state,
             since=state.since,
@@ -174,8 +181,8 @@ class Troubles:
 
     # -- findings
 
-    def _of_findings(self, now: int, inventory: Inventory) -> Iterator[Trouble]:
-        self._findings = {key: one for key, one in self._findings.items() if now - one[0].at < RECENT}
+    def _of_findings(self, now: int, inventory: Inventory) -> Iterator[ActiveProblem]:
+        self._findings = {key: one for key, one in self._findings.items() if now - one[0].at < FINDING_FOR}
         for key, (finding, first) in self._findings.items():
             agent = inventory.agents.get(finding.agent)
             subject = Subject(
@@ -186,7 +193,7 @@ class Troubles:
             condition = condition_for(inventory, "finding", subject, finding.kind)
             if condition is None:
                 continue
-            yield Trouble(
+            yield ActiveProblem(
                 key=key,
                 condition=condition.id,
                 subject=subject,
@@ -194,7 +201,7 @@ class Troubles:
                 since=first,
                 evidence=finding.at,
                 cause=Cause(root=key, cause=AGENT),
-                said=said(finding),
+                said=finding_message(finding),
                 recover_ms=condition.quiet_ms,
                 once=True,
             )
@@ -209,7 +216,7 @@ class Troubles:
             return entry is None or self._reader.now(entry, now).state == UNKNOWN
         if kind == "clock":
             state = self._reader.fleet.agents.get(what)
-            return state is None or now - state.contact > HEARD
+            return state is None or now - state.contact > CLOCK_EVIDENCE_FOR
         return False
 
     def gone(self, key: str) -> bool:
@@ -227,7 +234,7 @@ class Troubles:
         return False
 
 
-def _members(incidents: Iterable[Incident]) -> dict[tuple[str, int], tuple[Cause, Member]]:
+def _ongoing_members(incidents: Iterable[Incident]) -> dict[tuple[str, int], tuple[Cause, IncidentMember]]:
     """(uid, state) of the checks that open incidents are about and that are not over, with the incident's cause."""
     members = {}
     for incident in incidents:

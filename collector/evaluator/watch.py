@@ -12,10 +12,10 @@ from collector.ingest.fleet import Fleet
 from collector.ingest.state import AgentState
 from inventory.protocol.states import DEGRADED, DOWN
 
-WRONG = (DEGRADED, DOWN)
+UNHEALTHY = (DEGRADED, DOWN)
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True):
+class WatchedStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A check (``row`` of the register) that is degraded or down at this moment. Times are ms of the collector's time.
 
     ``since``: when it took this state; ``at``: its last look; ``looks``: consecutive ones in this state.
@@ -31,11 +31,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     provisional: bool
 
 
-class Watch:
+class StatusWatch:
     """Over the published states. Call :meth:`look` once a turn, then read ``wrong``: by agent, what is not up."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self.wrong: dict[str, list[Seen]] = {}
+        self.wrong: dict[str, list[WatchedStatus]] = {}
         self._fleet = fleet
         self._states: dict[str, AgentState] = {}
 
@@ -50,15 +50,15 @@ class Watch:
             else:
                 self.wrong.pop(agent, None)
 
-    def _of(self, state: AgentState, now: int) -> Iterator[Seen]:
+    def _of(self, state: AgentState, now: int) -> Iterator[WatchedStatus]:
         tails, overlay = state.tails, state.overlay
         for row in tails.keys() | (overlay.checks.keys() if overlay is not None else set()):
             check = self._fleet.checks.get(row)
             status = self._fleet.now(check, now) if check is not None and check.ended is None else None
-            if status is None or status.state not in WRONG:
+            if status is None or status.state not in UNHEALTHY:
                 continue
             looks = overlay.checks[row][2] if status.provisional and overlay is not None else tails[row].looks
-            yield Seen(
+            yield WatchedStatus(
                 row=row,
                 state=status.state,
                 since=status.since,
@@ -71,6 +71,6 @@ class Watch:
 
 def _all_well(state: AgentState) -> bool:
     """Whether nothing can be wrong, told from the states alone: a streak's tails lag behind, but not in their state."""
-    if state.overlay is not None and any(code in WRONG for code, _, _ in state.overlay.checks.values()):
+    if state.overlay is not None and any(code in UNHEALTHY for code, _, _ in state.overlay.checks.values()):
         return False
-    return all(tail.state not in WRONG for tail in state.ledger.tails.values())
+    return all(tail.state not in UNHEALTHY for tail in state.ledger.tails.values())

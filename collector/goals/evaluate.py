@@ -19,7 +19,7 @@ from collector.ledger.combine import ALL, combine
 from collector.ledger.counted import Counted, Interval, count
 from collector.ledger.figures import Figure, figure
 from collector.ledger.steps import Span
-from collector.ledger.timeline import Segment, measure, timeline
+from collector.ledger.timeline import TimelineSegment, measure, timeline
 from collector.ledger.windows import Window, midnight
 from inventory.base.types import Text, duration_text
 from inventory.model.entities import Goal
@@ -29,14 +29,14 @@ from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 
 MET, MISSED, NOT_PROVEN, NO_EVIDENCE = "met", "missed", "not proven", "no evidence"
 
-Lives = tuple[int | None, int | None]
+Lifespan = tuple[int | None, int | None]
 
 
-def _always(uid: str) -> Lives:
+def _open_life(uid: str) -> Lifespan:
     return None, None
 
 
-def _nothing(uid: str) -> Sequence[Interval]:
+def _no_exclusions(uid: str) -> Sequence[Interval]:
     return ()
 
 
@@ -45,7 +45,7 @@ def no_cause(uid: str, span: Span) -> str:
     return NOT_KNOWN
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class GoalEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """What an evaluation reads, by a check's uid.
 
     ``spans``: its history up to now (ledger.figures.history), at least what touches the window. ``life``: [born, died)
@@ -53,12 +53,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     spans: Callable[[str], Sequence[Span]]
-    life: Callable[[str], Lives] = _always
-    exclusions: Callable[[str], Sequence[Interval]] = _nothing
+    life: Callable[[str], Lifespan] = _open_life
+    exclusions: Callable[[str], Sequence[Interval]] = _no_exclusions
     cause: Callable[[str, Span], str] = no_cause
 
 
-class Bounds(msgspec.Struct, frozen=True):
+class RatioBounds(msgspec.Struct, frozen=True):
     """A result between 0 and 1, exactly: what is proven, the best figure, what is possible. None: no denominator."""
 
     lower: Fraction | None = None
@@ -67,7 +67,7 @@ class Bounds(msgspec.Struct, frozen=True):
     coverage: Fraction | None = None
 
 
-class Missing(msgspec.Struct, frozen=True):
+class MissingEvidence(msgspec.Struct, frozen=True):
     """Evidence that a member lacks: ms ``unknown``, and ms seen but not proven (edges, held tails, clock errors).
 
     ``name``: the member's, and of one with several checks the check's that lacks the most.
@@ -99,7 +99,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     members: int
     counted: int = 0
     shares: tuple[int, int, int] | None = None
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[MissingEvidence, ...] = ()
     lacks: tuple[Text, ...] = ()
 
     def why(self, most: int = 3) -> str:
@@ -108,12 +108,12 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
             return f"{self.verdict}: " + "; ".join(text.in_("en") for text in self.lacks)
         if self.verdict != NOT_PROVEN or not self.missing:
             return self.verdict
-        named = ", ".join(_missing_words(item) for item in self.missing[:most])
+        named = ", ".join(_missing_text(item) for item in self.missing[:most])
         more = len(self.missing) - most
         return f"{self.verdict}: evidence is missing for {named}" + (f" and {more} more" if more > 0 else "")
 
 
-def _missing_words(item: Missing) -> str:
+def _missing_text(item: MissingEvidence) -> str:
     parts = [
         f"{duration_text(ms // 1000 * 1000 or ms)} {what}"
         for ms, what in ((item.unknown, "not seen"), (item.unproven, "seen but not proven"))
@@ -122,39 +122,39 @@ def _missing_words(item: Missing) -> str:
     return f"{item.name.in_('en') or item.member} ({', '.join(parts)})"
 
 
-View = tuple[list[Span], Counted]
+CountedSpans = tuple[list[Span], Counted]
 
 
-class Judged(msgspec.Struct, frozen=True):
+class MemberResult(msgspec.Struct, frozen=True):
     """A member over the window: its bounds, its ms, and its timeline where the goal combines moment by moment.
 
     ``views``: (title, spans, time that counts) of each of its checks.
     """
 
     member: Member
-    bounds: Bounds
+    bounds: RatioBounds
     figure: Figure
-    segments: list[Segment]
-    views: Sequence[tuple[Text | None, View]] = ()
+    segments: list[TimelineSegment]
+    views: Sequence[tuple[Text | None, CountedSpans]] = ()
 
     def lacking(self) -> Text:
         """The member's name; of several checks also the one that lacks the most evidence."""
-        lacks = [(_lack(figure(*view)), title) for title, view in self.views if title is not None]
+        lacks = [(_unproven_ms(figure(*view)), title) for title, view in self.views if title is not None]
         name = self.member.name
         if len(lacks) < 2:
             return name
         part = max(lacks, key=lambda one: one[0])[1]
-        return Text(*(_part(name.in_(language), part.in_(language)) for language in ("vi", "en")))
+        return Text(*(_part_title(name.in_(language), part.in_(language)) for language in ("vi", "en")))
 
 
 def evaluate(
-    goal: Goal, members: Sequence[Member], window: Window, now: int, zone: ZoneInfo, evidence: Evidence
+    goal: Goal, members: Sequence[Member], window: Window, now: int, zone: ZoneInfo, evidence: GoalEvidence
 ) -> Evaluation:
     """Judge a goal over a window with the members that the inventory found for it (inventory.model.goals.members)."""
     start = window.start if goal.begins is None else max(window.start, midnight(goal.begins, zone))
     end = window.end if goal.ends is None else min(window.end, midnight(goal.ends, zone))
     objective = goal.objective_in(window.year)
-    results = _judge_members(goal, members, (start, end), now, evidence)
+    results = _member_results(goal, members, (start, end), now, evidence)
     shares = None
     lacks = list(goal.lacks)
     if goal.combine == "share":
@@ -163,7 +163,7 @@ def evaluate(
     elif goal.combine == "mean":
         bounds = _mean([one.bounds for one in results])
     else:
-        bounds = _bounds(measure(combine((one.segments for one in results), _k(goal))))
+        bounds = _bounds(measure(combine((one.segments for one in results), _required_up(goal))))
     if not results and not lacks:
         lacks.append(Text("không có phép kiểm tra nào được chọn", "no check is selected, or none was alive"))
     verdict = NO_EVIDENCE if goal.lacks or not results else verdict_of(bounds, objective)
@@ -185,7 +185,7 @@ def evaluate(
     )
 
 
-def verdict_of(bounds: Bounds, objective: float) -> str:
+def verdict_of(bounds: RatioBounds, objective: float) -> str:
     """Met, missed, not proven; no evidence where nothing counts."""
     if bounds.lower is None or bounds.upper is None:
         return NO_EVIDENCE
@@ -195,11 +195,11 @@ def verdict_of(bounds: Bounds, objective: float) -> str:
     return MISSED if bounds.upper < target else NOT_PROVEN
 
 
-def _judge_members(
-    goal: Goal, members: Sequence[Member], window: Interval, now: int, evidence: Evidence
-) -> list[Judged]:
+def _member_results(
+    goal: Goal, members: Sequence[Member], window: Interval, now: int, evidence: GoalEvidence
+) -> list[MemberResult]:
     """The members that have time that counts."""
-    cache: dict[tuple[Lives, tuple[Interval, ...]], Counted] = {}
+    cache: dict[tuple[Lifespan, tuple[Interval, ...]], Counted] = {}
 
     def counted_of(uid: str) -> Counted:
         key = (evidence.life(uid), tuple(evidence.exclusions(uid)))
@@ -212,38 +212,38 @@ def _judge_members(
     for member in members:
         titles = member.parts or (None,) * len(member.checks)
         views = [
-            (title, (_seen_by(goal, uid, evidence), counted_of(uid)))
+            (title, (_spans_for_goal(goal, uid, evidence), counted_of(uid)))
             for title, uid in zip(titles, member.checks, strict=True)
         ]
         views = [one for one in views if one[1][1].total]
         if views:
-            one = _judge(goal, member, [view for _, view in views], pointwise)
+            one = _member_result(goal, member, [view for _, view in views], pointwise)
             results.append(msgspec.structs.replace(one, views=views))
     return results
 
 
-def _lack(one: Figure) -> int:
+def _unproven_ms(one: Figure) -> int:
     return one.unknown + one.seen - one.sure_up - one.sure_down
 
 
-def _part(whole: str, part: str) -> str:
+def _part_title(whole: str, part: str) -> str:
     return part if part.startswith(whole) else f"{whole}: {part}"
 
 
-def _judge(goal: Goal, member: Member, views: list[View], pointwise: bool) -> Judged:
+def _member_result(goal: Goal, member: Member, views: list[CountedSpans], pointwise: bool) -> MemberResult:
     if len(views) == 1 and not pointwise:
         one = figure(*views[0])
-        return Judged(member, _bounds(one), one, [])
+        return MemberResult(member, _bounds(one), one, [])
     if goal.within == "mean" and not pointwise:
         figures = [figure(*view) for view in views]
-        return Judged(member, _mean([_bounds(one) for one in figures]), _sum(figures), [])
+        return MemberResult(member, _mean([_bounds(one) for one in figures]), _sum(figures), [])
     # a moment has no mean: where the goal combines moment by moment, all of a member's checks have to be up
     segments = combine((timeline(*view) for view in views), 1 if goal.within == "any" else ALL)
     measured = measure(segments)
-    return Judged(member, _bounds(measured), measured, segments)
+    return MemberResult(member, _bounds(measured), measured, segments)
 
 
-def _seen_by(goal: Goal, uid: str, evidence: Evidence) -> list[Span]:
+def _spans_for_goal(goal: Goal, uid: str, evidence: GoalEvidence) -> list[Span]:
     """A check's spans as the goal counts them.
 
     A span down for a cause that does not count says nothing about this goal: unknown, not up. Where the cause is not
@@ -251,16 +251,16 @@ def _seen_by(goal: Goal, uid: str, evidence: Evidence) -> list[Span]:
     """
     spans = list(evidence.spans(uid))
     if goal.degraded == "down":
-        spans = [_as(span, DOWN) if span.state == DEGRADED else span for span in spans]
+        spans = [_with_state(span, DOWN) if span.state == DEGRADED else span for span in spans]
     if goal.causes:
         for i, span in enumerate(spans):
             if span.state != DOWN or (cause := evidence.cause(uid, span)) in goal.causes:
                 continue
-            spans[i] = _unproven(span) if cause == NOT_KNOWN else _as(span, UNKNOWN)
+            spans[i] = _unproven(span) if cause == NOT_KNOWN else _with_state(span, UNKNOWN)
     return spans
 
 
-def _as(span: Span, state: int) -> Span:
+def _with_state(span: Span, state: int) -> Span:
     return msgspec.structs.replace(span, state=state)
 
 
@@ -268,16 +268,16 @@ def _unproven(span: Span) -> Span:
     return msgspec.structs.replace(span, sure_from=span.end + 1, sure_to=span.start)
 
 
-def _k(goal: Goal) -> int:
+def _required_up(goal: Goal) -> int:
     if goal.combine == "k-of-n":
         return goal.k if goal.k is not None else ALL
     return 1 if goal.combine == "any" else ALL
 
 
-def _bounds(one: Figure) -> Bounds:
+def _bounds(one: Figure) -> RatioBounds:
     if not one.total:
-        return Bounds()
-    return Bounds(
+        return RatioBounds()
+    return RatioBounds(
         Fraction(one.sure_up, one.total),
         Fraction(one.up + one.degraded, one.seen) if one.seen else None,
         Fraction(one.total - one.sure_down, one.total),
@@ -285,10 +285,10 @@ def _bounds(one: Figure) -> Bounds:
     )
 
 
-def _mean(all_bounds: Sequence[Bounds]) -> Bounds:
+def _mean(all_bounds: Sequence[RatioBounds]) -> RatioBounds:
     """The mean of each; of the best figures over those that have one."""
     counting = [bounds for bounds in all_bounds if bounds.lower is not None]
-    return Bounds(
+    return RatioBounds(
         _average(bounds.lower for bounds in counting),
         _average(bounds.best for bounds in counting),
         _average(bounds.upper for bounds in counting),
@@ -309,7 +309,7 @@ def _average(values: Iterable[Fraction | None]) -> Fraction | None:
     return sum((Fraction(above, below) for below, above in sums.items()), Fraction(0)) / number
 
 
-def _share(goal: Goal, results: Sequence[Judged]) -> tuple[Bounds, tuple[int, int, int]]:
+def _share(goal: Goal, results: Sequence[MemberResult]) -> tuple[RatioBounds, tuple[int, int, int]]:
     """The share of members that meet their own objective. Members that ought to be there and are not prove nothing."""
     number = max(goal.denominator or 0, len(results))
     met = missed = best_met = best_seen = 0
@@ -325,22 +325,22 @@ def _share(goal: Goal, results: Sequence[Judged]) -> tuple[Bounds, tuple[int, in
             best_met += one.bounds.best >= Fraction(repr(objective))
     shares = met, missed, number - met - missed
     if not number:
-        return Bounds(), shares
+        return RatioBounds(), shares
     coverage = sum((one.bounds.coverage or Fraction(0) for one in results), Fraction(0)) / number
     best = Fraction(best_met, best_seen) if best_seen else None
-    return Bounds(Fraction(met, number), best, Fraction(number - missed, number), coverage), shares
+    return RatioBounds(Fraction(met, number), best, Fraction(number - missed, number), coverage), shares
 
 
 def _sum(figures: Sequence[Figure]) -> Figure:
     return Figure(*(sum(parts) for parts in zip(*map(msgspec.structs.astuple, figures), strict=True)))
 
 
-def _missing(results: Sequence[Judged]) -> tuple[Missing, ...]:
+def _missing(results: Sequence[MemberResult]) -> tuple[MissingEvidence, ...]:
     missing = []
     for one in results:
         unproven = one.figure.seen - one.figure.sure_up - one.figure.sure_down
         if one.figure.unknown or unproven:
-            missing.append(Missing(one.member.id, one.lacking(), one.figure.unknown, unproven))
+            missing.append(MissingEvidence(one.member.id, one.lacking(), one.figure.unknown, unproven))
     return tuple(sorted(missing, key=lambda item: (-item.unknown - item.unproven, item.member)))
 
 

@@ -39,7 +39,7 @@ def content(batch: Batch) -> tuple[object, ...]:
     return (batch.plan, batch.boot, batch.base, batch.checks, batch.counts, batch.at, batch.states, batch.latency)
 
 
-def healthy(health: dict[str, float]) -> dict[str, float]:
+def bounded_health(health: dict[str, float]) -> dict[str, float]:
     """Finite numbers, a bounded number of them, under bounded names."""
     kept = {name[:64]: value for name, value in health.items() if math.isfinite(value)}
     return dict(list(kept.items())[:MAX_HEALTH])

@@ -12,23 +12,23 @@ import msgspec
 
 from collector.ingest import examine
 from collector.ingest import fast_path as streaks
-from collector.ingest.fast_path import Latest, Ledger
-from collector.ingest.plans import View
-from collector.ingest.state import AgentState, Effect, Letter, Note
+from collector.ingest.fast_path import LatestResult, Ledger
+from collector.ingest.plans import CompiledPlan
+from collector.ingest.state import AgentState, Effect, NewDeadLetter, NewEvent
 from collector.ingest.sums import Sums
-from collector.ledger.placement import Placing
-from collector.ledger.steps import OutOfOrder, Span, Tail, begin, step
-from collector.ledger.take import recount, take
+from collector.ledger.placement import Placement
+from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, step
+from collector.ledger.take import apply_slice, recount
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 from inventory.protocol.wire import Batch, Record, Run
 
 STOPPED: Final = "agent stopped"
-NOTED: Final = frozenset({"start", "stop", "clock", "refused", "damaged", "dropped", "disk", "epoch"})
+EVENT_KINDS: Final = frozenset({"start", "stop", "clock", "refused", "damaged", "dropped", "disk", "epoch"})
 POWER_LOST: Final = "probably without power: on battery, then silent, then booted again"
 BOOT_TO_START: Final = 600_000  # ms of boot time within which an agent's start belongs to its machine's boot
 MAX_DATA: Final = 4_096  # bytes of an event's JSON
 
-Later = Callable[[Sums], None]
+AddSums = Callable[[Sums], None]
 
 
 def extent(batch: Batch) -> tuple[int, int]:
@@ -53,19 +53,21 @@ def extent(batch: Batch) -> tuple[int, int]:
     return min(least, default=base), max(most, default=base)
 
 
-def account(state: AgentState, plan: View, batch: Batch, placement: Placing, effect: Effect, count_from: int) -> Later:
+def apply_batch(
+    state: AgentState, plan: CompiledPlan, batch: Batch, placement: Placement, effect: Effect, count_from: int
+) -> AddSums:
     """Take a clean batch into ``state`` (a successor). What cannot be taken goes to ``effect`` as dead letters."""
     if batch.runs or batch.records:
         state.unfold()
     for record in batch.records:
         if record.kind == "start":  # the first frame of its epoch: what it tells of comes before all results
-            _power_was_lost(state, plan, record, placement, effect, count_from)
-    runs = [run for run in batch.runs if _take_run(state, plan, run, placement, effect, count_from)]
-    skips = _take_results(state, plan, batch, placement, effect, count_from) if batch.states else {}
+            _apply_power_loss(state, plan, record, placement, effect, count_from)
+    runs = [run for run in batch.runs if _apply_run(state, plan, run, placement, effect, count_from)]
+    skips = _apply_results(state, plan, batch, placement, effect, count_from) if batch.states else {}
     if batch.records:
         state.unfold()  # the results may have begun a streak
     for record in batch.records:
-        _take_record(state, plan, record, placement, effect, count_from)
+        _apply_record(state, plan, record, placement, effect, count_from)
     state.results += len(batch.states) + sum(run.count for run in batch.runs)
     if batch.states and state.stopped is not None and placement.end > state.stopped:
         state.stopped = None
@@ -79,14 +81,14 @@ def account(state: AgentState, plan: View, batch: Batch, placement: Placing, eff
     return add_sums
 
 
-def note_records(state: AgentState, batch: Batch, at: int, effect: Effect) -> None:
+def store_records(state: AgentState, batch: Batch, at: int, effect: Effect) -> None:
     """The life of an agent in a batch that cannot be placed: events at the time of receipt."""
     for record in batch.records:
-        _note(record, at, effect)
+        _add_event(record, at, effect)
 
 
-def _take_results(
-    state: AgentState, plan: View, batch: Batch, placement: Placing, effect: Effect, count_from: int
+def _apply_results(
+    state: AgentState, plan: CompiledPlan, batch: Batch, placement: Placement, effect: Effect, count_from: int
 ) -> dict[int, int]:
     """Each check's slice into its tail. Gives back how many leading looks of which place were too old to be taken."""
     single_looks = placement.steady and len(batch.counts) == len(batch.states)
@@ -97,17 +99,19 @@ def _take_results(
         state.ledger = ledger.gone_on(batch, offset, placement.error, reasons, effect.spans)
         return {}
     ledger = state.unfold()
-    skips = _take_slices(ledger, plan, batch, placement, effect, reasons, count_from)
+    skips = _apply_slices(ledger, plan, batch, placement, effect, reasons, count_from)
     if single_looks and not skips and offset + min(batch.at) >= count_from:
-        state.ledger = Ledger(ledger.tails, ledger.latest, streaks.begin(plan, batch, offset, placement.error, reasons))
+        state.ledger = Ledger(
+            ledger.tails, ledger.latest, streaks.begin_fast_path(plan, batch, offset, placement.error, reasons)
+        )
     return skips
 
 
-def _take_slices(
+def _apply_slices(
     ledger: Ledger,
-    plan: View,
+    plan: CompiledPlan,
     batch: Batch,
-    placement: Placing,
+    placement: Placement,
     effect: Effect,
     reasons: Mapping[int, str],
     count_from: int,
@@ -127,18 +131,24 @@ def _take_slices(
             effect.born.append((first, row))
         tail = None if old is None else _copy(old)
         try:
-            tail = take(tail, closed, first, deltas, states[begin:end], holds[place], error, reasons, begin, count_from)
+            tail = apply_slice(
+                tail, closed, first, deltas, states[begin:end], holds[place], error, reasons, begin, count_from
+            )
         except OutOfOrder:
             skip = skips[place] = _too_old(tail, first, deltas, error)
-            effect.letters.append(Letter("older than the ledger's end", skip, repr((plan.uids[place], first)).encode()))
+            effect.letters.append(
+                NewDeadLetter("older than the ledger's end", skip, repr((plan.uids[place], first)).encode())
+            )
             if skip == n:
                 begin = end
                 continue
             first, deltas, begin = first + sum(deltas[:skip]), deltas[skip:], begin + skip
-            tail = take(tail, closed, first, deltas, states[begin:end], holds[place], error, reasons, begin, count_from)
+            tail = apply_slice(
+                tail, closed, first, deltas, states[begin:end], holds[place], error, reasons, begin, count_from
+            )
         tails[row] = tail
         why = reasons.get(end - 1, "")
-        latest[row] = Latest(tail.last, latency[end - 1], values[value - width : value], digest, why)
+        latest[row] = LatestResult(tail.last, latency[end - 1], values[value - width : value], digest, why)
         if closed:
             effect.spans.extend((row, span) for span in closed)
             closed.clear()
@@ -146,7 +156,7 @@ def _take_slices(
     return skips
 
 
-def _too_old(tail: Tail | None, first: int, deltas: Sequence[int], error: int) -> int:
+def _too_old(tail: LedgerTail | None, first: int, deltas: Sequence[int], error: int) -> int:
     """How many looks of a slice lie before the ledger's end by more than both errors."""
     if tail is None:
         return len(deltas) + 1
@@ -154,8 +164,8 @@ def _too_old(tail: Tail | None, first: int, deltas: Sequence[int], error: int) -
     return sum(1 for at in accumulate(deltas, initial=first) if at < oldest)
 
 
-def _copy(tail: Tail) -> Tail:
-    return Tail(
+def _copy(tail: LedgerTail) -> LedgerTail:
+    return LedgerTail(
         tail.state,
         tail.start,
         tail.sure_from,
@@ -169,7 +179,9 @@ def _copy(tail: Tail) -> Tail:
     )
 
 
-def _take_run(state: AgentState, plan: View, run: Run, placement: Placing, effect: Effect, count_from: int) -> bool:
+def _apply_run(
+    state: AgentState, plan: CompiledPlan, run: Run, placement: Placement, effect: Effect, count_from: int
+) -> bool:
     """False: it was older than the ledger's end, and is a dead letter."""
     row, hold, error = plan.rows[run.check], plan.holds[run.check], placement.error
     first, last = placement.at(run.first), placement.at(run.last)
@@ -178,7 +190,7 @@ def _take_run(state: AgentState, plan: View, run: Run, placement: Placing, effec
     closed: list[Span] = []
     if old is None:
         effect.born.append((first, row))
-        tail = begin(run.state, first, last, hold, error, run.count, reason)
+        tail = first_tail(run.state, first, last, hold, error, run.count, reason)
     else:
         if 0 < old.last - first <= error + old.error_to:  # in order for sure, its time is not: see take
             first, last, error = old.last, max(last, old.last), max(error, old.error_to)
@@ -186,21 +198,21 @@ def _take_run(state: AgentState, plan: View, run: Run, placement: Placing, effec
         try:
             step(tail, closed, run.state, first, last, hold, error, run.count, reason)
         except OutOfOrder as out:
-            effect.letters.append(Letter(str(out), run.count, repr(run).encode()[: examine.LETTER_BYTES]))
+            effect.letters.append(NewDeadLetter(str(out), run.count, repr(run).encode()[: examine.DEAD_LETTER_BYTES]))
             return False
     if count_from and (old is None or old.last < count_from):
         recount(tail, closed, count_from)
     state.ledger.tails[row] = tail
-    state.ledger.latest[row] = Latest(last, None, [], plan.digest, reason)
+    state.ledger.latest[row] = LatestResult(last, None, [], plan.digest, reason)
     effect.spans.extend((row, span) for span in closed)
     return True
 
 
-def _take_record(
-    state: AgentState, plan: View, record: Record, placement: Placing, effect: Effect, count_from: int
+def _apply_record(
+    state: AgentState, plan: CompiledPlan, record: Record, placement: Placement, effect: Effect, count_from: int
 ) -> None:
     at = placement.at(record.at)
-    _note(record, at, effect)
+    _add_event(record, at, effect)
     if record.kind == "start":
         state.started, state.stopped = at, None
         state.about = {key: value for key, value in record.data.items() if isinstance(value, str | int | bool)}
@@ -220,8 +232,8 @@ def _take_record(
             effect.spans.extend((row, span) for span in closed)
 
 
-def _power_was_lost(
-    state: AgentState, plan: View, record: Record, placement: Placing, effect: Effect, count_from: int
+def _apply_power_loss(
+    state: AgentState, plan: CompiledPlan, record: Record, placement: Placement, effect: Effect, count_from: int
 ) -> None:
     """A UPS was last seen on battery, then the agent's machine was silent and booted again without a clean stop.
 
@@ -244,16 +256,18 @@ def _power_was_lost(
         effect.spans.extend((row, span) for span in closed)
 
 
-def _note(record: Record, at: int, effect: Effect) -> None:
-    if record.kind not in NOTED:
-        effect.letters.append(Letter(f"a record of unknown kind {record.kind[:40]!r}", 1, repr(record).encode()[:4096]))
+def _add_event(record: Record, at: int, effect: Effect) -> None:
+    if record.kind not in EVENT_KINDS:
+        effect.letters.append(
+            NewDeadLetter(f"a record of unknown kind {record.kind[:40]!r}", 1, repr(record).encode()[:4096])
+        )
         return
     unclean = record.kind == "start" and record.data.get("clean") is False
     finding = unclean or record.kind not in ("start", "stop")
     data = bounded_data(record.data)
     if record.kind in ("start", "stop"):
         data = {**data, "boot_ms": record.at}  # tells a machine that booted from a program that was restarted
-    effect.notes.append(Note(at, None, f"agent {record.kind}", data, finding))
+    effect.notes.append(NewEvent(at, None, f"agent {record.kind}", data, finding))
 
 
 def bounded_data(data: dict[str, Any]) -> dict[str, Any]:

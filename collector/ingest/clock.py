@@ -10,13 +10,13 @@ from typing import Final, Protocol
 
 import msgspec
 
-BUILT: Final = 1_793_491_200_000  # 1 Nov 2026: no clock of a running collector shows less
-STEP: Final = 1_000  # ms between two looks that are a step; time daemons slew less
-SETTLE: Final = 600_000  # ms for which a stepped clock has to run straight to be believed again
-BACK: Final = 2_000  # ms that the wall clock may be before the last recorded time
+EARLIEST_WALL: Final = 1_793_491_200_000  # 1 Nov 2026: no clock of a running collector shows less
+STEP_TOLERANCE: Final = 1_000  # ms between two looks that are a step; time daemons slew less
+TRUST_AGAIN_AFTER: Final = 600_000  # ms for which a stepped clock has to run straight to be believed again
+BACKWARD_TOLERANCE: Final = 2_000  # ms that the wall clock may be before the last recorded time
 
 
-class Clock(Protocol):
+class CollectorClock(Protocol):
     """``boot``: 8 bytes that name this boot of the collector's machine."""
 
     @property
@@ -25,7 +25,7 @@ class Clock(Protocol):
     def boot_ms(self) -> int: ...
 
 
-class SystemClock:
+class CollectorSystemClock:
     def __init__(self) -> None:
         self._clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
         try:
@@ -41,27 +41,27 @@ class SystemClock:
         return time.clock_gettime_ns(self._clock) // 1_000_000
 
 
-class Step(msgspec.Struct, frozen=True):
+class ClockStep(msgspec.Struct, frozen=True):
     """A step of the clock that is now believed: by ``ms`` (None: from a time that never was believed)."""
 
     ms: int | None
 
 
-class Trust:
+class ClockTrust:
     """Whether the wall clock is believed. Ask :meth:`look` before every use; it is cheap.
 
     ``why``: why not, in words, or "". ``recorded``: the last wall time that was believed, from the store. ``offset``:
     wall minus boot time as an earlier run in this boot of the machine believed it.
     """
 
-    def __init__(self, clock: Clock, recorded: int = 0, offset: int | None = None) -> None:
+    def __init__(self, clock: CollectorClock, recorded: int = 0, offset: int | None = None) -> None:
         self._clock = clock
-        self._floor = max(BUILT, recorded - BACK)
+        self._floor = max(EARLIEST_WALL, recorded - BACKWARD_TOLERANCE)
         self._offset = offset
         self._candidate = 0
         self._since = 0
         self.why = "not looked at yet"
-        self.accepted: list[Step] = []
+        self.accepted: list[ClockStep] = []
 
     @property
     def trusted(self) -> bool:
@@ -70,19 +70,19 @@ class Trust:
     def look(self) -> bool:
         boot, wall = self._clock.boot_ms(), self._clock.wall_ms()
         offset = wall - boot
-        if self._offset is not None and abs(offset - self._offset) <= STEP:
+        if self._offset is not None and abs(offset - self._offset) <= STEP_TOLERANCE:
             self._offset = offset  # slewing is what time daemons do
             self.why = ""
             return True
-        if self.trusted or abs(offset - self._candidate) > STEP:
+        if self.trusted or abs(offset - self._candidate) > STEP_TOLERANCE:
             self._since = boot
         self._candidate = offset
         if wall < self._floor:
             self.why = f"the clock shows {_when(wall)}, before {_when(self._floor)}, a time already past"
         elif self._offset is None:
             self._offset, self.why = offset, ""
-        elif boot - self._since >= SETTLE:
-            self.accepted.append(Step(offset - self._offset))
+        elif boot - self._since >= TRUST_AGAIN_AFTER:
+            self.accepted.append(ClockStep(offset - self._offset))
             self._offset, self.why = offset, ""
         else:
             self.why = f"the clock was stepped by {(offset - self._offset) / 1000:+.0f} s"
@@ -94,7 +94,7 @@ class Trust:
 
     def record(self, wall: int) -> None:
         """A believed time that is now in the store: the clock may not go behind it."""
-        self._floor = max(self._floor, wall - BACK)
+        self._floor = max(self._floor, wall - BACKWARD_TOLERANCE)
 
 
 def _when(ms: int) -> str:

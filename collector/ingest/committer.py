@@ -15,10 +15,10 @@ from typing import Final
 import apsw
 import msgspec
 
-from collector.ingest.apply import Later
+from collector.ingest.apply import AddSums
 from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Plans
-from collector.ingest.state import RECENT, AgentState, Effect, Range, encode
+from collector.ingest.state import MAX_RECENT, AgentState, Effect, TakenFrames, encode_state
 from collector.ingest.sums import WIDTH, Bucket
 from collector.store import cells
 from collector.store.database import Database, StoreError
@@ -28,10 +28,12 @@ log = logging.getLogger("collector.ingest")
 GROUP: Final = 256  # live pushes in a transaction
 BULK_GROUP: Final = 32  # pushes of a backlog in a transaction
 SAVE_AFTER: Final = 30.0  # seconds within which a changed state is in a checkpoint, if the disk keeps up
-LETTERS_KEPT: Final = 200  # rows of dead letters an agent may make in an hour; further ones are only counted
+MAX_DEAD_LETTERS_PER_HOUR: Final = (
+    200  # rows of dead letters an agent may make in an hour; further ones are only counted
+)
 
 
-class Row(msgspec.Struct, frozen=True):
+class BatchRow(msgspec.Struct, frozen=True):
     """A batch's own row. ``deferred``: (boot, ms received by the boot-time clock) while the wall is not believed."""
 
     received: int
@@ -44,7 +46,7 @@ class Row(msgspec.Struct, frozen=True):
     deferred: tuple[bytes, int] | None = None
 
 
-class Late(msgspec.Struct, frozen=True):
+class DeferredPlacement(msgspec.Struct, frozen=True):
     """A deferred batch that is placed now: its row, and when it was received, if that can be said after all."""
 
     batch: int
@@ -53,15 +55,15 @@ class Late(msgspec.Struct, frozen=True):
     placing: bytes | None
 
 
-class Item(msgspec.Struct):
+class CommitItem(msgspec.Struct):
     """What one push wants committed, and the state to publish when it is."""
 
     state: AgentState
     effect: Effect
     at: int
-    row: Row | None = None
-    late: Late | None = None
-    later: Later | None = None
+    row: BatchRow | None = None
+    late: DeferredPlacement | None = None
+    later: AddSums | None = None
     batch: int = 0  # the row it got
     silent: bool = False  # publish nothing
     done: asyncio.Future[None] | None = None
@@ -72,8 +74,8 @@ class Committer:
         self._database = database
         self._plans = plans
         self._fleet = fleet
-        self._live: deque[Item] = deque()
-        self._bulk: deque[Item] = deque()
+        self._live: deque[CommitItem] = deque()
+        self._bulk: deque[CommitItem] = deque()
         self._wake = asyncio.Event()
         self._save_due = False
         self._dirty: dict[str, float] = {}  # agent -> since when its state is newer than its checkpoint
@@ -104,7 +106,7 @@ class Committer:
         self._fleet.publish(state)
         self._dirty.setdefault(state.agent, time.monotonic())
 
-    async def submit(self, item: Item, *, bulk: bool = False) -> None:
+    async def submit(self, item: CommitItem, *, bulk: bool = False) -> None:
         """Returns when the item is durable and published. Raises what made its commit fail."""
         item.done = asyncio.get_running_loop().create_future()
         (self._bulk if bulk else self._live).append(item)
@@ -114,7 +116,7 @@ class Committer:
     async def note(self, agent: str, effect: Effect, at: int) -> None:
         """Commit events and dead letters of an agent that is not in turn: nothing is published."""
         state = self._fleet.agents[agent]
-        await self.submit(Item(state, effect, at, silent=True))
+        await self.submit(CommitItem(state, effect, at, silent=True))
 
     def save_some(self) -> None:
         """Once a second: a part of the changed states is due to be saved."""
@@ -135,12 +137,12 @@ class Committer:
             if not (self._live or self._bulk or self._save_due):
                 self._wake.clear()
 
-    def _next_group(self) -> list[Item]:
+    def _next_group(self) -> list[CommitItem]:
         group = [self._live.popleft() for _ in range(min(len(self._live), GROUP))]
         group += [self._bulk.popleft() for _ in range(min(len(self._bulk), BULK_GROUP))]
         return group
 
-    async def _commit(self, group: list[Item]) -> None:
+    async def _commit(self, group: list[CommitItem]) -> None:
         try:
             await self._database.commit(lambda db: self._insert(db, group))
         except StoreError as error:
@@ -164,10 +166,10 @@ class Committer:
             for item in group:
                 self._publish(item)
 
-    def _publish(self, item: Item) -> None:
+    def _publish(self, item: CommitItem) -> None:
         state, row = item.state, item.row
         if row is not None:
-            state.recent = (*state.recent[1 - RECENT :], Range(item.batch, row.epoch, row.first, row.last))
+            state.recent = (*state.recent[1 - MAX_RECENT :], TakenFrames(item.batch, row.epoch, row.first, row.last))
             if row.deferred is None:
                 state.batch = item.batch
             else:
@@ -182,7 +184,7 @@ class Committer:
         if item.done is not None and not item.done.done():
             item.done.set_result(None)
 
-    def _insert(self, db: apsw.Connection, group: list[Item]) -> None:
+    def _insert(self, db: apsw.Connection, group: list[CommitItem]) -> None:
         batches, deferred, late, spans, events, dead_letters, born = [], [], [], [], [], [], []
         number = self.last_batch
         for item in group:
@@ -205,18 +207,18 @@ class Committer:
             if effect.letters:
                 dead_letters += self._letter_rows(item)
             born += [(at, row, at) for at, row in effect.born if self._plans.earlier(at, row)]
-        _rows(db, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", batches)
-        _rows(db, "INSERT INTO spans VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", spans)
-        _rows(db, "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?)", events)
-        _rows(db, "INSERT INTO dead_letters VALUES (NULL, ?, ?, ?, ?, ?)", dead_letters)
-        _rows(db, "UPDATE checks SET born = ? WHERE id = ? AND (born IS NULL OR born > ?)", born)
-        _rows(db, "INSERT INTO deferred VALUES (?, ?, ?)", deferred)
+        _execute_many(db, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", batches)
+        _execute_many(db, "INSERT INTO spans VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", spans)
+        _execute_many(db, "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?)", events)
+        _execute_many(db, "INSERT INTO dead_letters VALUES (NULL, ?, ?, ?, ?, ?)", dead_letters)
+        _execute_many(db, "UPDATE checks SET born = ? WHERE id = ? AND (born IS NULL OR born > ?)", born)
+        _execute_many(db, "INSERT INTO deferred VALUES (?, ?, ?)", deferred)
         placed = [(each.placing, each.received, each.believed, each.batch) for each in late]
-        _rows(db, "UPDATE batches SET placing = ?, received = ?, believed = ? WHERE id = ?", placed)
-        _rows(db, "DELETE FROM deferred WHERE batch = ?", [(each.batch,) for each in late])
+        _execute_many(db, "UPDATE batches SET placing = ?, received = ?, believed = ? WHERE id = ?", placed)
+        _execute_many(db, "DELETE FROM deferred WHERE batch = ?", [(each.batch,) for each in late])
         self.last_batch = number
 
-    def _letter_rows(self, item: Item) -> list[tuple[int, str, str, int, bytes]]:
+    def _letter_rows(self, item: CommitItem) -> list[tuple[int, str, str, int, bytes]]:
         """An agent that sends nothing but rubbish must not fill the disk with it."""
         now = time.monotonic()
         since, count = self._letters.get(item.state.agent, (now, 0))
@@ -224,7 +226,7 @@ class Committer:
             since, count = now, 0
         letters = item.effect.letters
         self.letters += sum(letter.count for letter in letters)
-        kept = letters[: max(0, LETTERS_KEPT - count)]
+        kept = letters[: max(0, MAX_DEAD_LETTERS_PER_HOUR - count)]
         self._letters[item.state.agent] = (since, count + len(kept))
         return [(item.at, item.state.agent, letter.reason, letter.count, letter.body) for letter in kept]
 
@@ -245,16 +247,16 @@ class Committer:
 
         def work(db: apsw.Connection) -> None:
             for state in states:
-                over[state.agent], stays = _split(state.sums.buckets())
+                over[state.agent], stays = _split_finished(state.sums.buckets())
                 db.execute(
                     "UPDATE streams SET batch = ?, saved = ?, body = ? WHERE id = ?",
-                    (state.batch, state.contact, encode(state, stays), state.stream),
+                    (state.batch, state.contact, encode_state(state, stays), state.stream),
                 )
                 rows = [
                     (state.stream, bucket.start, WIDTH, bucket.plan, cells.encode(bucket.cells))
                     for bucket in over[state.agent]
                 ]
-                _rows(db, "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)", rows)
+                _execute_many(db, "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)", rows)
             db.execute("UPDATE replay SET after = ?", (self._covered(saved),))
 
         try:
@@ -278,19 +280,19 @@ class Committer:
         return min(ends)
 
 
-def _split(buckets: list[Bucket]) -> tuple[list[Bucket], list[Bucket]]:
+def _split_finished(buckets: list[Bucket]) -> tuple[list[Bucket], list[Bucket]]:
     """Those that no live result will touch any more, and the others. One touched all the same gets a second row."""
     newest = max((bucket.start for bucket in buckets), default=0)
     over = [bucket for bucket in buckets if bucket.start < newest - WIDTH]
     return over, buckets[len(over) :]
 
 
-def _fail(group: list[Item], error: Exception) -> None:
+def _fail(group: list[CommitItem], error: Exception) -> None:
     for item in group:
         if item.done is not None and not item.done.done():
             item.done.set_exception(error)
 
 
-def _rows(db: apsw.Connection, sql: str, rows: Sequence[tuple[int | str | bytes | None, ...]]) -> None:
+def _execute_many(db: apsw.Connection, sql: str, rows: Sequence[tuple[int | str | bytes | None, ...]]) -> None:
     if rows:
         db.executemany(sql, rows)

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.ingest.plans import View
-from collector.ingest.state import Letter
+from collector.ingest.plans import CompiledPlan
+from collector.ingest.state import NewDeadLetter
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import MAX_REASON, Batch, Run
 
@@ -18,12 +18,12 @@ MAX_SEQ: Final = 2**62
 MAX_TIME: Final = 2**47  # ms: some 4,000 years
 MAX_LATENCY: Final = 2**42  # µs
 MAX_VALUE: Final = 2**53
-MAX_LETTERS: Final = 20  # rows a batch; further ones are counted in the last
-LETTER_BYTES: Final = 4_096
-CLOCK_SLACK: Final = 1_000  # ms that a result may be later than the push that brings it
+MAX_DEAD_LETTERS: Final = 20  # rows a batch; further ones are counted in the last
+DEAD_LETTER_BYTES: Final = 4_096
+FUTURE_TOLERANCE: Final = 1_000  # ms that a result may be later than the push that brings it
 
 
-def shape_fault(batch: Batch, plan: View) -> str:
+def shape_fault(batch: Batch, plan: CompiledPlan) -> str:
     """Why the batch cannot be read, or ""."""
     total = len(batch.states)
     start, places = batch.start, batch.places()
@@ -62,7 +62,7 @@ def _missing(batch: Batch) -> int:
     return sum(last - first + 1 for first, last in batch.missing)
 
 
-def is_clean(batch: Batch, plan: View, latest: int) -> bool:
+def is_clean(batch: Batch, plan: CompiledPlan, latest: int) -> bool:
     """Whether every result can be taken as it is; ``latest``: the boot ms that none may be past."""
     if batch.runs or batch.records or batch.reasons:
         if any(_run_fault(run, plan, latest) for run in batch.runs):
@@ -95,9 +95,9 @@ def _within(column: Sequence[int | None], least: int, most: int) -> bool:
         return _within([value for value in column if value is not None], least, most)
 
 
-def clean(batch: Batch, plan: View, latest: int) -> tuple[Batch, list[Letter]]:
+def clean(batch: Batch, plan: CompiledPlan, latest: int) -> tuple[Batch, list[NewDeadLetter]]:
     """The batch without its bad results, runs and records, and a letter for each of those."""
-    letters: list[Letter] = []
+    letters: list[NewDeadLetter] = []
     reasons = {place: text for place, text in batch.reasons if 0 <= place < len(batch.states)}
     kept: dict[str, list[Any]] = {name: [] for name in ("checks", "counts", "at", "latency", "values", "reasons")}
     states = bytearray()
@@ -113,7 +113,9 @@ def clean(batch: Batch, plan: View, latest: int) -> tuple[Batch, list[Letter]]:
             fault = "a check that its plan does not have" if not in_plan else ""
             fault = fault or _result_fault(batch, i, when, previous if accepted else 0, values, latest)
             if fault:
-                letters.append(_letter(fault, (place, batch.base + when, batch.states[i], batch.latency[i], values)))
+                letters.append(
+                    _dead_letter(fault, (place, batch.base + when, batch.states[i], batch.latency[i], values))
+                )
                 continue
             if i in reasons:
                 kept["reasons"].append((len(states), reasons[i]))
@@ -131,16 +133,16 @@ def clean(batch: Batch, plan: View, latest: int) -> tuple[Batch, list[Letter]]:
     for run in batch.runs:
         fault = _run_fault(run, plan, latest)
         if fault:
-            letters.append(_letter(fault, run))
+            letters.append(_dead_letter(fault, run))
         else:
             runs.append(run)
     for record in batch.records:
         if 0 <= record.at <= latest:
             records.append(record)
         else:
-            letters.append(_letter("from the future, or before its machine started", record))
+            letters.append(_dead_letter("from the future, or before its machine started", record))
     changed = msgspec.structs.replace(batch, states=bytes(states), runs=runs, records=records, **kept)
-    return changed, bounded(letters)
+    return changed, bounded_letters(letters)
 
 
 def _result_fault(batch: Batch, i: int, when: int, previous: int, values: Sequence[int | None], latest: int) -> str:
@@ -155,7 +157,7 @@ def _result_fault(batch: Batch, i: int, when: int, previous: int, values: Sequen
     return ""
 
 
-def _run_fault(run: Run, plan: View, latest: int) -> str:
+def _run_fault(run: Run, plan: CompiledPlan, latest: int) -> str:
     if not 0 <= run.check < len(plan.rows):
         return "a check that its plan does not have"
     if not 0 <= run.state <= UNKNOWN:
@@ -170,17 +172,20 @@ def _run_fault(run: Run, plan: View, latest: int) -> str:
     return ""
 
 
-def _letter(reason: str, what: object) -> Letter:
-    return Letter(reason, 1, repr(what).encode()[:LETTER_BYTES])
+def _dead_letter(reason: str, what: object) -> NewDeadLetter:
+    return NewDeadLetter(reason, 1, repr(what).encode()[:DEAD_LETTER_BYTES])
 
 
-def bounded(letters: list[Letter]) -> list[Letter]:
+def bounded_letters(letters: list[NewDeadLetter]) -> list[NewDeadLetter]:
     """At most MAX_LETTERS rows: what is past that is counted in the row of the last."""
-    if len(letters) <= MAX_LETTERS:
+    if len(letters) <= MAX_DEAD_LETTERS:
         return letters
-    rest = letters[MAX_LETTERS - 1 :]
+    rest = letters[MAX_DEAD_LETTERS - 1 :]
     count = sum(letter.count for letter in rest)
-    return [*letters[: MAX_LETTERS - 1], Letter(f"{rest[0].reason} (and {len(rest) - 1} more)", count, rest[0].body)]
+    return [
+        *letters[: MAX_DEAD_LETTERS - 1],
+        NewDeadLetter(f"{rest[0].reason} (and {len(rest) - 1} more)", count, rest[0].body),
+    ]
 
 
 def cut_reason(text: str) -> str:

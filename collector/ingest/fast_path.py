@@ -10,12 +10,12 @@ from operator import sub
 
 import msgspec
 
-from collector.ingest.plans import View
-from collector.ledger.steps import Span, Tail, prolonged, step
+from collector.ingest.plans import CompiledPlan
+from collector.ledger.steps import LedgerTail, Span, prolonged, step
 from inventory.protocol.wire import Batch
 
 
-class Latest(msgspec.Struct, array_like=True, frozen=True, gc=False):
+class LatestResult(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """A check's newest result: ``at`` as placed, latency in µs, its value columns under ``plan``, its own ``reason``.
 
     A span keeps the reason of its first look; "26 hours old" is not what a page is to say two days later.
@@ -28,13 +28,13 @@ class Latest(msgspec.Struct, array_like=True, frozen=True, gc=False):
     reason: str = ""
 
 
-class Streak(msgspec.Struct, frozen=True):
+class FastPath(msgspec.Struct, frozen=True):
     """``looks``: pushes since the tails were last worked out. ``base``: the newest batch's, as placed; ``at``,
     ``states``, ``latency`` and ``values`` are its columns, ``reasons`` by place, ``error`` that of its placing.
     ``hold``: the least.
     """
 
-    view: View
+    view: CompiledPlan
     checks: list[int]
     states: bytes
     hold: int
@@ -46,7 +46,7 @@ class Streak(msgspec.Struct, frozen=True):
     reasons: Mapping[int, str]
     looks: int = 0
 
-    def reaches(self, plan: View, batch: Batch, base: int) -> bool:
+    def reaches(self, plan: CompiledPlan, batch: Batch, base: int) -> bool:
         """Whether a batch of one look a check, placed at ``base``, has the same checks, in order and within holds."""
         if batch.checks != self.checks or plan is not self.view:
             return False
@@ -55,12 +55,12 @@ class Streak(msgspec.Struct, frozen=True):
         return min(gaps) + shift >= 0 and max(gaps) + shift <= self.hold
 
 
-def begin(
-    plan: View, batch: Batch, base: int, error: int, reasons: Mapping[int, str], looks: int = 0, hold: int = 0
-) -> Streak:
+def begin_fast_path(
+    plan: CompiledPlan, batch: Batch, base: int, error: int, reasons: Mapping[int, str], looks: int = 0, hold: int = 0
+) -> FastPath:
     """A streak whose newest batch this is."""
     hold = hold or min(plan.holds[place] for place in batch.places())
-    return Streak(
+    return FastPath(
         plan, batch.checks, batch.states, hold, base, batch.at, error, batch.latency, batch.values, reasons, looks
     )
 
@@ -68,9 +68,9 @@ def begin(
 class Ledger(msgspec.Struct, frozen=True):
     """``tails`` and ``latest`` by check's row, as they were when the streak began."""
 
-    tails: dict[int, Tail] = {}
-    latest: dict[int, Latest] = {}
-    streak: Streak | None = None
+    tails: dict[int, LedgerTail] = {}
+    latest: dict[int, LatestResult] = {}
+    streak: FastPath | None = None
 
     def worked_out(self) -> "Ledger":
         """The same with everything in the tails."""
@@ -84,7 +84,7 @@ class Ledger(msgspec.Struct, frozen=True):
         for i, (place, after, latency) in enumerate(columns):
             row, width, at = rows[place], widths[place], fast_path.base + after
             tails[row] = prolonged(tails[row], at, fast_path.looks, holds[place], fast_path.error)
-            latest[row] = Latest(at, latency, fast_path.values[value : value + width], digest, reason(i, ""))
+            latest[row] = LatestResult(at, latency, fast_path.values[value : value + width], digest, reason(i, ""))
             value += width
         return Ledger(tails, latest, msgspec.structs.replace(fast_path, looks=0))
 
@@ -107,4 +107,4 @@ class Ledger(msgspec.Struct, frozen=True):
                 closed += [(row, span) for span in spans]
                 tail.looks -= looks  # the streak adds them to every check, and this one has had its own
                 tails[row] = tail
-        return Ledger(tails, self.latest, begin(plan, batch, base, error, reasons, looks, fast_path.hold))
+        return Ledger(tails, self.latest, begin_fast_path(plan, batch, base, error, reasons, looks, fast_path.hold))

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 
 import msgspec
 
-from collector.ingest.fast_path import Latest
-from collector.ingest.plans import Check, Plans
+from collector.ingest.fast_path import LatestResult
+from collector.ingest.plans import Plans, RegisteredCheck
 from collector.ingest.state import AgentState
-from collector.ledger.steps import Span, Tail, open_span
+from collector.ledger.steps import LedgerTail, Span, open_span
 from inventory.protocol.plan import Column
 from inventory.protocol.states import UNKNOWN
 
 
-class Now(msgspec.Struct, frozen=True):
+class CheckStatus(msgspec.Struct, frozen=True):
     """A check at this moment. ``provisional``: from the present overlay, not from the ledger.
 
     ``state`` is UNKNOWN once the last look's hold is over, or when its agent stopped. ``at``: the last look;
@@ -36,31 +36,31 @@ class Fleet:
         self.agents: dict[str, AgentState] = {}
 
     @property
-    def checks(self) -> dict[int, Check]:
+    def checks(self) -> dict[int, RegisteredCheck]:
         """All checks ever registered, by row."""
         return self._plans.checks
 
     def publish(self, state: AgentState) -> None:
         self.agents[state.agent] = state
 
-    def of_agent(self, agent: str) -> Iterator[Check]:
+    def of_agent(self, agent: str) -> Iterator[RegisteredCheck]:
         return (check for check in list(self._plans.checks.values()) if check.agent == agent)
 
-    def tail(self, check: Check) -> Tail | None:
+    def tail(self, check: RegisteredCheck) -> LedgerTail | None:
         """The open end of a check's ledger; read, never change."""
         state = self.agents.get(check.agent)
         return None if state is None else state.tails.get(check.id)
 
-    def open(self, check: Check, now: int) -> Span | None:
+    def open(self, check: RegisteredCheck, now: int) -> Span | None:
         """The open span as it stands."""
         tail = self.tail(check)
         return None if tail is None else open_span(tail, now)
 
-    def latest(self, check: Check) -> Latest | None:
+    def latest(self, check: RegisteredCheck) -> LatestResult | None:
         state = self.agents.get(check.agent)
         return None if state is None else state.latest.get(check.id)
 
-    def measures(self, check: Check) -> dict[str, float]:
+    def measures(self, check: RegisteredCheck) -> dict[str, float]:
         """The newest values by name, in their units; latency in seconds as ``latency``."""
         newest = self.latest(check)
         if newest is None:
@@ -79,7 +79,7 @@ class Fleet:
         """The value columns of a kind under a plan."""
         return self._plans.columns(plan, kind)
 
-    def now(self, check: Check, now: int) -> Now | None:
+    def now(self, check: RegisteredCheck, now: int) -> CheckStatus | None:
         """What a page shows of a check; None before its first look. The overlay counts while it is newer."""
         state = self.agents.get(check.agent)
         if state is None:
@@ -90,14 +90,14 @@ class Fleet:
             code, since, _ = overlay.checks[check.id]
             hold = tail.hold if tail is not None else 0
             if now <= overlay.at + max(hold, OVERLAY_HOLD):
-                return Now(code, since, overlay.at, "", provisional=True)
+                return CheckStatus(code, since, overlay.at, "", provisional=True)
         if tail is None:
             return None
         if tail.state != UNKNOWN and now > tail.last + tail.hold:
-            return Now(UNKNOWN, tail.last + tail.hold, tail.last, "nothing heard")
+            return CheckStatus(UNKNOWN, tail.last + tail.hold, tail.last, "nothing heard")
         newest = state.latest.get(check.id)
         reason = newest.reason if newest is not None and newest.at == tail.last else ""
-        return Now(tail.state, tail.start, tail.last, reason or tail.reason)
+        return CheckStatus(tail.state, tail.start, tail.last, reason or tail.reason)
 
 
 OVERLAY_HOLD = 120_000  # ms that an overlay speaks for at least: pushes come every 30 s

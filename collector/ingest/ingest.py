@@ -12,28 +12,28 @@ import apsw
 import msgspec
 
 from collector.ingest import examine, recovery
-from collector.ingest.admission import admit, content, healthy
-from collector.ingest.clock import Clock, SystemClock, Trust
-from collector.ingest.committer import Committer, Item, Late, Row
+from collector.ingest.admission import admit, bounded_health, content
+from collector.ingest.clock import ClockTrust, CollectorClock, CollectorSystemClock
+from collector.ingest.committer import BatchRow, CommitItem, Committer, DeferredPlacement
 from collector.ingest.fleet import Fleet
-from collector.ingest.maintenance import Keeper
-from collector.ingest.place import Settled, settle
-from collector.ingest.plans import Life, PlanError, Plans, View
-from collector.ingest.state import AgentState, Effect, Letter, Note, Overlay
+from collector.ingest.maintenance import Maintenance
+from collector.ingest.place import BatchOutcome, place_batch
+from collector.ingest.plans import CompiledPlan, Lifespan, PlanError, Plans
+from collector.ingest.state import AgentState, Effect, NewDeadLetter, NewEvent, Overlay
 from collector.store.database import Database, StoreError
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import Ack, Batch, Position, Push, WireError, decode_push
 
 log = logging.getLogger("collector.ingest")
 
-GARBAGE: Final = (10_000, 20, 1_000)
-BULK: Final = 4_096  # bytes of a body from which it is taken for a part of a backlog
+GC_THRESHOLDS: Final = (10_000, 20, 1_000)
+BULK_BYTES: Final = 4_096  # bytes of a body from which it is taken for a part of a backlog
 BULK_RESULTS: Final = 200  # or results
 BULK_AT_ONCE: Final = 16  # of those in work; the others wait, live pushes do not
 MAX_WAITING: Final = 2_000  # pushes in work; further ones are told to come again
 MAX_PLANS: Final = 16  # in one push
-ASKED_IN_VAIN: Final = 20  # times a plan is asked for before a batch made under it is given up
-TOLD_AGAIN: Final = 3_600.0  # seconds between two findings of the same sort about an agent
+MAX_PLAN_REQUESTS: Final = 20  # times a plan is asked for before a batch made under it is given up
+REPORT_AGAIN_AFTER: Final = 3_600.0  # seconds between two findings of the same sort about an agent
 
 
 class PushError(Exception):
@@ -48,16 +48,16 @@ class PushError(Exception):
 class Ingest:
     """Made over an opened store; :meth:`start` loads and replays, :meth:`stop` ends cleanly."""
 
-    def __init__(self, database: Database, clock: Clock | None = None) -> None:
-        self.clock: Clock = clock or SystemClock()
+    def __init__(self, database: Database, clock: CollectorClock | None = None) -> None:
+        self.clock: CollectorClock = clock or CollectorSystemClock()
         self.database = database
         self.plans = Plans(database)
         self.fleet = Fleet(self.plans)
         self.committer = Committer(database, self.plans, self.fleet)
-        self.trust = Trust(self.clock)
+        self.trust = ClockTrust(self.clock)
         self.pushes: dict[str, int] = {}  # by verdict, for the metrics
         self.rejected: dict[str, int] = {}  # bodies and plans that could not be read, by agent, since the start
-        self.keeper = Keeper(self)
+        self.keeper = Maintenance(self)
         self._tasks: list[asyncio.Task[None]] = []
         self._current: dict[str, bytes] = {}
         self._turns: dict[str, asyncio.Lock] = {}
@@ -69,16 +69,16 @@ class Ingest:
     async def start(self) -> None:
         """Load checkpoints, replay what is newer, and begin. Changes how often the process collects garbage."""
         self.plans.load()
-        self.trust = recovery.believed_clock(self.database, self.clock)
+        self.trust = recovery.restored_clock_trust(self.database, self.clock)
         self.trust.look()
         recovery.load(self.database, self.plans, self.fleet, self.committer)
         gc.collect()
         gc.freeze()  # the fleet is no garbage and makes no cycles: looking for some took 60% of a push
-        gc.set_threshold(*GARBAGE)
+        gc.set_threshold(*GC_THRESHOLDS)
         committing = asyncio.create_task(self.committer.run(), name="ingest-committer")
         committing.add_done_callback(self._ended)
         self._tasks.append(committing)
-        self.keeper = Keeper(self)
+        self.keeper = Maintenance(self)
         await self.keeper.begin()
         self._tasks.append(asyncio.create_task(self.keeper.run(), name="ingest-keeper"))
 
@@ -97,7 +97,7 @@ class Ingest:
         await self.committer.save_all()
         await self.keeper.end()
 
-    async def serve(self, agent: str, encoded: bytes, lifespans: Mapping[str, Life] | None = None) -> bytes:
+    async def serve(self, agent: str, encoded: bytes, lifespans: Mapping[str, Lifespan] | None = None) -> bytes:
         """This is the agent's plan from now on: keep it, register its checks. Gives its digest; raises PlanError."""
         plan = await self.plans.keep(agent, encoded, self.clock.wall_ms(), served=True, lives=lifespans)
         self._current[agent] = plan.digest
@@ -113,7 +113,7 @@ class Ingest:
         received = self.clock.wall_ms() - uploading
         self._busy += 1
         try:
-            if len(body) < BULK:
+            if len(body) < BULK_BYTES:
                 push = await self._decoded(agent, body)
                 if push.batch is None or len(push.batch.states) < BULK_RESULTS:
                     return await self._taken(agent, push, body, received, bulk=False)
@@ -158,7 +158,7 @@ class Ingest:
             state.timing = state.timing.exchanged(push.sent, received, push.echo)
         state.backlog = max(0, push.backlog)
         if push.health:
-            state.health = healthy(push.health)
+            state.health = bounded_health(push.health)
         want = self._overlay(state, push, received) if trusted else []
         batch = push.batch
         if batch is None:
@@ -182,13 +182,13 @@ class Ingest:
     async def _commit(
         self,
         state: AgentState,
-        plan: View | None,
+        plan: CompiledPlan | None,
         push: Push,
         body: bytes,
         received: int,
         trusted: bool,
         bulk: bool,
-    ) -> Settled | None:
+    ) -> BatchOutcome | None:
         """Store the batch, and account for it unless the clock is not believed; None: it is deferred."""
         batch = push.batch
         assert batch is not None
@@ -198,13 +198,13 @@ class Ingest:
             self._chain_broken(state, batch, received, effect)
         if not trusted or state.deferred:
             deferred = (self.clock.boot, self.clock.boot_ms())
-            row = Row(received, trusted, batch.epoch, batch.start, batch.last, None, body, deferred)
-            await self.committer.submit(Item(state, effect, received, row), bulk=bulk)
+            row = BatchRow(received, trusted, batch.epoch, batch.start, batch.last, None, body, deferred)
+            await self.committer.submit(CommitItem(state, effect, received, row), bulk=bulk)
             return None
-        outcome = settle(state, plan, push, received, effect, self.database.count_from)
+        outcome = place_batch(state, plan, push, received, effect, self.database.count_from)
         self._tell_letters(state, effect, received)
-        row = Row(received, trusted, batch.epoch, batch.start, batch.last, outcome.placing, body)
-        await self.committer.submit(Item(state, effect, received, row, later=outcome.later), bulk=bulk)
+        row = BatchRow(received, trusted, batch.epoch, batch.start, batch.last, outcome.placing, body)
+        await self.committer.submit(CommitItem(state, effect, received, row, later=outcome.later), bulk=bulk)
         return outcome
 
     async def place_deferred(self) -> int:
@@ -230,9 +230,9 @@ class Ingest:
             state.timing = state.timing.exchanged(push.sent, received, push.echo)
         effect = Effect()
         plan = self.plans.view(state.agent, push.batch.plan)
-        outcome = settle(state, plan, push, received, effect, self.database.count_from)
-        late = Late(number, received, believed, outcome.placing)
-        await self.committer.submit(Item(state, effect, received, late=late, later=outcome.later), bulk=True)
+        outcome = place_batch(state, plan, push, received, effect, self.database.count_from)
+        late = DeferredPlacement(number, received, believed, outcome.placing)
+        await self.committer.submit(CommitItem(state, effect, received, late=late, later=outcome.later), bulk=True)
 
     async def state(self, agent: str) -> AgentState:
         """The published state; a new agent gets its row first."""
@@ -249,7 +249,7 @@ class Ingest:
         state = AgentState(agent=agent, stream=await self.database.write(work))
         return self.fleet.agents.setdefault(agent, state)
 
-    async def note(self, agent: str, note: Note) -> None:
+    async def note(self, agent: str, note: NewEvent) -> None:
         """Store an event that came from no push; durable when it returns."""
         item = (note.at, agent, note.check, note.kind, msgspec.json.encode(note.data).decode(), note.finding)
         await self.database.write(lambda db: db.execute("INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?)", item))
@@ -262,10 +262,10 @@ class Ingest:
                 return "repeat", ""
             data = {"epoch": batch.epoch, "first": batch.start, "last": batch.last}
             effect = Effect(
-                notes=[Note(received, None, "conflict", data, True)],
-                letters=[Letter("other content under the same frames", 1, repr(batch).encode()[:4096])],
+                notes=[NewEvent(received, None, "conflict", data, True)],
+                letters=[NewDeadLetter("other content under the same frames", 1, repr(batch).encode()[:4096])],
             )
-            await self.committer.submit(Item(state, effect, received))
+            await self.committer.submit(CommitItem(state, effect, received))
             return "conflict", "other content under the same frames"
         if batch.previous != watermark:
             return "reposition", "" if batch.previous is None else "this does not continue what is here"
@@ -286,13 +286,13 @@ class Ingest:
         previous = batch.previous
         lost = batch.start - previous.seq - 1 if previous is not None and previous.epoch == batch.epoch else None
         data = {"why": batch.breach[:40], "epoch": batch.epoch, "first": batch.start, "lost": lost}
-        effect.notes.append(Note(received, None, "chain broken", data, True))
+        effect.notes.append(NewEvent(received, None, "chain broken", data, True))
         log.warning("agent %s: the chain of its results is broken: %s", state.agent, batch.breach[:40])
 
     def _in_vain(self, agent: str, digest: bytes) -> bool:
         """Whether a plan was asked for too often to be hoped for."""
         count = self._asked[agent, digest] = self._asked.get((agent, digest), 0) + 1
-        return count > ASKED_IN_VAIN
+        return count > MAX_PLAN_REQUESTS
 
     def _overlay(self, state: AgentState, push: Push, received: int) -> list[bytes]:
         """Take the present state, if it is newer than what is there; gives the plan to ask for, if it is not known."""
@@ -350,7 +350,7 @@ class Ingest:
 
     async def _dead_letter(self, agent: str, body: bytes, reason: str) -> None:
         state = await self.state(agent)
-        effect = Effect(letters=[Letter(reason[:200], 1, body[: examine.LETTER_BYTES])])
+        effect = Effect(letters=[NewDeadLetter(reason[:200], 1, body[: examine.DEAD_LETTER_BYTES])])
         now = self.clock.wall_ms()
         self.rejected[agent] = self.rejected.get(agent, 0) + 1
         self._tell_letters(state, effect, now)
@@ -363,10 +363,10 @@ class Ingest:
         count = sum(letter.count for letter in effect.letters)
         now = time.monotonic()
         key = (state.agent, "dead letters")
-        if now - self._told.get(key, -math.inf) >= TOLD_AGAIN:
+        if now - self._told.get(key, -math.inf) >= REPORT_AGAIN_AFTER:
             self._told[key] = now
             reason = effect.letters[0].reason
-            effect.notes.append(Note(at, None, "dead letters", {"count": count, "reason": reason}, True))
+            effect.notes.append(NewEvent(at, None, "dead letters", {"count": count, "reason": reason}, True))
             log.warning("agent %s: %d records set aside: %s", state.agent, count, reason)
 
     def _count(self, verdict: str) -> None:

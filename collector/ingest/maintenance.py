@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import apsw
 
-from collector.ingest.state import Note
+from collector.ingest.state import NewEvent
 from collector.store import prune
 from collector.store.database import StoreError
 
@@ -20,7 +20,7 @@ PRUNE_EVERY: Final = 10  # seconds between two rounds of pruning, one when it is
 PRUNE_STEPS: Final = 8  # small steps in a round: 4,000 rows
 
 
-class Keeper:
+class Maintenance:
     """One tick a second. ``life``: this run's row."""
 
     def __init__(self, ingest: "Ingest") -> None:
@@ -78,7 +78,7 @@ class Keeper:
         if trusted and (self._behind or self._ticks % PRUNE_EVERY == 0):
             self._behind = False
             for _ in range(PRUNE_STEPS):
-                if await prune.step(ingest.database, ingest.clock.wall_ms()) < prune.STEP:
+                if await prune.step(ingest.database, ingest.clock.wall_ms()) < prune.STEP_ROWS:
                     break
             else:
                 self._behind = True
@@ -110,4 +110,4 @@ class Keeper:
         else:
             log.warning("results are kept, and placed in time later: %s", ingest.trust.why)
         data = {"trusted": trusted, "why": ingest.trust.why, "steps": steps}
-        await ingest.note("", Note(now, None, "collector clock", data, True))
+        await ingest.note("", NewEvent(now, None, "collector clock", data, True))

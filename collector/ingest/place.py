@@ -9,30 +9,30 @@ from typing import Final
 import msgspec
 
 from collector.ingest import apply, examine
-from collector.ingest.apply import Later
-from collector.ingest.plans import View
-from collector.ingest.state import AgentState, Effect, Letter, Note
-from collector.ledger.placement import Placing
+from collector.ingest.apply import AddSums
+from collector.ingest.plans import CompiledPlan
+from collector.ingest.state import AgentState, Effect, NewDeadLetter, NewEvent
+from collector.ledger.placement import Placement
 from inventory.protocol.wire import Push
 
-REFUSED: Final = b""  # stored in place of a placing
+REFUSED_PLACING: Final = b""  # stored in place of a placing
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(Placing)
+_decoder = msgspec.msgpack.Decoder(Placement)
 
 
-class Settled(msgspec.Struct, frozen=True):
+class BatchOutcome(msgspec.Struct, frozen=True):
     """``placing``: as stored with the batch: None where it could not be placed, REFUSED where it could not be read,
     and then ``refused`` says why. ``later``: the sums' part, for after the commit."""
 
     placing: bytes | None = None
-    later: Later | None = None
+    later: AddSums | None = None
     refused: str = ""
 
 
-def settle(
+def place_batch(
     state: AgentState,
-    plan: View | None,
+    plan: CompiledPlan | None,
     push: Push,
     received: int,
     effect: Effect,
@@ -40,32 +40,34 @@ def settle(
     stored: bytes | None = None,
     *,
     replay: bool = False,
-) -> Settled:
+) -> BatchOutcome:
     """Take the push's batch into ``state``, a successor whose timing has had its exchange."""
-    outcome = _settle(state, plan, push, received, effect, count_from, stored, replay)
+    outcome = _place_batch(state, plan, push, received, effect, count_from, stored, replay)
     state.dead += sum(letter.count for letter in effect.letters)
     return outcome
 
 
-def _settle(
+def _place_batch(
     state: AgentState,
-    plan: View | None,
+    plan: CompiledPlan | None,
     push: Push,
     received: int,
     effect: Effect,
     count_from: int,
     stored: bytes | None,
     replay: bool,
-) -> Settled:
+) -> BatchOutcome:
     batch = push.batch
     assert batch is not None
     fault = "its plan is not known" if plan is None else examine.shape_fault(batch, plan)
     if plan is None or fault:
-        effect.letters.append(Letter(f"a batch set aside: {fault}", len(batch.states), repr(batch).encode()[:4096]))
-        return Settled(REFUSED, refused=fault)
+        effect.letters.append(
+            NewDeadLetter(f"a batch set aside: {fault}", len(batch.states), repr(batch).encode()[:4096])
+        )
+        return BatchOutcome(REFUSED_PLACING, refused=fault)
     if missing_frames := examine.unaccounted(batch):
-        effect.notes.append(Note(received, None, "frames unaccounted", {"frames": missing_frames}, True))
-    latest = push.sent.boot_ms + examine.CLOCK_SLACK if batch.boot == push.sent.boot else examine.MAX_TIME
+        effect.notes.append(NewEvent(received, None, "frames unaccounted", {"frames": missing_frames}, True))
+    latest = push.sent.boot_ms + examine.FUTURE_TOLERANCE if batch.boot == push.sent.boot else examine.MAX_TIME
     if not examine.is_clean(batch, plan, latest):
         batch, letters = examine.clean(batch, plan, latest)
         effect.letters += letters
@@ -78,10 +80,10 @@ def _settle(
     if placement is None:
         results = len(batch.states) + sum(run.count for run in batch.runs)
         state.unplaceable += results
-        apply.note_records(state, batch, received, effect)
+        apply.store_records(state, batch, received, effect)
         data = {"results": results, "boot": batch.boot.hex()}
-        effect.notes.append(Note(received, None, "unplaceable", data, True))
-        return Settled(None)
+        effect.notes.append(NewEvent(received, None, "unplaceable", data, True))
+        return BatchOutcome(None)
     state.timing = state.timing.placed(placement)
-    add_sums = apply.account(state, plan, batch, placement, effect, count_from)
-    return Settled(_encode(placement), add_sums)
+    add_sums = apply.apply_batch(state, plan, batch, placement, effect, count_from)
+    return BatchOutcome(_encode(placement), add_sums)

@@ -16,14 +16,14 @@ from inventory.protocol.plan import Column, Plan
 MAX_CHECKS = 20_000  # of one plan
 MAX_HOLD = 31 * 86_400_000  # ms: a monthly check's
 
-Life = tuple[int | None, int | None]  # born, ended (ms); None: not known, not ended
+Lifespan = tuple[int | None, int | None]  # born, ended (ms); None: not known, not ended
 
 
 class PlanError(Exception):
     """What was given is not a plan of this agent; the text says why."""
 
 
-class Check(msgspec.Struct, frozen=True, kw_only=True):
+class RegisteredCheck(msgspec.Struct, frozen=True, kw_only=True):
     """A check as registered. ``id`` is its row; ``born`` is None until a plan was served or a look was placed."""
 
     id: int
@@ -35,7 +35,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     ended: int | None
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class CompiledPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A plan as ingest reads it: by place, the check's row, hold (ms), kind and number of value columns."""
 
     digest: bytes
@@ -54,19 +54,19 @@ class Plans:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._views: dict[bytes, View] = {}
-        self.checks: dict[int, Check] = {}
+        self._views: dict[bytes, CompiledPlan] = {}
+        self.checks: dict[int, RegisteredCheck] = {}
         self._rows: dict[str, dict[str, int]] = {}  # agent -> uid -> row
 
     def load(self) -> None:
         """From the store, at start."""
         columns = "id, agent, uid, name, kind, born, ended"
         for row in self._database.read_now(lambda db: db.execute(f"SELECT {columns} FROM checks").fetchall()):
-            self._register([msgspec.convert(dict(zip(columns.split(", "), row, strict=True)), Check)])
+            self._register([msgspec.convert(dict(zip(columns.split(", "), row, strict=True)), RegisteredCheck)])
         for digest, body in self._database.read_now(lambda db: db.execute("SELECT digest, body FROM plans").fetchall()):
             self._compile(plans.decode(bytes(body)), bytes(digest))  # type: ignore[arg-type]
 
-    def view(self, agent: str, digest: bytes) -> View | None:
+    def view(self, agent: str, digest: bytes) -> CompiledPlan | None:
         """The plan of this digest, if it is known and this agent's."""
         compiled = self._views.get(digest)
         return compiled if compiled is not None and compiled.agent == agent else None
@@ -77,8 +77,8 @@ class Plans:
         return compiled.columns.get(kind, ()) if compiled is not None else ()
 
     async def keep(
-        self, agent: str, encoded: bytes, now: int, *, served: bool, lives: Mapping[str, Life] | None = None
-    ) -> View:
+        self, agent: str, encoded: bytes, now: int, *, served: bool, lives: Mapping[str, Lifespan] | None = None
+    ) -> CompiledPlan:
         """Keep a plan and register its checks. Raises PlanError.
 
         ``served``: it is the agent's plan from now on: its new checks are born now (or as ``lives`` says, by uid) and
@@ -100,7 +100,7 @@ class Plans:
             return existing
         changed = self._changes(plan, now, served, lives or {})
 
-        def work(db: apsw.Connection) -> list[Check]:
+        def work(db: apsw.Connection) -> list[RegisteredCheck]:
             db.execute("INSERT OR IGNORE INTO plans VALUES (?, ?, ?, ?)", (digest, agent, encoded, now))
             return [_save(db, check) for check in changed]
 
@@ -120,8 +120,8 @@ class Plans:
             if self.earlier(at, row):
                 self.checks[row] = msgspec.structs.replace(self.checks[row], born=at)
 
-    def _changes(self, plan: Plan, now: int, served: bool, lifespans: Mapping[str, Life]) -> list[Check]:
-        changed: list[Check] = []
+    def _changes(self, plan: Plan, now: int, served: bool, lifespans: Mapping[str, Lifespan]) -> list[RegisteredCheck]:
+        changed: list[RegisteredCheck] = []
         rows = self._rows.get(plan.agent, {})
         for planned in plan.checks:
             old = self.checks[rows[planned.uid]] if planned.uid in rows else None
@@ -130,7 +130,7 @@ class Plans:
             if served:
                 born, ended = lifespans.get(planned.uid, (born if born is not None else now, None))
             name = planned.name if served or old is None else old.name  # an old plan does not undo a renaming
-            new = Check(
+            new = RegisteredCheck(
                 id=old.id if old else 0,
                 agent=plan.agent,
                 uid=planned.uid,
@@ -149,15 +149,15 @@ class Plans:
                     changed.append(msgspec.structs.replace(old, ended=ended if ended is not None else now))
         return changed
 
-    def _register(self, checks: Iterable[Check]) -> None:
+    def _register(self, checks: Iterable[RegisteredCheck]) -> None:
         for check in checks:
             self.checks[check.id] = check
             self._rows.setdefault(check.agent, {})[check.uid] = check.id
 
-    def _compile(self, plan: Plan, digest: bytes) -> View:
+    def _compile(self, plan: Plan, digest: bytes) -> CompiledPlan:
         widths = tuple(len(plan.columns.get(check.kind, ())) for check in plan.checks)
         rows = self._rows.get(plan.agent, {})
-        compiled = self._views[digest] = View(
+        compiled = self._views[digest] = CompiledPlan(
             digest=digest,
             agent=plan.agent,
             rows=tuple(rows[check.uid] for check in plan.checks),
@@ -171,7 +171,7 @@ class Plans:
         return compiled
 
 
-def _save(db: apsw.Connection, check: Check) -> Check:
+def _save(db: apsw.Connection, check: RegisteredCheck) -> RegisteredCheck:
     if check.id:
         db.execute(
             "UPDATE checks SET name = ?, kind = ?, born = ?, ended = ? WHERE id = ?",

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import apsw
 
 from collector.ingest import state as states
-from collector.ingest.clock import Clock, Trust
+from collector.ingest.clock import ClockTrust, CollectorClock
 from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
-from collector.ingest.place import settle
+from collector.ingest.place import place_batch
 from collector.ingest.plans import Plans
-from collector.ingest.state import RECENT, AgentState, Effect, Range
+from collector.ingest.state import MAX_RECENT, AgentState, Effect, TakenFrames
 from collector.store.database import MIGRATIONS, Database, StoreError, begin_incarnation, connect, migrate
 from inventory.protocol.wire import Position, decode_push
 
@@ -31,7 +31,7 @@ def load(database: Database, plans: Plans, fleet: Fleet, committer: Committer) -
         if body is None:
             by_stream[number] = AgentState(agent=name, stream=number)
         else:
-            by_stream[number] = states.decode(name, number, last, bytes(body))  # type: ignore[arg-type]
+            by_stream[number] = states.decode_state(name, number, last, bytes(body))  # type: ignore[arg-type]
         saved[name] = last
     deferred = {int(row[0]): row for row in database.read_now(_deferred)}
     for number, stream in ((n, int(row[3])) for n, row in deferred.items()):
@@ -63,14 +63,14 @@ def _replay(database: Database, plans: Plans, by_stream: dict[int, AgentState], 
             state = by_stream[row.stream]
             if row.id > (state.recent[-1].batch if state.recent else 0):
                 state.watermark = Position(row.epoch, row.last)
-                state.recent = (*state.recent[1 - RECENT :], Range(row.id, row.epoch, row.first, row.last))
+                state.recent = (*state.recent[1 - MAX_RECENT :], TakenFrames(row.id, row.epoch, row.first, row.last))
             if row.id > state.batch and row.id not in deferred:
-                _again(plans, state, row, database.count_from)
+                _replay_batch(plans, state, row, database.count_from)
                 replayed += 1
     return replayed
 
 
-class Stored(NamedTuple):
+class StoredBatch(NamedTuple):
     """A row of ``batches``."""
 
     id: int
@@ -84,12 +84,12 @@ class Stored(NamedTuple):
     body: bytes
 
 
-def _chunk(db: apsw.Connection, after: int) -> list[Stored]:
-    sql = f"SELECT {', '.join(Stored._fields)} FROM batches WHERE id > ? ORDER BY id LIMIT ?"
-    return [Stored(*row) for row in db.execute(sql, (after, CHUNK))]
+def _chunk(db: apsw.Connection, after: int) -> list[StoredBatch]:
+    sql = f"SELECT {', '.join(StoredBatch._fields)} FROM batches WHERE id > ? ORDER BY id LIMIT ?"
+    return [StoredBatch(*row) for row in db.execute(sql, (after, CHUNK))]
 
 
-def _again(plans: Plans, state: AgentState, row: Stored, count_from: int) -> None:
+def _replay_batch(plans: Plans, state: AgentState, row: StoredBatch, count_from: int) -> None:
     """One batch, as it was taken then. What it brought into the store is there already."""
     push = decode_push(row.body)
     assert push.batch is not None
@@ -98,12 +98,12 @@ def _again(plans: Plans, state: AgentState, row: Stored, count_from: int) -> Non
     if row.believed:
         state.timing = state.timing.exchanged(push.sent, row.received, push.echo)
     plan = plans.view(state.agent, push.batch.plan)
-    outcome = settle(state, plan, push, row.received, Effect(), count_from, row.placing, replay=True)
+    outcome = place_batch(state, plan, push, row.received, Effect(), count_from, row.placing, replay=True)
     if outcome.later is not None:
         outcome.later(state.sums)
 
 
-def believed_clock(database: Database, clock: Clock) -> Trust:
+def restored_clock_trust(database: Database, clock: CollectorClock) -> ClockTrust:
     """The collector's clock, judged by what an earlier run recorded while it believed it."""
 
     def work(db: apsw.Connection) -> tuple[int, int | None]:
@@ -112,10 +112,10 @@ def believed_clock(database: Database, clock: Clock) -> Trust:
         offset = db.execute(same, (clock.boot,)).get
         return recorded if isinstance(recorded, int) else 0, offset if isinstance(offset, int) else None
 
-    return Trust(clock, *database.read_now(work))
+    return ClockTrust(clock, *database.read_now(work))
 
 
-def restored(path: Path, why: str = "restored", *, now_ms: int | None = None) -> str:
+def mark_restored(path: Path, why: str = "restored", *, now_ms: int | None = None) -> str:
     """Make a store that was put back from a copy a new incarnation: its counters start over, and what it counts
     begins now; the agents see the older watermark in the next ack and send again. Gives the incarnation.
 
@@ -129,7 +129,7 @@ def restored(path: Path, why: str = "restored", *, now_ms: int | None = None) ->
             with db:
                 rows: list[Any] = db.execute("SELECT id, body FROM streams WHERE body IS NOT NULL").fetchall()
                 for stream, body in rows:
-                    db.execute("UPDATE streams SET body = ? WHERE id = ?", (states.zeroed(body), stream))
+                    db.execute("UPDATE streams SET body = ? WHERE id = ?", (states.with_zero_counters(body), stream))
                 db.execute("DELETE FROM link_seconds")
                 db.execute("DELETE FROM link_settled")
                 incarnation = begin_incarnation(db, why, now_ms)

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from collector.ingest.fast_path import Latest, Ledger
+from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
-from collector.ledger.steps import Span, Tail
+from collector.ledger.steps import LedgerTail, Span
 from collector.store import cells
 from inventory.protocol.wire import Position
 
-RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
+MAX_RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
 
 
 class Overlay(msgspec.Struct, array_like=True, frozen=True):
@@ -28,7 +28,7 @@ class Overlay(msgspec.Struct, array_like=True, frozen=True):
     checks: dict[int, tuple[int, int, int]]
 
 
-class Range(msgspec.Struct, array_like=True, frozen=True):
+class TakenFrames(msgspec.Struct, array_like=True, frozen=True):
     """Frames first..last of an epoch, as taken in a row of ``batches``."""
 
     batch: int
@@ -49,7 +49,7 @@ class AgentState(msgspec.Struct, kw_only=True):
     batch: int = 0
     ledger: Ledger = Ledger()
     timing: Timing = msgspec.field(default_factory=Timing)
-    recent: tuple[Range, ...] = ()
+    recent: tuple[TakenFrames, ...] = ()
     deferred: tuple[int, ...] = ()
     overlay: Overlay | None = None
     contact: int = 0
@@ -64,13 +64,13 @@ class AgentState(msgspec.Struct, kw_only=True):
     sums: Sums = msgspec.field(default_factory=Sums)  # shared by successors; changed only after a commit
 
     @property
-    def tails(self) -> dict[int, Tail]:
+    def tails(self) -> dict[int, LedgerTail]:
         """The open end of each check's ledger, by row. To read only, in any thread."""
         self.ledger = ledger = self.ledger.worked_out()
         return ledger.tails
 
     @property
-    def latest(self) -> dict[int, Latest]:
+    def latest(self) -> dict[int, LatestResult]:
         """Each check's newest result, by row. To read only, in any thread."""
         self.ledger = ledger = self.ledger.worked_out()
         return ledger.latest
@@ -90,10 +90,10 @@ class Checkpoint(msgspec.Struct, array_like=True, frozen=True):
     """An :class:`AgentState` as stored."""
 
     watermark: Position | None
-    tails: dict[int, Tail]
-    latest: dict[int, Latest]
+    tails: dict[int, LedgerTail]
+    latest: dict[int, LatestResult]
     timing: Timing
-    recent: tuple[Range, ...]
+    recent: tuple[TakenFrames, ...]
     overlay: Overlay | None
     contact: int
     backlog: int
@@ -112,18 +112,18 @@ _decoder = msgspec.msgpack.Decoder(Checkpoint)
 _COPIED = [name for name in Checkpoint.__struct_fields__ if name != "sums"]
 
 
-def open_sums(checkpoint: bytes) -> list[tuple[int, bytes, bytes]]:
+def checkpoint_sums(checkpoint: bytes) -> list[tuple[int, bytes, bytes]]:
     """(start, plan, cells as in the store) of the buckets that were open when a checkpoint was written."""
     return _decoder.decode(checkpoint).sums
 
 
-def encode(state: AgentState, sums: list[Bucket]) -> bytes:
+def encode_state(state: AgentState, sums: list[Bucket]) -> bytes:
     """``sums``: the buckets that stay open."""
     packed = [(bucket.start, bucket.plan, cells.encode(bucket.cells)) for bucket in sums]
     return _encoder.encode(Checkpoint(**{name: getattr(state, name) for name in _COPIED}, sums=packed))
 
 
-def decode(agent: str, stream: int, batch: int, body: bytes) -> AgentState:
+def decode_state(agent: str, stream: int, batch: int, body: bytes) -> AgentState:
     checkpoint = _decoder.decode(body)
     copied = {name: getattr(checkpoint, name) for name in _COPIED if name not in ("tails", "latest")}
     return AgentState(
@@ -136,7 +136,7 @@ def decode(agent: str, stream: int, batch: int, body: bytes) -> AgentState:
     )
 
 
-def zeroed(body: bytes) -> bytes:
+def with_zero_counters(body: bytes) -> bytes:
     """A checkpoint whose counters start over: what a restored store begins with."""
     checkpoint = _decoder.decode(body)
     for tail in checkpoint.tails.values():
@@ -144,8 +144,8 @@ def zeroed(body: bytes) -> bytes:
     return _encoder.encode(checkpoint)
 
 
-class Note(NamedTuple):
-    """An event to store: :class:`alerts.incident.finding.Finding` plus whether it is one."""
+class NewEvent(NamedTuple):
+    """An event to store: :class:`alerts.incident.finding.IngestFinding` plus whether it is one."""
 
     at: int
     check: str | None
@@ -154,7 +154,7 @@ class Note(NamedTuple):
     finding: bool
 
 
-class Letter(msgspec.Struct, frozen=True):
+class NewDeadLetter(msgspec.Struct, frozen=True):
     """A dead letter to store: ``count`` records with one reason, and the beginning of the first."""
 
     reason: str
@@ -166,6 +166,6 @@ class Effect(msgspec.Struct):
     """What a push does to the store, besides its own row."""
 
     spans: list[tuple[int, Span]] = []
-    notes: list[Note] = []
-    letters: list[Letter] = []
+    notes: list[NewEvent] = []
+    letters: list[NewDeadLetter] = []
     born: list[tuple[int, int]] = []

@@ -12,16 +12,16 @@ from typing import Final
 
 import msgspec
 
-from collector.ingest.plans import View
-from collector.ledger.placement import Placing
+from collector.ingest.plans import CompiledPlan
+from collector.ledger.placement import Placement
 from collector.store.cells import FIVE_MINUTES, Cells, add, empty, put
 from inventory.protocol.wire import Batch, Run
 
 WIDTH: Final = FIVE_MINUTES
-ENOUGH: Final = 600  # results set aside before they are added up
+FLUSH_AT: Final = 600  # results set aside before they are added up
 
 
-Column = Sequence[int | None]
+SumColumn = Sequence[int | None]
 
 
 class Bucket(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class Bucket(msgspec.Struct, frozen=True):
 class Block(msgspec.Struct, frozen=True):
     """A batch of one look a check, placed at ``base``."""
 
-    view: View
+    view: CompiledPlan
     base: int
     batch: Batch
 
@@ -51,12 +51,12 @@ class Sums:
         self._blocks: list[Block] = []
         self._aside = 0
 
-    def add(self, plan: View, batch: Batch, placement: Placing, skips: Mapping[int, int]) -> None:
+    def add(self, plan: CompiledPlan, batch: Batch, placement: Placement, skips: Mapping[int, int]) -> None:
         """The results of a batch as placed, less the first ``skips`` (by place) of a check."""
         if not skips and len(batch.counts) == len(batch.states) and placement.steady:
             self._blocks.append(Block(plan, batch.base + placement.offset_first, batch))
             self._aside += len(batch.counts)
-            if self._aside >= ENOUGH:
+            if self._aside >= FLUSH_AT:
                 self._fold()
             return
         at = value = 0
@@ -69,7 +69,7 @@ class Sums:
             self._add_columns(plan, place, times[skip:], columns)
             at, value = at + n, value + n * width
 
-    def add_run(self, plan: View, run: Run, placement: Placing) -> None:
+    def add_run(self, plan: CompiledPlan, run: Run, placement: Placement) -> None:
         """A fold's latency: it stands in the bucket where it began."""
         if run.latency_count:
             first = placement.at(run.first)
@@ -86,7 +86,7 @@ class Sums:
         for bucket in buckets:
             del self._open[bucket.start, bucket.plan]
 
-    def _add_columns(self, plan: View, place: int, at: Sequence[int], columns: Sequence[Column]) -> None:
+    def _add_columns(self, plan: CompiledPlan, place: int, at: Sequence[int], columns: Sequence[SumColumn]) -> None:
         """One check's looks at ``at``, in order: latency, then its value columns."""
         begin, total = 0, len(at)
         while begin < total:
@@ -98,7 +98,7 @@ class Sums:
                 add(cell, 4 * number, column if whole else column[begin:end])
             begin = end
 
-    def _cell(self, start: int, plan: View, place: int) -> "array[int]":
+    def _cell(self, start: int, plan: CompiledPlan, place: int) -> "array[int]":
         bucket = self._open.setdefault((start, plan.digest), {})
         row = plan.rows[place]
         cell = bucket.get(row)
@@ -116,5 +116,5 @@ class Sums:
             latency = zip(*(block.batch.latency for block in same), strict=True)
             values = zip(*(block.batch.values for block in same), strict=True)
             for place, at, delays in zip(first_block.batch.places(), times, latency, strict=True):
-                columns: list[Column] = [delays, *islice(values, first_block.view.widths[place])]
+                columns: list[SumColumn] = [delays, *islice(values, first_block.view.widths[place])]
                 self._add_columns(first_block.view, place, at, columns)

@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 
 from collector.ledger import placement
-from collector.ledger.placement import Mapping, Placing
+from collector.ledger.placement import ClockMapping, Placement
 from inventory.protocol.wire import Echo, Reading
 
-SOON = 1_000  # ms between two exchanges that are worth a look
-BOOTS = 8  # remembered; what is older and still comes is bracketed
+MIN_EXCHANGE_GAP = 1_000  # ms between two exchanges that are worth a look
+MAX_BOOTS = 8  # remembered; what is older and still comes is bracketed
 
 
 class Timing(msgspec.Struct, array_like=True, frozen=True):
@@ -20,7 +20,7 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
     was stepped since. ``asked``: the boot that was asked to push again, so that an echo comes.
     """
 
-    mappings: dict[bytes, Mapping] = {}
+    mappings: dict[bytes, ClockMapping] = {}
     current: bytes = b""
     boot: bytes = b""
     end: int | None = None
@@ -31,14 +31,14 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
     def exchanged(self, sent: Reading, received_ms: int, echo: Echo | None) -> "Timing":
         """After a push received at ``received_ms`` of a clock that is trusted."""
         previous = self.mappings.get(sent.boot)
-        if previous is not None and previous.echoed and 0 <= sent.boot_ms - previous.contacts[-1].at < SOON:
+        if previous is not None and previous.echoed and 0 <= sent.boot_ms - previous.contacts[-1].at < MIN_EXCHANGE_GAP:
             return self  # a backlog's pushes, many a second, tell nothing new about clocks
         if echo is not None and echo.sent_ms <= 0:  # given while the collector did not trust its own clock
             echo = None
         mapping = placement.exchange(previous, sent, received_ms, echo)
         mappings = {**self.mappings, sent.boot: mapping}
-        if len(mappings) > BOOTS:
-            mappings = dict(list(mappings.items())[-BOOTS:])
+        if len(mappings) > MAX_BOOTS:
+            mappings = dict(list(mappings.items())[-MAX_BOOTS:])
         return msgspec.structs.replace(self, mappings=mappings, current=sent.boot)
 
     def to_ask(self) -> "Timing | None":
@@ -56,9 +56,9 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
             walls[boot] = wall - at
         elif kind != "clock":
             return self
-        return msgspec.structs.replace(self, walls=dict(list(walls.items())[-BOOTS:]))
+        return msgspec.structs.replace(self, walls=dict(list(walls.items())[-MAX_BOOTS:]))
 
-    def place(self, boot: bytes, first: int, last: int) -> Placing | None:
+    def place(self, boot: bytes, first: int, last: int) -> Placement | None:
         """How boot ms [first, last] of a batch are placed; None: they cannot be."""
         after = self.end if boot != self.boot else self.floor
         mapping = self.mappings.get(boot)
@@ -78,7 +78,7 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
             return None
         return placement.place(mapping, first, last, after=after, before=before)
 
-    def placed(self, placing: Placing) -> "Timing":
+    def placed(self, placing: Placement) -> "Timing":
         """After a batch was taken so."""
         end = placing.end - placing.error
         if placing.boot == self.boot:

@@ -13,16 +13,16 @@ class KeysBroken(Exception):
     """The files do not make a CA; the text says which, and what to do."""
 
 
-def authority(directory: Path, now: int) -> pki.Authority:
+def authority(directory: Path, now: int) -> pki.CertificateAuthority:
     """The CA in ``directory``, made there on the first start. ``now``: ms since the epoch. Raises KeysBroken.
 
     Never made anew over something: agents are pinned to the CA, a new one would lock them all out.
     """
     key, certificate = directory / "ca.key", directory / "ca.pem"
     if not directory.exists():
-        install(directory, pki.Authority.make(now))
+        install(directory, pki.CertificateAuthority.make(now))
     try:
-        return pki.Authority(key.read_bytes(), certificate.read_bytes())
+        return pki.CertificateAuthority(key.read_bytes(), certificate.read_bytes())
     except (OSError, ValueError) as error:
         raise KeysBroken(
             f"{directory} does not hold a usable CA ({error}). Bring ca.key and ca.pem back from a backup "
@@ -30,7 +30,7 @@ def authority(directory: Path, now: int) -> pki.Authority:
         ) from None
 
 
-def install(directory: Path, ca: pki.Authority) -> None:
+def install(directory: Path, ca: pki.CertificateAuthority) -> None:
     """Put a CA's two files into a new ``directory``, all or nothing."""
     directory.parent.mkdir(parents=True, exist_ok=True)
     fresh = directory.with_name(directory.name + ".new")
@@ -43,7 +43,7 @@ def install(directory: Path, ca: pki.Authority) -> None:
     _sync(directory.parent)
 
 
-def server(directory: Path, ca: pki.Authority, names: tuple[str, ...], now: int) -> tuple[Path, Path]:
+def server(directory: Path, ca: pki.CertificateAuthority, names: tuple[str, ...], now: int) -> tuple[Path, Path]:
     """(certificate, key) files for the agents' listener, made anew when missing, other names, or half through.
 
     Agents do not look at its dates, other clients of the listener may.

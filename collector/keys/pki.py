@@ -34,7 +34,7 @@ class RequestRefused(Exception):
     """A certificate request that cannot be signed; the text says why, in words for the person at the agent."""
 
 
-class Issued(msgspec.Struct, frozen=True):
+class SignedCertificate(msgspec.Struct, frozen=True):
     """A certificate as issued. ``not_after`` in ms since the epoch."""
 
     pem: str
@@ -42,7 +42,7 @@ class Issued(msgspec.Struct, frozen=True):
     not_after: int
 
 
-class Authority:
+class CertificateAuthority:
     """A CA's key and certificate in use."""
 
     def __init__(self, key_pem: bytes, certificate_pem: bytes) -> None:
@@ -58,20 +58,20 @@ class Authority:
         self.fingerprint = fingerprint(certificate.public_bytes(serialization.Encoding.DER))
 
     @classmethod
-    def make(cls, now: int) -> "Authority":
+    def make(cls, now: int) -> "CertificateAuthority":
         """A new CA; ``now`` in ms since the epoch."""
         key = ec.generate_private_key(ec.SECP256R1())
         identity = secrets.token_hex(4)  # two collectors' CAs are told apart by name
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"Hai Dang collector CA {identity}")])
-        builder = _builder(name, name, key.public_key(), x509.random_serial_number(), now, AUTHORITY_DAYS)
+        builder = _certificate_builder(name, name, key.public_key(), x509.random_serial_number(), now, AUTHORITY_DAYS)
         certificate = (
             builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_usage(sign_certificates=True), critical=True)
+            .add_extension(_key_usage(sign_certificates=True), critical=True)
             .sign(key, hashes.SHA256())
         )
         return cls(_key_pem(key), certificate.public_bytes(serialization.Encoding.PEM))
 
-    def sign_agent(self, csr_pem: str, agent: str, serial: int, now: int, days: float) -> Issued:
+    def sign_agent(self, csr_pem: str, agent: str, serial: int, now: int, days: float) -> SignedCertificate:
         """A client certificate for ``agent`` over the request's key. The request's subject is ignored.
 
         Raises RequestRefused: not a request, a bad signature, a weak or unknown key.
@@ -79,15 +79,15 @@ class Authority:
         public = _requested_key(csr_pem)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, agent)])
         certificate = (
-            _builder(subject, self._certificate.subject, public, serial, now, days)
+            _certificate_builder(subject, self._certificate.subject, public, serial, now, days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(), critical=True)
+            .add_extension(_key_usage(), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
             .add_extension(self._issuer_key(), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode("ascii")
-        return Issued(pem, serial, int(certificate.not_valid_after_utc.timestamp() * 1000))
+        return SignedCertificate(pem, serial, int(certificate.not_valid_after_utc.timestamp() * 1000))
 
     def server_certificate(self, names: tuple[str, ...], now: int) -> tuple[bytes, bytes]:
         """(key, certificate) in PEM for the agents' listener: SERVER_NAME and ``names`` (host names or addresses)."""
@@ -95,10 +95,12 @@ class Authority:
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME)])
         alternative = [_general_name(name) for name in dict.fromkeys((SERVER_NAME, *names))]
         certificate = (
-            _builder(subject, self._certificate.subject, key.public_key(), new_serial(now), now, SERVER_DAYS)
+            _certificate_builder(
+                subject, self._certificate.subject, key.public_key(), new_serial(now), now, SERVER_DAYS
+            )
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.SubjectAlternativeName(alternative), critical=False)
-            .add_extension(_usage(), critical=True)
+            .add_extension(_key_usage(), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(self._issuer_key(), critical=False)
             .sign(self._key, hashes.SHA256())
@@ -131,7 +133,7 @@ def serials_up_to(now: int) -> int:
     return ((now + 1) << SERIAL_RANDOM_BITS) - 1
 
 
-def new_code(authority: Authority) -> tuple[str, str]:
+def new_code(authority: CertificateAuthority) -> tuple[str, str]:
     """(code, secret): the code is for the person, only a hash of the secret is for the store."""
     secret = _base32(secrets.token_bytes(SECRET_BYTES))
     return f"hd1-{secret}-{_base32(authority.fingerprint)}", secret
@@ -183,7 +185,7 @@ def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey | ed25519.Ed25519P
     raise RequestRefused("the key must be EC (256 bits or more), Ed25519, or RSA with 2048 to 8192 bits")
 
 
-def _builder(
+def _certificate_builder(
     subject: x509.Name,
     issuer: x509.Name,
     public: ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey,
@@ -204,7 +206,7 @@ def _builder(
     )
 
 
-def _usage(*, sign_certificates: bool = False) -> x509.KeyUsage:
+def _key_usage(*, sign_certificates: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not sign_certificates,
         content_commitment=False,

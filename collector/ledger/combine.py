@@ -8,13 +8,13 @@ even if every unknown one were up; anything else is unknown. Proven likewise, fr
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from collector.ledger.timeline import EXCLUDED, Segment
+from collector.ledger.timeline import EXCLUDED, TimelineSegment
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 ALL = 1 << 30  # k for "all of them"
 
 
-def combine(timelines: Iterable[Sequence[Segment]], k: int) -> list[Segment]:
+def combine(timelines: Iterable[Sequence[TimelineSegment]], k: int) -> list[TimelineSegment]:
     """The timeline of "at least ``k`` up": any is 1, all is ALL. Where nobody is present it says excluded."""
     changes: dict[int, list[int]] = {}
     for timeline in timelines:
@@ -26,15 +26,15 @@ def combine(timelines: Iterable[Sequence[Segment]], k: int) -> list[Segment]:
                 change = changes.setdefault(at, [0] * _KINDS)
                 change[kind] += by
     counts = [0] * _KINDS
-    joined: list[Segment] = []
+    joined: list[TimelineSegment] = []
     for at, until in pairwise(sorted(changes)):
         for kind, by in enumerate(changes[at]):
             counts[kind] += by
         state, sure = _state(counts, k)
         if joined and (joined[-1].state, joined[-1].sure) == (state, sure):
-            joined[-1] = Segment(joined[-1].start, until, state, sure)
+            joined[-1] = TimelineSegment(joined[-1].start, until, state, sure)
         else:
-            joined.append(Segment(at, until, state, sure))
+            joined.append(TimelineSegment(at, until, state, sure))
     return joined
 
 
@@ -42,7 +42,7 @@ def combine(timelines: Iterable[Sequence[Segment]], k: int) -> list[Segment]:
 _KINDS = 8
 
 
-def _kind(segment: Segment) -> int:
+def _kind(segment: TimelineSegment) -> int:
     if segment.state in (UP, DEGRADED, DOWN):
         return 2 * segment.state + segment.sure
     return 6 if segment.state == UNKNOWN else 7

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from collector.ledger.counted import Counted
-from collector.ledger.steps import Span, Tail, open_span
+from collector.ledger.steps import LedgerTail, Span, open_span
 from inventory.protocol.states import DOWN, UNKNOWN
 
 
@@ -54,7 +54,7 @@ class Figure(msgspec.Struct, frozen=True):
         return self.seen / self.total if self.total else None
 
 
-def history(spans: Iterable[Span], tail: Tail | None, now: int) -> list[Span]:
+def history(spans: Iterable[Span], tail: LedgerTail | None, now: int) -> list[Span]:
     """Closed spans and the open one as it stands at ``now``: what figures and timelines are made from."""
     return [*spans, open_span(tail, now)] if tail is not None else list(spans)
 

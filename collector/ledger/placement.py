@@ -25,15 +25,17 @@ from inventory.protocol.wire import Echo, Reading
 # daemons slew faster for moments only, by less than an exchange resolves, or else the bounds contradict each other.
 DRIFT_PPM = 200
 LONGEST_REQUEST = 120_000  # ms a push may have been on its way; all that bounds an offset before the first echo
-MAX_CONTACTS = 16
-STEADY = 50  # ms: offsets at both ends of a batch closer than this count as one, so that its deltas stay as they are
+MAX_SAMPLES = 16
+STEADY_TOLERANCE = (
+    50  # ms: offsets at both ends of a batch closer than this count as one, so that its deltas stay as they are
+)
 WALL_TOLERANCE = 60_000  # ms a wall clock may be off and still be called right
-NARROW = 60_000  # ms: a bracket this tight places a boot without any clock
-BRIEF = 120_000  # ms between contacts within which an offset need not be interpolated
+MAX_BRACKET = 60_000  # ms: a bracket this tight places a boot without any clock
+MAX_BRIEF_SPAN = 120_000  # ms between contacts within which an offset need not be interpolated
 ROUNDING = 2  # ms: all clocks are read in whole ms
 
 
-class Contact(msgspec.Struct, array_like=True, frozen=True):
+class OffsetSample(msgspec.Struct, array_like=True, frozen=True):
     """At boot ms ``at`` the offset lay in [low, high] if the clock never stood still; ``offset`` is the one used.
 
     ``reach``: what it cannot have exceeded in any case. ``heard``: when the ack came that ``low`` rests on; before
@@ -49,7 +51,7 @@ class Contact(msgspec.Struct, array_like=True, frozen=True):
     parted: bool = False
 
 
-class Mapping(msgspec.Struct, array_like=True, frozen=True):
+class ClockMapping(msgspec.Struct, array_like=True, frozen=True):
     """What is known of one boot's clock. ``contacts`` in order, at most MAX_CONTACTS.
 
     ``echoed``: an ack came back in this boot; before that the error is LONGEST_REQUEST, and asking the agent to push
@@ -57,12 +59,12 @@ class Mapping(msgspec.Struct, array_like=True, frozen=True):
     """
 
     boot: bytes
-    contacts: tuple[Contact, ...]
+    contacts: tuple[OffsetSample, ...]
     echoed: bool = False
     wall_error: int = 0
 
 
-class Placing(msgspec.Struct, array_like=True, frozen=True):
+class Placement(msgspec.Struct, array_like=True, frozen=True):
     """How boot ms [first, last] are placed: offsets in ms at both ends, linear between. ``error``: ms either way."""
 
     boot: bytes
@@ -109,7 +111,7 @@ def drift(elapsed: int) -> int:
     return -(-abs(elapsed) * DRIFT_PPM // 1_000_000)
 
 
-def exchange(mapping: Mapping | None, sent: Reading, received_ms: int, echo: Echo | None) -> Mapping:
+def exchange(mapping: ClockMapping | None, sent: Reading, received_ms: int, echo: Echo | None) -> ClockMapping:
     """What is known after a push sent at ``sent`` was received at ``received_ms`` with the ``echo`` of an ack.
 
     Another boot starts anew; a push older than the last contact adds nothing.
@@ -129,16 +131,16 @@ def exchange(mapping: Mapping | None, sent: Reading, received_ms: int, echo: Ech
             likely = max(low, (then + received_ms - sent.boot_ms) // 2)  # both ways took the same time, as NTP has it
     if echoed and not had_echo:
         samples = ()  # what was known without an echo is no more than this says
-    sample = _contact(samples[-1] if samples else None, Contact(sent.boot_ms, low, high, likely, high, heard))
-    return Mapping(
+    sample = _narrowed(samples[-1] if samples else None, OffsetSample(sent.boot_ms, low, high, likely, high, heard))
+    return ClockMapping(
         sent.boot,
-        _thinned((*_reached(samples, sample), sample)),
+        _thinned((*_with_reach(samples, sample), sample)),
         echoed or had_echo,
         sent.wall_ms - (sent.boot_ms + sample.offset),
     )
 
 
-def _contact(before: Contact | None, alone: Contact) -> Contact:
+def _narrowed(before: OffsetSample | None, alone: OffsetSample) -> OffsetSample:
     """One exchange, narrowed by the contact before if they agree; the offset moves no further than it must."""
     if before is None:
         return alone
@@ -146,10 +148,10 @@ def _contact(before: Contact | None, alone: Contact) -> Contact:
     low, high = max(alone.low, before.low - widening), min(alone.high, before.high + widening)
     if low > high:
         return msgspec.structs.replace(alone, parted=True)
-    return Contact(alone.at, low, high, min(max(before.offset, low), high), alone.reach, alone.heard)
+    return OffsetSample(alone.at, low, high, min(max(before.offset, low), high), alone.reach, alone.heard)
 
 
-def _reached(samples: tuple[Contact, ...], after: Contact) -> tuple[Contact, ...]:
+def _with_reach(samples: tuple[OffsetSample, ...], after: OffsetSample) -> tuple[OffsetSample, ...]:
     """The contacts, with what the one after the last says of that: its reach, as offsets leap up only, and its offset.
 
     The first push after a silence knows the past by an echo from before it; only the next tells how far clocks drifted.
@@ -166,9 +168,9 @@ def _reached(samples: tuple[Contact, ...], after: Contact) -> tuple[Contact, ...
     return (*samples[:-1], msgspec.structs.replace(last, reach=reach, high=min(last.high, reach), offset=offset))
 
 
-def _thinned(samples: tuple[Contact, ...]) -> tuple[Contact, ...]:
+def _thinned(samples: tuple[OffsetSample, ...]) -> tuple[OffsetSample, ...]:
     """Without the contact that is missed least: close neighbours, long ago. Both sides of a silence stay."""
-    if len(samples) <= MAX_CONTACTS:
+    if len(samples) <= MAX_SAMPLES:
         return samples
     now = samples[-1].at + 1
     least = min(
@@ -181,7 +183,7 @@ def _thinned(samples: tuple[Contact, ...]) -> tuple[Contact, ...]:
     return (*samples[:least], after, *samples[least + 2 :])
 
 
-def bounds(mapping: Mapping, boot_ms: int) -> tuple[int, int, int]:
+def bounds(mapping: ClockMapping, boot_ms: int) -> tuple[int, int, int]:
     """(low, offset, high) of the offset at a boot ms."""
     samples = mapping.contacts
     i = bisect_left(samples, boot_ms, key=lambda sample: sample.at)
@@ -199,7 +201,9 @@ def bounds(mapping: Mapping, boot_ms: int) -> tuple[int, int, int]:
     return low, min(max(offset, low), high), high
 
 
-def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, before: int | None = None) -> Placing:
+def place(
+    mapping: ClockMapping, first: int, last: int, *, after: int | None = None, before: int | None = None
+) -> Placement:
     """Place boot ms [first, last] of the mapping's boot.
 
     ``after`` and ``before``, in the collector's time, where known: the boot began after the one (what the boot before
@@ -209,7 +213,7 @@ def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, 
     brief = _place_brief(mapping, first, last) if before is None else None
     if brief is not None and (after is None or brief.offset_first >= after):
         return brief
-    limits = {at: bounds(mapping, at) for at in (first, last, *_kinks(mapping.contacts, first, last))}
+    limits = {at: bounds(mapping, at) for at in (first, last, *_bound_changes(mapping.contacts, first, last))}
     floor = None if after is None else after - drift(last)
     if floor is not None and floor > min(limits[first][2], limits[last][2]):
         floor = None
@@ -220,20 +224,20 @@ def place(mapping: Mapping, first: int, last: int, *, after: int | None = None, 
         ceiling = None
     offset_first = _between(limits[first][1], floor, ceiling)
     offset_last = _between(limits[last][1], floor, None if ceiling is None else ceiling - drift(last - first))
-    if abs(offset_first - offset_last) <= STEADY:
+    if abs(offset_first - offset_last) <= STEADY_TOLERANCE:
         offset_first = offset_last
     offset_last = max(offset_last, offset_first + first - last)  # time does not run backwards
-    placement = Placing(mapping.boot, first, last, offset_first, offset_last, 0)
+    placement = Placement(mapping.boot, first, last, offset_first, offset_last, 0)
     below = max(placement.at(at) - at - low for at, (low, _, _) in limits.items())
     above = max(high - placement.at(at) + at for at, (_, _, high) in limits.items())
     if floor is not None:
         below = min(below, max(offset_first, offset_last) - floor)
     if ceiling is not None:
         above = min(above, ceiling - min(offset_first, offset_last))
-    return Placing(mapping.boot, first, last, offset_first, offset_last, max(below, above, 0) + ROUNDING)
+    return Placement(mapping.boot, first, last, offset_first, offset_last, max(below, above, 0) + ROUNDING)
 
 
-def _place_brief(mapping: Mapping, first: int, last: int) -> Placing | None:
+def _place_brief(mapping: ClockMapping, first: int, last: int) -> Placement | None:
     """The same for a batch between contacts a minute or two apart, as nearly all are; coarser by some ms, and quick."""
     samples = mapping.contacts
     i = len(samples) - 1
@@ -243,11 +247,11 @@ def _place_brief(mapping: Mapping, first: int, last: int) -> Placing | None:
         left = samples[i]
         if left.at <= first:
             span = right.at - left.at
-            if span > BRIEF or last > right.at:
+            if span > MAX_BRIEF_SPAN or last > right.at:
                 return None
             offset, widening = right.offset, drift(span)
             error = max(right.reach + widening - offset, offset - left.low + widening)
-            return Placing(mapping.boot, first, last, offset, offset, error + ROUNDING)
+            return Placement(mapping.boot, first, last, offset, offset, error + ROUNDING)
     return None
 
 
@@ -257,7 +261,7 @@ def _between(offset: int, floor: int | None, ceiling: int | None) -> int:
     return offset if ceiling is None else min(offset, ceiling)
 
 
-def _kinks(samples: tuple[Contact, ...], first: int, last: int) -> list[int]:
+def _bound_changes(samples: tuple[OffsetSample, ...], first: int, last: int) -> list[int]:
     """Where in (first, last) bounds turn or leap: beside contacts, where an ack came, where one low passes another."""
     moments: list[int] = []
     begin = max(bisect_right(samples, first, key=lambda contact: contact.at), 1)
@@ -270,19 +274,19 @@ def _kinks(samples: tuple[Contact, ...], first: int, last: int) -> list[int]:
     return [crossing for crossing in moments if first < crossing < last]
 
 
-def starts_before(mapping: Mapping) -> int:
+def starts_before(mapping: ClockMapping) -> int:
     """The latest moment, in the collector's time, at which this boot can have begun."""
     return bounds(mapping, 0)[2]
 
 
-def wall_right(mapping: Mapping) -> bool:
+def wall_right(mapping: ClockMapping) -> bool:
     """Whether the agent's wall clock was right at the last contact."""
     return mapping.echoed and abs(mapping.wall_error) <= WALL_TOLERANCE
 
 
 def bracket(
     boot: bytes, last: int, *, after: int | None, before: int | None, wall_offset: int | None, walls_right: bool
-) -> Mapping | None:
+) -> ClockMapping | None:
     """What can be said of a boot that never met a trusted clock, from its neighbours; None: its looks are unplaceable.
 
     ``last``: its last boot ms. ``after``: the earliest that the boot before it can have ended, ``before``: the latest
@@ -298,8 +302,8 @@ def bracket(
         return None
     if wall_offset is not None and walls_right and low <= wall_offset <= high:
         offset = wall_offset
-    elif high - low <= NARROW:
+    elif high - low <= MAX_BRACKET:
         offset = (low + high) // 2
     else:
         return None
-    return Mapping(boot, (Contact(last, low, high, offset, high, last),))
+    return ClockMapping(boot, (OffsetSample(last, low, high, offset, high, last),))

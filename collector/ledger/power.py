@@ -12,27 +12,27 @@ from typing import Final
 import msgspec
 
 from collector.ledger.combine import ALL, combine
-from collector.ledger.timeline import EXCLUDED, Segment
+from collector.ledger.timeline import EXCLUDED, TimelineSegment
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
-Timeline = Sequence[Segment]  # of a check of kind power: UP mains, DEGRADED battery, DOWN none
+Timeline = Sequence[TimelineSegment]  # of a check of kind power: UP mains, DEGRADED battery, DOWN none
 
 _POWERED: Final = {DEGRADED: UP}
 _ON_MAINS: Final = {DEGRADED: DOWN}
 
 
-def place(feeds: Sequence[Sequence[Timeline]]) -> list[Segment]:
+def site_timeline(feeds: Sequence[Sequence[Timeline]]) -> list[TimelineSegment]:
     """The timeline of a place whose feeds have these UPSs: the states mean what they mean for one UPS.
 
     A UPS outside its life counts for nothing; where no UPS of any feed is, it says excluded.
     """
-    powered, mains = _with(feeds, _POWERED), _with(feeds, _ON_MAINS)
+    powered, mains = _combined(feeds, _POWERED), _combined(feeds, _ON_MAINS)
     cuts = sorted({at for segment in (*powered, *mains) for at in (segment.start, segment.end)})
     rows = zip(pairwise(cuts), _at(powered, cuts), _at(mains, cuts), strict=True)
-    return [Segment(*between, _state(has, on)) for between, has, on in rows]
+    return [TimelineSegment(*between, _state(has, on)) for between, has, on in rows]
 
 
-def durations(segments: Iterable[Segment]) -> list[int]:
+def durations_by_source(segments: Iterable[TimelineSegment]) -> list[int]:
     """ms on mains, on battery, without power, unknown."""
     totals = [0, 0, 0, 0]
     for segment in segments:
@@ -41,16 +41,16 @@ def durations(segments: Iterable[Segment]) -> list[int]:
     return totals
 
 
-def _with(feeds: Sequence[Sequence[Timeline]], meaning: Mapping[int, int]) -> list[Segment]:
+def _combined(feeds: Sequence[Sequence[Timeline]], meaning: Mapping[int, int]) -> list[TimelineSegment]:
     """Every feed up at once, any of its UPSs being enough, with battery taken as ``meaning`` says."""
-    return combine((combine(([_taken(s, meaning) for s in ups] for ups in feed), 1) for feed in feeds), ALL)
+    return combine((combine(([_with_meaning(s, meaning) for s in ups] for ups in feed), 1) for feed in feeds), ALL)
 
 
-def _taken(segment: Segment, meaning: Mapping[int, int]) -> Segment:
+def _with_meaning(segment: TimelineSegment, meaning: Mapping[int, int]) -> TimelineSegment:
     return msgspec.structs.replace(segment, state=meaning.get(segment.state, segment.state))
 
 
-def _at(segments: Sequence[Segment], cuts: Sequence[int]) -> list[int]:
+def _at(segments: Sequence[TimelineSegment], cuts: Sequence[int]) -> list[int]:
     """The state in each stretch between two cuts."""
     states, i = [], 0
     for cut in cuts[:-1]:

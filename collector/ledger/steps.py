@@ -36,7 +36,7 @@ class Span(msgspec.Struct, array_like=True, frozen=True):
     reason: str = ""
 
 
-class Tail(msgspec.Struct, array_like=True, gc=False):
+class LedgerTail(msgspec.Struct, array_like=True, gc=False):
     """What is open at the end of a check's ledger: the span so far and the last look's hold.
 
     ``settled``: ms up, degraded, down and unknown from the first look (or ``count_from``, see collector.ledger.take)
@@ -59,7 +59,7 @@ class OutOfOrder(ValueError):
     """A look older than the ledger's end. The ledger only appends."""
 
 
-def open_span(tail: Tail, now: int | None = None) -> Span:
+def open_span(tail: LedgerTail, now: int | None = None) -> Span:
     """The open span as it stands: held from the last look to the end of its hold, or to ``now`` if that is sooner."""
     end = tail.last if tail.state == UNKNOWN else tail.last + tail.hold
     if now is not None:
@@ -77,19 +77,19 @@ def open_span(tail: Tail, now: int | None = None) -> Span:
     )
 
 
-def begin(state: int, first: int, last: int, hold: int, error: int, looks: int, reason: str) -> Tail:
+def first_tail(state: int, first: int, last: int, hold: int, error: int, looks: int, reason: str) -> LedgerTail:
     """The tail after the first looks ever: nothing is known before them."""
-    tail = Tail(state, first, first, last, hold, error, error, looks, reason)
+    tail = LedgerTail(state, first, first, last, hold, error, error, looks, reason)
     tail.settled[state] += last - first
     return tail
 
 
-def prolonged(tail: Tail, last: int, looks: int, hold: int, error: int) -> Tail:
+def prolonged(tail: LedgerTail, last: int, looks: int, hold: int, error: int) -> LedgerTail:
     """What :func:`step` makes of looks up to ``last`` that are all in the tail's state, no gap past the hold.
 
     As a new tail: ``tail`` is not changed.
     """
-    new: Tail = tail.__copy__()  # type: ignore[attr-defined]  # what copy.copy comes to, without its detour
+    new: LedgerTail = tail.__copy__()  # type: ignore[attr-defined]  # what copy.copy comes to, without its detour
     new.settled = settled = tail.settled.copy()
     settled[tail.state] += last - tail.last
     new.last = last
@@ -100,7 +100,7 @@ def prolonged(tail: Tail, last: int, looks: int, hold: int, error: int) -> Tail:
 
 
 def step(
-    tail: Tail,
+    tail: LedgerTail,
     closed: list[Span],
     state: int,
     first: int,

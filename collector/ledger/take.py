@@ -5,14 +5,14 @@ Fifty equal looks are one step, found by scans that run in C; the loops below tu
 
 from collections.abc import Mapping, Sequence
 
-from collector.ledger.steps import OutOfOrder, Span, Tail, begin, step
+from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, step
 from inventory.protocol.states import UNKNOWN
 
 NO_REASONS: Mapping[int, str] = {}
 
 
-def take(
-    tail: Tail | None,
+def apply_slice(
+    tail: LedgerTail | None,
     closed: list[Span],
     base: int,
     deltas: Sequence[int],
@@ -22,7 +22,7 @@ def take(
     reasons: Mapping[int, str] = NO_REASONS,
     place: int = 0,
     count_from: int = 0,
-) -> Tail:
+) -> LedgerTail:
     """Take one check's looks in order and return its tail, which is ``tail`` itself, changed, unless that was None.
 
     ``base``: the first look's time as placed; ``deltas``: ms from each look to the next (one fewer than looks, as
@@ -42,15 +42,15 @@ def take(
     fresh = len(closed)
     count = len(states)
     if states.count(states[0]) == count and (count == 1 or max(deltas) <= hold):
-        tail = _take_run(tail, closed, states[0], base, base + sum(deltas), hold, error, count, reasons.get(place, ""))
+        tail = _apply_run(tail, closed, states[0], base, base + sum(deltas), hold, error, count, reasons.get(place, ""))
     else:
-        tail = _take_runs(tail, closed, base, deltas, states, hold, error, reasons, place)
+        tail = _apply_runs(tail, closed, base, deltas, states, hold, error, reasons, place)
     if count_from and (before is None or before < count_from):
         recount(tail, closed[fresh:], count_from)
     return tail
 
 
-def _moved_up(tail: Tail, base: int, deltas: Sequence[int], error: int) -> tuple[int, list[int]]:
+def _moved_up(tail: LedgerTail, base: int, deltas: Sequence[int], error: int) -> tuple[int, list[int]]:
     """The slice with no look before the tail's last one."""
     floor = tail.last
     if floor - base > error + tail.error_to:
@@ -64,8 +64,8 @@ def _moved_up(tail: Tail, base: int, deltas: Sequence[int], error: int) -> tuple
     return floor, moved
 
 
-def _take_run(
-    tail: Tail | None,
+def _apply_run(
+    tail: LedgerTail | None,
     closed: list[Span],
     state: int,
     first: int,
@@ -74,15 +74,15 @@ def _take_run(
     error: int,
     looks: int,
     reason: str,
-) -> Tail:
+) -> LedgerTail:
     if tail is None:
-        return begin(state, first, last, hold, error, looks, reason)
+        return first_tail(state, first, last, hold, error, looks, reason)
     step(tail, closed, state, first, last, hold, error, looks, reason)
     return tail
 
 
-def _take_runs(
-    tail: Tail | None,
+def _apply_runs(
+    tail: LedgerTail | None,
     closed: list[Span],
     base: int,
     deltas: Sequence[int],
@@ -91,7 +91,7 @@ def _take_runs(
     error: int,
     reasons: Mapping[int, str],
     place: int,
-) -> Tail:
+) -> LedgerTail:
     """The slice in stretches of one state without a gap longer than the hold."""
     count, at, first = len(states), 0, base
     while at < count:
@@ -103,7 +103,7 @@ def _take_runs(
             inside = deltas[at : end - 1]
         last = first + sum(inside)
         reason = reasons.get(place + at, "")
-        tail = _take_run(tail, closed, states[at], first, last, hold, error, end - at, reason)
+        tail = _apply_run(tail, closed, states[at], first, last, hold, error, end - at, reason)
         if end < count:
             first = last + deltas[end - 1]
         at = end
@@ -111,7 +111,7 @@ def _take_runs(
     return tail
 
 
-def recount(tail: Tail, fresh: Sequence[Span], count_from: int) -> None:
+def recount(tail: LedgerTail, fresh: Sequence[Span], count_from: int) -> None:
     """Make ``tail.settled`` count from ``count_from`` on, given the spans closed since the ledger's end lay before it.
 
     A new incarnation of a store starts its counters at 0 and skips what is replayed: everything before the moment

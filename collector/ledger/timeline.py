@@ -17,7 +17,7 @@ from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 EXCLUDED: Final = 4  # not a state that a look can have: it never leaves the collector's reading side
 
 
-class Segment(msgspec.Struct, array_like=True, frozen=True):
+class TimelineSegment(msgspec.Struct, array_like=True, frozen=True):
     """[start, end) in ``state`` (states, or EXCLUDED). ``sure``: proven, as far as up (or degraded) or down goes."""
 
     start: int
@@ -26,7 +26,7 @@ class Segment(msgspec.Struct, array_like=True, frozen=True):
     sure: bool = False
 
 
-def timeline(spans: Sequence[Span], counted: Counted) -> list[Segment]:
+def timeline(spans: Sequence[Span], counted: Counted) -> list[TimelineSegment]:
     """The window that ``counted`` was made for, clipped to now and life, in segments that touch and differ."""
     sure = _clipped(((a, b, True) for _, a, b in proven(spans)), counted)
     best = _clipped(((span.start, span.end, span.state) for span in spans), counted)
@@ -35,14 +35,14 @@ def timeline(spans: Sequence[Span], counted: Counted) -> list[Segment]:
     states = _at(cuts, best, UNKNOWN)
     proofs = _at(cuts, sure, False)
     excluded = _at(cuts, list(holes), False)
-    segments: list[Segment] = []
+    segments: list[TimelineSegment] = []
     rows = zip(cuts, cuts[1:], states, proofs, excluded, strict=False)
     for start, end, state, proof, out in rows:
         kind = (EXCLUDED, False) if out else (state, bool(proof) and state != UNKNOWN)
         if segments and (segments[-1].state, segments[-1].sure) == kind:
-            segments[-1] = Segment(segments[-1].start, end, *kind)
+            segments[-1] = TimelineSegment(segments[-1].start, end, *kind)
         else:
-            segments.append(Segment(start, end, *kind))
+            segments.append(TimelineSegment(start, end, *kind))
     return segments
 
 
@@ -71,7 +71,7 @@ def _at(cuts: list[int], pieces: list[tuple[int, int, int]], otherwise: int) -> 
     return values
 
 
-def measure(segments: Iterable[Segment]) -> Figure:
+def measure(segments: Iterable[TimelineSegment]) -> Figure:
     """The figure of a timeline."""
     by_state, sure_up, sure_down = [0, 0, 0, 0, 0], 0, 0
     for segment in segments:

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from collector.evaluator.alerting import Alerting
+from collector.evaluator.alerting import AlertingService
 from inventory.model.entities import Inventory
 from inventory.protocol.causes import CAUSES
 
 
-def families(alerting: Alerting, inventory: Inventory) -> Iterator[Metric]:
+def families(alerting: AlertingService, inventory: Inventory) -> Iterator[Metric]:
     """All of them, read from the running parts."""
     yield _incidents(alerting)
     yield _links(alerting, inventory)
@@ -19,7 +19,7 @@ def families(alerting: Alerting, inventory: Inventory) -> Iterator[Metric]:
     yield _gauge("muted", "1 while this collector is a standby whose primary is well.", float(alerting.standby.muted))
 
 
-def _incidents(alerting: Alerting) -> Metric:
+def _incidents(alerting: AlertingService) -> Metric:
     family = GaugeMetricFamily("haidang_incident_open", "Open incidents by cause.", labels=["cause"])
     causes = [incident.cause.cause for incident in alerting.evaluator.book.open.values()]
     for cause in CAUSES:
@@ -27,7 +27,7 @@ def _incidents(alerting: Alerting) -> Metric:
     return family
 
 
-def _links(alerting: Alerting, inventory: Inventory) -> Metric:
+def _links(alerting: AlertingService, inventory: Inventory) -> Metric:
     family = CounterMetricFamily(
         "haidang_link_down_seconds",
         "Settled time that a leased circuit was down, by whose it was and why, since this incarnation began.",

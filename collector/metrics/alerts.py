@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from alerts.channels.health import Counts, Standing
+from alerts.channels.health import ChannelHealth, DeliveryStats
 
 
-def of_alerts(counts: Counts, now: Callable[[], int]) -> Callable[[], Iterable[Metric]]:
+def alert_metrics(counts: DeliveryStats, now: Callable[[], int]) -> Callable[[], Iterable[Metric]]:
     """The families, read at each scrape. ``now``: the collector's time, ms."""
 
     def families() -> Iterator[Metric]:
@@ -22,22 +22,26 @@ def of_alerts(counts: Counts, now: Callable[[], int]) -> Callable[[], Iterable[M
         yield _gauge("outbox_waiting", "Mails that are neither sent nor failed.", counts.waiting)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest of them; 0: none.", counts.oldest_seconds(now()))
         yield _gauge("journal_up", "1 while the journal of sent mails can be written.", int(counts.journal.row == 0))
-        yield from _ways("relay", "mail relay", "mails", [(["relay"], [one.name], one) for one in counts.relays])
+        yield from _channel_metrics(
+            "relay", "mail relay", "mails", [(["relay"], [one.name], one) for one in counts.relays]
+        )
         for name, what, noun, standing in (
             ("webhook", "webhook", "posts", counts.webhook),
             ("deadman", "dead-man's ping", "pings", counts.deadman),
         ):
             if standing is not None:
-                yield from _ways(name, what, noun, [([], [], standing)])
+                yield from _channel_metrics(name, what, noun, [([], [], standing)])
         if counts.deadman is not None:
             yield _counter("deadman_held_back", "Pings not made, for not all was well.", counts.deadman.held_back)
         managers = [(["alertmanager"], [one.name], one) for one in counts.alertmanagers]
-        yield from _ways("alertmanager", "Alertmanager", "posts", managers)
+        yield from _channel_metrics("alertmanager", "Alertmanager", "posts", managers)
 
     return families
 
 
-def _ways(name: str, what: str, noun: str, channels: list[tuple[list[str], list[str], Standing]]) -> Iterator[Metric]:
+def _channel_metrics(
+    name: str, what: str, noun: str, channels: list[tuple[list[str], list[str], ChannelHealth]]
+) -> Iterator[Metric]:
     if not channels:
         return
     labels = channels[0][0]

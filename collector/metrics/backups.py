@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from collector.metrics.exposition import Family, labels
-from collector.services.backups import Whole
+from collector.services.backups import BackupStatus
 from inventory.protocol.states import DOWN, UNKNOWN
 
 UP = Family(
@@ -13,7 +13,7 @@ UP = Family(
 )
 
 
-def text(statuses: Iterable[Whole], openmetrics: bool) -> Iterator[str]:
+def text(statuses: Iterable[BackupStatus], openmetrics: bool) -> Iterator[str]:
     """The family in small strings; nothing where there is no backup."""
     head = UP.head(openmetrics)
     for status in statuses:

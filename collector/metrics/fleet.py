@@ -17,8 +17,8 @@ from collector.metrics.exposition import Family, Format, labels
 from inventory.protocol.states import DOWN, NAMES, UNKNOWN
 
 PIECE = 1 << 18  # characters handed over at once
-SLICE = 300  # checks between two breaths, about a millisecond
-BREATH = 0.0002  # seconds: long enough that a waiting thread gets the interpreter
+SLICE_CHECKS = 300  # checks between two breaths, about a millisecond
+YIELD_SECONDS = 0.0002  # seconds: long enough that a waiting thread gets the interpreter
 
 UP = Family("haidang_check_up", "gauge", "1 while up or degraded, 0 while down, absent while unknown.")
 SECONDS = Family(
@@ -33,7 +33,7 @@ SETTLED = Family(
 )
 
 
-class Named(msgspec.Struct, frozen=True):
+class LabelledAgent(msgspec.Struct, frozen=True):
     """An agent's checks that are exported: (row, its identity labels), and the agent's own labels."""
 
     agent: str
@@ -41,10 +41,10 @@ class Named(msgspec.Struct, frozen=True):
     checks: Sequence[tuple[int, str]]
 
 
-class Shown(msgspec.Struct, frozen=True):
+class ScrapedAgent(msgspec.Struct, frozen=True):
     """An agent as it is at the scrape."""
 
-    named: Named
+    named: LabelledAgent
     state: AgentState
     fleet: Fleet
 
@@ -56,17 +56,17 @@ class Shown(msgspec.Struct, frozen=True):
         return 0 if status.state == DOWN else 1
 
 
-Lines = Callable[[Shown, Sequence[tuple[int, str]], int], Iterable[str]]
+Lines = Callable[[ScrapedAgent, Sequence[tuple[int, str]], int], Iterable[str]]
 
 
-def _up(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+def _up(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     for row, who in checks:
         up = agent.up(row, now)
         if up is not None:
             yield f"haidang_check_up{{{who}}} {up}\n"
 
 
-def _seconds(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+def _seconds(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     tails = agent.state.tails
     up, degraded, down, unknown = NAMES
     name = SECONDS.name
@@ -80,7 +80,7 @@ def _seconds(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Itera
             )
 
 
-def _latency(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+def _latency(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     latest = agent.state.latest
     for row, who in checks:
         newest = latest.get(row)
@@ -88,7 +88,7 @@ def _latency(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Itera
             yield f"haidang_check_latency_seconds{{{who}}} {newest.latency / 1e6}\n"
 
 
-def _last(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+def _last(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     latest = agent.state.latest
     for row, who in checks:
         newest = latest.get(row)
@@ -96,7 +96,7 @@ def _last(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable
             yield f"haidang_check_last_result_timestamp_seconds{{{who}}} {newest.at / 1000}\n"
 
 
-def _settled(agent: Shown, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
+def _settled(agent: ScrapedAgent, checks: Sequence[tuple[int, str]], now: int) -> Iterable[str]:
     tails = agent.state.tails
     for row, who in checks:
         tail = tails.get(row)
@@ -146,14 +146,14 @@ AGENT_FAMILIES: tuple[tuple[Family, Callable[[AgentState], float | None]], ...] 
 VERSION = Family("haidang_agent_info", "info", "The agent's version and platform, as it last said.")
 
 
-def text(agents: Sequence[Shown], now: int, openmetrics: bool) -> Iterator[str]:
+def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterator[str]:
     """The fleet's families, without an end mark, in small strings."""
     for family, lines in CHECK_FAMILIES:
         yield family.head(openmetrics)
         for one in agents:
             checks = one.named.checks
-            for at in range(0, len(checks), SLICE):
-                yield "".join(lines(one, checks[at : at + SLICE], now))
+            for at in range(0, len(checks), SLICE_CHECKS):
+                yield "".join(lines(one, checks[at : at + SLICE_CHECKS], now))
     for family, value in AGENT_FAMILIES:
         yield family.head(openmetrics)
         for one in agents:
@@ -168,10 +168,15 @@ def text(agents: Sequence[Shown], now: int, openmetrics: bool) -> Iterator[str]:
     yield from _health(agents, openmetrics)
 
 
-def _health(agents: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
+def _health(agents: Sequence[ScrapedAgent], openmetrics: bool) -> Iterator[str]:
     """What agents say about themselves (wire.Push.health), each name a family of its own, in base units."""
     for raw_name in sorted({name for one in agents for name in one.state.health}):
-        if not (raw_name.isascii() and raw_name.replace("_", "a").isalnum() and raw_name[0].isalpha() and len(raw_name) <= 64):
+        if not (
+            raw_name.isascii()
+            and raw_name.replace("_", "a").isalnum()
+            and raw_name[0].isalpha()
+            and len(raw_name) <= 64
+        ):
             continue
         name, per = (f"{raw_name[:-3]}_seconds", 1000) if raw_name.endswith("_ms") else (raw_name, 1)
         family = Family(f"haidang_agent_{name}", "gauge", "As the agent last said of itself.")
@@ -194,7 +199,7 @@ def pieces(parts: Iterable[str], form: Format, *, breathe: Callable[[float], Non
         work += len(part)
         if work > PIECE // 4:
             work = 0
-            breathe(BREATH)
+            breathe(YIELD_SECONDS)
         if size >= PIECE:
             yield _pack("".join(held), packer)
             held, size = [], 0

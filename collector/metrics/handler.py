@@ -10,8 +10,8 @@ from aiohttp import web
 
 from collector.metrics import fleet, measured
 from collector.metrics.exposition import negotiate
-from collector.metrics.fleet import Shown, pieces
-from collector.metrics.own import Own
+from collector.metrics.fleet import ScrapedAgent, pieces
+from collector.metrics.own import SelfMetrics
 from inventory.protocol import kinds
 
 
@@ -19,7 +19,7 @@ def _no_more(openmetrics: bool) -> Iterator[str]:
     return iter(())
 
 
-class Scrape:
+class MetricsHandler:
     """Answers scrapes; several take turns piece by piece, so that one that is not read holds up nobody else's.
 
     ``shown`` gives the agents as published, ``goals`` the goals' families (``openmetrics`` as argument), ``wall`` ms;
@@ -28,9 +28,9 @@ class Scrape:
 
     def __init__(
         self,
-        shown: Callable[[], Awaitable[Sequence[Shown]]],
+        shown: Callable[[], Awaitable[Sequence[ScrapedAgent]]],
         goals: Callable[[bool], Iterable[str]],
-        own: Own,
+        own: SelfMetrics,
         wall: Callable[[], int],
         more: Callable[[bool], Iterator[str]] = _no_more,
     ) -> None:

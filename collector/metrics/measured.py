@@ -10,7 +10,7 @@ province has by the ten thousand (icmp, tcp, http, tls, dns) only what people al
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from collector.metrics.exposition import Family
-from collector.metrics.fleet import Shown
+from collector.metrics.fleet import ScrapedAgent
 from inventory.protocol.kinds import Kind, MeasureInfo
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
@@ -37,7 +37,7 @@ SITE_POWER = Family(
 Measured = tuple[str, Mapping[str, float]]  # identity labels, values by name
 
 
-def text(agents: Sequence[Shown], now: int, kinds: Mapping[str, Kind], openmetrics: bool) -> Iterator[str]:
+def text(agents: Sequence[ScrapedAgent], now: int, kinds: Mapping[str, Kind], openmetrics: bool) -> Iterator[str]:
     """Family by family, a string for each."""
     newest = _newest(agents, now)
     for name, (measure, of) in _families(kinds, newest).items():
@@ -60,7 +60,7 @@ def _families(
     return families
 
 
-def power(agents: Sequence[Shown], openmetrics: bool) -> Iterator[str]:
+def power(agents: Sequence[ScrapedAgent], openmetrics: bool) -> Iterator[str]:
     """Seconds by source of every check of kind power, from its ledger."""
     lines = []
     for one in agents:
@@ -84,7 +84,7 @@ def sites(counted: Iterable[tuple[str, Sequence[int]]], openmetrics: bool) -> It
         yield SITE_POWER.head(openmetrics) + "".join(lines)
 
 
-def _newest(agents: Sequence[Shown], now: int) -> dict[str, list[Measured]]:
+def _newest(agents: Sequence[ScrapedAgent], now: int) -> dict[str, list[Measured]]:
     """By kind, of every check whose state is known."""
     newest: dict[str, list[Measured]] = {}
     for one in agents:

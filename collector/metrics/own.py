@@ -36,7 +36,7 @@ class Histogram:
         return HistogramMetricFamily(name, help_text, buckets=buckets, sum_value=self.total)
 
 
-class Own(Collector):
+class SelfMetrics(Collector):
     """``sources`` give families at each scrape; one that fails must not hide the others' figures."""
 
     def __init__(self, sources: Iterable[Callable[[], Iterable[Metric]]]) -> None:
@@ -71,7 +71,9 @@ def counter(name: str, help_text: str, value: float) -> CounterMetricFamily:
     return CounterMetricFamily(f"haidang_collector_{name}", help_text, value=value)
 
 
-def by(name: str, help_text: str, label_names: list[str], values: Iterable[tuple[list[str], float]]) -> CounterMetricFamily:
+def labelled_counter(
+    name: str, help_text: str, label_names: list[str], values: Iterable[tuple[list[str], float]]
+) -> CounterMetricFamily:
     """A counter with labels; ``name`` without _total."""
     family = CounterMetricFamily(f"haidang_collector_{name}", help_text, labels=label_names)
     for label_values, value in values:

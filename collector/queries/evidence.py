@@ -7,9 +7,9 @@ from typing import Final
 import apsw
 
 from alerts.incident.problem import Cause
-from collector.causes.evidence import FOREVER, Evidence, Life, life_of
+from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_life
 from collector.causes.topology import Topology
-from collector.causes.verdicts import Book, Verdict
+from collector.causes.verdicts import CauseAnalysis, CauseVerdict
 from collector.ingest.fleet import Fleet
 from collector.ledger.steps import Span
 from collector.store import queries
@@ -17,12 +17,12 @@ from inventory.model.entities import Inventory
 from inventory.protocol.causes import NOT_KNOWN
 
 DAY: Final = 86_400_000
-EARLIER: Final = 8 * DAY  # how far back before a window its evidence may lie: a backlog's week, and some
+EVIDENCE_BEFORE: Final = 8 * DAY  # how far back before a window its evidence may lie: a backlog's week, and some
 
 History = Callable[[str, int], list[Span]]  # of a check (uid) from a time on
 
 
-def book(
+def cause_analysis(
     db: apsw.Connection,
     topology: Topology,
     fleet: Fleet,
@@ -32,22 +32,22 @@ def book(
     now: int,
     *,
     live: bool,
-) -> Book:
+) -> CauseAnalysis:
     """One reading, for questions about the time from ``begin`` (ms) on. ``live``: this process is the collector."""
-    earlier = begin - EARLIER
+    earlier = begin - EVIDENCE_BEFORE
 
     @cache
     def spans(uid: str) -> list[Span]:
         return history(uid, earlier)
 
     @cache
-    def life(agent: str) -> Life:
-        return life_of(queries.life(db, agent, earlier), _heard(agent, topology.inventory, fleet))
+    def life(agent: str) -> AgentLife:
+        return agent_life(queries.agent_life_events(db, agent, earlier), _heard(agent, topology.inventory, fleet))
 
-    runs = tuple((run.started, run.alive) for run in queries.lives(db, earlier, now + DAY))
+    runs = tuple((run.started, run.alive) for run in queries.collector_runs(db, earlier, now + DAY))
     if runs and live:  # it is alive now, whatever it recorded last
         runs = (*runs[:-1], (runs[-1][0], now))
-    return Book(topology, Evidence(spans=spans, life=life, now=now, collector=runs, ended=ended))
+    return CauseAnalysis(topology, CauseEvidence(spans=spans, life=life, now=now, collector=runs, ended=ended))
 
 
 def _heard(agent: str, inventory: Inventory, fleet: Fleet) -> int:
@@ -61,7 +61,7 @@ def _heard(agent: str, inventory: Inventory, fleet: Fleet) -> int:
     return max(max((tail.last for tail in state.tails.values()), default=0) - timeout, 0)
 
 
-def leading(verdicts: Sequence[Verdict], uid: str) -> Cause:
+def leading_cause(verdicts: Sequence[CauseVerdict], uid: str) -> Cause:
     """The cause of most of the time that the verdicts cover."""
     spent: dict[str, int] = {}
     for one in verdicts:

@@ -17,7 +17,7 @@ from inventory.times import calendars
 MAX_REASON = 500
 
 
-class Declared(msgspec.Struct, frozen=True, kw_only=True):
+class DeclaredExclusion(msgspec.Struct, frozen=True, kw_only=True):
     """An exclusion that a person declared: [begins, ends) in ms, for the checks that ``select`` finds."""
 
     id: int
@@ -32,7 +32,7 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
 class Exclusions:
     """What does not count for a check over a window."""
 
-    def __init__(self, inventory: Inventory, declared: Sequence[Declared]) -> None:
+    def __init__(self, inventory: Inventory, declared: Sequence[DeclaredExclusion]) -> None:
         self._inventory = inventory
         zone = inventory.province.zone
         stretches = [(goals.matcher(one.select, inventory), one.begins, one.ends) for one in declared]
@@ -57,18 +57,20 @@ class Exclusions:
         if key not in self._closed:
             calendar = self._inventory.calendars.get(name)
             zone, decreed = self._inventory.province.zone, self._inventory.decreed
-            self._closed[key] = calendars.excluded(calendar, *window, zone, decreed) if calendar is not None else []
+            self._closed[key] = (
+                calendars.excluded_time(calendar, *window, zone, decreed) if calendar is not None else []
+            )
         return self._closed[key]
 
 
-def declared(db: apsw.Connection) -> list[Declared]:
+def declared_exclusions(db: apsw.Connection) -> list[DeclaredExclusion]:
     """Those in force, oldest first."""
     records = rows(
         db,
         "SELECT id, selector, from_ms, to_ms, reason, who, at FROM exclusions WHERE withdrawn_at IS NULL ORDER BY id",
     )
     return [
-        Declared(
+        DeclaredExclusion(
             id=one[0],
             select=msgspec.json.decode(one[1], type=Selector),
             begins=one[2],

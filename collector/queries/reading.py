@@ -12,20 +12,20 @@ import apsw
 import msgspec
 
 from alerts.incident.problem import Cause
-from alerts.notify.memo import by_inventory
+from alerts.notify.memo import cached_by_inventory
 from collector.causes.topology import Topology
-from collector.causes.verdicts import Book, Verdict, cause_of
+from collector.causes.verdicts import CauseAnalysis, CauseVerdict, goal_cause
 from collector.goals import evaluate
-from collector.ingest.fleet import Fleet, Now
-from collector.ingest.plans import Check as Registered
-from collector.ingest.plans import Life
+from collector.ingest.fleet import CheckStatus, Fleet
+from collector.ingest.plans import Lifespan
+from collector.ingest.plans import RegisteredCheck as Registered
 from collector.ledger.counted import Counted, Interval, count
 from collector.ledger.figures import Figure, figure, history
-from collector.ledger.steps import Span, Tail
-from collector.ledger.timeline import Segment, timeline
+from collector.ledger.steps import LedgerTail, Span
+from collector.ledger.timeline import TimelineSegment, timeline
 from collector.ledger.windows import Window, window_at
 from collector.queries import evidence
-from collector.queries.exclusions import Exclusions, declared
+from collector.queries.exclusions import Exclusions, declared_exclusions
 from collector.store import queries
 from collector.store.database import Database
 from inventory.model import goals as members
@@ -37,7 +37,7 @@ DAY = 86_400_000
 T = TypeVar("T")
 
 
-class Known(msgspec.Struct, frozen=True):
+class CheckEntry(msgspec.Struct, frozen=True):
     """A check that is registered. ``check`` is the inventory's, None for one that is no longer there."""
 
     row: int
@@ -48,27 +48,27 @@ class Known(msgspec.Struct, frozen=True):
     check: Check | None
 
 
-class Trouble(msgspec.Struct, frozen=True):
+class TroubleSpan(msgspec.Struct, frozen=True):
     """A span that was not up. ``end`` is None while it is open. Its cause: :meth:`Reader.caused`."""
 
-    known: Known
+    known: CheckEntry
     state: int
     start: int
     end: int | None
     reason: str
 
 
-NO_LOOK_YET = Now(UNKNOWN, 0, 0, "no look yet")
+NO_STATUS_YET = CheckStatus(UNKNOWN, 0, 0, "no look yet")
 
 
-class Source(Protocol):
+class InventorySource(Protocol):
     """Where the inventory comes from; ``version`` grows when another comes into force."""
 
     current: Inventory
     version: int
 
 
-class Reader:
+class LedgerReader:
     """Answers questions about the fleet; ``wall`` is ms of the collector's time.
 
     ``live``: the fleet's states were published by this process. Else they were read from a store that goes on
@@ -76,14 +76,20 @@ class Reader:
     """
 
     def __init__(
-        self, database: Database, fleet: Fleet, inventories: Source, wall: Callable[[], int], *, live: bool = True
+        self,
+        database: Database,
+        fleet: Fleet,
+        inventories: InventorySource,
+        wall: Callable[[], int],
+        *,
+        live: bool = True,
     ) -> None:
         self.wall = wall
         self.fleet = fleet
         self._database = database
         self._live = live
         self._inventories = inventories
-        self._known: tuple[Any, list[Known], dict[str, Known]] = (None, [], {})
+        self._known: tuple[Any, list[CheckEntry], dict[str, CheckEntry]] = (None, [], {})
 
     @property
     def inventory(self) -> Inventory:
@@ -98,26 +104,26 @@ class Reader:
         """Grows when another inventory comes into force."""
         return self._inventories.version
 
-    def known(self) -> list[Known]:
+    def known(self) -> list[CheckEntry]:
         """Every check ever registered, the inventory's in its order first."""
         return self._register()[1]
 
-    def present(self) -> list[Known]:
+    def present(self) -> list[CheckEntry]:
         """The checks that the inventory has and that have not ended."""
         return [entry for entry in self.known() if entry.check is not None and self.registered(entry).ended is None]
 
-    def by_uid(self, uid: str) -> Known | None:
+    def by_uid(self, uid: str) -> CheckEntry | None:
         return self._register()[2].get(uid)
 
-    def now(self, entry: Known, at: int) -> Now:
+    def now(self, entry: CheckEntry, at: int) -> CheckStatus:
         """The check's state at this moment; ``since`` and ``at`` are 0 before its first look."""
-        return self.fleet.now(self.registered(entry), at) or NO_LOOK_YET
+        return self.fleet.now(self.registered(entry), at) or NO_STATUS_YET
 
-    def registered(self, entry: Known) -> Registered:
+    def registered(self, entry: CheckEntry) -> Registered:
         """The check's row in the register as it is now."""
         return self.fleet.checks[entry.row]
 
-    async def figures(self, of: Sequence[Known], windows: Sequence[Interval]) -> dict[str, list[Figure]]:
+    async def figures(self, of: Sequence[CheckEntry], windows: Sequence[Interval]) -> dict[str, list[Figure]]:
         """By uid, the figure over each window up to now, with what is excluded left out."""
         now, tails = self.wall(), self._tails(of)
         counted = _Counting(await self.exclusions(), self._life, now)
@@ -132,12 +138,12 @@ class Reader:
 
         return await self._database.read(work)
 
-    async def evidence(self, entry: Known, window: Interval) -> tuple[Figure, list[Span], list[Segment]]:
+    async def evidence(self, entry: CheckEntry, window: Interval) -> tuple[Figure, list[Span], list[TimelineSegment]]:
         """The figure of one check over a window, the spans it is made from, and its timeline."""
         now, tails = self.wall(), self._tails([entry])
         counting = _Counting(await self.exclusions(), self._life, now)
 
-        def work(db: apsw.Connection) -> tuple[Figure, list[Span], list[Segment]]:
+        def work(db: apsw.Connection) -> tuple[Figure, list[Span], list[TimelineSegment]]:
             spans = self._history(db, entry, tails.get(entry.row), window[0], now)
             spans = [span for span in spans if span.start <= window[1]]
             counted = counting.of(entry, window)
@@ -145,7 +151,7 @@ class Reader:
 
         return await self._database.read(work)
 
-    async def spans(self, of: Sequence[Known], begin: int) -> dict[str, list[Span]]:
+    async def spans(self, of: Sequence[CheckEntry], begin: int) -> dict[str, list[Span]]:
         """By uid, all that touches time from ``begin`` on, the open span as it stands."""
         now, tails = self.wall(), self._tails(of)
 
@@ -154,12 +160,12 @@ class Reader:
 
         return await self._database.read(work)
 
-    async def timelines(self, of: Sequence[Known], window: Interval) -> dict[str, list[Segment]]:
+    async def timelines(self, of: Sequence[CheckEntry], window: Interval) -> dict[str, list[TimelineSegment]]:
         """By uid, what each check was over a window up to now, moment by moment, what is excluded marked."""
         now, tails = self.wall(), self._tails(of)
         counting = _Counting(await self.exclusions(), self._life, now)
 
-        def work(db: apsw.Connection) -> dict[str, list[Segment]]:
+        def work(db: apsw.Connection) -> dict[str, list[TimelineSegment]]:
             timelines = {}
             for entry in of:
                 spans = self._history(db, entry, tails.get(entry.row), window[0], now)
@@ -191,7 +197,11 @@ class Reader:
             entries = {entry.uid: entry for entry in of}
             spans = {entry.uid: self._history(db, entry, tails.get(entry.row), begin, now) for entry in of}
             evaluations = []
-            cause = cause_of(self._book(db, now, begin)) if any(goal.causes for goal, _ in goal_windows) else evaluate.no_cause
+            cause = (
+                goal_cause(self._book(db, now, begin))
+                if any(goal.causes for goal, _ in goal_windows)
+                else evaluate.no_cause
+            )
             for goal, window in goal_windows:
                 goal_evidence = self._evidence(goal, entries, spans, exclusions, (window.start, window.end), cause)
                 evaluations.append(evaluate.evaluate(goal, groups[goal.id], window, now, zone, goal_evidence))
@@ -211,33 +221,33 @@ class Reader:
     @property
     def topology(self) -> Topology:
         """What lies on the way of each check, by the inventory in force."""
-        return by_inventory(self.inventory, Topology)
+        return cached_by_inventory(self.inventory, Topology)
 
-    async def verdicts(self, of: Sequence[str], window: Interval) -> dict[str, list[Verdict]]:
+    async def verdicts(self, of: Sequence[str], window: Interval) -> dict[str, list[CauseVerdict]]:
         """By uid, why the check was not up, stretch by stretch of the window."""
         return await self.causes(lambda analysis: {uid: analysis.verdicts(uid, window) for uid in of}, window[0])
 
-    async def caused(self, troubles: Sequence[Trouble]) -> dict[tuple[str, int], Cause]:
+    async def caused(self, troubles: Sequence[TroubleSpan]) -> dict[tuple[str, int], Cause]:
         """By uid and start, why each check was not up for most of the time."""
         if not troubles:
             return {}
         now = self.wall()
 
-        def work(analysis: Book) -> dict[tuple[str, int], Cause]:
+        def work(analysis: CauseAnalysis) -> dict[tuple[str, int], Cause]:
             causes = {}
             for one in troubles:
                 verdicts = analysis.verdicts(one.known.uid, (one.start, now if one.end is None else one.end))
-                causes[one.known.uid, one.start] = evidence.leading(verdicts, one.known.uid)
+                causes[one.known.uid, one.start] = evidence.leading_cause(verdicts, one.known.uid)
             return causes
 
         return await self.causes(work, min(one.start for one in troubles))
 
-    async def causes(self, work: Callable[[Book], T], begin: int) -> T:
+    async def causes(self, work: Callable[[CauseAnalysis], T], begin: int) -> T:
         """``work`` over the evidence for causes from ``begin`` (ms) on, in a thread, as of one moment."""
         now = self.wall()
         return await self._database.read(lambda db: work(self._book(db, now, begin)))
 
-    def _book(self, db: apsw.Connection, now: int, begin: int) -> Book:
+    def _book(self, db: apsw.Connection, now: int, begin: int) -> CauseAnalysis:
         def history_of(uid: str, since: int) -> list[Span]:
             entry = self.by_uid(uid)
             if entry is None:
@@ -248,41 +258,43 @@ class Reader:
             entry = self.by_uid(uid)
             return None if entry is None else self.registered(entry).ended
 
-        return evidence.book(db, self.topology, self.fleet, history_of, ended, begin, now, live=self._live)
+        return evidence.cause_analysis(db, self.topology, self.fleet, history_of, ended, begin, now, live=self._live)
 
-    def open_troubles(self) -> list[Trouble]:
+    def open_troubles(self) -> list[TroubleSpan]:
         """What is not up at this moment, newest first. What was never looked at is not in trouble yet."""
         now = self.wall()
         troubles = []
         for entry in self.present():
             status = self.now(entry, now)
             if status.state != UP and status.since:
-                troubles.append(Trouble(entry, status.state, status.since, None, status.reason))
+                troubles.append(TroubleSpan(entry, status.state, status.since, None, status.reason))
         return sorted(troubles, key=lambda trouble: -trouble.start)
 
-    async def past_troubles(self, limit: int, before: int | None = None) -> list[Trouble]:
+    async def past_troubles(self, limit: int, before: int | None = None) -> list[TroubleSpan]:
         """Closed spans that were not up, by their end, newest first."""
         by_row = {entry.row: entry for entry in self.known()}
-        rows = await self._database.read(lambda db: _not_up(db, limit, before))
+        rows = await self._database.read(lambda db: _closed_trouble_rows(db, limit, before))
         return [
-            Trouble(by_row[row], state, start, end, reason) for row, state, start, end, reason in rows if row in by_row
+            TroubleSpan(by_row[row], state, start, end, reason)
+            for row, state, start, end, reason in rows
+            if row in by_row
         ]
 
     async def exclusions(self) -> Exclusions:
         """What does not count: the inventory's and those that people declared since."""
-        declarations = await self._database.read(declared)
+        declarations = await self._database.read(declared_exclusions)
         return Exclusions(self.inventory, declarations)
 
     def _evidence(
         self,
         goal: Goal,
-        entries: Mapping[str, Known],
+        entries: Mapping[str, CheckEntry],
         spans: Mapping[str, list[Span]],
         exclusions: Exclusions,
         window: Interval,
         cause: Callable[[str, Span], str],
-    ) -> evaluate.Evidence:
-        def life(uid: str) -> Life:
+    ) -> evaluate.GoalEvidence:
+        def life(uid: str) -> Lifespan:
             # a check that no agent was ever told of has no time yet
             return self._life(entries[uid]) if uid in entries else (0, 0)
 
@@ -290,9 +302,11 @@ class Reader:
             check = entries[uid].check if uid in entries else None
             return exclusions.of(check, window, goal.calendar)
 
-        return evaluate.Evidence(spans=lambda uid: spans.get(uid, []), life=life, exclusions=excluded, cause=cause)
+        return evaluate.GoalEvidence(spans=lambda uid: spans.get(uid, []), life=life, exclusions=excluded, cause=cause)
 
-    def _history(self, db: apsw.Connection, entry: Known, tail: Tail | None, begin: int, now: int) -> list[Span]:
+    def _history(
+        self, db: apsw.Connection, entry: CheckEntry, tail: LedgerTail | None, begin: int, now: int
+    ) -> list[Span]:
         """All that touches time from ``begin`` on, the open span as it stands."""
         closed = queries.spans(db, [entry.row], begin - 1, now + DAY)[entry.row]
         if tail is None:
@@ -303,21 +317,21 @@ class Reader:
             return closed
         return history(closed, tail, now)
 
-    def _life(self, entry: Known) -> Life:
+    def _life(self, entry: CheckEntry) -> Lifespan:
         registered = self.registered(entry)
         return registered.born, registered.ended
 
-    def _tails(self, of: Iterable[Known]) -> dict[int, Tail]:
+    def _tails(self, of: Iterable[CheckEntry]) -> dict[int, LedgerTail]:
         return {entry.row: tail for entry in of if (tail := self.fleet.tail(self.registered(entry))) is not None}
 
-    def _register(self) -> tuple[Any, list[Known], dict[str, Known]]:
+    def _register(self) -> tuple[Any, list[CheckEntry], dict[str, CheckEntry]]:
         """Made anew when the inventory or the register of checks has changed."""
         key = (self._inventories.version, len(self.fleet.checks))
         if self._known[0] != key:
             checks = self.inventory.checks
             order = {uid: place for place, uid in enumerate(checks)}
             registered = list(self.fleet.checks.items())  # a copy: a scrape asks from its thread
-            entries = [Known(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in registered]
+            entries = [CheckEntry(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in registered]
             entries.sort(key=lambda entry: (order.get(entry.uid, len(order)), entry.row))
             self._known = (key, entries, {entry.uid: entry for entry in reversed(entries)})
         return self._known
@@ -326,13 +340,13 @@ class Reader:
 class _Counting:
     """The time that counts, made once for all checks that share life and exclusions."""
 
-    def __init__(self, exclusions: Exclusions, life: Callable[[Known], Life], now: int) -> None:
+    def __init__(self, exclusions: Exclusions, life: Callable[[CheckEntry], Lifespan], now: int) -> None:
         self._exclusions = exclusions
         self._life = life
         self._now = now
         self._made: dict[Any, Counted] = {}
 
-    def of(self, entry: Known, window: Interval) -> Counted:
+    def of(self, entry: CheckEntry, window: Interval) -> Counted:
         excluded = self._exclusions.of(entry.check, window)
         life = self._life(entry)
         key = (window, life, excluded)
@@ -341,6 +355,6 @@ class _Counting:
         return self._made[key]
 
 
-def _not_up(db: apsw.Connection, limit: int, before: int | None) -> list[tuple[Any, ...]]:
+def _closed_trouble_rows(db: apsw.Connection, limit: int, before: int | None) -> list[tuple[Any, ...]]:
     sql = "SELECT check_id, state, start, end, reason FROM spans WHERE state > 0 AND end < ? ORDER BY id DESC LIMIT ?"
     return sorted(db.execute(sql, (before or 1 << 62, limit)).fetchall(), key=lambda row: -int(row[3] or 0))

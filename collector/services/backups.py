@@ -8,22 +8,22 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from collector.ingest.fleet import Now
+from collector.ingest.fleet import CheckStatus
 from collector.ledger.combine import ALL, combine
 from collector.ledger.counted import Interval
 from collector.ledger.figures import Figure
-from collector.ledger.timeline import EXCLUDED, Segment, measure
-from collector.queries.reading import NO_LOOK_YET, Known, Reader
+from collector.ledger.timeline import EXCLUDED, TimelineSegment, measure
+from collector.queries.reading import NO_STATUS_YET, CheckEntry, LedgerReader
 from inventory.model.entities import Backup
 from inventory.protocol.states import UNKNOWN, UP
 
 
-class Evidence(msgspec.Struct, frozen=True):
+class BackupEvidence(msgspec.Struct, frozen=True):
     """One check of a backup as it is now. ``known`` is None while no agent was told of it."""
 
     name: str
-    known: Known | None
-    seen: Now
+    known: CheckEntry | None
+    seen: CheckStatus
     measures: Mapping[str, float] = {}
 
     def age(self, now: int) -> float | None:
@@ -32,12 +32,12 @@ class Evidence(msgspec.Struct, frozen=True):
         return None if age is None else age + max(0, now - self.seen.at) / 1000
 
 
-class Whole(msgspec.Struct, frozen=True):
+class BackupStatus(msgspec.Struct, frozen=True):
     """A backup at one moment. ``state``: states."""
 
     backup: Backup
     state: int
-    evidence: Sequence[Evidence]
+    evidence: Sequence[BackupEvidence]
 
     @property
     def reasons(self) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ class Whole(msgspec.Struct, frozen=True):
         """The value of the first evidence that has one, in the order in which the inventory lists them."""
         return next((one.measures[name] for one in self.evidence if name in one.measures), None)
 
-    def oldest(self, now: int) -> Evidence | None:
+    def oldest(self, now: int) -> BackupEvidence | None:
         """The evidence whose newest good copy is oldest; a job's word counts only where nobody sees copies."""
         aged = [(age, one) for one in self.evidence if (age := one.age(now)) is not None]
         copies = [(age, one) for age, one in aged if "copies" in one.measures]
@@ -67,14 +67,14 @@ class Whole(msgspec.Struct, frozen=True):
         return True if with_rpo and all(one.seen.state != UNKNOWN for one in with_rpo) else None
 
 
-class Past(msgspec.Struct, frozen=True):
+class BackupHistory(msgspec.Struct, frozen=True):
     """A backup over a window. ``since``: when it took the state it is in; None where that was before the window."""
 
     since: int | None
     figure: Figure
 
 
-def wholes(reader: Reader, now: int) -> list[Whole]:
+def backup_statuses(reader: LedgerReader, now: int) -> list[BackupStatus]:
     """Every backup of the inventory that has evidence at this moment."""
     statuses = []
     day = reader.today(now)
@@ -86,28 +86,30 @@ def wholes(reader: Reader, now: int) -> list[Whole]:
             if checks[uid].on(day)
         ]
         if evidence:
-            statuses.append(Whole(backup, state_of([one.seen.state for one in evidence]), evidence))
+            statuses.append(BackupStatus(backup, combined_state([one.seen.state for one in evidence]), evidence))
     return statuses
 
 
-def state_of(states: Sequence[int]) -> int:
+def combined_state(states: Sequence[int]) -> int:
     """What all of these together are; not known where there is none."""
-    together = combine(([Segment(0, 1, state)] for state in states), ALL)
+    together = combine(([TimelineSegment(0, 1, state)] for state in states), ALL)
     return together[0].state if together else UNKNOWN
 
 
-async def pasts(reader: Reader, statuses: Sequence[Whole], window: Interval) -> dict[str, Past]:
+async def backup_histories(
+    reader: LedgerReader, statuses: Sequence[BackupStatus], window: Interval
+) -> dict[str, BackupHistory]:
     """By the backup's id, how it was over a window up to now."""
     entries = [one.known for status in statuses for one in status.evidence if one.known is not None]
     timelines = await reader.timelines(entries, window) if entries else {}
     histories = {}
     for status in statuses:
         together = combine((timelines[uid] for uid in status.backup.checks if uid in timelines), ALL)
-        histories[status.backup.id] = Past(_since(together, status.state, window[0]), measure(together))
+        histories[status.backup.id] = BackupHistory(_since(together, status.state, window[0]), measure(together))
     return histories
 
 
-def _since(together: Sequence[Segment], state: int, begin: int) -> int | None:
+def _since(together: Sequence[TimelineSegment], state: int, begin: int) -> int | None:
     """Where the stretch of this state begins that lasts until now, whatever of it is proven; exclusions break none."""
     since = None
     for segment in reversed(together):
@@ -118,8 +120,8 @@ def _since(together: Sequence[Segment], state: int, begin: int) -> int | None:
     return since
 
 
-def _evidence(reader: Reader, name: str, uid: str, now: int) -> Evidence:
+def _evidence(reader: LedgerReader, name: str, uid: str, now: int) -> BackupEvidence:
     entry = reader.by_uid(uid)
     if entry is None or reader.registered(entry).ended is not None:
-        return Evidence(name, None, NO_LOOK_YET)
-    return Evidence(name, entry, reader.now(entry, now), reader.fleet.measures(reader.registered(entry)))
+        return BackupEvidence(name, None, NO_STATUS_YET)
+    return BackupEvidence(name, entry, reader.now(entry, now), reader.fleet.measures(reader.registered(entry)))

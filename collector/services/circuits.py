@@ -8,11 +8,11 @@ from typing import Final
 import apsw
 
 from collector.causes import links
-from collector.causes.links import Down
-from collector.causes.lives import RETURN
-from collector.causes.verdicts import Book
+from collector.causes.links import CircuitOutage
+from collector.causes.lives import POWER_RETURN_MS
+from collector.causes.verdicts import CauseAnalysis
 from collector.ledger.counted import Interval
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from collector.store import incidents as stored
 from collector.store.database import Database
 from inventory.protocol.states import DOWN
@@ -26,7 +26,7 @@ Seconds = Mapping[stored.LinkKey, int]
 class Circuits:
     """``down``: ms down by (link, provider, cause) since this incarnation of the store began. They never go back."""
 
-    def __init__(self, database: Database, reader: Reader) -> None:
+    def __init__(self, database: Database, reader: LedgerReader) -> None:
         self.down: Seconds = {}
         self._database = database
         self._reader = reader
@@ -53,8 +53,11 @@ class Circuits:
                 return
             begin = min(due.values())
 
-            def work(analysis: Book) -> dict[str, links.Addition]:
-                return {link: links.additions(analysis.topology, analysis.evidence, link, since) for link, since in due.items()}
+            def work(analysis: CauseAnalysis) -> dict[str, links.SettledDowntime]:
+                return {
+                    link: links.additions(analysis.topology, analysis.evidence, link, since)
+                    for link, since in due.items()
+                }
 
             additions = await self._reader.causes(work, begin)
             added = {(link, *key): ms for link, one in additions.items() for key, ms in one.down.items() if ms > 0}
@@ -64,13 +67,17 @@ class Circuits:
                 self.down = {key: self.down.get(key, 0) + added.get(key, 0) for key in self.down.keys() | added.keys()}
             self._until |= settled
 
-    async def outages(self, window: Interval, only: str = "") -> list[Down]:
+    async def outages(self, window: Interval, only: str = "") -> list[CircuitOutage]:
         """Every stretch of the window in which a circuit (``only`` that one) was down, by circuit and time."""
         link_ids = [only] if only else list(self._reader.inventory.links)
         with_downtime = await self._troubled(link_ids, window[0])
 
-        def work(analysis: Book) -> list[Down]:
-            return [one for link in with_downtime for one in links.outages(analysis.topology, analysis.evidence, link, window)]
+        def work(analysis: CauseAnalysis) -> list[CircuitOutage]:
+            return [
+                one
+                for link in with_downtime
+                for one in links.outages(analysis.topology, analysis.evidence, link, window)
+            ]
 
         return await self._reader.causes(work, window[0]) if with_downtime else []
 
@@ -100,7 +107,7 @@ class Circuits:
             tail = self._reader.fleet.tail(self._reader.fleet.checks[row])
             if tail is None:
                 return None
-            lasts.append(tail.last - tail.error_to - RETURN)
+            lasts.append(tail.last - tail.error_to - POWER_RETURN_MS)
         return min(lasts, default=None)
 
     async def _troubled(self, link_ids: list[str], begin: int) -> list[str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from collector.goals.evaluate import Evaluation
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from inventory.base.types import Text
 
 SHARE = 50  # an evaluation takes at most this fraction of the time
@@ -14,10 +14,10 @@ SHARE = 50  # an evaluation takes at most this fraction of the time
 log = logging.getLogger(__name__)
 
 
-class Board:
+class GoalCache:
     """``evaluations`` as of ``at`` (ms, 0: none yet)."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: LedgerReader) -> None:
         self.evaluations: Sequence[Evaluation] = ()
         self.at = 0
         self.wake = asyncio.Event()

@@ -8,7 +8,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 
 from collector.ingest.ingest import Ingest
-from collector.ingest.plans import Life, PlanError
+from collector.ingest.plans import Lifespan, PlanError
 from collector.store.revocations import Revocations
 from inventory.base.problems import Problem
 from inventory.build import load, planning
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 Signature = tuple[tuple[str, int, int], ...]
 
 
-class Inventories:
+class LiveInventory:
     """``current`` is in force since ``loaded`` (ms). ``problems``: what is wrong with the files as they are now.
 
     Plans are made for today, in the province's time zone: a check whose life begins or ends today comes or goes at
@@ -54,13 +54,13 @@ class Inventories:
         changed = signature != self._seen
         if changed:
             self._seen = signature
-            inventory, problems = await asyncio.to_thread(load.look, self._directory)
+            inventory, problems = await asyncio.to_thread(load.load_with_problems, self._directory)
             self._report(problems)
-            if _sound(inventory, problems):
+            if _is_valid(inventory, problems):
                 await asyncio.to_thread(self._keep_copy)
             elif not self.loaded:
-                inventory, problems = await asyncio.to_thread(load.look, self._copy)
-            changed = _sound(inventory, problems)
+                inventory, problems = await asyncio.to_thread(load.load_with_problems, self._copy)
+            changed = _is_valid(inventory, problems)
             if changed and inventory is not None:
                 self.current = inventory
                 self.loaded = self._wall()
@@ -132,7 +132,7 @@ class Inventories:
         """Make today's plans, keep those that are new, end the checks of those that are gone."""
         inventory, registered = self.current, self._ingest.plans.checks
         plans = await asyncio.to_thread(_plans, inventory, today)
-        ended = _ended(inventory, today)
+        ended = _ended_checks(inventory, today)
         active_agents = {check.agent for check in registered.values() if check.ended is None}
         for agent in active_agents - plans.keys():
             encoded = Plan(agent=agent, agency="", site="").encode()
@@ -152,13 +152,13 @@ class Inventories:
             del self._served[agent]
 
 
-def _sound(inventory: Inventory | None, problems: Sequence[Problem]) -> bool:
+def _is_valid(inventory: Inventory | None, problems: Sequence[Problem]) -> bool:
     return inventory is not None and all(problem.warning for problem in problems)
 
 
-def _ended(inventory: Inventory, today: date) -> dict[str, dict[str, Life]]:
+def _ended_checks(inventory: Inventory, today: date) -> dict[str, dict[str, Lifespan]]:
     """By agent and uid, when checks ended whose life in the inventory is over."""
-    ended: dict[str, dict[str, Life]] = {}
+    ended: dict[str, dict[str, Lifespan]] = {}
     for check in inventory.checks.values():
         if check.ends is not None and check.ends <= today:
             at = datetime.combine(check.ends, time(), inventory.province.zone)

@@ -15,10 +15,10 @@ import msgspec
 
 from collector.ledger.counted import count
 from collector.ledger.figures import history
-from collector.ledger.power import durations, place
-from collector.ledger.steps import Span, Tail
-from collector.ledger.timeline import Segment, timeline
-from collector.queries.reading import Known, Reader
+from collector.ledger.power import durations_by_source, site_timeline
+from collector.ledger.steps import LedgerTail, Span
+from collector.ledger.timeline import TimelineSegment, timeline
+from collector.queries.reading import CheckEntry, LedgerReader
 from collector.store import queries
 from collector.store.database import Database, StoreError
 from inventory.model.entities import Check, Device, Inventory
@@ -34,29 +34,29 @@ log = logging.getLogger(__name__)
 Feed = frozenset[str]  # ids of UPSs
 
 
-class Counter(msgspec.Struct, frozen=True):
+class PowerCounter(msgspec.Struct, frozen=True):
     """Counted up to ``upto``; ``settled``: ms on mains, on battery, without power, unknown."""
 
     upto: int
     settled: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
-class Watched(msgspec.Struct, frozen=True):
+class WatchedSite(msgspec.Struct, frozen=True):
     """A site's UPSs by id, each with the checks of kind power that look at it, and what feeds what."""
 
-    ups: Mapping[str, Sequence[Known]]
+    ups: Mapping[str, Sequence[CheckEntry]]
     feeds: Sequence[Feed]
 
 
 class SitePower:
     """``counters`` by site, for every site that a check of kind power is about."""
 
-    def __init__(self, database: Database, reader: Reader) -> None:
-        self.counters: Mapping[str, Counter] = {}
+    def __init__(self, database: Database, reader: LedgerReader) -> None:
+        self.counters: Mapping[str, PowerCounter] = {}
         self._database = database
         self._reader = reader
         self._saved = time.monotonic()
-        self._watched: tuple[Any, Mapping[str, Watched]] = (None, {})
+        self._watched: tuple[Any, Mapping[str, WatchedSite]] = (None, {})
 
     async def load(self) -> None:
         """What was counted before."""
@@ -83,7 +83,7 @@ class SitePower:
         at_sites = {site: self._tails(one) for site, one in watched.items()}
         before, count_from = self.counters, self._database.count_from
 
-        def work(db: apsw.Connection) -> dict[str, Counter]:
+        def work(db: apsw.Connection) -> dict[str, PowerCounter]:
             counters = dict(before)
             for site, one in watched.items():
                 counted = self._counted(db, one, at_sites[site], before.get(site), count_from)
@@ -103,17 +103,17 @@ class SitePower:
         except StoreError as error:
             log.warning("the power of the sites is not kept yet: %s", error)
 
-    def _watch(self) -> dict[str, Watched]:
+    def _watch(self) -> dict[str, WatchedSite]:
         """The sites that checks of kind power are about."""
         inventory = self._reader.inventory
-        by_site: dict[str, dict[str, list[Known]]] = {}
+        by_site: dict[str, dict[str, list[CheckEntry]]] = {}
         for entry in self._reader.present():
             if entry.check is not None and entry.kind == "power":
                 of_site = by_site.setdefault(entry.check.site, {})
                 of_site.setdefault(ups_of(entry.check, inventory), []).append(entry)
-        return {site: Watched(ups, feeds_of(site, ups, inventory)) for site, ups in by_site.items()}
+        return {site: WatchedSite(ups, feeds_of(site, ups, inventory)) for site, ups in by_site.items()}
 
-    def _tails(self, watched: Watched) -> dict[int, Tail | None]:
+    def _tails(self, watched: WatchedSite) -> dict[int, LedgerTail | None]:
         """The open end of each check that an agent was ever told of, by row; None before its first look."""
         registered = [self._reader.registered(entry) for checks in watched.ups.values() for entry in checks]
         return {check.id: self._reader.fleet.tail(check) for check in registered if check.born is not None}
@@ -121,33 +121,37 @@ class SitePower:
     def _counted(
         self,
         db: apsw.Connection,
-        watched: Watched,
-        tails: Mapping[int, Tail | None],
-        before: Counter | None,
+        watched: WatchedSite,
+        tails: Mapping[int, LedgerTail | None],
+        before: PowerCounter | None,
         count_from: int,
-    ) -> Counter | None:
+    ) -> PowerCounter | None:
         """The counter as far as it has settled; None before the first look."""
         looked = [tail for tail in tails.values() if tail is not None]
         if not looked:
             return before
         to = min(tail.last if tail is not None else 0 for tail in tails.values())
         if before is None:
-            before = Counter(max(count_from, min(_first(db, row, tail) for row, tail in tails.items() if tail)))
+            before = PowerCounter(
+                max(count_from, min(_first_look(db, row, tail) for row, tail in tails.items() if tail))
+            )
         if to <= before.upto:
             return before
         window = (before.upto, to)
 
-        def segments_of(entry: Known) -> list[Segment]:
+        def segments_of(entry: CheckEntry) -> list[TimelineSegment]:
             tail, registered = tails[entry.row], self._reader.registered(entry)
             spans = _history(db, entry.row, tail, window)
             return timeline(spans, count(window, to, (registered.born, registered.ended)))
 
-        lines = {name: [segments_of(entry) for entry in checks if entry.row in tails] for name, checks in watched.ups.items()}
-        unwatched = [[Segment(*window, UNKNOWN)]]
+        lines = {
+            name: [segments_of(entry) for entry in checks if entry.row in tails] for name, checks in watched.ups.items()
+        }
+        unwatched = [[TimelineSegment(*window, UNKNOWN)]]
         feeds = [[line for name in sorted(feed) for line in lines.get(name, unwatched)] for feed in watched.feeds]
-        more = durations(place(feeds))
+        more = durations_by_source(site_timeline(feeds))
         mains, battery, none, unknown = (old + new for old, new in zip(before.settled, more, strict=True))
-        return Counter(to, (mains, battery, none, unknown))
+        return PowerCounter(to, (mains, battery, none, unknown))
 
 
 def ups_of(check: Check, inventory: Inventory) -> str:
@@ -155,7 +159,11 @@ def ups_of(check: Check, inventory: Inventory) -> str:
     devices = [device for device in _devices(check.site, inventory) if device.kind == UPS]
     named = [device for device in devices if check.key.endswith(f"-{_short(device)}")]
     same_address = [device for device in devices if device.address and device.address == check.params.get("host")]
-    for candidates in ([device for device in same_address if device in named], same_address if len(same_address) == 1 else [], named):
+    for candidates in (
+        [device for device in same_address if device in named],
+        same_address if len(same_address) == 1 else [],
+        named,
+    ):
         if candidates:
             return max(candidates, key=lambda device: len(device.id)).id
     return check.uid
@@ -163,7 +171,9 @@ def ups_of(check: Check, inventory: Inventory) -> str:
 
 def _devices(site: str, inventory: Inventory) -> list[Device]:
     definition = inventory.sites.get(site)
-    return [inventory.devices[ident] for ident in definition.devices if ident in inventory.devices] if definition else []
+    return (
+        [inventory.devices[ident] for ident in definition.devices if ident in inventory.devices] if definition else []
+    )
 
 
 def _short(device: Device) -> str:
@@ -183,13 +193,13 @@ def feeds_of(site: str, watched: Iterable[str], inventory: Inventory) -> list[Fe
     return feeds or [watched_ids]
 
 
-def _first(db: apsw.Connection, row: int, tail: Tail) -> int:
+def _first_look(db: apsw.Connection, row: int, tail: LedgerTail) -> int:
     """When a check was first looked at."""
     first_start = db.execute("SELECT min(start) FROM spans WHERE check_id = ?", (row,)).get
     return min(tail.start, first_start) if isinstance(first_start, int) else tail.start
 
 
-def _history(db: apsw.Connection, row: int, tail: Tail | None, window: tuple[int, int]) -> list[Span]:
+def _history(db: apsw.Connection, row: int, tail: LedgerTail | None, window: tuple[int, int]) -> list[Span]:
     """All that touches the window; the store may be past the state that was published."""
     closed = queries.spans(db, [row], window[0] - 1, window[1] + 1)[row]
     if tail is None:
@@ -197,11 +207,11 @@ def _history(db: apsw.Connection, row: int, tail: Tail | None, window: tuple[int
     return history([span for span in closed if span.sure_from < tail.sure_from], tail, window[1])
 
 
-def _load(db: apsw.Connection, incarnation: str) -> dict[str, Counter]:
+def _load(db: apsw.Connection, incarnation: str) -> dict[str, PowerCounter]:
     sql = "SELECT site, upto, mains, battery, none, unknown FROM site_power WHERE incarnation = ?"
-    return {site: Counter(upto, (a, b, c, d)) for site, upto, a, b, c, d in db.execute(sql, (incarnation,))}
+    return {site: PowerCounter(upto, (a, b, c, d)) for site, upto, a, b, c, d in db.execute(sql, (incarnation,))}
 
 
-def _save(db: apsw.Connection, counters: Mapping[str, Counter], incarnation: str) -> None:
+def _save(db: apsw.Connection, counters: Mapping[str, PowerCounter], incarnation: str) -> None:
     rows = [(site, incarnation, one.upto, *one.settled) for site, one in counters.items()]
     db.executemany("INSERT OR REPLACE INTO site_power VALUES (?, ?, ?, ?, ?, ?, ?)", rows)

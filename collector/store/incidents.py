@@ -6,7 +6,7 @@ from typing import Any
 import apsw
 import msgspec
 
-from alerts.channels.outbox import Letter
+from alerts.channels.outbox import OutgoingMail
 from alerts.incident.entities import Incident
 from collector.store import outbox
 from collector.store.database import Database
@@ -17,7 +17,7 @@ _decoder = msgspec.msgpack.Decoder(Incident)
 LinkKey = tuple[str, str, str]  # link, provider, cause
 
 
-class Place(msgspec.Struct, frozen=True):
+class EvaluatorCursor(msgspec.Struct, frozen=True):
     """Where the evaluator was: rows up to which events and spans were taken, when, and its book (None: never was)."""
 
     events: int
@@ -26,36 +26,36 @@ class Place(msgspec.Struct, frozen=True):
     book: bytes | None = None
 
 
-class Turn(msgspec.Struct, frozen=True, kw_only=True):
+class EvaluatorCommit(msgspec.Struct, frozen=True, kw_only=True):
     """What one turn of the evaluator commits."""
 
-    place: Place
+    place: EvaluatorCursor
     incidents: Sequence[Incident] = ()
-    letters: Sequence[Letter] = ()
+    letters: Sequence[OutgoingMail] = ()
 
 
-async def load(database: Database) -> tuple[Place | None, list[Incident]]:
+async def load(database: Database) -> tuple[EvaluatorCursor | None, list[Incident]]:
     """The evaluator's place (None: it never ran on this store) and the open incidents."""
 
-    def work(db: apsw.Connection) -> tuple[Place | None, list[Incident]]:
+    def work(db: apsw.Connection) -> tuple[EvaluatorCursor | None, list[Incident]]:
         row = db.execute("SELECT events, spans, at, book FROM evaluator").fetchone()
-        cursor = None if row is None else Place(int(row[0]), int(row[1]), int(row[2]), row[3])
+        cursor = None if row is None else EvaluatorCursor(int(row[0]), int(row[1]), int(row[2]), row[3])
         return cursor, _decoded(db.execute("SELECT body FROM incidents WHERE closed IS NULL ORDER BY key"))
 
     return await database.read(work)
 
 
-async def ends(database: Database) -> Place:
+async def newest_rows(database: Database) -> EvaluatorCursor:
     """The last event and span there are: where an evaluator begins that never ran."""
 
-    def work(db: apsw.Connection) -> Place:
+    def work(db: apsw.Connection) -> EvaluatorCursor:
         events, spans = (db.execute(f"SELECT max(id) FROM {table}").get or 0 for table in ("events", "spans"))
-        return Place(int(events), int(spans))
+        return EvaluatorCursor(int(events), int(spans))
 
     return await database.read(work)
 
 
-async def commit(database: Database, update: Turn) -> None:
+async def commit(database: Database, update: EvaluatorCommit) -> None:
     """Durable when it returns: cursors, incidents and letters together, or nothing of it."""
 
     def work(db: apsw.Connection) -> None:
@@ -102,7 +102,7 @@ async def link_seconds(database: Database) -> tuple[dict[LinkKey, int], dict[str
     return await database.read(work)
 
 
-async def one(database: Database, key: str) -> Incident | None:
+async def find(database: Database, key: str) -> Incident | None:
     """An incident by its key, open or closed."""
     rows = await database.read(lambda db: _decoded(db.execute("SELECT body FROM incidents WHERE key = ?", (key,))))
     return rows[0] if rows else None

@@ -6,11 +6,11 @@ from typing import Final
 import apsw
 import msgspec
 
-from alerts.channels.outbox import Letter
+from alerts.channels.outbox import OutgoingMail
 from collector.store.database import Database
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(Letter)
+_decoder = msgspec.msgpack.Decoder(OutgoingMail)
 
 FIRST: Final = "CASE severity WHEN 'critical' THEN 0 WHEN 'warning' THEN 1 ELSE 2 END"
 
@@ -21,7 +21,7 @@ class StoredOutbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def due(self, now: int, limit: int) -> list[Letter]:
+    async def due(self, now: int, limit: int) -> list[OutgoingMail]:
         """Those whose time has come: critical ones before others, oldest first."""
         sql = (
             f"SELECT id, tries, hooked, why, body FROM outbox WHERE state = 'waiting' AND next <= ?"
@@ -39,16 +39,16 @@ class StoredOutbox:
             for number, tries, hooked, why, body in rows
         ]
 
-    async def sent(self, letter: Letter, at: int, way: str) -> None:
+    async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
         await self._set(letter, "state = 'sent', done = ?, way = ?", (at, way))
 
-    async def hooked(self, letter: Letter, at: int) -> None:
+    async def hooked(self, letter: OutgoingMail, at: int) -> None:
         await self._set(letter, "hooked = ?", (at,))
 
-    async def later(self, letter: Letter, at: int, why: str) -> None:
+    async def later(self, letter: OutgoingMail, at: int, why: str) -> None:
         await self._set(letter, "next = ?, tries = tries + 1, why = ?", (at, why))
 
-    async def failed(self, letter: Letter, at: int, why: str) -> None:
+    async def failed(self, letter: OutgoingMail, at: int, why: str) -> None:
         await self._set(letter, "state = 'failed', done = ?, why = ?", (at, why))
 
     async def waiting(self) -> tuple[int, int | None]:
@@ -61,12 +61,12 @@ class StoredOutbox:
 
         return await self._database.read(work)
 
-    async def _set(self, letter: Letter, what: str, values: tuple[int | str, ...]) -> None:
+    async def _set(self, letter: OutgoingMail, what: str, values: tuple[int | str, ...]) -> None:
         sql = f"UPDATE outbox SET {what} WHERE id = ? AND state = 'waiting'"
         await self._database.write(lambda db: db.execute(sql, (*values, letter.id)) and None)
 
 
-def put(db: apsw.Connection, letters: Sequence[Letter]) -> None:
+def put(db: apsw.Connection, letters: Sequence[OutgoingMail]) -> None:
     """New letters, in the caller's transaction. One whose ident is there already is not put again."""
     db.executemany(
         "INSERT OR IGNORE INTO outbox (ident, contact, kind, severity, made, state, next, body)"

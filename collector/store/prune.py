@@ -18,21 +18,21 @@ BATCHES: Final = 7 * DAY
 FIVE_MINUTE_SUMS: Final = 35 * DAY
 HOURLY_SUMS: Final = 731 * DAY
 EVENTS: Final = 731 * DAY
-LETTERS: Final = 90 * DAY
-MOST_LETTERS: Final = 20_000
-STEP: Final = 500  # rows a transaction
+DEAD_LETTERS: Final = 90 * DAY
+MAX_DEAD_LETTERS: Final = 20_000
+STEP_ROWS: Final = 500  # rows a transaction
 LATEST: Final = 6 * HOUR  # an hour is added up once it lies so far back; what comes later gets a row of its own
 
 
 async def step(database: Database, now: int) -> int:
     """One small transaction of each sort. Gives how many rows went."""
     deleted = 0
-    for work in (_batches, _letters, _events, _hourly, _old_sums):
+    for work in (_batches, _dead_letters, _events, _hourly, _old_sums):
         deleted += await database.write(lambda db, work=work: work(db, now))  # type: ignore[misc]
     return deleted
 
 
-async def all_of_it(database: Database, now: int) -> int:
+async def prune_all(database: Database, now: int) -> int:
     """Steps until nothing is left to let go of."""
     total = 0
     while deleted := await step(database, now):
@@ -43,7 +43,7 @@ async def all_of_it(database: Database, now: int) -> int:
 def _batches(db: apsw.Connection, now: int) -> int:
     """From the oldest row on; received times may run back where the clock was stepped, so only the oldest count."""
     rows = db.execute(
-        "SELECT id, received FROM batches WHERE id <= (SELECT after FROM replay) ORDER BY id LIMIT ?", (STEP,)
+        "SELECT id, received FROM batches WHERE id <= (SELECT after FROM replay) ORDER BY id LIMIT ?", (STEP_ROWS,)
     )
     last = None
     for number, received in rows:
@@ -56,18 +56,19 @@ def _batches(db: apsw.Connection, now: int) -> int:
     return db.changes()
 
 
-def _letters(db: apsw.Connection, now: int) -> int:
+def _dead_letters(db: apsw.Connection, now: int) -> int:
     db.execute(
         "DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters ORDER BY id LIMIT ?)"
         " AND (at < ? OR id <= (SELECT max(id) FROM dead_letters) - ?)",
-        (STEP, now - LETTERS, MOST_LETTERS),
+        (STEP_ROWS, now - DEAD_LETTERS, MAX_DEAD_LETTERS),
     )
     return db.changes()
 
 
 def _events(db: apsw.Connection, now: int) -> int:
     db.execute(
-        "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?) AND at < ?", (STEP, now - EVENTS)
+        "DELETE FROM events WHERE id IN (SELECT id FROM events ORDER BY id LIMIT ?) AND at < ?",
+        (STEP_ROWS, now - EVENTS),
     )
     return db.changes()
 
@@ -84,7 +85,7 @@ def _hourly(db: apsw.Connection, now: int) -> int:
     rows = db.execute(
         "SELECT id, stream, plan, body FROM sums WHERE rolled = 0 AND width = ? AND start >= ? AND start < ?"
         " ORDER BY start, id LIMIT ?",
-        (FIVE_MINUTES, hour, hour + HOUR, STEP),
+        (FIVE_MINUTES, hour, hour + HOUR, STEP_ROWS),
     ).fetchall()
     grouped: dict[tuple[int, bytes], list[cells.Cells]] = {}
     for _, stream, plan, body in rows:
@@ -104,7 +105,7 @@ def _old_sums(db: apsw.Connection, now: int) -> int:
         db.execute(
             "DELETE FROM sums WHERE id IN"
             " (SELECT id FROM sums WHERE width = ? AND start < ? AND rolled = ? ORDER BY start LIMIT ?)",
-            (width, now - age, rolled, STEP),
+            (width, now - age, rolled, STEP_ROWS),
         )
         deleted += db.changes()
     return deleted

@@ -11,12 +11,12 @@ from typing import Any
 import apsw
 import msgspec
 
-from alerts.incident.finding import Finding
+from alerts.incident.finding import IngestFinding
 from collector.ledger.steps import Span
 from collector.store import cells
 
 
-class Sum(msgspec.Struct, frozen=True):
+class SumBucket(msgspec.Struct, frozen=True):
     """One check's bucket: ``measures[0]`` is latency (µs), the others are the value columns of ``plan``; each is
     [n, sum, least, most], n = 0 where nothing was measured."""
 
@@ -26,7 +26,7 @@ class Sum(msgspec.Struct, frozen=True):
     measures: list[list[int]]
 
 
-class Event(msgspec.Struct, frozen=True):
+class StoredEvent(msgspec.Struct, frozen=True):
     """``finding``: it is for the evaluator too."""
 
     id: int
@@ -47,7 +47,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
     body: bytes
 
 
-class Life(msgspec.Struct, frozen=True):
+class CollectorRun(msgspec.Struct, frozen=True):
     """One run of the collector: alive in [started, alive]; ``stopped`` is None when it was killed or still runs."""
 
     started: int
@@ -71,7 +71,7 @@ def spans(db: apsw.Connection, checks: Sequence[int], begin: int, end: int) -> d
     return by_check
 
 
-def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, width: int) -> list[Sum]:
+def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, width: int) -> list[SumBucket]:
     """One check's buckets of this width that begin in the window, in order; several of one bucket add up."""
     sql = (
         "SELECT start, plan, body FROM sums WHERE width = ? AND start >= ? AND start < ? AND stream = ? ORDER BY start"
@@ -80,11 +80,11 @@ def sums(db: apsw.Connection, stream: int, check: int, begin: int, end: int, wid
     for start, plan, body in db.execute(sql, (width, begin, end, stream)):
         cell = cells.decode(body).get(check)
         if cell is not None:
-            buckets.append(Sum(start, width, plan, quarters(cell)))
+            buckets.append(SumBucket(start, width, plan, measures_of_cell(cell)))
     return buckets
 
 
-def history(db: apsw.Connection, stream: int, check: int, begin: int, end: int, width: int) -> list[Sum]:
+def history(db: apsw.Connection, stream: int, check: int, begin: int, end: int, width: int) -> list[SumBucket]:
     """One check's buckets in the window, none of it twice: of an hour also the short ones not added up yet."""
     if width == cells.FIVE_MINUTES:
         return sums(db, stream, check, begin, end, width)
@@ -96,18 +96,18 @@ def history(db: apsw.Connection, stream: int, check: int, begin: int, end: int, 
     for start, plan, body in db.execute(sql, (cells.FIVE_MINUTES, begin, end, stream)):
         cell = cells.decode(body).get(check)
         if cell is not None:
-            buckets.append(Sum(start, cells.FIVE_MINUTES, plan, quarters(cell)))
+            buckets.append(SumBucket(start, cells.FIVE_MINUTES, plan, measures_of_cell(cell)))
     return buckets
 
 
-def quarters(cell: "array[int]") -> list[list[int]]:
+def measures_of_cell(cell: "array[int]") -> list[list[int]]:
     """A cell's integers, four for latency and for each column."""
     return [list(cell[at : at + 4]) for at in range(0, len(cell), 4)]
 
 
 def events(
     db: apsw.Connection, *, agent: str | None = None, begin: int = 0, end: int = 2**62, limit: int = 1000
-) -> list[Event]:
+) -> list[StoredEvent]:
     """The newest events in the window, newest first."""
     where, arguments = ("agent = ? AND ", (agent,)) if agent is not None else ("", ())
     sql = (
@@ -117,20 +117,23 @@ def events(
     return [_event(row) for row in db.execute(sql, (*arguments, begin, end, limit))]
 
 
-def findings(db: apsw.Connection, after: int, limit: int = 1000) -> list[tuple[int, Finding]]:
+def findings(db: apsw.Connection, after: int, limit: int = 1000) -> list[tuple[int, IngestFinding]]:
     """Findings past row ``after``, in the order in which they were committed, with their rows: the evaluator's."""
     columns = "id, at, agent, check_uid, kind, data, finding"
     sql = f"SELECT {columns} FROM events WHERE id > ? AND finding = 1 ORDER BY id LIMIT ?"
     finding_events = [_event(row) for row in db.execute(sql, (after, limit))]
-    return [(event.id, Finding(event.at, event.agent, event.check, event.kind, event.data)) for event in finding_events]
+    return [
+        (event.id, IngestFinding(event.at, event.agent, event.check, event.kind, event.data))
+        for event in finding_events
+    ]
 
 
-def findings_since(db: apsw.Connection, begin: int) -> list[Finding]:
+def findings_since(db: apsw.Connection, begin: int) -> list[IngestFinding]:
     """Findings of things that happened from ``begin`` (ms) on, in the order in which they were committed."""
     columns = "id, at, agent, check_uid, kind, data, finding"
     latest = "id > (SELECT max(id) FROM events) - 5000"  # there is no index by time alone
     rows = db.execute(f"SELECT {columns} FROM events WHERE {latest} AND at >= ? AND finding = 1 ORDER BY id", (begin,))
-    return [Finding(one.at, one.agent, one.check, one.kind, one.data) for one in map(_event, rows)]
+    return [IngestFinding(one.at, one.agent, one.check, one.kind, one.data) for one in map(_event, rows)]
 
 
 def dead_letters(db: apsw.Connection, *, agent: str | None = None, limit: int = 100) -> list[DeadLetter]:
@@ -140,15 +143,16 @@ def dead_letters(db: apsw.Connection, *, agent: str | None = None, limit: int = 
     return [DeadLetter(*row) for row in db.execute(sql, (*arguments, limit))]
 
 
-def lives(db: apsw.Connection, begin: int, end: int) -> list[Life]:
+def collector_runs(db: apsw.Connection, begin: int, end: int) -> list[CollectorRun]:
     """The runs of the collector that reach into the window, in order."""
     sql = "SELECT started, alive, stopped, trusted FROM collector_life WHERE alive > ? AND started < ? ORDER BY id"
     return [
-        Life(int(a), int(b), None if c is None else int(c), bool(d)) for a, b, c, d in db.execute(sql, (begin, end))
+        CollectorRun(int(a), int(b), None if c is None else int(c), bool(d))
+        for a, b, c, d in db.execute(sql, (begin, end))
     ]
 
 
-def life(db: apsw.Connection, agent: str, begin: int) -> list[tuple[int, str, dict[str, Any]]]:
+def agent_life_events(db: apsw.Connection, agent: str, begin: int) -> list[tuple[int, str, dict[str, Any]]]:
     """(at, kind, data) of an agent's starts and clean stops from ``begin`` on, in order."""
     sql = "SELECT at, kind, data FROM events WHERE agent = ? AND at >= ? AND kind IN (?, ?) ORDER BY at, id"
     rows = db.execute(sql, (agent, begin, "agent start", "agent stop"))
@@ -167,5 +171,5 @@ def sizes(db: apsw.Connection) -> dict[str, int]:
     return counts
 
 
-def _event(row: tuple[Any, ...]) -> Event:
-    return Event(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]), bool(row[6]))
+def _event(row: tuple[Any, ...]) -> StoredEvent:
+    return StoredEvent(row[0], row[1], row[2], row[3], row[4], json.loads(row[5]), bool(row[6]))

@@ -26,7 +26,7 @@ class EnrolmentRefused(Exception):
         self.code = code
 
 
-class Held(msgspec.Struct, frozen=True):
+class RegisteredCertificate(msgspec.Struct, frozen=True):
     """A certificate as registered. ``not_after``: ms since the epoch."""
 
     serial: int
@@ -39,7 +39,7 @@ class Registry:
     def __init__(
         self,
         database: Database,
-        authority: pki.Authority,
+        authority: pki.CertificateAuthority,
         revocations: Revocations,
         *,
         wall: Callable[[], int],
@@ -71,7 +71,7 @@ class Registry:
         await self._database.write(work)
         return code
 
-    async def enrol(self, secret: str, csr: str) -> tuple[str, pki.Issued]:
+    async def enrol(self, secret: str, csr: str) -> tuple[str, pki.SignedCertificate]:
         """(agent, its certificate), durable when this returns.
 
         Raises EnrolmentRefused, or pki.RequestRefused before the code is touched. Of racing uses of one code
@@ -80,7 +80,7 @@ class Registry:
         key = pki.request_key(csr)
         now = self._wall()
 
-        def work(db: apsw.Connection) -> tuple[str, pki.Issued]:
+        def work(db: apsw.Connection) -> tuple[str, pki.SignedCertificate]:
             row = db.execute(
                 "SELECT agent, made_at, expires_at, used_key FROM enrolment_codes WHERE secret_hash = ?",
                 (pki.secret_hash(secret),),
@@ -104,7 +104,7 @@ class Registry:
 
         return await self._database.write(work)
 
-    async def renew(self, agent: str, csr: str) -> pki.Issued:
+    async def renew(self, agent: str, csr: str) -> pki.SignedCertificate:
         """A new certificate for an agent that showed one of ours. Raises pki.RequestRefused."""
         pki.request_key(csr)
         now = self._wall()
@@ -133,14 +133,14 @@ class Registry:
 
         await self._database.write(work)
 
-    async def certificates(self) -> dict[str, Held]:
+    async def certificates(self) -> dict[str, RegisteredCertificate]:
         """For each agent ever enrolled, its newest certificate."""
         newest = await self._database.read(
             lambda db: rows(db, "SELECT agent, MAX(serial), not_after FROM certificates GROUP BY agent")
         )
-        return {agent: Held(int(serial, 16), not_after) for agent, serial, not_after in newest}
+        return {agent: RegisteredCertificate(int(serial, 16), not_after) for agent, serial, not_after in newest}
 
-    def _issue(self, db: apsw.Connection, agent: str, csr: str, now: int, how: str) -> pki.Issued:
+    def _issue(self, db: apsw.Connection, agent: str, csr: str, now: int, how: str) -> pki.SignedCertificate:
         # above what is revoked, even when the clock has gone back since
         serial = pki.new_serial(now, above=self.revocations.up_to(agent))
         issued = self.authority.sign_agent(csr, agent, serial, now, self._days)

@@ -20,7 +20,7 @@ from collector.ingest.ingest import PushError
 from collector.keys import pki
 from collector.store.registry import EnrolmentRefused, Registry
 from collector.web.client_certificates import Peer, Peers
-from collector.web.throughput import NotNow, Throughput
+from collector.web.throughput import ThroughputServer, TransferDenied
 from inventory.protocol.wire import ACK_TYPE, MAX_BODY, PUSH_TYPE, Ack, encode_ack
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class PlanSource(Protocol):
         """(digest in hex, canonical bytes) of the agent's plan, None when the inventory has no such agent."""
 
 
-class Push(Protocol):
+class PushHandler(Protocol):
     """What takes a push: answers, or raises collector.ingest.ingest.PushError. ``uploading``: ms its body took."""
 
     def __call__(self, agent: str, body: bytes, uploading: int) -> Awaitable[Ack]: ...
@@ -66,12 +66,12 @@ class AgentsListener:
         self,
         registry: Registry,
         plans: PlanSource,
-        push: Push,
+        push: PushHandler,
         *,
         wall: Callable[[], int],
         may_push: Callable[[str], bool] = lambda agent: True,
         stranger_time: float = STRANGER_TIME,
-        throughput: Throughput | None = None,
+        throughput: ThroughputServer | None = None,
     ) -> None:
         self.requests: Counter[tuple[str, int]] = Counter()  # (path's name, status)
         self._registry = registry
@@ -80,7 +80,7 @@ class AgentsListener:
         self._wall = wall
         self._known = may_push
         self._stranger_time = stranger_time
-        self._throughput = throughput or Throughput()
+        self._throughput = throughput or ThroughputServer()
         self._peers = Peers()
         self._strangers = 0
         self._routes: dict[tuple[str, str], tuple[str, _Handler]] = {
@@ -186,7 +186,7 @@ class AgentsListener:
         transfer = self._throughput.give if request.method == "GET" else self._throughput.take
         try:
             return await transfer(peer.agent, request)
-        except NotNow as refused:
+        except TransferDenied as refused:
             answer = _problem(refused.status, refused.words)
             if refused.wait:
                 answer.headers["Retry-After"] = str(refused.wait)
@@ -243,7 +243,7 @@ class AgentsListener:
         finally:
             self._strangers -= 1
 
-    def _certificate(self, agent: str, issued: pki.Issued) -> web.Response:
+    def _certificate(self, agent: str, issued: pki.SignedCertificate) -> web.Response:
         answer = {"agent": agent, "certificate": issued.pem, "ca": self._registry.authority.pem}
         response = web.Response(body=msgspec.json.encode(answer), content_type="application/json")
         response.force_close()  # the next request shows the new certificate

@@ -9,14 +9,24 @@ from aiohttp import web
 from alerts.language.catalogue import LANGUAGES
 from collector.keys import pki
 from collector.ledger.figures import Figure
-from collector.queries.reading import Known, Reader
+from collector.queries.reading import CheckEntry, LedgerReader
 from collector.store.registry import Registry
 from collector.web import backups, history, schemas
-from collector.web.query_params import LATEST, MOST, Wrong, answer, known, number, one_of, rolling, window
-from collector.web.routes import LIMIT, MS, Parameter, Post, Route
+from collector.web.query_params import (
+    MAX_ITEMS,
+    MAX_TIME,
+    BadRequest,
+    check_parameters,
+    json_response,
+    one_of,
+    rolling,
+    whole_number,
+    window,
+)
+from collector.web.routes import LIMIT, MS_SCHEMA, ApiPost, ApiRoute, QueryParameter
 from inventory.protocol.states import NAMES
 
-_LANG = Parameter(
+_LANG = QueryParameter(
     "lang", "vi: with each reason in Vietnamese too (reason_vi)", {"type": "string", "enum": list(LANGUAGES)}
 )
 _STATE: dict[str, object] = {"type": "string", "enum": list(NAMES)}
@@ -25,91 +35,95 @@ _STATE: dict[str, object] = {"type": "string", "enum": list(NAMES)}
 class Api:
     """The handlers, over one reader."""
 
-    def __init__(self, reader: Reader, registry: Registry) -> None:
+    def __init__(self, reader: LedgerReader, registry: Registry) -> None:
         self._reader = reader
         self._registry = registry
-        self.posts: tuple[Post, ...] = ()
+        self.posts: tuple[ApiPost, ...] = ()
         self.routes = (
-            Route(
+            ApiRoute(
                 "/api/v1/checks",
                 self.checks,
                 "Checks as they are now",
                 list[schemas.CheckAnswer],
                 (
-                    Parameter("agency", "only this agency's"),
-                    Parameter("site", "only this site's"),
-                    Parameter("agent", "only what this agent looks at"),
-                    Parameter("kind", "only this kind"),
-                    Parameter("state", "only those in this state now", _STATE),
-                    Parameter("window", "with the figure over this time up to now, 24h or 30d"),
+                    QueryParameter("agency", "only this agency's"),
+                    QueryParameter("site", "only this site's"),
+                    QueryParameter("agent", "only what this agent looks at"),
+                    QueryParameter("kind", "only this kind"),
+                    QueryParameter("state", "only those in this state now", _STATE),
+                    QueryParameter("window", "with the figure over this time up to now, 24h or 30d"),
                     LIMIT,
-                    Parameter("after", "those that come after the check with this uid"),
+                    QueryParameter("after", "those that come after the check with this uid"),
                     _LANG,
                 ),
             ),
-            Route("/api/v1/checks/{uid}", self.check, "One check as it is now", schemas.CheckAnswer, (_LANG,)),
-            Route(
+            ApiRoute("/api/v1/checks/{uid}", self.check, "One check as it is now", schemas.CheckAnswer, (_LANG,)),
+            ApiRoute(
                 "/api/v1/checks/{uid}/availability",
                 self.availability,
                 "One check's availability over a window, with the evidence",
                 schemas.AvailabilityAnswer,
                 (
-                    Parameter("from", "beginning, ms since the epoch (a day before the end)", MS),
-                    Parameter("to", "end, ms since the epoch (now)", MS),
+                    QueryParameter("from", "beginning, ms since the epoch (a day before the end)", MS_SCHEMA),
+                    QueryParameter("to", "end, ms since the epoch (now)", MS_SCHEMA),
                     _LANG,
                 ),
             ),
-            Route(
+            ApiRoute(
                 "/api/v1/checks/{uid}/history",
                 self.history,
                 "What a check measured over a window, added up in buckets",
                 history.HistoryAnswer,
                 (
-                    Parameter("measure", "one of its kind's, or latency, in base units"),
-                    Parameter("from", "beginning, ms since the epoch (a day before the end)", MS),
-                    Parameter("to", "end, ms since the epoch (now)", MS),
+                    QueryParameter("measure", "one of its kind's, or latency, in base units"),
+                    QueryParameter("from", "beginning, ms since the epoch (a day before the end)", MS_SCHEMA),
+                    QueryParameter("to", "end, ms since the epoch (now)", MS_SCHEMA),
                 ),
             ),
-            Route(
+            ApiRoute(
                 "/api/v1/agencies", self.agencies, "Agencies and the states of their checks", list[schemas.AgencyAnswer]
             ),
-            Route(
+            ApiRoute(
                 "/api/v1/backups",
-                partial(backups.list_, reader),
+                partial(backups.list_backups, reader),
                 "Backups, each as all of its evidence together says it is",
                 list[backups.BackupAnswer],
                 (
-                    Parameter("agency", "only this agency's"),
-                    Parameter("site", "only this site's"),
-                    Parameter("state", "only those in this state now", _STATE),
-                    Parameter("window", "the figure over this time up to now, 24h or 30d (30d)"),
+                    QueryParameter("agency", "only this agency's"),
+                    QueryParameter("site", "only this site's"),
+                    QueryParameter("state", "only those in this state now", _STATE),
+                    QueryParameter("window", "the figure over this time up to now, 24h or 30d (30d)"),
                     LIMIT,
                     _LANG,
                 ),
             ),
-            Route(
+            ApiRoute(
                 "/api/v1/goals",
                 self.goals,
                 "Goals over their windows",
                 list[schemas.GoalAnswer],
-                (Parameter("at", "over the windows that hold this moment, ms since the epoch (now)", MS),),
+                (QueryParameter("at", "over the windows that hold this moment, ms since the epoch (now)", MS_SCHEMA),),
             ),
-            Route(
+            ApiRoute(
                 "/api/v1/troubles",
                 self.troubles,
                 "The stretches in which checks were not up, with their causes",
                 schemas.TroublesAnswer,
-                (LIMIT, Parameter("before", "past ones that ended before this, ms since the epoch", MS), _LANG),
+                (
+                    LIMIT,
+                    QueryParameter("before", "past ones that ended before this, ms since the epoch", MS_SCHEMA),
+                    _LANG,
+                ),
             ),
-            Route("/api/v1/agents", self.agents, "Agents as they were last heard", list[schemas.AgentAnswer]),
+            ApiRoute("/api/v1/agents", self.agents, "Agents as they were last heard", list[schemas.AgentAnswer]),
         )
 
     async def checks(self, request: web.Request) -> web.Response:
         query = request.query
-        known(query, "agency", "site", "agent", "kind", "state", "window", "limit", "after", "lang")
+        check_parameters(query, "agency", "site", "agent", "kind", "state", "window", "limit", "after", "lang")
         language = one_of(query, "lang", LANGUAGES)
         now = self._reader.wall()
-        limit = number(query, "limit", MOST, MOST)
+        limit = whole_number(query, "limit", MAX_ITEMS, MAX_ITEMS)
         wanted_state = one_of(query, "state", NAMES)
         chosen = [one for one in self._reader.present() if _matches(one, query)]
         if wanted_state is not None:
@@ -121,22 +135,22 @@ class Api:
         if over is not None and chosen:
             figures = await self._reader.figures(chosen, [over])
         content = [
-            schemas.told(
+            schemas.with_translation(
                 schemas.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None), language
             )
             for one in chosen
         ]
-        response = answer(content)
+        response = json_response(content)
         response.headers["X-Total-Count"] = str(total)
         return response
 
     async def check(self, request: web.Request) -> web.Response:
-        known(request.query, "lang")
+        check_parameters(request.query, "lang")
         content = schemas.check(self._reader, self._one(request), self._reader.wall())
-        return answer(schemas.told(content, one_of(request.query, "lang", LANGUAGES)))
+        return json_response(schemas.with_translation(content, one_of(request.query, "lang", LANGUAGES)))
 
     async def availability(self, request: web.Request) -> web.Response:
-        known(request.query, "from", "to", "lang")
+        check_parameters(request.query, "from", "to", "lang")
         language = one_of(request.query, "lang", LANGUAGES)
         now = self._reader.wall()
         begin, end = window(request.query, now)
@@ -148,17 +162,17 @@ class Api:
             end=end,
             now=now,
             figure=schemas.ratios(figure),
-            spans=[schemas.told(schemas.span(span), language) for span in spans],
+            spans=[schemas.with_translation(schemas.span(span), language) for span in spans],
             timeline=[schemas.segment(segment) for segment in segments],
         )
-        return answer(content)
+        return json_response(content)
 
     async def history(self, request: web.Request) -> web.Response:
-        known(request.query, "measure", "from", "to")
-        return answer(await history.of(self._reader, self._one(request), request.query))
+        check_parameters(request.query, "measure", "from", "to")
+        return json_response(await history.check_history(self._reader, self._one(request), request.query))
 
     async def agencies(self, request: web.Request) -> web.Response:
-        known(request.query)
+        check_parameters(request.query)
         counts = self.counts()
         content = []
         for agency in self._reader.inventory.agencies.values():
@@ -166,13 +180,13 @@ class Api:
             content.append(
                 schemas.AgencyAnswer(
                     id=agency.id,
-                    name=schemas.words(agency.name),
+                    name=schemas.localized(agency.name),
                     kind=agency.kind,
                     sites=list(agency.sites),
                     **{name: states[code] for code, name in enumerate(NAMES)},
                 )
             )
-        return answer(content)
+        return json_response(content)
 
     def counts(self) -> dict[str, Counter[int]]:
         """By agency, how many checks are in which state now."""
@@ -184,29 +198,29 @@ class Api:
         return counts
 
     async def goals(self, request: web.Request) -> web.Response:
-        known(request.query, "at")
-        at = number(request.query, "at", self._reader.wall(), LATEST)
+        check_parameters(request.query, "at")
+        at = whole_number(request.query, "at", self._reader.wall(), MAX_TIME)
         evaluations = await self._reader.evaluations(at)
         names = self._reader.inventory.goals
-        return answer([schemas.goal(one, names[one.goal].name) for one in evaluations if one.goal in names])
+        return json_response([schemas.goal(one, names[one.goal].name) for one in evaluations if one.goal in names])
 
     async def troubles(self, request: web.Request) -> web.Response:
-        known(request.query, "limit", "before", "lang")
+        check_parameters(request.query, "limit", "before", "lang")
         language = one_of(request.query, "lang", LANGUAGES)
-        limit = number(request.query, "limit", 100, MOST)
-        before = number(request.query, "before", LATEST, LATEST)
+        limit = whole_number(request.query, "limit", 100, MAX_ITEMS)
+        before = whole_number(request.query, "before", MAX_TIME, MAX_TIME)
         open_ = self._reader.open_troubles()[:limit]
         past = await self._reader.past_troubles(limit, before)
         causes = await self._reader.caused([*open_, *past])
         content = schemas.TroublesAnswer(
-            open=[schemas.told(schemas.trouble(one, causes), language) for one in open_],
-            past=[schemas.told(schemas.trouble(one, causes), language) for one in past],
+            open=[schemas.with_translation(schemas.trouble(one, causes), language) for one in open_],
+            past=[schemas.with_translation(schemas.trouble(one, causes), language) for one in past],
         )
-        return answer(content)
+        return json_response(content)
 
     async def agents(self, request: web.Request) -> web.Response:
-        known(request.query)
-        return answer(await self.agent_answers())
+        check_parameters(request.query)
+        return json_response(await self.agent_answers())
 
     async def agent_answers(self) -> list[schemas.AgentAnswer]:
         """Every agent of the inventory, in its order."""
@@ -239,25 +253,25 @@ class Api:
             )
         return content
 
-    def _one(self, request: web.Request) -> Known:
+    def _one(self, request: web.Request) -> CheckEntry:
         uid = request.match_info["uid"]
         entry = self._reader.by_uid(uid)
         if entry is None:
-            raise Wrong(f"there is no check {uid[:60]!r}", 404)
+            raise BadRequest(f"there is no check {uid[:60]!r}", 404)
         return entry
 
 
-def _matches(one: Known, query: Mapping[str, str]) -> bool:
+def _matches(one: CheckEntry, query: Mapping[str, str]) -> bool:
     check = one.check
     assert check is not None
     pairs = (("agency", check.agency), ("site", check.site), ("agent", one.agent), ("kind", one.kind))
     return all(name not in query or query[name] == value for name, value in pairs)
 
 
-def _after(chosen: list[Known], uid: str | None) -> list[Known]:
+def _after(chosen: list[CheckEntry], uid: str | None) -> list[CheckEntry]:
     if uid is None:
         return chosen
     for place, one in enumerate(chosen):
         if one.uid == uid:
             return chosen[place + 1 :]
-    raise Wrong("after ought to be the uid of a check of this list")
+    raise BadRequest("after ought to be the uid of a check of this list")

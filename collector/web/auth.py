@@ -8,10 +8,10 @@ import hmac
 import secrets
 from collections.abc import Mapping
 
-from collector.config import Operators
+from collector.config import OperatorsConfig
 
 COST = 1 << 14  # scrypt's n; with r=8, p=1 some 50 ms and 16 MiB
-REMEMBERED = 1000  # proven credentials kept (hashed), so that a page's every request does not cost 50 ms
+MAX_PROVEN = 1000  # proven credentials kept (hashed), so that a page's every request does not cost 50 ms
 
 
 def hash_password(password: str) -> str:
@@ -20,7 +20,7 @@ def hash_password(password: str) -> str:
     return f"scrypt:{COST}:{salt.hex()}:{_scrypt(password, salt, COST).hex()}"
 
 
-def password_fits(password: str, held: str) -> bool:
+def verify_password(password: str, held: str) -> bool:
     """Whether the password is the one that was hashed; False for a hash that is none."""
     try:
         scheme, cost, salt, expected = held.split(":")
@@ -34,7 +34,7 @@ def password_fits(password: str, held: str) -> bool:
 class Guard:
     """Judges the Authorization header."""
 
-    def __init__(self, operators: Operators) -> None:
+    def __init__(self, operators: OperatorsConfig) -> None:
         self.open = not operators.guarded
         self._users = {user.name: str(user.password) for user in operators.users}
         self._tokens = {_digest(str(token.token)): token.name for token in operators.tokens}
@@ -61,10 +61,10 @@ class Guard:
         # an unknown name takes as long as a wrong password
         held = self._users.get(name, self._nobody)
         async with self._hashing:
-            fits = await asyncio.to_thread(password_fits, password, held)
+            fits = await asyncio.to_thread(verify_password, password, held)
         if not colon or not fits or name not in self._users:
             return None
-        if len(self._proven) >= REMEMBERED:
+        if len(self._proven) >= MAX_PROVEN:
             self._proven.clear()
         self._proven[digest] = name
         return name

@@ -6,15 +6,15 @@ import msgspec
 from aiohttp import web
 
 from alerts.language.catalogue import LANGUAGES
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from collector.services import backups
-from collector.services.backups import Past, Whole
-from collector.web.query_params import MOST, answer, known, number, one_of, rolling
-from collector.web.schemas import InVietnamese, Ratios, Words, in_vietnamese, ratios, words
+from collector.services.backups import BackupHistory, BackupStatus
+from collector.web.query_params import MAX_ITEMS, check_parameters, json_response, one_of, rolling, whole_number
+from collector.web.schemas import InVietnamese, LocalizedText, Ratios, in_vietnamese, localized, ratios
 from inventory.protocol.states import NAMES, UP
 
 MONTH = 30 * 86_400_000
-SHOWN = 100  # lines on a page
+MAX_LINES = 100  # lines on a page
 
 
 def _help(text: str) -> msgspec.Meta:
@@ -37,7 +37,7 @@ class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A backup as all of its evidence together says it is. Durations in seconds; null: not known."""
 
     id: str
-    name: Words
+    name: LocalizedText
     agency: str
     site: str
     state: Annotated[str, _help("up, degraded, down or unknown: down while any evidence is, up only while all is")]
@@ -56,12 +56,12 @@ class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
     reason_vi: InVietnamese = msgspec.UNSET
 
 
-def told(status: Whole, history: Past, now: int, language: str | None = None) -> BackupAnswer:
-    """The answer about one; ``now`` in ms. ``language``: see :func:`collector.web.schemas.told`."""
+def backup_answer(status: BackupStatus, history: BackupHistory, now: int, language: str | None = None) -> BackupAnswer:
+    """The answer about one; ``now`` in ms. ``language``: see :func:`collector.web.schemas.with_translation`."""
     backup, oldest = status.backup, status.oldest(now)
     return BackupAnswer(
         id=backup.id,
-        name=words(backup.name),
+        name=localized(backup.name),
         agency=backup.agency,
         site=backup.site,
         state=NAMES[status.state],
@@ -92,29 +92,31 @@ def told(status: Whole, history: Past, now: int, language: str | None = None) ->
     )
 
 
-async def list_(reader: Reader, request: web.Request) -> web.Response:
+async def list_backups(reader: LedgerReader, request: web.Request) -> web.Response:
     """``/api/v1/backups``."""
     query = request.query
-    known(query, "agency", "site", "state", "window", "limit", "lang")
+    check_parameters(query, "agency", "site", "state", "window", "limit", "lang")
     language = one_of(query, "lang", LANGUAGES)
     now = reader.wall()
     state = one_of(query, "state", NAMES)
-    limit = number(query, "limit", MOST, MOST)
+    limit = whole_number(query, "limit", MAX_ITEMS, MAX_ITEMS)
     over = rolling(query, now) or (now - MONTH, now)
     chosen = [
         status
-        for status in backups.wholes(reader, now)
+        for status in backups.backup_statuses(reader, now)
         if query.get("agency", status.backup.agency) == status.backup.agency
         and query.get("site", status.backup.site) == status.backup.site
         and (state is None or NAMES[status.state] == state)
     ]
-    histories = await backups.pasts(reader, chosen[:limit], over)
-    response = answer([told(status, histories[status.backup.id], now, language) for status in chosen[:limit]])
+    histories = await backups.backup_histories(reader, chosen[:limit], over)
+    response = json_response(
+        [backup_answer(status, histories[status.backup.id], now, language) for status in chosen[:limit]]
+    )
     response.headers["X-Total-Count"] = str(len(chosen))
     return response
 
 
-class Line(msgspec.Struct, frozen=True):
+class BackupLine(msgspec.Struct, frozen=True):
     """A backup's line on a page. ``reasons``: (evidence, why)."""
 
     backup: BackupAnswer
@@ -122,20 +124,23 @@ class Line(msgspec.Struct, frozen=True):
     figure: Any
 
 
-class Lines(msgspec.Struct, frozen=True):
+class BackupLines(msgspec.Struct, frozen=True):
     """The lines of a page, the worst first; ``hidden``: how many more there are."""
 
-    rows: list[Line]
+    rows: list[BackupLine]
     hidden: int
 
 
-async def lines(reader: Reader, now: int, agency: str | None = None, *, whole: bool = True) -> Lines:
+async def backup_lines(reader: LedgerReader, now: int, agency: str | None = None, *, whole: bool = True) -> BackupLines:
     """Of one agency or all; unless ``whole``, only those that are not up."""
-    every = [one for one in backups.wholes(reader, now) if agency in (None, one.backup.agency)]
-    chosen = sorted((one for one in every if whole or one.state != UP), key=lambda one: _ORDER[one.state])[:SHOWN]
-    histories = await backups.pasts(reader, chosen, (now - MONTH, now))
-    rows = [Line(told(one, histories[one.backup.id], now), one.reasons, histories[one.backup.id].figure) for one in chosen]
-    return Lines(rows, len(every) - len(rows))
+    every = [one for one in backups.backup_statuses(reader, now) if agency in (None, one.backup.agency)]
+    chosen = sorted((one for one in every if whole or one.state != UP), key=lambda one: _ORDER[one.state])[:MAX_LINES]
+    histories = await backups.backup_histories(reader, chosen, (now - MONTH, now))
+    rows = [
+        BackupLine(backup_answer(one, histories[one.backup.id], now), one.reasons, histories[one.backup.id].figure)
+        for one in chosen
+    ]
+    return BackupLines(rows, len(every) - len(rows))
 
 
 _ORDER = {code: place for place, code in enumerate((2, 1, 3, 0))}  # down, degraded, unknown, up

@@ -9,12 +9,12 @@ from typing import Annotated
 import apsw
 import msgspec
 
-from collector.ingest.state import open_sums
-from collector.queries.reading import Known, Reader
+from collector.ingest.state import checkpoint_sums
+from collector.queries.reading import CheckEntry, LedgerReader
 from collector.store import cells, queries
 from collector.store.cells import FIVE_MINUTES, HOUR
-from collector.store.queries import Sum
-from collector.web.query_params import Wrong, window
+from collector.store.queries import SumBucket
+from collector.web.query_params import BadRequest, window
 
 FINE = 2 * 86_400_000  # ms: up to so long in buckets of five minutes, longer in hours
 FINE_FOR = 34 * 86_400_000  # ms that buckets of five minutes are kept, less a day
@@ -41,7 +41,7 @@ class HistoryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     points: list[PointAnswer]
 
 
-async def of(reader: Reader, entry: Known, query: Mapping[str, str]) -> HistoryAnswer:
+async def check_history(reader: LedgerReader, entry: CheckEntry, query: Mapping[str, str]) -> HistoryAnswer:
     """The answer to a query with ``measure``, ``from`` and ``to``. Raises Wrong."""
     now = reader.wall()
     measure = query.get("measure", LATENCY)
@@ -54,27 +54,27 @@ async def of(reader: Reader, entry: Known, query: Mapping[str, str]) -> HistoryA
         return HistoryAnswer(uid=entry.uid, measure=measure, points=[])
     stream = state.stream
 
-    def work(db: apsw.Connection) -> list[Sum]:
+    def work(db: apsw.Connection) -> list[SumBucket]:
         written = queries.history(db, stream, entry.row, begin, end, width)
-        return written + [one for one in _open(db, stream, entry.row) if begin <= one.start < end]
+        return written + [one for one in _open_sums(db, stream, entry.row) if begin <= one.start < end]
 
     sums = await reader.read(work)
     if measure not in _names(reader, entry, sums):
         names = ", ".join(sorted(_names(reader, entry, sums)))
-        raise Wrong(f"the kind {entry.kind} does not measure {measure[:60]!r}; it has: {names}")
+        raise BadRequest(f"the kind {entry.kind} does not measure {measure[:60]!r}; it has: {names}")
     return HistoryAnswer(uid=entry.uid, measure=measure, points=_points(reader, entry, measure, width, sums))
 
 
-def _open(db: apsw.Connection, stream: int, check: int) -> Iterator[Sum]:
+def _open_sums(db: apsw.Connection, stream: int, check: int) -> Iterator[SumBucket]:
     """What the agent's checkpoint has of a check."""
     for (body,) in db.execute("SELECT body FROM streams WHERE id = ? AND body IS NOT NULL", (stream,)):
-        for start, plan, packed in open_sums(body):
+        for start, plan, packed in checkpoint_sums(body):
             cell = cells.decode(packed).get(check)
             if cell is not None:
-                yield Sum(start, FIVE_MINUTES, plan, queries.quarters(cell))
+                yield SumBucket(start, FIVE_MINUTES, plan, queries.measures_of_cell(cell))
 
 
-def _names(reader: Reader, entry: Known, sums: list[Sum]) -> set[str]:
+def _names(reader: LedgerReader, entry: CheckEntry, sums: list[SumBucket]) -> set[str]:
     """What the kind measures now, and what it measured under the plans that these sums are of."""
     names = {LATENCY, *reader.measures_of(entry.kind)}
     for plan in {one.plan for one in sums}:
@@ -82,7 +82,9 @@ def _names(reader: Reader, entry: Known, sums: list[Sum]) -> set[str]:
     return names
 
 
-def _points(reader: Reader, entry: Known, measure: str, width: int, sums: list[Sum]) -> list[PointAnswer]:
+def _points(
+    reader: LedgerReader, entry: CheckEntry, measure: str, width: int, sums: list[SumBucket]
+) -> list[PointAnswer]:
     """Added up by bucket, in units."""
     total: dict[int, tuple[int, float, float, float]] = {}
     for one in sums:

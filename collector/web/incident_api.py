@@ -7,67 +7,76 @@ import msgspec
 from aiohttp import web
 
 from alerts.incident.entities import Command, Incident
-from collector.evaluator.alerting import Alerting
-from collector.queries.reading import Reader
+from collector.evaluator.alerting import AlertingService
+from collector.queries.reading import LedgerReader
 from collector.store import incidents as stored
 from collector.store.database import Database
 from collector.web.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
-from collector.web.query_params import LATEST, MOST, Wrong, answer, known, number, one_of, window
-from collector.web.routes import LIMIT, MS, WHO, Parameter, Post, Route
+from collector.web.query_params import (
+    MAX_ITEMS,
+    MAX_TIME,
+    BadRequest,
+    check_parameters,
+    json_response,
+    one_of,
+    whole_number,
+    window,
+)
+from collector.web.routes import LIMIT, MS_SCHEMA, WHO, ApiPost, ApiRoute, QueryParameter
 from inventory.protocol.causes import CAUSES
 
-What = Literal["acknowledge", "snooze", "comment", "close"]
-LONGEST: Final = 2_000  # characters of a comment
-MOST_SNOOZED: Final = 31 * 86_400_000  # ms
-PAST: Final = 100
+ActionName = Literal["acknowledge", "snooze", "comment", "close"]
+MAX_TEXT: Final = 2_000  # characters of a comment
+MAX_SNOOZE: Final = 31 * 86_400_000  # ms
+DEFAULT_PAST: Final = 100
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class IncidentActionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The body of a POST. ``until``: of a snooze, ms since the epoch. ``text``: of a comment, or why."""
 
     until: int | None = None
     text: str = ""
 
 
-_order = msgspec.json.Decoder(Order)
+_body_decoder = msgspec.json.Decoder(IncidentActionBody)
 
 
 class IncidentApi:
     """The handlers, over what the evaluator committed."""
 
-    def __init__(self, reader: Reader, database: Database, alerting: Alerting) -> None:
+    def __init__(self, reader: LedgerReader, database: Database, alerting: AlertingService) -> None:
         self._reader = reader
         self._database = database
         self._alerting = alerting
         self.routes = (
-            Route(
+            ApiRoute(
                 "/api/v1/incidents",
                 self.incidents,
                 "What is wrong, why, and what was",
                 IncidentsAnswer,
                 (
                     LIMIT,
-                    Parameter("before", "past ones that were closed before this, ms since the epoch", MS),
-                    Parameter("agency", "only those that touch this agency"),
-                    Parameter("cause", "only those with this cause", {"type": "string", "enum": list(CAUSES)}),
+                    QueryParameter("before", "past ones that were closed before this, ms since the epoch", MS_SCHEMA),
+                    QueryParameter("agency", "only those that touch this agency"),
+                    QueryParameter("cause", "only those with this cause", {"type": "string", "enum": list(CAUSES)}),
                 ),
             ),
-            Route("/api/v1/incidents/{key}", self.incident, "One incident, open or closed", IncidentAnswer),
-            Route(
+            ApiRoute("/api/v1/incidents/{key}", self.incident, "One incident, open or closed", IncidentAnswer),
+            ApiRoute(
                 "/api/v1/links",
                 self.links,
                 "Leased circuits over a window: time down by cause, with the evidence",
                 list[CircuitAnswer],
                 (
-                    Parameter("from", "beginning, ms since the epoch (a day before the end)", MS),
-                    Parameter("to", "end, ms since the epoch (now)", MS),
-                    Parameter("link", "only this one"),
-                    Parameter("provider", "only this provider's, as of now"),
+                    QueryParameter("from", "beginning, ms since the epoch (a day before the end)", MS_SCHEMA),
+                    QueryParameter("to", "end, ms since the epoch (now)", MS_SCHEMA),
+                    QueryParameter("link", "only this one"),
+                    QueryParameter("provider", "only this provider's, as of now"),
                 ),
             ),
         )
         self.posts = tuple(
-            Post(f"/api/v1/incidents/{{key}}/{what}", self.order, words, IncidentAnswer, Order)
+            ApiPost(f"/api/v1/incidents/{{key}}/{what}", self.order, words, IncidentAnswer, IncidentActionBody)
             for what, words in (
                 ("acknowledge", "Take an open incident on: no reminders, no escalation"),
                 ("snooze", "No reminders of an open incident until a time"),
@@ -78,31 +87,31 @@ class IncidentApi:
 
     async def incidents(self, request: web.Request) -> web.Response:
         query = request.query
-        known(query, "limit", "before", "agency", "cause")
-        limit = number(query, "limit", PAST, MOST)
-        before = number(query, "before", LATEST, LATEST)
+        check_parameters(query, "limit", "before", "agency", "cause")
+        limit = whole_number(query, "limit", DEFAULT_PAST, MAX_ITEMS)
+        before = whole_number(query, "before", MAX_TIME, MAX_TIME)
         one_of(query, "cause", CAUSES)
         describe = Describer(self._reader.inventory, self._reader.wall())
         past = await stored.closed(self._database, limit, before)
         content = IncidentsAnswer(
-            open=[describe.incident(one) for one in self._alerting.open() if _wanted(one, query)][:limit],
-            past=[describe.incident(one) for one in past if _wanted(one, query)],
+            open=[describe.incident(one) for one in self._alerting.open() if _matches(one, query)][:limit],
+            past=[describe.incident(one) for one in past if _matches(one, query)],
         )
-        return answer(content)
+        return json_response(content)
 
     async def incident(self, request: web.Request) -> web.Response:
-        known(request.query)
+        check_parameters(request.query)
         incident = await self.find(request.match_info["key"])
-        return answer(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
+        return json_response(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
     async def links(self, request: web.Request) -> web.Response:
         query = request.query
-        known(query, "from", "to", "link", "provider")
+        check_parameters(query, "from", "to", "link", "provider")
         over = window(query, self._reader.wall())
         every = self._reader.inventory.links
         only = query.get("link", "")
         if only and only not in every:
-            raise Wrong(f"there is no link {only[:60]!r}", 404)
+            raise BadRequest(f"there is no link {only[:60]!r}", 404)
         outages = await self._alerting.circuits.outages(over, only)
         describe = Describer(self._reader.inventory, self._reader.wall())
         chosen = [
@@ -110,45 +119,47 @@ class IncidentApi:
             for link in every.values()
             if (not only or link.id == only) and query.get("provider", link.provider) == link.provider
         ]
-        return answer([describe.circuit(link, [one for one in outages if one.link == link.id]) for link in chosen])
+        return json_response(
+            [describe.circuit(link, [one for one in outages if one.link == link.id]) for link in chosen]
+        )
 
     async def order(self, request: web.Request) -> web.Response:
         """What a person who said who they are wants of an incident."""
         if request.content_type != "application/json":  # what another site's form cannot send
-            raise Wrong("the body ought to be application/json", 415)
+            raise BadRequest("the body ought to be application/json", 415)
         try:
-            body = _order.decode(await request.read() or b"{}")
+            body = _body_decoder.decode(await request.read() or b"{}")
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-            raise Wrong(f"the body is not understood: {error}") from None
-        what: What = request.path.rpartition("/")[2]  # type: ignore[assignment]
+            raise BadRequest(f"the body is not understood: {error}") from None
+        what: ActionName = request.path.rpartition("/")[2]  # type: ignore[assignment]
         incident = await self.obey(request.match_info["key"], what, request[WHO], body)
-        return answer(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
+        return json_response(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
-    async def obey(self, key: str, what: What, who: str, body: Order) -> Incident:
+    async def obey(self, key: str, what: ActionName, who: str, body: IncidentActionBody) -> Incident:
         """Durable when it returns. Raises Wrong."""
         now = self._reader.wall()
-        if what == "snooze" and (body.until is None or not now < body.until <= now + MOST_SNOOZED):
-            raise Wrong("until ought to be a time within the next 31 days")
+        if what == "snooze" and (body.until is None or not now < body.until <= now + MAX_SNOOZE):
+            raise BadRequest("until ought to be a time within the next 31 days")
         if what == "comment" and not body.text.strip():
-            raise Wrong("a comment ought to say something")
-        if len(body.text) > LONGEST:
-            raise Wrong(f"a text has at most {LONGEST} characters")
+            raise BadRequest("a comment ought to say something")
+        if len(body.text) > MAX_TEXT:
+            raise BadRequest(f"a text has at most {MAX_TEXT} characters")
         incident = await self.find(key)
         if not incident.open:
-            raise Wrong("this incident is closed", 409)
+            raise BadRequest("this incident is closed", 409)
         command = Command(incident=key, what=what, who=who, at=now, until=body.until, text=body.text.strip())
         await self._alerting.evaluator.command(command)
         return await self.find(key)
 
     async def find(self, key: str) -> Incident:
         """An incident, open or closed. Raises Wrong."""
-        incident = self._alerting.evaluator.book.incident(key) or await stored.one(self._database, key)
+        incident = self._alerting.evaluator.book.incident(key) or await stored.find(self._database, key)
         if incident is None:
-            raise Wrong(f"there is no incident {key[:60]!r}", 404)
+            raise BadRequest(f"there is no incident {key[:60]!r}", 404)
         return incident
 
 
-def _wanted(incident: Incident, query: Mapping[str, str]) -> bool:
+def _matches(incident: Incident, query: Mapping[str, str]) -> bool:
     agency, cause = query.get("agency"), query.get("cause")
     touches = agency is None or any(member.subject.agency == agency for member in incident.members.values())
     return touches and cause in (None, incident.cause.cause)

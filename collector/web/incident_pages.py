@@ -7,26 +7,26 @@ import msgspec
 from aiohttp import web
 
 from alerts.incident.entities import Incident
-from alerts.mail.formatter import Speaker
-from alerts.mail.signed_urls import BadLink, Claim
+from alerts.mail.formatter import MailFormatter
+from alerts.mail.signed_urls import BadLink, LinkClaim
 from alerts.mail.topic import headline
-from collector.evaluator.alerting import Alerting
-from collector.queries.reading import Reader
+from collector.evaluator.alerting import AlertingService
+from collector.queries.reading import LedgerReader
 from collector.store import incidents as stored
-from collector.web.incident_api import IncidentApi, Order
-from collector.web.layout import Frame
-from collector.web.query_params import Wrong, known
+from collector.web.incident_api import IncidentActionBody, IncidentApi
+from collector.web.layout import Layout
+from collector.web.query_params import BadRequest, check_parameters
 from collector.web.routes import WHO
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HOUR: Final = 3_600_000
-PAST: Final = 100  # closed incidents on the page
+MAX_PAST: Final = 100  # closed incidents on the page
 SNOOZES: Final = (1, 4, 24, 72)  # hours
-HELD: Final = HOUR  # how long a form of a page may be open before it is sent
+FORM_VALID_FOR: Final = HOUR  # how long a form of a page may be open before it is sent
 
 
-class Line(msgspec.Struct, frozen=True):
+class IncidentLine(msgspec.Struct, frozen=True):
     """An incident in a list."""
 
     incident: Incident
@@ -37,7 +37,7 @@ class Line(msgspec.Struct, frozen=True):
 class IncidentPages:
     """``api``: what does what a page asks for."""
 
-    def __init__(self, reader: Reader, alerting: Alerting, api: IncidentApi, frame: Frame) -> None:
+    def __init__(self, reader: LedgerReader, alerting: AlertingService, api: IncidentApi, frame: Layout) -> None:
         self._reader = reader
         self._alerting = alerting
         self._api = api
@@ -51,23 +51,25 @@ class IncidentPages:
         return {"/links/{token}": self.do}
 
     async def all(self, request: web.Request) -> web.Response:
-        known(request.query, "lang")
-        past = await stored.closed(self._alerting.database, PAST)
+        check_parameters(request.query, "lang")
+        past = await stored.closed(self._alerting.database, MAX_PAST)
         speaker = self._speaker(request)
         return self._draw(
             request,
             "incidents.html",
-            open=[line(one, speaker) for one in self._alerting.open()],
-            past=[line(one, speaker) for one in past if one.why != "merged"],
+            open=[incident_line(one, speaker) for one in self._alerting.open()],
+            past=[incident_line(one, speaker) for one in past if one.why != "merged"],
         )
 
     async def one(self, request: web.Request) -> web.Response:
-        known(request.query, "lang")
+        check_parameters(request.query, "lang")
         incident = await self._api.find(request.match_info["key"])
         who = request[WHO] or "anyone"
         forms = {
             action: self._alerting.signer.sign(
-                Claim(action=action, incident=incident.key, contact=who, expires=self._reader.wall() + HELD)
+                LinkClaim(
+                    action=action, incident=incident.key, contact=who, expires=self._reader.wall() + FORM_VALID_FOR
+                )
             )
             for action in ("acknowledge", "snooze", "comment", "close")
         }
@@ -84,7 +86,7 @@ class IncidentPages:
 
     async def ask(self, request: web.Request) -> web.Response:
         """What the link would do, and a button; nothing is done yet."""
-        known(request.query, "lang")
+        check_parameters(request.query, "lang")
         try:
             claim = self._claim(request)
         except BadLink as bad:
@@ -106,13 +108,13 @@ class IncidentPages:
         if claim.action == "snooze":
             hours = str(form.get("hours", SNOOZES[0]))
             if hours not in map(str, SNOOZES):
-                raise Wrong("the reminders can be put off for one of the times that the page offers")
+                raise BadRequest("the reminders can be put off for one of the times that the page offers")
             until = self._reader.wall() + int(hours) * HOUR
-        body = Order(until=until, text=str(form.get("text", "")))
+        body = IncidentActionBody(until=until, text=str(form.get("text", "")))
         done: str = claim.action
         try:
             incident = await self._api.obey(claim.incident, claim.action, claim.contact, body)
-        except Wrong as wrong:
+        except BadRequest as wrong:
             if wrong.status != 409:
                 raise
             incident, done = await self._api.find(claim.incident), ""  # it closed meanwhile: that is what is shown
@@ -122,7 +124,7 @@ class IncidentPages:
         status = 410 if bad.expired else 404
         return self._draw(request, "link.html", status=status, refresh=False, claim=None, bad=bad)
 
-    def _of_link(self, request: web.Request, claim: Claim, incident: Incident | None, done: str) -> web.Response:
+    def _of_link(self, request: web.Request, claim: LinkClaim, incident: Incident | None, done: str) -> web.Response:
         return self._draw(
             request,
             "link.html",
@@ -136,16 +138,18 @@ class IncidentPages:
             who=self._who(claim),
         )
 
-    def _who(self, claim: Claim) -> str:
+    def _who(self, claim: LinkClaim) -> str:
         contact = self._reader.inventory.contacts.get(claim.contact)
         return contact.name.in_(contact.language) if contact is not None else claim.contact
 
-    def _claim(self, request: web.Request) -> Claim:
+    def _claim(self, request: web.Request) -> LinkClaim:
         return self._alerting.signer.read(request.match_info["token"], self._reader.wall())
 
-    async def _incident(self, claim: Claim) -> Incident | None:
+    async def _incident(self, claim: LinkClaim) -> Incident | None:
         return await self._api.find(claim.incident) if claim.incident else None
 
 
-def line(incident: Incident, speaker: Speaker) -> Line:
-    return Line(incident, headline(incident, speaker), sum(one.until is None for one in incident.members.values()))
+def incident_line(incident: Incident, speaker: MailFormatter) -> IncidentLine:
+    return IncidentLine(
+        incident, headline(incident, speaker), sum(one.until is None for one in incident.members.values())
+    )

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import msgspec
 
-from alerts.incident.entities import Entry, Incident, Member
-from alerts.incident.message import Said
+from alerts.incident.entities import HistoryEntry, Incident, IncidentMember
+from alerts.incident.message import TranslatableMessage
 from alerts.language.catalogue import LANGUAGES
-from alerts.language.locale import Tongue
-from alerts.mail.formatter import Speaker
+from alerts.language.locale import Locale
+from alerts.mail.formatter import MailFormatter
 from alerts.mail.topic import headline
-from collector.causes.links import Down
-from collector.web.schemas import Words
+from collector.causes.links import CircuitOutage
+from collector.web.schemas import LocalizedText
 from inventory.model.entities import Inventory, Link
 
 
@@ -26,7 +26,7 @@ class MemberAnswer(msgspec.Struct, frozen=True, kw_only=True):
     key: str
     condition: Annotated[str, _help("the inventory's condition that it met")]
     severity: str
-    name: Words
+    name: LocalizedText
     agency: str
     site: str
     agent: str
@@ -37,7 +37,7 @@ class MemberAnswer(msgspec.Struct, frozen=True, kw_only=True):
     known: Annotated[bool, _help("false while nothing is heard of it")]
     maintenance: bool
     reason: Annotated[str, _help("of the look, as the agent wrote it")]
-    words: Annotated[Words | None, _help("where it is about no check")]
+    words: Annotated[LocalizedText | None, _help("where it is about no check")]
 
 
 class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +49,7 @@ class EntryAnswer(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
-class ToldAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class NotifiedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What one contact was told."""
 
     contact: str
@@ -63,12 +63,12 @@ class IncidentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One thing wrong with one root cause."""
 
     key: str
-    title: Words
+    title: LocalizedText
     severity: str
     cause: Annotated[str, _help("service, lan, wan, power, agent, collector or not known")]
     certainty: Annotated[str, _help("sure, probable or provisional")]
     root: str
-    evidence: Annotated[list[Words], _help("what the cause is told from, strongest first")]
+    evidence: Annotated[list[LocalizedText], _help("what the cause is told from, strongest first")]
     opened: Annotated[int, _help("since when it is wrong")]
     noticed: int
     ended: Annotated[int | None, _help("when the last of it was over")]
@@ -81,7 +81,7 @@ class IncidentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     maintenance: bool
     flapping: bool
     members: list[MemberAnswer]
-    told: list[ToldAnswer]
+    told: list[NotifiedAnswer]
     history: list[EntryAnswer]
 
 
@@ -101,7 +101,7 @@ class OutageAnswer(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     cause: str
     certainty: str
-    evidence: list[Words]
+    evidence: list[LocalizedText]
     checks: Annotated[list[str], _help("uids of those that say so")]
 
 
@@ -124,18 +124,18 @@ class Describer:
     def __init__(self, inventory: Inventory, now: int) -> None:
         zone = inventory.province.zone
         self._inventory = inventory
-        self._speakers = {language: Speaker(Tongue(language, zone), inventory, now) for language in LANGUAGES}
+        self._speakers = {language: MailFormatter(Locale(language, zone), inventory, now) for language in LANGUAGES}
 
-    def words(self, say: Callable[[Speaker], str]) -> Words:
-        return Words(*(say(self._speakers[language]) for language in ("vi", "en")))
+    def words(self, say: Callable[[MailFormatter], str]) -> LocalizedText:
+        return LocalizedText(*(say(self._speakers[language]) for language in ("vi", "en")))
 
-    def said(self, source: Said) -> Words:
+    def said(self, source: TranslatableMessage) -> LocalizedText:
         return self.words(lambda speaker: speaker.said(source))
 
-    def title(self, incident: Incident) -> Words:
+    def title(self, incident: Incident) -> LocalizedText:
         return self.words(lambda speaker: headline(incident, speaker))
 
-    def evidence(self, because: Iterable[Said]) -> list[Words]:
+    def evidence(self, because: Iterable[TranslatableMessage]) -> list[LocalizedText]:
         return [self.said(one) for one in because]
 
     def incident(self, incident: Incident) -> IncidentAnswer:
@@ -161,7 +161,7 @@ class Describer:
             flapping=incident.flapping,
             members=[self._member(one) for one in incident.members.values()],
             told=[
-                ToldAnswer(
+                NotifiedAnswer(
                     contact=one.contact, first=one.first, last=one.last, count=one.count, recovered=one.recovered
                 )
                 for one in incident.told.values()
@@ -169,15 +169,15 @@ class Describer:
             history=[_entry(one) for one in incident.history],
         )
 
-    def name(self, member: Member) -> Words:
+    def name(self, member: IncidentMember) -> LocalizedText:
         """What a member is called: its check, its agent, its goal."""
         subject = member.subject
         for field, ident in (("check", subject.check), ("goal", subject.goal), ("agent", subject.agent)):
             if ident:
                 return self.words(lambda speaker, field=field, ident=ident: speaker.called(field, ident))  # type: ignore[misc]
-        return Words(member.key, member.key)
+        return LocalizedText(member.key, member.key)
 
-    def _member(self, member: Member) -> MemberAnswer:
+    def _member(self, member: IncidentMember) -> MemberAnswer:
         subject = member.subject
         return MemberAnswer(
             key=member.key,
@@ -197,7 +197,7 @@ class Describer:
             words=self.said(member.said) if member.said is not None else None,
         )
 
-    def circuit(self, link: Link, outages: Sequence[Down]) -> CircuitAnswer:
+    def circuit(self, link: Link, outages: Sequence[CircuitOutage]) -> CircuitAnswer:
         site = self._inventory.sites.get(link.site)
         down: dict[str, float] = {}
         for one in outages:
@@ -213,7 +213,7 @@ class Describer:
             outages=[self._outage(one) for one in outages],
         )
 
-    def _outage(self, one: Down) -> OutageAnswer:
+    def _outage(self, one: CircuitOutage) -> OutageAnswer:
         return OutageAnswer(
             start=one.start,
             end=one.end,
@@ -226,5 +226,5 @@ class Describer:
         )
 
 
-def _entry(entry: Entry) -> EntryAnswer:
+def _entry(entry: HistoryEntry) -> EntryAnswer:
     return EntryAnswer(at=entry.at, what=entry.what, who=entry.who, text=entry.text)

@@ -9,28 +9,28 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 
 from alerts.language import jinja
 from alerts.language.catalogue import LANGUAGES
-from alerts.language.locale import Tongue, chosen
-from alerts.mail.formatter import Speaker
-from collector.evaluator.alerting import Alerting
-from collector.queries.reading import Reader
-from collector.services.goal_cache import Board
-from collector.services.inventories import Inventories
+from alerts.language.locale import Locale, choose_language
+from alerts.mail.formatter import MailFormatter
+from collector.evaluator.alerting import AlertingService
+from collector.queries.reading import LedgerReader
+from collector.services.goal_cache import GoalCache
+from collector.services.inventories import LiveInventory
 from collector.web import backups
 from inventory.protocol.states import NAMES
 
 REFRESH: Final = 30  # seconds
 
 
-class Frame:
+class Layout:
     """Draws templates. ``trusted``: whether the collector believes its clock."""
 
     def __init__(
         self,
-        reader: Reader,
-        board: Board,
-        inventories: Inventories,
+        reader: LedgerReader,
+        board: GoalCache,
+        inventories: LiveInventory,
         trusted: Callable[[], bool],
-        alerting: Alerting,
+        alerting: AlertingService,
     ) -> None:
         self._reader = reader
         self._board = board
@@ -46,11 +46,11 @@ class Frame:
         )
         jinja.install(self._templates)
 
-    def speaker(self, request: web.Request) -> Speaker:
+    def speaker(self, request: web.Request) -> MailFormatter:
         """The language that the request asks for."""
-        language = chosen(request.query.get("lang"), request.headers.get("Accept-Language", ""))
+        language = choose_language(request.query.get("lang"), request.headers.get("Accept-Language", ""))
         inventory = self._reader.inventory
-        return Speaker(Tongue(language, inventory.province.zone), inventory, self._reader.wall())
+        return MailFormatter(Locale(language, inventory.province.zone), inventory, self._reader.wall())
 
     def draw(
         self, request: web.Request, template: str, *, status: int = 200, refresh: bool = True, **content: Any

@@ -6,24 +6,30 @@ from typing import Any
 
 import msgspec
 
-from collector.web.routes import Post, Route
-from collector.web.schemas import Problem
+from collector.web.routes import ApiPost, ApiRoute
+from collector.web.schemas import ErrorAnswer
 
 REF = "#/components/schemas/{name}"
 
 
-def describe(routes: Iterable[Route], posts: Iterable[Post], guarded: bool) -> dict[str, Any]:
+def describe(routes: Iterable[ApiRoute], posts: Iterable[ApiPost], guarded: bool) -> dict[str, Any]:
     """The whole description; ``guarded``: whether one has to say who one is."""
     routes, posts = list(routes), list(posts)
-    types = [*(route.answer for route in routes), *(one for post in posts for one in (post.answer, post.body)), Problem]
+    types = [
+        *(route.answer for route in routes),
+        *(one for post in posts for one in (post.answer, post.body)),
+        ErrorAnswer,
+    ]
     schemas, components = msgspec.json.schema_components(types, ref_template=REF)
     paths: dict[str, Any] = {}
     for route, schema in zip(routes, schemas, strict=False):
-        operation = _operation(route.path, route.words, schema, [*_inside(route.path), *_asked(route)])
+        operation = _operation(
+            route.path, route.words, schema, [*_path_parameters(route.path), *_query_parameters(route)]
+        )
         paths.setdefault(route.path, {})["get"] = operation
     rest = schemas[len(routes) :]
     for post, schema, body in zip(posts, rest[::2], rest[1::2], strict=False):
-        operation = _operation(post.path, post.words, schema, _inside(post.path))
+        operation = _operation(post.path, post.words, schema, _path_parameters(post.path))
         operation["requestBody"] = {"content": {"application/json": {"schema": body}}}
         paths.setdefault(post.path, {})["post"] = operation
     described: dict[str, Any] = {
@@ -60,14 +66,14 @@ def _operation(path: str, summary: str, schema: dict[str, Any], parameters: list
     }
 
 
-def _inside(path: str) -> list[dict[str, Any]]:
+def _path_parameters(path: str) -> list[dict[str, Any]]:
     return [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", path)
     ]
 
 
-def _asked(route: Route) -> list[dict[str, Any]]:
+def _query_parameters(route: ApiRoute) -> list[dict[str, Any]]:
     return [
         {"name": one.name, "in": "query", "description": one.words, "schema": one.schema} for one in route.parameters
     ]

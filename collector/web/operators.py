@@ -8,13 +8,13 @@ from typing import Any, Protocol
 
 from aiohttp import hdrs, web
 
-from collector.config import Operators, listen
-from collector.queries.reading import Reader
+from collector.config import OperatorsConfig, parse_address
+from collector.queries.reading import LedgerReader
 from collector.store.database import StoreError
 from collector.web.auth import Guard
 from collector.web.openapi import describe
-from collector.web.query_params import Wrong, answer, known, one_of, problem
-from collector.web.routes import WHO, Post, Route
+from collector.web.query_params import BadRequest, check_parameters, json_error, json_response, one_of
+from collector.web.routes import WHO, ApiPost, ApiRoute
 
 log = logging.getLogger(__name__)
 
@@ -27,31 +27,31 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-OPEN = frozenset({"/-/healthy", "/-/ready", "/static/haidang.css"})  # for probes and links; they tell nothing
+PUBLIC_PATHS = frozenset({"/-/healthy", "/-/ready", "/static/haidang.css"})  # for probes and links; they tell nothing
 LINKS = "/links/"  # from mails: the token says who may do what, to whom it was sent is who does it
 
 
-class Pages(Protocol):
+class PageGroup(Protocol):
     """What draws the pages."""
 
     def routes(self) -> Mapping[str, Handler]: ...
     def posts(self) -> Mapping[str, Handler]: ...
 
 
-class Answers(Protocol):
+class ApiGroup(Protocol):
     """A part of the API."""
 
     @property
-    def routes(self) -> Sequence[Route]: ...
+    def routes(self) -> Sequence[ApiRoute]: ...
     @property
-    def posts(self) -> Sequence[Post]: ...
+    def posts(self) -> Sequence[ApiPost]: ...
 
 
 def application(
-    operators: Operators,
-    reader: Reader,
-    parts: Sequence[Answers],
-    pages: Sequence[Pages],
+    operators: OperatorsConfig,
+    reader: LedgerReader,
+    parts: Sequence[ApiGroup],
+    pages: Sequence[PageGroup],
     metrics: Handler,
     ready: Callable[[], str],
 ) -> web.Application:
@@ -61,21 +61,21 @@ def application(
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
         who = await guard.who(request.headers)
-        if who is None and request.path not in OPEN and not request.path.startswith(LINKS):
-            response: web.StreamResponse = problem("say who you are", 401)
+        if who is None and request.path not in PUBLIC_PATHS and not request.path.startswith(LINKS):
+            response: web.StreamResponse = json_error("say who you are", 401)
             response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Hai Dang", charset="UTF-8"'
             return response
         request[WHO] = who or ""
         return await handler(request)
 
-    app = web.Application(middlewares=[_plainly, guarded], client_max_size=1 << 16)
+    app = web.Application(middlewares=[_errors_as_json, guarded], client_max_size=1 << 16)
     app.on_response_prepare.append(_headers)
     routes = [route for part in parts for route in part.routes]
     posts = [post for part in parts for post in part.posts]
     description = describe(routes, posts, operators.guarded)
 
     async def described(request: web.Request) -> web.Response:
-        return answer(description)
+        return json_response(description)
 
     async def healthy(request: web.Request) -> web.Response:
         return web.Response(text="healthy\n")
@@ -85,11 +85,11 @@ def application(
         return web.Response(text=f"{why or 'ready'}\n", status=503 if why else 200)
 
     async def discovery(request: web.Request) -> web.Response:
-        known(request.query, "role")
+        check_parameters(request.query, "role")
         role = one_of(request.query, "role", ("collector", "devices")) or "collector"
         if role == "collector":
-            return answer([{"targets": [request.host], "labels": {"job": "haidang"}}])
-        return answer(devices(reader))
+            return json_response([{"targets": [request.host], "labels": {"job": "haidang"}}])
+        return json_response(discovered_devices(reader))
 
     for route in routes:
         app.router.add_get(route.path, route.handler)
@@ -109,7 +109,7 @@ def application(
     return app
 
 
-def devices(reader: Reader) -> list[dict[str, Any]]:
+def discovered_devices(reader: LedgerReader) -> list[dict[str, Any]]:
     """The inventory's devices, for Prometheus to reach through its exporters with the same labels as ours."""
     inventory = reader.inventory
     return [
@@ -127,9 +127,9 @@ def devices(reader: Reader) -> list[dict[str, Any]]:
     ]
 
 
-async def start(app: web.Application, operators: Operators) -> web.AppRunner:
+async def start(app: web.Application, operators: OperatorsConfig) -> web.AppRunner:
     """Listen. Raises OSError when the port cannot be had, ssl.SSLError when the certificate does not fit."""
-    address = listen(operators.listen)
+    address = parse_address(operators.listen)
     context = None
     if operators.certificate is not None and operators.key is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -146,26 +146,26 @@ async def start(app: web.Application, operators: Operators) -> web.AppRunner:
 
 
 @web.middleware
-async def _plainly(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error leaves as JSON with a plain sentence."""
     try:
         return await handler(request)
-    except Wrong as bad_request:
-        return problem(str(bad_request), bad_request.status)
+    except BadRequest as bad_request:
+        return json_error(str(bad_request), bad_request.status)
     except web.HTTPNotFound:
-        return problem("nothing is here", 404)
+        return json_error("nothing is here", 404)
     except web.HTTPMethodNotAllowed:
-        return problem("this can only be read", 405)
+        return json_error("this can only be read", 405)
     except web.HTTPException as other:
-        return problem(other.reason, other.status)
+        return json_error(other.reason, other.status)
     except StoreError as error:
         log.warning("%s cannot be answered: %s", request.path, error)
-        return problem("the store cannot be read at the moment", 503)
+        return json_error("the store cannot be read at the moment", 503)
     except (ConnectionError, TimeoutError):
         raise
     except Exception:
         log.exception("%s cannot be answered", request.path)
-        return problem("this went wrong here; the collector's log says more", 500)
+        return json_error("this went wrong here; the collector's log says more", 500)
 
 
 async def _headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -5,25 +5,25 @@ from collections.abc import Awaitable, Callable, Mapping
 import msgspec
 from aiohttp import web
 
-from collector.evaluator.alerting import Alerting
+from collector.evaluator.alerting import AlertingService
 from collector.ledger.figures import Figure
-from collector.queries.reading import Known, Reader
+from collector.queries.reading import CheckEntry, LedgerReader
 from collector.web import backups, schemas
 from collector.web.api import Api
-from collector.web.incident_pages import line
-from collector.web.layout import Frame
-from collector.web.query_params import Wrong, known
+from collector.web.incident_pages import incident_line
+from collector.web.layout import Layout
+from collector.web.query_params import BadRequest, check_parameters
 from inventory.model.entities import Agency
 from inventory.protocol.states import NAMES, UNKNOWN, UP
 
 DAY = 86_400_000
-WHOLE = 300  # checks up to which the first page shows every one of them
-WRONG = 50  # troubles on the first page
+MAX_ALL_CHECKS = 300  # checks up to which the first page shows every one of them
+MAX_TROUBLES = 50  # troubles on the first page
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Row(msgspec.Struct, frozen=True):
+class CheckRow(msgspec.Struct, frozen=True):
     """A check's line: as the API gives it, and its figures over a day and thirty."""
 
     check: schemas.CheckAnswer
@@ -32,19 +32,19 @@ class Row(msgspec.Struct, frozen=True):
     month: Figure
 
 
-class Group(msgspec.Struct, frozen=True):
+class AgencyGroup(msgspec.Struct, frozen=True):
     """An agency with the checks shown of it; ``hidden``: how many are up and not shown."""
 
     agency: Agency
-    rows: list[Row]
+    rows: list[CheckRow]
     count: int
     hidden: int
 
 
-class Pages:
+class StatusPages:
     """Draws from one reader."""
 
-    def __init__(self, reader: Reader, api: Api, frame: Frame, alerting: Alerting) -> None:
+    def __init__(self, reader: LedgerReader, api: Api, frame: Layout, alerting: AlertingService) -> None:
         self._reader = reader
         self._alerting = alerting
         self._api = api
@@ -58,10 +58,10 @@ class Pages:
         return {}
 
     async def first(self, request: web.Request) -> web.Response:
-        known(request.query, "lang")
+        check_parameters(request.query, "lang")
         now = self._reader.wall()
         present = self._reader.present()
-        show_all = len(present) <= WHOLE
+        show_all = len(present) <= MAX_ALL_CHECKS
         groups = await self._groups(list(self._reader.inventory.agencies.values()), present, now, show_all)
         # silence is not down: what nothing is known of is counted, not listed
         incidents = self._alerting.open()
@@ -75,27 +75,29 @@ class Pages:
             request,
             "first.html",
             groups=groups,
-            incidents=[line(one, self._speaker(request)) for one in incidents[:WRONG]],
-            troubles=troubles[:WRONG],
-            more=max(len(troubles) - WRONG, 0),
-            backups=await backups.lines(self._reader, now, whole=show_all),
+            incidents=[incident_line(one, self._speaker(request)) for one in incidents[:MAX_TROUBLES]],
+            troubles=troubles[:MAX_TROUBLES],
+            more=max(len(troubles) - MAX_TROUBLES, 0),
+            backups=await backups.backup_lines(self._reader, now, whole=show_all),
             agents=await self._api.agent_answers(),
             checks=len(present),
             silent=sum(self._reader.now(one, now).state == UNKNOWN for one in present),
         )
 
     async def agency(self, request: web.Request) -> web.Response:
-        known(request.query, "lang")
+        check_parameters(request.query, "lang")
         agency = self._reader.inventory.agencies.get(request.match_info["id"])
         if agency is None:
-            raise Wrong("there is no such agency", 404)
+            raise BadRequest("there is no such agency", 404)
         now = self._reader.wall()
         groups = await self._groups([agency], self._reader.present(), now, show_all=True)
-        backup_lines = await backups.lines(self._reader, now, agency.id)
+        backup_lines = await backups.backup_lines(self._reader, now, agency.id)
         return self._draw(request, "agency.html", groups=groups, backups=backup_lines)
 
-    async def _groups(self, agencies: list[Agency], present: list[Known], now: int, show_all: bool) -> list[Group]:
-        of: dict[str, list[Known]] = {agency.id: [] for agency in agencies}
+    async def _groups(
+        self, agencies: list[Agency], present: list[CheckEntry], now: int, show_all: bool
+    ) -> list[AgencyGroup]:
+        of: dict[str, list[CheckEntry]] = {agency.id: [] for agency in agencies}
         for one in present:
             if one.check is not None and one.check.agency in of:
                 of[one.check.agency].append(one)
@@ -107,7 +109,7 @@ class Pages:
         windows = [(now - DAY, now), (now - 30 * DAY, now)]
         figures = await self._reader.figures(chosen, windows) if chosen else {}
         return [
-            Group(
+            AgencyGroup(
                 agency,
                 [self._row(one, now, figures[one.uid]) for one in shown[agency.id]],
                 len(of[agency.id]),
@@ -117,6 +119,6 @@ class Pages:
             if of[agency.id] or len(agencies) == 1
         ]
 
-    def _row(self, one: Known, now: int, figures: list[Figure]) -> Row:
+    def _row(self, one: CheckEntry, now: int, figures: list[Figure]) -> CheckRow:
         answer = schemas.check(self._reader, one, now)
-        return Row(answer, "", figures[0], figures[1])
+        return CheckRow(answer, "", figures[0], figures[1])

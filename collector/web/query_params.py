@@ -7,12 +7,12 @@ from aiohttp import web
 
 from inventory.base.types import duration_ms
 
-MOST = 10_000  # items of one answer
-LONGEST = 3660 * 86_400_000  # ms of a window
-LATEST = 1 << 43  # ms since the epoch: some 280 years
+MAX_ITEMS = 10_000  # items of one answer
+MAX_WINDOW = 3660 * 86_400_000  # ms of a window
+MAX_TIME = 1 << 43  # ms since the epoch: some 280 years
 
 
-class Wrong(Exception):
+class BadRequest(Exception):
     """A question that cannot be answered; ``status`` is HTTP's."""
 
     def __init__(self, message: str, status: int = 400) -> None:
@@ -20,31 +20,31 @@ class Wrong(Exception):
         self.status = status
 
 
-def known(query: Mapping[str, str], *names: str) -> None:
+def check_parameters(query: Mapping[str, str], *names: str) -> None:
     """Refuse parameters that mean nothing here: a typo must not look like an answer."""
     for name in query:
         if name not in names:
-            raise Wrong(f"there is no parameter {name[:60]!r} here; known are: {', '.join(names) or 'none'}")
+            raise BadRequest(f"there is no parameter {name[:60]!r} here; known are: {', '.join(names) or 'none'}")
 
 
-def number(query: Mapping[str, str], name: str, default: int, most: int) -> int:
+def whole_number(query: Mapping[str, str], name: str, default: int, most: int) -> int:
     """A whole number from 0 to ``most``."""
     text = query.get(name)
     if text is None:
         return default
     if not text.isascii() or not text.isdecimal() or len(text) > 16 or int(text) > most:
-        raise Wrong(f"{name} ought to be a whole number from 0 to {most}")
+        raise BadRequest(f"{name} ought to be a whole number from 0 to {most}")
     return int(text)
 
 
 def window(query: Mapping[str, str], now: int) -> tuple[int, int]:
     """``from`` and ``to``, ms; the last 24 hours when not given."""
-    end = number(query, "to", now, LATEST)
-    begin = number(query, "from", max(end - 86_400_000, 0), LATEST)
+    end = whole_number(query, "to", now, MAX_TIME)
+    begin = whole_number(query, "from", max(end - 86_400_000, 0), MAX_TIME)
     if not begin < end:
-        raise Wrong("from ought to be before to")
-    if end - begin > LONGEST:
-        raise Wrong("a window may be ten years long")
+        raise BadRequest("from ought to be before to")
+    if end - begin > MAX_WINDOW:
+        raise BadRequest("a window may be ten years long")
     return begin, end
 
 
@@ -56,26 +56,26 @@ def rolling(query: Mapping[str, str], now: int) -> tuple[int, int] | None:
     try:
         length = duration_ms(text[:20])
     except ValueError as error:
-        raise Wrong(f"window: {error}") from None
-    if not 0 < length <= LONGEST:
-        raise Wrong("window ought to be more than nothing and at most ten years")
+        raise BadRequest(f"window: {error}") from None
+    if not 0 < length <= MAX_WINDOW:
+        raise BadRequest("window ought to be more than nothing and at most ten years")
     return now - length, now
 
 
 def one_of(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
     text = query.get(name)
     if text is not None and text not in choices:
-        raise Wrong(f"{name} ought to be one of {', '.join(choices)}")
+        raise BadRequest(f"{name} ought to be one of {', '.join(choices)}")
     return text
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def answer(content: object, status: int = 200) -> web.Response:
+def json_response(content: object, status: int = 200) -> web.Response:
     """As JSON."""
     return web.Response(body=_encode(content), status=status, content_type="application/json")
 
 
-def problem(message: str, status: int) -> web.Response:
-    return answer({"error": message}, status)
+def json_error(message: str, status: int) -> web.Response:
+    return json_response({"error": message}, status)

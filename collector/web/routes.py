@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from collector.web.query_params import LATEST, MOST
+from collector.web.query_params import MAX_ITEMS, MAX_TIME
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
-class Parameter(msgspec.Struct, frozen=True):
+class QueryParameter(msgspec.Struct, frozen=True):
     """A query parameter of a route, for the description."""
 
     name: str
@@ -18,17 +18,17 @@ class Parameter(msgspec.Struct, frozen=True):
     schema: dict[str, object] = msgspec.field(default_factory=lambda: {"type": "string"})
 
 
-class Route(msgspec.Struct, frozen=True):
+class ApiRoute(msgspec.Struct, frozen=True):
     """A path to read: who answers, with what type, to which parameters."""
 
     path: str
     handler: Handler
     words: str
     answer: type
-    parameters: tuple[Parameter, ...] = ()
+    parameters: tuple[QueryParameter, ...] = ()
 
 
-class Post(msgspec.Struct, frozen=True):
+class ApiPost(msgspec.Struct, frozen=True):
     """A path that changes something: who does it, with what type it answers, what the body is."""
 
     path: str
@@ -40,5 +40,7 @@ class Post(msgspec.Struct, frozen=True):
 
 WHO = web.RequestKey("who", str)  # who asks, as the guard found out; "" where no one need say
 
-MS: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": LATEST}
-LIMIT = Parameter("limit", f"at most so many (at most {MOST})", {"type": "integer", "minimum": 0, "maximum": MOST})
+MS_SCHEMA: dict[str, object] = {"type": "integer", "minimum": 0, "maximum": MAX_TIME}
+LIMIT = QueryParameter(
+    "limit", f"at most so many (at most {MAX_ITEMS})", {"type": "integer", "minimum": 0, "maximum": MAX_ITEMS}
+)

@@ -13,8 +13,8 @@ from alerts.language.reasons import translate
 from collector.goals import evaluate
 from collector.ledger.figures import Figure
 from collector.ledger.steps import Span
-from collector.ledger.timeline import EXCLUDED, Segment
-from collector.queries.reading import Known, Reader, Trouble
+from collector.ledger.timeline import EXCLUDED, TimelineSegment
+from collector.queries.reading import CheckEntry, LedgerReader, TroubleSpan
 from inventory.base.types import Text
 from inventory.protocol.states import NAMES
 
@@ -26,7 +26,7 @@ def _help(words: str) -> msgspec.Meta:
 InVietnamese = Annotated[str | msgspec.UnsetType, _help("the reason in Vietnamese; with lang=vi only")]
 
 
-class Words(msgspec.Struct, frozen=True):
+class LocalizedText(msgspec.Struct, frozen=True):
     """A text in both languages."""
 
     vi: str
@@ -52,7 +52,7 @@ class CheckAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     uid: Annotated[str, _help("its identity for life")]
     check: Annotated[str, _help("its name, unique at its agent")]
-    title: Words
+    title: LocalizedText
     kind: str
     agency: str
     site: str
@@ -109,7 +109,7 @@ class AgencyAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An agency and how many of its checks are in which state."""
 
     id: str
-    name: Words
+    name: LocalizedText
     kind: str
     sites: list[str]
     up: int
@@ -122,7 +122,7 @@ class MissingAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Evidence that a member of a goal lacks, in seconds."""
 
     member: str
-    name: Words
+    name: LocalizedText
     unknown: float
     unproven: float
 
@@ -131,7 +131,7 @@ class GoalAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """A goal over one of its windows, so far."""
 
     id: str
-    name: Words
+    name: LocalizedText
     window: str
     start: int
     end: int
@@ -145,7 +145,7 @@ class GoalAnswer(msgspec.Struct, frozen=True, kw_only=True):
     coverage: float | None
     members: int
     missing: list[MissingAnswer]
-    lacks: list[Words]
+    lacks: list[LocalizedText]
 
 
 class TroubleAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,7 +153,7 @@ class TroubleAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
     uid: str
     check: str
-    title: Words
+    title: LocalizedText
     agency: str
     agent: str
     state: str
@@ -193,7 +193,7 @@ class AgentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     health: dict[str, float]
 
 
-class Problem(msgspec.Struct, frozen=True):
+class ErrorAnswer(msgspec.Struct, frozen=True):
     """Why there is no answer."""
 
     error: str
@@ -202,7 +202,7 @@ class Problem(msgspec.Struct, frozen=True):
 R = TypeVar("R", CheckAnswer, SpanAnswer, TroubleAnswer)
 
 
-def told(one: R, language: str | None) -> R:
+def with_translation(one: R, language: str | None) -> R:
     """With the reason in the language asked for beside the words that came: those are the evidence, and stay."""
     return msgspec.structs.replace(one, reason_vi=in_vietnamese(one.reason, language))
 
@@ -212,8 +212,8 @@ def in_vietnamese(reason: str, language: str | None) -> str | msgspec.UnsetType:
     return translate(reason, "vi") if language == "vi" else msgspec.UNSET
 
 
-def words(text: Text) -> Words:
-    return Words(text.vi, text.en)
+def localized(text: Text) -> LocalizedText:
+    return LocalizedText(text.vi, text.en)
 
 
 def ratios(figure: Figure) -> Ratios:
@@ -230,13 +230,13 @@ def ratios(figure: Figure) -> Ratios:
     )
 
 
-def title(entry: Known) -> Words:
+def title(entry: CheckEntry) -> LocalizedText:
     if entry.check is not None and (entry.check.title.vi or entry.check.title.en):
-        return words(entry.check.title)
-    return Words(entry.name, entry.name)
+        return localized(entry.check.title)
+    return LocalizedText(entry.name, entry.name)
 
 
-def check(reader: Reader, entry: Known, now: int, figure: Figure | None = None) -> CheckAnswer:
+def check(reader: LedgerReader, entry: CheckEntry, now: int, figure: Figure | None = None) -> CheckAnswer:
     registered = reader.registered(entry)
     status = reader.now(entry, now)
     measures = reader.fleet.measures(registered)
@@ -275,7 +275,7 @@ def span(one: Span) -> SpanAnswer:
     )
 
 
-def segment(one: Segment) -> SegmentAnswer:
+def segment(one: TimelineSegment) -> SegmentAnswer:
     state = "excluded" if one.state == EXCLUDED else NAMES[one.state]
     return SegmentAnswer(start=one.start, end=one.end, state=state, sure=one.sure)
 
@@ -283,7 +283,7 @@ def segment(one: Segment) -> SegmentAnswer:
 def goal(one: evaluate.Evaluation, name: Text) -> GoalAnswer:
     return GoalAnswer(
         id=one.goal,
-        name=words(name),
+        name=localized(name),
         window=one.window.name,
         start=one.window.start,
         end=one.window.end,
@@ -298,15 +298,18 @@ def goal(one: evaluate.Evaluation, name: Text) -> GoalAnswer:
         members=one.members,
         missing=[
             MissingAnswer(
-                member=lack.member, name=words(lack.name), unknown=lack.unknown / 1000, unproven=lack.unproven / 1000
+                member=lack.member,
+                name=localized(lack.name),
+                unknown=lack.unknown / 1000,
+                unproven=lack.unproven / 1000,
             )
             for lack in one.missing[:100]
         ],
-        lacks=[words(text) for text in one.lacks],
+        lacks=[localized(text) for text in one.lacks],
     )
 
 
-def trouble(one: Trouble, causes: Mapping[tuple[str, int], Cause]) -> TroubleAnswer:
+def trouble(one: TroubleSpan, causes: Mapping[tuple[str, int], Cause]) -> TroubleAnswer:
     cause = causes[one.known.uid, one.start]
     return TroubleAnswer(
         uid=one.known.uid,

@@ -17,14 +17,14 @@ from aiohttp import web
 from inventory.protocol.wire import MAX_THROUGHPUT
 
 PER_DAY: Final = 8  # transfers, either way, of one agent in any 24 hours
-AT_ONCE: Final = 2  # transfers of all agents together: more would measure each other
-TIME: Final = 150.0  # seconds for one; the probe's own limit is 120
-BUSY: Final = 60  # seconds after which to ask again
+MAX_AT_ONCE: Final = 2  # transfers of all agents together: more would measure each other
+MAX_SECONDS: Final = 150.0  # seconds for one; the probe's own limit is 120
+RETRY_AFTER: Final = 60  # seconds after which to ask again
 BLOCK: Final = 65_536
 _DAY: Final = 86_400.0
 
 
-class NotNow(Exception):
+class TransferDenied(Exception):
     """No transfer; ``status`` and ``words`` say why, ``wait`` seconds may change that (0: waiting will not)."""
 
     def __init__(self, status: int, message: str, wait: int = 0) -> None:
@@ -34,13 +34,15 @@ class NotNow(Exception):
         self.wait = wait
 
 
-class Throughput:
+class ThroughputServer:
     """The hub's end of the throughput probe. The ration is in memory: a restart of the collector begins it anew.
 
     ``clock``: seconds that never go back.
     """
 
-    def __init__(self, per_day: int = PER_DAY, clock: Callable[[], float] = time.monotonic, seconds: float = TIME):
+    def __init__(
+        self, per_day: int = PER_DAY, clock: Callable[[], float] = time.monotonic, seconds: float = MAX_SECONDS
+    ):
         self._per_day = per_day
         self._clock = clock
         self._seconds = seconds
@@ -103,9 +105,9 @@ class Throughput:
             transfers.popleft()
         if len(transfers) >= self._per_day:
             wait = int(transfers[0] + _DAY - now) + 1 if transfers else int(_DAY)
-            raise NotNow(429, f"this agent has measured {self._per_day} times within a day, all it may", wait)
-        if self._running >= AT_ONCE:
-            raise NotNow(503, f"{AT_ONCE} others are measuring just now", BUSY)
+            raise TransferDenied(429, f"this agent has measured {self._per_day} times within a day, all it may", wait)
+        if self._running >= MAX_AT_ONCE:
+            raise TransferDenied(503, f"{MAX_AT_ONCE} others are measuring just now", RETRY_AFTER)
         transfers.append(now)
         self._running += 1
         try:
@@ -116,11 +118,11 @@ class Throughput:
 
 def _size(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0):
-        raise NotNow(400, "how many bytes are wanted goes into the address: ?bytes=N")
+        raise TransferDenied(400, "how many bytes are wanted goes into the address: ?bytes=N")
     if int(text) > MAX_THROUGHPUT:
         raise _too_much()
     return int(text)
 
 
-def _too_much() -> NotNow:
-    return NotNow(413, f"no more than {MAX_THROUGHPUT} bytes are measured with")
+def _too_much() -> TransferDenied:
+    return TransferDenied(413, f"no more than {MAX_THROUGHPUT} bytes are measured with")

@@ -24,7 +24,7 @@ class Outage(msgspec.Struct):
     ended: int = 0
 
 
-class Service:
+class DemoService:
     """A TCP service on loopback that can die (nothing listens any more, conversations break) and come back."""
 
     def __init__(self, name: str, handler: Handler) -> None:

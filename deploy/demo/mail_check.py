@@ -5,7 +5,7 @@ import asyncio
 import msgspec
 
 from deploy.demo.estate import Outage, now_ms
-from deploy.demo.mailbox import Arrival, Mailbox
+from deploy.demo.mailbox import Arrival, MailSink
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -16,7 +16,7 @@ class Fault(msgspec.Struct, frozen=True):
     within: int
 
 
-async def judge(mailbox: Mailbox, faults: list[Fault], everyone: set[str], recovery: int) -> bool:
+async def check_mails(mailbox: MailSink, faults: list[Fault], everyone: set[str], recovery: int) -> bool:
     """Print each fault's mails; True when they are what they ought to be. ``recovery``: ms within which the last has
     to be told. The desk of the data centre is told of everything critical; the others of their own agency alone."""
     deadline = max(fault.outage.ended for fault in faults) + recovery
@@ -43,7 +43,7 @@ async def judge(mailbox: Mailbox, faults: list[Fault], everyone: set[str], recov
     return fine
 
 
-def _about(mailbox: Mailbox, fault: Fault) -> list[Arrival]:
+def _about(mailbox: MailSink, fault: Fault) -> list[Arrival]:
     """The first thread to that address that began in the outage."""
     mine = [one for one in mailbox.arrivals if one.to.partition("@")[0] == fault.who]
     begun, ended = fault.outage.begun, fault.outage.ended

@@ -27,7 +27,7 @@ class Arrival(msgspec.Struct, frozen=True):
         return str(self.mail["Subject"])
 
 
-class Mailbox:
+class MailSink:
     """``arrivals``: in order. Listens at ``port`` once started."""
 
     def __init__(self) -> None:

@@ -20,9 +20,9 @@ from typing import Any
 import yaml
 
 from deploy.demo import mail_check, truth
-from deploy.demo.estate import Outage, Service, greeting, link_to, now_ms, web_page
-from deploy.demo.mailbox import Mailbox
-from deploy.programs import Agent, Collector, Failed, free_port
+from deploy.demo.estate import DemoService, Outage, greeting, link_to, now_ms, web_page
+from deploy.demo.mailbox import MailSink
+from deploy.programs import AgentProcess, CollectorProcess, ProgramFailed, free_port
 
 INTERVAL, TIMEOUT, RECHECK = 2_000, 1_000, 1_000  # ms
 LOOKS = 3  # that make an incident: the default
@@ -35,20 +35,20 @@ class Estate:
     """Everything that the demo starts."""
 
     def __init__(self, directory: Path) -> None:
-        self.portal = Service("the portal is dead", web_page("Cổng thông tin điện tử"))
-        self.mail = Service("mail is dead", greeting("220 mail.example ready"))
-        self.printer_a = Service("agency A's printer is dead", greeting("printer A"))
-        self.printer_b = Service("agency B's printer is dead", greeting("printer B"))
+        self.portal = DemoService("the portal is dead", web_page("Cổng thông tin điện tử"))
+        self.mail = DemoService("mail is dead", greeting("220 mail.example ready"))
+        self.printer_a = DemoService("agency A's printer is dead", greeting("printer A"))
+        self.printer_b = DemoService("agency B's printer is dead", greeting("printer B"))
         self.services = (self.portal, self.mail, self.printer_a, self.printer_b)
-        self.mailbox = Mailbox()
-        self.collector = Collector(directory / "collector", directory / "inventory", free_port(), free_port())
+        self.mailbox = MailSink()
+        self.collector = CollectorProcess(directory / "collector", directory / "inventory", free_port(), free_port())
         self.lines = {
-            name: Service(f"{name}'s line is cut", link_to(self.collector.agents_port))
+            name: DemoService(f"{name}'s line is cut", link_to(self.collector.agents_port))
             for name in ("agency A", "agency B")
         }
-        self.ways: dict[str, Service] = {}  # the same lines, as the agencies' PCs see the portal through them
-        self.routers = {name: Service(f"{name}'s line is cut", greeting("router")) for name in self.lines}
-        self.agents = {name: Agent(name, directory / name) for name in ("data-centre", "agency-a", "agency-b")}
+        self.ways: dict[str, DemoService] = {}  # the same lines, as the agencies' PCs see the portal through them
+        self.routers = {name: DemoService(f"{name}'s line is cut", greeting("router")) for name in self.lines}
+        self.agents = {name: AgentProcess(name, directory / name) for name in ("data-centre", "agency-a", "agency-b")}
         self.directory = directory
 
     async def start(self) -> None:
@@ -56,7 +56,7 @@ class Estate:
         for service in (*self.services, *self.lines.values(), *self.routers.values()):
             await service.start()
         for name in self.lines:
-            self.ways[name] = Service(f"{name}'s line is cut", link_to(self.portal.port))
+            self.ways[name] = DemoService(f"{name}'s line is cut", link_to(self.portal.port))
             await self.ways[name].start()
         self._write_inventory()
         with self.collector.config.open("a") as config:
@@ -95,11 +95,11 @@ class Estate:
         self.mailbox.stop()
 
     def _write_inventory(self) -> None:
-        def tcp(vi: str, en: str, service: Service, expect: str = "") -> dict[str, Any]:
+        def tcp(vi: str, en: str, service: DemoService, expect: str = "") -> dict[str, Any]:
             params = {"host": "127.0.0.1", "port": service.port, **({"expect": expect} if expect else {})}
             return {"name": {"vi": vi, "en": en}, "kind": "tcp", "params": params, **PACE}
 
-        def web(vi: str, en: str, service: Service) -> dict[str, Any]:
+        def web(vi: str, en: str, service: DemoService) -> dict[str, Any]:
             params = {"url": f"http://127.0.0.1:{service.port}/", "expect_body": "Cổng thông tin"}
             return {"name": {"vi": vi, "en": en}, "kind": "http", "params": params, **PACE}
 
@@ -203,7 +203,7 @@ async def play(estate: Estate, pace: float) -> list[Outage]:
     return [blind]
 
 
-async def judge(estate: Estate, start: int, end: int, blind: list[Outage]) -> bool:
+async def compare_with_ledger(estate: Estate, start: int, end: int, blind: list[Outage]) -> bool:
     """Print truth beside ledger; True when they agree."""
     checks = {each["check"]: each for each in await estate.collector.ask("/api/v1/checks")}
     portal, line, printer = estate.portal.outages, estate.ways["agency A"].outages, estate.printer_a.outages
@@ -229,7 +229,8 @@ async def judge(estate: Estate, start: int, end: int, blind: list[Outage]) -> bo
             fine &= not comparison.wrong
             lasted = (outage.ended - outage.begun) / 1000
             print(
-                f"{name:10} {outage.what:30} {lasted:5.1f} s   {comparison.begun:+7.2f} s {comparison.ended:+7.2f} s   {verdict}"
+                f"{name:10} {outage.what:30} {lasted:5.1f} s   {comparison.begun:+7.2f} s {comparison.ended:+7.2f} s   "
+                f"{verdict}"
             )
         wrong = truth.contradictions(spans, outages)
         real = truth.available(outages, start, end)
@@ -247,7 +248,7 @@ async def judge(estate: Estate, start: int, end: int, blind: list[Outage]) -> bo
     return fine
 
 
-async def settled(estate: Estate, until: int, patience: float = 30.0) -> None:
+async def wait_for_results(estate: Estate, until: int, patience: float = 30.0) -> None:
     """Wait until every check's evidence reaches past ``until``."""
     deadline = time.monotonic() + patience
     while True:
@@ -256,7 +257,7 @@ async def settled(estate: Estate, until: int, patience: float = 30.0) -> None:
         if len(checks) == CHECKS and not behind:
             return
         if time.monotonic() > deadline:
-            raise Failed(f"no results after {patience:g} s from: {', '.join(behind) or 'some checks'}")
+            raise ProgramFailed(f"no results after {patience:g} s from: {', '.join(behind) or 'some checks'}")
         await asyncio.sleep(0.2)
 
 
@@ -285,13 +286,13 @@ async def demo(directory: Path, pace: float, keep: bool) -> int:
 async def _story(estate: Estate, pace: float) -> bool:
     print("Starting a collector, three agents and what they watch ...", flush=True)
     await estate.start()
-    await settled(estate, 1)
+    await wait_for_results(estate, 1)
     print(f"Page: {estate.collector.page}/   metrics: {estate.collector.page}/metrics\n", flush=True)
     start = now_ms()
     blind = await play(estate, pace)
     end = now_ms()
-    await settled(estate, end)
-    fine = await judge(estate, start, end, blind)
+    await wait_for_results(estate, end)
+    fine = await compare_with_ledger(estate, start, end, blind)
     within = LOOKS * RECHECK + 5_000
     faults = [
         mail_check.Fault("truc", estate.portal.outages[0], within),
@@ -299,7 +300,7 @@ async def _story(estate: Estate, pace: float) -> bool:
         mail_check.Fault("ke-sach", blind[0], SILENT + 5_000),
     ]
     everyone = {"truc", "so-noi-vu", "ke-sach"}
-    return await mail_check.judge(estate.mailbox, faults, everyone, 2 * QUIET + 5_000) and fine
+    return await mail_check.check_mails(estate.mailbox, faults, everyone, 2 * QUIET + 5_000) and fine
 
 
 def main() -> int:
@@ -310,7 +311,7 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="haidang-demo-"))
     try:
         code = asyncio.run(demo(directory, args.pace, args.keep))
-    except Failed as error:
+    except ProgramFailed as error:
         print(f"The demo failed: {error}", file=sys.stderr)
         code = 1
     if code:

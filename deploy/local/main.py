@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 
 from deploy.local import starter
-from deploy.local.surroundings import look_around
+from deploy.local.surroundings import discover_checks
 from deploy.local.table import Table
-from deploy.programs import Agent, Collector, Failed, free_port
+from deploy.programs import AgentProcess, CollectorProcess, ProgramFailed, free_port
 
 STATE = Path(__file__).parents[2] / "var" / "run"
 AGENTS_PORT, OPERATORS_PORT = 8443, 8440
@@ -36,10 +36,10 @@ async def run(state: Path, seconds: float | None) -> int:
     ports = choose_ports(state / "ports.json")
     inventory = state / "inventory"
     if not inventory.exists():
-        starter.write(inventory / "starter.yaml", await look_around({ports.agents, ports.operators}))
+        starter.write(inventory / "starter.yaml", await discover_checks({ports.agents, ports.operators}))
         print(f"A starter inventory of what is around this machine is in {inventory / 'starter.yaml'}")
-    collector = Collector(state / "collector", inventory, ports.agents, ports.operators)
-    agent = Agent(starter.AGENT, state / "agent")
+    collector = CollectorProcess(state / "collector", inventory, ports.agents, ports.operators)
+    agent = AgentProcess(starter.AGENT, state / "agent")
     try:
         await collector.start()
         await agent.enrol(collector)
@@ -63,17 +63,17 @@ async def run(state: Path, seconds: float | None) -> int:
         await collector.stop()
 
 
-async def watch(collector: Collector, agent: Agent, table: Table) -> None:
+async def watch(collector: CollectorProcess, agent: AgentProcess, table: Table) -> None:
     """Show the checks once a second. Raises Failed when one of the two programs ends."""
     while True:
         for program, name in ((collector.program, "collector"), (agent.program, "agent")):
             if not program.running:
-                raise Failed(f"the {name} ended by itself:\n{program.last_words()}")
+                raise ProgramFailed(f"the {name} ended by itself:\n{program.last_words()}")
         table.show(await checks_of(collector))
         await asyncio.sleep(1)
 
 
-async def checks_of(collector: Collector) -> list[dict[str, Any]]:
+async def checks_of(collector: CollectorProcess) -> list[dict[str, Any]]:
     checks: list[dict[str, Any]] = await collector.ask("/api/v1/checks", {"window": "24h"})
     return checks
 
@@ -100,7 +100,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         return asyncio.run(run(args.state.resolve(), args.seconds))
-    except Failed as error:
+    except ProgramFailed as error:
         print(f"scripts/run: {error}", file=sys.stderr)
         return 1
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from deploy.local.surroundings import Found
+from deploy.local.surroundings import StarterCheck
 
 AGENT = "this-machine"
 
@@ -15,7 +15,7 @@ HEAD = """\
 """
 
 
-def write(path: Path, starter_checks: list[Found]) -> None:
+def write(path: Path, starter_checks: list[StarterCheck]) -> None:
     """One YAML file with an agency, its site, its agent and the checks; and a goal over all of them."""
     checks = {each.id: {"name": {"vi": each.vi, "en": each.en}, "kind": each.kind, "params": each.params,
                         "interval": "10s", "timeout": "5s", "recheck": "2s"} for each in starter_checks}  # fmt: skip

@@ -26,7 +26,7 @@ WELL_KNOWN = {22: "ssh", 25: "smtp", 53: "dns", 80: "http", 143: "imap", 443: "h
               3306: "mysql", 3389: "rdp", 5432: "postgresql", 8080: "http-alt"}  # fmt: skip
 
 
-class Found(msgspec.Struct, frozen=True):
+class StarterCheck(msgspec.Struct, frozen=True):
     """One thing to watch: ``kind`` and ``params`` are a check's in the inventory."""
 
     id: str
@@ -36,17 +36,19 @@ class Found(msgspec.Struct, frozen=True):
     params: dict[str, Any]
 
 
-async def look_around(own_ports: Iterable[int] = ()) -> list[Found]:
+async def discover_checks(own_ports: Iterable[int] = ()) -> list[StarterCheck]:
     """Everything worth a check, the nearest first. ``own_ports`` are ours and not worth watching."""
-    resolver_checks = [await as_it_answers(each) for each in resolvers()]
+    resolver_checks = [await expect_current_rcode(each) for each in resolvers()]
     checks = [*gateways(), *resolver_checks, *own_addresses(), *services(set(own_ports))]
     site = await reachable_site()
     if site:
-        checks.append(Found("web", f"Trang web {site}", f"Web site {site}", "http", {"url": site}))
+        checks.append(StarterCheck("web", f"Trang web {site}", f"Web site {site}", "http", {"url": site}))
     return checks
 
 
-def gateways(routes: Path = Path("/proc/net/route"), routes6: Path = Path("/proc/net/ipv6_route")) -> list[Found]:
+def gateways(
+    routes: Path = Path("/proc/net/route"), routes6: Path = Path("/proc/net/ipv6_route")
+) -> list[StarterCheck]:
     """The default gateways (Linux; elsewhere nothing is found)."""
     addresses = []
     for line in _lines(routes)[1:]:
@@ -60,26 +62,26 @@ def gateways(routes: Path = Path("/proc/net/route"), routes6: Path = Path("/proc
             address = ipaddress.IPv6Address(bytes.fromhex(fields[4]))
             addresses.append(f"{address}%{fields[9]}" if address.is_link_local else str(address))
     return [
-        Found(_numbered("gateway", place), f"Cổng mặc định {address}", f"Default gateway {address}", "icmp",
+        StarterCheck(_numbered("gateway", place), f"Cổng mặc định {address}", f"Default gateway {address}", "icmp",
               {"host": address})
         for place, address in enumerate(dict.fromkeys(addresses))
     ]  # fmt: skip
 
 
-def resolvers(configuration: Path = Path("/etc/resolv.conf")) -> list[Found]:
+def resolvers(configuration: Path = Path("/etc/resolv.conf")) -> list[StarterCheck]:
     """The name servers: asked for the root's name servers, which every resolver knows."""
-    checks: list[Found] = []
+    checks: list[StarterCheck] = []
     for line in _lines(configuration):
         fields = line.split()
         if len(fields) < 2 or fields[0] != "nameserver":
             continue
         params = {"server": fields[1], "name": ".", "type": "NS"}
         text = f"máy chủ tên miền {fields[1]}", f"Resolver {fields[1]}"
-        checks.append(Found(_numbered("resolver", len(checks)), text[0].capitalize(), text[1], "dns", params))
+        checks.append(StarterCheck(_numbered("resolver", len(checks)), text[0].capitalize(), text[1], "dns", params))
     return checks
 
 
-async def as_it_answers(resolver: Found, timeout: float = 2.0, port: int = 53) -> Found:
+async def expect_current_rcode(resolver: StarterCheck, timeout: float = 2.0, port: int = 53) -> StarterCheck:
     """The check of a resolver that has another code for the question than "no error" expects that code.
 
     Resolvers of closed networks know no root and yet work; what matters is that one goes on answering as it does.
@@ -95,7 +97,7 @@ async def as_it_answers(resolver: Found, timeout: float = 2.0, port: int = 53) -
     return msgspec.structs.replace(resolver, params={**resolver.params, "rcode": code})
 
 
-def own_addresses() -> list[Found]:
+def own_addresses() -> list[StarterCheck]:
     """This machine's own addresses on interfaces that are up; loopback when there is nothing else."""
     addresses: list[tuple[str, str]] = []
     up = {name for name, stats in psutil.net_if_stats().items() if stats.isup}
@@ -106,13 +108,13 @@ def own_addresses() -> list[Found]:
             if entry.family == socket.AF_INET and not ipaddress.ip_address(entry.address).is_loopback:
                 addresses.append((name, entry.address))
     return [
-        Found(f"interface-{_slug(name)}-{place}" if place else f"interface-{_slug(name)}",
+        StarterCheck(f"interface-{_slug(name)}-{place}" if place else f"interface-{_slug(name)}",
               f"Địa chỉ {address} của {name}", f"Address {address} of {name}", "icmp", {"host": address})
         for place, (name, address) in enumerate(addresses or [("lo", "127.0.0.1")])
     ]  # fmt: skip
 
 
-def services(without: set[int]) -> list[Found]:
+def services(without: set[int]) -> list[StarterCheck]:
     """TCP services that listen here, on an address at which this machine reaches them."""
     try:
         connections = psutil.net_connections(kind="tcp")
@@ -131,7 +133,7 @@ def services(without: set[int]) -> list[Found]:
         name = WELL_KNOWN.get(port, f"port-{port}")
         params = {"host": host, "port": port}
         vi, en = f"Dịch vụ {name} ({host} cổng {port})", f"Service {name} ({host} port {port})"
-        checks.append(Found(f"service-{name}", vi, en, "tcp", params))
+        checks.append(StarterCheck(f"service-{name}", vi, en, "tcp", params))
     return checks
 
 

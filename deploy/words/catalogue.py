@@ -18,14 +18,14 @@ from babel.messages.extract import extract
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from alerts.language.catalogue import LOCALE, REASONS, WORDS
+from alerts.language.catalogue import LOCALE, MESSAGES, REASONS
 from deploy.words import sentences
 
 ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("alerts", "collector")  # whose words are for people; the agent's sentences are a domain of their own
 LANGUAGE: Final = "vi"
 RETIRED: Final = "said by older versions only"
-ASIDE: Final = ("alerts/cli/delivery_test.py",)  # its say() speaks English to who runs a command
+EXCLUDED: Final = ("alerts/cli/delivery_test.py",)  # its say() speaks English to who runs a command
 COMMENTS: Final = "words:"  # a comment that begins so, before the words, is for the translator
 KEYWORDS: Final[Mapping[str, tuple[int | tuple[int, str], ...] | None]] = {
     "_": None,
@@ -35,11 +35,11 @@ KEYWORDS: Final[Mapping[str, tuple[int | tuple[int, str], ...] | None]] = {
     "pgettext": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
     "mark": ((1, "c"), 2),
-    "say": None,
+    "message": None,
 }
 
 
-class Said(NamedTuple):
+class SourceMessage(NamedTuple):
     """Words that somebody says. ``words``: with its plural, a pair."""
 
     words: str | tuple[str, str]
@@ -57,7 +57,7 @@ class Domain(NamedTuple):
     """
 
     name: str
-    said: Callable[[], Iterable[Said]]
+    said: Callable[[], Iterable[SourceMessage]]
     holes: re.Pattern[str]
     keeps: bool = False
 
@@ -89,12 +89,12 @@ class _Steady(Catalog):
         """What a file says there is not taken over."""
 
 
-def said_in_words() -> Iterator[Said]:
+def messages_of_source() -> Iterator[SourceMessage]:
     """What the programs' modules and templates say."""
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*")):
             name = path.relative_to(ROOT).as_posix()
-            if name in ASIDE:
+            if name in EXCLUDED:
                 continue
             if path.suffix == ".py":
                 yield from _extracted("python", path, name)
@@ -102,38 +102,40 @@ def said_in_words() -> Iterator[Said]:
                 yield from _extracted("jinja2.ext:babel_extract", path, name)
 
 
-def _extracted(method: str, path: Path, name: str) -> Iterator[Said]:
+def _extracted(method: str, path: Path, name: str) -> Iterator[SourceMessage]:
     # a template that cannot be read is to be heard of; trim_blocks and newstyle as the pages' own environment has them
     options = {"encoding": "utf-8", "silent": "false", "trim_blocks": "true", "newstyle_gettext": "true"}
     with path.open("rb") as file:
         for _, words, comments, context in extract(method, file, KEYWORDS, (COMMENTS,), options, True):
             plural = (words[0], words[1]) if isinstance(words, tuple) else words
-            yield Said(plural, context, name, tuple(comments), ("python-format",) if PERCENT.search(str(words)) else ())
+            yield SourceMessage(
+                plural, context, name, tuple(comments), ("python-format",) if PERCENT.search(str(words)) else ()
+            )
 
 
 PERCENT: Final = re.compile(r"%\((\w+)\)[a-z]")  # as Python's % fills in
 HOLES: Final = re.compile(r"(?:%\(|\{)(\w+)(?:\)[a-z]|\})")  # of _(), and of say(), which has them in braces
 
 
-def said_as_reasons() -> Iterator[Said]:
+def messages_of_reasons() -> Iterator[SourceMessage]:
     """The sentences of agents, with named fields: see :mod:`deploy.words.sentences`."""
     for words, files in sentences.distinct().items():
         for file in files:
-            yield Said(words, None, file)
+            yield SourceMessage(words, None, file)
 
 
 DOMAINS: Final = (
-    Domain(WORDS, said_in_words, HOLES),
-    Domain(REASONS, said_as_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
+    Domain(MESSAGES, messages_of_source, HOLES),
+    Domain(REASONS, messages_of_reasons, re.compile(r"\{(\w+)(?::\w)?\}"), keeps=True),
 )
 
 
-def updated(domain: Domain) -> Catalog:
+def update_catalog(domain: Domain) -> Catalog:
     """What is said now, with the translations that are known."""
-    old = stored(domain)
+    old = stored_catalog(domain)
     fresh = _Steady(locale=LANGUAGE, charset="utf-8", fuzzy=False)
     fresh.header_comment = f"# Domain {domain.name}. scripts/words keeps the entries, people the translations."
-    messages_by_key: dict[tuple[str, str], list[Said]] = {}
+    messages_by_key: dict[tuple[str, str], list[SourceMessage]] = {}
     for one in domain.said():
         key = one.words if isinstance(one.words, str) else one.words[0]
         messages_by_key.setdefault((key, one.context or ""), []).append(one)
@@ -141,7 +143,7 @@ def updated(domain: Domain) -> Catalog:
     for shape in shapes.keys() - {_shape(domain, key) for key, _ in messages_by_key}:
         if _first(shapes[shape].string):
             key = _first(shapes[shape].id)
-            messages_by_key[key, ""] = [Said(key, None, "", (RETIRED,))]
+            messages_by_key[key, ""] = [SourceMessage(key, None, "", (RETIRED,))]
     for (key, context), several in sorted(messages_by_key.items()):
         previous = old.get(key, context or None)
         if previous is None and _shape(domain, key) in shapes:
@@ -175,7 +177,7 @@ def _renamed(domain: Domain, message: Message, words: str) -> Message:
     return Message(words, string, flags=message.flags, user_comments=message.user_comments)
 
 
-def stored(domain: Domain) -> Catalog:
+def stored_catalog(domain: Domain) -> Catalog:
     """As the file has it; empty where there is none yet."""
     if not domain.po.exists():
         return Catalog(locale=LANGUAGE)
@@ -244,7 +246,7 @@ def _first(several: Any) -> str:
     return first
 
 
-def stale(domain: Domain, catalog: Catalog) -> list[str]:
+def stale_files(domain: Domain, catalog: Catalog) -> list[str]:
     """Files that are not what the source and the translations make them."""
     expected = ((domain.po, text(catalog)), (domain.mo, compiled(catalog)))
     return [path.name for path, content in expected if not path.exists() or path.read_bytes() != content]
@@ -256,12 +258,12 @@ def main(arguments: list[str] | None = None) -> int:
     check: bool = parser.parse_args(arguments).check
     wrong = False
     for domain in DOMAINS:
-        catalog = updated(domain)
-        old = {(message.id, message.context) for message in entries(stored(domain))}
+        catalog = update_catalog(domain)
+        old = {(message.id, message.context) for message in entries(stored_catalog(domain))}
         new = {(message.id, message.context) for message in entries(catalog)}
         for gone, _ in sorted(old - new, key=str):
             print(f"{domain.name}: {gone!r}: nobody says this any more{'' if check else '; it was taken out'}")
-        changed = stale(domain, catalog)
+        changed = stale_files(domain, catalog)
         for file in changed:
             print(f"{file}: {'stale; run scripts/words' if check else 'written'}")
         if not check:

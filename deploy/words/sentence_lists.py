@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 # Modules of the agent that make no reasons: they speak to who runs them, to servers, or to the collector.
-SILENT: Final = (
+MODULES_WITHOUT_REASONS: Final = (
     "agent/cli/main.py",
     "agent/clock.py",
     "agent/config.py",
@@ -183,4 +183,4 @@ PREDICATES: Final = (
 
 # Modules of the collector in which every string is a reason, as in the agent's; of its others only what is handed to
 # ``step`` and ``Now`` is.
-TELLING: Final[tuple[str, ...]] = ()
+MODULES_OF_REASONS: Final[tuple[str, ...]] = ()

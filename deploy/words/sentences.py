@@ -17,7 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from deploy.words.sentence_lists import ASSEMBLED, ERRORS, NO_REASONS, PREDICATES, SILENT, TELLING
+from deploy.words.sentence_lists import (
+    ASSEMBLED,
+    ERRORS,
+    MODULES_OF_REASONS,
+    MODULES_WITHOUT_REASONS,
+    NO_REASONS,
+    PREDICATES,
+)
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -83,7 +90,7 @@ def sentences() -> Iterator[Sentence]:
     """All that may be said as a reason, by agents and by the collector itself."""
     for path in sorted((ROOT / "agent").rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
-        if not name.startswith(SILENT):
+        if not name.startswith(MODULES_WITHOUT_REASONS):
             for one in of_source(path.read_text("utf-8"), name):
                 if one.words not in NO_REASONS:
                     yield one
@@ -94,7 +101,7 @@ def sentences() -> Iterator[Sentence]:
     yield from (Sentence(f"{name} {{value:n}}", "inventory/protocol/kinds.json", 0) for name in sorted(measures))
     for path in sorted((ROOT / "collector").rglob("*.py")):
         name = path.relative_to(ROOT).as_posix()
-        look_for = of_source if name.startswith(TELLING) else of_collector
+        look_for = of_source if name.startswith(MODULES_OF_REASONS) else of_collector
         yield from (one for one in look_for(path.read_text("utf-8"), name) if one.words not in NO_REASONS)
 
 
@@ -112,9 +119,9 @@ def distinct() -> dict[str, list[str]]:
 def of_source(source: str, file: str) -> Iterator[Sentence]:
     """Of a module in which every string is a reason unless its place says otherwise."""
     for node, around in _walk(ast.parse(source), ()):
-        if isinstance(node, ast.Constant | ast.JoinedStr) and not _unsaid(around):
+        if isinstance(node, ast.Constant | ast.JoinedStr) and not _is_excluded(around):
             words = _sentence(node)
-            if words and _is_said(words):
+            if words and _is_sentence(words):
                 yield Sentence("{who} " + words if _predicate(file, around) else words, file, node.lineno)
 
 
@@ -145,22 +152,22 @@ def _walk(node: ast.AST, around: tuple[ast.AST, ...]) -> Iterator[tuple[ast.AST,
                 yield from _walk(child, (node, *around))
 
 
-def _unsaid(around: tuple[ast.AST, ...]) -> bool:
+def _is_excluded(around: tuple[ast.AST, ...]) -> bool:
     for inner, outer in zip(around, (*around[1:], None), strict=True):
         if inner is around[0] and isinstance(inner, ast.Expr):
             return True  # documentation
         if isinstance(inner, ast.Compare | ast.Subscript):
             return True  # what is compared with or looked up
-        if isinstance(inner, ast.Call) and _called(inner) in _CALLS:
+        if isinstance(inner, ast.Call) and _callee_name(inner) in _CALLS:
             return True
-        if isinstance(inner, ast.Attribute) and isinstance(outer, ast.Call) and _called(outer) in _CALLS:
+        if isinstance(inner, ast.Attribute) and isinstance(outer, ast.Call) and _callee_name(outer) in _CALLS:
             return True  # "text".encode()
         if isinstance(inner, ast.stmt):
             return False
     return False
 
 
-def _called(call: ast.Call) -> str:
+def _callee_name(call: ast.Call) -> str:
     return call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
 
 
@@ -172,7 +179,7 @@ def _predicate(file: str, around: tuple[ast.AST, ...]) -> bool:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             names.add(node.name)
         elif isinstance(node, ast.Call):
-            names.add(_called(node))
+            names.add(_callee_name(node))
         elif isinstance(node, ast.Assign):
             names.update(target.id for target in node.targets if isinstance(target, ast.Name))
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
@@ -209,16 +216,16 @@ def _with_fields(node: ast.JoinedStr) -> str:
                 # side by side nobody can tell where one ends: together they are anything
                 words = re.sub(r"(:\w)?\} *$", "}", words)
                 continue
-            name = base = _named(part.value)
+            name = base = _field_name(part.value)
             while name in used_names:
                 name = f"{base}{sum(one.startswith(base) for one in used_names) + 1}"
             used_names.append(name)
-            words += "{" + name + _sort(part) + "}"
+            words += "{" + name + _format_suffix(part) + "}"
     return words
 
 
-def _sort(part: ast.FormattedValue) -> str:
-    if isinstance(part.value, ast.Call) and _called(part.value) in _DURATIONS:
+def _format_suffix(part: ast.FormattedValue) -> str:
+    if isinstance(part.value, ast.Call) and _callee_name(part.value) in _DURATIONS:
         return ":d"
     spec = part.format_spec
     text = (
@@ -229,7 +236,7 @@ def _sort(part: ast.FormattedValue) -> str:
     return ":n" if re.search(r"[efg%,d]$", text) and "%Y" not in text else ""
 
 
-def _named(value: ast.expr) -> str:
+def _field_name(value: ast.expr) -> str:
     """A name for what is put in, from the expression that makes it."""
     match value:
         case ast.Name(id=name) | ast.Attribute(attr=name):
@@ -237,23 +244,23 @@ def _named(value: ast.expr) -> str:
                 return "error" if name == "strerror" else name
             return name.strip("_").lower()
         case ast.Call(func=ast.Attribute(value=inner, attr=attr), args=[]):
-            return attr.strip("_") if isinstance(inner, ast.Name) and inner.id == "self" else _named(inner)
+            return attr.strip("_") if isinstance(inner, ast.Name) and inner.id == "self" else _field_name(inner)
         case ast.Call(func=ast.Attribute(attr="join"), args=[one]) | ast.Call(func=ast.Name(id="map"), args=[_, one]):
-            return _named(one)
+            return _field_name(one)
         case ast.Call(args=[first, *_]):
-            return _named(first)
+            return _field_name(first)
         case ast.BinOp(left=left) | ast.BoolOp(values=[left, *_]) | ast.UnaryOp(operand=left):
-            return _named(left)
+            return _field_name(left)
         case ast.Subscript(value=inner, slice=ast.Constant(value=str(key))):
             return key
         case ast.Subscript(value=inner):
-            return _named(inner)
+            return _field_name(inner)
         case ast.IfExp(body=body):
-            return _named(body)
+            return _field_name(body)
     return "it"
 
 
-def _is_said(words: str) -> bool:
+def _is_sentence(words: str) -> bool:
     """At least two words of which one is an ordinary one: names, keys and formats are none."""
     bare = _FIELD.sub("\0", words)
     return " " in bare.strip() and re.search(r"(?<![\w%:<.-])[a-z']{2,}(?![\w(=])", bare) is not None

@@ -4,10 +4,10 @@ import os
 from pathlib import Path
 
 
-def folder(path: Path) -> Path:
+def make_directory(path: Path) -> Path:
     """Make a directory, and those above it, with the owner of what was there before. Raises OSError."""
     if not path.is_dir():
-        above = folder(path.parent)
+        above = make_directory(path.parent)
         path.mkdir(mode=0o700, exist_ok=True)
         if hasattr(os, "chown") and os.geteuid() == 0:
             owner = above.stat()  # root looks by hand, the agent's own user goes on with it

@@ -63,12 +63,12 @@ def duration_text(ms: int) -> str:
     return "".join(parts) or "0s"
 
 
-def repeat(text: str) -> int:
+def repeat_ms(text: str) -> int:
     """Milliseconds of a duration, 0 of "never". Raises ValueError in words."""
     return 0 if text == NEVER else duration_ms(text)
 
 
-def daily(text: str) -> int | None:
+def minute_of_day(text: str) -> int | None:
     """Minutes of the day of "07:00", None of "never". Raises ValueError in words."""
     if text == NEVER:
         return None

@@ -6,10 +6,10 @@ from typing import TypeVar
 from inventory.base.problems import Problem
 from inventory.base.types import Text
 from inventory.build.assemble_alerting import alerting_of
-from inventory.build.expand import Expander, Spot
+from inventory.build.expand import SiteExpansion, TemplateExpander
 from inventory.build.file_schema import AgencyShape, AgentShape, LinkShape, SiteShape
 from inventory.build.sections import Sections
-from inventory.grammars.probe_judges import Judge
+from inventory.grammars.probe_judges import ParamsValidator
 from inventory.model import entities
 from inventory.model.entities import overlap
 from inventory.protocol.kinds import Kinds
@@ -22,24 +22,27 @@ UPS = "ups"  # the kind of device that feeds others
 
 
 def assemble(
-    sections: Sections, kinds: Kinds, problems: list[Problem], validate_params: Judge | None = None
+    sections: Sections, kinds: Kinds, problems: list[Problem], validate_params: ParamsValidator | None = None
 ) -> entities.Inventory:
-    """The inventory; what is wrong is added to ``problems`` and left out. ``judge``: see inventory.build.load.look."""
+    """The inventory; what is wrong is added to ``problems`` and left out. ``judge``: see
+    inventory.build.load.load_with_problems."""
     return _Assembler(sections, kinds, problems, validate_params).build()
 
 
-def feeders(short_names: tuple[str, ...], site: str, shape: SiteShape) -> tuple[str, ...]:
+def feeder_ids(short_names: tuple[str, ...], site: str, shape: SiteShape) -> tuple[str, ...]:
     """The ids of devices that may be written short, as their site calls them."""
     return tuple(f"{site}-{key}" if key in shape.devices else key for key in short_names)
 
 
 class _Assembler:
-    def __init__(self, sections: Sections, kinds: Kinds, problems: list[Problem], validate_params: Judge | None) -> None:
+    def __init__(
+        self, sections: Sections, kinds: Kinds, problems: list[Problem], validate_params: ParamsValidator | None
+    ) -> None:
         self.sections = sections
         self.problems = problems
         self.made = entities.Inventory(province=self._province())
-        self.expander = Expander(sections, kinds, problems, self.made, validate_params)
-        self.spots: list[Spot] = []
+        self.expander = TemplateExpander(sections, kinds, problems, self.made, validate_params)
+        self.spots: list[SiteExpansion] = []
 
     def build(self) -> entities.Inventory:
         for ident, shape in self.sections.agencies.items():
@@ -126,7 +129,7 @@ class _Assembler:
             links=tuple(links),
             devices=devices,
             facts={**shape.facts, **facts},
-            fed_by=feeders(shape.fed_by, ident, shape),
+            fed_by=feeder_ids(shape.fed_by, ident, shape),
         )
         is_main = ident == agency_id
         checks = {**shape.checks, **agency.checks} if is_main else shape.checks
@@ -137,12 +140,12 @@ class _Assembler:
             self.problems += [at.problem("", "is given for the agency and for its site") for at in given_twice]
         template = shape.template or (agency.template if is_main else None)
         at = agency.at if is_main else shape.at
-        self.spots.append(Spot(self.made.sites[ident], shape, template, checks, backups, at))
+        self.spots.append(SiteExpansion(self.made.sites[ident], shape, template, checks, backups, at))
 
     def _link(self, ident: str, site: str, shape: LinkShape, life: tuple[date | None, date | None]) -> None:
         begins, ends = overlap((shape.begins, shape.ends), life)
         formerly = tuple(
-            entities.Former(
+            entities.FormerProvider(
                 provider=former.provider, until=former.until, objective=former.objective, circuit=former.circuit
             )
             for former in shape.formerly
@@ -180,7 +183,7 @@ class _Assembler:
                 address=device.address,
                 tags=device.tags,
                 facts=device.facts,
-                fed_by=feeders(fed_by, site, shape),
+                fed_by=feeder_ids(fed_by, site, shape),
                 begins=begins,
                 ends=ends,
             )
@@ -237,7 +240,7 @@ class _Assembler:
                 holidays=calendar.holidays,
             )
         for year, decreed in sections.holidays.items():
-            inventory.decreed[year] = entities.Decreed(off=decreed.off, work=decreed.work, only=decreed.only)
+            inventory.decreed[year] = entities.HolidayDecree(off=decreed.off, work=decreed.work, only=decreed.only)
         for ident, goal in sections.goals.items():
             fields = {name: getattr(goal, name) for name in goal.__struct_fields__ if name != "at"}
             fields |= {
@@ -251,7 +254,11 @@ class _Assembler:
             for ident, e in sections.exclusions.items()
         )
         self.made = entities.Inventory(
-            **{name: getattr(inventory, name) for name in inventory.__struct_fields__ if name not in ("exclusions", "alerting")},
+            **{
+                name: getattr(inventory, name)
+                for name in inventory.__struct_fields__
+                if name not in ("exclusions", "alerting")
+            },
             exclusions=exclusions,
             alerting=alerting_of(sections, self.problems),
         )

@@ -12,7 +12,7 @@ from inventory.model import alerting
 from inventory.times.workdays import hours_of
 
 DEFAULTS: Final = {condition.id: condition for condition in alerting.DEFAULT_CONDITIONS}
-_MEANT = {"for": "for_ms", "quiet": "quiet_ms"}  # keys in files that conditions call otherwise
+_FIELD_NAMES = {"for": "for_ms", "quiet": "quiet_ms"}  # keys in files that conditions call otherwise
 
 
 def alerting_of(sections: Sections, problems: list[Problem]) -> alerting.Alerting:
@@ -43,22 +43,22 @@ def alerting_of(sections: Sections, problems: list[Problem]) -> alerting.Alertin
 def _conditions(shapes: dict[str, ConditionShape]) -> tuple[alerting.Condition, ...]:
     """Those of the files as they stand there, then the defaults, with what the files change in them."""
     custom = [
-        alerting.Condition(id=ident, on=shape.on, **_given(shape))
+        alerting.Condition(id=ident, on=shape.on, **_written_fields(shape))
         for ident, shape in shapes.items()
         if ident not in DEFAULTS and shape.on is not None  # without, it is a mistake that crosscheck names
     ]
     defaults = [
-        msgspec.structs.replace(default, **_given(shapes[ident])) if ident in shapes else default
+        msgspec.structs.replace(default, **_written_fields(shapes[ident])) if ident in shapes else default
         for ident, default in DEFAULTS.items()
     ]
     return (*custom, *defaults)
 
 
-def _given(shape: ConditionShape) -> dict[str, Any]:
+def _written_fields(shape: ConditionShape) -> dict[str, Any]:
     """The fields that were written."""
     names = {field.encode_name: field.name for field in msgspec.structs.fields(ConditionShape)}
     written = [key for key in shape.at.lines if key in names and key != "on"]
-    return {_MEANT.get(key, key): getattr(shape, names[key]) for key in written}
+    return {_FIELD_NAMES.get(key, key): getattr(shape, names[key]) for key in written}
 
 
 def _roster(ident: str, shape: RosterShape, problems: list[Problem]) -> alerting.Roster:

@@ -16,24 +16,26 @@ from inventory.base.types import Text, duration_ms
 from inventory.build.file_schema import BackupShape, CheckShape
 from inventory.model import entities
 from inventory.protocol.kinds import Kinds
-from inventory.yaml.nodes import Mapping, Scalar
+from inventory.yaml.nodes import MappingNode, ScalarNode
 
 TAG: Final = "backup"
-KIND_OF: Final = {"pings": "job", "files": "backup", "repository": "backup", "drill": "drill"}  # by evidence
+KIND_BY_EVIDENCE: Final = {"pings": "job", "files": "backup", "repository": "backup", "drill": "drill"}  # by evidence
 NAMES: Final = {
     "pings": ("tác vụ", "its job"),
     "files": ("tệp sao lưu", "files"),
     "repository": ("kho sao lưu", "repository"),
     "drill": ("thử phục hồi", "restore drill"),
 }
-CALLED: Final = {"job": "job", "drill": "drill"}  # by kind, the parameter that is the backup's own key if not given
+NAME_PARAM: Final = {"job": "job", "drill": "drill"}  # by kind, the parameter that is the backup's own key if not given
 RPO: Final = "rpo"
-SHARED: Final = ("interval", "timeout", "hold", "recheck", "agent", "objective", "calendar")
+SHARED_KEYS: Final = ("interval", "timeout", "hold", "recheck", "agent", "objective", "calendar")
 
-Pair = tuple[str, CheckShape | None, CheckShape | None]  # an evidence's name, the template's check, the site's own
+EvidenceShapes = tuple[
+    str, CheckShape | None, CheckShape | None
+]  # an evidence's name, the template's check, the site's own
 
 
-def checks_of(key: str, base: BackupShape | None, own: BackupShape | None, kinds: Kinds) -> Iterator[Pair]:
+def checks_of(key: str, base: BackupShape | None, own: BackupShape | None, kinds: Kinds) -> Iterator[EvidenceShapes]:
     """The checks of one backup, in the order in which their evidence was written."""
     evidence_shapes = {**(base.evidence if base is not None else {}), **(own.evidence if own is not None else {})}
     for evidence in evidence_shapes:
@@ -42,10 +44,14 @@ def checks_of(key: str, base: BackupShape | None, own: BackupShape | None, kinds
         if site_shape is not None and site_shape.off:
             continue
         kind = _kind(evidence, site_shape, template_shape)
-        name_param = CALLED.get(kind or "")
+        name_param = NAME_PARAM.get(kind or "")
         kind_info = kinds.get(kind or "")
         has_rpo = kind_info is not None and RPO in kind_info.schema.get("properties", {})
-        template_check = _check(base, template_shape, kind, name_param and (name_param, key), has_rpo) if base is not None and template_shape else None
+        template_check = (
+            _check(base, template_shape, kind, name_param and (name_param, key), has_rpo)
+            if base is not None and template_shape
+            else None
+        )
         if own is None:
             yield evidence, template_check, None
         elif template_check is None:
@@ -56,10 +62,12 @@ def checks_of(key: str, base: BackupShape | None, own: BackupShape | None, kinds
 
 def _kind(evidence: str, *shapes: CheckShape | None) -> str | None:
     kinds = (shape.kind for shape in shapes if shape is not None and shape.kind is not None)
-    return next(kinds, KIND_OF.get(evidence))
+    return next(kinds, KIND_BY_EVIDENCE.get(evidence))
 
 
-def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, name_param: Any, has_rpo: bool) -> CheckShape:
+def _check(
+    backup: BackupShape, check: CheckShape | None, kind: str | None, name_param: Any, has_rpo: bool
+) -> CheckShape:
     """A check as if all that goes for the backup had been written in it.
 
     ``kind``: to be filled in; None when the template has it. ``called``: (parameter, name) to be filled in, likewise.
@@ -67,7 +75,7 @@ def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, name
     shape = check if check is not None else CheckShape(at=Place(backup.at.file, backup.at.line, backup.at.path, {}))
     lines = dict(shape.at.lines)
     change: dict[str, Any] = {}
-    for field, key in (*((name, name) for name in SHARED), ("begins", "from"), ("ends", "to")):
+    for field, key in (*((name, name) for name in SHARED_KEYS), ("begins", "from"), ("ends", "to")):
         if key in backup.at.lines and key not in lines:
             change[field] = getattr(backup, field)
             lines[key] = backup.at.lines[key]
@@ -87,18 +95,18 @@ def _check(backup: BackupShape, check: CheckShape | None, kind: str | None, name
 def _params(backup: BackupShape, check: CheckShape, name_param: Any, has_rpo: bool) -> Any:
     """The parameters with the backup's objective and name where the check gives none of its own."""
     written = check.params
-    if written is not None and not isinstance(written, Mapping):
+    if written is not None and not isinstance(written, MappingNode):
         return written  # told as a mistake where parameters are read
     extra: dict[str, Any] = {}
     line = check.at.line
     if has_rpo and backup.rpo is not None:
         extra[RPO] = backup.rpo
     if name_param:
-        extra[name_param[0]] = Scalar(name_param[1], line, True)
+        extra[name_param[0]] = ScalarNode(name_param[1], line, True)
     missing = {name: node for name, node in extra.items() if written is None or name not in written.items}
     if not missing:
         return written
-    merged = Mapping(line)
+    merged = MappingNode(line)
     merged.items = {**(written.items if written is not None else {}), **missing}
     merged.lines = {**(written.lines if written is not None else {}), **dict.fromkeys(missing, line)}
     if RPO in missing:
@@ -106,7 +114,7 @@ def _params(backup: BackupShape, check: CheckShape, name_param: Any, has_rpo: bo
     return merged
 
 
-def wanted(shape: CheckShape | BackupShape, facts: Collection[str]) -> bool:
+def facts_present(shape: CheckShape | BackupShape, facts: Collection[str]) -> bool:
     """Whether all facts are there without which a template's check is left out."""
     return all(fact in facts for fact in (entry.strip() for entry in (shape.when or "").split(",")) if fact)
 
@@ -117,7 +125,7 @@ def title_of(backup: entities.Backup, evidence: str) -> Text:
     return Text(f"{backup.name.in_('vi')}: {vi}", f"{backup.name.in_('en')}: {en}")
 
 
-def joined(backup: entities.Backup, evidence: str, check: entities.Check, kinds: Kinds) -> entities.Backup:
+def with_check(backup: entities.Backup, evidence: str, check: entities.Check, kinds: Kinds) -> entities.Backup:
     """The backup with one more check."""
     rpo_text = check.params.get(RPO, kinds[check.kind].defaults.get(RPO)) or None
     rpos = [rpo for rpo in (backup.rpo, duration_ms(str(rpo_text)) if rpo_text else None) if rpo is not None]

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from inventory.base.problems import Problem
 from inventory.build import references
-from inventory.build.assemble import UPS, feeders
-from inventory.build.crosscheck_alerting import alerting
+from inventory.build.assemble import UPS, feeder_ids
+from inventory.build.crosscheck_alerting import alerting_problems
 from inventory.build.expand import REGISTER
 from inventory.build.file_schema import (
     AgencyShape,
@@ -17,8 +17,8 @@ from inventory.build.file_schema import (
     BackupShape,
     CheckShape,
     GoalShape,
+    LifeShape,
     LinkShape,
-    Lived,
     SiteShape,
 )
 from inventory.build.sections import Sections
@@ -51,7 +51,7 @@ def crosscheck(inventory: entities.Inventory, sections: Sections, kinds: Kinds) 
     for contact in sections.contacts.values():
         if _EMAIL.fullmatch(contact.email) is None:
             yield contact.at.problem("email", f"{contact.email!r} is not an address")
-    yield from alerting(inventory, sections, kinds)
+    yield from alerting_problems(inventory, sections, kinds)
     for year, decreed in sections.holidays.items():
         for day in (*decreed.off, *decreed.work):
             if day.year != year:
@@ -102,7 +102,7 @@ def _agency(ident: str, shape: AgencyShape, inventory: entities.Inventory, secti
     for key, site in ((ident, shape.site), *((f"{ident}-{key}", site) for key, site in shape.sites.items())):
         if site is not None:
             yield from _site(site, sections)
-            yield from _fed(key, site, inventory, sections)
+            yield from _power_feeds(key, site, inventory, sections)
 
 
 def _site(shape: SiteShape, sections: Sections) -> Iterator[Problem]:
@@ -130,12 +130,12 @@ def _site(shape: SiteShape, sections: Sections) -> Iterator[Problem]:
                 yield shape.agent.at.problem(f"ports[{index}]", f"{port} is not a port")
 
 
-def _fed(ident: str, shape: SiteShape, inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+def _power_feeds(ident: str, shape: SiteShape, inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     """Power comes from UPSs of the same site, and a UPS does not feed itself."""
     fed_entries = [(shape.at, shape.fed_by, "")]
     fed_entries += [(device.at, device.fed_by or (), f"{ident}-{key}") for key, device in shape.devices.items()]
     for at, short_names, own_id in fed_entries:
-        for short, feeder in zip(short_names, feeders(short_names, ident, shape), strict=True):
+        for short, feeder in zip(short_names, feeder_ids(short_names, ident, shape), strict=True):
             device = inventory.devices.get(feeder)
             if device is None:
                 if not sections.excused("sites", ident):
@@ -155,7 +155,7 @@ def _link(shape: LinkShape, sections: Sections) -> Iterator[Problem]:
             yield at.problem("provider", f"there is no provider {provider}")
 
 
-def _life(shape: Lived) -> Iterator[Problem]:
+def _life(shape: LifeShape) -> Iterator[Problem]:
     if shape.begins is not None and shape.ends is not None and shape.ends <= shape.begins:
         yield shape.at.problem("to", f"{shape.ends} is not later than from, {shape.begins}")
 
@@ -164,22 +164,22 @@ def _checks(inventory: entities.Inventory, sections: Sections) -> Iterator[Probl
     for agency in sections.agencies.values():
         sites = (*((agency.site,) if agency.site is not None else ()), *agency.sites.values())
         for holder in (agency, *sites):
-            for entry in _written(holder.checks, holder.backups):
+            for entry in _check_shapes(holder.checks, holder.backups):
                 yield from _life(entry)
                 if entry.calendar != REGISTER:
                     yield from references.calendar(entry.at, "calendar", entry.calendar, sections)
     for template in sections.templates.values():
-        for entry in _written(template.checks, template.backups):
+        for entry in _check_shapes(template.checks, template.backups):
             if entry.calendar != REGISTER:
                 yield from references.calendar(entry.at, "calendar", entry.calendar, sections)
     limited_agents = {agent.id: agent for agent in inventory.agents.values() if agent.networks or agent.ports}
     for check in inventory.checks.values() if limited_agents else ():
-        if check.agent in limited_agents and (reason := _forbidden(check, limited_agents[check.agent])):
+        if check.agent in limited_agents and (reason := _why_forbidden(check, limited_agents[check.agent])):
             shape = sections.agencies[inventory.sites[limited_agents[check.agent].site].agency]
             yield shape.at.problem("", f"the agent {check.agent} may not make its check {check.name}: {reason}")
 
 
-def _written(checks: dict[str, CheckShape], backups: dict[str, BackupShape]) -> Iterator[CheckShape | BackupShape]:
+def _check_shapes(checks: dict[str, CheckShape], backups: dict[str, BackupShape]) -> Iterator[CheckShape | BackupShape]:
     """Checks, backups and their evidence, wherever they stand."""
     yield from checks.values()
     for backup in backups.values():
@@ -187,7 +187,7 @@ def _written(checks: dict[str, CheckShape], backups: dict[str, BackupShape]) -> 
         yield from backup.evidence.values()
 
 
-def _forbidden(check: entities.Check, agent: entities.Agent) -> str:
+def _why_forbidden(check: entities.Check, agent: entities.Agent) -> str:
     """Why the agent's own limits refuse a check, as far as its target's address is written out."""
     host, port = str(check.params.get("host", check.params.get("server", ""))), check.params.get("port")
     if "url" in check.params:
@@ -230,7 +230,9 @@ def _goal(
     if shape.combine == "share":
         without_objective = [member.id for member in members if member.objective is None]
         if without_objective:
-            message = f"{len(without_objective)} members have no objective of their own (the first is {without_objective[0]})"
+            message = (
+                f"{len(without_objective)} members have no objective of their own (the first is {without_objective[0]})"
+            )
             yield at.problem("member_objective", message)
 
 

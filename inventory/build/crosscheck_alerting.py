@@ -18,8 +18,8 @@ from inventory.protocol.kinds import Kinds
 from inventory.times.workdays import DAYS
 
 # what no province needs more of, and what keeps a slip from making an evaluation slow
-MOST = {"conditions": 1000, "groups": 20_000, "rosters": 20_000, "routes": 1000}
-MOST_NAMES, MOST_SHIFTS, MOST_TURNS, MOST_STEPS = 1000, 200, 400, 10
+MAX_ENTRIES = {"conditions": 1000, "groups": 20_000, "rosters": 20_000, "routes": 1000}
+MAX_NAMES, MAX_SHIFTS, MAX_TURNS, MAX_STEPS = 1000, 200, 400, 10
 SECOND = 1000
 _NUMBERS = {"cap": (1, 1000), "flaps": (2, 100)}
 _DURATIONS = {
@@ -29,23 +29,23 @@ _DURATIONS = {
     "flaps_within": (MINUTE, 7 * DAY),
     "steady": (0, 7 * DAY),
 }
-_OF_LOOKS = ("looks", "out_of", "recover")
+_CHECK_ONLY_KEYS = ("looks", "out_of", "recover")
 
 
-def alerting(inventory: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
+def alerting_problems(inventory: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
     """All problems and warnings of the sections that say who is told."""
-    problems = [*_entries(inventory, sections, kinds)]
+    problems = [*_entry_problems(inventory, sections, kinds)]
     yield from problems
     if not sections.broken and all(problem.warning for problem in problems):  # else it may follow from these
-        yield from _in_vain(inventory, sections)
+        yield from _ineffective_routes(inventory, sections)
 
 
-def _entries(inventory: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
+def _entry_problems(inventory: entities.Inventory, sections: Sections, kinds: Kinds) -> Iterator[Problem]:
     yield from _counts(sections)
-    yield from _one_namespace(sections)
+    yield from _duplicate_ids(sections)
     for group in sections.groups.values():
-        yield from _names(group.at, "members", group.members)
-        yield from references.whom(group.at, "members", group.members, sections)
+        yield from _name_problems(group.at, "members", group.members)
+        yield from references.recipients(group.at, "members", group.members, sections)
     yield from _cycles(sections)
     for ident, roster in sections.rosters.items():
         yield from _roster(ident, roster, inventory, sections)
@@ -58,14 +58,14 @@ def _entries(inventory: entities.Inventory, sections: Sections, kinds: Kinds) ->
 
 
 def _counts(sections: Sections) -> Iterator[Problem]:
-    for section, most in MOST.items():
+    for section, most in MAX_ENTRIES.items():
         entries: Mapping[str, Any] = getattr(sections, section)
         if len(entries) > most:
             first = next(iter(entries.values())).at
             yield Problem(first.file, first.line, section, f"are {len(entries)}, more than {most}")
 
 
-def _one_namespace(sections: Sections) -> Iterator[Problem]:
+def _duplicate_ids(sections: Sections) -> Iterator[Problem]:
     """Groups and routes name contacts, groups and rosters alike, so an id is one of them."""
     for section, among in (("groups", ("contacts",)), ("rosters", ("contacts", "groups"))):
         for ident, entry in getattr(sections, section).items():
@@ -74,11 +74,11 @@ def _one_namespace(sections: Sections) -> Iterator[Problem]:
                 yield entry.at.problem("", f"is the id of a {other[:-1]} too; give it another")
 
 
-def _names(at: Place, key: str, names: tuple[str, ...]) -> Iterator[Problem]:
+def _name_problems(at: Place, key: str, names: tuple[str, ...]) -> Iterator[Problem]:
     if not names:
         yield at.problem(key, "has nobody")
-    elif len(names) > MOST_NAMES:
-        yield at.problem(key, f"has {len(names)} names, more than {MOST_NAMES}")
+    elif len(names) > MAX_NAMES:
+        yield at.problem(key, f"has {len(names)} names, more than {MAX_NAMES}")
     elif len(set(names)) < len(names):
         twice = next(name for index, name in enumerate(names) if name in names[:index])
         yield at.problem(key, f"has {twice} twice")
@@ -114,11 +114,11 @@ def _roster(ident: str, shape: RosterShape, inventory: entities.Inventory, secti
     if not (shape.shifts or shape.rotation or shape.otherwise):
         yield at.problem("", "has nobody: give shifts, a rotation or otherwise")
         return
-    if len(shape.shifts) > MOST_SHIFTS:
-        yield at.problem("shifts", f"are {len(shape.shifts)}, more than {MOST_SHIFTS}")
+    if len(shape.shifts) > MAX_SHIFTS:
+        yield at.problem("shifts", f"are {len(shape.shifts)}, more than {MAX_SHIFTS}")
         return
     for shift in shape.shifts:
-        yield from _names(shift.at, "who", shift.who)
+        yield from _name_problems(shift.at, "who", shift.who)
         yield from references.contacts(shift.at, "who", shift.who, sections)
     yield from references.contacts(at, "otherwise", shape.otherwise, sections)
     if shape.rotation is not None:
@@ -132,11 +132,11 @@ def _rotation(shape: RotationShape, sections: Sections) -> Iterator[Problem]:
         yield shape.at.problem("days", f"{shape.days} is not between 1 and 366")
     if not shape.turns:
         yield shape.at.problem("turns", "has nobody")
-    elif len(shape.turns) > MOST_TURNS:
-        yield shape.at.problem("turns", f"are {len(shape.turns)}, more than {MOST_TURNS}")
+    elif len(shape.turns) > MAX_TURNS:
+        yield shape.at.problem("turns", f"are {len(shape.turns)}, more than {MAX_TURNS}")
     for index, turn in enumerate(shape.turns):
         names = (turn,) if isinstance(turn, str) else turn
-        yield from _names(shape.at, f"turns[{index}]", names)
+        yield from _name_problems(shape.at, f"turns[{index}]", names)
         yield from references.contacts(shape.at, f"turns[{index}]", names, sections)
 
 
@@ -150,8 +150,10 @@ def _hours(shape: RosterShape, shifts: Iterable[Any]) -> Iterator[Problem]:
                 in_shift[day * 1440 + hours.start : day * 1440 + hours.end] = b"\1" * (hours.end - hours.start)
         twice = [minute for minute in range(MINUTES_OF_A_WEEK) if in_shift[minute] and covered[minute]]
         if twice:
-            end = next((m for m in range(twice[0], MINUTES_OF_A_WEEK) if not in_shift[m] or covered[m] != covered[twice[0]]), 0)
-            message = f"{_stretch(twice[0], end)} is in shifts[{covered[twice[0]] - 1}] too: both are on duty then"
+            end = next(
+                (m for m in range(twice[0], MINUTES_OF_A_WEEK) if not in_shift[m] or covered[m] != covered[twice[0]]), 0
+            )
+            message = f"{_hours_text(twice[0], end)} is in shifts[{covered[twice[0]] - 1}] too: both are on duty then"
             yield written.at.problem("hours", message, warning=True)
         for minute in range(MINUTES_OF_A_WEEK):
             if in_shift[minute] and not covered[minute]:
@@ -160,11 +162,11 @@ def _hours(shape: RosterShape, shifts: Iterable[Any]) -> Iterator[Problem]:
     if free and shape.rotation is None and not shape.otherwise:
         first = covered.index(0)
         end = next((minute for minute in range(first, MINUTES_OF_A_WEEK) if covered[minute]), MINUTES_OF_A_WEEK)
-        message = f"leave {duration_text(free * MINUTE)} of the week to nobody, first {_stretch(first, end)}"
+        message = f"leave {duration_text(free * MINUTE)} of the week to nobody, first {_hours_text(first, end)}"
         yield shape.at.problem("shifts", f"{message}; say who it is otherwise", warning=True)
 
 
-def _stretch(start: int, end: int) -> str:
+def _hours_text(start: int, end: int) -> str:
     """Minutes of the week as people write them; one that goes on for longer is shown to the end of its day."""
     day = start // 1440
     last = min(end or MINUTES_OF_A_WEEK, (day + 1) * 1440) - day * 1440
@@ -184,20 +186,20 @@ def _route(shape: RouteShape, inventory: entities.Inventory, sections: Sections,
     if not shape.to and not shape.agency_contacts and not (shape.only and not shape.escalation):
         yield at.problem("to", "has nobody: give to or agency_contacts: true (or only: true, and nobody is told)")
     elif shape.to:
-        yield from _names(at, "to", shape.to)
-    yield from references.whom(at, "to", shape.to, sections)
+        yield from _name_problems(at, "to", shape.to)
+    yield from references.recipients(at, "to", shape.to, sections)
     if shape.repeat and not 10 * SECOND <= shape.repeat <= 30 * DAY:
         yield at.problem("repeat", f"{duration_text(shape.repeat)} is not between 10s and 30d; never is a word for it")
-    if len(shape.escalation) > MOST_STEPS:
-        yield at.problem("escalation", f"has {len(shape.escalation)} steps, more than {MOST_STEPS}")
+    if len(shape.escalation) > MAX_STEPS:
+        yield at.problem("escalation", f"has {len(shape.escalation)} steps, more than {MAX_STEPS}")
     previous_after = 0
     for step in shape.escalation:
         if step.after <= previous_after:
             earlier = f"the step before it, {duration_text(previous_after)}" if previous_after else "0s"
             yield step.at.problem("after", f"{duration_text(step.after)} is not later than {earlier}")
         previous_after = step.after
-        yield from _names(step.at, "to", step.to)
-        yield from references.whom(step.at, "to", step.to, sections)
+        yield from _name_problems(step.at, "to", step.to)
+        yield from references.recipients(step.at, "to", step.to, sections)
 
 
 def _condition(
@@ -213,7 +215,7 @@ def _condition(
     on = shape.on or default.on if default is not None else shape.on
     of_checks = on in ("down", "degraded")
     unused_keys = {
-        **({} if of_checks else dict.fromkeys(_OF_LOOKS)),
+        **({} if of_checks else dict.fromkeys(_CHECK_ONLY_KEYS)),
         **({} if of_checks or on in ("silent", "clock") else {"for": None}),
         **({} if on in ("finding", "collector") else {"names": None}),
         **({"select": None} if on == "collector" else {}),
@@ -221,7 +223,7 @@ def _condition(
     for key in unused_keys:
         if key in at.lines:
             yield at.problem(key, f"means nothing to a condition on {on}")
-    for key in _OF_LOOKS:
+    for key in _CHECK_ONLY_KEYS:
         if not 1 <= getattr(shape, key) <= 100:
             yield at.problem(key, f"{getattr(shape, key)} is not between 1 and 100")
     effective = next(condition for condition in inventory.alerting.conditions if condition.id == ident)
@@ -233,7 +235,9 @@ def _condition(
             yield at.problem("names", f"there is no finding {name!r}; known are: {', '.join(FINDINGS)}")
     unknown_references = [*references.selector(shape.select, at, inventory, sections, kinds)]
     yield from unknown_references
-    if not (unknown_references or shape.select.everything or sections.broken or reach.any_subject(shape.select, inventory)):
+    if not (
+        unknown_references or shape.select.everything or sections.broken or reach.any_subject(shape.select, inventory)
+    ):
         yield at.problem("select", "selects no check and no agent", warning=True)
 
 
@@ -247,7 +251,7 @@ def _alerting(shape: AlertingShape) -> Iterator[Problem]:
             yield shape.at.problem(key, f"{duration_text(value)} is not between {limits}")
 
 
-def _in_vain(inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
+def _ineffective_routes(inventory: entities.Inventory, sections: Sections) -> Iterator[Problem]:
     """Routes that take nothing, and incidents that reach nobody; none where nobody is to be told at all."""
     if not sections.contacts:
         return

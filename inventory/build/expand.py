@@ -19,18 +19,18 @@ from inventory.base.problems import Place, Problem
 from inventory.base.types import Text
 from inventory.build import backups
 from inventory.build.file_schema import BackupShape, CheckShape, SiteShape, ThresholdShape
-from inventory.build.placeholders import Lacking, filled, named, split
+from inventory.build.placeholders import MissingFact, fill, fill_title, split_list
 from inventory.build.sections import Sections
 from inventory.build.site_facts import HUB, facts_of
 from inventory.build.threshold_text import threshold_of
-from inventory.grammars.probe_judges import Judge
+from inventory.grammars.probe_judges import ParamsValidator
 from inventory.model import entities
 from inventory.model.entities import overlap
 from inventory.protocol.identity import uid
 from inventory.protocol.kinds import Kind, Kinds
 from inventory.protocol.plan import Threshold
-from inventory.yaml.nodes import Mapping, Node, Scalar
-from inventory.yaml.scalars import MISSING, Source, shown
+from inventory.yaml.nodes import MappingNode, Node, ScalarNode
+from inventory.yaml.scalars import INVALID, Source, describe
 
 INTERVAL, TIMEOUT, RECHECK = 60_000, 5_000, 5_000
 REGISTER = "register"
@@ -39,7 +39,7 @@ _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 Item = tuple[str, dict[str, str], tuple[Text, Text] | None, entities.Device | None]
 
 
-class Spot(msgspec.Struct, frozen=True):
+class SiteExpansion(msgspec.Struct, frozen=True):
     """One site to expand: what it is, what was written, and where to point when a template does not fit it."""
 
     site: entities.Site
@@ -50,7 +50,7 @@ class Spot(msgspec.Struct, frozen=True):
     at: Place
 
 
-class Draft(msgspec.Struct, frozen=True):
+class CheckDraft(msgspec.Struct, frozen=True):
     """A check before its parameters are read: the template's shape, the site's own, and the facts to fill in."""
 
     key: str
@@ -76,7 +76,7 @@ class Draft(msgspec.Struct, frozen=True):
         return None
 
 
-class Expander:
+class TemplateExpander:
     """Expands sites one after another into ``made``."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Expander:
         kinds: Kinds,
         problems: list[Problem],
         inventory: entities.Inventory,
-        validate_params: Judge | None = None,
+        validate_params: ParamsValidator | None = None,
     ) -> None:
         self.sections = sections
         self.kinds = kinds
@@ -103,7 +103,7 @@ class Expander:
         if province is not None and hub_id and self.hub is None and not self.sections.excused("sites", hub_id):
             self.problems.append(province.at.problem("hub", f"there is no site {hub_id}"))
 
-    def expand(self, expansion: Spot) -> None:
+    def expand(self, expansion: SiteExpansion) -> None:
         hub = self.made.sites.get(expansion.shape.hub) if expansion.shape.hub else self.hub
         if expansion.shape.hub and hub is None and not self.sections.excused("sites", expansion.shape.hub):
             self.problems.append(expansion.shape.at.problem("hub", f"there is no site {expansion.shape.hub}"))
@@ -111,35 +111,39 @@ class Expander:
         for draft in self._drafts(expansion, facts):
             self._check(draft, expansion, hub)
 
-    def _drafts(self, expansion: Spot, facts: dict[str, str]) -> Iterator[Draft]:
+    def _drafts(self, expansion: SiteExpansion, facts: dict[str, str]) -> Iterator[CheckDraft]:
         template = None
         if expansion.template is not None:
             template = self.sections.templates.get(expansion.template)
             if template is None and not self.sections.excused("templates", expansion.template):
                 template_ids = ", ".join(sorted(self.sections.templates))
                 self.problems.append(
-                    expansion.at.problem("template", f"there is no template {expansion.template}; known: {template_ids}")
+                    expansion.at.problem(
+                        "template", f"there is no template {expansion.template}; known: {template_ids}"
+                    )
                 )
         base = template.checks if template is not None else {}
         expanded_keys: set[str] = set()
         for key, shape in base.items():
             for item in self._items(key, shape, expansion, facts):
-                if backups.wanted(shape, item[1]):
+                if backups.facts_present(shape, item[1]):
                     expanded_keys.add(item[0])
                     yield from self._templated(item, shape, expansion.checks.get(item[0]))
         for key, own in expansion.checks.items():
             if key not in expanded_keys and not own.off:
-                yield Draft(key, None, own, facts)
+                yield CheckDraft(key, None, own, facts)
             elif key not in expanded_keys and key not in base:
                 self.problems.append(own.at.problem("off", "there is no such check to leave out"))
         yield from self._backups(template.backups if template is not None else {}, expansion, facts)
 
-    def _backups(self, base: dict[str, BackupShape], expansion: Spot, facts: dict[str, str]) -> Iterator[Draft]:
+    def _backups(
+        self, base: dict[str, BackupShape], expansion: SiteExpansion, facts: dict[str, str]
+    ) -> Iterator[CheckDraft]:
         """A template's backups, with what the site says of them, and the site's own."""
         expanded_keys: set[str] = set()
         for key, shape in base.items():
             for item in self._items(key, shape, expansion, facts):
-                if backups.wanted(shape, item[1]):
+                if backups.facts_present(shape, item[1]):
                     expanded_keys.add(item[0])
                     yield from self._backup(item, shape, expansion.backups.get(item[0]), expansion)
         for key, own in expansion.backups.items():
@@ -150,7 +154,9 @@ class Expander:
                     self.problems.append(own.at.problem("", "needs the key evidence: what proves it"))
                 yield from self._backup((key, facts, None, None), None, own, expansion)
 
-    def _backup(self, item: Item, base: BackupShape | None, own: BackupShape | None, expansion: Spot) -> Iterator[Draft]:
+    def _backup(
+        self, item: Item, base: BackupShape | None, own: BackupShape | None, expansion: SiteExpansion
+    ) -> Iterator[CheckDraft]:
         key, facts, names, device = item
         if own is not None and own.off:
             return
@@ -166,12 +172,12 @@ class Expander:
             self.problems.append(shape.at.problem("", f"the backup id {backup.id} is taken by another site's"))
             return
         if base is not None:
-            present = {name: shape for name, shape in base.evidence.items() if backups.wanted(shape, facts)}
+            present = {name: shape for name, shape in base.evidence.items() if backups.facts_present(shape, facts)}
             base = msgspec.structs.replace(base, evidence=present)
         for evidence, base_shape, own_shape in backups.checks_of(key, base, own, self.kinds):
-            yield Draft(f"{key}-{evidence}", base_shape, own_shape, facts, names, device, backup, evidence)
+            yield CheckDraft(f"{key}-{evidence}", base_shape, own_shape, facts, names, device, backup, evidence)
 
-    def _templated(self, item: Item, base: CheckShape, own: CheckShape | None) -> Iterator[Draft]:
+    def _templated(self, item: Item, base: CheckShape, own: CheckShape | None) -> Iterator[CheckDraft]:
         """A template's check for this site, with what the site says of it; none if it is left out."""
         if own is not None and own.off:
             return
@@ -179,9 +185,11 @@ class Expander:
             # another kind: the template's parameters and thresholds mean nothing to it
             base = msgspec.structs.replace(base, params=None, thresholds=None)
         key, facts, names, device = item
-        yield Draft(key, base, own, facts, names, device)
+        yield CheckDraft(key, base, own, facts, names, device)
 
-    def _items(self, key: str, shape: CheckShape | BackupShape, expansion: Spot, facts: dict[str, str]) -> Iterator[Item]:
+    def _items(
+        self, key: str, shape: CheckShape | BackupShape, expansion: SiteExpansion, facts: dict[str, str]
+    ) -> Iterator[Item]:
         """What a template's entry stands for at this site: (key, facts, names, device) of each."""
         if shape.agent is None and not expansion.site.agent:
             return
@@ -195,12 +203,12 @@ class Expander:
                 item_facts = {**facts, **device.facts, "item": device.address, "key": slug}
                 yield f"{key}-{slug}", item_facts, (device.name, device.name), device
         else:
-            entries = expansion.shape.resolvers if shape.each == "resolvers" else split(facts.get(shape.each, ""))
+            entries = expansion.shape.resolvers if shape.each == "resolvers" else split_list(facts.get(shape.each, ""))
             for entry in entries:
                 slug = _NOT_SLUG.sub("-", entry.lower()).strip("-")
                 yield f"{key}-{slug}", {**facts, "item": entry, "key": slug}, None, None
 
-    def _check(self, draft: Draft, expansion: Spot, hub: entities.Site | None) -> None:
+    def _check(self, draft: CheckDraft, expansion: SiteExpansion, hub: entities.Site | None) -> None:
         shape = draft.own or draft.base
         assert shape is not None  # a draft comes from one or the other
         agent = self._vantage(draft, expansion, hub)
@@ -210,7 +218,7 @@ class Expander:
         times = self._times(draft, shape)
         params = self._params(draft, kind, expansion)
         thresholds = self._thresholds(draft, kind, expansion)
-        if times is None or params is MISSING or thresholds is None:
+        if times is None or params is INVALID or thresholds is None:
             return
         site = expansion.site
         prefix = "" if self.made.agents[agent].site == site.id else f"{site.id}."
@@ -248,7 +256,7 @@ class Expander:
         self._keep(check, shape.at if draft.own is not None else expansion.at)
         if draft.backup is not None and self.made.checks.get(check.uid) is check:
             backup = self.made.backups.get(check.backup, draft.backup)
-            self.made.backups[check.backup] = backups.joined(backup, draft.evidence, check, self.kinds)
+            self.made.backups[check.backup] = backups.with_check(backup, draft.evidence, check, self.kinds)
 
     def _keep(self, check: entities.Check, at: Place) -> None:
         if self.judge is not None and (reason := self.judge(check.kind, check.params)):
@@ -265,13 +273,14 @@ class Expander:
                 check.ends and same_uid.begins and check.ends <= same_uid.begins
             )
             explanation = "one identity has one life: give this one no formerly" if disjoint else "their lives overlap"
-            message = f"has the same identity as {same_uid.name} of agent {same_uid.agent} (name, kind and target); {explanation}"
+            whose = f"{same_uid.name} of agent {same_uid.agent}"
+            message = f"has the same identity as {whose} (name, kind and target); {explanation}"
             self.problems.append(at.problem("", message))
             return
         self.names[check.agent, check.name] = check
         self.made.checks[check.uid] = check
 
-    def _vantage(self, draft: Draft, expansion: Spot, hub: entities.Site | None) -> str | None:
+    def _vantage(self, draft: CheckDraft, expansion: SiteExpansion, hub: entities.Site | None) -> str | None:
         """The agent that looks; None if there is none (and, when that is a mistake, it was reported)."""
         agent_id = draft.get("agent")
         at = draft.place("agent") or expansion.at
@@ -286,7 +295,9 @@ class Expander:
         if agent_id is None:
             if not expansion.site.agent and not self.sections.broken:
                 shape = draft.own.at if draft.own is not None else expansion.at
-                self.problems.append(shape.problem("", f"the site {expansion.site.id} has no agent: say agent: ID or hub"))
+                self.problems.append(
+                    shape.problem("", f"the site {expansion.site.id} has no agent: say agent: ID or hub")
+                )
             return expansion.site.agent or None
         if agent_id not in self.made.agents:
             if not self.sections.excused("agents", agent_id):
@@ -294,7 +305,7 @@ class Expander:
             return None
         return str(agent_id)
 
-    def _kind(self, draft: Draft, shape: CheckShape) -> Kind | None:
+    def _kind(self, draft: CheckDraft, shape: CheckShape) -> Kind | None:
         name = draft.get("kind")
         if name is None:
             self.problems.append(shape.at.problem("", "needs the key kind (no template here has a check of this name)"))
@@ -305,7 +316,7 @@ class Expander:
             self.problems.append(at.problem("kind", self.kinds.unknown(name)))
         return kind
 
-    def _times(self, draft: Draft, shape: CheckShape) -> tuple[int, int, int, int] | None:
+    def _times(self, draft: CheckDraft, shape: CheckShape) -> tuple[int, int, int, int] | None:
         """Interval, timeout, hold, recheck in ms; None after a problem."""
         interval = draft.get("interval")
         interval = INTERVAL if interval is None else interval
@@ -331,7 +342,7 @@ class Expander:
                 self.problems.append((draft.place(key) or shape.at).problem(key, message))
         return (interval, timeout, hold, recheck) if valid else None
 
-    def _params(self, draft: Draft, kind: Kind, expansion: Spot) -> Any:
+    def _params(self, draft: CheckDraft, kind: Kind, expansion: SiteExpansion) -> Any:
         """The parameters: the template's with placeholders filled, the site's own on top."""
         nodes: dict[str, Node] = {}
         at = expansion.at
@@ -343,13 +354,15 @@ class Expander:
         for shape in (draft.base, draft.own):
             if shape is None or shape.params is None:
                 continue
-            if not isinstance(shape.params, Mapping):
-                self.problems.append(shape.at.problem("params", f"ought to be a mapping, found {shown(shape.params)}"))
-                return MISSING
+            if not isinstance(shape.params, MappingNode):
+                self.problems.append(
+                    shape.at.problem("params", f"ought to be a mapping, found {describe(shape.params)}")
+                )
+                return INVALID
             for name, node in shape.params.items.items():
                 try:
-                    nodes[name] = filled(node, draft.facts, at.line) if shape is draft.base else node
-                except Lacking as lacking:
+                    nodes[name] = fill(node, draft.facts, at.line) if shape is draft.base else node
+                except MissingFact as lacking:
                     if draft.own is None or draft.own.params is None or name not in draft.own.params.items:
                         message = f"the check {draft.key} of the template {expansion.template} needs {lacking}"
                         problems.append(at.problem("", message))
@@ -357,16 +370,16 @@ class Expander:
                 at, path, lines = shape.at, f"{shape.at.path}.params", shape.params.lines
         if problems:
             self.problems.extend(problems)
-            return MISSING
+            return INVALID
         line = draft.own.at.lines.get("params", at.line) if draft.own is not None else at.line
         return kind.read(nodes, line, path, lines, Source(at.file, self.problems))
 
-    def _thresholds(self, draft: Draft, kind: Kind, expansion: Spot) -> tuple[Threshold, ...] | None:
+    def _thresholds(self, draft: CheckDraft, kind: Kind, expansion: SiteExpansion) -> tuple[Threshold, ...] | None:
         shapes: tuple[ThresholdShape, ...] = draft.get("thresholds") or ()
         if draft.base is not None and shapes is draft.base.thresholds:
             try:
-                shapes = tuple(_filled(shape, draft.facts) for shape in shapes)
-            except Lacking as lacking:
+                shapes = tuple(_fill_threshold(shape, draft.facts) for shape in shapes)
+            except MissingFact as lacking:
                 message = f"the check {draft.key} of the template {expansion.template} needs {lacking}"
                 self.problems.append(expansion.at.problem("", message))
                 return None
@@ -374,18 +387,18 @@ class Expander:
         valid = tuple(threshold for threshold in thresholds if threshold is not None)
         return valid if len(valid) == len(thresholds) else None
 
-    def _calendar(self, draft: Draft, site: entities.Site) -> str:
+    def _calendar(self, draft: CheckDraft, site: entities.Site) -> str:
         calendar: str = draft.get("calendar") or ""
         return self.made.agencies[site.agency].register.hours if calendar == REGISTER else calendar
 
-    def _life(self, draft: Draft, site: entities.Site, agent: str) -> tuple[date | None, date | None]:
+    def _life(self, draft: CheckDraft, site: entities.Site, agent: str) -> tuple[date | None, date | None]:
         lives: list[entities.Life] = [site, self.made.agents[agent]]
         if draft.device is not None:
             lives.append(draft.device)
         own = (draft.get("begins", "from"), draft.get("ends", "to"))
         return overlap(own, *((life.begins, life.ends) for life in lives))
 
-    def _title(self, draft: Draft, expansion: Spot) -> Text:
+    def _title(self, draft: CheckDraft, expansion: SiteExpansion) -> Text:
         title = draft.get("name")
         if title is None and draft.backup is not None:
             return backups.title_of(draft.backup, draft.evidence)
@@ -402,9 +415,9 @@ class Expander:
         names = {"site_name": site.name, "agency_name": self.made.agencies[site.agency].name}
         if item is not None:
             names["item_name"] = item[0]
-        return Text(*(named(title.in_(language), facts, names, language) for language in ("vi", "en")))
+        return Text(*(fill_title(title.in_(language), facts, names, language) for language in ("vi", "en")))
 
-    def _link(self, draft: Draft, shape: CheckShape, site: entities.Site) -> str:
+    def _link(self, draft: CheckDraft, shape: CheckShape, site: entities.Site) -> str:
         link_key = draft.get("link")
         if link_key is True:
             return site.links[0] if site.links else ""
@@ -416,11 +429,11 @@ class Expander:
         return link_ids[0] if link_ids else ""
 
 
-def _filled(shape: ThresholdShape, facts: dict[str, str]) -> ThresholdShape:
+def _fill_threshold(shape: ThresholdShape, facts: dict[str, str]) -> ThresholdShape:
     """A template's limit with its placeholders filled."""
     limits = {
-        key: filled(node, facts, node.line)
+        key: fill(node, facts, node.line)
         for key in ("above", "below")
-        if isinstance(node := getattr(shape, key), Scalar) and "{" in node.text
+        if isinstance(node := getattr(shape, key), ScalarNode) and "{" in node.text
     }
     return msgspec.structs.replace(shape, **limits) if limits else shape

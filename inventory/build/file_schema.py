@@ -11,7 +11,7 @@ import msgspec
 from inventory.base.problems import NOWHERE, Place
 from inventory.base.types import Duration, Ratio, Slug, Text
 from inventory.build.alerting_file_schema import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
-from inventory.model.entities import Combine, Group, Selector
+from inventory.model.entities import Combine, MemberGrouping, Selector
 
 LIFE = {"begins": "from", "ends": "to"}
 
@@ -22,7 +22,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, rename=LIFE):
     at: Place = NOWHERE
 
 
-class Lived(Shape, frozen=True, kw_only=True, rename=LIFE):
+class LifeShape(Shape, frozen=True, kw_only=True, rename=LIFE):
     """Anything with a life [from, to)."""
 
     begins: date | None = None
@@ -76,7 +76,7 @@ class FormerShape(Shape, frozen=True, kw_only=True):
     circuit: str = ""
 
 
-class LinkShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+class LinkShape(LifeShape, frozen=True, kw_only=True, rename=LIFE):
     """A WAN circuit."""
 
     provider: Slug
@@ -87,7 +87,7 @@ class LinkShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     up_mbit: float | None = None
 
 
-class DeviceShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+class DeviceShape(LifeShape, frozen=True, kw_only=True, rename=LIFE):
     """Something with an address. ``facts``: what templates are filled from, before the site's. ``fed_by``: UPSs."""
 
     name: Text | None = None
@@ -98,7 +98,7 @@ class DeviceShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     fed_by: tuple[Slug, ...] | None = None
 
 
-class AgentShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+class AgentShape(LifeShape, frozen=True, kw_only=True, rename=LIFE):
     """The program at a site; what it may probe, as its own file is to say."""
 
     id: Slug | None = None
@@ -116,7 +116,7 @@ class ThresholdShape(Shape, frozen=True, kw_only=True):
     state: Literal["degraded", "down"] = "degraded"
 
 
-class CheckShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+class CheckShape(LifeShape, frozen=True, kw_only=True, rename=LIFE):
     """One check, or with ``each`` one for every item (in templates), or an override of a template's check."""
 
     kind: Slug | None = None
@@ -139,7 +139,7 @@ class CheckShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     when: str | None = None
 
 
-class BackupShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+class BackupShape(LifeShape, frozen=True, kw_only=True, rename=LIFE):
     """A backup and what proves it: ``evidence`` (pings, files, repository, drill, or another name and its kind).
 
     What is said here goes for every evidence that does not say otherwise; ``rpo``: oldest that its newest good copy may
@@ -171,7 +171,7 @@ class TemplateShape(Shape, frozen=True, kw_only=True):
     backups: dict[Slug, BackupShape] = {}
 
 
-class SiteShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+class SiteShape(LifeShape, frozen=True, kw_only=True, rename=LIFE):
     """One LAN: the addresses that templates use, its links, devices, agent, checks and backups.
 
     ``fed_by``: UPSs that feed the devices here which do not say what feeds them.
@@ -194,7 +194,7 @@ class SiteShape(Lived, frozen=True, kw_only=True, rename=LIFE):
     backups: dict[Slug, BackupShape] = {}
 
 
-class AgencyShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+class AgencyShape(LifeShape, frozen=True, kw_only=True, rename=LIFE):
     """A state body. ``template``, ``site``, ``checks`` and ``backups`` are its main site's."""
 
     name: Text
@@ -247,14 +247,14 @@ class ExclusionShape(Shape, frozen=True, kw_only=True, rename=LIFE):
     reason: str
 
 
-class GoalShape(Lived, frozen=True, kw_only=True, rename=LIFE):
+class GoalShape(LifeShape, frozen=True, kw_only=True, rename=LIFE):
     """An objective; see inventory.model.entities.Goal for what each field means."""
 
     name: Text
     promise: Text | None = None
     source: str = ""
     select: Selector = Selector()
-    per: Group = "check"
+    per: MemberGrouping = "check"
     within: Literal["mean", "all", "any"] = "all"
     combine: Combine = "mean"
     k: int | None = None

@@ -9,11 +9,11 @@ from msgspec import inspect
 
 from inventory.base.problems import Invalid, Problem
 from inventory.build.assemble import assemble
-from inventory.build.backups import KIND_OF
+from inventory.build.backups import KIND_BY_EVIDENCE
 from inventory.build.crosscheck import crosscheck
 from inventory.build.file_schema import FileShape
 from inventory.build.sections import Sections
-from inventory.grammars.probe_judges import Judge
+from inventory.grammars.probe_judges import ParamsValidator
 from inventory.model.entities import Inventory
 from inventory.protocol import kinds as kinds_module
 from inventory.protocol.kinds import Kinds
@@ -25,29 +25,30 @@ TEMPLATES = Path(__file__).parents[1] / "templates"
 
 def load(directory: Path | str, kinds: Kinds | None = None) -> Inventory:
     """The inventory in a directory (all its *.yaml and *.yml, folders inside too). Raises Invalid."""
-    inventory, problems = look(directory, kinds)
+    inventory, problems = load_with_problems(directory, kinds)
     if inventory is None or any(not problem.warning for problem in problems):
         raise Invalid(problems)
     return inventory
 
 
-def look(
-    directory: Path | str, kinds: Kinds | None = None, judge: Judge | None = None
+def load_with_problems(
+    directory: Path | str, kinds: Kinds | None = None, judge: ParamsValidator | None = None
 ) -> tuple[Inventory | None, list[Problem]]:
     """The inventory as far as it can be made out, and all problems and warnings in order.
 
-    ``judge``: what else to ask about each check's parameters, such as inventory.grammars.probe_judges.installed.
+    ``judge``: what else to ask about each check's parameters, such as
+    inventory.grammars.probe_judges.installed_validator.
     """
     collecting = gc.isenabled()
     gc.disable()  # millions of small objects and no cycles among them: collecting would double the time
     try:
-        return _look(Path(directory), kinds_module.load() if kinds is None else kinds, judge)
+        return _load(Path(directory), kinds_module.load() if kinds is None else kinds, judge)
     finally:
         if collecting:
             gc.enable()
 
 
-def _look(base: Path, kinds: Kinds, validate_params: Judge | None) -> tuple[Inventory | None, list[Problem]]:
+def _load(base: Path, kinds: Kinds, validate_params: ParamsValidator | None) -> tuple[Inventory | None, list[Problem]]:
     problems: list[Problem] = []
     sections = Sections()
     for file in sorted(TEMPLATES.glob("*.yaml")):
@@ -62,7 +63,7 @@ def _look(base: Path, kinds: Kinds, validate_params: Judge | None) -> tuple[Inve
     inventory = assemble(sections, kinds, problems, validate_params)
     problems.extend(crosscheck(inventory, sections, kinds))
     for node, path, source in sections.unread:
-        _judge_checks(node, path, source, kinds)
+        _check_params(node, path, source, kinds)
     problems = sorted(set(problems))
     warnings = tuple(str(problem) for problem in problems if problem.warning)
     return msgspec.structs.replace(inventory, warnings=warnings), problems
@@ -84,8 +85,8 @@ def _read_file(file: Path, shown: str, sections: Sections, problems: list[Proble
     if node is None:
         return
     source = Source(shown, problems, file.parent)
-    if not isinstance(node, nodes.Mapping):
-        source.wrong(node.line, "", f"ought to be a mapping of sections, found {scalars.shown(node)}")
+    if not isinstance(node, nodes.MappingNode):
+        source.wrong(node.line, "", f"ought to be a mapping of sections, found {scalars.describe(node)}")
         return
     scalars.unknown_keys(node, _FIELDS, "", source)
     for name, section in node.items.items():
@@ -99,7 +100,7 @@ def _read_file(file: Path, shown: str, sections: Sections, problems: list[Proble
 
 def _read_single(name: str, node: nodes.Node, line: int, source: Source, sections: Sections) -> None:
     value: Any = reader.reader_of(_FIELDS[name].type)(node, name, source)
-    if value is scalars.MISSING:
+    if value is scalars.INVALID:
         sections.broken.setdefault(name, set()).add("")
     elif name == "revoked":
         sections.revoked.update(dict.fromkeys(value, (source.file, line)))
@@ -112,19 +113,19 @@ def _read_single(name: str, node: nodes.Node, line: int, source: Source, section
 
 def _read_section(name: str, node: nodes.Node, source: Source, sections: Sections) -> None:
     """Entry by entry, so that one mistake does not hide what else is wrong."""
-    if not isinstance(node, nodes.Mapping):
-        if not (isinstance(node, nodes.Scalar) and node.empty):
-            source.wrong(node.line, name, f"ought to be a mapping by id, found {scalars.shown(node)}")
+    if not isinstance(node, nodes.MappingNode):
+        if not (isinstance(node, nodes.ScalarNode) and node.empty):
+            source.wrong(node.line, name, f"ought to be a mapping by id, found {scalars.describe(node)}")
         return
     info = inspect.type_info(_FIELDS[name].type)
     assert isinstance(info, inspect.DictType)
-    read_key, read_value = reader.compiled(info.key_type), reader.compiled(info.value_type)
+    read_key, read_value = reader.compile_reader(info.key_type), reader.compile_reader(info.value_type)
     entries = getattr(sections, name)
     for key, child in node.items.items():
         path = f"{name}.{key}"
-        ident = read_key(nodes.Scalar(key, node.lines[key], True), path, source)
+        ident = read_key(nodes.ScalarNode(key, node.lines[key], True), path, source)
         value = read_value(child, path, source)
-        if ident is scalars.MISSING or value is scalars.MISSING:
+        if ident is scalars.INVALID or value is scalars.INVALID:
             sections.broken.setdefault(name, set()).add(key)
             if name == "agencies":
                 sections.unread.append((child, path, source))
@@ -135,24 +136,24 @@ def _read_section(name: str, node: nodes.Node, source: Source, sections: Section
             entries[ident] = value
 
 
-def _judge_checks(node: nodes.Node, path: str, source: Source, kinds: Kinds) -> None:
+def _check_params(node: nodes.Node, path: str, source: Source, kinds: Kinds) -> None:
     """Kinds and parameters of the checks of an entry that could not be read: a mistake elsewhere must not hide them."""
-    if not isinstance(node, nodes.Mapping):
+    if not isinstance(node, nodes.MappingNode):
         return
     for section in ("checks", "evidence"):
         checks = node.items.get(section)
-        for key, check in checks.items.items() if isinstance(checks, nodes.Mapping) else ():
+        for key, check in checks.items.items() if isinstance(checks, nodes.MappingNode) else ():
             check_path = f"{path}.{section}.{key}"
-            kind_node = check.items.get("kind") if isinstance(check, nodes.Mapping) else None
-            name = kind_node.text if isinstance(kind_node, nodes.Scalar) and not kind_node.empty else ""
-            name = name or (KIND_OF.get(key, "") if section == "evidence" else "")
-            if not isinstance(check, nodes.Mapping) or not name:
+            kind_node = check.items.get("kind") if isinstance(check, nodes.MappingNode) else None
+            name = kind_node.text if isinstance(kind_node, nodes.ScalarNode) and not kind_node.empty else ""
+            name = name or (KIND_BY_EVIDENCE.get(key, "") if section == "evidence" else "")
+            if not isinstance(check, nodes.MappingNode) or not name:
                 continue
             params = check.items.get("params")
             if (kind := kinds.get(name)) is None:
                 source.wrong(check.lines.get("kind", check.line), f"{check_path}.kind", kinds.unknown(name))
-            elif isinstance(params, nodes.Mapping):
+            elif isinstance(params, nodes.MappingNode):
                 kind.judge(params, f"{check_path}.params", source)
     for key, child in node.items.items():
         if key not in ("checks", "evidence"):
-            _judge_checks(child, f"{path}.{key}", source, kinds)
+            _check_params(child, f"{path}.{key}", source, kinds)

@@ -3,39 +3,39 @@
 import re
 
 from inventory.base.types import Text
-from inventory.yaml.nodes import List, Mapping, Node, Scalar
+from inventory.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
 PATTERN = r"\{([a-z][a-z0-9_]*)(?:\|([^{}|]*))?\}"
 PLACEHOLDER = re.compile(PATTERN)
 
 
-class Lacking(Exception):
+class MissingFact(Exception):
     """A placeholder that the site cannot fill."""
 
 
-def split(text: str) -> list[str]:
+def split_list(text: str) -> list[str]:
     return [entry.strip() for entry in text.split(",") if entry.strip()]
 
 
-def filled(node: Node, facts: dict[str, str], line: int) -> Node:
+def fill(node: Node, facts: dict[str, str], line: int) -> Node:
     """The node with placeholders filled; a filled text counts as written plain, so that it may be a number."""
-    if isinstance(node, Scalar):
+    if isinstance(node, ScalarNode):
         if "{" not in node.text:
             return node
         text = PLACEHOLDER.sub(lambda match: _fact(facts, match), node.text)
-        return Scalar(text, line, text != "")  # {x|} is an empty text, not nothing
-    if isinstance(node, List):
-        entries = List(line)
+        return ScalarNode(text, line, text != "")  # {x|} is an empty text, not nothing
+    if isinstance(node, ListNode):
+        entries = ListNode(line)
         for item in node.items:
-            is_placeholder = isinstance(item, Scalar) and PLACEHOLDER.fullmatch(item.text)
-            filled_item = filled(item, facts, line)
-            if is_placeholder and isinstance(filled_item, Scalar):  # a fact may be a list
-                entries.items += [Scalar(entry, line, True) for entry in split(filled_item.text)]
+            is_placeholder = isinstance(item, ScalarNode) and PLACEHOLDER.fullmatch(item.text)
+            filled_item = fill(item, facts, line)
+            if is_placeholder and isinstance(filled_item, ScalarNode):  # a fact may be a list
+                entries.items += [ScalarNode(entry, line, True) for entry in split_list(filled_item.text)]
             else:
                 entries.items.append(filled_item)
         return entries
-    mapping = Mapping(line)
-    mapping.items = {key: filled(value, facts, line) for key, value in node.items.items()}
+    mapping = MappingNode(line)
+    mapping.items = {key: fill(value, facts, line) for key, value in node.items.items()}
     mapping.lines = dict.fromkeys(node.items, line)
     return mapping
 
@@ -43,11 +43,11 @@ def filled(node: Node, facts: dict[str, str], line: int) -> Node:
 def _fact(facts: dict[str, str], match: re.Match[str]) -> str:
     value = facts.get(match[1], match[2])
     if value is None:
-        raise Lacking(match[1])
+        raise MissingFact(match[1])
     return value
 
 
-def named(text: str, facts: dict[str, str], names: dict[str, Text], language: str) -> str:
+def fill_title(text: str, facts: dict[str, str], names: dict[str, Text], language: str) -> str:
     """A title with its placeholders filled; one that is not known stays as it is."""
     values = {**facts, **{name: name_.in_(language) for name, name_ in names.items()}}
     return PLACEHOLDER.sub(lambda match: values.get(match[1], match[2] or match[0]), text)

@@ -49,7 +49,7 @@ def _plan(inventory: Inventory, agent_id: str, checks: list[Check], kinds: Kinds
         agent=agent_id,
         agency=agent.agency,
         site=agent.site,
-        checks=tuple(map(planned, checks)),
+        checks=tuple(map(planned_check, checks)),
         columns={name: kinds[name].columns for name in sorted({check.kind for check in checks})},
         push_every=inventory.province.push_every,
         collectors=inventory.province.collectors,
@@ -57,7 +57,7 @@ def _plan(inventory: Inventory, agent_id: str, checks: list[Check], kinds: Kinds
     )
 
 
-def planned(check: Check) -> PlannedCheck:
+def planned_check(check: Check) -> PlannedCheck:
     """A check as its agent is told to make it."""
     return PlannedCheck(
         uid=check.uid,

@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from inventory.model import goals
-from inventory.model.alerting import SEVERITIES, Condition, On, Route, Severity
+from inventory.model.alerting import SEVERITIES, Condition, ConditionKind, Route, Severity
 from inventory.model.entities import Check, Inventory, Selector
 from inventory.model.rosters import contacts_of
 from inventory.protocol.causes import CAUSES
 
-TOLD: tuple[Severity, ...] = ("critical", "warning")  # info is for the digest
-_OF_CHECK: tuple[On, ...] = ("down", "degraded")
-_OF_AGENT: tuple[On, ...] = ("silent", "clock", "finding")
-_OF_ALL: tuple[On, ...] = ("risk", "missed", "collector")
+NOTIFIED_SEVERITIES: tuple[Severity, ...] = ("critical", "warning")  # info is for the digest
+_CHECK_CONDITIONS: tuple[ConditionKind, ...] = ("down", "degraded")
+_AGENT_CONDITIONS: tuple[ConditionKind, ...] = ("silent", "clock", "finding")
+_GLOBAL_CONDITIONS: tuple[ConditionKind, ...] = ("risk", "missed", "collector")
 
 
-class About(NamedTuple):
+class IncidentSubject(NamedTuple):
     """What an incident may be about: a check, an agent ("" for no check), or neither: goals and the collector."""
 
     agency: str
@@ -33,28 +33,28 @@ class About(NamedTuple):
         return f"the agent {self.agent}" if self.agent else "the collector and the goals"
 
 
-class Survey(NamedTuple):
+class RoutingSurvey(NamedTuple):
     """``idle``: routes that never take anything, by id, and why. ``lost``: what nobody is told of, in words, or ""."""
 
     idle: dict[str, str]
     lost: str
 
 
-def subjects(inventory: Inventory) -> Iterator[About]:
+def incident_subjects(inventory: Inventory) -> Iterator[IncidentSubject]:
     """All that incidents may be about."""
     for check in inventory.checks.values():
-        yield About(check.agency, check.site, check.agent, check)
+        yield IncidentSubject(check.agency, check.site, check.agent, check)
     for agent in inventory.agents.values():
-        yield About(agent.agency, agent.site, agent.id)
-    yield About("", "")
+        yield IncidentSubject(agent.agency, agent.site, agent.id)
+    yield IncidentSubject("", "")
 
 
-def matcher(select: Selector, inventory: Inventory) -> Callable[[About], bool]:
+def matcher(select: Selector, inventory: Inventory) -> Callable[[IncidentSubject], bool]:
     """A test of one subject. What is no check has no kind, tag, name or provider by which it could be chosen."""
     of_check = goals.matcher(select, inventory)
     checks_only = bool(select.kinds or select.tags or select.checks or select.providers)
 
-    def of_other(subject: About) -> bool:
+    def of_other(subject: IncidentSubject) -> bool:
         agency = inventory.agencies.get(subject.agency)
         return not (
             checks_only
@@ -69,10 +69,10 @@ def matcher(select: Selector, inventory: Inventory) -> Callable[[About], bool]:
 
 def any_subject(select: Selector, inventory: Inventory) -> bool:
     """Whether a selector finds a check or an agent at all."""
-    return any(map(matcher(select, inventory), subjects(inventory)))
+    return any(map(matcher(select, inventory), incident_subjects(inventory)))
 
 
-def masks(selects: Sequence[Selector], inventory: Inventory) -> Callable[[About], int]:
+def selector_masks(selects: Sequence[Selector], inventory: Inventory) -> Callable[[IncidentSubject], int]:
     """A function that says which of the selectors choose a subject, as bits.
 
     A province has checks by the hundred thousand, of few kinds with few sets of tags: what depends on nothing else is
@@ -92,7 +92,7 @@ def masks(selects: Sequence[Selector], inventory: Inventory) -> Callable[[About]
             if (not agencies or agency in agencies) and (not kinds or kind in kinds)
         )
 
-    def mask(subject: About) -> int:
+    def mask(subject: IncidentSubject) -> int:
         indexes = selectors_by_agency.get(subject.agency)
         if indexes is None:
             indexes = selectors_by_agency[subject.agency] = may_choose(subject.agency)
@@ -109,12 +109,12 @@ def masks(selects: Sequence[Selector], inventory: Inventory) -> Callable[[About]
     return mask
 
 
-def survey(inventory: Inventory) -> Survey:
+def survey(inventory: Inventory) -> RoutingSurvey:
     """Routes in vain and incidents that reach nobody."""
     routes = inventory.alerting.routes
     if not routes:
-        return Survey({}, "")  # there is always somebody: the agency's contacts, the hub's, else all
-    groups = grouped(inventory, subjects(inventory))
+        return RoutingSurvey({}, "")  # there is always somebody: the agency's contacts, the hub's, else all
+    groups = group_by_mask(inventory, incident_subjects(inventory))
     selected = 0
     for mask in groups:
         selected |= mask
@@ -122,24 +122,24 @@ def survey(inventory: Inventory) -> Survey:
     for index, route in enumerate(routes):
         if not selected >> index & 1:
             idle[route.id] = "takes nothing: it selects no check and no agent"
-        elif hiders := hidden(index, route, groups, routes):
+        elif hiders := hidden_by(index, route, groups, routes):
             idle[route.id] = f"takes nothing: all of it goes to {hiders} before, and only there"
-    return Survey(idle, _lost(inventory, groups))
+    return RoutingSurvey(idle, _unreached(inventory, groups))
 
 
-Groups = dict[int, list[About]]  # the routes that select a subject, as bits -> those subjects
+Groups = dict[int, list[IncidentSubject]]  # the routes that select a subject, as bits -> those subjects
 
 
-def grouped(inventory: Inventory, to_group: Iterable[About]) -> Groups:
+def group_by_mask(inventory: Inventory, to_group: Iterable[IncidentSubject]) -> Groups:
     """Subjects by the routes that select them."""
-    mask = masks([route.select for route in inventory.alerting.routes], inventory)
+    mask = selector_masks([route.select for route in inventory.alerting.routes], inventory)
     groups: Groups = {}
     for subject in to_group:
         groups.setdefault(mask(subject), []).append(subject)
     return groups
 
 
-def _taking(
+def _matching_routes(
     mask: int, severity: Severity, cause: str, routes: tuple[Route, ...], *, at_all_hours: bool = False
 ) -> Iterator[Route]:
     """The routes that are asked about an incident and take it, in order: ``at_all_hours`` of some hour of the week,
@@ -151,7 +151,7 @@ def _taking(
                 return
 
 
-def hidden(index: int, route: Route, groups: Groups, routes: tuple[Route, ...]) -> str:
+def hidden_by(index: int, route: Route, groups: Groups, routes: tuple[Route, ...]) -> str:
     """The ids of the routes that leave this one nothing; "" if something is left."""
     hiders: dict[str, None] = {}
     for mask in groups:
@@ -161,33 +161,37 @@ def hidden(index: int, route: Route, groups: Groups, routes: tuple[Route, ...]) 
             for cause in CAUSES:
                 if severity not in route.severities or (route.causes and cause not in route.causes):
                     continue
-                last = [*_taking(mask, severity, cause, routes[: index + 1], at_all_hours=True)][-1]
+                last = [*_matching_routes(mask, severity, cause, routes[: index + 1], at_all_hours=True)][-1]
                 if last is route:
                     return ""
                 hiders[last.id] = None
     return ", ".join(hiders)
 
 
-def _lost(inventory: Inventory, groups: Groups) -> str:
+def _unreached(inventory: Inventory, groups: Groups) -> str:
     alerting = inventory.alerting
     reaching = {
         route.id: bool(contacts_of(route.to, alerting, None, inventory.province.zone)) for route in alerting.routes
     }
-    fitting = masks([condition.select for condition in alerting.conditions], inventory)
+    fitting = selector_masks([condition.select for condition in alerting.conditions], inventory)
     first, count = "", 0
     for mask, group in groups.items():
-        unreached_causes: dict[tuple[Severity, bool], list[str]] = {}  # with and without contacts of the agency: those causes
-        for severity in TOLD:
+        unreached_causes: dict[
+            tuple[Severity, bool], list[str]
+        ] = {}  # with and without contacts of the agency: those causes
+        for severity in NOTIFIED_SEVERITIES:
             for contacts in (False, True):
                 for cause in CAUSES:
-                    taking = _taking(mask, severity, cause, alerting.routes)
+                    taking = _matching_routes(mask, severity, cause, alerting.routes)
                     if not any(reaching[route.id] or (route.agency_contacts and contacts) for route in taking):
                         unreached_causes.setdefault((severity, contacts), []).append(cause)
         for subject in group if unreached_causes else ():
             agency = inventory.agencies.get(subject.agency)
             has = agency is not None and bool(agency.contacts)
             severities = {*_severities(subject, fitting(subject), alerting.conditions)}
-            heaviest = next((one for one in TOLD if one in severities and (one, has) in unreached_causes), None)
+            heaviest = next(
+                (one for one in NOTIFIED_SEVERITIES if one in severities and (one, has) in unreached_causes), None
+            )
             if heaviest is None:
                 continue
             count += 1
@@ -198,9 +202,11 @@ def _lost(inventory: Inventory, groups: Groups) -> str:
     return f"nobody is told of {first}{more}" if first else ""
 
 
-def _severities(subject: About, fitting: int, conditions: tuple[Condition, ...]) -> Iterator[Severity]:
+def _severities(subject: IncidentSubject, fitting: int, conditions: tuple[Condition, ...]) -> Iterator[Severity]:
     """How heavy an incident of this can be, by the first condition of each sort that fits (as bits)."""
-    for on in _OF_CHECK if subject.check is not None else _OF_AGENT if subject.agent else _OF_ALL:
+    for on in (
+        _CHECK_CONDITIONS if subject.check is not None else _AGENT_CONDITIONS if subject.agent else _GLOBAL_CONDITIONS
+    ):
         fits = (one for index, one in enumerate(conditions) if one.on == on and fitting >> index & 1)
         condition = next(fits, None)
         if condition is not None and not condition.off:

@@ -7,7 +7,7 @@ from inventory.build.sections import Sections
 from inventory.model import entities
 from inventory.protocol.kinds import Kinds
 
-NAMED = ("contacts", "groups", "rosters")  # what groups and routes may name; one id means one of them
+RECIPIENT_SECTIONS = ("contacts", "groups", "rosters")  # what groups and routes may name; one id means one of them
 
 
 def selector(
@@ -42,8 +42,8 @@ def contacts(at: Place, key: str, names: Iterable[str], sections: Sections) -> I
         yield at.problem(key, f"{name} is a {other[:-1]}, not a contact" if other else f"there is no contact {name}")
 
 
-def whom(at: Place, key: str, names: Iterable[str], sections: Sections) -> Iterator[Problem]:
+def recipients(at: Place, key: str, names: Iterable[str], sections: Sections) -> Iterator[Problem]:
     """Names that are no contact, group or roster."""
     for name in names:
-        if not any(name in getattr(sections, word) or sections.excused(word, name) for word in NAMED):
+        if not any(name in getattr(sections, word) or sections.excused(word, name) for word in RECIPIENT_SECTIONS):
             yield at.problem(key, f"there is no contact, group or roster {name}")

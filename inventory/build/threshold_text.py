@@ -7,8 +7,8 @@ from inventory.base.types import duration_ms
 from inventory.build.file_schema import ThresholdShape
 from inventory.protocol.kinds import Kind
 from inventory.protocol.plan import Threshold
-from inventory.yaml.nodes import Scalar
-from inventory.yaml.scalars import NUMBER, shown
+from inventory.yaml.nodes import ScalarNode
+from inventory.yaml.scalars import NUMBER, describe
 
 _RATE = re.compile(r"(?:(\d+(?:\.\d+)?)% of )?(\d+(?:\.\d+)?) ?([kMG])bit/s", re.ASCII)
 _BITS = {"k": 1e3, "M": 1e6, "G": 1e9}
@@ -18,16 +18,18 @@ def threshold_of(shape: ThresholdShape, kind: Kind, problems: list[Problem]) -> 
     unit = kind.units.get(shape.measure)
     if unit is None:
         measures = ", ".join(kind.units)
-        problems.append(shape.at.problem("measure", f"{kind.name} does not measure {shape.measure}; it has: {measures}"))
+        problems.append(
+            shape.at.problem("measure", f"{kind.name} does not measure {shape.measure}; it has: {measures}")
+        )
         return None
     limits: dict[str, float] = {}
     for key in ("above", "below"):
         node = getattr(shape, key)
         if node is None:
             continue
-        value = quantity(node.text, unit) if isinstance(node, Scalar) else None
+        value = quantity(node.text, unit) if isinstance(node, ScalarNode) else None
         if value is None:
-            problems.append(shape.at.problem(key, f"ought to be a number ({unit}), found {shown(node)}"))
+            problems.append(shape.at.problem(key, f"ought to be a number ({unit}), found {describe(node)}"))
             return None
         limits[key] = value
     if not limits:

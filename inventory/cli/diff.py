@@ -10,7 +10,7 @@ from inventory.model.entities import Check, Inventory
 from inventory.protocol.kinds import Kinds
 
 
-class Change(msgspec.Struct, frozen=True, order=True):
+class PlanChange(msgspec.Struct, frozen=True, order=True):
     """One line of a difference. ``what``: added, removed, retargeted (a new identity), renamed or changed."""
 
     agent: str
@@ -25,22 +25,22 @@ class Change(msgspec.Struct, frozen=True, order=True):
 _FIELDS = ("interval", "timeout", "hold", "recheck", "thresholds", "params")
 
 
-def differences(old: Inventory, new: Inventory, kinds: Kinds, on: date) -> list[Change]:
+def plan_changes(old: Inventory, new: Inventory, kinds: Kinds, on: date) -> list[PlanChange]:
     """All changes between the plans of a day, by agent and check."""
     return sorted(_agents(old, new)) + sorted(_changes(old, new, kinds, on))
 
 
-def _agents(old: Inventory, new: Inventory) -> Iterator[Change]:
+def _agents(old: Inventory, new: Inventory) -> Iterator[PlanChange]:
     for agent in old.agents.keys() - new.agents.keys():
-        yield Change(agent, "(agent)", "removed")
+        yield PlanChange(agent, "(agent)", "removed")
     for agent in new.agents.keys() - old.agents.keys():
-        yield Change(agent, "(agent)", "added")
+        yield PlanChange(agent, "(agent)", "added")
     for agent in old.agents.keys() & new.agents.keys():
         if old.agents[agent].revoked != new.agents[agent].revoked:
-            yield Change(agent, "(agent)", "revoked" if new.agents[agent].revoked else "no longer revoked")
+            yield PlanChange(agent, "(agent)", "revoked" if new.agents[agent].revoked else "no longer revoked")
 
 
-def _changes(old: Inventory, new: Inventory, kinds: Kinds, on: date) -> Iterator[Change]:
+def _changes(old: Inventory, new: Inventory, kinds: Kinds, on: date) -> Iterator[PlanChange]:
     before = {uid: check for uid, check in old.checks.items() if check.on(on)}
     after = {uid: check for uid, check in new.checks.items() if check.on(on)}
     removed = {(check.agent, check.name): check for uid, check in before.items() if uid not in after}
@@ -51,30 +51,34 @@ def _changes(old: Inventory, new: Inventory, kinds: Kinds, on: date) -> Iterator
             continue
         replaced = removed.pop((check.agent, check.name), None)
         if replaced is None:
-            yield Change(check.agent, check.name, "added", f"{check.kind} {_target(check, kinds)}")
+            yield PlanChange(check.agent, check.name, "added", f"{check.kind} {_target(check, kinds)}")
         else:
             detail = f"{replaced.kind} {_target(replaced, kinds)} -> {check.kind} {_target(check, kinds)}"
-            yield Change(check.agent, check.name, "retargeted", f"{detail}: a new check, the old one's history ends")
+            yield PlanChange(
+                check.agent, check.name, "retargeted", f"{detail}: a new check, the old one's history ends"
+            )
     for check in removed.values():
-        yield Change(check.agent, check.name, "removed", f"{check.kind} {_target(check, kinds)}")
+        yield PlanChange(check.agent, check.name, "removed", f"{check.kind} {_target(check, kinds)}")
 
 
-def _same(before: Check, after: Check) -> Iterator[Change]:
+def _same(before: Check, after: Check) -> Iterator[PlanChange]:
     """What changed in a check that is still the same."""
     if before.name != after.name:
-        yield Change(after.agent, after.name, "renamed", f"was {before.name}; its history goes on")
+        yield PlanChange(after.agent, after.name, "renamed", f"was {before.name}; its history goes on")
     for field in _FIELDS:
         old_value, new_value = getattr(before, field), getattr(after, field)
         if old_value == new_value:
             continue
         if field == "params":
             keys = sorted(key for key in {*old_value, *new_value} if old_value.get(key) != new_value.get(key))
-            detail = ", ".join(f"{key} {old_value.get(key, '(default)')} -> {new_value.get(key, '(default)')}" for key in keys)
+            detail = ", ".join(
+                f"{key} {old_value.get(key, '(default)')} -> {new_value.get(key, '(default)')}" for key in keys
+            )
         elif field == "thresholds":
             detail = "thresholds"
         else:
             detail = f"{field} {duration_text(old_value)} -> {duration_text(new_value)}"
-        yield Change(after.agent, after.name, "changed", detail)
+        yield PlanChange(after.agent, after.name, "changed", detail)
 
 
 def _target(check: Check, kinds: Kinds) -> str:

@@ -12,7 +12,7 @@ from inventory.protocol.kinds import Kinds
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _LIMIT = {"type": ["number", "string"], "description": "in the measure's unit: 0.2, 200ms, 5%"}
 _DURATION = r"(\d+d)?(\d+h)?(\d+m)?(\d+s)?(\d+ms)?"
-_WRITTEN: dict[str, dict[str, Any]] = {
+_SCALAR_SCHEMAS: dict[str, dict[str, Any]] = {
     "duration": {"type": "string", "pattern": f"^{_DURATION}$", "examples": ["30s", "5m"]},
     "daily": {"type": "string", "pattern": r"^(([01]\d|2[0-3]):[0-5]\d|never)$", "examples": ["07:00", "never"]},
     "repeat": {
@@ -28,7 +28,7 @@ _WRITTEN: dict[str, dict[str, Any]] = {
 
 def schema(kinds: Kinds) -> dict[str, Any]:
     """The schema of one file, with every kind's parameters."""
-    builder = _Maker(kinds)
+    builder = _SchemaBuilder(kinds)
     root = builder.of(inspect.type_info(FileShape))
     return {
         "$schema": DIALECT,
@@ -39,7 +39,7 @@ def schema(kinds: Kinds) -> dict[str, Any]:
     }
 
 
-class _Maker:
+class _SchemaBuilder:
     def __init__(self, kinds: Kinds) -> None:
         self.kinds = kinds
         self.definitions: dict[str, Any] = {}
@@ -48,7 +48,7 @@ class _Maker:
         """The schema of one type as people write it."""
         if isinstance(info, inspect.Metadata):
             reader_name = (info.extra or {}).get("reader")
-            return dict(_WRITTEN[reader_name]) if reader_name else self.of(info.type)
+            return dict(_SCALAR_SCHEMAS[reader_name]) if reader_name else self.of(info.type)
         if isinstance(info, inspect.StructType):
             if info.cls is Text:
                 return self._text()

@@ -15,9 +15,9 @@ import msgspec
 
 from inventory.base.problems import Invalid, Problem
 from inventory.build import planning
-from inventory.build.load import load, look
+from inventory.build.load import load, load_with_problems
 from inventory.cli import json_schema, register, show
-from inventory.cli.diff import differences
+from inventory.cli.diff import plan_changes
 from inventory.grammars import probe_judges
 from inventory.model import goals
 from inventory.model.entities import Inventory, Register
@@ -95,17 +95,17 @@ def _directory(directory: str | None, config: Path | None) -> Path:
     file = config or CONFIG
     if config is None and not file.exists():
         raise _Usage(f"say which directory, or which --config FILE names it (there is no {file})")
-    return whereabouts.named_in(file)
+    return whereabouts.inventory_directory(file)
 
 
-def _warn(inventory: Inventory) -> None:
+def _print_warnings(inventory: Inventory) -> None:
     for warning in inventory.warnings:
         print(warning, file=sys.stderr)
 
 
 def _check(args: argparse.Namespace) -> int:
     directory = _directory(args.dir, args.config)
-    inventory, problems = look(directory, judge=probe_judges.installed())
+    inventory, problems = load_with_problems(directory, judge=probe_judges.installed_validator())
     for problem in problems:
         print(problem, file=sys.stderr)
     mistakes = sum(not problem.warning for problem in problems)
@@ -127,11 +127,11 @@ def _show(args: argparse.Namespace) -> int:
     if len(names) > 1:
         raise _Usage("show takes a directory and one id")
     inventory = load(_directory(directory, args.config))
-    _warn(inventory)
+    _print_warnings(inventory)
     if not names:
         print(show.overview(inventory))
         return 0
-    text = show.one(inventory, names[0], round(time.time() * 1000))
+    text = show.entity_text(inventory, names[0], round(time.time() * 1000))
     if text is None:
         print(f"nothing in the inventory is called {names[0]}", file=sys.stderr)
         return 1
@@ -157,14 +157,14 @@ def _plan(args: argparse.Namespace) -> int:
     if args.json:
         print(msgspec.json.format(plan.encode()).decode())
     else:
-        _warn(inventory)
+        _print_warnings(inventory)
         print(show.plan(plan))
     return 0
 
 
 def _diff(args: argparse.Namespace) -> int:
     old, new = load(args.old), load(args.new)
-    changes = differences(old, new, kinds.load(), args.on or planning.today(new))
+    changes = plan_changes(old, new, kinds.load(), args.on or planning.today(new))
     for change in changes:
         print(change)
     if not changes:

@@ -11,8 +11,8 @@ from typing import Any
 from inventory.base.problems import Invalid, Problem
 from inventory.model.entities import Agency, Register
 
-NAMES = ("agency", "unit", "id")
-COUNTS = {"staff": "staff", "pcs": "pcs", "pcs_internet": "on_internet", "pcs_lan": "on_lan"}
+ID_COLUMNS = ("agency", "unit", "id")
+COUNT_COLUMNS = {"staff": "staff", "pcs": "pcs", "pcs_internet": "on_internet", "pcs_lan": "on_lan"}
 MAX_BYTES = 8 << 20
 _COUNT = re.compile(r"\d{1,9}", re.ASCII)
 
@@ -51,15 +51,17 @@ def _text(path: Path, file_name: str, problems: list[Problem]) -> str | None:
         return None
 
 
-def _rows(text: str, file_name: str, agencies: Mapping[str, Agency] | None, problems: list[Problem]) -> dict[str, Register]:
+def _rows(
+    text: str, file_name: str, agencies: Mapping[str, Agency] | None, problems: list[Problem]
+) -> dict[str, Register]:
     reader = csv.reader(StringIO(text, newline=""), strict=True)
     registers: dict[str, Register] = {}
     lines: dict[str, int] = {}
     try:
         header = [name.strip().lower() for name in next(reader, [])]
-        name_column = next((header.index(name) for name in NAMES if name in header), None)
-        if name_column is None or not COUNTS.keys() & set(header):
-            expected = f"one of {', '.join(NAMES)} and any of {', '.join(COUNTS)}"
+        name_column = next((header.index(name) for name in ID_COLUMNS if name in header), None)
+        if name_column is None or not COUNT_COLUMNS.keys() & set(header):
+            expected = f"one of {', '.join(ID_COLUMNS)} and any of {', '.join(COUNT_COLUMNS)}"
             problems.append(Problem(file_name, 1, "", f"the first line ought to name the columns: {expected}"))
             return {}
         by_name = None if agencies is None else _by_name(agencies)
@@ -71,7 +73,9 @@ def _rows(text: str, file_name: str, agencies: Mapping[str, Agency] | None, prob
                 message = f"has {len(row)} cells, the first line has {len(header)}"
                 problems.append(Problem(file_name, line, "", message))
                 continue
-            ident = _ident(row[name_column].strip(), by_name, Problem(file_name, line, header[name_column], ""), problems)
+            ident = _ident(
+                row[name_column].strip(), by_name, Problem(file_name, line, header[name_column], ""), problems
+            )
             counts = _counts(header, row, file_name, line, problems)
             if ident in lines:
                 message = f"{ident} was on line {lines[ident]} already"
@@ -89,7 +93,7 @@ def _ident(name: str, by_name: Mapping[str, str] | None, where: Problem, problem
         ident = slug(name)
         message = "has no letter or digit to make an id from"
     else:
-        ident = by_name.get(name) or by_name.get(plain(name)) or ""
+        ident = by_name.get(name) or by_name.get(normalized_name(name)) or ""
         message = f"no agency is called {name!r}"
     if not ident:
         problems.append(Problem(where.file, where.line, where.key, message))
@@ -100,10 +104,10 @@ def _counts(header: list[str], row: list[str], file_name: str, line: int, proble
     counts = {}
     for name, cell in zip(header, row, strict=True):
         value = cell.strip()
-        if name not in COUNTS or not value:
+        if name not in COUNT_COLUMNS or not value:
             continue
         if _COUNT.fullmatch(value):
-            counts[COUNTS[name]] = int(value)
+            counts[COUNT_COLUMNS[name]] = int(value)
         else:
             problems.append(Problem(file_name, line, name, f"{value!r} is not a whole number"))
     return counts
@@ -114,13 +118,13 @@ def _by_name(agencies: Mapping[str, Agency]) -> dict[str, str]:
     ids: dict[str, str] = {}
     ambiguous: set[str] = set()
     for ident, agency in agencies.items():
-        for name in {plain(agency.name.vi), plain(agency.name.en)} - {""}:
+        for name in {normalized_name(agency.name.vi), normalized_name(agency.name.en)} - {""}:
             if ids.setdefault(name, ident) != ident:
                 ambiguous.add(name)
     return {name: ident for name, ident in ids.items() if name not in ambiguous} | {ident: ident for ident in agencies}
 
 
-def plain(name: str) -> str:
+def normalized_name(name: str) -> str:
     """A name as people mean it: case, spaces, dashes, "&" and "và" make no difference."""
     letters = unicodedata.normalize("NFC", name).casefold().replace("&", " và ")
     return " ".join(re.sub(r"[\s,.–-]+", " ", letters).replace(" và ", " ").split())
@@ -137,7 +141,7 @@ def as_yaml(registers: Mapping[str, Register]) -> str:
     """The registers as a section of an inventory file."""
     lines = ["registers:"]
     for ident, register in registers.items():
-        values = {name: getattr(register, name) for name in COUNTS.values()}
+        values = {name: getattr(register, name) for name in COUNT_COLUMNS.values()}
         counts = ", ".join(f"{name}: {value}" for name, value in values.items() if value is not None)
         lines.append(f"  {ident}: {{{counts}}}")
     return "\n".join(lines) + "\n"

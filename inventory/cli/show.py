@@ -10,7 +10,18 @@ from inventory.model import goals
 from inventory.model.entities import Agency, Backup, Check, Device, Goal, Inventory, Life
 from inventory.protocol.plan import Plan
 
-SHOWN = ("agencies", "sites", "links", "devices", "agents", "backups", "goals", "contacts", "calendars", "providers")
+ENTITY_SECTIONS = (
+    "agencies",
+    "sites",
+    "links",
+    "devices",
+    "agents",
+    "backups",
+    "goals",
+    "contacts",
+    "calendars",
+    "providers",
+)
 
 
 def counts(inventory: Inventory) -> str:
@@ -55,11 +66,11 @@ def _goal_row(goal: Goal, inventory: Inventory) -> tuple[str, str, str, str]:
     return goal.id, f"{goal.objective:.4g}", str(len(goals.members(goal, inventory))), goal.name.vi
 
 
-def one(inventory: Inventory, ident: str, now: int) -> str | None:
+def entity_text(inventory: Inventory, ident: str, now: int) -> str | None:
     """Everything of this id: agencies, sites, backups, links, devices, agents, goals, contacts, calendars, checks by
     uid, what says who is told; who would be told of it, at ``now`` (epoch ms)."""
     parts = []
-    for section in SHOWN:
+    for section in ENTITY_SECTIONS:
         entity: Any = getattr(inventory, section).get(ident)
         if entity is not None:
             parts.append(_fields(type(entity).__name__.lower(), entity))
@@ -67,7 +78,7 @@ def one(inventory: Inventory, ident: str, now: int) -> str | None:
             parts.append(_checks(check for check in inventory.checks.values() if check.agency == ident))
         if isinstance(entity, Backup):
             parts.append(_checks(inventory.checks[uid] for uid in entity.checks))
-        if isinstance(entity, Device) and (fed_rows := _fed(inventory, entity)):
+        if isinstance(entity, Device) and (fed_rows := _fed_by(inventory, entity)):
             parts.append(table([("feeds", "kind", "address", "name"), *fed_rows]))
         if isinstance(entity, Goal):
             members = goals.members(entity, inventory)
@@ -79,7 +90,7 @@ def one(inventory: Inventory, ident: str, now: int) -> str | None:
     if ident in inventory.checks:
         parts.append(_fields("check", inventory.checks[ident]))
     parts += _alerting(inventory, ident, now)
-    if notification_table := show_alerting.rows(inventory, ident, now):
+    if notification_table := show_alerting.notification_rows(inventory, ident, now):
         parts.append(table(notification_table))
     return "\n\n".join(part for part in parts if part) or None
 
@@ -89,20 +100,20 @@ def _alerting(inventory: Inventory, ident: str, now: int) -> list[str]:
     alerting = inventory.alerting
     parts = []
     if ident in inventory.contacts:
-        parts.append(table(show_alerting.leading_to(inventory, ident)))
+        parts.append(table(show_alerting.routes_to_contact(inventory, ident)))
     if ident in alerting.groups:
         parts.append(_fields("group", alerting.groups[ident]))
     if ident in alerting.rosters:
         parts += [
             _fields("roster", alerting.rosters[ident]),
-            table(show_alerting.duty(alerting.rosters[ident], inventory, now)),
+            table(show_alerting.duty_rows(alerting.rosters[ident], inventory, now)),
         ]
     for title, entries in (("route", alerting.routes), ("condition", alerting.conditions)):
         parts += [_fields(title, entry) for entry in entries if entry.id == ident]
     return parts
 
 
-def _fed(inventory: Inventory, ups: Device) -> list[tuple[str, str, str, str]]:
+def _fed_by(inventory: Inventory, ups: Device) -> list[tuple[str, str, str, str]]:
     """What hangs on a UPS: sites as a whole, then devices."""
     sites = [site for site in inventory.sites.values() if ups.id in site.fed_by]
     devices = [device for device in inventory.devices.values() if ups.id in device.fed_by]
@@ -124,13 +135,13 @@ def plan(plan: Plan) -> str:
 def _fields(title: str, thing: Any) -> str:
     rows = [(title, str(getattr(thing, "id", getattr(thing, "uid", ""))))]
     for name in thing.__struct_fields__:
-        text = _word(name, getattr(thing, name))
+        text = _text(name, getattr(thing, name))
         if name not in ("id", "uid") and text not in ("", "None", "False"):
             rows.append((f"  {name.removesuffix('_ms')}", text))
     return table(rows)
 
 
-def _word(name: str, value: Any) -> str:
+def _text(name: str, value: Any) -> str:
     timed = name in ("interval", "timeout", "hold", "recheck", "push_every", "rpo") or name.endswith("_ms")
     if timed and value is not None:
         return duration_text(value)
@@ -139,12 +150,12 @@ def _word(name: str, value: Any) -> str:
     if hasattr(value, "__struct_fields__"):
         fields = ((field, getattr(value, field)) for field in value.__struct_fields__)
         return ", ".join(
-            f"{field.removesuffix('_ms')} {_word(field, item)}" for field, item in fields if item not in (None, "", ())
+            f"{field.removesuffix('_ms')} {_text(field, item)}" for field, item in fields if item not in (None, "", ())
         )
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_word('', item)}" for key, item in value.items())
+        return ", ".join(f"{key} {_text('', item)}" for key, item in value.items())
     if isinstance(value, tuple):
-        return ", ".join(_word("", item) for item in value)
+        return ", ".join(_text("", item) for item in value)
     return str(value)
 
 

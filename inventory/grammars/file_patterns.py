@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-LONGEST: Final = 512
-DEEPEST: Final = 16  # directories, where ** stands
+MAX_LENGTH: Final = 512
+MAX_DEPTH: Final = 16  # directories, where ** stands
 _TOKENS: Final = {
     "Y": r"(?:19|20|21)\d\d",
     "y": r"\d\d",
@@ -55,12 +55,12 @@ def _class(class_body: str) -> str:
     return f"[{'^' if negated else ''}{members}]"
 
 
-class Pattern:
+class FilePattern:
     """A pattern ready for use. Raises ValueError in words."""
 
     def __init__(self, text: str, zone: str = "") -> None:
-        if not text or len(text) > LONGEST or text.startswith("/") or "\0" in text:
-            raise ValueError(f"a pattern is up to {LONGEST} characters and does not begin with /")
+        if not text or len(text) > MAX_LENGTH or text.startswith("/") or "\0" in text:
+            raise ValueError(f"a pattern is up to {MAX_LENGTH} characters and does not begin with /")
         self._seen: set[str] = set()
         self.segments: list[re.Pattern[str] | None] = []
         for segment in text.split("/"):

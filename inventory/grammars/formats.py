@@ -10,45 +10,47 @@ from typing import Final
 
 from inventory.base.types import duration_ms
 
-KNOWN: Final = 4096  # texts of each grammar that are remembered: a template repeats the same few ten thousand times
+CACHE_SIZE: Final = (
+    4096  # texts of each grammar that are remembered: a template repeats the same few ten thousand times
+)
 
 
-@lru_cache(KNOWN)
+@lru_cache(CACHE_SIZE)
 def cron(text: str) -> None:
     from inventory.grammars.schedule import schedule_of
 
     schedule_of(cron=text)
 
 
-@lru_cache(KNOWN)
+@lru_cache(CACHE_SIZE)
 def calendar_event(text: str) -> None:
-    from inventory.grammars.schedule import possible, schedule_of
+    from inventory.grammars.schedule import ensure_possible, schedule_of
 
-    possible(schedule_of(oncalendar=text))
+    ensure_possible(schedule_of(oncalendar=text))
 
 
-@lru_cache(KNOWN)
+@lru_cache(CACHE_SIZE)
 def time_zone(text: str) -> None:
     from inventory.grammars.schedule import zone_of
 
     zone_of(text)
 
 
-@lru_cache(KNOWN)
+@lru_cache(CACHE_SIZE)
 def file_pattern(text: str) -> None:
-    from inventory.grammars.file_patterns import Pattern
+    from inventory.grammars.file_patterns import FilePattern
 
-    Pattern(text)
+    FilePattern(text)
 
 
 def job_name(text: str) -> None:
-    from inventory.grammars.job_names import why_no_job
+    from inventory.grammars.job_names import why_not_a_job_name
 
-    if reason := why_no_job(text):
+    if reason := why_not_a_job_name(text):
         raise ValueError(reason)
 
 
-def lasting(text: str) -> None:
+def positive_duration(text: str) -> None:
     if not duration_ms(text):
         raise ValueError("has to be more than 0")
 
@@ -59,6 +61,6 @@ FORMATS: Final[Mapping[str, Callable[[str], None]]] = {
     "cron": cron,
     "file-pattern": file_pattern,
     "job-name": job_name,
-    "lasting": lasting,
+    "lasting": positive_duration,
     "time-zone": time_zone,
 }

@@ -15,7 +15,7 @@ def is_name(text: str) -> bool:
     return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None
 
 
-def why_no_job(text: str) -> str:
+def why_not_a_job_name(text: str) -> str:
     """Why nothing can be called so, or ""."""
     if not is_name(text):
         return f"{text!r} is no name: letters, digits, '.', '_' and '-', at most {NAME_LENGTH}, a letter or digit first"

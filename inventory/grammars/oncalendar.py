@@ -14,10 +14,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 SECOND: Final = 1_000_000  # seconds are counted in microseconds: the grammar has fractions
-YEARS: Final = (1970, 2199)
-MOST_STEPS: Final = 4_000  # candidates in a row that do not exist (skipped hours, and nothing else)
+YEAR_RANGE: Final = (1970, 2199)
+MAX_SKIPPED: Final = 4_000  # candidates in a row that do not exist (skipped hours, and nothing else)
 
-_SHORT: Final = {
+_SHORTHANDS: Final = {
     "minutely": "*-*-* *:*:00",
     "hourly": "*-*-* *:00:00",
     "daily": "*-*-* 00:00:00",
@@ -42,7 +42,7 @@ class BadCalendar(ValueError):
     """A text that is no calendar event; says why."""
 
 
-class Part(msgspec.Struct, frozen=True):
+class ValueRange(msgspec.Struct, frozen=True):
     """``start``, or ``start`` to ``stop`` every ``step``; with a step and no stop, to the component's end."""
 
     start: int
@@ -60,17 +60,17 @@ class Part(msgspec.Struct, frozen=True):
         return matched if matched <= last else None
 
 
-Component = tuple[Part, ...]  # empty: any
+Component = tuple[ValueRange, ...]  # empty: any
 
 
-def first_from(component: Component, value: int, highest: int) -> int | None:
+def first_value(component: Component, value: int, highest: int) -> int | None:
     """The smallest value of a component at or after ``value``, at most ``highest``."""
     if not component:
         return value if value <= highest else None
     return min((matched for part in component if (matched := part.from_(value, highest)) is not None), default=None)
 
 
-class Calendar(msgspec.Struct, frozen=True):
+class CalendarEvent(msgspec.Struct, frozen=True):
     """One calendar event. ``from_end``: days count from the month's last. ``zone``: None is the machine's own."""
 
     weekdays: frozenset[int]
@@ -86,7 +86,7 @@ class Calendar(msgspec.Struct, frozen=True):
     def next_after(self, moment: float) -> float | None:
         """When it elapses next, strictly after ``moment`` (both seconds since the Unix epoch); None: never again."""
         local = datetime.fromtimestamp(moment, UTC).astimezone(self.zone).replace(tzinfo=None, fold=0)
-        for _ in range(MOST_STEPS):
+        for _ in range(MAX_SKIPPED):
             candidate = self._local(local)
             if candidate is None:
                 return None
@@ -110,10 +110,10 @@ class Calendar(msgspec.Struct, frozen=True):
     def _day(self, start: datetime) -> datetime | None:
         """``start`` if its day matches, else the midnight of the first day after it that does."""
         year, month, day = start.year, start.month, start.day
-        while (next_year := first_from(self.years, year, YEARS[1])) is not None:
+        while (next_year := first_value(self.years, year, YEAR_RANGE[1])) is not None:
             if next_year != year:
                 year, month, day = next_year, 1, 1
-            month_found = first_from(self.months, month, 12)
+            month_found = first_value(self.months, month, 12)
             if month_found is None:
                 year, month, day = year + 1, 1, 1
                 continue
@@ -130,24 +130,24 @@ class Calendar(msgspec.Struct, frozen=True):
     def _day_of_month(self, year: int, month: int, day: int) -> int | None:
         length = calendar.monthrange(year, month)[1]
         component = tuple(_from_end(part, length) for part in self.days) if self.from_end else self.days
-        next_day = first_from(component, day, length)
+        next_day = first_value(component, day, length)
         while next_day is not None and self.weekdays and calendar.weekday(year, month, next_day) not in self.weekdays:
-            next_day = first_from(component, next_day + 1, length)
+            next_day = first_value(component, next_day + 1, length)
         return next_day
 
     def _time(self, start: datetime) -> datetime | None:
         """The first matching time of the day at or after ``start``."""
         hour, minute, second = start.hour, start.minute, start.second * SECOND + start.microsecond
-        while (next_hour := first_from(self.hours, hour, 23)) is not None:
+        while (next_hour := first_value(self.hours, hour, 23)) is not None:
             if next_hour != hour:
                 hour, minute, second = next_hour, 0, 0
-            minute_found = first_from(self.minutes, minute, 59)
+            minute_found = first_value(self.minutes, minute, 59)
             if minute_found is None:
                 hour, minute, second = hour + 1, 0, 0
                 continue
             if minute_found != minute:
                 minute, second = minute_found, 0
-            second_found = first_from(self.seconds, second, 60 * SECOND - 1)
+            second_found = first_value(self.seconds, second, 60 * SECOND - 1)
             if second_found is None:
                 minute, second = minute + 1, 0
                 continue
@@ -166,21 +166,21 @@ def _midnight(moment: datetime) -> datetime:
     return moment.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
-def _from_end(part: Part, length: int) -> Part:
+def _from_end(part: ValueRange, length: int) -> ValueRange:
     """A part that counts days from the month's end, as days of a month of this length."""
     if part.stop is not None:
-        return Part(length + 1 - part.stop, length + 1 - part.start, part.step)
-    return Part(length + 1 - part.start, length if part.step else None, part.step)
+        return ValueRange(length + 1 - part.stop, length + 1 - part.start, part.step)
+    return ValueRange(length + 1 - part.start, length if part.step else None, part.step)
 
 
 # -- the grammar
 
 
-def parse(text: str, zone: tzinfo | None = None) -> Calendar:
+def parse(text: str, zone: tzinfo | None = None) -> CalendarEvent:
     """``zone`` is that of a text that names none (None: the machine's own). Raises BadCalendar in words."""
     event = text.strip()
     event, named_zone = _without_zone(event)
-    event = _SHORT.get(event.lower(), event)
+    event = _SHORTHANDS.get(event.lower(), event)
     weekdays: frozenset[int] = frozenset()
     rest = event
     if (weekday_match := _WEEKDAYS.match(event)) is not None:
@@ -192,7 +192,7 @@ def parse(text: str, zone: tzinfo | None = None) -> Calendar:
         raise BadCalendar(f"{text!r} is not a calendar event such as 'Mon..Fri *-*-* 23:00'")
     years, months, days, from_end = _date(date, text) if date else ((), (), (), False)
     hours, minutes, seconds = _time(time or "0:0", text)
-    return Calendar(weekdays, years, months, days, from_end, hours, minutes, seconds, named_zone or zone)
+    return CalendarEvent(weekdays, years, months, days, from_end, hours, minutes, seconds, named_zone or zone)
 
 
 def _without_zone(text: str) -> tuple[str, tzinfo | None]:
@@ -237,7 +237,7 @@ def _date(text: str, whole: str) -> tuple[Component, Component, Component, bool]
     year, month, mark, day = date_match.groups()
     from_end = mark == "~"
     return (
-        _component(year or "*", YEARS, whole, read=_year),
+        _component(year or "*", YEAR_RANGE, whole, read=_year),
         _component(month, (1, 12), whole),
         _component(day, (1, 28 if from_end else 31), whole, from_end=from_end),
         from_end,
@@ -283,16 +283,16 @@ def _component(
     return tuple(parts)
 
 
-def _range(start: int, stop: int | None, step: int, unit: int) -> Part:
+def _range(start: int, stop: int | None, step: int, unit: int) -> ValueRange:
     """As written; a range ends at its last step."""
     if stop is None or stop < start:
-        return Part(start, stop, step)
+        return ValueRange(start, stop, step)
     step = step or unit
     stop -= (stop - start) % step
-    return Part(start, stop, step) if stop > start else Part(start)
+    return ValueRange(start, stop, step) if stop > start else ValueRange(start)
 
 
-def _check(part: Part, bounds: tuple[int, int], whole: str, piece: str, *, from_end: bool) -> None:
+def _check(part: ValueRange, bounds: tuple[int, int], whole: str, piece: str, *, from_end: bool) -> None:
     """Within its bounds, and repeating at least once there (going up, or down to the month's end)."""
     lowest, highest = bounds
     stop = part.start if part.stop is None else part.stop

@@ -9,14 +9,14 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Final
 
-GROUP: Final = "haidang.kinds"
-Judge = Callable[[str, Mapping[str, Any]], str]  # (kind, parameters) -> what is wrong, or ""
+ENTRY_POINT_GROUP: Final = "haidang.kinds"
+ParamsValidator = Callable[[str, Mapping[str, Any]], str]  # (kind, parameters) -> what is wrong, or ""
 
 
 @cache
-def installed() -> Judge | None:
+def installed_validator() -> ParamsValidator | None:
     """The probes' own judge; None where only the inventory is installed."""
-    for point in entry_points(group=GROUP, name="judge"):
-        validator: Judge = point.load()
+    for point in entry_points(group=ENTRY_POINT_GROUP, name="judge"):
+        validator: ParamsValidator = point.load()
         return validator
     return None

@@ -11,7 +11,7 @@ import msgspec
 
 from inventory.base.types import duration_ms
 
-NEVER_AFTER: Final = 253_370_764_800  # the year 9999, where calendars end
+LAST_MOMENT: Final = 253_370_764_800  # the year 9999, where calendars end
 
 
 class BadSchedule(ValueError):
@@ -32,7 +32,7 @@ class Schedule(Protocol):
         """When it is due next, strictly after ``moment``; None: never again."""
 
 
-class Every(msgspec.Struct, frozen=True):
+class IntervalSchedule(msgspec.Struct, frozen=True):
     """So many seconds after the last run."""
 
     seconds: float
@@ -41,10 +41,10 @@ class Every(msgspec.Struct, frozen=True):
 
     def next_after(self, moment: float) -> float | None:
         due = moment + self.seconds
-        return due if due < NEVER_AFTER else None
+        return due if due < LAST_MOMENT else None
 
 
-class Cron(msgspec.Struct, frozen=True):
+class CronSchedule(msgspec.Struct, frozen=True):
     """A cron expression in a time zone, as Debian's cron reads it; see cronsim for what becomes of skipped hours."""
 
     expression: str
@@ -66,7 +66,7 @@ class Cron(msgspec.Struct, frozen=True):
         return due.timestamp()
 
 
-class OnCalendar(msgspec.Struct, frozen=True):
+class CalendarSchedule(msgspec.Struct, frozen=True):
     """A systemd calendar event; its own time zone counts before the job's."""
 
     expression: str
@@ -96,14 +96,14 @@ def schedule_of(every: str = "", cron: str = "", oncalendar: str = "", time_zone
             parse(oncalendar, zone)
         except BadCalendar as error:
             raise BadSchedule(str(error)) from None
-        return OnCalendar(oncalendar, zone)
+        return CalendarSchedule(oncalendar, zone)
     seconds = seconds_of(every)
     if not seconds:
         raise BadSchedule("it has to be due at some time: more than 0s apart")
-    return Every(seconds, zone)
+    return IntervalSchedule(seconds, zone)
 
 
-def possible(schedule: Schedule) -> Schedule:
+def ensure_possible(schedule: Schedule) -> Schedule:
     """The schedule, if it was ever due or will be. Raises BadSchedule."""
     if schedule.next_after(0) is None:
         raise BadSchedule(f"{getattr(schedule, 'expression', '')!r} never comes: there is no such day or time")
@@ -139,7 +139,7 @@ def _cron(expression: str, zone: tzinfo | None) -> Schedule:
         CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC))
     except CronSimError as error:
         raise BadSchedule(f"{expression!r} is not a cron expression: {error}") from None
-    return Cron(expression, zone)
+    return CronSchedule(expression, zone)
 
 
 def _local_zone() -> tzinfo:

@@ -14,7 +14,7 @@ from inventory.model.selectors import Hours, Selector
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("info", "warning", "critical")  # by weight; info is for the digest only
-On = Literal["down", "degraded", "silent", "clock", "risk", "missed", "finding", "collector"]
+ConditionKind = Literal["down", "degraded", "silent", "clock", "risk", "missed", "finding", "collector"]
 
 # what ingest notices about agents and their data, by the names that a condition on finding may give
 FINDINGS: Final = (
@@ -51,7 +51,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     id: str
-    on: On
+    on: ConditionKind
     select: Selector = Selector()
     names: tuple[str, ...] = ()
     looks: int = 3

@@ -89,7 +89,7 @@ class Agency(Life, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
 
 
-class Former(msgspec.Struct, frozen=True, kw_only=True):
+class FormerProvider(msgspec.Struct, frozen=True, kw_only=True):
     """Who provided a link before ``until``, under which objective."""
 
     provider: str
@@ -104,7 +104,7 @@ class Link(Life, frozen=True, kw_only=True):
     id: str
     site: str
     provider: str
-    formerly: tuple[Former, ...] = ()
+    formerly: tuple[FormerProvider, ...] = ()
     circuit: str = ""
     objective: float | None = None
     down_mbit: float | None = None
@@ -230,7 +230,7 @@ class Calendar(msgspec.Struct, frozen=True, kw_only=True):
     holidays: Literal["", "vietnam"] = ""
 
 
-class Decreed(msgspec.Struct, frozen=True, kw_only=True):
+class HolidayDecree(msgspec.Struct, frozen=True, kw_only=True):
     """What a year's decree changes: days ``off`` besides the statutory ones, days to ``work`` after all.
 
     With ``only`` the list ``off`` is the whole year's holidays.
@@ -252,7 +252,7 @@ class Exclusion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Combine = Literal["mean", "all", "any", "k-of-n", "share"]
-Group = Literal["check", "backup", "site", "agency"]
+MemberGrouping = Literal["check", "backup", "site", "agency"]
 
 
 class Goal(Life, frozen=True, kw_only=True):
@@ -277,7 +277,7 @@ class Goal(Life, frozen=True, kw_only=True):
     promise: Text = Text("", "")
     source: str = ""
     select: Selector = Selector()
-    per: Group = "check"
+    per: MemberGrouping = "check"
     within: Literal["mean", "all", "any"] = "all"
     combine: Combine = "mean"
     k: int | None = None
@@ -314,7 +314,7 @@ class Inventory(msgspec.Struct, frozen=True, kw_only=True):
     goals: dict[str, Goal] = {}
     contacts: dict[str, Contact] = {}
     calendars: dict[str, Calendar] = {}
-    decreed: dict[int, Decreed] = {}
+    decreed: dict[int, HolidayDecree] = {}
     exclusions: tuple[Exclusion, ...] = ()
     alerting: Alerting = Alerting()
     warnings: tuple[str, ...] = ()

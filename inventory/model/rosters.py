@@ -49,13 +49,13 @@ def contacts_of(names: Iterable[str], alerting: Alerting, at: int | None, zone: 
             waiting += reversed(alerting.groups[name].members)
         elif name in alerting.rosters:
             roster = alerting.rosters[name]
-            waiting += reversed(anyone(roster) if at is None else on_duty(roster, at, zone))
+            waiting += reversed(everyone_on(roster) if at is None else on_duty(roster, at, zone))
         else:
             contacts[name] = None
     return tuple(contacts)
 
 
-def anyone(roster: Roster) -> tuple[str, ...]:
+def everyone_on(roster: Roster) -> tuple[str, ...]:
     """All whom a roster names at some time."""
     shifts = (name for shift in roster.shifts for name in shift.who)
     turns = (name for turn in (roster.rotation.turns if roster.rotation is not None else ()) for name in turn)

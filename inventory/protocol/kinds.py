@@ -14,8 +14,8 @@ import msgspec
 from inventory.grammars.formats import FORMATS
 from inventory.protocol.plan import Column
 from inventory.yaml import scalars
-from inventory.yaml.nodes import Mapping, Node, Scalar
-from inventory.yaml.scalars import MISSING, Reader, Source, join
+from inventory.yaml.nodes import MappingNode, Node, ScalarNode
+from inventory.yaml.scalars import INVALID, Reader, Source, join
 
 FILE = Path(__file__).parent / "kinds.json"
 
@@ -29,7 +29,7 @@ class MeasureInfo(msgspec.Struct, frozen=True):
     per: int
 
 
-class Description(msgspec.Struct, frozen=True):
+class KindDescription(msgspec.Struct, frozen=True):
     """One entry of kinds.json."""
 
     doc: str
@@ -47,7 +47,7 @@ class Kind:
     be given.
     """
 
-    def __init__(self, name: str, description: Description) -> None:
+    def __init__(self, name: str, description: KindDescription) -> None:
         self.name = name
         self.doc = description.doc
         self.target = description.target
@@ -72,7 +72,7 @@ class Kind:
                 valid = False
                 continue
             value = read(node, join(path, name), source)
-            if value is MISSING:
+            if value is INVALID:
                 valid = False
             values[name] = value
         for name in self.required:
@@ -80,19 +80,25 @@ class Kind:
                 source.wrong(line, path, f"the kind {self.name} needs the parameter {name}")
                 valid = False
         for fields in self.apart:
-            conflicting = [name for name in fields if values.get(name, self.defaults.get(name)) != self.defaults.get(name)]
+            conflicting = [
+                name for name in fields if values.get(name, self.defaults.get(name)) != self.defaults.get(name)
+            ]
             if len(conflicting) > 1 and valid:
-                source.wrong(lines.get(conflicting[1], line), join(path, conflicting[1]), f"give {' or '.join(conflicting)}, not both")
+                source.wrong(
+                    lines.get(conflicting[1], line),
+                    join(path, conflicting[1]),
+                    f"give {' or '.join(conflicting)}, not both",
+                )
                 valid = False
         if valid:
             return values
-        mapping = Mapping(line)
+        mapping = MappingNode(line)
         mapping.items = nodes
         mapping.lines = {name: lines.get(name, line) for name in nodes}
         scalars.unknown_keys(mapping, self._readers, path, source)
-        return MISSING
+        return INVALID
 
-    def judge(self, params: Mapping, path: str, source: Source) -> None:
+    def judge(self, params: MappingNode, path: str, source: Source) -> None:
         """Report what is wrong with single parameters; others may stand elsewhere."""
         for name, node in params.items.items():
             if (read := self._readers.get(name)) is not None:
@@ -118,7 +124,7 @@ class Kinds(dict[str, Kind]):
 
 def parse(text: str | bytes) -> Kinds:
     """From the text of a kinds.json. Raises msgspec.ValidationError if it is not one."""
-    descriptions = msgspec.json.decode(text, type=dict[str, Description])
+    descriptions = msgspec.json.decode(text, type=dict[str, KindDescription])
     return Kinds({name: Kind(name, description) for name, description in descriptions.items()})
 
 
@@ -149,7 +155,7 @@ def _enum(values: list[Any]) -> Reader:
 
     def enum(node: Node, path: str, source: Source) -> Any:
         text = read(node, path, source)
-        return text if text is MISSING else by_text[text]
+        return text if text is INVALID else by_text[text]
 
     return enum
 
@@ -159,7 +165,7 @@ def _any_of(options: list[dict[str, Any]]) -> Reader:
     readers = [from_schema(option) for option in options if option.get("type") != "null"]
 
     def any_of(node: Node, path: str, source: Source) -> Any:
-        if nullable and isinstance(node, Scalar) and node.empty:
+        if nullable and isinstance(node, ScalarNode) and node.empty:
             return None
         if len(readers) == 1:
             return readers[0](node, path, source)
@@ -194,9 +200,9 @@ def _array(schema: dict[str, Any]) -> Reader:
 
     def array(node: Node, path: str, source: Source) -> Any:
         value = items(node, path, source)
-        if value is not MISSING and len(value) < low:
+        if value is not INVALID and len(value) < low:
             return source.wrong(node.line, path, f"needs at least {low} entries")
-        if value is not MISSING and high is not None and len(value) > high:
+        if value is not INVALID and high is not None and len(value) > high:
             return source.wrong(node.line, path, f"has more than {high} entries")
         return value
 
@@ -205,11 +211,11 @@ def _array(schema: dict[str, Any]) -> Reader:
 
 def _object(schema: dict[str, Any]) -> Reader:
     if "properties" in schema:
-        kind = Kind("", Description("", (), schema))
+        kind = Kind("", KindDescription("", (), schema))
 
         def struct(node: Node, path: str, source: Source) -> Any:
-            if not isinstance(node, Mapping):
-                return source.wrong(node.line, path, f"ought to be a mapping, found {scalars.shown(node)}")
+            if not isinstance(node, MappingNode):
+                return source.wrong(node.line, path, f"ought to be a mapping, found {scalars.describe(node)}")
             return kind.read(node.items, node.line, path, node.lines, source)
 
         return struct

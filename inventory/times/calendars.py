@@ -8,44 +8,46 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from inventory.model import goals
-from inventory.model.entities import Calendar, Check, Decreed, Exclusion, Hours, Inventory
+from inventory.model.entities import Calendar, Check, Exclusion, HolidayDecree, Hours, Inventory
 from inventory.times import holidays
 
 VIETNAM = ZoneInfo("Asia/Ho_Chi_Minh")
 DAY = 1440  # minutes
-Stretch = tuple[int, int]
-_NONE: Mapping[int, Decreed] = {}
+MsRange = tuple[int, int]
+_NONE: Mapping[int, HolidayDecree] = {}
 
 
-def excluded(
+def excluded_time(
     excluding: Calendar | Iterable[Exclusion],
     from_ms: int,
     to_ms: int,
     zone: ZoneInfo = VIETNAM,
-    decreed: Mapping[int, Decreed] = _NONE,
-) -> list[Stretch]:
+    decreed: Mapping[int, HolidayDecree] = _NONE,
+) -> list[MsRange]:
     """What a calendar or some exclusions take out of [from_ms, to_ms)."""
     if to_ms <= from_ms:
         return []
     if isinstance(excluding, Calendar):
-        return merge(_closed(excluding, from_ms, to_ms, zone, decreed), from_ms, to_ms)
+        return merge(_closed_ranges(excluding, from_ms, to_ms, zone, decreed), from_ms, to_ms)
     spans = ((epoch_ms(exclusion.begins, zone), epoch_ms(exclusion.ends, zone)) for exclusion in excluding)
     return merge(spans, from_ms, to_ms)
 
 
-def excluded_for(check: Check, inventory: Inventory, from_ms: int, to_ms: int, calendar: str = "") -> list[Stretch]:
+def excluded_time_of_check(
+    check: Check, inventory: Inventory, from_ms: int, to_ms: int, calendar: str = ""
+) -> list[MsRange]:
     """What does not count for a check: its own calendar, a goal's ``calendar``, and exclusions that select it."""
     zone = inventory.province.zone
-    spans: list[Stretch] = []
+    spans: list[MsRange] = []
     for name in {check.calendar, calendar} - {""}:
-        spans += excluded(inventory.calendars[name], from_ms, to_ms, zone, inventory.decreed)
+        spans += excluded_time(inventory.calendars[name], from_ms, to_ms, zone, inventory.decreed)
     applicable = [exclusion for exclusion in inventory.exclusions if goals.matcher(exclusion.select, inventory)(check)]
-    return merge([*spans, *excluded(applicable, from_ms, to_ms, zone)], from_ms, to_ms)
+    return merge([*spans, *excluded_time(applicable, from_ms, to_ms, zone)], from_ms, to_ms)
 
 
-def merge(spans: Iterable[Stretch], from_ms: int, to_ms: int) -> list[Stretch]:
+def merge(spans: Iterable[MsRange], from_ms: int, to_ms: int) -> list[MsRange]:
     """Sorted, touching ones joined, clipped to [from_ms, to_ms)."""
-    merged: list[Stretch] = []
+    merged: list[MsRange] = []
     for start, end in sorted(spans):
         start, end = max(start, from_ms), min(end, to_ms)
         if end <= start:
@@ -62,9 +64,9 @@ def epoch_ms(moment: datetime, zone: ZoneInfo = VIETNAM) -> int:
     return round(moment.replace(tzinfo=zone).timestamp() * 1000)
 
 
-def _closed(
-    calendar: Calendar, from_ms: int, to_ms: int, zone: ZoneInfo, decreed: Mapping[int, Decreed]
-) -> Iterable[Stretch]:
+def _closed_ranges(
+    calendar: Calendar, from_ms: int, to_ms: int, zone: ZoneInfo, decreed: Mapping[int, HolidayDecree]
+) -> Iterable[MsRange]:
     day = datetime.fromtimestamp(from_ms / 1000, zone).date()
     last = datetime.fromtimestamp((to_ms - 1) / 1000, zone).date()
     while day <= last:
@@ -73,7 +75,7 @@ def _closed(
         day += timedelta(days=1)
 
 
-def _closed_minutes(calendar: Calendar, day: date, decreed: Mapping[int, Decreed]) -> list[Stretch]:
+def _closed_minutes(calendar: Calendar, day: date, decreed: Mapping[int, HolidayDecree]) -> list[MsRange]:
     """The minutes of one day that do not count."""
     weekday = day.weekday()
     if calendar.holidays:
@@ -82,17 +84,17 @@ def _closed_minutes(calendar: Calendar, day: date, decreed: Mapping[int, Decreed
             return [(0, DAY)]
         if work and weekday >= holidays.SATURDAY:
             weekday = 0  # a weekend day worked in exchange has the hours of a Monday
-    closed = _on(calendar.off, weekday)
+    closed = _ranges_on(calendar.off, weekday)
     if calendar.service:
         position = 0
-        for start, end in merge(_on(calendar.service, weekday), 0, DAY):
+        for start, end in merge(_ranges_on(calendar.service, weekday), 0, DAY):
             closed.append((position, start))
             position = end
         closed.append((position, DAY))
     return merge(closed, 0, DAY)
 
 
-def _on(hours: Iterable[Hours], weekday: int) -> list[Stretch]:
+def _ranges_on(hours: Iterable[Hours], weekday: int) -> list[MsRange]:
     return [(stretch.start, stretch.end) for stretch in hours if weekday in stretch.days]
 
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from datetime import date, timedelta
 from functools import lru_cache
 
-from inventory.model.entities import Decreed
+from inventory.model.entities import HolidayDecree
 from inventory.times import lunar
 
 SATURDAY = 5
-_NONE: Mapping[int, Decreed] = {}
+_NO_DECREES: Mapping[int, HolidayDecree] = {}
 
 
-def is_holiday(day: date, decreed: Mapping[int, Decreed] = _NONE) -> bool:
+def is_holiday(day: date, decreed: Mapping[int, HolidayDecree] = _NO_DECREES) -> bool:
     """Whether a day is a public holiday, weekend days given in place of one included; weekends as such are not."""
     decree = decreed.get(day.year)
     if decree is not None:
@@ -28,7 +28,7 @@ def is_holiday(day: date, decreed: Mapping[int, Decreed] = _NONE) -> bool:
     return day in statutory(day.year)
 
 
-def is_workday(day: date, decreed: Mapping[int, Decreed] = _NONE) -> bool | None:
+def is_workday(day: date, decreed: Mapping[int, HolidayDecree] = _NO_DECREES) -> bool | None:
     """True for a weekend day that the decree makes a working day, False for a holiday, None: a day as any other."""
     decree = decreed.get(day.year)
     if decree is not None and day in decree.work:

@@ -10,14 +10,16 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _HOURS = re.compile(r"([01]\d|2[0-4]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
 
 
-def hours_of(hours_by_days: Mapping[str, tuple[str, ...]], at: Place, key: str, problems: list[Problem]) -> tuple[Hours, ...]:
+def hours_of(
+    hours_by_days: Mapping[str, tuple[str, ...]], at: Place, key: str, problems: list[Problem]
+) -> tuple[Hours, ...]:
     """The stretches of a week; mistakes are added to ``problems``. 22:00-06:00 is two stretches."""
     hours: list[Hours] = []
     for days, stretches in hours_by_days.items():
         try:
             weekdays = days_of(days)
             for stretch in stretches:
-                hours.extend(_stretches(weekdays, stretch))
+                hours.extend(_hours(weekdays, stretch))
         except ValueError as error:
             problems.append(at.problem(f"{key}.{days}", str(error)))
     return tuple(hours)
@@ -37,7 +39,7 @@ def days_of(text: str) -> tuple[int, ...]:
     return tuple(sorted(set(days)))
 
 
-def _stretches(days: tuple[int, ...], text: str) -> list[Hours]:
+def _hours(days: tuple[int, ...], text: str) -> list[Hours]:
     match = _HOURS.fullmatch(text.replace(" ", ""))
     if match is None:
         raise ValueError(f"{text!r} are not hours; write them like 07:00-11:30")

@@ -20,7 +20,7 @@ MAX_DEPTH = 24
 _Loader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-class Scalar:
+class ScalarNode:
     """A text; ``plain``: written without quotes, so that it may be a number, true or false."""
 
     __slots__ = ("line", "plain", "text")
@@ -35,7 +35,7 @@ class Scalar:
         return self.plain and self.text in ("", "null", "~")
 
 
-class Mapping:
+class MappingNode:
     """``lines``: the line of each key."""
 
     __slots__ = ("items", "line", "lines")
@@ -46,7 +46,7 @@ class Mapping:
         self.lines: dict[str, int] = {}
 
 
-class List:
+class ListNode:
     __slots__ = ("items", "line")
 
     def __init__(self, line: int) -> None:
@@ -54,10 +54,10 @@ class List:
         self.items: list[Node] = []
 
 
-Node = Scalar | Mapping | List
+Node = ScalarNode | MappingNode | ListNode
 
 
-class _Refused(Exception):
+class _UnreadableFile(Exception):
     """The file cannot be read further."""
 
     def __init__(self, line: int, message: str) -> None:
@@ -91,7 +91,7 @@ def parse(text: str, file_name: str, problems: list[Problem], loader: type[Any] 
     new_problems: list[Problem] = []
     try:
         root = _Builder(loader(text), file_name, new_problems).build()
-    except _Refused as refused:
+    except _UnreadableFile as refused:
         new_problems.append(Problem(file_name, refused.line, "", refused.message))
         root = None
     except yaml.MarkedYAMLError as error:
@@ -101,7 +101,9 @@ def parse(text: str, file_name: str, problems: list[Problem], loader: type[Any] 
         root = None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        new_problems.append(Problem(file_name, line, "", f"has a character that YAML does not allow (code {error.character:#x})"))
+        new_problems.append(
+            Problem(file_name, line, "", f"has a character that YAML does not allow (code {error.character:#x})")
+        )
         root = None
     problems.extend(new_problems)
     return root
@@ -115,10 +117,12 @@ class _Builder:
         self.shown = file_name
         self.problems = problems
         self.root: Node | None = None
-        self.top: Mapping | List | None = None
+        self.top: MappingNode | ListNode | None = None
         self.key: str | None = None
         self.key_line = 0
-        self.open: list[tuple[Mapping | List | None, str]] = []  # the nodes around ``top``, and top's name in each
+        self.open: list[
+            tuple[MappingNode | ListNode | None, str]
+        ] = []  # the nodes around ``top``, and top's name in each
 
     def build(self) -> Node | None:
         next_event = self.parser.get_event
@@ -129,61 +133,65 @@ class _Builder:
                 if kind is yaml.ScalarEvent:
                     self._scalar(event)
                 elif kind is yaml.MappingStartEvent:
-                    self._begin(event, Mapping(event.start_mark.line + 1))
+                    self._begin(event, MappingNode(event.start_mark.line + 1))
                 elif kind is yaml.SequenceStartEvent:
-                    self._begin(event, List(event.start_mark.line + 1))
+                    self._begin(event, ListNode(event.start_mark.line + 1))
                 elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
                     self.top = self.open.pop()[0]
                 elif kind is yaml.AliasEvent:
-                    raise _Refused(event.start_mark.line + 1, f"the alias *{event.anchor} is not allowed: write it out")
+                    raise _UnreadableFile(
+                        event.start_mark.line + 1, f"the alias *{event.anchor} is not allowed: write it out"
+                    )
                 elif kind is yaml.DocumentStartEvent:
                     documents += 1
                     if documents > 1:
-                        raise _Refused(
+                        raise _UnreadableFile(
                             event.start_mark.line + 1, "a second document (---) is not allowed: use two files"
                         )
         finally:
             self.parser.dispose()
-        if isinstance(self.root, Scalar) and self.root.empty:
+        if isinstance(self.root, ScalarNode) and self.root.empty:
             return None
         return self.root
 
     def _scalar(self, event: Any) -> None:
         if event.anchor is not None or event.tag is not None:
-            _refuse(event)
+            _refuse_anchor_or_tag(event)
         text: str = event.value
         if not text.isascii():
             text = unicodedata.normalize("NFC", text)
         line: int = event.start_mark.line + 1
         plain: bool = event.implicit[0]
         top = self.top
-        if type(top) is Mapping:
+        if type(top) is MappingNode:
             key = self.key
             if key is None:
                 if plain and text == "<<":
-                    raise _Refused(line, "the merge key << is not allowed: write it out")
+                    raise _UnreadableFile(line, "the merge key << is not allowed: write it out")
                 self.key = text
                 self.key_line = line
             elif key in top.items:
                 self._twice(top, key)
             else:
                 self.key = None
-                top.items[key] = Scalar(text, line, plain)
+                top.items[key] = ScalarNode(text, line, plain)
                 top.lines[key] = self.key_line
-        elif type(top) is List:
-            top.items.append(Scalar(text, line, plain))
+        elif type(top) is ListNode:
+            top.items.append(ScalarNode(text, line, plain))
         else:
-            self.root = Scalar(text, line, plain)
+            self.root = ScalarNode(text, line, plain)
 
-    def _begin(self, event: Any, node: Mapping | List) -> None:
+    def _begin(self, event: Any, node: MappingNode | ListNode) -> None:
         if event.anchor is not None or event.tag is not None:
-            _refuse(event)
+            _refuse_anchor_or_tag(event)
         if len(self.open) >= MAX_DEPTH:
-            raise _Refused(node.line, f"is nested more than {MAX_DEPTH} deep")
+            raise _UnreadableFile(node.line, f"is nested more than {MAX_DEPTH} deep")
         top, key, name = self.top, self.key, ""
-        if type(top) is Mapping:
+        if type(top) is MappingNode:
             if key is None:
-                raise _Refused(node.line, "a key must be a plain word; if it begins with { or [ put it in quotes")
+                raise _UnreadableFile(
+                    node.line, "a key must be a plain word; if it begins with { or [ put it in quotes"
+                )
             node.line = self.key_line  # a mapping is where its key is, not where its first entry is
             name = key
             if key in top.items:
@@ -192,7 +200,7 @@ class _Builder:
                 top.items[key] = node
                 top.lines[key] = node.line
             self.key = None
-        elif type(top) is List:
+        elif type(top) is ListNode:
             name = f"[{len(top.items)}]"
             top.items.append(node)
         else:
@@ -200,16 +208,16 @@ class _Builder:
         self.open.append((top, name))
         self.top = node
 
-    def _twice(self, top: Mapping, key: str) -> None:
+    def _twice(self, top: MappingNode, key: str) -> None:
         path = ".".join([*(name for _, name in self.open), key]).lstrip(".").replace(".[", "[")
         message = f"is written twice, first on line {top.lines[key]}"
         self.problems.append(Problem(self.shown, self.key_line, path, message))
         self.key = None
 
 
-def _refuse(event: Any) -> None:
+def _refuse_anchor_or_tag(event: Any) -> None:
     line = event.start_mark.line + 1
     if event.anchor is not None:
-        raise _Refused(line, f"the anchor &{event.anchor} is not allowed: write it out")
+        raise _UnreadableFile(line, f"the anchor &{event.anchor} is not allowed: write it out")
     tag = event.tag.replace("tag:yaml.org,2002:", "!!")
-    raise _Refused(line, f"the tag {tag} is not allowed: leave it out")
+    raise _UnreadableFile(line, f"the tag {tag} is not allowed: leave it out")

@@ -14,8 +14,8 @@ from msgspec import inspect
 from inventory.base.problems import Place
 from inventory.base.types import Secret, Text
 from inventory.yaml import scalars
-from inventory.yaml.nodes import Mapping, Node, Scalar
-from inventory.yaml.scalars import MISSING, Reader, Source, join, shown, unknown_keys
+from inventory.yaml.nodes import MappingNode, Node, ScalarNode
+from inventory.yaml.scalars import INVALID, Reader, Source, describe, join, unknown_keys
 
 T = TypeVar("T")
 
@@ -23,22 +23,22 @@ T = TypeVar("T")
 def read(node: Node, type_: type[T], source: Source, path: str = "") -> T | None:
     """The value, or None after problems were added to the source."""
     value: Any = reader_of(type_)(node, path, source)  # type: ignore[arg-type]  # types are hashable
-    return None if value is MISSING else value
+    return None if value is INVALID else value
 
 
 @cache
 def reader_of(type_: Any) -> Reader:
     """The compiled reader of a type."""
-    return compiled(inspect.type_info(type_))
+    return compile_reader(inspect.type_info(type_))
 
 
-def compiled(info: inspect.Type) -> Reader:
+def compile_reader(info: inspect.Type) -> Reader:
     """The reader of a type as msgspec describes it."""
     if isinstance(info, inspect.Metadata):
         reader_name = (info.extra or {}).get("reader")
         if reader_name == "slug":
             return scalars.slug
-        return scalars.word(scalars.WORDS[reader_name]) if reader_name else compiled(info.type)
+        return scalars.converted(scalars.SCALAR_CONVERTERS[reader_name]) if reader_name else compile_reader(info.type)
     if isinstance(info, inspect.StrType):
         return scalars.text(info.min_length, info.max_length, info.pattern)
     if isinstance(info, inspect.IntType):
@@ -48,13 +48,15 @@ def compiled(info: inspect.Type) -> Reader:
     if isinstance(info, inspect.LiteralType):
         return scalars.choice([str(value) for value in info.values])
     if isinstance(info, inspect.ListType | inspect.VarTupleType):
-        return scalars.list_of(compiled(info.item_type), tuple if isinstance(info, inspect.VarTupleType) else list)
+        return scalars.list_of(
+            compile_reader(info.item_type), tuple if isinstance(info, inspect.VarTupleType) else list
+        )
     if isinstance(info, inspect.DictType):
-        return scalars.dict_of(compiled(info.key_type), compiled(info.value_type))
+        return scalars.dict_of(compile_reader(info.key_type), compile_reader(info.value_type))
     if isinstance(info, inspect.UnionType):
         return _union_reader(info)
     if isinstance(info, inspect.StructType):
-        return scalars.text_in_two if info.cls is Text else _Struct(info)
+        return scalars.bilingual_text if info.cls is Text else _StructReader(info)
     return _plain_reader(info)
 
 
@@ -62,25 +64,25 @@ def _plain_reader(info: inspect.Type) -> Reader:
     if isinstance(info, inspect.BoolType):
         return scalars.boolean
     if isinstance(info, inspect.DateType):
-        return scalars.word(scalars.day)
+        return scalars.converted(scalars.day)
     if isinstance(info, inspect.DateTimeType):
-        return scalars.word(scalars.moment)
+        return scalars.converted(scalars.moment)
     if isinstance(info, inspect.AnyType):
         return lambda node, path, source: node
     if isinstance(info, inspect.CustomType) and info.cls is Path:
         return scalars.file_path
     if isinstance(info, inspect.CustomType) and info.cls is Secret:
-        return scalars.word(Secret)
+        return scalars.converted(Secret)
     raise TypeError(f"no reader for {info}")
 
 
 def _union_reader(info: inspect.UnionType) -> Reader:
     optional = any(isinstance(option, inspect.NoneType) for option in info.types)
     options = [option for option in info.types if not isinstance(option, inspect.NoneType)]
-    readers = [compiled(option) for option in options]
+    readers = [compile_reader(option) for option in options]
 
     def reader(node: Node, path: str, source: Source) -> Any:
-        if optional and isinstance(node, Scalar) and node.empty:
+        if optional and isinstance(node, ScalarNode) and node.empty:
             return None
         if len(readers) == 1:
             return readers[0](node, path, source)
@@ -89,7 +91,7 @@ def _union_reader(info: inspect.UnionType) -> Reader:
     return reader
 
 
-class _Struct:
+class _StructReader:
     """The reader of a struct. Its fields are compiled at first use, so that types may nest in themselves."""
 
     def __init__(self, info: inspect.StructType) -> None:
@@ -103,22 +105,22 @@ class _Struct:
         self.fields = {}
         self.placed = any(field.name == "at" for field in self.info.fields)
         fields = [field for field in self.info.fields if field.name != "at"]
-        self.fields = {field.encode_name: (field.name, compiled(field.type)) for field in fields}
+        self.fields = {field.encode_name: (field.name, compile_reader(field.type)) for field in fields}
         self.required = tuple(field.encode_name for field in fields if field.required)
         self.secrets = {f"{field.encode_name}_file": field.encode_name for field in fields if _is_secret(field.type)}
         return self.fields
 
     def __call__(self, node: Node, path: str, source: Source) -> Any:
         fields = self.fields if self.fields is not None else self._prepare()
-        if not isinstance(node, Mapping):
-            return source.wrong(node.line, path, f"ought to be a mapping, found {shown(node)}")
+        if not isinstance(node, MappingNode):
+            return source.wrong(node.line, path, f"ought to be a mapping, found {describe(node)}")
         values: dict[str, Any] = {}
         valid = True
         for key, child in node.items.items():
             field_reader = fields.get(key)
             if field_reader is not None:
                 value = field_reader[1](child, join(path, key), source)
-                if value is MISSING:
+                if value is INVALID:
                     valid = False
                 values[field_reader[0]] = value
             elif key not in self.secrets:
@@ -131,7 +133,7 @@ class _Struct:
                 source.wrong(node.line, path, f"needs the key {key}")
                 valid = False
         if not valid:
-            return MISSING
+            return INVALID
         if self.placed:
             values["at"] = Place(source.file, node.line, path, node.lines)
         try:
@@ -140,7 +142,12 @@ class _Struct:
             return source.wrong(node.line, path, str(error))
 
     def _read_secrets(
-        self, node: Mapping, path: str, source: Source, values: dict[str, Any], fields: dict[str, tuple[str, Reader]]
+        self,
+        node: MappingNode,
+        path: str,
+        source: Source,
+        values: dict[str, Any],
+        fields: dict[str, tuple[str, Reader]],
     ) -> bool:
         valid = True
         for key, name in self.secrets.items():
@@ -153,8 +160,8 @@ class _Struct:
                 valid = False
                 continue
             file = scalars.file_path(node.items[key], key_path, source)
-            values[field] = MISSING if file is MISSING else _secret_in(file, line, key_path, source)
-            valid = valid and values[field] is not MISSING
+            values[field] = INVALID if file is INVALID else _secret_in(file, line, key_path, source)
+            valid = valid and values[field] is not INVALID
         return valid
 
 

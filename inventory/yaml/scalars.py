@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from inventory.base.problems import Problem
-from inventory.base.types import Text, daily, duration_ms, ratio, repeat, size_bytes
-from inventory.yaml.nodes import List, Mapping, Node, Scalar
+from inventory.base.types import Text, duration_ms, minute_of_day, ratio, repeat_ms, size_bytes
+from inventory.yaml.nodes import ListNode, MappingNode, Node, ScalarNode
 
-MISSING: Final = object()  # what a reader answers after it has reported a problem
+INVALID: Final = object()  # what a reader answers after it has reported a problem
 INTEGER = re.compile(r"-?(0|[1-9][0-9]*)", re.ASCII)
 NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?", re.ASCII)
 
@@ -29,17 +29,17 @@ class Source:
     def wrong(self, line: int, path: str, message: str) -> Any:
         """Note a problem; answers MISSING."""
         self.problems.append(Problem(self.file, line, path, message))
-        return MISSING
+        return INVALID
 
 
 Reader = Callable[[Node, str, Source], Any]
 
 
-def shown(node: Node) -> str:
+def describe(node: Node) -> str:
     """A node in a problem's words."""
-    if isinstance(node, Mapping):
+    if isinstance(node, MappingNode):
         return "a mapping"
-    if isinstance(node, List):
+    if isinstance(node, ListNode):
         return "a list"
     if node.empty:
         return "nothing"
@@ -47,12 +47,12 @@ def shown(node: Node) -> str:
     return repr(text) if node.plain else f"the quoted text {text!r}"
 
 
-def word(convert: Callable[[str], Any]) -> Reader:
+def converted(convert: Callable[[str], Any]) -> Reader:
     """A reader of one word by a function that raises ValueError in words."""
 
     def reader(node: Node, path: str, source: Source) -> Any:
-        if not isinstance(node, Scalar) or node.empty:
-            return source.wrong(node.line, path, f"ought to be one value, found {shown(node)}")
+        if not isinstance(node, ScalarNode) or node.empty:
+            return source.wrong(node.line, path, f"ought to be one value, found {describe(node)}")
         try:
             return convert(node.text)
         except ValueError as error:
@@ -79,18 +79,18 @@ def moment(text: str) -> datetime:
     raise ValueError(f"{text!r} is not a date and time; write it like 2026-11-30 17:30")
 
 
-WORDS: Final[dict[str, Callable[[str], Any]]] = {
-    "daily": daily,
+SCALAR_CONVERTERS: Final[dict[str, Callable[[str], Any]]] = {
+    "daily": minute_of_day,
     "duration": duration_ms,
     "ratio": ratio,
-    "repeat": repeat,
+    "repeat": repeat_ms,
     "size": size_bytes,
 }
 
 
 def slug(node: Node, path: str, source: Source) -> Any:
-    if not isinstance(node, Scalar) or not is_slug(node.text):
-        return source.wrong(node.line, path, f"ought to be an id, found {shown(node)}; {SLUG_RULE}")
+    if not isinstance(node, ScalarNode) or not is_slug(node.text):
+        return source.wrong(node.line, path, f"ought to be an id, found {describe(node)}; {SLUG_RULE}")
     return node.text
 
 
@@ -102,37 +102,37 @@ def is_slug(text: str) -> bool:
     return len(text) <= 63 and _SLUG.fullmatch(text) is not None
 
 
-def text_in_two(node: Node, path: str, source: Source) -> Any:
-    if isinstance(node, Scalar) and not node.empty:
+def bilingual_text(node: Node, path: str, source: Source) -> Any:
+    if isinstance(node, ScalarNode) and not node.empty:
         return Text(node.text, node.text)
-    if not isinstance(node, Mapping):
-        message = f"ought to be a text or {{vi: ..., en: ...}}, found {shown(node)}"
+    if not isinstance(node, MappingNode):
+        message = f"ought to be a text or {{vi: ..., en: ...}}, found {describe(node)}"
         return source.wrong(node.line, path, message)
     valid = unknown_keys(node, ("vi", "en"), path, source)
     texts = {}
     for key, value in node.items.items():
         if key not in ("vi", "en"):
             continue
-        if not isinstance(value, Scalar) or value.empty:
-            source.wrong(value.line, join(path, key), f"ought to be a text, found {shown(value)}")
+        if not isinstance(value, ScalarNode) or value.empty:
+            source.wrong(value.line, join(path, key), f"ought to be a text, found {describe(value)}")
             valid = False
         else:
             texts[key] = value.text
     if not valid:
-        return MISSING
+        return INVALID
     return Text(texts.get("vi", ""), texts.get("en", ""))
 
 
 def file_path(node: Node, path: str, source: Source) -> Any:
-    if not isinstance(node, Scalar) or node.empty:
-        return source.wrong(node.line, path, f"ought to be a path, found {shown(node)}")
+    if not isinstance(node, ScalarNode) or node.empty:
+        return source.wrong(node.line, path, f"ought to be a path, found {describe(node)}")
     return (source.directory or Path()) / Path(node.text).expanduser()
 
 
 def boolean(node: Node, path: str, source: Source) -> Any:
-    if isinstance(node, Scalar) and node.plain and node.text in ("true", "false"):
+    if isinstance(node, ScalarNode) and node.plain and node.text in ("true", "false"):
         return node.text == "true"
-    return source.wrong(node.line, path, f"ought to be true or false, found {shown(node)}")
+    return source.wrong(node.line, path, f"ought to be true or false, found {describe(node)}")
 
 
 def text(
@@ -145,14 +145,14 @@ def text(
     pattern = re.compile(form) if form else None
 
     def reader(node: Node, path: str, source: Source) -> Any:
-        if not isinstance(node, Scalar) or node.empty:
-            return source.wrong(node.line, path, f"ought to be a text, found {shown(node)}")
+        if not isinstance(node, ScalarNode) or node.empty:
+            return source.wrong(node.line, path, f"ought to be a text, found {describe(node)}")
         if low is not None and len(node.text) < low:
             return source.wrong(node.line, path, f"is shorter than {low} characters")
         if high is not None and len(node.text) > high:
             return source.wrong(node.line, path, f"is longer than {high} characters")
         if pattern is not None and pattern.search(node.text) is None:
-            return source.wrong(node.line, path, f"{shown(node)} does not have the form {form}")
+            return source.wrong(node.line, path, f"{describe(node)} does not have the form {form}")
         if validate is not None and node.text:
             try:
                 validate(node.text)
@@ -176,8 +176,8 @@ def number(
 
     def reader(node: Node, path: str, source: Source) -> Any:
         # twenty digits are more than any number here has, and int() of a million is slow
-        if not isinstance(node, Scalar) or not node.plain or len(node.text) > 20 or not form.fullmatch(node.text):
-            return source.wrong(node.line, path, f"ought to be {description} in plain decimals, found {shown(node)}")
+        if not isinstance(node, ScalarNode) or not node.plain or len(node.text) > 20 or not form.fullmatch(node.text):
+            return source.wrong(node.line, path, f"ought to be {description} in plain decimals, found {describe(node)}")
         value = make(node.text)
         if ge is not None and value < ge:
             return source.wrong(node.line, path, f"{node.text} is less than {ge}")
@@ -197,39 +197,39 @@ def choice(values: Iterable[str]) -> Reader:
     choices = tuple(values)
 
     def reader(node: Node, path: str, source: Source) -> Any:
-        if isinstance(node, Scalar) and node.text in choices:
+        if isinstance(node, ScalarNode) and node.text in choices:
             return node.text
         listed = ", ".join(word or "''" for word in choices)
-        return source.wrong(node.line, path, f"ought to be one of {listed}; found {shown(node)}")
+        return source.wrong(node.line, path, f"ought to be one of {listed}; found {describe(node)}")
 
     return reader
 
 
 def list_of(item: Reader, make: Callable[[list[Any]], Any] = list) -> Reader:
     def reader(node: Node, path: str, source: Source) -> Any:
-        if not isinstance(node, List):
-            return source.wrong(node.line, path, f"ought to be a list, found {shown(node)}")
+        if not isinstance(node, ListNode):
+            return source.wrong(node.line, path, f"ought to be a list, found {describe(node)}")
         values = [item(value, f"{path}[{index}]", source) for index, value in enumerate(node.items)]
-        return MISSING if any(value is MISSING for value in values) else make(values)
+        return INVALID if any(value is INVALID for value in values) else make(values)
 
     return reader
 
 
 def dict_of(key_reader: Reader, value_reader: Reader) -> Reader:
     def reader(node: Node, path: str, source: Source) -> Any:
-        if not isinstance(node, Mapping):
-            return source.wrong(node.line, path, f"ought to be a mapping, found {shown(node)}")
+        if not isinstance(node, MappingNode):
+            return source.wrong(node.line, path, f"ought to be a mapping, found {describe(node)}")
         values = {}
         valid = True
         for key, child in node.items.items():
             here = join(path, key)
-            name = key_reader(Scalar(key, node.lines[key], True), here, source)
+            name = key_reader(ScalarNode(key, node.lines[key], True), here, source)
             value = value_reader(child, here, source)
-            if name is MISSING or value is MISSING:
+            if name is INVALID or value is INVALID:
                 valid = False
             else:
                 values[name] = value
-        return values if valid else MISSING
+        return values if valid else INVALID
 
     return reader
 
@@ -240,19 +240,19 @@ def first_that_fits(readers: list[Reader], node: Node, path: str, source: Source
     for reader in readers:
         trial = Source(source.file, [], source.directory)
         value = reader(node, path, trial)
-        if value is not MISSING:
+        if value is not INVALID:
             return value
         if fewest_problems is None or len(trial.problems) < len(fewest_problems):
             fewest_problems = trial.problems
     source.problems.extend(fewest_problems or [])
-    return MISSING
+    return INVALID
 
 
 def join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def unknown_keys(node: Mapping, allowed: Iterable[str], path: str, source: Source) -> bool:
+def unknown_keys(node: MappingNode, allowed: Iterable[str], path: str, source: Source) -> bool:
     """True if every key is known; else a problem for each that is not."""
     names = list(allowed)
     valid = True

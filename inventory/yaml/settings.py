@@ -12,7 +12,7 @@ from inventory.yaml.scalars import Source
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def read(path: Path | str, type_: type[T]) -> T:
+def read_settings(path: Path | str, type_: type[T]) -> T:
     """The settings in a file, as ``type_`` (a frozen struct): unknown and duplicate keys are refused.
 
     A field of type :class:`inventory.base.types.Secret` may be given as ``x: ...`` or as ``x_file: PATH``; a relative
@@ -24,7 +24,7 @@ def read(path: Path | str, type_: type[T]) -> T:
     node = nodes.read(file, str(file), problems)
     value = None
     if node is None and not problems:
-        node = nodes.Mapping(1)  # an empty file: all defaults
+        node = nodes.MappingNode(1)  # an empty file: all defaults
     if node is not None:
         value = reader.read(node, type_, Source(str(file), problems, file.parent))
     if problems or value is None:

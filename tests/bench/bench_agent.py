@@ -20,8 +20,8 @@ from agent.uplink import plans
 from agent.uplink.plans import PlanStore
 from inventory.protocol.plan import Column, Plan, PlannedCheck
 from inventory.protocol.states import UP
-from tests.support.fake_collector import Authority, Desk
-from tests.support.nut import MAINS, nut
+from tests.support.fake_collector import FakeAuthority, FakeCollector
+from tests.support.nut import MAINS, nut_server
 from tests.support.paths import ROOT
 from tests.support.snmp import device, switch
 
@@ -56,11 +56,11 @@ def run() -> list[dict[str, Any]]:
 
 
 async def _run(case: Case) -> list[dict[str, Any]]:
-    authority = Authority()
+    authority = FakeAuthority()
     async with contextlib.AsyncExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory())
         state_dir = Path(name)
-        desk = await Desk(authority).open(state_dir)
+        desk = await FakeCollector(authority).open(state_dir)
         stack.push_async_callback(desk.close)
         made = await stack.enter_async_context(_surroundings(case, desk.port))
         identities.store(state_dir, authority.identity(desk.url))
@@ -90,7 +90,7 @@ async def _run(case: Case) -> list[dict[str, Any]]:
     ]
 
 
-def _idle(made: Plan, desk: Desk) -> list[str]:
+def _idle(made: Plan, desk: FakeCollector) -> list[str]:
     """The checks that were not looked at, or did not see their target as it is."""
     seen = set()
     for batch in desk.taken:
@@ -111,7 +111,7 @@ async def _surroundings(case: Case, tls_port: int) -> AsyncIterator[Plan]:
         for _ in range(case.switches):
             port = (await stack.enter_async_context(device(switch(PORTS)))).port
             kinds.append(("snmp", {"host": "127.0.0.1", "port": port, "interfaces": ["*"]}))
-        served = await stack.enter_async_context(nut(**{f"ups{number}": MAINS for number in range(case.upses)}))
+        served = await stack.enter_async_context(nut_server(**{f"ups{number}": MAINS for number in range(case.upses)}))
         for name in served.upses:
             kinds += [(kind, {"host": "127.0.0.1", "port": served.port, "ups": name}) for kind in ("ups", "power")]
         yield plan(kinds)

@@ -13,19 +13,19 @@ from typing import Any
 
 import msgspec
 
-from alerts.channels.config import Relay, Ways
-from alerts.mail.signed_urls import Signer
+from alerts.channels.config import ChannelSettings, RelaySettings
+from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import Writer
-from collector.evaluator.objectives import Objectives
-from collector.evaluator.own import Own
+from collector.evaluator.letters import MailWriter
+from collector.evaluator.objectives import GoalProblems
+from collector.evaluator.own import SelfChecks
 from collector.ingest.fast_path import Ledger
 from collector.ingest.ingest import Ingest
-from collector.ingest.plans import Check
+from collector.ingest.plans import RegisteredCheck
 from collector.ingest.state import AgentState
 from collector.ingest.timing import Timing
-from collector.ledger.steps import Tail
-from collector.queries.reading import Reader
+from collector.ledger.steps import LedgerTail
+from collector.queries.reading import LedgerReader
 from collector.services.circuits import Circuits
 from collector.store.database import Database
 from collector.store.unsubscribed import Unsubscribed
@@ -80,7 +80,9 @@ class Watched:
         registered = []
         for row, check in enumerate(self.inventory.checks.values(), 1):
             registered.append(
-                Check(id=row, agent=check.agent, uid=check.uid, name=check.name, kind=check.kind, born=1, ended=None)
+                RegisteredCheck(
+                    id=row, agent=check.agent, uid=check.uid, name=check.name, kind=check.kind, born=1, ended=None
+                )
             )
             rows[check.agent].append(row)
         self.ingest.plans._register(registered)
@@ -90,11 +92,11 @@ class Watched:
             for row, check in enumerate(self.inventory.checks.values(), 1)
             if check.link and check.agent == "hub-agent"
         }
-        reader = Reader(self.database, self.ingest.fleet, Fixed(self.inventory), self.wall)
-        objectives = Objectives(reader, list)
-        ways = Ways(from_="hd@p.example", relays=(Relay(host="127.0.0.1", tls="none"),))
-        writer = Writer(
-            reader, Circuits(self.database, reader), Unsubscribed(self.database), ways, Signer(b"k" * 32), list
+        reader = LedgerReader(self.database, self.ingest.fleet, Fixed(self.inventory), self.wall)
+        objectives = GoalProblems(reader, list)
+        ways = ChannelSettings(from_="hd@p.example", relays=(RelaySettings(host="127.0.0.1", tls="none"),))
+        writer = MailWriter(
+            reader, Circuits(self.database, reader), Unsubscribed(self.database), ways, LinkSigner(b"k" * 32), list
         )
         self.evaluator = Evaluator(
             self.database,
@@ -102,14 +104,14 @@ class Watched:
             self.ingest.trust,
             loaded=lambda: True,
             goal_problems=objectives,
-            self_checks=Own([]),
+            self_checks=SelfChecks([]),
             mail_writer=writer,
         )
 
     def publish(self, agent: str, down: frozenset[int] = frozenset(), *, ago: int = 0) -> None:
         now = self.wall() - ago
         tails = {
-            row: Tail(DOWN if row in down else UP, now - 60_000, now - 60_000, now, 65_000, 0, 0, 5)
+            row: LedgerTail(DOWN if row in down else UP, now - 60_000, now - 60_000, now, 65_000, 0, 0, 5)
             for row in self.rows[agent]
         }
         self.ingest.fleet.publish(

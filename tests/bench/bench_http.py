@@ -178,7 +178,7 @@ async def _serve(certificate: str | None) -> None:
 
 
 async def _look(url: str, looks: int) -> float:
-    from agent.probe import Limits, Look
+    from agent.probe import Limits, ProbeContext
     from agent.probes import build
 
     probe = build("http", {"url": url, "verify": False})
@@ -186,7 +186,7 @@ async def _look(url: str, looks: int) -> float:
 
     async def some(count: int) -> None:
         for _ in range(count):
-            outcome = await probe.run(Look(5, Limits(), clients))
+            outcome = await probe.run(ProbeContext(5, Limits(), clients))
             if outcome.state:
                 raise RuntimeError(outcome.reason)
 

@@ -11,9 +11,9 @@ import subprocess
 import time
 from typing import Any
 
-from agent.clients.icmp.pinger import Pinger
-from agent.failure import Trouble
-from agent.probe import Limits, Look
+from agent.clients.icmp.pinger import IcmpPinger
+from agent.failure import ProbeFailed
+from agent.probe import Limits, ProbeContext
 from agent.probes.icmp import Icmp
 
 TARGETS = [f"127.0.{place // 250}.{place % 250 + 1}" for place in range(500)]
@@ -27,7 +27,7 @@ def run() -> list[dict[str, Any]]:
         return [_row("ICMP round trips and CPU", 0.0, "", None, None, "fping is not installed", False)]
     try:
         rounds = [(asyncio.run(_ours()), _fping()) for _ in range(ROUNDS)]
-    except Trouble as trouble:
+    except ProbeFailed as trouble:
         return [_row("ICMP round trips and CPU", 0.0, "", None, None, trouble.reason, False)]
     ours, theirs = [mine for mine, _ in rounds], [peer for _, peer in rounds]
     pairs = [_p99([abs(mine - peer) for mine, peer in zip(one[0], other[0], strict=True)]) for one, other in rounds]
@@ -75,18 +75,18 @@ def _row(
 
 async def _ours() -> tuple[list[float], float]:
     """(mean round trip of each target in seconds, CPU ms for 1,000 pings), by whole looks of the probe."""
-    clients: dict[type[Any], Any] = {Pinger: Pinger()}
-    warm = await Icmp(host="127.0.0.1", count=1).run(Look(2.0, Limits(), clients))
+    clients: dict[type[Any], Any] = {IcmpPinger: IcmpPinger()}
+    warm = await Icmp(host="127.0.0.1", count=1).run(ProbeContext(2.0, Limits(), clients))
     if warm.latency is None:
-        raise Trouble(warm.reason)
+        raise ProbeFailed(warm.reason)
     probes = [Icmp(host=target, count=COUNT, spacing=SPACING) for target in TARGETS]
     before = time.process_time()
-    outcomes = await asyncio.gather(*(probe.run(Look(3.0, Limits(), clients)) for probe in probes))
+    outcomes = await asyncio.gather(*(probe.run(ProbeContext(3.0, Limits(), clients)) for probe in probes))
     cpu = time.process_time() - before
-    await clients[Pinger].close()
+    await clients[IcmpPinger].close()
     silent = [outcome.reason for outcome in outcomes if outcome.latency is None or outcome.measures["loss_ratio"]]
     if silent:
-        raise Trouble(f"loopback did not answer: {silent[0]}")
+        raise ProbeFailed(f"loopback did not answer: {silent[0]}")
     return [outcome.latency or 0.0 for outcome in outcomes], cpu * 1e6 / (COUNT * len(TARGETS))
 
 
@@ -104,7 +104,7 @@ def _fping() -> tuple[list[float], float]:
         if numbers and "-" not in numbers:
             means[target.strip()] = statistics.fmean(map(float, numbers.split())) / 1000
     if set(means) != set(TARGETS):
-        raise Trouble(f"fping did not reach every address of loopback: {lines[:1]}")
+        raise ProbeFailed(f"fping did not reach every address of loopback: {lines[:1]}")
     return [means[target] for target in TARGETS], (usage.ru_utime + usage.ru_stime) * 1e6 / (COUNT * len(TARGETS))
 
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from inventory.protocol.wire import PUSH_TYPE, Echo, decode_ack, encode_push
 from tests.bench import remote_write
-from tests.support.push_source import CHECKS, Source
+from tests.support.push_source import CHECKS, PushSource
 
 AGENTS = 200
 SERVER_CORE, DRIVER_CORE = 0, min(1, (os.cpu_count() or 1) - 1)
@@ -129,7 +129,7 @@ def collector(directory: Path, agents: int = AGENTS) -> Iterator[tuple[int, Call
             process.wait()
 
 
-async def connect(directory: Path, port: int, sources: list[Source]) -> list[Wire]:
+async def connect(directory: Path, port: int, sources: list[PushSource]) -> list[Wire]:
     """A kept connection an agent, with its certificate."""
     loop, wires = asyncio.get_running_loop(), []
     for source in sources:
@@ -151,7 +151,7 @@ def _taken(status: int, body: bytes) -> None:
 async def ours(directory: Path, port: int) -> dict[str, tuple[float, float]]:
     """By shape: results a second, and the 99th percentile of an ack in seconds."""
     found = {}
-    sources = [Source(number) for number in range(AGENTS)]
+    sources = [PushSource(number) for number in range(AGENTS)]
     wires = await connect(directory, port, sources)
     headers = f"Content-Type: {PUSH_TYPE}\r\n"
     for source in sources:  # the story starts where all of it is over by now
@@ -212,7 +212,7 @@ def _written(status: int, body: bytes) -> None:
 async def theirs(directory: Path, port: int) -> dict[str, float]:
     """By shape: results (of four samples each) a second."""
     found = {}
-    sources = [Source(number) for number in range(AGENTS)]
+    sources = [PushSource(number) for number in range(AGENTS)]
     wires = await connect(directory, port, sources)
     writers = [remote_write.Writer(source) for source in sources]
     headers = remote_write.HEADERS

@@ -130,14 +130,14 @@ def _ask(port: int, path: str, gets: int) -> None:
 
 
 async def _get(port: int, version: str) -> float:
-    from agent.clients.snmp import Community, Snmp, Target, access_of
+    from agent.clients.snmp import Community, SnmpClient, SnmpTarget, access_from_credential
     from inventory.base.types import Secret
 
     password = "bench-password"
     user = {"user": "bench", "auth_password": password, "priv_password": password}
-    access = access_of("bench", "3", user) if version == "3" else Community("2c", Secret("public"))
-    target = Target(ip_address("127.0.0.1"), port, access)
-    snmp = Snmp()
+    access = access_from_credential("bench", "3", user) if version == "3" else Community("2c", Secret("public"))
+    target = SnmpTarget(ip_address("127.0.0.1"), port, access)
+    snmp = SnmpClient()
 
     async def gets_of_ten(count: int) -> None:
         for _ in range(count):
@@ -157,7 +157,7 @@ async def _get(port: int, version: str) -> float:
 
 def _looker(port: int) -> Callable[[int], Coroutine[Any, Any, None]]:
     """Whole looks, as the scheduler makes them."""
-    from agent.probe import Limits, Look
+    from agent.probe import Limits, ProbeContext
     from agent.probes import build
 
     probe = build("snmp", {"host": "127.0.0.1", "port": port, "interface": "lo"})
@@ -165,7 +165,7 @@ def _looker(port: int) -> Callable[[int], Coroutine[Any, Any, None]]:
 
     async def looks(count: int) -> None:
         for _ in range(count):
-            outcome = await probe.run(Look(5.0, Limits(), clients))
+            outcome = await probe.run(ProbeContext(5.0, Limits(), clients))
             if outcome.state:
                 raise RuntimeError(outcome.reason)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from agent.spool import FileOps, Position, Result, Spool
+from agent.spool import CheckResult, FileOps, Position, Spool
 from inventory.protocol.wire import VERSION, Push, Reading, encode_push
 
 CHECKS = 20
@@ -36,13 +36,15 @@ class NoSync(FileOps):
     def sync(self, descriptor: int) -> None: ...
 
 
-def results(count: int) -> Iterator[Result]:
+def results(count: int) -> Iterator[CheckResult]:
     """Looks as they come: spread over the interval, with a latency that varies and one measure."""
     for number in range(count):
         tick, check = divmod(number, CHECKS)
         noise = number * 2_654_435_761 % 1009
         at = tick * EVERY_MS + check * (EVERY_MS // CHECKS) + noise % 7
-        yield Result(check, at, 2 if noise == 0 else 0, 900 + noise, (10_000 - noise,), "refused" if noise == 0 else "")
+        yield CheckResult(
+            check, at, 2 if noise == 0 else 0, 900 + noise, (10_000 - noise,), "refused" if noise == 0 else ""
+        )
 
 
 def opened(directory: str, ops: FileOps) -> Spool:
@@ -58,7 +60,7 @@ def opened(directory: str, ops: FileOps) -> Spool:
     )
 
 
-def fill(spool: Spool, items: Iterable[Result]) -> float:
+def fill(spool: Spool, items: Iterable[CheckResult]) -> float:
     """Seconds, 20 results a sync."""
     began = time.perf_counter()
     for number, result in enumerate(items, 1):
@@ -77,7 +79,7 @@ class Sqlite:
             "CREATE TABLE result(seq INTEGER PRIMARY KEY, at INT, chk INT, state INT, latency INT, value INT, why TEXT)"
         )
 
-    def fill(self, items: Iterable[Result]) -> float:
+    def fill(self, items: Iterable[CheckResult]) -> float:
         """Seconds, 20 results a commit."""
         began = time.perf_counter()
         rows: list[tuple[Any, ...]] = []

@@ -13,12 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from agent.spool import FileOps, Result, Spool
-from agent.uplink.connection import Answer, Uplink
+from agent.spool import CheckResult, FileOps, Spool
+from agent.uplink.connection import CollectorResponse, Uplink
 from agent.uplink.push import Pusher
 from inventory.protocol.wire import Ack, Present
 from tests.bench import bench_ingest
-from tests.support.push_source import CHECKS, INTERVAL, Source
+from tests.support.push_source import CHECKS, INTERVAL, PushSource
 
 TURN = 5_000  # results a sync while the spool is filled
 
@@ -36,7 +36,7 @@ class Quick(FileOps):
 class Machine:
     """The clock and the duties of the agent."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: PushSource) -> None:
         self._source = source
 
     def boot_ms(self) -> int:
@@ -66,13 +66,15 @@ class Counted(Uplink):
     sent = 0
     pushes = 0
 
-    async def request(self, method: str, path: str, body: bytes | None = None, headers: object = None) -> Answer:
+    async def request(
+        self, method: str, path: str, body: bytes | None = None, headers: object = None
+    ) -> CollectorResponse:
         self.sent += len(body or b"")
         self.pushes += 1
         return await super().request(method, path, body, headers)  # type: ignore[arg-type]
 
 
-def fill(source: Source, looks: int, directory: Path, ops: Quick) -> Spool:
+def fill(source: PushSource, looks: int, directory: Path, ops: Quick) -> Spool:
     """The spool as it is after so many looks of every check without a collector."""
     source.begin(looks)
     told = list(source.results(looks))
@@ -90,7 +92,7 @@ def fill(source: Source, looks: int, directory: Path, ops: Quick) -> Spool:
     for look in range(looks):
         for place, times, states, latency, values in told:
             spool.append(
-                Result(place, times[look], states[look], latency[look], tuple(values[2 * look : 2 * look + 2]))
+                CheckResult(place, times[look], states[look], latency[look], tuple(values[2 * look : 2 * look + 2]))
             )
         if look % (TURN // CHECKS) == 0:
             spool.sync()
@@ -99,7 +101,7 @@ def fill(source: Source, looks: int, directory: Path, ops: Quick) -> Spool:
 
 
 async def drain(directory: Path, port: int, days: float) -> dict[str, float]:
-    source = Source(0)
+    source = PushSource(0)
     ops = Quick()
     spool = fill(source, int(days * 86_400_000 / INTERVAL), directory / "spool", ops)
     ops.filling = False

@@ -21,7 +21,7 @@ from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
 from collector.web.agents import AgentsListener
-from tests.support.push_source import Source
+from tests.support.push_source import PushSource
 
 
 class Plans:
@@ -41,7 +41,7 @@ async def main(directory: Path, agents: int) -> None:
     await ingest.start()
     (directory / "ca.pem").write_text(authority.pem, encoding="ascii")
     for number in range(agents):
-        source = Source(number)
+        source = PushSource(number)
         await ingest.serve(source.agent, source.plan.encode())
         request = (directory / f"{source.agent}.csr").read_text(encoding="ascii")
         certificate = authority.sign_agent(request, source.agent, pki.new_serial(now) + number, now, 90)

@@ -16,8 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from collector.app.run import Service, settle_down
-from collector.config import Agents, Config, Operators
+from collector.app.run import CollectorService, tune_interpreter
+from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from collector.keys import pki
 from inventory.protocol import wire
 from inventory.protocol.plan import Plan, decode
@@ -58,7 +58,7 @@ def batch_of(plan: Plan, epoch: int, previous: wire.Position | None, base: int, 
     )
 
 
-async def tell(service: Service, agent: str) -> None:
+async def tell(service: CollectorService, agent: str) -> None:
     """One result of each of an agent's checks."""
     found = service.inventories.plan(agent)
     assert found is not None
@@ -72,7 +72,7 @@ async def tell(service: Service, agent: str) -> None:
     assert ack.verdict == "taken", ack
 
 
-def certify(service: Service, directory: Path, agent: str) -> None:
+def certify(service: CollectorService, directory: Path, agent: str) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     plain = serialization.NoEncryption()
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
@@ -86,12 +86,12 @@ def certify(service: Service, directory: Path, agent: str) -> None:
 async def main(directory: Path, agents: int, checks: int, pushers: int) -> None:
     (directory / "inventory").mkdir()
     (directory / "inventory" / "all.yaml").write_text(inventory(agents, checks, pushers))
-    service = Service(
-        Config(
+    service = CollectorService(
+        CollectorConfig(
             state_dir=directory / "state",
             inventory=directory / "inventory",
-            agents=Agents(listen="127.0.0.1:0"),
-            operators=Operators(listen="127.0.0.1:0"),
+            agents=AgentsConfig(listen="127.0.0.1:0"),
+            operators=OperatorsConfig(listen="127.0.0.1:0"),
         )
     )
     await service.start()
@@ -100,7 +100,7 @@ async def main(directory: Path, agents: int, checks: int, pushers: int) -> None:
     for number in range(pushers):
         certify(service, directory, f"pusher-{number}")
     (directory / "ca.pem").write_text(service.authority.pem)
-    settle_down()
+    tune_interpreter()
     print("ready", service.listener.port, service.operators_port, flush=True)
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
     await service.stop()

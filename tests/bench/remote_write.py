@@ -6,7 +6,7 @@ Samples of the same results that the agents push: four a result (up, latency, tw
 import struct
 import time
 
-from tests.support.push_source import Source
+from tests.support.push_source import PushSource
 
 HEADERS = (
     "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n"
@@ -49,7 +49,7 @@ def snappy(data: bytes) -> bytes:
 class Writer:
     """Turns one agent's results into write requests."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: PushSource) -> None:
         self._source = source
         checks = source.plan.checks
         self._labels = [[labels(name, source.agent, check.name) for name in NAMES] for check in checks]

@@ -83,11 +83,11 @@ class TestTheSource:
         everything = {
             one.words
             for path in (ROOT / "agent").rglob("*.py")
-            if not path.relative_to(ROOT).as_posix().startswith(sentence_lists.SILENT)
+            if not path.relative_to(ROOT).as_posix().startswith(sentence_lists.MODULES_WITHOUT_REASONS)
             for one in of_source(path.read_text("utf-8"), path.relative_to(ROOT).as_posix())
         }
         assert not set(sentence_lists.NO_REASONS) - everything
-        for name in sentence_lists.SILENT:
+        for name in sentence_lists.MODULES_WITHOUT_REASONS:
             assert (ROOT / name).exists(), f"{name} is gone"
         for file, name in sentence_lists.PREDICATES:
             assert re.search(rf"\b{name}\b", (ROOT / file).read_text("utf-8")), f"{file} has no {name}"
@@ -102,6 +102,6 @@ class TestTheSource:
         domain = next(one for one in catalogue.DOMAINS if one.name == "reasons")
         more = [*self.said, Sentence("the moon hides {host}", "agent/probes/moon.py", 1)]
         monkeypatch.setattr(sentences, "sentences", lambda: iter(more))
-        made = catalogue.updated(domain)
+        made = catalogue.update_catalog(domain)
         assert catalogue.problems(domain, made) == ["'the moon hides {host}': no translation"]
-        assert catalogue.stale(domain, made) == ["reasons.po"]
+        assert catalogue.stale_files(domain, made) == ["reasons.po"]

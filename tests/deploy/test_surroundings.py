@@ -73,7 +73,7 @@ async def test_a_resolver_without_the_root_is_expected_to_answer_as_it_does(
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(lambda: Closed(code), ("127.0.0.1", 0))
     port = transport.get_extra_info("sockname")[1]
-    asked = await surroundings.as_it_answers(found, port=port)
+    asked = await surroundings.expect_current_rcode(found, port=port)
     transport.close()
     assert asked.params.get("rcode") == expected
     Dns(**asked.params)
@@ -83,7 +83,7 @@ async def test_a_resolver_that_does_not_answer_is_watched_as_any(tmp_path: Path)
     configuration = tmp_path / "resolv.conf"
     configuration.write_text("nameserver 127.0.0.1\n")
     (found,) = surroundings.resolvers(configuration)
-    assert await surroundings.as_it_answers(found, timeout=0.2, port=1) == found
+    assert await surroundings.expect_current_rcode(found, timeout=0.2, port=1) == found
 
 
 def test_a_machine_without_these_files_has_neither(tmp_path: Path) -> None:

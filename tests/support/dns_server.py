@@ -40,17 +40,17 @@ def reply_to(wire: bytes) -> dns.message.Message:
     return reply
 
 
-Packets = Callable[[bytes, int], list[tuple[float, bytes]]]
+UdpReplies = Callable[[bytes, int], list[tuple[float, bytes]]]
 
 
 def honest(wire: bytes, earlier: int) -> list[tuple[float, bytes]]:
     return [(0.0, reply_to(wire).to_wire())]
 
 
-class Server(asyncio.DatagramProtocol):
+class DnsServer(asyncio.DatagramProtocol):
     """``packets(question, how many came before)`` says what goes back by UDP, and when."""
 
-    def __init__(self, packets: Packets) -> None:
+    def __init__(self, packets: UdpReplies) -> None:
         self.packets = packets
         self.asked = 0
         self.by_tcp = 0
@@ -84,9 +84,9 @@ def framed(wire: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def server(packets: Packets = honest, host: str = "127.0.0.1") -> AsyncIterator[tuple[Server, int]]:
+async def dns_server(packets: UdpReplies = honest, host: str = "127.0.0.1") -> AsyncIterator[tuple[DnsServer, int]]:
     loop = asyncio.get_running_loop()
-    zone_server = Server(packets)
+    zone_server = DnsServer(packets)
     zone_server.tcp_answer = lambda wire: framed(reply_to(wire).to_wire())
     listener = await asyncio.start_server(zone_server.talk, host, 0)
     port = listener.sockets[0].getsockname()[1]

@@ -13,19 +13,19 @@ from typing import Any
 
 import msgspec
 
-from alerts.channels.config import Relay, Ways
-from alerts.channels.notification_log import Sent, entry, notices
-from alerts.channels.outbox import Letter
+from alerts.channels.config import ChannelSettings, RelaySettings
+from alerts.channels.notification_log import NotificationLogEntry, log_entry, sent_notices
+from alerts.channels.outbox import OutgoingMail
 from alerts.incident.entities import Incident
-from alerts.mail.signed_urls import Signer
+from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import Writer
-from collector.evaluator.objectives import Objectives
-from collector.evaluator.own import Own, Source
+from collector.evaluator.letters import MailWriter
+from collector.evaluator.objectives import GoalProblems
+from collector.evaluator.own import SelfCheck, SelfChecks
 from collector.goals.evaluate import Evaluation
 from collector.ingest import recovery
 from collector.ingest.ingest import Ingest
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from collector.services.circuits import Circuits
 from collector.store.database import Database
 from collector.store.outbox import StoredOutbox
@@ -34,7 +34,7 @@ from inventory.build import load, planning
 from inventory.model.entities import Inventory
 from inventory.protocol.states import DOWN, UP
 from inventory.protocol.wire import Present, Reading, Record
-from tests.support.ingest_world import Agent, collector_clock
+from tests.support.ingest_world import ChainAgent, collector_clock
 
 SECOND, MINUTE, HOUR, DAY = 1_000, 60_000, 3_600_000, 86_400_000
 
@@ -104,37 +104,37 @@ def site(name: str, number: int) -> str:
 Looks = Mapping[str, int]
 
 
-class Fixed(msgspec.Struct):
+class FixedInventory(msgspec.Struct):
     """An inventory in force."""
 
     current: Inventory
     version: int = 1
 
 
-class Watcher(Agent):
+class PunctualAgent(ChainAgent):
     """An agent whose own clock is right."""
 
     def reading(self) -> Reading:
         return Reading(self.boot, self.now(), self.clock.wall_ms())
 
 
-class Centre:
+class EvaluatorWorld:
     """``step`` lets time pass: every agent that is there looks and pushes, the evaluator takes its turns."""
 
-    def __init__(self, directory: Path, inventory: str = INVENTORY, sources: Iterable[Source] = ()) -> None:
+    def __init__(self, directory: Path, inventory: str = INVENTORY, sources: Iterable[SelfCheck] = ()) -> None:
         self.directory = directory
         self.clock = collector_clock()
         folder = directory / "inventory"
         folder.mkdir(exist_ok=True)
         (folder / "all.yaml").write_text(inventory, "utf-8")
-        self.source = Fixed(load.load(folder))
+        self.source = FixedInventory(load.load(folder))
         self.states: dict[str, int] = {}  # by check's name, or AGENT/NAME; what is not there is up
         self.away: set[str] = set()  # agents that cannot push (they look, and keep it)
         self.off: set[str] = set()  # agents that do not look
         self.held: dict[str, list[tuple[int, int, int]]] = {}
-        self.journal: list[Sent] = []
+        self.journal: list[NotificationLogEntry] = []
         self.mails: list[EmailMessage] = []
-        self.letters: list[Letter] = []
+        self.letters: list[OutgoingMail] = []
         self.muted = False
         self._sources = list(sources)
 
@@ -148,10 +148,10 @@ class Centre:
 
     async def start(self) -> None:
         await self._open()
-        self.agents: dict[str, Agent] = {}
+        self.agents: dict[str, ChainAgent] = {}
         for name, plan in planning.plans_of(self.inventory).items():
             await self.ingest.serve(name, plan.encode())
-            self.agents[name] = Watcher(self.ingest, self.clock, plan, epoch=hash(name) % 1000 + 1)
+            self.agents[name] = PunctualAgent(self.ingest, self.clock, plan, epoch=hash(name) % 1000 + 1)
             self.agents[name].boot = name.encode().ljust(8, b"-")[:8]
             await self.agents[name].push()
 
@@ -159,30 +159,32 @@ class Centre:
         self.database = Database.open(self.directory / "collector.db")
         self.ingest = Ingest(self.database, self.clock)
         await self.ingest.start()
-        self.reader = Reader(self.database, self.ingest.fleet, self.source, self.clock.wall_ms)
+        self.reader = LedgerReader(self.database, self.ingest.fleet, self.source, self.clock.wall_ms)
         self.outbox = StoredOutbox(self.database)
         self.circuits = Circuits(self.database, self.reader)
         await self.circuits.start()
         evaluations: list[Evaluation] = []
         unsubscribed = Unsubscribed(self.database)
         await unsubscribed.load()
-        ways = Ways(
-            from_="haidang@soctrang.example", relays=(Relay(host="127.0.0.1", tls="none"),), url="https://hd.example"
+        ways = ChannelSettings(
+            from_="haidang@soctrang.example",
+            relays=(RelaySettings(host="127.0.0.1", tls="none"),),
+            url="https://hd.example",
         )
-        objectives = Objectives(self.reader, lambda: evaluations)
+        objectives = GoalProblems(self.reader, lambda: evaluations)
         objectives.looked = True
-        writer = Writer(self.reader, self.circuits, unsubscribed, ways, Signer(b"k" * 32), lambda: evaluations)
+        writer = MailWriter(self.reader, self.circuits, unsubscribed, ways, LinkSigner(b"k" * 32), lambda: evaluations)
         self.evaluator = Evaluator(
             self.database,
             self.reader,
             self.ingest.trust,
             loaded=lambda: True,
             goal_problems=objectives,
-            self_checks=Own(self._sources),
+            self_checks=SelfChecks(self._sources),
             mail_writer=writer,
             muted=lambda: self.muted,
         )
-        await self.evaluator.start(notices(self.journal))
+        await self.evaluator.start(sent_notices(self.journal))
 
     async def stop(self) -> None:
         """As after a clean stop of the collector."""
@@ -216,7 +218,7 @@ class Centre:
             file.unlink()
         for file in copy.iterdir():
             shutil.copy(file, self.directory)
-        recovery.restored(self.directory / "collector.db", now_ms=self.now)
+        recovery.mark_restored(self.directory / "collector.db", now_ms=self.now)
         await self._open()
         for name, agent in self.agents.items():
             agent.ingest = self.ingest
@@ -265,7 +267,7 @@ class Centre:
     async def deliver(self) -> None:
         """The relay takes everything that waits."""
         for letter in await self.outbox.due(self.now + DAY, 1_000):
-            self.journal.append(entry(letter, self.now, "relay"))
+            self.journal.append(log_entry(letter, self.now, "relay"))
             self.letters.append(letter)
             self.mails.append(email.message_from_bytes(letter.body, policy=email.policy.default))  # type: ignore[arg-type]
             await self.outbox.sent(letter, self.now, "relay")

@@ -23,7 +23,7 @@ from inventory.protocol.plan import Plan, digest_of
 from inventory.protocol.wire import ACK_TYPE, Ack, Batch, Position, Push
 
 
-class Authority:
+class FakeAuthority:
     """A private CA, as a collector has."""
 
     def __init__(self) -> None:
@@ -48,16 +48,18 @@ class Authority:
 
     @staticmethod
     @cache
-    def sample() -> "Authority":
+    def sample() -> "FakeAuthority":
         """One for all who need no more than any authority."""
-        return Authority()
+        return FakeAuthority()
 
     def issue(self, name: str, alternative: str | None = None, begins: datetime.datetime | None = None) -> str:
         """Key and certificate in PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         constraint = x509.BasicConstraints(False, None)
-        certificate = self._build(subject, self.certificate.subject, key.public_key(), constraint, alternative, 90, begins)
+        certificate = self._build(
+            subject, self.certificate.subject, key.public_key(), constraint, alternative, 90, begins
+        )
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
@@ -83,13 +85,13 @@ def _pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-Answerer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse | None]]
+PushHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse | None]]
 
 
-class Desk:
+class FakeCollector:
     """A collector of few words: keeps the chain's rule, remembers what it took, misbehaves on request."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: FakeAuthority) -> None:
         self.authority = authority
         self.client_authority = authority.pem
         self.watermark: Position | None = None
@@ -98,7 +100,7 @@ class Desk:
         self.pushes: list[Push] = []
         self.connections = 0
         self.peers: list[str] = []
-        self.script: list[Answerer] = []  # each answers one push, or None: as usual
+        self.script: list[PushHandler] = []  # each answers one push, or None: as usual
         self.judge: Callable[[Push], Ack | None] = lambda push: None
         self.plan = Plan(agent="site-1", agency="a", site="s").encode()
         self.enrol_page = ""
@@ -110,7 +112,7 @@ class Desk:
         self._server: Any = None
         self._http: Any = None
 
-    async def open(self, tmp_path: Path, server: str = "", port: int = 0) -> "Desk":
+    async def open(self, tmp_path: Path, server: str = "", port: int = 0) -> "FakeCollector":
         pem = tmp_path / f"server-{id(self)}.pem"
         pem.write_text(server or self.authority.issue("collector", "haidang-collector"))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -154,7 +156,9 @@ class Desk:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         assert request.transport is not None
         peer_certificate = request.transport.get_extra_info("peercert") or {}
-        self.peers += [value for part in peer_certificate.get("subject", ()) for key, value in part if key == "commonName"]
+        self.peers += [
+            value for part in peer_certificate.get("subject", ()) for key, value in part if key == "commonName"
+        ]
         if request.path == "/v1/enroll" and request.method == "GET":
             return web.Response(text=self.enrol_page)
         if self.revoked:

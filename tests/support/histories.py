@@ -21,8 +21,8 @@ from tempfile import TemporaryDirectory
 import msgspec
 
 from collector.ledger.figures import history
-from collector.ledger.steps import Span, Tail, step
-from collector.ledger.take import take
+from collector.ledger.steps import LedgerTail, Span, step
+from collector.ledger.take import apply_slice
 from inventory.build.load import load
 from inventory.model.entities import Check, Inventory
 
@@ -122,7 +122,7 @@ LINES = {"a": ("a",), "b": ("b",), "c": ("c-one", "c-two")}
 UPS = {"a": 4 * MINUTE, "hub": 6 * MINUTE}  # how long a battery lasts
 
 
-class Fault(msgspec.Struct, frozen=True):
+class EstateFault(msgspec.Struct, frozen=True):
     """``what``: line, noise (of a line), router, switch, power, machine, kill, stop, device, service. ``where``: the
     line, place, device or check's name. From ``begin`` to ``end`` the thing itself is broken."""
 
@@ -140,7 +140,7 @@ class Breaker(msgspec.Struct, frozen=True):
     times: list[Interval]
 
 
-class Outage(msgspec.Struct, frozen=True):
+class ProgramOutage(msgspec.Struct, frozen=True):
     """A program that did not run. ``booted``: when its machine came up again, None if it ran on. ``clean``: it had been
     told to stop. ``causes``: what kept it from running, each with its times."""
 
@@ -151,7 +151,7 @@ class Outage(msgspec.Struct, frozen=True):
     causes: tuple[Breaker, ...]
 
 
-class Told(msgspec.Struct):
+class ReceivedEvents(msgspec.Struct):
     """What the collector has of an agent's life: (at, kind, data) as in the store's events."""
 
     events: list[tuple[int, str, dict[str, object]]] = []
@@ -167,12 +167,12 @@ def union(*many: Iterable[Interval]) -> list[Interval]:
     return joined
 
 
-def holds(intervals: list[Interval], at: int) -> bool:
+def covers(intervals: list[Interval], at: int) -> bool:
     i = bisect_right(intervals, (at, 1 << 62)) - 1
     return i >= 0 and at < intervals[i][1]
 
 
-class Recorded(msgspec.Struct, frozen=True):
+class CheckReport(msgspec.Struct, frozen=True):
     """What an agent told of one check, in order: ``looks`` (placed, state), or a clean stop or what a boot tells."""
 
     looks: tuple[tuple[int, int], ...] = ()
@@ -184,10 +184,12 @@ class Recorded(msgspec.Struct, frozen=True):
         return self.looks[0][0] if self.looks else (self.stopped or self.booted or 0)
 
 
-class World:
+class EstateHistory:
     """The truth of one history, and what was recorded of it. ``errors``: ms that an agent's times may be off by."""
 
-    def __init__(self, faults: list[Fault], length: int, seed: int = 0, errors: dict[str, int] | None = None) -> None:
+    def __init__(
+        self, faults: list[EstateFault], length: int, seed: int = 0, errors: dict[str, int] | None = None
+    ) -> None:
         self.faults, self.begin, self.end = faults, T0, T0 + length
         self.random = random.Random(seed)
         self.errors = errors or {}
@@ -197,8 +199,8 @@ class World:
         self.breakers = {check.uid: self._breakers(check) for check in self.checks}
         self.broken = {uid: union(*(one.times for one in breakers)) for uid, breakers in self.breakers.items()}
         self.noisy = {check.uid: self._noisy(check) for check in self.checks}
-        self.told = {agent: Told() for agent in AGENT_OF.values()}
-        self._recorded: dict[str, list[Recorded]] = {}
+        self.told = {agent: ReceivedEvents() for agent in AGENT_OF.values()}
+        self._recorded: dict[str, list[CheckReport]] = {}
         self._record()
 
     # -- what was broken
@@ -215,7 +217,7 @@ class World:
         lasts = UPS.get(place, 0)
         return union((begin + lasts, end) for begin, end in self.times("power", place) if begin + lasts < end)
 
-    def _outages(self, place: str) -> list[Outage]:
+    def _outages(self, place: str) -> list[ProgramOutage]:
         agent = f"agent:{AGENT_OF[place]}"
         machine = [(begin, end + 60 * SECOND) for begin, end in self.times("machine", place)]
         dark = [(begin, end + 80 * SECOND) for begin, end in self.dark(place)]  # its machine takes longer to come up
@@ -230,11 +232,11 @@ class World:
                 Breaker("power", f"power:{SITE_OF[place]}", [(b, e + 15 * SECOND) for b, e in dark]),
                 Breaker("agent", agent, union(((b, e + 15 * SECOND) for b, e in machine), killed, stopped)),
             )
-            outages.append(Outage(begin, end, inside[-1][1] if inside else None, first[1] == "stop", causes))
+            outages.append(ProgramOutage(begin, end, inside[-1][1] if inside else None, first[1] == "stop", causes))
         return outages
 
-    def ends_program(self, place: str) -> list[Fault]:
-        dark = [Fault("dark", place, begin, end) for begin, end in self.dark(place)]
+    def ends_program(self, place: str) -> list[EstateFault]:
+        dark = [EstateFault("dark", place, begin, end) for begin, end in self.dark(place)]
         return [f for f in self.faults if f.where == place and f.what in ("machine", "kill", "stop")] + dark
 
     def router(self, place: str) -> list[Breaker]:
@@ -301,9 +303,9 @@ class World:
     def _record(self) -> None:
         for place, agent in AGENT_OF.items():
             outages = self.outages[place]
-            runs: list[tuple[int, int, Outage | None]] = []
+            runs: list[tuple[int, int, ProgramOutage | None]] = []
             at: int = self.begin
-            before: Outage | None = None
+            before: ProgramOutage | None = None
             for outage in outages:
                 runs.append((at, outage.begin, before))
                 at, before = outage.end, outage
@@ -313,7 +315,7 @@ class World:
                 if check.agent == agent:
                     self._look(check, runs, boots)
 
-    def _events(self, agent: str, runs: list[tuple[int, int, Outage | None]]) -> list[tuple[int, int]]:
+    def _events(self, agent: str, runs: list[tuple[int, int, ProgramOutage | None]]) -> list[tuple[int, int]]:
         """Of each run: when its machine booted, and how far off its times are placed."""
         booted, off = self.begin - HOUR, self._off(agent)
         starts = []
@@ -337,18 +339,20 @@ class World:
         error = self.errors.get(agent, 0)
         return self.random.randint(-error, error)
 
-    def _look(self, check: Check, runs: list[tuple[int, int, Outage | None]], boots: list[tuple[int, int]]) -> None:
+    def _look(
+        self, check: Check, runs: list[tuple[int, int, ProgramOutage | None]], boots: list[tuple[int, int]]
+    ) -> None:
         reports = self._recorded[check.uid] = []
         broken, noisy = self.broken[check.uid], self.noisy[check.uid]
         for (begin, end, before), (booted, off) in zip(runs, boots, strict=True):
             if before is not None and not before.clean and before.booted is not None and check.kind == "power":
-                reports.append(Recorded(booted=booted + off))
+                reports.append(CheckReport(booted=booted + off))
             looks = self._run(check, begin, min(end, self.end), broken, noisy)
             if looks:
-                reports.append(Recorded(looks=tuple((at + off, state) for at, state in looks)))
+                reports.append(CheckReport(looks=tuple((at + off, state) for at, state in looks)))
             after = next((one for one in self.outages[self.place(check.agent)] if one.begin == end), None)
             if after is not None and after.clean:
-                reports.append(Recorded(stopped=end + off))
+                reports.append(CheckReport(stopped=end + off))
 
     def spans(self, uid: str, until: int | None = None) -> list[Span]:
         """The check's ledger, of what its agent had told ``until`` then (all, if not given)."""
@@ -356,7 +360,7 @@ class World:
         limit = self.end + HOUR if until is None else until
         error = self.errors.get(check.agent, 0)
         closed: list[Span] = []
-        tail: Tail | None = None
+        tail: LedgerTail | None = None
         for report in self._recorded[uid]:
             if report.at > limit:
                 break
@@ -370,7 +374,7 @@ class World:
                 if tail is not None:
                     looks = [(max(at, tail.last), state) for at, state in looks]
                 deltas = [b - a for (a, _), (b, _) in pairwise(looks)]
-                tail = take(tail, closed, looks[0][0], deltas, bytes(s for _, s in looks), check.hold, error)
+                tail = apply_slice(tail, closed, looks[0][0], deltas, bytes(s for _, s in looks), check.hold, error)
         return history(closed, tail, min(self.end, limit) if until is not None else self.end)
 
     def last_look(self, agent: str, until: int | None = None) -> int:
@@ -388,7 +392,7 @@ class World:
         at = begin + self.random.randrange(min(check.interval, 10_000))
         was, delay = -1, check.interval
         while at < end:
-            state = DOWN if holds(broken, at) else DEGRADED if holds(noisy, at) else UP
+            state = DOWN if covers(broken, at) else DEGRADED if covers(noisy, at) else UP
             looks.append((at, state))
             if state != was and was >= 0:
                 delay = check.recheck
@@ -407,14 +411,14 @@ class World:
         if state == UNKNOWN:
             return self.absent(self.place(check.agent), at)
         if state == DEGRADED:
-            if not holds(self.noisy[check.uid], at):
+            if not covers(self.noisy[check.uid], at):
                 return set()
             if check.kind == "power":
                 return {("power", f"power:{SITE_OF[self.place(check.agent)]}")}
             return {("wan", f"wan:{check.link}")}
         causes = set()
         for one in self.breakers[check.uid]:
-            if holds(one.times, at):
+            if covers(one.times, at):
                 causes.add((one.cause, one.root or f"service:{check.uid}"))
         return causes
 
@@ -434,11 +438,11 @@ class World:
         """Why a program was not there; empty if it was."""
         for outage in self.outages[place]:
             if outage.begin <= at < outage.end:
-                return {(one.cause, one.root) for one in outage.causes if holds(one.times, at)}
+                return {(one.cause, one.root) for one in outage.causes if covers(one.times, at)}
         return set()
 
 
-def _power_lost(tail: Tail | None, closed: list[Span], booted: int, error: int) -> None:
+def _power_lost(tail: LedgerTail | None, closed: list[Span], booted: int, error: int) -> None:
     """As ingest does when a machine that was last seen on battery boots anew without a clean stop."""
     if tail is None or tail.state != DEGRADED or tail.last >= booted:
         return
@@ -449,14 +453,14 @@ def _power_lost(tail: Tail | None, closed: list[Span], booted: int, error: int) 
 # -- what could be known
 
 
-class Knowable:
+class Decidability:
     """Which moments of a world its evidence decides: those for which what was seen fits no other single story.
 
     Told from the truth: which agents lived to see what. Deliberately strict about what counts as seen, and it asks
     nothing of how verdicts are made.
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: EstateHistory) -> None:
         self.world = world
         self._known: dict[tuple[str, int, int], bool] = {}
 
@@ -484,11 +488,11 @@ class Knowable:
         if cause == "wan":
             ends = {place, far, "hub"}
             return all(world.alive(end, at) and not world.lan_broken(end, at) for end in ends)
-        dark = next((one for one in (far, place, "hub") if holds(world.dark_for(one), at)), None)
+        dark = next((one for one in (far, place, "hub") if covers(world.dark_for(one), at)), None)
         return dark is not None and self._dark(dark, at)
 
     def _line_works(self, at: int) -> bool:
-        return not all(holds(self.world.times("line", line), at) for line in LINES["c"])
+        return not all(covers(self.world.times("line", line), at) for line in LINES["c"])
 
     def _switch_alone(self, place: str, at: int) -> bool:
         """The router and all beside it went at one moment: two faults of their own would have to coincide."""
@@ -510,7 +514,7 @@ class Knowable:
         return whats == {"machine"} and self._watched(place, outage.begin - 90 * SECOND, outage.begin + 90 * SECOND)
 
     @staticmethod
-    def _within(fault: Fault, outage: Outage) -> bool:
+    def _within(fault: EstateFault, outage: ProgramOutage) -> bool:
         return outage.begin <= fault.begin < outage.end
 
     def _dark(self, place: str, at: int) -> bool:
@@ -545,9 +549,9 @@ class Knowable:
 # -- at random
 
 
-def random_faults(dice: random.Random, length: int) -> list[Fault]:
+def random_faults(dice: random.Random, length: int) -> list[EstateFault]:
     """One to four faults, anywhere, overlapping as it happens; one in eight comes and goes."""
-    faults: list[Fault] = []
+    faults: list[EstateFault] = []
     for _ in range(dice.choice((1, 1, 2, 2, 3, 4))):
         fault = _random_fault(dice, length)
         faults += (
@@ -556,7 +560,7 @@ def random_faults(dice: random.Random, length: int) -> list[Fault]:
     return faults
 
 
-def _flapping(dice: random.Random, fault: Fault) -> list[Fault]:
+def _flapping(dice: random.Random, fault: EstateFault) -> list[EstateFault]:
     """Broken and whole by turns, a quarter of a minute to two minutes each."""
     turns, at = [], fault.begin
     while at < fault.end:
@@ -566,7 +570,7 @@ def _flapping(dice: random.Random, fault: Fault) -> list[Fault]:
     return turns
 
 
-def _random_fault(dice: random.Random, length: int) -> Fault:
+def _random_fault(dice: random.Random, length: int) -> EstateFault:
     what = dice.choices(
         ("line", "noise", "router", "switch", "power", "machine", "kill", "stop", "device", "service"),
         (24, 6, 10, 4, 18, 8, 6, 6, 8, 8),
@@ -588,12 +592,12 @@ def _random_fault(dice: random.Random, length: int) -> Fault:
             where, end = dice.choice(places), min(end, begin + 5 * MINUTE)
         case _:
             where = dice.choice(places)
-    return Fault(what, where, begin, end)
+    return EstateFault(what, where, begin, end)
 
 
-def random_world(seed: int, length: int = HOUR) -> World:
+def random_world(seed: int, length: int = HOUR) -> EstateHistory:
     """A history by its number: the same number, the same history."""
     dice = random.Random(seed)
     faults = random_faults(dice, length)
     errors = {agent: dice.choice((0, 0, 20, 20, 200, 200, 2_000, 20_000)) for agent in AGENT_OF.values()}
-    return World(faults, length, seed, errors)
+    return EstateHistory(faults, length, seed, errors)

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from alerts.engine import step
 from alerts.incident.entities import Command, Incident, Notice
-from alerts.incident.problem import Cause, Past, Subject, Trouble
-from alerts.incident.state import Book, Situation, Turn
+from alerts.incident.problem import ActiveProblem, Cause, PastProblem, Subject
+from alerts.incident.state import IncidentState, StepInput, StepResult
 from inventory.base.types import Text
 from inventory.model.alerting import Alerting
 from inventory.model.entities import Agency, Agent, Calendar, Check, Contact, Inventory, Link, Provider, Province, Site
@@ -24,7 +24,7 @@ START = 1_795_662_000_000
 SITES = ("hub", "north", "south")
 
 
-def name(text: str) -> Text:
+def same_in_both(text: str) -> Text:
     return Text(text, text)
 
 
@@ -50,30 +50,30 @@ def province(alerting: Alerting | None = None, calendars: tuple[Calendar, ...] =
     checks = [check(f"{site}-{what}", site, tags=(what,)) for site in SITES for what in ("web", "dns", "mail")]
     people = ("ops", "boss", "night", *(f"{site}-admin" for site in SITES[1:]))
     return Inventory(
-        province=Province(id="test", name=name("Test"), hub="hub"),
-        providers={"vnpt": Provider(id="vnpt", name=name("VNPT"))},
+        province=Province(id="test", name=same_in_both("Test"), hub="hub"),
+        providers={"vnpt": Provider(id="vnpt", name=same_in_both("VNPT"))},
         agencies={
             site: Agency(
                 id=site,
-                name=name(site),
+                name=same_in_both(site),
                 kind="district" if site != "hub" else "centre",
                 sites=(site,),
                 contacts=("ops",) if site == "hub" else (f"{site}-admin",),
             )
             for site in SITES
         },
-        sites={site: Site(id=site, agency=site, name=name(site), agent=site, links=(site,)) for site in SITES},
+        sites={site: Site(id=site, agency=site, name=same_in_both(site), agent=site, links=(site,)) for site in SITES},
         links={site: Link(id=site, site=site, provider="vnpt") for site in SITES},
         agents={site: Agent(id=site, site=site, agency=site) for site in SITES},
         checks={one.uid: one for one in checks},
-        contacts={who: Contact(id=who, name=name(who), email=f"{who}@example.vn") for who in people},
+        contacts={who: Contact(id=who, name=same_in_both(who), email=f"{who}@example.vn") for who in people},
         calendars={calendar.id: calendar for calendar in calendars},
         alerting=alerting if alerting is not None else Alerting(flaps=4),
         **more,
     )
 
 
-def down(uid: str, since: int, root: str = "", cause: str = "", **more: Any) -> Trouble:
+def down(uid: str, since: int, root: str = "", cause: str = "", **more: Any) -> ActiveProblem:
     """A check of the province is down; by default for its own sake."""
     site = uid.partition("-")[0]
     root = root or f"service:{uid}"
@@ -88,27 +88,27 @@ def down(uid: str, since: int, root: str = "", cause: str = "", **more: Any) -> 
         "cause": Cause(root=root, cause=cause or of_root[root.partition(":")[0]]),
         "recover_ms": MINUTE,
     }
-    return Trouble(**{**values, **more})
+    return ActiveProblem(**{**values, **more})
 
 
-class Driver:
+class IncidentDriver:
     """Steps the machine; ``wrong`` is what is wrong now, ``mails`` all that went."""
 
     def __init__(self, inventory: Inventory | None = None, at: int = START) -> None:
         self.inventory = inventory if inventory is not None else province()
-        self.book = Book()
+        self.book = IncidentState()
         self.at = at
-        self.wrong: dict[str, Trouble] = {}
+        self.wrong: dict[str, ActiveProblem] = {}
         self.silent: frozenset[str] = frozenset()
         self.gone: frozenset[str] = frozenset()
         self.muted = False
         self.mails: list[Notice] = []
-        self.turn: Turn | None = None
+        self.turn: StepResult | None = None
         self.step()
 
-    def step(self, *commands: Command, past: tuple[Past, ...] = ()) -> list[Notice]:
+    def step(self, *commands: Command, past: tuple[PastProblem, ...] = ()) -> list[Notice]:
         """One step now; the notices that it made. Every step is tried twice: the second must do nothing."""
-        situation = Situation(
+        situation = StepInput(
             at=self.at,
             troubles=tuple(self.wrong.values()),
             unknown=self.silent,
@@ -121,7 +121,7 @@ class Driver:
         again = step(turn.book, situation, self.inventory)
         assert again.book is turn.book and again.changed == [] and again.notices == []
         if turn.book is not self.book:
-            stored = msgspec.json.decode(msgspec.json.encode(turn.book), type=Book)
+            stored = msgspec.json.decode(msgspec.json.encode(turn.book), type=IncidentState)
             assert stored == turn.book
             self.book = stored
         self.turn = turn
@@ -161,6 +161,6 @@ class Driver:
         return [*self.book.ended.values(), *self.book.closed.values()]
 
 
-def said(notices: list[Notice]) -> list[tuple[str, str]]:
+def recipients(notices: list[Notice]) -> list[tuple[str, str]]:
     """(contact, kind) of each."""
     return [(notice.contact, notice.kind) for notice in notices]

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from collector.ingest.ingest import Ingest
-from collector.ingest.plans import Check
+from collector.ingest.plans import RegisteredCheck
 from collector.ingest.state import AgentState
-from collector.ledger.steps import Tail
+from collector.ledger.steps import LedgerTail
 from collector.store import queries
 from collector.store.database import Database
 from inventory.protocol.plan import Column, Plan, PlannedCheck
@@ -47,7 +47,7 @@ def plan_of(agent: str = "a1", checks: int = 3, columns: int = 1, hold: int = 70
     )
 
 
-class Agent:
+class ChainAgent:
     """An agent reduced to its chain: makes pushes, takes acks. ``boot_ms`` runs with the collector's fake clock."""
 
     def __init__(self, ingest: Ingest, clock: FakeClock, plan: Plan, *, epoch: int = 11, boot: bytes = BOOT) -> None:
@@ -120,7 +120,7 @@ class Agent:
         return await self.push(self.batch(self.all(*codes)))
 
 
-class World:
+class IngestWorld:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.clock = collector_clock()
@@ -139,10 +139,10 @@ class World:
         await self.ingest.database.close()
         return await self.start()
 
-    async def agent(self, plan: Plan | None = None, **more: Any) -> Agent:
+    async def agent(self, plan: Plan | None = None, **more: Any) -> ChainAgent:
         plan = plan or plan_of()
         await self.ingest.serve(plan.agent, plan.encode())
-        agent = Agent(self.ingest, self.clock, plan, **more)
+        agent = ChainAgent(self.ingest, self.clock, plan, **more)
         await agent.push()
         return agent
 
@@ -161,10 +161,10 @@ class World:
         rows = await self.ingest.database.read(lambda db: queries.findings(db, 0))
         return [finding.kind for _, finding in rows]
 
-    def check(self, name: str) -> Check:
+    def check(self, name: str) -> RegisteredCheck:
         return next(check for check in self.ingest.fleet.checks.values() if check.name == name)
 
-    def tail(self, name: str) -> Tail:
+    def tail(self, name: str) -> LedgerTail:
         check = self.check(name)
         return self.ingest.fleet.agents[check.agent].tails[check.id]
 

@@ -19,7 +19,7 @@ class SkippingSelector(selectors.DefaultSelector):
         return events
 
 
-class World(asyncio.SelectorEventLoop):
+class SkippingLoop(asyncio.SelectorEventLoop):
     """An event loop on a clock that jumps from one timer to the next."""
 
     def __init__(self) -> None:

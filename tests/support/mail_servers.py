@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from agent import probes
 from agent.credentials import Credentials
-from agent.probe import Limits, Look, Outcome
+from agent.probe import Limits, Outcome, ProbeContext
 from deploy.programs import free_port
 from inventory.base.types import Secret
 
@@ -33,10 +33,10 @@ NOW = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
 DAY = datetime.timedelta(days=1)
 DOVECOT = "/usr/sbin/dovecot"
 
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+ConnectionHandler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-class Issued:
+class IssuedCertificate:
     """A key and a certificate, on disk as ``file`` (both) and ``root`` (the certificate to trust)."""
 
     def __init__(
@@ -94,7 +94,9 @@ def _sign(
 
 
 @contextlib.asynccontextmanager
-async def service(talk: Talk, context: ssl.SSLContext | None = None, port: int = 0) -> AsyncIterator[int]:
+async def tcp_server(
+    talk: ConnectionHandler, context: ssl.SSLContext | None = None, port: int = 0
+) -> AsyncIterator[int]:
     """A listener on loopback that runs ``talk`` for each connection; its port."""
     connections: set[asyncio.Task[None]] = set()
 
@@ -122,7 +124,7 @@ async def service(talk: Talk, context: ssl.SSLContext | None = None, port: int =
         await asyncio.sleep(0)  # transports close in the loop's next turn
 
 
-def script(*steps: bytes | tuple[bytes, bytes] | ssl.SSLContext) -> Talk:
+def scripted(*steps: bytes | tuple[bytes, bytes] | ssl.SSLContext) -> ConnectionHandler:
     """A server that says bytes, waits for a line that begins with the first of a pair and answers with the second
     (TAG stands for the command's tag), and begins TLS."""
 
@@ -145,7 +147,7 @@ def script(*steps: bytes | tuple[bytes, bytes] | ssl.SSLContext) -> Talk:
     return talk
 
 
-async def look(
+async def run_probe(
     kind: str,
     timeout: float = 3.0,
     limits: Limits | None = None,
@@ -158,13 +160,13 @@ async def look(
     clients: dict[type[Any], Any] = {}
     try:
         probe = probes.build(kind, params)
-        return await probe.run(Look(timeout, limits or Limits(), clients, Credentials(named)))
+        return await probe.run(ProbeContext(timeout, limits or Limits(), clients, Credentials(named)))
     finally:
         for client in clients.values():
             await client.close()
 
 
-class Relay:
+class DeliveringRelay:
     """The server behind dovecot's submission: takes every mail and delivers it into the robot's Maildir.
 
     ``delay``: seconds until it is there. ``refuse``: a reply to RCPT instead of yes. ``lose``: say yes, deliver
@@ -205,11 +207,11 @@ class Relay:
     async def _deliver(self, mail: bytes) -> None:
         if self.delay:
             await asyncio.sleep(self.delay)
-        put(self.new, mail)
+        deliver_to(self.new, mail)
         self.delivered.set()
 
 
-def put(new: Path, mail: bytes) -> None:
+def deliver_to(new: Path, mail: bytes) -> None:
     """Into a Maildir, as a delivery agent does it."""
     name = f"{time.time_ns()}.{os.urandom(4).hex()}.test"
     written = new.parent / "tmp" / name
@@ -224,7 +226,7 @@ class Dovecot:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.imap, self.imaps, self.submission, self.relay = (free_port() for _ in range(4))
-        self.certificate = Issued(directory)
+        self.certificate = IssuedCertificate(directory)
         self.maildir = directory / "mail" / USER
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from alerts.incident.entities import Incident, Member, Notice
-from alerts.incident.message import Said
+from alerts.incident.entities import Incident, IncidentMember, Notice
+from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Subject
-from alerts.mail import Context, Mail, render
-from alerts.mail.signed_urls import Signer
+from alerts.mail import MailContext, RenderedMail, render
+from alerts.mail.signed_urls import LinkSigner
 from inventory.base.types import Text
 from inventory.build.load import load
 from inventory.model.entities import Contact, Inventory, Provider
@@ -21,7 +21,7 @@ NOW = 1_795_763_280_000  # 2026-11-27 14:08 in Sóc Trăng
 MINUTE = 60_000
 KEY = b"0123456789abcdef0123456789abcdef"
 PAGES = "https://haidang.soctrang.example"
-SIGNER = Signer(KEY)
+SIGNER = LinkSigner(KEY)
 
 READER = Contact(id="an", name=Text("Nguyễn Văn An", "Nguyễn Văn An"), email="an@soctrang.example", phone="0299 1")
 
@@ -42,8 +42,8 @@ def inventory() -> Inventory:
     )
 
 
-def context(estate: Inventory, **changes: Any) -> Context:
-    base = Context(
+def context(estate: Inventory, **changes: Any) -> MailContext:
+    base = MailContext(
         inventory=estate,
         now=NOW,
         domain="thdl.soctrang.example",
@@ -66,7 +66,7 @@ def notice(kind: str, *incidents: Incident, **changes: Any) -> Notice:
     return Notice(**{**values, **changes})
 
 
-def write(kind: str, *incidents: Incident, made: Inventory, language: Any = "vi", **changes: Any) -> Mail:
+def write(kind: str, *incidents: Incident, made: Inventory, language: Any = "vi", **changes: Any) -> RenderedMail:
     of_notice = {key: changes.pop(key) for key in ("ident", "thread", "kinds", "day_name", "at") if key in changes}
     if "day_name" in of_notice:
         of_notice["day"] = of_notice.pop("day_name")
@@ -74,7 +74,7 @@ def write(kind: str, *incidents: Incident, made: Inventory, language: Any = "vi"
     return render(notice(kind, *incidents, **of_notice), incidents, context(made, **changes), language, to)
 
 
-def parse(mail: Mail) -> EmailMessage:
+def parse(mail: RenderedMail) -> EmailMessage:
     """As a mail program reads it; nothing in it may be out of order."""
     message = message_from_bytes(mail.message, policy=policy.default)
     assert isinstance(message, EmailMessage)
@@ -85,7 +85,7 @@ def parse(mail: Mail) -> EmailMessage:
     return message
 
 
-def parts(mail: Mail) -> tuple[str, str]:
+def parts(mail: RenderedMail) -> tuple[str, str]:
     """The text and the HTML as they arrive, with plain line ends."""
     message = parse(mail)
     bodies = {part.get_content_type(): part.get_content().replace("\r\n", "\n") for part in message.iter_parts()}
@@ -93,7 +93,7 @@ def parts(mail: Mail) -> tuple[str, str]:
     return bodies["text/plain"], bodies["text/html"]
 
 
-class Page(HTMLParser):
+class HtmlMail(HTMLParser):
     """What an HTML mail shows, and which elements, attributes and links it has."""
 
     def __init__(self, html: str) -> None:
@@ -121,16 +121,18 @@ class Page(HTMLParser):
             self.words += data.split()
 
 
-def line_down(estate: Inventory, count: int = 14, **changes: Any) -> Incident:
+def line_incident(estate: Inventory, count: int = 14, **changes: Any) -> Incident:
     """The Department of Justice's line, and so many checks behind it."""
     link = estate.links["so-tu-phap"]
     checks = [one for one in estate.checks.values() if one.site == link.site and one.link != link.id]
     checks += [one for one in estate.checks.values() if one.site != link.site][: count - len(checks)]
     subject = Subject(agency="so-tu-phap", site=link.site, kind="icmp", link=link.id)
     since = NOW - 3 * MINUTE
-    own = Member(key="down:line", condition="down", subject=subject, severity="critical", since=since, joined=since)
+    own = IncidentMember(
+        key="down:line", condition="down", subject=subject, severity="critical", since=since, joined=since
+    )
     behind = [
-        Member(
+        IncidentMember(
             key=f"down:{one.uid}",
             condition="down",
             subject=Subject(agency=one.agency, site=one.site, agent=one.agent, check=one.uid, kind=one.kind),
@@ -140,7 +142,7 @@ def line_down(estate: Inventory, count: int = 14, **changes: Any) -> Incident:
         )
         for one in checks[:count]
     ]
-    because = (Said("{site} fell silent", {"site": link.site}),)
+    because = (TranslatableMessage("{site} fell silent", {"site": link.site}),)
     cause = Cause(root=f"wan:{link.id}", cause="wan", certainty="probable", because=because)
     incident = Incident(
         key="a1b2c3d4e5f60718",
@@ -154,14 +156,14 @@ def line_down(estate: Inventory, count: int = 14, **changes: Any) -> Incident:
     return msgspec.structs.replace(incident, **changes)
 
 
-def check_wrong(estate: Inventory, uid: str, condition: str, **changes: Any) -> Incident:
+def check_incident(estate: Inventory, uid: str, condition: str, **changes: Any) -> Incident:
     """One check alone."""
     check = estate.checks[uid]
     since = NOW - 4 * MINUTE
     subject = Subject(
         agency=check.agency, site=check.site, agent=check.agent, check=uid, kind=check.kind, link=check.link
     )
-    member = Member(
+    member = IncidentMember(
         key=f"{condition}:{uid}",
         condition=condition,
         subject=subject,

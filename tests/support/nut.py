@@ -43,7 +43,7 @@ MAINS = {
 }
 
 
-class Nut:
+class NutServer:
     """``upses``: variables by name of the UPS. ``asked``: how often all variables of each were read."""
 
     def __init__(self, upses: Mapping[str, Mapping[str, str]]) -> None:
@@ -83,9 +83,9 @@ class Nut:
 
 
 @contextlib.asynccontextmanager
-async def nut(**upses: Mapping[str, str]) -> AsyncIterator[Nut]:
+async def nut_server(**upses: Mapping[str, str]) -> AsyncIterator[NutServer]:
     """One on a free port of loopback, for as long as the block lasts."""
-    fake = Nut(upses)
+    fake = NutServer(upses)
     server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
     fake.port = server.sockets[0].getsockname()[1]
     try:
@@ -95,7 +95,7 @@ async def nut(**upses: Mapping[str, str]) -> AsyncIterator[Nut]:
         await asyncio.gather(*fake.talks)
 
 
-class Rig:
+class RealUpsd:
     """upsd with one or two dummy UPSs, as real processes with private directories; stopped by their ids."""
 
     def __init__(self, directory: Path, names: tuple[str, ...] = ("tram",), staleness: int = 15) -> None:
@@ -161,7 +161,7 @@ class Rig:
                 process.wait(10)
 
 
-def needs_nut() -> None:
+def require_nut() -> None:
     if not (UPSD.exists() and DRIVER.exists() and shutil.which("upsrw")):
         pytest.skip("needs nut-server and nut-client")
     if os.geteuid() != 0:

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from alerts.channels.outbox import Letter, Outbox
+from alerts.channels.outbox import Outbox, OutgoingMail
 from inventory.model.alerting import Severity
 
 
-def letter(ident: str = "hd-1", **fields: Any) -> Letter:
+def outgoing_mail(ident: str = "hd-1", **fields: Any) -> OutgoingMail:
     """A letter as the evaluator makes them."""
     severity: Severity = fields.pop("severity", "critical")
     defaults: dict[str, Any] = {
@@ -37,13 +37,13 @@ def letter(ident: str = "hd-1", **fields: Any) -> Letter:
         f"From: haidang@province.example\r\nTo: operator@province.example\r\nSubject: {ident}\r\n"
         f"Message-ID: <{ident}@province.example>\r\n\r\n.a line that begins with a dot\r\nend\r\n"
     ).encode()
-    return Letter(**{**defaults, **fields})
+    return OutgoingMail(**{**defaults, **fields})
 
 
-class Row(msgspec.Struct, kw_only=True):
+class OutboxRow(msgspec.Struct, kw_only=True):
     """``state``: waiting, sent or failed."""
 
-    letter: Letter
+    letter: OutgoingMail
     due: int
     state: str = "waiting"
     way: str = ""
@@ -53,33 +53,33 @@ class MemoryOutbox:
     """``calls``: what was said of which letter, in order."""
 
     def __init__(self) -> None:
-        self.rows: dict[int, Row] = {}
+        self.rows: dict[int, OutboxRow] = {}
         self.calls: list[tuple[str, str]] = []
 
-    async def add(self, *letters: Letter) -> None:
+    async def add(self, *letters: OutgoingMail) -> None:
         for one in letters:
             number = len(self.rows) + 1
-            self.rows[number] = Row(letter=msgspec.structs.replace(one, id=number), due=one.made)
+            self.rows[number] = OutboxRow(letter=msgspec.structs.replace(one, id=number), due=one.made)
         self.save()
 
-    async def due(self, now: int, limit: int) -> list[Letter]:
+    async def due(self, now: int, limit: int) -> list[OutgoingMail]:
         rows = [row for row in self.rows.values() if row.state == "waiting" and row.due <= now]
         rows.sort(key=lambda row: (row.letter.severity != "critical", row.letter.made, row.letter.id))
         return [row.letter for row in rows[:limit]]
 
-    async def sent(self, letter: Letter, at: int, way: str) -> None:
+    async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
         self._done(letter, "sent", way)
 
-    async def hooked(self, letter: Letter, at: int) -> None:
+    async def hooked(self, letter: OutgoingMail, at: int) -> None:
         self._change(letter, hooked=True)
         self._noted("hooked", letter)
 
-    async def later(self, letter: Letter, at: int, why: str) -> None:
+    async def later(self, letter: OutgoingMail, at: int, why: str) -> None:
         row = self._change(letter, tries=self.rows[letter.id].letter.tries + 1, why=why)
         row.due = at
         self._noted("later", letter)
 
-    async def failed(self, letter: Letter, at: int, why: str) -> None:
+    async def failed(self, letter: OutgoingMail, at: int, why: str) -> None:
         self._change(letter, why=why)
         self._done(letter, "failed", "")
 
@@ -91,24 +91,24 @@ class MemoryOutbox:
         """By ident."""
         return {row.letter.ident: row.state for row in self.rows.values()}
 
-    def row(self, ident: str) -> Row:
+    def row(self, ident: str) -> OutboxRow:
         return next(row for row in self.rows.values() if row.letter.ident == ident)
 
     def save(self) -> None:
         """Nothing to keep."""
 
-    def _done(self, letter: Letter, state: str, way: str) -> None:
+    def _done(self, letter: OutgoingMail, state: str, way: str) -> None:
         row = self.rows[letter.id]
         if row.state == "waiting":
             row.state, row.way = state, way
         self._noted(state, letter)
 
-    def _change(self, letter: Letter, **fields: Any) -> Row:
+    def _change(self, letter: OutgoingMail, **fields: Any) -> OutboxRow:
         row = self.rows[letter.id]
         row.letter = msgspec.structs.replace(row.letter, **fields)
         return row
 
-    def _noted(self, what: str, letter: Letter) -> None:
+    def _noted(self, what: str, letter: OutgoingMail) -> None:
         self.calls.append((what, letter.ident))
         self.save()
 
@@ -120,7 +120,7 @@ class FileOutbox(MemoryOutbox):
         super().__init__()
         self.path = path
         if path.exists():
-            rows = msgspec.msgpack.decode(path.read_bytes(), type=list[Row])
+            rows = msgspec.msgpack.decode(path.read_bytes(), type=list[OutboxRow])
             self.rows = {row.letter.id: row for row in rows}
 
     def save(self) -> None:
@@ -132,7 +132,7 @@ class FileOutbox(MemoryOutbox):
         fresh.replace(self.path)
 
 
-class World(msgspec.Struct):
+class OutboxWorld(msgspec.Struct):
     """``add`` puts letters in as the evaluator does; ``again`` is the same outbox as another process finds it."""
 
     outbox: Outbox
@@ -143,34 +143,34 @@ class World(msgspec.Struct):
 class OutboxContract:
     """What a sender relies on."""
 
-    async def test_gives_what_was_put_in_as_it_was(self, world: World) -> None:
-        put = letter(
+    async def test_gives_what_was_put_in_as_it_was(self, world: OutboxWorld) -> None:
+        put = outgoing_mail(
             "hd-1", thread="hd-0", kinds=("recovery",), roots=("power:so-y-te",), opened=(5,), body=b"\x00\xff"
         )
         await world.add(put)
         (mail,) = await world.outbox.due(1_000_000, 10)
         assert msgspec.structs.replace(mail, id=0) == put
 
-    async def test_critical_ones_come_first_then_the_oldest(self, world: World) -> None:
+    async def test_critical_ones_come_first_then_the_oldest(self, world: OutboxWorld) -> None:
         await world.add(
-            letter("c", severity="warning", made=1_000),
-            letter("a", severity="critical", made=3_000),
-            letter("b", severity="critical", made=4_000),
-            letter("d", severity="info", made=2_000),
+            outgoing_mail("c", severity="warning", made=1_000),
+            outgoing_mail("a", severity="critical", made=3_000),
+            outgoing_mail("b", severity="critical", made=4_000),
+            outgoing_mail("d", severity="info", made=2_000),
         )
         assert [one.ident for one in await world.outbox.due(5_000, 10)] == ["a", "b", "c", "d"]
         assert [one.ident for one in await world.outbox.due(5_000, 3)] == ["a", "b", "c"]
 
-    async def test_what_was_put_off_is_not_due_before_its_time(self, world: World) -> None:
-        await world.add(letter("a"))
+    async def test_what_was_put_off_is_not_due_before_its_time(self, world: OutboxWorld) -> None:
+        await world.add(outgoing_mail("a"))
         (mail,) = await world.outbox.due(1_000_000, 10)
         await world.outbox.later(mail, 1_060_000, "450 greylisted")
         assert await world.outbox.due(1_059_999, 10) == []
         (again,) = await (await world.again()).due(1_060_000, 10)
         assert (again.ident, again.tries, again.why) == ("a", 1, "450 greylisted")
 
-    async def test_what_was_sent_is_not_due_any_more(self, world: World) -> None:
-        await world.add(letter("a"), letter("b", made=1_000_001))
+    async def test_what_was_sent_is_not_due_any_more(self, world: OutboxWorld) -> None:
+        await world.add(outgoing_mail("a"), outgoing_mail("b", made=1_000_001))
         first, second = await world.outbox.due(2_000_000, 10)
         await world.outbox.sent(first, 2_000_000, "mail.example:25")
         assert [one.ident for one in await world.outbox.due(9_000_000, 10)] == ["b"]
@@ -178,23 +178,23 @@ class OutboxContract:
         await world.outbox.sent(first, 2_000_001, "the journal")  # said twice: nothing changes
         assert await world.outbox.waiting() == (1, second.made)
 
-    async def test_what_failed_is_not_due_any_more(self, world: World) -> None:
-        await world.add(letter("a"))
+    async def test_what_failed_is_not_due_any_more(self, world: OutboxWorld) -> None:
+        await world.add(outgoing_mail("a"))
         (mail,) = await world.outbox.due(2_000_000, 10)
         await world.outbox.failed(mail, 2_000_000, "550 no such user")
         assert await (await world.again()).due(9_000_000_000, 10) == []
         assert await world.outbox.waiting() == (0, None)
 
-    async def test_what_went_by_the_webhook_is_still_due(self, world: World) -> None:
-        await world.add(letter("a"))
+    async def test_what_went_by_the_webhook_is_still_due(self, world: OutboxWorld) -> None:
+        await world.add(outgoing_mail("a"))
         (mail,) = await world.outbox.due(2_000_000, 10)
         assert not mail.hooked
         await world.outbox.hooked(mail, 2_000_000)
         (again,) = await (await world.again()).due(2_000_000, 10)
         assert again.hooked
 
-    async def test_what_is_said_of_a_letter_undoes_nothing_said_before(self, world: World) -> None:
-        await world.add(letter("a"))
+    async def test_what_is_said_of_a_letter_undoes_nothing_said_before(self, world: OutboxWorld) -> None:
+        await world.add(outgoing_mail("a"))
         (mail,) = await world.outbox.due(2_000_000, 10)
         await world.outbox.hooked(mail, 2_000_000)
         await world.outbox.later(mail, 2_060_000, "not now")  # by the letter as it was before
@@ -202,9 +202,9 @@ class OutboxContract:
         (again,) = await world.outbox.due(2_120_000, 10)
         assert (again.hooked, again.tries, again.why) == (True, 2, "not now either")
 
-    async def test_says_how_many_wait_and_since_when(self, world: World) -> None:
+    async def test_says_how_many_wait_and_since_when(self, world: OutboxWorld) -> None:
         assert await world.outbox.waiting() == (0, None)
-        await world.add(letter("a", made=7_000), letter("b", made=3_000))
+        await world.add(outgoing_mail("a", made=7_000), outgoing_mail("b", made=3_000))
         assert await world.outbox.waiting() == (2, 3_000)
         (mail,) = [one for one in await world.outbox.due(9_000, 10) if one.ident == "b"]
         await world.outbox.later(mail, 99_000, "not now")

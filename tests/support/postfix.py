@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from deploy.programs import free_port
-from tests.support.mail_servers import DOVECOT, Issued
+from tests.support.mail_servers import DOVECOT, IssuedCertificate
 
 POSTFIX = "/usr/sbin/postfix"
 MASTER = "/usr/lib/postfix/sbin/master"
@@ -115,7 +115,7 @@ class Postfix:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.starttls, self.tls = free_port(), free_port()
-        self.certificate = Issued(directory)
+        self.certificate = IssuedCertificate(directory)
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:

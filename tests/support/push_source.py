@@ -38,7 +38,7 @@ def plan_of(agent: str) -> Plan:
     return Plan(agent=agent, agency="so", site="so", checks=checks, columns=columns)
 
 
-class Source:
+class PushSource:
     """One agent. ``look`` counts the looks told so far; all of its times are boot-time ms."""
 
     def __init__(self, number: int, seed: int = 1) -> None:

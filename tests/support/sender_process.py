@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from alerts.channels import notification_log as journals
-from alerts.channels.config import Relay, Ways
-from alerts.channels.notification_log import Journal, Sent
-from alerts.channels.outbox import Letter
-from alerts.channels.sender import Sender
+from alerts.channels.config import ChannelSettings, RelaySettings
+from alerts.channels.notification_log import NotificationLog, NotificationLogEntry
+from alerts.channels.outbox import OutgoingMail
+from alerts.channels.sender import MailSender
 from tests.support.outboxes import FileOutbox
 
 POINTS = ("journal-before", "journal-torn", "journal-unsynced", "journal-after", "sent-before", "sent-after")
 
 
-class Fuse:
+class KillSwitch:
     def __init__(self, point: str = "", count: str = "0") -> None:
         self.point, self.left = point, int(count)
 
@@ -31,19 +31,19 @@ class Fuse:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-class FusedOutbox(FileOutbox):
-    fuse: Fuse
+class KillingOutbox(FileOutbox):
+    fuse: KillSwitch
 
-    async def sent(self, letter: Letter, at: int, way: str) -> None:
+    async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
         self.fuse.at("sent-before")
         await super().sent(letter, at, way)
         self.fuse.at("sent-after")
 
 
-class FusedJournal(Journal):
-    fuse: Fuse
+class KillingLog(NotificationLog):
+    fuse: KillSwitch
 
-    def add(self, one: Sent) -> None:
+    def add(self, one: NotificationLogEntry) -> None:
         self.fuse.at("journal-before")
         if self.fuse.point == "journal-torn" and self.fuse.left == 1:
             file = self._file_of(one.at)
@@ -55,10 +55,10 @@ class FusedJournal(Journal):
         self.fuse.at("journal-after")
 
 
-async def main(directory: Path, port: int, switch: Fuse) -> None:
-    outbox = FusedOutbox(directory / "outbox")
+async def main(directory: Path, port: int, switch: KillSwitch) -> None:
+    outbox = KillingOutbox(directory / "outbox")
     outbox.fuse = switch
-    journal = FusedJournal(directory / "journal")
+    journal = KillingLog(directory / "journal")
     journal.fuse = switch
     if switch.point == "journal-unsynced":
         sync = os.fsync
@@ -69,9 +69,9 @@ async def main(directory: Path, port: int, switch: Fuse) -> None:
             sync(descriptor)
 
         journals.os.fsync = fused
-    relay = Relay(host="127.0.0.1", port=port, tls="none", timeout=5_000)
-    await Sender(Ways(from_="haidang@province.example", relays=(relay,)), outbox, journal).run()
+    relay = RelaySettings(host="127.0.0.1", port=port, tls="none", timeout=5_000)
+    await MailSender(ChannelSettings(from_="haidang@province.example", relays=(relay,)), outbox, journal).run()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), Fuse(*sys.argv[3:])))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), KillSwitch(*sys.argv[3:])))

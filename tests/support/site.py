@@ -14,18 +14,26 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from agent.clock import SystemClock
-from agent.jobs.book import Book
+from agent.clock import AgentSystemClock
+from agent.jobs.book import JobStore
 from agent.jobs.book import directory as jobs_directory
-from agent.jobs.state import START, SUCCESS, Event
+from agent.jobs.state import START, SUCCESS, PingEvent
 from deploy.programs import free_port
 from tests.support.chrony import chrony
-from tests.support.dns_server import server as dns_server
-from tests.support.mail_servers import PASSWORD, USER, Issued, Relay, put, running_dovecot, service
+from tests.support.dns_server import dns_server as dns_server
+from tests.support.mail_servers import (
+    PASSWORD,
+    USER,
+    DeliveringRelay,
+    IssuedCertificate,
+    deliver_to,
+    running_dovecot,
+    tcp_server,
+)
 from tests.support.nginx import nginx
-from tests.support.nut import Rig, needs_nut
+from tests.support.nut import RealUpsd, require_nut
 from tests.support.snmp import snmpd
-from tests.support.snmpsim import SECRETS, credential, simulated
+from tests.support.snmpsim import SECRETS, credential, snmpsim
 from tests.support.ups_recordings import RECORDINGS
 
 PAGE, BLOB = "Cổng thông tin " * 400, 2 << 20
@@ -33,19 +41,26 @@ HERE = "127.0.0.1"
 COMMUNITY, NUT_PASSWORD, WRONG = "cong-dong-canary", "kim-n6an-canary", "sai-mat-khau-canary"
 CANARIES = (PASSWORD, NUT_PASSWORD, COMMUNITY, WRONG, *SECRETS)  # nothing that is told or kept may show them
 ON_MAINS, ON_BATTERY = RECORDINGS["apc-boost"], RECORDINGS["standard-three-phase-battery"]
-Seen = dict[str, dict[str, Any]]
+ResultsByCheck = dict[str, dict[str, Any]]
 
 
-class Province:
+class LiveSite:
     """One agent's file, an inventory of one site, and the services that its checks look at."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.certificate = Issued(folder)
+        self.certificate = IssuedCertificate(folder)
         self.state = folder / "state"
         self.backups = folder / "backups"
         self.web = folder / "web"
-        for directory in (self.state, self.backups, self.web, folder / "inventory", folder / "snmpd", folder / "snmpsim"):
+        for directory in (
+            self.state,
+            self.backups,
+            self.web,
+            folder / "inventory",
+            folder / "snmpd",
+            folder / "snmpsim",
+        ):
             directory.mkdir()
         self.readable = [self.backups, self.certificate.root]  # what the agent's own file lets checks read
         self.checks: dict[str, dict[str, Any]] = {}
@@ -80,7 +95,7 @@ class Province:
         file.write_text(json.dumps(settings), "utf-8")  # JSON is YAML
         return file
 
-    async def once(self) -> tuple[int, Seen, str]:
+    async def once(self) -> tuple[int, ResultsByCheck, str]:
         """The inventory's plan, looked at: the exit code, what was seen by check, and all that was printed."""
         name = {"vi": "Trung tâm", "en": "Centre"}
         site = {"agent": {"networks": ["127.0.0.0/8"]}, "checks": self.checks}
@@ -111,21 +126,21 @@ class Province:
 
 
 @asynccontextmanager
-async def province(*parts: "Part") -> AsyncIterator[Province]:
+async def live_site(*parts: "Part") -> AsyncIterator[LiveSite]:
     """With the services and checks of these parts, below a folder that unprivileged servers can enter."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="haidang-province-")))
         folder.chmod(stat.S_IRWXU | stat.S_IXOTH)
-        site = Province(folder)
+        site = LiveSite(folder)
         for part in parts:
             await part(site, stack)
         yield site
 
 
-Part = Callable[[Province, AsyncExitStack], Awaitable[None]]
+Part = Callable[[LiveSite, AsyncExitStack], Awaitable[None]]
 
 
-async def network(site: Province, stack: AsyncExitStack) -> None:
+async def network(site: LiveSite, stack: AsyncExitStack) -> None:
     site.check("icmp", "icmp", host=HERE, count=5, spacing=0.02)
     site.check("path", "path", host=HERE, count=20, spacing=0.01)
     site.check("lan", "lan", network="127.77.0.0/29", register=4, leave_out=["127.77.0.2"])
@@ -137,7 +152,7 @@ async def network(site: Province, stack: AsyncExitStack) -> None:
     site.check("host", "host")
 
 
-async def web(site: Province, stack: AsyncExitStack) -> None:
+async def web(site: LiveSite, stack: AsyncExitStack) -> None:
     (site.web / "index.html").write_text(PAGE, "utf-8")
     (site.web / "blob").write_bytes(os.urandom(BLOB))
     port, root = free_port(), str(site.certificate.root)
@@ -151,10 +166,10 @@ async def web(site: Province, stack: AsyncExitStack) -> None:
     )  # fmt: skip
 
 
-async def mail(site: Province, stack: AsyncExitStack) -> None:
+async def mail(site: LiveSite, stack: AsyncExitStack) -> None:
     dovecot = stack.enter_context(contextmanager(running_dovecot)())
-    await stack.enter_async_context(service(Relay(dovecot.maildir / "new").talk, port=dovecot.relay))
-    put(dovecot.maildir / "new", b"Subject: old\r\n\r\nit was there before\r\n")
+    await stack.enter_async_context(tcp_server(DeliveringRelay(dovecot.maildir / "new").talk, port=dovecot.relay))
+    deliver_to(dovecot.maildir / "new", b"Subject: old\r\n\r\nit was there before\r\n")
     site.secret("robot", user=USER, password=PASSWORD)
     site.readable.append(dovecot.certificate.root)
     trust = {"authority": str(dovecot.certificate.root), "credential": "robot"}
@@ -170,15 +185,15 @@ async def mail(site: Province, stack: AsyncExitStack) -> None:
     )  # fmt: skip
 
 
-async def power(site: Province, stack: AsyncExitStack) -> None:
+async def power(site: LiveSite, stack: AsyncExitStack) -> None:
     """A UPS by NUT, one by SNMP 2c, one on battery by SNMP 3; a switch, and a card as a device."""
-    needs_nut()
-    rig = Rig(site.folder / "nut")
+    require_nut()
+    rig = RealUpsd(site.folder / "nut")
     stack.callback(rig.stop)
     rig.start()
     switch = stack.enter_context(snmpd(site.folder / "snmpd"))
     cards = {COMMUNITY: ON_MAINS.rows, "ups-b": ON_BATTERY.rows}
-    port = stack.enter_context(simulated(site.folder / "snmpsim", cards))
+    port = stack.enter_context(snmpsim(site.folder / "snmpsim", cards))
     site.secret("tram", user="watcher", password=NUT_PASSWORD)
     site.secret("ups-a", **credential("2c", COMMUNITY))
     site.secret("ups-b", **credential("authPriv", "ups-b"))
@@ -192,16 +207,16 @@ async def power(site: Province, stack: AsyncExitStack) -> None:
     site.check("snmp-3", "snmp", host=HERE, port=port, version="3", credential="ups-b", oid="1.3.6.1.2.1.33.1.2.4.0")
 
 
-async def records(site: Province, stack: AsyncExitStack) -> None:
+async def records(site: LiveSite, stack: AsyncExitStack) -> None:
     """A backup that lies there, a job that told of its run, a restore drill that somebody made."""
     (site.backups / "db-2.sql.gz").write_bytes(gzip.compress(os.urandom(50_000)))
     hour_ago = time.time() - 3600
     os.utime(site.backups / "db-2.sql.gz", (hour_ago, hour_ago))
     site.check("backup", "backup", path=str(site.backups), files="db-*.sql.gz")
-    book = Book(jobs_directory(site.state), SystemClock())
+    book = JobStore(jobs_directory(site.state), AgentSystemClock())
     book.listen()
     book.expect(["db"])
     for action in (START, SUCCESS):
-        book.hear("db", Event(action=action, at=book.now()))
+        book.hear("db", PingEvent(action=action, at=book.now()))
     site.check("job", "job", job="db")
     site.check("drill", "drill", drill="db")

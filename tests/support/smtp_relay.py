@@ -10,26 +10,26 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
-from alerts.channels.config import Relay, Ways
-from alerts.channels.health import Counts
-from alerts.channels.notification_log import Journal
-from alerts.channels.sender import Sender
+from alerts.channels.config import ChannelSettings, RelaySettings
+from alerts.channels.health import DeliveryStats
+from alerts.channels.notification_log import NotificationLog
+from alerts.channels.sender import MailSender
 from inventory.base.types import Secret
 from tests.support.clock import FakeClock
-from tests.support.mail_servers import Issued
+from tests.support.mail_servers import IssuedCertificate
 from tests.support.outboxes import MemoryOutbox
 
 USER, PASSWORD = "haidang", "một mật khẩu"
 HANG, DROP = "hang", "drop"
 
 
-class Server:
+class FakeRelay:
     """A relay on loopback. ``faults``: by stage (connect, EHLO, MAIL, RCPT, DATA, after) a reply instead of the usual,
     HANG, DROP, or a list of such, one a time (None: the usual). ``taken``: (sender, recipients, text) of every mail
     that was answered 250 or, with after: DROP, was taken without the answer getting out.
     """
 
-    def __init__(self, certificate: Issued | None = None, *, tls: bool = False, login: bool = False) -> None:
+    def __init__(self, certificate: IssuedCertificate | None = None, *, tls: bool = False, login: bool = False) -> None:
         self.faults: dict[str, Any] = {}
         self.taken: list[tuple[str, list[str], bytes]] = []
         self.got = asyncio.Event()  # set with each mail
@@ -41,7 +41,7 @@ class Server:
         self._tls = tls
         self._login = login
         self._server: asyncio.Server | None = None
-        self._open: set[_Talk] = set()
+        self._open: set[_Conversation] = set()
 
     @property
     def idents(self) -> list[str]:
@@ -51,19 +51,19 @@ class Server:
             for _, _, text in self.taken
         ]
 
-    def relay(self, **fields: Any) -> Relay:
+    def relay(self, **fields: Any) -> RelaySettings:
         plain = {"host": "127.0.0.1", "port": self.port, "tls": "none", "timeout": 2_000}
         if self._certificate is not None:
             plain |= {"tls": "tls" if self._tls else "starttls", "ca": self._certificate.root}
         if self._login:
             plain |= {"user": USER, "password": Secret(PASSWORD)}
-        return Relay(**{**plain, **fields})
+        return RelaySettings(**{**plain, **fields})
 
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         context = self._certificate.context() if self._certificate is not None else None
         self._server = await loop.create_server(
-            lambda: _Talk(self, None if self._tls else context, self._login),
+            lambda: _Conversation(self, None if self._tls else context, self._login),
             "127.0.0.1",
             self.port,
             ssl=context if self._tls else None,
@@ -135,8 +135,8 @@ class Server:
         return fault
 
 
-class _Talk(SMTP):
-    def __init__(self, owner: Server, context: ssl.SSLContext | None, login: bool) -> None:
+class _Conversation(SMTP):
+    def __init__(self, owner: FakeRelay, context: ssl.SSLContext | None, login: bool) -> None:
         with warnings.catch_warnings():
             # its auth_require_tls knows STARTTLS alone, so that TLS from the first byte looks like none to it
             warnings.filterwarnings("ignore", "Requiring AUTH while not requiring TLS")
@@ -197,7 +197,7 @@ def _authenticate(server: SMTP, session: Session, envelope: Envelope, mechanism:
 
 
 @contextlib.asynccontextmanager
-async def serving(*servers: Server) -> AsyncIterator[None]:
+async def relays_running(*servers: FakeRelay) -> AsyncIterator[None]:
     for server in servers:
         await server.start()
     try:
@@ -207,23 +207,23 @@ async def serving(*servers: Server) -> AsyncIterator[None]:
             await server.stop()
 
 
-class Desk:
+class SenderWorld:
     """A sender on a clock of its own; ``wait`` lets time pass, then sends until nothing is due."""
 
-    def __init__(self, directory: Path, *relays: Relay, **ways: Any) -> None:
+    def __init__(self, directory: Path, *relays: RelaySettings, **ways: Any) -> None:
         self.clock = FakeClock(wall=1_000_000, boot=50_000)
         self.directory = directory
-        self.ways = Ways(from_="haidang@province.example", relays=relays, **ways)
+        self.ways = ChannelSettings(from_="haidang@province.example", relays=relays, **ways)
         self.outbox = MemoryOutbox()
         self.start()
 
     def start(self) -> None:
         """Or again, as after a kill: what was in memory is gone."""
-        self.counts = Counts()
-        self.sender = Sender(
+        self.counts = DeliveryStats()
+        self.sender = MailSender(
             self.ways,
             self.outbox,
-            Journal(self.directory / "journal"),
+            NotificationLog(self.directory / "journal"),
             self.counts,
             now=self.clock.wall_ms,
             monotonic=self.clock.seconds,

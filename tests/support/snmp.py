@@ -19,7 +19,7 @@ import pytest
 from agent.clients.snmp import ber
 
 Cell = tuple[int, bytes]  # a value's tag and content
-Sent = list[tuple[float, bytes]]  # (delay in seconds, datagram)
+TimedReplies = list[tuple[float, bytes]]  # (delay in seconds, datagram)
 
 
 def integer(value: int) -> Cell:
@@ -46,53 +46,58 @@ def octets(value: str | bytes) -> Cell:
     return 0x04, value.encode() if isinstance(value, str) else value
 
 
-def name(value: str) -> Cell:
-    return 0x06, ber.encoded(value)
+def object_id(value: str) -> Cell:
+    return 0x06, ber.encode_oid(value)
 
 
 def opaque_float(value: float) -> Cell:
     return 0x44, b"\x9f\x78\x04" + struct.pack(">f", value)
 
 
-class Asked:
+class SnmpRequest:
     """A request as it came."""
 
     def __init__(self, packet: bytes) -> None:
-        at, end = ber.span(packet, 0, 0x30, len(packet))
-        self.version, at = ber.number(packet, at, end)
-        start, at = ber.span(packet, at, 0x04, end)
+        at, end = ber.expect_element(packet, 0, 0x30, len(packet))
+        self.version, at = ber.read_integer(packet, at, end)
+        start, at = ber.expect_element(packet, at, 0x04, end)
         self.community = packet[start:at]
-        self.pdu, at, end = ber.element(packet, at, end)
-        self.request_id, at = ber.number(packet, at, end)
-        self.nonrepeaters, at = ber.number(packet, at, end)
-        self.repetitions, at = ber.number(packet, at, end)
-        self.oids = [ber.dotted(oid) for oid, _ in ber.varbinds(packet, at, end)]
+        self.pdu, at, end = ber.read_element(packet, at, end)
+        self.request_id, at = ber.read_integer(packet, at, end)
+        self.nonrepeaters, at = ber.read_integer(packet, at, end)
+        self.repetitions, at = ber.read_integer(packet, at, end)
+        self.oids = [ber.oid_text(oid) for oid, _ in ber.read_varbinds(packet, at, end)]
 
 
-def answer(
-    request: Asked, cells: list[tuple[str, Cell]], status: int = 0, index: int = 0, *, pdu: int = ber.RESPONSE,
+def reply(
+    request: SnmpRequest, cells: list[tuple[str, Cell]], status: int = 0, index: int = 0, *, pdu: int = ber.RESPONSE,
     request_id: int | None = None,
 ) -> bytes:  # fmt: skip
     """An answer with these varbinds."""
     binds = b"".join(
-        ber.wrapped(0x30, ber.wrapped(0x06, ber.encoded(oid)) + ber.wrapped(tag, content))
+        ber.encode_element(0x30, ber.encode_element(0x06, ber.encode_oid(oid)) + ber.encode_element(tag, content))
         for oid, (tag, content) in cells
     )
     identity = request.request_id if request_id is None else request_id
-    fields = ber.integer(identity) + ber.integer(status) + ber.integer(index) + ber.wrapped(0x30, binds)
-    head = ber.integer(request.version) + ber.wrapped(0x04, request.community)
-    return ber.wrapped(0x30, head + ber.wrapped(pdu, fields))
+    fields = (
+        ber.encode_integer(identity)
+        + ber.encode_integer(status)
+        + ber.encode_integer(index)
+        + ber.encode_element(0x30, binds)
+    )
+    head = ber.encode_integer(request.version) + ber.encode_element(0x04, request.community)
+    return ber.encode_element(0x30, head + ber.encode_element(pdu, fields))
 
 
-class Device(asyncio.DatagramProtocol):
+class SnmpDevice(asyncio.DatagramProtocol):
     """Answers versions 1 and 2c from ``objects``. ``twist(asked, honest answer)`` says what really goes back."""
 
     def __init__(self, objects: Mapping[str, Cell], community: str = "public") -> None:
         self.objects = dict(objects)
         self.community = community.encode()
-        self.twist: Callable[[Asked, bytes], Sent] = lambda asked, honest: [(0, honest)]
+        self.twist: Callable[[SnmpRequest, bytes], TimedReplies] = lambda asked, honest: [(0, honest)]
         self.most = 1_000  # objects in one answer; more is tooBig, or cut short for GETBULK
-        self.asked: list[Asked] = []
+        self.asked: list[SnmpRequest] = []
         self.port = 0
         self._ordered = (0, -1)
         self._order: list[tuple[tuple[int, ...], str]] = []
@@ -102,7 +107,7 @@ class Device(asyncio.DatagramProtocol):
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        request = Asked(data)
+        request = SnmpRequest(data)
         if request.community != self.community:
             return
         self.asked.append(request)
@@ -117,12 +122,12 @@ class Device(asyncio.DatagramProtocol):
         if not self._transport.is_closing():
             self._transport.sendto(packet, addr)
 
-    def honest(self, request: Asked) -> bytes:
+    def honest(self, request: SnmpRequest) -> bytes:
         if request.pdu == ber.GET:
             return self._get(request)
         if self._ordered != (id(self.objects), len(self.objects)):
             self._ordered = id(self.objects), len(self.objects)
-            self._order = sorted((ber.decoded(ber.encoded(oid)), oid) for oid in self.objects)
+            self._order = sorted((ber.decode_oid(ber.encode_oid(oid)), oid) for oid in self.objects)
         rounds = request.repetitions if request.pdu == ber.GETBULK else 1
         cells: list[tuple[str, Cell]] = []
         at = list(request.oids)
@@ -130,31 +135,31 @@ class Device(asyncio.DatagramProtocol):
             for place, oid in enumerate(at):
                 following = self._after(oid)
                 if following is None and request.version == 0:
-                    return answer(request, [(each, (0x05, b"")) for each in request.oids], 2, place + 1)
+                    return reply(request, [(each, (0x05, b"")) for each in request.oids], 2, place + 1)
                 if len(cells) < self.most:
                     cells.append((oid, (0x82, b"")) if following is None else (following, self.objects[following]))
                 at[place] = following or oid
-        return answer(request, cells)
+        return reply(request, cells)
 
     def _after(self, oid: str) -> str | None:
-        place = bisect.bisect_right(self._order, (ber.decoded(ber.encoded(oid)), "~"))
+        place = bisect.bisect_right(self._order, (ber.decode_oid(ber.encode_oid(oid)), "~"))
         return self._order[place][1] if place < len(self._order) else None
 
-    def _get(self, request: Asked) -> bytes:
+    def _get(self, request: SnmpRequest) -> bytes:
         nothing = [(oid, (0x05, b"")) for oid in request.oids]
         if len(request.oids) > self.most:
-            return answer(request, nothing, 1, 0)
+            return reply(request, nothing, 1, 0)
         if request.version == 0:
             for place, oid in enumerate(request.oids):
                 if oid not in self.objects:
-                    return answer(request, nothing, 2, place + 1)
-        return answer(request, [(oid, self.objects.get(oid, (0x81, b""))) for oid in request.oids])
+                    return reply(request, nothing, 2, place + 1)
+        return reply(request, [(oid, self.objects.get(oid, (0x81, b""))) for oid in request.oids])
 
 
 @contextlib.asynccontextmanager
-async def device(objects: Mapping[str, Cell], host: str = "127.0.0.1") -> AsyncIterator[Device]:
+async def device(objects: Mapping[str, Cell], host: str = "127.0.0.1") -> AsyncIterator[SnmpDevice]:
     loop = asyncio.get_running_loop()
-    transport, fake = await loop.create_datagram_endpoint(lambda: Device(objects), local_addr=(host, 0))
+    transport, fake = await loop.create_datagram_endpoint(lambda: SnmpDevice(objects), local_addr=(host, 0))
     fake.port = transport.get_extra_info("sockname")[1]
     try:
         yield fake
@@ -197,7 +202,7 @@ class Snmpd:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             probe.settimeout(0.05)
             probe.connect(("127.0.0.1", self.port))
-            question = ber.request(1, b"public", ber.GET, 1, [ber.encoded("1.3.6.1.2.1.1.3.0")])
+            question = ber.encode_request(1, b"public", ber.GET, 1, [ber.encode_oid("1.3.6.1.2.1.1.3.0")])
             for _ in range(200):
                 try:
                     probe.send(question)

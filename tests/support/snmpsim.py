@@ -35,7 +35,7 @@ def credential(level: str, recording: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def simulated(folder: Path, recordings: Mapping[str, str]) -> Iterator[int]:
+def snmpsim(folder: Path, recordings: Mapping[str, str]) -> Iterator[int]:
     """The port at which each recording (snmprec lines) answers, as community and as context of version 3."""
     if not PROGRAM.exists():
         pytest.skip("needs snmpsim (scripts/test installs it)")
@@ -73,7 +73,7 @@ def _in_order(rows: str) -> str:
 
 
 def _await(process: "subprocess.Popen[bytes]", port: int, recording: str, log: Path) -> None:
-    question = ber.request(1, recording.encode(), ber.GETNEXT, 1, [ber.encoded("1.3")])
+    question = ber.encode_request(1, recording.encode(), ber.GETNEXT, 1, [ber.encode_oid("1.3")])
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.settimeout(0.1)
         probe.connect(("127.0.0.1", port))

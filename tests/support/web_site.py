@@ -9,19 +9,19 @@ import msgspec
 from aiohttp import web
 
 
-class Asked(msgspec.Struct):
+class ReceivedRequest(msgspec.Struct):
     method: str
     path: str
     headers: Mapping[str, str]
     body: bytes
 
 
-class Site:
+class FakeWebSite:
     """``answer``: the status, or "drop" or "hang"."""
 
     def __init__(self) -> None:
         self.answer: int | str = 200
-        self.asked: list[Asked] = []
+        self.asked: list[ReceivedRequest] = []
         self.url = ""
         self._runner: web.ServerRunner | None = None
 
@@ -39,7 +39,7 @@ class Site:
 
     async def _see(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
-        self.asked.append(Asked(request.method, request.path_qs, dict(request.headers), body))
+        self.asked.append(ReceivedRequest(request.method, request.path_qs, dict(request.headers), body))
         if self.answer == "drop":
             assert request.transport is not None
             request.transport.abort()
@@ -52,7 +52,7 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def visited(site: Site, context: ssl.SSLContext | None = None) -> AsyncIterator[Site]:
+async def site_running(site: FakeWebSite, context: ssl.SSLContext | None = None) -> AsyncIterator[FakeWebSite]:
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)  # refused handshakes are the point
     await site.start(context)
     try:

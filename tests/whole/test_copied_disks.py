@@ -13,22 +13,22 @@ import apsw
 import pytest
 
 from collector.commands import backup
-from deploy.demo.estate import Service, greeting, now_ms
-from deploy.programs import Agent, command
+from deploy.demo.estate import DemoService, greeting, now_ms
+from deploy.programs import AgentProcess, command
 
 WATCHED = "service"
 Outside = Any  # the Lab of conftest.py
 
 
 @pytest.fixture
-async def service() -> AsyncIterator[Service]:
-    made = Service("the service is dead", greeting("ready"))
+async def service() -> AsyncIterator[DemoService]:
+    made = DemoService("the service is dead", greeting("ready"))
     await made.start()
     yield made
     made.stop()
 
 
-def watching(service: Service) -> dict[str, Any]:
+def watching(service: DemoService) -> dict[str, Any]:
     return {WATCHED: {"kind": "tcp", "params": {"host": "127.0.0.1", "port": service.port, "expect": "ready"}}}
 
 
@@ -45,7 +45,7 @@ def findings(lab: Outside) -> list[tuple[str, str]]:
 
 
 async def test_a_restored_collector_gets_everything_again_and_counts_nothing_twice(
-    lab: Outside, service: Service, tmp_path: Path
+    lab: Outside, service: DemoService, tmp_path: Path
 ) -> None:
     lab.watch(watching(service))
     await lab.start()
@@ -101,7 +101,7 @@ def test_a_copy_comes_to_an_end_under_steady_writing(tmp_path: Path) -> None:
 
 
 async def test_an_agents_disk_put_back_is_noticed_and_its_results_go_on(
-    lab: Outside, service: Service, tmp_path: Path
+    lab: Outside, service: DemoService, tmp_path: Path
 ) -> None:
     lab.watch(watching(service))
     await lab.start()
@@ -124,13 +124,13 @@ async def test_an_agents_disk_put_back_is_noticed_and_its_results_go_on(
 
 
 async def test_an_agent_cloned_to_a_second_machine_is_noticed_and_blocks_nothing(
-    lab: Outside, service: Service, tmp_path: Path
+    lab: Outside, service: DemoService, tmp_path: Path
 ) -> None:
     lab.watch(watching(service))
     await lab.start()
     began = await fresh(lab)
     await lab.agent.program.stop()
-    clone = Agent("site", tmp_path / "clone")
+    clone = AgentProcess("site", tmp_path / "clone")
     shutil.copytree(lab.agent.state, clone.state)
     await lab.agent.start()
     await fresh(lab)

@@ -14,12 +14,12 @@ from tests.support.site import (
     CANARIES,
     ON_BATTERY,
     ON_MAINS,
-    Province,
-    Seen,
+    LiveSite,
+    ResultsByCheck,
+    live_site,
     mail,
     network,
     power,
-    province,
     records,
     web,
 )
@@ -32,13 +32,13 @@ def close(**expected: float) -> Mapping[str, Any]:
 
 
 async def test_every_kind_prints_the_right_values() -> None:
-    async with province(network, web, mail, power, records) as made:
+    async with live_site(network, web, mail, power, records) as made:
         code, said = await made.program("agent.cli.main", "drill", "db", "ok", "--config", str(made.configure()))
         assert code == 0, said
         judge(made, *await made.once())
 
 
-def judge(made: Province, code: int, seen: Seen, said: str) -> None:
+def judge(made: LiveSite, code: int, seen: ResultsByCheck, said: str) -> None:
     assert {one["kind"] for one in seen.values()} == set(probes.names()) == set(load()), "a kind without a check here"
     assert seen.keys() == made.checks.keys()
     not_up = {name: one["reason"] for name, one in seen.items() if one["state"] != "up" and name != "host"}

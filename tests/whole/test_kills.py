@@ -17,7 +17,7 @@ import apsw
 import pytest
 
 from agent.spool import Spool
-from collector.ingest.state import decode
+from collector.ingest.state import decode_state
 from inventory.protocol.wire import Batch, Position, decode_push
 
 ROUNDS = 200
@@ -106,6 +106,6 @@ def ledger_looks(database: Path) -> int:
         closed = db.execute("SELECT coalesce(sum(looks), 0) FROM spans WHERE reason != 'agent stopped'").get
         (stream, batch, body), *others = db.execute("SELECT id, batch, body FROM streams").fetchall()
     assert not others
-    tails = decode("site", stream, batch, body).tails.values()
+    tails = decode_state("site", stream, batch, body).tails.values()
     assert isinstance(closed, int)
     return closed + sum(tail.looks for tail in tails if tail.reason != "agent stopped")

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from deploy.demo.estate import Service, greeting, now_ms
+from deploy.demo.estate import DemoService, greeting, now_ms
 from deploy.local import main, starter
-from deploy.local.surroundings import Found
+from deploy.local.surroundings import StarterCheck
 from deploy.local.table import Table, ago, line
 
 
@@ -47,11 +47,11 @@ async def ran(*arguments: str) -> str:
 
 
 async def test_run_watches_this_machine_sees_what_breaks_and_goes_on_from_its_state(tmp_path: Path) -> None:
-    service = Service("dead", greeting("ready"))
+    service = DemoService("dead", greeting("ready"))
     await service.start()
     starter.write(
         tmp_path / "inventory" / "starter.yaml",
-        [Found("service", "Dịch vụ", "Service", "tcp", {"host": "127.0.0.1", "port": service.port})],
+        [StarterCheck("service", "Dịch vụ", "Service", "tcp", {"host": "127.0.0.1", "port": service.port})],
     )
     first = await started("deploy.local.main", "--state", str(tmp_path))
     assert re.fullmatch(r"Page: +http://127\.0\.0\.1:\d+/\n", await line_with(first, "^Page"))

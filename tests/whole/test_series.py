@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from deploy.programs import Program
 from tests.conftest import Lab
-from tests.support.site import CANARIES, ON_BATTERY, ON_MAINS, WRONG, Province, mail, power, province
+from tests.support.site import CANARIES, ON_BATTERY, ON_MAINS, WRONG, LiveSite, live_site, mail, power
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -18,7 +18,7 @@ SITE = ("haidang_site_power_seconds_total", "")
 Samples = dict[tuple[str, str], dict[frozenset[tuple[str, str]], float]]
 
 
-def add_wrong(made: Province) -> None:
+def add_wrong(made: LiveSite) -> None:
     """Each way of asking once more, with a wrong secret, so that what is said of it is seen too."""
     made.secret("wrong-community", community=WRONG)
     made.secret("wrong-auth", user="kin-dao", auth_password=WRONG, priv_password=WRONG)
@@ -53,7 +53,7 @@ def kept(folder: Path) -> dict[Path, bytes]:
 
 
 async def test_the_series_have_their_names_and_nothing_shows_a_secret(lab: Lab) -> None:
-    async with province(mail, power) as made:
+    async with live_site(mail, power) as made:
         add_wrong(made)
         config = made.configure(state_dir=str(lab.agent.state), log={"level": "debug"})
         lab.agent.program = Program("agent", "run", "--config", str(config), log=lab.agent.directory / "log")
@@ -72,7 +72,7 @@ async def test_the_series_have_their_names_and_nothing_shows_a_secret(lab: Lab) 
         assert not shown, f"{path} shows {shown}"
 
 
-def expected(made: Province) -> dict[str, str]:
+def expected(made: LiveSite) -> dict[str, str]:
     """Each check's state. A refused login is down; what cannot be asked says nothing of the power, or the device."""
     right = dict.fromkeys(made.checks, "up") | {"ups-3": "degraded", "power-3": "degraded"}
     wrong = {name: "unknown" for name in made.checks if name.startswith("wrong-")}

@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from deploy.demo import truth
-from deploy.demo.estate import Service, greeting, now_ms
+from deploy.demo.estate import DemoService, greeting, now_ms
 
 # Adds the seconds in the file $WALL_OFFSET to what the process it is loaded into sees as the wall clock, live.
 LIAR = r"""
@@ -58,7 +58,7 @@ async def test_a_clock_of_1970_and_steps_of_an_hour_move_no_outage(lab: Any, lia
     offset = tmp_path / "offset"
     offset.write_text(f"{-int(time.time())}")
     lab.agent.program.environment = {"LD_PRELOAD": str(liar), "WALL_OFFSET": str(offset)}
-    service = Service("the service is dead", greeting("ready"))
+    service = DemoService("the service is dead", greeting("ready"))
     await service.start()
     lab.watch({"service": {"kind": "tcp", "params": {"host": "127.0.0.1", "port": service.port, "expect": "ready"}}})
     await lab.start()

@@ -3,7 +3,7 @@
 import bz2
 from typing import Final
 
-from agent.backup.integrity.meter import Broken, Source, State
+from agent.backup.integrity.meter import BrokenCopy, MeteredFile, State
 from agent.backup.integrity.sinks import Sink
 
 MAGIC: Final = b"BZh"
@@ -13,7 +13,7 @@ OUT: Final = 256 * 1024
 class Bzip2:
     """All streams of one file (pbzip2 writes many, bzip2 one)."""
 
-    def __init__(self, source: Source, sink: Sink, state: State | None) -> None:
+    def __init__(self, source: MeteredFile, sink: Sink, state: State | None) -> None:
         self._source = source
         self._sink = sink
         if state is not None:
@@ -47,6 +47,6 @@ class Bzip2:
                 if decoder.needs_input:
                     data = self._source.read()
                     if not data:
-                        raise Broken(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
+                        raise BrokenCopy(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
         except OSError:
-            raise Broken(f"damaged near byte {self._source.offset}") from None
+            raise BrokenCopy(f"damaged near byte {self._source.offset}") from None

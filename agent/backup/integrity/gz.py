@@ -4,7 +4,7 @@ import zlib
 from typing import Final
 
 from agent.backup.integrity.inflate import Inflate
-from agent.backup.integrity.meter import Broken, Source, State
+from agent.backup.integrity.meter import BrokenCopy, MeteredFile, State
 from agent.backup.integrity.sinks import Sink
 
 MAGIC: Final = b"\x1f\x8b"
@@ -15,7 +15,7 @@ _FHCRC, _FEXTRA, _FNAME, _FCOMMENT = 2, 4, 8, 16
 class Gzip:
     """All members of one file, from the beginning or from where it was left."""
 
-    def __init__(self, source: Source, sink: Sink, state: State | None) -> None:
+    def __init__(self, source: MeteredFile, sink: Sink, state: State | None) -> None:
         self._source = source
         self._sink = sink
         self._data, self._at = b"", 0
@@ -41,12 +41,12 @@ class Gzip:
     def _more_members(self) -> bool:
         if self._fill(1) == 0:
             if self._members == 0:
-                raise Broken("the file is empty")
+                raise BrokenCopy("the file is empty")
             return False
         if self._members and self._data[self._at] == 0:  # padding, as tapes and block devices leave it
             while self._fill(1):
                 if self._data[self._at :].strip(b"\0"):
-                    raise Broken("after its end come bytes that are no gzip data")
+                    raise BrokenCopy("after its end come bytes that are no gzip data")
                 self._at = len(self._data)
             return False
         return True
@@ -66,19 +66,19 @@ class Gzip:
 
     def _take(self, count: int) -> bytes:
         if self._fill(count) < count:
-            raise Broken("the file ends too early")
+            raise BrokenCopy("the file ends too early")
         data = self._data[self._at : self._at + count]
         self._at += count
         return data
 
     def _header(self) -> None:
         if self._members and (self._fill(2) < 2 or self._data[self._at : self._at + 2] != MAGIC):
-            raise Broken("after its end come bytes that are no gzip data")
+            raise BrokenCopy("after its end come bytes that are no gzip data")
         header = self._take(10)
         if header[:2] != MAGIC:
-            raise Broken("it does not begin as gzip does")
+            raise BrokenCopy("it does not begin as gzip does")
         if header[2] != 8 or header[3] & 0xE0:
-            raise Broken("its header makes no sense")
+            raise BrokenCopy("its header makes no sense")
         if header[3] & _FEXTRA:
             size = self._take(2)
             header += size + self._take(int.from_bytes(size, "little"))
@@ -89,16 +89,16 @@ class Gzip:
                 if letter == b"\0":
                     break
                 if len(header) > LONGEST_HEADER:
-                    raise Broken("its header does not end")
+                    raise BrokenCopy("its header does not end")
         if header[3] & _FHCRC and int.from_bytes(self._take(2), "little") != zlib.crc32(header) & 0xFFFF:
-            raise Broken("its header does not match its checksum")
+            raise BrokenCopy("its header does not match its checksum")
 
     def _member(self, inflate: Inflate) -> None:
         meter = self._source.meter
         try:
             while not inflate.ended:
                 if not inflate.full and self._fill(1) == 0:
-                    raise Broken(f"it ends in the middle, after {inflate.length} unpacked bytes")
+                    raise BrokenCopy(f"it ends in the middle, after {inflate.length} unpacked bytes")
                 marking = meter.wants_mark
                 out, self._at = inflate.feed(self._data, self._at, marking)
                 if out:
@@ -117,6 +117,6 @@ class Gzip:
         finally:
             inflate.close()
         if int.from_bytes(trailer[:4], "little") != inflate.crc:
-            raise Broken("its content does not match its checksum")
+            raise BrokenCopy("its content does not match its checksum")
         if int.from_bytes(trailer[4:], "little") != inflate.length & 0xFFFFFFFF:
-            raise Broken("its content does not have the length it ought to have")
+            raise BrokenCopy("its content does not have the length it ought to have")

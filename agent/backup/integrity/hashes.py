@@ -8,7 +8,7 @@ import hashlib
 from functools import cache
 from typing import Any, Final
 
-_ROOM: Final = 256  # bytes; the largest state, SHA-512's, takes 216
+_STATE_SIZE: Final = 256  # bytes; the largest state, SHA-512's, takes 216
 LENGTHS: Final = {32: "md5", 40: "sha1", 64: "sha256", 96: "sha384", 128: "sha512"}  # by hex digits
 _SIZES: Final = {"md5": 16, "sha1": 20, "sha256": 32, "sha384": 48, "sha512": 64}
 
@@ -25,7 +25,7 @@ def _library() -> Any:
     return None
 
 
-class Hash:
+class ResumableHash:
     """One checksum being made. ``state`` is None where it cannot be kept."""
 
     def __init__(self, kind: str, state: bytes | None = None) -> None:
@@ -34,7 +34,7 @@ class Hash:
         if self._lib is None:
             self._plain = hashlib.new(kind, usedforsecurity=False)
             return
-        self._context = ctypes.create_string_buffer(state or b"", _ROOM)
+        self._context = ctypes.create_string_buffer(state or b"", _STATE_SIZE)
         if state is None:
             self._call("Init", self._context)
 

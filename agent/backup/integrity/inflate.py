@@ -8,7 +8,7 @@ import ctypes
 from functools import cache
 from typing import Any, Final
 
-from agent.backup.integrity.meter import Broken, State
+from agent.backup.integrity.meter import BrokenCopy, State
 
 OUT: Final = 256 * 1024
 _NO_FLUSH, _BLOCK = 0, 5
@@ -76,12 +76,14 @@ class Inflate:
         code = self._zlib.inflate(ctypes.byref(stream), _BLOCK if stop_at_block else _NO_FLUSH)
         if code not in (0, _STREAM_END, _BUF_ERROR):
             words = (stream.msg or b"the data make no sense").decode("ascii", "replace")
-            raise Broken(f"damaged after {self.length} unpacked bytes: {words}")
+            raise BrokenCopy(f"damaged after {self.length} unpacked bytes: {words}")
         produced = OUT - stream.avail_out
         self.crc = self._zlib.crc32(self.crc, ctypes.addressof(self._out), produced)
         self.length += produced
         self.ended = code == _STREAM_END
-        return self._out.raw[:produced] if produced == OUT else ctypes.string_at(self._out, produced), len(data) - stream.avail_in
+        return self._out.raw[:produced] if produced == OUT else ctypes.string_at(self._out, produced), len(
+            data
+        ) - stream.avail_in
 
     @property
     def full(self) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 PIECE: Final = 256 * 1024  # bytes read at once
-TELL_EVERY: Final = 1.0  # seconds between lines of progress
+REPORT_EVERY: Final = 1.0  # seconds between lines of progress
 MARK_EVERY: Final = 10.0  # seconds between marks
 MARK_BYTES: Final = 64 << 20  # bytes between marks
 BOMB_FROM: Final = 1 << 30  # bytes; what unfolds to less harms nobody
@@ -14,19 +14,19 @@ BOMB_FROM: Final = 1 << 30  # bytes; what unfolds to less harms nobody
 State = Mapping[str, Any]
 
 
-class Broken(Exception):
+class BrokenCopy(Exception):
     """The copy is damaged; the text says how."""
 
 
-class Cannot(Exception):
+class CannotVerify(Exception):
     """Nothing here can tell; the text says why."""
 
 
-class Suspect(Exception):
+class SuspectCopy(Exception):
     """It reads, but not like a backup; the text says why."""
 
 
-class Stopped(Exception):
+class ReadStopped(Exception):
     """The read is to end now and to go on another time."""
 
 
@@ -80,7 +80,7 @@ class Meter:
             self._next_free = max(self._next_free, now - 1.0) + count / self._rate
         self._used += count
         self.done += count
-        if now - self._told >= TELL_EVERY:
+        if now - self._told >= REPORT_EVERY:
             self._told = now
             self._tell(self.done)
 
@@ -88,7 +88,7 @@ class Meter:
         """``count`` more bytes came out of a file of ``size``. Raises Suspect for a bomb."""
         self.unpacked += count
         if self._most_unpacked and self.unpacked > max(BOMB_FROM, self._most_unpacked * size):
-            raise Suspect(
+            raise SuspectCopy(
                 f"it unfolds to more than {self._most_unpacked} times its size, as a bomb does; it was not read on"
             )
 
@@ -104,7 +104,7 @@ class Meter:
         self._save(state)
 
 
-class Source:
+class MeteredFile:
     """A file, read in order, on a meter."""
 
     def __init__(self, descriptor: int, meter: Meter, offset: int = 0) -> None:
@@ -128,7 +128,7 @@ class Source:
         self.meter.spend(count)
         piece = os.pread(self.descriptor, count, offset)
         if len(piece) != count:
-            raise Broken("the file ends too early")
+            raise BrokenCopy("the file ends too early")
         return piece
 
     def unfold(self, count: int) -> None:

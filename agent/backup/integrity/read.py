@@ -6,16 +6,16 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from agent.backup import place
-from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, Copy, Question, Refused, Verdict
+from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, BackupCopy, BackupQuery, BackupRefused, ReadVerdict
 from agent.backup.integrity import checksum, tools
-from agent.backup.integrity.meter import Broken, Cannot, Meter, Source, State, Suspect
+from agent.backup.integrity.meter import BrokenCopy, CannotVerify, Meter, MeteredFile, State, SuspectCopy
 
 _DECODERS: Final = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".tbz2": "bzip2", ".tbz": "bzip2", ".xz": "xz",
     ".txz": "xz", ".zst": "zstd", ".tzst": "zstd", ".zip": "zip", ".7z": "7z"}  # fmt: skip
 _TARS: Final = (".tgz", ".tbz2", ".tbz", ".txz", ".tzst")
 
 
-class Marks:
+class ReadMarks:
     """Where a read stands, by stage; ``keep`` writes it down."""
 
     def __init__(self, write: Callable[[State], None], saved: State | None) -> None:
@@ -31,7 +31,7 @@ class Marks:
         self._keep({"stage": stage, "state": state, "passed": self.passed})
 
 
-def judge(query: Question, copy: Copy, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
+def verify_copy(query: BackupQuery, copy: BackupCopy, meter: Meter, marks: ReadMarks, stage: list[str]) -> ReadVerdict:
     """Read a copy and say what it is worth. Raises Refused (not there, changed meanwhile), Stopped.
 
     ``stage`` names what is being done, for the meter's marks.
@@ -39,87 +39,89 @@ def judge(query: Question, copy: Copy, meter: Meter, marks: Marks, stage: list[s
     started = time.monotonic()
     top = place.open_directory(query.path, query.allowed)
     try:
-        inside = place.roots(query.allowed) if query.allowed else (place.real(top),)
+        inside = place.real_roots(query.allowed) if query.allowed else (place.real_path(top),)
         try:
             descriptor = place.open_file(copy.name, top, inside)
         except FileNotFoundError:
-            raise Refused("it is gone", gone=True) from None
-        except place.LeadsOut as error:
-            raise Refused(f"it leads to something {error}") from None
+            raise BackupRefused("it is gone", gone=True) from None
+        except place.PathEscapes as error:
+            raise BackupRefused(f"it leads to something {error}") from None
         except OSError as error:
-            raise Refused(place.why(error)) from None
+            raise BackupRefused(place.error_text(error)) from None
         try:
-            verdict = _judged(query, copy, descriptor, top, inside, meter, marks, stage)
+            verdict = _verify(query, copy, descriptor, top, inside, meter, marks, stage)
         finally:
             os.close(descriptor)
     finally:
         os.close(top)
     state, reason, by = verdict
-    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by)
+    return ReadVerdict(
+        state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by
+    )
 
 
-def _judged(
-    query: Question,
-    copy: Copy,
+def _verify(
+    query: BackupQuery,
+    copy: BackupCopy,
     descriptor: int,
     top: int,
     inside: tuple[str, ...],
     meter: Meter,
-    marks: Marks,
+    marks: ReadMarks,
     stage: list[str],
 ) -> tuple[str, str, str]:
-    _unchanged(descriptor, copy)
+    _require_unchanged(descriptor, copy)
     done: list[str] = []
     try:
-        checksum_entry = checksum.beside(copy.name, top, inside) if query.checksum else None
+        checksum_entry = checksum.find_checksum(copy.name, top, inside) if query.checksum else None
         if checksum_entry is not None:
             if "checksum" not in marks.passed:
                 stage[:] = ["checksum"]
-                checksum.compare(Source(descriptor, meter), *checksum_entry, marks.state("checksum"))
+                checksum.compare(MeteredFile(descriptor, meter), *checksum_entry, marks.state("checksum"))
                 marks.passed.append("checksum")
             done.append(checksum_entry[0])
         stage[:] = ["content"]
         try:
-            done.append(_content(Source(descriptor, meter), os.fsdecode(copy.name), marks.state("content")))
-        except Cannot:
+            done.append(_read_content(MeteredFile(descriptor, meter), os.fsdecode(copy.name), marks.state("content")))
+        except CannotVerify:
             if checksum_entry is None:
                 raise
             # it is still the very file whose checksum was taken
-    except Broken as error:
-        _unchanged(descriptor, copy)
+    except BrokenCopy as error:
+        _require_unchanged(descriptor, copy)
         return BROKEN, str(error), ", ".join(done)
-    except Suspect as error:
+    except SuspectCopy as error:
         return SUSPECT, str(error), ", ".join(done)
-    except Cannot as error:
+    except CannotVerify as error:
         return CANNOT, str(error), ", ".join(done)
     except MemoryError:
         return CANNOT, "to unpack it takes more memory than a read may have", ", ".join(done)
     except OSError as error:
-        raise Refused(f"it cannot be read: {place.why(error)}") from None
-    _unchanged(descriptor, copy)
+        raise BackupRefused(f"it cannot be read: {place.error_text(error)}") from None
+    _require_unchanged(descriptor, copy)
     return GOOD, "", ", ".join(filter(None, done))
 
 
-def _unchanged(descriptor: int, copy: Copy) -> None:
+def _require_unchanged(descriptor: int, copy: BackupCopy) -> None:
     status = os.fstat(descriptor)
     if (status.st_size, status.st_mtime_ns, status.st_ino) != (copy.size, copy.mtime_ns, copy.inode):
-        raise Refused("it was changed while it was read", gone=True)
+        raise BackupRefused("it was changed while it was read", gone=True)
 
 
-def _content(source: Source, name: str, state: State | None) -> str:
+def _read_content(source: MeteredFile, name: str, state: State | None) -> str:
     """Read the content; what it was. Raises Broken, Cannot, Suspect, Stopped."""
     first = os.pread(source.descriptor, 512, 0)
     if not first:
-        raise Broken("it is empty")
+        raise BrokenCopy("it is empty")
     lowered = name.lower()
     named = next((kind for ending, kind in _DECODERS.items() if lowered.endswith(ending)), "")
-    actual = _told(first)
+    actual = _content_kind(first)
     if named and actual != named:
-        raise Broken(f"it is named {named}, but does not begin as {named} does")
+        raise BrokenCopy(f"it is named {named}, but does not begin as {named} does")
     return _readers()[actual](source, lowered, state)
 
 
-def _told(first: bytes) -> str:
+def _content_kind(first: bytes) -> str:
     from agent.backup.integrity import sqlite
 
     for magic, kind in ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"), (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -131,7 +133,7 @@ def _told(first: bytes) -> str:
     return "zstd" if first[1:4] == b"\x2a\x4d\x18" and first[0] & 0xF0 == 0x50 else "plain"
 
 
-def _readers() -> dict[str, Callable[[Source, str, State | None], str]]:
+def _readers() -> dict[str, Callable[[MeteredFile, str, State | None], str]]:
     return {
         "gzip": _stream,
         "bzip2": _stream,
@@ -145,22 +147,22 @@ def _readers() -> dict[str, Callable[[Source, str, State | None], str]]:
     }
 
 
-def _stream(source: Source, name: str, state: State | None) -> str:
+def _stream(source: MeteredFile, name: str, state: State | None) -> str:
     from agent.backup.integrity import bz, gz, sinks, xz, zst
 
     kinds: dict[str, Any] = {"gzip": gz.Gzip, "bzip2": bz.Bzip2, "xz": xz.Xz, "zstd": zst.Zstd}
-    kind = _told(os.pread(source.descriptor, 512, 0))
+    kind = _content_kind(os.pread(source.descriptor, 512, 0))
     stem = name.rpartition(".")[0]
-    sink = sinks.Sniffer(stem.endswith(".tar") or name.endswith(_TARS))
+    sink = sinks.ContentSniffer(stem.endswith(".tar") or name.endswith(_TARS))
     kinds[kind](source, sink, state).run()
     return ", ".join(filter(None, (kind, sink.words())))
 
 
-def _plain(source: Source, name: str, state: State | None) -> str:
+def _plain(source: MeteredFile, name: str, state: State | None) -> str:
     """Not packed: a tar archive, a dump as text; anything else says nothing about itself."""
     from agent.backup.integrity import sinks
 
-    sink = sinks.Sniffer(name.endswith(".tar"))
+    sink = sinks.ContentSniffer(name.endswith(".tar"))
     if state is not None:
         source.offset = state["offset"]
         sink.restore(state["sink"])
@@ -170,11 +172,11 @@ def _plain(source: Source, name: str, state: State | None) -> str:
             source.meter.mark({"offset": source.offset, "sink": sink.state()})
     sink.finish()
     if not sink.words():
-        raise Cannot("it is of a kind that says nothing about its own integrity")
+        raise CannotVerify("it is of a kind that says nothing about its own integrity")
     return sink.words()
 
 
-def _zip(source: Source, name: str, state: State | None) -> str:
+def _zip(source: MeteredFile, name: str, state: State | None) -> str:
     from agent.backup.integrity.zip import Zip
 
     reader = Zip(source, state)
@@ -182,17 +184,17 @@ def _zip(source: Source, name: str, state: State | None) -> str:
     return f"zip of {reader.members} members"
 
 
-def _seven_zip(source: Source, name: str, state: State | None) -> str:
+def _seven_zip(source: MeteredFile, name: str, state: State | None) -> str:
     tools.seven_zip(source)
     return "7z"
 
 
-def _postgres_dump(source: Source, name: str, state: State | None) -> str:
+def _postgres_dump(source: MeteredFile, name: str, state: State | None) -> str:
     tools.postgres_dump(source)
     return "pg_restore"
 
 
-def _sqlite(source: Source, name: str, state: State | None) -> str:
+def _sqlite(source: MeteredFile, name: str, state: State | None) -> str:
     from agent.backup.integrity import sqlite
 
     sqlite.check(source)

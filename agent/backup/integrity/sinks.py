@@ -3,7 +3,7 @@
 import re
 from typing import Any, Final, Protocol
 
-from agent.backup.integrity.meter import Broken, State
+from agent.backup.integrity.meter import BrokenCopy, State
 
 SNIFF: Final = 1024  # bytes by which a content is told
 TAIL: Final = 4096  # bytes in which a dump's closing line must stand
@@ -27,7 +27,7 @@ class Sink(Protocol):
         """What the bytes were, "" for anything."""
 
 
-class Plain:
+class UnknownContent:
     """Any bytes at all."""
 
     def feed(self, data: bytes) -> None: ...
@@ -40,7 +40,7 @@ class Plain:
         return ""
 
 
-class Dump:
+class SqlDump:
     """SQL as text: it must end with the line by which its program says that it was through."""
 
     def __init__(self, place: int) -> None:
@@ -53,7 +53,7 @@ class Dump:
     def finish(self) -> None:
         _, ending, name = _DUMPS[self._place]
         if not re.search(ending, self._tail):
-            raise Broken(f"the {name} is not complete: its closing line is missing")
+            raise BrokenCopy(f"the {name} is not complete: its closing line is missing")
 
     def state(self) -> State:
         return {"tail": self._tail}
@@ -65,7 +65,7 @@ class Dump:
         return _DUMPS[self._place][2]
 
 
-class Sniffer:
+class ContentSniffer:
     """Tells by the first bytes what follows. ``named_tar``: it says so itself, and has to be one."""
 
     def __init__(self, named_tar: bool) -> None:
@@ -83,7 +83,7 @@ class Sniffer:
         self._within.feed(data)
 
     def _settle(self) -> bytes:
-        self._within, first, self._first = _sink(self._first, self._named_tar), self._first, b""
+        self._within, first, self._first = _sink_for(self._first, self._named_tar), self._first, b""
         return first
 
     def finish(self) -> None:
@@ -94,38 +94,38 @@ class Sniffer:
         self._within.finish()
 
     def state(self) -> State:
-        within: Any = None if self._within is None else [_code(self._within), self._within.state()]
+        within: Any = None if self._within is None else [_code_of(self._within), self._within.state()]
         return {"first": self._first, "within": within}
 
     def restore(self, state: State) -> None:
         self._first = state["first"]
         if state["within"] is not None:
             code, inner = state["within"]
-            self._within = _made(code)
+            self._within = _sink_by_code(code)
             self._within.restore(inner)
 
     def words(self) -> str:
         return "" if self._within is None else self._within.words()
 
 
-def _sink(first: bytes, named_tar: bool) -> Sink:
+def _sink_for(first: bytes, named_tar: bool) -> Sink:
     from agent.backup.integrity.tar import Tar, begins_as_tar
 
     if begins_as_tar(first):
         return Tar()
     if named_tar:
-        raise Broken("it is named a tar archive, but does not begin like one")
+        raise BrokenCopy("it is named a tar archive, but does not begin like one")
     for place, (beginning, _, _) in enumerate(_DUMPS):
         if re.match(rb"\s*(?:--\s*)?" + beginning, first, re.DOTALL):
-            return Dump(place)
-    return Plain()
+            return SqlDump(place)
+    return UnknownContent()
 
 
-def _code(sink: Sink) -> int:
+def _code_of(sink: Sink) -> int:
     return sink.code if hasattr(sink, "code") else -1
 
 
-def _made(code: int) -> Sink:
+def _sink_by_code(code: int) -> Sink:
     from agent.backup.integrity.tar import Tar
 
-    return Tar() if code == Tar.code else Dump(code) if code >= 0 else Plain()
+    return Tar() if code == Tar.code else SqlDump(code) if code >= 0 else UnknownContent()

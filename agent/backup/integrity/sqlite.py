@@ -5,57 +5,57 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from agent.backup.integrity.meter import Broken, Cannot, Source, Stopped
+from agent.backup.integrity.meter import BrokenCopy, CannotVerify, MeteredFile, ReadStopped
 
 MAGIC: Final = b"SQLite format 3\0"
 _STEPS: Final = 200_000  # of SQLite's machine between looks at the meter
 
 
-def check(source: Source) -> None:
+def check(source: MeteredFile) -> None:
     """Raises Broken, Cannot, Stopped."""
     header = source.at(0, 100)
     page = int.from_bytes(header[16:18], "big")
     page = 65_536 if page == 1 else page
     if page < 512 or page & (page - 1):
-        raise Broken("its header makes no sense")
+        raise BrokenCopy("its header makes no sense")
     pages = int.from_bytes(header[28:32], "big")
     if header[24:28] == header[92:96] and pages and pages * page > source.size:
-        raise Broken(f"it is cut off: {source.size} of {pages * page} bytes are there")
+        raise BrokenCopy(f"it is cut off: {source.size} of {pages * page} bytes are there")
     while source.read():
         pass  # at the rate that is allowed; the check then finds it in memory, or reads once more
     _own_check(source)
 
 
-def _own_check(source: Source) -> None:
-    stopped: list[Stopped] = []
+def _own_check(source: MeteredFile) -> None:
+    stopped: list[ReadStopped] = []
 
     def check_meter() -> int:
         try:
             source.meter.spend(0)
-        except Stopped as stop:
+        except ReadStopped as stop:
             stopped.append(stop)
         return len(stopped)
 
     try:
         database = sqlite3.connect(f"file:/proc/self/fd/{source.descriptor}?mode=ro&immutable=1", uri=True)
     except sqlite3.Error as error:
-        raise Cannot(f"SQLite does not open it: {error}") from None
+        raise CannotVerify(f"SQLite does not open it: {error}") from None
     try:
         database.set_progress_handler(check_meter, _STEPS)
         database.execute("PRAGMA trusted_schema=OFF")
         database.execute("PRAGMA cell_size_check=ON")
         database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not _same_file(source.descriptor):
-            raise Cannot("it was put in another's place while it was opened")
+            raise CannotVerify("it was put in another's place while it was opened")
         problems = [str(row[0]) for row in database.execute("PRAGMA integrity_check(3)")]
     except sqlite3.Error as error:
         if stopped:
             raise stopped[0] from None
-        raise Broken(f"SQLite finds it damaged: {error}") from None
+        raise BrokenCopy(f"SQLite finds it damaged: {error}") from None
     finally:
         database.close()
     if problems != ["ok"]:
-        raise Broken(f"SQLite finds it damaged: {problems[0].splitlines()[0] if problems else 'it says nothing'}")
+        raise BrokenCopy(f"SQLite finds it damaged: {problems[0].splitlines()[0] if problems else 'it says nothing'}")
 
 
 def _same_file(descriptor: int) -> bool:

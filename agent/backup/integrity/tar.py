@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from agent.backup.integrity.meter import Broken, State
+from agent.backup.integrity.meter import BrokenCopy, State
 
 BLOCK: Final = 512
 LARGEST_PAX: Final = 1 << 20
@@ -61,7 +61,7 @@ class Tar:
         size = self._number(block[124:136])
         if kind == _EXTENDED:
             if size > LARGEST_PAX:
-                raise Broken(f"an extended header after {self._after()} is absurdly large")
+                raise BrokenCopy(f"an extended header after {self._after()} is absurdly large")
             self._pax = size
         elif kind != _GLOBAL:
             if self._size is not None and kind not in (b"L", b"K"):
@@ -79,7 +79,7 @@ class Tar:
         blanked = block[:148] + b" " * 8 + block[156:]
         total = sum(blanked)
         if checksum != total and checksum != total - 256 * sum(byte > 127 for byte in blanked):
-            raise Broken(f"the tar header after {self._after()} is damaged")
+            raise BrokenCopy(f"the tar header after {self._after()} is damaged")
 
     def _number(self, field: bytes) -> int:
         if field[0] in (0x80, 0xFF):
@@ -88,29 +88,29 @@ class Tar:
         try:
             return int(digits, 8) if digits else 0
         except ValueError:
-            raise Broken(f"the tar header after {self._after()} makes no sense") from None
+            raise BrokenCopy(f"the tar header after {self._after()} makes no sense") from None
 
     def _after(self) -> str:
         return f"member {self._members}" if self._members else "the beginning"
 
     def finish(self) -> None:
         if self._skip or self._held or self._pax or self._sparse:
-            raise Broken(f"the tar archive ends in the middle of member {self._members}")
+            raise BrokenCopy(f"the tar archive ends in the middle of member {self._members}")
         if not self._ended:
-            raise Broken(f"the tar archive's end is missing after member {self._members}")
+            raise BrokenCopy(f"the tar archive's end is missing after member {self._members}")
 
     def state(self) -> State:
-        return {name: getattr(self, name) for name in _KEPT}
+        return {name: getattr(self, name) for name in _STATE_FIELDS}
 
     def restore(self, state: State) -> None:
-        for name in _KEPT:
+        for name in _STATE_FIELDS:
             setattr(self, name, state[name])
 
     def words(self) -> str:
         return f"tar of {self._members} members"
 
 
-_KEPT: Final = ("_held", "_skip", "_pax", "_size", "_sparse", "_members", "_ended")
+_STATE_FIELDS: Final = ("_held", "_skip", "_pax", "_size", "_sparse", "_members", "_ended")
 
 
 def begins_as_tar(first: bytes) -> bool:
@@ -123,6 +123,6 @@ def begins_as_tar(first: bytes) -> bool:
         return False
     try:
         Tar()._check(first[:BLOCK])
-    except Broken:
+    except BrokenCopy:
         return False
     return True

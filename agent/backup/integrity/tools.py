@@ -4,60 +4,60 @@ import re
 from typing import Final
 
 from agent.backup import commands
-from agent.backup.integrity.meter import Broken, Cannot, Source
+from agent.backup.integrity.meter import BrokenCopy, CannotVerify, MeteredFile
 
 SEVENZIP: Final = b"7z\xbc\xaf\x27\x1c"
 POSTGRES: Final = b"PGDMP"
 LONGEST: Final = 12 * 3600.0  # seconds
 
 
-def seven_zip(source: Source) -> None:
+def seven_zip(source: MeteredFile) -> None:
     """7-Zip's own test. Raises Broken, Cannot."""
-    program = commands.find("7zz", "7z", "7za", "7zr")
+    program = commands.find_program("7zz", "7z", "7za", "7zr")
     if program is None:
-        raise Cannot("this machine has no 7z to read it with; install p7zip or 7zip")
+        raise CannotVerify("this machine has no 7z to read it with; install p7zip or 7zip")
     # a password that is none: an encrypted archive fails instead of asking
     result = _run(source, program, "t", "-bd", "-y", "-p-", "-mmt=1", _path(source))
     if result.code == 0:
         return
     output = result.words + result.out.decode("utf-8", "replace")
     if re.search(r"Wrong password|encrypted", output):
-        raise Cannot("it is encrypted: its content cannot be judged")
+        raise CannotVerify("it is encrypted: its content cannot be judged")
     if "allocate" in output:
-        raise Cannot("to unpack it takes more memory than a read may have")
+        raise CannotVerify("to unpack it takes more memory than a read may have")
     lines = [
         line.strip() for line in output.splitlines() if re.match(r"(ERROR|ERRORS|Unexpected|Data Error)", line.strip())
     ]
     words = next((line for line in lines if not line.endswith(":")), result.last)
-    raise Broken(f"7z finds it damaged: {words.replace(_path(source), 'the file').removeprefix('ERROR: ')}")
+    raise BrokenCopy(f"7z finds it damaged: {words.replace(_path(source), 'the file').removeprefix('ERROR: ')}")
 
 
-def postgres_dump(source: Source) -> None:
+def postgres_dump(source: MeteredFile) -> None:
     """Header, then every table's data unpacked by pg_restore, to nowhere. Raises Broken, Cannot."""
     header = source.at(0, min(source.size, 11))
     if len(header) < 11 or header[5] != 1:
-        raise Broken("its header makes no sense")
-    program = commands.find("pg_restore")
+        raise BrokenCopy("its header makes no sense")
+    program = commands.find_program("pg_restore")
     if program is None:
-        raise Cannot("this machine has no pg_restore to read it with; install postgresql-client")
+        raise CannotVerify("this machine has no pg_restore to read it with; install postgresql-client")
     for words in (("--list",), ("--file=/dev/null",)):
         result = _run(source, program, "--format=custom", *words, _path(source), quiet=True)
         if result.code == 0:
             continue
         if "unsupported version" in result.words:
-            raise Cannot("it was made by a newer PostgreSQL than this machine's pg_restore")
+            raise CannotVerify("it was made by a newer PostgreSQL than this machine's pg_restore")
         if "out of memory" in result.words:
-            raise Cannot("to unpack it takes more memory than a read may have")
+            raise CannotVerify("to unpack it takes more memory than a read may have")
         if "not built with" in result.words or "compression is not supported" in result.words:
-            raise Cannot("this machine's pg_restore does not know its compression")
-        raise Broken(f"pg_restore finds it damaged: {result.last.removeprefix('pg_restore: error: ')}")
+            raise CannotVerify("this machine's pg_restore does not know its compression")
+        raise BrokenCopy(f"pg_restore finds it damaged: {result.last.removeprefix('pg_restore: error: ')}")
 
 
-def _path(source: Source) -> str:
+def _path(source: MeteredFile) -> str:
     return f"/proc/self/fd/{source.descriptor}"
 
 
-def _run(source: Source, *argv: str, quiet: bool = False) -> commands.Ran:
+def _run(source: MeteredFile, *argv: str, quiet: bool = False) -> commands.CommandResult:
     while source.read():
         pass  # at the rate that is allowed; the program then finds most of it in memory
     source.offset = 0
@@ -65,9 +65,9 @@ def _run(source: Source, *argv: str, quiet: bool = False) -> commands.Ran:
         return commands.run(
             argv, seconds=LONGEST, descriptors=(source.descriptor,), quiet=quiet, tick=lambda: source.meter.spend(0)
         )
-    except commands.TookTooLong:
-        raise Cannot(f"reading it took more than {LONGEST / 3600:g} hours") from None
-    except commands.TooMuch:
-        raise Cannot("its program said too much") from None
+    except commands.CommandTimeout:
+        raise CannotVerify(f"reading it took more than {LONGEST / 3600:g} hours") from None
+    except commands.CommandOutputTooLarge:
+        raise CannotVerify("its program said too much") from None
     except OSError as error:
-        raise Cannot(f"its program does not start: {error.strerror}") from None
+        raise CannotVerify(f"its program does not start: {error.strerror}") from None

@@ -11,16 +11,16 @@ from typing import Final
 
 import msgspec
 
-from agent.backup.integrity.meter import PIECE, Broken, Cannot, Source, State
+from agent.backup.integrity.meter import PIECE, BrokenCopy, CannotVerify, MeteredFile, State
 from agent.backup.integrity.sinks import Sink
 
 MAGIC: Final = b"\xfd7zXZ\0"
-MEMORY: Final = 256 << 20  # a dictionary of 64 MiB (xz -9) fits, a hostile one does not
+MEMORY_LIMIT: Final = 256 << 20  # a dictionary of 64 MiB (xz -9) fits, a hostile one does not
 LARGEST_INDEX: Final = 16 << 20
 OUT: Final = 256 * 1024
 
 
-class Stream(msgspec.Struct, frozen=True):
+class XzStream(msgspec.Struct, frozen=True):
     """One stream: where it begins, its blocks as (unpadded size, uncompressed size), its header, where it ends."""
 
     begin: int
@@ -35,7 +35,11 @@ class Stream(msgspec.Struct, frozen=True):
     def index(self, first: int) -> bytes:
         """Index and footer for the blocks from ``first`` on."""
         remaining = self.blocks[first:]
-        body = b"\0" + _integer(len(remaining)) + b"".join(_integer(size) + _integer(out) for size, out in remaining)
+        body = (
+            b"\0"
+            + _encode_integer(len(remaining))
+            + b"".join(_encode_integer(size) + _encode_integer(out) for size, out in remaining)
+        )
         body += bytes(-len(body) % 4)
         body += zlib.crc32(body).to_bytes(4, "little")
         tail = (len(body) // 4 - 1).to_bytes(4, "little") + self.header[6:8]
@@ -45,7 +49,7 @@ class Stream(msgspec.Struct, frozen=True):
 class Xz:
     """All streams of one file, from the beginning or from the block where it was left."""
 
-    def __init__(self, source: Source, sink: Sink, state: State | None) -> None:
+    def __init__(self, source: MeteredFile, sink: Sink, state: State | None) -> None:
         self._source = source
         self._sink = sink
         self._stream, self._block = 0, 0
@@ -57,7 +61,7 @@ class Xz:
         """Raises Broken, Cannot."""
         try:
             streams = self._streams()
-        except Broken:
+        except BrokenCopy:
             # it is damaged at its end; read it in order to say where
             self._decode(iter(self._source.read, b""))
             raise
@@ -69,7 +73,7 @@ class Xz:
             self._block = 0
         self._sink.finish()
 
-    def _pieces(self, stream: Stream, first: int) -> Iterator[bytes]:
+    def _pieces(self, stream: XzStream, first: int) -> Iterator[bytes]:
         """The bytes of a stream from a block on, with a mark between blocks when one is due."""
         if first == 0:
             yield stream.header
@@ -85,13 +89,13 @@ class Xz:
             while self._source.offset < end:
                 piece = self._source.read(min(PIECE, end - self._source.offset))
                 if not piece:
-                    raise Broken("the file ends too early")
+                    raise BrokenCopy("the file ends too early")
                 yield piece
             offset = end
         yield stream.index(first)
 
     def _decode(self, pieces: Iterator[bytes]) -> None:
-        decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)
+        decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_LIMIT)
         try:
             for piece in pieces:
                 out = decoder.decompress(piece, OUT)
@@ -103,51 +107,51 @@ class Xz:
                     return
         except lzma.LZMAError as error:
             if "emory" in str(error):
-                raise Cannot(f"to unpack it takes more than {MEMORY >> 20} MiB of memory") from None
-            raise Broken(f"damaged near byte {self._source.offset}: {error}") from None
-        raise Broken(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
+                raise CannotVerify(f"to unpack it takes more than {MEMORY_LIMIT >> 20} MiB of memory") from None
+            raise BrokenCopy(f"damaged near byte {self._source.offset}: {error}") from None
+        raise BrokenCopy(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
 
-    def _streams(self) -> list[Stream]:
+    def _streams(self) -> list[XzStream]:
         """Every stream, found from the end: footer, index, header. Raises Broken."""
-        streams: list[Stream] = []
+        streams: list[XzStream] = []
         end = self._source.size
         while end > 0:
             while end >= 4 and self._source.at(end - 4, 4) == b"\0\0\0\0":
                 end -= 4  # padding
             if end < 32:
-                raise Broken("the file ends too early")
+                raise BrokenCopy("the file ends too early")
             stream = self._stream_before(end)
             streams.append(stream)
             end = stream.begin
         return streams[::-1]
 
-    def _stream_before(self, end: int) -> Stream:
+    def _stream_before(self, end: int) -> XzStream:
         footer = self._source.at(end - 12, 12)
         if footer[10:] != b"YZ" or zlib.crc32(footer[4:10]) != int.from_bytes(footer[:4], "little"):
-            raise Broken("its end is missing")
+            raise BrokenCopy("its end is missing")
         size = (int.from_bytes(footer[4:8], "little") + 1) * 4
         if size > LARGEST_INDEX:
-            raise Cannot("its index is too large")
+            raise CannotVerify("its index is too large")
         if size + 24 > end:
-            raise Broken("its index makes no sense")
+            raise BrokenCopy("its index makes no sense")
         index = self._source.at(end - 12 - size, size)
         if zlib.crc32(index[:-4]) != int.from_bytes(index[-4:], "little"):
-            raise Broken("its index does not match its checksum")
+            raise BrokenCopy("its index does not match its checksum")
         blocks = tuple(_records(index))
         begin = end - 12 - size - sum(_padded(unpadded) for unpadded, _ in blocks) - 12
         if begin < 0:
-            raise Broken("its index tells of more than there is")
+            raise BrokenCopy("its index tells of more than there is")
         header = self._source.at(begin, 12)
         if header[:6] != MAGIC or header[6:8] != footer[8:10]:
-            raise Broken("its header and its end do not belong together")
-        return Stream(begin, blocks, header, end)
+            raise BrokenCopy("its header and its end do not belong together")
+        return XzStream(begin, blocks, header, end)
 
 
 def _padded(size: int) -> int:
     return size + -size % 4
 
 
-def _integer(value: int) -> bytes:
+def _encode_integer(value: int) -> bytes:
     encoded = bytearray()
     while value >= 0x80:
         encoded.append(value & 0x7F | 0x80)
@@ -165,7 +169,7 @@ def _records(index: bytes) -> Iterator[tuple[int, int]]:
         value = shift = 0
         while True:
             if at >= len(index) or shift > 63:
-                raise Broken("its index makes no sense")
+                raise BrokenCopy("its index makes no sense")
             byte = index[at]
             at += 1
             value |= (byte & 0x7F) << shift
@@ -174,6 +178,6 @@ def _records(index: bytes) -> Iterator[tuple[int, int]]:
                 return value
 
     if index[0] != 0:
-        raise Broken("its index makes no sense")
+        raise BrokenCopy("its index makes no sense")
     for _ in range(number()):
         yield number(), number()

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from agent.backup.integrity.inflate import Inflate
-from agent.backup.integrity.meter import PIECE, Broken, Cannot, Source, State, Suspect
+from agent.backup.integrity.meter import PIECE, BrokenCopy, CannotVerify, MeteredFile, State, SuspectCopy
 
 MAGIC: Final = (b"PK\x03\x04", b"PK\x05\x06")
 _END: Final = struct.Struct("<4s4H2LH")
@@ -25,7 +25,7 @@ _ENCRYPTED: Final = 1
 _FULL: Final = 0xFFFFFFFF
 
 
-class Entry(msgspec.Struct, frozen=True):
+class ZipEntry(msgspec.Struct, frozen=True):
     """A member as the directory has it."""
 
     name: bytes
@@ -40,7 +40,7 @@ class Entry(msgspec.Struct, frozen=True):
 class Zip:
     """A zip archive."""
 
-    def __init__(self, source: Source, state: State | None) -> None:
+    def __init__(self, source: MeteredFile, state: State | None) -> None:
         self._source = source
         self._done: int = state["done"] if state is not None else 0
         self._packed: int = state["packed"] if state is not None else 0
@@ -56,15 +56,15 @@ class Zip:
                 continue
             self._packed += entry.packed
             if self._packed > self._source.size:
-                raise Suspect("its members lie over each other, as in a bomb; it was not read on")
+                raise SuspectCopy("its members lie over each other, as in a bomb; it was not read on")
             self._member(number + 1, entry, entry.offset + shift)
             self._done = number + 1
             if self._source.meter.wants_mark:
                 self._source.meter.mark({"done": self._done, "packed": self._packed, "cannot": self._cannot})
         if self.members != count & 0xFFFF and self.members != count:
-            raise Broken(f"its directory has {self.members} members, and ought to have {count}")
+            raise BrokenCopy(f"its directory has {self.members} members, and ought to have {count}")
         if self._cannot:
-            raise Cannot(self._cannot)
+            raise CannotVerify(self._cannot)
 
     def _directory(self) -> tuple[int, int, int, int]:
         """(where it begins, its size, how many members, bytes that stand before the archive)."""
@@ -73,24 +73,24 @@ class Zip:
         tail = source.at(tail_at, source.size - tail_at)
         place = tail.rfind(b"PK\x05\x06")
         if place < 0 or len(tail) - place < _END.size:
-            raise Broken("its end, with the directory of its members, is missing")
+            raise BrokenCopy("its end, with the directory of its members, is missing")
         _, _, _, _, count, size, begin, _ = _END.unpack_from(tail, place)
         end = tail_at + place
         if (count == 0xFFFF or size == _FULL or begin == _FULL) and end >= _LOCATOR.size:
             magic, _, at, _ = _LOCATOR.unpack(source.at(end - _LOCATOR.size, _LOCATOR.size))
             if magic == b"PK\x06\x07":
                 if at + _END64.size > source.size:
-                    raise Broken("its directory is not where it ought to be")
+                    raise BrokenCopy("its directory is not where it ought to be")
                 fields = _END64.unpack(source.at(at, _END64.size))
                 if fields[0] != b"PK\x06\x06":
-                    raise Broken("its directory is not where it ought to be")
+                    raise BrokenCopy("its directory is not where it ought to be")
                 count, size, begin, end = fields[7], fields[8], fields[9], at
         shift = end - size - begin  # a program that unpacks itself may stand before it
         if shift < 0:
-            raise Broken("its directory is not where it ought to be")
+            raise BrokenCopy("its directory is not where it ought to be")
         return begin + shift, size, count, shift
 
-    def _entries(self, begin: int, size: int, count: int) -> Iterator[Entry]:
+    def _entries(self, begin: int, size: int, count: int) -> Iterator[ZipEntry]:
         held, at, end = b"", begin, begin + size
         while True:
             while len(held) < 3 * 65_536 and at < end:
@@ -99,39 +99,39 @@ class Zip:
             if not held:
                 return
             if len(held) < _ENTRY.size or held[:4] != b"PK\x01\x02":
-                raise Broken("the directory of its members is damaged")
+                raise BrokenCopy("the directory of its members is damaged")
             fields = _ENTRY.unpack_from(held)
             name, extra, comment = fields[10], fields[11], fields[12]
             whole = _ENTRY.size + name + extra + comment
             if whole > len(held):
-                raise Broken("the directory of its members is damaged")
+                raise BrokenCopy("the directory of its members is damaged")
             more = held[_ENTRY.size + name : _ENTRY.size + name + extra]
             yield _entry(held[_ENTRY.size : _ENTRY.size + name], fields, more)
             held = held[whole:]
 
-    def _member(self, number: int, entry: Entry, offset: int) -> None:
+    def _member(self, number: int, entry: ZipEntry, offset: int) -> None:
         if offset + _LOCAL.size > self._source.size:
-            raise Broken(f"member {number} lies past the file's end")
+            raise BrokenCopy(f"member {number} lies past the file's end")
         local = _LOCAL.unpack(self._source.at(offset, _LOCAL.size))
         if local[0] != b"PK\x03\x04":
-            raise Broken(f"member {number} is not where the directory says")
+            raise BrokenCopy(f"member {number} is not where the directory says")
         if local[9] != len(entry.name) or self._source.at(offset + _LOCAL.size, local[9]) != entry.name:
-            raise Broken(f"member {number} has another name in the directory")
+            raise BrokenCopy(f"member {number} has another name in the directory")
         if entry.flags & _ENCRYPTED:
             self._cannot = "it is encrypted: its members are there, their content cannot be judged"
             return
         begin = offset + _LOCAL.size + local[9] + local[10]
         if begin + entry.packed > self._source.size:
-            raise Broken(f"member {number} lies past the file's end")
+            raise BrokenCopy(f"member {number} lies past the file's end")
         self._source.offset = begin
         try:
             crc, size = self._content(entry)
-        except Broken as error:
-            raise Broken(f"member {number}: {error}") from None
+        except BrokenCopy as error:
+            raise BrokenCopy(f"member {number}: {error}") from None
         if crc is not None and (crc, size) != (entry.crc, entry.size):
-            raise Broken(f"member {number}: its content does not match its checksum")
+            raise BrokenCopy(f"member {number}: its content does not match its checksum")
 
-    def _content(self, entry: Entry) -> tuple[int | None, int]:
+    def _content(self, entry: ZipEntry) -> tuple[int | None, int]:
         """(checksum, size) of what comes out; no checksum where the method is not known here."""
         if entry.method == _DEFLATE:
             return self._deflated(entry.packed)
@@ -151,7 +151,7 @@ class Zip:
         while count:
             piece = self._source.read(min(PIECE, count))
             if not piece:
-                raise Broken("the file ends too early")
+                raise BrokenCopy("the file ends too early")
             count -= len(piece)
             yield piece
 
@@ -165,7 +165,7 @@ class Zip:
                 try:
                     out = unpack(data)
                 except OSError:
-                    raise Broken("its content is damaged") from None
+                    raise BrokenCopy("its content is damaged") from None
                 self._source.unfold(len(out))
                 crc, size = zlib.crc32(out, crc), size + len(out)
                 data = b""
@@ -182,13 +182,13 @@ class Zip:
                     out, at = inflate.feed(piece, at, False)
                     self._source.unfold(len(out))
             if not inflate.ended:
-                raise Broken("its content ends in the middle")
+                raise BrokenCopy("its content ends in the middle")
             return inflate.crc, inflate.length
         finally:
             inflate.close()
 
 
-def _entry(name: bytes, fields: tuple[int, ...], extra: bytes) -> Entry:
+def _entry(name: bytes, fields: tuple[int, ...], extra: bytes) -> ZipEntry:
     flags, method, crc, packed, size, offset = fields[3], fields[4], fields[7], fields[8], fields[9], fields[16]
     at = 0
     while at + 4 <= len(extra):
@@ -199,4 +199,4 @@ def _entry(name: bytes, fields: tuple[int, ...], extra: bytes) -> Entry:
             packed = next(values, packed) if packed == _FULL else packed
             offset = next(values, offset) if offset == _FULL else offset
         at += 4 + length
-    return Entry(name, flags, method, crc, packed, size, offset)
+    return ZipEntry(name, flags, method, crc, packed, size, offset)

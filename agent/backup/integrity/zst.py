@@ -7,7 +7,7 @@ import ctypes
 from functools import cache
 from typing import Any, Final
 
-from agent.backup.integrity.meter import Broken, Cannot, Source, State
+from agent.backup.integrity.meter import BrokenCopy, CannotVerify, MeteredFile, State
 from agent.backup.integrity.sinks import Sink
 
 MAGIC: Final = b"\x28\xb5\x2f\xfd"
@@ -25,7 +25,7 @@ def library() -> Any:
     try:
         libzstd = ctypes.CDLL("libzstd.so.1")
     except OSError:
-        raise Cannot("this machine has no libzstd to read zstd with; install libzstd1") from None
+        raise CannotVerify("this machine has no libzstd to read zstd with; install libzstd1") from None
     libzstd.ZSTD_createDStream.restype = ctypes.c_void_p
     libzstd.ZSTD_freeDStream.argtypes = (ctypes.c_void_p,)
     libzstd.ZSTD_initDStream.argtypes = (ctypes.c_void_p,)
@@ -41,7 +41,7 @@ def library() -> Any:
 class Zstd:
     """All frames of one file. A window of more than 128 MiB (``--long`` of 28 and more) is not taken up."""
 
-    def __init__(self, source: Source, sink: Sink, state: State | None) -> None:
+    def __init__(self, source: MeteredFile, sink: Sink, state: State | None) -> None:
         self._source = source
         self._sink = sink
         if state is not None:
@@ -81,9 +81,9 @@ class Zstd:
                     offset = self._source.offset - input_buffer.size + input_buffer.pos
                     self._source.meter.mark({"offset": offset, "sink": self._sink.state()})
         if inside:
-            raise Broken(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
+            raise BrokenCopy(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
 
     def _fail(self, words: str) -> None:
         if words == _WINDOW_TOO_LARGE:
-            raise Cannot("to unpack it takes more than 128 MiB of memory")
-        raise Broken(f"damaged near byte {self._source.offset}: {words}")
+            raise CannotVerify("to unpack it takes more than 128 MiB of memory")
+        raise BrokenCopy(f"damaged near byte {self._source.offset}: {words}")

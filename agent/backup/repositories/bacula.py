@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from agent.backup import commands, place
-from agent.backup.facts import MOST_COPIES, Copy, Facts, Question, Refused
+from agent.backup.facts import MOST_COPIES, BackupCopy, BackupFacts, BackupQuery, BackupRefused
 from agent.backup.repositories.groups import newest_of_each
 
 NEWEST: Final = 2000  # jobs that are looked at
@@ -31,26 +31,26 @@ _FROM: Final = (
     f"ORDER BY Job.JobId DESC LIMIT {NEWEST}"
 )
 
-Row = tuple[int, str, str | None, str | None, str, str | None, str | None, int | None]
+JobRow = tuple[int, str, str | None, str | None, str, str | None, str | None, int | None]
 
 
-def look(query: Question, now: float) -> Facts:
+def scan(query: BackupQuery, now: float) -> BackupFacts:
     """The jobs, newest first. Raises Refused."""
-    rows = _by_psql(query) if query.database else _from_sqlite(query)
+    rows = _read_psql(query) if query.database else _read_sqlite(query)
     copies = [_copy(row, now) for row in rows]
-    facts = Facts(now=now, count=sum(not copy.wrong and not copy.growing for copy in copies))
+    facts = BackupFacts(now=now, count=sum(not copy.wrong and not copy.growing for copy in copies))
     facts.total = sum(copy.size or 0 for copy in copies if not copy.wrong)
     if query.hosts or query.sources:
         facts.copies, facts.missing = newest_of_each(copies, query, now)
-        facts.notes = _failing(copies, query)
+        facts.notes = _failing_jobs(copies, query)
     else:
         facts.copies = sorted(copies, key=lambda copy: -copy.at)[:MOST_COPIES]
     return facts
 
 
-def _failing(copies: list[Copy], query: Question) -> list[str]:
+def _failing_jobs(copies: list[BackupCopy], query: BackupQuery) -> list[str]:
     """Wanted jobs whose last run did not end well."""
-    last: dict[bytes, Copy] = {}
+    last: dict[bytes, BackupCopy] = {}
     for copy in sorted(copies, key=lambda copy: copy.at):
         _, host, job = copy.name.decode("utf-8", "replace").split("\n")
         if (not query.hosts or host in query.hosts) and (not query.sources or job in query.sources):
@@ -58,12 +58,12 @@ def _failing(copies: list[Copy], query: Question) -> list[str]:
     return [f"the last run of {name.decode()} {copy.wrong}" for name, copy in last.items() if copy.wrong]
 
 
-def _copy(row: Row, now: float) -> Copy:
+def _copy(row: JobRow, now: float) -> BackupCopy:
     number, job, client, _, status, start_text, end_text, size = row
     under_way = status in _UNDER_WAY
-    started_at, at = _time(start_text), _time(end_text)
+    started_at, at = _parse_time(start_text), _parse_time(end_text)
     wrong = "" if under_way or status in _WELL else _ENDED.get(status, f"ended with status {status}")
-    return Copy(
+    return BackupCopy(
         name=f"{number}\n{client or ''}\n{job}".encode("utf-8", "replace"),
         at=at or started_at or 0.0,
         size=size,
@@ -74,7 +74,7 @@ def _copy(row: Row, now: float) -> Copy:
     )
 
 
-def _time(text: str | None) -> float | None:
+def _parse_time(text: str | None) -> float | None:
     """Local time as the catalogue has it; 0000-00-00 and the like are none."""
     try:
         return datetime.datetime.fromisoformat(text).timestamp() if text else None
@@ -82,17 +82,17 @@ def _time(text: str | None) -> float | None:
         return None
 
 
-def _from_sqlite(query: Question) -> list[Row]:
+def _read_sqlite(query: BackupQuery) -> list[JobRow]:
     folder, _, name = query.path.rpartition("/")
     top = place.open_directory(folder or "/", query.allowed)
     try:
-        inside = place.roots(query.allowed) if query.allowed else (place.real(top),)
+        inside = place.real_roots(query.allowed) if query.allowed else (place.real_path(top),)
         descriptor = place.open_file(name, top, inside)
     except FileNotFoundError:
-        raise Refused(f"there is no catalogue {query.path}", gone=True) from None
-    except (OSError, place.LeadsOut) as error:
-        raise Refused(
-            f"{query.path} cannot be read: {place.why(error) if isinstance(error, OSError) else error}"
+        raise BackupRefused(f"there is no catalogue {query.path}", gone=True) from None
+    except (OSError, place.PathEscapes) as error:
+        raise BackupRefused(
+            f"{query.path} cannot be read: {place.error_text(error) if isinstance(error, OSError) else error}"
         ) from None
     finally:
         os.close(top)
@@ -103,15 +103,15 @@ def _from_sqlite(query: Question) -> list[Row]:
         finally:
             database.close()
     except sqlite3.Error as error:
-        raise Refused(f"the catalogue {query.path} cannot be read: {error}") from None
+        raise BackupRefused(f"the catalogue {query.path} cannot be read: {error}") from None
     finally:
         os.close(descriptor)
 
 
-def _by_psql(backup_query: Question) -> list[Row]:
-    program = commands.find("psql")
+def _read_psql(backup_query: BackupQuery) -> list[JobRow]:
+    program = commands.find_program("psql")
     if program is None:
-        raise Refused("this machine has no psql to read the catalogue with; install postgresql-client")
+        raise BackupRefused("this machine has no psql to read the catalogue with; install postgresql-client")
     os.close(place.open_directory(backup_query.path, backup_query.allowed))
     argv = [program, "-X", "-A", "-t", "-w", "-h", backup_query.path, "-d", backup_query.database]
     environment = {"PGCONNECT_TIMEOUT": "5", "PGOPTIONS": "-c default_transaction_read_only=on"}
@@ -124,15 +124,15 @@ def _by_psql(backup_query: Question) -> list[Row]:
     query = f"SELECT json_build_array({_COLUMNS}) {_FROM}"
     try:
         result = commands.run([*argv, "-c", query], seconds=backup_query.timeout, environment=environment)
-    except commands.TookTooLong:
-        raise Refused(f"the catalogue did not answer within {backup_query.timeout:g} s") from None
-    except commands.TooMuch:
-        raise Refused("psql said too much") from None
+    except commands.CommandTimeout:
+        raise BackupRefused(f"the catalogue did not answer within {backup_query.timeout:g} s") from None
+    except commands.CommandOutputTooLarge:
+        raise BackupRefused("psql said too much") from None
     except OSError as error:
-        raise Refused(f"psql does not start: {place.why(error)}") from None
+        raise BackupRefused(f"psql does not start: {place.error_text(error)}") from None
     if result.code != 0:
-        raise Refused(f"the catalogue cannot be read: {result.last.removeprefix('psql: error: ')}")
+        raise BackupRefused(f"the catalogue cannot be read: {result.last.removeprefix('psql: error: ')}")
     try:
-        return [msgspec.json.decode(line, type=Row) for line in result.out.splitlines() if line]
+        return [msgspec.json.decode(line, type=JobRow) for line in result.out.splitlines() if line]
     except msgspec.DecodeError:
-        raise Refused("the catalogue's answer makes no sense: is it Bacula's or Bareos'?") from None
+        raise BackupRefused("the catalogue's answer makes no sense: is it Bacula's or Bareos'?") from None

@@ -24,17 +24,17 @@ from agent.backup.facts import (
     CANNOT,
     GOOD,
     MOST_COPIES,
-    Copy,
-    Facts,
-    Lock,
-    Question,
-    Refused,
-    Unlisted,
-    Verdict,
+    BackupCopy,
+    BackupFacts,
+    BackupQuery,
+    BackupRefused,
+    ListingFailed,
+    ReadVerdict,
+    RepositoryLock,
 )
-from agent.backup.integrity.meter import Broken, Meter, Source
-from agent.backup.integrity.read import Marks
-from agent.backup.repositories.files import Tree
+from agent.backup.integrity.meter import BrokenCopy, Meter, MeteredFile
+from agent.backup.integrity.read import ReadMarks
+from agent.backup.repositories.files import RepositoryDirectory
 from agent.backup.repositories.groups import newest_of_each
 
 CHECK_TAKES: Final = 12 * 3600.0  # seconds at most
@@ -55,23 +55,23 @@ class _Archives(msgspec.Struct):
     archives: list[_Archive] = []
 
 
-def look(query: Question, now: float) -> Facts:
+def scan(query: BackupQuery, now: float) -> BackupFacts:
     """The archives, newest first, and the locks. Raises Refused."""
-    with Tree(query) as tree:
+    with RepositoryDirectory(query) as tree:
         if not tree.has("README") or not tree.has("config"):
-            raise Refused(f"{query.path} is not a borg repository: it has no config", gone=True)
-        facts = Facts(now=now, locks=_locks(tree))
+            raise BackupRefused(f"{query.path} is not a borg repository: it has no config", gone=True)
+        facts = BackupFacts(now=now, locks=_locks(tree))
         if not query.secret:
             if query.hosts or query.sources:
-                raise Refused("which host an archive is of can only be told with the repository's passphrase")
-            return _laid_out(tree, facts)
+                raise BackupRefused("which host an archive is of can only be told with the repository's passphrase")
+            return _copies_by_layout(tree, facts)
         try:
-            copies = _listed(query, now)
-        except Unlisted as error:
+            copies = _list_archives(query, now)
+        except ListingFailed as error:
             if query.hosts or query.sources:
                 raise
             facts.notes.append(error.reason)
-            return _laid_out(tree, facts)
+            return _copies_by_layout(tree, facts)
     facts.count = len(copies)
     if query.hosts or query.sources:
         facts.copies, facts.missing = newest_of_each(
@@ -82,21 +82,21 @@ def look(query: Question, now: float) -> Facts:
     return facts
 
 
-def _laid_out(tree: Tree, facts: Facts) -> Facts:
+def _copies_by_layout(tree: RepositoryDirectory, facts: BackupFacts) -> BackupFacts:
     """By the newest segment."""
     facts.copies = [
-        Copy(name=b"the repository's last change", at=at, future=max(0.0, at - facts.now))
+        BackupCopy(name=b"the repository's last change", at=at, future=max(0.0, at - facts.now))
         for _, at in _segments(tree)[-1:]
     ]
     facts.count = len(facts.copies)
     return facts
 
 
-def _locks(tree: Tree) -> list[Lock]:
-    return [Lock(name, status.st_mtime) for name, status in tree.entries() if name == "lock.exclusive"]
+def _locks(tree: RepositoryDirectory) -> list[RepositoryLock]:
+    return [RepositoryLock(name, status.st_mtime) for name, status in tree.entries() if name == "lock.exclusive"]
 
 
-def _segments(tree: Tree) -> list[tuple[str, float]]:
+def _segments(tree: RepositoryDirectory) -> list[tuple[str, float]]:
     """(file, time) of every segment, in the order of their writing."""
     segments = [
         (int(name), f"data/{folder}/{name}", status.st_mtime)
@@ -107,53 +107,55 @@ def _segments(tree: Tree) -> list[tuple[str, float]]:
     return [(file, at) for _, file, at in sorted(segments)]
 
 
-def _listed(query: Question, now: float) -> list[Copy]:
+def _list_archives(query: BackupQuery, now: float) -> list[BackupCopy]:
     result = _borg(query, "list", "--json", "--format", "{hostname}", seconds=query.timeout * LISTING)
     try:
         archives = msgspec.json.decode(result.out, type=_Archives).archives
         return [_copy(archive, now) for archive in archives if not archive.name.endswith(".checkpoint")]
     except (msgspec.DecodeError, ValueError):
-        raise Refused("borg's list of archives makes no sense") from None
+        raise BackupRefused("borg's list of archives makes no sense") from None
 
 
-def _copy(archive: _Archive, now: float) -> Copy:
+def _copy(archive: _Archive, now: float) -> BackupCopy:
     at = datetime.datetime.fromisoformat(archive.start or archive.time).timestamp()  # borg tells this machine's time
     name = "\n".join((archive.name, archive.hostname, archive.name))
-    return Copy(name=name.encode("utf-8", "replace"), at=at, future=max(0.0, at - now))
+    return BackupCopy(name=name.encode("utf-8", "replace"), at=at, future=max(0.0, at - now))
 
 
-def verify(query: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
+def verify(query: BackupQuery, meter: Meter, marks: ReadMarks, stage: list[str]) -> ReadVerdict:
     """``borg check`` where there is a passphrase, else every entry's checksum. Raises Refused, Stopped."""
     started = time.monotonic()
     stage[:] = ["repository"]
     if query.secret:
         try:
-            state, reason, by = _checked(query, meter)
-        except Unlisted:
-            state, reason, by = _read_through(query, meter, marks)
+            state, reason, by = _run_check(query, meter)
+        except ListingFailed:
+            state, reason, by = _compare_checksums(query, meter, marks)
     else:
-        state, reason, by = _read_through(query, meter, marks)
-    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by)
+        state, reason, by = _compare_checksums(query, meter, marks)
+    return ReadVerdict(
+        state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by
+    )
 
 
-def _checked(query: Question, meter: Meter) -> tuple[str, str, str]:
-    with Tree(query) as tree:
+def _run_check(query: BackupQuery, meter: Meter) -> tuple[str, str, str]:
+    with RepositoryDirectory(query) as tree:
         if _locks(tree):
-            raise Refused("the repository is locked: it is checked later", gone=True)
+            raise BackupRefused("the repository is locked: it is checked later", gone=True)
     result = _borg(query, "check", seconds=CHECK_TAKES, bad=True, tick=lambda: meter.spend(0))
     if result.code == 0:
         return GOOD, "", "borg check"
-    return BROKEN, f"borg check says: {_first(result.words)[:160]}", "borg check"
+    return BROKEN, f"borg check says: {_first_error_line(result.words)[:160]}", "borg check"
 
 
-def _fault(words: str) -> str:
+def _traceback_line(words: str) -> str:
     """The telling line of a traceback, or the last one."""
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     telling = (line for line in lines if re.match(r"[\w.]*(Error|Exception|Integrity\w*|NotFound\w*)\b", line))
     return next(telling, lines[-1] if lines else "it failed")[:160]
 
 
-def _first(words: str) -> str:
+def _first_error_line(words: str) -> str:
     lines = [line.strip() for line in words.splitlines() if line.strip()]
     telling = (
         line for line in lines if any(word in line.lower() for word in ("mismatch", "missing", "error", "corrupt"))
@@ -161,10 +163,10 @@ def _first(words: str) -> str:
     return next(telling, lines[-1] if lines else "it failed")
 
 
-def _read_through(query: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
+def _compare_checksums(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tuple[str, str, str]:
     saved = marks.state("repository") or {}
     passed, wrong, count = int(saved.get("passed", -1)), list(saved.get("wrong", ())), int(saved.get("count", 0))
-    with Tree(query) as tree:
+    with RepositoryDirectory(query) as tree:
         for file, _ in _segments(tree):
             number = int(file.rpartition("/")[2])
             if number <= passed:
@@ -173,16 +175,16 @@ def _read_through(query: Question, meter: Meter, marks: Marks) -> tuple[str, str
                 descriptor = tree.open(file)
             except FileNotFoundError:
                 continue  # compacted since
-            except (OSError, place.LeadsOut) as error:
-                raise Refused(
-                    f"{file} cannot be read: {place.why(error) if isinstance(error, OSError) else error}"
+            except (OSError, place.PathEscapes) as error:
+                raise BackupRefused(
+                    f"{file} cannot be read: {place.error_text(error) if isinstance(error, OSError) else error}"
                 ) from None
             try:
-                count += sum(1 for _ in entries(Source(descriptor, meter)))
-            except Broken as error:
+                count += sum(1 for _ in entries(MeteredFile(descriptor, meter)))
+            except BrokenCopy as error:
                 wrong.append(f"{file}: {error}")
             except OSError as error:
-                raise Refused(f"{file} cannot be read: {place.why(error)}") from None
+                raise BackupRefused(f"{file} cannot be read: {place.error_text(error)}") from None
             finally:
                 os.close(descriptor)
             passed = number
@@ -193,10 +195,10 @@ def _read_through(query: Question, meter: Meter, marks: Marks) -> tuple[str, str
     return (GOOD, "", f"{count} entries") if count else (CANNOT, "it holds nothing to compare", "")
 
 
-def entries(source: Source) -> Iterator[int]:
+def entries(source: MeteredFile) -> Iterator[int]:
     """The tag of every entry of a segment, its checksum compared. Raises Broken."""
     if source.at(0, min(len(MAGIC), source.size)) != MAGIC:
-        raise Broken("it does not begin as a segment does")
+        raise BrokenCopy("it does not begin as a segment does")
     held, at = b"", len(MAGIC)
     source.offset = at
 
@@ -211,25 +213,25 @@ def entries(source: Source) -> Iterator[int]:
 
     while more(1):
         if not more(_HEADER.size):
-            raise Broken(f"it ends in the middle of an entry, at byte {at}")
+            raise BrokenCopy(f"it ends in the middle of an entry, at byte {at}")
         crc, size, tag = _HEADER.unpack_from(held)
         if not _HEADER.size <= size <= LARGEST_ENTRY:
-            raise Broken(f"the entry at byte {at} makes no sense")
+            raise BrokenCopy(f"the entry at byte {at} makes no sense")
         if not more(size):
-            raise Broken(f"it ends in the middle of an entry, at byte {at}")
+            raise BrokenCopy(f"it ends in the middle of an entry, at byte {at}")
         if zlib.crc32(memoryview(held)[4:size]) != crc:
-            raise Broken(f"the entry at byte {at} does not match its checksum")
+            raise BrokenCopy(f"the entry at byte {at} does not match its checksum")
         yield tag
         held, at = held[size:], at + size
 
 
 def _borg(
-    query: Question, *words: str, seconds: float, bad: bool = False, tick: Callable[[], None] = lambda: None
-) -> commands.Ran:
+    query: BackupQuery, *words: str, seconds: float, bad: bool = False, tick: Callable[[], None] = lambda: None
+) -> commands.CommandResult:
     """Run borg, which is not to write into the repository. The passphrase goes through a pipe. Raises Refused."""
-    program = commands.find("borg", "borgbackup")
+    program = commands.find_program("borg", "borgbackup")
     if program is None:
-        raise Refused("this machine has no borg to look into the repository with")
+        raise BackupRefused("this machine has no borg to look into the repository with")
     secret = query.secret.get("password", "") or query.secret.get("passphrase", "")
     read, write = os.pipe()
     os.write(write, secret.encode() + b"\n")
@@ -247,17 +249,17 @@ def _borg(
         argv = [program, "--bypass-lock", *words, query.path]
         try:
             result = commands.run(argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick)
-        except commands.TookTooLong:
-            raise Unlisted(f"borg did not end within {seconds:g} s") from None
-        except commands.TooMuch:
-            raise Refused("borg said too much") from None
+        except commands.CommandTimeout:
+            raise ListingFailed(f"borg did not end within {seconds:g} s") from None
+        except commands.CommandOutputTooLarge:
+            raise BackupRefused("borg said too much") from None
         except OSError as error:
-            raise Refused(f"borg does not start: {place.why(error)}") from None
+            raise BackupRefused(f"borg does not start: {place.error_text(error)}") from None
         finally:
             os.close(read)
     if "passphrase supplied" in result.words or "passphrase is incorrect" in result.words.lower():
-        raise Refused("the password in this agent's file does not open the repository")
+        raise BackupRefused("the password in this agent's file does not open the repository")
     if result.code == 0 or (bad and not re.search(r"Permission denied|Read-only file system|Traceback", result.words)):
         return result
-    error_line = _fault(result.words).replace(secret, "…") if secret else _fault(result.words)
-    raise Unlisted(f"borg cannot look into it: {error_line}")
+    error_line = _traceback_line(result.words).replace(secret, "…") if secret else _traceback_line(result.words)
+    raise ListingFailed(f"borg cannot look into it: {error_line}")

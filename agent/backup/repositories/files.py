@@ -5,18 +5,18 @@ import stat
 from collections.abc import Iterator
 
 from agent.backup import place
-from agent.backup.facts import Lock, Question, Refused
+from agent.backup.facts import BackupQuery, BackupRefused, RepositoryLock
 
 
-class Tree:
+class RepositoryDirectory:
     """A repository's directory, open. Nothing in it is followed out of it."""
 
-    def __init__(self, query: Question) -> None:
+    def __init__(self, query: BackupQuery) -> None:
         self.path = query.path
         self._top = place.open_directory(query.path, query.allowed)
-        self.inside = place.roots(query.allowed) if query.allowed else (place.real(self._top),)
+        self.inside = place.real_roots(query.allowed) if query.allowed else (place.real_path(self._top),)
 
-    def __enter__(self) -> "Tree":
+    def __enter__(self) -> "RepositoryDirectory":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -25,7 +25,7 @@ class Tree:
     def has(self, name: str) -> bool:
         try:
             place.stat_file(name, self._top, self.inside)
-        except (OSError, place.LeadsOut):
+        except (OSError, place.PathEscapes):
             return False
         return True
 
@@ -46,7 +46,7 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return
         except OSError as error:
-            raise Refused(f"{self.path}/{folder} cannot be looked at: {place.why(error)}") from None
+            raise BackupRefused(f"{self.path}/{folder} cannot be looked at: {place.error_text(error)}") from None
         try:
             with os.scandir(opened) as listing:
                 for entry in listing:
@@ -57,10 +57,13 @@ class Tree:
                     if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
                         yield entry.name, status
         except OSError as error:
-            raise Refused(f"{self.path}/{folder} cannot be looked at: {place.why(error)}") from None
+            raise BackupRefused(f"{self.path}/{folder} cannot be looked at: {place.error_text(error)}") from None
         finally:
             os.close(opened)
 
-    def locks(self, folder: str) -> list[Lock]:
+    def locks(self, folder: str) -> list[RepositoryLock]:
         """Files of a folder of locks."""
-        return [Lock(f"{folder}/{place.shown(name[:16])}", status.st_mtime) for name, status in self.entries(folder)]
+        return [
+            RepositoryLock(f"{folder}/{place.path_text(name[:16])}", status.st_mtime)
+            for name, status in self.entries(folder)
+        ]

@@ -15,11 +15,22 @@ from typing import Any, Final
 import msgspec
 
 from agent.backup import commands, place
-from agent.backup.facts import BROKEN, CANNOT, GOOD, MOST_COPIES, Copy, Facts, Question, Refused, Unlisted, Verdict
-from agent.backup.integrity.hashes import Hash
-from agent.backup.integrity.meter import Meter, Source
-from agent.backup.integrity.read import Marks
-from agent.backup.repositories.files import Tree
+from agent.backup.facts import (
+    BROKEN,
+    CANNOT,
+    GOOD,
+    MOST_COPIES,
+    BackupCopy,
+    BackupFacts,
+    BackupQuery,
+    BackupRefused,
+    ListingFailed,
+    ReadVerdict,
+)
+from agent.backup.integrity.hashes import ResumableHash
+from agent.backup.integrity.meter import Meter, MeteredFile
+from agent.backup.integrity.read import ReadMarks
+from agent.backup.repositories.files import RepositoryDirectory
 from agent.backup.repositories.groups import newest_of_each
 
 CHECK_TAKES: Final = 12 * 3600.0  # seconds at most
@@ -36,24 +47,24 @@ class _Snapshot(msgspec.Struct):
     summary: dict[str, Any] = {}
 
 
-def look(query: Question, now: float) -> Facts:
+def scan(query: BackupQuery, now: float) -> BackupFacts:
     """The snapshots, newest first, and the locks. Raises Refused."""
-    with Tree(query) as tree:
+    with RepositoryDirectory(query) as tree:
         if not tree.has("config"):
-            raise Refused(f"{query.path} is not a restic repository: it has no config", gone=True)
-        facts = Facts(now=now, locks=tree.locks("locks"))
+            raise BackupRefused(f"{query.path} is not a restic repository: it has no config", gone=True)
+        facts = BackupFacts(now=now, locks=tree.locks("locks"))
         if "password" in query.secret:
             try:
-                copies = _listed(query)
-            except Unlisted as error:
+                copies = _list_snapshots(query)
+            except ListingFailed as error:
                 if query.hosts or query.sources:
                     raise
                 facts.notes.append(error.reason)
-                copies = _laid_out(tree, now)
+                copies = _copies_by_layout(tree, now)
         elif query.hosts or query.sources:
-            raise Refused("which host and path a snapshot is of can only be told with the repository's password")
+            raise BackupRefused("which host and path a snapshot is of can only be told with the repository's password")
         else:
-            copies = _laid_out(tree, now)
+            copies = _copies_by_layout(tree, now)
     facts.count = len(copies)
     if query.hosts or query.sources:
         facts.copies, facts.missing = newest_of_each(copies, query, now)
@@ -62,35 +73,35 @@ def look(query: Question, now: float) -> Facts:
     return facts
 
 
-def _laid_out(tree: Tree, now: float) -> list[Copy]:
+def _copies_by_layout(tree: RepositoryDirectory, now: float) -> list[BackupCopy]:
     """By the files of the snapshots."""
     return [
-        Copy(name=os.fsencode(name[:8]), at=status.st_mtime, future=max(0.0, status.st_mtime - now))
+        BackupCopy(name=os.fsencode(name[:8]), at=status.st_mtime, future=max(0.0, status.st_mtime - now))
         for name, status in tree.entries("snapshots")
     ]
 
 
-def _listed(query: Question) -> list[Copy]:
+def _list_snapshots(query: BackupQuery) -> list[BackupCopy]:
     """By restic itself."""
     result = _restic(query, "snapshots", "--json", seconds=query.timeout * LISTING)
     try:
         snapshots = msgspec.json.decode(result.out or b"[]", type=list[_Snapshot] | None) or []
     except msgspec.DecodeError:
-        raise Refused("restic's list of snapshots makes no sense") from None
+        raise BackupRefused("restic's list of snapshots makes no sense") from None
     return [_copy(snapshot) for snapshot in snapshots]
 
 
-def _copy(snapshot: _Snapshot) -> Copy:
+def _copy(snapshot: _Snapshot) -> BackupCopy:
     try:
         at = datetime.datetime.fromisoformat(snapshot.time[:19] + "+00:00").timestamp() - _offset(snapshot.time)
     except ValueError:
-        raise Refused("restic's list of snapshots has a time that makes no sense") from None
+        raise BackupRefused("restic's list of snapshots has a time that makes no sense") from None
     seconds = None
     started, ended = (snapshot.summary.get(key) for key in ("backup_start", "backup_end"))
     if isinstance(started, str) and isinstance(ended, str):
-        seconds = _moment(ended) - _moment(started)
+        seconds = _parse_time(ended) - _parse_time(started)
     size = snapshot.summary.get("total_bytes_processed")
-    return Copy(
+    return BackupCopy(
         name="\n".join((snapshot.id[:8], snapshot.hostname, *snapshot.paths)).encode("utf-8", "replace"),
         at=at,
         size=size if isinstance(size, int) else None,
@@ -99,7 +110,7 @@ def _copy(snapshot: _Snapshot) -> Copy:
     )
 
 
-def _moment(text: str) -> float:
+def _parse_time(text: str) -> float:
     return datetime.datetime.fromisoformat(text[:19] + "+00:00").timestamp() - _offset(text)
 
 
@@ -113,24 +124,26 @@ def _offset(text: str) -> float:
     return 0.0
 
 
-def verify(query: Question, meter: Meter, marks: Marks, stage: list[str]) -> Verdict:
+def verify(query: BackupQuery, meter: Meter, marks: ReadMarks, stage: list[str]) -> ReadVerdict:
     """``restic check`` where there is a password, else every file against its name. Raises Refused, Stopped."""
     started = time.monotonic()
     stage[:] = ["repository"]
     if "password" in query.secret:
         try:
-            state, reason, by = _checked(query, meter)
-        except Unlisted:
-            state, reason, by = _hashed(query, meter, marks)
+            state, reason, by = _run_check(query, meter)
+        except ListingFailed:
+            state, reason, by = _compare_hashes(query, meter, marks)
     else:
-        state, reason, by = _hashed(query, meter, marks)
-    return Verdict(state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by)
+        state, reason, by = _compare_hashes(query, meter, marks)
+    return ReadVerdict(
+        state=state, reason=reason, at=time.time(), seconds=time.monotonic() - started, read=meter.done, by=by
+    )
 
 
-def _checked(query: Question, meter: Meter) -> tuple[str, str, str]:
-    with Tree(query) as tree:
+def _run_check(query: BackupQuery, meter: Meter) -> tuple[str, str, str]:
+    with RepositoryDirectory(query) as tree:
         if tree.locks("locks"):
-            raise Refused("the repository is locked: it is checked later", gone=True)
+            raise BackupRefused("the repository is locked: it is checked later", gone=True)
     # what stands in the index first: it fails at once on what reading would try again for an hour
     for share in ([], [f"--read-data-subset={query.check_share:.3%}"])[: 2 if query.check_share else 1]:
         result = _restic(query, "check", *share, seconds=CHECK_TAKES, bad=(1,), tick=lambda: meter.spend(0))
@@ -143,10 +156,10 @@ def _checked(query: Question, meter: Meter) -> tuple[str, str, str]:
     return BROKEN, f"restic check says: {first[:160]}", "restic check"
 
 
-def _hashed(query: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]:
+def _compare_hashes(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tuple[str, str, str]:
     saved = marks.state("repository") or {}
     passed, wrong, count = str(saved.get("passed", "")), list(saved.get("wrong", ())), int(saved.get("count", 0))
-    with Tree(query) as tree:
+    with RepositoryDirectory(query) as tree:
         folders = ["index", "keys", "snapshots", *(f"data/{name}" for name in tree.names("data") if name.isascii())]
         for folder in sorted(folders):
             for name in tree.names(folder):
@@ -166,31 +179,35 @@ def _hashed(query: Question, meter: Meter, marks: Marks) -> tuple[str, str, str]
     return GOOD, "", f"{count} files against their names"
 
 
-def _wrong(tree: Tree, file: str, name: str, meter: Meter) -> str:
+def _wrong(tree: RepositoryDirectory, file: str, name: str, meter: Meter) -> str:
     """What is wrong with one file, or ""."""
     try:
         descriptor = tree.open(file)
     except FileNotFoundError:
         return ""  # pruned since
-    except (OSError, place.LeadsOut) as error:
-        raise Refused(f"{file} cannot be read: {place.why(error) if isinstance(error, OSError) else error}") from None
+    except (OSError, place.PathEscapes) as error:
+        raise BackupRefused(
+            f"{file} cannot be read: {place.error_text(error) if isinstance(error, OSError) else error}"
+        ) from None
     try:
-        digest = Hash("sha256")
-        source = Source(descriptor, meter)
+        digest = ResumableHash("sha256")
+        source = MeteredFile(descriptor, meter)
         while piece := source.read():
             digest.update(piece)
     except OSError as error:
-        raise Refused(f"{file} cannot be read: {place.why(error)}") from None
+        raise BackupRefused(f"{file} cannot be read: {place.error_text(error)}") from None
     finally:
         os.close(descriptor)
     return "" if digest.hexdigest() == name else "is not what its name says"
 
 
-def _restic(query: Question, *words: str, seconds: float, bad: Sequence[int] = (), tick: Any = None) -> commands.Ran:
+def _restic(
+    query: BackupQuery, *words: str, seconds: float, bad: Sequence[int] = (), tick: Any = None
+) -> commands.CommandResult:
     """Run restic, which is not to write: no lock, no cache. The password goes through a pipe. Raises Refused."""
-    program = commands.find("restic")
+    program = commands.find_program("restic")
     if program is None:
-        raise Refused("this machine has no restic to look into the repository with")
+        raise BackupRefused("this machine has no restic to look into the repository with")
     read, write = os.pipe()
     try:
         os.write(write, query.secret["password"].encode() + b"\n")
@@ -209,17 +226,19 @@ def _restic(query: Question, *words: str, seconds: float, bad: Sequence[int] = (
         result = commands.run(
             argv, seconds=seconds, environment=environment, descriptors=(read,), tick=tick or (lambda: None)
         )
-    except commands.TookTooLong:
-        raise Unlisted(f"restic did not end within {seconds:g} s") from None
-    except commands.TooMuch:
-        raise Refused("restic said too much") from None
+    except commands.CommandTimeout:
+        raise ListingFailed(f"restic did not end within {seconds:g} s") from None
+    except commands.CommandOutputTooLarge:
+        raise BackupRefused("restic said too much") from None
     except OSError as error:
-        raise Refused(f"restic does not start: {place.why(error)}") from None
+        raise BackupRefused(f"restic does not start: {place.error_text(error)}") from None
     finally:
         os.close(read)
-    if result.code == 0 or (result.code in bad and "wrong password" not in result.words and "Fatal: unable" not in result.words):
+    if result.code == 0 or (
+        result.code in bad and "wrong password" not in result.words and "Fatal: unable" not in result.words
+    ):
         return result
     if "wrong password" in result.words:
-        raise Refused("the password in this agent's file does not open the repository")
+        raise BackupRefused("the password in this agent's file does not open the repository")
     error_line = result.last.replace(query.secret["password"], "…")
-    raise Unlisted(f"restic cannot look into it: {error_line}")
+    raise ListingFailed(f"restic cannot look into it: {error_line}")

@@ -9,31 +9,31 @@ import stat
 from typing import Final
 
 from agent.backup import place
-from agent.backup.facts import Copy, Facts, Lock, Question
-from agent.backup.repositories.files import Tree
+from agent.backup.facts import BackupCopy, BackupFacts, BackupQuery, RepositoryLock
+from agent.backup.repositories.files import RepositoryDirectory
 
 _TREE: Final = re.compile(r"([A-Za-z][A-Za-z0-9]*)\.(\d+)")
-_LEFT: Final = re.compile(r"_delete\.\d+")
+_LEFTOVER: Final = re.compile(r"_delete\.\d+")
 
 
-def look(query: Question, now: float) -> Facts:
+def scan(query: BackupQuery, now: float) -> BackupFacts:
     """The trees, newest first. Raises Refused."""
-    facts = Facts(now=now)
-    with Tree(query) as tree:
+    facts = BackupFacts(now=now)
+    with RepositoryDirectory(query) as tree:
         trees: list[tuple[float, str]] = []
         for name, status in tree.entries():
             if not stat.S_ISDIR(status.st_mode):
                 continue
             if _TREE.fullmatch(name):
                 trees.append((status.st_mtime, name))
-            elif _LEFT.fullmatch(name):
-                facts.locks.append(Lock(name, status.st_mtime))
+            elif _LEFTOVER.fullmatch(name):
+                facts.locks.append(RepositoryLock(name, status.st_mtime))
         trees.sort(key=lambda item: (-int(item[0]), int(item[1].rpartition(".")[2])))  # it writes whole seconds
         facts.count = len(trees)
         points = {name: _points(tree, name) for _, name in trees[:2]}
         for at, name in trees[:40]:
             wrong = "is empty" if name in points and not points[name] else ""
-            facts.copies.append(Copy(name=name.encode(), at=at, future=max(0.0, at - now), wrong=wrong))
+            facts.copies.append(BackupCopy(name=name.encode(), at=at, future=max(0.0, at - now), wrong=wrong))
         expected = set(query.sources or query.hosts)
         if not expected and len(trees) > 1:
             expected = points[trees[1][1]]
@@ -45,10 +45,10 @@ def look(query: Question, now: float) -> Facts:
     return facts
 
 
-def _points(tree: Tree, name: str) -> set[str]:
+def _points(tree: RepositoryDirectory, name: str) -> set[str]:
     """The backup points of one tree that hold anything."""
     return {
-        place.shown(point)
+        place.path_text(point)
         for point, status in tree.entries(name)
         if not stat.S_ISDIR(status.st_mode) or next(tree.entries(f"{name}/{point}"), None) is not None
     }

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from agent.clients.net.resolve import literal
-from agent.clients.net.stream import Stream
-from agent.failure import Trouble, printable
+from agent.clients.net.resolve import address_literal
+from agent.clients.net.stream import TcpStream
+from agent.failure import ProbeFailed, printable
 
 MAX_HEAD: Final = 65_536  # bytes of status line and header fields, interim answers included
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: [^\r\n]*)?\r?$")
@@ -74,7 +74,7 @@ def ascii_host(name: str) -> str:
     """A host name as the resolver, TLS and the Host field want it (IDNA), or an address. Raises ValueError."""
     if not name:
         raise ValueError("there is no host name")
-    address = literal(name)
+    address = address_literal(name)
     if address is not None:
         return str(address)
     if len(name) > 253:
@@ -103,7 +103,7 @@ def parse_fields(lines: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 @functools.lru_cache(maxsize=1024)
-def request(url: Url, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> bytes:
+def build_request(url: Url, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> bytes:
     """The request's bytes. ``fields`` may replace Host, User-Agent and Accept."""
     given_names = {name.lower() for name, _ in fields}
     defaults = (("Host", url.authority), ("User-Agent", "haidang-agent"), ("Accept", "*/*"))
@@ -131,7 +131,7 @@ class Head:
         return values[-1] if values else None
 
 
-async def read_head(stream: Stream, first: bytes) -> Head:
+async def read_head(stream: TcpStream, first: bytes) -> Head:
     """The head of the final answer, from its first bytes on; interim (1xx) answers are passed over.
 
     Raises Trouble for anything that is not HTTP/1 or longer than MAX_HEAD.
@@ -141,18 +141,18 @@ async def read_head(stream: Stream, first: bytes) -> Head:
         end = _end_of_head(data)
         while end < 0:
             if not data.startswith(b"HTTP/1."[: len(data)]):
-                raise Trouble(f"the answer is not HTTP/1: it begins {printable(data)}")
+                raise ProbeFailed(f"the answer is not HTTP/1: it begins {printable(data)}")
             if used + len(data) > MAX_HEAD:
-                raise Trouble(f"the answer's header is longer than {MAX_HEAD} bytes")
+                raise ProbeFailed(f"the answer's header is longer than {MAX_HEAD} bytes")
             more = await stream.receive()
             if not more:
-                raise Trouble("the connection ended within the answer's header" if data else "the answer is empty")
+                raise ProbeFailed("the connection ended within the answer's header" if data else "the answer is empty")
             searched = max(len(data) - 3, 0)
             data += more
             end = _end_of_head(data, searched)
         used += end
         if used > MAX_HEAD:
-            raise Trouble(f"the answer's header is longer than {MAX_HEAD} bytes")
+            raise ProbeFailed(f"the answer's header is longer than {MAX_HEAD} bytes")
         head = _parse_head(data[:end], data[end:])
         if head.status >= 200 or head.status == 101:
             return head
@@ -172,14 +172,14 @@ def _parse_head(data: bytes, rest: bytes) -> Head:
     lines = data.split(b"\n")
     matched = _STATUS_LINE.match(lines[0])
     if not matched:
-        raise Trouble(f"the answer is not HTTP/1: it begins {printable(data)}")
+        raise ProbeFailed(f"the answer is not HTTP/1: it begins {printable(data)}")
     fields: dict[bytes, list[bytes]] = {}
     for line in lines[1:]:
         name, colon, value = line.partition(b":")
         if colon:
             fields.setdefault(name.lower(), []).append(value.strip())
         elif line.strip() and line[:1] not in b" \t":  # an obsolete folded line is passed over
-            raise Trouble(f"the answer's header has a line that is no field: {printable(line)}")
+            raise ProbeFailed(f"the answer's header has a line that is no field: {printable(line)}")
     return Head(int(matched[1]), fields, rest)
 
 
@@ -211,7 +211,7 @@ class Body:
                 # one byte more than there is room for tells whether there is more
                 piece = self._inflater.decompress(piece, room + 1)
             except zlib.error:
-                raise Trouble("the body is damaged: it does not decompress") from None
+                raise ProbeFailed("the body is damaged: it does not decompress") from None
         self._plain += len(piece)
         if self._keep:
             self.data += piece[:room]
@@ -221,7 +221,7 @@ class Body:
     def finish(self) -> None:
         """Raises Trouble when the content ends before its compression does."""
         if self._inflater is not None and self.size and not self.overlong and not self._inflater.eof:
-            raise Trouble("the body is damaged: its compressed stream is cut short")
+            raise ProbeFailed("the body is damaged: its compressed stream is cut short")
 
 
 def _inflater(encoding: bytes) -> "zlib._Decompress | None":
@@ -230,10 +230,10 @@ def _inflater(encoding: bytes) -> "zlib._Decompress | None":
         return None
     if encoding in (b"gzip", b"x-gzip", b"deflate"):
         return zlib.decompressobj(47)  # gzip or zlib, by its header
-    raise Trouble(f"the body is encoded as {printable(encoding)}, which was not asked for")
+    raise ProbeFailed(f"the body is encoded as {printable(encoding)}, which was not asked for")
 
 
-async def read_body(stream: Stream, head: Head, method: str, limit: int, keep: bool = True) -> Body:
+async def read_body(stream: TcpStream, head: Head, method: str, limit: int, keep: bool = True) -> Body:
     """The content of an answer, at most ``limit`` bytes of it. Raises Trouble when it ends early or is damaged."""
     body = Body(limit, head.last(b"content-encoding") or b"", keep)
     if method == "HEAD" or head.status in (101, 204, 304):
@@ -242,7 +242,7 @@ async def read_body(stream: Stream, head: Head, method: str, limit: int, keep: b
     if transfer == b"chunked":
         await _read_chunks(stream, head.rest, body)
     elif transfer:
-        raise Trouble(f"the body's transfer encoding is {printable(transfer)}, which was not asked for")
+        raise ProbeFailed(f"the body's transfer encoding is {printable(transfer)}, which was not asked for")
     elif b"content-length" in head.fields:
         await _read_length(stream, head.rest, body, _content_length(head.fields[b"content-length"]))
     else:
@@ -257,13 +257,13 @@ async def read_body(stream: Stream, head: Head, method: str, limit: int, keep: b
 
 def _content_length(values: list[bytes]) -> int:
     if len(set(values)) > 1:
-        raise Trouble("the answer gives several different lengths of its body")
+        raise ProbeFailed("the answer gives several different lengths of its body")
     if not values[0].isdigit() or len(values[0]) > 18:
-        raise Trouble(f"the answer gives {printable(values[0])} as the length of its body")
+        raise ProbeFailed(f"the answer gives {printable(values[0])} as the length of its body")
     return int(values[0])
 
 
-async def _read_length(stream: Stream, piece: bytes, body: Body, length: int) -> None:
+async def _read_length(stream: TcpStream, piece: bytes, body: Body, length: int) -> None:
     while True:
         left = length - body.size
         if len(piece) > left:
@@ -273,13 +273,13 @@ async def _read_length(stream: Stream, piece: bytes, body: Body, length: int) ->
             return
         piece = await stream.receive()
         if not piece:
-            raise Trouble(f"the body ended after {body.size} of {length} bytes")
+            raise ProbeFailed(f"the body ended after {body.size} of {length} bytes")
 
 
 class _Chunks:
     """A chunked body's bytes, by line and by count."""
 
-    def __init__(self, stream: Stream, data: bytes) -> None:
+    def __init__(self, stream: TcpStream, data: bytes) -> None:
         self._stream = stream
         self._data = data
         self._at = 0
@@ -287,7 +287,7 @@ class _Chunks:
     async def _more(self) -> None:
         piece = await self._stream.receive()
         if not piece:
-            raise Trouble("the body ended within its chunks")
+            raise ProbeFailed("the body ended within its chunks")
         self._data, self._at = self._data[self._at :] + piece, 0
 
     async def line(self, limit: int = 4096) -> bytes:
@@ -295,7 +295,7 @@ class _Chunks:
         while (end := self._data.find(b"\n", self._at)) < 0 and len(self._data) - self._at <= limit:
             await self._more()
         if end < 0 or end - self._at > limit:
-            raise Trouble("the body's chunks are damaged: a line is too long")
+            raise ProbeFailed("the body's chunks are damaged: a line is too long")
         line, self._at = self._data[self._at : end], end + 1
         return line.removesuffix(b"\r")
 
@@ -308,12 +308,12 @@ class _Chunks:
         return piece
 
 
-async def _read_chunks(stream: Stream, data: bytes, body: Body) -> None:
+async def _read_chunks(stream: TcpStream, data: bytes, body: Body) -> None:
     chunks = _Chunks(stream, data)
     for count in itertools.count(1):
         text = (await chunks.line()).partition(b";")[0].strip()
         if not _CHUNK_SIZE.fullmatch(text):
-            raise Trouble(f"the body's chunks are damaged: {printable(text)} is no length")
+            raise ProbeFailed(f"the body's chunks are damaged: {printable(text)} is no length")
         left = int(text, 16)
         if left == 0:
             break
@@ -323,11 +323,11 @@ async def _read_chunks(stream: Stream, data: bytes, body: Body) -> None:
             if not body.take(piece):
                 return
         if await chunks.line(2):
-            raise Trouble("the body's chunks are damaged: one is longer than it says")
+            raise ProbeFailed("the body's chunks are damaged: one is longer than it says")
         if count % 256 == 0:
             await asyncio.sleep(0)  # thousands of tiny chunks must not hold the loop
     trailers = 0
     while line := await chunks.line():
         trailers += len(line)
         if trailers > MAX_HEAD:
-            raise Trouble("the body's trailer is endless")
+            raise ProbeFailed("the body's trailer is endless")

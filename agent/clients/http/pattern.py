@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_NODES: Final = 400  # of the automaton: bounds the work per character
-MAX_KEPT: Final = 20_000  # transitions kept, before starting anew
+MAX_TRANSITIONS: Final = 20_000  # transitions kept, before starting anew
 SLICE: Final = 512  # characters between two chances for others to run
 
 _FLAGS: Final = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
@@ -53,10 +53,10 @@ class _State:
         self.moves: dict[str, _State] = {}
 
 
-_MATCHED: Final = _State(frozenset(), _OTHER)
+_ACCEPTED: Final = _State(frozenset(), _OTHER)
 
 
-class Pattern:
+class LinearRegex:
     """A compiled pattern. ``Pattern.of`` keeps the last few. Raises ValueError, in words."""
 
     def __init__(self, source: str) -> None:
@@ -69,8 +69,8 @@ class Pattern:
 
     @staticmethod
     @functools.lru_cache(maxsize=256)
-    def of(source: str) -> "Pattern":
-        return Pattern(source)
+    def of(source: str) -> "LinearRegex":
+        return LinearRegex(source)
 
     def node(self, matcher: tuple[Callable[[str], object], int] | None, *edges: tuple[Assertion | None, int]) -> int:
         if len(self._ways) >= MAX_NODES:
@@ -95,7 +95,7 @@ class Pattern:
                     reached.add(to)
                     waiting.append(to)
         if 0 in reached:
-            return _MATCHED
+            return _ACCEPTED
         if c is None:
             return state
         following = {matcher[1] for matcher in map(self._takes.__getitem__, reached) if matcher and matcher[0](c)}
@@ -107,7 +107,7 @@ class Pattern:
         return next_state
 
     def _state(self, nodes: frozenset[int], before: int) -> _State:
-        if self._transitions > MAX_KEPT:
+        if self._transitions > MAX_TRANSITIONS:
             for old_state in self._kept.values():
                 old_state.moves.clear()
             self._kept.clear()
@@ -118,26 +118,26 @@ class Pattern:
         return state
 
 
-async def search(pattern: Pattern, text: str) -> bool:
+async def search(pattern: LinearRegex, text: str) -> bool:
     """Whether the pattern matches anywhere. Lets others run in between; ends with its caller's deadline."""
     state = pattern.begin()
     for start in range(0, len(text), SLICE):
         for c in text[start : start + SLICE]:
             state = state.moves.get(c) or pattern.step(state, c)
-            if state is _MATCHED:
+            if state is _ACCEPTED:
                 return True
         await asyncio.sleep(0)
-    return pattern.step(state, None) is _MATCHED
+    return pattern.step(state, None) is _ACCEPTED
 
 
 # A part of a pattern: given the node that follows, build the nodes and give the first.
-Part = Callable[[int], int]
+NodeBuilder = Callable[[int], int]
 
 
 class _Parser:
     """Recursive descent over the source; every part is built as often as its repetition says."""
 
-    def __init__(self, source: str, automaton: Pattern) -> None:
+    def __init__(self, source: str, automaton: LinearRegex) -> None:
         flags = re.match(r"\(\?([ims]+)\)", source)
         self.flags = functools.reduce(lambda all_, f: all_ | _FLAGS[f], flags[1] if flags else "", re.NOFLAG)
         self.source = source
@@ -146,13 +146,13 @@ class _Parser:
         self.built = 0
         self.into = automaton
 
-    def parse(self) -> Part:
+    def parse(self) -> NodeBuilder:
         part = self._either()
         if self.at < len(self.source):
             raise ValueError("the pattern has a ) too many")
         return part
 
-    def _either(self) -> Part:
+    def _either(self) -> NodeBuilder:
         parts = [self._sequence()]
         while self.source.startswith("|", self.at):
             self.at += 1
@@ -161,13 +161,13 @@ class _Parser:
             return parts[0]
         return lambda after: self.into.node(None, *((None, part(after)) for part in parts))
 
-    def _sequence(self) -> Part:
-        parts: list[Part] = []
+    def _sequence(self) -> NodeBuilder:
+        parts: list[NodeBuilder] = []
         while self.at < len(self.source) and self.source[self.at] not in "|)":
             parts.append(self._repeated())
         return lambda after: functools.reduce(lambda to, part: part(to), reversed(parts), after)
 
-    def _repeated(self) -> Part:
+    def _repeated(self) -> NodeBuilder:
         part = self._one()
         count = self._count()
         if count is None:
@@ -179,7 +179,7 @@ class _Parser:
             raise ValueError("the pattern repeats a repetition: put the inner one in a group")
         return lambda after: self._repeat(part, least, most, after)
 
-    def _repeat(self, part: Part, least: int, most: int | None, after: int) -> int:
+    def _repeat(self, part: NodeBuilder, least: int, most: int | None, after: int) -> int:
         self.built += least + (most or 0) + 1
         if self.built > 10 * MAX_NODES:  # repetitions of nothing make no nodes
             raise ValueError("the pattern is too large: shorten it or its repetitions")
@@ -210,7 +210,7 @@ class _Parser:
             raise ValueError(f"the pattern repeats at least {least} and at most {most} times")
         return least, most
 
-    def _one(self) -> Part:
+    def _one(self) -> NodeBuilder:
         c = self.source[self.at]
         if c == "(":
             return self._group()
@@ -235,7 +235,7 @@ class _Parser:
             return self._take(closed[0])
         return self._take(c, "." if c == "." else re.escape(c))
 
-    def _group(self) -> Part:
+    def _group(self) -> NodeBuilder:
         self.at += 1
         if self.source.startswith("?:", self.at):
             self.at += 2
@@ -251,11 +251,11 @@ class _Parser:
         self.at += 1
         return part
 
-    def _assertion(self, name: str) -> Part:
+    def _assertion(self, name: str) -> NodeBuilder:
         demand = _ASSERTIONS[name]
         return lambda after: self.into.node(None, (demand, after))
 
-    def _take(self, source: str, meaning: str = "") -> Part:
+    def _take(self, source: str, meaning: str = "") -> NodeBuilder:
         """One character; ``re`` itself knows what a class means."""
         self.at += len(source)
         try:

@@ -15,20 +15,20 @@ from typing import Final
 
 import msgspec
 
-from agent.clients.http.http1 import Head, Url, read_head, request
-from agent.clients.net.stream import CHUNK, Stream
-from agent.failure import Trouble, printable
+from agent.clients.http.http1 import Head, Url, build_request, read_head
+from agent.clients.net.stream import CHUNK, TcpStream
+from agent.failure import ProbeFailed, printable
 from inventory.protocol.states import UNKNOWN
 
-FEWEST: Final = 64 * 1024  # bytes below which a short transfer tells more of the round trip than of the rate
-LONG: Final = 2.0  # seconds after which even few bytes tell a rate
-CLOCKS_APART: Final = 600.0  # seconds between the server's clock and ours past which one of them is wrong
+MIN_BYTES: Final = 64 * 1024  # bytes below which a short transfer tells more of the round trip than of the rate
+MIN_SECONDS: Final = 2.0  # seconds after which even few bytes tell a rate
+MAX_CLOCK_DIFFERENCE: Final = 600.0  # seconds between the server's clock and ours past which one of them is wrong
 _FRAME: Final = f"{CHUNK:x}\r\n".encode(), b"\r\n"
-_GLANCE: Final = 0.02  # seconds
+_PEEK_SECONDS: Final = 0.02  # seconds
 _BYTES_ACKED: Final = 120  # place in struct tcp_info (linux/tcp.h, since 4.1)
 
 
-class Refusal(Trouble):
+class TransferRefused(ProbeFailed):
     """The server answered with a status that is none of success."""
 
     def __init__(self, reason: str, head: Head) -> None:
@@ -49,18 +49,20 @@ class Transfer(msgspec.Struct, frozen=True):
         return self.counted / self.seconds
 
 
-async def download(stream: Stream, url: Url, max_bytes: int, seconds: float, on_head: Callable[[Head], None]) -> Transfer:
+async def download(
+    stream: TcpStream, url: Url, max_bytes: int, seconds: float, on_head: Callable[[Head], None]
+) -> Transfer:
     """Fetch at most ``most`` bytes for at most ``seconds``. ``begin`` gets the answer's head before its content.
 
     The rate is that from the first piece of content to the last. Raises Trouble; TimeoutError is the caller's.
     """
     # a server that knows ranges sends no more than is wanted; of any other what is on its way is lost
-    await stream.send(request(url, "GET", (("Range", f"bytes=0-{max_bytes - 1}"),), b""))
+    await stream.send(build_request(url, "GET", (("Range", f"bytes=0-{max_bytes - 1}"),), b""))
     head = await read_head(stream, await stream.receive())
     if head.status not in (200, 206):
-        raise Refusal(f"status {head.status} instead of 200 or 206", head)
+        raise TransferRefused(f"status {head.status} instead of 200 or 206", head)
     on_head(head)
-    length = _length(head)
+    length = _content_length(head)
     chunked = head.last(b"transfer-encoding") is not None
     first = size = len(head.rest)
     tail = head.rest[-5:]
@@ -68,7 +70,11 @@ async def download(stream: Stream, url: Url, max_bytes: int, seconds: float, on_
     ended = False
     try:
         async with asyncio.timeout(seconds):
-            while size < max_bytes and not (length is not None and size >= length) and not (chunked and _ends(tail)):
+            while (
+                size < max_bytes
+                and not (length is not None and size >= length)
+                and not (chunked and _is_last_chunk(tail))
+            ):
                 piece = await stream.receive(min(CHUNK, max_bytes - size))
                 if not piece:
                     ended = True
@@ -82,14 +88,22 @@ async def download(stream: Stream, url: Url, max_bytes: int, seconds: float, on_
     except TimeoutError:
         last = time.perf_counter()
     if ended and (chunked or (length is not None and size < length)):
-        raise Trouble(f"the content ended after {size} bytes, before its end")
+        raise ProbeFailed(f"the content ended after {size} bytes, before its end")
     if size == 0:
-        raise Trouble(f"{stream.who} sent no content" + ("" if ended or length == 0 else f" within {seconds:.3g} s"))
-    return _told(size, size - first, last - started)
+        raise ProbeFailed(
+            f"{stream.who} sent no content" + ("" if ended or length == 0 else f" within {seconds:.3g} s")
+        )
+    return _checked_transfer(size, size - first, last - started)
 
 
 async def upload(
-    stream: Stream, url: Url, max_bytes: int, seconds: float, on_start: Callable[[], None], *, expect_continue: bool = False
+    stream: TcpStream,
+    url: Url,
+    max_bytes: int,
+    seconds: float,
+    on_start: Callable[[], None],
+    *,
+    expect_continue: bool = False,
 ) -> Transfer:
     """Post at most ``most`` random bytes for at most ``seconds``; with ``ask`` only once the server will have them.
 
@@ -97,13 +111,13 @@ async def upload(
     up first, to what the far end had confirmed by then. Raises Trouble.
     """
     fields = (("Content-Type", "application/octet-stream"), *((("Expect", "100-continue"),) if expect_continue else ()))
-    head = request(url, "POST", fields, b"")
+    head = build_request(url, "POST", fields, b"")
     await stream.send(head.replace(b"Content-Length: 0", b"Transfer-Encoding: chunked"))
     if expect_continue:
-        await _invited(stream)
+        await _await_continue(stream)
     block = os.urandom(CHUNK)  # twice deflate's window: repeating it does not compress
     on_start()
-    before, started = _acknowledged(stream), time.perf_counter()
+    before, started = _acknowledged_bytes(stream), time.perf_counter()
     sent = 0
     try:
         async with asyncio.timeout(seconds):
@@ -115,19 +129,19 @@ async def upload(
             await _send(stream, b"0\r\n\r\n")
             first = await stream.receive()
             elapsed = time.perf_counter() - started
-            _accepted(await read_head(stream, first))
+            _require_success(await read_head(stream, first))
     except TimeoutError:
         elapsed = time.perf_counter() - started
-        after = _acknowledged(stream)
-        await _not_refused(stream)
+        after = _acknowledged_bytes(stream)
+        await _raise_if_refused(stream)
         carried = sent if before is None or after is None else min(after - before, sent + CHUNK)
         if carried == 0:
-            raise Trouble(f"{stream.who} took no content within {seconds:.3g} s") from None
-        return _told(carried, carried, elapsed)
-    return _told(sent, sent, elapsed)
+            raise ProbeFailed(f"{stream.who} took no content within {seconds:.3g} s") from None
+        return _checked_transfer(carried, carried, elapsed)
+    return _checked_transfer(sent, sent, elapsed)
 
 
-async def _invited(stream: Stream) -> None:
+async def _await_continue(stream: TcpStream) -> None:
     """Wait for "100 Continue" (RFC 9110, section 10.1.1). Raises Trouble, Refusal for any other answer."""
     data = b""
     while b"\r\n\r\n" not in data and len(data) < CHUNK:
@@ -136,62 +150,62 @@ async def _invited(stream: Stream) -> None:
             break
         data += more
     if not data.startswith(b"HTTP/1.1 100 "):
-        _accepted(await read_head(stream, data))
-        raise Trouble(f"{stream.who} answered before it had anything")
+        _require_success(await read_head(stream, data))
+        raise ProbeFailed(f"{stream.who} answered before it had anything")
 
 
-async def _send(stream: Stream, data: bytes) -> None:
+async def _send(stream: TcpStream, data: bytes) -> None:
     """Raises Trouble with the server's answer, if it gave one before it stopped listening."""
     try:
         await stream.send(data)
-    except Trouble as failure:
+    except ProbeFailed as failure:
         try:
             first = await stream.receive()
-        except Trouble:
+        except ProbeFailed:
             raise failure from None
         if not first:
             raise
-        _accepted(await read_head(stream, first))
-        raise Trouble(f"{stream.who} answered before it had everything") from None
+        _require_success(await read_head(stream, first))
+        raise ProbeFailed(f"{stream.who} answered before it had everything") from None
 
 
-async def _not_refused(stream: Stream) -> None:
+async def _raise_if_refused(stream: TcpStream) -> None:
     """A server may refuse at once and just not read on. Raises Trouble with the answer that has come already."""
     try:
-        async with asyncio.timeout(_GLANCE):
+        async with asyncio.timeout(_PEEK_SECONDS):
             if first := await stream.receive():
-                _accepted(await read_head(stream, first))
+                _require_success(await read_head(stream, first))
     except TimeoutError:
         pass  # it still listens
 
 
-def _accepted(head: Head) -> None:
+def _require_success(head: Head) -> None:
     if not 200 <= head.status < 300:
-        raise Refusal(f"status {head.status} instead of 200 to the upload", head)
+        raise TransferRefused(f"status {head.status} instead of 200 to the upload", head)
 
 
-def _told(size: int, counted: int, seconds: float) -> Transfer:
-    if seconds < LONG and counted < FEWEST:
-        raise Trouble(f"only {size} bytes came in {seconds:.3g} s: too few to tell a rate", UNKNOWN)
+def _checked_transfer(size: int, counted: int, seconds: float) -> Transfer:
+    if seconds < MIN_SECONDS and counted < MIN_BYTES:
+        raise ProbeFailed(f"only {size} bytes came in {seconds:.3g} s: too few to tell a rate", UNKNOWN)
     return Transfer(size, counted, max(seconds, 1e-6))
 
 
-def _length(head: Head) -> int | None:
+def _content_length(head: Head) -> int | None:
     """What the answer says of its content's length; None when it says nothing (or chunks do)."""
     text = head.last(b"content-length")
     if text is None or head.last(b"transfer-encoding") is not None:
         return None
     if not text.isdigit() or len(text) > 18:
-        raise Trouble(f"the answer gives {printable(text)} as the length of its content")
+        raise ProbeFailed(f"the answer gives {printable(text)} as the length of its content")
     return int(text)
 
 
-def _ends(tail: bytes) -> bool:
+def _is_last_chunk(tail: bytes) -> bool:
     """Whether chunks end here: the last one is empty. Content that only looks so ends a measurement early, no more."""
     return tail == b"0\r\n\r\n"
 
 
-def _acknowledged(stream: Stream) -> int | None:
+def _acknowledged_bytes(stream: TcpStream) -> int | None:
     """Bytes that the far end has confirmed so far, by the kernel; None where it does not say."""
     if sys.platform != "linux":
         return None
@@ -201,11 +215,11 @@ def _acknowledged(stream: Stream) -> int | None:
     return int(struct.unpack_from("=Q", info, _BYTES_ACKED)[0]) if len(info) >= _BYTES_ACKED + 8 else None
 
 
-def clocks_apart(head: Head, wall: float) -> float:
+def clock_difference(head: Head, wall: float) -> float:
     """By how many seconds the answer's Date is ahead of our wall clock; 0.0 where they agree or it has none."""
     try:
         theirs = parsedate_to_datetime((head.last(b"date") or b"").decode("ascii")).timestamp()
     except (ValueError, TypeError, OverflowError):
         return 0.0
     ahead = theirs - wall
-    return ahead if abs(ahead) > CLOCKS_APART else 0.0
+    return ahead if abs(ahead) > MAX_CLOCK_DIFFERENCE else 0.0

@@ -12,7 +12,7 @@ REPLY: Final = {4: 0, 6: 129}
 ERRORS: Final = {4: (3, 11, 12), 6: (1, 2, 3, 4)}
 _ICMP: Final = {4: 1, 6: 58}  # protocol numbers
 
-_WORDS: Final = {
+_ERROR_TEXTS: Final = {
     (4, 3, 0): "there is no route to its network",
     (4, 3, 1): "nobody answers for that address on its own network",
     (4, 3, 2): "the host does not speak ICMP",
@@ -36,9 +36,9 @@ _WORDS: Final = {
 }
 
 
-def words(version: int, kind: int, code: int) -> str:
+def error_text(version: int, kind: int, code: int) -> str:
     """What an ICMP error means."""
-    return _WORDS.get((version, kind, code)) or f"it cannot be delivered (ICMP type {kind}, code {code})"
+    return _ERROR_TEXTS.get((version, kind, code)) or f"it cannot be delivered (ICMP type {kind}, code {code})"
 
 
 def checksum(data: bytes) -> int:
@@ -48,7 +48,7 @@ def checksum(data: bytes) -> int:
     return 0xFFFF - (int.from_bytes(data, "big") % 0xFFFF or 0xFFFF)
 
 
-def request(version: int, identifier: int, sequence: int, payload: bytes) -> bytes:
+def echo_request(version: int, identifier: int, sequence: int, payload: bytes) -> bytes:
     """An echo request. For IPv6 the kernel fills in the checksum: it covers the addresses."""
     kind = REQUEST[version]
     body = _HEADER.pack(kind, 0, 0, identifier, sequence) + payload
@@ -57,7 +57,7 @@ def request(version: int, identifier: int, sequence: int, payload: bytes) -> byt
     return _HEADER.pack(kind, 0, checksum(body), identifier, sequence) + payload
 
 
-def start_of_icmp(version: int, packet: Sequence[int]) -> int:
+def icmp_offset(version: int, packet: Sequence[int]) -> int:
     """Where a packet's ICMP message starts: behind its IPv4 header, or its IPv6 header without extensions.
 
     0 when it is no such packet.
@@ -68,17 +68,17 @@ def start_of_icmp(version: int, packet: Sequence[int]) -> int:
     return 40 if len(packet) >= 40 and packet[6] == _ICMP[6] else 0
 
 
-def numbers(message: bytes | bytearray | memoryview, at: int = 0) -> tuple[int, int]:
+def identifier_and_sequence(message: bytes | bytearray | memoryview, at: int = 0) -> tuple[int, int]:
     """(identifier, sequence) of the echo message that starts at ``at``, which is at least 8 bytes long."""
     pair: tuple[int, int] = _NUMBERS.unpack_from(message, at + 4)
     return pair
 
 
-def complained(version: int, message: memoryview) -> tuple[bytes, int, int] | None:
+def request_in_error(version: int, message: memoryview) -> tuple[bytes, int, int] | None:
     """(destination, identifier, sequence) of the echo request that an ICMP error is about; None: another packet's."""
     packet = message[8:]
-    start = start_of_icmp(version, packet)
+    start = icmp_offset(version, packet)
     if not start or len(packet) < start + 8 or packet[start] != REQUEST[version]:
         return None
     destination = bytes(packet[16:20] if version == 4 else packet[24:40])
-    return (destination, *numbers(packet, start))
+    return (destination, *identifier_and_sequence(packet, start))

@@ -15,9 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from agent.clients.icmp.packets import TOKEN_SIZE
-from agent.clients.icmp.socket_linux import EchoSocket, Heard
-from agent.clients.net.kernel_stamps import Arrivals
-from agent.failure import Trouble, from_oserror
+from agent.clients.icmp.socket_linux import EchoEvent, EchoSocket
+from agent.clients.net.kernel_stamps import ReceiveClock
+from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
 from inventory.protocol.states import DOWN, UNKNOWN
 
@@ -26,7 +26,7 @@ _SEQUENCES: Final = 0x10000
 _SENDS_BETWEEN_READS: Final = 64  # a burst's own replies must not fill the receive buffer
 
 
-class Echoes(msgspec.Struct, frozen=True):
+class PingResult(msgspec.Struct, frozen=True):
     """What came of one series of pings.
 
     ``rtts``: seconds, one for each answered request, in the order of sending. ``errors``: reasons, one for each
@@ -83,7 +83,7 @@ class _Series:
         self.duplicates = 0
 
 
-class Pinger:
+class IcmpPinger:
     """The agent's one way to ping (a shared client: ``look.client(Pinger, open_pinger)``).
 
     ``late``: replies after their series ended. ``foreign``: replies with our identifier that answer none of our
@@ -98,12 +98,12 @@ class Pinger:
     ) -> None:
         self._monotonic_ns = monotonic_ns
         self._unprivileged = unprivileged  # try a socket that needs no privilege first
-        self.arrivals = Arrivals(monotonic_ns, wall_ns)
+        self.arrivals = ReceiveClock(monotonic_ns, wall_ns)
         self._channels: dict[int, _Channel] = {}
         self.late = 0
         self.foreign = 0
 
-    async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> Echoes:
+    async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> PingResult:
         """``count`` requests with ``size`` bytes of payload, ``spacing`` seconds apart, all over after ``seconds``.
 
         Raises Trouble when this machine does not let us.
@@ -123,7 +123,7 @@ class Pinger:
 class _Channel:
     """One socket, and the requests that wait on it by sequence number."""
 
-    def __init__(self, pinger: Pinger, sock: EchoSocket) -> None:
+    def __init__(self, pinger: IcmpPinger, sock: EchoSocket) -> None:
         self._pinger = pinger
         self._sock = sock
         self._loop = asyncio.get_running_loop()
@@ -134,13 +134,13 @@ class _Channel:
         self._reserved = 0  # requests of the series in progress, sent or to be sent
         self._loop.add_reader(sock.sock, self._read)
 
-    async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> Echoes:
+    async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> PingResult:
         if self._reserved + count > _SEQUENCES:
-            raise Trouble(f"{self._reserved} pings are waiting for an answer already", UNKNOWN)
+            raise ProbeFailed(f"{self._reserved} pings are waiting for an answer already", UNKNOWN)
         series = _Series(address, *self._sock.name(address), count, size)
         done = self._done[series] = self._loop.create_future()
         dropped = self._sock.dropped()
-        deadline = self._loop.call_later(seconds, _end, done)
+        deadline = self._loop.call_later(seconds, _finish, done)
         self._reserved += count
         try:
             self._send(series, done, count, spacing)
@@ -152,7 +152,7 @@ class _Channel:
             for sequence in series.requests:
                 del self._waiting[sequence]
         requests = series.requests.values()
-        return Echoes(
+        return PingResult(
             count,
             tuple(request.rtt / 1e9 for request in requests if request.rtt >= 0),
             (*series.errors, *(request.error for request in requests if request.error and request.rtt < 0)),
@@ -204,7 +204,7 @@ class _Channel:
     def _settle(self, series: _Series, done: "asyncio.Future[None]") -> None:
         series.open -= 1
         if series.open == 0:
-            _end(done)
+            _finish(done)
 
     def _read(self) -> None:
         batch = self._sock.receive()
@@ -216,7 +216,7 @@ class _Channel:
             elif not (self._complain(request, event) if event.error else self._answer(request, event)):
                 self._pinger.foreign += 1
 
-    def _answer(self, request: _Request, event: Heard) -> bool:
+    def _answer(self, request: _Request, event: EchoEvent) -> bool:
         """Note a reply. False if it is not to this request after all."""
         series = request.series
         if event.source != series.source or event.token != series.payload[:TOKEN_SIZE]:
@@ -229,7 +229,7 @@ class _Channel:
             self._settle(series, self._done[series])
         return True
 
-    def _complain(self, request: _Request, event: Heard) -> bool:
+    def _complain(self, request: _Request, event: EchoEvent) -> bool:
         """Note an error. False if it is not about this request after all."""
         if event.about != request.series.destination:
             return False
@@ -245,15 +245,15 @@ class _Channel:
             done.cancel()
 
 
-def _end(done: "asyncio.Future[None]") -> None:
+def _finish(done: "asyncio.Future[None]") -> None:
     if not done.done():
         done.set_result(None)
 
 
-def open_pinger() -> Pinger:
+def open_pinger() -> IcmpPinger:
     """The best way to ping that this platform has."""
     if sys.platform == "linux":
-        return Pinger()
+        return IcmpPinger()
     from agent.clients.icmp.portable import PortablePinger  # icmplib only where it is needed
 
     return PortablePinger()

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import icmplib
 
-from agent.clients.icmp.pinger import Echoes, Pinger
-from agent.failure import Trouble
+from agent.clients.icmp.pinger import IcmpPinger, PingResult
+from agent.failure import ProbeFailed
 from agent.probe import Address
 from inventory.protocol.states import DOWN, UNKNOWN
 
@@ -22,20 +22,20 @@ _MOST: Final = 64  # series at once: a thread each
 NOT_ALLOWED: Final = "this machine does not let the agent ping: it needs an administrator's right to raw sockets"
 
 
-class PortablePinger(Pinger):
-    """The same as :class:`Pinger` without its precision. Requests wait for each other."""
+class PortablePinger(IcmpPinger):
+    """The same as :class:`IcmpPinger` without its precision. Requests wait for each other."""
 
     def __init__(self, privileged: bool = False) -> None:
         super().__init__()
         self._privileged = privileged  # without: first try a socket that needs no privilege
         self._slots = asyncio.Semaphore(_MOST)
 
-    async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> Echoes:
+    async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> PingResult:
         end = time.perf_counter() + seconds
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Echoes] = loop.create_future()
+        done: asyncio.Future[PingResult] = loop.create_future()
 
-        def finish(result: Echoes | Exception) -> None:
+        def finish(result: PingResult | Exception) -> None:
             if done.done():
                 return
             if isinstance(result, Exception):
@@ -45,11 +45,11 @@ class PortablePinger(Pinger):
 
         def work() -> None:
             try:
-                result: Echoes | Exception = self._series(address, count, spacing, size, end)
+                result: PingResult | Exception = self._series(address, count, spacing, size, end)
             except icmplib.SocketPermissionError:
-                result = Trouble(NOT_ALLOWED, UNKNOWN)
+                result = ProbeFailed(NOT_ALLOWED, UNKNOWN)
             except (icmplib.ICMPLibError, OSError) as error:
-                result = Trouble(f"this machine cannot ping: {error}", UNKNOWN)
+                result = ProbeFailed(f"this machine cannot ping: {error}", UNKNOWN)
             except Exception as error:  # a bug: it has to reach the one who waits
                 result = error
             try:
@@ -61,7 +61,7 @@ class PortablePinger(Pinger):
             threading.Thread(target=work, name=f"ping {address}", daemon=True).start()
             return await done
 
-    def _series(self, address: Address, count: int, spacing: float, size: int, end: float) -> Echoes:
+    def _series(self, address: Address, count: int, spacing: float, size: int, end: float) -> PingResult:
         rtts: list[float] = []
         errors: list[str] = []
         state, foreign = DOWN, 0
@@ -87,7 +87,7 @@ class PortablePinger(Pinger):
                 if sequence < count - 1:
                     time.sleep(max(0.0, min(spacing, share) - (time.perf_counter() - started)))
         self.foreign += foreign
-        return Echoes(count, tuple(rtts), tuple(errors), state)
+        return PingResult(count, tuple(rtts), tuple(errors), state)
 
     def _open(self, address: Address) -> _Socket:
         kind = icmplib.ICMPv6Socket if address.version == 6 else icmplib.ICMPv4Socket

@@ -14,8 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from agent.clients.icmp import packets
-from agent.clients.net.kernel_stamps import STAMP_SPACE, ask_for_stamps, stamp_of
-from agent.failure import Trouble, from_oserror
+from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, enable_timestamps, receive_timestamp
+from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
 from inventory.protocol.states import UNKNOWN
 
@@ -38,7 +38,7 @@ _EXTENDED: Final = struct.Struct("=IBBBBII")  # sock_extended_err; the offender'
 _LOCAL: Final = 1  # its origin when this machine itself is the offender
 
 
-class Heard(msgspec.Struct, gc=False):
+class EchoEvent(msgspec.Struct, gc=False):
     """What concerns the request ``sequence``: a reply with its first payload bytes as ``token``, or an error.
 
     ``source``: who sent it, as the kernel names it. ``stamp``: when it came, wall-clock ns, if the kernel said so.
@@ -61,13 +61,13 @@ class EchoSocket:
         self._monotonic_ns = monotonic_ns
         self.sock, self.raw = _open(version, unprivileged)
         self.sock.setblocking(False)
-        ask_for_stamps(self.sock)
-        _enlarge(self.sock)
+        enable_timestamps(self.sock)
+        _enlarge_buffer(self.sock)
         if version == 4:  # a large ping may be cut into pieces on the way, like anybody's packets
             self.sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _IP_PMTUDISC_DONT)
         if self.raw:
             self._identifier = int.from_bytes(os.urandom(2), "big")
-            _keep_out_others(self.sock, version)
+            _set_filter(self.sock, version)
         else:
             self.sock.bind(("::" if version == 6 else "0.0.0.0", 0))  # the kernel chooses an identifier
             self._identifier = self.sock.getsockname()[1]
@@ -75,51 +75,51 @@ class EchoSocket:
 
     def send(self, target: tuple[Any, ...], sequence: int, payload: bytes) -> int:
         """Send one request; when, in monotonic ns, taken as late as possible. Raises OSError."""
-        packet = packets.request(self.version, self._identifier, sequence, payload)
+        packet = packets.echo_request(self.version, self._identifier, sequence, payload)
         sent = self._monotonic_ns()
         self.sock.sendto(packet, target)
         return sent
 
-    def receive(self) -> list[Heard]:
+    def receive(self) -> list[EchoEvent]:
         """What has come in, at most 256 packets of it."""
-        events: list[Heard] = []
+        events: list[EchoEvent] = []
         recvmsg = self.sock.recvmsg
         for _ in range(_AT_ONCE):
             try:
-                packet, ancillary, _flags, sender = recvmsg(_READ, STAMP_SPACE)
+                packet, ancillary, _flags, sender = recvmsg(_READ, TIMESTAMP_SPACE)
             except BlockingIOError:
                 break
             except OSError:
                 continue  # reports (and clears) an error whose details are in the error queue
             if (event := self._reply(packet, sender[0]) or self._complaint(packet, sender[0])) is not None:
-                event.stamp = stamp_of(ancillary)
+                event.stamp = receive_timestamp(ancillary)
                 events.append(event)
         if not self.raw:
             events.extend(self._queued_errors())
         return events
 
-    def _reply(self, packet: bytes, source: str) -> Heard | None:
-        start = packets.start_of_icmp(4, packet) if self.raw and self.version == 4 else 0
+    def _reply(self, packet: bytes, source: str) -> EchoEvent | None:
+        start = packets.icmp_offset(4, packet) if self.raw and self.version == 4 else 0
         if len(packet) < start + 8 or packet[start] != packets.REPLY[self.version]:
             return None
-        identifier, sequence = packets.numbers(packet, start)
+        identifier, sequence = packets.identifier_and_sequence(packet, start)
         if identifier != self._identifier:
             return None  # another program's
-        return Heard(sequence, source, None, packet[start + 8 : start + 8 + packets.TOKEN_SIZE])
+        return EchoEvent(sequence, source, None, packet[start + 8 : start + 8 + packets.TOKEN_SIZE])
 
-    def _complaint(self, packet: bytes, source: str) -> Heard | None:
+    def _complaint(self, packet: bytes, source: str) -> EchoEvent | None:
         """An ICMP error on the raw socket that is about one of our requests."""
-        start = packets.start_of_icmp(4, packet) if self.raw and self.version == 4 else 0
+        start = packets.icmp_offset(4, packet) if self.raw and self.version == 4 else 0
         if len(packet) < start + 8 or packet[start] not in packets.ERRORS[self.version]:
             return None
-        request_sent = packets.complained(self.version, memoryview(packet)[start:])
+        request_sent = packets.request_in_error(self.version, memoryview(packet)[start:])
         if request_sent is None or request_sent[1] != self._identifier:
             return None
-        words = packets.words(self.version, packet[start], packet[start + 1])
-        return Heard(request_sent[2], source, about=request_sent[0], error=f"{source} says: {words}")
+        words = packets.error_text(self.version, packet[start], packet[start + 1])
+        return EchoEvent(request_sent[2], source, about=request_sent[0], error=f"{source} says: {words}")
 
-    def _queued_errors(self) -> list[Heard]:
-        events: list[Heard] = []
+    def _queued_errors(self) -> list[EchoEvent]:
+        events: list[EchoEvent] = []
         for _ in range(_AT_ONCE):
             try:
                 packet, ancillary, _flags, target = self.sock.recvmsg(_READ, 512, _MSG_ERRQUEUE)
@@ -127,8 +127,15 @@ class EchoSocket:
                 break
             for level, kind, data in ancillary:
                 if (level, kind) == _RECVERR[self.version] and len(packet) >= 8 and target:
-                    destination = _packed(self.version, target[0])
-                    events.append(Heard(packets.numbers(packet)[1], "", about=destination, error=_told(self.version, data)))
+                    destination = _packed_address(self.version, target[0])
+                    events.append(
+                        EchoEvent(
+                            packets.identifier_and_sequence(packet)[1],
+                            "",
+                            about=destination,
+                            error=_queued_error_text(self.version, data),
+                        )
+                    )
         return events
 
     def dropped(self) -> int:
@@ -151,7 +158,7 @@ class EchoSocket:
             index = int(scope) if scope.isdigit() else socket.if_nametoindex(scope)
             return (bare, 0, 0, index), f"{bare}%{socket.if_indextoname(index)}"
         except OSError:
-            raise Trouble(f"{address} names an interface that this machine does not have", UNKNOWN) from None
+            raise ProbeFailed(f"{address} names an interface that this machine does not have", UNKNOWN) from None
 
     def close(self) -> None:
         self.sock.close()
@@ -168,20 +175,20 @@ def _open(version: int, unprivileged: bool) -> tuple[socket.socket, bool]:
     try:
         return socket.socket(family, socket.SOCK_RAW, protocol), True
     except PermissionError:
-        raise Trouble(NOT_ALLOWED, UNKNOWN) from None
+        raise ProbeFailed(NOT_ALLOWED, UNKNOWN) from None
     except OSError as error:
         failure = from_oserror(error, "this machine's socket for pings")
-        raise Trouble(failure.reason, UNKNOWN) from None
+        raise ProbeFailed(failure.reason, UNKNOWN) from None
 
 
-def _enlarge(sock: socket.socket) -> None:
+def _enlarge_buffer(sock: socket.socket) -> None:
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, BUFFER)
     except OSError:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)  # without privilege: up to net.core.rmem_max
 
 
-def _keep_out_others(sock: socket.socket, version: int) -> None:
+def _set_filter(sock: socket.socket, version: int) -> None:
     """Let only replies and errors through: on loopback our own requests would come in too."""
     passed = (packets.REPLY[version], *packets.ERRORS[version])
     if version == 4:
@@ -194,16 +201,16 @@ def _keep_out_others(sock: socket.socket, version: int) -> None:
     sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *mask))
 
 
-def _packed(version: int, name: str) -> bytes:
+def _packed_address(version: int, name: str) -> bytes:
     return socket.inet_pton(socket.AF_INET6 if version == 6 else socket.AF_INET, name.partition("%")[0])
 
 
-def _told(version: int, data: bytes) -> str:
+def _queued_error_text(version: int, data: bytes) -> str:
     """An entry of the error queue in words."""
     number, origin, kind, code, *_ = _EXTENDED.unpack_from(data)
     if origin == _LOCAL:
         return from_oserror(OSError(number, os.strerror(number)), "it").reason
     at, family, size = (8, socket.AF_INET6, 16) if version == 6 else (4, socket.AF_INET, 4)
     offender = data[_EXTENDED.size + at : _EXTENDED.size + at + size]
-    words = packets.words(version, kind, code)
+    words = packets.error_text(version, kind, code)
     return f"{socket.inet_ntop(family, offender)} says: {words}" if len(offender) == size else words

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from agent.clients.mail.session import STARTTLS, Login, Session
-from agent.failure import Trouble
+from agent.clients.mail.session import STARTTLS, Login, MailSession
+from agent.failure import ProbeFailed
 
 MAX_RESPONSES: Final = 2000  # untagged ones to one command
 _LITERAL: Final = re.compile(rb"\{(\d{1,9})\}$")
@@ -19,7 +19,7 @@ _EXISTS: Final = re.compile(rb"(\d{1,10}) EXISTS", re.IGNORECASE)
 _PASSWORD_NOT_CHECKED: Final = frozenset({b"UNAVAILABLE", b"INUSE", b"LIMIT", b"SERVERBUG"})  # RFC 5530
 
 
-class Said(msgspec.Struct, frozen=True):
+class ImapResponse(msgspec.Struct, frozen=True):
     """The end of a command (``status``: OK, NO or BAD; ``text``) and the untagged responses before it."""
 
     status: bytes
@@ -57,7 +57,7 @@ def quoted_string(text: str) -> str:
     return f'"{escaped}"'
 
 
-class Imap(Session):
+class ImapClient(MailSession):
     """``open``, then ``login``, then ``select``; then mails are found and removed; then ``logout``."""
 
     protocol = "IMAP"
@@ -74,17 +74,17 @@ class Imap(Session):
         first, _, rest = line.partition(b" ")
         word = rest.partition(b" ")[0].upper()
         if first != b"*" or word not in (b"OK", b"PREAUTH", b"BYE"):
-            raise Trouble(f"{self.who} answers {self.quoted(line)}, which is not IMAP")
+            raise ProbeFailed(f"{self.who} answers {self.quoted(line)}, which is not IMAP")
         if word == b"BYE":
-            raise Trouble(f"{self.who} takes no connections now: {self.quoted(rest[4:])}")
+            raise ProbeFailed(f"{self.who} takes no connections now: {self.quoted(rest[4:])}")
         if word == b"PREAUTH":
             # TLS cannot begin after a login: an old trick of who sits in between
-            raise Trouble(f"{self.who} says that this machine is logged in already, before any password")
-        listed = Said(b"OK", rest, ()).code(b"CAPABILITY")
+            raise ProbeFailed(f"{self.who} says that this machine is logged in already, before any password")
+        listed = ImapResponse(b"OK", rest, ()).code(b"CAPABILITY")
         if listed is None:
             await self._ask_what_it_can()
         else:
-            self.can = _words(listed)
+            self.can = _capability_set(listed)
 
     async def _ask_what_it_can(self) -> None:
         self.waiting = "CAPABILITY was not answered"
@@ -92,11 +92,11 @@ class Imap(Session):
         listed = [line[11:] for line in response.untagged if line[:11].upper() == b"CAPABILITY "]
         if not response.good or not listed:
             raise self.refusal(response, "does not say what it can do")
-        self.can = _words(listed[-1])
+        self.can = _capability_set(listed[-1])
 
     async def _ask_for_tls(self) -> None:
         if "STARTTLS" not in self.can:
-            raise Trouble(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
+            raise ProbeFailed(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
         self.waiting = "STARTTLS was not answered"
         response = await self.command("STARTTLS")
         if not response.good:
@@ -117,7 +117,7 @@ class Imap(Session):
         elif "AUTH=PLAIN" in self.can:
             response = await self.command("AUTHENTICATE PLAIN", (login.plain,))
         else:
-            raise Trouble(f"{self.who} offers no way to log in that this agent knows (LOGIN, PLAIN)")
+            raise ProbeFailed(f"{self.who} offers no way to log in that this agent knows (LOGIN, PLAIN)")
         if not response.good:
             raise self._login_refused(response, login)
         self.taken["login"] = time.monotonic() - started
@@ -125,18 +125,18 @@ class Imap(Session):
         if listed is None:
             await self._ask_what_it_can()
         else:
-            self.can = _words(listed)
+            self.can = _capability_set(listed)
 
-    def _login_refused(self, response: Said, login: Login) -> Trouble:
+    def _login_refused(self, response: ImapResponse, login: Login) -> ProbeFailed:
         named = _CODE.match(response.text)
         code = named[1].upper() if named else b""
         if code in _PASSWORD_NOT_CHECKED:
-            return Trouble(f"{self.who} cannot check passwords at the moment ({code.decode()})")
+            return ProbeFailed(f"{self.who} cannot check passwords at the moment ({code.decode()})")
         if code == b"EXPIRED":
-            return Trouble(f"{self.who} says that the password of the credential {login.name!r} has expired")
+            return ProbeFailed(f"{self.who} says that the password of the credential {login.name!r} has expired")
         if response.status == b"NO":
-            return Trouble(f"{self.who} refuses the user or password of the credential {login.name!r}")
-        return Trouble(f"{self.who} does not understand the login")
+            return ProbeFailed(f"{self.who} refuses the user or password of the credential {login.name!r}")
+        return ProbeFailed(f"{self.who} does not understand the login")
 
     # mailboxes and mails
 
@@ -182,12 +182,12 @@ class Imap(Session):
         """A farewell that is not waited for: what was to be seen has been seen."""
         try:
             await self.send(b"bye LOGOUT\r\n")
-        except Trouble:
+        except ProbeFailed:
             pass  # gone already
 
     # commands and responses
 
-    async def command(self, text: str, continuations: Sequence[str] = ()) -> Said:
+    async def command(self, text: str, continuations: Sequence[str] = ()) -> ImapResponse:
         """``answers`` go out one by one when the server asks for more. Raises Trouble when it does not speak IMAP."""
         self._tags += 1
         tag = b"a%d" % self._tags
@@ -200,14 +200,14 @@ class Imap(Session):
             if first == b"*":
                 untagged.append(content)
                 if content[:4].upper() == b"BYE ":
-                    raise Trouble(f"{self.who} ends the session: {self.quoted(content[4:])}")
+                    raise ProbeFailed(f"{self.who} ends the session: {self.quoted(content[4:])}")
             elif first == b"+" and rest:
                 await self.send(rest.pop(0).encode() + b"\r\n")
             elif first == tag and (matched := _TAGGED.fullmatch(content)):
-                return Said(matched[1].upper(), matched[2] or b"", tuple(untagged))
+                return ImapResponse(matched[1].upper(), matched[2] or b"", tuple(untagged))
             else:
-                raise Trouble(f"{self.who} answers {self.quoted(line)}, which is not IMAP")
-        raise Trouble(f"{self.who} gives more than {MAX_RESPONSES} responses to one command")
+                raise ProbeFailed(f"{self.who} answers {self.quoted(line)}, which is not IMAP")
+        raise ProbeFailed(f"{self.who} gives more than {MAX_RESPONSES} responses to one command")
 
     async def _response(self) -> bytes:
         """One response: a line, and with a literal in it the literal and what follows."""
@@ -216,10 +216,10 @@ class Imap(Session):
             pieces += (b"\r\n", await self.exactly(int(literal[1])), await self.line())
         return b"".join(pieces)
 
-    def refusal(self, response: Said, what: str) -> Trouble:
+    def refusal(self, response: ImapResponse, what: str) -> ProbeFailed:
         """The server, what it does, and its own words."""
-        return Trouble(f"{self.who} {what}: {self.quoted(response.text or response.status)}")
+        return ProbeFailed(f"{self.who} {what}: {self.quoted(response.text or response.status)}")
 
 
-def _words(listed: bytes) -> frozenset[str]:
+def _capability_set(listed: bytes) -> frozenset[str]:
     return frozenset(listed.decode("ascii", "replace").upper().split())

@@ -16,12 +16,12 @@ from typing import Any, Final, Self
 import msgspec
 
 from agent.clients.http.http1 import ascii_host
-from agent.clients.net.resolve import Resolver, literal
-from agent.clients.net.stream import Stream, connect
+from agent.clients.net.resolve import Resolver, address_literal
+from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls import chain as tls_chain
-from agent.clients.tls.contexts import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_trouble, presented_chain
-from agent.failure import Trouble, printable
-from agent.probe import Look
+from agent.clients.tls.contexts import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_failure, presented_chain
+from agent.failure import ProbeFailed, printable
+from agent.probe import ProbeContext
 from inventory.protocol.states import UNKNOWN
 
 MAX_LINE: Final = 8192  # bytes
@@ -33,7 +33,7 @@ _MARGIN: Final = 0.05  # seconds before the look's end in which the second look 
 STARTTLS, TLS, CLEAR = "starttls", "tls", "none"
 
 
-class Door(msgspec.Struct, frozen=True, kw_only=True):
+class MailServer(msgspec.Struct, frozen=True, kw_only=True):
     """Where a mail server is, and how the way in is secured.
 
     ``security``: STARTTLS, TLS (from the first byte) or CLEAR. ``credential``: its name, or "" for none.
@@ -74,13 +74,13 @@ class Login(msgspec.Struct, frozen=True):
         """
         hosts = credential.get("hosts", "").replace(",", " ").split()
         if hosts and host not in hosts:
-            raise Trouble(f"the credential {name!r} in the agent's file is not for {host}", UNKNOWN)
+            raise ProbeFailed(f"the credential {name!r} in the agent's file is not for {host}", UNKNOWN)
         for key in ("user", "password"):
             value = credential.get(key, "")
             if not value:
-                raise Trouble(f"the credential {name!r} in the agent's file has no {key}", UNKNOWN)
-            if not is_plain(value):
-                raise Trouble(f"the credential {name!r}: its {key} has a line break or another control character",
+                raise ProbeFailed(f"the credential {name!r} in the agent's file has no {key}", UNKNOWN)
+            if not is_single_line(value):
+                raise ProbeFailed(f"the credential {name!r}: its {key} has a line break or another control character",
                               UNKNOWN)  # fmt: skip
         return cls(name, str(credential["user"]), str(credential["password"]))
 
@@ -96,7 +96,7 @@ class Login(msgspec.Struct, frozen=True):
         return [("name", self.name)]
 
 
-class Session(ABC):
+class MailSession(ABC):
     """One connection to a mail server in one look. ``protocol`` names it in reasons.
 
     ``taken``: seconds by phase (resolve, connect, greeting, tls, login). ``waiting``: what has not happened yet, for
@@ -106,7 +106,7 @@ class Session(ABC):
 
     protocol = "mail"
 
-    def __init__(self, server: Door, context: Look, deadline: float) -> None:
+    def __init__(self, server: MailServer, context: ProbeContext, deadline: float) -> None:
         """``deadline``: when the look ends, by ``time.monotonic()``."""
         self.door = server
         self.look = context
@@ -115,7 +115,7 @@ class Session(ABC):
         self.waiting = "the name was not resolved"
         self.expiries: list[float] = []
         self.begun = 0.0  # when connecting began, by time.monotonic()
-        self._stream: Stream | None = None
+        self._stream: TcpStream | None = None
         self._buffer = bytearray()
         self._said = 0
         self._secrets: tuple[str, ...] = ()
@@ -153,7 +153,9 @@ class Session(ABC):
 
     def measures(self) -> dict[str, float]:
         """What the kinds of probe have in common: seconds by phase, and until when the certificates hold."""
-        measures = {f"{'banner' if phase == 'greeting' else phase}_seconds": seconds for phase, seconds in self.taken.items()}
+        measures = {
+            f"{'banner' if phase == 'greeting' else phase}_seconds": seconds for phase, seconds in self.taken.items()
+        }
         if self.expiries:
             measures["certificate_expiry_timestamp_seconds"] = self.expiries[0]
             measures["chain_expiry_timestamp_seconds"] = min(self.expiries)
@@ -167,7 +169,7 @@ class Session(ABC):
         started = time.monotonic()
         addresses = await context.client(Resolver, Resolver).addresses(host, server.family)
         self.begun = time.monotonic()
-        if literal(host) is None:
+        if address_literal(host) is None:
             self.taken["resolve"] = self.begun - started
         self.waiting = "no connection was made"
         left = max(self.deadline - self.begun, 0.01)
@@ -183,7 +185,9 @@ class Session(ABC):
         while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= MAX_LINE:
             await self._more()
         if not 0 <= end <= MAX_LINE:
-            raise Trouble(f"{self.who} sends a line of more than {MAX_LINE // 1024} KiB, which is not {self.protocol}")
+            raise ProbeFailed(
+                f"{self.who} sends a line of more than {MAX_LINE // 1024} KiB, which is not {self.protocol}"
+            )
         line = bytes(self._buffer[:end])
         del self._buffer[: end + 1]
         return line.removesuffix(b"\r")
@@ -203,14 +207,14 @@ class Session(ABC):
         data = await self._stream.receive()
         if not data:
             heard = f" after {self.quoted(bytes(self._buffer))}" if self._buffer else ""
-            raise Trouble(f"{self.who} closed the {self.protocol} connection{heard}: {self.waiting}")
+            raise ProbeFailed(f"{self.who} closed the {self.protocol} connection{heard}: {self.waiting}")
         self._said += len(data)
         if self._said > MAX_SAID:
             raise self._endless()
         self._buffer += data
 
-    def _endless(self) -> Trouble:
-        return Trouble(f"{self.who} says more than {MAX_SAID >> 20} MiB in one {self.protocol} session")
+    def _endless(self) -> ProbeFailed:
+        return ProbeFailed(f"{self.who} says more than {MAX_SAID >> 20} MiB in one {self.protocol} session")
 
     # what may be quoted
 
@@ -235,7 +239,7 @@ class Session(ABC):
         assert self._stream is not None
         if self._buffer:
             # what was said in clear would be taken for what is said under TLS
-            raise Trouble(f"{self.who} goes on talking in clear after it agreed to TLS: somebody in between?")
+            raise ProbeFailed(f"{self.who} goes on talking in clear after it agreed to TLS: somebody in between?")
         self.waiting = "the TLS handshake did not end"
         name = ascii_host(self.door.server_name or self.door.host)
         started = time.monotonic()
@@ -244,24 +248,20 @@ class Session(ABC):
         except ssl.SSLCertVerificationError as error:
             raise await self._diagnosed(error, name) from None
         except ssl.SSLError as error:
-            raise handshake_trouble(error, self.who) from None
+            raise handshake_failure(error, self.who) from None
         self.taken["tls"] = time.monotonic() - started
         self._judge(presented_chain(tls))
 
     def _judge(self, chain: list[bytes]) -> None:
         """Note until when the certificate holds; without ``verify`` its dates are judged here."""
         self._note(chain)
-        if (
-            not self.door.verify
-            and time.time() >= CLOCK_FLOOR
-            and (fault := tls_chain.dates_trouble(chain, time.time()))
-        ):
-            raise Trouble(fault)
+        if not self.door.verify and time.time() >= CLOCK_FLOOR and (fault := tls_chain.date_fault(chain, time.time())):
+            raise ProbeFailed(fault)
 
     def _note(self, chain: list[bytes]) -> None:
         self.expiries = [date for date in map(expiry_of, chain) if date is not None]
 
-    async def _diagnosed(self, error: ssl.SSLCertVerificationError, name: str) -> Trouble:
+    async def _diagnosed(self, error: ssl.SSLCertVerificationError, name: str) -> ProbeFailed:
         """Name the fault by what the server sends to one who does not judge; in what time is left."""
         chain: list[bytes] = []
         second = type(self)(self.door, self.look, self.deadline)
@@ -273,25 +273,25 @@ class Session(ABC):
                     await second._ask_for_tls()
                 assert second._stream is not None
                 chain = presented_chain(await second._stream.start_tls(self._context(False), name))
-        except (Trouble, ssl.SSLError, TimeoutError):
+        except (ProbeFailed, ssl.SSLError, TimeoutError):
             pass  # the first refusal stands, with less to say about it
         finally:
             second.close()
         self._note(chain)
         contexts = self.look.client(TlsContexts, TlsContexts)
-        return tls_chain.explain(error, chain, name, contexts, self._context(True), time.time())
+        return tls_chain.explain_refusal(error, chain, name, contexts, self._context(True), time.time())
 
     def _context(self, verify: bool) -> ssl.SSLContext:
         contexts = self.look.client(TlsContexts, TlsContexts)
         return contexts.get(verify=verify, authority=self.door.authority, limits=self.look.limits)
 
 
-def is_plain(text: str) -> bool:
+def is_single_line(text: str) -> bool:
     """Without line breaks, NUL and the other control characters: fit to stand in a command."""
     return not any(c < " " or c in "\x7f\x85\u2028\u2029" for c in text)
 
 
-def expiring(expiries: list[float], warn_days: float) -> str:
+def expiry_warning(expiries: list[float], warn_days: float) -> str:
     """What there is to warn of in the certificates' ends, or ""."""
     now = time.time()
     days = (min(expiries, default=float("inf")) - now) / DAY

@@ -7,8 +7,8 @@ from typing import Final
 
 import msgspec
 
-from agent.clients.mail.session import STARTTLS, Login, Session
-from agent.failure import Trouble
+from agent.clients.mail.session import STARTTLS, Login, MailSession
+from agent.failure import ProbeFailed
 from inventory.protocol.states import DOWN
 
 MAX_LINES: Final = 100  # of one reply
@@ -16,7 +16,7 @@ _REPLY: Final = re.compile(rb"([2-5]\d\d)(?:([ -])(.*))?", re.DOTALL)
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
-class Reply(msgspec.Struct, frozen=True):
+class SmtpReply(msgspec.Struct, frozen=True):
     """``code`` as in RFC 5321; the lines without their codes."""
 
     code: int
@@ -32,12 +32,12 @@ def is_address(text: str) -> bool:
     return _ADDRESS.fullmatch(text) is not None
 
 
-def _literal(address: str) -> str:
+def _address_literal(address: str) -> str:
     """How a machine without a public name calls itself (RFC 5321, 4.1.3)."""
     return f"[IPv6:{address.partition('%')[0]}]" if ":" in address else f"[{address}]"
 
 
-class Smtp(Session):
+class SmtpClient(MailSession):
     """``open``, then ``login`` if there is a credential, then ``hand_over`` mails, then ``quit``."""
 
     protocol = "SMTP"
@@ -56,7 +56,7 @@ class Smtp(Session):
     async def _hello(self) -> None:
         assert self._stream is not None
         self.waiting = "EHLO was not answered"
-        name = self.helo or _literal(self._stream.own_address)
+        name = self.helo or _address_literal(self._stream.own_address)
         reply = await self.command(f"EHLO {name}")
         if not reply.good and self.door.security != STARTTLS and reply.code in (500, 502):
             reply = await self.command(f"HELO {name}")  # a small device, or a server from before 1995
@@ -69,7 +69,7 @@ class Smtp(Session):
 
     async def _ask_for_tls(self) -> None:
         if "STARTTLS" not in self.offers:
-            raise Trouble(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
+            raise ProbeFailed(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
         self.waiting = "STARTTLS was not answered"
         reply = await self.command("STARTTLS")
         if reply.code != 220:
@@ -94,19 +94,23 @@ class Smtp(Session):
                     reply = await self.command(base64.b64encode(secret.encode()).decode())
         else:
             mechanisms = f"only {', '.join(sorted(offered))}" if offered else "none"
-            raise Trouble(f"{self.who} offers no way to log in that this agent knows (PLAIN, LOGIN): {mechanisms[:60]}")
+            raise ProbeFailed(
+                f"{self.who} offers no way to log in that this agent knows (PLAIN, LOGIN): {mechanisms[:60]}"
+            )
         if reply.code != 235:
             raise self._login_refused(reply, login)
         self.taken["login"] = time.monotonic() - started
 
-    def _login_refused(self, reply: Reply, login: Login) -> Trouble:
+    def _login_refused(self, reply: SmtpReply, login: Login) -> ProbeFailed:
         if reply.code in (534, 535):
-            return Trouble(f"{self.who} refuses the user or password of the credential {login.name!r} ({reply.code})")
+            return ProbeFailed(
+                f"{self.who} refuses the user or password of the credential {login.name!r} ({reply.code})"
+            )
         if 400 <= reply.code < 500:
-            return Trouble(f"{self.who} cannot check passwords at the moment ({reply.code})")
-        return Trouble(f"{self.who} refuses the login ({reply.code})")
+            return ProbeFailed(f"{self.who} cannot check passwords at the moment ({reply.code})")
+        return ProbeFailed(f"{self.who} refuses the login ({reply.code})")
 
-    async def hand_over(self, sender: str, recipient: str, message: bytes) -> Reply:
+    async def hand_over(self, sender: str, recipient: str, message: bytes) -> SmtpReply:
         """One mail; the reply that took it over. Raises Trouble with the step at which it was refused."""
         steps = ((f"MAIL FROM:<{sender}>", "sender"), (f"RCPT TO:<{recipient}>", "recipient"))
         for command, what in steps:
@@ -131,14 +135,14 @@ class Smtp(Session):
         """A farewell that is not waited for: what was to be seen has been seen."""
         try:
             await self.send(b"QUIT\r\n")
-        except Trouble:
+        except ProbeFailed:
             pass  # gone already
 
-    async def command(self, text: str) -> Reply:
+    async def command(self, text: str) -> SmtpReply:
         await self.send(text.encode() + b"\r\n")
         return await self.reply()
 
-    async def reply(self) -> Reply:
+    async def reply(self) -> SmtpReply:
         """The next reply, all its lines. Raises Trouble when it is none."""
         lines: list[str] = []
         code = b""
@@ -146,13 +150,13 @@ class Smtp(Session):
             line = await self.line()
             matched = _REPLY.fullmatch(line)
             if not matched or code not in (b"", matched[1]):
-                raise Trouble(f"{self.who} answers {self.quoted(line)}, which is not SMTP")
+                raise ProbeFailed(f"{self.who} answers {self.quoted(line)}, which is not SMTP")
             code = matched[1]
             lines.append((matched[3] or b"").decode("utf-8", "replace"))
             if matched[2] != b"-":
-                return Reply(int(code), tuple(lines))
-        raise Trouble(f"{self.who} answers with more than {MAX_LINES} lines")
+                return SmtpReply(int(code), tuple(lines))
+        raise ProbeFailed(f"{self.who} answers with more than {MAX_LINES} lines")
 
-    def refusal(self, reply: Reply, what: str) -> Trouble:
+    def refusal(self, reply: SmtpReply, what: str) -> ProbeFailed:
         """The server, what it does, and its own words."""
-        return Trouble(f"{self.who} {what}: {reply.code} {self.quoted(' '.join(reply.lines))}", DOWN)
+        return ProbeFailed(f"{self.who} {what}: {reply.code} {self.quoted(' '.join(reply.lines))}", DOWN)

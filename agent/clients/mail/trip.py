@@ -9,15 +9,15 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Final
 
-from agent.clients.mail.imap import Imap, quoted_string
-from agent.clients.mail.smtp import Reply, Smtp
+from agent.clients.mail.imap import ImapClient, quoted_string
+from agent.clients.mail.smtp import SmtpClient, SmtpReply
 from agent.clients.tls.contexts import CLOCK_FLOOR
 
 FIELD: Final = "X-Haidang-Trip"
 MOST_REMOVED: Final = 100  # leftovers in one look
-_FORGOTTEN: Final = 2 * 86_400  # seconds after which marked mails from any machine are leftovers
-_SOONEST: Final = 0.05  # seconds between looks into the mailbox
-_LATEST: Final = 2.0
+_LEFTOVER_AGE: Final = 2 * 86_400  # seconds after which marked mails from any machine are leftovers
+_SHORTEST_PAUSE: Final = 0.05  # seconds between looks into the mailbox
+_LONGEST_PAUSE: Final = 2.0
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 BODY: Final = """\
@@ -26,7 +26,7 @@ It is deleted as soon as it has been found. Nobody needs to read or answer it.
 """
 
 
-class Trip:
+class MailRoundTrip:
     """One trip. ``way`` names the servers and the mailbox.
 
     All trips of one way between the same addresses share the first part of their mark, those from one machine the
@@ -37,7 +37,7 @@ class Trip:
         self.sender = sender
         self.recipient = recipient
         self.way = hashlib.sha256(f"{route} {sender} {recipient}".encode()).hexdigest()[:16]
-        self.own = f"{self.way}.{hashlib.sha256(_machine().encode()).hexdigest()[:16]}"
+        self.own = f"{self.way}.{hashlib.sha256(_machine_id().encode()).hexdigest()[:16]}"
         self.mark = f"{self.own}.{os.urandom(8).hex()}"
 
     def message(self) -> bytes:
@@ -55,22 +55,22 @@ class Trip:
         }
         return ("".join(f"{name}: {value}\n" for name, value in head.items()) + "\n" + BODY).encode("ascii")
 
-    async def clean(self, imap: Imap) -> int:
+    async def clean(self, imap: ImapClient) -> int:
         """Remove what earlier trips left: this machine's, and any machine's older than two days. How many."""
         imap.waiting = "the mailbox was not searched for earlier mails"
-        uids = await imap.search(_marked(self.own))
+        uids = await imap.search(_search_criteria(self.own))
         now = time.time()
         if now >= CLOCK_FLOOR:
-            day = time.gmtime(now - _FORGOTTEN)
+            day = time.gmtime(now - _LEFTOVER_AGE)
             date = f"{day.tm_mday}-{_MONTHS[day.tm_mon - 1]}-{day.tm_year}"
-            uids += await imap.search(f"BEFORE {date} {_marked(self.way)}")
+            uids += await imap.search(f"BEFORE {date} {_search_criteria(self.way)}")
         leftovers = sorted(set(uids))[:MOST_REMOVED]
         return len(leftovers) if await imap.remove(leftovers) else 0
 
-    async def send(self, smtp: Smtp) -> Reply:
+    async def send(self, smtp: SmtpClient) -> SmtpReply:
         return await smtp.hand_over(self.sender, self.recipient, self.message())
 
-    async def arrival(self, imap: Imap, following: int | None, until: float) -> list[int]:
+    async def arrival(self, imap: ImapClient, following: int | None, until: float) -> list[int]:
         """The UIDs under which the mail is in the mailbox, or none by ``until`` (time.monotonic()).
 
         ``following``: the first UID that it can have. The pauses between looks are a quarter of the time waited so
@@ -79,19 +79,19 @@ class Trip:
         imap.waiting = "the mailbox was not searched for the mail"
         started = time.monotonic()
         newer = f"UID {following}:* " if following else ""
-        while not (uids := await imap.search(newer + _marked(self.mark))):
+        while not (uids := await imap.search(newer + _search_criteria(self.mark))):
             now = time.monotonic()
             if now >= until:
                 break
-            await asyncio.sleep(min(max(_SOONEST, (now - started) / 4), _LATEST, until - now))
+            await asyncio.sleep(min(max(_SHORTEST_PAUSE, (now - started) / 4), _LONGEST_PAUSE, until - now))
         return uids
 
 
-def _marked(mark: str) -> str:
+def _search_criteria(mark: str) -> str:
     return f"HEADER {FIELD} {quoted_string(mark)}"
 
 
-def _machine() -> str:
+def _machine_id() -> str:
     """What tells this machine from others; stays over a restart where it can."""
     try:
         return Path("/etc/machine-id").read_text("ascii").strip() or socket.gethostname()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
-from agent.clients.net.kernel_stamps import STAMP_SPACE, Arrivals, ask_for_stamps, stamp_of
+from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, ReceiveClock, enable_timestamps, receive_timestamp
 from agent.clients.net.stream import endpoint
 from agent.failure import from_oserror
 from agent.probe import Address
@@ -18,7 +18,7 @@ _AT_ONCE: Final = 64  # packets read before others get a turn: a flood must not 
 T = TypeVar("T")
 
 
-class Answer(Generic[T]):
+class DatagramReply(Generic[T]):
     """``sent``: when the first sending began, ``time.monotonic_ns``. ``seconds``: from there to the arrival.
 
     ``ignored``: packets that were no answer to this question.
@@ -33,7 +33,7 @@ class Answer(Generic[T]):
         self.ignored = ignored
 
 
-class NoAnswer(Exception):
+class DatagramTimeout(Exception):
     """The time went by. ``ignored`` packets came that were no answer to this question."""
 
     def __init__(self, ignored: int) -> None:
@@ -41,7 +41,7 @@ class NoAnswer(Exception):
         self.ignored = ignored
 
 
-class Question(Generic[T]):
+class DatagramRequest(Generic[T]):
     """Sends ``request`` up to ``tries`` times and takes the first packet that ``accept`` makes something of.
 
     The socket is connected: the kernel keeps other senders out and passes on "port unreachable". ``accept`` gets
@@ -53,11 +53,11 @@ class Question(Generic[T]):
         self._port = port
         self._request = request
         self._accept = accept
-        self._arrivals = Arrivals()
+        self._arrivals = ReceiveClock()
         self._ignored = 0
         self._sent = 0
 
-    async def ask(self, tries: int, seconds: float) -> Answer[T]:
+    async def ask(self, tries: int, seconds: float) -> DatagramReply[T]:
         """Raises NoAnswer after ``seconds``, Trouble when the network says no."""
         who = endpoint(self._address, self._port)
         loop = asyncio.get_running_loop()
@@ -65,9 +65,9 @@ class Question(Generic[T]):
             family = socket.AF_INET6 if self._address.version == 6 else socket.AF_INET
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
-                ask_for_stamps(sock)
+                enable_timestamps(sock)
                 sock.connect((str(self._address), self._port))
-                future: asyncio.Future[Answer[T]] = loop.create_future()
+                future: asyncio.Future[DatagramReply[T]] = loop.create_future()
                 stop = self._listen(sock, future)
                 try:
                     return await self._send_and_wait(sock, future, tries, seconds)
@@ -76,7 +76,7 @@ class Question(Generic[T]):
         except OSError as error:
             raise from_oserror(error, who) from None
 
-    def _listen(self, sock: socket.socket, future: "asyncio.Future[Answer[T]]") -> Callable[[], object]:
+    def _listen(self, sock: socket.socket, future: "asyncio.Future[DatagramReply[T]]") -> Callable[[], object]:
         """Have ``answered`` filled in; returns what ends it."""
         loop = asyncio.get_running_loop()
         if sys.platform == "linux":
@@ -85,30 +85,30 @@ class Question(Generic[T]):
         return loop.create_task(self._read_plainly(sock, future)).cancel
 
     async def _send_and_wait(
-        self, sock: socket.socket, future: "asyncio.Future[Answer[T]]", tries: int, seconds: float
-    ) -> Answer[T]:
+        self, sock: socket.socket, future: "asyncio.Future[DatagramReply[T]]", tries: int, seconds: float
+    ) -> DatagramReply[T]:
         self._sent = time.monotonic_ns()
         for _ in range(tries):
             sock.send(self._request)
             await asyncio.wait((future,), timeout=seconds / tries)
             if future.done():
                 return future.result()
-        raise NoAnswer(self._ignored)
+        raise DatagramTimeout(self._ignored)
 
-    def _read(self, sock: socket.socket, future: "asyncio.Future[Answer[T]]") -> None:
+    def _read(self, sock: socket.socket, future: "asyncio.Future[DatagramReply[T]]") -> None:
         for _ in range(_AT_ONCE):
             if future.done():
                 return
             try:
-                packet, ancillary, _flags, _sender = sock.recvmsg(LARGEST, STAMP_SPACE)
+                packet, ancillary, _flags, _sender = sock.recvmsg(LARGEST, TIMESTAMP_SPACE)
             except BlockingIOError:
                 return
             except OSError as error:
                 future.set_exception(error)
                 return
-            self._judge(packet, stamp_of(ancillary), future)
+            self._judge(packet, receive_timestamp(ancillary), future)
 
-    async def _read_plainly(self, sock: socket.socket, future: "asyncio.Future[Answer[T]]") -> None:
+    async def _read_plainly(self, sock: socket.socket, future: "asyncio.Future[DatagramReply[T]]") -> None:
         """The way where the kernel does not stamp, or the loop cannot watch a socket (Windows)."""
         while not future.done():
             try:
@@ -120,11 +120,11 @@ class Question(Generic[T]):
             if not future.done():
                 self._judge(packet, None, future)
 
-    def _judge(self, packet: bytes, stamp: int | None, future: "asyncio.Future[Answer[T]]") -> None:
+    def _judge(self, packet: bytes, stamp: int | None, future: "asyncio.Future[DatagramReply[T]]") -> None:
         self._arrivals.compare()
         elapsed = self._arrivals.rtt(self._sent, stamp)
         message = self._accept(packet)
         if message is None:
             self._ignored += 1
         else:
-            future.set_result(Answer(message, self._sent, elapsed / 1e9, self._ignored))
+            future.set_result(DatagramReply(message, self._sent, elapsed / 1e9, self._ignored))

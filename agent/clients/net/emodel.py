@@ -24,10 +24,10 @@ def rating(rtt: float, jitter: float, loss: float) -> float:
 
 def mos(rtt: float, jitter: float, loss: float) -> float:
     """Mean opinion score of a call on this path (seconds, seconds, ratio), 1 to 4.41: see :func:`rating`."""
-    return mos_of(rating(rtt, jitter, loss))
+    return mos_from_rating(rating(rtt, jitter, loss))
 
 
-def mos_of(rating: float) -> float:
+def mos_from_rating(rating: float) -> float:
     """MOS of a transmission rating R, 0 to 100 (ITU-T G.107, annex B); the cubic dips under 1 for the smallest R."""
     if rating <= 0:
         return 1.0

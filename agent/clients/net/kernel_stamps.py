@@ -11,7 +11,7 @@ _RTT, _RETRANSMITS = 68, 100  # places in struct tcp_info (linux/tcp.h)
 _TCP_INFO: Final = getattr(socket, "TCP_INFO", 11)
 _SO_TIMESTAMPNS: Final = 35  # asm-generic/socket.h; the socket module of Python 3.11 has no name for it
 _TIMESPEC: Final = struct.Struct("@ll")
-STAMP_SPACE: Final = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
+TIMESTAMP_SPACE: Final = socket.CMSG_SPACE(_TIMESPEC.size) if hasattr(socket, "CMSG_SPACE") else 0
 
 
 def handshake_seconds(connection: socket.socket, measured: float) -> float:
@@ -32,7 +32,7 @@ def handshake_seconds(connection: socket.socket, measured: float) -> float:
     return min(rtt / 1e6, measured) if rtt and not retransmits else measured
 
 
-def ask_for_stamps(sock: socket.socket) -> bool:
+def enable_timestamps(sock: socket.socket) -> bool:
     """Have the kernel stamp what comes in (SO_TIMESTAMPNS). False where it does not do that."""
     if sys.platform != "linux":
         return False
@@ -43,7 +43,7 @@ def ask_for_stamps(sock: socket.socket) -> bool:
     return True
 
 
-class Stamping:
+class KernelTimestamping:
     """Keeps the kernel stamping all the agent's life (a shared client: ``look.client(Stamping, Stamping)``).
 
     Linux stamps packets as they arrive only while some socket wants it, and starts a moment after the first one asks:
@@ -54,7 +54,7 @@ class Stamping:
         self._sock: socket.socket | None = None
         try:
             self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-            ask_for_stamps(self._sock)
+            enable_timestamps(self._sock)
         except OSError:
             pass  # the looks' own sockets will say what is wrong
 
@@ -63,7 +63,7 @@ class Stamping:
             self._sock.close()
 
 
-def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:
+def receive_timestamp(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:
     """The receive stamp among recvmsg's ancillary data: wall-clock ns, or None."""
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= _TIMESPEC.size:
@@ -72,7 +72,7 @@ def stamp_of(ancillary: Sequence[tuple[int, int, bytes]]) -> int | None:
     return None
 
 
-class Arrivals:
+class ReceiveClock:
     """Puts the kernel's wall-clock stamps on the monotonic clock, on which the send times are.
 
     The two clocks are compared when packets are read, a moment after they came in: a step of the wall clock between

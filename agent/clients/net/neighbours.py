@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from agent.failure import Trouble
+from agent.failure import ProbeFailed
 from inventory.protocol.states import UNKNOWN
 
 _HEADER: Final = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port
@@ -48,7 +48,7 @@ class Neighbour(msgspec.Struct, frozen=True):
     confirmed: float | None
 
 
-class Surroundings:
+class NetworkTables:
     """The kernel's tables, IPv4. Everything raises Trouble (no evidence) where this machine does not tell."""
 
     def __init__(self, netlink: bool = sys.platform == "linux", proc: Path = Path("/proc/thread-self/net")) -> None:
@@ -58,8 +58,12 @@ class Surroundings:
     def neighbours(self) -> list[Neighbour]:
         """Who has answered for which address, and who is being asked for."""
         if (messages := self._ask(_GET_NEIGHBOURS)) is not None:
-            return [neighbour for body, message_attributes in messages if (neighbour := _neighbour(body, message_attributes)) is not None]
-        return [neighbour for line in self._lines("arp") if (neighbour := _from_arp(line)) is not None]
+            return [
+                neighbour
+                for body, message_attributes in messages
+                if (neighbour := _parse_neighbour(body, message_attributes)) is not None
+            ]
+        return [neighbour for line in self._lines("arp") if (neighbour := _parse_arp_line(line)) is not None]
 
     def own(self, toward: IPv4Address) -> set[IPv4Address]:
         """This machine's addresses; at least the one from which it would speak to ``toward``."""
@@ -67,7 +71,7 @@ class Surroundings:
             try:
                 sock.connect((str(toward), 9))  # sends nothing
             except OSError as error:
-                raise Trouble(f"this machine has no way to {toward}: {error.strerror}", UNKNOWN) from None
+                raise ProbeFailed(f"this machine has no way to {toward}: {error.strerror}", UNKNOWN) from None
             addresses = {IPv4Address(sock.getsockname()[0])}
         for _, message_attributes in self._ask(_GET_ADDRESSES) or ():
             if _IFA_LOCAL in message_attributes:
@@ -78,11 +82,15 @@ class Surroundings:
         """The next hops of all routes; empty where this machine does not tell."""
         messages = self._ask(_GET_ROUTES)
         if messages is not None:
-            hops = [message_attributes[_RTA_GATEWAY] for _, message_attributes in messages if _RTA_GATEWAY in message_attributes]
+            hops = [
+                message_attributes[_RTA_GATEWAY]
+                for _, message_attributes in messages
+                if _RTA_GATEWAY in message_attributes
+            ]
             return {IPv4Address(hop) for hop in hops if len(hop) == 4}
         try:
             hops_in_file = [bytes.fromhex(line.split()[2]) for line in self._lines("route")]
-        except (Trouble, ValueError, IndexError):
+        except (ProbeFailed, ValueError, IndexError):
             return set()
         return {IPv4Address(hop[::-1] if sys.byteorder == "little" else hop) for hop in hops_in_file if any(hop)}
 
@@ -105,7 +113,9 @@ class Surroundings:
         try:
             return path.read_text("ascii").splitlines()[1:]
         except (OSError, UnicodeDecodeError):
-            raise Trouble(f"this machine does not tell its neighbours: neither netlink nor {path}", UNKNOWN) from None
+            raise ProbeFailed(
+                f"this machine does not tell its neighbours: neither netlink nor {path}", UNKNOWN
+            ) from None
 
 
 def _messages(sock: socket.socket, table: int) -> Iterator[tuple[bytes, dict[int, bytes]]]:
@@ -121,11 +131,11 @@ def _messages(sock: socket.socket, table: int) -> Iterator[tuple[bytes, dict[int
             if kind == _ERROR:
                 number = -struct.unpack_from("=i", message)[0]
                 raise OSError(number, os.strerror(number))
-            yield message[: _BODY[table]], attributes(message[_BODY[table] :])
+            yield message[: _BODY[table]], parse_attributes(message[_BODY[table] :])
             at += (length + 3) & ~3
 
 
-def attributes(data: bytes) -> dict[int, bytes]:
+def parse_attributes(data: bytes) -> dict[int, bytes]:
     """A message's attributes by type; what is cut off is left out."""
     values = {}
     at = 0
@@ -138,7 +148,7 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return values
 
 
-def _neighbour(body: bytes, message_attributes: dict[int, bytes]) -> Neighbour | None:
+def _parse_neighbour(body: bytes, message_attributes: dict[int, bytes]) -> Neighbour | None:
     address = message_attributes.get(_NDA_DST, b"")
     if len(address) != 4 or len(body) < _NEIGHBOUR.size:
         return None
@@ -150,7 +160,7 @@ def _neighbour(body: bytes, message_attributes: dict[int, bytes]) -> Neighbour |
     return Neighbour(IPv4Address(address), hardware if any(hardware) else b"", state, confirmed)
 
 
-def _from_arp(line: str) -> Neighbour | None:
+def _parse_arp_line(line: str) -> Neighbour | None:
     """A line of /proc/net/arp: address, type, flags, hardware address, ... Flags: 2 complete, 4 permanent."""
     fields = line.split()
     try:

@@ -11,14 +11,14 @@ import socket
 import threading
 from typing import Final
 
-from agent.failure import Trouble
+from agent.failure import ProbeFailed
 from agent.probe import Address
 from inventory.protocol.states import UNKNOWN
 
 MAX_THREADS: Final = 64
 FAMILIES: Final = {"any": socket.AF_UNSPEC, "ipv4": socket.AF_INET, "ipv6": socket.AF_INET6}
 
-_WORDS: Final = {
+_ERROR_TEXTS: Final = {
     socket.EAI_NONAME: "there is no such name",
     socket.EAI_AGAIN: "the resolver does not answer",
     socket.EAI_FAIL: "the resolver failed",
@@ -28,7 +28,7 @@ _WORDS: Final = {
 
 
 @functools.lru_cache(maxsize=1024)
-def literal(host: str) -> Address | None:
+def address_literal(host: str) -> Address | None:
     """The address that ``host`` spells out (brackets and zone allowed), or None when it is a name."""
     try:
         return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
@@ -44,15 +44,15 @@ class Resolver:
 
     async def addresses(self, host: str, family: str = "any") -> list[Address]:
         """The addresses of a name in the system's order. Raises Trouble, with the reason in words."""
-        address = literal(host)
+        address = address_literal(host)
         if address is not None:
             if family != "any" and family != f"ipv{address.version}":
-                raise Trouble(f"{host} is not an {family.replace('ipv', 'IPv')} address", UNKNOWN)
+                raise ProbeFailed(f"{host} is not an {family.replace('ipv', 'IPv')} address", UNKNOWN)
             return [address]
         future = self._asked.get((host, family))
         if future is None:
             if len(self._asked) >= MAX_THREADS:
-                raise Trouble("too many name look-ups are waiting for an answer", UNKNOWN)
+                raise ProbeFailed("too many name look-ups are waiting for an answer", UNKNOWN)
             future = self._ask(host, family)
         return await asyncio.shield(future)  # others may wait for the same answer
 
@@ -61,11 +61,11 @@ class Resolver:
         future: asyncio.Future[list[Address]] = loop.create_future()
         self._asked[host, family] = future
 
-        def finish(answer: list[Address] | Trouble) -> None:
+        def finish(answer: list[Address] | ProbeFailed) -> None:
             self._asked.pop((host, family), None)
             if future.done():
                 return
-            if isinstance(answer, Trouble):
+            if isinstance(answer, ProbeFailed):
                 future.set_exception(answer)
                 future.exception()  # the one who asked may be gone by now
             else:
@@ -87,13 +87,13 @@ class Resolver:
         self._asked.clear()
 
 
-def _look_up(host: str, family: str) -> list[Address] | Trouble:
+def _look_up(host: str, family: str) -> list[Address] | ProbeFailed:
     try:
         answers = socket.getaddrinfo(host, None, FAMILIES[family], socket.SOCK_STREAM)
     except socket.gaierror as error:
-        words = _WORDS.get(error.errno) or str(error.strerror or error)
-        return Trouble(f"cannot resolve {host}: {words}")
+        words = _ERROR_TEXTS.get(error.errno) or str(error.strerror or error)
+        return ProbeFailed(f"cannot resolve {host}: {words}")
     except (OSError, UnicodeError) as error:
-        return Trouble(f"cannot resolve {host}: {error}")
+        return ProbeFailed(f"cannot resolve {host}: {error}")
     addresses = dict.fromkeys(ipaddress.ip_address(answer[4][0]) for answer in answers)
-    return list(addresses) or Trouble(f"cannot resolve {host}: the name has no address")
+    return list(addresses) or ProbeFailed(f"cannot resolve {host}: the name has no address")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.clients.net.kernel_stamps import handshake_seconds
-from agent.failure import Trouble, from_oserror
+from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address, Limits
 from inventory.protocol.states import UNKNOWN
 
@@ -21,7 +21,7 @@ MAX_ADDRESSES: Final = 4  # of a name with many, the first few are tried
 CHUNK: Final = 65_536
 
 
-class Stream:
+class TcpStream:
     """A connected socket. ``who`` names its far end in reasons."""
 
     __slots__ = ("_incoming", "_loop", "_outgoing", "_reads", "_sock", "tls", "who")
@@ -74,7 +74,7 @@ class Stream:
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return b""
             except ssl.SSLError as error:
-                raise Trouble(f"{self.who} broke the TLS connection: {tls_words(error)}") from None
+                raise ProbeFailed(f"{self.who} broke the TLS connection: {tls_error_text(error)}") from None
             if self._outgoing.pending:  # a key update asks for an answer
                 await self._send(self._outgoing.read())
             self._feed(await self._receive())
@@ -112,7 +112,7 @@ class Stream:
         self._sock.close()
 
 
-async def connect(addresses: Sequence[Address], port: int, limits: Limits, seconds: float) -> tuple[Stream, float]:
+async def connect(addresses: Sequence[Address], port: int, limits: Limits, seconds: float) -> tuple[TcpStream, float]:
     """Connect to the first address that answers; the stream and how long that address took, in seconds.
 
     Each address but the last gets its share of ``seconds``, so that one that swallows packets does not hide the
@@ -120,12 +120,12 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
     last that says something about the target.
     """
     deadline = time.perf_counter() + seconds
-    failures = [Trouble("no address to connect to", UNKNOWN)]
+    failures = [ProbeFailed("no address to connect to", UNKNOWN)]
     candidates = addresses[:MAX_ADDRESSES]
     for place, address in enumerate(candidates):
         forbidden = limits.forbids(address, port)
         if forbidden:
-            failures.append(Trouble(forbidden, UNKNOWN))
+            failures.append(ProbeFailed(forbidden, UNKNOWN))
             continue
         start = time.perf_counter()
         remaining = len(candidates) - place
@@ -133,14 +133,14 @@ async def connect(addresses: Sequence[Address], port: int, limits: Limits, secon
             async with asyncio.timeout((deadline - start) / remaining if remaining > 1 else None):
                 stream = await _connect(address, port)
             return stream, handshake_seconds(stream._sock, time.perf_counter() - start)
-        except Trouble as error:
+        except ProbeFailed as error:
             failures.append(error)
         except TimeoutError:
-            failures.append(Trouble(f"{endpoint(address, port)} did not answer"))
+            failures.append(ProbeFailed(f"{endpoint(address, port)} did not answer"))
     raise max(reversed(failures), key=lambda failure: failure.state != UNKNOWN)
 
 
-async def _connect(address: Address, port: int) -> Stream:
+async def _connect(address: Address, port: int) -> TcpStream:
     who = endpoint(address, port)
     loop = asyncio.get_running_loop()
     try:
@@ -157,7 +157,7 @@ async def _connect(address: Address, port: int) -> Stream:
     except BaseException:
         sock.close()
         raise
-    return Stream(sock, who)
+    return TcpStream(sock, who)
 
 
 def endpoint(address: Address, port: int) -> str:
@@ -165,6 +165,6 @@ def endpoint(address: Address, port: int) -> str:
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
-def tls_words(error: ssl.SSLError) -> str:
+def tls_error_text(error: ssl.SSLError) -> str:
     """OpenSSL's name of an error, readable: ``tlsv1 alert protocol version``."""
     return (error.reason or str(error)).replace("_", " ").lower()

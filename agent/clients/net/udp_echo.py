@@ -7,20 +7,20 @@ import sys
 import time
 from typing import Final
 
-from agent.clients.icmp.pinger import Echoes
-from agent.clients.net.kernel_stamps import STAMP_SPACE, Arrivals, ask_for_stamps, stamp_of
+from agent.clients.icmp.pinger import PingResult
+from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, ReceiveClock, enable_timestamps, receive_timestamp
 from agent.clients.net.stream import endpoint
 from agent.failure import from_oserror
 from agent.probe import Address
 from inventory.protocol.states import DOWN, UNKNOWN
 
-TOKEN: Final = 8  # random bytes by which a burst knows its own packets
-SMALLEST: Final = TOKEN + 4  # and a packet's place in the burst
+TOKEN_SIZE: Final = 8  # random bytes by which a burst knows its own packets
+MIN_SIZE: Final = TOKEN_SIZE + 4  # and a packet's place in the burst
 _LARGEST: Final = 65_535
 _AT_ONCE: Final = 64  # packets read before others get a turn
 
 
-class Burst:
+class UdpEchoBurst:
     """``count`` packets of ``size`` bytes (at least SMALLEST), ``spacing`` seconds apart.
 
     ``dscp``: how routers are asked to treat them (RFC 2474). The socket is connected: the kernel keeps other senders
@@ -31,31 +31,31 @@ class Burst:
         self._address = address
         self._port = port
         self._spacing = spacing
-        self._token = os.urandom(TOKEN)
-        self._filling = bytes(size - SMALLEST)
+        self._token = os.urandom(TOKEN_SIZE)
+        self._filling = bytes(size - MIN_SIZE)
         self._sent: list[int] = []  # monotonic ns
         self._rtts = [-1] * count  # ns
         self._errors: list[str] = []
         self._state = DOWN
         self._duplicates = 0
         self._dscp = dscp
-        self._arrivals = Arrivals()
+        self._arrivals = ReceiveClock()
 
-    async def send(self, seconds: float) -> Echoes:
+    async def send(self, seconds: float) -> PingResult:
         """What came back within ``seconds``. Raises Trouble when this machine, or the network at once, says no."""
         who = endpoint(self._address, self._port)
         family = socket.AF_INET6 if self._address.version == 6 else socket.AF_INET
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
-                ask_for_stamps(sock)
+                enable_timestamps(sock)
                 self._mark(sock)
                 sock.connect((str(self._address), self._port))
                 await self._exchange(sock, who, seconds)
         except OSError as error:
             raise from_oserror(error, who) from None
         rtts = tuple(rtt / 1e9 for rtt in self._rtts if rtt >= 0)
-        return Echoes(len(self._rtts), rtts, tuple(self._errors), self._state, self._duplicates)
+        return PingResult(len(self._rtts), rtts, tuple(self._errors), self._state, self._duplicates)
 
     def _mark(self, sock: socket.socket) -> None:
         if self._dscp and self._address.version == 6:
@@ -66,7 +66,7 @@ class Burst:
     async def _exchange(self, sock: socket.socket, who: str, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        timers = [loop.call_later(seconds, _end, done)]
+        timers = [loop.call_later(seconds, _finish, done)]
         if sys.platform == "linux":
             loop.add_reader(sock, self._read, sock, who, done)
         reading = None if sys.platform == "linux" else loop.create_task(self._read_plainly(sock, who, done))
@@ -106,18 +106,18 @@ class Burst:
 
     def _finish_if_complete(self, done: "asyncio.Future[None]") -> None:
         if len(self._sent) == len(self._rtts) and min(self._rtts) >= 0:
-            _end(done)
+            _finish(done)
 
     def _read(self, sock: socket.socket, who: str, done: "asyncio.Future[None]") -> None:
         for _ in range(_AT_ONCE):
             try:
-                packet, ancillary, _flags, _sender = sock.recvmsg(_LARGEST, STAMP_SPACE)
+                packet, ancillary, _flags, _sender = sock.recvmsg(_LARGEST, TIMESTAMP_SPACE)
             except BlockingIOError:
                 break
             except OSError as error:
                 self._refused(error, who)
                 continue
-            self._take(packet, stamp_of(ancillary))
+            self._take(packet, receive_timestamp(ancillary))
         self._finish_if_complete(done)
 
     async def _read_plainly(self, sock: socket.socket, who: str, done: "asyncio.Future[None]") -> None:
@@ -134,8 +134,8 @@ class Burst:
 
     def _take(self, packet: bytes, stamp: int | None) -> None:
         self._arrivals.compare()
-        place = int.from_bytes(packet[TOKEN:SMALLEST], "big")
-        if len(packet) < SMALLEST or not packet.startswith(self._token) or place >= len(self._sent):
+        place = int.from_bytes(packet[TOKEN_SIZE:MIN_SIZE], "big")
+        if len(packet) < MIN_SIZE or not packet.startswith(self._token) or place >= len(self._sent):
             return  # none of ours
         if self._rtts[place] >= 0:
             self._duplicates += 1
@@ -143,6 +143,6 @@ class Burst:
             self._rtts[place] = self._arrivals.rtt(self._sent[place], stamp)
 
 
-def _end(done: "asyncio.Future[None]") -> None:
+def _finish(done: "asyncio.Future[None]") -> None:
     if not done.done():
         done.set_result(None)

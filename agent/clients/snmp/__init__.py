@@ -6,9 +6,20 @@ Object identifiers are dotted numbers. Values are int, float, bytes, or str (an 
 What a device does not have is left out. Failures are Trouble, in words.
 """
 
-from agent.clients.snmp.access import Community, Target, User, Version, access_of
+from agent.clients.snmp.access import Community, SnmpTarget, SnmpUser, Version, access_from_credential
 from agent.clients.snmp.ber import Value
-from agent.clients.snmp.client import Snmp
-from agent.clients.snmp.session import Session, Silence, Walk
+from agent.clients.snmp.client import SnmpClient
+from agent.clients.snmp.session import SnmpNoResponse, SnmpSession, TableWalk
 
-__all__ = ["Community", "Session", "Silence", "Snmp", "Target", "User", "Value", "Version", "Walk", "access_of"]
+__all__ = [
+    "Community",
+    "SnmpClient",
+    "SnmpNoResponse",
+    "SnmpSession",
+    "SnmpTarget",
+    "SnmpUser",
+    "TableWalk",
+    "Value",
+    "Version",
+    "access_from_credential",
+]

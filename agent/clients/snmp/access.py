@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from agent.failure import Trouble
+from agent.failure import ProbeFailed
 from agent.probe import Address
 from inventory.base.types import Secret
 from inventory.protocol.states import UNKNOWN
@@ -24,7 +24,7 @@ class Community(msgspec.Struct, frozen=True):
     community: Secret
 
 
-class User(msgspec.Struct, frozen=True):
+class SnmpUser(msgspec.Struct, frozen=True):
     """Version 3. Without ``auth_password`` nothing is authenticated, without ``priv_password`` nothing is hidden."""
 
     user: str
@@ -35,15 +35,15 @@ class User(msgspec.Struct, frozen=True):
     context: str = ""
 
 
-class Target(msgspec.Struct, frozen=True):
+class SnmpTarget(msgspec.Struct, frozen=True):
     """One device as one credential sees it."""
 
     address: Address
     port: int
-    access: Community | User
+    access: Community | SnmpUser
 
 
-def access_of(name: str, version: Version, credential: Mapping[str, str]) -> Community | User:
+def access_from_credential(name: str, version: Version, credential: Mapping[str, str]) -> Community | SnmpUser:
     """What a credential says for a version. Raises Trouble (no evidence) naming what is missing or not understood.
 
     Keys: ``community``; or ``user``, with ``auth_password`` and ``auth`` (sha1 if left out, or sha256), with
@@ -51,12 +51,12 @@ def access_of(name: str, version: Version, credential: Mapping[str, str]) -> Com
     """
     if version != "3":
         if not credential.get("community"):
-            raise Trouble(f"the credential {name!r} has no community (community_file)", UNKNOWN)
+            raise ProbeFailed(f"the credential {name!r} has no community (community_file)", UNKNOWN)
         return Community(version, Secret(credential["community"]))
     if wrong := _wrong(credential):
-        raise Trouble(f"the credential {name!r} {wrong}", UNKNOWN)
+        raise ProbeFailed(f"the credential {name!r} {wrong}", UNKNOWN)
     auth_password, priv_password = credential.get("auth_password", ""), credential.get("priv_password", "")
-    return User(
+    return SnmpUser(
         credential["user"],
         _AUTH[credential.get("auth", "sha1").lower()] if auth_password else "",
         Secret(auth_password),

@@ -20,14 +20,14 @@ _SEQUENCE, _INTEGER, _OCTETS, _NULL, _OID = 0x30, 0x02, 0x04, 0x05, 0x06
 _ADDRESS, _OPAQUE, _COUNTER64 = 0x40, 0x44, 0x46
 _UNSIGNED: Final = frozenset((0x41, 0x42, 0x43, 0x47))  # Counter32, Gauge32, TimeTicks, UInteger32
 _OPAQUE_FLOATS: Final = {b"\x9f\x78\x04": ">f", b"\x9f\x79\x08": ">d"}
-END: Final = "end of the MIB"  # the value of a GETNEXT past the last object; no object has this as its value
+END_OF_MIB: Final = "end of the MIB"  # the value of a GETNEXT past the last object; no object has this as its value
 
 
-class Garbled(Exception):
+class MalformedMessage(Exception):
     """These bytes are not what they ought to be."""
 
 
-class Message(msgspec.Struct, gc=False):
+class SnmpMessage(msgspec.Struct, gc=False):
     """A message of version 1 (0) or 2c (1). ``varbinds``: (encoded identifier, value); None: no such object."""
 
     version: int
@@ -39,23 +39,23 @@ class Message(msgspec.Struct, gc=False):
     varbinds: list[tuple[bytes, Value | None]]
 
 
-def length(size: int) -> bytes:
+def encode_length(size: int) -> bytes:
     if size < 0x80:
         return bytes((size,))
     octets = size.to_bytes((size.bit_length() + 7) // 8, "big")
     return bytes((0x80 | len(octets),)) + octets
 
 
-def wrapped(tag: int, content: bytes) -> bytes:
-    return bytes((tag,)) + length(len(content)) + content
+def encode_element(tag: int, content: bytes) -> bytes:
+    return bytes((tag,)) + encode_length(len(content)) + content
 
 
-def integer(number: int) -> bytes:
-    return wrapped(_INTEGER, number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True))
+def encode_integer(number: int) -> bytes:
+    return encode_element(_INTEGER, number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True))
 
 
 @lru_cache(maxsize=16_384)
-def encoded(oid: str) -> bytes:
+def encode_oid(oid: str) -> bytes:
     """The content bytes of a dotted identifier. Raises ValueError when it is none."""
     numbers = [int(part) if part.isascii() and part.isdigit() else -1 for part in oid.removeprefix(".").split(".")]
     if not 2 <= len(numbers) <= MOST_SUBIDS or not all(0 <= number < 1 << 32 for number in numbers):
@@ -71,7 +71,7 @@ def encoded(oid: str) -> bytes:
     return bytes(octets)
 
 
-def decoded(octets: bytes) -> tuple[int, ...]:
+def decode_oid(octets: bytes) -> tuple[int, ...]:
     """The numbers of an identifier. Raises Garbled."""
     numbers: list[int] = []
     number = 0
@@ -81,94 +81,94 @@ def decoded(octets: bytes) -> tuple[int, ...]:
             numbers.append(number)
             number = 0
         elif number >> 32:
-            raise Garbled("a number in an object identifier is too large")
+            raise MalformedMessage("a number in an object identifier is too large")
     if not numbers or octets[-1] >= 0x80 or len(numbers) >= MOST_SUBIDS:
-        raise Garbled("an object identifier is cut short or too long")
+        raise MalformedMessage("an object identifier is cut short or too long")
     first = min(numbers[0] // 40, 2)
     return (first, numbers[0] - 40 * first, *numbers[1:])
 
 
-def dotted(octets: bytes) -> str:
-    return ".".join(map(str, decoded(octets)))
+def oid_text(octets: bytes) -> str:
+    return ".".join(map(str, decode_oid(octets)))
 
 
 @lru_cache(maxsize=16_384)
-def _asked(oid: bytes) -> bytes:
-    return wrapped(_SEQUENCE, wrapped(_OID, oid) + b"\x05\x00")
+def _null_varbind(oid: bytes) -> bytes:
+    return encode_element(_SEQUENCE, encode_element(_OID, oid) + b"\x05\x00")
 
 
-def request(
+def encode_request(
     version: int, community: bytes, pdu: int, request_id: int, oids: Sequence[bytes], repetitions: int = 0
 ) -> bytes:
     """A GET, GETNEXT or (with ``repetitions``) GETBULK."""
-    fields = integer(request_id) + b"\x02\x01\x00" + integer(repetitions)
-    content = wrapped(pdu, fields + wrapped(_SEQUENCE, b"".join(map(_asked, oids))))
-    return wrapped(_SEQUENCE, integer(version) + wrapped(_OCTETS, community) + content)
+    fields = encode_integer(request_id) + b"\x02\x01\x00" + encode_integer(repetitions)
+    content = encode_element(pdu, fields + encode_element(_SEQUENCE, b"".join(map(_null_varbind, oids))))
+    return encode_element(_SEQUENCE, encode_integer(version) + encode_element(_OCTETS, community) + content)
 
 
-def span(data: bytes, at: int, tag: int, end: int) -> tuple[int, int]:
+def expect_element(data: bytes, at: int, tag: int, end: int) -> tuple[int, int]:
     """(start, end) of the content of the element at ``at``, which must have this tag. Raises Garbled."""
-    actual, start, stop = element(data, at, end)
+    actual, start, stop = read_element(data, at, end)
     if actual != tag:
-        raise Garbled(f"tag 0x{actual:02x} where 0x{tag:02x} ought to be")
+        raise MalformedMessage(f"tag 0x{actual:02x} where 0x{tag:02x} ought to be")
     return start, stop
 
 
-def element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
+def read_element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     """(tag, start, end) of the element at ``at``; it lies within ``end``. Raises Garbled."""
     if at + 2 > end:
-        raise Garbled("cut short")
+        raise MalformedMessage("cut short")
     size, start = data[at + 1], at + 2
     if size >= 0x80:
         count = size & 0x7F
         if not 1 <= count <= 4:  # an indefinite length is not allowed here (RFC 3417, section 8)
-            raise Garbled("a length that is none")
+            raise MalformedMessage("a length that is none")
         start += count
         size = int.from_bytes(data[at + 2 : start], "big")
     if start + size > end:
-        raise Garbled("cut short")
+        raise MalformedMessage("cut short")
     return data[at], start, start + size
 
 
-def number(data: bytes, at: int, end: int) -> tuple[int, int]:
+def read_integer(data: bytes, at: int, end: int) -> tuple[int, int]:
     """(the integer at ``at``, where the next element begins). Raises Garbled."""
-    start, stop = span(data, at, _INTEGER, end)
+    start, stop = expect_element(data, at, _INTEGER, end)
     if not 1 <= stop - start <= 8:
-        raise Garbled("an integer of no or too many bytes")
+        raise MalformedMessage("an integer of no or too many bytes")
     return int.from_bytes(data[start:stop], "big", signed=True), stop
 
 
-def parse(data: bytes) -> Message:
+def parse_message(data: bytes) -> SnmpMessage:
     """The message in a datagram; what follows it is ignored, as some devices pad. Raises Garbled."""
-    at, end = span(data, 0, _SEQUENCE, len(data))
-    version, at = number(data, at, end)
+    at, end = expect_element(data, 0, _SEQUENCE, len(data))
+    version, at = read_integer(data, at, end)
     if version not in (0, 1):
-        raise Garbled("another version")
-    start, at = span(data, at, _OCTETS, end)
+        raise MalformedMessage("another version")
+    start, at = expect_element(data, at, _OCTETS, end)
     community = data[start:at]
-    pdu, at, end = element(data, at, end)
+    pdu, at, end = read_element(data, at, end)
     if pdu != RESPONSE:
-        raise Garbled("not a response")
-    request_id, at = number(data, at, end)
-    status, at = number(data, at, end)
-    index, at = number(data, at, end)
-    return Message(version, community, pdu, request_id, status, index, varbinds(data, at, end))
+        raise MalformedMessage("not a response")
+    request_id, at = read_integer(data, at, end)
+    status, at = read_integer(data, at, end)
+    index, at = read_integer(data, at, end)
+    return SnmpMessage(version, community, pdu, request_id, status, index, read_varbinds(data, at, end))
 
 
-def varbinds(data: bytes, at: int, end: int) -> list[tuple[bytes, Value | None]]:
+def read_varbinds(data: bytes, at: int, end: int) -> list[tuple[bytes, Value | None]]:
     """The list of variable bindings at ``at``. Raises Garbled."""
-    at, end = span(data, at, _SEQUENCE, end)
+    at, end = expect_element(data, at, _SEQUENCE, end)
     bindings: list[tuple[bytes, Value | None]] = []
     while at < end:
-        start, stop = span(data, at, _SEQUENCE, end)
-        name, named = span(data, start, _OID, stop)
-        tag, content, last = element(data, named, stop)
-        bindings.append((data[name:named], value(tag, data[content:last])))
+        start, stop = expect_element(data, at, _SEQUENCE, end)
+        name, named = expect_element(data, start, _OID, stop)
+        tag, content, last = read_element(data, named, stop)
+        bindings.append((data[name:named], decode_value(tag, data[content:last])))
         at = stop
     return bindings
 
 
-def value(tag: int, content: bytes) -> Value | None:
+def decode_value(tag: int, content: bytes) -> Value | None:
     """A value by its type; None for no such object, null, and what is no value of SNMP. Raises Garbled."""
     if tag == _OCTETS:
         return content
@@ -180,10 +180,10 @@ def value(tag: int, content: bytes) -> Value | None:
     if tag == _COUNTER64:
         return int.from_bytes(content, "big") & 0xFFFFFFFFFFFFFFFF if 1 <= len(content) <= 9 else None
     if tag == _OID:
-        return dotted(content)
+        return oid_text(content)
     if tag == _ADDRESS:
         return socket.inet_ntoa(content) if len(content) == 4 else None
     if tag == _OPAQUE:
         form = _OPAQUE_FLOATS.get(content[:3])
         return float(struct.unpack(form, content[3:])[0]) if form and len(content) == 3 + content[2] else content
-    return END if tag == 0x82 else None
+    return END_OF_MIB if tag == 0x82 else None

@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from agent.clients.net.kernel_stamps import STAMP_SPACE, Arrivals, ask_for_stamps, stamp_of
+from agent.clients.net.kernel_stamps import TIMESTAMP_SPACE, ReceiveClock, enable_timestamps, receive_timestamp
 from agent.clients.net.stream import endpoint
-from agent.clients.snmp.ber import Garbled, Message, parse
-from agent.failure import Trouble, from_oserror
+from agent.clients.snmp.ber import MalformedMessage, SnmpMessage, parse_message
+from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
 from inventory.protocol.states import UNKNOWN
 
@@ -32,12 +32,14 @@ _FINAL: Final = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errn
 _SHOWN: Final = {"late": "late or repeated", "other": "from another address or port", "garbled": "not SNMP answers"}
 
 
-class Waiting:
+class PendingRequest:
     """One question that waits for its answer. ``ignored``: by sort, what came instead."""
 
     __slots__ = ("answer", "community", "ignored", "port", "request", "rtt", "sender", "sent", "version")
 
-    def __init__(self, sender: str, port: int, version: int, request: bytes, answer: "asyncio.Future[Message]") -> None:
+    def __init__(
+        self, sender: str, port: int, version: int, request: bytes, answer: "asyncio.Future[SnmpMessage]"
+    ) -> None:
         self.sender = sender  # the address that the answer has to come from, as the kernel spells it
         self.port = port
         self.version = version
@@ -48,20 +50,20 @@ class Waiting:
         self.ignored = dict.fromkeys(_SHOWN, 0)
 
 
-class NoAnswer(Exception):
+class SnmpTimeout(Exception):
     """The time went by; the text says what came instead, if anything."""
 
 
-class Channel:
+class SnmpChannel:
     """One family's socket. ``watch``: read it by ourselves. Raises Trouble when this machine gives us none."""
 
     def __init__(self, version: int, watch: bool = True) -> None:
         self._version = version
         self._watch = watch
         self._loop = asyncio.get_running_loop()
-        self._arrivals = Arrivals()
-        self._waiting: dict[int, Waiting] = {}  # by request id
-        self._by_host: dict[str, list[Waiting]] = {}
+        self._arrivals = ReceiveClock()
+        self._waiting: dict[int, PendingRequest] = {}  # by request id
+        self._by_host: dict[str, list[PendingRequest]] = {}
         self._transport: asyncio.DatagramTransport | None = None
         try:
             self._sock = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM)
@@ -71,17 +73,19 @@ class Channel:
                 self._sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self._sock.bind(("::" if version == 6 else "0.0.0.0", 0))
             if sys.platform == "linux":
-                ask_for_stamps(self._sock)
+                enable_timestamps(self._sock)
                 self._sock.setsockopt(*_RECVERR[version], 1)
         except OSError as error:
-            raise Trouble(from_oserror(error, "this machine's socket for SNMP").reason, UNKNOWN) from None
+            raise ProbeFailed(from_oserror(error, "this machine's socket for SNMP").reason, UNKNOWN) from None
 
-    async def open(self) -> "Channel":
+    async def open(self) -> "SnmpChannel":
         """Begin to listen."""
         if self._watch:
             self._loop.add_reader(self._sock, self._read)
         else:
-            endpoint_pair = await self._loop.create_datagram_endpoint(lambda: _Plain(self._heard), sock=self._sock)
+            endpoint_pair = await self._loop.create_datagram_endpoint(
+                lambda: _DatagramReceiver(self._heard), sock=self._sock
+            )
             self._transport = endpoint_pair[0]
         return self
 
@@ -94,7 +98,7 @@ class Channel:
 
     async def ask(
         self, address: Address, port: int, version: int, make: Callable[[int], bytes], every: float, seconds: float
-    ) -> tuple[Message, float, int]:
+    ) -> tuple[SnmpMessage, float, int]:
         """(answer, its time in seconds from the first sending, packets ignored).
 
         ``make`` gives the request with an id; it is sent again every ``every`` seconds. Raises NoAnswer after
@@ -102,7 +106,7 @@ class Channel:
         """
         request_id = self.new_id()
         bare = socket.inet_ntop(socket.AF_INET6, address.packed) if address.version == 6 else str(address)
-        pending = Waiting(bare, port, version, make(request_id), self._loop.create_future())
+        pending = PendingRequest(bare, port, version, make(request_id), self._loop.create_future())
         self._waiting[request_id] = pending
         self._by_host.setdefault(bare, []).append(pending)
         deadline = self._loop.time() + seconds
@@ -113,9 +117,9 @@ class Channel:
                 await asyncio.wait((pending.answer,), timeout=min(every, remaining))
                 if pending.answer.done():
                     return pending.answer.result(), pending.rtt / 1e9, sum(pending.ignored.values())
-            raise NoAnswer(_told(pending.ignored))
+            raise SnmpTimeout(_ignored_text(pending.ignored))
         except ConnectionRefusedError:
-            raise Trouble(f"{endpoint(address, port)} says that nothing listens there") from None
+            raise ProbeFailed(f"{endpoint(address, port)} says that nothing listens there") from None
         except OSError as error:
             raise from_oserror(error, endpoint(address, port)) from None
         finally:
@@ -125,7 +129,7 @@ class Channel:
                 del self._by_host[bare]
             pending.answer.cancel()
 
-    def _send(self, pending: Waiting, destination: tuple[str, int]) -> None:
+    def _send(self, pending: PendingRequest, destination: tuple[str, int]) -> None:
         if self._transport is not None:
             self._transport.sendto(pending.request, destination)
             return
@@ -138,7 +142,7 @@ class Channel:
             if not pending.answer.done():
                 self._sock.sendto(pending.request, destination)
 
-    def _send_later(self, pending: Waiting, destination: tuple[str, int]) -> None:
+    def _send_later(self, pending: PendingRequest, destination: tuple[str, int]) -> None:
         if not pending.answer.done():
             with contextlib.suppress(OSError):  # it is sent again before long
                 self._sock.sendto(pending.request, destination)
@@ -147,14 +151,14 @@ class Channel:
         packets = []
         for _ in range(_AT_ONCE):
             try:
-                packets.append(self._sock.recvmsg(LARGEST, STAMP_SPACE))
+                packets.append(self._sock.recvmsg(LARGEST, TIMESTAMP_SPACE))
             except BlockingIOError:
                 break
             except OSError:
                 continue  # reports (and clears) an error whose details are in the error queue
         self._arrivals.compare()
         for packet, ancillary, _flags, sender in packets:
-            self._heard(packet, sender, stamp_of(ancillary))
+            self._heard(packet, sender, receive_timestamp(ancillary))
         if sys.platform == "linux" and len(packets) < _AT_ONCE:
             self._read_errors()
 
@@ -178,8 +182,8 @@ class Channel:
     def _heard(self, packet: bytes, sender: tuple[Any, ...], stamp: int | None = None) -> None:
         host, port = sender[0].partition("%")[0], sender[1]
         try:
-            message = parse(packet)
-        except Garbled:
+            message = parse_message(packet)
+        except MalformedMessage:
             self._ignore(host, "garbled")
             return
         pending = self._waiting.get(message.request_id)
@@ -205,7 +209,7 @@ class Channel:
             pending.answer.cancel()
 
 
-class _Plain(asyncio.DatagramProtocol):
+class _DatagramReceiver(asyncio.DatagramProtocol):
     """Hands on what comes, where the kernel's stamps cannot be had."""
 
     def __init__(self, on_packet: Callable[[bytes, tuple[Any, ...]], None]) -> None:
@@ -215,7 +219,7 @@ class _Plain(asyncio.DatagramProtocol):
         self._heard(data, addr)
 
 
-def _told(ignored: dict[str, int]) -> str:
+def _ignored_text(ignored: dict[str, int]) -> str:
     """ "3 packets came that do not answer (2 late or repeated, 1 from another address or port)", or ""."""
     total = sum(ignored.values())
     if not total:

@@ -5,55 +5,55 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from agent.clients.net.stream import endpoint
-from agent.clients.snmp.access import Community, Target, User
-from agent.clients.snmp.ber import request
-from agent.clients.snmp.channel import Channel, NoAnswer
-from agent.clients.snmp.session import Exchange, Manners, Reply, Session, Silence
+from agent.clients.snmp.access import Community, SnmpTarget, SnmpUser
+from agent.clients.snmp.ber import encode_request
+from agent.clients.snmp.channel import SnmpChannel, SnmpTimeout
+from agent.clients.snmp.session import DeviceLimits, SnmpExchange, SnmpNoResponse, SnmpReply, SnmpSession
 
 if TYPE_CHECKING:
-    from agent.clients.snmp.v3 import Engines
+    from agent.clients.snmp.v3 import SnmpEngines
 
 MOST_REMEMBERED: Final = 8_192  # devices whose manners are kept
-_EVERY: Final = 0.25  # of a look's time, at least, between two sendings of a question
-_LONGEST: Final = 2.0  # seconds between two sendings, at most
+_RESEND_SHARE: Final = 0.25  # of a look's time, at least, between two sendings of a question
+_LONGEST_RESEND: Final = 2.0  # seconds between two sendings, at most
 
 
-class Snmp:
+class SnmpClient:
     """A shared client: ``look.client(Snmp, Snmp)``. ``watch``: the event loop can watch sockets (not on Windows)."""
 
     def __init__(self, watch: bool = sys.platform != "win32") -> None:
         self._watch = watch
-        self._channels: dict[int, Channel] = {}
-        self._manners: dict[Target, Manners] = {}
-        self._engines: Engines | None = None
+        self._channels: dict[int, SnmpChannel] = {}
+        self._manners: dict[SnmpTarget, DeviceLimits] = {}
+        self._engines: SnmpEngines | None = None
 
-    async def session(self, target: Target, seconds: float) -> Session:
+    async def session(self, target: SnmpTarget, seconds: float) -> SnmpSession:
         """A conversation with a device that ends within ``seconds``. Raises Trouble when this machine has no socket."""
         who = endpoint(target.address, target.port)
         if target not in self._manners and len(self._manners) >= MOST_REMEMBERED:
             self._manners.clear()  # of plans long gone; those in use learn again
-        device_limits = self._manners.setdefault(target, Manners())
-        exchange: Exchange
-        if isinstance(target.access, User):
+        device_limits = self._manners.setdefault(target, DeviceLimits())
+        exchange: SnmpExchange
+        if isinstance(target.access, SnmpUser):
             exchange = self._by_user(target, target.access, device_limits, seconds)
         else:
             channel = await self._channel(target.address.version)
-            exchange = _ByCommunity(channel, target, target.access, device_limits, seconds)
-        return Session(exchange, who, seconds, device_limits)
+            exchange = _CommunityExchange(channel, target, target.access, device_limits, seconds)
+        return SnmpSession(exchange, who, seconds, device_limits)
 
-    async def _channel(self, version: int) -> Channel:
+    async def _channel(self, version: int) -> SnmpChannel:
         channel = self._channels.get(version)
         if channel is None:
-            channel = self._channels[version] = Channel(version, self._watch)
+            channel = self._channels[version] = SnmpChannel(version, self._watch)
             await channel.open()
         return channel
 
-    def _by_user(self, target: Target, user: User, device_limits: Manners, seconds: float) -> Exchange:
+    def _by_user(self, target: SnmpTarget, user: SnmpUser, device_limits: DeviceLimits, seconds: float) -> SnmpExchange:
         from agent.clients.snmp import v3  # pysnmp weighs more than the rest of the agent's probes
 
         if self._engines is None:
-            self._engines = v3.Engines()
-        return v3.ByUser(self._engines, target, user, device_limits, seconds)
+            self._engines = v3.SnmpEngines()
+        return v3.UserExchange(self._engines, target, user, device_limits, seconds)
 
     async def close(self) -> None:
         for channel in self._channels.values():
@@ -64,32 +64,34 @@ class Snmp:
             self._engines = None
 
 
-class _ByCommunity:
+class _CommunityExchange:
     """Versions 1 and 2c."""
 
-    def __init__(self, channel: Channel, target: Target, access: Community, device_limits: Manners, seconds: float) -> None:
+    def __init__(
+        self, channel: SnmpChannel, target: SnmpTarget, access: Community, device_limits: DeviceLimits, seconds: float
+    ) -> None:
         self._channel = channel
         self._target = target
         self._version = 0 if access.version == "1" else 1
         self._community = access.community.encode()
         self._manners = device_limits
-        self._every = min(seconds * _EVERY, _LONGEST)
+        self._every = min(seconds * _RESEND_SHARE, _LONGEST_RESEND)
         self.bulk = access.version == "2c"
 
-    async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply:
+    async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> SnmpReply:
         target, version, community = self._target, self._version, self._community
         try:
             message, elapsed, ignored = await self._channel.ask(
                 target.address,
                 target.port,
                 version,
-                lambda request_id: request(version, community, pdu, request_id, oids, repetitions),
+                lambda request_id: encode_request(version, community, pdu, request_id, oids, repetitions),
                 self._every,
                 seconds,
             )
-        except NoAnswer as timeout:
-            raise Silence(self._silent(seconds, str(timeout))) from None
-        return Reply(message.status, message.index, message.varbinds, elapsed, ignored)
+        except SnmpTimeout as timeout:
+            raise SnmpNoResponse(self._silent(seconds, str(timeout))) from None
+        return SnmpReply(message.status, message.index, message.varbinds, elapsed, ignored)
 
     def _silent(self, seconds: float, ignored_text: str) -> str:
         reason = f"{endpoint(self._target.address, self._target.port)} did not answer within {seconds:.3g} s"

@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from agent.clients.snmp.ber import Value
-from agent.clients.snmp.labels import fitting, listed, text
-from agent.clients.snmp.session import Session
-from agent.failure import Trouble
+from agent.clients.snmp.labels import matcher, short_list, text
+from agent.clients.snmp.session import SnmpSession
+from agent.failure import ProbeFailed
 from inventory.protocol.states import DEGRADED, UNKNOWN
 
 RELEARN: Final = 900.0  # seconds after which names and aliases are read again
@@ -34,7 +34,7 @@ FASTEST: Final = 1.25e11  # bytes per second: 1 Tbit/s
 FULLEST: Final = 1.5
 
 
-class Port(msgspec.Struct):
+class WatchedPort(msgspec.Struct):
     """One watched interface. ``label``: the column whose text names it, to notice when another takes its index."""
 
     index: str
@@ -50,7 +50,7 @@ class Port(msgspec.Struct):
         return f"{self.name} ({self.alias})" if self.alias and self.alias != self.name else self.name
 
 
-class _Reading(msgspec.Struct):
+class _CounterSample(msgspec.Struct):
     """One interface's counters at one time."""
 
     at: float
@@ -84,12 +84,12 @@ class Interfaces:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = patterns
-        self._ports: list[Port] = []
+        self._ports: list[WatchedPort] = []
         self._missing: list[str] = []
         self._learned: float | None = None
-        self._before: dict[str, _Reading] = {}
+        self._before: dict[str, _CounterSample] = {}
 
-    async def read(self, session: Session, now: Callable[[], float], restarted: bool | None) -> Traffic:
+    async def read(self, session: SnmpSession, now: Callable[[], float], restarted: bool | None) -> Traffic:
         """``now``: seconds on a clock that does not stop. Raises Trouble: DOWN when there are no such interfaces,
         DEGRADED when the device could not tell, UNKNOWN when it was asked for too much.
         """
@@ -104,29 +104,35 @@ class Interfaces:
             self._before.clear()
         return self._traffic(cells, now())
 
-    async def _learn(self, session: Session, now: float) -> None:
+    async def _learn(self, session: SnmpSession, now: float) -> None:
         walk = await session.walk(_NAME, _DESCR, _ALIAS, _OCTETS_64[0])
         if walk.cut:
-            raise Trouble(f"its interfaces cannot be told: {walk.cut}", DEGRADED)
+            raise ProbeFailed(f"its interfaces cannot be told: {walk.cut}", DEGRADED)
         names, descriptions, aliases, octets = walk.columns
-        fits = fitting(self._patterns)
+        fits = matcher(self._patterns)
         if not descriptions and not names:
-            raise Trouble("it tells of no interfaces")
+            raise ProbeFailed("it tells of no interfaces")
         ports = []
         for index in descriptions or names:
             label = _NAME if text(names.get(index)) else _DESCR
             raw = (names if label == _NAME else descriptions).get(index)
-            port = Port(index, text(raw) or f"interface {index}", text(aliases.get(index)), label, raw, index in octets)
+            port = WatchedPort(
+                index, text(raw) or f"interface {index}", text(aliases.get(index)), label, raw, index in octets
+            )
             port.names = (text(names.get(index)), text(descriptions.get(index)), port.alias)
             if fits(port.names):
                 ports.append(port)
         if not ports:
-            names_there = listed([text(name) for name in (names or descriptions).values() if text(name)])
-            raise Trouble(f"no interface fits {listed(self._patterns)}; there are: {names_there}")
+            names_there = short_list([text(name) for name in (names or descriptions).values() if text(name)])
+            raise ProbeFailed(f"no interface fits {short_list(self._patterns)}; there are: {names_there}")
         if len(ports) > MOST_WATCHED:
-            raise Trouble(f"{len(ports)} interfaces fit; at most {MOST_WATCHED} can be watched by one check", UNKNOWN)
-        matchers = {pattern: fitting((pattern,)) for pattern in self._patterns}
-        self._missing = [pattern for pattern, matches in matchers.items() if not any(matches(port.names) for port in ports)]
+            raise ProbeFailed(
+                f"{len(ports)} interfaces fit; at most {MOST_WATCHED} can be watched by one check", UNKNOWN
+            )
+        matchers = {pattern: matcher((pattern,)) for pattern in self._patterns}
+        self._missing = [
+            pattern for pattern, matches in matchers.items() if not any(matches(port.names) for port in ports)
+        ]
         self._ports, self._learned = ports, now
 
     def _wanted(self) -> list[str]:
@@ -152,7 +158,7 @@ class Interfaces:
             setattr(traffic, name, rate)
         return traffic
 
-    def _state(self, port: Port, cells: Mapping[str, Value], traffic: Traffic) -> None:
+    def _state(self, port: WatchedPort, cells: Mapping[str, Value], traffic: Traffic) -> None:
         oper, admin = cells.get(f"{_OPER}.{port.index}"), cells.get(f"{_ADMIN}.{port.index}")
         if oper == _UP:
             traffic.up.append(port.shown)
@@ -161,12 +167,14 @@ class Interfaces:
         elif oper in _NOT_UP:
             traffic.down.append(port.shown)
 
-    def _rates(self, port: Port, cells: Mapping[str, Value], now: float, speed: float | None) -> dict[str, float]:
+    def _rates(
+        self, port: WatchedPort, cells: Mapping[str, Value], now: float, speed: float | None
+    ) -> dict[str, float]:
         """Of this port, by the names of Traffic's fields; what has no sound basis is left out."""
         octets = _OCTETS_64 if port.wide else _OCTETS_32
         counters = {column: cells.get(f"{column}.{port.index}") for column in (*octets, *_ERRORS, *_DISCARDS)}
         numbers = {column: count for column, count in counters.items() if isinstance(count, int)}
-        reading = _Reading(now, numbers, cells.get(f"{_DISCONTINUITY}.{port.index}"))
+        reading = _CounterSample(now, numbers, cells.get(f"{_DISCONTINUITY}.{port.index}"))
         before = self._before.get(port.index)
         if before is not None and before.discontinuity == reading.discontinuity and now - before.at < SHORTEST:
             return {}  # a re-look: the next one has the longer time
@@ -202,7 +210,7 @@ def _rate(before: int | None, now: int | None, bits: int, passed: float) -> floa
     return difference / passed if difference >= 0 else None
 
 
-def _speed(port: Port, cells: Mapping[str, Value]) -> float | None:
+def _speed(port: WatchedPort, cells: Mapping[str, Value]) -> float | None:
     """Bytes per second; ifSpeed stands at its largest for everything from 4.3 Gbit/s on."""
     high, low = cells.get(f"{_HIGH_SPEED}.{port.index}"), cells.get(f"{_SPEED}.{port.index}")
     if isinstance(high, int) and high > 0:

@@ -17,14 +17,14 @@ def text(value: Value | None) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in line).split())[:80]
 
 
-def fitting(patterns: Sequence[str]) -> Callable[[Sequence[str]], bool]:
+def matcher(patterns: Sequence[str]) -> Callable[[Sequence[str]], bool]:
     """Whether one of some names fits one of the patterns (``*``, ``?``, ``[a-z]``), whatever the case."""
     nothing = r"(?!)"  # fits nothing
     compiled = re.compile("|".join(translate(pattern.casefold()) for pattern in patterns) or nothing)
     return lambda names: any(compiled.match(name.casefold()) for name in names if name)
 
 
-def listed(names: Sequence[str]) -> str:
+def short_list(names: Sequence[str]) -> str:
     """The first few of them."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -6,9 +6,9 @@ from typing import Final
 import msgspec
 
 from agent.clients.snmp.ber import Value
-from agent.clients.snmp.labels import fitting, listed, text
-from agent.clients.snmp.session import Session
-from agent.failure import Trouble
+from agent.clients.snmp.labels import matcher, short_list, text
+from agent.clients.snmp.session import SnmpSession
+from agent.failure import ProbeFailed
 from inventory.protocol.states import DEGRADED
 
 _LOAD: Final = "1.3.6.1.2.1.25.3.3.1.2"  # hrProcessorLoad: percent over the last minute
@@ -29,12 +29,12 @@ class Resources(msgspec.Struct, frozen=True):
     fullest: str = ""
 
 
-async def read(session: Session, storages: Sequence[str]) -> Resources:
+async def read(session: SnmpSession, storages: Sequence[str]) -> Resources:
     """``storages``: patterns of names; none: all fixed disks. Raises Trouble when the device has none of it."""
     walk = await session.walk(*(f"{_STORAGE}.{column}" for column in (2, 3, 5, 6)), rows=_MOST)
     loads = await session.walk(_LOAD, rows=_MOST)
     if walk.cut or loads.cut:
-        raise Trouble(f"its resources cannot be told: {walk.cut or loads.cut}", DEGRADED)
+        raise ProbeFailed(f"its resources cannot be told: {walk.cut or loads.cut}", DEGRADED)
     percent = [load for load in loads.columns[0].values() if isinstance(load, int) and 0 <= load <= 100]
     kilobytes = await session.get((_TOTAL, _FREE, _BUFFERS, _CACHED))
     types, names, sizes, used = walk.columns
@@ -44,10 +44,10 @@ async def read(session: Session, storages: Sequence[str]) -> Resources:
         memory = max((_share(used, sizes, index) or 0.0 for index in types if types[index] == _RAM), default=None)
     shares = Resources(sum(percent) / len(percent) / 100 if percent else None, memory, storage, fullest)
     if storages and storage is None:
-        storage_names = listed([text(name) for name in names.values()])
-        raise Trouble(f"no storage fits {listed(storages)}; there are: {storage_names}", DEGRADED)
+        storage_names = short_list([text(name) for name in names.values()])
+        raise ProbeFailed(f"no storage fits {short_list(storages)}; there are: {storage_names}", DEGRADED)
     if shares == Resources():
-        raise Trouble("it does not tell of its processors, memory or storages", DEGRADED)
+        raise ProbeFailed("it does not tell of its processors, memory or storages", DEGRADED)
     return shares
 
 
@@ -64,7 +64,7 @@ def _storage(columns: Sequence[Mapping[str, Value]], patterns: Sequence[str]) ->
     """(share in use, name) of the fullest storage that is watched."""
     types, names, sizes, used = columns
     fullest: tuple[float | None, str] = (None, "")
-    fits = fitting(patterns)
+    fits = matcher(patterns)
     for index, kind in types.items():
         name = text(names.get(index))
         watched = fits((name,)) if patterns else kind == _FIXED

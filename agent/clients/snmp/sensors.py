@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 
 from agent.clients.snmp.ber import Value
-from agent.clients.snmp.session import Session
-from agent.failure import Trouble
+from agent.clients.snmp.session import SnmpSession
+from agent.failure import ProbeFailed
 from inventory.protocol.states import DEGRADED
 
 _ENTRY: Final = "1.3.6.1.2.1.99.1.1.1"
@@ -23,14 +23,14 @@ class Sensors(msgspec.Struct, frozen=True):
     failed: int
 
 
-async def read(session: Session) -> Sensors:
+async def read(session: SnmpSession) -> Sensors:
     """Raises Trouble when the device has no sensors."""
     walk = await session.walk(*(f"{_ENTRY}.{column}" for column in range(1, 6)), rows=_MOST)
     if walk.cut:
-        raise Trouble(f"its sensors cannot be told: {walk.cut}", DEGRADED)
+        raise ProbeFailed(f"its sensors cannot be told: {walk.cut}", DEGRADED)
     types, scales, precisions, values, states = walk.columns
     if not types:
-        raise Trouble("it tells of no sensors", DEGRADED)
+        raise ProbeFailed("it tells of no sensors", DEGRADED)
     hottest = None
     for index, kind in types.items():
         if kind == _CELSIUS and states.get(index, _OK) == _OK:

@@ -1,6 +1,6 @@
 """One look's conversation with one device: GETs in pieces that the device can take, walks that end whatever it says.
 
-What a device turned out to bear (how many objects at once) is remembered from look to look as its ``Manners``.
+What a device turned out to bear (how many objects at once) is remembered from look to look as its ``DeviceLimits``.
 """
 
 import asyncio
@@ -9,8 +9,18 @@ from typing import Final, Protocol
 
 import msgspec
 
-from agent.clients.snmp.ber import END, GET, GETBULK, GETNEXT, Garbled, Value, decoded, dotted, encoded
-from agent.failure import Trouble
+from agent.clients.snmp.ber import (
+    END_OF_MIB,
+    GET,
+    GETBULK,
+    GETNEXT,
+    MalformedMessage,
+    Value,
+    decode_oid,
+    encode_oid,
+    oid_text,
+)
+from agent.failure import ProbeFailed
 from inventory.protocol.states import UNKNOWN
 
 OBJECTS: Final = 36  # asked for at once: some 650 bytes out, 900 back, within one packet of the smallest links
@@ -24,7 +34,7 @@ _ERRORS: Final = {
 }  # fmt: skip
 
 
-class Reply(msgspec.Struct, gc=False):
+class SnmpReply(msgspec.Struct, gc=False):
     """An answer, whatever the version. ``seconds``: its time; ``ignored``: packets that came and were none."""
 
     status: int
@@ -34,40 +44,40 @@ class Reply(msgspec.Struct, gc=False):
     ignored: int = 0
 
 
-class Silence(Trouble):
+class SnmpNoResponse(ProbeFailed):
     """No answer came in its time."""
 
 
-class TooMuch(Trouble):
+class SnmpTooMuchData(ProbeFailed):
     """The device has more to tell than one look may hear."""
 
 
-class Exchange(Protocol):
+class SnmpExchange(Protocol):
     """One question and its answer, by any version. Raises Trouble, Silence when nothing comes in ``seconds``."""
 
     bulk: bool  # GETBULK may be used
 
-    async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply: ...
+    async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> SnmpReply: ...
 
 
-class Manners(msgspec.Struct):
+class DeviceLimits(msgspec.Struct):
     """What one device can take. ``answered``: it has answered this credential before."""
 
     objects: int = OBJECTS
     answered: bool = False
 
 
-class Walk(msgspec.Struct, frozen=True):
+class TableWalk(msgspec.Struct, frozen=True):
     """Columns of a table, each index -> value. ``cut``: why it was ended before its end, or ""."""
 
     columns: tuple[dict[str, Value], ...]
     cut: str = ""
 
 
-class Session:
+class SnmpSession:
     """``latency``: of the first answer, in seconds. ``ignored``: packets that came and were no answer."""
 
-    def __init__(self, exchange: Exchange, who: str, seconds: float, device_limits: Manners) -> None:
+    def __init__(self, exchange: SnmpExchange, who: str, seconds: float, device_limits: DeviceLimits) -> None:
         self._exchange = exchange
         self._who = who
         self._manners = device_limits
@@ -83,13 +93,13 @@ class Session:
     async def get(self, oids: Sequence[str]) -> dict[str, Value]:
         """The values of these objects; those that the device does not have are left out. Raises Trouble."""
         values: dict[str, Value] = {}
-        names = {encoded(oid): oid for oid in oids}
+        names = {encode_oid(oid): oid for oid in oids}
         remaining = list(names)
         while remaining:
             piece = remaining[: self._manners.objects]
             try:
                 reply = await self._ask(GET, piece, 0)
-            except Silence:
+            except SnmpNoResponse:
                 if not self._smaller(len(piece)):
                     raise
                 continue
@@ -100,21 +110,21 @@ class Session:
             for name, value in reply.varbinds:
                 if name in names:
                     answered = True
-                    if value is not None and value is not END:
+                    if value is not None and value is not END_OF_MIB:
                         values[names[name]] = value
             if not answered:
-                raise Trouble(f"{self._who} answered with other objects than were asked for")
+                raise ProbeFailed(f"{self._who} answered with other objects than were asked for")
             remaining = remaining[len(piece) :]
         return values
 
-    def _after_error(self, reply: Reply, piece: list[bytes]) -> list[bytes]:
+    def _after_error(self, reply: SnmpReply, piece: list[bytes]) -> list[bytes]:
         """What of a piece that met an error is to be asked again."""
         if reply.status == _NOT_AUTHORIZED:
-            raise Trouble(f"{self._who} does not let this credential read what it is asked", UNKNOWN)
+            raise ProbeFailed(f"{self._who} does not let this credential read what it is asked", UNKNOWN)
         if reply.status == _TOO_BIG or not 1 <= reply.index <= len(piece):
             if len(piece) == 1:
                 if reply.status == _TOO_BIG:
-                    raise Trouble(f"{self._who} has an object too big for its own answers")
+                    raise ProbeFailed(f"{self._who} has an object too big for its own answers")
                 return []  # an error about one object: the device does not have it for us
             self._manners.objects = max(1, len(piece) // 2)
             return piece
@@ -128,7 +138,7 @@ class Session:
         self._manners.objects = max(4, size // 3)
         return True
 
-    async def walk(self, *roots: str, rows: int = MOST_ROWS) -> Walk:
+    async def walk(self, *roots: str, rows: int = MOST_ROWS) -> TableWalk:
         """The columns below these roots, read side by side, by index (what follows the root, dotted).
 
         Ends at the columns' ends, or is cut: after ``rows`` rows, when answers go round in circles, or with the
@@ -141,19 +151,19 @@ class Session:
             names = [column.last for column in active]
             try:
                 reply = await self._ask(pdu, names, repetitions)
-            except Trouble as failure:
-                if isinstance(failure, Silence) and repetitions > 1 and self._smaller(self._manners.objects):
+            except ProbeFailed as failure:
+                if isinstance(failure, SnmpNoResponse) and repetitions > 1 and self._smaller(self._manners.objects):
                     continue
                 if self.latency is None:
                     raise
-                return _walked(columns, failure.reason)
+                return _walk_of(columns, failure.reason)
             if reply.status and not self._go_on(reply, active):
-                return _walked(columns, f"{self._who} answered {error_name(reply.status)} in the middle of a table")
+                return _walk_of(columns, f"{self._who} answered {error_name(reply.status)} in the middle of a table")
             if not reply.status and (cut := self._take(reply, active, rows)):
-                return _walked(columns, cut)
-        return _walked(columns, "")
+                return _walk_of(columns, cut)
+        return _walk_of(columns, "")
 
-    def _go_on(self, reply: Reply, active: "list[_Column]") -> bool:
+    def _go_on(self, reply: SnmpReply, active: "list[_Column]") -> bool:
         """Whether an error in a walk can be worked around."""
         if reply.status == _NO_SUCH_NAME and not self._exchange.bulk:  # version 1: the end of the MIB
             if not 1 <= reply.index <= len(active):
@@ -165,7 +175,7 @@ class Session:
             return True
         return False
 
-    def _take(self, reply: Reply, active: "list[_Column]", rows: int) -> str:
+    def _take(self, reply: SnmpReply, active: "list[_Column]", rows: int) -> str:
         """Put the values of an answer into their columns; why the walk must be cut, or ""."""
         if not reply.varbinds:
             return f"{self._who} answered with nothing in the middle of a table"
@@ -173,28 +183,30 @@ class Session:
             column = active[place % len(active)]
             try:
                 if not column.ended and not column.take(name, value):
-                    return f"{self._who} goes round in circles at {dotted(name)}"
-            except Garbled as error:
+                    return f"{self._who} goes round in circles at {oid_text(name)}"
+            except MalformedMessage as error:
                 return f"{self._who} answered garbled: {error}"
             if len(column.values) >= rows:
                 return f"{self._who} has more than {rows} rows in one table"
         return ""
 
-    async def _ask(self, pdu: int, oids: Sequence[bytes], repetitions: int) -> Reply:
+    async def _ask(self, pdu: int, oids: Sequence[bytes], repetitions: int) -> SnmpReply:
         remaining = self._deadline - self._now()
         if remaining <= 0:
-            raise Silence(self._late())
+            raise SnmpNoResponse(self._late())
         if self._objects > MOST_OBJECTS or self._exchanges > MOST_EXCHANGES:
-            raise TooMuch(f"{self._who} has too much to tell for one look ({self._objects} objects so far)", UNKNOWN)
+            raise SnmpTooMuchData(
+                f"{self._who} has too much to tell for one look ({self._objects} objects so far)", UNKNOWN
+            )
         # once it has answered, silence may mean that the answer was too large: leave time to ask for less
         wait = remaining if self.latency is None or len(oids) * max(1, repetitions) <= 4 else max(remaining / 3, 0.05)
         try:
             reply = await self._exchange(pdu, oids, repetitions, min(remaining, wait))
-        except Silence as no_response:
+        except SnmpNoResponse as no_response:
             if self._before and self._now() >= self._deadline:
                 self._manners.objects = self._before  # less did not help: it was not that
             if self.latency is not None:
-                raise Silence(self._late()) from None
+                raise SnmpNoResponse(self._late()) from None
             raise no_response from None
         self._before = 0
         self._exchanges += 1
@@ -215,15 +227,15 @@ class _Column:
     __slots__ = ("_numbers", "_root", "ended", "last", "values")
 
     def __init__(self, root: str) -> None:
-        self.last = encoded(root)  # where to go on from
-        self._root = self._numbers = decoded(self.last)
+        self.last = encode_oid(root)  # where to go on from
+        self._root = self._numbers = decode_oid(self.last)
         self.values: dict[str, Value] = {}
         self.ended = False
 
     def take(self, name: bytes, value: Value | None) -> bool:
         """Note the next object. False if it does not come after the last one. Raises Garbled."""
-        numbers = decoded(name)
-        if value is END or numbers[: len(self._root)] != self._root:
+        numbers = decode_oid(name)
+        if value is END_OF_MIB or numbers[: len(self._root)] != self._root:
             self.ended = True
             return True
         if numbers <= self._numbers:
@@ -234,8 +246,8 @@ class _Column:
         return True
 
 
-def _walked(columns: Sequence[_Column], cut: str) -> Walk:
-    return Walk(tuple(column.values for column in columns), cut)
+def _walk_of(columns: Sequence[_Column], cut: str) -> TableWalk:
+    return TableWalk(tuple(column.values for column in columns), cut)
 
 
 def error_name(status: int) -> str:

@@ -41,7 +41,7 @@ class Uptime(msgspec.Struct, frozen=True):
     restarted: bool | None
 
 
-class Uptimes:
+class UptimeTracker:
     """One device's counters from look to look."""
 
     def __init__(self) -> None:

@@ -32,11 +32,11 @@ from pysnmp.hlapi.v3arch.asyncio import (
 from pysnmp.proto import errind, rfc1902, rfc1905
 
 from agent.clients.net.stream import endpoint
-from agent.clients.snmp.access import Target, User
-from agent.clients.snmp.ber import END, GET, GETBULK, Value, dotted, encoded, value
+from agent.clients.snmp.access import SnmpTarget, SnmpUser
+from agent.clients.snmp.ber import END_OF_MIB, GET, GETBULK, Value, decode_value, encode_oid, oid_text
 from agent.clients.snmp.discovery import engine_at, is_version_3
-from agent.clients.snmp.session import Manners, Reply, Silence
-from agent.failure import Trouble
+from agent.clients.snmp.session import DeviceLimits, SnmpNoResponse, SnmpReply
+from agent.failure import ProbeFailed
 from inventory.protocol.states import UNKNOWN
 
 log = logging.getLogger("agent.snmp")
@@ -64,7 +64,7 @@ _WORDS: Final = {
 class _Engine:
     """pysnmp's engine for one credential. ``known``: the id of the engine behind each address that answered."""
 
-    def __init__(self, user: User) -> None:
+    def __init__(self, user: SnmpUser) -> None:
         self.engine = SnmpEngine()
         self.used = time.monotonic()
         self.known: dict[tuple[str, int], bytes] = {}
@@ -80,14 +80,14 @@ class _Engine:
         self.engine.close_dispatcher()
 
 
-class Engines:
+class SnmpEngines:
     """All credentials' engines."""
 
     def __init__(self) -> None:
-        self._engines: dict[User, _Engine] = {}
+        self._engines: dict[SnmpUser, _Engine] = {}
         self._closing: dict[_Engine, asyncio.TimerHandle] = {}
 
-    def of(self, user: User) -> _Engine:
+    def of(self, user: SnmpUser) -> _Engine:
         snmp_engine = self._engines.get(user)
         if snmp_engine is None:
             idle = time.monotonic() - IDLE
@@ -97,7 +97,7 @@ class Engines:
         snmp_engine.used = time.monotonic()
         return snmp_engine
 
-    def renew(self, user: User, engine: _Engine) -> None:
+    def renew(self, user: SnmpUser, engine: _Engine) -> None:
         """Give a credential a fresh engine, unless another look has done so."""
         if self._engines.get(user) is engine:
             del self._engines[user]
@@ -116,12 +116,14 @@ class Engines:
         self._closing.clear()
 
 
-class ByUser:
+class UserExchange:
     """An exchange of version 3 with one device."""
 
     bulk = True
 
-    def __init__(self, engines: Engines, target: Target, user: User, device_limits: Manners, seconds: float) -> None:
+    def __init__(
+        self, engines: SnmpEngines, target: SnmpTarget, user: SnmpUser, device_limits: DeviceLimits, seconds: float
+    ) -> None:
         self._engines = engines
         self._target = target
         self._user = user
@@ -129,11 +131,11 @@ class ByUser:
         self._who = endpoint(target.address, target.port)
         self._every = max(0.5, round(seconds / 4))  # few different ones: pysnmp keeps each for ever
 
-    async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply:
+    async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> SnmpReply:
         end = time.monotonic() + seconds
         try:
             return await self._attempt(pdu, oids, repetitions, seconds * _FIRST)
-        except Silence:
+        except SnmpNoResponse:
             pass
         address, port = self._target.address, self._target.port
         engine_id = await engine_at(address, port, seconds * _ASK)
@@ -142,21 +144,23 @@ class ByUser:
             self._engines.renew(self._user, engine)
         try:
             return await self._attempt(pdu, oids, repetitions, max(0.05, end - time.monotonic()))
-        except Silence:
+        except SnmpNoResponse:
             raise self._silent(engine_id, seconds) from None
 
-    def _silent(self, engine_id: bytes | None, seconds: float) -> Trouble:
+    def _silent(self, engine_id: bytes | None, seconds: float) -> ProbeFailed:
         if engine_id is None:
             reason = f"{self._who} did not answer within {seconds:.3g} s"
-            return Silence(reason if self._manners.answered else f"{reason}: no SNMP version 3 there")
+            return SnmpNoResponse(reason if self._manners.answered else f"{reason}: no SNMP version 3 there")
         hint = ": priv_password (or priv) is wrong, or its context" if self._user.priv_password else ""
-        return Silence(f"{self._who} speaks version 3, but did not answer this user within {seconds:.3g} s{hint}")
+        return SnmpNoResponse(
+            f"{self._who} speaks version 3, but did not answer this user within {seconds:.3g} s{hint}"
+        )
 
-    async def _attempt(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> Reply:
+    async def _attempt(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> SnmpReply:
         engine = self._engines.of(self._user)
         transport = _transport(self._target, self._every)
         context = ContextData(contextName=self._user.context.encode())
-        objects = [ObjectType(ObjectIdentity(dotted(oid))) for oid in oids]
+        objects = [ObjectType(ObjectIdentity(oid_text(oid))) for oid in oids]
         arguments = (engine.engine, engine.data, transport, context)
         started = time.monotonic()
         try:
@@ -168,24 +172,24 @@ class ByUser:
                 else:
                     answer = await next_cmd(*arguments, *objects, lookupMib=False)
         except TimeoutError:
-            raise Silence("") from None
+            raise SnmpNoResponse("") from None
         except Exception as error:  # pysnmp's errors are of many sorts, and may quote what they are about
-            raise Trouble(f"{self._who}: version 3 failed here ({type(error).__name__})", UNKNOWN) from None
+            raise ProbeFailed(f"{self._who}: version 3 failed here ({type(error).__name__})", UNKNOWN) from None
         elapsed = time.monotonic() - started
         error_indication, status, index, varbinds = answer
         if error_indication is not None:
             raise self._failure(error_indication)
         await self._note(engine, started + seconds - time.monotonic())
-        return Reply(int(status), int(index), [_converted(name, raw) for name, raw in varbinds], elapsed)
+        return SnmpReply(int(status), int(index), [_to_varbind(name, raw) for name, raw in varbinds], elapsed)
 
-    def _failure(self, error_indication: object) -> Trouble:
+    def _failure(self, error_indication: object) -> ProbeFailed:
         """pysnmp's error indication in words. What is wrong with the credential is no evidence about the device."""
         if isinstance(error_indication, errind.RequestTimedOut | errind.UnknownEngineID):
-            return Silence("")  # an unknown engine: the device has a new one, which is asked for next
+            return SnmpNoResponse("")  # an unknown engine: the device has a new one, which is asked for next
         for error_type, words in _WORDS.items():
             if isinstance(error_indication, error_type):
-                return Trouble(f"{self._who} {words}", UNKNOWN)
-        return Trouble(f"{self._who}: no answer of version 3 that can be used ({type(error_indication).__name__})")
+                return ProbeFailed(f"{self._who} {words}", UNKNOWN)
+        return ProbeFailed(f"{self._who}: no answer of version 3 that can be used ({type(error_indication).__name__})")
 
     async def _note(self, engine: _Engine, remaining: float) -> None:
         """Learn, once, which engine it is that answers, to know it from another one later."""
@@ -194,7 +198,7 @@ class ByUser:
             engine.known[str(address), port] = engine_id
 
 
-class _Guarded:
+class _FilteredTransport:
     """Keeps from pysnmp what is not version 3, and from the loop what pysnmp makes of the rest of others' bytes."""
 
     def datagram_received(self, datagram: bytes, address: Any) -> None:
@@ -207,11 +211,11 @@ class _Guarded:
             log.debug("a datagram was no answer of SNMP version 3")
 
 
-class _Udp(_Guarded, udp.UdpAsyncioTransport):  # type: ignore[misc]  # untyped
+class _Udp(_FilteredTransport, udp.UdpAsyncioTransport):  # type: ignore[misc]  # untyped
     pass
 
 
-class _Udp6(_Guarded, udp6.Udp6AsyncioTransport):  # type: ignore[misc]  # untyped
+class _Udp6(_FilteredTransport, udp6.Udp6AsyncioTransport):  # type: ignore[misc]  # untyped
     pass
 
 
@@ -223,7 +227,7 @@ class _Target6(Udp6TransportTarget):  # type: ignore[misc]  # untyped
     PROTO_TRANSPORT = _Udp6
 
 
-def _transport(target: Target, every: float) -> Any:
+def _transport(target: SnmpTarget, every: float) -> Any:
     """Where to send. Made by hand: ``create`` asks the resolver, in a thread, even for an address."""
     four = target.address.version == 4
     target_type = _Target if four else _Target6
@@ -234,20 +238,20 @@ def _transport(target: Target, every: float) -> Any:
     return transport
 
 
-def _converted(name: Any, raw: Any) -> tuple[bytes, Value | None]:
-    return encoded(".".join(map(str, tuple(name)))), _value(raw)
+def _to_varbind(name: Any, raw: Any) -> tuple[bytes, Value | None]:
+    return encode_oid(".".join(map(str, tuple(name)))), _value(raw)
 
 
 def _value(raw: Any) -> Value | None:
     """pysnmp's value as one of ours; None for none, and for a request's own empty places, sent back."""
     if isinstance(raw, rfc1905.EndOfMibView):
-        return END
+        return END_OF_MIB
     if isinstance(raw, rfc1905.NoSuchObject | rfc1905.NoSuchInstance | univ.Null):
         return None
     if isinstance(raw, rfc1902.IpAddress):
-        return value(_ADDRESS, bytes(raw))
+        return decode_value(_ADDRESS, bytes(raw))
     if isinstance(raw, rfc1902.Opaque):
-        return value(_OPAQUE, bytes(raw))
+        return decode_value(_OPAQUE, bytes(raw))
     if isinstance(raw, univ.OctetString):
         return bytes(raw)
     if isinstance(raw, univ.ObjectIdentifier | ObjectIdentity):

@@ -13,70 +13,70 @@ from agent.clients.tls.contexts import (
     SELF_SIGNED_IN_CHAIN,
     WRONG_HOST_CODES,
     TlsContexts,
-    handshake_trouble,
+    handshake_failure,
 )
-from agent.failure import Trouble, printable
+from agent.failure import ProbeFailed, printable
 from inventory.protocol.states import DOWN
 
 MAX_NAMES: Final = 3  # of a certificate, in a reason
 
 
-def explain(
+def explain_refusal(
     error: ssl.SSLCertVerificationError, chain: list[bytes], host: str, contexts: TlsContexts, context: ssl.SSLContext,
     now: float,
-) -> Trouble:  # fmt: skip
+) -> ProbeFailed:  # fmt: skip
     """The refusal in words. ``chain``: what the server sends, leaf first, DER; may be empty."""
-    plain = handshake_trouble(error, host, now)
-    facts = [fact for fact in map(_facts, chain) if fact is not None]
+    plain = handshake_failure(error, host, now)
+    facts = [fact for fact in map(_parsed, chain) if fact is not None]
     if plain.state != DOWN or not facts:
         return plain
     leaf, code = facts[0], error.verify_code
     if code in (EXPIRED, NOT_YET_VALID):
-        return Trouble(_dates(facts, now) or plain.reason)
+        return ProbeFailed(_first_date_fault(facts, now) or plain.reason)
     if code in WRONG_HOST_CODES:
-        reason = f"wrong host: the certificate is for {_names(chain[0])}, not for {host}"
+        reason = f"wrong host: the certificate is for {_host_names(chain[0])}, not for {host}"
     elif code == SELF_SIGNED:
-        reason = f"self-signed: nobody but {_name(leaf.subject)} itself vouches for the certificate"
+        reason = f"self-signed: nobody but {_name_text(leaf.subject)} itself vouches for the certificate"
     elif code == SELF_SIGNED_IN_CHAIN:
-        root = _path(facts)[-1]
-        reason = f"unknown issuer: the chain ends in the root {_name(root.subject)}, which is not trusted here"
+        root = _issuer_path(facts)[-1]
+        reason = f"unknown issuer: the chain ends in the root {_name_text(root.subject)}, which is not trusted here"
     elif code in NO_ISSUER_CODES:
         reason = _missing_issuer(facts, contexts, context)
     else:
         return plain
-    also = _dates(facts[:1], now)
-    return Trouble(f"{reason}; also {also}" if also else reason)
+    also = _first_date_fault(facts[:1], now)
+    return ProbeFailed(f"{reason}; also {also}" if also else reason)
 
 
-def _facts(certificate: bytes) -> der.Facts | None:
+def _parsed(certificate: bytes) -> der.CertificateFields | None:
     try:
         return der.parse(certificate)
     except der.DerError:
         return None
 
 
-def dates_trouble(chain: list[bytes], now: float) -> str:
+def date_fault(chain: list[bytes], now: float) -> str:
     """What is wrong with the dates of the first certificate of the chain, or ""."""
-    leaf = _facts(chain[0]) if chain else None
-    return _dates([leaf], now) if leaf else ""
+    leaf = _parsed(chain[0]) if chain else None
+    return _first_date_fault([leaf], now) if leaf else ""
 
 
-def _dates(facts: list[der.Facts], now: float) -> str:
+def _first_date_fault(facts: list[der.CertificateFields], now: float) -> str:
     for place, fact in enumerate(facts):
-        whose = "the certificate" if place == 0 else f"the certificate of {_name(fact.subject)} in the chain"
+        whose = "the certificate" if place == 0 else f"the certificate of {_name_text(fact.subject)} in the chain"
         if fact.not_after < now:
-            return f"expired: {whose} ended on {_day(fact.not_after)}"
+            return f"expired: {whose} ended on {_date_text(fact.not_after)}"
         if fact.not_before > now:
-            return f"not yet valid: {whose} begins on {_day(fact.not_before)}"
+            return f"not yet valid: {whose} begins on {_date_text(fact.not_before)}"
     return ""
 
 
-def _day(moment: float) -> str:
+def _date_text(moment: float) -> str:
     """A far-off date as one: certificates "without end" reach to 9999."""
     return time.strftime("%Y-%m-%d", time.gmtime(moment))
 
 
-def _path(facts: list[der.Facts]) -> list[der.Facts]:
+def _issuer_path(facts: list[der.CertificateFields]) -> list[der.CertificateFields]:
     """From the leaf up, each certificate followed by its issuer, as far as the server sends them."""
     path, rest = [facts[0]], facts[1:]
     while path[-1].issuer != path[-1].subject:
@@ -88,7 +88,7 @@ def _path(facts: list[der.Facts]) -> list[der.Facts]:
     return path
 
 
-def _missing_issuer(facts: list[der.Facts], contexts: TlsContexts, context: ssl.SSLContext) -> str:
+def _missing_issuer(facts: list[der.CertificateFields], contexts: TlsContexts, context: ssl.SSLContext) -> str:
     """An intermediate that the server ought to send, or an authority that is not trusted?
 
     OpenSSL says the same of both. It is an incomplete chain when any of these holds, else an unknown issuer:
@@ -98,14 +98,14 @@ def _missing_issuer(facts: list[der.Facts], contexts: TlsContexts, context: ssl.
     - the server sends further certificates, but none of them issued its own (a wrong intermediate);
     - the issuer's organisation is that of an authority trusted here (its root is known, what is between is missing).
     """
-    path = _path(facts)
+    path = _issuer_path(facts)
     top, alone = path[-1], len(path) == 1
     incomplete = (
         top.issuer in contexts.seen_issuers
         or (alone and (top.names_issuer_place or len(facts) > 1))
         or _organisation(top.issuer) in _trusted_organisations(context)
     )
-    issuer = _name(top.issuer)
+    issuer = _name_text(top.issuer)
     if incomplete:
         of = "its own certificate" if alone else "the last one that it sends"
         return f"incomplete chain: the server does not send the certificate of {issuer}, which issued {of}"
@@ -114,7 +114,7 @@ def _missing_issuer(facts: list[der.Facts], contexts: TlsContexts, context: ssl.
 
 def _trusted_organisations(context: ssl.SSLContext) -> set[str]:
     """Of the authorities loaded so far (a directory of authorities is only read as it is needed)."""
-    authorities = (_facts(certificate) for certificate in context.get_ca_certs(binary_form=True))
+    authorities = (_parsed(certificate) for certificate in context.get_ca_certs(binary_form=True))
     return {der.attributes(fact.subject).get("O", "") for fact in authorities if fact is not None}
 
 
@@ -123,14 +123,14 @@ def _organisation(name: bytes) -> str:
     return der.attributes(name).get("O", "\0")
 
 
-def _name(name: bytes) -> str:
+def _name_text(name: bytes) -> str:
     """The CN, else the O or OU of a DER name, quoted."""
     attributes = der.attributes(name)
     text = attributes.get("CN") or attributes.get("O") or attributes.get("OU")
     return printable(text, 60) if text else "a nameless authority"
 
 
-def _names(certificate: bytes) -> str:
+def _host_names(certificate: bytes) -> str:
     """The hosts that a certificate is for, the first few."""
     from cryptography import x509
 

@@ -9,22 +9,22 @@ import time
 from pathlib import Path
 from typing import Final
 
-from agent.clients.net.stream import tls_words
+from agent.clients.net.stream import tls_error_text
 from agent.clients.tls import der
-from agent.failure import Trouble
+from agent.failure import ProbeFailed
 from agent.probe import Limits
 from inventory.protocol.states import DOWN, UNKNOWN
 
 # A machine that boots without a clock says 1970 (or its image's date). It cannot judge a certificate's dates.
 CLOCK_FLOOR: Final = 1_767_225_600  # 1 January 2026
 
-MAX_SEEN: Final = 1_000  # intermediates remembered
+MAX_INTERMEDIATES: Final = 1_000  # intermediates remembered
 
 # OpenSSL's X509_V_ERR_* (x509_vfy.h), grouped by what a person has to do about them
 NOT_YET_VALID, EXPIRED, SELF_SIGNED, SELF_SIGNED_IN_CHAIN, NO_ISSUER = 9, 10, 18, 19, 20
 NO_ISSUER_CODES: Final = frozenset({2, NO_ISSUER, 21})
 WRONG_HOST_CODES: Final = frozenset({62, 64})  # 62 a name, 64 an IP address
-WORDS: Final = {
+VERIFY_ERROR_TEXTS: Final = {
     NOT_YET_VALID: "not yet valid: the certificate's time has not come",
     EXPIRED: "expired: the certificate's time is over",
     SELF_SIGNED: "self-signed: nobody but itself vouches for the certificate",
@@ -52,7 +52,7 @@ class TlsContexts:
     def learn(self, chain: list[bytes]) -> None:
         """Remember the intermediates of a verified chain (leaf first, root last)."""
         for certificate in chain[1:-1]:
-            if len(self.seen_issuers) < MAX_SEEN:
+            if len(self.seen_issuers) < MAX_INTERMEDIATES:
                 self.seen_issuers.add(der.parse(certificate).subject)
 
     def get(self, *, verify: bool, authority: str, limits: Limits, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
@@ -62,14 +62,14 @@ class TlsContexts:
         """
         authority = authority if verify else ""
         key = (verify, authority, alpn)
-        version = _stamp(authority, limits) if authority else None
+        version = _file_version(authority, limits) if authority else None
         cached = self._made.get(key)
         if cached is not None and cached[0] == version:
             return cached[1]
         try:
-            context = _judging(authority) if verify else _unjudging()
+            context = _verifying_context(authority) if verify else _permissive_context()
         except (OSError, ssl.SSLError) as error:
-            raise Trouble(f"cannot use the authority file {authority}: {error}", UNKNOWN) from None
+            raise ProbeFailed(f"cannot use the authority file {authority}: {error}", UNKNOWN) from None
         if alpn:
             context.set_alpn_protocols(list(alpn))
         self._made[key] = (version, context)
@@ -79,13 +79,13 @@ class TlsContexts:
         self._made.clear()
 
 
-def _judging(authority: str) -> ssl.SSLContext:
+def _verifying_context(authority: str) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=authority or None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2  # said here: Debian's Python leaves it to OpenSSL's own default
     return context
 
 
-def _unjudging() -> ssl.SSLContext:
+def _permissive_context() -> ssl.SSLContext:
     """Takes any certificate, and the old versions and weak keys of TLS that old devices have: nothing is trusted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -95,30 +95,30 @@ def _unjudging() -> ssl.SSLContext:
     return context
 
 
-def _stamp(authority: str, limits: Limits) -> object:
+def _file_version(authority: str, limits: Limits) -> object:
     path = Path(authority)
     if limits.directories and not any(path.resolve().is_relative_to(Path(d).resolve()) for d in limits.directories):
-        raise Trouble(f"the authority file {authority} is outside the directories this agent may read", UNKNOWN)
+        raise ProbeFailed(f"the authority file {authority} is outside the directories this agent may read", UNKNOWN)
     try:
         stat = path.stat()
     except OSError as error:
-        raise Trouble(f"cannot read the authority file {authority}: {error.strerror}", UNKNOWN) from None
+        raise ProbeFailed(f"cannot read the authority file {authority}: {error.strerror}", UNKNOWN) from None
     return (stat.st_mtime_ns, stat.st_size, stat.st_ino)
 
 
-def handshake_trouble(error: ssl.SSLError, who: str, now: float | None = None) -> Trouble:
+def handshake_failure(error: ssl.SSLError, who: str, now: float | None = None) -> ProbeFailed:
     """A failed handshake as a reason. A clock before CLOCK_FLOOR makes a judgement of dates no evidence."""
     if not isinstance(error, ssl.SSLCertVerificationError):
-        return Trouble(f"TLS with {who} failed: {_protocol_words(error)}")
+        return ProbeFailed(f"TLS with {who} failed: {_protocol_error_text(error)}")
     code = error.verify_code
     if code in (NOT_YET_VALID, EXPIRED) and (time.time() if now is None else now) < CLOCK_FLOOR:
-        return Trouble("this machine's clock is wrong, so it cannot judge certificates", UNKNOWN)
-    if code in WORDS:
-        return Trouble(WORDS[code], DOWN)
-    return Trouble(f"the certificate is not accepted: {error.verify_message}")
+        return ProbeFailed("this machine's clock is wrong, so it cannot judge certificates", UNKNOWN)
+    if code in VERIFY_ERROR_TEXTS:
+        return ProbeFailed(VERIFY_ERROR_TEXTS[code], DOWN)
+    return ProbeFailed(f"the certificate is not accepted: {error.verify_message}")
 
 
-def _protocol_words(error: ssl.SSLError) -> str:
+def _protocol_error_text(error: ssl.SSLError) -> str:
     reason = error.reason or ""
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or reason == "UNEXPECTED_EOF_WHILE_READING":
         return "the connection was closed during the handshake"
@@ -130,7 +130,7 @@ def _protocol_words(error: ssl.SSLError) -> str:
         return "the server accepts none of the ciphers offered"
     if reason == "TLSV1_UNRECOGNIZED_NAME":
         return "the server does not know this name"
-    return tls_words(error)
+    return tls_error_text(error)
 
 
 def presented_chain(tls: ssl.SSLObject) -> list[bytes]:

@@ -21,7 +21,7 @@ class DerError(ValueError):
     """Bytes that are not a certificate."""
 
 
-class Facts(msgspec.Struct, frozen=True):
+class CertificateFields(msgspec.Struct, frozen=True):
     """``issuer`` and ``subject`` are DER names, to compare; dates in seconds since the epoch.
 
     ``demands_staple``: the server must staple (RFC 7633). ``names_issuer_place``: it says where its issuer's
@@ -37,7 +37,7 @@ class Facts(msgspec.Struct, frozen=True):
 
 
 @functools.lru_cache(maxsize=64)
-def parse(certificate: bytes) -> Facts:
+def parse(certificate: bytes) -> CertificateFields:
     """Raises DerError. Kept for the last few certificates: a server shows the same one at every look."""
     try:
         _, start, end = _element(certificate, 0, len(certificate), _SEQUENCE)
@@ -49,13 +49,15 @@ def parse(certificate: bytes) -> Facts:
         issuer_at, _, at = _element(certificate, at, end, _SEQUENCE)
         issuer = certificate[issuer_at:at]
         _, date, at = _element(certificate, at, end, _SEQUENCE)  # validity
-        not_before, date = _time(certificate, date, at)
-        not_after, _ = _time(certificate, date, at)
+        not_before, date = _parse_time(certificate, date, at)
+        not_after, _ = _parse_time(certificate, date, at)
         subject_at, _, at = _element(certificate, at, end, _SEQUENCE)
         subject = certificate[subject_at:at]
     except (IndexError, ValueError) as error:
         raise DerError(f"not a certificate: {error}") from None
-    return Facts(issuer, subject, not_before, not_after, _TLS_FEATURE in certificate, _CA_ISSUERS in certificate)
+    return CertificateFields(
+        issuer, subject, not_before, not_after, _TLS_FEATURE in certificate, _CA_ISSUERS in certificate
+    )
 
 
 def _element(data: bytes, at: int, limit: int, tag: int | None = None) -> tuple[int, int, int]:
@@ -74,7 +76,7 @@ def _element(data: bytes, at: int, limit: int, tag: int | None = None) -> tuple[
     return at, content, content + length
 
 
-def _time(data: bytes, at: int, limit: int) -> tuple[float, int]:
+def _parse_time(data: bytes, at: int, limit: int) -> tuple[float, int]:
     """A UTCTime or GeneralizedTime as RFC 5280 has them, in seconds since the epoch, and where it ends."""
     _, start, end = _element(data, at, limit)
     text = data[start:end].decode("ascii")

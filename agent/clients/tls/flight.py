@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
-from agent.clients.net.resolve import literal
-from agent.clients.net.stream import Stream
-from agent.failure import Trouble
+from agent.clients.net.resolve import address_literal
+from agent.clients.net.stream import TcpStream
+from agent.failure import ProbeFailed
 
 MAX_FLIGHT: Final = 262_144  # bytes
 
@@ -46,15 +46,15 @@ def client_hello(server_name: str, suites: tuple[int, ...] = _SUITES, extra_exte
     name = server_name.encode("ascii")
     extensions = b"".join(
         (
-            b"" if literal(server_name) else extension(0, vector(2, b"\x00" + vector(2, name))),
+            b"" if address_literal(server_name) else extension(0, vector(2, b"\x00" + vector(2, name))),
             extension(5, b"\x01\x00\x00\x00\x00"),  # status_request: OCSP, any responder, no extensions
-            extension(10, vector(2, words(_GROUPS))),
+            extension(10, vector(2, uint16_list(_GROUPS))),
             extension(11, b"\x01\x00"),  # uncompressed points
-            extension(13, vector(2, words(_SIGNATURES))),
+            extension(13, vector(2, uint16_list(_SIGNATURES))),
             extra_extensions,
         )
     )
-    body = b"\x03\x03" + os.urandom(32) + b"\x00" + vector(2, words(suites)) + b"\x01\x00" + vector(2, extensions)
+    body = b"\x03\x03" + os.urandom(32) + b"\x00" + vector(2, uint16_list(suites)) + b"\x01\x00" + vector(2, extensions)
     hello = b"\x01" + vector(3, body)
     return b"\x16\x03\x01" + vector(2, hello)
 
@@ -63,7 +63,7 @@ def vector(width: int, data: bytes) -> bytes:
     return len(data).to_bytes(width, "big") + data
 
 
-def words(values: tuple[int, ...]) -> bytes:
+def uint16_list(values: tuple[int, ...]) -> bytes:
     return struct.pack(f">{len(values)}H", *values)
 
 
@@ -71,7 +71,7 @@ def extension(number: int, data: bytes) -> bytes:
     return number.to_bytes(2, "big") + vector(2, data)
 
 
-async def fetch_flight(stream: Stream, hello: bytes, parser: "FlightParser") -> Flight | None:
+async def fetch_flight(stream: TcpStream, hello: bytes, parser: "FlightParser") -> Flight | None:
     """Ask on a fresh connection; None when the server does not show its certificates this way, for any reason."""
     try:
         await stream.send(hello)
@@ -80,7 +80,7 @@ async def fetch_flight(stream: Stream, hello: bytes, parser: "FlightParser") -> 
             if not data:
                 break
             parser.feed(data)
-    except Trouble:
+    except ProbeFailed:
         pass  # a reset after the flight takes nothing away from it
     return parser.flight
 
@@ -141,21 +141,21 @@ class FlightParser:
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == CERTIFICATE and not self._chain:
-            self._chain = certificates(body)
+            self._chain = parse_certificates(body)
             self.done = not self._chain
         elif kind == _STATUS and self._chain:
-            self._staple = status(body)
+            self._staple = parse_certificate_status(body)
             self.done = True
         elif kind != SERVER_HELLO or self._chain:
             self.done = True  # the key exchange follows: no staple came; or it is nothing that belongs here
 
 
-def status(body: bytes) -> bytes | None:
+def parse_certificate_status(body: bytes) -> bytes | None:
     """The OCSPResponse of a CertificateStatus, or None when it is of another type or its length does not fit."""
     return body[4:] if body[:1] == b"\x01" and len(body) - 4 == int.from_bytes(body[1:4], "big") else None
 
 
-def certificates(body: bytes) -> tuple[bytes, ...]:
+def parse_certificates(body: bytes) -> tuple[bytes, ...]:
     """The certificate list of a TLS 1.2 Certificate message; () when its lengths do not fit."""
     if len(body) < 3 or int.from_bytes(body[:3], "big") != len(body) - 3:
         return ()

@@ -16,9 +16,9 @@ from agent.clients.tls.flight import (
     FlightParser,
     client_hello,
     extension,
-    status,
+    parse_certificate_status,
+    uint16_list,
     vector,
-    words,
 )
 
 if TYPE_CHECKING:  # imported when a server turns out to need it
@@ -44,8 +44,8 @@ class Flight13Parser(FlightParser):
         self._x25519: X25519PrivateKey = X25519PrivateKey.generate()
         self._p256: EllipticCurvePrivateKey = generate_private_key(SECP256R1())
         point = self._p256.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
-        shares = words((_X25519,)) + vector(2, self._x25519.public_key().public_bytes_raw())
-        shares += words((_P256,)) + vector(2, point)
+        shares = uint16_list((_X25519,)) + vector(2, self._x25519.public_key().public_bytes_raw())
+        shares += uint16_list((_P256,)) + vector(2, point)
         extra_extensions = extension(43, b"\x02\x03\x04") + extension(51, vector(2, shares))
         self.hello = client_hello(server_name, (_AES_128, _AES_256, _CHACHA), extra_extensions)
         self._cipher: Any = None  # an AEAD, once the keys are agreed
@@ -150,17 +150,17 @@ def _certificates(body: bytes) -> tuple[tuple[bytes, ...], bytes | None]:
         if past > len(body) or end == at + 3:
             return (), None
         if not chain:
-            staple = _stapled(body[end + 2 : past])
+            staple = _stapled_response(body[end + 2 : past])
         chain.append(body[at + 3 : end])
         at = past
     return tuple(chain), staple
 
 
-def _stapled(extensions: bytes) -> bytes | None:
+def _stapled_response(extensions: bytes) -> bytes | None:
     at = 0
     while at + 4 <= len(extensions):
         number, length = (int.from_bytes(extensions[i : i + 2], "big") for i in (at, at + 2))
         if number == 5:
-            return status(extensions[at + 4 : at + 4 + length])
+            return parse_certificate_status(extensions[at + 4 : at + 4 + length])
         at += 4 + length
     return None

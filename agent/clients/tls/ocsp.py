@@ -4,7 +4,7 @@ import datetime
 from typing import TYPE_CHECKING, Final
 
 from agent.clients.tls import der
-from agent.failure import Trouble
+from agent.failure import ProbeFailed
 from inventory.protocol.states import DEGRADED, DOWN
 
 if TYPE_CHECKING:  # imported when a response is judged: 10 MB that a look without one does not need
@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # imported when a response is judged: 10 MB that a look witho
 SKEW: Final = datetime.timedelta(minutes=5)  # how far a responder's clock may be ahead
 
 
-def judge(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
+def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
     """Return when the response says "good". Raises Trouble: down when revoked, degraded when it is worth nothing.
 
     ``chain``: leaf first, DER; without the issuer in it the signature cannot be checked and is believed.
@@ -27,29 +27,29 @@ def judge(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
         response = ocsp.load_der_ocsp_response(staple)
         if response.response_status is not ocsp.OCSPResponseStatus.SUCCESSFUL:
             word = response.response_status.name.lower().replace("_", " ")
-            raise Trouble(f"the stapled OCSP response is an error of the responder: {word}", DEGRADED)
+            raise ProbeFailed(f"the stapled OCSP response is an error of the responder: {word}", DEGRADED)
         leaf = x509.load_der_x509_certificate(chain[0])
         issuer = _issuer(leaf, chain)
-        single = _about(response, leaf, issuer)
+        single = _matching_response(response, leaf, issuer)
         if single is None:
-            raise Trouble("the stapled OCSP response is about another certificate", DEGRADED)
-        if issuer is not None and not _signed(response, issuer, moment):
-            raise Trouble("the stapled OCSP response is not signed by the certificate's issuer", DEGRADED)
+            raise ProbeFailed("the stapled OCSP response is about another certificate", DEGRADED)
+        if issuer is not None and not _is_signed(response, issuer, moment):
+            raise ProbeFailed("the stapled OCSP response is not signed by the certificate's issuer", DEGRADED)
         status, begins, ends = single.certificate_status, single.this_update_utc, single.next_update_utc
         revoked, revocation_reason = single.revocation_time_utc, single.revocation_reason
     except (ValueError, TypeError) as error:
-        raise Trouble(f"the stapled OCSP response cannot be read: {str(error)[:60]}", DEGRADED) from None
+        raise ProbeFailed(f"the stapled OCSP response cannot be read: {str(error)[:60]}", DEGRADED) from None
     if status is ocsp.OCSPCertStatus.REVOKED:
         because = f" ({revocation_reason.value})" if revocation_reason else ""
         unproven = "" if issuer is not None else "; its signature could not be checked"
         when = f"{revoked:%Y-%m-%d}" if revoked else "a day not given"
-        raise Trouble(f"revoked: on {when}{because}, says the stapled OCSP response{unproven}", DOWN)
+        raise ProbeFailed(f"revoked: on {when}{because}, says the stapled OCSP response{unproven}", DOWN)
     if status is ocsp.OCSPCertStatus.UNKNOWN:
-        raise Trouble("the stapled OCSP response says that the issuer does not know this certificate", DEGRADED)
+        raise ProbeFailed("the stapled OCSP response says that the issuer does not know this certificate", DEGRADED)
     if begins > moment + SKEW:
-        raise Trouble(f"the stapled OCSP response is not valid before {begins:%Y-%m-%d %H:%M} UTC", DEGRADED)
+        raise ProbeFailed(f"the stapled OCSP response is not valid before {begins:%Y-%m-%d %H:%M} UTC", DEGRADED)
     if ends is not None and ends < moment:
-        raise Trouble(f"the stapled OCSP response is out of date since {ends:%Y-%m-%d %H:%M} UTC", DEGRADED)
+        raise ProbeFailed(f"the stapled OCSP response is out of date since {ends:%Y-%m-%d %H:%M} UTC", DEGRADED)
 
 
 def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | None":
@@ -70,7 +70,9 @@ def _issuer(leaf: "Certificate", chain: tuple[bytes, ...]) -> "Certificate | Non
     return None
 
 
-def _about(response: "OCSPResponse", leaf: "Certificate", issuer: "Certificate | None") -> "OCSPSingleResponse | None":
+def _matching_response(
+    response: "OCSPResponse", leaf: "Certificate", issuer: "Certificate | None"
+) -> "OCSPSingleResponse | None":
     """The part of the response that is about the leaf: its serial number, and its issuer where that is at hand."""
     for single in response.responses:
         if single.serial_number != leaf.serial_number:
@@ -97,11 +99,11 @@ def _key_bits(certificate: "Certificate") -> bytes:
     return der.key_bits(certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
 
-def _signed(response: "OCSPResponse", issuer: "Certificate", moment: datetime.datetime) -> bool:
+def _is_signed(response: "OCSPResponse", issuer: "Certificate", moment: datetime.datetime) -> bool:
     """By the issuer itself, or by a responder whose certificate the issuer signed for that purpose, now valid."""
     from cryptography.exceptions import InvalidSignature
 
-    if _verifies(response, issuer):
+    if _verifies_with(response, issuer):
         return True
     for responder in response.certificates:
         try:
@@ -109,7 +111,7 @@ def _signed(response: "OCSPResponse", issuer: "Certificate", moment: datetime.da
         except (ValueError, TypeError, InvalidSignature):
             continue
         in_time = responder.not_valid_before_utc <= moment + SKEW and moment <= responder.not_valid_after_utc
-        if in_time and _may_respond(responder) and _verifies(response, responder):
+        if in_time and _may_respond(responder) and _verifies_with(response, responder):
             return True
     return False
 
@@ -124,7 +126,7 @@ def _may_respond(certificate: "Certificate") -> bool:
     return x509.oid.ExtendedKeyUsageOID.OCSP_SIGNING in usage
 
 
-def _verifies(response: "OCSPResponse", signer: "Certificate") -> bool:
+def _verifies_with(response: "OCSPResponse", signer: "Certificate") -> bool:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 

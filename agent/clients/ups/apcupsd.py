@@ -9,10 +9,10 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from agent.clients.net.stream import Stream
-from agent.clients.ups.dates import moment
-from agent.clients.ups.model import Reading, number
-from agent.failure import Trouble, printable
+from agent.clients.net.stream import TcpStream
+from agent.clients.ups.dates import parse_date
+from agent.clients.ups.model import UpsReading, parse_number
+from agent.failure import ProbeFailed, printable
 from inventory.protocol.states import UNKNOWN
 
 PORT: Final = 3551
@@ -33,7 +33,7 @@ _BITS: Final = {
 _COMMLOST: Final = 0x100
 _SHUTDOWN: Final = 0x200
 _SLAVEDOWN: Final = 0x800
-_WORDS: Final = {
+_STATUS_WORDS: Final = {
     "CAL": "calibrating",
     "TRIM": "trim",
     "BOOST": "boost",
@@ -56,18 +56,18 @@ _VALUES: Final = {
 }
 
 
-async def read(stream: Stream) -> tuple[Reading, float]:
+async def read(stream: TcpStream) -> tuple[UpsReading, float]:
     """What apcupsd says of its UPS, and how long the answer took, in seconds. Raises Trouble for anything else."""
     started = time.monotonic()
     await stream.send(b"\x00\x06status")
-    fields = await _fields(stream)
+    fields = await _read_fields(stream)
     elapsed = time.monotonic() - started
     if "STATUS" not in fields and "STATFLAG" not in fields:
-        raise Trouble(f"{stream.who} does not answer like apcupsd: there is no STATUS", UNKNOWN)
-    return understand(fields, time.time()), elapsed
+        raise ProbeFailed(f"{stream.who} does not answer like apcupsd: there is no STATUS", UNKNOWN)
+    return to_reading(fields, time.time()), elapsed
 
 
-async def _fields(stream: Stream) -> dict[str, str]:
+async def _read_fields(stream: TcpStream) -> dict[str, str]:
     buffer = b""
     fields: dict[str, str] = {}
 
@@ -76,7 +76,7 @@ async def _fields(stream: Stream) -> dict[str, str]:
         while len(buffer) < size:
             more = await stream.receive()
             if not more:
-                raise Trouble(f"{stream.who} closed the connection in the middle of an answer", UNKNOWN)
+                raise ProbeFailed(f"{stream.who} closed the connection in the middle of an answer", UNKNOWN)
             buffer += more
         record, buffer = buffer[:size], buffer[size:]
         return record
@@ -86,43 +86,43 @@ async def _fields(stream: Stream) -> dict[str, str]:
         if size == 0:
             return fields
         if size > LONGEST:
-            raise Trouble(f"{stream.who} does not answer like apcupsd: a record of {size} bytes", UNKNOWN)
+            raise ProbeFailed(f"{stream.who} does not answer like apcupsd: a record of {size} bytes", UNKNOWN)
         name, colon, value = (await read_exactly(size)).decode("utf-8", "replace").partition(":")
         if not colon:
-            raise Trouble(f"{stream.who} does not answer like apcupsd: {printable(name)}", UNKNOWN)
+            raise ProbeFailed(f"{stream.who} does not answer like apcupsd: {printable(name)}", UNKNOWN)
         fields[name.strip()] = value.strip()
-    raise Trouble(f"{stream.who} does not answer like apcupsd: more than {MOST_RECORDS} records", UNKNOWN)
+    raise ProbeFailed(f"{stream.who} does not answer like apcupsd: more than {MOST_RECORDS} records", UNKNOWN)
 
 
-def understand(fields: Mapping[str, str], now: float) -> Reading:
+def to_reading(fields: Mapping[str, str], now: float) -> UpsReading:
     """The model of apcupsd's fields. ``now``: Unix time, for the battery's age."""
-    reading = Reading()
+    reading = UpsReading()
     _status(reading, fields.get("STATUS", "").upper(), _bits(fields.get("STATFLAG", "")))
     for measure, (name, scale) in _VALUES.items():
-        value = number(fields.get(name))
+        value = parse_number(fields.get(name))
         reading.put(measure, None if value is None else value * scale)
     if reading.flags.get("battery"):  # else it is 0, or old
-        reading.put("on_battery_seconds", number(fields.get("TONBATT")))
+        reading.put("on_battery_seconds", parse_number(fields.get("TONBATT")))
     reading.put("temperature_celsius", _celsius(fields.get("ITEMP", "")))
-    manufactured = moment(fields.get("BATTDATE", ""))
+    manufactured = parse_date(fields.get("BATTDATE", ""))
     reading.put("battery_age_seconds", None if manufactured is None else now - manufactured)
     result = fields.get("SELFTEST", "").upper()
     if result in ("OK", "BT", "NG"):  # BT: the battery's capacity was too low, NG: failed otherwise
         reading.say("test_passed", result == "OK")
-        reading.put("self_test_timestamp", moment(fields.get("LASTSTEST", "")))
+        reading.put("self_test_timestamp", parse_date(fields.get("LASTSTEST", "")))
     if result == "IP":
         reading.say("testing", True)
     return reading
 
 
-def _status(reading: Reading, status: str, bits: int | None) -> None:
+def _status(reading: UpsReading, status: str, bits: int | None) -> None:
     """STATFLAG says it all; without it (apcupsd before 3.10) the words of STATUS do."""
     if "COMMLOST" in status or "NETWORK ERROR" in status or (bits is not None and bits & _COMMLOST):
         reading.lost = "apcupsd has lost its UPS (COMMLOST); its numbers are old"
     words = status.split()
     for bit, flag in _BITS.items():
         reading.say(flag, bits is not None and bool(bits & bit))
-    for word, flag in _WORDS.items():
+    for word, flag in _STATUS_WORDS.items():
         if word in words:
             reading.say(flag, True)
     if bits is not None and "NOBATT" not in words:
@@ -144,7 +144,7 @@ def _bits(text: str) -> int | None:
 
 
 def _celsius(text: str) -> float | None:
-    value = number(text)
+    value = parse_number(text)
     if value is not None and " F" in text.upper():
         return (value - 32) * 5 / 9
     return value

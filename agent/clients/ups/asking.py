@@ -11,20 +11,22 @@ from msgspec import Meta
 from agent.clients.net.resolve import Resolver
 from agent.clients.net.stream import connect
 from agent.clients.ups import apcupsd, nut
-from agent.clients.ups.model import Reading
-from agent.failure import Trouble
-from agent.probe import Address, Look, Probe
+from agent.clients.ups.model import UpsReading
+from agent.failure import ProbeFailed
+from agent.probe import Address, Probe, ProbeContext
 from inventory.protocol.states import UNKNOWN
 
 _MARGIN: Final = 0.05  # of the time left, so that the more exact reason comes first
 PORTS: Final = {"nut": nut.PORT, "apcupsd": apcupsd.PORT, "snmp": 161}
 _SERVED: Final = {"nut": "upsd", "apcupsd": "apcupsd", "snmp": "the UPS's network card"}
-SHARED: Final = 2.0  # seconds for which a reading serves another check: upsd asks its UPS no more often than that
+SHARED_SECONDS: Final = (
+    2.0  # seconds for which a reading serves another check: upsd asks its UPS no more often than that
+)
 
-Told = tuple[Reading, float | None]  # what it said, and the latency of the answer in seconds
+TimedReading = tuple[UpsReading, float | None]  # what it said, and the latency of the answer in seconds
 
 
-class AsksUps(Probe, frozen=True, kw_only=True):
+class UpsProbe(Probe, frozen=True, kw_only=True):
     """A kind of check that asks a UPS. ``reading`` is what subclasses judge."""
 
     host: Annotated[
@@ -57,20 +59,20 @@ class AsksUps(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port or PORTS[self.way]),)
 
-    async def reading(self, context: Look) -> Told:
+    async def reading(self, context: ProbeContext) -> TimedReading:
         """What the UPS says, settled, or what it has just said to another kind of check. Raises Trouble (no evidence:
         the one who would tell is silent, the power may be fine)."""
-        readings = context.client(Readings, Readings)
+        readings = context.client(UpsReadings, UpsReadings)
         try:
             async with asyncio.timeout(context.timeout):
                 return await readings.get(self, lambda: self._ask(context))
-        except Trouble as failure:
-            raise Trouble(failure.reason, UNKNOWN) from None
+        except ProbeFailed as failure:
+            raise ProbeFailed(failure.reason, UNKNOWN) from None
         except TimeoutError:
             who = f"{_SERVED[self.way]} at {self.host} port {self.port or PORTS[self.way]}"
-            raise Trouble(f"{who} did not answer in full within {context.timeout:g} s", UNKNOWN) from None
+            raise ProbeFailed(f"{who} did not answer in full within {context.timeout:g} s", UNKNOWN) from None
 
-    async def _ask(self, context: Look) -> Told:
+    async def _ask(self, context: ProbeContext) -> TimedReading:
         started = time.monotonic()
         addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
         remaining = context.timeout - (time.monotonic() - started)
@@ -85,29 +87,33 @@ class AsksUps(Probe, frozen=True, kw_only=True):
         finally:
             stream.close()
 
-    async def _by_snmp(self, context: Look, address: Address, seconds: float) -> Told:
-        from agent.clients.snmp import Snmp, Target, access_of  # only who asks by SNMP pays for it
-        from agent.clients.ups.snmp import UpsMibs
+    async def _by_snmp(self, context: ProbeContext, address: Address, seconds: float) -> TimedReading:
+        from agent.clients.snmp import (  # only who asks by SNMP pays for it
+            SnmpClient,
+            SnmpTarget,
+            access_from_credential,
+        )
+        from agent.clients.ups.snmp import UpsMibCache
 
         port = self.port or PORTS["snmp"]
         if forbidden := context.limits.forbids(address, port):
-            raise Trouble(forbidden, UNKNOWN)
-        access = access_of(self.credential, self.version, context.credential(self.credential))
-        target = Target(address, port, access)
-        session = await context.client(Snmp, Snmp).session(target, seconds * (1 - _MARGIN))
-        return await context.client(UpsMibs, UpsMibs).read(target, session), session.latency
+            raise ProbeFailed(forbidden, UNKNOWN)
+        access = access_from_credential(self.credential, self.version, context.credential(self.credential))
+        target = SnmpTarget(address, port, access)
+        session = await context.client(SnmpClient, SnmpClient).session(target, seconds * (1 - _MARGIN))
+        return await context.client(UpsMibCache, UpsMibCache).read(target, session), session.latency
 
 
-class _Kept(msgspec.Struct):
+class _SharedReading(msgspec.Struct):
     """The newest reading of one UPS. ``begun``: monotonic; ``served``: the kinds of check that have had it."""
 
     lock: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
     begun: float = 0.0
-    told: Told | None = None
+    told: TimedReading | None = None
     served: set[str] = msgspec.field(default_factory=set)
 
 
-class Readings:
+class UpsReadings:
     """Readings of UPSs (a shared client): a UPS is asked once at a time, and one answer serves each kind of check once.
 
     A check never gets the reading of its own last look again, and none older than SHARED.
@@ -115,15 +121,15 @@ class Readings:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[tuple[object, ...], _Kept] = {}
-        self.sources = Sources(clock)
+        self._kept: dict[tuple[object, ...], _SharedReading] = {}
+        self.sources = PowerSources(clock)
 
-    async def get(self, probe: AsksUps, ask: Callable[[], Awaitable[Told]]) -> Told:
+    async def get(self, probe: UpsProbe, ask: Callable[[], Awaitable[TimedReading]]) -> TimedReading:
         """From ``ask`` or, if that was just asked for another kind of check, from then."""
-        key = tuple(getattr(probe, name) for name in AsksUps.__struct_fields__)
-        shared = self._kept.setdefault(key, _Kept())
+        key = tuple(getattr(probe, name) for name in UpsProbe.__struct_fields__)
+        shared = self._kept.setdefault(key, _SharedReading())
         async with shared.lock:
-            fresh = self._clock() - shared.begun <= SHARED
+            fresh = self._clock() - shared.begun <= SHARED_SECONDS
             if shared.told is None or not fresh or probe.kind in shared.served:
                 shared.told, shared.begun, shared.served = None, self._clock(), set()
                 try:
@@ -139,17 +145,17 @@ class Readings:
 
     async def close(self) -> None:
         self._kept.clear()
-        self.sources = Sources(self._clock)
+        self.sources = PowerSources(self._clock)
 
 
-class Sources:
+class PowerSources:
     """Since when each UPS has been on battery, or on mains, as this agent saw it change."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen: dict[object, tuple[bool, float | None]] = {}  # on battery?, since (monotonic) if that was seen
 
-    def note(self, key: object, reading: Reading) -> None:
+    def note(self, key: object, reading: UpsReading) -> None:
         """Take in a look, and put into it since when its source has been the same, if that is known."""
         on_battery = reading.flags.get("battery")
         if reading.lost or on_battery is None or reading.flags.get("off"):

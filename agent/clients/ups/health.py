@@ -14,17 +14,17 @@ from typing import Final
 
 import msgspec
 
-from agent.clients.ups.model import Reading
+from agent.clients.ups.model import UpsReading
 
-BAND: Final = 0.05  # of the rated load
+BAND_WIDTH: Final = 0.05  # of the rated load
 FULL: Final = 0.95  # charge
-LOOKS: Final = 100  # that the mean is over; with fewer nothing is said
-EVERY: Final = 3600.0  # seconds between writes; a restart costs at most what came in that time
+MEAN_SAMPLES: Final = 100  # that the mean is over; with fewer nothing is said
+WRITE_INTERVAL: Final = 3600.0  # seconds between writes; a restart costs at most what came in that time
 
 log = logging.getLogger(__name__)
 
 
-class Band(msgspec.Struct):
+class LoadBand(msgspec.Struct):
     """What was promised at one load: the mean of the last looks (seconds), its highest, how many looks."""
 
     mean: float = 0.0
@@ -32,27 +32,27 @@ class Band(msgspec.Struct):
     looks: int = 0
 
     def take(self, runtime: float) -> None:
-        self.looks = min(self.looks + 1, LOOKS)
+        self.looks = min(self.looks + 1, MEAN_SAMPLES)
         self.mean += (runtime - self.mean) / self.looks
-        if self.looks == LOOKS:
+        if self.looks == MEAN_SAMPLES:
             self.best = max(self.best, self.mean)
 
 
 class _Battery(msgspec.Struct):
     """One UPS's record. ``bands``: by load in twentieths of the rated load. ``written``: monotonic."""
 
-    bands: dict[int, Band]
+    bands: dict[int, LoadBand]
     written: float
 
 
-class Health:
+class BatteryHealth:
     """The batteries of all UPSs (a shared client)."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[str, _Battery] = {}
 
-    def note(self, who: str, reading: Reading, storage: Path | None) -> None:
+    def note(self, who: str, reading: UpsReading, storage: Path | None) -> None:
         """Take in a reading, and put into it ``runtime_kept_ratio`` if that can be told."""
         flags, values = reading.flags, reading.values
         load, runtime = values.get("load_ratio"), values.get("runtime_seconds")
@@ -63,11 +63,11 @@ class Health:
         battery = self._known.get(who)
         if battery is None:
             battery = self._known[who] = _Battery(_read(file), self._clock())
-        band = battery.bands.setdefault(int(load / BAND), Band())
+        band = battery.bands.setdefault(int(load / BAND_WIDTH), LoadBand())
         band.take(runtime)
         if band.best > 0:
             reading.put("runtime_kept_ratio", band.mean / band.best)
-        if file is not None and self._clock() - battery.written >= EVERY:
+        if file is not None and self._clock() - battery.written >= WRITE_INTERVAL:
             battery.written = self._clock()
             _write(file, battery.bands)
 
@@ -75,10 +75,10 @@ class Health:
         self._known.clear()
 
 
-def _read(file: Path | None) -> dict[int, Band]:
+def _read(file: Path | None) -> dict[int, LoadBand]:
     """What was kept; nothing if there is none, or it cannot be understood."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[int, Band]) if file is not None else {}
+        return msgspec.json.decode(file.read_bytes(), type=dict[int, LoadBand]) if file is not None else {}
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError) as error:
@@ -86,7 +86,7 @@ def _read(file: Path | None) -> dict[int, Band]:
         return {}
 
 
-def _write(file: Path, bands: dict[int, Band]) -> None:
+def _write(file: Path, bands: dict[int, LoadBand]) -> None:
     fresh = file.with_suffix(".new")
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

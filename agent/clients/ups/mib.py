@@ -9,16 +9,16 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from agent.clients.snmp import Value
-from agent.clients.ups.dates import moment
-from agent.clients.ups.model import Reading, number
+from agent.clients.ups.dates import parse_date
+from agent.clients.ups.model import UpsReading, parse_number
 
 LOST: Final = "its network card has lost the UPS; its numbers are old"
 
-Words = Mapping[Any, str]  # by int, or by text in small letters
+FlagWords = Mapping[Any, str]  # by int, or by text in small letters
 Cells = Mapping[str, Value]  # object identifier -> value
 
 
-class Row(Protocol):
+class MibRow(Protocol):
     """Reads something out of what a device answered."""
 
     @property
@@ -29,11 +29,11 @@ class Row(Protocol):
     def columns(self) -> tuple[str, ...]:
         """Columns whose objects are found by walking."""
 
-    def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None: ...
+    def read(self, root: str, cells: Cells, reading: UpsReading, now: float) -> None: ...
 
 
 @dataclass(frozen=True)
-class Number:
+class NumberRow:
     """A measure: value times ``scale``. Of several lines the highest load counts, and the lowest voltage not 0.
 
     ``whole``: from 10 up to this a value is in whole units, as some firmware has it. ``least``: with fewer values than
@@ -55,8 +55,8 @@ class Number:
     def columns(self) -> tuple[str, ...]:
         return tuple(self.oids.split()) if self.column else ()
 
-    def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None:
-        raw = [value for cell in _cells(self, root, cells) if (value := number(cell)) is not None]
+    def read(self, root: str, cells: Cells, reading: UpsReading, now: float) -> None:
+        raw = [value for cell in _cells(self, root, cells) if (value := parse_number(cell)) is not None]
         values = [self._scaled(value) for value in raw if value >= 0 or self.measure == "temperature_celsius"]
         if len(values) < self.least:
             return
@@ -76,14 +76,14 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Codes:
+class CodesRow:
     """Flags by the code of an object: the words of its code are true, the table's other words false.
 
     A code that is not in the table says nothing. Keys are numbers; text answers are compared in small letters.
     """
 
     oid: str
-    words: Words
+    words: FlagWords
     column: bool = False
 
     @property
@@ -94,17 +94,17 @@ class Codes:
     def columns(self) -> tuple[str, ...]:
         return (self.oid,) if self.column else ()
 
-    def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None:
+    def read(self, root: str, cells: Cells, reading: UpsReading, now: float) -> None:
         flags = {word for flag_words in self.words.values() for word in flag_words.split()}
         for cell in _cells(self, root, cells):
             flag_words = self.words.get(_code(cell))
             if flag_words is not None:
                 for word in flags:
-                    _say(reading, word, word in flag_words.split())
+                    _set_flag(reading, word, word in flag_words.split())
 
 
 @dataclass(frozen=True)
-class Listed:
+class NumberListRow:
     """Flags as a text with the numbers of all that is so: ``57,63``. An empty one says nothing."""
 
     oid: str
@@ -116,7 +116,7 @@ class Listed:
     def objects(self) -> tuple[str, ...]:
         return (self.oid,)
 
-    def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None:
+    def read(self, root: str, cells: Cells, reading: UpsReading, now: float) -> None:
         for cell in _cells(self, root, cells):
             text = cell.decode("latin-1").strip("\0 ") if isinstance(cell, bytes) else str(cell)
             listed = text.replace(",", " ").split()
@@ -124,11 +124,11 @@ class Listed:
                 continue
             active_flags = {word for number in listed for word in self.words.get(int(number), "").split()}
             for word in {word for words in self.words.values() for word in words.split()}:
-                _say(reading, word, word in active_flags)
+                _set_flag(reading, word, word in active_flags)
 
 
 @dataclass(frozen=True)
-class Letters:
+class BitStringRow:
     """Flags as a text of 0 and 1: the place (from 1) of each that is true."""
 
     oid: str
@@ -140,7 +140,7 @@ class Letters:
     def objects(self) -> tuple[str, ...]:
         return (self.oid,)
 
-    def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None:
+    def read(self, root: str, cells: Cells, reading: UpsReading, now: float) -> None:
         for cell in _cells(self, root, cells):
             text = cell.decode("latin-1").strip() if isinstance(cell, bytes) else ""
             if len(text) < 16 or set(text) - {"0", "1"}:
@@ -148,11 +148,11 @@ class Letters:
             for place, words in self.words.items():
                 for word in words.split():
                     if place <= len(text):
-                        _say(reading, word, text[place - 1] == "1")
+                        _set_flag(reading, word, text[place - 1] == "1")
 
 
 @dataclass(frozen=True)
-class Day:
+class DateRow:
     """A date as text: of the battery (its age is measured), or of the last self-test."""
 
     measure: str
@@ -167,11 +167,11 @@ class Day:
     def columns(self) -> tuple[str, ...]:
         return (self.oid,) if self.column else ()
 
-    def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None:
+    def read(self, root: str, cells: Cells, reading: UpsReading, now: float) -> None:
         days = [
             day
             for cell in _cells(self, root, cells)
-            if isinstance(cell, bytes) and (day := moment(cell.decode("latin-1").strip("\0 "))) is not None
+            if isinstance(cell, bytes) and (day := parse_date(cell.decode("latin-1").strip("\0 "))) is not None
         ]
         if days:
             oldest = min(days)  # of several battery packs
@@ -179,7 +179,7 @@ class Day:
 
 
 @dataclass(frozen=True)
-class Alarms:
+class AlarmTableRow:
     """A table of present alarms, each named by an identifier ``prefix``.N: the words of each N are true, others false.
 
     ``count`` is the object with their number: the table is read unless that is 0.
@@ -196,18 +196,18 @@ class Alarms:
     def objects(self) -> tuple[str, ...]:
         return (self.count,)
 
-    def read(self, root: str, cells: Cells, reading: Reading, now: float) -> None:
+    def read(self, root: str, cells: Cells, reading: UpsReading, now: float) -> None:
         start = f"{root}.{self.prefix}."
         table = [cell for oid, cell in cells.items() if oid.startswith(f"{root}.{self.table}.")]
         if not table and cells.get(f"{root}.{self.count}") != 0:
             return  # neither alarms nor that there are none
         for words in self.words.values():
             for word in words.split():
-                _say(reading, word, False)
+                _set_flag(reading, word, False)
         for cell in table:
             place = cell.removeprefix(start) if isinstance(cell, str) and cell.startswith(start) else ""
             for word in self.words.get(int(place) if place.isdigit() else 0, "").split():
-                _say(reading, word, True)
+                _set_flag(reading, word, True)
 
 
 @dataclass(frozen=True)
@@ -221,12 +221,12 @@ class Mib:
     root: str
     vendors: tuple[str, ...]
     markers: tuple[str, ...]
-    rows: tuple[Row, ...]
-    finish: Callable[[Reading], None] | None = None
+    rows: tuple[MibRow, ...]
+    finish: Callable[[UpsReading], None] | None = None
 
-    def read(self, cells: Cells, now: float) -> Reading:
+    def read(self, cells: Cells, now: float) -> UpsReading:
         """What the answered objects say. ``now``: Unix time."""
-        reading = Reading()
+        reading = UpsReading()
         for row in self.rows:
             row.read(self.root, cells, reading, now)
         if self.finish is not None:
@@ -234,16 +234,16 @@ class Mib:
         return reading
 
 
-def _cells(row: Row, root: str, cells: Cells) -> list[Value]:
+def _cells(row: MibRow, root: str, cells: Cells) -> list[Value]:
     """The answered values of a row's objects, those of columns in the order of their indexes."""
     values = [cells[oid] for name in row.objects if (oid := f"{root}.{name}") in cells]
     for column in row.columns:
         start = f"{root}.{column}."
-        values += [cells[oid] for oid in sorted((oid for oid in cells if oid.startswith(start)), key=_order)]
+        values += [cells[oid] for oid in sorted((oid for oid in cells if oid.startswith(start)), key=_oid_key)]
     return values
 
 
-def _order(oid: str) -> tuple[int, ...]:
+def _oid_key(oid: str) -> tuple[int, ...]:
     return tuple(map(int, oid.split(".")))
 
 
@@ -254,7 +254,7 @@ def _code(cell: Value) -> int | str:
     return cell if isinstance(cell, int) else str(cell)
 
 
-def _say(reading: Reading, word: str, value: bool) -> None:
+def _set_flag(reading: UpsReading, word: str, value: bool) -> None:
     if word == "lost":
         reading.lost = LOST if value else reading.lost
     elif word == "test_failed":

@@ -17,7 +17,7 @@ SENTINELS: Final = frozenset(
     (-1, 32_767, -32_767, -32_768, 65_534, 65_535, 655_350, -9_999, -99_998, -99_999, 2**31 - 1, 1 - 2**31, -(2**31),
      2**32 - 1, 2**32 - 2)
 )  # fmt: skip
-_NOTHING: Final = frozenset(("", "n/a", "na", "n.a.", "null", "none", "nan", "unknown", "unavailable", "-", "--", "?"))
+_NO_VALUE: Final = frozenset(("", "n/a", "na", "n.a.", "null", "none", "nan", "unknown", "unavailable", "-", "--", "?"))
 _NUMBER: Final = re.compile(r"\s*([-+]?\d+(?:[.,]\d+)?)(?![\d./:-])")
 
 # measure -> the smallest and the largest value that a UPS can have; what lies outside is no measurement
@@ -39,7 +39,7 @@ PLAUSIBLE: Final = {
 }
 
 # flag -> the measure that carries it, 0 or 1
-MEASURED: Final = {
+FLAG_MEASURES: Final = {
     "mains": "on_mains",
     "battery": "on_battery",
     "low": "low_battery",
@@ -53,7 +53,7 @@ MEASURED: Final = {
     "test_passed": "self_test_passed",
 }
 # further flags and what they say; they make a UPS that works degraded
-TROUBLES: Final = {
+FLAG_FAULTS: Final = {
     "bypass": "on bypass, the load is not protected",
     "overload": "overloaded",
     "replace": "the battery is to be replaced",
@@ -67,7 +67,7 @@ SOURCES: Final = ("mains", "battery", "off")
 
 
 @dataclass(slots=True)
-class Reading:
+class UpsReading:
     """What one look found. A flag or value that is not there was not said.
 
     ``flags``: by the names in MEASURED and TROUBLES, and ``testing`` (a self-test is running), ``ending`` (about to
@@ -95,7 +95,7 @@ class Reading:
         if low <= value <= high and not (value == 0 and measure in self.values):
             self.values[measure] = min(value, 1.0) if measure == "charge_ratio" else value
 
-    def fill(self, other: "Reading") -> None:
+    def fill(self, other: "UpsReading") -> None:
         """What only the other one says. The power's source is taken from one of them, whole."""
         has_source = any(self.flags.get(source) for source in SOURCES)
         for flag, flag_value in other.flags.items():
@@ -109,7 +109,7 @@ class Reading:
         self.lost = self.lost or other.lost
         self.notes += [note for note in other.notes if note not in self.notes]
 
-    def settle(self) -> "Reading":
+    def settle(self) -> "UpsReading":
         """Drop what contradicts the rest, complete what follows from it. Call once everything is taken in."""
         flags, values = self.flags, self.values
         discharging = flags.pop("discharging", None)
@@ -150,7 +150,9 @@ class Reading:
 
     def measures(self) -> dict[str, float]:
         """Everything that was said, by the measures' names."""
-        flag_measures = {MEASURED[flag]: float(value) for flag, value in self.flags.items() if flag in MEASURED}
+        flag_measures = {
+            FLAG_MEASURES[flag]: float(value) for flag, value in self.flags.items() if flag in FLAG_MEASURES
+        }
         return {**self.values, **flag_measures}
 
 
@@ -169,7 +171,7 @@ def _in_range(measure: str, value: float) -> float:
     return value
 
 
-def number(raw: object) -> float | None:
+def parse_number(raw: object) -> float | None:
     """What a device sent as a number; None for everything that says that there is none. Units after it are cut off."""
     if isinstance(raw, bool) or raw is None:
         return None
@@ -178,7 +180,7 @@ def number(raw: object) -> float | None:
     if isinstance(raw, str):
         text = raw.strip().strip("\0").strip()
         matched = _NUMBER.match(text)
-        if text.lower() in _NOTHING or matched is None:
+        if text.lower() in _NO_VALUE or matched is None:
             return None
         raw = float(matched[1].replace(",", "."))
     if not isinstance(raw, (int, float)) or not math.isfinite(raw) or raw in SENTINELS:
@@ -186,7 +188,7 @@ def number(raw: object) -> float | None:
     return float(raw)
 
 
-def judge(reading: Reading) -> tuple[int, str]:
+def ups_state(reading: UpsReading) -> tuple[int, str]:
     """The state of the power behind this UPS, and why.
 
     Down: it gives no power, is about to stop, or its battery is low while it runs on it. Degraded: it gives power
@@ -200,15 +202,15 @@ def judge(reading: Reading) -> tuple[int, str]:
     if flags.get("off"):
         return DOWN, "its output is off"
     if flags.get("ending"):
-        return DOWN, f"it is about to cut its output{_battery(reading) if flags.get('battery') else ''}"
+        return DOWN, f"it is about to cut its output{_battery_text(reading) if flags.get('battery') else ''}"
     if flags.get("low") and flags.get("battery"):
-        return DOWN, f"its battery is low{_battery(reading)}"
+        return DOWN, f"its battery is low{_battery_text(reading)}"
     faults = []
     if flags.get("battery"):
-        faults.append(f"{_battery(reading).removeprefix(': ')}{_why_on_battery(flags)}")
+        faults.append(f"{_battery_text(reading).removeprefix(': ')}{_why_on_battery(flags)}")
     elif flags.get("low"):
         faults.append("its battery is low and would not carry an outage")
-    faults += [words for flag, words in TROUBLES.items() if flags.get(flag)]
+    faults += [words for flag, words in FLAG_FAULTS.items() if flags.get(flag)]
     if flags.get("calibrating") and not flags.get("battery"):
         faults.append("calibrating its battery")
     if flags.get("test_passed") is False and not flags.get("testing"):
@@ -221,7 +223,7 @@ def judge(reading: Reading) -> tuple[int, str]:
     return UNKNOWN, "it does not say what it runs on"
 
 
-def source(reading: Reading) -> tuple[int, str]:
+def power_source(reading: UpsReading) -> tuple[int, str]:
     """What the load runs on, whatever state the UPS is in: up is the mains, degraded the battery, down nothing."""
     flags = reading.flags
     if reading.lost:
@@ -230,7 +232,7 @@ def source(reading: Reading) -> tuple[int, str]:
         return DOWN, "no power: the output is off"
     if flags.get("battery"):
         ending = ", about to cut its output" if flags.get("ending") else ""
-        return DEGRADED, f"{_battery(reading).removeprefix(': ')}{_why_on_battery(flags)}{ending}"
+        return DEGRADED, f"{_battery_text(reading).removeprefix(': ')}{_why_on_battery(flags)}{ending}"
     if flags.get("mains") or flags.get("bypass") or flags.get("battery") is False:
         return UP, ""
     return UNKNOWN, "it does not say what it runs on"
@@ -242,20 +244,20 @@ def _why_on_battery(flags: dict[str, bool]) -> str:
     return " (a self-test)" if flags.get("testing") else ""
 
 
-def _battery(reading: Reading) -> str:
+def _battery_text(reading: UpsReading) -> str:
     """``: on battery for 3 min, charge 80%, runtime 12 min``, as far as it is known."""
     values = reading.values
     parts = ["on battery"]
     if "on_battery_seconds" in values:
-        parts[0] += f" for {spoken(values['on_battery_seconds'])}"
+        parts[0] += f" for {duration_text(values['on_battery_seconds'])}"
     if "charge_ratio" in values:
         parts.append(f"charge {values['charge_ratio']:.0%}")
     if "runtime_seconds" in values:
-        parts.append(f"runtime {spoken(values['runtime_seconds'])}")
+        parts.append(f"runtime {duration_text(values['runtime_seconds'])}")
     return ": " + ", ".join(parts)
 
 
-def spoken(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
     """A duration for a sentence: 45 s, 12 min, 1 h 20 min, 2 d 3 h."""
     whole = round(seconds)
     if whole < 120:

@@ -9,10 +9,10 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Final
 
-from agent.clients.net.stream import Stream
-from agent.clients.ups.dates import moment
-from agent.clients.ups.model import Reading, number
-from agent.failure import Trouble, printable
+from agent.clients.net.stream import TcpStream
+from agent.clients.ups.dates import parse_date
+from agent.clients.ups.model import UpsReading, parse_number
+from agent.failure import ProbeFailed, printable
 from inventory.protocol.states import UNKNOWN
 
 PORT: Final = 3493
@@ -58,7 +58,7 @@ _PASSED: Final = re.compile(r"pass|\bok\b|good|success|no error")
 _FAILED: Final = re.compile(r"fail|error|warning|bad|replace")
 
 
-class UpsdError(Trouble):
+class UpsdError(ProbeFailed):
     """upsd answered ERR; ``word`` is what it said."""
 
     def __init__(self, word: str) -> None:
@@ -67,10 +67,10 @@ class UpsdError(Trouble):
         self.word = word
 
 
-class Upsd:
+class UpsdClient:
     """One conversation with upsd over a connected stream. Raises Trouble for everything that is not as it should be."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: TcpStream) -> None:
         self._stream = stream
         self._heard = b""
         self._taken = 0
@@ -81,7 +81,7 @@ class Upsd:
             if key in credential:
                 credential_value = credential[key]
                 if not credential_value.isprintable():
-                    raise Trouble(f"the credential's {key} has characters that NUT cannot take", UNKNOWN)
+                    raise ProbeFailed(f"the credential's {key} has characters that NUT cannot take", UNKNOWN)
                 answer = await self._ask(f'{command} "{_escaped(credential_value)}"')
                 if not answer.startswith("OK"):
                     raise self._strange(answer)
@@ -105,7 +105,7 @@ class Upsd:
         while (line := await self._line()) != f"END LIST {query}":
             if line.startswith("ERR "):
                 raise UpsdError(line.split()[1])
-            yield _words(line) or [""]
+            yield _split_words(line) or [""]
 
     async def _ask(self, command: str) -> str:
         await self._stream.send(command.encode() + b"\n")
@@ -117,24 +117,24 @@ class Upsd:
     async def _line(self) -> str:
         while b"\n" not in self._heard:
             if len(self._heard) > LONGEST or self._taken > MOST:
-                raise Trouble(f"{self._stream.who} sends without end, unlike upsd", UNKNOWN)
+                raise ProbeFailed(f"{self._stream.who} sends without end, unlike upsd", UNKNOWN)
             more = await self._stream.receive()
             if not more:
-                raise Trouble(f"{self._stream.who} closed the connection in the middle of an answer", UNKNOWN)
+                raise ProbeFailed(f"{self._stream.who} closed the connection in the middle of an answer", UNKNOWN)
             self._heard += more
             self._taken += len(more)
         line, _, self._heard = self._heard.partition(b"\n")
         return line.decode("utf-8", "replace").strip()
 
-    def _strange(self, answer: str) -> Trouble:
-        return Trouble(f"{self._stream.who} does not answer like upsd: {printable(answer)}", UNKNOWN)
+    def _strange(self, answer: str) -> ProbeFailed:
+        return ProbeFailed(f"{self._stream.who} does not answer like upsd: {printable(answer)}", UNKNOWN)
 
 
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
-def _words(line: str) -> list[str]:
+def _split_words(line: str) -> list[str]:
     """The words of a line; quotes keep spaces together, a backslash takes the next character as it is."""
     words: list[str] = []
     word, quoted, escaped, in_word = "", False, False, False
@@ -154,17 +154,17 @@ def _words(line: str) -> list[str]:
     return [*words, word] if in_word else words
 
 
-async def read(stream: Stream, ups: str, credential: Mapping[str, str]) -> tuple[Reading, float]:
+async def read(stream: TcpStream, ups: str, credential: Mapping[str, str]) -> tuple[UpsReading, float]:
     """What upsd says of ``ups`` (of its only one when that is empty), and how long the answer took, in seconds."""
-    upsd = Upsd(stream)
+    upsd = UpsdClient(stream)
     await upsd.log_in(credential)
     if not ups:
         names = await upsd.names()
         if len(names) != 1:
             if not names:
-                raise Trouble(f"upsd at {stream.who} has no UPS", UNKNOWN)
+                raise ProbeFailed(f"upsd at {stream.who} has no UPS", UNKNOWN)
             listed = printable(", ".join(names), 80)
-            raise Trouble(f"upsd at {stream.who} has {len(names)} UPSs ({listed}): say which one (ups)", UNKNOWN)
+            raise ProbeFailed(f"upsd at {stream.who} has {len(names)} UPSs ({listed}): say which one (ups)", UNKNOWN)
         ups = names[0]
     started = time.monotonic()
     try:
@@ -173,19 +173,19 @@ async def read(stream: Stream, ups: str, credential: Mapping[str, str]) -> tuple
         if error.word != "UNKNOWN-UPS":
             raise
         names = await upsd.names()
-        raise Trouble(f"{error.reason}; it has {printable(', '.join(names) or 'none', 80)}", UNKNOWN) from None
+        raise ProbeFailed(f"{error.reason}; it has {printable(', '.join(names) or 'none', 80)}", UNKNOWN) from None
     elapsed = time.monotonic() - started
     await upsd.leave()
-    return understand(variables, time.time()), elapsed
+    return to_reading(variables, time.time()), elapsed
 
 
-def understand(variables: Mapping[str, str], now: float) -> Reading:
+def to_reading(variables: Mapping[str, str], now: float) -> UpsReading:
     """The model of NUT's variables. ``now``: Unix time, for the battery's age."""
-    reading = Reading()
+    reading = UpsReading()
     _status(reading, variables.get("ups.status", "").upper().split())
     for measure, (names, scale) in _VALUES.items():
         for name in names:
-            value = number(variables.get(name))
+            value = parse_number(variables.get(name))
             reading.put(measure, None if value is None else value * scale)
     load = _numbers(variables, "ups.load") or _numbers(
         variables, *(f"output.L{n}.power.percent" for n in "123"), *(f"ups.L{n}.load" for n in "123")
@@ -198,7 +198,7 @@ def understand(variables: Mapping[str, str], now: float) -> Reading:
             or _numbers(variables, f"{side}.L1-L2.voltage", f"{side}.L2-L3.voltage", f"{side}.L3-L1.voltage")
         )
         reading.put(f"{side}_volts", lowest_line(volts))
-    manufactured = moment(variables.get("battery.date", "")) or moment(variables.get("battery.mfr.date", ""))
+    manufactured = parse_date(variables.get("battery.date", "")) or parse_date(variables.get("battery.mfr.date", ""))
     reading.put("battery_age_seconds", None if manufactured is None else now - manufactured)
     _self_test(reading, variables.get("ups.test.result", ""), variables.get("ups.test.date", ""))
     if reading.flags.get("alarm"):
@@ -206,7 +206,7 @@ def understand(variables: Mapping[str, str], now: float) -> Reading:
     return reading
 
 
-def _status(reading: Reading, tokens: list[str]) -> None:
+def _status(reading: UpsReading, tokens: list[str]) -> None:
     if not tokens or "WAIT" in tokens:
         reading.lost = "upsd's driver has not told the UPS's status yet"
         return
@@ -225,7 +225,7 @@ def _status(reading: Reading, tokens: list[str]) -> None:
                 del reading.flags[source]
 
 
-def _self_test(reading: Reading, result: str, date: str) -> None:
+def _self_test(reading: UpsReading, result: str, date: str) -> None:
     outcome = result.lower()
     if _RUNNING.search(outcome):
         reading.say("testing", True)
@@ -234,11 +234,11 @@ def _self_test(reading: Reading, result: str, date: str) -> None:
     elif _PASSED.search(outcome):
         reading.say("test_passed", True)
     if "test_passed" in reading.flags:
-        reading.put("self_test_timestamp", moment(date))
+        reading.put("self_test_timestamp", parse_date(date))
 
 
 def _numbers(variables: Mapping[str, str], *names: str) -> list[float]:
-    return [value for name in names if (value := number(variables.get(name))) is not None]
+    return [value for name in names if (value := parse_number(variables.get(name))) is not None]
 
 
 def lowest_line(volts: Iterable[float]) -> float | None:

@@ -11,11 +11,11 @@ from typing import Final
 
 import msgspec
 
-from agent.clients.snmp import Community, Session, Target, Value
-from agent.clients.ups.mib import Alarms, Mib
+from agent.clients.snmp import Community, SnmpSession, SnmpTarget, Value
+from agent.clients.ups.mib import AlarmTableRow, Mib
 from agent.clients.ups.mibs import STANDARD, VENDORS
-from agent.clients.ups.model import Reading
-from agent.failure import Trouble
+from agent.clients.ups.model import UpsReading
+from agent.failure import ProbeFailed
 from inventory.protocol.states import UNKNOWN
 
 SYS_OBJECT_ID: Final = "1.3.6.1.2.1.1.2.0"
@@ -25,7 +25,7 @@ MOST_REMEMBERED: Final = 1024
 ROOTS: Final = 6  # looked below at once
 
 
-class Known(msgspec.Struct, frozen=True):
+class DeviceMibs(msgspec.Struct, frozen=True):
     """What a device has: its families, and the objects of theirs that it answers; none before all were asked for."""
 
     mibs: tuple[Mib, ...]
@@ -33,31 +33,33 @@ class Known(msgspec.Struct, frozen=True):
     objects: tuple[str, ...] = ()
 
 
-class UpsMibs:
+class UpsMibCache:
     """What each device turned out to speak (a shared client)."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: dict[Target, Known] = {}
+        self._known: dict[SnmpTarget, DeviceMibs] = {}
 
-    def names(self, target: Target) -> tuple[str, ...]:
+    def names(self, target: SnmpTarget) -> tuple[str, ...]:
         """The MIBs found on a device, the most trusted first."""
         device = self._known.get(target)
         return tuple(mib.name for mib in device.mibs) if device else ()
 
-    async def read(self, target: Target, session: Session) -> Reading:
+    async def read(self, target: SnmpTarget, session: SnmpSession) -> UpsReading:
         """What the device says of its UPS. Raises Trouble when it does not answer, or has no UPS MIB."""
         device = self._known.get(target)
         try:
             device, cells = await self._read(target, session, device)
-        except Trouble:
+        except ProbeFailed:
             if session.latency is None or (device is not None and device.objects):
                 self._known.pop(target, None)  # what is there when it answers again may be another device
             raise
         self._keep(target, device)
-        return understand(device.mibs, cells, time.time())
+        return to_reading(device.mibs, cells, time.time())
 
-    async def _read(self, target: Target, session: Session, device: Known | None) -> tuple[Known, dict[str, Value]]:
+    async def _read(
+        self, target: SnmpTarget, session: SnmpSession, device: DeviceMibs | None
+    ) -> tuple[DeviceMibs, dict[str, Value]]:
         cells: dict[str, Value] = {}
         if device is not None and self._clock() - device.since > RELEARN:
             device = None
@@ -67,16 +69,16 @@ class UpsMibs:
                 device = None  # something is gone: another device, or another card in it
         if device is None:
             one_by_one = isinstance(target.access, Community) and target.access.version == "1"
-            device = Known(await _families(session, one_by_one), self._clock())
+            device = DeviceMibs(await _find_mibs(session, one_by_one), self._clock())
             self._keep(target, device)  # a slow device is asked for the rest at the next look
         if not device.objects:
-            cells = await _everything(session, device.mibs)
-            device = Known(device.mibs, device.since, tuple(cells))
+            cells = await _read_all(session, device.mibs)
+            device = DeviceMibs(device.mibs, device.since, tuple(cells))
         for mib in device.mibs:
             await _read_alarms(session, mib, cells)
         return device, cells
 
-    def _keep(self, target: Target, device: Known) -> None:
+    def _keep(self, target: SnmpTarget, device: DeviceMibs) -> None:
         if len(self._known) >= MOST_REMEMBERED:
             self._known.clear()  # of plans long gone; those in use learn again
         self._known[target] = device
@@ -85,7 +87,7 @@ class UpsMibs:
         self._known.clear()
 
 
-def understand(mibs: tuple[Mib, ...], cells: dict[str, Value], now: float) -> Reading:
+def to_reading(mibs: tuple[Mib, ...], cells: dict[str, Value], now: float) -> UpsReading:
     """The model of what a device answered, by its families, the most trusted first. ``now``: Unix time."""
     reading = mibs[0].read(cells, now)
     for mib in mibs[1:]:
@@ -93,7 +95,7 @@ def understand(mibs: tuple[Mib, ...], cells: dict[str, Value], now: float) -> Re
     return reading
 
 
-async def _everything(session: Session, mibs: tuple[Mib, ...]) -> dict[str, Value]:
+async def _read_all(session: SnmpSession, mibs: tuple[Mib, ...]) -> dict[str, Value]:
     """All that the device answers of these families."""
     columns = [f"{mib.root}.{name}" for mib in mibs for row in mib.rows for name in row.columns]
     cells = await session.get([f"{mib.root}.{name}" for mib in mibs for row in mib.rows for name in row.objects])
@@ -104,20 +106,20 @@ async def _everything(session: Session, mibs: tuple[Mib, ...]) -> dict[str, Valu
     return cells
 
 
-async def _families(session: Session, one_by_one: bool) -> tuple[Mib, ...]:
+async def _find_mibs(session: SnmpSession, one_by_one: bool) -> tuple[Mib, ...]:
     """The vendor's family, if there is one, and the standard one, if there is.
 
     ``one_by_one``: an object that is not there costs a question of its own (version 1).
     """
     cells = await session.get([SYS_OBJECT_ID, *_markers(STANDARD)])
     vendor_oid = cells.get(SYS_OBJECT_ID)
-    likely = [mib for mib in VENDORS if any(_below(vendor_oid, vendor) for vendor in mib.vendors)]
-    vendor = await _first(session, likely)
+    likely = [mib for mib in VENDORS if any(_is_below(vendor_oid, vendor) for vendor in mib.vendors)]
+    vendor = await _first_served(session, likely)
     if vendor is None:
         others = [mib for mib in VENDORS if mib not in likely]
         if one_by_one:
             others = await _served(session, others)
-        vendor = await _first(session, others)
+        vendor = await _first_served(session, others)
     standard = STANDARD if any(marker in cells for marker in _markers(STANDARD)) else None
     mibs = tuple(mib for mib in (vendor, standard) if mib is not None)
     if not mibs:  # some cards serve a part that has none of the markers
@@ -125,17 +127,17 @@ async def _families(session: Session, one_by_one: bool) -> tuple[Mib, ...]:
         mibs = (*vendors[:1], *await _served(session, (STANDARD,)))
     if not mibs:
         names = ", ".join(mib.name for mib in (STANDARD, *VENDORS))
-        raise Trouble(f"the device has none of the UPS MIBs known here ({names})", UNKNOWN)
+        raise ProbeFailed(f"the device has none of the UPS MIBs known here ({names})", UNKNOWN)
     return mibs
 
 
-async def _first(session: Session, mibs: list[Mib]) -> Mib | None:
+async def _first_served(session: SnmpSession, mibs: list[Mib]) -> Mib | None:
     """The first of these families that the device has something of."""
     cells = await session.get([marker for mib in mibs for marker in _markers(mib)]) if mibs else {}
     return next((mib for mib in mibs if any(marker in cells for marker in _markers(mib))), None)
 
 
-async def _served(session: Session, mibs: Sequence[Mib]) -> list[Mib]:
+async def _served(session: SnmpSession, mibs: Sequence[Mib]) -> list[Mib]:
     """Those of these families below whose root the device has anything."""
     served: list[Mib] = []
     for at in range(0, len(mibs), ROOTS):
@@ -149,13 +151,13 @@ def _markers(mib: Mib) -> list[str]:
     return [f"{mib.root}.{marker}" for marker in mib.markers]
 
 
-def _below(oid: object, prefix: str) -> bool:
+def _is_below(oid: object, prefix: str) -> bool:
     return isinstance(oid, str) and f"{oid}.".startswith(f"{prefix}.")
 
 
-async def _read_alarms(session: Session, mib: Mib, cells: dict[str, Value]) -> None:
+async def _read_alarms(session: SnmpSession, mib: Mib, cells: dict[str, Value]) -> None:
     for row in mib.rows:
-        if isinstance(row, Alarms) and cells.get(f"{mib.root}.{row.count}") != 0:
+        if isinstance(row, AlarmTableRow) and cells.get(f"{mib.root}.{row.count}") != 0:
             table = f"{mib.root}.{row.table}"
             walk = await session.walk(table, rows=MOST_ROWS)
             cells.update({f"{table}.{index}": value for index, value in walk.columns[0].items()})

@@ -22,10 +22,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, Copy, Question, Refused, Verdict
+from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, BackupCopy, BackupQuery, BackupRefused, ReadVerdict
 from agent.backup.integrity import hashes, meter
-from agent.backup.integrity.meter import Meter, Stopped
-from agent.backup.integrity.read import Marks, judge
+from agent.backup.integrity.meter import Meter, ReadStopped
+from agent.backup.integrity.read import ReadMarks, verify_copy
 from tests.support.paths import ROOT
 
 PROGRAMS = {"gz": "gzip", "bz2": "bzip2", "xz": "xz", "zst": "zstd", "zip": "zip", "7z": "7zr"}
@@ -37,21 +37,21 @@ def needs(*programs: str) -> None:
         pytest.skip(f"needs {', '.join(missing)}")
 
 
-def copy_of(path: Path, name: str | None = None) -> Copy:
+def copy_of(path: Path, name: str | None = None) -> BackupCopy:
     seen = path.stat()
-    return Copy(
+    return BackupCopy(
         name=(name or path.name).encode(), at=seen.st_mtime, size=seen.st_size, mtime_ns=seen.st_mtime_ns,
         inode=seen.st_ino,
     )  # fmt: skip
 
 
-def read(path: Path, known: Any = None, keep: list[Any] | None = None, **limits: Any) -> Verdict:
+def read(path: Path, known: Any = None, keep: list[Any] | None = None, **limits: Any) -> ReadVerdict:
     """One read of a file, as the background process does it."""
     stage = [""]
-    marks = Marks((keep if keep is not None else []).append, known)
+    marks = ReadMarks((keep if keep is not None else []).append, known)
     own = Meter(save=lambda state: marks.save(stage[0], state), **limits)
-    question = Question(evidence="files", path=str(path.parent))
-    return judge(question, copy_of(path), own, marks, stage)
+    question = BackupQuery(evidence="files", path=str(path.parent))
+    return verify_copy(question, copy_of(path), own, marks, stage)
 
 
 @pytest.fixture(scope="module")
@@ -451,9 +451,9 @@ class TestChecksum:
     @pytest.mark.parametrize("kind", ["md5", "sha1", "sha256", "sha384", "sha512"])
     def test_goes_on_from_a_state(self, kind: str) -> None:
         data = os.urandom(10_001)
-        first = hashes.Hash(kind)
+        first = hashes.ResumableHash(kind)
         first.update(data[:5000])
-        second = hashes.Hash(kind, first.state())
+        second = hashes.ResumableHash(kind, first.state())
         second.update(data[5000:])
         assert second.hexdigest() == hashlib.new(kind, data).hexdigest()
 
@@ -528,18 +528,18 @@ class TestMeter:
         def more(done: int) -> tuple[int, float]:
             asked.append(done)
             if len(asked) == 3:
-                raise Stopped
+                raise ReadStopped
             return 250, 0.0
 
         own = Meter(grant=(250, 0.0), next_grant=more, clock=lambda: now[0])
-        with pytest.raises(Stopped):
+        with pytest.raises(ReadStopped):
             for _ in range(100):
                 own.spend(100)
         assert asked == [200, 400, 600]
-        own = Meter(grant=(0, 5.0), next_grant=lambda done: (_ for _ in ()).throw(Stopped), clock=lambda: now[0])
+        own = Meter(grant=(0, 5.0), next_grant=lambda done: (_ for _ in ()).throw(ReadStopped), clock=lambda: now[0])
         own.spend(1)
         now[0] = 5.0
-        with pytest.raises(Stopped):
+        with pytest.raises(ReadStopped):
             own.spend(1)
 
     def test_changed_while_it_is_read(self, tmp_path: Path) -> None:
@@ -547,5 +547,7 @@ class TestMeter:
         path.write_bytes(b"x" * 5000)
         copy = copy_of(path)
         path.write_bytes(b"y" * 5001)
-        with pytest.raises(Refused, match="changed"):
-            judge(Question(evidence="files", path=str(tmp_path)), copy, Meter(), Marks([].append, None), [""])
+        with pytest.raises(BackupRefused, match="changed"):
+            verify_copy(
+                BackupQuery(evidence="files", path=str(tmp_path)), copy, Meter(), ReadMarks([].append, None), [""]
+            )

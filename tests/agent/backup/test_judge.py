@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, Copy, Facts, Lock, Verdict
-from agent.backup.judge import Wanted, judge, span, usual_size
+from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, BackupCopy, BackupFacts, ReadVerdict, RepositoryLock
+from agent.backup.judge import BackupPolicy, duration_text, evaluate_backup, usual_size
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 NOW = 1_795_000_000.0
@@ -16,17 +16,19 @@ HOUR = 3600.0
 DAY = 86_400.0
 
 
-def copy(age: float = HOUR, verdict: str = "", **more: object) -> Copy:
-    judged = Verdict(state=verdict, reason="why", at=NOW - 60, seconds=1.0) if verdict else None
-    made = Copy(name=f"copy-{age:.0f}".encode(), at=NOW - age, size=1000, verdict=judged)
+def copy(age: float = HOUR, verdict: str = "", **more: object) -> BackupCopy:
+    judged = ReadVerdict(state=verdict, reason="why", at=NOW - 60, seconds=1.0) if verdict else None
+    made = BackupCopy(name=f"copy-{age:.0f}".encode(), at=NOW - age, size=1000, verdict=judged)
     return msgspec.structs.replace(made, **more)
 
 
-def facts(*copies: Copy, **more: object) -> Facts:
-    return msgspec.structs.replace(Facts(now=NOW, began=NOW - DAY, copies=list(copies), count=len(copies)), **more)
+def facts(*copies: BackupCopy, **more: object) -> BackupFacts:
+    return msgspec.structs.replace(
+        BackupFacts(now=NOW, began=NOW - DAY, copies=list(copies), count=len(copies)), **more
+    )
 
 
-WANTED = Wanted(rpo=26 * HOUR, verified_within=45 * DAY, lock_age=12 * HOUR)
+WANTED = BackupPolicy(rpo=26 * HOUR, verified_within=45 * DAY, lock_age=12 * HOUR)
 
 
 class TestSizes:
@@ -75,22 +77,22 @@ class TestSizes:
 
 class TestStates:
     def test_up(self) -> None:
-        outcome = judge(facts(copy(verdict=GOOD)), WANTED)
+        outcome = evaluate_backup(facts(copy(verdict=GOOD)), WANTED)
         assert (outcome.state, outcome.reason) == (UP, "")
         assert outcome.measures["verified_age_seconds"] == 60
         assert "size_ratio" not in outcome.measures, "what is not known is left out"
 
     def test_at_the_objective_exactly(self) -> None:
-        assert judge(facts(copy(26 * HOUR)), WANTED).state == UP
-        assert judge(facts(copy(26 * HOUR + 1)), WANTED).state == DOWN
+        assert evaluate_backup(facts(copy(26 * HOUR)), WANTED).state == UP
+        assert evaluate_backup(facts(copy(26 * HOUR + 1)), WANTED).state == DOWN
 
     def test_no_evidence(self) -> None:
-        outcome = judge(facts(failed="the mount hangs"), WANTED)
+        outcome = evaluate_backup(facts(failed="the mount hangs"), WANTED)
         assert (outcome.state, outcome.reason, outcome.measures) == (UNKNOWN, "the mount hangs", {})
         old = facts(copy(40 * HOUR), unreadable=1, why_unreadable="x: may not")
-        assert judge(old, WANTED).state == UNKNOWN, "a newer one may lie where one cannot look"
-        assert judge(facts(unreadable=1, why_unreadable="x: may not"), WANTED).state == UNKNOWN
-        assert judge(facts(copy(), unreadable=1, why_unreadable="x: may not"), WANTED).state == DEGRADED
+        assert evaluate_backup(old, WANTED).state == UNKNOWN, "a newer one may lie where one cannot look"
+        assert evaluate_backup(facts(unreadable=1, why_unreadable="x: may not"), WANTED).state == UNKNOWN
+        assert evaluate_backup(facts(copy(), unreadable=1, why_unreadable="x: may not"), WANTED).state == DEGRADED
 
     @pytest.mark.parametrize(
         ("found", "state", "words"),
@@ -101,11 +103,15 @@ class TestStates:
             (facts(copy(HOUR, SUSPECT)), DEGRADED, "'copy-3600': why"),
             (facts(copy(HOUR, CANNOT)), UP, ""),
             (facts(copy(HOUR, CANNOT), began=NOW - 50 * DAY), DEGRADED, "has not been read through in 50 days: why"),
-            (facts(copy(), locks=[Lock("locks/ab", NOW - DAY)]), DEGRADED, "lock locks/ab has been there for 24 hours"),
-            (facts(copy(), locks=[Lock("locks/ab", NOW - HOUR)]), UP, ""),
+            (
+                facts(copy(), locks=[RepositoryLock("locks/ab", NOW - DAY)]),
+                DEGRADED,
+                "lock locks/ab has been there for 24 hours",
+            ),
+            (facts(copy(), locks=[RepositoryLock("locks/ab", NOW - HOUR)]), UP, ""),
             (facts(copy(), missing=["there is no backup of x"]), DOWN, "there is no backup of x"),
             (facts(missing=["there is no backup of x"]), DOWN, "there is no backup of x"),
-            (facts(copy(), check=Verdict(state=BROKEN, reason="r", at=NOW)), DOWN, "the repository is damaged: r"),
+            (facts(copy(), check=ReadVerdict(state=BROKEN, reason="r", at=NOW)), DOWN, "the repository is damaged: r"),
             (facts(copy(), notes=["daily.0 lacks y"]), DEGRADED, "daily.0 lacks y"),
             (facts(copy(size=0), copy(2 * HOUR)), DEGRADED, "is empty"),
             (facts(copy(wrong="failed"), copy(2 * HOUR)), DEGRADED, "'copy-3600' failed"),
@@ -113,24 +119,24 @@ class TestStates:
             (facts(outside=2), DOWN, "there is no backup at all (2 links lead out of the directory)"),
         ],
     )
-    def test_reasons(self, found: Facts, state: int, words: str) -> None:
-        outcome = judge(found, WANTED)
+    def test_reasons(self, found: BackupFacts, state: int, words: str) -> None:
+        outcome = evaluate_backup(found, WANTED)
         assert outcome.state == state
         assert words in outcome.reason
         assert bool(outcome.reason) == (state != UP)
 
     def test_the_worst_comes_first(self) -> None:
-        found = facts(copy(HOUR, BROKEN), copy(30 * HOUR), locks=[Lock("l", NOW - DAY)])
-        assert judge(found, WANTED).reason.startswith("the newest good backup is 30 hours old")
+        found = facts(copy(HOUR, BROKEN), copy(30 * HOUR), locks=[RepositoryLock("l", NOW - DAY)])
+        assert evaluate_backup(found, WANTED).reason.startswith("the newest good backup is 30 hours old")
 
     def test_names_fit_a_sentence(self) -> None:
-        outcome = judge(facts(copy(verdict=BROKEN, name=b"\xff\n" + b"x" * 500), copy(2 * HOUR)), WANTED)
+        outcome = evaluate_backup(facts(copy(verdict=BROKEN, name=b"\xff\n" + b"x" * 500), copy(2 * HOUR)), WANTED)
         assert outcome.reason.isprintable()
         assert len(outcome.reason) < 200
 
 
 def test_spans() -> None:
-    assert [span(one) for one in (5, 119, 600, 31 * HOUR, 9 * DAY)] == [
+    assert [duration_text(one) for one in (5, 119, 600, 31 * HOUR, 9 * DAY)] == [
         "5 s",
         "119 s",
         "10 minutes",

@@ -14,9 +14,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from agent.backup import place
-from agent.backup.facts import MOST_COPIES, Refused
+from agent.backup.facts import MOST_COPIES, BackupRefused
 from agent.backup.newest import scan
-from inventory.grammars.file_patterns import Pattern
+from inventory.grammars.file_patterns import FilePattern
 
 NOW = 1_795_000_000.0
 UTC = datetime.UTC
@@ -30,7 +30,7 @@ def put(path: Path, age: float = 0.0, size: int = 10) -> Path:
 
 
 def names(directory: Path, pattern: str, allowed: tuple[str, ...] = ()) -> list[str]:
-    return [os.fsdecode(copy.name) for copy in scan(str(directory), Pattern(pattern, "UTC"), allowed, NOW).copies]
+    return [os.fsdecode(copy.name) for copy in scan(str(directory), FilePattern(pattern, "UTC"), allowed, NOW).copies]
 
 
 class TestPattern:
@@ -50,7 +50,7 @@ class TestPattern:
         st.text("ab.-!x", min_size=1, max_size=8),
     )
     def test_globs_are_the_shells(self, glob: str, name: str) -> None:
-        pattern = Pattern(glob)
+        pattern = FilePattern(glob)
         # a range of nothing before ! makes Python's own negate the rest
         assume(
             "!" not in glob
@@ -66,7 +66,7 @@ class TestPattern:
     def test_a_date_in_a_name_is_what_strptime_reads(self, moment: datetime.datetime) -> None:
         moment = moment.replace(microsecond=0, tzinfo=UTC)
         for text, width in (("x-%Y-%m-%d_%H%M%S.gz", 1), ("%y%j-%H", 3600), ("%s.dump", 1), ("%Y%m%d", 86_400)):
-            pattern = Pattern(text, "UTC")
+            pattern = FilePattern(text, "UTC")
             assert pattern.segments[0] is not None
             written = moment.strftime(text.replace("%s", str(int(moment.timestamp()))))
             found = pattern.segments[0].fullmatch(written)
@@ -77,12 +77,12 @@ class TestPattern:
             assert bounds[1] - bounds[0] == width
 
     def test_a_day_of_25_hours(self) -> None:
-        pattern = Pattern("%Y%m%d", "Europe/Berlin")
+        pattern = FilePattern("%Y%m%d", "Europe/Berlin")
         bounds = pattern.bounds({"Y": "2026", "m": "10", "d": "25"})
         assert bounds is not None and bounds[1] - bounds[0] == 25 * 3600
 
     def test_many_stars_cost_no_time(self) -> None:
-        segment = Pattern("*a*a*a*a*a*a*a*a*a*a*a*ab").segments[0]
+        segment = FilePattern("*a*a*a*a*a*a*a*a*a*a*a*ab").segments[0]
         assert segment is not None
         begun = time.perf_counter()
         assert not segment.fullmatch("a" * 255)
@@ -103,7 +103,7 @@ class TestPattern:
     )
     def test_what_is_no_pattern(self, text: str, words: str) -> None:
         with pytest.raises(ValueError, match=words.replace("*", r"\*").replace(".", r"\.")):
-            Pattern(text)
+            FilePattern(text)
 
 
 class TestScan:
@@ -112,7 +112,7 @@ class TestScan:
             put(tmp_path / f"db-{day:02}.gz", age=day * 86_400, size=day + 1)
         put(tmp_path / "other.txt")
         put(tmp_path / ".db-hidden.gz")
-        facts = scan(str(tmp_path), Pattern("db-*.gz"), (), NOW)
+        facts = scan(str(tmp_path), FilePattern("db-*.gz"), (), NOW)
         assert facts.count == 50
         assert facts.total == sum(range(1, 51))
         assert [copy.name for copy in facts.copies] == [f"db-{day:02}.gz".encode() for day in range(MOST_COPIES)]
@@ -121,7 +121,7 @@ class TestScan:
         put(tmp_path / "db-2026-01-02.gz", age=0)
         put(tmp_path / "db-2026-11-18.gz", age=40 * 86_400)
         put(tmp_path / "db-2026-02-31.gz")  # no such day
-        facts = scan(str(tmp_path), Pattern("db-%Y-%m-%d.gz", "UTC"), (), NOW)
+        facts = scan(str(tmp_path), FilePattern("db-%Y-%m-%d.gz", "UTC"), (), NOW)
         assert [copy.name for copy in facts.copies] == [b"db-2026-11-18.gz", b"db-2026-01-02.gz"]
         assert facts.copies[0].at == datetime.datetime(2026, 11, 18, tzinfo=UTC).timestamp()
         assert facts.copies[1].at == datetime.datetime(2026, 1, 3, tzinfo=UTC).timestamp()
@@ -138,13 +138,13 @@ class TestScan:
     def test_names_that_are_no_text(self, tmp_path: Path) -> None:
         odd = b"db-\xff\xfe\n 1.gz"
         (Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + odd))).write_bytes(b"x")
-        facts = scan(str(tmp_path), Pattern("db-*.gz"), (), NOW)
+        facts = scan(str(tmp_path), FilePattern("db-*.gz"), (), NOW)
         assert [copy.name for copy in facts.copies] == [odd]
 
     def test_a_name_that_is_no_text_and_cannot_be_looked_at(self, tmp_path: Path) -> None:
         odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/db-\xff.gz"))
         odd.symlink_to(odd.name)
-        facts = scan(str(tmp_path), Pattern("db-*.gz"), (), NOW)
+        facts = scan(str(tmp_path), FilePattern("db-*.gz"), (), NOW)
         assert facts.unreadable == 1
         assert facts.why_unreadable == "db-?.gz: its links lead in a circle"
         msgspec.json.encode(facts)
@@ -159,10 +159,12 @@ class TestScan:
         (inside / "nothing.gz").symlink_to("gone")
         (inside / "folder").symlink_to(outside)
         os.mkfifo(inside / "pipe.gz")
-        facts = scan(str(inside), Pattern("**/*.gz"), (), NOW)
+        facts = scan(str(inside), FilePattern("**/*.gz"), (), NOW)
         assert sorted(copy.name for copy in facts.copies) == [b"latest.gz", b"real.gz"]
         assert facts.outside == 2
-        facts = scan(str(inside), Pattern("**/*.gz"), (str(tmp_path),), NOW)  # the agent's own file allows all of it
+        facts = scan(
+            str(inside), FilePattern("**/*.gz"), (str(tmp_path),), NOW
+        )  # the agent's own file allows all of it
         assert sorted(copy.name for copy in facts.copies) == [b"latest.gz", b"leak.gz", b"real.gz"]
         assert facts.outside == 1
 
@@ -173,15 +175,15 @@ class TestScan:
         limits = (str(tmp_path / "allowed"),)
         assert names(tmp_path / "allowed", "*", limits) == ["a.gz"]
         for path in ("allowed-not", "allowed/way-out", "allowed/../allowed-not"):
-            with pytest.raises(Refused, match="outside the directories this agent may read"):
-                scan(str(tmp_path / path), Pattern("*"), limits, NOW)
-        with pytest.raises(Refused, match="has to begin with /"):
-            scan("relative", Pattern("*"), (), NOW)
+            with pytest.raises(BackupRefused, match="outside the directories this agent may read"):
+                scan(str(tmp_path / path), FilePattern("*"), limits, NOW)
+        with pytest.raises(BackupRefused, match="has to begin with /"):
+            scan("relative", FilePattern("*"), (), NOW)
 
     def test_no_directory(self, tmp_path: Path) -> None:
         for path in (tmp_path / "gone", put(tmp_path / "file")):
-            with pytest.raises(Refused, match="there is no directory") as error:
-                scan(str(path), Pattern("*"), (), NOW)
+            with pytest.raises(BackupRefused, match="there is no directory") as error:
+                scan(str(path), FilePattern("*"), (), NOW)
             assert error.value.gone
 
     def test_links_swapped_while_it_looks(self, tmp_path: Path) -> None:
@@ -210,7 +212,7 @@ class TestScan:
             while time.monotonic() < until or not (refused and taken):
                 try:
                     descriptor = place.open_file("file.gz", top, (str(inside),))
-                except (place.LeadsOut, FileNotFoundError):
+                except (place.PathEscapes, FileNotFoundError):
                     refused += 1
                     continue
                 assert os.pread(descriptor, 100, 0) != b"x" * 77
@@ -244,7 +246,7 @@ class TestScan:
             counts = set()
             until = time.monotonic() + 0.5
             while time.monotonic() < until or len(counts) < 2:
-                found = scan(str(tmp_path), Pattern("**/*.gz"), (), NOW)
+                found = scan(str(tmp_path), FilePattern("**/*.gz"), (), NOW)
                 assert not found.unreadable, found.why_unreadable
                 assert kept <= {os.path.basename(copy.name) for copy in found.copies}  # noqa: PTH119  names are bytes
                 counts.add(found.count)
@@ -258,10 +260,10 @@ class TestScan:
             os.close(os.open(f"db-{number}.gz", os.O_WRONLY | os.O_CREAT, dir_fd=directory))
         os.close(directory)
         begun = time.perf_counter()
-        assert scan(str(tmp_path), Pattern("db-*.gz"), (), NOW).count == 100_000
+        assert scan(str(tmp_path), FilePattern("db-*.gz"), (), NOW).count == 100_000
         assert time.perf_counter() - begun < 20  # a second here
         tracemalloc.start()
-        scan(str(tmp_path), Pattern("db-*.gz"), (), NOW)
+        scan(str(tmp_path), FilePattern("db-*.gz"), (), NOW)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 1_000_000

@@ -12,18 +12,18 @@ from typing import Any
 import pytest
 
 from agent.backup import commands
-from agent.backup.facts import Facts, Question
-from agent.backup.judge import Wanted, judge
+from agent.backup.facts import BackupFacts, BackupQuery
+from agent.backup.judge import BackupPolicy, evaluate_backup
 from agent.backup.repositories import restic
-from agent.backup.work import look
+from agent.backup.work import scan
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 HOUR = 3600.0
-WANTED = Wanted(rpo=26 * HOUR, lock_age=12 * HOUR)
+WANTED = BackupPolicy(rpo=26 * HOUR, lock_age=12 * HOUR)
 
 
-def facts(evidence: str, path: Path, **more: Any) -> Facts:
-    return look(Question(evidence=evidence, path=str(path), **more), time.time())
+def facts(evidence: str, path: Path, **more: Any) -> BackupFacts:
+    return scan(BackupQuery(evidence=evidence, path=str(path), **more), time.time())
 
 
 class TestRsnapshot:
@@ -50,24 +50,24 @@ class TestRsnapshot:
     def test_the_newest_tree(self, root: Path) -> None:
         found = facts("rsnapshot", root)
         assert [copy.name for copy in found.copies] == [b"daily.0", b"daily.1", b"daily.2"]
-        outcome = judge(found, WANTED)
+        outcome = evaluate_backup(found, WANTED)
         assert (outcome.state, outcome.measures["copies"]) == (UP, 3)
         for number in range(3):
             os.utime(root / f"daily.{number}", (time.time() - (30 + 24 * number) * HOUR,) * 2)
-        assert "30 hours old" in judge(facts("rsnapshot", root), WANTED).reason
+        assert "30 hours old" in evaluate_backup(facts("rsnapshot", root), WANTED).reason
 
     @pytest.mark.real
     def test_one_that_did_not_come_along(self, root: Path) -> None:
         shutil.rmtree(root / "daily.0/mail")
-        outcome = judge(facts("rsnapshot", root), WANTED)
+        outcome = evaluate_backup(facts("rsnapshot", root), WANTED)
         assert (outcome.state, outcome.reason) == (DEGRADED, "daily.0 lacks mail")
-        outcome = judge(facts("rsnapshot", root, sources=("web", "mail")), WANTED)
+        outcome = evaluate_backup(facts("rsnapshot", root, sources=("web", "mail")), WANTED)
         assert (outcome.state, outcome.reason) == (DOWN, "daily.0 lacks mail")
         for child in (root / "daily.0").iterdir():
             shutil.rmtree(child)
         now = time.time()
         os.utime(root / "daily.0", (now, now))
-        outcome = judge(facts("rsnapshot", root), WANTED)
+        outcome = evaluate_backup(facts("rsnapshot", root), WANTED)
         assert outcome.state == DEGRADED
         assert "'daily.0' is empty" in outcome.reason
 
@@ -75,10 +75,10 @@ class TestRsnapshot:
     def test_an_interrupted_deletion(self, root: Path) -> None:
         (root / "_delete.4711").mkdir()
         os.utime(root / "_delete.4711", (time.time() - 20 * HOUR,) * 2)
-        assert "_delete.4711 has been there for 20 hours" in judge(facts("rsnapshot", root), WANTED).reason
+        assert "_delete.4711 has been there for 20 hours" in evaluate_backup(facts("rsnapshot", root), WANTED).reason
 
     def test_nothing_there(self, tmp_path: Path) -> None:
-        assert judge(facts("rsnapshot", tmp_path), WANTED).state == DOWN
+        assert evaluate_backup(facts("rsnapshot", tmp_path), WANTED).state == DOWN
 
 
 SCHEMA = """
@@ -155,7 +155,7 @@ class Catalogue:
                 env={**os.environ, "PGPASSWORD": SECRET["password"]},
             )  # fmt: skip
 
-    def facts(self, **more: Any) -> Facts:
+    def facts(self, **more: Any) -> BackupFacts:
         return facts("bacula", self.path, **{**self.more, **more})
 
 
@@ -171,7 +171,7 @@ def catalogue(request: pytest.FixtureRequest, tmp_path: Path) -> Catalogue:
 class TestBacula:
     def test_jobs_that_ended_well(self, catalogue: Catalogue) -> None:
         catalogue.fill(jobs(("Nightly", 1, "T", 30, 5000), ("Nightly", 1, "T", 6, 5100), ("Nightly", 2, "W", 5, 700)))
-        outcome = judge(catalogue.facts(), WANTED)
+        outcome = evaluate_backup(catalogue.facts(), WANTED)
         assert (outcome.state, outcome.reason) == (UP, "")
         assert outcome.measures["age_seconds"] == pytest.approx(5 * HOUR, abs=60)
         assert outcome.measures["duration_seconds"] == 600
@@ -179,16 +179,16 @@ class TestBacula:
 
     def test_each_host_has_to_have_one(self, catalogue: Catalogue) -> None:
         catalogue.fill(jobs(("Nightly", 2, "T", 40, 700), ("Nightly", 1, "T", 6, 5100), ("Nightly", 2, "f", 5, 0)))
-        assert judge(catalogue.facts(hosts=("alpha-fd",)), WANTED).state == UP
-        outcome = judge(catalogue.facts(hosts=("alpha-fd", "beta-fd")), WANTED)
+        assert evaluate_backup(catalogue.facts(hosts=("alpha-fd",)), WANTED).state == UP
+        outcome = evaluate_backup(catalogue.facts(hosts=("alpha-fd", "beta-fd")), WANTED)
         assert outcome.state == DOWN
         assert "40 hours old" in outcome.reason
         assert "the last run of Nightly of beta-fd failed" in outcome.reason
-        assert "no backup of Weekly" in judge(catalogue.facts(sources=("Weekly",)), WANTED).reason
+        assert "no backup of Weekly" in evaluate_backup(catalogue.facts(sources=("Weekly",)), WANTED).reason
 
     def test_failed_and_running(self, catalogue: Catalogue) -> None:
         catalogue.fill(jobs(("Nightly", 1, "T", 20, 5000), ("Nightly", 1, "E", 2, 100), ("Nightly", 1, "R", 0, 0)))
-        outcome = judge(catalogue.facts(), WANTED)
+        outcome = evaluate_backup(catalogue.facts(), WANTED)
         assert outcome.state == DEGRADED
         assert "'2 alpha-fd Nightly' ended with errors" in outcome.reason
         assert outcome.measures["age_seconds"] == pytest.approx(20 * HOUR, abs=60)
@@ -196,7 +196,7 @@ class TestBacula:
 
     def test_none(self, catalogue: Catalogue) -> None:
         catalogue.fill(jobs())
-        assert judge(catalogue.facts(), WANTED).state == DOWN
+        assert evaluate_backup(catalogue.facts(), WANTED).state == DOWN
 
     def test_no_catalogue(self, server: Path, tmp_path: Path) -> None:
         assert facts("bacula", tmp_path / "gone.db").gone
@@ -204,7 +204,7 @@ class TestBacula:
         assert "cannot be read" in facts("bacula", tmp_path / "text.db").failed
         wrong = {**SECRET, "password": "another"}
         found = facts("bacula", server, database="postgres", secret=wrong, timeout=10.0)
-        assert judge(found, WANTED).state == UNKNOWN
+        assert evaluate_backup(found, WANTED).state == UNKNOWN
         assert "password authentication failed" in found.failed
         assert "another" not in found.failed
         assert "cannot be read" in facts("bacula", server, database="postgres", secret=SECRET, timeout=10.0).failed
@@ -213,7 +213,7 @@ class TestBacula:
 class TestCommands:
     def test_ended_with_all_it_started(self, tmp_path: Path) -> None:
         script = f"sleep 300 & echo $! > {tmp_path}/child; wait"
-        with pytest.raises(commands.TookTooLong):
+        with pytest.raises(commands.CommandTimeout):
             commands.run(["/bin/sh", "-c", script], seconds=0.5)
         child = int((tmp_path / "child").read_text())
         until = time.monotonic() + 5
@@ -225,7 +225,7 @@ class TestCommands:
 
     def test_output_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(commands, "MOST_OUTPUT", 100_000)
-        with pytest.raises(commands.TooMuch):
+        with pytest.raises(commands.CommandOutputTooLarge):
             commands.run(["/bin/sh", "-c", "cat /dev/zero"], seconds=20)
         ran = commands.run(["/bin/sh", "-c", "seq 100000 >&2; exit 3"], seconds=20)
         assert (ran.code, ran.last) == (3, "100000")
@@ -253,4 +253,4 @@ class TestCommands:
     ],
 )
 def test_restics_times(text: str, seconds: float) -> None:
-    assert restic._moment(text) == seconds
+    assert restic._parse_time(text) == seconds

@@ -13,17 +13,17 @@ import msgspec
 import pytest
 
 from agent.cli import doctor
-from agent.cli.doctor import Finding
+from agent.cli.doctor import Diagnosis
 from agent.config import Settings
 from agent.runtime import status
 from agent.spool import Spool
 from agent.uplink import identity
-from agent.uplink.connection import Answer
+from agent.uplink.connection import CollectorResponse
 from agent.uplink.plans import PlanStore, read
-from agent.uplink.push import Contact
+from agent.uplink.push import CollectorContact
 from inventory.protocol.plan import Plan, PlannedCheck
 from tests.support.clock import FakeClock
-from tests.support.fake_collector import Authority, Desk
+from tests.support.fake_collector import FakeAuthority, FakeCollector
 from tests.support.paths import ROOT
 
 PING = PlannedCheck(
@@ -39,12 +39,14 @@ def clock_off(seconds: float = 0) -> FakeClock:
     return FakeClock(round((time.time() + seconds) * 1000), boot=10_000_000)
 
 
-def said(found: list[Finding], level: str = "wrong") -> str:
+def said(found: list[Diagnosis], level: str = "wrong") -> str:
     return "\n".join(f"{finding.what} > {finding.advice}" for finding in found if finding.level == level)
 
 
-def answer(status: int, body: bytes = b"", content_type: str = "application/json", date: float = 0) -> Answer:
-    return Answer(status, content_type, {"date": formatdate(date or time.time(), usegmt=True)}, body)
+def answer(
+    status: int, body: bytes = b"", content_type: str = "application/json", date: float = 0
+) -> CollectorResponse:
+    return CollectorResponse(status, content_type, {"date": formatdate(date or time.time(), usegmt=True)}, body)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +64,8 @@ def answer(status: int, body: bytes = b"", content_type: str = "application/json
         (answer(503, b'{"error":"busy"}'), "wrong", "busy"),
     ],
 )
-def test_every_answer_has_its_words(got: Answer, level: str, words: str) -> None:
-    found = doctor.judged("hub", got)
+def test_every_answer_has_its_words(got: CollectorResponse, level: str, words: str) -> None:
+    found = doctor.assess_answer("hub", got)
     assert found.level == level
     assert words in found.what + found.advice
 
@@ -79,8 +81,8 @@ def test_every_answer_has_its_words(got: Answer, level: str, words: str) -> None
     ],
 )
 def test_a_clock_that_is_off_is_said_with_what_it_does(off: float, words: str) -> None:
-    who = Authority.sample().identity("https://hub:1")
-    found = list(doctor.dates(answer(200), who, clock_off(off)))
+    who = FakeAuthority.sample().identity("https://hub:1")
+    found = list(doctor.check_dates(answer(200), who, clock_off(off)))
     if words:
         assert words in said(found)
         assert "Results are placed by the collector's time" in said(found)
@@ -90,15 +92,15 @@ def test_a_clock_that_is_off_is_said_with_what_it_does(off: float, words: str) -
 
 @pytest.mark.parametrize(("days", "words"), [(0, ""), (70, ""), (80, "was not renewed"), (91, "has expired")])
 def test_a_certificate_that_ends_is_judged_by_the_collectors_time(days: int, words: str) -> None:
-    who = Authority.sample().identity("https://hub:1")
+    who = FakeAuthority.sample().identity("https://hub:1")
     later = time.time() + days * DAY
-    found = list(doctor.dates(answer(200, date=later), who, clock_off(days * DAY)))
+    found = list(doctor.check_dates(answer(200, date=later), who, clock_off(days * DAY)))
     assert words in said(found)
     assert bool(said(found)) == bool(words)
 
 
 def a_status(**more: object) -> status.Status:
-    contact = Contact("https://hub:1")
+    contact = CollectorContact("https://hub:1")
     base = status.Status(
         version="1", agent="site-1", pid=1, boot=b"bootboot".hex(), boot_ms=9_990_000, wall_ms=0, started=0, plan="",
         push_every=30_000, states={"up": 1}, troubles=[], refused=[],
@@ -137,13 +139,13 @@ def test_whether_it_runs_is_told_by_the_lock_alone(tmp_path: Path) -> None:
 
 
 def enrolled(tmp_path: Path, url: str) -> Settings:
-    identity.store(tmp_path, Authority.sample().identity(url))
+    identity.store(tmp_path, FakeAuthority.sample().identity(url))
     PlanStore(tmp_path, "site-1").keep(read(PLAN.encode()))
     return Settings(state_dir=tmp_path)
 
 
 async def test_a_collector_of_another_authority_is_told_apart_from_one_that_is_away(tmp_path: Path) -> None:
-    desk = await Desk(Authority()).open(tmp_path)
+    desk = await FakeCollector(FakeAuthority()).open(tmp_path)
     settings = enrolled(tmp_path, desk.url)
     words = said(await doctor.examine(settings))
     assert "is not the collector's" in words

@@ -8,10 +8,10 @@ import pytest
 
 from agent.cli import doctor
 from agent.config import LimitsSettings, Settings
-from agent.jobs.book import Book, directory
+from agent.jobs.book import JobStore, directory
 from agent.jobs.candidates import MOST_NAMES, candidates
-from agent.jobs.state import SUCCESS, Event
-from agent.uplink.plans import Kept, read
+from agent.jobs.state import SUCCESS, PingEvent
+from agent.uplink.plans import StoredPlan, read
 from inventory.protocol.plan import Plan, PlannedCheck
 from tests.support.clock import BEGIN, DAY, FakeClock
 
@@ -26,7 +26,7 @@ def plan(*checks: tuple[str, dict[str, str]]) -> Plan:
     return Plan(agent="a", agency="b", site="c", checks=made)
 
 
-def kept(made: Plan) -> Kept:
+def kept(made: Plan) -> StoredPlan:
     return read(made.encode())
 
 
@@ -112,7 +112,7 @@ def test_pings_that_are_not_heard_or_not_expected(tmp_path: Path) -> None:
     assert [(one.level, one.what) for one in silent] == [("wrong", "pings of jobs are not heard at 127.0.0.1:8441")]
     assert list(doctor.ping_notes(settings, jobs, False, clock)) == []
     assert list(doctor.ping_notes(settings, kept(plan()), True, clock)) == []
-    book = Book(directory(tmp_path), clock)
+    book = JobStore(directory(tmp_path), clock)
     book.listen()
     clock.advance(seconds=90)
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["ok"]
@@ -121,7 +121,7 @@ def test_pings_that_are_not_heard_or_not_expected(tmp_path: Path) -> None:
     assert (heard.level, never.level, never.what) == ("ok", "note", "the job db has never pinged")
     assert "haidang-agent job db -- COMMAND; or let its script end with: curl " in never.advice
     assert never.advice.endswith(" http://127.0.0.1:8441/ping/db")
-    book.hear("db", Event(action=SUCCESS, at=book.now()))
+    book.hear("db", PingEvent(action=SUCCESS, at=book.now()))
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["ok"]
     clock.advance(seconds=600)
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["wrong"]

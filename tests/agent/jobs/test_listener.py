@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from agent.clock import SystemClock
+from agent.clock import AgentSystemClock
 from agent.config import PingSettings, Settings
-from agent.jobs.book import MOST_BODY, Book, directory
-from agent.jobs.side import Side
-from agent.jobs.state import Record
+from agent.jobs.book import MOST_BODY, JobStore, directory
+from agent.jobs.side import JobsService
+from agent.jobs.state import JobRecord
 from deploy.programs import free_port
 from inventory.base.types import Secret
 from inventory.protocol.plan import Plan, PlannedCheck
@@ -53,8 +53,8 @@ class Place:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.port = PingSettings.address(settings.pings.listen)[1]
-        self.side = Side(settings, SystemClock())
-        self.book = Book(directory(settings.state_dir), SystemClock())
+        self.side = JobsService(settings, AgentSystemClock())
+        self.book = JobStore(directory(settings.state_dir), AgentSystemClock())
         self.task: asyncio.Task[None] | None = None
 
     async def open(self, *jobs: str) -> "Place":
@@ -101,7 +101,7 @@ class Place:
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.port}{path}"
 
-    def record(self, job: str = "db") -> Record:
+    def record(self, job: str = "db") -> JobRecord:
         found = self.book.record(job)
         assert found is not None
         return found
@@ -445,6 +445,6 @@ async def test_pings_answered_survive_a_killed_agent(short_path: Path) -> None:
                 writer.close()
         await process.wait()
         assert answer == b"HTTP/1.1 200 OK"
-        record = Book(directory(short_path), SystemClock()).record("db")
+        record = JobStore(directory(short_path), AgentSystemClock()).record("db")
         assert record is not None
         assert record.pings == taken

@@ -15,11 +15,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from agent.clock import SystemClock
+from agent.clock import AgentSystemClock
 from agent.config import PingSettings, Settings
-from agent.jobs.book import MOST_BODY, Book, directory
-from agent.jobs.delivery import FORGOTTEN, Waiting, left, ping, take_waiting
-from agent.jobs.side import Side
+from agent.jobs.book import MOST_BODY, JobStore, directory
+from agent.jobs.delivery import FORGOTTEN, WaitingPing, import_stored_pings, ping, stored_pings
+from agent.jobs.side import JobsService
 from agent.jobs.stamp import stamp
 from deploy.programs import free_port
 from inventory.protocol.plan import Plan, PlannedCheck
@@ -39,12 +39,12 @@ class Machine:
         self.config = place / "agent.yaml"
         self.config.write_text(f"state_dir: {self.state}\npings: {{listen: '127.0.0.1:{port}'}}\n")
         self.settings = Settings(state_dir=self.state, pings=PingSettings(listen=f"127.0.0.1:{port}"))
-        self.book = Book(directory(self.state), SystemClock())
+        self.book = JobStore(directory(self.state), AgentSystemClock())
         self.task: asyncio.Task[None] | None = None
 
     async def on(self) -> None:
         before = self.book.listening()
-        side = Side(self.settings, SystemClock())
+        side = JobsService(self.settings, AgentSystemClock())
         check = PlannedCheck(
             uid="1", name="db", kind="job", interval=1, timeout=1, hold=1, recheck=1, params={"job": "db"}
         )
@@ -86,9 +86,9 @@ class Machine:
         record = self.book.record("db")
         return self.book.body("db", record.pings) if record is not None else None
 
-    def waiting(self) -> list[Waiting]:
+    def waiting(self) -> list[WaitingPing]:
         directories = (*self.settings.waiting_pings, self.home / ".local" / "state" / "haidang" / "pings")
-        found = [waiting for directory in directories for _, waiting in left(directory) if waiting is not None]
+        found = [waiting for directory in directories for _, waiting in stored_pings(directory) if waiting is not None]
         return sorted(found, key=lambda waiting: waiting.at.boot_ms)
 
 
@@ -191,7 +191,7 @@ async def test_the_command_runs_without_an_agent_and_its_pings_come_later(machin
     assert (code, out) == (7, "saved\n")
     assert "the agent does not answer" in err
     assert [(waiting.action, waiting.exit) for waiting in machine.waiting()] == [("start", None), ("fail", 7)]
-    before = stamp(SystemClock()).boot_ms
+    before = stamp(AgentSystemClock()).boot_ms
     await machine.on()
     await machine.off()
     assert machine.events() == [("start", None), ("fail", 7)]
@@ -291,7 +291,7 @@ def wait_in(directory: Path, name: str, content: bytes) -> Path:
 def test_what_is_left_there_by_anybody_does_no_harm(machine: Machine) -> None:
     """Rubbish, links, pipes, too much, jobs that are none, the future: taken away or let be, never followed."""
     place = machine.place / "shared"
-    now = stamp(SystemClock())
+    now = stamp(AgentSystemClock())
     good = ping("db", "success", now)
     secret = machine.place / "secret"
     secret.write_bytes(msgspec.json.encode(good))
@@ -305,35 +305,35 @@ def test_what_is_left_there_by_anybody_does_no_harm(machine: Machine) -> None:
     (place / "link.ping").symlink_to(secret)
     os.mkfifo(place / "pipe.ping")
     (place / "other.txt").write_bytes(b"not ours")
-    assert take_waiting(machine.book, [place, machine.place / "none"], {"db"}) == 0
+    assert import_stored_pings(machine.book, [place, machine.place / "none"], {"db"}) == 0
     assert machine.events() == []
     assert {path.name for path in place.iterdir()} == {"foreign.ping", "link.ping", "other.txt"}
     assert foreign.exists()  # a plan may yet have it
     wait_in(place, "good", msgspec.json.encode(good))
     wait_in(place, "twice", msgspec.json.encode(good))
-    assert take_waiting(machine.book, [place], {"db"}) == 2
+    assert import_stored_pings(machine.book, [place], {"db"}) == 2
     assert machine.events() == [("success", None)]
 
 
 def test_pings_for_a_job_that_no_plan_ever_has_are_forgotten(machine: Machine) -> None:
-    old = stamp(SystemClock())
+    old = stamp(AgentSystemClock())
     old = msgspec.structs.replace(old, boot="ff" * 8, wall_ms=old.wall_ms - round(FORGOTTEN * 1000) - 1000)
     path = wait_in(machine.place / "w", "old", msgspec.json.encode(ping("gone", "success", old)))
-    assert take_waiting(machine.book, [path.parent], {"db"}) == 0
+    assert import_stored_pings(machine.book, [path.parent], {"db"}) == 0
     assert not path.exists()
 
 
 def test_a_waiting_ping_is_readable_for_its_user_alone(machine: Machine) -> None:
-    from agent.jobs.delivery import leave
+    from agent.jobs.delivery import store_ping
 
-    made = ping("db", "fail", stamp(SystemClock()), body=b"what it said")
+    made = ping("db", "fail", stamp(AgentSystemClock()), body=b"what it said")
     own, shared = machine.place / "own", machine.place / "shared"
     shared.mkdir()
-    path = leave(made, [own])
+    path = store_ping(made, [own])
     assert path is not None
     assert path.stat().st_mode & 0o077 == 0
-    there = leave(made, [shared], shared=shared)
+    there = store_ping(made, [shared], shared=shared)
     assert there is not None
     assert b"body" in there.read_bytes()
     assert json.loads(there.read_bytes())["body"] == ""
-    assert leave(made, [machine.place / "agent.yaml"]) is None
+    assert store_ping(made, [machine.place / "agent.yaml"]) is None

@@ -20,12 +20,12 @@ import psutil
 import pytest
 
 from agent import probes
-from agent.backup.facts import GOOD, Verdict
-from agent.clock import SystemClock
-from agent.probe import Limits, Look, Outcome
-from agent.probes.backup import Backup
+from agent.backup.facts import GOOD, ReadVerdict
+from agent.clock import AgentSystemClock
+from agent.probe import Limits, Outcome, ProbeContext
+from agent.probes.backup import BackupProbe
 from agent.runtime.scheduler import Scheduler
-from agent.spool import Result
+from agent.spool import CheckResult
 from inventory.protocol.plan import Plan, PlannedCheck
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from tests.support.paths import ROOT
@@ -52,8 +52,8 @@ class World:
         return path
 
     async def look(self, timeout: float = 10.0, **params: Any) -> Outcome:
-        probe = Backup(**{"path": str(self.copies), **params})
-        return await probe.run(Look(timeout, self.limits, self.clients, self.secrets.__getitem__, self.store))
+        probe = BackupProbe(**{"path": str(self.copies), **params})
+        return await probe.run(ProbeContext(timeout, self.limits, self.clients, self.secrets.__getitem__, self.store))
 
     async def restart(self) -> None:
         for client in self.clients.values():
@@ -68,14 +68,14 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await made.restart()
 
 
-def stored(world: World) -> list[Verdict]:
+def stored(world: World) -> list[ReadVerdict]:
     """Every verdict that was written down."""
     assert world.store is not None
     files = world.store.glob("*.verdicts")
     return [
         verdict
         for file in files
-        for verdict in msgspec.msgpack.decode(file.read_bytes(), type=dict[str, Verdict]).values()
+        for verdict in msgspec.msgpack.decode(file.read_bytes(), type=dict[str, ReadVerdict]).values()
     ]
 
 
@@ -99,7 +99,7 @@ class TestFiles:
         assert (measures["copies"], measures["rpo_met"], measures["bad_copies"]) == (2, 1, 0)
         assert measures["size_bytes"] == (world.copies / "db-2.gz").stat().st_size
         assert measures["verified_age_seconds"] < 60
-        assert set(measures) <= {measure.name for measure in Backup.measures}
+        assert set(measures) <= {measure.name for measure in BackupProbe.measures}
 
     async def test_too_old(self, world: World) -> None:
         world.put("db.gz", age=31 * HOUR)
@@ -531,9 +531,9 @@ async def test_the_schedule_gives_each_kind_a_directory_of_its_own(world: World)
         uid="0" * 16, name="db", kind="backup", interval=60_000, timeout=10_000, hold=130_000, recheck=5_000,
         params={"path": str(world.copies)},
     )  # fmt: skip
-    seen: asyncio.Queue[Result] = asyncio.Queue()
+    seen: asyncio.Queue[CheckResult] = asyncio.Queue()
     scheduler = Scheduler(
-        clock=SystemClock(),
+        clock=AgentSystemClock(),
         build=probes.build,
         on_result=lambda result, news: seen.put_nowait(result),
         storage=world.home / "p",

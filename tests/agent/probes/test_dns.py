@@ -19,25 +19,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.net.datagram import NoAnswer, Question
-from agent.clients.net.kernel_stamps import Stamping
-from agent.probe import Limits, Look, Outcome
-from agent.probes.dns import Dns, _parse
+from agent.clients.net.datagram import DatagramRequest, DatagramTimeout
+from agent.clients.net.kernel_stamps import KernelTimestamping
+from agent.probe import Limits, Outcome, ProbeContext
+from agent.probes.dns import Dns, _parse_reply
 from inventory.protocol.states import DOWN, UNKNOWN, UP
-from tests.support.dns_server import framed, honest, reply_to, server
+from tests.support.dns_server import dns_server, framed, honest, reply_to
 
 
 async def ask(port: int, timeout: float = 0.5, **params: Any) -> Outcome:
     probe = probes.build("dns", {"server": "127.0.0.1", "name": "soctrang.example", "port": port, **params})
     clients: dict[type[Any], Any] = {}
-    outcome = await probe.run(Look(timeout, Limits(), clients))
+    outcome = await probe.run(ProbeContext(timeout, Limits(), clients))
     for client in clients.values():
         await client.close()
     return outcome
 
 
 async def test_an_answer() -> None:
-    async with server() as (_, port):
+    async with dns_server() as (_, port):
         outcome = await ask(port)
     assert (outcome.state, outcome.reason) == (UP, "")
     assert outcome.measures == {"answers": 2, "ttl_seconds": 60, "ignored_replies": 0}
@@ -46,9 +46,9 @@ async def test_an_answer() -> None:
 
 
 async def test_a_server_by_ipv6_and_by_name() -> None:
-    async with server(host="::1") as (_, port):
+    async with dns_server(host="::1") as (_, port):
         assert (await ask(port, server="::1")).state == UP
-    async with server() as (_, port):
+    async with dns_server() as (_, port):
         outcome = await ask(port, server="localhost", family="ipv4")
         assert (outcome.state, outcome.measures["resolve_seconds"] > 0) == (UP, True)
 
@@ -74,7 +74,7 @@ async def test_a_server_by_ipv6_and_by_name() -> None:
     ],
 )
 async def test_what_is_expected_is_up(params: dict[str, Any]) -> None:
-    async with server() as (_, port):
+    async with dns_server() as (_, port):
         outcome = await ask(port, **params)
     assert (outcome.state, outcome.reason) == (UP, "")
 
@@ -90,7 +90,7 @@ async def test_what_is_expected_is_up(params: dict[str, Any]) -> None:
     ],
 )
 async def test_what_is_not_expected_is_down(params: dict[str, Any], reason: str) -> None:
-    async with server() as (_, port):
+    async with dns_server() as (_, port):
         outcome = await ask(port, **params)
     assert (outcome.state, outcome.reason) == (DOWN, f"127.0.0.1: {reason}")
     assert outcome.latency is not None
@@ -104,7 +104,7 @@ async def test_errors_are_named(code: dns.rcode.Rcode) -> None:
         reply.set_rcode(code)
         return [(0.0, reply.to_wire())]
 
-    async with server(fails) as (_, port):
+    async with dns_server(fails) as (_, port):
         outcome = await ask(port)
     assert outcome.state == DOWN
     assert outcome.reason.startswith(f"127.0.0.1: answered {dns.rcode.to_text(code)} (it ")
@@ -141,7 +141,7 @@ async def test_forged_and_broken_packets_before_the_answer_are_ignored() -> None
     def answers(wire: bytes, asked: int) -> list[tuple[float, bytes]]:
         return [*((0.0, forged) for forged in forgeries(wire)), (0.05, reply_to(wire).to_wire())]
 
-    async with server(answers) as (_, port):
+    async with dns_server(answers) as (_, port):
         outcome = await ask(port)
         count = len(forgeries(dns.message.make_query("soctrang.example", "A").to_wire()))
     assert (outcome.state, outcome.measures["ignored_replies"]) == (UP, count)
@@ -150,7 +150,7 @@ async def test_forged_and_broken_packets_before_the_answer_are_ignored() -> None
 
 
 async def test_forged_and_broken_packets_alone_are_no_answer() -> None:
-    async with server(lambda wire, asked: [(0.0, forged) for forged in forgeries(wire)]) as (served, port):
+    async with dns_server(lambda wire, asked: [(0.0, forged) for forged in forgeries(wire)]) as (served, port):
         outcome = await ask(port, timeout=0.2)
     assert outcome.state == DOWN
     assert outcome.reason.startswith(f"127.0.0.1:{port} did not answer 2 questions within 0.1")
@@ -160,7 +160,7 @@ async def test_forged_and_broken_packets_alone_are_no_answer() -> None:
 
 
 async def test_a_lost_question_is_asked_again() -> None:
-    async with server(lambda wire, asked: honest(wire, asked) if asked else []) as (served, port):
+    async with dns_server(lambda wire, asked: honest(wire, asked) if asked else []) as (served, port):
         outcome = await ask(port, timeout=0.4)
     assert (outcome.state, served.asked) == (UP, 2)
     assert outcome.latency is not None
@@ -168,7 +168,7 @@ async def test_a_lost_question_is_asked_again() -> None:
 
 
 async def test_silence_and_late_answers_are_down() -> None:
-    async with server(lambda wire, asked: [(0.3, reply_to(wire).to_wire())]) as (_, port):
+    async with dns_server(lambda wire, asked: [(0.3, reply_to(wire).to_wire())]) as (_, port):
         started = time.monotonic()
         outcome = await ask(port, timeout=0.2, tries=1)
         assert time.monotonic() - started < 0.29
@@ -190,7 +190,7 @@ def truncated(wire: bytes, asked: int) -> list[tuple[float, bytes]]:
 
 
 async def test_a_truncated_answer_is_fetched_by_tcp() -> None:
-    async with server(truncated) as (served, port):
+    async with dns_server(truncated) as (served, port):
         outcome = await ask(port, expect=["192.0.2.10"])
     assert (outcome.state, outcome.measures["answers"], served.by_tcp) == (UP, 2, 1)
 
@@ -205,7 +205,7 @@ async def test_a_truncated_answer_is_fetched_by_tcp() -> None:
     ],
 )
 async def test_broken_answers_by_tcp(said: Callable[[bytes], bytes], reason: str) -> None:
-    async with server() as (served, port):
+    async with dns_server() as (served, port):
         served.tcp_answer = said
         outcome = await ask(port, transport="tcp")
     assert (outcome.state, outcome.reason) == (DOWN, f"127.0.0.1:{port} {reason}")
@@ -221,12 +221,12 @@ async def test_tcp_that_never_answers_ends_in_time() -> None:
 
 
 async def test_a_busy_agent_is_not_in_the_latency() -> None:
-    stamping = Stamping()
+    stamping = KernelTimestamping()
     await asyncio.sleep(0.05)  # from now on the kernel stamps
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as answering:
         answering.bind(("127.0.0.1", 0))
         probe = Dns(server="127.0.0.1", name="soctrang.example", port=answering.getsockname()[1])
-        asking = asyncio.create_task(probe.run(Look(1.0, Limits(), {Stamping: stamping})))
+        asking = asyncio.create_task(probe.run(ProbeContext(1.0, Limits(), {KernelTimestamping: stamping})))
         for _ in range(5):
             await asyncio.sleep(0)
         answering.settimeout(1)
@@ -241,9 +241,9 @@ async def test_a_busy_agent_is_not_in_the_latency() -> None:
 
 
 async def test_the_portable_way_without_stamps() -> None:
-    async with server() as (_, port):
+    async with dns_server() as (_, port):
         question = Dns(server="x", name="soctrang.example").question()
-        asked = Question(_loopback(), port, question.to_wire(), lambda packet: _parse(question, packet))
+        asked = DatagramRequest(_loopback(), port, question.to_wire(), lambda packet: _parse_reply(question, packet))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
             sock.connect(("127.0.0.1", port))
@@ -256,9 +256,9 @@ async def test_the_portable_way_without_stamps() -> None:
 
 
 async def test_questions_that_nobody_answers_count_what_else_came() -> None:
-    async with server(lambda wire, asked: [(0.0, b"no"), (0.0, b"nonsense")]) as (_, port):
-        asked: Question[bytes] = Question(_loopback(), port, b"?", lambda packet: None)
-        with pytest.raises(NoAnswer) as none:
+    async with dns_server(lambda wire, asked: [(0.0, b"no"), (0.0, b"nonsense")]) as (_, port):
+        asked: DatagramRequest[bytes] = DatagramRequest(_loopback(), port, b"?", lambda packet: None)
+        with pytest.raises(DatagramTimeout) as none:
             await asked.ask(3, 0.15)
     assert none.value.ignored == 6
 
@@ -270,8 +270,8 @@ def _loopback() -> Any:
 async def test_the_agents_limits_hold() -> None:
     probe = Dns(server="127.0.0.1", name="a.example", port=5353)
     clients: dict[type[Any], Any] = {}
-    outcome = await probe.run(Look(1.0, Limits(ports=(53,)), clients))
-    await clients[Stamping].close()
+    outcome = await probe.run(ProbeContext(1.0, Limits(ports=(53,)), clients))
+    await clients[KernelTimestamping].close()
     assert (outcome.state, outcome.reason) == (UNKNOWN, "port 5353 is not one this agent may probe")
     assert probe.endpoints() == (("127.0.0.1", 5353),)
 
@@ -301,15 +301,15 @@ TRUE = reply_to(QUESTION.to_wire()).to_wire()
 
 @given(st.binary(max_size=600))
 def test_no_packet_trips_the_reader(junk: bytes) -> None:
-    assert _parse(QUESTION, junk) is None
-    _parse(QUESTION, TRUE[:12] + junk)
+    assert _parse_reply(QUESTION, junk) is None
+    _parse_reply(QUESTION, TRUE[:12] + junk)
 
 
 @given(st.integers(0, len(TRUE) - 1), st.integers(1, 255))
 def test_a_changed_byte_gives_no_answer_to_another_question(place: int, change: int) -> None:
     changed = bytearray(TRUE)
     changed[place] ^= change
-    reply = _parse(QUESTION, bytes(changed))
+    reply = _parse_reply(QUESTION, bytes(changed))
     if place < 2:
         assert reply is None
     if reply is not None:

@@ -16,16 +16,16 @@ import psutil
 import pytest
 
 from agent import config, probes
-from agent.clock import SystemClock
+from agent.clock import AgentSystemClock
 from agent.config import DrillSettings, Settings
 from agent.jobs import drill as drills
-from agent.jobs.book import Clocks
-from agent.jobs.drill import CannotDrill
-from agent.jobs.drillbook import KEPT, DrillBook, Result, directory
-from agent.jobs.drills import Drills, is_due
+from agent.jobs.book import ClockClient
+from agent.jobs.drill import DrillNotStarted
+from agent.jobs.drillbook import KEPT, DrillResult, DrillStore, directory
+from agent.jobs.drills import DrillScheduler, is_due
 from agent.jobs.stamp import Stamp
-from agent.jobs.tree import what_came_back
-from agent.probe import Limits, Look, Outcome
+from agent.jobs.tree import measure_tree
+from agent.probe import Limits, Outcome, ProbeContext
 from inventory.base.problems import Invalid
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from tests.support.clock import DAY, HOUR, FakeClock
@@ -39,15 +39,15 @@ class Site:
         self.state = place / "state"
         self.state.mkdir()
         self.clock = FakeClock()
-        self.book = DrillBook(directory(self.state), self.clock)
+        self.book = DrillStore(directory(self.state), self.clock)
 
     def look(self, **params: object) -> Outcome:
         probe = probes.build("drill", {"drill": "db", "time_zone": "UTC", **params})
-        look = Look(1.0, Limits(), {Clocks: Clocks(self.clock)}, None, directory(self.state))
+        look = ProbeContext(1.0, Limits(), {ClockClient: ClockClient(self.clock)}, None, directory(self.state))
         return asyncio.run(probe.run(look))
 
     def ended(self, ok: bool, **more: object) -> None:
-        self.book.ended("db", Result(at=self.book.now(), ok=ok, **more))  # type: ignore[arg-type]
+        self.book.ended("db", DrillResult(at=self.book.now(), ok=ok, **more))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_a_damaged_record_is_begun_anew(site: Site, content: bytes) -> None:
 # -- running one
 
 
-def run(site: Site, *command: str, limits: dict[str, str] | None = None, least_files: int = 1) -> Result:
+def run(site: Site, *command: str, limits: dict[str, str] | None = None, least_files: int = 1) -> DrillResult:
     """In a process of its own, as the agent runs it."""
     drill = {"command": command, "limits": limits or {}, "least_files": least_files}
     config_file = site.state / "agent.yaml"
@@ -156,7 +156,7 @@ def _below(process: psutil.Process, scratch: Path) -> bool:
         return False
 
 
-def sh(site: Site, script: str, **more: Any) -> Result:
+def sh(site: Site, script: str, **more: Any) -> DrillResult:
     return run(site, "sh", "-c", script, **more)
 
 
@@ -255,7 +255,7 @@ def test_what_may_not_be_read_or_written_is_removed_all_the_same(site: Site) -> 
 
 def test_one_at_a_time(site: Site) -> None:
     made = DrillSettings(command=("true",))
-    with drills._alone(directory(site.state), "db"), pytest.raises(CannotDrill, match="runs already"):
+    with drills._exclusive(directory(site.state), "db"), pytest.raises(DrillNotStarted, match="runs already"):
         drills.run("db", made, site.book, site.clock)
     assert sh(site, "touch x").ok
 
@@ -263,15 +263,15 @@ def test_one_at_a_time(site: Site) -> None:
 def test_names_of_any_bytes_and_what_is_no_file(tmp_path: Path) -> None:
     root = tmp_path / "r"
     root.mkdir()
-    empty = what_came_back(root, time.monotonic() + 10)
+    empty = measure_tree(root, time.monotonic() + 10)
     assert empty == (0, 0, "")
     (Path(os.fsdecode(os.fsencode(root) + b"/\xff\n\x01"))).write_bytes(b"12")
     os.mkfifo(root / "pipe")
     (root / "gone").symlink_to("/nonexistent")
     (root / "out").symlink_to("/etc")
-    count, size, checksum = what_came_back(root, time.monotonic() + 10)
+    count, size, checksum = measure_tree(root, time.monotonic() + 10)
     assert (count, size, len(checksum)) == (3, 2, 64)
-    assert what_came_back(root, time.monotonic() - 1) == (3, 2, "")
+    assert measure_tree(root, time.monotonic() - 1) == (3, 2, "")
 
 
 # -- by hand, and on its schedule
@@ -354,7 +354,7 @@ def test_a_stopped_drill_is_cleaned_up_and_due_as_before(place: Path) -> None:
     assert "it is due as before" in out
     wait_for(lambda: gone(pid))
     assert list(scratch.iterdir()) == []
-    record = DrillBook(directory(place / "state"), SystemClock()).record("db")
+    record = DrillStore(directory(place / "state"), AgentSystemClock()).record("db")
     assert record is not None
     assert (record.attempt, record.results) == (None, ())
 
@@ -434,8 +434,8 @@ async def test_the_agent_runs_what_is_due_and_records_it(place: Path) -> None:
     """A real process of its own, started by the agent's side; one that is not planned is left alone."""
     settings = config.load(place / "agent.yaml")
     clock = FakeClock()
-    book = DrillBook(directory(settings.state_dir), clock)
-    made = Drills(settings, clock)
+    book = DrillStore(directory(settings.state_dir), clock)
+    made = DrillScheduler(settings, clock)
     made.tick(["by-hand"])
     assert book.record("by-hand") is not None
     assert made._task is None
@@ -457,14 +457,14 @@ async def test_a_drill_whose_process_dies_has_failed(place: Path) -> None:
     text = (place / "agent.yaml").read_text()
     (place / "agent.yaml").write_text(text.replace("printf restored", "kill -KILL $PPID; sleep 60"))
     clock = FakeClock()
-    made = Drills(config.load(place / "agent.yaml"), clock)
+    made = DrillScheduler(config.load(place / "agent.yaml"), clock)
     made.tick([])
     clock.advance(seconds=60 * DAY)
     made.tick([])
     assert made._task is not None
     async with asyncio.timeout(60):
         await made._task
-    record = DrillBook(directory(place / "state"), clock).record("db")
+    record = DrillStore(directory(place / "state"), clock).record("db")
     assert record is not None
     assert record.last is not None
     assert (record.last.ok, record.last.note) == (False, "the drill was cut off (its process ended with -9)")

@@ -16,7 +16,7 @@ import pytest
 from agent import probes
 from agent.clients import machine as machines
 from agent.clients.machine import Machine
-from agent.probe import Limits, Look, Outcome
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.host import Host
 from inventory.protocol.states import DEGRADED, DOWN, UP
 from tests.support.paths import ROOT
@@ -82,7 +82,7 @@ def statvfs(_: str) -> Any:
 async def look(ps: Any = None, stat: Any = statvfs, timeout: float = 2.0, **params: Any) -> Outcome:
     machine = Machine(ps, stat) if ps is not None else Machine()
     try:
-        return await probes.build("host", params).run(Look(timeout, Limits(), {Machine: machine}))
+        return await probes.build("host", params).run(ProbeContext(timeout, Limits(), {Machine: machine}))
     finally:
         await machine.close()
 
@@ -247,13 +247,13 @@ async def test_a_file_system_that_hangs_holds_nothing_else_up() -> None:
 
     machine = Machine(ps, hangs)
     for _ in range(3):
-        outcome = await Host().run(Look(0.1, Limits(), {Machine: machine}))
+        outcome = await Host().run(ProbeContext(0.1, Limits(), {Machine: machine}))
         assert (outcome.state, outcome.reason) == (DOWN, "the file system at /srv does not answer (a dead disk?)")
         assert outcome.measures["disk_used_ratio"] == 0.5
     assert asked == ["/srv"]
     answers.set()
-    assert (await Host().run(Look(2.0, Limits(), {Machine: machine}))).state == UP
-    assert (await Host().run(Look(2.0, Limits(), {Machine: machine}))).state == UP
+    assert (await Host().run(ProbeContext(2.0, Limits(), {Machine: machine}))).state == UP
+    assert (await Host().run(ProbeContext(2.0, Limits(), {Machine: machine}))).state == UP
     await machine.close()
 
 
@@ -282,7 +282,7 @@ async def test_processors_are_measured_from_look_to_look() -> None:
     machine = Machine(ps, statvfs)
 
     async def busy() -> float | None:
-        return (await Host().run(Look(1.0, Limits(), {Machine: machine}))).measures.get("cpu_used_ratio")
+        return (await Host().run(ProbeContext(1.0, Limits(), {Machine: machine}))).measures.get("cpu_used_ratio")
 
     assert await busy() is None
     ps.times.user += 0.5
@@ -316,7 +316,7 @@ async def test_an_agent_that_ends_meanwhile(caplog: pytest.LogCaptureFixture) ->
         return statvfs(mount)
 
     machine = Machine(Described(), hangs)
-    looking = asyncio.create_task(Host(mounts=("/",)).run(Look(5.0, Limits(), {Machine: machine})))
+    looking = asyncio.create_task(Host(mounts=("/",)).run(ProbeContext(5.0, Limits(), {Machine: machine})))
     await asyncio.sleep(0.01)
     looking.cancel()
     await machine.close()

@@ -25,8 +25,8 @@ from hypothesis import strategies as st
 from agent.clients.http.http1 import parse_fields, parse_url
 from agent.clients.net.resolve import Resolver
 from agent.clients.net.stream import connect
-from agent.failure import Trouble
-from agent.probe import Limits, Look, Outcome
+from agent.failure import ProbeFailed
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes import BadProbe, build
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from tests.support.nginx import nginx
@@ -74,7 +74,7 @@ async def server(
 
 async def fetch(url: str, timeout: float = 5, limits: Limits | None = None, **params: Any) -> Outcome:
     clients: dict[type[Any], Any] = {}
-    return await build("http", {"url": url, **params}).run(Look(timeout, limits or Limits(), clients))
+    return await build("http", {"url": url, **params}).run(ProbeContext(timeout, limits or Limits(), clients))
 
 
 async def outcome_of(answer: Answer, timeout: float = 5, **params: Any) -> Outcome:
@@ -496,7 +496,7 @@ async def test_next_address_is_tried_and_each_is_judged():
         stream.close()
         assert stream.who == f"127.0.0.1:{port}" and took < 2
         for order in ([forbidden, dead], [dead, forbidden]):
-            with pytest.raises(Trouble, match=r"127\.0\.0\.2:\d+ refused the connection"):
+            with pytest.raises(ProbeFailed, match=r"127\.0\.0\.2:\d+ refused the connection"):
                 await connect(order, port, limits, 2)
 
 

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from icmplib.sockets import ICMPv4Socket
 
 from agent.clients.icmp import packets
-from agent.clients.icmp.pinger import Pinger
+from agent.clients.icmp.pinger import IcmpPinger
 from agent.clients.icmp.portable import PortablePinger
-from agent.clients.net.emodel import jitter, mos, mos_of
-from agent.clients.net.kernel_stamps import Arrivals
-from agent.failure import Trouble
-from agent.probe import Limits, Look, Outcome
+from agent.clients.net.emodel import jitter, mos, mos_from_rating
+from agent.clients.net.kernel_stamps import ReceiveClock
+from agent.failure import ProbeFailed
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.icmp import Icmp
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from tests.support.paths import ROOT
@@ -34,8 +34,8 @@ from tests.support.paths import ROOT
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
 
 
-def look(pinger: Pinger, timeout: float = 1.0, limits: Limits | None = None) -> Look:
-    return Look(timeout, limits or Limits(), {Pinger: pinger})
+def look(pinger: IcmpPinger, timeout: float = 1.0, limits: Limits | None = None) -> ProbeContext:
+    return ProbeContext(timeout, limits or Limits(), {IcmpPinger: pinger})
 
 
 def in_namespace(commands: str, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -162,18 +162,20 @@ class FarEnd:
                 self.seconds[int.from_bytes(entry[2].message[6:8], "big")] = time.monotonic() - entry[2].at
 
 
-def far_end_says(answer: Answer, *probes: Icmp, timeout: float = 0.6, before: str = "") -> tuple[list[Outcome], Pinger]:
+def far_end_says(
+    answer: Answer, *probes: Icmp, timeout: float = 0.6, before: str = ""
+) -> tuple[list[Outcome], IcmpPinger]:
     """What the probes see of a far end, on sockets of the given sort, and the pinger with its counts."""
 
-    async def work() -> tuple[list[Outcome], Pinger]:
-        pinger = Pinger()
+    async def work() -> tuple[list[Outcome], IcmpPinger]:
+        pinger = IcmpPinger()
         with FarEnd(answer):
             outcomes = await asyncio.gather(*(probe.run(look(pinger, timeout)) for probe in probes))
             await asyncio.sleep(0.05)  # what is late comes in
             await pinger.close()
         return outcomes, pinger
 
-    found: tuple[list[Outcome], Pinger] = in_namespace(before, work)
+    found: tuple[list[Outcome], IcmpPinger] = in_namespace(before, work)
     return found
 
 
@@ -284,7 +286,7 @@ def test_five_hundred_in_flight(sort: str) -> None:
     delays = {host: 0.1 + place % 10 / 100 for place, host in enumerate(hosts)}
 
     async def work() -> tuple[list[Outcome], int]:
-        pinger = Pinger()
+        pinger = IcmpPinger()
         with FarEnd(lambda asked: [(delays[asked.target], asked.reply())]):
             outcomes = await asyncio.gather(*(Icmp(host=host, count=1).run(look(pinger, 3.0)) for host in hosts))
             sockets = len(pinger._channels)
@@ -302,7 +304,7 @@ def test_five_hundred_in_flight(sort: str) -> None:
 @pytest.mark.root
 def test_a_busy_agent_is_not_in_the_round_trip() -> None:
     async def work() -> tuple[Outcome, float]:
-        pinger = Pinger()
+        pinger = IcmpPinger()
         far_end = FarEnd(lambda asked: [(0.01, asked.reply())])
         with far_end:
             await Icmp(host="127.0.0.1", count=1).run(look(pinger))
@@ -326,7 +328,7 @@ def test_replies_thrown_away_by_this_machine_are_no_loss() -> None:
     """A flood fills the receive buffer while the agent is held; the true reply comes last and finds no room."""
 
     async def work() -> Outcome:
-        pinger = Pinger()
+        pinger = IcmpPinger()
         flood = FarEnd(lambda asked: [(0.03, asked.reply(payload=bytes(1400)))] * 99 + [(0.06, asked.reply())])
         with flood:
             await Icmp(host="127.0.0.1", count=1).run(look(pinger))
@@ -356,7 +358,7 @@ nft add rule inet t c {rule}
 @pytest.mark.parametrize(("host", "protocol"), [("127.0.0.1", "icmp"), ("::1", "icmpv6")])
 def test_loss_by_a_firewall(sort: str, host: str, protocol: str) -> None:
     async def work() -> list[Outcome]:
-        pinger = Pinger()
+        pinger = IcmpPinger()
         lossy = [Icmp(host=host, count=10, spacing=0.01, max_loss=allowed) for allowed in (1.0, 0.3)]
         outcomes = [await probe.run(look(pinger, 0.3)) for probe in lossy]
         await pinger.close()
@@ -373,7 +375,7 @@ def test_loss_by_a_firewall(sort: str, host: str, protocol: str) -> None:
 @both_sockets
 def test_what_this_machine_forbids_is_no_evidence(sort: str) -> None:
     async def work() -> list[Outcome]:
-        pinger = Pinger()
+        pinger = IcmpPinger()
         outcomes = [await Icmp(host=host, count=2).run(look(pinger, 0.4)) for host in ("127.0.0.1", "255.255.255.255")]
         await pinger.close()
         return outcomes
@@ -390,7 +392,7 @@ def test_what_this_machine_forbids_is_no_evidence(sort: str) -> None:
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
 def test_no_route(sort: str, host: str) -> None:
     async def work() -> Outcome:
-        pinger = Pinger()
+        pinger = IcmpPinger()
         outcome = await Icmp(host=host, count=2, spacing=0.01).run(look(pinger, 3.0))
         await pinger.close()
         return outcome
@@ -418,7 +420,7 @@ def test_without_the_right_it_says_what_to_do() -> None:
 
 @pytest.mark.root
 async def test_loopback_by_name_and_number() -> None:
-    pinger = Pinger()
+    pinger = IcmpPinger()
     for host in ("127.0.0.1", "localhost", "[::1]", "::1"):
         outcome = await Icmp(host=host, count=3, spacing=0.01).run(look(pinger))
         assert (outcome.state, outcome.reason) == (UP, "")
@@ -434,14 +436,14 @@ async def test_loopback_by_name_and_number() -> None:
     await pinger.close()
 
 
-async def _family(pinger: Pinger, host: str, family: Any) -> tuple[int, str]:
+async def _family(pinger: IcmpPinger, host: str, family: Any) -> tuple[int, str]:
     outcome = await Icmp(host=host, family=family, count=1).run(look(pinger))
     return outcome.state, outcome.reason
 
 
 @pytest.mark.root
 async def test_large_pings_sequences_that_wrap_and_looks_that_are_dropped() -> None:
-    pinger = Pinger()
+    pinger = IcmpPinger()
     assert (await Icmp(host="127.0.0.1", count=2, spacing=0.01, size=8972).run(look(pinger))).state == UP
     channel = pinger._channels[4]
     channel._sequence = 0xFFFD
@@ -458,7 +460,7 @@ async def test_large_pings_sequences_that_wrap_and_looks_that_are_dropped() -> N
 
 async def test_the_agents_limits_hold() -> None:
     limits = Limits(networks=(ip_network("10.0.0.0/8"),))
-    outcome = await Icmp(host="127.0.0.1").run(look(Pinger(), limits=limits))
+    outcome = await Icmp(host="127.0.0.1").run(look(IcmpPinger(), limits=limits))
     assert (outcome.state, outcome.reason) == (UNKNOWN, "127.0.0.1 is outside the networks this agent may probe")
 
 
@@ -501,7 +503,7 @@ def test_a_step_of_the_wall_clock_before_the_reply_changes_nothing(
 ) -> None:
     """The reply comes ``rtt`` after the request, is read ``queued`` later; the wall clock is stepped in between."""
     now = sent + rtt + queued
-    arrivals = Arrivals(lambda: now, lambda: now + wall + step)
+    arrivals = ReceiveClock(lambda: now, lambda: now + wall + step)
     arrivals.compare()
     assert arrivals.rtt(sent, sent + rtt + wall + step) == rtt
     assert arrivals.unusable == 0
@@ -510,7 +512,7 @@ def test_a_step_of_the_wall_clock_before_the_reply_changes_nothing(
 @given(sent=times, rtt=times, queued=times, step=st.integers(-(10**15), 10**15))
 def test_a_step_after_it_gives_no_impossible_time(sent: int, rtt: int, queued: int, step: int) -> None:
     now = sent + rtt + queued
-    arrivals = Arrivals(lambda: now, lambda: now + step)
+    arrivals = ReceiveClock(lambda: now, lambda: now + step)
     arrivals.compare()
     found = arrivals.rtt(sent, sent + rtt)
     assert 0 <= found <= rtt + queued
@@ -522,29 +524,29 @@ def test_a_step_after_it_gives_no_impossible_time(sent: int, rtt: int, queued: i
 def test_requests_are_icmplibs_and_their_checksum_holds(identifier: int, sequence: int, payload: bytes) -> None:
     theirs = ICMPv4Socket.__new__(ICMPv4Socket)
     theirs._sock = None
-    made = packets.request(4, identifier, sequence, payload)
+    made = packets.echo_request(4, identifier, sequence, payload)
     assert made == theirs._create_packet(identifier, sequence, payload)
     assert summed(made) == 0
-    assert packets.request(6, identifier, sequence, payload)[:4] == b"\x80\0\0\0"
-    assert packets.numbers(made) == (identifier, sequence)
+    assert packets.echo_request(6, identifier, sequence, payload)[:4] == b"\x80\0\0\0"
+    assert packets.identifier_and_sequence(made) == (identifier, sequence)
 
 
 @given(st.sampled_from([4, 6]), st.binary(max_size=200))
 def test_no_packet_trips_the_reader(version: int, junk: bytes) -> None:
-    assert packets.start_of_icmp(version, junk) <= 60
-    found = packets.complained(version, memoryview(junk))
+    assert packets.icmp_offset(version, junk) <= 60
+    found = packets.request_in_error(version, memoryview(junk))
     assert found is None or len(found[0]) == (4 if version == 4 else 16)
 
 
 def test_a_pinger_refuses_what_it_cannot_number() -> None:
     async def work() -> None:
-        pinger = Pinger()
+        pinger = IcmpPinger()
         await Icmp(host="127.0.0.1", count=1).run(look(pinger))
         channel = pinger._channels.get(4)
         if channel is None:
             pytest.skip("needs root: no right to ping here")
         channel._reserved = 0x10000
-        with pytest.raises(Trouble, match="waiting for an answer already"):
+        with pytest.raises(ProbeFailed, match="waiting for an answer already"):
             await pinger.ping(ip_address("127.0.0.1"), 1, 0.1, 56, 1.0)
         channel._reserved = 0
         await pinger.close()
@@ -554,7 +556,7 @@ def test_a_pinger_refuses_what_it_cannot_number() -> None:
 
 @pytest.mark.parametrize(("rating", "score"), [(90, 4.34), (80, 4.03), (70, 3.60), (60, 3.10), (50, 2.58)])
 def test_mos_agrees_with_the_table_of_g107_annex_b(rating: float, score: float) -> None:
-    assert mos_of(rating) == pytest.approx(score, abs=0.01)
+    assert mos_from_rating(rating) == pytest.approx(score, abs=0.01)
 
 
 @given(st.floats(0, 10), st.floats(0, 5), st.floats(0, 1), st.floats(0, 1))

@@ -15,22 +15,22 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.mail.imap import MAX_RESPONSES, Imap, modified_utf7, quoted_string
-from agent.clients.mail.session import MAX_SAID, Door, Login, is_plain
-from agent.probe import Limits, Look, Outcome
+from agent.clients.mail.imap import MAX_RESPONSES, ImapClient, modified_utf7, quoted_string
+from agent.clients.mail.session import MAX_SAID, Login, MailServer, is_single_line
+from agent.probe import Limits, Outcome, ProbeContext
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from tests.support.mail_servers import (
     DAY,
     NOW,
     PASSWORD,
+    ConnectionHandler,
     Dovecot,
-    Issued,
-    Talk,
-    look,
-    put,
+    IssuedCertificate,
+    deliver_to,
+    run_probe,
     running_dovecot,
-    script,
-    service,
+    scripted,
+    tcp_server,
 )
 
 HELLO = b"* OK [CAPABILITY IMAP4rev1 STARTTLS AUTH=PLAIN] here\r\n"
@@ -46,11 +46,13 @@ def dovecot() -> Iterator[Dovecot]:
 
 
 async def ask(port: int, timeout: float = 3.0, **params: Any) -> Outcome:
-    return await look("imap", timeout, **{"host": "127.0.0.1", "port": port, **params})
+    return await run_probe("imap", timeout, **{"host": "127.0.0.1", "port": port, **params})
 
 
-async def said(talk: Talk, context: ssl.SSLContext | None = None, timeout: float = 0.5, **params: Any) -> Outcome:
-    async with service(talk, context) as port:
+async def said(
+    talk: ConnectionHandler, context: ssl.SSLContext | None = None, timeout: float = 0.5, **params: Any
+) -> Outcome:
+    async with tcp_server(talk, context) as port:
         outcome = await ask(port, timeout, **params)
         return Outcome(
             outcome.state, outcome.reason.replace(f"127.0.0.1:{port}", "HERE"), outcome.latency, outcome.measures
@@ -62,7 +64,7 @@ async def said(talk: Talk, context: ssl.SSLContext | None = None, timeout: float
 async def test_a_mailbox_is_opened(dovecot: Dovecot, security: str) -> None:
     dovecot.empty()
     for _ in range(3):
-        put(dovecot.maildir / "new", b"Subject: x\r\n\r\n")
+        deliver_to(dovecot.maildir / "new", b"Subject: x\r\n\r\n")
     port = dovecot.imaps if security == "tls" else dovecot.imap
     params = {"authority": str(dovecot.certificate.root), "credential": "robot", "security": security}
     outcome = await ask(port, **params)
@@ -116,7 +118,7 @@ async def test_mailboxes_with_vietnamese_names_and_every_password(dovecot: Dovec
 async def test_only_our_own_mails_are_expunged_where_uidplus_is_missing(dovecot: Dovecot) -> None:
     dovecot.empty()
     for subject in (b"one", b"two", b"three"):
-        put(dovecot.maildir / "new", b"Subject: " + subject + b"\r\n\r\n")
+        deliver_to(dovecot.maildir / "new", b"Subject: " + subject + b"\r\n\r\n")
     client = session(dovecot)
     try:
         await client.open()
@@ -135,10 +137,10 @@ async def test_only_our_own_mails_are_expunged_where_uidplus_is_missing(dovecot:
         dovecot.empty()
 
 
-def session(dovecot: Dovecot) -> Imap:
+def session(dovecot: Dovecot) -> ImapClient:
     authority = str(dovecot.certificate.root)
-    door = Door(host="127.0.0.1", port=dovecot.imaps, security="tls", authority=authority)
-    return Imap(door, Look(5, Limits(), {}), time.monotonic() + 5)
+    door = MailServer(host="127.0.0.1", port=dovecot.imaps, security="tls", authority=authority)
+    return ImapClient(door, ProbeContext(5, Limits(), {}), time.monotonic() + 5)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +152,8 @@ def session(dovecot: Dovecot) -> Imap:
     ],
 )
 async def test_faults_of_a_certificate_behind_starttls(tmp_path: Path, made: dict[str, Any], words: str) -> None:
-    bad = Issued(tmp_path, **made)
-    talk = script(HELLO, GO, bad.context(), CAN)
+    bad = IssuedCertificate(tmp_path, **made)
+    talk = scripted(HELLO, GO, bad.context(), CAN)
     outcome = await said(talk, None, 2, authority=str(bad.root), security="starttls")
     assert outcome.state == DOWN
     assert outcome.reason.startswith(words)
@@ -161,37 +163,41 @@ async def test_faults_of_a_certificate_behind_starttls(tmp_path: Path, made: dic
 @pytest.mark.parametrize(
     ("talk", "params", "words"),
     [
-        (script(b"220 mail ESMTP\r\n"), CLEAR, "HERE answers '220 mail ESMTP', which is not IMAP"),
-        (script(b"* HELLO\r\n"), CLEAR, "HERE answers '* HELLO', which is not IMAP"),
-        (script(b"* BYE too many\r\n"), CLEAR, "HERE takes no connections now: 'too many'"),
-        (script(b"* PREAUTH hi\r\n"), {"security": "starttls"}, "logged in already, before any password"),
-        (script(b"* OK her"), CLEAR, "no greeting came within 0.5 s"),
-        (script(b"* OK here\r\n"), CLEAR, "CAPABILITY was not answered within 0.5 s"),
-        (script(b"* OK here\r\n", (b"CAPAB", b"TAG OK\r\n")), CLEAR, "does not say what it can do"),
-        (script(b"* OK here\r\n", (b"CAPAB", b"zz OK\r\n")), CLEAR, "HERE answers 'zz OK', which is not IMAP"),
-        (script(b"* OK here\r\n", (b"CAPAB", b"TAG MAYBE\r\n")), CLEAR, "which is not IMAP"),
-        (script(b"* OK here\r\n", (b"CAPAB", b"+ more\r\n")), CLEAR, "HERE answers '+ more', which is not IMAP"),
-        (script(b"* OK here\r\n", (b"CAPAB", b"* BYE later\r\n")), CLEAR, "HERE ends the session: 'later'"),
-        (script(b"* OK [CAPABILITY IMAP4rev1]\r\n"), {"security": "starttls"}, "does not offer STARTTLS"),
-        (script(HELLO, (b"STARTTLS", b"TAG NO\r\n")), {"security": "starttls"}, "offers STARTTLS but refuses it"),
-        (script(HELLO, (b"STARTTLS", b"TAG OK\r\n* OK a\r\n")), {"security": "starttls"}, "goes on talking in clear"),
-        (script(HELLO), {}, "what answers there does not speak TLS"),
-        (script(HELLO, (b"LOGIN", b"TAG BAD eh\r\n")), CLEAR, "HERE does not understand the login"),
+        (scripted(b"220 mail ESMTP\r\n"), CLEAR, "HERE answers '220 mail ESMTP', which is not IMAP"),
+        (scripted(b"* HELLO\r\n"), CLEAR, "HERE answers '* HELLO', which is not IMAP"),
+        (scripted(b"* BYE too many\r\n"), CLEAR, "HERE takes no connections now: 'too many'"),
+        (scripted(b"* PREAUTH hi\r\n"), {"security": "starttls"}, "logged in already, before any password"),
+        (scripted(b"* OK her"), CLEAR, "no greeting came within 0.5 s"),
+        (scripted(b"* OK here\r\n"), CLEAR, "CAPABILITY was not answered within 0.5 s"),
+        (scripted(b"* OK here\r\n", (b"CAPAB", b"TAG OK\r\n")), CLEAR, "does not say what it can do"),
+        (scripted(b"* OK here\r\n", (b"CAPAB", b"zz OK\r\n")), CLEAR, "HERE answers 'zz OK', which is not IMAP"),
+        (scripted(b"* OK here\r\n", (b"CAPAB", b"TAG MAYBE\r\n")), CLEAR, "which is not IMAP"),
+        (scripted(b"* OK here\r\n", (b"CAPAB", b"+ more\r\n")), CLEAR, "HERE answers '+ more', which is not IMAP"),
+        (scripted(b"* OK here\r\n", (b"CAPAB", b"* BYE later\r\n")), CLEAR, "HERE ends the session: 'later'"),
+        (scripted(b"* OK [CAPABILITY IMAP4rev1]\r\n"), {"security": "starttls"}, "does not offer STARTTLS"),
+        (scripted(HELLO, (b"STARTTLS", b"TAG NO\r\n")), {"security": "starttls"}, "offers STARTTLS but refuses it"),
+        (scripted(HELLO, (b"STARTTLS", b"TAG OK\r\n* OK a\r\n")), {"security": "starttls"}, "goes on talking in clear"),
+        (scripted(HELLO), {}, "what answers there does not speak TLS"),
+        (scripted(HELLO, (b"LOGIN", b"TAG BAD eh\r\n")), CLEAR, "HERE does not understand the login"),
         (
-            script(HELLO, (b"LOGIN", b"TAG NO [UNAVAILABLE] x\r\n")),
+            scripted(HELLO, (b"LOGIN", b"TAG NO [UNAVAILABLE] x\r\n")),
             CLEAR,
             "check passwords at the moment (UNAVAILABLE)",
         ),
-        (script(HELLO, (b"LOGIN", b"TAG NO [EXPIRED] x\r\n")), CLEAR, "password of the credential 'robot' has expired"),
-        (script(b"* OK [CAPABILITY LOGINDISABLED]\r\n"), CLEAR, "no way to log in that this agent knows"),
-        (script(HELLO, (b"LOGIN", b"* 1 EXISTS\r\n")), CLEAR, "the login was not answered within 0.5 s"),
-        (script(HELLO, IN), CLEAR, "the mailbox was not opened within 0.5 s"),
-        (script(HELLO, IN, (b"EXAMINE", b"TAG NO no such\r\n")), CLEAR, "does not open the mailbox: 'no such'"),
-        (script(HELLO, (b"LOGIN", b"* X {999999999}\r\n")), CLEAR, "HERE says more than 1 MiB in one IMAP session"),
-        (script(HELLO, (b"LOGIN", b"* X\r\n" * MAX_RESPONSES)), CLEAR, f"gives more than {MAX_RESPONSES} responses"),
+        (
+            scripted(HELLO, (b"LOGIN", b"TAG NO [EXPIRED] x\r\n")),
+            CLEAR,
+            "password of the credential 'robot' has expired",
+        ),
+        (scripted(b"* OK [CAPABILITY LOGINDISABLED]\r\n"), CLEAR, "no way to log in that this agent knows"),
+        (scripted(HELLO, (b"LOGIN", b"* 1 EXISTS\r\n")), CLEAR, "the login was not answered within 0.5 s"),
+        (scripted(HELLO, IN), CLEAR, "the mailbox was not opened within 0.5 s"),
+        (scripted(HELLO, IN, (b"EXAMINE", b"TAG NO no such\r\n")), CLEAR, "does not open the mailbox: 'no such'"),
+        (scripted(HELLO, (b"LOGIN", b"* X {999999999}\r\n")), CLEAR, "HERE says more than 1 MiB in one IMAP session"),
+        (scripted(HELLO, (b"LOGIN", b"* X\r\n" * MAX_RESPONSES)), CLEAR, f"gives more than {MAX_RESPONSES} responses"),
     ],
 )
-async def test_what_a_bad_server_says(talk: Talk, params: dict[str, Any], words: str) -> None:
+async def test_what_a_bad_server_says(talk: ConnectionHandler, params: dict[str, Any], words: str) -> None:
     outcome = await said(talk, **params)
     assert outcome.state == DOWN
     assert words in outcome.reason
@@ -199,7 +205,7 @@ async def test_what_a_bad_server_says(talk: Talk, params: dict[str, Any], words:
 
 
 async def test_a_count_that_is_not_said_stays_missing() -> None:
-    outcome = await said(script(HELLO, IN, (b"EXAMINE", b"* OK [UIDNEXT x]\r\nTAG OK\r\n")), None, 2, **CLEAR)
+    outcome = await said(scripted(HELLO, IN, (b"EXAMINE", b"* OK [UIDNEXT x]\r\nTAG OK\r\n")), None, 2, **CLEAR)
     assert (outcome.state, outcome.reason) == (UP, "")
     assert "messages" not in outcome.measures
 
@@ -231,7 +237,7 @@ async def test_a_password_given_back_is_not_shown(caplog: pytest.LogCaptureFixtu
         outcome = await said(parrot, **CLEAR, password=password)
         assert outcome.reason == "HERE ends the session: '(not shown: it contains the password)'"
     coded = base64.b64encode(b"\0robot\0canary-7")
-    talk = script(HELLO, IN, (b"EXAMINE", b"TAG NO " + coded + b"\r\n"))
+    talk = scripted(HELLO, IN, (b"EXAMINE", b"TAG NO " + coded + b"\r\n"))
     second = await said(talk, **CLEAR, password="canary-7")
     for shown in (repr(outcome), repr(second), caplog.text):
         assert "canary" not in shown.lower()
@@ -239,7 +245,7 @@ async def test_a_password_given_back_is_not_shown(caplog: pytest.LogCaptureFixtu
 
 
 async def test_limits_and_credentials(free_port: int) -> None:
-    outcome = await look("imap", limits=Limits(ports=(1,)), host="127.0.0.1", port=993)
+    outcome = await run_probe("imap", limits=Limits(ports=(1,)), host="127.0.0.1", port=993)
     assert outcome == Outcome(UNKNOWN, "port 993 is not one this agent may probe", None, {})
     outcome = await ask(free_port, credential="nobody")
     assert (outcome.state, "there is no credential 'nobody'" in outcome.reason) == (UNKNOWN, True)
@@ -268,7 +274,7 @@ def test_a_mailbox_name_is_spelled_so_that_it_reads_back(name: str) -> None:
         return
     spelled = modified_utf7(name)
     assert spelled.isascii()
-    assert is_plain(spelled)
+    assert is_single_line(spelled)
     undone = re.sub(r"&([^-]*)-", lambda found: _plain(found[1]), spelled)
     assert undone == name
 

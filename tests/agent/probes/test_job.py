@@ -10,10 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.jobs.book import LISTENING, Book, Clocks
-from agent.jobs.stamp import Stamp, seen_from
-from agent.jobs.state import FAIL, KEPT, LOG, PAUSE, RESUME, START, SUCCESS, Event, Record, State, fold, heard, new
-from agent.probe import Limits, Look, Outcome
+from agent.jobs.book import LISTENING, ClockClient, JobStore
+from agent.jobs.stamp import Stamp, to_wall_time
+from agent.jobs.state import (
+    FAIL,
+    KEPT,
+    LOG,
+    PAUSE,
+    RESUME,
+    START,
+    SUCCESS,
+    JobRecord,
+    JobState,
+    PingEvent,
+    fold,
+    new_record,
+    with_event,
+)
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.job import Job
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from tests.support.clock import BEGIN, DAY, HOUR, MINUTE, FakeClock
@@ -26,14 +40,14 @@ class Scene:
 
     def __init__(self, directory: Path, **params: object) -> None:
         self.clock = FakeClock()
-        self.book = Book(directory, self.clock)
+        self.book = JobStore(directory, self.clock)
         self.params = {"job": "db", **params}
         self.directory = directory
         self.book.listen()
         self.book.expect(["db"])
 
     def ping(self, action: str = SUCCESS, *, rid: str = "", exit: int | None = None) -> None:
-        self.book.hear("db", Event(action=action, at=self.book.now(), rid=rid, exit=exit))
+        self.book.hear("db", PingEvent(action=action, at=self.book.now(), rid=rid, exit=exit))
 
     def on(self, seconds: float, *, listening: bool = True) -> "Scene":
         """Time passes; somebody listens meanwhile, or not."""
@@ -47,7 +61,7 @@ class Scene:
 
     def look(self, **params: object) -> Outcome:
         probe = probes.build("job", {"time_zone": "UTC", **self.params, **params})
-        look = Look(1.0, Limits(), {Clocks: Clocks(self.clock)}, None, self.directory)
+        look = ProbeContext(1.0, Limits(), {ClockClient: ClockClient(self.clock)}, None, self.directory)
         return asyncio.run(probe.run(look))
 
     def state(self, **params: object) -> int:
@@ -356,10 +370,10 @@ def test_by_a_clock_that_was_never_set_no_calendar_is_judged(scene: Scene) -> No
 
 
 def test_what_was_never_waited_for(tmp_path: Path) -> None:
-    look = Look(1.0, Limits(), {}, None, tmp_path / "job")
+    look = ProbeContext(1.0, Limits(), {}, None, tmp_path / "job")
     seen = asyncio.run(Job(job="db").run(look))
     assert (seen.state, seen.reason) == (UNKNOWN, "this agent has not waited for pings of db yet")
-    assert asyncio.run(Job(job="db").run(Look(1.0, Limits(), {}))).state == UNKNOWN
+    assert asyncio.run(Job(job="db").run(ProbeContext(1.0, Limits(), {}))).state == UNKNOWN
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b'{"job": 5}', b"\xff" * 100, b"[" * 5000])
@@ -404,7 +418,7 @@ def test_parameters_that_make_no_sense_are_refused(params: dict[str, str], words
 
 A_BOOT = "00" * 8
 events = st.builds(
-    Event,
+    PingEvent,
     action=st.sampled_from((START, SUCCESS, FAIL, LOG, PAUSE, RESUME)),
     at=st.integers(0, 10**6).map(lambda ms: Stamp(A_BOOT, ms, 1_790_000_000_000 + ms)),
     rid=st.sampled_from(("", *RID)),
@@ -413,29 +427,29 @@ NOW = Stamp(A_BOOT, 2 * 10**6, 1_790_000_000_000 + 2 * 10**6)
 
 
 @given(st.lists(events, max_size=KEPT, unique_by=lambda event: event.at), st.randoms())
-def test_the_order_in_which_pings_come_in_does_not_matter(told: list[Event], random: object) -> None:
+def test_the_order_in_which_pings_come_in_does_not_matter(told: list[PingEvent], random: object) -> None:
     shuffled = list(told)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    in_order, mixed = new("db", NOW), new("db", NOW)
+    in_order, mixed = new_record("db", NOW), new_record("db", NOW)
     for event in sorted(told, key=lambda event: event.at.boot_ms):
-        in_order = heard(in_order, event, NOW)
+        in_order = with_event(in_order, event, NOW)
     for event in shuffled:
-        mixed = heard(mixed, event, NOW)
+        mixed = with_event(mixed, event, NOW)
     assert plain(in_order.state) == plain(mixed.state)
     assert in_order.pings == mixed.pings == len(told)
 
 
 @given(st.lists(events, max_size=3 * KEPT, unique_by=lambda event: event.at))
-def test_what_is_kept_is_bounded_and_says_the_same_as_all_of_it(told: list[Event]) -> None:
-    record = new("db", NOW)
+def test_what_is_kept_is_bounded_and_says_the_same_as_all_of_it(told: list[PingEvent]) -> None:
+    record = new_record("db", NOW)
     in_order = sorted(told, key=lambda event: event.at.boot_ms)
     for event in in_order:
-        record = heard(record, event, NOW)
+        record = with_event(record, event, NOW)
         assert len(record.events) <= KEPT
-    assert plain(record.state) == plain(fold(State(NOW), in_order))
+    assert plain(record.state) == plain(fold(JobState(NOW), in_order))
 
 
-def plain(state: State) -> tuple[object, ...]:
+def plain(state: JobState) -> tuple[object, ...]:
     """Without the pings' numbers, which are the order they came in."""
     start = state.start and (state.start.at, state.start.rid)
     end = state.end and (state.end.at, state.end.action)
@@ -447,7 +461,7 @@ def test_what_was_in_an_earlier_boot_is_never_after_this_one_began(
     boot: int, wall: int, now_boot: int, now_wall: int
 ) -> None:
     now = Stamp("now", now_boot, now_wall)
-    assert seen_from(now, Stamp("before", boot, wall)).at_ms <= now_wall - now_boot
+    assert to_wall_time(now, Stamp("before", boot, wall)).at_ms <= now_wall - now_boot
 
 
 def test_a_record_survives_being_written_and_read(scene: Scene) -> None:
@@ -455,7 +469,7 @@ def test_a_record_survives_being_written_and_read(scene: Scene) -> None:
         scene.on(10)
         scene.ping(action, rid=RID[0])
     kept = scene.book.record("db")
-    assert isinstance(kept, Record)
+    assert isinstance(kept, JobRecord)
     assert kept.pings == 6
     assert [event.n for event in kept.events] == [1, 2, 3, 4, 5, 6]
     assert (scene.directory / "db.json").stat().st_mode & 0o077 == 0

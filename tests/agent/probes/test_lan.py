@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.icmp.pinger import Echoes, Pinger
-from agent.clients.net.neighbours import Surroundings, attributes
-from agent.failure import Trouble
-from agent.probe import Address, Limits, Look, Outcome
-from agent.probes.lan import PROXY, Lan, Roll, _Kernel, outside
+from agent.clients.icmp.pinger import IcmpPinger, PingResult
+from agent.clients.net.neighbours import NetworkTables, parse_attributes
+from agent.failure import ProbeFailed
+from agent.probe import Address, Limits, Outcome, ProbeContext
+from agent.probes.lan import PROXY, Lan, SeenHosts, _NetworkTablesClient, why_outside
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 NEW_NETWORK = 0x40000000  # CLONE_NEWNET
@@ -89,8 +89,10 @@ def shell(commands: str) -> str:
     return done.stdout
 
 
-def look(timeout: float = 12.0, limits: Limits | None = None, clients: dict[type[Any], Any] | None = None) -> Look:
-    return Look(timeout, limits or Limits(), {} if clients is None else clients)
+def look(
+    timeout: float = 12.0, limits: Limits | None = None, clients: dict[type[Any], Any] | None = None
+) -> ProbeContext:
+    return ProbeContext(timeout, limits or Limits(), {} if clients is None else clients)
 
 
 async def closed(clients: dict[type[Any], Any]) -> None:
@@ -102,8 +104,8 @@ async def looked(*probes_: Lan, netlink: bool = True, timeout: float = 12.0) -> 
     """What the probes see at the same time, on an agent's one set of clients."""
     clients: dict[type[Any], Any] = {}
     if not netlink:
-        clients[_Kernel] = kernel = _Kernel()
-        kernel.surroundings = Surroundings(netlink=False)
+        clients[_NetworkTablesClient] = kernel = _NetworkTablesClient()
+        kernel.surroundings = NetworkTables(netlink=False)
     outcomes = await asyncio.gather(*(probe.run(look(timeout, clients=clients)) for probe in probes_))
     await closed(clients)
     return outcomes
@@ -224,7 +226,7 @@ def test_what_this_machine_cannot_do_is_no_evidence(commands: str, words: str) -
     assert outcome == Outcome(UNKNOWN, words)
 
 
-class Logged(Pinger):
+class Logged(IcmpPinger):
     """A pinger that notes when it was asked for what."""
 
     def __init__(self, some: int) -> None:
@@ -233,7 +235,7 @@ class Logged(Pinger):
         self.some = some
         self.well_begun = asyncio.Event()  # some were asked
 
-    async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> Echoes:
+    async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> PingResult:
         self.asked.append((time.monotonic(), address))
         assert count == 1
         if len(self.asked) == self.some:
@@ -247,7 +249,7 @@ def test_the_sweep_is_gentle() -> None:
 
     async def work() -> Logged:
         pinger = Logged(20)
-        clients: dict[type[Any], Any] = {Pinger: pinger}
+        clients: dict[type[Any], Any] = {IcmpPinger: pinger}
         looking = asyncio.create_task(lan("127.0.0.0/26", 61).run(look(10, clients=clients)))
         await pinger.well_begun.wait()
         time.sleep(0.3)  # noqa: ASYNC251  # the loop is held, as by a slow callback
@@ -287,8 +289,8 @@ async def test_a_sweep_that_cannot_end_in_time_is_not_begun() -> None:
 )
 async def test_only_the_agents_own_networks_are_swept(network: str, limits: tuple[str, ...], words: str) -> None:
     own = Limits(networks=tuple(ip_network(each) for each in limits))
-    assert outside(IPv4Network(network), own).startswith(words)
-    assert bool(outside(IPv4Network(network), own)) == bool(words)
+    assert why_outside(IPv4Network(network), own).startswith(words)
+    assert bool(why_outside(IPv4Network(network), own)) == bool(words)
     if words:
         outcome = await Lan(network=network, register=1).run(look(limits=own))
         assert (outcome.state, outcome.reason.startswith(words)) == (UNKNOWN, True)
@@ -323,7 +325,7 @@ def test_parameters_that_are_wrong_are_named(params: dict[str, Any], words: str)
 
 
 def test_hosts_are_remembered_by_hashes_that_only_this_process_can_make() -> None:
-    roll, other = Roll(), Roll()
+    roll, other = SeenHosts(), SeenHosts()
     network, mac = IPv4Network("10.77.0.0/24"), bytes.fromhex("020000000001")
     assert roll.name(mac) == roll.name(mac) != other.name(mac)
     assert mac not in roll.name(mac)
@@ -338,18 +340,18 @@ def test_hosts_are_remembered_by_hashes_that_only_this_process_can_make() -> Non
 
 @given(st.binary(max_size=200))
 def test_what_the_kernel_says_is_read_within_its_bounds(data: bytes) -> None:
-    assert sum(len(value) + 4 for value in attributes(data).values()) <= len(data)
+    assert sum(len(value) + 4 for value in parse_attributes(data).values()) <= len(data)
 
 
 @given(st.lists(st.tuples(st.integers(0, 100), st.binary(max_size=20)), unique_by=lambda pair: pair[0]))
 def test_attributes_come_back_as_they_were_written(pairs: list[tuple[int, bytes]]) -> None:
     data = b"".join(struct.pack("=HH", len(v) + 4, k) + v + bytes(-len(v) % 4) for k, v in pairs)
-    assert attributes(data) == dict(pairs)
+    assert parse_attributes(data) == dict(pairs)
 
 
 def test_without_netlink_and_proc_there_is_a_reason(tmp_path: Path) -> None:
-    blind = Surroundings(netlink=False, proc=tmp_path)
-    with pytest.raises(Trouble, match="this machine does not tell its neighbours") as told:
+    blind = NetworkTables(netlink=False, proc=tmp_path)
+    with pytest.raises(ProbeFailed, match="this machine does not tell its neighbours") as told:
         blind.neighbours()
     assert told.value.state == UNKNOWN
     assert blind.gateways() == set()
@@ -369,7 +371,7 @@ def test_without_netlink_and_proc_there_is_a_reason(tmp_path: Path) -> None:
 
 def test_both_ways_of_asking_agree() -> None:
     """On this machine as it is: same gateways, and who has a hardware address by one has it by the other."""
-    netlink, proc = Surroundings(), Surroundings(netlink=False, proc=Path(f"/proc/{os.getpid()}/net"))
+    netlink, proc = NetworkTables(), NetworkTables(netlink=False, proc=Path(f"/proc/{os.getpid()}/net"))
     assert netlink.gateways() == proc.gateways()
     assert proc.own(IPv4Address("127.0.0.1")) <= netlink.own(IPv4Address("127.0.0.1"))
     by_proc = {each.address: each.hardware for each in proc.neighbours() if each.hardware}

@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 
 from agent import probes
-from agent.clients.mail.trip import FIELD, Trip
+from agent.clients.mail.trip import FIELD, MailRoundTrip
 from agent.probe import Limits, Outcome
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
-from tests.support.mail_servers import PASSWORD, Dovecot, Relay, look, put, running_dovecot, service
+from tests.support.mail_servers import (
+    PASSWORD,
+    DeliveringRelay,
+    Dovecot,
+    deliver_to,
+    run_probe,
+    running_dovecot,
+    tcp_server,
+)
 
 pytestmark = pytest.mark.real
 RECIPIENT = "robot@mail.example"
@@ -26,9 +34,9 @@ def dovecot() -> Iterator[Dovecot]:
 
 
 @pytest.fixture
-async def relay(dovecot: Dovecot) -> AsyncIterator[Relay]:
-    made = Relay(dovecot.maildir / "new")
-    async with service(made.talk, port=dovecot.relay):
+async def relay(dovecot: Dovecot) -> AsyncIterator[DeliveringRelay]:
+    made = DeliveringRelay(dovecot.maildir / "new")
+    async with tcp_server(made.talk, port=dovecot.relay):
         yield made
     dovecot.empty()
 
@@ -47,11 +55,11 @@ def params(dovecot: Dovecot, **other: Any) -> dict[str, Any]:
 
 
 async def trip(dovecot: Dovecot, timeout: float = 5.0, **other: Any) -> Outcome:
-    return await look("mail", timeout, **params(dovecot, **other))
+    return await run_probe("mail", timeout, **params(dovecot, **other))
 
 
-async def test_a_mail_goes_round_and_is_gone(dovecot: Dovecot, relay: Relay) -> None:
-    put(dovecot.maildir / "new", OTHER)
+async def test_a_mail_goes_round_and_is_gone(dovecot: Dovecot, relay: DeliveringRelay) -> None:
+    deliver_to(dovecot.maildir / "new", OTHER)
     outcome = await trip(dovecot)
     assert (outcome.state, outcome.reason) == (UP, "")
     assert outcome.latency == outcome.measures["transit_seconds"]
@@ -68,21 +76,21 @@ async def test_a_mail_goes_round_and_is_gone(dovecot: Dovecot, relay: Relay) -> 
     assert f"To: {RECIPIENT}".encode() in mail
 
 
-async def test_by_starttls_on_both_sides_and_with_another_sender(dovecot: Dovecot, relay: Relay) -> None:
+async def test_by_starttls_on_both_sides_and_with_another_sender(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     ways = {"imap_security": "starttls", "imap_port": dovecot.imap, "sender": "agent@site.example"}
     outcome = await trip(dovecot, **ways)
     assert (outcome.state, outcome.reason) == (UP, "")
     assert b"From: agent@site.example" in relay.mails[0]
 
 
-async def test_the_transit_time_is_the_relays(dovecot: Dovecot, relay: Relay) -> None:
+async def test_the_transit_time_is_the_relays(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     relay.delay = 0.6
     outcome = await trip(dovecot)
     assert outcome.state == UP
     assert 0.6 <= outcome.measures["transit_seconds"] < 1.2
 
 
-async def test_a_mail_that_does_not_come(dovecot: Dovecot, relay: Relay) -> None:
+async def test_a_mail_that_does_not_come(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     relay.lose = True
     outcome = await trip(dovecot, timeout=1.0)
     assert outcome.state == DOWN
@@ -93,24 +101,24 @@ async def test_a_mail_that_does_not_come(dovecot: Dovecot, relay: Relay) -> None
     assert outcome.latency is None
 
 
-async def test_one_that_comes_late_is_removed_by_the_next_look(dovecot: Dovecot, relay: Relay) -> None:
+async def test_one_that_comes_late_is_removed_by_the_next_look(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     relay.delay = 1.0
     assert (await trip(dovecot, timeout=0.8)).state == DOWN
     await relay.delivered.wait()
-    put(dovecot.maildir / "new", OTHER)
+    deliver_to(dovecot.maildir / "new", OTHER)
     relay.delay = 0.0
     outcome = await trip(dovecot)
     assert (outcome.state, outcome.measures["leftovers"]) == (UP, 1)
     assert dovecot.mails() == [OTHER]
 
 
-async def test_mails_of_other_checks_and_machines_stay(dovecot: Dovecot, relay: Relay) -> None:
+async def test_mails_of_other_checks_and_machines_stay(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     """Another agent's mail may be on its way; another way's leftovers are that check's."""
     probe = probes.build("mail", params(dovecot))
-    same = Trip(f"{probe.endpoints()} INBOX", RECIPIENT, RECIPIENT)
+    same = MailRoundTrip(f"{probe.endpoints()} INBOX", RECIPIENT, RECIPIENT)
     for mark in (f"{same.way}.{'0' * 16}.{'1' * 16}", f"{'2' * 16}.{same.own.partition('.')[2]}.{'1' * 16}"):
-        put(dovecot.maildir / "new", f"{FIELD}: {mark}\r\nSubject: x\r\n\r\n".encode())
-    put(dovecot.maildir / "new", f"{FIELD}: {same.mark}\r\nSubject: x\r\n\r\n".encode())
+        deliver_to(dovecot.maildir / "new", f"{FIELD}: {mark}\r\nSubject: x\r\n\r\n".encode())
+    deliver_to(dovecot.maildir / "new", f"{FIELD}: {same.mark}\r\nSubject: x\r\n\r\n".encode())
     outcome = await trip(dovecot)
     assert (outcome.state, outcome.measures["leftovers"]) == (UP, 1)
     left = b"".join(dovecot.mails())
@@ -119,27 +127,27 @@ async def test_mails_of_other_checks_and_machines_stay(dovecot: Dovecot, relay: 
     assert b"2" * 16 in left
 
 
-async def test_a_hundred_leftovers_a_look_at_most(dovecot: Dovecot, relay: Relay) -> None:
+async def test_a_hundred_leftovers_a_look_at_most(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     probe = probes.build("mail", params(dovecot))
     for _ in range(120):
-        mark = Trip(f"{probe.endpoints()} INBOX", RECIPIENT, RECIPIENT).mark
-        put(dovecot.maildir / "new", f"{FIELD}: {mark}\r\nSubject: x\r\n\r\n".encode())
+        mark = MailRoundTrip(f"{probe.endpoints()} INBOX", RECIPIENT, RECIPIENT).mark
+        deliver_to(dovecot.maildir / "new", f"{FIELD}: {mark}\r\nSubject: x\r\n\r\n".encode())
     assert (await trip(dovecot)).measures["leftovers"] == 100
     assert (await trip(dovecot)).measures["leftovers"] == 20
     assert dovecot.mails() == []
 
 
-async def test_nothing_is_sent_when_the_mailbox_cannot_be_opened(dovecot: Dovecot, relay: Relay) -> None:
+async def test_nothing_is_sent_when_the_mailbox_cannot_be_opened(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     outcome = await trip(dovecot, mailbox="Không có")
     assert outcome.state == DOWN
     assert "does not open the mailbox" in outcome.reason
-    outcome = await look("mail", password="wrong", **params(dovecot))
+    outcome = await run_probe("mail", password="wrong", **params(dovecot))
     assert outcome.state == DOWN
     assert outcome.reason == f"IMAP: 127.0.0.1:{dovecot.imaps} refuses the user or password of the credential 'robot'"
     assert relay.mails == []
 
 
-async def test_a_mail_that_is_refused(dovecot: Dovecot, relay: Relay) -> None:
+async def test_a_mail_that_is_refused(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     relay.refuse = b"550 5.1.1 no such user here\r\n"
     outcome = await trip(dovecot)
     assert outcome.state == DOWN
@@ -148,12 +156,12 @@ async def test_a_mail_that_is_refused(dovecot: Dovecot, relay: Relay) -> None:
     assert "imap_certificate_expiry_timestamp_seconds" in outcome.measures
 
 
-async def test_sending_that_hangs_is_told_as_such(dovecot: Dovecot, relay: Relay) -> None:
+async def test_sending_that_hangs_is_told_as_such(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"220 here\r\n250")
         await reader.read()
 
-    async with service(hangs) as port:
+    async with tcp_server(hangs) as port:
         outcome = await trip(dovecot, 1.0, smtp_port=port, smtp_security="none", smtp_credential="")
     assert (outcome.state, outcome.reason) == (
         DOWN,
@@ -161,17 +169,17 @@ async def test_sending_that_hangs_is_told_as_such(dovecot: Dovecot, relay: Relay
     )
 
 
-async def test_a_certificate_near_its_end_degrades(dovecot: Dovecot, relay: Relay) -> None:
+async def test_a_certificate_near_its_end_degrades(dovecot: Dovecot, relay: DeliveringRelay) -> None:
     outcome = await trip(dovecot, warn_days=100)
     assert outcome.state == DEGRADED
     assert re.fullmatch(r"SMTP: the certificate expires in (89\.9|90\.0) days", outcome.reason)
     assert "transit_seconds" in outcome.measures
 
 
-async def test_no_password_anywhere(dovecot: Dovecot, relay: Relay, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_password_anywhere(dovecot: Dovecot, relay: DeliveringRelay, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     relay.refuse = f"550 you said {PASSWORD}\r\n".encode()
-    outcomes = [await trip(dovecot), await look("mail", password=PASSWORD + "x", **params(dovecot))]
+    outcomes = [await trip(dovecot), await run_probe("mail", password=PASSWORD + "x", **params(dovecot))]
     assert [outcome.state for outcome in outcomes] == [DOWN, DOWN]
     assert "(not shown: it contains the password)" in outcomes[0].reason
     for shown in (repr(outcomes), caplog.text):
@@ -183,16 +191,16 @@ async def test_credentials_that_do_not_do(dovecot: Dovecot) -> None:
     assert (outcome.state, "there is no credential 'nobody'" in outcome.reason) == (UNKNOWN, True)
     outcome = await trip(dovecot, credential="half")
     assert (outcome.state, "'half' in the agent's file has no password" in outcome.reason) == (UNKNOWN, True)
-    outcome = await look("mail", extra={"hosts": "mail.example, other.example"}, **params(dovecot))
+    outcome = await run_probe("mail", extra={"hosts": "mail.example, other.example"}, **params(dovecot))
     assert (outcome.state, outcome.reason.endswith("is not for 127.0.0.1")) == (UNKNOWN, True)
-    outcome = await look("mail", password="a\r\nb", **params(dovecot))
+    outcome = await run_probe("mail", password="a\r\nb", **params(dovecot))
     assert (outcome.state, outcome.reason.endswith("line break or another control character")) == (UNKNOWN, True)
 
 
-async def test_the_agents_limits_hold(dovecot: Dovecot, relay: Relay) -> None:
-    outcome = await look("mail", limits=Limits(networks=(ip_network("10.0.0.0/8"),)), **params(dovecot))
+async def test_the_agents_limits_hold(dovecot: Dovecot, relay: DeliveringRelay) -> None:
+    outcome = await run_probe("mail", limits=Limits(networks=(ip_network("10.0.0.0/8"),)), **params(dovecot))
     assert outcome.state == UNKNOWN
-    outcome = await look("mail", limits=Limits(ports=(dovecot.imaps,)), **params(dovecot))
+    outcome = await run_probe("mail", limits=Limits(ports=(dovecot.imaps,)), **params(dovecot))
     assert outcome == Outcome(UNKNOWN, f"SMTP: port {dovecot.submission} is not one this agent may probe",
                               None, outcome.measures)  # fmt: skip
     assert relay.mails == []

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.ntp_packet import EPOCH, KISSES, Answer, compared, parse, question
+from agent.clients.ntp_packet import EPOCH, KISS_CODES, NtpReply, build_request, offset_and_delay, parse_reply
 from agent.clients.tls.contexts import CLOCK_FLOOR
-from agent.probe import Limits, Look, Outcome
+from agent.probe import Limits, Outcome, ProbeContext
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from tests.support.chrony import chrony
 
@@ -91,7 +91,7 @@ async def server(replies: Replies, host: str = "127.0.0.1") -> AsyncIterator[tup
 async def ask(port: int, timeout: float = 1.0, limits: Limits | None = None, **params: Any) -> Outcome:
     probe = probes.build("ntp", {"server": "127.0.0.1", "port": port, **params})
     clients: dict[type[Any], Any] = {}
-    outcome = await probe.run(Look(timeout, limits or Limits(), clients))
+    outcome = await probe.run(ProbeContext(timeout, limits or Limits(), clients))
     for client in clients.values():
         await client.close()
     return outcome
@@ -181,7 +181,7 @@ async def test_what_degrades(said: dict[str, Any], params: dict[str, Any], words
     [
         ({"stratum": 0, "leap": 3, "reference": b"RATE"}, UNKNOWN, "RATE (it is asked too often)"),
         ({"stratum": 0, "leap": 3, "reference": b"DENY"}, DOWN, "DENY (this machine is not allowed to ask)"),
-        ({"stratum": 0, "reference": b"INIT"}, DOWN, f"INIT ({KISSES['INIT']})"),
+        ({"stratum": 0, "reference": b"INIT"}, DOWN, f"INIT ({KISS_CODES['INIT']})"),
         ({"stratum": 0, "reference": b"XABC"}, DOWN, "XABC (a code that is not in the standard)"),
         ({"stratum": 0, "reference": bytes(4)}, DOWN, "is not synchronised itself"),
         ({"stratum": 0, "reference": b"\x1b[2J"}, DOWN, "is not synchronised itself"),
@@ -265,16 +265,16 @@ async def test_limits_names_and_addresses() -> None:
 
 
 def test_what_goes_out_tells_nothing_of_this_machine() -> None:
-    packet, nonce = question()
+    packet, nonce = build_request()
     assert packet == bytes([0x23]) + bytes(39) + nonce.to_bytes(8, "big")
-    assert question()[1] != nonce
+    assert build_request()[1] != nonce
 
 
 def test_offset_and_delay_by_hand() -> None:
     """Asked at 1000.0, arrived there at 1010.1 (10 ahead, 0.1 on the way), left at 1010.3, came in at 1000.5."""
     base = 1_800_000_000
-    answer = Answer(0, 2, 0, 0, b"", ntp_time(base + 1010.1), ntp_time(base + 1010.3))
-    offset, delay = compared(answer, (base + 1000) * 10**9, 0.5, CLOCK_FLOOR)
+    answer = NtpReply(0, 2, 0, 0, b"", ntp_time(base + 1010.1), ntp_time(base + 1010.3))
+    offset, delay = offset_and_delay(answer, (base + 1000) * 10**9, 0.5, CLOCK_FLOOR)
     assert offset == pytest.approx(9.95, abs=1e-6)
     assert delay == pytest.approx(0.3, abs=1e-6)
 
@@ -287,14 +287,16 @@ def test_the_offset_is_right_in_every_era(ours: int, ahead: float, way: float, b
     if not abs(true - near) < (1 << 31) - 200:
         return
     received, sent = ntp_time(true + way), ntp_time(true + way + busy)
-    offset, delay = compared(Answer(0, 1, 0, 0, b"", received, sent), ours * 10**9, 2 * way + busy, CLOCK_FLOOR)
+    offset, delay = offset_and_delay(
+        NtpReply(0, 1, 0, 0, b"", received, sent), ours * 10**9, 2 * way + busy, CLOCK_FLOOR
+    )
     assert offset == pytest.approx(ahead, abs=1e-4)
     assert delay == pytest.approx(2 * way, abs=1e-4)
 
 
 @given(st.binary(max_size=80))
 def test_any_bytes_are_an_answer_or_not(packet: bytes) -> None:
-    found = parse(packet, nonce=7)
+    found = parse_reply(packet, nonce=7)
     assert found is None or packet[24:32] == bytes(7) + b"\x07"
 
 

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.icmp.pinger import Echoes
-from agent.clients.net.emodel import mos, mos_of, rating
-from agent.clients.net.udp_echo import Burst
-from agent.probe import Limits, Look, Outcome
+from agent.clients.icmp.pinger import PingResult
+from agent.clients.net.emodel import mos, mos_from_rating, rating
+from agent.clients.net.udp_echo import UdpEchoBurst
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.path import Path as PathProbe
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from tests.support.paths import ROOT
@@ -83,7 +83,7 @@ async def echo_server(line: Line = lambda _: [0.0], host: str = "127.0.0.1") -> 
 async def look(timeout: float = 5.0, limits: Limits | None = None, **params: Any) -> Outcome:
     clients: dict[type[Any], Any] = {}
     probe = probes.build("path", {"host": "127.0.0.1", **params})
-    outcome = await probe.run(Look(timeout, limits or Limits(), clients))
+    outcome = await probe.run(ProbeContext(timeout, limits or Limits(), clients))
     for client in clients.values():
         await client.close()
     return outcome
@@ -98,7 +98,7 @@ async def test_a_good_path_by_ping() -> None:
     assert outcome.latency == measures["rtt_avg_seconds"]
     assert measures["mos_score"] == pytest.approx(4.4, abs=0.02)
     assert measures["r_factor"] == pytest.approx(92.9, abs=0.5)
-    assert measures["mos_score"] == mos_of(measures["r_factor"])
+    assert measures["mos_score"] == mos_from_rating(measures["r_factor"])
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -153,7 +153,7 @@ async def test_strangers_copies_and_late_packets_do_not_count() -> None:
 
 def test_a_packet_that_was_not_sent_yet_cannot_have_come_back() -> None:
     """A server that guesses ahead is not believed."""
-    burst = Burst(ip_address("127.0.0.1"), 7, 5, 0.01, 20, 0)
+    burst = UdpEchoBurst(ip_address("127.0.0.1"), 7, 5, 0.01, 20, 0)
     burst._sent.append(time.monotonic_ns())
     for place in (0, 3):
         burst._take(burst._token + place.to_bytes(4, "big"), None)
@@ -191,21 +191,21 @@ async def test_names_and_limits() -> None:
 @pytest.mark.parametrize(
     ("echoes", "state", "words"),
     [
-        (Echoes(20, (0.01,) * 15, dropped=9), UNKNOWN, "this machine threw away 9 packets unread"),
-        (Echoes(20, (0.01,) * 20, dropped=9), UP, ""),
-        (Echoes(20, (), ("not permitted",) * 20, UNKNOWN), UNKNOWN, "not all were sent: not permitted"),
-        (Echoes(20, (), ("no route",) * 20), DOWN, "192.0.2.1 sent none of 20 packets back; no route"),
+        (PingResult(20, (0.01,) * 15, dropped=9), UNKNOWN, "this machine threw away 9 packets unread"),
+        (PingResult(20, (0.01,) * 20, dropped=9), UP, ""),
+        (PingResult(20, (), ("not permitted",) * 20, UNKNOWN), UNKNOWN, "not all were sent: not permitted"),
+        (PingResult(20, (), ("no route",) * 20), DOWN, "192.0.2.1 sent none of 20 packets back; no route"),
         (
-            Echoes(20, (0.01,), ("a firewall refuses",)),
+            PingResult(20, (0.01,), ("a firewall refuses",)),
             DEGRADED,
             "19 of 20 packets lost (fit: 0.01 of all); a firewall",
         ),
-        (Echoes(200, (0.01,) * 198), UP, ""),  # exactly at the mark
-        (Echoes(200, (0.01,) * 197), DEGRADED, "3 of 200 packets lost"),
-        (Echoes(20, (0.01,), (), DOWN), DEGRADED, "19 of 20"),
+        (PingResult(200, (0.01,) * 198), UP, ""),  # exactly at the mark
+        (PingResult(200, (0.01,) * 197), DEGRADED, "3 of 200 packets lost"),
+        (PingResult(20, (0.01,), (), DOWN), DEGRADED, "19 of 20"),
     ],
 )
-def test_the_verdict(echoes: Echoes, state: int, words: str) -> None:
+def test_the_verdict(echoes: PingResult, state: int, words: str) -> None:
     outcome = PathProbe(host="192.0.2.1")._judge(ip_address("192.0.2.1"), echoes, {})
     assert outcome.state == state
     assert words in outcome.reason
@@ -213,7 +213,7 @@ def test_the_verdict(echoes: Echoes, state: int, words: str) -> None:
 
 
 def test_a_single_reply_gives_no_jitter() -> None:
-    outcome = PathProbe(host="192.0.2.1")._judge(ip_address("192.0.2.1"), Echoes(20, (0.01,)), {})
+    outcome = PathProbe(host="192.0.2.1")._judge(ip_address("192.0.2.1"), PingResult(20, (0.01,)), {})
     assert not {"jitter_seconds", "mos_score", "r_factor"} & outcome.measures.keys()
 
 
@@ -248,7 +248,7 @@ def test_loss_by_a_real_firewall() -> None:
 
 @given(st.floats(0, 2), st.floats(0, 1), st.floats(0, 1))
 def test_mos_and_rating_say_the_same(rtt: float, shaking: float, loss: float) -> None:
-    assert mos(rtt, shaking, loss) == mos_of(rating(rtt, shaking, loss))
+    assert mos(rtt, shaking, loss) == mos_from_rating(rating(rtt, shaking, loss))
     assert rating(rtt, shaking, loss) <= 93.2
 
 

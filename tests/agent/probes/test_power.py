@@ -12,20 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.ups.asking import SHARED, AsksUps, Readings, Told
-from agent.clients.ups.model import Reading, source
-from agent.failure import Trouble
-from agent.probe import Limits, Look, Outcome
+from agent.clients.ups.asking import SHARED_SECONDS, TimedReading, UpsProbe, UpsReadings
+from agent.clients.ups.model import UpsReading, power_source
+from agent.failure import ProbeFailed
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.power import Power
 from agent.probes.ups import Ups
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
-from tests.support.nut import MAINS, Rig, needs_nut, nut
+from tests.support.nut import MAINS, RealUpsd, nut_server, require_nut
 
 SECRET = "kim-n6an-canary"
 
 
-def look(timeout: float = 3.0) -> Look:
-    return Look(timeout, Limits(), {}, lambda name: {"user": "watcher", "password": SECRET})
+def look(timeout: float = 3.0) -> ProbeContext:
+    return ProbeContext(timeout, Limits(), {}, lambda name: {"user": "watcher", "password": SECRET})
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def look(timeout: float = 3.0) -> Look:
     ],
 )
 async def test_each_status_is_a_source(status: str, state: int, reason: str) -> None:
-    async with nut(tram={**MAINS, "ups.status": status}) as served:
+    async with nut_server(tram={**MAINS, "ups.status": status}) as served:
         outcome = await Power(host="127.0.0.1", port=served.port).run(look())
     assert outcome.state == state
     if status != "WAIT":
@@ -58,7 +58,7 @@ async def test_each_status_is_a_source(status: str, state: int, reason: str) -> 
 
 
 async def test_what_it_measures_is_what_it_was_told() -> None:
-    async with nut(tram=MAINS) as served:
+    async with nut_server(tram=MAINS) as served:
         outcome = await Power(host="127.0.0.1", port=served.port).run(look())
         del served.upses["tram"]["battery.runtime"]
         served.upses["tram"]["input.voltage"] = ""
@@ -84,8 +84,8 @@ flags = st.dictionaries(
 @given(flags)
 def test_the_source_follows_from_the_flags(said: dict[str, bool]) -> None:
     """Against the rules one by one: no evidence is never up, and what feeds the load decides alone."""
-    reading = Reading(dict(said)).settle()
-    state, reason = source(reading)
+    reading = UpsReading(dict(said)).settle()
+    state, reason = power_source(reading)
     if said.get("off"):
         assert state == DOWN
     elif said.get("battery"):
@@ -95,7 +95,7 @@ def test_the_source_follows_from_the_flags(said: dict[str, bool]) -> None:
     else:
         assert state == UNKNOWN
     assert (reason == "") == (state == UP)
-    assert source(Reading(dict(said), lost="old numbers")) == (UNKNOWN, "old numbers")
+    assert power_source(UpsReading(dict(said), lost="old numbers")) == (UNKNOWN, "old numbers")
 
 
 async def test_silence_and_lost_ups_are_no_evidence() -> None:
@@ -107,18 +107,18 @@ async def test_silence_and_lost_ups_are_no_evidence() -> None:
         assert outcome == Outcome(UNKNOWN, f"upsd at 127.0.0.1 port {port} did not answer in full within 0.1 s")
     refused = await Power(host="127.0.0.1", port=port).run(look())
     assert refused == Outcome(UNKNOWN, f"127.0.0.1:{port} refused the connection")
-    async with nut(tram=MAINS) as served:
+    async with nut_server(tram=MAINS) as served:
         other = await Power(host="127.0.0.1", port=served.port, ups="khac").run(look())
     assert other.state == UNKNOWN and other.measures == {}
 
 
 async def test_its_parameters_are_those_of_the_kind_ups(caplog: pytest.LogCaptureFixture) -> None:
-    assert Power.__struct_fields__ == Ups.__struct_fields__ == AsksUps.__struct_fields__
+    assert Power.__struct_fields__ == Ups.__struct_fields__ == UpsProbe.__struct_fields__
     assert Power.target == Ups.target
     with pytest.raises(probes.BadProbe, match="power: way snmp needs a credential"):
         probes.build("power", {"host": "a", "way": "snmp"})
     caplog.set_level(logging.DEBUG)
-    async with nut(tram=MAINS) as served:  # knows no USERNAME: the login fails
+    async with nut_server(tram=MAINS) as served:  # knows no USERNAME: the login fails
         outcome = await Power(host="127.0.0.1", port=served.port, credential="ups").run(look())
     assert outcome.state == UNKNOWN
     assert SECRET not in f"{outcome!r} {caplog.text}"
@@ -128,7 +128,7 @@ async def test_its_parameters_are_those_of_the_kind_ups(caplog: pytest.LogCaptur
 
 
 async def test_one_answer_serves_both_kinds_and_never_one_of_them_twice() -> None:
-    async with nut(tram=MAINS) as served:
+    async with nut_server(tram=MAINS) as served:
         where: dict[str, Any] = {"host": "127.0.0.1", "port": served.port}
         shared = look()
         health, power = await asyncio.gather(Ups(**where).run(shared), Power(**where).run(shared))
@@ -147,34 +147,34 @@ class Asking:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.readings = Readings(lambda: self.now)
+        self.readings = UpsReadings(lambda: self.now)
         self.count = itertools.count(1)
 
-    async def get(self, kind: type[AsksUps], ask: Callable[[], Awaitable[Told]] | None = None) -> float | None:
+    async def get(self, kind: type[UpsProbe], ask: Callable[[], Awaitable[TimedReading]] | None = None) -> float | None:
         return (await self.readings.get(kind(host="a"), ask or self.answer))[1]
 
-    async def answer(self) -> Told:
-        return Reading({"battery": True}), float(next(self.count))
+    async def answer(self) -> TimedReading:
+        return UpsReading({"battery": True}), float(next(self.count))
 
 
 async def test_a_reading_grows_old() -> None:
     asking = Asking()
     assert await asking.get(Ups) == 1
-    asking.now += SHARED
+    asking.now += SHARED_SECONDS
     assert await asking.get(Power) == 1
     assert await asking.get(Power) == 2
-    asking.now += SHARED + 0.01
+    asking.now += SHARED_SECONDS + 0.01
     assert await asking.get(Ups) == 3
 
 
 async def test_a_failed_look_is_shared_with_nobody_and_forgets_since_when() -> None:
     asking = Asking()
 
-    async def fails() -> Told:
-        raise Trouble("silent", UNKNOWN)
+    async def fails() -> TimedReading:
+        raise ProbeFailed("silent", UNKNOWN)
 
-    async def mains() -> Told:
-        return Reading({"battery": False}), None
+    async def mains() -> TimedReading:
+        return UpsReading({"battery": False}), None
 
     await asking.get(Ups, mains)
     asking.now += 30
@@ -184,7 +184,7 @@ async def test_a_failed_look_is_shared_with_nobody_and_forgets_since_when() -> N
     told = await asking.readings.get(Power(host="a"), asking.answer)
     assert told[0].values["on_battery_seconds"] == 30
     asking.now += 30
-    with pytest.raises(Trouble):
+    with pytest.raises(ProbeFailed):
         await asking.get(Power, fails)
     assert await asking.get(Ups) == 3, "the next one asks itself"
     told = await asking.readings.get(Power(host="a"), asking.answer)
@@ -195,9 +195,9 @@ async def test_one_that_gives_up_waiting_leaves_the_other_its_answer() -> None:
     asking = Asking()
     answers = asyncio.Event()
 
-    async def slow() -> Told:
+    async def slow() -> TimedReading:
         await answers.wait()
-        return Reading({"battery": True}), 7.0
+        return UpsReading({"battery": True}), 7.0
 
     first = asyncio.create_task(asking.get(Ups, slow))
     await asyncio.sleep(0)
@@ -220,9 +220,9 @@ async def test_one_that_gives_up_waiting_leaves_the_other_its_answer() -> None:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    needs_nut()
-    made = Rig(tmp_path_factory.mktemp("nut"))
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealUpsd]:
+    require_nut()
+    made = RealUpsd(tmp_path_factory.mktemp("nut"))
     try:
         made.start()
         yield made
@@ -232,7 +232,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 @pytest.mark.real
 @pytest.mark.root
-async def test_the_mains_go_and_come_back_as_upsd_tells_it(rig: Rig) -> None:
+async def test_the_mains_go_and_come_back_as_upsd_tells_it(rig: RealUpsd) -> None:
     probe, shared = Power(host="127.0.0.1", port=rig.port, ups="tram"), look()
     for status, state in (("OL", UP), ("OB DISCHRG", DEGRADED), ("OFF", DOWN), ("OL CHRG", UP)):
         await asyncio.to_thread(rig.set, ups_status=status)

@@ -15,7 +15,18 @@ from agent import probes
 from agent.clients.mail.session import MAX_LINE, MAX_SAID, Login
 from agent.probe import Limits, Outcome
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
-from tests.support.mail_servers import DAY, NOW, PASSWORD, Dovecot, Issued, Talk, look, running_dovecot, script, service
+from tests.support.mail_servers import (
+    DAY,
+    NOW,
+    PASSWORD,
+    ConnectionHandler,
+    Dovecot,
+    IssuedCertificate,
+    run_probe,
+    running_dovecot,
+    scripted,
+    tcp_server,
+)
 
 HELLO = b"220 mail.example ESMTP\r\n"
 CAN = (b"EHLO [127.0.0.1]", b"250-mail.example\r\n250-SIZE 1000\r\n250 STARTTLS\r\n")
@@ -29,16 +40,18 @@ def dovecot() -> Iterator[Dovecot]:
 
 
 @pytest.fixture
-def issued(tmp_path: Path) -> Issued:
-    return Issued(tmp_path)
+def issued(tmp_path: Path) -> IssuedCertificate:
+    return IssuedCertificate(tmp_path)
 
 
 async def ask(port: int, timeout: float = 3.0, **params: Any) -> Outcome:
-    return await look("smtp", timeout, **{"host": "127.0.0.1", "port": port, **params})
+    return await run_probe("smtp", timeout, **{"host": "127.0.0.1", "port": port, **params})
 
 
-async def said(talk: Talk, context: ssl.SSLContext | None = None, timeout: float = 0.5, **params: Any) -> Outcome:
-    async with service(talk, context) as port:
+async def said(
+    talk: ConnectionHandler, context: ssl.SSLContext | None = None, timeout: float = 0.5, **params: Any
+) -> Outcome:
+    async with tcp_server(talk, context) as port:
         outcome = await ask(port, timeout, **params)
         return Outcome(
             outcome.state, outcome.reason.replace(f"127.0.0.1:{port}", "HERE"), outcome.latency, outcome.measures
@@ -100,23 +113,23 @@ async def test_a_certificate_that_nobody_trusts_here(dovecot: Dovecot) -> None:
 @pytest.mark.parametrize("security", ["starttls", "tls"])
 async def test_faults_of_a_certificate_by_name(tmp_path: Path, made: dict[str, Any], words: str, security: str) -> None:
     """As the kind tls names them, behind STARTTLS too; the end of the certificate is measured all the same."""
-    bad = Issued(tmp_path, **made)
+    bad = IssuedCertificate(tmp_path, **made)
     params = {"authority": str(bad.root), "security": security}
     if security == "tls":
-        outcome = await said(script(HELLO, PLAIN), bad.context(), 2, **params)
+        outcome = await said(scripted(HELLO, PLAIN), bad.context(), 2, **params)
     else:
-        outcome = await said(script(HELLO, CAN, GO, bad.context(), PLAIN), None, 2, **params)
+        outcome = await said(scripted(HELLO, CAN, GO, bad.context(), PLAIN), None, 2, **params)
     assert outcome.state == DOWN
     assert outcome.reason.startswith(words)
     assert outcome.measures["certificate_expiry_timestamp_seconds"] == bad.ends
     if "ends" in made or "begins" in made:
-        talk = script(HELLO, CAN, GO, bad.context(), PLAIN)
+        talk = scripted(HELLO, CAN, GO, bad.context(), PLAIN)
         unjudged = await said(talk, None, 2, authority=str(bad.root), verify=False)
         assert (unjudged.state, unjudged.reason.startswith(words)) == (DOWN, True)
 
 
-async def test_a_certificate_near_its_end_degrades(issued: Issued) -> None:
-    talk = script(HELLO, CAN, GO, issued.context(), PLAIN)
+async def test_a_certificate_near_its_end_degrades(issued: IssuedCertificate) -> None:
+    talk = scripted(HELLO, CAN, GO, issued.context(), PLAIN)
     outcome = await said(talk, None, 2, authority=str(issued.root), warn_days=91)
     assert outcome.state == DEGRADED
     assert outcome.reason.startswith("the certificate expires in ")
@@ -126,26 +139,26 @@ async def test_a_certificate_near_its_end_degrades(issued: Issued) -> None:
 @pytest.mark.parametrize(
     ("talk", "params", "words"),
     [
-        (script(b"SSH-2.0-OpenSSH_9\r\n"), {}, "HERE answers 'SSH-2.0-OpenSSH_9', which is not SMTP"),
-        (script(b"\xff\xfe\x00\x1b[2J\r\n"), {}, "which is not SMTP"),
-        (script(b"220-one\r\n250 two\r\n"), {}, "HERE answers '250 two', which is not SMTP"),
-        (script(b"2201 mail\r\n"), {}, "HERE answers '2201 mail', which is not SMTP"),
-        (script(b"554 5.7.1 go away\r\n"), {}, "HERE does not take mail now: 554 '5.7.1 go away'"),
-        (script(b"421-busy\r\n421 later\r\n"), {}, "HERE does not take mail now: 421 'busy later'"),
-        (script(b"220 mail"), {}, "no greeting came within 0.5 s"),
-        (script(), {}, "no greeting came within 0.5 s"),
-        (script(b"220-" + b"x" * MAX_LINE), {}, "HERE sends a line of more than 8 KiB, which is not SMTP"),
-        (script(b"220-more\r\n" * 200), {}, "HERE answers with more than 100 lines"),
-        (script(HELLO), {}, "EHLO was not answered within 0.5 s"),
-        (script(HELLO, (b"EHLO", b"550 no\r\n")), {}, "HERE refuses this machine's EHLO: 550 'no'"),
-        (script(HELLO, PLAIN), {}, "HERE does not offer STARTTLS (not set up there, or taken out on the way)"),
-        (script(HELLO, CAN, (b"STARTTLS", b"454 no TLS\r\n")), {}, "offers STARTTLS but refuses it: 454 'no TLS'"),
-        (script(HELLO, CAN, (b"STARTTLS", b"220 go\r\n250-AUTH\r\n")), {}, "HERE goes on talking in clear after it"),
-        (script(HELLO, CAN, (b"STARTTLS", b"220 go\r\n")), {}, "the TLS handshake did not end within 0.5 s"),
-        (script(HELLO), {"security": "tls"}, "TLS with HERE failed: what answers there does not speak TLS"),
+        (scripted(b"SSH-2.0-OpenSSH_9\r\n"), {}, "HERE answers 'SSH-2.0-OpenSSH_9', which is not SMTP"),
+        (scripted(b"\xff\xfe\x00\x1b[2J\r\n"), {}, "which is not SMTP"),
+        (scripted(b"220-one\r\n250 two\r\n"), {}, "HERE answers '250 two', which is not SMTP"),
+        (scripted(b"2201 mail\r\n"), {}, "HERE answers '2201 mail', which is not SMTP"),
+        (scripted(b"554 5.7.1 go away\r\n"), {}, "HERE does not take mail now: 554 '5.7.1 go away'"),
+        (scripted(b"421-busy\r\n421 later\r\n"), {}, "HERE does not take mail now: 421 'busy later'"),
+        (scripted(b"220 mail"), {}, "no greeting came within 0.5 s"),
+        (scripted(), {}, "no greeting came within 0.5 s"),
+        (scripted(b"220-" + b"x" * MAX_LINE), {}, "HERE sends a line of more than 8 KiB, which is not SMTP"),
+        (scripted(b"220-more\r\n" * 200), {}, "HERE answers with more than 100 lines"),
+        (scripted(HELLO), {}, "EHLO was not answered within 0.5 s"),
+        (scripted(HELLO, (b"EHLO", b"550 no\r\n")), {}, "HERE refuses this machine's EHLO: 550 'no'"),
+        (scripted(HELLO, PLAIN), {}, "HERE does not offer STARTTLS (not set up there, or taken out on the way)"),
+        (scripted(HELLO, CAN, (b"STARTTLS", b"454 no TLS\r\n")), {}, "offers STARTTLS but refuses it: 454 'no TLS'"),
+        (scripted(HELLO, CAN, (b"STARTTLS", b"220 go\r\n250-AUTH\r\n")), {}, "HERE goes on talking in clear after it"),
+        (scripted(HELLO, CAN, (b"STARTTLS", b"220 go\r\n")), {}, "the TLS handshake did not end within 0.5 s"),
+        (scripted(HELLO), {"security": "tls"}, "TLS with HERE failed: what answers there does not speak TLS"),
     ],
 )
-async def test_what_a_bad_server_says(talk: Talk, params: dict[str, Any], words: str) -> None:
+async def test_what_a_bad_server_says(talk: ConnectionHandler, params: dict[str, Any], words: str) -> None:
     outcome = await said(talk, **params)
     assert outcome.state == DOWN
     assert words in outcome.reason
@@ -175,13 +188,13 @@ async def test_one_that_never_stops_talking() -> None:
 
 
 async def test_a_small_device_that_knows_only_helo() -> None:
-    talk = script(HELLO, (b"EHLO", b"502 what?\r\n"), (b"HELO agent.site.example", b"250 hi\r\n"))
+    talk = scripted(HELLO, (b"EHLO", b"502 what?\r\n"), (b"HELO agent.site.example", b"250 hi\r\n"))
     outcome = await said(talk, security="none", helo="agent.site.example")
     assert (outcome.state, outcome.reason) == (UP, "")
 
 
 async def test_login_by_the_old_way() -> None:
-    talk = script(
+    talk = scripted(
         HELLO,
         (b"EHLO", b"250-x\r\n250 AUTH CRAM-MD5 LOGIN\r\n"),
         (b"AUTH LOGIN", b"334 VXNlcm5hbWU6\r\n"),
@@ -206,21 +219,21 @@ async def test_login_by_the_old_way() -> None:
     ],
 )
 async def test_logins_that_fail(auth: bytes, reply: bytes, words: str) -> None:
-    talk = script(HELLO, (b"EHLO", b"250-x\r\n250 AUTH " + auth + b"\r\n"), (b"AUTH", reply + b"\r\n"))
+    talk = scripted(HELLO, (b"EHLO", b"250-x\r\n250 AUTH " + auth + b"\r\n"), (b"AUTH", reply + b"\r\n"))
     outcome = await said(talk, security="none", credential="robot", clear_password=True)
     assert outcome.state == DOWN
     assert words in outcome.reason
 
 
-async def test_what_was_offered_before_tls_does_not_count(issued: Issued) -> None:
+async def test_what_was_offered_before_tls_does_not_count(issued: IssuedCertificate) -> None:
     """Who sits in between could offer a way to log in that the server does not have."""
     before = (b"EHLO", b"250-x\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n")
-    talk = script(HELLO, before, GO, issued.context(), (b"EHLO", b"250 x\r\n"), (b"AUTH", b"235 caught\r\n"))
+    talk = scripted(HELLO, before, GO, issued.context(), (b"EHLO", b"250 x\r\n"), (b"AUTH", b"235 caught\r\n"))
     outcome = await said(talk, None, 2, authority=str(issued.root), credential="robot")
     assert (outcome.state, "offers no way to log in" in outcome.reason) == (DOWN, True)
 
 
-async def test_no_password_in_clear_and_none_shown(issued: Issued, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_password_in_clear_and_none_shown(issued: IssuedCertificate, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     heard = bytearray()
 
@@ -244,7 +257,7 @@ async def test_no_password_in_clear_and_none_shown(issued: Issued, caplog: pytes
 async def test_addresses_and_limits(free_port: int) -> None:
     outcome = await ask(free_port)
     assert (outcome.state, outcome.reason) == (DOWN, f"127.0.0.1:{free_port} refused the connection")
-    outcome = await look("smtp", limits=Limits(ports=(26,)), host="127.0.0.1", port=25)
+    outcome = await run_probe("smtp", limits=Limits(ports=(26,)), host="127.0.0.1", port=25)
     assert outcome == Outcome(UNKNOWN, "port 25 is not one this agent may probe", None, {})
     outcome = await ask(free_port, credential="nobody")
     assert outcome.state == UNKNOWN

@@ -15,10 +15,10 @@ import pytest
 from agent import probes
 from agent.cli.kinds_file import describe
 from agent.cli.main import main
-from agent.clients.look_memory import Remembered
-from agent.clients.snmp import Snmp, ber
+from agent.clients.look_memory import CheckMemory
+from agent.clients.snmp import SnmpClient, ber
 from agent.credentials import Credentials
-from agent.probe import Limits, Look, Outcome
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.runtime.thresholds import integers
 from inventory.base.types import Secret
 from inventory.protocol.plan import Column, Plan, PlannedCheck
@@ -27,17 +27,17 @@ from tests.support.paths import ROOT
 from tests.support.snmp import (
     IF,
     IFX,
-    Asked,
-    Device,
-    Sent,
     Snmpd,
-    answer,
+    SnmpDevice,
+    SnmpRequest,
+    TimedReplies,
     counter,
     counter64,
     device,
     integer,
     octets,
     opaque_float,
+    reply,
     snmpd,
     switch,
     ticks,
@@ -60,16 +60,16 @@ class Agent:
 
     def __init__(self) -> None:
         self.now = 1_000_000.0
-        self.clients: dict[type[Any], Any] = {Remembered: Remembered(lambda: self.now)}
+        self.clients: dict[type[Any], Any] = {CheckMemory: CheckMemory(lambda: self.now)}
 
     async def look(self, port: int, timeout: float = 3.0, limits: Limits | None = None, **params: Any) -> Outcome:
         probe = probes.build("snmp", {"host": "127.0.0.1", "port": port, **params})
-        return await probe.run(Look(timeout, limits or Limits(), self.clients, CREDENTIALS))
+        return await probe.run(ProbeContext(timeout, limits or Limits(), self.clients, CREDENTIALS))
 
-    def later(self, made: Device, seconds: float) -> None:
+    def later(self, made: SnmpDevice, seconds: float) -> None:
         """Time goes by, for the device too."""
         self.now += seconds
-        now = ber.value(*made.objects["1.3.6.1.2.1.1.3.0"])
+        now = ber.decode_value(*made.objects["1.3.6.1.2.1.1.3.0"])
         assert isinstance(now, int)
         made.objects["1.3.6.1.2.1.1.3.0"] = ticks(now + int(seconds * 100))
         made.objects.pop("1.3.6.1.6.3.10.2.1.3.0", None)
@@ -356,7 +356,12 @@ STORAGE, LOAD, SENSOR = "1.3.6.1.2.1.25.2.3.1", "1.3.6.1.2.1.25.3.3.1.2", "1.3.6
 
 
 def storage(index: int, kind: int, label: str, size: int, used: int) -> dict[str, Any]:
-    row = {2: (0x06, ber.encoded(f"1.3.6.1.2.1.25.2.1.{kind}")), 3: octets(label), 5: integer(size), 6: integer(used)}
+    row = {
+        2: (0x06, ber.encode_oid(f"1.3.6.1.2.1.25.2.1.{kind}")),
+        3: octets(label),
+        5: integer(size),
+        6: integer(used),
+    }
     return {f"{STORAGE}.{column}.{index}": cell for column, cell in row.items()}
 
 
@@ -443,10 +448,10 @@ async def test_a_device_that_stops_answering_in_the_middle(agent: Agent) -> None
 async def test_a_table_without_end_costs_this_check_alone(agent: Agent) -> None:
     async with device(switch(1)) as made:
 
-        def round_and_round(asked: Asked, honest: bytes) -> Sent:
+        def round_and_round(asked: SnmpRequest, honest: bytes) -> TimedReplies:
             if asked.pdu == ber.GET:
                 return [(0, honest)]
-            return [(0, answer(asked, [(oid + ".1", octets("x")) for oid in asked.oids] * 2))]
+            return [(0, reply(asked, [(oid + ".1", octets("x")) for oid in asked.oids] * 2))]
 
         made.twist = round_and_round
         seen = await agent.look(made.port, interfaces=["*"], sensors=True)
@@ -526,7 +531,7 @@ async def test_version_2_does_without_pysnmp() -> None:
 
 def test_the_client_is_closed_twice_without_harm() -> None:
     async def both() -> None:
-        made = Snmp()
+        made = SnmpClient()
         await made.close()
         await made.close()
 

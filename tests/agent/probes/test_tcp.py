@@ -17,8 +17,8 @@ import pytest
 from agent import probes
 from agent.clients.net.kernel_stamps import handshake_seconds
 from agent.clients.net.resolve import Resolver
-from agent.failure import Trouble
-from agent.probe import Address, Limits, Look, Outcome
+from agent.failure import ProbeFailed
+from agent.probe import Address, Limits, Outcome, ProbeContext
 from agent.probes.tcp import MOST_READ, Tcp
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from tests.support.paths import ROOT
@@ -26,8 +26,8 @@ from tests.support.paths import ROOT
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def look(timeout: float = 2.0, limits: Limits | None = None, resolver: Resolver | None = None) -> Look:
-    return Look(timeout, limits or Limits(), {Resolver: resolver} if resolver else {})
+def look(timeout: float = 2.0, limits: Limits | None = None, resolver: Resolver | None = None) -> ProbeContext:
+    return ProbeContext(timeout, limits or Limits(), {Resolver: resolver} if resolver else {})
 
 
 @asynccontextmanager
@@ -274,6 +274,6 @@ async def test_a_resolver_that_hangs_delays_only_its_own_names(monkeypatch: pyte
     assert good.state == UP
     assert len(threads) == 1
     assert {outcome.reason for outcome in outcomes} == {"the name hangs.example was not resolved within 0.3 s"}
-    with pytest.raises(Trouble):
+    with pytest.raises(ProbeFailed):
         await resolver.addresses("127.0.0.1", "ipv6")
     await resolver.close()

@@ -18,9 +18,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.rationing import DAY, Ration, hours
+from agent.clients.rationing import DAY, RunQuota, parse_hours
 from agent.clients.tls.contexts import TlsContexts
-from agent.probe import Limits, Look, Outcome
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.throughput import Throughput
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from tests.support.clock import FakeClock
@@ -159,8 +159,10 @@ def probe(url: str, **params: Any) -> Throughput:
     return Throughput(url=url, **{"hours": ("00:00-24:00",), "at_start": True, "max_seconds": 1.0, **params})
 
 
-def look(timeout: float = 5.0, clients: dict[type[Any], Any] | None = None, limits: Limits | None = None) -> Look:
-    return Look(timeout, limits or Limits(), {} if clients is None else clients)
+def look(
+    timeout: float = 5.0, clients: dict[type[Any], Any] | None = None, limits: Limits | None = None
+) -> ProbeContext:
+    return ProbeContext(timeout, limits or Limits(), {} if clients is None else clients)
 
 
 # 8 Mbit/s of frames of 1,514 bytes that carry 1,448 of content: 956,000 bytes of content a second
@@ -325,8 +327,8 @@ def at(seconds: float) -> FakeClock:
     return FakeClock(round(seconds * 1000), boot=0)
 
 
-def ration_by(clock: FakeClock) -> Ration:
-    return Ration(clock.seconds, clock.wall_seconds, time.gmtime)
+def ration_by(clock: FakeClock) -> RunQuota:
+    return RunQuota(clock.seconds, clock.wall_seconds, time.gmtime)
 
 
 MONDAY = 1_795_392_000.0  # 23 November 2026, 00:00 UTC
@@ -334,7 +336,7 @@ MONDAY = 1_795_392_000.0  # 23 November 2026, 00:00 UTC
 
 async def test_one_run_in_each_part_of_the_day_and_skipped_looks_in_between() -> None:
     clock = at(MONDAY - 3600)  # the agent starts an hour before midnight
-    clients: dict[type[Any], Any] = {Ration: ration_by(clock)}
+    clients: dict[type[Any], Any] = {RunQuota: ration_by(clock)}
     runs, why = [], {}
     async with origin() as server:
         made = Throughput(url=server.url(f"plain/{MB}"), per_day=2, hours=("18:00-06:00",))
@@ -354,7 +356,7 @@ async def test_one_run_in_each_part_of_the_day_and_skipped_looks_in_between() ->
 
 
 async def test_a_clock_that_was_never_set_allows_nothing() -> None:
-    clients: dict[type[Any], Any] = {Ration: ration_by(at(86_400.0))}
+    clients: dict[type[Any], Any] = {RunQuota: ration_by(at(86_400.0))}
     async with origin() as server:
         outcome = await probe(server.url(f"plain/{MB}")).run(look(clients=clients))
         assert server.asked == []
@@ -377,7 +379,7 @@ async def test_two_do_not_measure_each_other() -> None:
 
 def test_the_ration_is_kept_over_restarts_and_reboots(tmp_path: Path) -> None:
     """A part in which it ran stays used, one in which the agent restarted does not count as used."""
-    clock, allowed, runs = at(MONDAY - 60), hours(("00:00-24:00",)), []
+    clock, allowed, runs = at(MONDAY - 60), parse_hours(("00:00-24:00",)), []
     for tick in range(2 * 48):
         if tick % 20 == 0:  # a reboot: the boot-time clock begins anew
             clock.reboot(off=0, up=5)
@@ -407,7 +409,7 @@ async def test_an_agent_with_a_place_to_keep_things_keeps_its_records_there(tmp_
 def test_records_that_cannot_be_read_begin_anew(tmp_path: Path, content: bytes | None) -> None:
     (tmp_path / "runs.json").mkdir() if content is None else (tmp_path / "runs.json").write_bytes(content)
     clock = at(MONDAY + 10)
-    ration, allowed = ration_by(clock), hours(("00:00-24:00",))
+    ration, allowed = ration_by(clock), parse_hours(("00:00-24:00",))
     ration.keep_in(tmp_path)
     assert ration.refuses("x", 2, allowed, False) != ""
     clock.advance(seconds=DAY / 2)
@@ -421,7 +423,7 @@ def test_records_of_a_clock_that_was_ahead_stop_nothing_for_long(tmp_path: Path)
     ration = ration_by(ahead)
     ration.keep_in(tmp_path)
     ration.spend("x")
-    clock, allowed = at(MONDAY), hours(("00:00-24:00",))
+    clock, allowed = at(MONDAY), parse_hours(("00:00-24:00",))
     ration = ration_by(clock)
     ration.keep_in(tmp_path)
     assert ration.refuses("x", 1, allowed, False) != ""
@@ -433,11 +435,16 @@ def test_the_ration_survives_a_change_of_the_plan() -> None:
     clock = at(MONDAY - DAY)
     ration = ration_by(clock)
     clock.advance(seconds=DAY + 600.0)
-    night = hours(("00:00-06:00",))
+    night = parse_hours(("00:00-06:00",))
     assert ration.refuses("x", 1, night, False) == ""
     ration.spend("x")
     clock.advance(seconds=3600)
-    for per_day, allowed in [(1, night), (1, hours(("00:00-24:00",))), (2, night), (1, hours(("00:30-06:00",)))]:
+    for per_day, allowed in [
+        (1, night),
+        (1, parse_hours(("00:00-24:00",))),
+        (2, night),
+        (1, parse_hours(("00:30-06:00",))),
+    ]:
         assert ration.refuses("x", per_day, allowed, False) != ""
     assert ration.refuses("y", 1, night, False) == ""  # another target has its own
 
@@ -461,7 +468,7 @@ Event = st.one_of(
 def test_no_number_of_restarts_makes_more_runs_than_the_plan_allows(
     events: list[tuple[str, int]], per_day: int, parts: tuple[str, ...], begin: int
 ) -> None:
-    clock, allowed = at(MONDAY + begin), hours(parts)
+    clock, allowed = at(MONDAY + begin), parse_hours(parts)
     ration, runs = ration_by(clock), []
     for kind, seconds in events:
         clock.advance(seconds=seconds)
@@ -483,7 +490,7 @@ def test_no_stepping_of_the_clock_makes_many_runs(steps: list[tuple[int, int]], 
     for seconds, step in steps:
         clock.advance(seconds=seconds)
         clock.step_wall(seconds=max(step, MONDAY - (clock.wall_seconds() - clock.seconds())))
-        if ration.refuses("x", per_day, hours(("00:00-24:00",)), True) == "":
+        if ration.refuses("x", per_day, parse_hours(("00:00-24:00",)), True) == "":
             ration.spend("x")
             runs.append(clock.seconds())
     for run in runs:
@@ -500,9 +507,9 @@ def test_hours_are_what_they_say(pairs: list[tuple[int, int]]) -> None:
     overlaps = any(within(minute) > 1 for minute in range(1440))
     if overlaps or any(a == b for a, b in pairs):
         with pytest.raises(ValueError, match=r"overlap|no time at all"):
-            hours(texts)
+            parse_hours(texts)
         return
-    made = hours(texts)
+    made = parse_hours(texts)
     open_minutes = [minute for minute in range(1440) if made.within(minute * 60)]
     assert open_minutes == [minute for minute in range(1440) if within(minute)]
     assert [made.elapsed(minute * 60) for minute in open_minutes] == [60 * n for n in range(len(open_minutes))]
@@ -530,5 +537,5 @@ def test_parameters_that_are_wrong_are_named(params: dict[str, Any], words: str)
 
 
 def test_working_hours_are_out_unless_said_otherwise() -> None:
-    made = hours(Throughput(url="http://a.example/").hours)
+    made = parse_hours(Throughput(url="http://a.example/").hours)
     assert not any(made.within(minute * 60) for minute in range(7 * 60, 17 * 60 + 30))

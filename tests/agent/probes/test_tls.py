@@ -21,12 +21,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.clients.tls import der, flight13
-from agent.clients.tls.contexts import TlsContexts, handshake_trouble
+from agent.clients.tls.contexts import TlsContexts, handshake_failure
 from agent.clients.tls.flight import FlightParser, client_hello
 from agent.clients.tls.flight13 import Flight13Parser
-from agent.clients.tls.ocsp import judge
-from agent.failure import Trouble
-from agent.probe import Limits, Look, Outcome
+from agent.clients.tls.ocsp import check_staple
+from agent.failure import ProbeFailed
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes import BadProbe, build
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
@@ -148,7 +148,7 @@ def look_at(tmp_path: Path, root: Certificate) -> Callable[..., Any]:
 
     async def look(port: int, timeout: float = 5, limits: Limits | None = None, **params: Any) -> Outcome:
         params = {"host": "127.0.0.1", "authority": str(tmp_path / "root.pem"), "port": port, **params}
-        return await build("tls", params).run(Look(timeout, limits or Limits(), clients))
+        return await build("tls", params).run(ProbeContext(timeout, limits or Limits(), clients))
 
     return look
 
@@ -313,7 +313,7 @@ async def test_no_common_version_is_said(serve, look_at, root):
         assert (await look_at(port)).state == UP
     error = ssl.SSLError(1, "[SSL: TLSV1_ALERT_PROTOCOL_VERSION] tlsv1 alert protocol version")
     error.reason = "TLSV1_ALERT_PROTOCOL_VERSION"
-    assert "no common version of TLS" in handshake_trouble(error, "x").reason
+    assert "no common version of TLS" in handshake_failure(error, "x").reason
 
 
 async def test_limits_forbid_without_connecting(look_at, free_port):
@@ -334,8 +334,8 @@ async def test_authority_file_that_cannot_be_used_is_no_evidence(look_at, free_p
 def test_wrong_clock_is_no_evidence():
     error = ssl.SSLCertVerificationError(1, "not yet valid")
     error.verify_code, error.verify_message = 9, "certificate is not yet valid"
-    assert handshake_trouble(error, "x", now=0.0).state == UNKNOWN
-    assert handshake_trouble(error, "x").state == DOWN
+    assert handshake_failure(error, "x", now=0.0).state == UNKNOWN
+    assert handshake_failure(error, "x").state == DOWN
 
 
 async def test_contexts_are_shared_and_a_changed_authority_is_read_anew(tmp_path, root, middle):
@@ -394,8 +394,8 @@ def response(
 
 def verdict(staple: bytes, *chain: Certificate) -> tuple[int, str]:
     try:
-        judge(staple, tuple(c.der for c in chain), NOW.timestamp())
-    except Trouble as trouble:
+        check_staple(staple, tuple(c.der for c in chain), NOW.timestamp())
+    except ProbeFailed as trouble:
         return trouble.state, trouble.reason
     return UP, ""
 

@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from agent import probes
-from agent.clients.ups.asking import Sources
-from agent.clients.ups.model import MEASURED, PLAUSIBLE, Reading
-from agent.failure import Trouble
-from agent.probe import Limits, Look, Outcome
+from agent.clients.ups.asking import PowerSources
+from agent.clients.ups.model import FLAG_MEASURES, PLAUSIBLE, UpsReading
+from agent.failure import ProbeFailed
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.ups import Ups
 from inventory.protocol.states import UNKNOWN
 
 
-def look(timeout: float = 1.0, limits: Limits | None = None) -> Look:
-    return Look(timeout, limits or Limits(), {})
+def look(timeout: float = 1.0, limits: Limits | None = None) -> ProbeContext:
+    return ProbeContext(timeout, limits or Limits(), {})
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ async def test_each_way_has_its_port_and_the_agents_limits_hold(way: Any, port: 
     probe = Ups(host="127.0.0.1", way=way, credential="x")
     assert probe.endpoints() == (("127.0.0.1", port),)
     limits = Limits(networks=(ip_network("10.0.0.0/8"),))
-    given = Look(1.0, limits, {}, lambda name: {"community": "c"})
+    given = ProbeContext(1.0, limits, {}, lambda name: {"community": "c"})
     outcome = await probe.run(given)
     assert outcome == Outcome(UNKNOWN, "127.0.0.1 is outside the networks this agent may probe")
     assert Ups(host="a", way=way, port=7, credential="x").endpoints() == (("a", 7),)
@@ -63,24 +63,24 @@ async def test_silence_says_nothing_of_the_power() -> None:
 
 async def test_a_credential_that_is_not_there_is_named() -> None:
     def missing(name: str) -> dict[str, str]:
-        raise Trouble(f"there is no credential {name!r} in agent.yaml (credentials:)", UNKNOWN)
+        raise ProbeFailed(f"there is no credential {name!r} in agent.yaml (credentials:)", UNKNOWN)
 
     for way in ("nut", "snmp"):
         probe = Ups(host="127.0.0.1", way=way, credential="phong-may")
-        outcome = await probe.run(Look(1.0, Limits(), {}, missing))
+        outcome = await probe.run(ProbeContext(1.0, Limits(), {}, missing))
         assert outcome == Outcome(UNKNOWN, "there is no credential 'phong-may' in agent.yaml (credentials:)")
 
 
 def test_what_the_model_can_say_is_declared() -> None:
-    assert {measure.name for measure in Ups.measures} == {*MEASURED.values(), *PLAUSIBLE}
+    assert {measure.name for measure in Ups.measures} == {*FLAG_MEASURES.values(), *PLAUSIBLE}
 
 
 def test_since_when_is_only_told_when_the_change_was_seen() -> None:
     now = [1000.0]
-    sources, probe = Sources(lambda: now[0]), Ups(host="a")
+    sources, probe = PowerSources(lambda: now[0]), Ups(host="a")
 
     def noted(battery: bool | None, lost: str = "", **values: float) -> dict[str, float]:
-        reading = Reading({} if battery is None else {"battery": battery}, dict(values), lost)
+        reading = UpsReading({} if battery is None else {"battery": battery}, dict(values), lost)
         sources.note(probe, reading)
         now[0] += 10
         return reading.values

@@ -9,13 +9,13 @@ import pytest
 
 from agent import config
 from agent.cli import doctor
-from agent.cli.once import looks
-from agent.clock import SystemClock
-from agent.credentials import Credentials, exposed
-from agent.failure import Trouble
-from agent.probe import Limits, Look, Outcome, Probe, up
+from agent.cli.once import run_checks
+from agent.clock import AgentSystemClock
+from agent.credentials import Credentials, exposed_files
+from agent.failure import ProbeFailed
+from agent.probe import Limits, Outcome, Probe, ProbeContext, up
 from agent.runtime.scheduler import Scheduler
-from agent.uplink.plans import Kept
+from agent.uplink.plans import StoredPlan
 from inventory.base.problems import Invalid
 from inventory.base.types import Secret
 from inventory.protocol.plan import Plan, PlannedCheck
@@ -66,7 +66,7 @@ def test_what_gives_nothing_is_no_evidence_and_says_why(
     if content is not None:
         (tmp_path / "secret").write_bytes(content)
     known = settings(tmp_path, "credentials:\n  core: {community_file: secret}\n").known_credentials()
-    with pytest.raises(Trouble, match=reason) as caught:
+    with pytest.raises(ProbeFailed, match=reason) as caught:
         known(name)
     assert caught.value.state == UNKNOWN
     assert CANARY not in str(caught.value)
@@ -112,16 +112,16 @@ def test_doctor_warns_of_files_that_everybody_can_read(tmp_path: Path) -> None:
 def test_the_agents_own_file_is_a_secret_when_one_is_written_in_it(tmp_path: Path) -> None:
     made = settings(tmp_path, f"credentials:\n  core: {{user: operator, community: {CANARY}}}\n")
     (tmp_path / "agent.yaml").chmod(0o644)
-    assert [path.name for path, _ in exposed(made.credentials, made.at.file)] == ["agent.yaml"]
+    assert [path.name for path, _ in exposed_files(made.credentials, made.at.file)] == ["agent.yaml"]
     harmless = settings(tmp_path, "credentials:\n  core: {user: operator}\n")
     (tmp_path / "agent.yaml").chmod(0o644)
-    assert list(exposed(harmless.credentials, harmless.at.file)) == []
+    assert list(exposed_files(harmless.credentials, harmless.at.file)) == []
 
 
 def test_doctor_names_the_credentials_that_the_plan_needs_and_the_agent_lacks(tmp_path: Path) -> None:
     made = settings(tmp_path, f"credentials:\n  core: {{community: {CANARY}}}\n")
     checks = tuple(planned(name) for name in ("core", "other", ""))
-    kept = Kept(Plan(agent="a", agency="b", site="c", checks=checks), b"", b"")
+    kept = StoredPlan(Plan(agent="a", agency="b", site="c", checks=checks), b"", b"")
     (finding,) = doctor.missing_credentials(kept, made)
     assert finding.what == "checks of the plan need the credential 'other', which this agent does not have"
     assert str(tmp_path / "agent.yaml") in finding.advice
@@ -144,10 +144,10 @@ class Door(Probe, frozen=True, kw_only=True):
 
     credential: str
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, look: ProbeContext) -> Outcome:
         try:
             known = look.credential(self.credential)
-        except Trouble as trouble:
+        except ProbeFailed as trouble:
             return Outcome(trouble.state, trouble.reason)
         return up(float(len(known["community"])))
 
@@ -156,21 +156,21 @@ async def test_a_look_gets_what_its_check_names(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("agent.probes.build", lambda kind, params: Door(**params))
     checks = [planned(name) for name in ("core", "other")]
     credentials = Credentials({"core": {"community": Secret(CANARY)}})
-    seen = {one.check: one async for one in looks(checks, Limits(), credentials)}
+    seen = {one.check: one async for one in run_checks(checks, Limits(), credentials)}
     assert (seen["core"].state, seen["core"].latency_seconds) == ("up", len(CANARY))
     assert seen["other"].state == "unknown"
     assert "no credential 'other'" in seen["other"].reason
 
 
 def test_a_look_without_credentials_says_so() -> None:
-    with pytest.raises(Trouble, match="no credential 'core': this agent has none"):
-        Look(1.0, Limits(), {}).credential("core")
+    with pytest.raises(ProbeFailed, match="no credential 'core': this agent has none"):
+        ProbeContext(1.0, Limits(), {}).credential("core")
 
 
 async def test_the_running_agents_looks_have_them_too() -> None:
     taken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     scheduler = Scheduler(
-        clock=SystemClock(),
+        clock=AgentSystemClock(),
         build=lambda kind, params: Door(**params),
         on_result=lambda result, changed: taken.set_result(result),
         credentials=Credentials({"core": {"community": Secret(CANARY)}}),

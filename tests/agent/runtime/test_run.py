@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from agent import config
-from agent.clock import SystemClock
+from agent.clock import AgentSystemClock
 from agent.runtime import status
 from agent.runtime.run import run
 from agent.spool import FileOps
@@ -26,7 +26,7 @@ from agent.uplink.plans import PlanStore
 from inventory.protocol.plan import CollectorAddress, Column, Plan, PlannedCheck
 from inventory.protocol.states import DOWN, UP
 from inventory.protocol.wire import Record
-from tests.support.fake_collector import Authority, Desk
+from tests.support.fake_collector import FakeAuthority, FakeCollector
 from tests.support.paths import ROOT
 
 
@@ -61,7 +61,7 @@ class Process:
 class Site:
     """A machine with an agent, a service that it watches, and the collector that it reports to."""
 
-    def __init__(self, state_dir: Path, desk: Desk, service: asyncio.Server) -> None:
+    def __init__(self, state_dir: Path, desk: FakeCollector, service: asyncio.Server) -> None:
         self.state_dir = state_dir
         self.desk = desk
         self.service = service
@@ -96,8 +96,8 @@ class Site:
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    authority = Authority.sample()
-    desk = await Desk(authority).open(tmp_path)
+    authority = FakeAuthority.sample()
+    desk = await FakeCollector(authority).open(tmp_path)
     service = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     state_dir = tmp_path / "state"
     state_dir.mkdir()
@@ -132,7 +132,7 @@ async def test_it_looks_pushes_and_stops_cleanly(site: Site) -> None:
     start, *_, stop = site.records()
     assert (start.kind, start.data["clean"], stop.kind) == ("start", True, "stop")
     assert all(at <= stop.at for _, at in site.desk.results())
-    boot_now = SystemClock().boot_ms()
+    boot_now = AgentSystemClock().boot_ms()
     assert all(boot_now - 60_000 < at <= boot_now for _, at in site.desk.results())
 
 
@@ -204,7 +204,7 @@ async def test_it_works_from_the_kept_plan_when_no_collector_is_there(site: Site
 async def test_another_collector_in_the_plan_gets_everything_too(site: Site, tmp_path: Path) -> None:
     agent = await site.agent("run")
     await eventually(lambda: len(site.states()) >= 2)
-    standby = await Desk(site.desk.authority).open(tmp_path)
+    standby = await FakeCollector(site.desk.authority).open(tmp_path)
     both = (
         CollectorAddress(name="hub", url=site.desk.url, authority=True),
         CollectorAddress(name="standby", url=standby.url),
@@ -237,7 +237,7 @@ async def test_a_wrong_address_in_the_plan_can_be_corrected(site: Site) -> None:
 
 
 async def test_an_authority_brought_by_the_plan_is_trusted(site: Site, tmp_path: Path) -> None:
-    newcomer = Authority()
+    newcomer = FakeAuthority()
     service = check("service", host="127.0.0.1", port=site.port)
     agent = await site.agent("run")
     await eventually(lambda: len(site.states()) >= 1)
@@ -246,7 +246,9 @@ async def test_an_authority_brought_by_the_plan_is_trusted(site: Site, tmp_path:
     await eventually(lambda: any(batch.plan == plans.read(site.desk.plan).digest for batch in site.desk.taken))
     port, watermark, looks = site.desk.port, site.desk.watermark, len(site.states())
     await site.desk.close()
-    moved = Desk(newcomer)  # the collector's new server certificate; it goes on trusting the old authority's agents
+    moved = FakeCollector(
+        newcomer
+    )  # the collector's new server certificate; it goes on trusting the old authority's agents
     moved.client_authority = site.desk.authority.pem
     moved.watermark, moved.plan = watermark, site.desk.plan
     await moved.open(tmp_path, port=port)

@@ -9,24 +9,24 @@ from typing import Any, ClassVar
 import msgspec
 import pytest
 
-from agent.probe import Limits, Look, Outcome, Probe, down, skipped, unknown, up
-from agent.runtime.run_once import Looker
-from agent.runtime.scheduler import MAX_SLOTS, MIN_SLOTS, Scheduler, outside, slots_for
+from agent.probe import Limits, Outcome, Probe, ProbeContext, down, skipped, unknown, up
+from agent.runtime.run_once import ProbeRunner
+from agent.runtime.scheduler import MAX_SLOTS, MIN_SLOTS, Scheduler, outside_limits, slots_for
 from agent.runtime.ticks import FIRST_WITHIN
-from agent.spool import Result
+from agent.spool import CheckResult
 from inventory.protocol.plan import Column, Plan, PlannedCheck
 from inventory.protocol.states import DOWN, UNKNOWN, UP
-from tests.support.loop import World
+from tests.support.loop import SkippingLoop
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
-    loop = World()
+def world() -> Iterator[SkippingLoop]:
+    loop = SkippingLoop()
     yield loop
     loop.close()
 
 
-Behaviour = Callable[[Look], Awaitable[Outcome]]
+Behaviour = Callable[[ProbeContext], Awaitable[Outcome]]
 
 
 class Scripted(Probe):
@@ -37,7 +37,7 @@ class Scripted(Probe):
     host: str = "192.0.2.1"
     port: int | None = None
 
-    async def run(self, look: Look) -> Outcome:
+    async def run(self, look: ProbeContext) -> Outcome:
         return await BEHAVIOURS[self.host](look)
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
@@ -72,16 +72,16 @@ class Taken:
     """What the schedule recorded."""
 
     def __init__(self) -> None:
-        self.results: list[Result] = []
-        self.news: list[Result] = []
+        self.results: list[CheckResult] = []
+        self.news: list[CheckResult] = []
 
-    def __call__(self, result: Result, news: bool) -> None:
+    def __call__(self, result: CheckResult, news: bool) -> None:
         self.results.append(result)
         if news:
             self.news.append(result)
 
     @property
-    def changes(self) -> list[Result]:
+    def changes(self) -> list[CheckResult]:
         """The news that is a change of state."""
         before: dict[int, int] = {}
         found = []
@@ -91,7 +91,7 @@ class Taken:
             before[result.check] = result.state
         return found
 
-    def of(self, place: int) -> list[Result]:
+    def of(self, place: int) -> list[CheckResult]:
         return [result for result in self.results if result.check == place]
 
     def gaps(self, place: int = 0) -> list[int]:
@@ -99,7 +99,7 @@ class Taken:
         return [after - before for before, after in pairwise(at)]
 
 
-def play(world: World, story: Callable[[Scheduler, Taken], Coroutine[Any, Any, None]], **options: Any) -> Taken:
+def play(world: SkippingLoop, story: Callable[[Scheduler, Taken], Coroutine[Any, Any, None]], **options: Any) -> Taken:
     """Run a story with a scheduler in a world, to its end."""
     taken = Taken()
 
@@ -118,15 +118,15 @@ def play(world: World, story: Callable[[Scheduler, Taken], Coroutine[Any, Any, N
 
 
 def always(outcome: Outcome, takes: float = 0.01) -> Behaviour:
-    async def run(look: Look) -> Outcome:
+    async def run(look: ProbeContext) -> Outcome:
         await asyncio.sleep(takes)
         return outcome
 
     return run
 
 
-def down_between(world: World, begin: int, end: int, takes: float = 0.01) -> Behaviour:
-    async def run(look: Look) -> Outcome:
+def down_between(world: SkippingLoop, begin: int, end: int, takes: float = 0.01) -> Behaviour:
+    async def run(look: ProbeContext) -> Outcome:
         state = down("refused") if begin <= world.boot_ms() < end else up(0.001)
         await asyncio.sleep(takes)
         return state
@@ -134,7 +134,7 @@ def down_between(world: World, begin: int, end: int, takes: float = 0.01) -> Beh
     return run
 
 
-def test_ticks_are_steady_over_a_day(world: World) -> None:
+def test_ticks_are_steady_over_a_day(world: SkippingLoop) -> None:
     BEHAVIOURS["192.0.2.1"] = always(up(), takes=3.7)
 
     async def day(scheduler: Scheduler, taken: Taken) -> None:
@@ -147,7 +147,7 @@ def test_ticks_are_steady_over_a_day(world: World) -> None:
     assert {result.at % 30_000 for result in taken.results[1:]} == {7_919}
 
 
-def test_starts_are_spread(world: World) -> None:
+def test_starts_are_spread(world: SkippingLoop) -> None:
     checks = [check(number, host="192.0.2.1", interval=60_000) for number in range(300)]
     BEHAVIOURS["192.0.2.1"] = always(up())
 
@@ -165,10 +165,10 @@ def test_starts_are_spread(world: World) -> None:
     assert max(per_second) <= 4 * sum(per_second) / 60
 
 
-def test_a_hanging_check_delays_no_other_and_does_not_overlap_itself(world: World) -> None:
+def test_a_hanging_check_delays_no_other_and_does_not_overlap_itself(world: SkippingLoop) -> None:
     inside = 0
 
-    async def hang(look: Look) -> Outcome:
+    async def hang(look: ProbeContext) -> Outcome:
         nonlocal inside
         inside += 1
         assert inside == 1
@@ -195,11 +195,11 @@ def test_a_hanging_check_delays_no_other_and_does_not_overlap_itself(world: Worl
     assert "did not end within 10 s" in taken.of(0)[0].reason
 
 
-def test_a_full_outage_keeps_every_check_within_its_hold(world: World) -> None:
+def test_a_full_outage_keeps_every_check_within_its_hold(world: SkippingLoop) -> None:
     """300 checks that all run into their timeout: no queue may stretch their gaps past the hold."""
     checks = [check(number, host="192.0.2.1") for number in range(300)]
 
-    async def timeout(look: Look) -> Outcome:
+    async def timeout(look: ProbeContext) -> Outcome:
         await asyncio.sleep(look.timeout)
         return down("no answer within 10 s")
 
@@ -213,10 +213,10 @@ def test_a_full_outage_keeps_every_check_within_its_hold(world: World) -> None:
     assert max(max(taken.gaps(place)) for place in range(300)) <= 15_000
 
 
-def test_no_more_looks_at_once_than_slots_and_the_clock_starts_with_the_slot(world: World) -> None:
+def test_no_more_looks_at_once_than_slots_and_the_clock_starts_with_the_slot(world: SkippingLoop) -> None:
     at_once = most = 0
 
-    async def busy(look: Look) -> Outcome:
+    async def busy(look: ProbeContext) -> Outcome:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
@@ -237,7 +237,7 @@ def test_no_more_looks_at_once_than_slots_and_the_clock_starts_with_the_slot(wor
     assert len({result.at for result in taken.results}) >= 3  # the later ones say when they really began
 
 
-def test_an_outage_has_its_end_known_within_recheck_and_its_beginning_within_an_interval(world: World) -> None:
+def test_an_outage_has_its_end_known_within_recheck_and_its_beginning_within_an_interval(world: SkippingLoop) -> None:
     begin, end = 1_000_000 + 1_234_567, 1_000_000 + 9_876_543
     BEHAVIOURS["192.0.2.1"] = down_between(world, begin, end)
 
@@ -259,8 +259,8 @@ def test_an_outage_has_its_end_known_within_recheck_and_its_beginning_within_an_
     assert set(gaps[6:]) == {30_000}
 
 
-def test_after_a_sleep_there_is_no_burst_and_the_look_across_it_is_no_evidence(world: World) -> None:
-    async def slept_through(look: Look) -> Outcome:
+def test_after_a_sleep_there_is_no_burst_and_the_look_across_it_is_no_evidence(world: SkippingLoop) -> None:
+    async def slept_through(look: ProbeContext) -> Outcome:
         await asyncio.sleep(1)
         if 1_000_000 + 95_000 <= world.boot_ms() <= 1_000_000 + 130_000 and not world.asleep_ms:
             world.asleep_ms = 3_600_000
@@ -289,9 +289,9 @@ def test_after_a_sleep_there_is_no_burst_and_the_look_across_it_is_no_evidence(w
     ],
 )
 def test_a_bug_in_a_probe_is_unknown_and_told_once(
-    world: World, outcome: Any, words: str, caplog: pytest.LogCaptureFixture
+    world: SkippingLoop, outcome: Any, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(look: Look) -> Outcome:
+    async def broken(look: ProbeContext) -> Outcome:
         if isinstance(outcome, Exception):
             raise outcome
         found: Outcome = outcome
@@ -310,7 +310,7 @@ def test_a_bug_in_a_probe_is_unknown_and_told_once(
     assert sum("a fault in it" in record.message for record in caplog.records) == 1
 
 
-def test_measures_that_are_no_numbers_end_nothing(world: World) -> None:
+def test_measures_that_are_no_numbers_end_nothing(world: SkippingLoop) -> None:
     BEHAVIOURS["192.0.2.1"] = always(Outcome(UP, "", 0.1, {"m": "many"}))  # type: ignore[dict-item]
     BEHAVIOURS["192.0.2.2"] = always(up(m=3))
 
@@ -323,7 +323,7 @@ def test_measures_that_are_no_numbers_end_nothing(world: World) -> None:
     assert {(result.state, result.values) for result in taken.of(1)} == {(UP, (3,))}
 
 
-def test_a_new_plan_leaves_shared_checks_their_rhythm_and_state(world: World) -> None:
+def test_a_new_plan_leaves_shared_checks_their_rhythm_and_state(world: SkippingLoop) -> None:
     for host in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
         BEHAVIOURS[host] = always(up())
 
@@ -335,7 +335,7 @@ def test_a_new_plan_leaves_shared_checks_their_rhythm_and_state(world: World) ->
         now = scheduler.present(b"")
         assert (now.states[1], now.since[1], now.looks[1]) == (UP, before.since[0], before.looks[0])
         assert (now.states[0], now.looks[0]) == (UNKNOWN, 0)
-        taken.results.append(Result(99, 0, UP, None, ()))  # the border between the plans
+        taken.results.append(CheckResult(99, 0, UP, None, ()))  # the border between the plans
         await asyncio.sleep(100)
 
     taken = play(world, story)
@@ -348,7 +348,7 @@ def test_a_new_plan_leaves_shared_checks_their_rhythm_and_state(world: World) ->
     assert {result.check for result in new} == {0, 1}
 
 
-def test_a_new_interval_counts_at_once(world: World) -> None:
+def test_a_new_interval_counts_at_once(world: SkippingLoop) -> None:
     BEHAVIOURS["192.0.2.1"] = always(up())
 
     async def story(scheduler: Scheduler, taken: Taken) -> None:
@@ -362,10 +362,10 @@ def test_a_new_interval_counts_at_once(world: World) -> None:
     assert len(play(world, story).results) == 10
 
 
-def test_what_is_outside_the_agents_own_limits_never_runs(world: World) -> None:
+def test_what_is_outside_the_agents_own_limits_never_runs(world: SkippingLoop) -> None:
     ran: list[float] = []
 
-    async def run(look: Look) -> Outcome:
+    async def run(look: ProbeContext) -> Outcome:
         ran.append(look.timeout)
         return up()
 
@@ -400,13 +400,13 @@ def test_what_is_outside_the_agents_own_limits_never_runs(world: World) -> None:
 
 def test_a_name_is_judged_by_its_port_and_an_ipv6_literal_by_its_address() -> None:
     limits = Limits(networks=(ip_network("2001:db8::/32"),), ports=(443,))
-    assert outside(Scripted(host="example.org", port=443), limits) == ""
-    assert "port 80" in outside(Scripted(host="example.org", port=80), limits)
-    assert outside(Scripted(host="[2001:db8::1]", port=443), limits) == ""
-    assert "outside" in outside(Scripted(host="fe80::1%eth0", port=443), limits)
+    assert outside_limits(Scripted(host="example.org", port=443), limits) == ""
+    assert "port 80" in outside_limits(Scripted(host="example.org", port=80), limits)
+    assert outside_limits(Scripted(host="[2001:db8::1]", port=443), limits) == ""
+    assert "outside" in outside_limits(Scripted(host="fe80::1%eth0", port=443), limits)
 
 
-def test_nothing_is_recorded_after_the_stop(world: World) -> None:
+def test_nothing_is_recorded_after_the_stop(world: SkippingLoop) -> None:
     BEHAVIOURS["192.0.2.1"] = always(up(), takes=9)
 
     async def story() -> int:
@@ -424,10 +424,10 @@ def test_nothing_is_recorded_after_the_stop(world: World) -> None:
     assert world.run_until_complete(story()) >= 1
 
 
-def test_a_spool_that_breaks_ends_the_schedule(world: World) -> None:
+def test_a_spool_that_breaks_ends_the_schedule(world: SkippingLoop) -> None:
     BEHAVIOURS["192.0.2.1"] = always(up())
 
-    def broken(result: Result, changed: bool) -> None:
+    def broken(result: CheckResult, changed: bool) -> None:
         raise OSError("the disk is gone")
 
     async def story() -> None:
@@ -440,13 +440,13 @@ def test_a_spool_that_breaks_ends_the_schedule(world: World) -> None:
     world.run_until_complete(story())
 
 
-def test_a_probe_that_cancels_itself_is_unknown(world: World) -> None:
-    async def gives_up(look: Look) -> Outcome:
+def test_a_probe_that_cancels_itself_is_unknown(world: SkippingLoop) -> None:
+    async def gives_up(look: ProbeContext) -> Outcome:
         raise asyncio.CancelledError
 
     BEHAVIOURS["192.0.2.1"] = gives_up
-    look = Look(1.0, Limits(), {})
-    found = world.run_until_complete(Looker(world).look("x", Scripted(host="192.0.2.1"), look))
+    look = ProbeContext(1.0, Limits(), {})
+    found = world.run_until_complete(ProbeRunner(world).look("x", Scripted(host="192.0.2.1"), look))
     assert found == unknown("the probe gave up by itself, a fault in it")
 
 
@@ -457,7 +457,7 @@ def test_slots_grow_with_what_may_hang_at_once_and_stay_bounded() -> None:
     assert slots_for(many) == MAX_SLOTS
 
 
-def test_the_looks_that_confirm_a_change_are_news_and_no_others(world: World) -> None:
+def test_the_looks_that_confirm_a_change_are_news_and_no_others(world: SkippingLoop) -> None:
     """Each is pushed at once: an incident needs three looks, and must not wait for the next push for two of them."""
     BEHAVIOURS["192.0.2.1"] = down_between(world, 1_600_000, 2_000_000)
 
@@ -472,12 +472,12 @@ def test_the_looks_that_confirm_a_change_are_news_and_no_others(world: World) ->
     assert taken.news[2].at - taken.news[0].at <= 15_000
 
 
-def test_a_look_that_was_not_due_is_not_recorded_and_changes_nothing(world: World) -> None:
+def test_a_look_that_was_not_due_is_not_recorded_and_changes_nothing(world: SkippingLoop) -> None:
     """Measured once in three hours, after a first failure; in between nothing is due."""
 
     begin = world.boot_ms()
 
-    async def run(look: Look) -> Outcome:
+    async def run(look: ProbeContext) -> Outcome:
         hour, minute = divmod((world.boot_ms() - begin) // 60_000, 60)
         if minute >= 10 or hour % 3:
             return skipped("not due")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.probe import Outcome, down, unknown, up
-from agent.runtime.thresholds import integers, microseconds, short, state_and_reason
+from agent.runtime.thresholds import integers, microseconds, shorten, state_and_reason
 from inventory.protocol.plan import Column, Threshold
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
@@ -57,6 +57,6 @@ def test_measures_follow_the_plans_columns() -> None:
 
 
 def test_a_reason_is_one_short_line() -> None:
-    assert short("a\n  b\tc") == "a b c"
-    assert len(short("x" * 999)) == 200
-    assert short("a\udc80b").encode() == b"a?b"
+    assert shorten("a\n  b\tc") == "a b c"
+    assert len(shorten("x" * 999)) == 200
+    assert shorten("a\udc80b").encode() == b"a?b"

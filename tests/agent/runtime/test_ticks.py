@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.runtime.ticks import FIRST_WITHIN, Rhythm
+from agent.runtime.ticks import FIRST_WITHIN, Ticks
 from inventory.protocol.plan import PlannedCheck
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
@@ -20,7 +20,7 @@ def test_the_rhythm_never_bursts_and_never_outlasts_the_hold(
         uid=f"{uid:016x}", name="c", kind="icmp", interval=interval, timeout=timeout, hold=2 * interval + timeout,
         recheck=recheck,
     )  # fmt: skip
-    rhythm = Rhythm(planned, now)
+    rhythm = Ticks(planned, now)
     assert now <= rhythm.due < now + min(interval, FIRST_WITHIN)
     before = None
     for state, took in looks:

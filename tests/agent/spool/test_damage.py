@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.spool import FileOps, Position, Result, Spool, SpoolError, SpoolLocked
+from agent.spool import CheckResult, FileOps, Position, Spool, SpoolError, SpoolLocked
 from inventory.protocol.wire import Batch, Record
 
 Open = Callable[..., Spool]
@@ -42,7 +42,7 @@ def opened() -> Iterator[Open]:
 
 def fill(spool: Spool, count: int, start: int = 2000) -> None:
     for number in range(count):
-        spool.append(Result(number % 3, start + number * 1000, 0, 500 + number, (number, None)))
+        spool.append(CheckResult(number % 3, start + number * 1000, 0, 500 + number, (number, None)))
     spool.sync()
 
 

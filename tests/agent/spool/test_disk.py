@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.spool import FileOps, Position, Result, Spool, SpoolBroken
+from agent.spool import CheckResult, FileOps, Position, Spool, SpoolBroken
 from inventory.protocol.wire import Batch, Record
 from tests.support.paths import ROOT
 
@@ -64,7 +64,7 @@ def opened() -> Iterator[Open]:
 
 def fill(spool: Spool, count: int, start: int = 2000) -> None:
     for number in range(count):
-        spool.append(Result(number % 3, start + number * 1000, 0, 500 + number, ()))
+        spool.append(CheckResult(number % 3, start + number * 1000, 0, 500 + number, ()))
 
 
 def drain(spool: Spool) -> list[Batch]:
@@ -87,7 +87,7 @@ def test_a_failed_sync_is_the_end_and_never_tried_again(opened: Open, tmp_path: 
     with pytest.raises(SpoolBroken, match="sync failed"):
         spool.sync()
     disk.sync_fails = False
-    for call in (spool.sync, lambda: spool.append(Result(0, 1, 0, None, ())), lambda: spool.next_batch("a")):
+    for call in (spool.sync, lambda: spool.append(CheckResult(0, 1, 0, None, ())), lambda: spool.next_batch("a")):
         with pytest.raises(SpoolBroken):
             call()
     assert disk.syncs == 1

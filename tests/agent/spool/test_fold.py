@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.spool import FileOps, Position, Result, Spool
+from agent.spool import CheckResult, FileOps, Position, Spool
 from agent.spool.fold import fold
 from agent.spool.frames import (
     FOLD,
     RESULT,
-    Context,
-    Frame,
-    fold_of,
-    look_of,
+    FrameContext,
+    SpoolFrame,
+    decode_fold,
+    decode_record,
+    decode_result,
     record_frame,
-    record_of,
     result_frame,
 )
-from collector.ledger.steps import Span, Tail, begin, step
+from collector.ledger.steps import LedgerTail, Span, first_tail, step
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import Batch, Record
 
 HOLDS = [70_000, 20_000, 130_000]
-CONTEXT = Context(7, b"bootboot", b"planplan", 1000, None)
+CONTEXT = FrameContext(7, b"bootboot", b"planplan", 1000, None)
 Make = Callable[..., Spool]
 
 
@@ -69,7 +69,7 @@ def fill(
 ) -> int:
     """``count`` results, one a second, synced ten at a time; the time after them."""
     for number in range(count):
-        spool.append(Result(number % 2, start + number * 1000, state(number), 500 + number % 7, (number,)))
+        spool.append(CheckResult(number % 2, start + number * 1000, state(number), 500 + number % 7, (number,)))
         if number % 10 == 9:
             spool.sync()
     spool.sync()
@@ -88,28 +88,28 @@ def looks_in(batches: list[Batch]) -> int:
     return sum(len(batch.states) + sum(run.count for run in batch.runs) for batch in batches)
 
 
-def ledgers(frames: list[Frame]) -> list[tuple[Tail | None, list[Span]]]:
+def ledgers(frames: list[SpoolFrame]) -> list[tuple[LedgerTail | None, list[Span]]]:
     """Each check's ledger after these frames, raw or folded. A stop record ends every hold, as ingest does it."""
-    tails: list[Tail | None] = [None] * len(HOLDS)
+    tails: list[LedgerTail | None] = [None] * len(HOLDS)
     spans: list[list[Span]] = [[] for _ in HOLDS]
 
     def take(check: int, state: int, first: int, last: int, looks: int, reason: str) -> None:
         tail = tails[check]
         if tail is None:
-            tails[check] = begin(state, first, last, HOLDS[check], 0, looks, reason)
+            tails[check] = first_tail(state, first, last, HOLDS[check], 0, looks, reason)
         else:
             step(tail, spans[check], state, first, last, HOLDS[check], 0, looks, reason)
 
     for frame in frames:
         if frame.kind == RESULT:
-            look = look_of(frame.body)
+            look = decode_result(frame.body)
             at = look.at + frame.context.base
             take(look.check, look.state, at, at, 1, look.reason)
         elif frame.kind == FOLD:
-            for run in fold_of(frame.body).runs:
+            for run in decode_fold(frame.body).runs:
                 take(run.check, run.state, run.first, run.last, run.count, run.reason)
         else:
-            record = record_of(frame.body)
+            record = decode_record(frame.body)
             if record.kind == "stop":
                 for check in range(len(HOLDS)):
                     take(check, UNKNOWN, record.at, record.at, 0, "agent stopped")
@@ -128,12 +128,12 @@ looks = st.lists(
 )
 
 
-def frames_of(items: list[tuple[int, int, int, int | None]]) -> list[Frame]:
+def frames_of(items: list[tuple[int, int, int, int | None]]) -> list[SpoolFrame]:
     at, frames = 2000, []
     for seq, (check, gap, state, latency) in enumerate(items, 1):
         at += gap
         reason = f"reason {seq % 3}" if seq % 3 else ""
-        frames.append(result_frame(CONTEXT, seq, Result(check, at, state, latency, (seq,), reason)))
+        frames.append(result_frame(CONTEXT, seq, CheckResult(check, at, state, latency, (seq,), reason)))
     return frames
 
 
@@ -163,7 +163,7 @@ def test_the_ledger_of_folded_results_is_the_ledger_of_the_results(
 def test_a_run_never_bridges_a_gap_longer_than_the_hold() -> None:
     raw = frames_of([(1, 20_000, 0, None)] * 20 + [(1, 20_001, 0, None)] + [(1, 20_000, 0, None)] * 20)
     (folded,) = fold(raw, lambda plan: HOLDS)
-    assert [(run.first, run.last, run.count) for run in fold_of(folded.body).runs] == [
+    assert [(run.first, run.last, run.count) for run in decode_fold(folded.body).runs] == [
         (22_000, 402_000, 20),
         (422_001, 822_001, 21),
     ]
@@ -181,7 +181,7 @@ def test_records_survive_a_fold_as_they_were() -> None:
     raw = frames_of([(0, 1000, 0, 5)] * 40)
     raw += [record_frame(CONTEXT, 41, stop)]
     (folded,) = fold(raw, lambda plan: HOLDS)
-    assert fold_of(folded.body).records == [stop]
+    assert decode_fold(folded.body).records == [stop]
 
 
 def test_without_holds_nothing_is_folded() -> None:
@@ -191,7 +191,7 @@ def test_without_holds_nothing_is_folded() -> None:
 
 
 def test_a_fold_that_would_be_longer_is_left_alone() -> None:
-    raw = [result_frame(CONTEXT, seq, Result(seq, 2000 + seq, 0, None, ())) for seq in range(1, 4)]
+    raw = [result_frame(CONTEXT, seq, CheckResult(seq, 2000 + seq, 0, None, ())) for seq in range(1, 4)]
     assert list(fold(raw, lambda plan: HOLDS)) == raw
 
 

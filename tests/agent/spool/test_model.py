@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from agent.spool import FileOps, Position, Result, Spool
-from agent.spool.frames import RECORD, Frame, record_of
-from agent.spool.log import Pending
+from agent.spool import CheckResult, FileOps, Position, Spool
+from agent.spool.frames import RECORD, SpoolFrame, decode_record
+from agent.spool.log import PendingWrite
 from inventory.protocol.wire import Batch, Record, Run
 
 BOOT = b"bootboot"
@@ -34,7 +34,7 @@ class Unsynced(FileOps):
 class Taker:
     """A collector: takes what continues its watermark, and checks every batch against what was appended."""
 
-    def __init__(self, written: dict[int, list[Result | Record]]) -> None:
+    def __init__(self, written: dict[int, list[CheckResult | Record]]) -> None:
         self.written = written
         self.watermark: Position | None = None
         self.covered: dict[int, set[int]] = {}
@@ -94,12 +94,12 @@ def results_of(batch: Batch) -> list[tuple[int, int, int, int | None, str]]:
     return found
 
 
-def check_content(batch: Batch, expected: list[Result | Record]) -> None:
+def check_content(batch: Batch, expected: list[CheckResult | Record]) -> None:
     """Runs, then results, say exactly what was appended, check by check; records are all there."""
     assert [item for item in expected if isinstance(item, Record)] == batch.records
     plain = results_of(batch)
     for check in range(CHECKS):
-        looks = [item for item in expected if isinstance(item, Result) and item.check == check]
+        looks = [item for item in expected if isinstance(item, CheckResult) and item.check == check]
         for run in (run for run in batch.runs if run.check == check):
             stretch, looks = looks[: run.count], looks[run.count :]
             check_run(run, stretch)
@@ -110,12 +110,12 @@ def check_content(batch: Batch, expected: list[Result | Record]) -> None:
     assert values == batch.values
 
 
-def plain_items(expected: list[Result | Record], batch: Batch, check: int) -> list[Result]:
-    looks = [item for item in expected if isinstance(item, Result) and item.check == check]
+def plain_items(expected: list[CheckResult | Record], batch: Batch, check: int) -> list[CheckResult]:
+    looks = [item for item in expected if isinstance(item, CheckResult) and item.check == check]
     return looks[sum(run.count for run in batch.runs if run.check == check) :]
 
 
-def check_run(run: Run, looks: list[Result]) -> None:
+def check_run(run: Run, looks: list[CheckResult]) -> None:
     assert len(looks) == run.count and {look.state for look in looks} == {run.state}
     assert (looks[0].at, looks[-1].at) == (run.first, run.last)
     assert all(after.at - before.at <= HOLD for before, after in itertools.pairwise(looks))
@@ -136,7 +136,7 @@ class Machine(RuleBasedStateMachine):
         self.directory = Path(tempfile.mkdtemp(prefix="spool-", dir=MEMORY if MEMORY.is_dir() else None))
         self.now = 1_000_000
         self.forgetful = False
-        self.written: dict[int, list[Result | Record]] = {}
+        self.written: dict[int, list[CheckResult | Record]] = {}
         self.synced: dict[int, int] = {}
         self.takers = {name: Taker(self.written) for name in ("a", "b")}
         self.backups = {name: [taker.snapshot()] for name, taker in self.takers.items()}
@@ -165,7 +165,7 @@ class Machine(RuleBasedStateMachine):
         """See every write: a sync adds records of its own to it."""
         write = self.spool._log.write
 
-        def seen(batch: list[Frame], life: int) -> Pending:
+        def seen(batch: list[SpoolFrame], life: int) -> PendingWrite:
             pending = write(batch, life)
             self.note(batch)
             for frame in batch:
@@ -174,13 +174,13 @@ class Machine(RuleBasedStateMachine):
 
         self.spool._log.write = seen  # type: ignore[method-assign]
 
-    def note(self, frames: list[Frame]) -> None:
+    def note(self, frames: list[SpoolFrame]) -> None:
         for frame in frames:
             items = self.written.setdefault(frame.context.epoch, [])
             if frame.seq > len(items):
                 assert frame.seq == len(items) + 1
                 assert frame.kind == RECORD
-                items.append(record_of(frame.body))
+                items.append(decode_record(frame.body))
 
     @rule(
         data=st.lists(
@@ -206,7 +206,7 @@ class Machine(RuleBasedStateMachine):
     def put(self, check: int, gap: int, state: int, latency: int | None, reason: str, values: list[Any]) -> None:
         self.learn()
         self.now += gap
-        item = Result(check, self.now, state, latency, tuple(values), reason)
+        item = CheckResult(check, self.now, state, latency, tuple(values), reason)
         seq = self.spool.append(item)
         items = self.written.setdefault(self.spool.epoch, [])
         items.append(item)

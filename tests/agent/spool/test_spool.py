@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.spool import FileOps, Position, Result, Spool
+from agent.spool import CheckResult, FileOps, Position, Spool
 from inventory.protocol.wire import Batch, Push, Reading, Record, decode_push, encode_push
 
 Open = Callable[..., Spool]
@@ -51,7 +51,7 @@ def opened() -> Iterator[Open]:
 
 def fill(spool: Spool, count: int, start: int = 2000) -> None:
     for number in range(count):
-        spool.append(Result(number % 3, start + number * 1000, 0, 500 + number, ()))
+        spool.append(CheckResult(number % 3, start + number * 1000, 0, 500 + number, ()))
 
 
 def drain(spool: Spool) -> list[Batch]:
@@ -69,10 +69,10 @@ def records(batches: list[Batch], kind: str) -> list[Record]:
 def test_a_batch_is_columns_sorted_by_check_then_time(opened: Open, tmp_path: Path) -> None:
     spool = opened(tmp_path, boot_ms=10_000)
     items = [
-        Result(7, 30_500, 2, None, (), "refused"),
-        Result(2, 30_000, 0, 1500, (10_000, None)),
-        Result(7, 32_000, 0, 900, ()),
-        Result(2, 60_000, 1, 2500, (9_000, 7), "slow"),
+        CheckResult(7, 30_500, 2, None, (), "refused"),
+        CheckResult(2, 30_000, 0, 1500, (10_000, None)),
+        CheckResult(7, 32_000, 0, 900, ()),
+        CheckResult(2, 60_000, 1, 2500, (9_000, 7), "slow"),
     ]
     assert [spool.append(item) for item in items] == [2, 3, 4, 5]
     assert spool.next_batch("a") is None  # nothing is sent before it is synced
@@ -116,7 +116,7 @@ def test_a_batch_is_of_one_plan(opened: Open, tmp_path: Path) -> None:
 def test_limits_of_a_batch(opened: Open, tmp_path: Path) -> None:
     spool = opened(tmp_path)
     for number in range(100):
-        spool.append(Result(0, 2000 + number, 2, None, (), "x" * 200))
+        spool.append(CheckResult(0, 2000 + number, 2, None, (), "x" * 200))
     spool.sync()
     batch = spool.next_batch("a", max_results=30)
     assert batch is not None and batch.last == 30
@@ -129,14 +129,14 @@ def test_limits_of_a_batch(opened: Open, tmp_path: Path) -> None:
 def test_numbers_that_cannot_be_stored_are_refused_at_once(opened: Open, tmp_path: Path) -> None:
     spool = opened(tmp_path)
     with pytest.raises(ValueError):
-        spool.append(Result(0, 1, 4, None, ()))
+        spool.append(CheckResult(0, 1, 4, None, ()))
     with pytest.raises(ValueError):
-        spool.append(Result(-1, 1, 0, None, ()))
+        spool.append(CheckResult(-1, 1, 0, None, ()))
     with pytest.raises(OverflowError):
-        spool.append(Result(0, 1, 0, 1 << 70, ()))
+        spool.append(CheckResult(0, 1, 0, 1 << 70, ()))
     with pytest.raises(ValueError):
         spool.append(Record(1, "clock", {"why": "x" * 20_000}))
-    assert spool.append(Result(0, 5_000, 0, 1, (), "y" * 900)) == 2
+    assert spool.append(CheckResult(0, 5_000, 0, 1, (), "y" * 900)) == 2
     spool.sync()
     (batch,) = drain(spool)
     assert batch.reasons == [(0, "y" * 200)]

@@ -25,7 +25,7 @@ from collector.web import client_certificates
 from collector.web.agents import AgentsListener
 from inventory.protocol.plan import Plan
 from inventory.protocol.wire import Ack
-from tests.support.fake_collector import Authority, Desk
+from tests.support.fake_collector import FakeAuthority, FakeCollector
 from tests.support.paths import ROOT
 
 PLAN = Plan(agent="so-ttt", agency="so", site="so")
@@ -58,7 +58,7 @@ class Collector:
         self.url = f"https://127.0.0.1:{self.listener.port}"
         return self
 
-    async def code(self, agent: str = "so-ttt") -> enrol.Code:
+    async def code(self, agent: str = "so-ttt") -> enrol.EnrolmentCode:
         return parse_code(await self.registry.make_code(agent, "an"))
 
     async def stop(self) -> None:
@@ -126,16 +126,16 @@ async def test_codes_that_do_not_work_say_why_and_change_nothing(collector: Coll
     collector.ahead += 3_600_000
     with pytest.raises(EnrolFailed, match="has expired"):
         await enrol.enrol(state_dir, collector.url, late)
-    unknown = enrol.Code("a" * 16, code.fingerprint)
+    unknown = enrol.EnrolmentCode("a" * 16, code.fingerprint)
     with pytest.raises(EnrolFailed, match="does not know this code"):
         await enrol.enrol(state_dir, collector.url, unknown)
     assert identity.load(state_dir) == before
 
 
 async def test_someone_in_between_gets_no_code(collector: Collector, state_dir: Path, tmp_path: Path) -> None:
-    other = Authority()
+    other = FakeAuthority()
     asked: list[str] = []
-    desk = await Desk(other).open(tmp_path)
+    desk = await FakeCollector(other).open(tmp_path)
 
     async def impostor(request: object) -> object:
         asked.append("push")
@@ -157,7 +157,7 @@ async def test_a_relay_that_shows_the_true_authority_but_is_not_it_gets_no_code(
     collector: Collector, state_dir: Path, tmp_path: Path
 ) -> None:
     """The page is public: an impostor can show it, but not a certificate under it."""
-    desk = await Desk(Authority()).open(tmp_path)
+    desk = await FakeCollector(FakeAuthority()).open(tmp_path)
     desk.enrol_page = collector.authority.pem
     with pytest.raises(EnrolFailed, match="is not the collector's"):
         await enrol.enrol(state_dir, desk.url, await collector.code())
@@ -204,7 +204,7 @@ async def test_a_revoked_agent_is_not_renewed_and_keeps_what_it_has(collector: C
 
 
 async def test_what_is_not_reached_says_what_to_do(state_dir: Path) -> None:
-    code = enrol.Code("a" * 16, "b" * 32)
+    code = enrol.EnrolmentCode("a" * 16, "b" * 32)
     with pytest.raises(EnrolFailed, match=r"connection refused.*Check the address and port"):
         await enrol.enrol(state_dir, "https://127.0.0.1:1", code)
     with pytest.raises(EnrolFailed, match=r"does not resolve.*resolvers"):
@@ -228,7 +228,7 @@ def test_what_is_no_code_is_said_to_be_none(code: str) -> None:
 
 
 def test_a_code_may_be_typed_in_capitals_with_blanks_around() -> None:
-    assert parse_code("  HD1-" + "A" * 16 + "-" + "B" * 32 + "\n") == enrol.Code("a" * 16, "b" * 32)
+    assert parse_code("  HD1-" + "A" * 16 + "-" + "B" * 32 + "\n") == enrol.EnrolmentCode("a" * 16, "b" * 32)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_a_machine_that_is_not_enrolled_is_told_how(tmp_path: Path) -> None:
 def test_a_damaged_identity_is_said_to_be_damaged_or_is_whole(
     tmp_path_factory: pytest.TempPathFactory, cut: int, flip: int | None
 ) -> None:
-    whole = Authority.sample().identity("https://hub.example:8443")
+    whole = FakeAuthority.sample().identity("https://hub.example:8443")
     directory = tmp_path_factory.mktemp("identity")
     identity.store(directory, whole)
     content = bytearray(identity.path_in(directory).read_bytes())
@@ -308,7 +308,7 @@ def test_a_damaged_identity_is_said_to_be_damaged_or_is_whole(
 
 
 def test_the_identity_is_replaced_in_one_step(tmp_path: Path) -> None:
-    first, second = Authority.sample().identity("https://a:1"), Authority.sample().identity("https://b:1")
+    first, second = FakeAuthority.sample().identity("https://a:1"), FakeAuthority.sample().identity("https://b:1")
     identity.store(tmp_path, first)
     os.chmod(identity.path_in(tmp_path), 0o644)  # noqa: PTH101
     identity.store(tmp_path, second)

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from agent import probes
-from agent.clients.rationing import Ration
-from agent.clock import SystemClock
-from agent.probe import Hub, Limits, Look, Outcome
+from agent.clients.rationing import RunQuota
+from agent.clock import AgentSystemClock
+from agent.probe import Hub, Limits, Outcome, ProbeContext
 from agent.probes.throughput import Throughput as Probe
 from agent.runtime.scheduler import Scheduler
 from agent.uplink import connection as uplink_connection
@@ -30,7 +30,7 @@ from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
 from collector.web.agents import AgentsListener
-from collector.web.throughput import BLOCK, Throughput
+from collector.web.throughput import BLOCK, ThroughputServer
 from inventory.protocol import wire
 from inventory.protocol.plan import CollectorAddress, Plan, PlannedCheck
 from inventory.protocol.states import DOWN, UNKNOWN, UP
@@ -60,7 +60,7 @@ class World:
             self.push,
             wall=lambda: self.wall,
             may_push=lambda _: self.known,
-            throughput=Throughput(clock=lambda: self.now),
+            throughput=ThroughputServer(clock=lambda: self.now),
         )
         files = keys_files.server(self.directory / "pki", self.authority, (), self.wall)
         await self.listener.start("127.0.0.1", 0, client_certificates.tls_context(self.authority.pem, *files))
@@ -78,7 +78,7 @@ class World:
         self.acks += 1
         return wire.Ack(incarnation="i", verdict="none", received_ms=1, sent_ms=2)
 
-    def context(self, agent: str = "so-ttt", authority: pki.Authority | None = None) -> ssl.SSLContext:
+    def context(self, agent: str = "so-ttt", authority: pki.CertificateAuthority | None = None) -> ssl.SSLContext:
         """As the agent's service makes it, from one file with key and certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "x")])
@@ -94,8 +94,8 @@ class World:
         context = self.context(agent, **more)
         return Hub(self.url, lambda: context, uplink_connection.SERVER_NAME)
 
-    def look(self, agent: str = "so-ttt", **more: Any) -> Look:
-        return Look(10.0, Limits(), {}, hub=self.hub(agent, **more))
+    def look(self, agent: str = "so-ttt", **more: Any) -> ProbeContext:
+        return ProbeContext(10.0, Limits(), {}, hub=self.hub(agent, **more))
 
     @property
     def answers(self) -> dict[int, int]:
@@ -179,7 +179,7 @@ async def test_the_time_of_the_handshake_is_no_part_of_the_rate(world):
 
 
 async def test_without_enrolment_there_is_no_hub(world):
-    outcome = await probe().run(Look(10.0, Limits(), {}))
+    outcome = await probe().run(ProbeContext(10.0, Limits(), {}))
     words = "no hub to measure to: this machine is not enrolled, or its identity cannot be read"
     assert outcome == Outcome(UNKNOWN, words)
 
@@ -208,8 +208,8 @@ async def test_the_collectors_ration_is_an_agents_own_and_comes_back_after_a_day
 
 async def test_a_refused_look_costs_the_agent_no_run(world):
     world.listener._throughput._per_day = 0
-    ration = Ration()
-    look = Look(10.0, Limits(), {Ration: ration}, hub=world.hub())
+    ration = RunQuota()
+    look = ProbeContext(10.0, Limits(), {RunQuota: ration}, hub=world.hub())
     assert (await probe(per_day=1).run(look)).skipped
     world.listener._throughput._per_day = 8
     assert (await probe(per_day=1).run(look)).state == UP
@@ -294,7 +294,7 @@ async def test_a_transfer_past_its_time_is_ended(world):
 async def test_who_may_not_push_may_not_measure(world):
     look, other = world.look(), world.look("so-tc")
 
-    async def reason(look: Look, way: str = "down") -> str:
+    async def reason(look: ProbeContext, way: str = "down") -> str:
         outcome = await probe(way=way).run(look)
         assert (outcome.state, outcome.skipped, outcome.measures) == (UNKNOWN, False, {})
         return outcome.reason.removeprefix("the collector refuses to be measured with: ")
@@ -313,7 +313,7 @@ async def test_who_may_not_push_may_not_measure(world):
 
 
 async def test_a_hub_of_another_authority_is_not_measured_to(world):
-    other = pki.Authority.make(world.wall)
+    other = pki.CertificateAuthority.make(world.wall)
     outcome = await probe().run(world.look(authority=other))
     assert outcome.state == DOWN
     assert "unknown issuer" in outcome.reason
@@ -375,7 +375,7 @@ async def test_the_schedule_gives_each_look_the_hub(world):
     taken: list[Any] = []
     hub = world.hub()
     scheduler = Scheduler(
-        clock=SystemClock(), build=probes.build, on_result=lambda result, _: taken.append(result), hub=lambda: hub
+        clock=AgentSystemClock(), build=probes.build, on_result=lambda result, _: taken.append(result), hub=lambda: hub
     )
     params = {"url": "hub", "hours": ["00:00-24:00"], "at_start": True, "max_bytes": MB}
     check = PlannedCheck(

@@ -11,7 +11,7 @@ from agent.uplink import plans
 from agent.uplink.connection import Uplink, tls_context
 from agent.uplink.plans import BadPlan, PlanStore
 from inventory.protocol.plan import Plan, PlannedCheck, Threshold
-from tests.support.fake_collector import Authority, Desk
+from tests.support.fake_collector import FakeAuthority, FakeCollector
 
 PLAN = Plan(agent="site-1", agency="a", site="s")
 ONE = PlannedCheck(uid="1", name="one", kind="icmp", interval=1_000, timeout=1_000, hold=3_000, recheck=1_000)
@@ -21,21 +21,21 @@ HTML = b"<html><title>Welcome, please log in</title></html>"
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    opened = await Desk(Authority.sample()).open(tmp_path)
+async def desk(tmp_path: Path) -> AsyncIterator[FakeCollector]:
+    opened = await FakeCollector(FakeAuthority.sample()).open(tmp_path)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def uplink(desk: Desk, tmp_path: Path) -> AsyncIterator[Uplink]:
+async def uplink(desk: FakeCollector, tmp_path: Path) -> AsyncIterator[Uplink]:
     identities.store(tmp_path, desk.authority.identity(desk.url))
     made = Uplink(desk.url, tls_context([desk.authority.pem], identities.path_in(tmp_path)))
     yield made
     await made.close()
 
 
-async def test_plans_are_fetched_kept_and_forgotten(uplink: Uplink, desk: Desk, tmp_path: Path) -> None:
+async def test_plans_are_fetched_kept_and_forgotten(uplink: Uplink, desk: FakeCollector, tmp_path: Path) -> None:
     store = PlanStore(tmp_path, "site-1")
     assert store.current() is None
     kept = await plans.fetch(uplink, "site-1", None)
@@ -68,7 +68,7 @@ async def test_plans_are_fetched_kept_and_forgotten(uplink: Uplink, desk: Desk, 
         Plan(agent="site-1", agency="a", site="s", checks=(ONE, ONE)).encode(),
     ],
 )  # fmt: skip
-async def test_a_bad_plan_leaves_the_good_one(uplink: Uplink, desk: Desk, tmp_path: Path, body: bytes) -> None:
+async def test_a_bad_plan_leaves_the_good_one(uplink: Uplink, desk: FakeCollector, tmp_path: Path, body: bytes) -> None:
     desk.plan = PLAN.encode()
     store = PlanStore(tmp_path, "site-1")
     good = await plans.fetch(uplink, "site-1", None)

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from agent.clock import SystemClock
-from agent.spool import Result, Spool
+from agent.clock import AgentSystemClock
+from agent.spool import CheckResult, Spool
 from agent.uplink import identity as identities
 from agent.uplink.connection import MAX_ANSWER, Uplink, tls_context
 from agent.uplink.push import LONGEST_WAIT, MAX_RESULTS, STUCK, Pusher
 from inventory.protocol import wire
 from inventory.protocol.plan import Plan
 from inventory.protocol.wire import ACK_TYPE, Ack, Position, Present, Push
-from tests.support.fake_collector import Answerer, Authority, Desk
+from tests.support.fake_collector import FakeAuthority, FakeCollector, PushHandler
 
 PLAN = Plan(agent="site-1", agency="a", site="s")
 
@@ -45,19 +45,19 @@ class Duties:
 class Rig:
     """A desk, a spool and the pusher between them."""
 
-    def __init__(self, desk: Desk, spool: Spool, pusher: Pusher, duties: Duties) -> None:
+    def __init__(self, desk: FakeCollector, spool: Spool, pusher: Pusher, duties: Duties) -> None:
         self.desk, self.spool, self.pusher, self.duties = desk, spool, pusher, duties
         self.at = 1_000
 
     def look(self, count: int = 1, reason: str = "") -> None:
         for _ in range(count):
             self.at += 1_000
-            self.spool.append(Result(0, self.at, 2 if reason else 0, 100, (), reason))
+            self.spool.append(CheckResult(0, self.at, 2 if reason else 0, 100, (), reason))
 
 
 @pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
+def authority() -> FakeAuthority:
+    return FakeAuthority()
 
 
 @pytest.fixture
@@ -71,12 +71,12 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 
 @pytest.fixture
-async def rig(authority: Authority, spool: Spool, tmp_path: Path) -> AsyncIterator[Rig]:
-    desk = await Desk(authority).open(tmp_path)
+async def rig(authority: FakeAuthority, spool: Spool, tmp_path: Path) -> AsyncIterator[Rig]:
+    desk = await FakeCollector(authority).open(tmp_path)
     identities.store(tmp_path, authority.identity(desk.url))
     duties = Duties()
     context = tls_context([authority.pem], identities.path_in(tmp_path))
-    pusher = Pusher("hub", Uplink(desk.url, context), spool, SystemClock(), duties, jitter=lambda: 1.0)
+    pusher = Pusher("hub", Uplink(desk.url, context), spool, AgentSystemClock(), duties, jitter=lambda: 1.0)
     yield Rig(desk, spool, pusher, duties)
     await pusher.uplink.close()
     await desk.close()
@@ -133,7 +133,7 @@ async def test_pause_is_honoured(rig: Rig) -> None:
 HTML = b"<html><title>Welcome, please log in</title></html>"
 
 
-def says(status: int, body: bytes = b"", content_type: str = "text/html", **headers: str) -> Answerer:
+def says(status: int, body: bytes = b"", content_type: str = "text/html", **headers: str) -> PushHandler:
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         return web.Response(status=status, body=body, content_type=content_type, headers=headers)
 
@@ -164,7 +164,7 @@ async def resets(request: web.BaseRequest) -> web.StreamResponse | None:
         (says(404, b"[1]", "application/json"), "HTTP 404"),
     ],
 )
-async def test_only_a_parsed_acknowledgement_acknowledges(rig: Rig, answer: Answerer, words: str) -> None:
+async def test_only_a_parsed_acknowledgement_acknowledges(rig: Rig, answer: PushHandler, words: str) -> None:
     rig.look(5)
     assert await rig.pusher.attempt()
     rig.look(5)
@@ -398,7 +398,7 @@ async def test_sizes_recover_after_halving(rig: Rig) -> None:
 async def test_a_collector_of_another_authority_gets_nothing(rig: Rig, tmp_path: Path) -> None:
     port = rig.desk.port
     await rig.desk.close()
-    other = await Desk(Authority()).open(tmp_path, port=port)
+    other = await FakeCollector(FakeAuthority()).open(tmp_path, port=port)
     rig.look(5)
     assert not await rig.pusher.attempt()
     assert "is not the collector's" in rig.pusher.contact.why
@@ -407,12 +407,12 @@ async def test_a_collector_of_another_authority_gets_nothing(rig: Rig, tmp_path:
 
 
 async def test_a_certificate_for_another_name_of_the_same_authority_is_refused(
-    rig: Rig, tmp_path: Path, authority: Authority
+    rig: Rig, tmp_path: Path, authority: FakeAuthority
 ) -> None:
     """An agent's own certificate is signed by the same authority: it must not pass for the collector."""
     port = rig.desk.port
     await rig.desk.close()
-    other = await Desk(authority).open(tmp_path, authority.issue("site-2", "127.0.0.1"), port=port)
+    other = await FakeCollector(authority).open(tmp_path, authority.issue("site-2", "127.0.0.1"), port=port)
     rig.look(5)
     assert not await rig.pusher.attempt()
     assert "is not the collector's" in rig.pusher.contact.why
@@ -421,13 +421,13 @@ async def test_a_certificate_for_another_name_of_the_same_authority_is_refused(
 
 @pytest.mark.parametrize("year", [1971, 2090])
 async def test_dates_do_not_matter_under_the_pinned_authority(
-    rig: Rig, tmp_path: Path, authority: Authority, year: int
+    rig: Rig, tmp_path: Path, authority: FakeAuthority, year: int
 ) -> None:
     """What an agent whose clock says 1970 sees: a certificate that is not valid yet, or no longer."""
     port = rig.desk.port
     await rig.desk.close()
     begins = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC)
-    other = await Desk(authority).open(tmp_path, authority.issue("c", "haidang-collector", begins), port=port)
+    other = await FakeCollector(authority).open(tmp_path, authority.issue("c", "haidang-collector", begins), port=port)
     rig.look(5)
     assert await rig.pusher.attempt()
     assert len(other.results()) == 5

@@ -13,15 +13,15 @@ import aiohttp
 import msgspec
 import pytest
 
-from alerts.channels.alertmanager import ENDED_FOR, Poster, labels, trial, web
-from alerts.channels.config import Alertmanager
-from alerts.channels.health import Counts
-from alerts.incident.entities import Incident, Member
+from alerts.channels.alertmanager import ENDED_FOR, AlertmanagerSender, client_for, labels, resolved_alert
+from alerts.channels.config import AlertmanagerSettings
+from alerts.channels.health import DeliveryStats
+from alerts.incident.entities import Incident, IncidentMember
 from alerts.incident.problem import Cause, Subject
 from deploy.programs import free_port
 from inventory.base.types import Secret
 from tests.support.clock import FakeClock
-from tests.support.web_site import Site, visited
+from tests.support.web_site import FakeWebSite, site_running
 
 PROGRAM = shutil.which("prometheus-alertmanager")
 NOW = time.time_ns() // 1_000_000
@@ -31,7 +31,7 @@ MINUTE = 60_000
 def incident(key: str = "00000000000000ab", **fields: Any) -> Incident:
     subject = Subject(agency="so-ttt", site="so-ttt", agent="so-ttt", check="uid-1", kind="icmp")
     members = {
-        "down:uid-1": Member(
+        "down:uid-1": IncidentMember(
             key="down:uid-1", condition="down", subject=subject, severity="critical", since=NOW - MINUTE, joined=NOW
         )
     }
@@ -53,14 +53,14 @@ def words(one: Incident) -> dict[str, str]:
 class Desk:
     """A poster with clocks by hand."""
 
-    def __init__(self, settings: Alertmanager, *incidents: Incident) -> None:
+    def __init__(self, settings: AlertmanagerSettings, *incidents: Incident) -> None:
         self.clock = FakeClock(NOW, boot=10_000)
         self.incidents: Sequence[Incident] = incidents
         self.settings = settings
         self.start()
 
     def start(self) -> None:
-        self.poster = Poster(
+        self.poster = AlertmanagerSender(
             self.settings,
             lambda: self.incidents,
             words,
@@ -94,7 +94,7 @@ def test_labels_stay_while_members_come_and_go() -> None:
         "check": "ping",
         "kind": "icmp",
     }
-    later = Member(
+    later = IncidentMember(
         key="down:uid-2",
         condition="down",
         subject=Subject(agency="so-y-te", check="uid-2"),
@@ -107,18 +107,18 @@ def test_labels_stay_while_members_come_and_go() -> None:
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    async with visited(Site()) as found:
+async def site() -> AsyncIterator[FakeWebSite]:
+    async with site_running(FakeWebSite()) as found:
         yield found
 
 
-def posted(site: Site, number: int = -1) -> list[dict[str, Any]]:
+def posted(site: FakeWebSite, number: int = -1) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads(site.asked[number].body)
     return found
 
 
-async def test_an_open_incident_is_renewed_before_it_ends(site: Site) -> None:
-    desk = Desk(Alertmanager(url=site.url), incident())
+async def test_an_open_incident_is_renewed_before_it_ends(site: FakeWebSite) -> None:
+    desk = Desk(AlertmanagerSettings(url=site.url), incident())
     assert await desk.poster.once() == 60
     (first,) = posted(site)
     assert (site.asked[0].method, site.asked[0].path) == ("POST", "/api/v2/alerts")
@@ -135,8 +135,8 @@ async def test_an_open_incident_is_renewed_before_it_ends(site: Site) -> None:
     assert first["endsAt"] < second["endsAt"]
 
 
-async def test_a_closed_one_is_said_to_have_ended_for_a_while_also_after_a_restart(site: Site) -> None:
-    desk = Desk(Alertmanager(url=site.url), incident())
+async def test_a_closed_one_is_said_to_have_ended_for_a_while_also_after_a_restart(site: FakeWebSite) -> None:
+    desk = Desk(AlertmanagerSettings(url=site.url), incident())
     await desk.poster.once()
     over = incident(ended=NOW + 30_000, closed=NOW + 90_000, why="recovered")
     desk.incidents = (over,)
@@ -152,8 +152,8 @@ async def test_a_closed_one_is_said_to_have_ended_for_a_while_also_after_a_resta
     assert len(site.asked) == asked  # and then no more
 
 
-async def test_one_whose_cause_becomes_known_is_ended_under_its_old_labels(site: Site) -> None:
-    desk = Desk(Alertmanager(url=site.url), incident(cause=Cause(root="lan:so-ttt", cause="not known")))
+async def test_one_whose_cause_becomes_known_is_ended_under_its_old_labels(site: FakeWebSite) -> None:
+    desk = Desk(AlertmanagerSettings(url=site.url), incident(cause=Cause(root="lan:so-ttt", cause="not known")))
     await desk.poster.once()
     desk.incidents = (incident(),)
     await desk.wait(1_000)
@@ -166,8 +166,8 @@ async def test_one_whose_cause_becomes_known_is_ended_under_its_old_labels(site:
     assert found["wan"] < found["not known"]
 
 
-async def test_what_tells_nobody_is_not_posted(site: Site) -> None:
-    desk = Desk(Alertmanager(url=site.url), incident(excluded=True), incident("bb", severity="info"))
+async def test_what_tells_nobody_is_not_posted(site: FakeWebSite) -> None:
+    desk = Desk(AlertmanagerSettings(url=site.url), incident(excluded=True), incident("bb", severity="info"))
     await desk.poster.once()
     assert site.asked == []
     desk.incidents = (incident(),)
@@ -179,19 +179,19 @@ async def test_what_tells_nobody_is_not_posted(site: Site) -> None:
 
 
 def posted_moment(ms: int) -> str:
-    return json.loads(trial(ms))[0]["endsAt"]  # type: ignore[no-any-return]
+    return json.loads(resolved_alert(ms))[0]["endsAt"]  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize("fault", [500, "drop", "hang"])
-async def test_a_failing_one_is_tried_sooner_and_becomes_a_trouble(site: Site, fault: Any) -> None:
+async def test_a_failing_one_is_tried_sooner_and_becomes_a_trouble(site: FakeWebSite, fault: Any) -> None:
     site.answer = fault
-    desk = Desk(Alertmanager(url=site.url, timeout=1_000), incident())
+    desk = Desk(AlertmanagerSettings(url=site.url, timeout=1_000), incident())
     waits = [await desk.poster.once()]
     for _ in range(2 if fault == "hang" else 20):
         waits.append(await desk.wait(round(waits[-1] * 1000) + 1))
     assert waits[0] < 2.1
     assert max(waits) <= 60
-    counts = Counts()
+    counts = DeliveryStats()
     counts.alertmanagers = [desk.poster.standing]
     desk.clock.step_wall(11 * MINUTE)
     ((what, said),) = counts.trouble(desk.clock.wall_ms())
@@ -202,12 +202,12 @@ async def test_a_failing_one_is_tried_sooner_and_becomes_a_trouble(site: Site, f
     assert counts.trouble(desk.clock.wall_ms()) == []
 
 
-async def test_they_are_independent_and_woken(site: Site) -> None:
-    async with visited(Site()) as second:
+async def test_they_are_independent_and_woken(site: FakeWebSite) -> None:
+    async with site_running(FakeWebSite()) as second:
         second.answer = "hang"
         incidents: list[Incident] = []
         posters = [
-            Poster(Alertmanager(url=each.url, every=60_000), lambda: incidents, words, str, str)
+            AlertmanagerSender(AlertmanagerSettings(url=each.url, every=60_000), lambda: incidents, words, str, str)
             for each in (second, site)
         ]
         running = [asyncio.create_task(poster.run()) for poster in posters]
@@ -231,20 +231,22 @@ async def test_they_are_independent_and_woken(site: Site) -> None:
         ({}, None),
     ],
 )
-async def test_it_shows_who_it_is(site: Site, fields: Any, sent: str | None) -> None:
-    await web(Alertmanager(url=f"{site.url}/am/", **fields)).ask("POST", "/api/v2/alerts", trial(NOW))
+async def test_it_shows_who_it_is(site: FakeWebSite, fields: Any, sent: str | None) -> None:
+    await client_for(AlertmanagerSettings(url=f"{site.url}/am/", **fields)).ask(
+        "POST", "/api/v2/alerts", resolved_alert(NOW)
+    )
     assert site.asked[0].path == "/am/api/v2/alerts"
     assert site.asked[0].headers.get("Authorization") == sent
 
 
-async def test_an_incident_without_words_holds_up_no_other(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_incident_without_words_holds_up_no_other(site: FakeWebSite, caplog: pytest.LogCaptureFixture) -> None:
     def stumbling(one: Incident) -> dict[str, str]:
         if one.key == "bb":
             raise KeyError("site")
         return words(one)
 
     both = (incident("bb"), incident("cc"))
-    await Poster(Alertmanager(url=site.url), lambda: both, stumbling, str, str).once()
+    await AlertmanagerSender(AlertmanagerSettings(url=site.url), lambda: both, stumbling, str, str).once()
     assert [bool(alert["annotations"]) for alert in posted(site)] == [False, True]
     assert "bb has no words" in caplog.text
 
@@ -304,7 +306,7 @@ def real(tmp_path: Path) -> Iterator[Real]:
 
 @pytest.mark.real
 async def test_debians_alertmanager_sees_it_fire_and_end(real: Real) -> None:
-    desk = Desk(Alertmanager(url=real.url), incident(), incident("00000000000000cd", severity="warning"))
+    desk = Desk(AlertmanagerSettings(url=real.url), incident(), incident("00000000000000cd", severity="warning"))
     await desk.poster.once()
     assert desk.poster.standing.up
     first = await real.until("00000000000000ab", firing=True)
@@ -340,7 +342,7 @@ async def test_amtool_shows_it(real: Real) -> None:
     amtool = shutil.which("amtool")
     if amtool is None:
         pytest.skip("needs amtool (prometheus-alertmanager)")
-    desk = Desk(Alertmanager(url=real.url), incident())
+    desk = Desk(AlertmanagerSettings(url=real.url), incident())
     await desk.poster.once()
     await real.until("00000000000000ab", firing=True)
     shown = await asyncio.to_thread(
@@ -355,5 +357,7 @@ async def test_amtool_shows_it(real: Real) -> None:
 
 @pytest.mark.real
 async def test_the_trial_alert_tells_nobody(real: Real) -> None:
-    await web(Alertmanager(url=real.url)).ask("POST", "/api/v2/alerts", trial(time.time_ns() // 1_000_000))
+    await client_for(AlertmanagerSettings(url=real.url)).ask(
+        "POST", "/api/v2/alerts", resolved_alert(time.time_ns() // 1_000_000)
+    )
     assert await real.alerts() == {}

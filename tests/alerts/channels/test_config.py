@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from alerts.channels import config as channels_config
-from alerts.channels.config import Alertmanager, Deadman, Relay, Ways, Webhook
+from alerts.channels.config import (
+    AlertmanagerSettings,
+    ChannelSettings,
+    DeadmanSettings,
+    RelaySettings,
+    WebhookSettings,
+)
 from collector import config
 from inventory.base.problems import Invalid
 from tests.support.paths import ROOT
@@ -41,7 +47,7 @@ def written(directory: Path, text: str) -> Path:
 
 def test_both_readers_read_the_same(tmp_path: Path) -> None:
     file = written(tmp_path, WHOLE)
-    found = channels_config.read(file)
+    found = channels_config.read_settings(file)
     assert found == config.read(file).alerts
     assert [(relay.name, relay.tls, relay.user) for relay in found.relays] == [
         ("mail.province.example:587", "starttls", "haidang"),
@@ -57,22 +63,23 @@ def test_both_readers_read_the_same(tmp_path: Path) -> None:
 
 
 def test_no_secret_shows_itself(tmp_path: Path) -> None:
-    shown = repr(channels_config.read(written(tmp_path, WHOLE)))
+    shown = repr(channels_config.read_settings(written(tmp_path, WHOLE)))
     for secret in ("một", "two", "Bearer", "hook/1", "abc"):
         assert secret not in shown
 
 
 def test_nothing_is_needed(tmp_path: Path) -> None:
     for text in ("", "state_dir: x\n", "alerts: {}\n"):
-        found = channels_config.read(written(tmp_path, text))
-        assert found == Ways()
+        found = channels_config.read_settings(written(tmp_path, text))
+        assert found == ChannelSettings()
         assert not found.mails
         assert found.page("/x") == ""
 
 
 def test_the_trying_reader_minds_only_its_own_section(tmp_path: Path) -> None:
     assert (
-        channels_config.read(written(tmp_path, "unknown: {a: 1}\nalerts: {from: a@b.example}\n")).from_ == "a@b.example"
+        channels_config.read_settings(written(tmp_path, "unknown: {a: 1}\nalerts: {from: a@b.example}\n")).from_
+        == "a@b.example"
     )
 
 
@@ -149,7 +156,7 @@ def test_the_trying_reader_minds_only_its_own_section(tmp_path: Path) -> None:
 def test_mistakes_are_named_with_their_lines(tmp_path: Path, text: str, problems: list[str]) -> None:
     file = written(tmp_path, text)
     with pytest.raises(Invalid) as caught:
-        channels_config.read(file)
+        channels_config.read_settings(file)
     found = [str(problem).removeprefix(str(file)) for problem in caught.value.problems]
     assert len(found) == len(problems)
     assert all(said.startswith(expected) for said, expected in zip(found, problems, strict=True)), found
@@ -162,7 +169,7 @@ def test_the_readmes_section_is_read(tmp_path: Path) -> None:
     (tmp_path / "secrets").mkdir()
     for name in re.findall(r"secrets/(\w+)", block):
         (tmp_path / "secrets" / name).write_text("https://secret.example/", "utf-8")
-    found = channels_config.read(written(tmp_path, block))
+    found = channels_config.read_settings(written(tmp_path, block))
     assert [relay.at for relay in found.relays] == [587, 465]
     assert found.webhook is not None
     assert found.deadman is not None
@@ -170,13 +177,15 @@ def test_the_readmes_section_is_read(tmp_path: Path) -> None:
 
 
 def test_a_secret_may_go_to_this_machine_in_the_clear() -> None:
-    assert Alertmanager(url="http://127.0.0.1:9093", token="t").token == "t"  # type: ignore[arg-type]
+    assert AlertmanagerSettings(url="http://127.0.0.1:9093", token="t").token == "t"  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("made", [Relay, Webhook, Deadman, Alertmanager, Ways])
+@pytest.mark.parametrize(
+    "made", [RelaySettings, WebhookSettings, DeadmanSettings, AlertmanagerSettings, ChannelSettings]
+)
 def test_every_setting_is_documented(made: type) -> None:
     """In the struct's own words, or those of the section."""
-    said = f"{made.__doc__} {Ways.__doc__}"
+    said = f"{made.__doc__} {ChannelSettings.__doc__}"
     plain = {"host", "port", "url", "user", "password", "timeout", "ca", "every", "relays"}
     plain |= {"webhook", "deadman", "alertmanagers"}  # whose structs say it
     for name in made.__struct_encode_fields__:
@@ -186,7 +195,7 @@ def test_every_setting_is_documented(made: type) -> None:
 def test_letters_are_written_where_something_takes_them(tmp_path: Path) -> None:
     def told(text: str) -> bool:
         (tmp_path / "collector.yaml").write_text(f"alerts: {text}\n", "utf-8")
-        return channels_config.read(tmp_path / "collector.yaml").mails
+        return channels_config.read_settings(tmp_path / "collector.yaml").mails
 
     relays = "from: a@x.example, relays: [{host: mail.x.example}]"
     chief = "alertmanagers: [{url: 'https://x.example'}]"

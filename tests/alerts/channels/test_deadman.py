@@ -5,17 +5,17 @@ from typing import Any
 
 import pytest
 
-from alerts.channels.config import Deadman as Settings
-from alerts.channels.deadman import Deadman
-from alerts.channels.health import Counts
+from alerts.channels.config import DeadmanSettings as Settings
+from alerts.channels.deadman import DeadmanPinger
+from alerts.channels.health import DeliveryStats
 from inventory.base.types import Secret
 from tests.support.clock import FakeClock
-from tests.support.web_site import Site, visited
+from tests.support.web_site import FakeWebSite, site_running
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    async with visited(Site()) as found:
+async def site() -> AsyncIterator[FakeWebSite]:
+    async with site_running(FakeWebSite()) as found:
         yield found
 
 
@@ -42,9 +42,9 @@ class Pings:
         if self.left < 0:
             raise Ended
 
-    def deadman(self, site: Site, well: Any = None, **fields: Any) -> Deadman:
+    def deadman(self, site: FakeWebSite, well: Any = None, **fields: Any) -> DeadmanPinger:
         settings = Settings(url=Secret(f"{site.url}/ping/S3CRET"), **fields)
-        return Deadman(
+        return DeadmanPinger(
             settings,
             well or self.well,
             now=self.clock.wall_ms,
@@ -53,7 +53,7 @@ class Pings:
         )
 
 
-async def test_pings_at_even_intervals_without_drift(site: Site) -> None:
+async def test_pings_at_even_intervals_without_drift(site: FakeWebSite) -> None:
     pings = Pings(slow=7.5)
     with pytest.raises(Ended):
         await pings.deadman(site, every=60_000).run()
@@ -62,14 +62,14 @@ async def test_pings_at_even_intervals_without_drift(site: Site) -> None:
     assert [(asked.method, asked.path) for asked in site.asked] == [("GET", "/ping/S3CRET")] * 6
 
 
-async def test_one_that_comes_late_skips_and_does_not_catch_up(site: Site) -> None:
+async def test_one_that_comes_late_skips_and_does_not_catch_up(site: FakeWebSite) -> None:
     pings = Pings(slow=130.0, sleeps=2)
     with pytest.raises(Ended):
         await pings.deadman(site, every=60_000).run()
     assert [round(at - 100) for at in pings.began] == [0, 180, 360]
 
 
-async def test_no_ping_while_not_all_is_well(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_ping_while_not_all_is_well(site: FakeWebSite, caplog: pytest.LogCaptureFixture) -> None:
     deadman = Pings().deadman(site, lambda: "the store cannot be written")
     for _ in range(3):
         assert not await deadman.once()
@@ -79,7 +79,7 @@ async def test_no_ping_while_not_all_is_well(site: Site, caplog: pytest.LogCaptu
     assert caplog.text.count("no dead-man's ping: the store cannot be written") == 1
 
 
-async def test_not_knowing_is_not_being_well(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_not_knowing_is_not_being_well(site: FakeWebSite, caplog: pytest.LogCaptureFixture) -> None:
     def stumbling() -> str:
         raise RuntimeError("a mistake of ours")
 
@@ -89,7 +89,7 @@ async def test_not_knowing_is_not_being_well(site: Site, caplog: pytest.LogCaptu
 
 @pytest.mark.parametrize("fault", [500, 404, 301, "drop", "hang", "closed"])
 async def test_an_address_that_fails_is_counted_and_never_raises(
-    site: Site, fault: Any, caplog: pytest.LogCaptureFixture
+    site: FakeWebSite, fault: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     pings = Pings()
     deadman = pings.deadman(site, timeout=1_000)
@@ -98,7 +98,7 @@ async def test_an_address_that_fails_is_counted_and_never_raises(
         await site.close()
     assert not await deadman.once()
     assert deadman.standing.bad == 1
-    counts = Counts()
+    counts = DeliveryStats()
     counts.deadman = deadman.standing
     assert [what for what, _ in counts.trouble(pings.clock.wall_ms() + 700_000)] == ["deadman"]
     assert "S3CRET" not in caplog.text + deadman.standing.error

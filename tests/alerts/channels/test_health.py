@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.channels.health import LATE, Backoff, Counts, Refused, Standing
-from tests.support.outboxes import letter
-from tests.support.smtp_relay import Desk, Server, serving
+from alerts.channels.health import LATE_AFTER, Backoff, ChannelHealth, DeliveryStats, UndeliverableMail
+from tests.support.outboxes import outgoing_mail
+from tests.support.smtp_relay import FakeRelay, SenderWorld, relays_running
 
 MINUTE = 60_000
 
@@ -26,7 +26,7 @@ def test_back_off_is_between_three_quarters_and_all_of_a_doubling_that_ends(
 
 
 def test_a_way_stands_until_it_fails_and_says_each_change_once() -> None:
-    way = Standing("relay", Backoff(10, 300, random.Random(1)))
+    way = ChannelHealth("relay", Backoff(10, 300, random.Random(1)))
     assert way.up is None
     assert way.failed(1_000, 5.0, "no connection") is True
     assert way.failed(2_000, 20.0, "no login") is False
@@ -38,18 +38,18 @@ def test_a_way_stands_until_it_fails_and_says_each_change_once() -> None:
 
 
 @pytest.fixture
-async def relay() -> AsyncIterator[Server]:
-    server = Server()
-    async with serving(server):
+async def relay() -> AsyncIterator[FakeRelay]:
+    server = FakeRelay()
+    async with relays_running(server):
         yield server
 
 
 async def test_mail_that_does_not_go_out_is_a_trouble_after_ten_minutes_until_it_does(
-    relay: Server, tmp_path: Path
+    relay: FakeRelay, tmp_path: Path
 ) -> None:
     relay.faults["MAIL"] = "550 5.7.1 not you"
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(letter("hd-1"), letter("hd-2", severity="info"))
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2", severity="info"))
     await desk.send()
     assert desk.counts.trouble(desk.clock.wall_ms()) == []
     assert (desk.counts.waiting, desk.counts.oldest_seconds(desk.clock.wall_ms())) == (2, 0)
@@ -68,13 +68,13 @@ async def test_mail_that_does_not_go_out_is_a_trouble_after_ten_minutes_until_it
     await desk.close()
 
 
-async def test_a_first_relay_that_is_down_is_a_trouble_though_mail_goes_out(relay: Server, tmp_path: Path) -> None:
-    other = Server()
-    async with serving(other):
+async def test_a_first_relay_that_is_down_is_a_trouble_though_mail_goes_out(relay: FakeRelay, tmp_path: Path) -> None:
+    other = FakeRelay()
+    async with relays_running(other):
         relay.faults["connect"] = "554 no"
-        desk = Desk(tmp_path, relay.relay(), other.relay())
+        desk = SenderWorld(tmp_path, relay.relay(), other.relay())
         for n in range(3):
-            await desk.outbox.add(letter(f"hd-{n}", made=desk.clock.wall_ms()))
+            await desk.outbox.add(outgoing_mail(f"hd-{n}", made=desk.clock.wall_ms()))
             await desk.send()
             await desk.wait(301)
         assert [what for what, _ in desk.counts.trouble(desk.clock.wall_ms())] == [f"relay:127.0.0.1:{relay.port}"]
@@ -83,13 +83,13 @@ async def test_a_first_relay_that_is_down_is_a_trouble_though_mail_goes_out(rela
 
 
 def test_what_was_refused_is_shown_for_a_day_and_the_list_is_bounded() -> None:
-    counts = Counts()
+    counts = DeliveryStats()
     for n in range(50):
-        counts.refused.append(Refused(n * MINUTE, f"hd-{n}", "operator", "550 no such user"))
+        counts.refused.append(UndeliverableMail(n * MINUTE, f"hd-{n}", "operator", "550 no such user"))
     ((what, said),) = counts.trouble(60 * MINUTE)
     assert (what, said.values["count"]) == ("refused", 20)
     assert counts.trouble(49 * MINUTE + 86_400_000) == []
 
 
 def test_nothing_is_wrong_at_first() -> None:
-    assert Counts().trouble(LATE * 100) == []
+    assert DeliveryStats().trouble(LATE_AFTER * 100) == []

@@ -8,23 +8,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from alerts.channels.notification_log import WEBHOOK, Journal, Sent, entry, notices
+from alerts.channels.notification_log import WEBHOOK, NotificationLog, NotificationLogEntry, log_entry, sent_notices
 from inventory.model.alerting import DAY
-from tests.support.outboxes import letter
-from tests.support.smtp_relay import Desk, Server, serving
+from tests.support.outboxes import outgoing_mail
+from tests.support.smtp_relay import FakeRelay, SenderWorld, relays_running
 
 T0 = 1_795_000_000_000  # some noon of November 2026, about
 
 
-def put(journal: Journal, ident: str, at: int = T0, way: str = "relay:25") -> None:
-    journal.add(entry(letter(ident, made=at - 1000), at, way))
+def put(journal: NotificationLog, ident: str, at: int = T0, way: str = "relay:25") -> None:
+    journal.add(log_entry(outgoing_mail(ident, made=at - 1000), at, way))
 
 
 def test_what_was_added_is_known_to_the_next_process(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal")
+    journal = NotificationLog(tmp_path / "journal")
     put(journal, "hd-1")
     put(journal, "hd-2", way=WEBHOOK)
-    for again in (journal, Journal(tmp_path / "journal")):
+    for again in (journal, NotificationLog(tmp_path / "journal")):
         assert again.knows("hd-1", T0)
         assert not again.knows("hd-1", T0, WEBHOOK)
         assert again.knows("hd-2", T0, WEBHOOK)
@@ -35,13 +35,15 @@ def test_what_was_added_is_known_to_the_next_process(tmp_path: Path) -> None:
 
 
 def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    one = letter("hd-9", kind="group", kinds=("trouble", "recovery"), incidents=("aa", "bb"), roots=("wan:x", "lan:y"))
+    journal = NotificationLog(tmp_path)
+    one = outgoing_mail(
+        "hd-9", kind="group", kinds=("trouble", "recovery"), incidents=("aa", "bb"), roots=("wan:x", "lan:y")
+    )
     one = msgspec.structs.replace(one, opened=(1, 2), thread="hd-8", also=(("cc",), ()), members=(("down:u",), ()))
-    journal.add(entry(one, T0, "relay:25"))
+    journal.add(log_entry(one, T0, "relay:25"))
     journal.close()
-    (found,) = Journal(tmp_path).entries(T0)
-    assert found == Sent(
+    (found,) = NotificationLog(tmp_path).entries(T0)
+    assert found == NotificationLogEntry(
         ident="hd-9",
         contact="operator",
         kind="group",
@@ -57,8 +59,8 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
         members=(("down:u",), ()),
         thread="hd-8",
     )
-    assert list(Journal(tmp_path).entries(T0 + 1)) == []
-    (told,) = notices([found, found, msgspec.structs.replace(found, ident="hd-7", way=WEBHOOK)])
+    assert list(NotificationLog(tmp_path).entries(T0 + 1)) == []
+    (told,) = sent_notices([found, found, msgspec.structs.replace(found, ident="hd-7", way=WEBHOOK)])
     assert (told.ident, told.at, told.kind, told.also, told.members) == (
         "hd-9",
         1_000_000,
@@ -72,7 +74,7 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
 @given(cut=st.integers(0, 400), garbage=st.binary(max_size=20))
 def test_a_torn_end_costs_only_its_own_line(tmp_path_factory: pytest.TempPathFactory, cut: int, garbage: bytes) -> None:
     directory = tmp_path_factory.mktemp("journal")
-    journal = Journal(directory)
+    journal = NotificationLog(directory)
     for n in range(3):
         put(journal, f"hd-{n}")
     journal.close()
@@ -81,22 +83,22 @@ def test_a_torn_end_costs_only_its_own_line(tmp_path_factory: pytest.TempPathFac
     lines = whole.splitlines(keepends=True)
     last = lines[-1][: max(0, len(lines[-1]) - 1 - cut)]  # at least its end is lost
     file.write_bytes(b"".join(lines[:2]) + last + garbage.replace(b"\n", b"?"))
-    journal = Journal(directory)
+    journal = NotificationLog(directory)
     put(journal, "hd-after")
     journal.close()
-    again = Journal(directory)
+    again = NotificationLog(directory)
     assert [again.knows(f"hd-{n}", T0) for n in range(2)] == [True, True]
     assert again.knows("hd-after", T0)
     assert again.damaged <= 1
 
 
 def test_old_days_are_let_go_by_count_not_by_a_clock_that_may_be_wrong(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, keep_days=30)
+    journal = NotificationLog(tmp_path, keep_days=30)
     for day in range(40):
         put(journal, f"hd-{day}", T0 + day * DAY)
     assert len(list(tmp_path.iterdir())) == 30
     put(journal, "hd-of-2099", T0 + 73 * 365 * DAY)
-    again = Journal(tmp_path, keep_days=30)
+    again = NotificationLog(tmp_path, keep_days=30)
     assert len(list(tmp_path.iterdir())) == 30
     assert again.knows("hd-39", T0 + 39 * DAY)
     assert not again.knows("hd-9", T0 + 9 * DAY)
@@ -104,33 +106,33 @@ def test_old_days_are_let_go_by_count_not_by_a_clock_that_may_be_wrong(tmp_path:
 
 
 def test_memory_is_bounded_and_forgets_nothing(tmp_path: Path) -> None:
-    journal = Journal(tmp_path, in_memory=10)
+    journal = NotificationLog(tmp_path, in_memory=10)
     for n in range(50):
         put(journal, f"hd-{n}", T0 + n * DAY // 10)
     assert len(journal._known) == 10
-    for one in (journal, Journal(tmp_path, in_memory=10)):
+    for one in (journal, NotificationLog(tmp_path, in_memory=10)):
         assert all(one.knows(f"hd-{n}", T0 + n * DAY // 10 - 1000) for n in range(50))
         assert not one.knows("hd-50", T0)
     journal.close()
 
 
 def test_it_is_for_our_eyes_only(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal")
+    journal = NotificationLog(tmp_path / "journal")
     assert (tmp_path / "journal").stat().st_mode & 0o777 == 0o700
     journal.close()
 
 
 async def test_a_restored_database_sends_nothing_twice(tmp_path: Path) -> None:
-    server = Server()
-    async with serving(server):
-        desk = Desk(tmp_path, server.relay())
-        await desk.outbox.add(letter("hd-1"), letter("hd-2"))
+    server = FakeRelay()
+    async with relays_running(server):
+        desk = SenderWorld(tmp_path, server.relay())
+        await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2"))
         await desk.send()
         for row in desk.outbox.rows.values():
             row.state, row.due = "waiting", 0  # as yesterday's copy has it
         await desk.close()
         desk.start()
-        await desk.outbox.add(letter("hd-3"))
+        await desk.outbox.add(outgoing_mail("hd-3"))
         await desk.send()
         assert server.idents == ["hd-1", "hd-2", "hd-3"]
         assert set(desk.outbox.states().values()) == {"sent"}
@@ -141,10 +143,10 @@ async def test_a_restored_database_sends_nothing_twice(tmp_path: Path) -> None:
 async def test_a_journal_that_cannot_be_written_stops_no_mail_and_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = Server()
-    async with serving(server):
-        desk = Desk(tmp_path, server.relay())
-        await desk.outbox.add(letter("hd-1"), letter("hd-2", made=1_060_000))
+    server = FakeRelay()
+    async with relays_running(server):
+        desk = SenderWorld(tmp_path, server.relay())
+        await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2", made=1_060_000))
 
         def full(handle: int) -> None:
             raise OSError(28, "No space left on device")
@@ -165,10 +167,10 @@ async def test_a_full_disk_that_takes_neither_line_nor_row_repeats_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Journal and database are on one disk, and fail together."""
-    server = Server()
-    async with serving(server):
-        desk = Desk(tmp_path, server.relay())
-        await desk.outbox.add(letter("hd-1"))
+    server = FakeRelay()
+    async with relays_running(server):
+        desk = SenderWorld(tmp_path, server.relay())
+        await desk.outbox.add(outgoing_mail("hd-1"))
 
         def full(*arguments: object) -> None:
             raise OSError(28, "No space left on device")
@@ -180,10 +182,10 @@ async def test_a_full_disk_that_takes_neither_line_nor_row_repeats_nothing(
                 assert await desk.sender._guarded() > 0
         assert server.idents == ["hd-1"]
         await desk.send()
-        await desk.outbox.add(letter("hd-2"))
+        await desk.outbox.add(outgoing_mail("hd-2"))
         await desk.send()
         assert server.idents == ["hd-1", "hd-2"]
         assert desk.outbox.states() == {"hd-1": "sent", "hd-2": "sent"}
         await desk.close()
-        again = Journal(tmp_path / "journal")
-        assert [one.ident for one in notices(again.entries())] == ["hd-1", "hd-2"]  # the line was made up for
+        again = NotificationLog(tmp_path / "journal")
+        assert [one.ident for one in sent_notices(again.entries())] == ["hd-1", "hd-2"]  # the line was made up for

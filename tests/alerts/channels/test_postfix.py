@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from alerts.channels.config import Relay
+from alerts.channels.config import RelaySettings
 from inventory.base.types import Secret
-from tests.support.outboxes import letter
+from tests.support.outboxes import outgoing_mail
 from tests.support.postfix import MAILBOX, PASSWORD, USER, Postfix, running_postfix
-from tests.support.smtp_relay import Desk
+from tests.support.smtp_relay import SenderWorld
 
 pytestmark = [pytest.mark.real, pytest.mark.root]
 
@@ -22,7 +22,7 @@ def postfix() -> Iterator[Postfix]:
     yield from running_postfix()
 
 
-def relay(postfix: Postfix, **fields: Any) -> Relay:
+def relay(postfix: Postfix, **fields: Any) -> RelaySettings:
     usual = {
         "host": "127.0.0.1",
         "port": postfix.starttls,
@@ -31,14 +31,14 @@ def relay(postfix: Postfix, **fields: Any) -> Relay:
         "password": Secret(PASSWORD),
         "timeout": 10_000,
     }
-    return Relay(**{**usual, **fields})
+    return RelaySettings(**{**usual, **fields})
 
 
 async def test_letters_arrive_whole_over_starttls_and_over_tls(postfix: Postfix, tmp_path: Path) -> None:
     ways = {"starttls": relay(postfix), "tls": relay(postfix, port=postfix.tls, tls="tls")}
     for name, way in ways.items():
-        desk = Desk(tmp_path / name, way)
-        await desk.outbox.add(*(letter(f"{name}-{n}", address=MAILBOX) for n in range(3)))
+        desk = SenderWorld(tmp_path / name, way)
+        await desk.outbox.add(*(outgoing_mail(f"{name}-{n}", address=MAILBOX) for n in range(3)))
         await desk.send()
         assert set(desk.outbox.states().values()) == {"sent"}, desk.counts.put_off
         assert desk.sender.lines[0].tls == "TLSv1.3"
@@ -68,8 +68,10 @@ async def test_letters_arrive_whole_over_starttls_and_over_tls(postfix: Postfix,
 async def test_its_refusals_of_a_letter_are_for_good(
     postfix: Postfix, tmp_path: Path, fields: dict[str, Any], words: str, state: str
 ) -> None:
-    desk = Desk(tmp_path, relay(postfix))
-    await desk.outbox.add(letter("bad", **{"address": MAILBOX, **fields}), letter("good", address=MAILBOX))
+    desk = SenderWorld(tmp_path, relay(postfix))
+    await desk.outbox.add(
+        outgoing_mail("bad", **{"address": MAILBOX, **fields}), outgoing_mail("good", address=MAILBOX)
+    )
     await desk.send()
     assert desk.outbox.states() == {"bad": state, "good": "sent"}
     assert words in desk.outbox.row("bad").letter.why
@@ -92,8 +94,8 @@ async def test_its_refusals_of_a_letter_are_for_good(
 async def test_what_is_wrong_with_the_settings_loses_no_letter(
     postfix: Postfix, tmp_path: Path, fields: dict[str, Any], words: str
 ) -> None:
-    desk = Desk(tmp_path, relay(postfix, **fields))
-    await desk.outbox.add(letter("hd-1", address="x@elsewhere.example"))
+    desk = SenderWorld(tmp_path, relay(postfix, **fields))
+    await desk.outbox.add(outgoing_mail("hd-1", address="x@elsewhere.example"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "waiting"}
     assert desk.counts.put_off.startswith(f"127.0.0.1:{postfix.starttls}: {words}")

@@ -7,34 +7,34 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.mail_servers import Issued
-from tests.support.outboxes import letter
-from tests.support.smtp_relay import DROP, HANG, Desk, Server, serving
+from tests.support.mail_servers import IssuedCertificate
+from tests.support.outboxes import outgoing_mail
+from tests.support.smtp_relay import DROP, HANG, FakeRelay, SenderWorld, relays_running
 
 HOUR = 3600
 
 
 @pytest.fixture
-async def relay() -> AsyncIterator[Server]:
-    server = Server()
-    async with serving(server):
+async def relay() -> AsyncIterator[FakeRelay]:
+    server = FakeRelay()
+    async with relays_running(server):
         yield server
 
 
 @pytest.fixture
-async def other() -> AsyncIterator[Server]:
-    server = Server()
-    async with serving(server):
+async def other() -> AsyncIterator[FakeRelay]:
+    server = FakeRelay()
+    async with relays_running(server):
         yield server
 
 
-async def test_a_letter_goes_out_as_it_is_and_is_journalled(relay: Server, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(letter("hd-1"))
+async def test_a_letter_goes_out_as_it_is_and_is_journalled(relay: FakeRelay, tmp_path: Path) -> None:
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     ((sender, recipients, text),) = relay.taken
     assert (sender, recipients) == ("<>", ["operator@province.example"])
-    assert text == letter("hd-1").body
+    assert text == outgoing_mail("hd-1").body
     assert desk.outbox.states() == {"hd-1": "sent"}
     assert desk.outbox.row("hd-1").way == f"127.0.0.1:{relay.port}"
     (entry,) = desk.sender.journal.entries()
@@ -42,9 +42,11 @@ async def test_a_letter_goes_out_as_it_is_and_is_journalled(relay: Server, tmp_p
     await desk.close()
 
 
-async def test_a_burst_goes_over_one_connection_critical_first(relay: Server, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, relay.relay(), bounce="bounces@province.example")
-    await desk.outbox.add(*(letter(f"hd-{n}", severity="critical" if n % 3 == 0 else "warning") for n in range(60)))
+async def test_a_burst_goes_over_one_connection_critical_first(relay: FakeRelay, tmp_path: Path) -> None:
+    desk = SenderWorld(tmp_path, relay.relay(), bounce="bounces@province.example")
+    await desk.outbox.add(
+        *(outgoing_mail(f"hd-{n}", severity="critical" if n % 3 == 0 else "warning") for n in range(60))
+    )
     await desk.send()
     assert relay.connections == 1
     assert relay.idents == [f"hd-{n}" for n in [*range(0, 60, 3), *(n for n in range(60) if n % 3)]]
@@ -54,12 +56,12 @@ async def test_a_burst_goes_over_one_connection_critical_first(relay: Server, tm
 
 
 async def test_tls_and_a_login(tmp_path: Path) -> None:
-    certificate = Issued(tmp_path)
-    first, second = Server(certificate, login=True), Server(certificate, login=True, tls=True)
-    async with serving(first, second):
+    certificate = IssuedCertificate(tmp_path)
+    first, second = FakeRelay(certificate, login=True), FakeRelay(certificate, login=True, tls=True)
+    async with relays_running(first, second):
         for server in (first, second):
-            desk = Desk(tmp_path / str(server.port), server.relay())
-            await desk.outbox.add(letter("hd-1"))
+            desk = SenderWorld(tmp_path / str(server.port), server.relay())
+            await desk.outbox.add(outgoing_mail("hd-1"))
             await desk.send()
             assert server.idents == ["hd-1"], desk.counts.put_off
             assert desk.sender.lines[0].tls == "TLSv1.3"
@@ -80,28 +82,28 @@ async def test_tls_and_a_login(tmp_path: Path) -> None:
     ],
 )
 async def test_a_relays_own_trouble_costs_no_letter_anything(
-    relay: Server, other: Server, tmp_path: Path, stage: str, fault: str, words: str
+    relay: FakeRelay, other: FakeRelay, tmp_path: Path, stage: str, fault: str, words: str
 ) -> None:
     relay.faults[stage] = fault
-    desk = Desk(tmp_path, relay.relay(), other.relay())
-    await desk.outbox.add(letter("hd-1"), letter("hd-2"))
+    desk = SenderWorld(tmp_path, relay.relay(), other.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2"))
     await desk.send()
     assert other.idents == ["hd-1", "hd-2"]  # by the next one, at once
     assert relay.connections == 1  # and the first was left alone
     assert desk.counts.relays[0].up is False
     assert desk.counts.relays[0].error.startswith(words)
     relay.faults.clear()
-    await desk.outbox.add(letter("hd-3", made=desk.clock.wall_ms() + 15_000))
+    await desk.outbox.add(outgoing_mail("hd-3", made=desk.clock.wall_ms() + 15_000))
     await desk.wait(15)
     assert relay.idents == ["hd-3"]  # and then tried again
     assert desk.counts.relays[0].up is True
     await desk.close()
 
 
-async def test_alone_it_waits_for_the_relay_and_loses_nothing(relay: Server, tmp_path: Path) -> None:
+async def test_alone_it_waits_for_the_relay_and_loses_nothing(relay: FakeRelay, tmp_path: Path) -> None:
     relay.faults["MAIL"] = "550 5.7.1 sender not allowed"
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(*(letter(f"hd-{n}") for n in range(30)))
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(*(outgoing_mail(f"hd-{n}") for n in range(30)))
     await desk.send()
     for _ in range(48):
         await desk.wait(HOUR / 2)
@@ -115,11 +117,11 @@ async def test_alone_it_waits_for_the_relay_and_loses_nothing(relay: Server, tmp
 
 @pytest.mark.parametrize("reply", ["550 5.1.1 no such user", "550 no such user", "551 moved", "553 bad address"])
 async def test_an_address_that_does_not_exist_is_given_up_and_nothing_else(
-    relay: Server, other: Server, tmp_path: Path, reply: str
+    relay: FakeRelay, other: FakeRelay, tmp_path: Path, reply: str
 ) -> None:
     relay.faults["RCPT"] = [None, reply, None]
-    desk = Desk(tmp_path, relay.relay(), other.relay())
-    await desk.outbox.add(letter("hd-1"), letter("hd-2"), letter("hd-3"))
+    desk = SenderWorld(tmp_path, relay.relay(), other.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2"), outgoing_mail("hd-3"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "sent", "hd-2": "failed", "hd-3": "sent"}
     assert relay.connections == 1
@@ -145,11 +147,11 @@ async def test_an_address_that_does_not_exist_is_given_up_and_nothing_else(
     ],
 )
 async def test_what_may_pass_is_retried_with_back_off_and_holds_up_no_other(
-    relay: Server, tmp_path: Path, stage: str, reply: str
+    relay: FakeRelay, tmp_path: Path, stage: str, reply: str
 ) -> None:
     relay.faults[stage] = [reply]
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(letter("hd-1"), letter("hd-2"))
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2"))
     await desk.send()
     assert relay.idents == ["hd-2"]
     await desk.wait(44)
@@ -160,10 +162,10 @@ async def test_what_may_pass_is_retried_with_back_off_and_holds_up_no_other(
     await desk.close()
 
 
-async def test_the_back_off_grows_to_an_hour_and_ends_after_days(relay: Server, tmp_path: Path) -> None:
+async def test_the_back_off_grows_to_an_hour_and_ends_after_days(relay: FakeRelay, tmp_path: Path) -> None:
     relay.faults["RCPT"] = "450 4.2.0 greylisted"
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(letter("hd-1"))
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     gaps = []
     while desk.outbox.states() == {"hd-1": "waiting"}:
@@ -182,11 +184,13 @@ async def test_the_back_off_grows_to_an_hour_and_ends_after_days(relay: Server, 
     await desk.close()
 
 
-async def test_a_text_that_one_relay_refuses_goes_by_the_next(relay: Server, other: Server, tmp_path: Path) -> None:
+async def test_a_text_that_one_relay_refuses_goes_by_the_next(
+    relay: FakeRelay, other: FakeRelay, tmp_path: Path
+) -> None:
     relay.faults["DATA"] = "554 5.7.1 this is spam"
     other.faults["DATA"] = [None, "552 5.3.4 too big"]
-    desk = Desk(tmp_path, relay.relay(), other.relay())
-    await desk.outbox.add(letter("hd-1"), letter("hd-2"))
+    desk = SenderWorld(tmp_path, relay.relay(), other.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2"))
     await desk.send()
     assert other.idents == ["hd-1"]
     assert desk.outbox.states() == {"hd-1": "sent", "hd-2": "failed"}  # the second is refused by both, for good
@@ -194,12 +198,12 @@ async def test_a_text_that_one_relay_refuses_goes_by_the_next(relay: Server, oth
 
 
 async def test_a_text_is_not_given_up_while_a_relay_has_not_seen_it(
-    relay: Server, other: Server, tmp_path: Path
+    relay: FakeRelay, other: FakeRelay, tmp_path: Path
 ) -> None:
     relay.faults["DATA"] = "554 5.7.1 this is spam"
     await other.stop()
-    desk = Desk(tmp_path, relay.relay(), other.relay())
-    await desk.outbox.add(letter("hd-1"))
+    desk = SenderWorld(tmp_path, relay.relay(), other.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "waiting"}
     await other.start()
@@ -209,12 +213,12 @@ async def test_a_text_is_not_given_up_while_a_relay_has_not_seen_it(
 
 
 async def test_a_relay_that_hangs_holds_the_loop_for_its_timeout_once(
-    relay: Server, other: Server, tmp_path: Path
+    relay: FakeRelay, other: FakeRelay, tmp_path: Path
 ) -> None:
     for stage in ("connect", "EHLO", "MAIL"):
         relay.faults = {stage: HANG}
-        desk = Desk(tmp_path / stage, relay.relay(timeout=1_000), other.relay())
-        await desk.outbox.add(*(letter(f"{stage}-{n}") for n in range(10)))
+        desk = SenderWorld(tmp_path / stage, relay.relay(timeout=1_000), other.relay())
+        await desk.outbox.add(*(outgoing_mail(f"{stage}-{n}") for n in range(10)))
         begun = time.monotonic()
         await desk.send()
         assert time.monotonic() - begun < 2.5, stage
@@ -224,11 +228,11 @@ async def test_a_relay_that_hangs_holds_the_loop_for_its_timeout_once(
 
 
 async def test_after_two_letters_that_hang_the_relay_is_left_alone(
-    relay: Server, other: Server, tmp_path: Path
+    relay: FakeRelay, other: FakeRelay, tmp_path: Path
 ) -> None:
     relay.faults["DATA"] = HANG
-    desk = Desk(tmp_path, relay.relay(timeout=1_000), other.relay())
-    await desk.outbox.add(*(letter(f"hd-{n}") for n in range(10)))
+    desk = SenderWorld(tmp_path, relay.relay(timeout=1_000), other.relay())
+    await desk.outbox.add(*(outgoing_mail(f"hd-{n}") for n in range(10)))
     begun = time.monotonic()
     await desk.send()
     assert time.monotonic() - begun < 4
@@ -238,19 +242,19 @@ async def test_after_two_letters_that_hang_the_relay_is_left_alone(
     await desk.close()
 
 
-async def test_a_slow_relay_gets_a_letter_twice_at_most(relay: Server, tmp_path: Path) -> None:
+async def test_a_slow_relay_gets_a_letter_twice_at_most(relay: FakeRelay, tmp_path: Path) -> None:
     """It takes 1.5 s to say yes, longer than it is given at first, and keeps the mail all the same."""
 
-    class Slow(Server):
+    class Slow(FakeRelay):
         async def handle_DATA(self, *arguments: object) -> str:
             answer = await super().handle_DATA(*arguments)  # type: ignore[arg-type]
             await asyncio.sleep(1.5)
             return answer
 
     slow = Slow()
-    async with serving(slow):
-        desk = Desk(tmp_path, slow.relay(timeout=1_000))
-        await desk.outbox.add(letter("hd-1"))
+    async with relays_running(slow):
+        desk = SenderWorld(tmp_path, slow.relay(timeout=1_000))
+        await desk.outbox.add(outgoing_mail("hd-1"))
         await desk.send()
         for _ in range(5):
             await desk.wait(100)
@@ -259,19 +263,19 @@ async def test_a_slow_relay_gets_a_letter_twice_at_most(relay: Server, tmp_path:
         await desk.close()
 
 
-async def test_an_answer_that_is_lost_is_no_answer(relay: Server, other: Server, tmp_path: Path) -> None:
+async def test_an_answer_that_is_lost_is_no_answer(relay: FakeRelay, other: FakeRelay, tmp_path: Path) -> None:
     relay.faults["after"] = [DROP]
-    desk = Desk(tmp_path, relay.relay(), other.relay())
-    await desk.outbox.add(letter("hd-1"))
+    desk = SenderWorld(tmp_path, relay.relay(), other.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     assert (relay.idents, other.idents) == (["hd-1"], ["hd-1"])  # once more rather than not at all
     await desk.close()
 
 
-async def test_a_connection_that_ends_after_a_letter_is_no_trouble(relay: Server, tmp_path: Path) -> None:
+async def test_a_connection_that_ends_after_a_letter_is_no_trouble(relay: FakeRelay, tmp_path: Path) -> None:
     relay.faults["after"] = ["closes", None, "closes"]
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(*(letter(f"hd-{n}") for n in range(5)))
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(*(outgoing_mail(f"hd-{n}") for n in range(5)))
     await desk.send()
     assert relay.idents == [f"hd-{n}" for n in range(5)]
     assert relay.connections == 3
@@ -280,10 +284,10 @@ async def test_a_connection_that_ends_after_a_letter_is_no_trouble(relay: Server
     await desk.close()
 
 
-async def test_a_relay_that_closes_after_so_many_letters_says_so(relay: Server, tmp_path: Path) -> None:
+async def test_a_relay_that_closes_after_so_many_letters_says_so(relay: FakeRelay, tmp_path: Path) -> None:
     relay.faults["MAIL"] = [None, None, "421 4.7.0 too many letters in one session", None]
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(*(letter(f"hd-{n}") for n in range(5)))
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(*(outgoing_mail(f"hd-{n}") for n in range(5)))
     await desk.send()
     assert relay.idents == [f"hd-{n}" for n in range(5)]
     assert (relay.connections, desk.counts.retried) == (2, 0)
@@ -292,16 +296,16 @@ async def test_a_relay_that_closes_after_so_many_letters_says_so(relay: Server, 
 
 @pytest.mark.parametrize("how", ["not trusted", "another name", "no TLS", "wrong password"])
 async def test_no_letter_and_no_password_goes_to_a_server_that_is_not_the_right_one(tmp_path: Path, how: str) -> None:
-    certificate = Issued(
+    certificate = IssuedCertificate(
         tmp_path, host="elsewhere.example" if how == "another name" else "127.0.0.1", trusted=how != "not trusted"
     )
-    server = Server(None if how == "no TLS" else certificate, login=how == "wrong password")
-    async with serving(server):
+    server = FakeRelay(None if how == "no TLS" else certificate, login=how == "wrong password")
+    async with relays_running(server):
         relay = server.relay(tls="starttls", ca=certificate.root)
         if how == "wrong password":
             relay = server.relay(password="wrong")
-        desk = Desk(tmp_path, relay)
-        await desk.outbox.add(letter("hd-1"))
+        desk = SenderWorld(tmp_path, relay)
+        await desk.outbox.add(outgoing_mail("hd-1"))
         await desk.send()
         assert server.taken == []
         assert "MAIL" not in server.stages
@@ -317,19 +321,19 @@ async def test_no_letter_and_no_password_goes_to_a_server_that_is_not_the_right_
 
 
 async def test_an_unverified_server_is_taken_only_when_told_to(tmp_path: Path) -> None:
-    server = Server(Issued(tmp_path, trusted=False))
-    async with serving(server):
-        desk = Desk(tmp_path, server.relay(verify=False, ca=None))
-        await desk.outbox.add(letter("hd-1"))
+    server = FakeRelay(IssuedCertificate(tmp_path, trusted=False))
+    async with relays_running(server):
+        desk = SenderWorld(tmp_path, server.relay(verify=False, ca=None))
+        await desk.outbox.add(outgoing_mail("hd-1"))
         await desk.send()
         assert server.idents == ["hd-1"]
         await desk.close()
 
 
 @pytest.mark.parametrize("address", ["a b@province.example", "x@y\r\nRCPT TO:<z@z>", "", "@", "nobody"])
-async def test_what_is_no_address_is_refused_here(relay: Server, tmp_path: Path, address: str) -> None:
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(letter("hd-1", address=address), letter("hd-2"))
+async def test_what_is_no_address_is_refused_here(relay: FakeRelay, tmp_path: Path, address: str) -> None:
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(outgoing_mail("hd-1", address=address), outgoing_mail("hd-2"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "failed", "hd-2": "sent"}
     assert [recipients for _, recipients, _ in relay.taken] == [["operator@province.example"]]
@@ -337,20 +341,20 @@ async def test_what_is_no_address_is_refused_here(relay: Server, tmp_path: Path,
 
 
 async def test_a_letter_that_we_stumble_over_holds_up_no_other(
-    relay: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    relay: FakeRelay, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(letter("hd-1", body=None), letter("hd-2"))
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(outgoing_mail("hd-1", body=None), outgoing_mail("hd-2"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "waiting", "hd-2": "sent"}
     assert "hd-1 to operator cannot be sent" in caplog.text
     await desk.close()
 
 
-async def test_more_urgent_letters_overtake_a_long_page(relay: Server, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(*(letter(f"hd-{n}", severity="warning") for n in range(10)))
-    await desk.outbox.add(letter("urgent", made=desk.clock.wall_ms() + 1))
+async def test_more_urgent_letters_overtake_a_long_page(relay: FakeRelay, tmp_path: Path) -> None:
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(*(outgoing_mail(f"hd-{n}", severity="warning") for n in range(10)))
+    await desk.outbox.add(outgoing_mail("urgent", made=desk.clock.wall_ms() + 1))
     take = relay.handle_DATA
 
     async def watching(*arguments: object) -> str:
@@ -366,11 +370,11 @@ async def test_more_urgent_letters_overtake_a_long_page(relay: Server, tmp_path:
     await desk.close()
 
 
-async def test_the_loop_is_woken_and_stops_without_a_loose_end(relay: Server, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, relay.relay())
+async def test_the_loop_is_woken_and_stops_without_a_loose_end(relay: FakeRelay, tmp_path: Path) -> None:
+    desk = SenderWorld(tmp_path, relay.relay())
     running = asyncio.create_task(desk.sender.run())
     await asyncio.sleep(0.05)
-    await desk.outbox.add(letter("hd-1"))
+    await desk.outbox.add(outgoing_mail("hd-1"))
     begun = time.monotonic()
     desk.sender.wake()
     await relay.got.wait()
@@ -380,10 +384,10 @@ async def test_the_loop_is_woken_and_stops_without_a_loose_end(relay: Server, tm
     assert running.cancelled()
 
 
-async def test_a_stop_lets_the_letter_under_way_end_well(relay: Server, tmp_path: Path) -> None:
+async def test_a_stop_lets_the_letter_under_way_end_well(relay: FakeRelay, tmp_path: Path) -> None:
     """Else every stop of the collector in a burst would send one letter twice."""
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(letter("hd-1"), letter("hd-2"))
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2"))
     take, met = relay.handle_DATA, asyncio.Event()
 
     async def slow(*arguments: object) -> str:
@@ -400,9 +404,11 @@ async def test_a_stop_lets_the_letter_under_way_end_well(relay: Server, tmp_path
     assert desk.outbox.states() == {"hd-1": "sent", "hd-2": "waiting"}
 
 
-async def test_a_store_that_fails_is_outlived(relay: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    desk = Desk(tmp_path, relay.relay())
-    await desk.outbox.add(letter("hd-1"))
+async def test_a_store_that_fails_is_outlived(
+    relay: FakeRelay, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk = SenderWorld(tmp_path, relay.relay())
+    await desk.outbox.add(outgoing_mail("hd-1"))
     sent = desk.outbox.sent
 
     async def broken(*arguments: object) -> None:

@@ -11,23 +11,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.outboxes import FileOutbox, letter
+from tests.support.outboxes import FileOutbox, outgoing_mail
 from tests.support.paths import ROOT
 from tests.support.sender_process import POINTS
-from tests.support.smtp_relay import Server, serving
+from tests.support.smtp_relay import FakeRelay, relays_running
 
 LETTERS = 4
 BEFORE_THE_TEXT = ("connect", "EHLO", "MAIL", "RCPT")
 
 
 @pytest.fixture
-async def relay() -> AsyncIterator[Server]:
-    server = Server()
-    async with serving(server):
+async def relay() -> AsyncIterator[FakeRelay]:
+    server = FakeRelay()
+    async with relays_running(server):
         yield server
 
 
-async def begin(directory: Path, relay: Server, *fuse: str) -> asyncio.subprocess.Process:
+async def begin(directory: Path, relay: FakeRelay, *fuse: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.sender_process", str(directory), str(relay.port), *fuse, cwd=ROOT
     )
@@ -37,7 +37,7 @@ async def put(directory: Path, count: int) -> list[str]:
     box = FileOutbox(directory / "outbox")
     made = time.time_ns() // 1_000_000 - count
     idents = [f"hd-{n}" for n in range(count)]
-    await box.add(*(letter(ident, made=made + n) for n, ident in enumerate(idents)))
+    await box.add(*(outgoing_mail(ident, made=made + n) for n, ident in enumerate(idents)))
     return idents
 
 
@@ -55,7 +55,7 @@ async def finish(process: asyncio.subprocess.Process) -> None:
 
 
 @pytest.mark.parametrize("stage", [*BEFORE_THE_TEXT, "DATA", "after"])
-async def test_killed_while_it_talks(relay: Server, tmp_path: Path, stage: str) -> None:
+async def test_killed_while_it_talks(relay: FakeRelay, tmp_path: Path, stage: str) -> None:
     idents = await put(tmp_path, LETTERS)
     doomed = await begin(tmp_path, relay)
     wanted = 1 if stage in ("connect", "EHLO") else 2
@@ -77,7 +77,7 @@ async def test_killed_while_it_talks(relay: Server, tmp_path: Path, stage: str) 
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_killed_between_the_relays_yes_and_the_outbox(relay: Server, tmp_path: Path, point: str) -> None:
+async def test_killed_between_the_relays_yes_and_the_outbox(relay: FakeRelay, tmp_path: Path, point: str) -> None:
     idents = await put(tmp_path, LETTERS)
     doomed = await begin(tmp_path, relay, point, "2")
     assert await doomed.wait() == -9
@@ -92,7 +92,7 @@ async def test_killed_between_the_relays_yes_and_the_outbox(relay: Server, tmp_p
     assert sum(taken.values()) - LETTERS == (1 if point in ("journal-before", "journal-torn") else 0)
 
 
-async def test_killed_again_and_again(relay: Server, tmp_path: Path) -> None:
+async def test_killed_again_and_again(relay: FakeRelay, tmp_path: Path) -> None:
     dice = random.Random(21)
     idents = await put(tmp_path, 60)
     kills = 0

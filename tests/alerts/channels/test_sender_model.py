@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from alerts.channels.config import Relay, Ways
-from alerts.channels.notification_log import Journal
-from alerts.channels.outbox import Letter
-from alerts.channels.sender import LETTER, RELAY, Sender
-from alerts.channels.smtp import Refusal
+from alerts.channels.config import ChannelSettings, RelaySettings
+from alerts.channels.notification_log import NotificationLog
+from alerts.channels.outbox import OutgoingMail
+from alerts.channels.sender import MAIL_BACKOFF, RELAY_BACKOFF, MailSender
+from alerts.channels.smtp import SmtpRefusal
 from tests.support.clock import FakeClock
-from tests.support.outboxes import MemoryOutbox, letter
+from tests.support.outboxes import MemoryOutbox, outgoing_mail
 
 HOUR = 3600
 GIVE_UP = 5 * 24 * HOUR * 1000
@@ -39,28 +39,28 @@ class StandIn:
         self.timeout = 30.0
         self.connected = False
 
-    async def send(self, one: Letter, patience: float) -> str:
+    async def send(self, one: OutgoingMail, patience: float) -> str:
         self.tries += 1
         match self.behaviour:
             case "fine":
                 self.taken.append(one.ident)
                 return "2.0.0 queued"
             case "dead":
-                raise Refusal("connect", 0, "connection refused")
+                raise SmtpRefusal("connect", 0, "connection refused")
             case "no login":
-                raise Refusal("login", 535, "5.7.8 authentication failed")
+                raise SmtpRefusal("login", 535, "5.7.8 authentication failed")
             case "greylists":
-                raise Refusal("recipient", 450, "4.2.0 greylisted")
+                raise SmtpRefusal("recipient", 450, "4.2.0 greylisted")
             case "no such user":
-                raise Refusal("recipient", 550, "5.1.1 no such user")
+                raise SmtpRefusal("recipient", 550, "5.1.1 no such user")
             case "spam":
-                raise Refusal("data", 554, "5.7.1 spam")
+                raise SmtpRefusal("data", 554, "5.7.1 spam")
             case "takes and dies":
                 self.taken.append(one.ident)
                 self.unanswered.append(one.ident)
-                raise Refusal("data", 0, "connection lost", doubt=True)
+                raise SmtpRefusal("data", 0, "connection lost", doubt=True)
             case _:
-                raise Refusal("data", 0, "connection lost", doubt=True)
+                raise SmtpRefusal("data", 0, "connection lost", doubt=True)
 
     async def reset(self) -> None: ...
 
@@ -78,7 +78,7 @@ class KilledOutbox(MemoryOutbox):
 
     kill = ""
 
-    async def sent(self, letter: Letter, at: int, way: str) -> None:
+    async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
         if self.kill == "before":
             raise Killed
         await super().sent(letter, at, way)
@@ -100,13 +100,14 @@ class Sending(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        ways = Ways(
-            from_="a@b.example", relays=tuple(Relay(host=f"relay-{n}", tls="none") for n in range(len(self.relays)))
+        ways = ChannelSettings(
+            from_="a@b.example",
+            relays=tuple(RelaySettings(host=f"relay-{n}", tls="none") for n in range(len(self.relays))),
         )
-        self.sender = Sender(
+        self.sender = MailSender(
             ways,
             self.outbox,
-            Journal(Path(self.place.name)),
+            NotificationLog(Path(self.place.name)),
             now=self.clock.wall_ms,
             monotonic=self.clock.seconds,
             rng=self.dice,
@@ -134,7 +135,7 @@ class Sending(RuleBasedStateMachine):
         for _ in range(count):
             ident = f"hd-{len(self.made)}"
             self.made[ident] = self.now()
-            one = letter(ident, made=self.now(), severity="critical" if critical else "warning")
+            one = outgoing_mail(ident, made=self.now(), severity="critical" if critical else "warning")
             self.loop.run_until_complete(self.outbox.add(one))
         self.work()
 
@@ -180,7 +181,7 @@ class Sending(RuleBasedStateMachine):
         for relay in self.relays:
             relay.behaviour = "fine"
         due = max([self.now(), *(row.due for row in self.outbox.rows.values())])  # an hour at most, see below
-        self.clock.advance(seconds=RELAY[1] + 1)
+        self.clock.advance(seconds=RELAY_BACKOFF[1] + 1)
         self.clock.set_wall(due)
         self.work()
         assert self.count("waiting") == 0
@@ -210,7 +211,7 @@ class Sending(RuleBasedStateMachine):
     def nothing_is_put_off_for_more_than_an_hour(self) -> None:
         for row in self.outbox.rows.values():
             if row.state == "waiting":
-                assert row.due - self.now() <= LETTER[1] * 1000 + self.set_back + 1
+                assert row.due - self.now() <= MAIL_BACKOFF[1] * 1000 + self.set_back + 1
                 assert self.sender.counts.waiting == self.count("waiting")
 
     def teardown(self) -> None:

@@ -7,37 +7,37 @@ from typing import Any
 
 import pytest
 
-from alerts.channels.config import Webhook
+from alerts.channels.config import WebhookSettings
 from inventory.base.types import Secret
-from tests.support.mail_servers import Issued
-from tests.support.outboxes import letter
-from tests.support.smtp_relay import Desk, Server, serving
-from tests.support.web_site import Site, visited
+from tests.support.mail_servers import IssuedCertificate
+from tests.support.outboxes import outgoing_mail
+from tests.support.smtp_relay import FakeRelay, SenderWorld, relays_running
+from tests.support.web_site import FakeWebSite, site_running
 
 
 @pytest.fixture
-async def relay() -> AsyncIterator[Server]:
-    server = Server()
-    async with serving(server):
+async def relay() -> AsyncIterator[FakeRelay]:
+    server = FakeRelay()
+    async with relays_running(server):
         yield server
 
 
 @pytest.fixture
-async def site() -> AsyncIterator[Site]:
-    async with visited(Site()) as found:
+async def site() -> AsyncIterator[FakeWebSite]:
+    async with site_running(FakeWebSite()) as found:
         yield found
 
 
-def hook(site: Site, **fields: Any) -> Webhook:
-    return Webhook(url=Secret(f"{site.url}/hook/T0PS3CRET"), header="X-Token", value=Secret("canary"), **fields)
+def hook(site: FakeWebSite, **fields: Any) -> WebhookSettings:
+    return WebhookSettings(url=Secret(f"{site.url}/hook/T0PS3CRET"), header="X-Token", value=Secret("canary"), **fields)
 
 
 async def test_a_critical_letter_is_posted_once_when_mail_has_failed_for_so_long(
-    relay: Server, site: Site, tmp_path: Path
+    relay: FakeRelay, site: FakeWebSite, tmp_path: Path
 ) -> None:
     relay.faults["RCPT"] = "450 4.2.0 greylisted"
-    desk = Desk(tmp_path, relay.relay(), webhook=hook(site))
-    await desk.outbox.add(letter("hd-1"), letter("hd-2", severity="warning"))
+    desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
+    await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2", severity="warning"))
     await desk.send()
     await desk.wait(120)
     assert site.asked == []
@@ -65,32 +65,34 @@ async def test_a_critical_letter_is_posted_once_when_mail_has_failed_for_so_long
 
 
 async def test_while_all_relays_are_down_a_new_one_does_not_wait_again(
-    relay: Server, site: Site, tmp_path: Path
+    relay: FakeRelay, site: FakeWebSite, tmp_path: Path
 ) -> None:
     await relay.stop()
-    desk = Desk(tmp_path, relay.relay(), webhook=hook(site))
-    await desk.outbox.add(letter("hd-1", severity="warning"))
+    desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
+    await desk.outbox.add(outgoing_mail("hd-1", severity="warning"))
     await desk.send()
     for _ in range(4):
         await desk.wait(100)
-    await desk.outbox.add(letter("hd-2", made=desk.clock.wall_ms()))
+    await desk.outbox.add(outgoing_mail("hd-2", made=desk.clock.wall_ms()))
     await desk.send()
     assert [json.loads(asked.body)["id"] for asked in site.asked] == ["hd-2"]
     await desk.close()
 
 
-async def test_that_it_is_over_goes_the_way_that_the_trouble_went(relay: Server, site: Site, tmp_path: Path) -> None:
+async def test_that_it_is_over_goes_the_way_that_the_trouble_went(
+    relay: FakeRelay, site: FakeWebSite, tmp_path: Path
+) -> None:
     await relay.stop()
-    desk = Desk(tmp_path, relay.relay(), webhook=hook(site))
-    await desk.outbox.add(letter("hd-1"))
+    desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
+    await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     await desk.wait(301)
     await desk.close()
     desk.start()  # what was told is known from the journal
     over = {"severity": "warning", "kind": "recovery", "kinds": ("recovery",)}
     await desk.outbox.add(
-        letter("hd-2", made=desk.clock.wall_ms(), **over),
-        letter("hd-3", made=desk.clock.wall_ms(), incidents=("ff",), **over),
+        outgoing_mail("hd-2", made=desk.clock.wall_ms(), **over),
+        outgoing_mail("hd-3", made=desk.clock.wall_ms(), incidents=("ff",), **over),
     )
     await desk.send()
     await desk.wait(301)
@@ -98,10 +100,10 @@ async def test_that_it_is_over_goes_the_way_that_the_trouble_went(relay: Server,
     await desk.close()
 
 
-async def test_what_is_given_up_is_posted_at_last(relay: Server, site: Site, tmp_path: Path) -> None:
+async def test_what_is_given_up_is_posted_at_last(relay: FakeRelay, site: FakeWebSite, tmp_path: Path) -> None:
     relay.faults["RCPT"] = "550 5.1.1 no such user"
-    desk = Desk(tmp_path, relay.relay(), webhook=hook(site))
-    await desk.outbox.add(letter("hd-1"))
+    desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
+    await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "failed"}
     assert [json.loads(asked.body)["id"] for asked in site.asked] == ["hd-1"]
@@ -109,15 +111,15 @@ async def test_what_is_given_up_is_posted_at_last(relay: Server, site: Site, tmp
 
 
 async def test_a_kill_before_the_outbox_heard_of_it_posts_it_no_second_time(
-    relay: Server, site: Site, tmp_path: Path
+    relay: FakeRelay, site: FakeWebSite, tmp_path: Path
 ) -> None:
     await relay.stop()
-    desk = Desk(tmp_path, relay.relay(), webhook=hook(site))
-    await desk.outbox.add(letter("hd-1"))
+    desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
+    await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     await desk.wait(301)
     row = desk.outbox.row("hd-1")
-    row.letter = letter("hd-1", id=row.letter.id)
+    row.letter = outgoing_mail("hd-1", id=row.letter.id)
     assert not row.letter.hooked
     await desk.close()
     desk.start()
@@ -129,15 +131,15 @@ async def test_a_kill_before_the_outbox_heard_of_it_posts_it_no_second_time(
 
 @pytest.mark.parametrize("fault", [500, 302, "drop", "closed"])
 async def test_a_webhook_that_fails_is_asked_again_with_back_off_and_named_without_its_address(
-    relay: Server, site: Site, tmp_path: Path, fault: Any, caplog: pytest.LogCaptureFixture
+    relay: FakeRelay, site: FakeWebSite, tmp_path: Path, fault: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     await relay.stop()
     settings = hook(site)
     if fault == "closed":
         await site.close()
     site.answer = fault
-    desk = Desk(tmp_path, relay.relay(), webhook=settings)
-    await desk.outbox.add(letter("hd-1"))
+    desk = SenderWorld(tmp_path, relay.relay(), webhook=settings)
+    await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     for _ in range(120):
         await desk.wait(30)
@@ -156,28 +158,28 @@ async def test_a_webhook_that_fails_is_asked_again_with_back_off_and_named_witho
     await desk.close()
 
 
-async def test_many_that_wait_hide_no_new_one(relay: Server, site: Site, tmp_path: Path) -> None:
+async def test_many_that_wait_hide_no_new_one(relay: FakeRelay, site: FakeWebSite, tmp_path: Path) -> None:
     await relay.stop()
-    desk = Desk(tmp_path, relay.relay(), webhook=hook(site))
-    await desk.outbox.add(*(letter(f"hd-{n}", made=1_000_000 + n) for n in range(100)))
+    desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
+    await desk.outbox.add(*(outgoing_mail(f"hd-{n}", made=1_000_000 + n) for n in range(100)))
     await desk.send()
     await desk.wait(301)
     await desk.wait(301)
     assert sorted(json.loads(asked.body)["id"] for asked in site.asked) == sorted(f"hd-{n}" for n in range(100))
-    await desk.outbox.add(letter("hd-new", made=desk.clock.wall_ms()))
+    await desk.outbox.add(outgoing_mail("hd-new", made=desk.clock.wall_ms()))
     await desk.send()
     assert json.loads(site.asked[-1].body)["id"] == "hd-new"
     await desk.close()
 
 
-async def test_only_over_a_verified_connection(relay: Server, tmp_path: Path) -> None:
+async def test_only_over_a_verified_connection(relay: FakeRelay, tmp_path: Path) -> None:
     await relay.stop()
-    certificate = Issued(tmp_path)
-    async with visited(Site(), certificate.context()) as site:
+    certificate = IssuedCertificate(tmp_path)
+    async with site_running(FakeWebSite(), certificate.context()) as site:
         for trusted in (False, True):
             settings = hook(site, ca=certificate.root if trusted else None)
-            desk = Desk(tmp_path / str(trusted), relay.relay(), webhook=settings)
-            await desk.outbox.add(letter("hd-1"))
+            desk = SenderWorld(tmp_path / str(trusted), relay.relay(), webhook=settings)
+            await desk.outbox.add(outgoing_mail("hd-1"))
             await desk.send()
             await desk.wait(301)
             standing = desk.counts.webhook
@@ -188,9 +190,9 @@ async def test_only_over_a_verified_connection(relay: Server, tmp_path: Path) ->
     assert len(site.asked) == 1
 
 
-async def test_without_relays_the_webhook_is_the_way_out(site: Site, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, webhook=hook(site))
-    await desk.outbox.add(letter("hd-1"))
+async def test_without_relays_the_webhook_is_the_way_out(site: FakeWebSite, tmp_path: Path) -> None:
+    desk = SenderWorld(tmp_path, webhook=hook(site))
+    await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.wait(301)
     assert json.loads(site.asked[0].body)["mail"] == "no relay is named in the settings"
     await desk.close()

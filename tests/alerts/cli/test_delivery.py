@@ -9,28 +9,34 @@ from typing import Any
 
 import pytest
 
-from alerts.channels.config import Alertmanager, Deadman, Relay, Ways, Webhook
+from alerts.channels.config import (
+    AlertmanagerSettings,
+    ChannelSettings,
+    DeadmanSettings,
+    RelaySettings,
+    WebhookSettings,
+)
 from alerts.cli import delivery_test
 from inventory.base.types import Secret
-from tests.support.mail_servers import Issued
+from tests.support.mail_servers import IssuedCertificate
 from tests.support.postfix import MAILBOX, PASSWORD, USER, Postfix, running_postfix
-from tests.support.smtp_relay import DROP, Server, serving
-from tests.support.web_site import Site, visited
+from tests.support.smtp_relay import DROP, FakeRelay, relays_running
+from tests.support.web_site import FakeWebSite, site_running
 
 FROM = "haidang@province.example"
 
 
-async def attempt(ways: Ways, address: str = "operator@province.example", **options: Any) -> tuple[int, str]:
+async def attempt(ways: ChannelSettings, address: str = "operator@province.example", **options: Any) -> tuple[int, str]:
     lines: list[str] = []
-    code = await delivery_test.attempt(ways, address, tell=lines.append, **options)
+    code = await delivery_test.try_channels(ways, address, tell=lines.append, **options)
     return code, "\n".join(lines)
 
 
 async def test_says_what_went_at_each_relay_in_turn(tmp_path: Path) -> None:
-    certificate = Issued(tmp_path)
-    first, second = Server(certificate, login=True), Server()
-    async with serving(first, second):
-        code, said = await attempt(Ways(from_=FROM, relays=(first.relay(), second.relay())))
+    certificate = IssuedCertificate(tmp_path)
+    first, second = FakeRelay(certificate, login=True), FakeRelay()
+    async with relays_running(first, second):
+        code, said = await attempt(ChannelSettings(from_=FROM, relays=(first.relay(), second.relay())))
     assert code == 0
     assert f"127.0.0.1:{first.port} (starttls, as haidang)\n  connected and greeted in " in said
     assert "encrypted (TLSv1.3) in " in said
@@ -60,10 +66,10 @@ async def test_says_what_went_at_each_relay_in_turn(tmp_path: Path) -> None:
     ],
 )
 async def test_says_where_it_stops_and_what_to_do(faults: dict[str, str], stopped: str, to_do: str) -> None:
-    broken, fine = Server(), Server()
+    broken, fine = FakeRelay(), FakeRelay()
     broken.faults = dict(faults)
-    async with serving(broken, fine):
-        code, said = await attempt(Ways(from_=FROM, relays=(broken.relay(), fine.relay())))
+    async with relays_running(broken, fine):
+        code, said = await attempt(ChannelSettings(from_=FROM, relays=(broken.relay(), fine.relay())))
     assert code == 1
     assert stopped in said
     assert to_do in said.partition("What to do: ")[2].partition("\n")[0]
@@ -71,29 +77,29 @@ async def test_says_where_it_stops_and_what_to_do(faults: dict[str, str], stoppe
 
 
 async def test_a_server_that_is_not_there_and_a_name_that_is_none() -> None:
-    server = Server()
+    server = FakeRelay()
     await server.start()
     await server.stop()
-    relays = (server.relay(), Relay(host="no-such-host.invalid", tls="none"))
-    code, said = await attempt(Ways(from_=FROM, relays=relays))
+    relays = (server.relay(), RelaySettings(host="no-such-host.invalid", tls="none"))
+    code, said = await attempt(ChannelSettings(from_=FROM, relays=relays))
     assert code == 1
     assert "nothing listens at that port" in said
     assert "the name is not known here" in said
 
 
 async def test_without_relays_that_is_what_it_says() -> None:
-    assert await attempt(Ways()) == (1, "No relay is named under alerts.relays, so no mail goes out.")
+    assert await attempt(ChannelSettings()) == (1, "No relay is named under alerts.relays, so no mail goes out.")
 
 
 async def test_all_tries_the_other_ways_too() -> None:
-    server = Server()
-    async with serving(server), visited(Site()) as site:
-        ways = Ways(
+    server = FakeRelay()
+    async with relays_running(server), site_running(FakeWebSite()) as site:
+        ways = ChannelSettings(
             from_=FROM,
             relays=(server.relay(),),
-            webhook=Webhook(url=Secret(f"{site.url}/hook")),
-            deadman=Deadman(url=Secret(f"{site.url}/ping")),
-            alertmanagers=(Alertmanager(url=f"{site.url}/am"),),
+            webhook=WebhookSettings(url=Secret(f"{site.url}/hook")),
+            deadman=DeadmanSettings(url=Secret(f"{site.url}/ping")),
+            alertmanagers=(AlertmanagerSettings(url=f"{site.url}/am"),),
         )
         assert (await attempt(ways))[0] == 0
         assert site.asked == []
@@ -138,13 +144,13 @@ def postfix() -> Iterator[Postfix]:
 @pytest.mark.real
 @pytest.mark.root
 async def test_against_a_real_postfix(postfix: Postfix) -> None:
-    good = Relay(
+    good = RelaySettings(
         host="127.0.0.1", port=postfix.starttls, ca=postfix.certificate.root, user=USER, password=Secret(PASSWORD)
     )
-    wrong = Relay(
+    wrong = RelaySettings(
         host="127.0.0.1", port=postfix.tls, tls="tls", ca=postfix.certificate.root, user=USER, password=Secret("no")
     )
-    code, said = await attempt(Ways(from_=FROM, relays=(good, wrong)), MAILBOX)
+    code, said = await attempt(ChannelSettings(from_=FROM, relays=(good, wrong)), MAILBOX)
     assert code == 1
     assert "logged in in" in said
     assert f"accepted for {MAILBOX} in" in said

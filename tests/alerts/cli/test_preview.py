@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from alerts.cli import main, samples
-from tests.support.mails import ROOT, Page
+from tests.support.mails import ROOT, HtmlMail
 
 EXAMPLE = str(ROOT / "inventory" / "examples" / "soctrang")
 
@@ -37,7 +37,7 @@ def test_preview_writes_pages_and_whole_messages(tmp_path, capsys):
     assert run("--kind", "all", "--html", str(tmp_path / "pages"), "--mail", str(tmp_path / "mails"), EXAMPLE) == 0
     pages = sorted((tmp_path / "pages").glob("*.html"))
     assert {page.stem.partition("-")[0] for page in pages} == set(samples.KINDS)
-    assert all(Page(page.read_text("utf-8")).tags[0] == ("html", {"lang": "vi"}) for page in pages)
+    assert all(HtmlMail(page.read_text("utf-8")).tags[0] == ("html", {"lang": "vi"}) for page in pages)
     found = message_from_bytes((tmp_path / "mails" / "digest-vi.eml").read_bytes(), policy=policy.default)
     assert found["Auto-Submitted"] == "auto-generated"
     assert capsys.readouterr().out.count("\n") == len(pages)

@@ -4,18 +4,18 @@ import re
 
 from msgspec.structs import replace
 
-from alerts.incident.problem import Past
-from tests.support.incident_world import HOUR, MINUTE, SECOND, START, Driver, down, said
+from alerts.incident.problem import PastProblem
+from tests.support.incident_world import HOUR, MINUTE, SECOND, START, IncidentDriver, down, recipients
 
 
 def test_a_trouble_is_told_after_the_window_and_its_recovery_when_it_is_over():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web")
     assert world.step() == []
     (incident,) = world.open
     assert (incident.opened, incident.noticed, incident.cause.root) == (START, START, "service:north-web")
     first = world.run(2 * SECOND)
-    assert said(first) == [("north-admin", "trouble"), ("ops", "trouble")]
+    assert recipients(first) == [("north-admin", "trouble"), ("ops", "trouble")]
     assert {notice.at for notice in first} == {START + 2 * SECOND}
     assert world.run(10 * MINUTE, MINUTE) == []
 
@@ -25,14 +25,14 @@ def test_a_trouble_is_told_after_the_window_and_its_recovery_when_it_is_over():
     assert world.run(59 * SECOND) == []
     assert world.open[0].recovering == over
     last = world.run(4 * SECOND)
-    assert said(last) == [("north-admin", "recovery"), ("ops", "recovery")]
+    assert recipients(last) == [("north-admin", "recovery"), ("ops", "recovery")]
     assert [notice.thread for notice in last] == [notice.ident for notice in first]
     assert world.open == [] and world.closed[0].why == "recovered" and world.closed[0].ended == over
     assert world.run(10 * MINUTE, MINUTE) == []
 
 
 def test_what_is_over_within_the_window_is_told_to_nobody_and_is_on_record():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web")
     world.run(1 * SECOND)
     world.works("north-web")
@@ -41,7 +41,7 @@ def test_what_is_over_within_the_window_is_told_to_nobody_and_is_on_record():
 
 
 def test_what_is_not_confirmed_opens_nothing_joins_nothing_and_keeps_open():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web", confirmed=False)
     assert world.run(5 * SECOND) == [] and world.open == []
     world.fails("north-web")
@@ -59,7 +59,7 @@ def test_what_is_not_confirmed_opens_nothing_joins_nothing_and_keeps_open():
 
 
 def test_a_doubtful_look_in_the_quiet_time_starts_it_again_without_a_relapse():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web")
     world.run(5 * SECOND)
     world.works("north-web")
@@ -73,7 +73,7 @@ def test_a_doubtful_look_in_the_quiet_time_starts_it_again_without_a_relapse():
 
 
 def test_a_relapse_within_the_quiet_time_is_the_same_incident_and_no_mail():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web")
     world.run(5 * SECOND)
     key = world.open[0].key
@@ -87,21 +87,21 @@ def test_a_relapse_within_the_quiet_time_is_the_same_incident_and_no_mail():
 
 
 def test_the_longest_quiet_time_of_the_members_counts():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web", root="wan:north")
     world.fails("north-dns", root="wan:north", recover_ms=5 * MINUTE)
     world.run(5 * SECOND)
     world.works("north-web", "north-dns")
     assert world.run(4 * MINUTE + 59 * SECOND) == []
-    assert said(world.run(4 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
+    assert recipients(world.run(4 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
 
 def test_troubles_of_one_root_are_one_incident_and_one_mail():
-    world = Driver()
+    world = IncidentDriver()
     for uid in ("north-web", "north-dns", "north-mail"):
         world.fails(uid, root="wan:north")
         world.run(1 * SECOND)
-    assert said(world.mails) == [("north-admin", "trouble"), ("ops", "trouble")]
+    assert recipients(world.mails) == [("north-admin", "trouble"), ("ops", "trouble")]
     (incident,) = world.open
     assert list(incident.members) == ["down:north-web", "down:north-dns", "down:north-mail"]
     assert [entry.what for entry in incident.history].count("grew") == 2
@@ -109,14 +109,14 @@ def test_troubles_of_one_root_are_one_incident_and_one_mail():
 
 class TestRoots:
     def test_a_revised_root_keeps_the_key_and_is_said_once_in_the_thread_not_at_once(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         first = world.run(5 * SECOND)
         key = world.open[0].key
         world.turns_out("north-web", "wan:north")
         assert world.run(4 * MINUTE) == []
         updates = world.run(2 * MINUTE)
-        assert said(updates) == [("north-admin", "update"), ("ops", "update")]
+        assert recipients(updates) == [("north-admin", "update"), ("ops", "update")]
         assert [notice.thread for notice in updates] == [notice.ident for notice in first]
         (incident,) = world.open
         assert (incident.key, incident.cause.root, incident.roots) == (
@@ -127,7 +127,7 @@ class TestRoots:
         assert world.run(10 * MINUTE, 10 * SECOND) == []
 
     def test_a_root_that_is_revised_there_and_back_is_not_said(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.turns_out("north-web", "wan:north")
@@ -136,14 +136,14 @@ class TestRoots:
         assert world.run(20 * MINUTE, 10 * SECOND) == []
 
     def test_a_cause_revised_under_the_same_root_is_an_update(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web", root="wan:north", cause="not known")
         world.run(5 * SECOND)
         world.turns_out("north-web", "wan:north", cause="wan")
-        assert said(world.run(6 * MINUTE)) == [("north-admin", "update"), ("ops", "update")]
+        assert recipients(world.run(6 * MINUTE)) == [("north-admin", "update"), ("ops", "update")]
 
     def test_incidents_that_turn_out_to_be_one_are_merged_into_the_oldest_and_nobody_is_told_anew(self):
-        world = Driver()
+        world = IncidentDriver()
         for uid in ("north-web", "north-dns", "north-mail"):
             world.fails(uid)
             world.run(5 * SECOND)
@@ -158,14 +158,14 @@ class TestRoots:
         assert (incident.key, len(incident.members), len(incident.absorbed)) == (oldest, 3, 2)
         assert {one.why: one.into for one in world.closed} == {"merged": oldest}
         world.run(10 * MINUTE, 5 * SECOND)
-        assert said(world.mails) == [("north-admin", "update"), ("ops", "update")]
+        assert recipients(world.mails) == [("north-admin", "update"), ("ops", "update")]
         world.works("north-web", "north-dns", "north-mail")
         recoveries = world.run(2 * MINUTE)
-        assert said(recoveries) == [("north-admin", "recovery"), ("ops", "recovery")]
+        assert recipients(recoveries) == [("north-admin", "recovery"), ("ops", "recovery")]
         assert {notice.contact: notice.thread for notice in recoveries} == threads
 
     def test_who_was_told_of_what_was_merged_learns_the_end_in_the_thread_that_they_have(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web", root="wan:north")  # told to north's admin
         world.run(5 * SECOND)
         world.run(1 * SECOND)
@@ -180,20 +180,20 @@ class TestRoots:
         assert recoveries["south-admin"].thread == second["south-admin"]
 
     def test_a_member_with_another_root_becomes_an_incident_of_its_own_that_is_told(self):
-        world = Driver()
+        world = IncidentDriver()
         for uid in ("north-web", "north-dns"):
             world.fails(uid, root="wan:north")
         world.run(5 * SECOND)
         world.mails.clear()
         world.turns_out("north-dns", "service:north-dns")
-        assert said(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
+        assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
         assert sorted(incident.cause.root for incident in world.open) == ["service:north-dns", "wan:north"]
         assert all("split" in [entry.what for entry in incident.history] for incident in world.open)
         world.works("north-web", "north-dns")
-        assert said(world.run(2 * MINUTE)) == [("north-admin", "group"), ("ops", "group")]
+        assert recipients(world.run(2 * MINUTE)) == [("north-admin", "group"), ("ops", "group")]
 
     def test_a_member_with_the_root_of_another_incident_goes_there(self):
-        world = Driver()
+        world = IncidentDriver()
         for uid in ("north-web", "north-dns"):
             world.fails(uid, root="wan:north")
         world.fails("north-mail")
@@ -207,7 +207,7 @@ class TestRoots:
         assert len(world.mails) == 2
 
     def test_roots_that_are_swapped_end_with_one_incident_a_root(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.fails("north-dns")
         world.run(5 * SECOND)
@@ -220,7 +220,7 @@ class TestRoots:
         assert world.open == []
 
     def test_what_comes_back_with_another_root_is_another_incident(self):
-        world = Driver()
+        world = IncidentDriver()
         for uid in ("north-web", "north-dns"):
             world.fails(uid, root="wan:north")
         world.run(5 * SECOND)
@@ -233,7 +233,7 @@ class TestRoots:
         assert [incident.cause.root for incident in world.open] == ["service:north-dns"]
 
     def test_what_comes_back_with_an_earlier_root_is_the_same_incident(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.turns_out("north-web", "wan:north")
@@ -248,7 +248,7 @@ class TestRoots:
 
 class TestWhatIsNotKnown:
     def test_members_behind_a_silent_site_stay_as_they_are_and_nothing_is_said_of_them(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.works("north-web")
@@ -263,7 +263,7 @@ class TestWhatIsNotKnown:
         assert [notice.kind for notice in world.mails[-2:]] == ["recovery", "recovery"]
 
     def test_what_becomes_silent_before_it_was_told_is_told_only_if_it_is_still_wrong(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(1 * SECOND)
         trouble = world.wrong.pop("down:north-web")
@@ -274,7 +274,7 @@ class TestWhatIsNotKnown:
         assert len(world.run(3 * SECOND)) == 2
 
     def test_what_was_up_at_its_last_look_is_not_told_until_it_is_down_again(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(SECOND)
         trouble = world.wrong["down:north-web"]
@@ -284,22 +284,22 @@ class TestWhatIsNotKnown:
         assert len(world.run(3 * SECOND)) == 2
 
     def test_what_left_the_inventory_is_withdrawn_at_once_and_said(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.works("north-web")
         world.gone = frozenset({"down:north-web"})
-        assert said(world.run(4 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
+        assert recipients(world.run(4 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
         assert world.closed[0].why == "withdrawn"
 
 
 class TestSeverity:
     def test_a_severity_that_rises_is_said_once_and_told_to_those_whom_it_concerns_now(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web", severity="warning")
-        assert said(world.run(5 * SECOND)) == [("north-admin", "trouble")]
+        assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble")]
         world.fails("north-dns", root="service:north-web")
-        assert said(world.run(5 * SECOND)) == [("north-admin", "update"), ("ops", "trouble")]
+        assert recipients(world.run(5 * SECOND)) == [("north-admin", "update"), ("ops", "trouble")]
         world.works("north-dns")
         world.run(1 * MINUTE)
         assert world.open[0].severity == "warning"
@@ -307,10 +307,10 @@ class TestSeverity:
         world.run(1 * MINUTE)
         assert world.open[0].severity == "critical" and len(world.mails) == 3
         world.works("north-web", "north-dns")
-        assert said(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
     def test_info_is_told_to_nobody(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web", severity="info")
         assert world.run(10 * MINUTE) == [] and world.open[0].severity == "info"
 
@@ -318,7 +318,7 @@ class TestSeverity:
 class TestKeys:
     def test_the_same_history_gives_the_same_keys_and_idents(self):
         def play() -> list[tuple[str, str, tuple[str, ...]]]:
-            world = Driver()
+            world = IncidentDriver()
             world.fails("north-web")
             world.fails("south-web", root="wan:south")
             world.run(5 * SECOND)
@@ -329,7 +329,7 @@ class TestKeys:
         assert play() == play()
 
     def test_two_incidents_of_one_root_and_beginning_have_two_keys(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.works("north-web")
@@ -345,9 +345,9 @@ class TestKeys:
 
 class TestLateEvidence:
     def test_what_was_over_when_it_came_to_light_is_recorded_and_told_to_nobody(self):
-        world = Driver()
+        world = IncidentDriver()
         past = tuple(
-            Past(trouble=down(uid, START - 3 * HOUR, "wan:north"), until=START - 2 * HOUR, late_ms=2 * HOUR)
+            PastProblem(trouble=down(uid, START - 3 * HOUR, "wan:north"), until=START - 2 * HOUR, late_ms=2 * HOUR)
             for uid in ("north-web", "north-dns")
         )
         assert world.step(past=past) == []
@@ -359,20 +359,22 @@ class TestLateEvidence:
         assert len(world.closed) == 1
 
     def test_two_stretches_of_one_root_are_two(self):
-        world = Driver()
+        world = IncidentDriver()
         world.step(
             past=tuple(
-                Past(trouble=down("north-web", START - hours * HOUR), until=START - (hours - 1) * HOUR, late_ms=HOUR)
+                PastProblem(
+                    trouble=down("north-web", START - hours * HOUR), until=START - (hours - 1) * HOUR, late_ms=HOUR
+                )
                 for hours in (9, 3)
             )
         )
         assert len(world.closed) == 2
 
     def test_what_came_and_went_within_a_longer_one_is_one(self):
-        world = Driver()
+        world = IncidentDriver()
         stretches = (("north-web", 9, 2), ("north-dns", 8, 7), ("north-dns", 5, 4))
         past = tuple(
-            Past(trouble=down(uid, START - since * HOUR, "lan:north"), until=START - until * HOUR, late_ms=HOUR)
+            PastProblem(trouble=down(uid, START - since * HOUR, "lan:north"), until=START - until * HOUR, late_ms=HOUR)
             for uid, since, until in stretches
         )
         world.step(past=past)
@@ -382,14 +384,14 @@ class TestLateEvidence:
         assert (member.since, member.until) == (START - 8 * HOUR, START - 4 * HOUR)
 
     def test_the_true_end_of_what_was_open_is_taken_over_and_it_is_recorded_once(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.works("north-web")
         world.silent = frozenset({"down:north-web"})
         world.run(3 * HOUR, MINUTE)
         world.silent = frozenset()
-        past = Past(trouble=down("north-web", START), until=START + HOUR, late_ms=2 * HOUR)
+        past = PastProblem(trouble=down("north-web", START), until=START + HOUR, late_ms=2 * HOUR)
         world.step(past=(past,))
         world.run(2 * MINUTE)
         (incident,) = world.closed
@@ -398,7 +400,7 @@ class TestLateEvidence:
 
 
 class TestFlapping:
-    def flap(self, world: Driver, times: int, up: int = 20 * SECOND) -> None:
+    def flap(self, world: IncidentDriver, times: int, up: int = 20 * SECOND) -> None:
         for _ in range(times):
             world.fails("north-web")
             world.run(20 * SECOND)
@@ -406,9 +408,9 @@ class TestFlapping:
             world.run(up)
 
     def test_it_is_said_once_then_it_is_quiet_until_it_has_been_well_for_long(self):
-        world = Driver()
+        world = IncidentDriver()
         self.flap(world, 2)
-        assert said(world.mails) == [
+        assert recipients(world.mails) == [
             ("north-admin", "trouble"),
             ("ops", "trouble"),
             ("north-admin", "update"),
@@ -421,28 +423,28 @@ class TestFlapping:
         assert [entry.what for entry in incident.history].count("relapsed") == 1
         world.run(14 * MINUTE)
         assert world.open and len(world.mails) == 4
-        assert said(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
     def test_it_is_said_when_it_stays_down_after_all(self):
-        world = Driver()
+        world = IncidentDriver()
         self.flap(world, 3)
         world.mails.clear()
         world.fails("north-web")
         assert world.run(14 * MINUTE) == []
-        assert said(world.run(2 * MINUTE)) == [("north-admin", "update"), ("ops", "update")]
+        assert recipients(world.run(2 * MINUTE)) == [("north-admin", "update"), ("ops", "update")]
         assert not world.open[0].flapping
         assert len(world.run(5 * HOUR, MINUTE)) == 2  # repeats again
 
     def test_slow_flapping_across_closed_incidents_counts(self):
-        world = Driver()
+        world = IncidentDriver()
         self.flap(world, 2, up=3 * MINUTE)
-        kinds = [kind for who, kind in said(world.mails) if who == "ops"]
+        kinds = [kind for who, kind in recipients(world.mails) if who == "ops"]
         assert kinds == ["trouble", "recovery", "trouble", "update"]
         self.flap(world, 3, up=3 * MINUTE)
         assert len(world.mails) == 8
         assert len(world.open) == 1 and len(world.closed) == 1
 
     def test_turns_an_hour_apart_are_no_flapping(self):
-        world = Driver()
+        world = IncidentDriver()
         self.flap(world, 4, up=65 * MINUTE)
-        assert [kind for who, kind in said(world.mails) if who == "ops"] == ["trouble", "recovery"] * 4
+        assert [kind for who, kind in recipients(world.mails) if who == "ops"] == ["trouble", "recovery"] * 4

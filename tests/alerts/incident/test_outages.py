@@ -1,7 +1,7 @@
 """The outages that mails are judged by: a link, the collector, a week's backlog, a night of flapping in maintenance."""
 
-from alerts.incident.problem import Cause, Past, Subject, Trouble
-from tests.support.incident_world import DAY, HOUR, MINUTE, SECOND, SITES, START, Driver, down, said
+from alerts.incident.problem import ActiveProblem, Cause, PastProblem, Subject
+from tests.support.incident_world import DAY, HOUR, MINUTE, SECOND, SITES, START, IncidentDriver, down, recipients
 
 CHECKS = tuple(f"{site}-{what}" for site in SITES for what in ("web", "dns", "mail"))
 
@@ -10,8 +10,8 @@ def keys(*sites: str) -> frozenset[str]:
     return frozenset(f"down:{uid}" for uid in CHECKS if uid.partition("-")[0] in sites)
 
 
-def silent(site: str, since: int, root: str) -> Trouble:
-    return Trouble(
+def silent(site: str, since: int, root: str) -> ActiveProblem:
+    return ActiveProblem(
         key=f"silent:{site}",
         condition="silent",
         subject=Subject(agency=site, site=site, agent=site),
@@ -23,13 +23,13 @@ def silent(site: str, since: int, root: str) -> Trouble:
 
 
 def test_a_wan_cut_is_one_mail_about_the_link_and_none_about_what_lies_behind_it():
-    world = Driver()
+    world = IncidentDriver()
     world.silent = keys("north")
     world.run(3 * MINUTE, 10 * SECOND)
     world.wrong["silent:north"] = silent("north", START, "wan:north")
-    assert said(world.run(MINUTE)) == [("north-admin", "trouble")]
+    assert recipients(world.run(MINUTE)) == [("north-admin", "trouble")]
     world.wrong["link"] = down("hub-web", world.at, "wan:north", key="down:link-north")  # as the centre sees it
-    assert said(world.run(MINUTE)) == [("north-admin", "update"), ("ops", "trouble")]
+    assert recipients(world.run(MINUTE)) == [("north-admin", "update"), ("ops", "trouble")]
     assert world.run(3 * HOUR, MINUTE) == []
 
     # it is heard again, and its backlog says that two things were down meanwhile and one still is
@@ -38,7 +38,7 @@ def test_a_wan_cut_is_one_mail_about_the_link_and_none_about_what_lies_behind_it
     world.fails("north-mail")
     world.step(
         past=tuple(
-            Past(trouble=down(uid, START + HOUR), until=START + 2 * HOUR, late_ms=HOUR)
+            PastProblem(trouble=down(uid, START + HOUR), until=START + 2 * HOUR, late_ms=HOUR)
             for uid in ("north-web", "north-dns")
         )
     )
@@ -54,7 +54,7 @@ def test_a_wan_cut_is_one_mail_about_the_link_and_none_about_what_lies_behind_it
 
 
 def test_power_lost_in_a_wan_cut_is_the_same_incident_and_the_same_thread():
-    world = Driver()
+    world = IncidentDriver()
     world.silent = keys("north")
     world.wrong["silent:north"] = silent("north", START, "wan:north")
     (first,) = world.run(5 * SECOND)
@@ -67,14 +67,14 @@ def test_power_lost_in_a_wan_cut_is_the_same_incident_and_the_same_thread():
 
 
 def test_a_collector_that_was_down_for_an_hour_mails_nothing_about_sites():
-    world = Driver()
+    world = IncidentDriver()
     world.run(MINUTE)
     world.at += HOUR
     world.silent = keys(*SITES)  # it has not heard anybody yet
     assert world.run(45 * SECOND) == []
     world.silent = frozenset()
     failed = tuple(
-        Past(trouble=down(uid, START + 10 * MINUTE), until=START + 20 * MINUTE, late_ms=HOUR) for uid in CHECKS
+        PastProblem(trouble=down(uid, START + 10 * MINUTE), until=START + 20 * MINUTE, late_ms=HOUR) for uid in CHECKS
     )
     assert world.step(past=failed) == []
     assert world.run(20 * MINUTE, 10 * SECOND) == []
@@ -82,7 +82,7 @@ def test_a_collector_that_was_down_for_an_hour_mails_nothing_about_sites():
 
 
 def test_what_was_told_before_the_collector_went_down_is_not_told_again_after_it():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web")
     first = world.run(5 * SECOND)
     world.at += HOUR
@@ -97,10 +97,10 @@ def test_what_was_told_before_the_collector_went_down_is_not_told_again_after_it
 
 
 def test_a_backlog_of_seven_days_is_in_the_digest_and_only_what_is_still_wrong_is_mailed():
-    world = Driver()
+    world = IncidentDriver()
     world.run(HOUR, MINUTE)
     past = tuple(
-        Past(
+        PastProblem(
             trouble=down("north-web", START - (7 * DAY - hour * HOUR)),
             until=START - (7 * DAY - hour * HOUR) + 20 * MINUTE,
             late_ms=7 * DAY - hour * HOUR,
@@ -109,7 +109,7 @@ def test_a_backlog_of_seven_days_is_in_the_digest_and_only_what_is_still_wrong_i
     )
     world.fails("north-dns")
     world.step(past=past)
-    assert said(world.run(5 * MINUTE)) == [("north-admin", "trouble"), ("ops", "trouble")]
+    assert recipients(world.run(5 * MINUTE)) == [("north-admin", "trouble"), ("ops", "trouble")]
     late = {incident.key for incident in world.closed}
     assert len(late) == len(past)
     digests = [notice for notice in world.run(DAY, MINUTE) if notice.kind == "digest"]
@@ -119,7 +119,7 @@ def test_a_backlog_of_seven_days_is_in_the_digest_and_only_what_is_still_wrong_i
 
 
 def test_flapping_in_maintenance_is_not_told():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web")
     world.run(5 * SECOND)
     world.mails.clear()
@@ -130,4 +130,4 @@ def test_flapping_in_maintenance_is_not_told():
         world.run(10 * SECOND)
     assert world.open[0].flapping and world.mails == []
     world.fails("north-web")
-    assert said(world.run(5 * SECOND)) == [("north-admin", "update"), ("ops", "update")]
+    assert recipients(world.run(5 * SECOND)) == [("north-admin", "update"), ("ops", "update")]

@@ -3,27 +3,27 @@
 import msgspec
 from msgspec.structs import replace
 
-from alerts.incident.reconcile import Sent, adopt, sent_of
-from alerts.incident.state import Book, bare, filled
+from alerts.incident.reconcile import SentNotice, reconcile, sent_notice
+from alerts.incident.state import IncidentState, with_incidents, without_incidents
 from inventory.model.alerting import Alerting
-from tests.support.incident_world import DAY, HOUR, MINUTE, SECOND, Driver, province, said
+from tests.support.incident_world import DAY, HOUR, MINUTE, SECOND, IncidentDriver, province, recipients
 
 
-class Restored(Driver):
+class Restored(IncidentDriver):
     """A driver that journals every notice as sent and can go back to an older book."""
 
     def __init__(self, **more: object) -> None:
-        self.journal: list[Sent] = []
+        self.journal: list[SentNotice] = []
         super().__init__(province(Alerting(**more)))  # type: ignore[arg-type]
 
     def step(self, *commands, **more):  # type: ignore[no-untyped-def]
         notices = super().step(*commands, **more)
-        self.journal += [sent_of(notice, self.book) for notice in notices]
+        self.journal += [sent_notice(notice, self.book) for notice in notices]
         return notices
 
-    def back_to(self, book: Book) -> None:
+    def back_to(self, book: IncidentState) -> None:
         written = msgspec.json.encode(self.journal)
-        self.book = adopt(book, msgspec.json.decode(written, type=list[Sent]))
+        self.book = reconcile(book, msgspec.json.decode(written, type=list[SentNotice]))
         self.mails.clear()
 
 
@@ -40,7 +40,7 @@ def test_what_was_told_and_is_still_wrong_keeps_key_and_thread_and_is_not_told_a
     assert incident.members["down:north-web"].subject.check == "north-web"
     world.works("north-web")
     recoveries = world.run(2 * MINUTE)
-    assert said(recoveries) == [("north-admin", "recovery"), ("ops", "recovery")]
+    assert recipients(recoveries) == [("north-admin", "recovery"), ("ops", "recovery")]
     assert {notice.contact: notice.thread for notice in recoveries} == first
 
 
@@ -51,7 +51,7 @@ def test_what_was_told_and_is_over_gets_its_recovery_once():
     world.run(10 * SECOND)
     world.works("north-web")
     world.back_to(old)
-    assert said(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
+    assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
     world.back_to(old)
     assert world.run(HOUR, MINUTE) == [] and world.open == []
 
@@ -104,7 +104,7 @@ def test_who_was_told_that_it_is_over_is_not_told_again_and_the_others_are():
     world.run(2 * MINUTE)
     world.journal = [entry for entry in world.journal if (entry.contact, entry.kind) != ("ops", "recovery")]
     world.back_to(old)
-    assert said(world.run(2 * MINUTE)) == [("ops", "recovery")]
+    assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
 
 def test_a_recovery_that_is_owed_for_days_is_on_record_with_its_incident():
@@ -134,7 +134,7 @@ def test_what_is_wrong_again_after_its_recovery_is_told_as_new():
     world.run(2 * MINUTE)
     world.back_to(old)
     world.fails("north-web")
-    assert said(world.run(10 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
+    assert recipients(world.run(10 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
     assert world.open[0].key != key
 
 
@@ -167,7 +167,7 @@ def test_the_books_incident_and_the_journals_of_the_same_root_become_one():
     assert world.run(HOUR, MINUTE) == []
     assert [incident.cause.root for incident in world.open] == ["service:north-web"]
     world.works("north-web")
-    assert said(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
+    assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
 
 def test_a_root_that_was_revised_since_the_copy_is_taken_over():
@@ -199,7 +199,7 @@ def test_a_member_that_became_an_incident_of_its_own_since_the_copy_is_in_that_o
     assert sum(len(one.members) for one in world.open) == 2
     assert world.run(HOUR, MINUTE) == []
     world.works("north-dns")
-    assert said(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
+    assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
     assert [one.cause.root for one in world.open] == ["wan:north"]
 
 
@@ -208,7 +208,7 @@ def test_repeats_and_the_cap_go_on_from_what_was_sent():
     old = world.book
     world.fails("north-web")
     world.run(20 * HOUR + 30 * MINUTE, MINUTE)
-    assert [kind for who, kind in said(world.mails) if who == "ops"] == ["trouble", *["repeat"] * 5]
+    assert [kind for who, kind in recipients(world.mails) if who == "ops"] == ["trouble", *["repeat"] * 5]
     last = world.mails[-1].at
     world.back_to(old)
     assert world.run(10 * MINUTE, MINUTE) == []
@@ -223,10 +223,10 @@ def test_a_digest_that_was_sent_is_not_sent_again():
     world.run(HOUR, MINUTE)
     old = world.book
     world.run(21 * HOUR, MINUTE)
-    assert said(world.mails) == [("ops", "digest")]
+    assert recipients(world.mails) == [("ops", "digest")]
     world.back_to(old)
     assert world.run(2 * HOUR, MINUTE) == []
-    assert said(world.run(22 * HOUR, MINUTE)) == [("ops", "digest")]
+    assert recipients(world.run(22 * HOUR, MINUTE)) == [("ops", "digest")]
 
 
 def test_a_copy_of_the_very_moment_takes_up_what_went_out_then():
@@ -237,7 +237,7 @@ def test_a_copy_of_the_very_moment_takes_up_what_went_out_then():
     old = world.book
     world.fails("north-dns")
     world.inventory = province(Alerting(group_ms=0))
-    assert said(world.step()) == [("north-admin", "trouble"), ("ops", "trouble")]
+    assert recipients(world.step()) == [("north-admin", "trouble"), ("ops", "trouble")]
     assert world.journal[-1].at == old.at
     world.back_to(old)
     assert world.run(HOUR, MINUTE) == []
@@ -247,12 +247,12 @@ def test_what_the_book_knows_changes_nothing():
     world = Restored()
     world.fails("north-web")
     world.run(DAY, 10 * MINUTE)
-    assert adopt(world.book, world.journal) is world.book
-    assert adopt(Book(), []) == Book()
+    assert reconcile(world.book, world.journal) is world.book
+    assert reconcile(IncidentState(), []) == IncidentState()
 
 
 def test_a_store_may_keep_each_incident_in_a_row_of_its_own():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web")
     world.fails("south-web")
     world.run(10 * SECOND)
@@ -260,6 +260,6 @@ def test_a_store_may_keep_each_incident_in_a_row_of_its_own():
     world.run(61 * SECOND)
     assert world.book.open and world.book.ended
     rows = {**world.book.ended, **world.book.open}
-    again = filled(bare(world.book), rows.values())
+    again = with_incidents(without_incidents(world.book), rows.values())
     assert again == world.book
-    assert bare(world.book).open == {} and bare(world.book).mailboxes == world.book.mailboxes
+    assert without_incidents(world.book).open == {} and without_incidents(world.book).mailboxes == world.book.mailboxes

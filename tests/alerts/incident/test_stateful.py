@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from alerts.engine import step
 from alerts.incident.entities import Command, Notice
-from alerts.incident.problem import Cause, Past, Subject, Trouble
-from alerts.incident.reconcile import Sent, adopt, sent_of
-from alerts.incident.state import Book, Situation
+from alerts.incident.problem import ActiveProblem, Cause, PastProblem, Subject
+from alerts.incident.reconcile import SentNotice, reconcile, sent_notice
+from alerts.incident.state import IncidentState, StepInput
 from inventory.model.alerting import Alerting, Escalation, Route
 from inventory.model.entities import Inventory
 from tests.support.incident_world import DAY, HOUR, MINUTE, SECOND, SITES, START, down, province
@@ -61,7 +61,7 @@ class Promises(RuleBasedStateMachine):
     def start(self, name: str) -> None:
         self.inventory = INVENTORIES[name]()
         self.at = START
-        self.book = Book()
+        self.book = IncidentState()
         self.down: dict[str, int] = {}
         self.mended: dict[str, int] = {}  # up again, when
         self.roots: dict[str, str] = {}
@@ -72,11 +72,11 @@ class Promises(RuleBasedStateMachine):
         self.running = True
         self.relay = True
         self.heard_from = START  # when sites that speak have been heard since the start
-        self.queue: list[Sent] = []
-        self.delivered: list[Sent] = []
+        self.queue: list[SentNotice] = []
+        self.delivered: list[SentNotice] = []
         self.idents: set[str] = set()
         self.outstanding: set[tuple[str, str]] = set()  # (contact, root): they know that it is wrong
-        self.copy: tuple[Book, list[Sent], dict[str, str]] = (self.book, [], {})
+        self.copy: tuple[IncidentState, list[SentNotice], dict[str, str]] = (self.book, [], {})
         self.acked: set[str] = set()
         self.into: dict[str, str] = {}
         self.wrong_since: dict[str, int] = {}  # troubles that ought to have been told by now
@@ -91,7 +91,7 @@ class Promises(RuleBasedStateMachine):
     def heard(self, site: str) -> bool:
         return site not in self.cut and self.at >= self.heard_from
 
-    def troubles(self) -> list[Trouble]:
+    def troubles(self) -> list[ActiveProblem]:
         found = []
         for uid, since in {**self.mended, **self.down}.items():
             site = uid.partition("-")[0]
@@ -101,7 +101,7 @@ class Promises(RuleBasedStateMachine):
         for site, since in self.cut.items():
             if self.at >= max(since, self.heard_from) + SILENT_AFTER:
                 found.append(
-                    Trouble(
+                    ActiveProblem(
                         key=f"silent:{site}",
                         condition="silent",
                         subject=Subject(agency=site, site=site, agent=site),
@@ -120,14 +120,14 @@ class Promises(RuleBasedStateMachine):
             return self.at < self.heard_from + SILENT_AFTER and (subject in self.cut or self.at < self.heard_from)
         return not self.heard(subject.partition("-")[0])
 
-    def backlog(self) -> tuple[Past, ...]:
+    def backlog(self) -> tuple[PastProblem, ...]:
         found = []
         for site in SITES:
             if self.heard(site):
                 for uid, since, until in self.late[site]:
                     if self.at - until > 15 * MINUTE:
                         found.append(
-                            Past(trouble=down(uid, since, self.root(uid)), until=until, late_ms=self.at - until)
+                            PastProblem(trouble=down(uid, since, self.root(uid)), until=until, late_ms=self.at - until)
                         )
                 self.late[site] = []
         return tuple(found)
@@ -138,7 +138,7 @@ class Promises(RuleBasedStateMachine):
         if not self.running:
             return
         troubles = self.troubles()
-        situation = Situation(
+        situation = StepInput(
             at=self.at,
             troubles=tuple(troubles),
             unknown=self.unknown,
@@ -159,14 +159,14 @@ class Promises(RuleBasedStateMachine):
         present = {trouble.key: trouble for trouble in troubles}
         for notice in turn.notices:
             self.check_decided(notice, present)
-            sent = sent_of(notice, self.book)
+            sent = sent_notice(notice, self.book)
             self.check_story(sent)
             self.queue.append(sent)
         self.check_members(present, before)
         self.check_told(present)
         self.deliver()
 
-    def check_decided(self, notice: Notice, present: dict[str, Trouble]) -> None:
+    def check_decided(self, notice: Notice, present: dict[str, ActiveProblem]) -> None:
         if notice.kind == "digest":
             return
         for key, kind in zip(notice.incidents, notice.kinds, strict=True):
@@ -189,7 +189,7 @@ class Promises(RuleBasedStateMachine):
             if kind in ("repeat", "escalation"):
                 assert self.resolved(key) not in {self.resolved(acked) for acked in self.acked}, "acknowledged"
 
-    def check_members(self, present: dict[str, Trouble], before: Book) -> None:
+    def check_members(self, present: dict[str, ActiveProblem], before: IncidentState) -> None:
         """What is wrong is in the incident of its root, and nothing opens one before it is confirmed."""
         where = {
             name: incident.cause.root
@@ -203,7 +203,7 @@ class Promises(RuleBasedStateMachine):
         for key in self.book.open.keys() - before.open.keys():
             assert all(present[name].confirmed for name in self.book.open[key].members), "opened unconfirmed"
 
-    def check_told(self, present: dict[str, Trouble]) -> None:
+    def check_told(self, present: dict[str, ActiveProblem]) -> None:
         """Nothing is lost: what is wrong, known and not in maintenance is told within a quarter of an hour."""
         told = {
             name
@@ -229,7 +229,7 @@ class Promises(RuleBasedStateMachine):
             self.remember(sent)
         self.queue = []
 
-    def check_delivered(self, sent: Sent) -> None:
+    def check_delivered(self, sent: SentNotice) -> None:
         assert sent.ident not in self.idents, "the same mail twice"
         if sent.kind == "digest":
             days = {(one.contact, one.day) for one in self.delivered if one.kind == "digest"}
@@ -242,7 +242,7 @@ class Promises(RuleBasedStateMachine):
             if kind in FIRST and not self.revises and root not in over:
                 assert (sent.contact, root) not in self.outstanding, "one root, one thread"
 
-    def check_story(self, sent: Sent) -> None:
+    def check_story(self, sent: SentNotice) -> None:
         """As the contact will have got it when the queue is through: told once, then only in that thread."""
         for key, kind in zip(sent.incidents, sent.kinds, strict=False):  # a digest has no kinds
             before = self.story(self.delivered + self.queue, sent.contact, key)
@@ -254,7 +254,7 @@ class Promises(RuleBasedStateMachine):
                 if len(sent.incidents) == 1:
                     assert sent.thread in {thread for _, thread in before}, "another thread"
 
-    def story(self, mails: list[Sent], contact: str, key: str) -> list[tuple[str, str]]:
+    def story(self, mails: list[SentNotice], contact: str, key: str) -> list[tuple[str, str]]:
         """What the contact got about the incident and those merged into it: kinds and the threads they are in."""
         key = self.resolved(key)
         return [
@@ -265,7 +265,7 @@ class Promises(RuleBasedStateMachine):
             if self.resolved(other) == key
         ]
 
-    def remember(self, sent: Sent) -> None:
+    def remember(self, sent: SentNotice) -> None:
         self.delivered.append(sent)
         self.idents.add(sent.ident)
         for kind, root in zip(sent.kinds, sent.roots, strict=False):
@@ -347,8 +347,8 @@ class Promises(RuleBasedStateMachine):
     @rule()
     def is_restored(self) -> None:
         book, queue, into = self.copy
-        self.book = adopt(book, self.delivered)
-        assert adopt(self.book, self.delivered) is self.book
+        self.book = reconcile(book, self.delivered)
+        assert reconcile(self.book, self.delivered) is self.book
         self.queue = [one for one in queue if one.ident not in self.idents]
         self.acked = {key for key, incident in self.book.open.items() if incident.acked}
         self.into = into | {one.key: one.into for one in self.book.closed.values() if one.into}

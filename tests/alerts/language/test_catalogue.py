@@ -15,7 +15,7 @@ from alerts.language import catalogue as at_run_time
 from alerts.language import names
 from collector.goals import evaluate
 from deploy.words import catalogue
-from deploy.words.catalogue import DOMAINS, Domain, Said
+from deploy.words.catalogue import DOMAINS, Domain, SourceMessage
 from inventory.protocol import states
 from tests.support.paths import ROOT
 
@@ -27,15 +27,15 @@ TEMPLATES = [
 @pytest.mark.parametrize("domain", DOMAINS, ids=lambda domain: domain.name)
 class TestEveryCatalogue:
     def test_is_what_the_source_says_and_compiled(self, domain: Domain) -> None:
-        assert not catalogue.stale(domain, catalogue.updated(domain)), "run scripts/words"
+        assert not catalogue.stale_files(domain, catalogue.update_catalog(domain)), "run scripts/words"
 
     def test_is_complete_and_sound(self, domain: Domain) -> None:
-        found = catalogue.problems(domain, catalogue.updated(domain))
+        found = catalogue.problems(domain, catalogue.update_catalog(domain))
         assert not found, "\n".join([f"edit {domain.po.name}, then run scripts/words:", *found])
 
     def test_reads_at_run_time_as_it_was_written(self, domain: Domain) -> None:
         read = gettext.GNUTranslations(io.BytesIO(domain.mo.read_bytes()))
-        for message in catalogue.entries(catalogue.stored(domain)):
+        for message in catalogue.entries(catalogue.stored_catalog(domain)):
             if isinstance(message.id, tuple):
                 assert not message.context
                 assert (read.ngettext(*message.id, 2),) == message.string
@@ -45,7 +45,7 @@ class TestEveryCatalogue:
             assert found == message.string or (found,) == message.string
 
     def test_does_not_change_by_itself(self, domain: Domain) -> None:
-        once, twice = (catalogue.text(catalogue.updated(domain)) for _ in range(2))
+        once, twice = (catalogue.text(catalogue.update_catalog(domain)) for _ in range(2))
         assert once == twice
         assert b"Date" not in once
         assert not re.search(rb"^#: .*:\d", once, re.MULTILINE)
@@ -54,14 +54,14 @@ class TestEveryCatalogue:
 class TestWhatIsWrong:
     """The checks above can fail."""
 
-    def domain(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *said: Said) -> Domain:
+    def domain(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *said: SourceMessage) -> Domain:
         monkeypatch.setattr(catalogue, "LOCALE", tmp_path)
         (tmp_path / "vi" / "LC_MESSAGES").mkdir(parents=True)
         return Domain("trial", lambda: said, catalogue.PERCENT)
 
     def wrong(self, domain: Domain, *lines: str) -> list[str]:
         domain.po.write_text("\n".join(["#, fuzzy" if line == "fuzzy" else line for line in lines]) + "\n", "utf-8")
-        return catalogue.problems(domain, catalogue.updated(domain))
+        return catalogue.problems(domain, catalogue.update_catalog(domain))
 
     @pytest.mark.parametrize(
         ("english", "lines", "why"),
@@ -89,36 +89,40 @@ class TestWhatIsWrong:
     )
     def test_is_told(self, english, lines, why, tmp_path, monkeypatch):
         flags = ("python-format",) if "%(" in english else ()
-        domain = self.domain(tmp_path, monkeypatch, Said(english, None, "a.py", flags=flags))
+        domain = self.domain(tmp_path, monkeypatch, SourceMessage(english, None, "a.py", flags=flags))
         assert self.wrong(domain, *lines) == [why]
 
     def test_nothing_when_all_is_well(self, tmp_path, monkeypatch):
-        domain = self.domain(tmp_path, monkeypatch, Said("up", None, "a.py"), Said(("%(n)s a", "%(n)s b"), None, "b"))
+        domain = self.domain(
+            tmp_path, monkeypatch, SourceMessage("up", None, "a.py"), SourceMessage(("%(n)s a", "%(n)s b"), None, "b")
+        )
         lines = ['msgid "up"', 'msgstr "lên"', "", 'msgid "%(n)s a"', 'msgid_plural "%(n)s b"', 'msgstr[0] "%(n)s c"']
         assert self.wrong(domain, *lines) == []
 
     def test_a_stale_file_and_a_stale_compiled_one(self, tmp_path, monkeypatch):
-        domain = self.domain(tmp_path, monkeypatch, Said("up", None, "a.py"))
+        domain = self.domain(tmp_path, monkeypatch, SourceMessage("up", None, "a.py"))
         assert self.wrong(domain, 'msgid "up"', 'msgstr "lên"') == []
-        made = catalogue.updated(domain)
-        assert catalogue.stale(domain, made) == ["trial.po", "trial.mo"]
+        made = catalogue.update_catalog(domain)
+        assert catalogue.stale_files(domain, made) == ["trial.po", "trial.mo"]
         domain.po.write_bytes(catalogue.text(made))
         domain.mo.write_bytes(catalogue.compiled(made))
-        assert catalogue.stale(domain, catalogue.updated(domain)) == []
-        more = domain._replace(said=lambda: (Said("up", None, "a.py"), Said("down", None, "a.py")))
-        assert catalogue.stale(more, catalogue.updated(more)) == ["trial.po"]  # what has no words is not compiled
+        assert catalogue.stale_files(domain, catalogue.update_catalog(domain)) == []
+        more = domain._replace(said=lambda: (SourceMessage("up", None, "a.py"), SourceMessage("down", None, "a.py")))
+        assert catalogue.stale_files(more, catalogue.update_catalog(more)) == [
+            "trial.po"
+        ]  # what has no words is not compiled
 
     def test_what_older_agents_say_is_kept_and_a_renamed_field_costs_no_translation(self, tmp_path, monkeypatch):
-        domain = self.domain(tmp_path, monkeypatch, Said("{name:n} up", None, "a.py"))
+        domain = self.domain(tmp_path, monkeypatch, SourceMessage("{name:n} up", None, "a.py"))
         domain = domain._replace(keeps=True, holes=re.compile(r"\{(\w+)(?::\w)?\}"))
         lines = ['msgid "{count:n} up"', 'msgstr "lên {count}"', "", 'msgid "gone"', 'msgstr "mất"', "", 'msgid "x"']
         assert self.wrong(domain, *lines, 'msgstr ""') == []
-        made = {message.id: message for message in catalogue.entries(catalogue.updated(domain))}
+        made = {message.id: message for message in catalogue.entries(catalogue.update_catalog(domain))}
         assert {words: one.string for words, one in made.items()} == {"{name:n} up": "lên {name}", "gone": "mất"}
         assert made["gone"].auto_comments == [catalogue.RETIRED]
 
     def test_the_command_says_what_to_do(self, tmp_path, monkeypatch, capsys):
-        domain = self.domain(tmp_path, monkeypatch, Said("up", None, "a.py"))
+        domain = self.domain(tmp_path, monkeypatch, SourceMessage("up", None, "a.py"))
         monkeypatch.setattr(catalogue, "DOMAINS", (domain,))
         monkeypatch.setattr(catalogue, "ROOT", tmp_path)
         assert catalogue.main(["--check"]) == 1
@@ -143,13 +147,13 @@ def test_words_of_programs_and_of_templates_are_found(tmp_path, monkeypatch):
     )
     (tmp_path / "alerts" / "templates" / "a.txt").write_text("{{ _('two') }}{% trans %}three{% endtrans %}")
     monkeypatch.setattr(catalogue, "ROOT", tmp_path)
-    found = {(one.words, one.context): one for one in catalogue.said_in_words()}
+    found = {(one.words, one.context): one for one in catalogue.messages_of_source()}
     assert set(found) == {("lit", "state"), ("one %(x)s", None), (("a", "b"), None), ("two", None), ("three", None)}
     assert found["lit", "state"].comments == ("of a lamp",)
     assert found["one %(x)s", None].flags == ("python-format",)
     (tmp_path / "alerts" / "templates" / "b.txt").write_text("{{ _('two' }}")
     with pytest.raises(Exception, match=r"unexpected|expected"):
-        list(catalogue.said_in_words())
+        list(catalogue.messages_of_source())
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)

@@ -6,10 +6,10 @@ import pytest
 from jinja2 import Environment, StrictUndefined
 
 from alerts.language import jinja, names
-from alerts.language.locale import Tongue, chosen
+from alerts.language.locale import Locale, choose_language
 
 ZONE = ZoneInfo("Asia/Ho_Chi_Minh")
-VI, EN = (Tongue(language, ZONE) for language in ("vi", "en"))
+VI, EN = (Locale(language, ZONE) for language in ("vi", "en"))
 
 
 def test_words_with_values():
@@ -65,10 +65,10 @@ def test_windows():
     ],
 )
 def test_the_language_is_the_one_asked_for(asked, accept, language):
-    assert chosen(asked, accept) == language
+    assert choose_language(asked, accept) == language
 
 
-def draw(template: str, tongue: Tongue, **values: object) -> str:
+def draw(template: str, tongue: Locale, **values: object) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     jinja.install(environment)
     return environment.from_string(template).render(tongue=tongue, **values)

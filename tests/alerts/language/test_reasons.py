@@ -10,16 +10,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.probe import Limits, Look
+from agent.probe import Limits, ProbeContext
 from agent.runtime import thresholds
 from alerts.language import mo, quantities, reasons
 from alerts.language.catalogue import LOCALE
-from alerts.language.patterns import FIELD, Pattern, compiled, match
-from alerts.language.reasons import Book, translate
+from alerts.language.patterns import FIELD, ReasonPattern, compile_pattern, match
+from alerts.language.reasons import ReasonCatalogue, translate
 from inventory.protocol import states
 from inventory.protocol.plan import Threshold
 
-BOOK = reasons.book("vi")
+BOOK = reasons.reason_catalogue("vi")
 # words that only an English sentence has; none of them is a Vietnamese word
 ENGLISH = re.compile(r"\b(the|is|are|was|were|not|did|does|has|have|its|and|from|cannot|than|there|within|which|be)\b")
 
@@ -117,11 +117,11 @@ def test_what_was_cut_on_the_wire(english, vietnamese):
     assert translate(english, "vi") == vietnamese
 
 
-def filled(one: Pattern, values: list[str]) -> str:
+def filled(one: ReasonPattern, values: list[str]) -> str:
     return "".join(piece + value for piece, value in zip(one.pieces, [*values, ""], strict=True))
 
 
-def samples(one: Pattern) -> list[tuple[str, str]]:
+def samples(one: ReasonPattern) -> list[tuple[str, str]]:
     """For each field, what an agent might put there, and what that is in Vietnamese."""
     forms = {
         "n": lambda n: (f"{n}.5", f"{n},5"),
@@ -173,7 +173,7 @@ def test_cut_anywhere_it_is_still_a_text(several, values):
     whole = "; ".join(
         filled(one, [{"n": "7", "d": "2 h"}.get(sort) or next(spare) for sort in one.sorts]) for one in several
     )
-    short = thresholds.short(whole)
+    short = thresholds.shorten(whole)
     said = translate(short, "vi")
     assert bool(said) == bool(short)
     if short.endswith("…"):
@@ -203,7 +203,7 @@ HOSTILE = [
 @pytest.mark.parametrize("ending", ["", "…"])
 def test_time_is_bounded_whatever_arrives(piece, ending):
     """The longest that is looked at, ten times what the wire lets through, in far less than a page may take."""
-    text = (piece * reasons.LONGEST)[: reasons.LONGEST - 1] + ending
+    text = (piece * reasons.MAX_REASON_LENGTH)[: reasons.MAX_REASON_LENGTH - 1] + ending
     begun = time.process_time()
     BOOK.said(text)
     assert time.process_time() - begun < 0.5
@@ -213,13 +213,13 @@ def test_effort_is_bounded_whatever_the_catalogue(monkeypatch):
     """Sentences that fit each other's fields in every way would else be tried without end."""
     tried = 0
 
-    def counted(one: Pattern, text: str) -> list[str] | None:
+    def counted(one: ReasonPattern, text: str) -> list[str] | None:
         nonlocal tried
         tried += 1
         return match(one, text)
 
     monkeypatch.setattr(reasons, "match", counted)
-    Book([("{a} " + "x " * size + "{b}", "{b}{a}") for size in range(1, 60)]).said("x y " * 50 + "x " * 100)
+    ReasonCatalogue([("{a} " + "x " * size + "{b}", "{b}{a}") for size in range(1, 60)]).said("x y " * 50 + "x " * 100)
     assert 1000 < tried <= 1500
 
 
@@ -238,7 +238,7 @@ def test_longer_than_anything_stands_as_it_is():
 
 class TestMatching:
     def test_fields_by_their_sort(self) -> None:
-        one = compiled("{who} took {count:n} of {size} in {time:d}", "")
+        one = compile_pattern("{who} took {count:n} of {size} in {time:d}", "")
         assert match(one, "a took 1,024.5 of x in 1d2h") == ["a", "1,024.5", "x", "1d2h"]
         assert match(one, "a took many of x in 1d2h") is None
         assert match(one, "a took 1 of x in a while") is None
@@ -246,14 +246,14 @@ class TestMatching:
         assert match(one, "a took 1 of x") is None
 
     def test_the_ends_do_not_overlap(self) -> None:
-        assert match(compiled("the end{x}the end", ""), "the end") is None
+        assert match(compile_pattern("the end{x}the end", ""), "the end") is None
 
     def test_a_sentence_that_fits_anything_is_refused(self) -> None:
         with pytest.raises(ValueError, match="fits anything"):
-            Book([("{who}: {words}", "{who}: {words}")])
+            ReasonCatalogue([("{who}: {words}", "{who}: {words}")])
 
     def test_only_words_that_no_field_touches_find_a_sentence(self) -> None:
-        assert compiled("un{x}seen by {y} at all", "").words() == {"by", "at", "all"}
+        assert compile_pattern("un{x}seen by {y} at all", "").words() == {"by", "at", "all"}
 
 
 @pytest.mark.parametrize(
@@ -349,12 +349,12 @@ class TestRealLooks:
         probe = probes.build(kind, {**made, **dict.fromkeys(known, free_port)})
         clients: dict = {}
         try:
-            outcome = await probe.run(Look(0.6, Limits(), clients, storage=tmp_path / "kept"))
+            outcome = await probe.run(ProbeContext(0.6, Limits(), clients, storage=tmp_path / "kept"))
         finally:
             for client in clients.values():
                 await client.close()
         assert outcome.state != states.UP
-        said = translate(thresholds.short(outcome.reason), "vi")
+        said = translate(thresholds.shorten(outcome.reason), "vi")
         foreign = re.sub(r"'[^']*'", "", said.replace(str(tmp_path), ""))
         assert said != outcome.reason
         assert ENGLISH.search(foreign) is None, f"{outcome.reason} -> {said}"

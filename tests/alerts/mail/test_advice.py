@@ -6,13 +6,13 @@ from typing import get_args
 
 import pytest
 
-from alerts.incident.message import Said
+from alerts.incident.message import TranslatableMessage
 from alerts.language.catalogue import translations
 from alerts.mail import advice, advice_kinds
 from alerts.mail.advice_kinds import BY_KIND
-from alerts.mail.story import CAUSES
-from alerts.mail.topic import WHATS
-from inventory.model.alerting import DEFAULT_CONDITIONS, On
+from alerts.mail.story import CAUSE_SENTENCES
+from alerts.mail.topic import TOPIC_NAMES
+from inventory.model.alerting import DEFAULT_CONDITIONS, ConditionKind
 from inventory.protocol import causes
 from tests.support import mails
 
@@ -33,7 +33,7 @@ def test_every_kind_of_probe_has_its_advice_down_and_degraded() -> None:
 
 
 def test_every_cause_has_its_advice_and_its_sentence() -> None:
-    assert set(CAUSES) == set(causes.CAUSES)
+    assert set(CAUSE_SENTENCES) == set(causes.CAUSES)
     for cause in causes.CAUSES:
         assert advice.steps(cause, "power:somewhere", "", "down")
     # the service itself is advised on by its kind
@@ -52,7 +52,7 @@ def test_every_condition_has_its_advice(condition) -> None:
 
 
 def test_every_on_has_a_way_to_advice() -> None:
-    for on in get_args(On):
+    for on in get_args(ConditionKind):
         assert advice.steps(causes.SERVICE, "service:uid", "http", on)
         assert advice.steps(causes.SERVICE, "service:uid", "of a newer agent", on)
 
@@ -90,10 +90,10 @@ def test_no_step_is_written_down_in_vain() -> None:
     used = {one.text for steps in ALL.values() for one in steps}
     for module in (advice, advice_kinds):
         for name, value in vars(module).items():
-            if isinstance(value, Said):
+            if isinstance(value, TranslatableMessage):
                 assert value.text in used, name
 
 
 def test_every_word_for_what_is_wrong_is_in_both_languages() -> None:
-    for said in (*WHATS.values(), *CAUSES.values()):
+    for said in (*TOPIC_NAMES.values(), *CAUSE_SENTENCES.values()):
         assert translations("vi").gettext(said.text) != said.text

@@ -10,14 +10,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from alerts.cli import samples
-from alerts.incident.entities import Entry
-from alerts.incident.message import Said
+from alerts.incident.entities import HistoryEntry
+from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause
 from alerts.mail import clean
 from inventory.base.types import Text
 from inventory.model.entities import Contact, Inventory
 from tests.support import mails
-from tests.support.mails import NOW, Page, parse, parts, write
+from tests.support.mails import NOW, HtmlMail, parse, parts, write
 
 SOC_TRANG = mails.inventory()
 BIDI = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c"
@@ -105,7 +105,9 @@ def poisoned(text: str) -> Inventory:
 
 
 CLEAN_TAGS = {
-    tag for kind in samples.KINDS for tag, _ in Page(write(kind, mails.line_down(SOC_TRANG), made=SOC_TRANG).html).tags
+    tag
+    for kind in samples.KINDS
+    for tag, _ in HtmlMail(write(kind, mails.line_incident(SOC_TRANG), made=SOC_TRANG).html).tags
 }
 
 
@@ -115,20 +117,21 @@ CLEAN_TAGS = {
 @example("\u202e\r\nBcc: x@example.com\r\n\r\n<b>", "digest", "en")
 def test_whatever_a_name_or_a_reason_is_the_mail_is_a_mail(text, kind, language):
     made = poisoned(text)
-    down = mails.line_down(
+    down = mails.line_incident(
         made,
         cause=Cause(
             root="wan:so-tu-phap",
             cause=text or "wan",
             because=tuple(
-                Said("seen {reason} {other} {site}", {"reason": text, "other": text, "site": text}) for _ in range(9)
+                TranslatableMessage("seen {reason} {other} {site}", {"reason": text, "other": text, "site": text})
+                for _ in range(9)
             ),
         ),
-        history=tuple(Entry(at=NOW, what=text, who=text, text=text) for _ in range(30)),
+        history=tuple(HistoryEntry(at=NOW, what=text, who=text, text=text) for _ in range(30)),
         acked=(text, NOW),
     )
     uid = next(iter(made.checks))
-    wrong = mails.check_wrong(made, uid, "down", reason=text, said=None)
+    wrong = mails.check_incident(made, uid, "down", reason=text, said=None)
     to = Contact(id="an", name=Text(text, text), email="an@soctrang.example")
     mail = write(kind, down, wrong, made=made, language=language, to=to)
     single = write(kind, wrong, made=made, language=language, to=to)
@@ -147,7 +150,7 @@ def test_whatever_a_name_or_a_reason_is_the_mail_is_a_mail(text, kind, language)
         for seen in (one.subject, plain, html):
             assert not set(BIDI) & set(seen)
             assert not [letter for letter in seen if unicodedata.category(letter) in ("Cs", "Cc") and letter != "\n"]
-        page = Page(html)
+        page = HtmlMail(html)
         assert {tag for tag, _ in page.tags} <= CLEAN_TAGS
         assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
         assert all(link.startswith(mails.PAGES) for link in page.links)
@@ -160,25 +163,25 @@ def test_whatever_a_name_or_a_reason_is_the_mail_is_a_mail(text, kind, language)
 )
 def test_an_address_that_is_none_stands_in_no_header(address):
     to = Contact(id="an", name=Text("An", "An"), email=address)
-    found = parse(write("trouble", mails.line_down(SOC_TRANG), made=SOC_TRANG, to=to))
+    found = parse(write("trouble", mails.line_incident(SOC_TRANG), made=SOC_TRANG, to=to))
     assert found["Bcc"] is None
     assert found["To"].addresses == ()
 
 
 @pytest.mark.parametrize("moment", [0, -1, -(10**17), 10**17, 2**63])
 def test_a_moment_of_another_age_is_told_somehow(moment):
-    down = mails.line_down(SOC_TRANG, opened=moment, acked=("an", moment), ended=moment, closed=moment)
+    down = mails.line_incident(SOC_TRANG, opened=moment, acked=("an", moment), ended=moment, closed=moment)
     for kind in samples.KINDS:
         assert parse(write(kind, down, made=SOC_TRANG, at=moment, now=moment))["Date"] is not None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 10**30, -5, 1e300])
 def test_a_value_that_cannot_be_is_told_somehow(value):
-    said = Said(
+    said = TranslatableMessage(
         "{seen_at} {left_for} {free_share} {count}",
         dict.fromkeys(("seen_at", "left_for", "free_share", "count"), value),
     )
-    wrong = mails.check_wrong(SOC_TRANG, next(iter(SOC_TRANG.checks)), "down", said=said)
+    wrong = mails.check_incident(SOC_TRANG, next(iter(SOC_TRANG.checks)), "down", said=said)
     assert "Ghi nhận: " in write("trouble", wrong, made=SOC_TRANG).text
 
 
@@ -212,9 +215,9 @@ class TestClean:
 
 
 def test_lines_that_begin_like_another_mail_do_not_in_the_message():
-    history = (Entry(at=NOW, what="comment", text="x"),)
+    history = (HistoryEntry(at=NOW, what="comment", text="x"),)
     to = Contact(id="an", name=Text("From x", "From x"), email="an@soctrang.example")
-    mail = write("update", mails.line_down(SOC_TRANG, history=history), made=SOC_TRANG, language="en", to=to)
+    mail = write("update", mails.line_incident(SOC_TRANG, history=history), made=SOC_TRANG, language="en", to=to)
     assert not re.search(rb"^From ", mail.message.partition(b"\r\n\r\n")[2], re.MULTILINE)
     digest = write("digest", made=SOC_TRANG, language="en")
     assert digest.text.splitlines()[2].startswith("From ")  # as the digest itself does

@@ -12,15 +12,15 @@ import msgspec
 import pytest
 
 from alerts.cli import samples
-from alerts.incident.entities import Entry, Incident, Told
-from alerts.incident.message import Said
+from alerts.incident.entities import HistoryEntry, Incident, NotifiedContact
+from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause
 from alerts.language import locale as words
 from alerts.language.catalogue import translations
-from alerts.mail import Bounds, Day, Downtime, GoalFigure, Mail, render
+from alerts.mail import DigestFigures, Downtime, DurationBounds, GoalFigure, RenderedMail, render
 from alerts.mail.message import message_id
 from tests.support import mails
-from tests.support.mails import MINUTE, NOW, PAGES, READER, SIGNER, Page, parse, parts, write
+from tests.support.mails import MINUTE, NOW, PAGES, READER, SIGNER, HtmlMail, parse, parts, write
 
 SOC_TRANG = mails.inventory()
 HOUR = 60 * MINUTE
@@ -32,7 +32,7 @@ def of_kind(kind: str) -> str:
     return next(one.uid for one in SOC_TRANG.checks.values() if one.kind == kind and one.site == hub)
 
 
-def every_mail(language: str) -> dict[str, Mail]:
+def every_mail(language: str) -> dict[str, RenderedMail]:
     """All samples of all kinds of notice."""
     found = {}
     for kind in samples.KINDS:
@@ -92,7 +92,7 @@ class TestEveryMail:
     def test_says_the_same_twice(self, language: str, name: str) -> None:
         """Word for word; the text's marks of points and steps are elements in HTML, its capitals headings."""
         text, html = parts(MAILS[language, name])
-        page = Page(html)
+        page = HtmlMail(html)
         mail = MAILS[language, name]
         assert (text, html) == (mail.text, mail.html)
         plain = [line for line in text.splitlines() if line not in ("--", "----------")]
@@ -105,7 +105,7 @@ class TestEveryMail:
 
     def test_is_a_page_of_its_own(self, language: str, name: str) -> None:
         """Nothing is fetched, nothing runs, it says its language, it has one heading of the first level."""
-        page = Page(parts(MAILS[language, name])[1])
+        page = HtmlMail(parts(MAILS[language, name])[1])
         tags = [tag for tag, _ in page.tags]
         assert not {"script", "img", "link", "iframe", "object", "form", "svg", "base", "video", "input"} & set(tags)
         assert page.tags[0] == ("html", {"lang": language})
@@ -148,7 +148,7 @@ def test_vietnamese_mails_have_no_word_that_is_not_translated(monkeypatch: pytes
     monkeypatch.setattr(known, "_fallback", Missing())
     monkeypatch.setattr(words, "translations", lambda language: strict)
     with pytest.raises(AssertionError, match="no Vietnamese for 'A sentence of nowhere'"):
-        words.Tongue("vi", SOC_TRANG.province.zone)("A sentence of nowhere")
+        words.Locale("vi", SOC_TRANG.province.zone)("A sentence of nowhere")
     assert every_mail("vi")
 
 
@@ -192,7 +192,7 @@ def luminance(colour: str) -> float:
 
 
 def test_a_cut_line_in_vietnamese() -> None:
-    mail = write("trouble", mails.line_down(SOC_TRANG), made=SOC_TRANG)
+    mail = write("trouble", mails.line_incident(SOC_TRANG), made=SOC_TRANG)
     assert mail.subject == "[Nghiêm trọng] Mất đường truyền: Sở Tư pháp"
     lines = mail.text.splitlines()
     assert lines[0] == mail.subject
@@ -213,7 +213,7 @@ def test_a_cut_line_in_vietnamese() -> None:
 
 
 def test_a_cut_line_in_english() -> None:
-    mail = write("trouble", mails.line_down(SOC_TRANG), made=SOC_TRANG, language="en")
+    mail = write("trouble", mails.line_incident(SOC_TRANG), made=SOC_TRANG, language="en")
     assert mail.subject == "[Critical] Line down: Department of Justice"
     assert "Since 14:05 today, 27 Nov 2026 (to within 30 seconds); 3 minutes so far." in mail.text
     assert "Very probably: The leased line (WAN)" in mail.text
@@ -221,12 +221,12 @@ def test_a_cut_line_in_english() -> None:
 
 
 def test_one_check_behind_a_line_is_one() -> None:
-    mail = write("trouble", mails.line_down(SOC_TRANG, 1), made=SOC_TRANG, language="en")
+    mail = write("trouble", mails.line_incident(SOC_TRANG, 1), made=SOC_TRANG, language="en")
     assert "AFFECTED: 1 CHECK BEHIND THIS LINE" in mail.text
 
 
 def test_whoever_is_called_is_not_the_reader() -> None:
-    down = mails.line_down(SOC_TRANG)
+    down = mails.line_incident(SOC_TRANG)
     desk = SOC_TRANG.contacts["truc-ca"]
     to_desk = write("trouble", down, made=SOC_TRANG, to=desk).text
     assert "Tại chỗ: Nguyễn Văn An, 0299 1, an@soctrang.example" in to_desk
@@ -240,7 +240,7 @@ def test_whoever_is_called_is_not_the_reader() -> None:
 )
 def test_how_sure_the_cause_is(certainty: str, begins: str) -> None:
     cause = Cause(root="power:so-tu-phap", cause="power", certainty=certainty)  # type: ignore[arg-type]
-    mail = write("trouble", mails.line_down(SOC_TRANG, cause=cause, roots=(cause.root,)), made=SOC_TRANG)
+    mail = write("trouble", mails.line_incident(SOC_TRANG, cause=cause, roots=(cause.root,)), made=SOC_TRANG)
     assert f"\n{begins} không có điện." in mail.text
     assert ("Còn chờ thêm số liệu" in mail.text) == (certainty == "provisional")
     assert mail.subject == "[Nghiêm trọng] Sự cố nguồn điện: Sở Tư pháp"  # which claims no more than is known
@@ -249,7 +249,7 @@ def test_how_sure_the_cause_is(certainty: str, begins: str) -> None:
 def test_a_cause_that_is_not_known_is_not_told_as_one() -> None:
     for certainty in ("sure", "probable", "provisional"):
         cause = Cause(root="agent:so-tu-phap", cause="not known", certainty=certainty)  # type: ignore[arg-type]
-        mail = write("trouble", mails.line_down(SOC_TRANG, cause=cause, roots=(cause.root,)), made=SOC_TRANG)
+        mail = write("trouble", mails.line_incident(SOC_TRANG, cause=cause, roots=(cause.root,)), made=SOC_TRANG)
         assert "rõ nguyên nhân" in mail.text
         assert "hắc chắn:" not in mail.text
         assert "Nhiều khả năng:" not in mail.text
@@ -257,20 +257,20 @@ def test_a_cause_that_is_not_known_is_not_told_as_one() -> None:
 
 
 def test_a_known_error_of_the_beginning_goes_before_the_interval() -> None:
-    down = mails.line_down(SOC_TRANG)
-    mail = write("trouble", down, made=SOC_TRANG, bounds={down.key: Bounds(begin_error=7_000)})
+    down = mails.line_incident(SOC_TRANG)
+    mail = write("trouble", down, made=SOC_TRANG, bounds={down.key: DurationBounds(begin_error=7_000)})
     assert "(sai số tối đa 7 giây)" in mail.text
 
 
 def test_what_the_check_saw_is_told_in_the_readers_language() -> None:
-    wrong = mails.check_wrong(SOC_TRANG, of_kind("http"), "down", reason="status 503 instead of 200-299")
+    wrong = mails.check_incident(SOC_TRANG, of_kind("http"), "down", reason="status 503 instead of 200-299")
     vi, en = (write("trouble", wrong, made=SOC_TRANG, language=one).text for one in ("vi", "en"))
     assert "Ghi nhận: trạng thái 503 thay vì 200-299" in vi
     assert "What was seen: status 503 instead of 200-299" in en
 
 
 def test_fields_are_written_as_their_names_say() -> None:
-    said = Said(
+    said = TranslatableMessage(
         "{agency}, {site}, {link}, {provider}, {check}, {goal}, {device}, {agent}, {seen_at}, {left_for}, {free_share},"
         " {count}, {other}, {missing}",
         {
@@ -289,7 +289,7 @@ def test_fields_are_written_as_their_names_say() -> None:
             "other": "as it is",
         },
     )
-    wrong = mails.check_wrong(SOC_TRANG, of_kind("http"), "down", said=said)
+    wrong = mails.check_incident(SOC_TRANG, of_kind("http"), "down", said=said)
     told = write("trouble", wrong, made=SOC_TRANG, language="en").text
     assert (
         "What was seen: Department of Justice, Data integration centre, Department of Justice, Provider A,"
@@ -304,12 +304,12 @@ def test_fields_are_written_as_their_names_say() -> None:
 # -- links
 
 
-def links(mail: Mail) -> list[str]:
-    return Page(mail.html).links
+def links(mail: RenderedMail) -> list[str]:
+    return HtmlMail(mail.html).links
 
 
 def test_links_lead_to_the_page_and_to_what_the_reader_may_do() -> None:
-    down = mails.line_down(SOC_TRANG)
+    down = mails.line_incident(SOC_TRANG)
     acknowledge, page, snooze = links(write("trouble", down, made=SOC_TRANG))
     assert page == f"{PAGES}/incidents/{down.key}"
     claims = [SIGNER.read(one.removeprefix(f"{PAGES}/links/"), NOW) for one in (acknowledge, snooze)]
@@ -319,14 +319,14 @@ def test_links_lead_to_the_page_and_to_what_the_reader_may_do() -> None:
 
 
 def test_what_is_taken_on_is_not_asked_for_again() -> None:
-    acked = mails.line_down(SOC_TRANG, acked=("an", NOW - MINUTE))
+    acked = mails.line_incident(SOC_TRANG, acked=("an", NOW - MINUTE))
     mail = write("repeat", acked, made=SOC_TRANG)
     assert "Nguyễn Văn An đã nhận xử lý lúc 14:07:00." in mail.text
     assert len(links(mail)) == 2
 
 
 def test_without_pages_or_a_key_there_are_no_such_links() -> None:
-    down = mails.line_down(SOC_TRANG)
+    down = mails.line_incident(SOC_TRANG)
     assert links(write("trouble", down, made=SOC_TRANG, base_url="")) == []
     assert links(write("trouble", down, made=SOC_TRANG, sign=None)) == [f"{PAGES}/incidents/{down.key}"]
     assert parse(write("digest", made=SOC_TRANG, sign=None))["List-Unsubscribe"] is None
@@ -336,7 +336,7 @@ def test_without_pages_or_a_key_there_are_no_such_links() -> None:
 
 
 def test_a_thread_answers_its_first_mail() -> None:
-    down = mails.line_down(SOC_TRANG)
+    down = mails.line_incident(SOC_TRANG)
     first = parse(write("trouble", down, made=SOC_TRANG, ident="a1b2.first"))
     assert first["In-Reply-To"] is None
     assert first["References"] is None
@@ -353,8 +353,8 @@ def test_a_thread_answers_its_first_mail() -> None:
 
 def test_the_subject_stays_while_the_cause_becomes_known() -> None:
     first = Cause(root="agent:so-tu-phap", cause="not known", certainty="provisional")
-    down = mails.line_down(SOC_TRANG, cause=first, roots=(first.root,))
-    later = mails.line_down(SOC_TRANG, roots=(first.root, "wan:so-tu-phap"))
+    down = mails.line_incident(SOC_TRANG, cause=first, roots=(first.root,))
+    later = mails.line_incident(SOC_TRANG, roots=(first.root, "wan:so-tu-phap"))
     before, after = (write(kind, one, made=SOC_TRANG) for kind, one in (("trouble", down), ("update", later)))
     assert before.subject == "[Nghiêm trọng] Mất liên lạc: Sở Tư pháp"
     assert after.subject == "[Cập nhật] Mất liên lạc: Sở Tư pháp"
@@ -377,8 +377,8 @@ def test_message_ids_are_short_and_whole(domain: str, ident: str) -> None:
 
 
 def test_a_recovery_says_how_long_it_was_and_how_exactly_that_is_known() -> None:
-    down = mails.line_down(SOC_TRANG, ended=NOW - MINUTE, closed=NOW, why="recovered")
-    known = Bounds(least=100_000, most=140_000)
+    down = mails.line_incident(SOC_TRANG, ended=NOW - MINUTE, closed=NOW, why="recovered")
+    known = DurationBounds(least=100_000, most=140_000)
     mail = write("recovery", down, made=SOC_TRANG, bounds={down.key: known})
     assert mail.subject == "[Đã khôi phục] Mất đường truyền: Sở Tư pháp"
     assert "trở lại từ 14:07 hôm nay" in mail.text
@@ -389,7 +389,7 @@ def test_a_recovery_says_how_long_it_was_and_how_exactly_that_is_known() -> None
 
 def test_what_ended_otherwise_is_not_said_to_work_again() -> None:
     for why in ("withdrawn", "merged"):
-        down = mails.line_down(SOC_TRANG, ended=NOW - MINUTE, closed=NOW, why=why)
+        down = mails.line_incident(SOC_TRANG, ended=NOW - MINUTE, closed=NOW, why=why)
         mail = write("recovery", down, made=SOC_TRANG)
         assert "hoạt động bình thường trở lại" not in mail.text
         assert "khôi phục" not in mail.subject
@@ -397,10 +397,10 @@ def test_what_ended_otherwise_is_not_said_to_work_again() -> None:
 
 def test_an_escalation_says_that_nobody_is_on_it_and_who_knows() -> None:
     told = {
-        "truc-ca": Told(contact="truc-ca", thread="t", first=NOW - 2 * MINUTE, last=NOW),
-        "an": Told(contact="an", thread="t", first=NOW, last=NOW),
+        "truc-ca": NotifiedContact(contact="truc-ca", thread="t", first=NOW - 2 * MINUTE, last=NOW),
+        "an": NotifiedContact(contact="an", thread="t", first=NOW, last=NOW),
     }
-    mail = write("escalation", mails.line_down(SOC_TRANG, told=told), made=SOC_TRANG)
+    mail = write("escalation", mails.line_incident(SOC_TRANG, told=told), made=SOC_TRANG)
     assert mail.subject.startswith("[Chưa ai nhận] ")
     assert "Chưa ai nhận xử lý sự cố này." in mail.text
     assert "- Trực Trung tâm tích hợp dữ liệu, 14:06:00" in mail.text
@@ -409,18 +409,18 @@ def test_an_escalation_says_that_nobody_is_on_it_and_who_knows() -> None:
 
 def test_an_update_begins_with_what_is_new() -> None:
     history = (
-        Entry(at=NOW - 2 * MINUTE, what="opened", text="wan:so-tp"),
-        Entry(at=NOW - MINUTE, what="told", who="an", text="trouble"),
-        Entry(at=NOW, what="comment", who="an", text="đã gọi nhà mạng"),
+        HistoryEntry(at=NOW - 2 * MINUTE, what="opened", text="wan:so-tp"),
+        HistoryEntry(at=NOW - MINUTE, what="told", who="an", text="trouble"),
+        HistoryEntry(at=NOW, what="comment", who="an", text="đã gọi nhà mạng"),
     )
-    text = write("update", mails.line_down(SOC_TRANG, history=history), made=SOC_TRANG).text
+    text = write("update", mails.line_incident(SOC_TRANG, history=history), made=SOC_TRANG).text
     assert "- 14:06:00 – mở sự cố\n- 14:08:00 – ghi chú của: Nguyễn Văn An “đã gọi nhà mạng”\n" in text
     assert "wan:so-tp" not in text, "a name of the program's own"
     assert text.index("DIỄN BIẾN") < text.index("NGUYÊN NHÂN")
 
 
 def test_what_has_come_back_is_counted() -> None:
-    down = mails.line_down(SOC_TRANG)
+    down = mails.line_incident(SOC_TRANG)
     members = {
         key: msgspec.structs.replace(one, until=NOW) if number in range(1, 10) else one
         for number, (key, one) in enumerate(down.members.items())
@@ -431,7 +431,7 @@ def test_what_has_come_back_is_counted() -> None:
 
 
 def test_a_check_with_two_troubles_counts_once_and_is_back_when_both_are_over() -> None:
-    down = mails.line_down(SOC_TRANG)
+    down = mails.line_incident(SOC_TRANG)
     last = list(down.members.values())[-1]
     over = {**down.members, last.key: msgspec.structs.replace(last, until=NOW)}
     slow = msgspec.structs.replace(last, key=f"degraded:{last.subject.check}", condition="degraded", joined=NOW)
@@ -452,22 +452,22 @@ def test_a_check_with_two_troubles_counts_once_and_is_back_when_both_are_over() 
     ],
 )
 def test_a_moment_is_told_with_its_day(ago: int, vi: str, en: str) -> None:
-    down = mails.line_down(SOC_TRANG, opened=NOW - ago)
+    down = mails.line_incident(SOC_TRANG, opened=NOW - ago)
     assert f"Từ {vi} (" in write("repeat", down, made=SOC_TRANG).text
     assert f"Since {en} (" in write("repeat", down, made=SOC_TRANG, language="en").text
 
 
 def test_flapping_is_one_notice_that_says_so() -> None:
-    shaky = mails.line_down(SOC_TRANG, flapping=True, changes=tuple(range(6)))
+    shaky = mails.line_incident(SOC_TRANG, flapping=True, changes=tuple(range(6)))
     mail = write("trouble", shaky, made=SOC_TRANG)
     assert mail.subject == "[Chập chờn] Mất đường truyền: Sở Tư pháp"
     assert "Lúc được lúc mất: đến nay 6 lần thay đổi." in mail.text
 
 
 def three() -> tuple[Incident, ...]:
-    down = mails.line_down(SOC_TRANG)
-    wrong = mails.check_wrong(SOC_TRANG, of_kind("http"), "down")
-    battery = mails.check_wrong(SOC_TRANG, of_kind("power"), "on-battery", key="00000000000000bb")
+    down = mails.line_incident(SOC_TRANG)
+    wrong = mails.check_incident(SOC_TRANG, of_kind("http"), "down")
+    battery = mails.check_incident(SOC_TRANG, of_kind("power"), "on-battery", key="00000000000000bb")
     return down, wrong, battery
 
 
@@ -488,7 +488,7 @@ def test_a_group_tells_each_of_its_incidents() -> None:
 
 def test_a_summary_says_how_all_that_was_held_back_stands() -> None:
     many = [
-        mails.check_wrong(SOC_TRANG, one.uid, "down", key=f"{number:016x}")
+        mails.check_incident(SOC_TRANG, one.uid, "down", key=f"{number:016x}")
         for number, one in enumerate(list(SOC_TRANG.checks.values())[:200])
     ]
     mail = write("summary", *many, made=SOC_TRANG)
@@ -504,7 +504,7 @@ def test_a_summary_says_how_all_that_was_held_back_stands() -> None:
 def test_a_digest_has_the_days_figures() -> None:
     down, wrong, _ = three()
     over = msgspec.structs.replace(wrong, ended=NOW, closed=NOW, why="recovered")
-    day = Day(
+    day = DigestFigures(
         begins=NOW - 24 * HOUR,
         ends=NOW,
         goals=(GoalFigure(goal="g1", window="month", best=0.9949, lower=0.98, objective=0.999, verdict="missed"),),
@@ -524,11 +524,11 @@ def test_a_digest_has_the_days_figures() -> None:
 
 
 def test_only_what_wakes_people_is_marked_important() -> None:
-    down = mails.line_down(SOC_TRANG)
+    down = mails.line_incident(SOC_TRANG)
     assert parse(write("trouble", down, made=SOC_TRANG))["Importance"] == "high"
     for kind in ("repeat", "update", "recovery", "summary", "digest"):
         assert parse(write(kind, down, made=SOC_TRANG))["Importance"] is None
-    mild = mails.line_down(SOC_TRANG, severity="warning")
+    mild = mails.line_incident(SOC_TRANG, severity="warning")
     assert parse(write("trouble", mild, made=SOC_TRANG))["Importance"] is None
 
 
@@ -541,12 +541,12 @@ def test_a_line_that_is_one_of_two_is_told_by_its_circuit() -> None:
         links={**SOC_TRANG.links, "so-tu-phap-2": second},
     )
     cause = Cause(root="wan:so-tu-phap-2", cause="wan")
-    mail = write("trouble", mails.line_down(made, cause=cause, roots=(cause.root,)), made=made)
+    mail = write("trouble", mails.line_incident(made, cause=cause, roots=(cause.root,)), made=made)
     assert mail.subject == "[Nghiêm trọng] Mất đường truyền: Sở Tư pháp (TSLCD-2)"
 
 
 def test_an_incident_of_what_is_no_longer_in_the_inventory_is_still_told() -> None:
-    down = mails.line_down(SOC_TRANG)
+    down = mails.line_incident(SOC_TRANG)
     empty = msgspec.structs.replace(
         SOC_TRANG,
         checks={},
@@ -573,7 +573,7 @@ def test_the_same_input_gives_the_same_bytes_in_another_process() -> None:
         "    sys.stdout.buffer.write(mail.message)\n"
     )
     here = b"".join(
-        write(kind, mails.line_down(SOC_TRANG), made=SOC_TRANG).message for kind in ("trouble", "group", "digest")
+        write(kind, mails.line_incident(SOC_TRANG), made=SOC_TRANG).message for kind in ("trouble", "group", "digest")
     )
     for number, zone in enumerate(("UTC", "America/New_York")):
         environment = {**os.environ, "TZ": zone, "PYTHONHASHSEED": str(number), "LC_ALL": "C"}
@@ -592,4 +592,4 @@ def test_rendering_asks_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("speaker", "message", "people"):
         monkeypatch.setattr(f"alerts.mail.{module}.datetime", Stopped)
     monkeypatch.setattr("time.time", lambda: 1 / 0)
-    assert write("trouble", mails.line_down(SOC_TRANG), made=SOC_TRANG).message
+    assert write("trouble", mails.line_incident(SOC_TRANG), made=SOC_TRANG).message

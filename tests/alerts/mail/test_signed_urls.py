@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.mail.signed_urls import LONGEST, BadLink, Claim, Signer
+from alerts.mail.signed_urls import MAX_TOKEN_LENGTH, BadLink, LinkClaim, LinkSigner
 
 KEY = b"0123456789abcdef0123456789abcdef"
 OTHER = b"fedcba9876543210fedcba9876543210"
 NOW = 1_795_762_800_000
-CLAIM = Claim(action="acknowledge", incident="a1b2c3d4e5f60001", contact="truc-ca", expires=NOW + 60_000)
+CLAIM = LinkClaim(action="acknowledge", incident="a1b2c3d4e5f60001", contact="truc-ca", expires=NOW + 60_000)
 
 ids = st.text(max_size=60).filter(lambda text: len(text.encode("utf-8", "replace")) <= 255 and text.isprintable())
 claims = st.builds(
-    Claim,
+    LinkClaim,
     action=st.sampled_from(["acknowledge", "snooze", "stop-digest"]),
     incident=ids,
     contact=ids,
@@ -25,15 +25,15 @@ claims = st.builds(
 
 @given(claims)
 def test_a_claim_is_read_back_as_it_was_signed(claim):
-    token = Signer(KEY).sign(claim)
-    assert token == Signer(KEY).sign(claim)
-    assert Signer(KEY).read(token, NOW) == claim
+    token = LinkSigner(KEY).sign(claim)
+    assert token == LinkSigner(KEY).sign(claim)
+    assert LinkSigner(KEY).read(token, NOW) == claim
     assert set(token) <= set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 @given(claims, st.data())
 def test_no_change_of_any_byte_is_taken(claim, data):
-    signer = Signer(KEY)
+    signer = LinkSigner(KEY)
     token = signer.sign(claim)
     raw = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     place = data.draw(st.integers(0, len(raw) - 1))
@@ -45,7 +45,7 @@ def test_no_change_of_any_byte_is_taken(claim, data):
 @given(claims, st.data())
 def test_no_other_spelling_of_a_token_is_taken(claim, data):
     """Base64 has several spellings of the same bytes (loose bits, padding, line ends); one of them is ours."""
-    signer = Signer(KEY)
+    signer = LinkSigner(KEY)
     token = signer.sign(claim)
     place = data.draw(st.integers(0, len(token)))
     letter = data.draw(st.sampled_from("ABCDwxyz019-_=+/ \n\r\t.é\x00"))
@@ -60,19 +60,19 @@ def test_no_other_spelling_of_a_token_is_taken(claim, data):
 @given(st.text(max_size=200))
 def test_what_is_no_token_is_refused_in_words(text):
     with pytest.raises(BadLink, match="this link is not whole"):
-        Signer(KEY).read(text, NOW)
+        LinkSigner(KEY).read(text, NOW)
 
 
 def test_the_last_letters_loose_bits_are_not_loose():
-    signer = Signer(KEY)
+    signer = LinkSigner(KEY)
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     for extra in range(3):  # so that each remainder by three bytes occurs
-        token = signer.sign(Claim(action="snooze", incident="i" * extra, contact="c", expires=CLAIM.expires))
+        token = signer.sign(LinkClaim(action="snooze", incident="i" * extra, contact="c", expires=CLAIM.expires))
         taken = [letter for letter in letters if _reads(signer, token[:-1] + letter)]
         assert taken == [token[-1]]
 
 
-def _reads(signer: Signer, token: str) -> bool:
+def _reads(signer: LinkSigner, token: str) -> bool:
     try:
         signer.read(token, NOW)
     except BadLink:
@@ -81,7 +81,7 @@ def _reads(signer: Signer, token: str) -> bool:
 
 
 def test_it_ends_when_it_says():
-    signer = Signer(KEY)
+    signer = LinkSigner(KEY)
     token = signer.sign(CLAIM)
     assert signer.read(token, CLAIM.expires - 1) == CLAIM
     with pytest.raises(BadLink, match="too old") as refused:
@@ -90,24 +90,24 @@ def test_it_ends_when_it_says():
 
 
 def test_another_key_does_not_read_it_but_a_former_one_still_does():
-    token = Signer(OTHER).sign(CLAIM)
+    token = LinkSigner(OTHER).sign(CLAIM)
     with pytest.raises(BadLink) as refused:
-        Signer(KEY).read(token, NOW)
+        LinkSigner(KEY).read(token, NOW)
     assert not refused.value.expired
-    assert Signer(KEY, (OTHER,)).read(token, NOW) == CLAIM
-    assert Signer(KEY, (OTHER,)).sign(CLAIM) == Signer(KEY).sign(CLAIM)
+    assert LinkSigner(KEY, (OTHER,)).read(token, NOW) == CLAIM
+    assert LinkSigner(KEY, (OTHER,)).sign(CLAIM) == LinkSigner(KEY).sign(CLAIM)
 
 
 def test_the_action_the_incident_and_the_person_are_all_signed():
-    signer = Signer(KEY)
+    signer = LinkSigner(KEY)
     tokens = {
         signer.sign(CLAIM),
-        signer.sign(Claim(action="snooze", incident=CLAIM.incident, contact="truc-ca", expires=CLAIM.expires)),
-        signer.sign(Claim(action="acknowledge", incident="x", contact="truc-ca", expires=CLAIM.expires)),
-        signer.sign(Claim(action="acknowledge", incident=CLAIM.incident, contact="x", expires=CLAIM.expires)),
+        signer.sign(LinkClaim(action="snooze", incident=CLAIM.incident, contact="truc-ca", expires=CLAIM.expires)),
+        signer.sign(LinkClaim(action="acknowledge", incident="x", contact="truc-ca", expires=CLAIM.expires)),
+        signer.sign(LinkClaim(action="acknowledge", incident=CLAIM.incident, contact="x", expires=CLAIM.expires)),
         # the boundary between the two is signed, too
         signer.sign(
-            Claim(action="acknowledge", incident=CLAIM.incident + "t", contact="ruc-ca", expires=CLAIM.expires)
+            LinkClaim(action="acknowledge", incident=CLAIM.incident + "t", contact="ruc-ca", expires=CLAIM.expires)
         ),
     }
     assert len(tokens) == 5
@@ -117,10 +117,10 @@ def test_the_action_the_incident_and_the_person_are_all_signed():
 
 def test_keys_and_ids_that_cannot_be():
     with pytest.raises(ValueError, match="at least 16 bytes"):
-        Signer(b"short")
+        LinkSigner(b"short")
     with pytest.raises(ValueError, match="at least 16 bytes"):
-        Signer(KEY, (b"",))
+        LinkSigner(KEY, (b"",))
     with pytest.raises(ValueError, match="longer than 255"):
-        Signer(KEY).sign(Claim(action="snooze", incident="i" * 256, contact="c", expires=NOW))
+        LinkSigner(KEY).sign(LinkClaim(action="snooze", incident="i" * 256, contact="c", expires=NOW))
     with pytest.raises(BadLink):
-        Signer(KEY).read("A" * (LONGEST + 1), NOW)
+        LinkSigner(KEY).read("A" * (MAX_TOKEN_LENGTH + 1), NOW)

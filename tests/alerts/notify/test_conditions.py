@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from alerts.incident.problem import Subject
-from alerts.notify.conditions import Seen, condition_for, condition_of, met, met_by
+from alerts.notify.conditions import ObservedState, condition_for, condition_of, condition_state, duration_state
 from inventory.model.alerting import DEFAULT_CONDITIONS, MINUTE, Alerting, Condition
 from inventory.model.selectors import Selector
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
@@ -16,8 +16,8 @@ DOWN_3 = next(condition for condition in DEFAULT_CONDITIONS if condition.id == "
 SLOW = next(condition for condition in DEFAULT_CONDITIONS if condition.id == "degraded")
 
 
-def seen(state: int, looks: int, lasted: int = 0, recent: tuple[int, ...] = ()) -> Seen:
-    return Seen(state=state, since=START - lasted, looks=looks, last=START, recent=recent)
+def seen(state: int, looks: int, lasted: int = 0, recent: tuple[int, ...] = ()) -> ObservedState:
+    return ObservedState(state=state, since=START - lasted, looks=looks, last=START, recent=recent)
 
 
 class TestWhich:
@@ -86,19 +86,19 @@ class TestWhich:
 class TestMet:
     @pytest.mark.parametrize(("looks", "standing"), [(1, "doubtful"), (2, "doubtful"), (3, "met"), (50, "met")])
     def test_three_of_three_looks(self, looks, standing):
-        assert met(DOWN_3, seen(DOWN, looks)) == standing
+        assert condition_state(DOWN_3, seen(DOWN, looks)) == standing
 
     @pytest.mark.parametrize(
         ("state", "looks", "standing"),
         [(UP, 1, "doubtful"), (UP, 2, "clear"), (DEGRADED, 2, "clear"), (UNKNOWN, 9, "doubtful")],
     )
     def test_it_is_over_after_two_better_ones(self, state, looks, standing):
-        assert met(DOWN_3, seen(state, looks)) == standing
+        assert condition_state(DOWN_3, seen(state, looks)) == standing
 
     def test_up_and_degraded_are_both_better_than_down(self):
-        assert met(DOWN_3, seen(UP, 1, recent=(DOWN, DOWN, DEGRADED, UP))) == "clear"
-        assert met(DOWN_3, seen(UP, 1, recent=(DOWN, DOWN, DOWN, UP))) == "doubtful"
-        assert met(DOWN_3, seen(UP, 1, recent=(DEGRADED, UNKNOWN, UP))) == "doubtful"
+        assert condition_state(DOWN_3, seen(UP, 1, recent=(DOWN, DOWN, DEGRADED, UP))) == "clear"
+        assert condition_state(DOWN_3, seen(UP, 1, recent=(DOWN, DOWN, DOWN, UP))) == "doubtful"
+        assert condition_state(DOWN_3, seen(UP, 1, recent=(DEGRADED, UNKNOWN, UP))) == "doubtful"
 
     @pytest.mark.parametrize(
         ("recent", "standing"),
@@ -111,16 +111,16 @@ class TestMet:
     )
     def test_two_of_the_last_three(self, recent, standing):
         condition = replace(DOWN_3, looks=2, out_of=3)
-        assert met(condition, seen(recent[-1], 1, recent=recent)) == standing
+        assert condition_state(condition, seen(recent[-1], 1, recent=recent)) == standing
 
     def test_for_as_long_as_there_is_evidence(self):
-        assert met(SLOW, seen(DEGRADED, 20, lasted=15 * MINUTE)) == "met"
-        assert met(SLOW, seen(DEGRADED, 20, lasted=15 * MINUTE - 1)) == "doubtful"
-        assert met(SLOW, seen(DEGRADED, 2, lasted=20 * MINUTE)) == "doubtful"
+        assert condition_state(SLOW, seen(DEGRADED, 20, lasted=15 * MINUTE)) == "met"
+        assert condition_state(SLOW, seen(DEGRADED, 20, lasted=15 * MINUTE - 1)) == "doubtful"
+        assert condition_state(SLOW, seen(DEGRADED, 2, lasted=20 * MINUTE)) == "doubtful"
 
     def test_what_was_degraded_and_is_down_is_not_better(self):
-        assert met(SLOW, seen(DOWN, 20, lasted=20 * MINUTE)) == "doubtful"
-        assert met(SLOW, seen(UP, 1)) == "doubtful" and met(SLOW, seen(UP, 2)) == "clear"
+        assert condition_state(SLOW, seen(DOWN, 20, lasted=20 * MINUTE)) == "doubtful"
+        assert condition_state(SLOW, seen(UP, 1)) == "doubtful" and condition_state(SLOW, seen(UP, 2)) == "clear"
 
     @given(
         st.lists(st.sampled_from([UP, DEGRADED, DOWN]), min_size=1, max_size=12), st.integers(1, 4), st.integers(0, 3)
@@ -128,7 +128,7 @@ class TestMet:
     def test_it_is_as_counting_the_looks_says(self, states, looks, more):
         condition = replace(DOWN_3, looks=looks, out_of=looks + more)
         run = next((n for n, state in enumerate(reversed(states)) if state != states[-1]), len(states))
-        standing = met(condition, seen(states[-1], run, recent=tuple(states)))
+        standing = condition_state(condition, seen(states[-1], run, recent=tuple(states)))
         window = states[-(looks + more) :]
         if states[-1] == DOWN:
             assert standing == ("met" if window.count(DOWN) >= looks else "doubtful")
@@ -139,8 +139,8 @@ class TestMet:
     def test_silence_and_clocks_by_their_length(self):
         silent = Condition(id="s", on="silent", for_ms=3 * MINUTE)
         clock = Condition(id="c", on="clock", for_ms=MINUTE)
-        assert [met_by(silent, ms) for ms in (0, 179_999, 180_000)] == ["clear", "clear", "met"]
-        assert [met_by(clock, ms) for ms in (0, 29_999, 30_000, 59_999, 60_000)] == [
+        assert [duration_state(silent, ms) for ms in (0, 179_999, 180_000)] == ["clear", "clear", "met"]
+        assert [duration_state(clock, ms) for ms in (0, 29_999, 30_000, 59_999, 60_000)] == [
             "clear",
             "clear",
             "doubtful",

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from inventory.model.alerting import Alerting, Escalation, Group, Route
 from inventory.model.entities import Calendar, Hours, Inventory
 from inventory.model.selectors import Selector
-from tests.support.incident_world import DAY, HOUR, MINUTE, SECOND, START, Driver, province, said
+from tests.support.incident_world import DAY, HOUR, MINUTE, SECOND, START, IncidentDriver, province, recipients
 
 ALL = (0, 1, 2, 3, 4, 5, 6)
 OFFICE = Calendar(id="office", name=province().province.name, service=(Hours(ALL, 7 * 60, 17 * 60),))
@@ -25,38 +25,38 @@ def ops(**more: object) -> Route:
 
 class TestRepeats:
     def test_it_is_said_again_at_the_routes_interval_in_the_same_thread(self):
-        world = Driver(routed(ops(repeat_ms=HOUR)))
+        world = IncidentDriver(routed(ops(repeat_ms=HOUR)))
         world.fails("north-web")
         (first,) = world.run(5 * SECOND)
         repeats = world.run(3 * HOUR, SECOND * 30)
-        assert said(repeats) == [("ops", "repeat")] * 2
+        assert recipients(repeats) == [("ops", "repeat")] * 2
         assert {notice.thread for notice in repeats} == {first.ident}
         apart = [later.at - sooner.at for sooner, later in itertools.pairwise(world.mails)]
         assert all(HOUR <= ms <= HOUR + MINUTE for ms in apart)
 
     def test_acknowledged_means_no_repeats_and_still_a_recovery(self):
-        world = Driver(routed(ops(repeat_ms=HOUR)))
+        world = IncidentDriver(routed(ops(repeat_ms=HOUR)))
         world.fails("north-web")
         world.run(5 * SECOND)
         world.say("acknowledge", world.open[0].key)
         assert world.open[0].acked == ("ops", world.at)
         assert world.run(DAY, MINUTE) == []
         world.works("north-web")
-        assert said(world.run(2 * MINUTE)) == [("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
     def test_snoozed_means_none_until_then(self):
-        world = Driver(routed(ops(repeat_ms=HOUR)))
+        world = IncidentDriver(routed(ops(repeat_ms=HOUR)))
         world.fails("north-web")
         world.run(5 * SECOND)
         world.say("snooze", world.open[0].key, until=world.at + 5 * HOUR)
         assert world.run(5 * HOUR - SECOND, MINUTE) == []
-        assert said(world.run(MINUTE)) == [("ops", "repeat")]
+        assert recipients(world.run(MINUTE)) == [("ops", "repeat")]
         world.say("snooze", world.open[0].key, until=world.at + 5 * HOUR)
         world.works("north-web")
-        assert said(world.run(2 * MINUTE)) == [("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
     def test_repeats_to_one_contact_fall_together(self):
-        world = Driver(routed(ops(repeat_ms=HOUR)))
+        world = IncidentDriver(routed(ops(repeat_ms=HOUR)))
         for uid in ("north-web", "south-web", "hub-web"):
             world.fails(uid)
             world.run(5 * MINUTE)
@@ -68,7 +68,7 @@ class TestRepeats:
         assert [len(notice.incidents) for notice in world.run(5 * SECOND)] == [1]  # what is new takes none along
 
     def test_never_again_if_the_route_says_so(self):
-        world = Driver(routed(ops(repeat_ms=0)))
+        world = IncidentDriver(routed(ops(repeat_ms=0)))
         world.fails("north-web")
         world.run(5 * SECOND)
         assert world.run(3 * DAY, 10 * MINUTE) == []
@@ -76,7 +76,7 @@ class TestRepeats:
 
 class TestCommands:
     def test_the_first_acknowledgement_counts_and_all_are_in_the_history(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.say("acknowledge", world.open[0].key, who="ops")
@@ -90,7 +90,7 @@ class TestCommands:
         ]
 
     def test_a_command_for_a_merged_incident_is_for_what_is_left(self):
-        world = Driver()
+        world = IncidentDriver()
         for uid in ("north-web", "north-dns"):
             world.fails(uid)
             world.run(SECOND)
@@ -102,14 +102,14 @@ class TestCommands:
         assert world.open[0].key != gone and world.open[0].acked
 
     def test_what_is_wrong_cannot_be_closed_only_acknowledged(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.say("close", world.open[0].key)
         assert world.open[0].acked and world.open[0].open
 
     def test_what_nobody_hears_of_any_more_can_be_closed_and_comes_anew_if_it_is_still_wrong(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         trouble = world.wrong.pop("down:north-web")
@@ -117,14 +117,14 @@ class TestCommands:
         world.run(HOUR, MINUTE)
         world.say("close", world.open[0].key, who="boss")
         assert world.open == [] and world.closed[0].why == "by hand"
-        assert said(world.run(5 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
+        assert recipients(world.run(5 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
         world.wrong[trouble.key] = trouble
         world.silent = frozenset()
-        assert said(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
+        assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
         assert len({notice.ident for notice in world.mails}) == 6
 
     def test_comments_are_kept_also_on_what_is_closed_and_unknown_keys_do_nothing(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.works("north-web")
@@ -140,36 +140,36 @@ class TestEscalation:
         return routed(ops(repeat_ms=0, steps=steps))
 
     def test_others_are_told_when_nobody_acknowledged(self):
-        world = Driver(self.inventory())
+        world = IncidentDriver(self.inventory())
         world.fails("north-web")
         (first,) = world.run(10 * SECOND)
         assert world.run(14 * MINUTE) == []
         (second,) = world.run(2 * MINUTE)
         assert (second.contact, second.kind, second.thread) == ("boss", "escalation", "")
         assert second.at == first.at + 15 * MINUTE + 2 * SECOND
-        assert said(world.run(HOUR)) == [("night", "escalation")]
+        assert recipients(world.run(HOUR)) == [("night", "escalation")]
         assert [told.step for told in world.open[0].told.values()] == [0, 1, 2]
         world.works("north-web")
-        assert said(world.run(2 * MINUTE)) == [("boss", "recovery"), ("night", "recovery"), ("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("boss", "recovery"), ("night", "recovery"), ("ops", "recovery")]
 
     @pytest.mark.parametrize("what", ["acknowledge", "snooze"])
     def test_not_when_somebody_did(self, what):
-        world = Driver(self.inventory())
+        world = IncidentDriver(self.inventory())
         world.fails("north-web")
         world.run(10 * MINUTE, MINUTE)
         world.say(what, world.open[0].key, until=world.at + DAY)
         assert world.run(5 * HOUR, MINUTE) == []
 
     def test_it_counts_from_the_incident_where_there_is_nobody_to_be_told_first(self):
-        world = Driver(routed(Route(id="nobody", steps=(Escalation(after_ms=5 * MINUTE, to=("boss",)),))))
+        world = IncidentDriver(routed(Route(id="nobody", steps=(Escalation(after_ms=5 * MINUTE, to=("boss",)),))))
         world.fails("north-web")
         assert world.run(5 * MINUTE - SECOND) == []
-        assert said(world.run(5 * SECOND)) == [("boss", "escalation")]
+        assert recipients(world.run(5 * SECOND)) == [("boss", "escalation")]
 
 
 class TestHours:
     def test_what_comes_outside_of_them_waits_for_the_next_and_what_is_over_by_then_is_not_sent(self):
-        world = Driver(routed(ops(calendar="office")))
+        world = IncidentDriver(routed(ops(calendar="office")))
         world.run(8 * HOUR, HOUR)  # 18:00
         world.fails("north-web")
         world.fails("south-web")
@@ -177,59 +177,59 @@ class TestHours:
         world.works("south-web")
         assert world.run(7 * HOUR - MINUTE, MINUTE) == []
         notices = world.run(2 * MINUTE)
-        assert said(notices) == [("ops", "trouble")]
+        assert recipients(notices) == [("ops", "trouble")]
         assert notices[0].at == START + 21 * HOUR + 2 * SECOND
         assert world.book.incident(notices[0].incidents[0]).cause.root == "service:north-web"
 
     def test_repeats_wait_and_recoveries_do_not(self):
-        world = Driver(routed(ops(calendar="office", repeat_ms=HOUR)))
+        world = IncidentDriver(routed(ops(calendar="office", repeat_ms=HOUR)))
         world.run(6 * HOUR + 30 * MINUTE, HOUR)  # 16:30
         world.fails("north-web")
         assert len(world.run(MINUTE)) == 1
         assert world.run(14 * HOUR, MINUTE) == []
-        assert said(world.run(HOUR, MINUTE)) == [("ops", "repeat")]
+        assert recipients(world.run(HOUR, MINUTE)) == [("ops", "repeat")]
         world.run(10 * HOUR, MINUTE)
         world.works("north-web")
-        assert said(world.run(2 * MINUTE)) == [("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
 
 class TestExcluded:
     def test_maintenance_is_tracked_and_told_when_it_ends_and_it_is_still_wrong(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web", excluded=True)
         assert world.run(2 * HOUR, MINUTE) == []
         assert world.open[0].excluded
         world.fails("north-web", excluded=False)
-        assert said(world.run(3 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
+        assert recipients(world.run(3 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
         assert [entry.what for entry in world.open[0].history] == ["opened", "excluded", "included", "told", "told"]
 
     def test_no_repeats_in_it_and_the_recovery_goes_even_so(self):
-        world = Driver(routed(ops(repeat_ms=HOUR)))
+        world = IncidentDriver(routed(ops(repeat_ms=HOUR)))
         world.fails("north-web")
         world.run(MINUTE)
         world.fails("north-web", excluded=True)
         assert world.run(5 * HOUR, MINUTE) == []
         world.works("north-web")
-        assert said(world.run(2 * MINUTE)) == [("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
     def test_what_is_over_before_maintenance_ends_is_told_to_nobody(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web", excluded=True)
         world.run(HOUR, MINUTE)
         world.works("north-web")
         assert world.run(HOUR, MINUTE) == [] and world.open == []
 
     def test_one_member_that_is_not_in_maintenance_is_told(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web", root="wan:north", excluded=True)
         world.fails("north-dns", root="wan:north", severity="warning")
-        assert said(world.run(5 * SECOND)) == [("north-admin", "trouble")]
+        assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble")]
         assert world.open[0].severity == "warning"
 
 
 class TestStandby:
     def test_a_muted_collector_tells_nothing_and_once_what_is_still_wrong_when_that_ends(self):
-        world = Driver()
+        world = IncidentDriver()
         world.muted = True
         world.fails("north-web")
         world.fails("south-web")
@@ -237,21 +237,21 @@ class TestStandby:
         world.works("south-web")
         world.run(2 * MINUTE)
         world.muted = False
-        assert said(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
+        assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
         assert world.run(HOUR, MINUTE) == []
 
     def test_who_was_told_by_it_learns_the_end_even_when_it_is_muted_again(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
         world.muted = True
         world.works("north-web")
-        assert said(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
 
 class TestGrouping:
     def test_what_comes_within_the_window_is_one_mail_and_begins_the_thread_of_each(self):
-        world = Driver(routed(ops(repeat_ms=HOUR)))
+        world = IncidentDriver(routed(ops(repeat_ms=HOUR)))
         world.fails("north-web", severity="warning")
         world.run(SECOND)
         world.fails("south-web")
@@ -266,7 +266,7 @@ class TestGrouping:
         assert (repeat.kind, repeat.thread) == ("repeat", group.ident)
 
     def test_recoveries_together_go_on_in_the_thread_of_the_oldest(self):
-        world = Driver(routed(ops()))
+        world = IncidentDriver(routed(ops()))
         for uid in ("north-web", "south-web"):
             world.fails(uid)
             world.run(5 * SECOND)
@@ -276,7 +276,7 @@ class TestGrouping:
         assert group.thread == world.mails[0].ident
 
     def test_something_new_in_it_begins_a_thread(self):
-        world = Driver(routed(ops()))
+        world = IncidentDriver(routed(ops()))
         world.fails("north-web")
         world.run(5 * SECOND)
         world.works("north-web")
@@ -288,7 +288,7 @@ class TestGrouping:
 
 class TestCap:
     def test_beyond_it_summaries_say_all_the_rest_and_everybody_learns_everything(self):
-        world = Driver(routed(ops(), cap=3))
+        world = IncidentDriver(routed(ops(), cap=3))
         for minute in range(60):
             for site in ("north", "south"):
                 world.wrong.clear()
@@ -307,7 +307,7 @@ class TestCap:
         assert {key for key, kind in told if kind == "trouble"} == {key for key, kind in told if kind == "recovery"}
 
     def test_the_first_summary_goes_at_once_and_the_next_ten_minutes_later(self):
-        world = Driver(routed(ops(), cap=1))
+        world = IncidentDriver(routed(ops(), cap=1))
         for root in ("one", "two", "three"):
             world.fails(f"north-{['web', 'dns', 'mail'][len(world.mails)]}", root=f"service:{root}")
             world.run(5 * SECOND)
@@ -318,7 +318,7 @@ class TestCap:
         assert [notice.kind for notice in world.run(MINUTE)] == ["summary"]
 
     def test_repeats_wait_for_the_hour_and_make_no_summary(self):
-        world = Driver(routed(ops(repeat_ms=10 * MINUTE), cap=2))
+        world = IncidentDriver(routed(ops(repeat_ms=10 * MINUTE), cap=2))
         world.fails("north-web")
         world.run(5 * SECOND)
         assert [notice.kind for notice in world.run(HOUR - MINUTE)] == ["repeat"]
@@ -327,7 +327,7 @@ class TestCap:
 
 class TestDigest:
     def test_it_goes_once_a_day_at_its_hour_to_whom_it_concerns_and_to_operators_always(self):
-        world = Driver()
+        world = IncidentDriver()
         world.fails("north-web")
         world.run(MINUTE)
         world.works("north-web")
@@ -336,14 +336,16 @@ class TestDigest:
         world.mails.clear()
         world.run(2 * DAY, MINUTE)
         first, second, third = world.mails
-        assert said([first, second, third]) == [("ops", "digest"), ("north-admin", "digest"), ("ops", "digest")]
+        assert recipients([first, second, third]) == [("ops", "digest"), ("north-admin", "digest"), ("ops", "digest")]
         assert first.at == second.at == START + 21 * HOUR
         assert first.day == "2026-11-27" and third.day == "2026-11-28"
         assert first.incidents == second.incidents == (key,)
         assert third.incidents == ()
 
     def test_what_is_still_open_is_in_every_digest_and_what_was_never_sent_is_in_it(self):
-        world = Driver(replace(routed(ops(calendar="office")), alerting=Alerting(routes=(ops(calendar="office"),))))
+        world = IncidentDriver(
+            replace(routed(ops(calendar="office")), alerting=Alerting(routes=(ops(calendar="office"),)))
+        )
         world.run(10 * HOUR, HOUR)
         world.fails("north-web", severity="info")
         world.fails("south-web")
@@ -356,51 +358,51 @@ class TestDigest:
         assert {world.book.incident(key).cause.root for key in digest.incidents} == {"service:north-web"}
 
     def test_after_days_without_a_collector_one_goes(self):
-        world = Driver()
+        world = IncidentDriver()
         world.run(HOUR)
         world.at += 4 * DAY
-        assert said(world.step()) == [("ops", "digest")]
+        assert recipients(world.step()) == [("ops", "digest")]
         assert world.mails[-1].day == "2026-11-30"
-        assert said(world.run(DAY, MINUTE)) == [("ops", "digest")]
+        assert recipients(world.run(DAY, MINUTE)) == [("ops", "digest")]
 
     def test_nobody_gets_one_who_does_not_want_it_nor_where_it_is_off(self):
         quiet = province()
         contacts = {**quiet.contacts, "ops": replace(quiet.contacts["ops"], digest=False)}
-        assert Driver(replace(quiet, contacts=contacts)).run(3 * DAY, HOUR) == []
-        assert Driver(province(Alerting(digest=None))).run(3 * DAY, HOUR) == []
+        assert IncidentDriver(replace(quiet, contacts=contacts)).run(3 * DAY, HOUR) == []
+        assert IncidentDriver(province(Alerting(digest=None))).run(3 * DAY, HOUR) == []
 
 
 class TestInventoryThatChanges:
     def test_a_recovery_goes_to_those_whom_no_route_names_any_more(self):
-        world = Driver(routed(ops()))
+        world = IncidentDriver(routed(ops()))
         world.fails("north-web")
         world.run(5 * SECOND)
         world.inventory = routed(Route(id="other", select=Selector(sites=("south",)), to=("boss",)))
         world.run(HOUR, MINUTE)
         world.works("north-web")
-        assert said(world.run(2 * MINUTE)) == [("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
     def test_a_new_route_tells_what_is_open_already(self):
-        world = Driver(routed(ops()))
+        world = IncidentDriver(routed(ops()))
         world.fails("north-web")
         world.run(5 * SECOND)
         team = Group(id="team", name=OFFICE.name, members=("boss", "ops"))
         world.inventory = routed(ops(), Route(id="other", to=("team",)), groups={"team": team})
-        assert said(world.run(5 * SECOND)) == [("boss", "trouble")]
+        assert recipients(world.run(5 * SECOND)) == [("boss", "trouble")]
 
     def test_who_left_the_inventory_is_forgotten_and_holds_nothing_open(self):
-        world = Driver(routed(ops(), Route(id="other", to=("boss",))))
+        world = IncidentDriver(routed(ops(), Route(id="other", to=("boss",))))
         world.fails("north-web")
         world.run(5 * SECOND)
         contacts = {who: contact for who, contact in world.inventory.contacts.items() if who != "boss"}
         world.inventory = replace(world.inventory, contacts=contacts)
         world.works("north-web")
-        assert said(world.run(2 * MINUTE)) == [("ops", "recovery")]
+        assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
         assert world.book.ended == {} and "boss" not in world.book.mailboxes
 
 
 def test_the_machine_says_when_it_wants_to_be_asked_again():
-    world = Driver(routed(ops()))
+    world = IncidentDriver(routed(ops()))
     assert world.turn.wake is None
     world.fails("north-web")
     world.step()
@@ -413,7 +415,7 @@ def test_the_machine_says_when_it_wants_to_be_asked_again():
 
 
 def test_what_is_closed_is_forgotten_when_the_digests_have_told_it():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web")
     world.run(5 * SECOND)
     world.works("north-web")
@@ -425,7 +427,7 @@ def test_what_is_closed_is_forgotten_when_the_digests_have_told_it():
 
 
 def test_a_history_is_kept_to_its_first_and_latest_lines():
-    world = Driver()
+    world = IncidentDriver()
     world.fails("north-web")
     world.run(5 * SECOND)
     for number in range(700):

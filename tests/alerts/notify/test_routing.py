@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec.structs import replace
 
-from alerts.incident.entities import Incident, Member, Told
+from alerts.incident.entities import Incident, IncidentMember, NotifiedContact
 from alerts.incident.problem import Cause, Subject
 from alerts.notify.routing import audience, operators, recipients
 from inventory.model.alerting import Alerting, Escalation, Group, Roster, Rotation, Route, Shift
-from inventory.model.entities import Calendar, Decreed, Hours, Inventory
+from inventory.model.entities import Calendar, HolidayDecree, Hours, Inventory
 from inventory.model.selectors import Selector
-from tests.support.incident_world import DAY, HOUR, MINUTE, START, down, name, province
+from tests.support.incident_world import DAY, HOUR, MINUTE, START, down, province, same_in_both
 
 ALL = (0, 1, 2, 3, 4, 5, 6)
 HANOI = ZoneInfo("Asia/Ho_Chi_Minh")
@@ -27,7 +27,7 @@ def incident(*uids: str, cause: str = "service", severity: str = "critical", **m
         opened=START,
         noticed=START,
         members={
-            one.key: Member(
+            one.key: IncidentMember(
                 key=one.key, condition="down", subject=one.subject, severity="critical", since=START, joined=START
             )
             for one in troubles
@@ -37,7 +37,7 @@ def incident(*uids: str, cause: str = "service", severity: str = "critical", **m
 
 
 def about(subject: Subject) -> Incident:
-    member = Member(key="x", condition="x", subject=subject, severity="critical", since=START, joined=START)
+    member = IncidentMember(key="x", condition="x", subject=subject, severity="critical", since=START, joined=START)
     return replace(incident(), members={"x": member})
 
 
@@ -122,14 +122,14 @@ class TestRoutes:
         assert chosen(Selector(kinds=("disk",)), Subject(kind="disk"))
 
     def test_groups_contacts_of_agencies_and_names_that_are_none(self):
-        team = Group(id="team", name=name("team"), members=("ops", "inner", "nobody"))
-        inner = Group(id="inner", name=name("inner"), members=("boss", "team"))
+        team = Group(id="team", name=same_in_both("team"), members=("ops", "inner", "nobody"))
+        inner = Group(id="inner", name=same_in_both("inner"), members=("boss", "team"))
         route = Route(id="all", to=("team", "ops"), agency_contacts=True)
         inventory = routed(route, groups={"team": team, "inner": inner})
         assert who(inventory, incident("south-web")) == ["ops", "boss", "south-admin"]
 
     def test_only_ends_the_search_where_it_holds_now(self):
-        office = Calendar(id="office", name=name("office"), service=(Hours(ALL, 7 * 60, 17 * 60),))
+        office = Calendar(id="office", name=same_in_both("office"), service=(Hours(ALL, 7 * 60, 17 * 60),))
         desk = Route(id="desk", calendar="office", to=("ops",), only=True)
         inventory = routed(desk, Route(id="duty", to=("night",)), calendars=(office,))
         assert who(inventory, incident()) == ["ops"]
@@ -137,7 +137,7 @@ class TestRoutes:
         assert who(inventory, replace(incident(), noticed=evening), evening) == ["night"]
 
     def test_of_two_routes_to_one_contact_the_earlier_hour_and_the_shorter_repeat_hold(self):
-        office = Calendar(id="office", name=name("office"), service=(Hours(ALL, 13 * 60, 17 * 60),))
+        office = Calendar(id="office", name=same_in_both("office"), service=(Hours(ALL, 13 * 60, 17 * 60),))
         inventory = routed(
             Route(id="later", calendar="office", to=("ops",), repeat_ms=HOUR),
             Route(id="now", to=("ops",), repeat_ms=0),
@@ -150,7 +150,7 @@ class TestRoutes:
         steps = (Escalation(after_ms=15 * MINUTE, to=("boss",)), Escalation(after_ms=HOUR, to=("night", "ops")))
         inventory = routed(Route(id="x", to=("ops",), steps=steps))
         assert who(inventory, incident(), START + DAY) == ["ops"]  # nobody was told yet
-        told = {"ops": Told(contact="ops", thread="t", first=START + MINUTE, last=START + MINUTE)}
+        told = {"ops": NotifiedContact(contact="ops", thread="t", first=START + MINUTE, last=START + MINUTE)}
         found = recipients(inventory, incident(told=told), START + DAY)
         assert [(one.contact, one.step, one.when - START) for one in found] == [
             ("ops", 0, 0),
@@ -160,26 +160,28 @@ class TestRoutes:
         assert who(inventory, incident(told=told, acked=("ops", START)), START + DAY) == ["ops"]
 
     def test_the_audience_is_all_whom_it_may_concern_at_any_hour(self):
-        roster = Roster(id="duty", name=name("duty"), shifts=(Shift(hours=(Hours(ALL, 0, 60),), who=("night",)),))
+        roster = Roster(
+            id="duty", name=same_in_both("duty"), shifts=(Shift(hours=(Hours(ALL, 0, 60),), who=("night",)),)
+        )
         routes = (
             Route(id="x", severities=("warning",), to=("duty",), steps=(Escalation(after_ms=1, to=("boss",)),)),
             Route(id="y", select=Selector(sites=("south",)), to=("ops",)),
         )
         inventory = routed(*routes, rosters={"duty": roster})
         assert audience(inventory, incident("north-web")) == {"night", "boss"}
-        told = {"south-admin": Told(contact="south-admin", thread="t", first=1, last=1)}
+        told = {"south-admin": NotifiedContact(contact="south-admin", thread="t", first=1, last=1)}
         assert audience(inventory, incident("north-web", told=told)) == {"night", "boss", "south-admin"}
 
 
 class TestHours:
     OFFICE = Calendar(
         id="office",
-        name=name("office"),
+        name=same_in_both("office"),
         service=(Hours((0, 1, 2, 3, 4), 7 * 60, 11 * 60 + 30), Hours((0, 1, 2, 3, 4), 13 * 60, 17 * 60)),
         holidays="vietnam",
     )
 
-    def when(self, day: str, clock: str, decreed: dict[int, Decreed] | None = None) -> str:
+    def when(self, day: str, clock: str, decreed: dict[int, HolidayDecree] | None = None) -> str:
         at = round(datetime.fromisoformat(f"{day}T{clock}").replace(tzinfo=HANOI).timestamp() * 1000)
         inventory = routed(Route(id="x", calendar="office", to=("ops",)), calendars=(self.OFFICE,))
         inventory = replace(inventory, decreed=decreed or {})
@@ -198,7 +200,7 @@ class TestHours:
         ],
     )
     def test_what_comes_outside_waits_for_the_next(self, day, clock, when):
-        decreed = {2026: Decreed(off=(date(2026, 2, 16), date(2026, 2, 20)))}
+        decreed = {2026: HolidayDecree(off=(date(2026, 2, 16), date(2026, 2, 20)))}
         assert self.when(day, clock, decreed) == when
 
     def test_hours_that_were_looked_up_once_still_end(self):
@@ -213,7 +215,7 @@ class TestHours:
         assert len(open_at) == 6 * (18 + 16)
 
     def test_a_calendar_that_never_opens_tells_nobody(self):
-        shut = Calendar(id="shut", name=name("shut"), off=(Hours(ALL, 0, 1440),))
+        shut = Calendar(id="shut", name=same_in_both("shut"), off=(Hours(ALL, 0, 1440),))
         inventory = routed(Route(id="x", calendar="shut", to=("ops",)), calendars=(shut,))
         assert who(inventory, incident(), START) == [] == who(inventory, incident(), START + 60 * DAY)
 
@@ -227,7 +229,7 @@ class TestDuty:
     def test_shifts_then_turns_then_otherwise(self):
         roster = Roster(
             id="duty",
-            name=name("duty"),
+            name=same_in_both("duty"),
             shifts=(Shift(hours=(Hours((0, 1, 2, 3, 4), 8 * 60, 17 * 60),), who=("ops",)),),
             rotation=Rotation(begins=date(2026, 11, 1), days=7, turns=(("boss",), ("night",))),
             otherwise=("north-admin",),
@@ -241,7 +243,7 @@ class TestDuty:
         paris = ZoneInfo("Europe/Paris")
         roster = Roster(
             id="duty",
-            name=name("duty"),
+            name=same_in_both("duty"),
             time_zone="Europe/Paris",
             shifts=(
                 Shift(hours=(Hours(ALL, 0, 2 * 60 + 30),), who=("night",)),
@@ -258,7 +260,7 @@ class TestDuty:
     def test_who_comes_on_duty_is_found_a_minute_later(self):
         roster = Roster(
             id="duty",
-            name=name("duty"),
+            name=same_in_both("duty"),
             shifts=(
                 Shift(hours=(Hours(ALL, 0, 12 * 60),), who=("ops",)),
                 Shift(hours=(Hours(ALL, 720, 1440),), who=("boss",)),

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import inventory
 from alerts.rules import collector, prometheus
 from alerts.rules import goals as rules_goals
-from alerts.rules.burn_rates import PAIRS
+from alerts.rules.burn_rates import BURN_WINDOW_PAIRS
 from inventory.base.problems import Invalid
 from inventory.base.types import duration_text
 from inventory.build.load import load
@@ -98,7 +98,7 @@ def test_promtool_takes_the_sample_configuration(tmp_path: Path) -> None:
     found = yaml.safe_load((tmp_path / "prometheus.yml").read_text("utf-8"))
     # what the rules take for granted
     assert prometheus.JOB in [job["job_name"] for job in found["scrape_configs"]]
-    assert found["global"]["scrape_interval"] == f"{rules_goals.SCRAPE_S}s"
+    assert found["global"]["scrape_interval"] == f"{rules_goals.SCRAPE_INTERVAL_S}s"
 
 
 @pytest.mark.real
@@ -128,7 +128,7 @@ def test_where_the_sample_routes_alerts(labels: list[str], receiver: str) -> Non
 
 def test_the_sample_inhibits_by_names_that_exist() -> None:
     """A renamed alert must not leave a rule of the sample without what it is about."""
-    known = {rule.name for rule in collector.RULES} | {"HaidangGoalBurning", "HaidangIncident"}
+    known = {rule.name for rule in collector.COLLECTOR_RULES} | {"HaidangGoalBurning", "HaidangIncident"}
     found = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text("utf-8"))
     matchers = [one for route in found["route"]["routes"] for one in route["matchers"]]
     for rule in found["inhibit_rules"]:
@@ -246,7 +246,7 @@ CASES: dict[str, list[tuple[Series, int, bool]]] = {
 
 
 def test_every_alert_is_tried_both_ways() -> None:
-    assert set(CASES) == {rule.name for rule in collector.RULES}
+    assert set(CASES) == {rule.name for rule in collector.COLLECTOR_RULES}
     for name, cases in CASES.items():
         wanted = {True} if name == "HaidangWatchdog" else {True, False}
         assert {fires for *_, fires in cases} == wanted
@@ -383,7 +383,7 @@ def at_end(series: Series, samples: dict[str, int]) -> dict[str, Any]:
 def fires(goal: str, *windows: str) -> dict[str, int]:
     """Expressions for which pairs of windows burn and which do not."""
     alert = f'ALERTS{{alertname="HaidangGoalBurning",alertstate="firing",goal="{goal}",windows="%s"}}'
-    pairs = [f"{duration_text(pair.long)}+{duration_text(pair.short)}" for pair in PAIRS]
+    pairs = [f"{duration_text(pair.long)}+{duration_text(pair.short)}" for pair in BURN_WINDOW_PAIRS]
     assert set(windows) <= set(pairs)
     return {f"count({alert % pair})": int(pair in windows) for pair in pairs}
 
@@ -434,11 +434,15 @@ def test_the_rules_agree_with_the_truth_of_what_came_in_time(tmp_path: Path) -> 
         starts = [dice.randrange(end) for _ in range(dice.randrange(1, 8))]
         longest = dice.choice([2, 10, 60, 300])
         story = Story(down=[(a, min(end, a + dice.randrange(1, longest))) for a in starts], end=end)
-        if any(_close(story.bad(window), pair.factor * 0.01) for pair in PAIRS for window in (pair.long, pair.short)):
+        if any(
+            _close(story.bad(window), pair.factor * 0.01)
+            for pair in BURN_WINDOW_PAIRS
+            for window in (pair.long, pair.short)
+        ):
             continue
         windows = [
             f"{duration_text(pair.long)}+{duration_text(pair.short)}"
-            for pair in PAIRS
+            for pair in BURN_WINDOW_PAIRS
             if min(story.bad(pair.long), story.bad(pair.short)) > pair.factor * 0.01
         ]
         fired |= set(windows)
@@ -615,7 +619,7 @@ def test_the_inventory_may_be_named_by_the_collectors_file(tmp_path: Path, capsy
     (tmp_path / "collector.yaml").write_text("inventory: inv\n", "utf-8")
     assert command("--config", tmp_path / "collector.yaml", "--format", "prometheus") == 0
     assert "haidang-goal-services" in capsys.readouterr().out
-    assert whereabouts.named_in(tmp_path / "collector.yaml") == tmp_path / "inv"
+    assert whereabouts.inventory_directory(tmp_path / "collector.yaml") == tmp_path / "inv"
 
 
 def test_what_makes_no_sense_is_refused(tmp_path: Path) -> None:

@@ -8,24 +8,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from collector.causes.links import Addition, additions, outages, settled
+from collector.causes.links import SettledDowntime, additions, outages, settled
 from collector.causes.topology import Topology
 from collector.ledger.windows import midnight
-from inventory.model.entities import Former
+from inventory.model.entities import FormerProvider
 from tests.collector.causes.test_stories import fault, hand
 from tests.collector.causes.test_truth import evidence, topology
-from tests.support.histories import HOUR, LINES, MINUTE, SECOND, T0, Fault, World, random_faults, random_world
+from tests.support.histories import (
+    HOUR,
+    LINES,
+    MINUTE,
+    SECOND,
+    T0,
+    EstateFault,
+    EstateHistory,
+    random_faults,
+    random_world,
+)
 
 SITES = {"a": "a", "b": "b", "c-one": "c", "c-two": "c"}
 
 
-def ms_of(world: World, link: str, cause: str) -> int:
+def ms_of(world: EstateHistory, link: str, cause: str) -> int:
     found = outages(topology(), evidence(world), link, (world.begin, world.end))
     return sum(one.end - one.start for one in found if one.cause.cause == cause)
 
 
 def test_a_cut_is_its_providers() -> None:
-    world = World([fault("line", "b", 20, 30)], HOUR, 1)
+    world = EstateHistory([fault("line", "b", 20, 30)], HOUR, 1)
     found = outages(topology(), evidence(world), "b", (world.begin, world.end))
     assert [(one.provider, one.cause.root, len(one.checks)) for one in found] == [("p2", "wan:b", 2)]
     assert found[0].end - found[0].start == pytest.approx(10 * MINUTE, abs=30 * SECOND)
@@ -35,7 +45,9 @@ def test_a_cut_is_its_providers() -> None:
 
 
 def test_power_and_the_lan_and_the_hub_are_nobodys_claim() -> None:
-    world = World([fault("power", "a", 20, 30), fault("router", "b", 20, 30), fault("router", "hub", 40, 45)], HOUR, 1)
+    world = EstateHistory(
+        [fault("power", "a", 20, 30), fault("router", "b", 20, 30), fault("router", "hub", 40, 45)], HOUR, 1
+    )
     for link in LINES:
         if link in SITES:
             assert ms_of(world, link, "wan") == 0
@@ -46,10 +58,10 @@ def test_power_and_the_lan_and_the_hub_are_nobodys_claim() -> None:
 
 def test_it_is_up_while_either_side_proves_it_up() -> None:
     """The centre's agent alone does not reach the site: its own check is at fault, not the circuit."""
-    world = World([], HOUR, 1)
+    world = EstateHistory([], HOUR, 1)
     known = evidence(world)
     seen = next(check for check in world.checks if check.key == "from-hub" and check.site == "b")
-    down = World([fault("line", "b", 20, 30)], HOUR, 1).spans(seen.uid)
+    down = EstateHistory([fault("line", "b", 20, 30)], HOUR, 1).spans(seen.uid)
     mixed = replace(known, spans=lambda uid: down if uid == seen.uid else known.spans(uid))
     assert outages(topology(), mixed, "b", (world.begin, world.end)) == []
 
@@ -59,10 +71,10 @@ def test_an_outage_over_the_day_on_which_the_provider_changed_is_cut_there() -> 
     zone = inventory.province.zone
     changed = (datetime.fromtimestamp(T0 / 1000, UTC).astimezone(zone) + timedelta(days=1)).date()
     turn = midnight(changed, zone)
-    link = replace(inventory.links["b"], formerly=(Former(provider="p1", until=changed),))
+    link = replace(inventory.links["b"], formerly=(FormerProvider(provider="p1", until=changed),))
     other = Topology.of(replace(inventory, links={**inventory.links, "b": link}))
     begin = (turn - T0) // MINUTE - 5
-    world = World([fault("line", "b", begin, begin + 12)], (begin + 60) * MINUTE, 1)
+    world = EstateHistory([fault("line", "b", begin, begin + 12)], (begin + 60) * MINUTE, 1)
     found = outages(other, evidence(world), "b", (world.begin, world.end))
     assert [one.provider for one in found] == ["p1", "p2"]
     assert found[0].end == found[1].start == turn
@@ -97,7 +109,7 @@ def test_of_two_sides_the_one_that_knows_tells_the_cause() -> None:
 # -- counted in steps
 
 
-def told_by(world: World, told: dict[str, int]) -> Addition:
+def told_by(world: EstateHistory, told: dict[str, int]) -> SettledDowntime:
     return additions(topology(), evidence(world, told, max(told.values())), "b", world.begin)
 
 
@@ -112,9 +124,9 @@ def test_however_time_is_cut_into_steps_the_additions_come_to_the_same(
 ) -> None:
     """Each agent tells in its own time; after every batch what has settled is added. In the end all is told at once."""
     dice = Random(seed)
-    cut = Fault("line", link, T0 + 30 * MINUTE, T0 + dice.randrange(32, 80) * MINUTE)
+    cut = EstateFault("line", link, T0 + 30 * MINUTE, T0 + dice.randrange(32, 80) * MINUTE)
     errors = {agent: dice.choice((0, 200, 2_000, 20_000)) for agent in ("a", "b", "c", "thdl")}
-    world = World([cut, *random_faults(dice, 2 * HOUR)], 2 * HOUR, seed, errors)
+    world = EstateHistory([cut, *random_faults(dice, 2 * HOUR)], 2 * HOUR, seed, errors)
     told = dict.fromkeys(world.told, world.begin + MINUTE)
     at, total = world.begin, dict[tuple[str, str], int]()
     for agent, minutes in (*steps, *((agent, 300) for agent in world.told)):
@@ -132,7 +144,7 @@ def test_however_time_is_cut_into_steps_the_additions_come_to_the_same(
 
 
 def test_an_outage_is_counted_once_it_is_over_and_both_sides_have_told_it() -> None:
-    world = World([fault("line", "b", 20, 30)], HOUR, 1)
+    world = EstateHistory([fault("line", "b", 20, 30)], HOUR, 1)
     behind = dict.fromkeys(world.told, world.end) | {"b": T0 + 19 * MINUTE}
     early = told_by(world, behind)
     assert early.down == {} and early.until <= T0 + 19 * MINUTE
@@ -143,7 +155,7 @@ def test_an_outage_is_counted_once_it_is_over_and_both_sides_have_told_it() -> N
 
 def test_an_end_that_will_never_tell_more_holds_nothing_up() -> None:
     """An agent that has ended its life: all that it had to say is in."""
-    world = World([fault("line", "b", 20, 30)], HOUR, 1)
+    world = EstateHistory([fault("line", "b", 20, 30)], HOUR, 1)
     ended = additions(topology(), evidence(world), "b", world.begin)
     assert ended.until == world.end - 10 * MINUTE and ended.down.keys() == {("p2", "wan")}
     nobody = replace(evidence(world), spans=lambda uid: [])
@@ -151,10 +163,10 @@ def test_an_end_that_will_never_tell_more_holds_nothing_up() -> None:
 
 
 def test_what_has_settled_moves_on_while_nothing_is_wrong() -> None:
-    world = World([], HOUR, 1)
+    world = EstateHistory([], HOUR, 1)
     everything = dict.fromkeys(world.told, world.end)
     known = evidence(world, everything, world.end)
     assert world.end - 15 * MINUTE < settled(topology(), known, "b") < world.end
-    going_on = World([Fault("line", "b", T0 + 40 * MINUTE, T0 + 2 * HOUR)], HOUR, 1)
+    going_on = EstateHistory([EstateFault("line", "b", T0 + 40 * MINUTE, T0 + 2 * HOUR)], HOUR, 1)
     begun = settled(topology(), evidence(going_on, everything, world.end), "b")
     assert T0 + 39 * MINUTE < begun <= T0 + 40 * MINUTE + 30 * SECOND

@@ -3,7 +3,14 @@
 from functools import cache
 
 from alerts.incident.problem import Cause
-from collector.causes.present import Answer, Contact, Present, Seen, View, present
+from collector.causes.present import (
+    AgentContact,
+    PresentCause,
+    PresentCauses,
+    PresentView,
+    PublishedStatus,
+    present_causes,
+)
 from collector.ledger.steps import Span
 from inventory.model.entities import Check
 from tests.collector.causes.test_stories import fault
@@ -18,9 +25,9 @@ from tests.support.histories import (
     SECOND,
     T0,
     UNKNOWN,
-    Fault,
-    World,
-    holds,
+    EstateFault,
+    EstateHistory,
+    covers,
     random_world,
 )
 
@@ -30,15 +37,17 @@ PUSH = 30 * SECOND
 class Now:
     """A world as the collector, in the centre, has it at one moment: what pushes have brought until then."""
 
-    def __init__(self, world: World, minute: float, *, started: float = -600, deaf: tuple[float, float] | None = None):
+    def __init__(
+        self, world: EstateHistory, minute: float, *, started: float = -600, deaf: tuple[float, float] | None = None
+    ):
         self.world, self.at = world, T0 + round(minute * MINUTE)
         self.started, self.deaf = T0 + round(started * MINUTE), deaf
         self.present = self.of()
 
-    def of(self, at: int | None = None) -> Present:
+    def of(self, at: int | None = None) -> PresentCauses:
         now = self.at if at is None else at
-        view = View(seen=self.seen, contact=self.contact, now=now, started=self.started, push_every=PUSH)
-        return present(topology(), view)
+        view = PresentView(seen=self.seen, contact=self.contact, now=now, started=self.started, push_every=PUSH)
+        return present_causes(topology(), view)
 
     def heard(self, place: str) -> int:
         """The last moment at which it could push."""
@@ -51,8 +60,8 @@ class Now:
         there = not any(one.begin <= at < one.end for one in self.world.outages[place])
         if place == "hub":
             return there
-        lines = any(not holds(self.world.times("line", line), at) for line in LINES[place])
-        broken = any(holds(one.times, at) for end in (place, "hub") for one in self.world.router(end))
+        lines = any(not covers(self.world.times("line", line), at) for line in LINES[place])
+        broken = any(covers(one.times, at) for end in (place, "hub") for one in self.world.router(end))
         return there and lines and not broken
 
     def place(self, agent: str) -> str:
@@ -63,38 +72,38 @@ class Now:
         agent = self.world.inventory.checks[uid].agent
         return self.world.spans(uid, self.heard(self.place(agent)))
 
-    def seen(self, uid: str) -> Seen | None:
+    def seen(self, uid: str) -> PublishedStatus | None:
         spans = self.spans(uid)
         if not spans:
             return None
         last, hold = spans[-1], self.world.inventory.checks[uid].hold
         state = last.state if self.at <= last.sure_to + hold else UNKNOWN
-        return Seen(state, last.start, last.sure_from, last.sure_to, last.state)
+        return PublishedStatus(state, last.start, last.sure_from, last.sure_to, last.state)
 
-    def contact(self, agent: str) -> Contact | None:
+    def contact(self, agent: str) -> AgentContact | None:
         if agent not in self.world.told:
             return None
         heard = self.heard(self.place(agent))
         events = [event for event in self.world.told[agent].events if event[0] <= self.at]
         stopped = events[-1][0] if events and events[-1][1] == "agent stop" else None
-        return Contact(heard, stopped)
+        return AgentContact(heard, stopped)
 
     def check(self, agent: str, name: str) -> Check:
         return next(check for check in self.world.checks if (check.agent, check.name) == (agent, name))
 
-    def cause(self, agent: str, name: str) -> Answer:
+    def cause(self, agent: str, name: str) -> PresentCause:
         return self.present.cause(self.check(agent, name).uid)
 
 
-def world(*faults: Fault) -> World:
-    return World(list(faults), HOUR, 1)
+def world(*faults: EstateFault) -> EstateHistory:
+    return EstateHistory(list(faults), HOUR, 1)
 
 
 def told(cause: Cause) -> str:
     return " / ".join(said.text.format(**said.values) for said in cause.because)
 
 
-def roots(answer: Answer) -> tuple[str, str]:
+def roots(answer: PresentCause) -> tuple[str, str]:
     return answer.cause.root, answer.cause.cause
 
 
@@ -118,7 +127,7 @@ def test_the_hubs_router_is_one_root_for_everything() -> None:
 
 def test_what_came_back_after_the_last_look_proves_nothing() -> None:
     """The hub's router is back; the sites' last looks, from before, came with their first push after it."""
-    now = Now(world(Fault("router", "hub", T0 + 763 * SECOND, T0 + 867 * SECOND)), 14.5)
+    now = Now(world(EstateFault("router", "hub", T0 + 763 * SECOND, T0 + 867 * SECOND)), 14.5)
     down = [place for place in ("a", "b", "c") if now.seen(now.check(place, "hub").uid).state == DOWN]  # type: ignore[union-attr]
     assert down
     for place in down:
@@ -166,9 +175,9 @@ def test_many_sites_silent_that_answer_are_the_collector_too() -> None:
     quiet = Now(world(), 40)
     deaf = ("a", "b", "c")
     contacts = {
-        agent: Contact(T0 + 20 * MINUTE) if agent in deaf else quiet.contact(agent) for agent in ("thdl", *deaf)
+        agent: AgentContact(T0 + 20 * MINUTE) if agent in deaf else quiet.contact(agent) for agent in ("thdl", *deaf)
     }
-    now = present(topology(), View(seen=quiet.seen, contact=contacts.get, now=quiet.at, push_every=PUSH))
+    now = present_causes(topology(), PresentView(seen=quiet.seen, contact=contacts.get, now=quiet.at, push_every=PUSH))
     assert {roots(now.silent(agent)) for agent in deaf} == {("collector:reach", "collector")}
 
 
@@ -208,21 +217,25 @@ def test_what_was_not_looked_at_since_is_waited_for() -> None:
     uid = steady.check("thdl", "web-web").uid
     first = steady.at - 5 * SECOND
 
-    def seen(other: str) -> Seen | None:
+    def seen(other: str) -> PublishedStatus | None:
         was = steady.seen(other)
         if other == uid:
-            return Seen(2, first - 10 * SECOND, first, steady.at, 2)
-        return Seen(0, was.since, was.first, min(was.at, first - SECOND), 0) if was is not None else None
+            return PublishedStatus(2, first - 10 * SECOND, first, steady.at, 2)
+        return PublishedStatus(0, was.since, was.first, min(was.at, first - SECOND), 0) if was is not None else None
 
-    early = present(topology(), View(seen=seen, contact=steady.contact, now=steady.at, push_every=PUSH)).cause(uid)
+    early = present_causes(
+        topology(), PresentView(seen=seen, contact=steady.contact, now=steady.at, push_every=PUSH)
+    ).cause(uid)
     assert early.pending and early.cause.certainty == "provisional"
     assert roots(early) == (f"service:{uid}", "service")
 
-    def since(other: str) -> Seen | None:
+    def since(other: str) -> PublishedStatus | None:
         was = seen(other)
-        return was if was is None or other == uid else Seen(0, was.since, was.first, steady.at, 0)
+        return was if was is None or other == uid else PublishedStatus(0, was.since, was.first, steady.at, 0)
 
-    late = present(topology(), View(seen=since, contact=steady.contact, now=steady.at, push_every=PUSH)).cause(uid)
+    late = present_causes(
+        topology(), PresentView(seen=since, contact=steady.contact, now=steady.at, push_every=PUSH)
+    ).cause(uid)
     assert not late.pending and late.cause.certainty == "sure"
 
 
@@ -243,7 +256,7 @@ def test_what_is_called_sure_at_the_moment_is_true() -> None:
     """Over random histories, every few minutes."""
     said, wrong = 0, []
     for seed in range(100):
-        past = World(random_world(seed).faults, HOUR, seed)  # clocks that are right: a moment is a moment
+        past = EstateHistory(random_world(seed).faults, HOUR, seed)  # clocks that are right: a moment is a moment
         for minute in range(6, 60, 4):
             now = Now(past, minute)
             for check in past.checks:

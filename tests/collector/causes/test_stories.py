@@ -6,29 +6,29 @@ from itertools import pairwise
 import pytest
 from msgspec.structs import replace
 
-from collector.causes.evidence import Evidence, Life, Proofs, Start, life_of
-from collector.causes.moments import Moment
+from collector.causes.evidence import AgentLife, AgentStart, CauseEvidence, Proofs, agent_life
+from collector.causes.moments import PastMoment
 from collector.causes.topology import Topology
-from collector.causes.verdicts import Book, Verdict, cause_of, verdicts
+from collector.causes.verdicts import CauseAnalysis, CauseVerdict, goal_cause, verdicts
 from collector.ledger.figures import history
 from collector.ledger.steps import Span
-from collector.ledger.take import take
+from collector.ledger.take import apply_slice
 from inventory.model.entities import Check
 from tests.collector.causes.test_truth import evidence, topology
 from tests.support import histories
-from tests.support.histories import DEGRADED, DOWN, HOUR, MINUTE, SECOND, T0, UNKNOWN, UP, Fault, World
+from tests.support.histories import DEGRADED, DOWN, HOUR, MINUTE, SECOND, T0, UNKNOWN, UP, EstateFault, EstateHistory
 
 
-def fault(what: str, where: str, begin: float, end: float) -> Fault:
+def fault(what: str, where: str, begin: float, end: float) -> EstateFault:
     """Minutes from the start."""
-    return Fault(what, where, T0 + round(begin * MINUTE), T0 + round(end * MINUTE))
+    return EstateFault(what, where, T0 + round(begin * MINUTE), T0 + round(end * MINUTE))
 
 
 class Story:
     """What is said of a world once all evidence is in."""
 
-    def __init__(self, *faults: Fault, errors: dict[str, int] | None = None) -> None:
-        self.world = World(list(faults), HOUR, 1, errors)
+    def __init__(self, *faults: EstateFault, errors: dict[str, int] | None = None) -> None:
+        self.world = EstateHistory(list(faults), HOUR, 1, errors)
         self.evidence = evidence(self.world)
         uids = [check.uid for check in self.world.checks]
         self.found = verdicts(topology(), self.evidence, uids, (self.world.begin, self.world.end))
@@ -36,7 +36,7 @@ class Story:
     def check(self, agent: str, name: str) -> Check:
         return next(check for check in self.world.checks if (check.agent, check.name) == (agent, name))
 
-    def of(self, agent: str, name: str) -> list[Verdict]:
+    def of(self, agent: str, name: str) -> list[CauseVerdict]:
         return self.found[self.check(agent, name).uid]
 
     def at(self, agent: str, name: str, minute: float) -> tuple[int, str, str] | None:
@@ -122,7 +122,7 @@ def test_an_agent_is_killed() -> None:
 @pytest.mark.parametrize("what", ["kill", "stop"])
 def test_an_agent_that_is_gone_for_less_than_others_looks_are_held(what: str) -> None:
     story = Story(fault(what, "b", 20.3, 21.5))
-    held = Book(topology(), story.evidence).lives.gaps("b")
+    held = CauseAnalysis(topology(), story.evidence).lives.gaps("b")
     assert held == () or what == "stop"
     assert story.causes() == {("agent:b", "agent")}
     assert story.of("b", "gateway")
@@ -260,13 +260,17 @@ def test_a_badly_placed_silence_proves_nothing_of_other_agents_moments() -> None
     at.looks("thdl", "b.from-hub", "U" * 50 + "D" * 6 + "U" * 64)
     for name in ("gateway", "hub"):
         at.looks("b", name, "U" * 40 + "." * 30 + "U" * 50, error=10 * MINUTE)
-    at.lives["b"] = Life((Start(70 * at.every, -HOUR, False),))
+    at.lives["b"] = AgentLife((AgentStart(70 * at.every, -HOUR, False),))
     uid = at.uid("thdl", "b.from-hub")
-    moment = Moment(Book(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False)
+    moment = PastMoment(
+        CauseAnalysis(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False
+    )
     assert not moment.lives("power:b")
     for name in ("gateway", "hub"):
         at.looks("b", name, "U" * 40 + "." * 30 + "U" * 50)
-    moment = Moment(Book(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False)
+    moment = PastMoment(
+        CauseAnalysis(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False
+    )
     assert moment.lives("power:b")
 
 
@@ -281,7 +285,7 @@ class Hand:
     def __init__(self, topology: Topology, now: int, every: int = 30 * SECOND) -> None:
         self.topology, self.now, self.every = topology, now, every
         self.known: dict[str, list[Span]] = {}
-        self.lives: dict[str, Life] = {}
+        self.lives: dict[str, AgentLife] = {}
 
     def uid(self, agent: str, name: str) -> str:
         checks = self.topology.inventory.checks.values()
@@ -293,12 +297,14 @@ class Hand:
         looks = [(i * self.every, self.codes.index(mark)) for i, mark in enumerate(pattern) if mark != "."]
         deltas = [b - a for (a, _), (b, _) in pairwise(looks)]
         closed: list[Span] = []
-        tail = take(None, closed, looks[0][0], deltas, bytes(state for _, state in looks), hold, error)
+        tail = apply_slice(None, closed, looks[0][0], deltas, bytes(state for _, state in looks), hold, error)
         self.known[uid] = history(closed, tail, self.now)
 
-    def evidence(self) -> Evidence:
-        return Evidence(
-            spans=lambda uid: self.known.get(uid, []), life=lambda agent: self.lives.get(agent, Life()), now=self.now
+    def evidence(self) -> CauseEvidence:
+        return CauseEvidence(
+            spans=lambda uid: self.known.get(uid, []),
+            life=lambda agent: self.lives.get(agent, AgentLife()),
+            now=self.now,
         )
 
     def said(self, agent: str, name: str) -> list[tuple[int, str, str, str]]:
@@ -363,7 +369,7 @@ def test_while_the_site_is_behind_it_is_provisional() -> None:
     at.looks("thdl", "b.from-hub", "U" * 10 + "D" * 30)
     at.looks("thdl", "gateway", "U" * 40)
     at.looks("b", "gateway", "U" * 10)
-    at.lives["b"] = Life(heard=9 * at.every)
+    at.lives["b"] = AgentLife(heard=9 * at.every)
     assert at.said("thdl", "b.from-hub") == [(DOWN, "wan:b", "wan", "provisional")]
     assert at.said("b", "gateway") == [(UNKNOWN, "wan:b", "wan", "provisional")]
 
@@ -407,7 +413,7 @@ def test_a_battery_and_a_clean_shutdown_is_power() -> None:
     at.looks("a", "power", "U" * 10 + "G" * 5)
     at.looks("a", "gateway", "U" * 15 + "." * 10 + "U" * 15)
     restarted = 25 * at.every
-    at.lives["a"] = Life((Start(restarted, restarted - 15 * SECOND, True),), (15 * at.every,))
+    at.lives["a"] = AgentLife((AgentStart(restarted, restarted - 15 * SECOND, True),), (15 * at.every,))
     assert at.said("a", "gateway") == [(UNKNOWN, "power:a", "power", "probable")]
 
 
@@ -428,7 +434,7 @@ def test_a_reason_why_a_look_could_not_be_made_is_told() -> None:
 def test_goals_ask_for_the_cause_of_a_span() -> None:
     story = Story(fault("line", "b", 20, 30), fault("router", "b", 40, 45))
     uid = story.check("b", "hub").uid
-    ask = cause_of(Book(topology(), story.evidence))
+    ask = goal_cause(CauseAnalysis(topology(), story.evidence))
     downs = [span for span in story.world.spans(uid) if span.state == DOWN]
     assert [ask(uid, span) for span in downs] == ["wan", "lan"]
 
@@ -451,10 +457,10 @@ def test_between_up_and_degraded_it_was_not_down() -> None:
 
 
 def test_starts_and_stops_are_read_from_events() -> None:
-    life = life_of(
+    life = agent_life(
         [(500, "agent stop", {}), (900, "agent start", {"clean": True, "boot_ms": 100}), (10, "agent start", {})], 950
     )
-    assert life == Life((Start(10, 10, None), Start(900, 800, True)), (500,), 950)
+    assert life == AgentLife((AgentStart(10, 10, None), AgentStart(900, 800, True)), (500,), 950)
 
 
 @pytest.mark.parametrize("minutes", [1, 3, 8])
@@ -465,7 +471,7 @@ def test_when_the_collector_was_off_and_results_were_lost(minutes: int) -> None:
     at.looks("b", "gateway", "U" * 10 + "." * gone + "U" * (30 - gone))
     told = at.evidence()
     start = 9 * at.every
-    off = Evidence(
+    off = CauseEvidence(
         spans=told.spans, life=told.life, now=at.now, collector=((0, start), (start + gone * at.every, at.now))
     )
     uid = at.uid("b", "gateway")

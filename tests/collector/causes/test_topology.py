@@ -8,8 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 import inventory
-from collector.causes.present import Contact, Seen, View, present
-from collector.causes.topology import Topology, Way
+from collector.causes.present import AgentContact, PresentView, PublishedStatus, present_causes
+from collector.causes.topology import CheckPath, Topology
 from inventory.base.types import Text
 from inventory.build.load import load
 from inventory.model.entities import Agency, Agent, Check, Device, Inventory, Link, Province, Site
@@ -24,7 +24,7 @@ def example() -> Topology:
     return Topology.of(load(Path(inventory.__file__).parent / "examples" / "soctrang"))
 
 
-def way(topology: Topology, agent: str, name: str) -> Way:
+def way(topology: Topology, agent: str, name: str) -> CheckPath:
     checks = topology.inventory.checks.values()
     return topology.way(next(check.uid for check in checks if (check.agent, check.name) == (agent, name)))
 
@@ -194,21 +194,21 @@ def test_an_answer_asks_only_what_is_near(cut: int) -> None:
     """So many lines are cut, and the hub's check of each asks why: the same few checks, however large the province."""
     topology = province()
     asked: set[str] = set()
-    seen_of = Seen(0, 0, 0, 1_000_000, 0)
-    down = Seen(2, 900_000, 905_000, 1_000_000, 2)
+    seen_of = PublishedStatus(0, 0, 0, 1_000_000, 0)
+    down = PublishedStatus(2, 900_000, 905_000, 1_000_000, 2)
 
-    def seen(uid: str) -> Seen:
+    def seen(uid: str) -> PublishedStatus:
         asked.add(uid)
         site = uid.split("-")[0]
         gone = site != "hub" and int(site[1:]) < cut and uid.endswith(("-hub", "-from", "-outside"))
         return down if gone else seen_of
 
-    view = View(seen=seen, contact=lambda agent: Contact(1_000_000), now=1_000_000)
+    view = PresentView(seen=seen, contact=lambda agent: AgentContact(1_000_000), now=1_000_000)
     uids = [f"s{i}-from" for i in range(min(cut, 300))]
-    cold = present(topology, view)
+    cold = present_causes(topology, view)
     answers = [cold.cause(uid) for uid in uids]  # fills the topology's caches
     begun = time.process_time()
-    again = present(topology, view)
+    again = present_causes(topology, view)
     assert [again.cause(uid) for uid in uids] == answers
     spent = time.process_time() - begun
     assert len(asked) < 60 + 25 * len(answers)

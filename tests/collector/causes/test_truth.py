@@ -6,12 +6,12 @@ from functools import cache
 
 import pytest
 
-from collector.causes.evidence import FOREVER, Evidence, Life, life_of
+from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_life
 from collector.causes.topology import Topology
-from collector.causes.verdicts import Verdict, verdicts
+from collector.causes.verdicts import CauseVerdict, verdicts
 from inventory.model.entities import Check
 from tests.support import histories
-from tests.support.histories import DEGRADED, DOWN, HOUR, MINUTE, UP, Knowable, World, random_world
+from tests.support.histories import DEGRADED, DOWN, HOUR, MINUTE, UP, Decidability, EstateHistory, random_world
 
 HISTORIES = 1_000
 STEP = 10_000  # ms between the moments that are compared
@@ -22,7 +22,7 @@ def topology() -> Topology:
     return Topology.of(histories.estate())
 
 
-def evidence(world: World, told: dict[str, int] | None = None, now: int | None = None) -> Evidence:
+def evidence(world: EstateHistory, told: dict[str, int] | None = None, now: int | None = None) -> CauseEvidence:
     """``told``: until when each agent has told; all of it, if not given."""
 
     def until(agent: str) -> int | None:
@@ -33,17 +33,17 @@ def evidence(world: World, told: dict[str, int] | None = None, now: int | None =
         return world.spans(uid, until(world.inventory.checks[uid].agent))
 
     @cache
-    def life(agent: str) -> Life:
+    def life(agent: str) -> AgentLife:
         if agent not in world.told:
-            return Life()
+            return AgentLife()
         limit = FOREVER if told is None else told[agent]
         events = [event for event in world.told[agent].events if event[0] <= limit]
-        return life_of(events, FOREVER if told is None else world.last_look(agent, limit) - 10_000)
+        return agent_life(events, FOREVER if told is None else world.last_look(agent, limit) - 10_000)
 
-    return Evidence(spans=spans, life=life, now=world.end if now is None else now)
+    return CauseEvidence(spans=spans, life=life, now=world.end if now is None else now)
 
 
-def judged(world: World) -> dict[str, list[Verdict]]:
+def judged(world: EstateHistory) -> dict[str, list[CauseVerdict]]:
     return verdicts(topology(), evidence(world), [check.uid for check in world.checks], (world.begin, world.end))
 
 
@@ -53,7 +53,9 @@ class Score:
         self.beyond = Counter[str]()
         self.wrong = Counter[tuple[int, str, int, str, str]]()
 
-    def take(self, seed: int, world: World, check: Check, verdict: Verdict, knowable: Knowable) -> None:
+    def take(
+        self, seed: int, world: EstateHistory, check: Check, verdict: CauseVerdict, knowable: Decidability
+    ) -> None:
         for at in range(verdict.start + STEP // 2, verdict.end, STEP):
             truth = world.truth(check, at, verdict.state)
             causes = {cause for cause, _ in truth}
@@ -85,7 +87,7 @@ def test_of_the_time_that_can_be_decided_98_percent_get_the_true_cause(capsys: p
     score = Score()
     for seed in range(HISTORIES):
         world = random_world(seed)
-        knowable = Knowable(world)
+        knowable = Decidability(world)
         found = judged(world)
         for check in world.checks:
             for verdict in found[check.uid]:
@@ -142,7 +144,7 @@ def test_the_verdicts_of_a_window_cut_in_two_are_those_of_the_whole() -> None:
             assert by_second(left[uid] + right[uid]) == by_second(whole[uid]), (seed, uid)
 
 
-def by_second(found: list[Verdict]) -> dict[int, tuple[int, str, str, str]]:
+def by_second(found: list[CauseVerdict]) -> dict[int, tuple[int, str, str, str]]:
     return {
         at: (one.state, one.cause.root, one.cause.cause, one.cause.certainty)
         for one in found

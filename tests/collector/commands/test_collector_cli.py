@@ -21,11 +21,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from collector import config
-from collector.app.run import Service
+from collector.app.run import CollectorService
 from collector.commands import backup, main
 from collector.keys import pki
 from collector.store.database import Database
-from collector.web.auth import password_fits
+from collector.web.auth import verify_password
 from inventory.base.problems import Invalid
 from inventory.protocol import wire
 from inventory.protocol.plan import decode
@@ -75,7 +75,7 @@ class Place:
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
-    def config(self) -> config.Config:
+    def config(self) -> config.CollectorConfig:
         return config.read(self.file)
 
     def start(self, **environment: str) -> None:
@@ -121,7 +121,7 @@ def place(tmp_path):
 
 async def feed(place: Place) -> int:
     """An hour of results by a service in this process, ended cleanly: the portal down for ten minutes."""
-    service = Service(place.config)
+    service = CollectorService(place.config)
     await service.start()
     boot0, begin = now_ms() - 3 * 3_600_000, now_ms() - 3_600_000
     echo, base = None, begin - boot0
@@ -367,7 +367,7 @@ def test_what_is_no_backup_leaves_everything_as_it_was(place, tmp_path, capsys):
     assert place.run("backup", str(tmp_path / "no" / "such" / "place")) == 1
     assert place.config.database.read_bytes() == before
     assert not list(place.config.state_dir.glob("*restoring*"))
-    with pytest.raises(config.Failed, match="no store"):
+    with pytest.raises(config.CommandFailed, match="no store"):
         backup.backup(Place(tmp_path / "bare").config, tmp_path / "x")
 
 
@@ -380,7 +380,7 @@ def test_another_authority_in_place_is_said_and_kept(place, tmp_path, capsys):
     assert other.run("restore", str(tmp_path / "copy")) == 0
     assert "another CA" in capsys.readouterr().out
     assert (other.config.keys / "ca.pem").read_text() == mine
-    assert pki.Authority((other.config.keys / "ca.key").read_bytes(), mine.encode())
+    assert pki.CertificateAuthority((other.config.keys / "ca.key").read_bytes(), mine.encode())
 
 
 @pytest.mark.parametrize(
@@ -416,10 +416,10 @@ def test_secrets_may_come_from_files_and_all_addresses_are_read(tmp_path):
     assert read.operators.tokens[0].token == "0123456789abcdefghij"
     assert "0123" not in repr(read)
     assert read.state_dir == tmp_path / "here"
-    assert config.listen("[::1]:8440").loopback
-    assert config.listen("localhost:1").loopback
-    assert not config.listen("[::]:1").loopback
-    assert config.listen("192.0.2.1:8440") == config.Listen("192.0.2.1", 8440)
+    assert config.parse_address("[::1]:8440").loopback
+    assert config.parse_address("localhost:1").loopback
+    assert not config.parse_address("[::]:1").loopback
+    assert config.parse_address("192.0.2.1:8440") == config.ListenAddress("192.0.2.1", 8440)
 
 
 def test_passwords_are_hashed(monkeypatch, capsys):
@@ -428,8 +428,8 @@ def test_passwords_are_hashed(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO("con đò sang sông\n"))
     assert main.main(["password"]) == 0
     held = capsys.readouterr().out.strip()
-    assert password_fits("con đò sang sông", held)
-    assert not password_fits("con đò", held)
+    assert verify_password("con đò sang sông", held)
+    assert not verify_password("con đò", held)
     monkeypatch.setattr(sys, "stdin", io.StringIO("short\n"))
     assert main.main(["password"]) == 1
 

@@ -15,12 +15,12 @@ from inventory.base.types import Text
 from inventory.model.entities import Goal
 from inventory.model.selectors import Selector
 from inventory.protocol.states import DOWN, UP
-from tests.support.evaluator_world import DAY, HOUR, INVENTORY, MINUTE, SECOND, Centre, site
+from tests.support.evaluator_world import DAY, HOUR, INVENTORY, MINUTE, SECOND, EvaluatorWorld, site
 
 
 @pytest.fixture
-async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
-    centre = Centre(tmp_path)
+async def centre(tmp_path: Path) -> AsyncIterator[EvaluatorWorld]:
+    centre = EvaluatorWorld(tmp_path)
     await centre.start()
     await centre.step(2 * MINUTE)
     assert centre.told() == [] and centre.open == []
@@ -28,7 +28,7 @@ async def centre(tmp_path: Path) -> AsyncIterator[Centre]:
     await centre.stop()
 
 
-async def test_a_service_that_fails_is_one_thread_of_two_mails(centre: Centre) -> None:
+async def test_a_service_that_fails_is_one_thread_of_two_mails(centre: EvaluatorWorld) -> None:
     await centre.step(10 * SECOND, web=DOWN)
     assert centre.told() == []  # two looks are not three
     began = centre.now
@@ -48,7 +48,7 @@ async def test_a_service_that_fails_is_one_thread_of_two_mails(centre: Centre) -
 
 
 async def test_what_cannot_be_put_in_words_is_told_plainly_and_silences_nothing_else(
-    centre: Centre, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    centre: EvaluatorWorld, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*words: object) -> None:
         raise KeyError("words")
@@ -66,7 +66,7 @@ async def test_what_cannot_be_put_in_words_is_told_plainly_and_silences_nothing_
     assert centre.mails[1]["In-Reply-To"] == mail["Message-ID"]
 
 
-async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: Centre) -> None:
+async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: EvaluatorWorld) -> None:
     await centre.step(10 * SECOND, web=DOWN)
     await centre.step(5 * MINUTE, web=UP)
     assert centre.told() == [] and centre.open == []
@@ -77,7 +77,7 @@ async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: Cen
     assert rows == 1
 
 
-async def test_a_cut_line_is_one_mail_about_the_line_and_the_backlog_adds_none(centre: Centre) -> None:
+async def test_a_cut_line_is_one_mail_about_the_line_and_the_backlog_adds_none(centre: EvaluatorWorld) -> None:
     """The site's agent is silent and looks on; the hub sees its router gone. 14 minutes later the line is back."""
     centre.away.add("a")
     centre.states["a/hub"] = DOWN
@@ -96,7 +96,7 @@ async def test_a_cut_line_is_one_mail_about_the_line_and_the_backlog_adds_none(c
     assert centre.open == []
 
 
-async def test_silence_is_not_down(centre: Centre) -> None:
+async def test_silence_is_not_down(centre: EvaluatorWorld) -> None:
     """An agent dies while its router answers: a warning about the agent, and nothing about what lies behind it."""
     centre.off.add("a")
     await centre.step(2 * MINUTE)
@@ -113,7 +113,7 @@ async def test_silence_is_not_down(centre: Centre) -> None:
     assert [kind for _, kind in centre.told("an")] == ["trouble", "recovery"]
 
 
-async def test_a_collector_that_was_off_for_an_hour_mails_nothing_about_sites(centre: Centre) -> None:
+async def test_a_collector_that_was_off_for_an_hour_mails_nothing_about_sites(centre: EvaluatorWorld) -> None:
     await centre.restart(off=HOUR)
     await centre.evaluator.turn()
     centre.away.add("a")  # one comes back later than the others, and is not silent for that
@@ -123,7 +123,9 @@ async def test_a_collector_that_was_off_for_an_hour_mails_nothing_about_sites(ce
     assert centre.told() == [] and centre.open == []
 
 
-async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded_and_not_paged(centre: Centre) -> None:
+async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded_and_not_paged(
+    centre: EvaluatorWorld,
+) -> None:
     await centre.stop()
     centre.away |= centre.agents.keys()
     await centre._pass(10 * MINUTE)
@@ -142,7 +144,7 @@ async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded
     assert abs((late.ended or 0) - late.opened - 20 * MINUTE) <= 10 * SECOND
 
 
-async def test_a_backlog_pages_only_what_is_still_wrong(centre: Centre) -> None:
+async def test_a_backlog_pages_only_what_is_still_wrong(centre: EvaluatorWorld) -> None:
     """The agent was cut off for a day; its printer failed then and still is down, and only the overlay says so yet."""
     centre.off.add("a")
     centre.states["so-a.from-hub"] = UP
@@ -162,7 +164,7 @@ async def test_a_backlog_pages_only_what_is_still_wrong(centre: Centre) -> None:
     assert f"service:{printer}" in roots
 
 
-async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once(centre: Centre) -> None:
+async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once(centre: EvaluatorWorld) -> None:
     await centre.step(10 * SECOND, web=DOWN)
     centre.clock.advance(5 * SECOND)
     await centre._look()
@@ -184,7 +186,9 @@ async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once
 
 
 @pytest.mark.parametrize("delivered", [True, False])
-async def test_a_restarted_collector_repeats_nothing_and_forgets_nothing(centre: Centre, delivered: bool) -> None:
+async def test_a_restarted_collector_repeats_nothing_and_forgets_nothing(
+    centre: EvaluatorWorld, delivered: bool
+) -> None:
     await centre.step(10 * SECOND, web=DOWN)
     centre.clock.advance(5 * SECOND)
     await centre._look()
@@ -198,7 +202,7 @@ async def test_a_restarted_collector_repeats_nothing_and_forgets_nothing(centre:
     assert centre.told() == [("truc", "trouble"), ("truc", "recovery")]
 
 
-async def test_a_restored_store_repeats_nothing_that_was_sent_and_tells_of_the_end(centre: Centre) -> None:
+async def test_a_restored_store_repeats_nothing_that_was_sent_and_tells_of_the_end(centre: EvaluatorWorld) -> None:
     kept = centre.copy()
     await centre.step(5 * MINUTE, web=DOWN)
     await centre.step(2 * MINUTE, mail=DOWN)
@@ -213,7 +217,7 @@ async def test_a_restored_store_repeats_nothing_that_was_sent_and_tells_of_the_e
     assert centre.mails[-1]["In-Reply-To"] == centre.mails[0]["Message-ID"]
 
 
-async def test_acknowledged_means_no_repeats(centre: Centre) -> None:
+async def test_acknowledged_means_no_repeats(centre: EvaluatorWorld) -> None:
     await centre.step(MINUTE, web=DOWN)
     await centre.step(4 * HOUR + MINUTE)
     assert centre.told() == [("truc", "trouble"), ("truc", "repeat")]
@@ -230,7 +234,7 @@ async def test_acknowledged_means_no_repeats(centre: Centre) -> None:
     assert centre.told()[-1] == ("truc", "recovery")
 
 
-async def test_maintenance_is_measured_and_told_to_nobody(centre: Centre) -> None:
+async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld) -> None:
     begin = centre.now
     await centre.database.write(
         lambda db: declare(db, Selector(checks=("web",)), begin, begin + HOUR, "new disks", "binh", begin)
@@ -241,7 +245,7 @@ async def test_maintenance_is_measured_and_told_to_nobody(centre: Centre) -> Non
     assert centre.told() == [("truc", "trouble")]
 
 
-async def test_a_muted_standby_tells_when_its_primary_is_gone(centre: Centre) -> None:
+async def test_a_muted_standby_tells_when_its_primary_is_gone(centre: EvaluatorWorld) -> None:
     centre.muted = True
     await centre.step(10 * MINUTE, web=DOWN)
     assert centre.told() == [] and centre.the_one().told == {}
@@ -253,7 +257,7 @@ async def test_a_muted_standby_tells_when_its_primary_is_gone(centre: Centre) ->
 async def test_the_hub_itself_cut_off_is_one_mail_and_no_provider_is_blamed(tmp_path: Path) -> None:
     """Everyone silent but fine: all lines go at once, seen from both sides. That is no 6 faults of 6 lines."""
     more = "cdef"
-    centre = Centre(tmp_path, INVENTORY + "".join(site(name, 3 + n) for n, name in enumerate(more)))
+    centre = EvaluatorWorld(tmp_path, INVENTORY + "".join(site(name, 3 + n) for n, name in enumerate(more)))
     await centre.start()
     await centre.step(2 * MINUTE)
     everyone = "ab" + more
@@ -273,7 +277,7 @@ async def test_the_hub_itself_cut_off_is_one_mail_and_no_provider_is_blamed(tmp_
     await centre.stop()
 
 
-async def test_a_digest_goes_once_a_day_with_what_there_was(centre: Centre) -> None:
+async def test_a_digest_goes_once_a_day_with_what_there_was(centre: EvaluatorWorld) -> None:
     await centre.step(MINUTE, web=DOWN)
     await centre.step(5 * MINUTE, web=UP)
     for _ in range(24):
@@ -284,7 +288,7 @@ async def test_a_digest_goes_once_a_day_with_what_there_was(centre: Centre) -> N
     assert "Cổng thông tin" in digests[0].get_body(("plain",)).get_content()
 
 
-async def test_time_down_is_counted_by_provider_and_cause_once_it_is_settled(centre: Centre) -> None:
+async def test_time_down_is_counted_by_provider_and_cause_once_it_is_settled(centre: EvaluatorWorld) -> None:
     centre.away.add("a")
     centre.states |= {"so-a.from-hub": DOWN, "a/hub": DOWN}
     await centre.step(10 * MINUTE)
@@ -305,7 +309,7 @@ async def test_time_down_is_counted_by_provider_and_cause_once_it_is_settled(cen
     assert [(one.provider, one.cause.cause) for one in outages] == [("nha-mang-a", "wan")] and outages[0].cause.because
 
 
-async def test_a_cause_that_was_provisional_is_judged_anew_when_the_backlog_is_in(centre: Centre) -> None:
+async def test_a_cause_that_was_provisional_is_judged_anew_when_the_backlog_is_in(centre: EvaluatorWorld) -> None:
     """The hub sees a site's line gone; that it was the site's own router only its agent knows, and tells it later."""
     centre.away.add("a")
     centre.states |= {"a/gateway": DOWN, "a/hub": DOWN}
@@ -317,17 +321,17 @@ async def test_a_cause_that_was_provisional_is_judged_anew_when_the_backlog_is_i
     told = len(centre.told())
     centre.away.clear()
     await centre.step(15 * MINUTE)
-    found = await stored.one(centre.database, incident.key)
+    found = await stored.find(centre.database, incident.key)
     assert found is not None and found.closed is not None
     assert (found.cause.root, found.cause.cause) == ("lan:so-a", "lan")
     assert found.cause.certainty == "sure" and "lan:so-a" in [one.text for one in found.history if one.what == "cause"]
     assert {kind for _, kind in centre.told()[told:]} <= {"recovery"}
     await centre.restart()
     await centre.step(2 * MINUTE)
-    assert await stored.one(centre.database, incident.key) == found
+    assert await stored.find(centre.database, incident.key) == found
 
 
-async def test_goals_leave_out_the_causes_that_are_not_theirs(centre: Centre) -> None:
+async def test_goals_leave_out_the_causes_that_are_not_theirs(centre: EvaluatorWorld) -> None:
     """A goal over services counts no WAN cut; the same time counts for a goal over everything."""
     inventory = centre.inventory
     goals = {
@@ -354,7 +358,7 @@ async def test_goals_leave_out_the_causes_that_are_not_theirs(centre: Centre) ->
 
 
 async def test_two_of_three_looks_where_the_inventory_says_so(tmp_path: Path) -> None:
-    centre = Centre(tmp_path, INVENTORY + "conditions: {down: {looks: 2, out_of: 3}}\n")
+    centre = EvaluatorWorld(tmp_path, INVENTORY + "conditions: {down: {looks: 2, out_of: 3}}\n")
     await centre.start()
     await centre.step(2 * MINUTE)
     for state in (DOWN, UP):
@@ -367,7 +371,7 @@ async def test_two_of_three_looks_where_the_inventory_says_so(tmp_path: Path) ->
     await centre.stop()
 
 
-async def test_an_incident_says_since_when_also_while_it_recovers(centre: Centre) -> None:
+async def test_an_incident_says_since_when_also_while_it_recovers(centre: EvaluatorWorld) -> None:
     await centre.step(5 * MINUTE, web=DOWN)
     [before] = centre.the_one().members.values()
     await centre.step(5 * SECOND, web=UP)
@@ -380,7 +384,7 @@ async def test_old_evidence_of_a_silent_site_pages_nobody(tmp_path: Path) -> Non
     """What the last looks before a silence found is told when somebody is there again to say it."""
     old = "web: {kind: icmp, params: {host: 192.0.2.80}, interval: 30s, name: {vi: Cổng thông tin, en: Portal}}"
     assert old in INVENTORY
-    centre = Centre(tmp_path, INVENTORY.replace(old, f"{old[:-1]}, hold: 9h}}"))
+    centre = EvaluatorWorld(tmp_path, INVENTORY.replace(old, f"{old[:-1]}, hold: 9h}}"))
     await centre.start()
     await centre.step(2 * MINUTE)
     centre.muted = True

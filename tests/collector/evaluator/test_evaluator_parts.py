@@ -9,16 +9,16 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.incident.finding import Finding
-from alerts.incident.message import say
+from alerts.incident.finding import IngestFinding
+from alerts.incident.message import message
 from collector.evaluator import own, standby
-from collector.evaluator.bounds import within
-from collector.evaluator.findings import SENTENCES, said
-from collector.evaluator.recent import MOST, Recent
+from collector.evaluator.bounds import bounds_from_spans
+from collector.evaluator.findings import SENTENCES, finding_message
+from collector.evaluator.recent import MAX_LOOKS, RecentLooks
 from collector.evaluator.standby import Standby
-from collector.evaluator.watch import Seen
+from collector.evaluator.watch import WatchedStatus
 from collector.ledger.figures import history
-from collector.ledger.steps import Span, begin, step
+from collector.ledger.steps import Span, first_tail, step
 from inventory.model.alerting import DEFAULT_CONDITIONS, FINDINGS, Condition
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
@@ -32,14 +32,14 @@ def test_every_finding_has_a_sentence() -> None:
 @pytest.mark.parametrize("kind", [*FINDINGS, "of a newer version"])
 @pytest.mark.parametrize("data", [{}, {"why": "x" * 5_000, "reason": None, "count": None, "first": "a", "step_ms": []}])
 def test_a_finding_is_said_whatever_its_data(kind: str, data: dict[str, object]) -> None:
-    sentence = said(Finding(1, "a", None, kind, data))
+    sentence = finding_message(IngestFinding(1, "a", None, kind, data))
     assert sentence.text and all(len(str(value)) <= 200 for value in sentence.values.values())
     assert all("{" + field + "}" in sentence.text for field in sentence.values)
 
 
 def test_a_trouble_of_the_collector_is_as_old_as_its_first_sight() -> None:
-    found: list[own.Found] = [("disk", say("full"))]
-    troubles = own.Own([lambda: found])
+    found: list[own.SelfProblem] = [("disk", message("full"))]
+    troubles = own.SelfChecks([lambda: found])
     condition = lambda what: OWN  # noqa: E731
     [first] = troubles.troubles(1_000, condition, "so")
     [later] = troubles.troubles(9_000, condition, "so")
@@ -47,7 +47,7 @@ def test_a_trouble_of_the_collector_is_as_old_as_its_first_sight() -> None:
     assert later.key == later.cause.root == "collector:disk" and later.subject.agency == "so"
     found.clear()
     assert troubles.troubles(10_000, condition, "so") == []
-    found.append(("disk", say("full")))
+    found.append(("disk", message("full")))
     [again] = troubles.troubles(11_000, condition, "so")
     assert again.since == 11_000
     assert troubles.troubles(12_000, lambda what: None, "so") == []
@@ -55,7 +55,7 @@ def test_a_trouble_of_the_collector_is_as_old_as_its_first_sight() -> None:
 
 def test_a_trouble_of_the_collector_is_told_after_the_time_that_its_condition_gives() -> None:
     patient = Condition(id="mine", on="collector", for_ms=5_000)
-    troubles = own.Own([lambda: [("mail", say("x"))]])
+    troubles = own.SelfChecks([lambda: [("mail", message("x"))]])
     at = [troubles.troubles(now, lambda what: patient, "")[0].confirmed for now in (0, 4_999, 5_000)]
     assert at == [False, False, True]
 
@@ -91,7 +91,7 @@ async def test_a_standby_believes_only_its_primarys_own_word(status: int, body: 
     port = runner.addresses[0][1]
     one = Standby(f"http://127.0.0.1:{port}/-/ready")
     assert one.muted, "at its start the primary gets its time to answer"
-    one._heard -= 2 * standby.FRESH
+    one._heard -= 2 * standby.READY_FOR
     assert not one.muted
     task = asyncio.create_task(one.run())
     try:
@@ -115,14 +115,14 @@ async def test_nobodys_standby_is_never_mute() -> None:
 # -- the latest looks
 
 
-def seen(state: int, since: int, looks: int) -> Seen:
-    return Seen(row=7, state=state, since=since, at=since, looks=looks, reason="", provisional=False)
+def seen(state: int, since: int, looks: int) -> WatchedStatus:
+    return WatchedStatus(row=7, state=state, since=since, at=since, looks=looks, reason="", provisional=False)
 
 
 @given(st.lists(st.tuples(st.sampled_from([UP, DEGRADED, DOWN]), st.integers(1, 6)), max_size=12))
 def test_the_latest_looks_are_those_that_were_published(stretches: list[tuple[int, int]]) -> None:
     """Against a plain list of every look; each is published as it is made."""
-    recent, truth = Recent(), list[int]()
+    recent, truth = RecentLooks(), list[int]()
     began, looks, before = 0, 0, None
     for at, state in enumerate(state for state, count in stretches for _ in range(count)):
         truth.append(state)
@@ -130,8 +130,8 @@ def test_the_latest_looks_are_those_that_were_published(stretches: list[tuple[in
             began, looks, before = at, 0, state
         looks += 1
         told = recent.note(seen(state, began, looks))
-        assert list(told) == truth[-MOST:][-len(told) :]
-        assert (7 in recent.rows) != (state == UP and looks >= MOST)
+        assert list(told) == truth[-MAX_LOOKS:][-len(told) :]
+        assert (7 in recent.rows) != (state == UP and looks >= MAX_LOOKS)
 
 
 @given(
@@ -151,7 +151,7 @@ def test_the_truth_is_within_what_is_said_of_an_outage(
         off = abs(placed - look)
         state = DOWN if begins <= look < ends else UP
         if tail is None:
-            tail = begin(state, placed, placed, 75_000, off, 1, "")
+            tail = first_tail(state, placed, placed, 75_000, off, 1, "")
         else:
             step(tail, closed, state, placed, placed, 75_000, off, 1, "")
     assert tail is not None
@@ -161,7 +161,7 @@ def test_the_truth_is_within_what_is_said_of_an_outage(
         return
     over = spans[-1].state != DOWN
     since, until = down[0].start, next(one.start for one in reversed(spans)) if over else None
-    known = within(spans, since, until)
+    known = bounds_from_spans(spans, since, until)
     if known.begin_error is None:
         assert spans[0].state == DOWN, "only where no look was before"
         return

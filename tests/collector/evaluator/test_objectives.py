@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts.incident.problem import Cause, Subject, Trouble
-from alerts.rules.burn_rates import PAIRS
-from collector.evaluator.objectives import Objectives, beyond_reach, burn_rate, worst_of
+from alerts.incident.problem import ActiveProblem, Cause, Subject
+from alerts.rules.burn_rates import BURN_WINDOW_PAIRS
+from collector.evaluator.objectives import GoalProblems, beyond_reach, burn_rate, worst_of
 from collector.goals.evaluate import MET, MISSED, NOT_PROVEN, Evaluation
 from collector.ledger.windows import Window
 from inventory.base.types import Text
@@ -65,7 +65,7 @@ def test_a_goal_that_is_a_minute_old_is_not_judged_by_its_first_look() -> None:
 
 @pytest.mark.parametrize("place", range(4))
 def test_both_windows_of_a_pair_have_to_burn(place: int) -> None:
-    pair = PAIRS[place]
+    pair = BURN_WINDOW_PAIRS[place]
     rates = {("g1", pair.long): pair.factor, ("g1", pair.short): pair.factor}
     found = worst_of("g1", rates)
     assert found is not None and found.pair == pair and found.rate == pair.factor
@@ -75,7 +75,7 @@ def test_both_windows_of_a_pair_have_to_burn(place: int) -> None:
 
 
 def test_the_factors_and_windows_are_those_that_were_promised() -> None:
-    assert [(pair.factor, pair.long, pair.short) for pair in PAIRS] == [
+    assert [(pair.factor, pair.long, pair.short) for pair in BURN_WINDOW_PAIRS] == [
         (14.4, HOUR, 5 * MINUTE),
         (6, 6 * HOUR, 30 * MINUTE),
         (3, DAY, 2 * HOUR),
@@ -83,10 +83,18 @@ def test_the_factors_and_windows_are_those_that_were_promised() -> None:
     ]
 
 
-@given(st.dictionaries(st.sampled_from([ms for pair in PAIRS for ms in (pair.long, pair.short)]), st.floats(0, 50)))
+@given(
+    st.dictionaries(
+        st.sampled_from([ms for pair in BURN_WINDOW_PAIRS for ms in (pair.long, pair.short)]), st.floats(0, 50)
+    )
+)
 def test_the_worst_pair_is_the_fastest_that_burns(by_window: dict[int, float]) -> None:
     rates = {("g1", window): rate for window, rate in by_window.items()}
-    burning = [pair for pair in PAIRS if min(by_window.get(pair.long, 0), by_window.get(pair.short, 0)) >= pair.factor]
+    burning = [
+        pair
+        for pair in BURN_WINDOW_PAIRS
+        if min(by_window.get(pair.long, 0), by_window.get(pair.short, 0)) >= pair.factor
+    ]
     found = worst_of("g1", rates)
     assert (None if found is None else found.pair) == max(burning, key=lambda pair: pair.factor, default=None)
 
@@ -143,8 +151,8 @@ def condition(on: str, goal: Goal) -> Condition | None:
     return {"risk": RISK, "missed": MISS}[on]
 
 
-def web_is_down(*, confirmed: bool = True) -> Trouble:
-    return Trouble(
+def web_is_down(*, confirmed: bool = True) -> ActiveProblem:
+    return ActiveProblem(
         key=f"down:{CHECK.uid}", condition="down", subject=Subject(check=CHECK.uid), severity="critical",
         since=NOW, evidence=NOW, cause=Cause(root=f"service:{CHECK.uid}", cause="service"), confirmed=confirmed,
     )  # fmt: skip
@@ -152,10 +160,10 @@ def web_is_down(*, confirmed: bool = True) -> Trouble:
 
 async def test_an_outage_that_is_told_is_not_told_again_as_a_goal_at_risk() -> None:
     reader, board = FakeReader(), list[Evaluation]()
-    objectives = Objectives(reader, lambda: board)  # type: ignore[arg-type]
+    objectives = GoalProblems(reader, lambda: board)  # type: ignore[arg-type]
     reader.upper = {HOUR: 0.9, 5 * MINUTE: 0.5}
     await objectives.refresh()
-    assert objectives.burning["g1"].pair == PAIRS[0]
+    assert objectives.burning["g1"].pair == BURN_WINDOW_PAIRS[0]
     [risk] = objectives.troubles(NOW, [web_is_down()], condition)
     assert not risk.confirmed
     [risk] = objectives.troubles(NOW + 5 * MINUTE, [], condition)  # what was down may still fill the short window
@@ -167,7 +175,7 @@ async def test_an_outage_that_is_told_is_not_told_again_as_a_goal_at_risk() -> N
 
 async def test_many_short_outages_that_nobody_was_told_of_are_a_risk_at_once() -> None:
     reader = FakeReader()
-    objectives = Objectives(reader, list)  # type: ignore[arg-type]
+    objectives = GoalProblems(reader, list)  # type: ignore[arg-type]
     reader.upper = {DAY: 0.996, 2 * HOUR: 0.99}
     await objectives.refresh()
     [risk] = objectives.troubles(NOW, [web_is_down(confirmed=False)], condition)
@@ -182,7 +190,7 @@ async def test_many_short_outages_that_nobody_was_told_of_are_a_risk_at_once() -
 async def test_a_missed_goal_is_told_once_and_after_what_made_it_miss() -> None:
     reader = FakeReader()
     late = evaluation(0.9, name="rolling-30d", length=30 * DAY)
-    objectives = Objectives(reader, lambda: [late])  # type: ignore[arg-type]
+    objectives = GoalProblems(reader, lambda: [late])  # type: ignore[arg-type]
     [missed] = objectives.troubles(NOW, [web_is_down()], condition)
     assert not missed.confirmed
     [missed] = objectives.troubles(NOW + 2 * MINUTE, [], condition)

@@ -6,29 +6,29 @@ from pathlib import Path
 
 import pytest
 
-from collector.evaluator.watch import WRONG, Watch
+from collector.evaluator.watch import UNHEALTHY, StatusWatch
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from inventory.protocol.wire import Present
-from tests.support.ingest_world import World, plan_of
+from tests.support.ingest_world import IngestWorld, plan_of
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path / "collector.db")
+async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
+    world = IngestWorld(tmp_path / "collector.db")
     await world.start()
     yield world
     await world.ingest.stop()
     await world.ingest.database.close()
 
 
-def seen(watch: Watch, world: World) -> dict[int, tuple[int, int]]:
+def seen(watch: StatusWatch, world: IngestWorld) -> dict[int, tuple[int, int]]:
     """(state, looks) by row."""
     watch.look(world.clock.wall_ms())
     return {one.row: (one.state, one.looks) for each in watch.wrong.values() for one in each}
 
 
-async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: World) -> None:
-    agent, watch = await world.agent(), Watch(world.ingest.fleet)
+async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: IngestWorld) -> None:
+    agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
     await agent.look(UP)
     await agent.look(UP)
     assert seen(watch, world) == {}
@@ -43,8 +43,8 @@ async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: W
     assert seen(watch, world) == {} and not watch.wrong
 
 
-async def test_silence_is_not_down(world: World) -> None:
-    agent, watch = await world.agent(), Watch(world.ingest.fleet)
+async def test_silence_is_not_down(world: IngestWorld) -> None:
+    agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
     await agent.look(UP, DOWN, DEGRADED)
     assert len(seen(watch, world)) == 2
     world.clock.advance(69_000)
@@ -55,8 +55,8 @@ async def test_silence_is_not_down(world: World) -> None:
     assert len(seen(watch, world)) == 1
 
 
-async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_it(world: World) -> None:
-    agent, watch = await world.agent(), Watch(world.ingest.fleet)
+async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_it(world: IngestWorld) -> None:
+    agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
     await agent.look(UP)
     world.clock.advance(600_000)
     now = agent.now()
@@ -71,11 +71,11 @@ async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_
     assert seen(watch, world) == {}
 
 
-async def test_the_shortcut_for_agents_that_are_well_hides_nothing(world: World) -> None:
+async def test_the_shortcut_for_agents_that_are_well_hides_nothing(world: IngestWorld) -> None:
     """Against looking at every check of every agent at every turn, over random states, pauses and restarts."""
     rng = random.Random(5)
     agents = [await world.agent(plan_of(f"a{n}", checks=4)) for n in range(3)]
-    watch = Watch(world.ingest.fleet)
+    watch = StatusWatch(world.ingest.fleet)
     for _ in range(150):
         world.clock.advance(rng.choice((1_000, 30_000, 30_000, 75_000)))
         for agent in agents:
@@ -85,14 +85,14 @@ async def test_the_shortcut_for_agents_that_are_well_hides_nothing(world: World)
         assert seen(watch, world).keys() == _all_wrong(world), "what is wrong was missed, or made up"
 
 
-def _all_wrong(world: World) -> set[int]:
+def _all_wrong(world: IngestWorld) -> set[int]:
     fleet, now = world.ingest.fleet, world.clock.wall_ms()
     states = {row: fleet.now(check, now) for row, check in fleet.checks.items()}
-    return {row for row, state in states.items() if state is not None and state.state in WRONG}
+    return {row for row, state in states.items() if state is not None and state.state in UNHEALTHY}
 
 
-async def test_a_check_that_left_the_plan_is_no_trouble(world: World) -> None:
-    agent, watch = await world.agent(), Watch(world.ingest.fleet)
+async def test_a_check_that_left_the_plan_is_no_trouble(world: IngestWorld) -> None:
+    agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
     await agent.look(DOWN)
     assert len(seen(watch, world)) == 3
     await world.ingest.serve("a1", plan_of(checks=1).encode())

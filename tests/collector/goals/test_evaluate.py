@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.goals.evaluate import MET, MISSED, NO_EVIDENCE, NOT_PROVEN, Evidence, evaluate
+from collector.goals.evaluate import MET, MISSED, NO_EVIDENCE, NOT_PROVEN, GoalEvidence, evaluate
 from collector.ledger.combine import ALL, combine
 from collector.ledger.counted import count
 from collector.ledger.figures import history
 from collector.ledger.steps import Span
-from collector.ledger.take import take
-from collector.ledger.timeline import Segment, timeline
+from collector.ledger.take import apply_slice
+from collector.ledger.timeline import TimelineSegment, timeline
 from collector.ledger.windows import Window, window_at, window_before
 from inventory.base.types import Text
 from inventory.model.entities import Goal
@@ -35,7 +35,7 @@ def spans_of(looks: Looks, now: int) -> list[Span]:
         return closed
     times = [at for at, _ in looks]
     deltas = [b - a for a, b in pairwise(times)]
-    tail = take(None, closed, times[0], deltas, bytes(state for _, state in looks), HOLD)
+    tail = apply_slice(None, closed, times[0], deltas, bytes(state for _, state in looks), HOLD)
     return history(closed, tail, now)
 
 
@@ -56,7 +56,7 @@ def member(*checks: str, objective: float | None = None) -> Member:
 def judge(goal: Goal, members: Sequence[Member], looks: dict[str, Looks], now: int, **more: Any) -> Any:
     window = Window("day", 0, more.pop("end", now), 2011)
     spans = {uid: spans_of(some, now) for uid, some in looks.items()}
-    return evaluate(goal, members, window, now, ZONE, Evidence(spans=spans.__getitem__, **more))
+    return evaluate(goal, members, window, now, ZONE, GoalEvidence(spans=spans.__getitem__, **more))
 
 
 # --- moment by moment -----------------------------------------------------------------------------------------------
@@ -71,7 +71,7 @@ def looks(draw: st.DrawFn) -> Looks:
     return made
 
 
-def moments(segments: Sequence[Segment]) -> dict[int, tuple[int, bool]]:
+def moments(segments: Sequence[TimelineSegment]) -> dict[int, tuple[int, bool]]:
     return {ms: (one.state, one.sure) for one in segments for ms in range(one.start, one.end)}
 
 
@@ -293,7 +293,7 @@ def test_a_window_that_is_not_over_is_judged_so_far() -> None:
 def test_the_targets_of_the_year_hold_and_the_goals_own_life_bounds_the_window() -> None:
     yearly = goal(targets={2011: 0.5, 2015: 0.99}, begins=date(2013, 1, 1))
     zone_2013 = window_at("year", 1_370_000_000_000, ZONE)
-    none = Evidence(spans=lambda uid: [])
+    none = GoalEvidence(spans=lambda uid: [])
     assert evaluate(yearly, [member("a")], zone_2013, zone_2013.end, ZONE, none).objective == 0.5
     before = window_at("year", 1_340_000_000_000, ZONE)
     assert evaluate(yearly, [member("a")], before, before.end, ZONE, none).verdict == NO_EVIDENCE
@@ -308,7 +308,7 @@ def test_ten_thousand_members_are_exact() -> None:
         Window("day", 0, 100, 2011),
         100,
         ZONE,
-        Evidence(spans=lambda uid: spans, life=lives.__getitem__),
+        GoalEvidence(spans=lambda uid: spans, life=lives.__getitem__),
     )
     assert (found.members, found.verdict, found.lower) == (10_000, MET, 1.0)
 

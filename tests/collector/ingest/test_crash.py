@@ -13,9 +13,9 @@ from pathlib import Path
 import apsw
 import pytest
 
-from collector.ingest.place import REFUSED
+from collector.ingest.place import REFUSED_PLACING
 from inventory.protocol.wire import Ack, Echo, Position, decode_ack, decode_push, encode_push
-from tests.support.push_source import CHECKS, Source
+from tests.support.push_source import CHECKS, PushSource
 
 CHILD = """
 import asyncio, os, resource, signal, sys
@@ -117,7 +117,7 @@ class Story:
     """An agent with ``pushes`` to tell; it goes by the acks, as an agent does."""
 
     def __init__(self, pushes: int) -> None:
-        self.source = Source(0)
+        self.source = PushSource(0)
         self.source.begin(pushes)
         self.bodies: list[bytes] = []
         self.ends: list[int] = []
@@ -173,7 +173,7 @@ def ledger_of(path: Path) -> tuple[list[tuple[int, int, int]], dict[int, list[tu
     for check, tail in kept.tails.items():
         looks.setdefault(check, []).append((tail.state, tail.looks))
     assert db.execute("PRAGMA integrity_check").get == "ok"
-    assert db.execute("SELECT count(*) FROM batches WHERE placing IS NULL OR placing = ?", (REFUSED,)).get == 0
+    assert db.execute("SELECT count(*) FROM batches WHERE placing IS NULL OR placing = ?", (REFUSED_PLACING,)).get == 0
     db.close()
     return ranges, looks, kept.results
 

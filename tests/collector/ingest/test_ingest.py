@@ -8,27 +8,27 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collector.ingest.committer import Item
+from collector.ingest.committer import CommitItem
 from collector.ingest.ingest import BULK_AT_ONCE, BULK_RESULTS, MAX_WAITING, PushError
-from collector.ingest.state import Effect, Note
+from collector.ingest.state import Effect, NewEvent
 from collector.ledger.steps import Span
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from inventory.protocol.wire import Batch, Position, Present, Push, Record, Run, decode_push, encode_push
-from tests.support.ingest_world import T0, Agent, World, plan_of
+from tests.support.ingest_world import T0, ChainAgent, IngestWorld, plan_of
 
 NEAR = 10  # ms: what the clocks' exchange leaves open here
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path / "state" / "haidang.db")
+async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
+    world = IngestWorld(tmp_path / "state" / "haidang.db")
     await world.start()
     yield world
     await world.ingest.stop()
     await world.ingest.database.close()
 
 
-async def test_a_change_of_state_becomes_a_span_and_the_ack_says_how_far(world: World) -> None:
+async def test_a_change_of_state_becomes_a_span_and_the_ack_says_how_far(world: IngestWorld) -> None:
     agent = await world.agent()
     for code in (UP, UP, DOWN, DOWN, UP):
         ack = await agent.look(UP, code, UP)
@@ -44,7 +44,7 @@ async def test_a_change_of_state_becomes_a_span_and_the_ack_says_how_far(world: 
     assert check.born == T0
 
 
-async def test_silence_is_unknown_not_up_and_not_down(world: World) -> None:
+async def test_silence_is_unknown_not_up_and_not_down(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     world.clock.advance(70_000)
@@ -54,7 +54,7 @@ async def test_silence_is_unknown_not_up_and_not_down(world: World) -> None:
     assert (now.state, now.since) == (UNKNOWN, pytest.approx(T0 + 100_000, abs=NEAR))
 
 
-async def test_the_same_push_twice_counts_once(world: World) -> None:
+async def test_the_same_push_twice_counts_once(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     await agent.look(UP, UP, UP)
@@ -65,7 +65,7 @@ async def test_the_same_push_twice_counts_once(world: World) -> None:
     assert world.facts() == before
 
 
-async def test_identical_pushes_that_race_count_once(world: World) -> None:
+async def test_identical_pushes_that_race_count_once(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     world.clock.advance(30_000)
@@ -76,7 +76,7 @@ async def test_identical_pushes_that_race_count_once(world: World) -> None:
     assert len(await world.spans()) == 3
 
 
-async def test_other_content_under_the_same_frames_is_a_conflict(world: World) -> None:
+async def test_other_content_under_the_same_frames_is_a_conflict(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     taken = decode_push(agent.kept[-1])
@@ -91,7 +91,7 @@ async def test_other_content_under_the_same_frames_is_a_conflict(world: World) -
     assert (await world.ingest.push("a1", encode_push(folded))).verdict == "repeat"  # folds differ by nature
 
 
-async def test_a_batch_that_does_not_continue_is_sent_back(world: World) -> None:
+async def test_a_batch_that_does_not_continue_is_sent_back(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     world.clock.advance(30_000)
@@ -103,7 +103,7 @@ async def test_a_batch_that_does_not_continue_is_sent_back(world: World) -> None
     assert (await agent.look(UP, UP, UP)).verdict == "taken"
 
 
-async def test_a_new_agent_that_claims_a_past_here_is_sent_back_and_may_declare_it_lost(world: World) -> None:
+async def test_a_new_agent_that_claims_a_past_here_is_sent_back_and_may_declare_it_lost(world: IngestWorld) -> None:
     agent = await world.agent()
     agent.mark, agent.seq = Position(11, 500), 500
     ack = await agent.look(UP, UP, UP)
@@ -114,7 +114,7 @@ async def test_a_new_agent_that_claims_a_past_here_is_sent_back_and_may_declare_
     assert "chain broken" in await world.findings()
 
 
-async def test_a_new_epoch_continues_the_chain(world: World) -> None:
+async def test_a_new_epoch_continues_the_chain(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     agent.epoch, agent.seq = 12, 0
@@ -125,7 +125,7 @@ async def test_a_new_epoch_continues_the_chain(world: World) -> None:
     assert (ack.verdict, ack.watermark) == ("taken", Position(13, 43))
 
 
-async def test_bad_results_go_alone_with_a_reason_each(world: World) -> None:
+async def test_bad_results_go_alone_with_a_reason_each(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     world.clock.advance(30_000)
@@ -155,7 +155,7 @@ async def test_bad_results_go_alone_with_a_reason_each(world: World) -> None:
         ({"at": [0, 2**60, 0]}, "from the future"),
     ],
 )
-async def test_a_number_that_cannot_be(world: World, change: dict, reason: str) -> None:
+async def test_a_number_that_cannot_be(world: IngestWorld, change: dict, reason: str) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     world.clock.advance(30_000)
@@ -164,7 +164,7 @@ async def test_a_number_that_cannot_be(world: World, change: dict, reason: str) 
     assert [world.tail(f"a1/c{i}").state for i in range(3)] == [DOWN, UP, DOWN]
 
 
-async def test_looks_older_than_the_ledger_go_alone(world: World) -> None:
+async def test_looks_older_than_the_ledger_go_alone(world: IngestWorld) -> None:
     agent = await world.agent()
     for _ in range(3):
         await agent.look(UP, UP, UP)
@@ -196,7 +196,7 @@ async def test_looks_older_than_the_ledger_go_alone(world: World) -> None:
         {"last": 4},
     ],
 )
-async def test_a_batch_that_cannot_be_read_is_refused_and_passed(world: World, change: dict) -> None:
+async def test_a_batch_that_cannot_be_read_is_refused_and_passed(world: IngestWorld, change: dict) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     world.clock.advance(30_000)
@@ -230,7 +230,7 @@ def bomb() -> bytes:
     ],
     ids=["empty", "plain", "bomb", "no msgpack", "nested", "cut", "utf8", "version", "nan", "before boot", "trailing"],
 )
-async def test_what_is_no_push_is_400_and_a_dead_letter(world: World, body: bytes) -> None:
+async def test_what_is_no_push_is_400_and_a_dead_letter(world: IngestWorld, body: bytes) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     before = world.facts()
@@ -243,7 +243,7 @@ async def test_what_is_no_push_is_400_and_a_dead_letter(world: World, body: byte
     assert (await agent.look(UP, UP, UP)).verdict == "taken"
 
 
-async def test_a_push_cut_at_every_byte_harms_nothing(world: World) -> None:
+async def test_a_push_cut_at_every_byte_harms_nothing(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     body = agent.kept[0]
@@ -254,7 +254,7 @@ async def test_a_push_cut_at_every_byte_harms_nothing(world: World) -> None:
     assert len(await world.letters()) == min(len(body), 100)
 
 
-async def test_rubbish_without_end_is_bounded(world: World) -> None:
+async def test_rubbish_without_end_is_bounded(world: IngestWorld) -> None:
     await world.agent()
     for i in range(260):
         with pytest.raises(PushError):
@@ -264,7 +264,7 @@ async def test_rubbish_without_end_is_bounded(world: World) -> None:
     assert world.ingest.rejected == {"a1": 260}
 
 
-async def test_an_unknown_plan_is_asked_for_and_taken_from_the_agent(world: World) -> None:
+async def test_an_unknown_plan_is_asked_for_and_taken_from_the_agent(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     agent.plan = plan_of(checks=4)
@@ -279,7 +279,7 @@ async def test_an_unknown_plan_is_asked_for_and_taken_from_the_agent(world: Worl
     assert ack.plan == plan_of().digest  # the one that was served
 
 
-async def test_a_plan_of_another_agent_is_set_aside(world: World) -> None:
+async def test_a_plan_of_another_agent_is_set_aside(world: IngestWorld) -> None:
     agent = await world.agent()
     stranger = plan_of("a2")
     ack = await agent.push(plans=[stranger.encode(), b"{", b"[" * 100_000])
@@ -288,7 +288,7 @@ async def test_a_plan_of_another_agent_is_set_aside(world: World) -> None:
     assert world.ingest.plans.view("a1", stranger.digest) is None
 
 
-async def test_a_plan_that_nobody_has_any_more_does_not_stop_the_agent(world: World) -> None:
+async def test_a_plan_that_nobody_has_any_more_does_not_stop_the_agent(world: IngestWorld) -> None:
     agent = await world.agent()
     kept, agent.plan = agent.plan, plan_of(checks=4)
     for _ in range(20):
@@ -299,7 +299,7 @@ async def test_a_plan_that_nobody_has_any_more_does_not_stop_the_agent(world: Wo
     assert (await agent.look(UP, UP, UP)).verdict == "taken"
 
 
-async def test_a_served_plan_ends_the_checks_it_no_longer_names(world: World) -> None:
+async def test_a_served_plan_ends_the_checks_it_no_longer_names(world: IngestWorld) -> None:
     await world.agent()
     world.clock.advance(60_000)
     await world.ingest.serve("a1", plan_of(checks=2).encode())
@@ -308,7 +308,7 @@ async def test_a_served_plan_ends_the_checks_it_no_longer_names(world: World) ->
     assert world.check("a1/c2").ended is None and world.check("a1/c2").born == T0
 
 
-async def test_a_plan_of_as_many_other_checks_gets_its_own_results(world: World) -> None:
+async def test_a_plan_of_as_many_other_checks_gets_its_own_results(world: IngestWorld) -> None:
     agent = await world.agent()
     for _ in range(3):
         await agent.look(UP, UP, UP)
@@ -318,7 +318,7 @@ async def test_a_plan_of_as_many_other_checks_gets_its_own_results(world: World)
     assert [world.tail(f"a1/c{i}").state for i in range(3)] == [UP, UP, DOWN]
 
 
-async def test_more_pushes_than_can_be_in_work_are_told_to_come_again(world: World) -> None:
+async def test_more_pushes_than_can_be_in_work_are_told_to_come_again(world: IngestWorld) -> None:
     agents = [await world.agent(plan_of(f"a{i}")) for i in range(2)]
     world.ingest._busy = MAX_WAITING - 1
     both = await asyncio.gather(*(agent.look(UP, UP, UP) for agent in agents), return_exceptions=True)
@@ -329,7 +329,7 @@ async def test_more_pushes_than_can_be_in_work_are_told_to_come_again(world: Wor
     assert (await agents[1].look(UP, UP, UP)).verdict == "taken"
 
 
-async def test_a_clean_stop_ends_every_hold(world: World) -> None:
+async def test_a_clean_stop_ends_every_hold(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, DOWN, UP)
     world.clock.advance(10_000)
@@ -349,7 +349,7 @@ async def test_a_clean_stop_ends_every_hold(world: World) -> None:
     assert await world.events() == ["agent stop", "agent start"]
 
 
-async def test_an_agent_that_died_is_a_finding(world: World) -> None:
+async def test_an_agent_that_died_is_a_finding(world: IngestWorld) -> None:
     agent = await world.agent()
     start = Record(agent.now(), "start", {"wall_ms": 5, "clean": False})
     odd = Record(agent.now(), "dance", {})
@@ -363,7 +363,7 @@ async def test_an_agent_that_died_is_a_finding(world: World) -> None:
     ]
 
 
-async def test_folded_runs_come_before_the_results(world: World) -> None:
+async def test_folded_runs_come_before_the_results(world: IngestWorld) -> None:
     agent = await world.agent()
     world.clock.advance(600_000)
     now = agent.now()
@@ -384,7 +384,7 @@ async def test_folded_runs_come_before_the_results(world: World) -> None:
     assert world.state("a1").results == 17
 
 
-async def test_the_present_state_is_shown_and_never_accounted(world: World) -> None:
+async def test_the_present_state_is_shown_and_never_accounted(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     before = world.facts()
@@ -404,11 +404,11 @@ async def test_the_present_state_is_shown_and_never_accounted(world: World) -> N
     assert world.state("a1").overlay is None
 
 
-async def test_one_push_that_cannot_be_stored_fails_alone(world: World) -> None:
+async def test_one_push_that_cannot_be_stored_fails_alone(world: IngestWorld) -> None:
     good, bad = await world.agent(), await world.agent(plan_of("a2"))
     state = world.state("a2").successor()
     too_big = Span(UP, 0, 2**70, 0, 0)
-    item = Item(state, Effect(spans=[(4, too_big)], notes=[Note(0, None, "never", {}, True)]), 0)
+    item = CommitItem(state, Effect(spans=[(4, too_big)], notes=[NewEvent(0, None, "never", {}, True)]), 0)
     world.clock.advance(30_000)
     batch = good.batch(good.all(UP))
     failed, ack = await asyncio.gather(world.ingest.committer.submit(item), good.push(batch), return_exceptions=True)
@@ -418,7 +418,7 @@ async def test_one_push_that_cannot_be_stored_fails_alone(world: World) -> None:
     assert (await bad.look(UP, UP, UP)).verdict == "taken"
 
 
-async def test_a_backlog_does_not_keep_a_live_push_waiting(world: World) -> None:
+async def test_a_backlog_does_not_keep_a_live_push_waiting(world: IngestWorld) -> None:
     """While 24 agents drain, a live push is in one of the next two groups."""
     ingest = world.ingest
     agents = [await world.agent(plan_of(f"b{i}", checks=2)) for i in range(24)]
@@ -431,7 +431,7 @@ async def test_a_backlog_does_not_keep_a_live_push_waiting(world: World) -> None
         bodies.append(encode_push(Push(version=1, sent=agent.reading(), echo=agent.echo, batch=batch, backlog=9)))
     order: list[str] = []
 
-    async def drain(agent: Agent, body: bytes) -> None:
+    async def drain(agent: ChainAgent, body: bytes) -> None:
         assert (await ingest.push(agent.plan.agent, body)).verdict == "taken"
         order.append("backlog")
 
@@ -445,14 +445,14 @@ async def test_a_backlog_does_not_keep_a_live_push_waiting(world: World) -> None
     assert order.index("live") < 20 and world.state("b7").results == 1_000
 
 
-async def test_backlogs_wait_for_each_other_and_live_pushes_for_none(world: World) -> None:
+async def test_backlogs_wait_for_each_other_and_live_pushes_for_none(world: IngestWorld) -> None:
     """40 agents come back with a backlog at once: at most BULK_AT_ONCE of their pushes are in work."""
     late = [await world.agent(plan_of(f"late{n}")) for n in range(40)]
     live = [await world.agent(plan_of(f"live{n}")) for n in range(5)]
     world.clock.advance(3_000_000)
     committer = world.ingest.committer
 
-    def backlog(agent: Agent) -> Batch:
+    def backlog(agent: ChainAgent) -> Batch:
         return agent.batch([(0, agent.now() - 2_900_000 + 10_000 * i, UP) for i in range(BULK_RESULTS)])
 
     async with world.ingest.database._turn:  # the disk stands still
@@ -471,7 +471,7 @@ async def test_backlogs_wait_for_each_other_and_live_pushes_for_none(world: Worl
     assert {world.state(agent.plan.agent).results for agent in late} == {BULK_RESULTS}
 
 
-async def test_the_reason_shown_is_the_newest_looks_and_the_ledgers_the_first(world: World) -> None:
+async def test_the_reason_shown_is_the_newest_looks_and_the_ledgers_the_first(world: IngestWorld) -> None:
     """By the short way of equal pushes, by the long one, and after a crash."""
     agent = await world.agent()
     check = world.check("a1/c1")
@@ -503,7 +503,7 @@ async def test_the_reason_shown_is_the_newest_looks_and_the_ledgers_the_first(wo
     assert shown() == "agent stopped"
 
 
-async def test_every_kind_of_record_of_an_agents_life_is_an_event(world: World) -> None:
+async def test_every_kind_of_record_of_an_agents_life_is_an_event(world: IngestWorld) -> None:
     agent = await world.agent()
     kinds = ("start", "clock", "refused", "damaged", "dropped", "disk", "epoch", "stop")
     records = [Record(agent.now(), kind, {"why": "test"}) for kind in kinds]

@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.ingest import recovery
-from collector.ingest.clock import BUILT, SETTLE, Trust
+from collector.ingest.clock import EARLIEST_WALL, TRUST_AGAIN_AFTER, ClockTrust
 from collector.ingest.plans import Plans
-from collector.ledger.take import take
+from collector.ledger.take import apply_slice
 from collector.store import queries
 from collector.store.database import StoreError
 from inventory.protocol.states import DEGRADED, DOWN, UP
 from inventory.protocol.wire import Position, Record, Run
-from tests.support.ingest_world import T0, Agent, World, collector_clock, plan_of
+from tests.support.ingest_world import T0, ChainAgent, IngestWorld, collector_clock, plan_of
 
 CODES = st.sampled_from([UP, UP, UP, UP, DEGRADED, DOWN, 3])
 STEP = st.sampled_from([30_000, 30_000, 30_000, 29_997, 5_000, 0, 75_000, 400_000])
@@ -32,15 +32,15 @@ EVENTS = st.lists(st.one_of(SINGLE, SINGLE, SINGLE, SOME, ODD), min_size=1, max_
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path / "haidang.db")
+async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
+    world = IngestWorld(tmp_path / "haidang.db")
     await world.start()
     yield world
     await world.ingest.stop()
     await world.ingest.database.close()
 
 
-async def tell(world: World, agent: Agent, event: tuple[str, int, Any]) -> None:
+async def tell(world: IngestWorld, agent: ChainAgent, event: tuple[str, int, Any]) -> None:
     """One thing that happens to an agent."""
     kind, step, what = event
     world.clock.advance(step)
@@ -80,7 +80,7 @@ async def tell(world: World, agent: Agent, event: tuple[str, int, Any]) -> None:
 
 async def told(path: Path, events: list[tuple[str, int, Any]], crashes: set[int]) -> tuple[dict[str, Any], list[Any]]:
     """The facts after all events, with a crash after some of them."""
-    world = World(path)
+    world = IngestWorld(path)
     await world.start()
     agent = await world.agent()
     await world.ingest.committer.save_all()
@@ -112,7 +112,7 @@ def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: l
     """The cheap way for pushes that only go on, against the ledger itself, look by look, as placed."""
 
     async def run(path: Path) -> None:
-        world = World(path)
+        world = IngestWorld(path)
         await world.start()
         agent = await world.agent()
         for step, codes in story:
@@ -121,7 +121,7 @@ def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: l
         await world.ingest.stop()
         await world.ingest.database.close()
 
-    async def check(world: World, agent: Agent) -> None:
+    async def check(world: IngestWorld, agent: ChainAgent) -> None:
         from collector.ingest.place import _decoder
         from inventory.protocol.wire import decode_push
 
@@ -134,7 +134,7 @@ def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: l
             for placing, body in rows:
                 batch, placed = decode_push(body).batch, _decoder.decode(placing)
                 at = placed.at(batch.base + batch.at[place])
-                tail = take(tail, closed, at, [], batch.states[place : place + 1], 70_000, placed.error)
+                tail = apply_slice(tail, closed, at, [], batch.states[place : place + 1], 70_000, placed.error)
             row = world.check(f"a1/c{place}").id
             assert world.state("a1").tails[row] == tail
             assert [(s[1], s[2], s[3], s[4]) for s in spans if s[0] == row] == [
@@ -145,7 +145,7 @@ def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: l
         asyncio.run(run(Path(directory) / "a.db"))
 
 
-async def test_sums_are_what_was_measured_whichever_way_it_came(world: World) -> None:
+async def test_sums_are_what_was_measured_whichever_way_it_came(world: IngestWorld) -> None:
     agent = await world.agent()
     for i in range(70):
         await agent.look(UP, UP, DOWN if i % 9 == 0 else UP)
@@ -183,7 +183,7 @@ def _boot_times(body: bytes, place: int) -> list[int]:
     return times
 
 
-async def test_a_clean_stop_leaves_nothing_to_replay(world: World) -> None:
+async def test_a_clean_stop_leaves_nothing_to_replay(world: IngestWorld) -> None:
     agent = await world.agent()
     for _ in range(5):
         await agent.look(UP, DOWN, UP)
@@ -197,11 +197,11 @@ async def test_a_clean_stop_leaves_nothing_to_replay(world: World) -> None:
     await database.close()
     await world.start()
     assert world.facts() == before
-    lives = await world.ingest.database.read(lambda db: queries.lives(db, 0, 2**60))
+    lives = await world.ingest.database.read(lambda db: queries.collector_runs(db, 0, 2**60))
     assert [life.stopped is not None for life in lives] == [True, False]
 
 
-async def test_every_changed_state_is_in_a_checkpoint_within_the_minute(world: World) -> None:
+async def test_every_changed_state_is_in_a_checkpoint_within_the_minute(world: IngestWorld) -> None:
     agents = [await world.agent(plan_of(f"a{i}")) for i in range(9)]
     for agent in agents:
         await agent.look(UP, UP, UP)
@@ -213,7 +213,9 @@ async def test_every_changed_state_is_in_a_checkpoint_within_the_minute(world: W
     assert saved >= 1 and after == 9
 
 
-async def test_a_restored_copy_gets_everything_again_and_its_counters_start_over(world: World, tmp_path: Path) -> None:
+async def test_a_restored_copy_gets_everything_again_and_its_counters_start_over(
+    world: IngestWorld, tmp_path: Path
+) -> None:
     agent = await world.agent()
     for _ in range(4):
         await agent.look(UP, UP, UP)
@@ -230,7 +232,7 @@ async def test_a_restored_copy_gets_everything_again_and_its_counters_start_over
     for left in tmp_path.glob("haidang.db*"):
         left.unlink()
     shutil.copy(copy, world.path)
-    assert recovery.restored(world.path, now_ms=world.clock.wall_ms()) != old
+    assert recovery.mark_restored(world.path, now_ms=world.clock.wall_ms()) != old
     await world.start()
     # at once, and not only when its agents are heard again: a scrape may come first
     assert [sum(tail.settled) for tail in world.state("a1").tails.values()] == [0, 0, 0]
@@ -251,10 +253,10 @@ async def test_a_restored_copy_gets_everything_again_and_its_counters_start_over
 
 def test_restoring_what_is_no_store_says_so(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no store at"):
-        recovery.restored(tmp_path / "none.db")
+        recovery.mark_restored(tmp_path / "none.db")
     (tmp_path / "x.db").write_bytes(b"something else entirely" * 100)
     with pytest.raises(StoreError, match="not a store of ours"):
-        recovery.restored(tmp_path / "x.db")
+        recovery.mark_restored(tmp_path / "x.db")
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -263,7 +265,7 @@ async def test_a_step_of_the_collector_s_clock_moves_no_outage(tmp_path: Path, s
     """Stepped for three minutes and set right again: the ledger is the undisturbed one."""
 
     async def story(path: Path, by: int) -> tuple[list[Any], dict[str, Any]]:
-        world = World(path)
+        world = IngestWorld(path)
         await world.start()
         agent = await world.agent()
         for i, code in enumerate((UP, UP, UP, DOWN, DOWN, DOWN, DOWN, UP, UP, UP, UP)):
@@ -299,7 +301,7 @@ async def test_a_step_of_the_collector_s_clock_moves_no_outage(tmp_path: Path, s
 
 def test_the_clock_is_believed_with_reason() -> None:
     clock = collector_clock()
-    trust = Trust(clock, recorded=T0 - 60_000)
+    trust = ClockTrust(clock, recorded=T0 - 60_000)
     assert trust.look()
     clock.advance(10**7)
     clock.step_wall(900)  # slewed
@@ -310,13 +312,13 @@ def test_the_clock_is_believed_with_reason() -> None:
     assert trust.look()
     clock.step_wall(3_600_000)
     assert not trust.look()
-    clock.advance(SETTLE - 1)
+    clock.advance(TRUST_AGAIN_AFTER - 1)
     assert not trust.look()
     clock.advance(1)
     assert trust.look() and [step.ms for step in trust.accepted] == [pytest.approx(3_600_000, abs=1)]
 
 
-async def test_a_clock_that_is_not_believed_says_nothing_of_the_collectors_life(world: World) -> None:
+async def test_a_clock_that_is_not_believed_says_nothing_of_the_collectors_life(world: IngestWorld) -> None:
     async def alive() -> int:
         return await world.ingest.database.read(lambda db: db.execute("SELECT max(alive) FROM collector_life").get)
 
@@ -333,18 +335,18 @@ async def test_a_clock_that_is_not_believed_says_nothing_of_the_collectors_life(
 
 def test_a_clock_before_what_is_recorded_is_not_believed() -> None:
     clock = collector_clock(T0 - 60_000)
-    trust = Trust(clock, recorded=T0)
+    trust = ClockTrust(clock, recorded=T0)
     assert not trust.look() and "already past" in trust.why
     clock.advance(10**6)
     assert trust.look()
-    assert not Trust(collector_clock(1_000), recorded=0).look()
-    assert Trust(collector_clock(BUILT), recorded=0).look()
+    assert not ClockTrust(collector_clock(1_000), recorded=0).look()
+    assert ClockTrust(collector_clock(EARLIEST_WALL), recorded=0).look()
 
 
-async def test_a_boot_that_never_met_the_collector_is_kept_and_unknown(world: World) -> None:
+async def test_a_boot_that_never_met_the_collector_is_kept_and_unknown(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
-    dark = Agent(world.ingest, world.clock, agent.plan, epoch=12, boot=b"darkdark")
+    dark = ChainAgent(world.ingest, world.clock, agent.plan, epoch=12, boot=b"darkdark")
     dark.mark = agent.mark
     world.clock.advance(86_400_000)
     never = dark.batch([(0, 50_000, DOWN), (1, 60_000, DOWN)], records=[Record(10, "start", {"wall_ms": 0})], last=3)
@@ -364,10 +366,10 @@ async def test_a_boot_that_never_met_the_collector_is_kept_and_unknown(world: Wo
     assert world.facts() == before
 
 
-async def test_a_boot_between_two_close_ones_is_bracketed(world: World) -> None:
+async def test_a_boot_between_two_close_ones_is_bracketed(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
-    dark = Agent(world.ingest, world.clock, agent.plan, epoch=12, boot=b"darkdark")
+    dark = ChainAgent(world.ingest, world.clock, agent.plan, epoch=12, boot=b"darkdark")
     dark.mark = agent.mark
     world.clock.advance(40_000)
     never = dark.batch([(0, 20_000, DOWN)])
@@ -381,9 +383,9 @@ async def test_a_boot_between_two_close_ones_is_bracketed(world: World) -> None:
     assert tail.error_to <= 60_000
 
 
-async def test_the_first_batch_of_a_boot_is_asked_for_again_once(world: World) -> None:
+async def test_the_first_batch_of_a_boot_is_asked_for_again_once(world: IngestWorld) -> None:
     await world.ingest.serve("a1", plan_of().encode())
-    agent = Agent(world.ingest, world.clock, plan_of())
+    agent = ChainAgent(world.ingest, world.clock, plan_of())
     world.clock.advance(30_000)
     batch = agent.batch(agent.all(UP))
     ack = await agent.push(batch)

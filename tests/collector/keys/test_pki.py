@@ -16,8 +16,8 @@ DAY = 86_400_000
 
 
 @pytest.fixture(scope="module")
-def authority() -> pki.Authority:
-    return pki.Authority.make(NOW)
+def authority() -> pki.CertificateAuthority:
+    return pki.CertificateAuthority.make(NOW)
 
 
 def request_for(key, name: str = "whoever") -> str:
@@ -92,8 +92,8 @@ def test_serials_grow_with_time_and_stay_in_twenty_bytes():
 
 
 def test_a_key_and_a_foreign_certificate_do_not_make_an_authority(authority):
-    other = pki.Authority.make(NOW)
+    other = pki.CertificateAuthority.make(NOW)
     with pytest.raises(ValueError, match="does not belong"):
-        pki.Authority(authority.key_pem, other.pem.encode())
-    again = pki.Authority(authority.key_pem, authority.pem.encode())
+        pki.CertificateAuthority(authority.key_pem, other.pem.encode())
+    again = pki.CertificateAuthority(authority.key_pem, authority.pem.encode())
     assert again.fingerprint == authority.fingerprint != other.fingerprint

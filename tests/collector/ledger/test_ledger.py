@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from collector.ledger.counted import count
 from collector.ledger.figures import Figure, figure, history
-from collector.ledger.steps import OutOfOrder, Span, Tail, begin, open_span, prolonged, step
-from collector.ledger.take import take
+from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, open_span, prolonged, step
+from collector.ledger.take import apply_slice
 from collector.ledger.timeline import EXCLUDED, measure, timeline
 
 UP, DEGRADED, DOWN, UNKNOWN = range(4)
@@ -109,19 +109,19 @@ def histories(draw: st.DrawFn, most: int = 14, error: int | None = 0) -> list[Lo
     return looks
 
 
-def stepped(looks: Sequence[Look]) -> tuple[list[Span], Tail]:
+def stepped(looks: Sequence[Look]) -> tuple[list[Span], LedgerTail]:
     closed: list[Span] = []
     first = looks[0]
-    tail = begin(first.state, first.at, first.at, first.hold, first.error, 1, "")
+    tail = first_tail(first.state, first.at, first.at, first.hold, first.error, 1, "")
     for look in looks[1:]:
         step(tail, closed, look.state, look.at, look.at, look.hold, look.error, 1, "")
     return closed, tail
 
 
-def taken(looks: Sequence[Look], sizes: Sequence[int], count_from: int = 0) -> tuple[list[Span], Tail]:
+def taken(looks: Sequence[Look], sizes: Sequence[int], count_from: int = 0) -> tuple[list[Span], LedgerTail]:
     """The same by slices of these sizes (and the rest by one); looks must have one hold."""
     closed: list[Span] = []
-    tail: Tail | None = None
+    tail: LedgerTail | None = None
     rest = list(looks)
     for size in [*sizes, len(rest)]:
         part, rest = rest[:size], rest[size:]
@@ -129,7 +129,7 @@ def taken(looks: Sequence[Look], sizes: Sequence[int], count_from: int = 0) -> t
             continue
         deltas = [b.at - a.at for a, b in pairwise(part)]
         states = bytes(look.state for look in part)
-        tail = take(tail, closed, part[0].at, deltas, states, part[0].hold, part[0].error, count_from=count_from)
+        tail = apply_slice(tail, closed, part[0].at, deltas, states, part[0].hold, part[0].error, count_from=count_from)
     assert tail is not None
     return closed, tail
 
@@ -270,10 +270,10 @@ def test_folded_looks_give_the_same_ledger_as_raw_ones(looks: list[Look]) -> Non
         else:
             folds.append([look])
     closed: list[Span] = []
-    tail: Tail | None = None
+    tail: LedgerTail | None = None
     for fold in folds:
         if tail is None:
-            tail = begin(fold[0].state, fold[0].at, fold[-1].at, 6, 0, len(fold), "")
+            tail = first_tail(fold[0].state, fold[0].at, fold[-1].at, 6, 0, len(fold), "")
         else:
             step(tail, closed, fold[0].state, fold[0].at, fold[-1].at, 6, 0, len(fold), "")
     assert (closed, tail) == stepped(looks)
@@ -313,15 +313,15 @@ def test_a_look_older_than_the_ledger_changes_nothing() -> None:
     with pytest.raises(OutOfOrder, match="30 ms before"):
         step(tail, spans, UP, 20, 20, 10, 0, 1, "")
     with pytest.raises(OutOfOrder, match="30 ms before"):
-        take(tail, spans, 20, [1], b"\0\0", 10, error=29)
+        apply_slice(tail, spans, 20, [1], b"\0\0", 10, error=29)
     with pytest.raises(OutOfOrder, match="backwards"):
-        take(tail, spans, 60, [5, -1], b"\0\0\0", 10)
+        apply_slice(tail, spans, 60, [5, -1], b"\0\0\0", 10)
     assert (spans, tail.settled, tail.last) == as_it_was
 
 
 def test_looks_placed_before_the_end_by_no_more_than_their_errors_are_moved_up_to_it() -> None:
     spans, tail = stepped([Look(0, UP, 10, 3), Look(8, UP, 10, 3)])
-    take(tail, spans, 4, [2, 5], bytes([DOWN] * 3), 10, error=2)
+    apply_slice(tail, spans, 4, [2, 5], bytes([DOWN] * 3), 10, error=2)
     assert (tail.state, tail.sure_from, tail.last, tail.looks, tail.error_from) == (DOWN, 8, 11, 3, 3)
     assert [(span.state, span.end, span.sure_to) for span in spans] == [(UP, 8, 8)]
 
@@ -334,15 +334,17 @@ def test_an_edge_is_at_the_midpoint_and_a_stop_ends_the_hold() -> None:
 
 def test_a_span_keeps_the_first_reason_and_counts_its_looks() -> None:
     closed: list[Span] = []
-    tail = take(None, closed, 0, [5, 5, 5, 5], bytes([UP, DOWN, DOWN, DOWN, UP]), 10, 0, {8: "refused", 9: "later"}, 7)
+    tail = apply_slice(
+        None, closed, 0, [5, 5, 5, 5], bytes([UP, DOWN, DOWN, DOWN, UP]), 10, 0, {8: "refused", 9: "later"}, 7
+    )
     assert [(span.reason, span.looks) for span in closed] == [("", 1), ("refused", 3)]
     assert (tail.reason, tail.looks) == ("", 1)
 
 
 def test_an_error_at_one_end_of_a_span_does_not_blur_the_other() -> None:
     closed: list[Span] = []
-    tail = take(None, closed, 0, [], bytes([UP]), 50, error=40)
-    tail = take(tail, closed, 50, [50] * 9, bytes([UP] * 10), 50, error=1)
+    tail = apply_slice(None, closed, 0, [], bytes([UP]), 50, error=40)
+    tail = apply_slice(tail, closed, 50, [50] * 9, bytes([UP] * 10), 50, error=1)
     found = figure(history(closed, tail, 500), count((0, 500), 500))
     assert found.sure_up == 500 - 40 - 1
 
@@ -361,7 +363,7 @@ def test_looks_that_cannot_be_made_are_one_span_however_far_apart() -> None:
 
 def test_a_slice_that_is_moved_up_keeps_its_order_and_its_edges() -> None:
     spans, tail = stepped([Look(0, UP, 10), Look(10, UP, 10)])
-    take(tail, spans, 4, [2, 2, 6], bytes([UP, DOWN, DOWN, UP]), 10, error=9)
+    apply_slice(tail, spans, 4, [2, 2, 6], bytes([UP, DOWN, DOWN, UP]), 10, error=9)
     # at 4 and 6 and 8, by the clock, and at 14: none can have been before the look at 10
     assert [(span.state, span.sure_from, span.sure_to) for span in spans] == [(UP, 0, 10), (DOWN, 10, 10)]
     assert (tail.state, tail.start, tail.last) == (UP, 12, 14)

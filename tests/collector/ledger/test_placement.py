@@ -11,16 +11,16 @@ from collector.ledger.counted import count
 from collector.ledger.figures import figure, history
 from collector.ledger.placement import (
     DRIFT_PPM,
-    MAX_CONTACTS,
-    Mapping,
-    Placing,
+    MAX_SAMPLES,
+    ClockMapping,
+    Placement,
     bracket,
     exchange,
     place,
     starts_before,
     wall_right,
 )
-from collector.ledger.take import take
+from collector.ledger.take import apply_slice
 from inventory.protocol.wire import Echo, Reading
 
 BOOT = b"boot-one"
@@ -66,7 +66,7 @@ class Line:
 
     def __init__(self, agent: Agent, worst: float) -> None:
         self.agent, self.worst = agent, worst
-        self.mapping: Mapping | None = None
+        self.mapping: ClockMapping | None = None
         self.echo: Echo | None = None
 
     def delay(self) -> float:
@@ -86,12 +86,12 @@ class Line:
         self.echo = Echo(int(answered), done)
         return done
 
-    def known(self) -> Mapping:
+    def known(self) -> ClockMapping:
         assert self.mapping is not None
         return self.mapping
 
 
-def off_by(agent: Agent, placing: Placing) -> float:
+def off_by(agent: Agent, placing: Placement) -> float:
     """The largest error of the placing over what it places, by its own account and the truth."""
     span = placing.last - placing.first
     points = [placing.first + span * i // 50 for i in range(51)]
@@ -124,7 +124,7 @@ def test_the_stated_error_holds_whatever_happens(chance: random.Random, worst: f
             assert off_by(agent, placing) <= placing.error
             assert placing.end >= ends - before - placing.error  # in order, as far as times are known
             ends, before, last = placing.end, placing.error, until
-    assert len(line.known().contacts) <= MAX_CONTACTS
+    assert len(line.known().contacts) <= MAX_SAMPLES
 
 
 @pytest.mark.parametrize("ppm", [-WORST_PPM, 0, WORST_PPM])
@@ -349,7 +349,7 @@ def test_a_bracketed_boot_lies_within_its_stated_error(
 
 
 def test_a_boot_is_unplaceable_without_neighbours_or_when_it_does_not_fit() -> None:
-    def asked(after: int | None, before: int | None, wall: int | None = 1_000) -> Mapping | None:
+    def asked(after: int | None, before: int | None, wall: int | None = 1_000) -> ClockMapping | None:
         return bracket(BOOT, 500_000, after=after, before=before, wall_offset=wall, walls_right=True)
 
     assert asked(None, 9 * HOUR) is None
@@ -361,7 +361,7 @@ def test_a_boot_is_unplaceable_without_neighbours_or_when_it_does_not_fit() -> N
 
 
 def test_neighbours_say_when_they_began_and_whether_their_wall_was_right() -> None:
-    def met(wall_error: int) -> Mapping:
+    def met(wall_error: int) -> ClockMapping:
         wall = int(EPOCH) + 60_000 + wall_error
         return exchange(None, Reading(BOOT, 60_000, wall), int(EPOCH) + 60_020, Echo(int(EPOCH) + 30_000, 30_010))
 
@@ -390,7 +390,7 @@ def test_no_clock_fault_moves_an_outage(chance: random.Random, cut: bool) -> Non
         placing = place(line.known(), slice_[0], slice_[-1])
         base, deltas = placing.slice(slice_[0], [30_000] * (len(slice_) - 1))
         states = bytes(2 if begins <= look < ends else 0 for look in slice_)
-        tail = take(tail, closed, base, deltas, states, 75_000, placing.error)
+        tail = apply_slice(tail, closed, base, deltas, states, 75_000, placing.error)
     now = round(agent.true(24 * HOUR))
     window = round(agent.true(11 * HOUR)), round(agent.true(13 * HOUR))
     found = figure(history(closed, tail, now), count(window, now))
@@ -404,7 +404,7 @@ def test_no_clock_fault_moves_an_outage(chance: random.Random, cut: bool) -> Non
 
 @pytest.mark.parametrize("deltas", [[], [1, 2, 3], [0, 0, 40_000]])
 def test_a_slice_is_placed_look_by_look(deltas: list[int]) -> None:
-    for placing in (Placing(BOOT, 0, 60_000, 100, 100, 1), Placing(BOOT, 0, 60_000, 100, -900, 1)):
+    for placing in (Placement(BOOT, 0, 60_000, 100, 100, 1), Placement(BOOT, 0, 60_000, 100, -900, 1)):
         at, wanted = 10_000, [placing.at(10_000)]
         for delta in deltas:
             at += delta

@@ -5,18 +5,18 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from collector.metrics import measured
-from collector.metrics.fleet import Named, Shown
+from collector.metrics.fleet import LabelledAgent, ScrapedAgent
 from inventory.protocol.plan import Column
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from inventory.protocol.wire import Position, Record
-from tests.support.ingest_world import Agent, World, plan_of
+from tests.support.ingest_world import ChainAgent, IngestWorld, plan_of
 
 MINUTE = 60_000
 
 
 @pytest.fixture
 async def world(tmp_path):
-    world = World(tmp_path / "collector.db")
+    world = IngestWorld(tmp_path / "collector.db")
     await world.start()
     yield world
     await world.ingest.stop()
@@ -32,7 +32,7 @@ def plan():
     )
 
 
-async def on_battery_then_silent(world: World, last: int = DEGRADED) -> Agent:
+async def on_battery_then_silent(world: IngestWorld, last: int = DEGRADED) -> ChainAgent:
     """Ten minutes on mains, two on battery; then nothing is heard for half an hour."""
     agent = await world.agent(plan())
     for state in [UP] * 20 + [last] * 4:
@@ -41,9 +41,11 @@ async def on_battery_then_silent(world: World, last: int = DEGRADED) -> Agent:
     return agent
 
 
-async def starts(world: World, old: Agent, *, clean: bool, boot_ms: int = 40_000, boot: bytes = b"new boot") -> Agent:
+async def starts(
+    world: IngestWorld, old: ChainAgent, *, clean: bool, boot_ms: int = 40_000, boot: bytes = b"new boot"
+) -> ChainAgent:
     """The agent again, ``boot_ms`` after its machine booted, with the looks that follow."""
-    agent = Agent(world.ingest, world.clock, old.plan, epoch=12, boot=boot)
+    agent = ChainAgent(world.ingest, world.clock, old.plan, epoch=12, boot=boot)
     agent.zero = world.clock.boot_ms() - boot_ms
     agent.mark = Position(old.epoch, old.seq)
     await agent.push()
@@ -54,14 +56,14 @@ async def starts(world: World, old: Agent, *, clean: bool, boot_ms: int = 40_000
     return agent
 
 
-async def seconds(world: World) -> dict[str, float]:
+async def seconds(world: IngestWorld) -> dict[str, float]:
     check = world.check("a1/c0")
-    shown = [Shown(Named("a1", "", [(check.id, 'check="ups"')]), world.state("a1"), world.ingest.fleet)]
+    shown = [ScrapedAgent(LabelledAgent("a1", "", [(check.id, 'check="ups"')]), world.state("a1"), world.ingest.fleet)]
     families = parse("".join(measured.power(shown, False)))
     return {s.labels["source"]: s.value for family in families for s in family.samples}
 
 
-async def test_on_battery_then_silence_then_a_boot_is_time_without_power(world: World) -> None:
+async def test_on_battery_then_silence_then_a_boot_is_time_without_power(world: IngestWorld) -> None:
     old = await on_battery_then_silent(world)
     await starts(world, old, clean=False)
     told = await seconds(world)
@@ -76,7 +78,7 @@ async def test_on_battery_then_silence_then_a_boot_is_time_without_power(world: 
     assert reasons == ["probably without power: on battery, then silent, then booted again"]
 
 
-async def sure(world: World) -> list[tuple[int, int, int]]:
+async def sure(world: IngestWorld) -> list[tuple[int, int, int]]:
     row = world.check("a1/c0").id
     sql = "SELECT state, sure_from, sure_to FROM spans WHERE check_id = ? ORDER BY id"
     return await world.ingest.database.read(lambda db: db.execute(sql, (row,)).fetchall())
@@ -91,7 +93,7 @@ async def sure(world: World) -> list[tuple[int, int, int]]:
     ],
 )
 async def test_silence_that_says_nothing_of_power_is_unknown(
-    world: World, last: int, clean: bool, boot_ms: int
+    world: IngestWorld, last: int, clean: bool, boot_ms: int
 ) -> None:
     old = await on_battery_then_silent(world, last)
     await starts(world, old, clean=clean, boot_ms=boot_ms)
@@ -100,7 +102,7 @@ async def test_silence_that_says_nothing_of_power_is_unknown(
     assert told["unknown"] > 25 * 60
 
 
-async def test_other_checks_are_not_touched_and_a_replay_gives_the_same(world: World) -> None:
+async def test_other_checks_are_not_touched_and_a_replay_gives_the_same(world: IngestWorld) -> None:
     old = await on_battery_then_silent(world)
     await starts(world, old, clean=False)
     ping = [row for row in await world.spans() if row[0] == world.check("a1/c1").id]

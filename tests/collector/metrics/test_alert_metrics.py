@@ -8,27 +8,27 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from alerts.channels.health import Standing
-from collector.metrics.alerts import of_alerts
-from collector.metrics.own import Own
-from tests.support.outboxes import letter
-from tests.support.smtp_relay import Desk, Server, serving
+from alerts.channels.health import ChannelHealth
+from collector.metrics.alerts import alert_metrics
+from collector.metrics.own import SelfMetrics
+from tests.support.outboxes import outgoing_mail
+from tests.support.smtp_relay import FakeRelay, SenderWorld, relays_running
 
 
 async def test_figures_of_every_way(tmp_path: Path) -> None:
-    server, other = Server(), Server()
+    server, other = FakeRelay(), FakeRelay()
     server.faults["connect"] = "554 no"
-    async with serving(server, other):
-        desk = Desk(tmp_path, server.relay(), other.relay())
+    async with relays_running(server, other):
+        desk = SenderWorld(tmp_path, server.relay(), other.relay())
         other.faults["RCPT"] = [None, "550 5.1.1 no such user", "450 4.2.0 greylisted"]
-        await desk.outbox.add(letter("a"), letter("b"), letter("c"))
+        await desk.outbox.add(outgoing_mail("a"), outgoing_mail("b"), outgoing_mail("c"))
         await desk.send()
         desk.clock.step_wall(5_000)
         counts = desk.counts
-        counts.deadman, counts.alertmanagers = Standing("deadman"), [Standing("http://am.example:9093")]
+        counts.deadman, counts.alertmanagers = ChannelHealth("deadman"), [ChannelHealth("http://am.example:9093")]
         counts.deadman.held_back = 2
         counts.alertmanagers[0].worked(desk.clock.wall_ms())
-        text = Own([of_alerts(counts, desk.clock.wall_ms)]).text(False)
+        text = SelfMetrics([alert_metrics(counts, desk.clock.wall_ms)]).text(False)
         await desk.close()
     found = {
         (sample.name.removeprefix("haidang_alert_"), *sample.labels.values()): sample.value

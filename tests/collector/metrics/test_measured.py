@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_cla
 from collector.ingest.ingest import Ingest
 from collector.metrics import measured
 from collector.metrics.exposition import labels
-from collector.metrics.fleet import Named, Shown
+from collector.metrics.fleet import LabelledAgent, ScrapedAgent
 from collector.store.database import Database
 from inventory.protocol import kinds, states
 from inventory.protocol.plan import Plan, PlannedCheck
@@ -78,8 +78,8 @@ async def scraped(tmp_path: Path):
         pass  # the collector asks once for a second exchange of clocks
     assert ack.verdict == "taken"
     checks = [(check.id, labels(agent="thdl", check=check.name)) for check in ingest.fleet.of_agent("thdl")]
-    named = Named("thdl", labels(agent="thdl"), checks)
-    shown = [Shown(named, ingest.fleet.agents["thdl"], ingest.fleet)]
+    named = LabelledAgent("thdl", labels(agent="thdl"), checks)
+    shown = [ScrapedAgent(named, ingest.fleet.agents["thdl"], ingest.fleet)]
     now = ingest.clock.wall_ms()
     yield lambda modern, at=now: "".join(measured.text(shown, at, KINDS, modern))
     await ingest.stop()

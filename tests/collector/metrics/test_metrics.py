@@ -15,39 +15,41 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 
-from collector.ingest.fast_path import Latest, Ledger
+from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.fleet import Fleet
-from collector.ingest.plans import Check, Plans
+from collector.ingest.plans import Plans, RegisteredCheck
 from collector.ingest.state import AgentState, Overlay
-from collector.ledger.steps import Tail
+from collector.ledger.steps import LedgerTail
 from collector.metrics import exposition, own
-from collector.metrics.fleet import Named, Shown, pieces, text
-from collector.metrics.handler import Scrape
+from collector.metrics.fleet import LabelledAgent, ScrapedAgent, pieces, text
+from collector.metrics.handler import MetricsHandler
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 NOW = 1_790_000_000_000
 WHO = {"agency": "so-ttt", "site": "so-ttt", "agent": "so-ttt", "kind": "icmp"}
 
 
-def tail(state: int, last: int = NOW - 10_000, hold: int = 65_000, **more) -> Tail:
-    return Tail(state, NOW - 3_600_000, NOW - 3_600_000, last, hold, settled=[3_500_000, 0, 90_250, 1], **more)
+def tail(state: int, last: int = NOW - 10_000, hold: int = 65_000, **more) -> LedgerTail:
+    return LedgerTail(state, NOW - 3_600_000, NOW - 3_600_000, last, hold, settled=[3_500_000, 0, 90_250, 1], **more)
 
 
-def shown(tails: dict[int, Tail], agent: str = "so-ttt", **more) -> Shown:
+def shown(tails: dict[int, LedgerTail], agent: str = "so-ttt", **more) -> ScrapedAgent:
     checks = [(row, exposition.labels(**(WHO | {"agent": agent}), check=f"check {row}")) for row in range(1, 7)]
-    latest = {row: Latest(NOW - 10_000, 1_234 if row % 2 else None, [], b"12345678") for row in tails}
+    latest = {row: LatestResult(NOW - 10_000, 1_234 if row % 2 else None, [], b"12345678") for row in tails}
     state = AgentState(agent=agent, stream=1, ledger=Ledger(tails, latest), contact=NOW - 2_000, backlog=7, **more)
     plans = Plans(None)
     for row, _ in checks:
-        plans.checks[row] = Check(
+        plans.checks[row] = RegisteredCheck(
             id=row, agent=agent, uid=f"{row:016x}", name=f"check {row}", kind="icmp", born=None, ended=None
         )
     fleet = Fleet(plans)
     fleet.publish(state)
-    return Shown(Named(agent, exposition.labels(agency="so-ttt", site="so-ttt", agent=agent), checks), state, fleet)
+    return ScrapedAgent(
+        LabelledAgent(agent, exposition.labels(agency="so-ttt", site="so-ttt", agent=agent), checks), state, fleet
+    )
 
 
-def both(fleet: list[Shown]) -> list[dict]:
+def both(fleet: list[ScrapedAgent]) -> list[dict]:
     """Samples by (name, labels), from the classic and from the OpenMetrics text, each by its parser."""
     classic = parse_classic("".join(text(fleet, NOW, False)))
     modern = parse_openmetrics("".join(text(fleet, NOW, True)) + "# EOF\n")
@@ -167,11 +169,11 @@ def test_the_collectors_own_families_parse_and_a_histogram_adds_up():
     histogram = own.Histogram((0.1, 1.0))
     for seconds in (0.05, 0.1, 0.5, 7.0):
         histogram.observe(seconds)
-    mine = own.Own(
+    mine = own.SelfMetrics(
         [
             lambda: [histogram.family("haidang_collector_push_seconds", "Time to an answer.")],
             lambda: [own.counter("commits", "Commits.", 3), own.gauge("nothing", "Nothing yet.", None)],
-            lambda: [own.by("requests", "Requests.", ["path", "status"], [(["push", "200"], 5)])],
+            lambda: [own.labelled_counter("requests", "Requests.", ["path", "status"], [(["push", "200"], 5)])],
         ]
     )
     classic = {(s.name, tuple(s.labels.values())): s.value for f in parse_classic(mine.text(False)) for s in f.samples}
@@ -190,7 +192,7 @@ def test_the_collectors_own_families_parse_and_a_histogram_adds_up():
 def test_promtool_has_nothing_to_say():
     if shutil.which("promtool") is None:
         pytest.skip("needs promtool (Debian: prometheus)")
-    mine = own.Own([lambda: [own.counter("commits", "Commits.", 3)]])
+    mine = own.SelfMetrics([lambda: [own.counter("commits", "Commits.", 3)]])
     fleet = [shown({1: tail(UP), 3: tail(DOWN)}, health={"spool_bytes": 1.0}, about={"version": "0.1.0"}, started=NOW)]
     whole = "".join(text(fleet, NOW, False)) + mine.text(False)
     told = subprocess.run(["promtool", "check", "metrics"], input=whole.encode(), capture_output=True, timeout=30)
@@ -200,11 +202,11 @@ def test_promtool_has_nothing_to_say():
 async def test_a_scrape_that_is_not_read_holds_up_nobody_else() -> None:
     """Somebody looks at the first page of a long /metrics and leaves it so; Prometheus goes on."""
 
-    async def nobody() -> list[Shown]:
+    async def nobody() -> list[ScrapedAgent]:
         return []
 
     filling = ["# " + "x" * 62 + "\n"] * (1 << 18)  # 16 MiB: more than any socket takes unread
-    scrape = Scrape(nobody, lambda openmetrics: filling, own.Own([]), lambda: NOW)
+    scrape = MetricsHandler(nobody, lambda openmetrics: filling, own.SelfMetrics([]), lambda: NOW)
     app = web.Application()
     app.router.add_get("/metrics", scrape.answer)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:

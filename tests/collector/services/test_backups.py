@@ -11,8 +11,8 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from collector.config import Agents, Config, Operators
-from collector.ingest.fleet import Now
+from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
+from collector.ingest.fleet import CheckStatus
 from collector.metrics import backups as series
 from collector.services import backups
 from collector.store import prune
@@ -91,11 +91,11 @@ class Backups(Feeder):
 async def collector(tmp_path: Path):
     (tmp_path / "inventory").mkdir()
     (tmp_path / "inventory" / "all.yaml").write_text(INVENTORY, "utf-8")
-    config = Config(
+    config = CollectorConfig(
         state_dir=tmp_path / "state",
         inventory=tmp_path / "inventory",
-        agents=Agents(listen="127.0.0.1:0"),
-        operators=Operators(listen="127.0.0.1:0"),
+        agents=AgentsConfig(listen="127.0.0.1:0"),
+        operators=OperatorsConfig(listen="127.0.0.1:0"),
     )
     async with Running(config) as running:
         yield running
@@ -148,7 +148,7 @@ async def listed(running: Running, query: str = "") -> dict[str, BackupAnswer]:
     ],
 )
 def test_all_of_the_evidence_has_to_hold(states: list[int], together: int) -> None:
-    assert backups.state_of(states) == together
+    assert backups.combined_state(states) == together
 
 
 async def test_one_state_with_its_reasons(told) -> None:
@@ -159,7 +159,7 @@ async def test_one_state_with_its_reasons(told) -> None:
     assert [(one.evidence, one.kind, one.state) for one in db.evidence] == [
         ("pings", "job", "down"), ("files", "backup", "up"), ("drill", "drill", "unknown"),
     ]  # fmt: skip
-    assert (db.name, db.rpo, db.rpo_met) == (schemas.Words("Cơ sở dữ liệu", "Database"), 14 * 3600, True)
+    assert (db.name, db.rpo, db.rpo_met) == (schemas.LocalizedText("Cơ sở dữ liệu", "Database"), 14 * 3600, True)
     assert db.age == pytest.approx(3600 + 23 * 300, abs=10), "of the copies, not of the job's word"
     assert (db.size, db.last_success, db.last_restore) == (1023, 1.79e9, None)
     # half of the time it was down; before that the drill's evidence is missing, so it was never proven up
@@ -184,13 +184,13 @@ async def test_reasons_in_vietnamese_too_when_they_are_asked_for(told) -> None:
 
 def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:
     def oldest(**ages: float) -> tuple[str, float | None] | None:
-        seen = Now(UP, 0, 1000, "")
+        seen = CheckStatus(UP, 0, 1000, "")
         evidence = [
-            backups.Evidence(name, None, seen, {"age_seconds": age} | ({} if name == "pings" else {"copies": 1}))
+            backups.BackupEvidence(name, None, seen, {"age_seconds": age} | ({} if name == "pings" else {"copies": 1}))
             for name, age in ages.items()
         ]
         backup = Backup(id="b", key="b", name=Text("", "b"), agency="a", site="a")
-        found = backups.Whole(backup, UP, evidence).oldest(3000)
+        found = backups.BackupStatus(backup, UP, evidence).oldest(3000)
         return None if found is None else (found.name, found.age(3000))
 
     assert oldest(pings=9000, files=100, repository=500) == ("repository", 502)
@@ -212,11 +212,11 @@ def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:
 )
 def test_whether_the_objective_is_met(evidence: list[tuple[int, int | None]], met: bool | None) -> None:
     seen = [
-        backups.Evidence("e", None, Now(state, 0, 0, ""), {} if value is None else {"rpo_met": value})
+        backups.BackupEvidence("e", None, CheckStatus(state, 0, 0, ""), {} if value is None else {"rpo_met": value})
         for state, value in evidence
     ]
     backup = Backup(id="b", key="b", name=Text("", "b"), agency="a", site="a")
-    assert backups.Whole(backup, UP, seen).rpo_met is met
+    assert backups.BackupStatus(backup, UP, seen).rpo_met is met
 
 
 async def test_before_any_look_nothing_is_known(collector) -> None:
@@ -228,7 +228,7 @@ async def test_before_any_look_nothing_is_known(collector) -> None:
 async def test_an_age_goes_on_while_nothing_is_heard(told) -> None:
     reader = told.service.reader
     later = now_ms() + 3_600_000
-    whole = {one.backup.id: one for one in backups.wholes(reader, later)}["office-db"]
+    whole = {one.backup.id: one for one in backups.backup_statuses(reader, later)}["office-db"]
     assert whole.state == UNKNOWN
     assert {why for _, why in whole.reasons} == {"nothing heard", "no restore was tried yet; one is wanted every 92d"}
     assert whole.oldest(later).age(later) == pytest.approx(3600 + 23 * 300 + 3600, abs=10)
@@ -297,7 +297,7 @@ async def test_the_history_is_the_same_once_it_is_added_up_by_the_hour(told) -> 
     uid = next(one.uid for one in (await listed(told))["office-db"].evidence if one.evidence == "files")
     path = f"/api/v1/checks/{uid}/history?measure=size_bytes&from={now_ms() - 30 * 86_400_000}"
     before = await told.json(path, HistoryAnswer)
-    await prune.all_of_it(service.database, now_ms() + 12 * 3_600_000)
+    await prune.prune_all(service.database, now_ms() + 12 * 3_600_000)
     hourly = "SELECT count(*) FROM sums WHERE width = 3600000"
     assert (await service.database.read(lambda db: db.execute(hourly).fetchone()))[0]
     assert await told.json(path, HistoryAnswer) == before

@@ -13,10 +13,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from collector.app import self_metrics
-from collector.ledger.power import durations, place
-from collector.ledger.timeline import EXCLUDED, Segment
+from collector.ledger.power import durations_by_source, site_timeline
+from collector.ledger.timeline import EXCLUDED, TimelineSegment
 from collector.metrics import measured
-from collector.queries.reading import Reader
+from collector.queries.reading import LedgerReader
 from collector.services.site_power import SitePower, feeds_of, ups_of
 from collector.store.database import begin_incarnation
 from inventory.build.load import load
@@ -24,7 +24,7 @@ from inventory.build.planning import plan_of
 from inventory.model.entities import Inventory
 from inventory.protocol.plan import Column, Plan
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
-from tests.support.ingest_world import Agent, World
+from tests.support.ingest_world import ChainAgent, IngestWorld
 
 M, B, N, Q = UP, DEGRADED, DOWN, UNKNOWN  # mains, battery, none, not known
 
@@ -40,7 +40,7 @@ M, B, N, Q = UP, DEGRADED, DOWN, UNKNOWN  # mains, battery, none, not known
     ],
 )  # fmt: skip
 def test_what_feeds_it_decides(feeds: list[list[int]], state: int) -> None:
-    made = place([[[Segment(0, 10, ups)] for ups in feed] for feed in feeds])
+    made = site_timeline([[[TimelineSegment(0, 10, ups)] for ups in feed] for feed in feeds])
     assert [segment.state for segment in made] == [state]
 
 
@@ -51,21 +51,21 @@ lines = st.lists(st.tuples(st.sampled_from([M, B, N, Q, EXCLUDED]), st.integers(
 def test_moment_by_moment_it_is_the_same(feeds: list[list[list[tuple[int, int]]]]) -> None:
     """Against the words of the definition, at every moment by itself."""
 
-    def drawn(line: list[tuple[int, int]]) -> list[Segment]:
+    def drawn(line: list[tuple[int, int]]) -> list[TimelineSegment]:
         segments, at = [], 0
         for state, length in line:
-            segments.append(Segment(at, at + length, state))
+            segments.append(TimelineSegment(at, at + length, state))
             at += length
-        return [*segments, Segment(at, 30, EXCLUDED)]
+        return [*segments, TimelineSegment(at, 30, EXCLUDED)]
 
     timelines = [[drawn(line) for line in feed] for feed in feeds]
-    made = place(timelines)
+    made = site_timeline(timelines)
     for moment in range(30):
         now = [[next(s.state for s in line if s.start <= moment < s.end) for line in feed] for feed in timelines]
         possible = {_definition([[one for one in feed if one != EXCLUDED] for feed in now], q) for q in (M, N)}
         said = next((s.state for s in made if s.start <= moment < s.end), EXCLUDED)
         assert said == (possible.pop() if len(possible) == 1 else UNKNOWN), (moment, now)
-    assert sum(durations(made)) == sum(s.end - s.start for s in made if s.state != EXCLUDED)
+    assert sum(durations_by_source(made)) == sum(s.end - s.start for s in made if s.state != EXCLUDED)
 
 
 def _definition(feeds: list[list[int]], unknown: int) -> int:
@@ -119,7 +119,7 @@ def test_the_feeds_are_the_inventorys(tmp_path: Path, site: str, core: str, feed
 class Place:
     """A collector's world with one agent at the site, and the site's power counted over it."""
 
-    def __init__(self, world: World, found: Inventory) -> None:
+    def __init__(self, world: IngestWorld, found: Inventory) -> None:
         self.world = world
         self.source = SimpleNamespace(current=found, version=1)  # what the inventories are to a reader
         self.plan = _plan(found)
@@ -127,15 +127,15 @@ class Place:
 
     def begin(self) -> None:
         ingest = self.world.ingest
-        self.reader = Reader(ingest.database, ingest.fleet, self.source, self.world.clock.wall_ms)
+        self.reader = LedgerReader(ingest.database, ingest.fleet, self.source, self.world.clock.wall_ms)
         self.power = SitePower(ingest.database, self.reader)
 
-    async def agent(self) -> Agent:
+    async def agent(self) -> ChainAgent:
         return await self.world.agent(self.plan)
 
     async def seconds(self) -> dict[str, float]:
         await self.power.refresh()
-        counted = self_metrics.powered(self.source.current, self.power.counters)
+        counted = self_metrics.powered_sites(self.source.current, self.power.counters)
         classic, modern = ("".join(measured.sites(counted, openmetrics)) for openmetrics in (False, True))
         samples = [s for family in parse(classic) for s in family.samples]
         assert samples == [s for family in parse_openmetrics(modern + "# EOF\n") for s in family.samples]
@@ -150,21 +150,21 @@ def _plan(found: Inventory) -> Plan:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    made = World(tmp_path / "collector.db")
+async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
+    made = IngestWorld(tmp_path / "collector.db")
     await made.start()
     yield made
     await made.ingest.stop()
     await made.ingest.database.close()
 
 
-async def told(agent: Agent, *looks: tuple[int, int], times: int = 4) -> None:
+async def told(agent: ChainAgent, *looks: tuple[int, int], times: int = 4) -> None:
     for b, a in looks:
         for _ in range(times):
             assert (await agent.look(b, a)).verdict == "taken"
 
 
-async def test_a_redundant_site_has_power_while_one_ups_has(world: World, tmp_path: Path) -> None:
+async def test_a_redundant_site_has_power_while_one_ups_has(world: IngestWorld, tmp_path: Path) -> None:
     place = Place(world, inventory(tmp_path / "inventory", "[a, b]"))
     assert await place.seconds() == {}, "nothing before the first look"
     agent = await place.agent()
@@ -177,14 +177,16 @@ async def test_a_redundant_site_has_power_while_one_ups_has(world: World, tmp_pa
     assert await place.seconds() == again, "counting again without news changes nothing"
 
 
-async def test_a_site_is_as_well_off_as_its_worst_feed(world: World, tmp_path: Path) -> None:
+async def test_a_site_is_as_well_off_as_its_worst_feed(world: IngestWorld, tmp_path: Path) -> None:
     place = Place(world, inventory(tmp_path / "inventory", "[a]", "[b]"))
     await told(await place.agent(), (M, M), (B, M), (B, N), (Q, M))
     # a's power is back 15 s before b says nothing any more
     assert await place.seconds() == {"mains": 105, "battery": 120 + 15, "none": 120, "unknown": 90}
 
 
-async def test_it_goes_on_after_a_restart_and_never_back_when_the_wiring_changes(world: World, tmp_path: Path) -> None:
+async def test_it_goes_on_after_a_restart_and_never_back_when_the_wiring_changes(
+    world: IngestWorld, tmp_path: Path
+) -> None:
     place = Place(world, inventory(tmp_path / "inventory", "[a]"))
     agent = await place.agent()
     await told(agent, (N, M))
@@ -202,7 +204,7 @@ async def test_it_goes_on_after_a_restart_and_never_back_when_the_wiring_changes
     assert {source: ms for source, ms in (await place.seconds()).items() if ms} == {"mains": 90, "none": 120}
 
 
-async def test_a_new_incarnation_starts_at_0(world: World, tmp_path: Path) -> None:
+async def test_a_new_incarnation_starts_at_0(world: IngestWorld, tmp_path: Path) -> None:
     place = Place(world, inventory(tmp_path / "inventory", "[a]"))
     agent = await place.agent()
     await told(agent, (M, M))
@@ -219,7 +221,7 @@ async def test_a_new_incarnation_starts_at_0(world: World, tmp_path: Path) -> No
     assert await place.seconds() == {"mains": 60, "battery": 0, "none": 0, "unknown": 0}
 
 
-async def test_it_waits_for_the_one_that_may_still_send_its_past(world: World, tmp_path: Path) -> None:
+async def test_it_waits_for_the_one_that_may_still_send_its_past(world: IngestWorld, tmp_path: Path) -> None:
     """Two agents look at the two UPSs; one is cut off, and brings what it saw later."""
     place = Place(world, inventory(tmp_path / "inventory", "[a, b]"))
     agent = await place.agent()

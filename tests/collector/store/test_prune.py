@@ -8,45 +8,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.ingest.plans import View
+from collector.ingest.plans import CompiledPlan
 from collector.ingest.sums import Sums
-from collector.ledger.placement import Placing
+from collector.ledger.placement import Placement
 from collector.store import cells, prune, queries
-from collector.store.prune import BATCHES, EVENTS, FIVE_MINUTE_SUMS, HOURLY_SUMS, LETTERS, MOST_LETTERS
+from collector.store.prune import BATCHES, DEAD_LETTERS, EVENTS, FIVE_MINUTE_SUMS, HOURLY_SUMS, MAX_DEAD_LETTERS
 from inventory.protocol.states import DOWN, UP
 from inventory.protocol.wire import Batch
-from tests.support.ingest_world import T0, World
+from tests.support.ingest_world import T0, IngestWorld
 
 HOUR, DAY = 3_600_000, 86_400_000
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path / "haidang.db")
+async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
+    world = IngestWorld(tmp_path / "haidang.db")
     await world.start()
     yield world
     await world.ingest.stop()
     await world.ingest.database.close()
 
 
-async def rows(world: World, sql: str) -> list:
+async def rows(world: IngestWorld, sql: str) -> list:
     return await world.ingest.database.read(lambda db: db.execute(sql).fetchall())
 
 
-async def test_batches_go_seven_days_after_receipt_but_never_before_a_checkpoint(world: World) -> None:
+async def test_batches_go_seven_days_after_receipt_but_never_before_a_checkpoint(world: IngestWorld) -> None:
     agent = await world.agent()
     for code in (UP, DOWN, UP):
         await agent.look(UP, code, UP)
     database, now = world.ingest.database, world.clock.wall_ms()
-    assert await prune.all_of_it(database, now + 100 * DAY) == 0  # no checkpoint covers them
+    assert await prune.prune_all(database, now + 100 * DAY) == 0  # no checkpoint covers them
     before = world.facts()
     await world.crash()
     assert world.facts() == before
     database = world.ingest.database
     await world.ingest.committer._save(["a1"])
-    await prune.all_of_it(database, T0 + 60_000 + BATCHES)
+    await prune.prune_all(database, T0 + 60_000 + BATCHES)
     assert await rows(world, "SELECT id FROM batches") == [(2,), (3,)]
-    await prune.all_of_it(database, now + BATCHES + 1)
+    await prune.prune_all(database, now + BATCHES + 1)
     assert await rows(world, "SELECT id FROM batches") == []
     assert len(await world.spans()) == 2  # for ever
     await world.crash()
@@ -56,13 +56,13 @@ async def test_batches_go_seven_days_after_receipt_but_never_before_a_checkpoint
     assert (await world.ingest.push("a1", agent.kept[0])).verdict == "repeat"  # known by the watermark, not by rows
 
 
-async def test_what_waits_for_the_clock_stays(world: World) -> None:
+async def test_what_waits_for_the_clock_stays(world: IngestWorld) -> None:
     agent = await world.agent()
     await agent.look(UP, UP, UP)
     world.clock.step_wall(365 * DAY)
     await agent.look(UP, DOWN, UP)
     await world.ingest.committer.save_all()
-    await prune.all_of_it(world.ingest.database, T0 + 500 * DAY)
+    await prune.prune_all(world.ingest.database, T0 + 500 * DAY)
     assert await rows(world, "SELECT id FROM batches") == [(2,)]
     world.clock.step_wall(-365 * DAY)
     await world.ingest.keeper.tick()
@@ -71,7 +71,7 @@ async def test_what_waits_for_the_clock_stays(world: World) -> None:
     assert world.tail("a1/c1").state == DOWN, "it was placed after the last checkpoint"
 
 
-async def test_five_minute_sums_become_hourly_ones_and_add_up(world: World) -> None:
+async def test_five_minute_sums_become_hourly_ones_and_add_up(world: IngestWorld) -> None:
     agent = await world.agent()
     for _ in range(400):
         await agent.look(UP, UP, UP)
@@ -84,7 +84,7 @@ async def test_five_minute_sums_become_hourly_ones_and_add_up(world: World) -> N
 
     fine = await total(300_000)
     assert fine[0] > 370 and await total(HOUR) == (0, 0)
-    await prune.all_of_it(database, now + 12 * HOUR)
+    await prune.prune_all(database, now + 12 * HOUR)
     assert await total(HOUR) == fine == await total(300_000)
     hours = await database.read(lambda db: queries.sums(db, 1, 1, 0, 2**60, HOUR))
     assert 3 <= len(hours) <= 5 and all(each.start % HOUR == 0 for each in hours)
@@ -94,44 +94,44 @@ async def test_five_minute_sums_become_hourly_ones_and_add_up(world: World) -> N
     late_row = (1, hours[0].start, 300_000, hours[0].plan, body)
     insert = "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)"
     await database.write(lambda db: db.execute(insert, late_row))
-    await prune.all_of_it(database, now + 12 * HOUR)
+    await prune.prune_all(database, now + 12 * HOUR)
     assert await total(HOUR) == (fine[0] + 5, fine[1])
-    await prune.all_of_it(database, now + FIVE_MINUTE_SUMS + DAY)
+    await prune.prune_all(database, now + FIVE_MINUTE_SUMS + DAY)
     assert await total(300_000) == (0, 0) and (await total(HOUR))[0] == fine[0] + 5
-    await prune.all_of_it(database, now + HOURLY_SUMS + DAY)
+    await prune.prune_all(database, now + HOURLY_SUMS + DAY)
     assert await total(HOUR) == (0, 0)
 
 
-async def test_five_minute_sums_that_come_late_are_added_up_before_they_go(world: World) -> None:
+async def test_five_minute_sums_that_come_late_are_added_up_before_they_go(world: IngestWorld) -> None:
     body = cells.empty(0)
     cells.put(body, 0, 1, 7, 7, 7)
-    many = 3 * prune.STEP // 2
+    many = 3 * prune.STEP_ROWS // 2
     late = [(1, T0 + number * 300_000, 300_000, b"plan", cells.encode({1: body})) for number in range(many)]
     insert = "INSERT INTO sums (stream, start, width, plan, body) VALUES (?, ?, ?, ?, ?)"
     await world.ingest.database.write(lambda db: db.executemany(insert, late))
-    await prune.all_of_it(world.ingest.database, T0 + FIVE_MINUTE_SUMS + 30 * DAY)
+    await prune.prune_all(world.ingest.database, T0 + FIVE_MINUTE_SUMS + 30 * DAY)
     found = await world.ingest.database.read(lambda db: queries.sums(db, 1, 1, 0, 2**60, HOUR))
     assert sum(each.measures[0][0] for each in found) == many
     assert await rows(world, "SELECT count(*) FROM sums WHERE width = 300000") == [(0,)]
 
 
-async def test_letters_and_events_are_bounded(world: World) -> None:
+async def test_letters_and_events_are_bounded(world: IngestWorld) -> None:
     def fill(db) -> None:
         letter = "INSERT INTO dead_letters VALUES (NULL, ?, 'a', 'r', 1, x'00')"
-        db.executemany(letter, [(T0 + i,) for i in range(MOST_LETTERS + 700)])
+        db.executemany(letter, [(T0 + i,) for i in range(MAX_DEAD_LETTERS + 700)])
         event = "INSERT INTO events VALUES (NULL, ?, 'a', NULL, 'k', '{}', 1)"
         db.executemany(event, [(T0 + i * DAY,) for i in range(1_000)])
 
     await world.ingest.database.write(fill)
-    await prune.all_of_it(world.ingest.database, T0 + DAY)
-    assert await rows(world, "SELECT count(*) FROM dead_letters") == [(MOST_LETTERS,)]
-    await prune.all_of_it(world.ingest.database, T0 + LETTERS + DAY)
+    await prune.prune_all(world.ingest.database, T0 + DAY)
+    assert await rows(world, "SELECT count(*) FROM dead_letters") == [(MAX_DEAD_LETTERS,)]
+    await prune.prune_all(world.ingest.database, T0 + DEAD_LETTERS + DAY)
     assert await rows(world, "SELECT count(*) FROM dead_letters") == [(0,)]
-    await prune.all_of_it(world.ingest.database, T0 + EVENTS + 10 * DAY)
+    await prune.prune_all(world.ingest.database, T0 + EVENTS + 10 * DAY)
     assert await rows(world, "SELECT count(*) FROM events") == [(990,)]
 
 
-async def test_no_step_is_large_and_pushes_go_on_between(world: World) -> None:
+async def test_no_step_is_large_and_pushes_go_on_between(world: IngestWorld) -> None:
     agent = await world.agent()
     body = b"x" * 200
     batch = "INSERT INTO batches VALUES (NULL, 1, 1, 1, 1, 1, 1, NULL, ?)"
@@ -142,19 +142,19 @@ async def test_no_step_is_large_and_pushes_go_on_between(world: World) -> None:
 
     await world.ingest.database.write(fill)
     world.ingest.committer.last_batch = 5_000
-    assert 0 < await prune.step(world.ingest.database, T0) <= prune.STEP
+    assert 0 < await prune.step(world.ingest.database, T0) <= prune.STEP_ROWS
     verdicts = []
 
     async def pushing() -> None:
         while await rows(world, "SELECT min(id) FROM batches") < [(5_000,)]:
             verdicts.append((await agent.look(UP, UP, UP)).verdict)
 
-    await asyncio.gather(prune.all_of_it(world.ingest.database, T0), pushing())
+    await asyncio.gather(prune.prune_all(world.ingest.database, T0), pushing())
     assert set(verdicts) == {"taken"} and len(verdicts) >= 3
     assert await rows(world, "SELECT count(*) FROM batches") == [(len(verdicts),)]
 
 
-VIEW = View(
+VIEW = CompiledPlan(
     digest=b"plan",
     agent="a",
     rows=(7, 8),
@@ -194,7 +194,7 @@ def test_the_order_of_adding_up_changes_no_sum(story: list, asked: set[int]) -> 
             latency=[look[1] for look in looks],
             values=[looks[0][2]],
         )
-        sums.add(VIEW, batch, Placing(b"b", base, base, T0, T0, 0), {})
+        sums.add(VIEW, batch, Placement(b"b", base, base, T0, T0, 0), {})
         if i in asked:
             sums.buckets()
         measured = [(7, 0, at[0], looks[0][1]), (7, 1, at[0], looks[0][2]), (8, 0, at[1], looks[1][1])]

@@ -30,7 +30,9 @@ def clock():
 @pytest.fixture
 async def registry(tmp_path, clock):
     database = Database.open(tmp_path / "c.db")
-    yield Registry(database, pki.Authority.make(NOW), Revocations(tmp_path / "revoked.jsonl"), wall=clock.wall_ms)
+    yield Registry(
+        database, pki.CertificateAuthority.make(NOW), Revocations(tmp_path / "revoked.jsonl"), wall=clock.wall_ms
+    )
     await database.close()
 
 

@@ -5,27 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from alerts.channels.outbox import Letter
+from alerts.channels.outbox import OutgoingMail
 from collector.store.database import Database
 from collector.store.outbox import StoredOutbox, put
-from tests.support.outboxes import OutboxContract, World, letter
+from tests.support.outboxes import OutboxContract, OutboxWorld, outgoing_mail
 
 
 class TestStored(OutboxContract):
     @pytest.fixture
-    async def world(self, tmp_path: Path) -> AsyncIterator[World]:
+    async def world(self, tmp_path: Path) -> AsyncIterator[OutboxWorld]:
         database = Database.open(tmp_path / "collector.db")
 
-        async def add(*letters: Letter) -> None:
+        async def add(*letters: OutgoingMail) -> None:
             await database.write(lambda db: put(db, letters))
 
         async def again() -> StoredOutbox:
             return StoredOutbox(database)
 
-        yield World(StoredOutbox(database), add, again)
+        yield OutboxWorld(StoredOutbox(database), add, again)
         await database.close()
 
-    async def test_a_letter_that_is_decided_again_is_not_put_in_again(self, world: World) -> None:
-        await world.add(letter("a"))
-        await world.add(letter("a", subject="decided again"), letter("b"))
+    async def test_a_letter_that_is_decided_again_is_not_put_in_again(self, world: OutboxWorld) -> None:
+        await world.add(outgoing_mail("a"))
+        await world.add(outgoing_mail("a", subject="decided again"), outgoing_mail("b"))
         assert [one.ident for one in await world.outbox.due(2_000_000, 10)] == ["a", "b"]

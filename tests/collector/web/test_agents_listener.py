@@ -41,7 +41,7 @@ class Machine:
         pem = self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
         (self.directory / "key").write_bytes(pem)
 
-    def context(self, authority: pki.Authority, certificate: str | None) -> ssl.SSLContext:
+    def context(self, authority: pki.CertificateAuthority, certificate: str | None) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.load_verify_locations(cadata=authority.pem)
         context.verify_flags |= ssl.VerifyFlags(client_certificates.NO_CHECK_TIME)
@@ -181,7 +181,7 @@ async def test_without_a_certificate_nothing_but_enrolling(collector, machine):
 
 
 async def test_a_certificate_of_another_authority_ends_at_the_handshake(collector, machine):
-    other = pki.Authority.make(NOW)
+    other = pki.CertificateAuthority.make(NOW)
     foreign = other.sign_agent(machine.csr, "so-ttt", 5, NOW, 90).pem
     async with collector.session(machine, foreign) as session:
         with pytest.raises(aiohttp.ClientError):

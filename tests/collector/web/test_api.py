@@ -13,11 +13,11 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from collector.app.run import CannotStart, Service
-from collector.config import Agents as AgentsConfig
-from collector.config import Config, Operators, Token, User
+from collector.app.run import CannotStart, CollectorService
+from collector.config import AgentsConfig as AgentsConfig
+from collector.config import CollectorConfig, OperatorsConfig, OperatorToken, OperatorUser
 from collector.web import schemas as web_schemas
-from collector.web.auth import Guard, hash_password, password_fits
+from collector.web.auth import Guard, hash_password, verify_password
 from inventory.base.types import Secret
 from inventory.protocol import wire
 from inventory.protocol.plan import decode
@@ -47,7 +47,7 @@ STEP = 30_000
 class Feeder:
     """An agent's part: pushes of its own chain, straight into ingest. Its boot clock began 3 hours ago."""
 
-    def __init__(self, service: Service, agent: str) -> None:
+    def __init__(self, service: CollectorService, agent: str) -> None:
         self.service = service
         self.agent = agent
         self.boot0 = now_ms() - 3 * 3_600_000
@@ -98,22 +98,22 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def config_for(tmp_path: Path, **operators) -> Config:
+def config_for(tmp_path: Path, **operators) -> CollectorConfig:
     (tmp_path / "inventory").mkdir(exist_ok=True)
     (tmp_path / "inventory" / "all.yaml").write_text(INVENTORY)
-    return Config(
+    return CollectorConfig(
         state_dir=tmp_path / "state",
         inventory=tmp_path / "inventory",
         agents=AgentsConfig(listen="127.0.0.1:0"),
-        operators=Operators(listen="127.0.0.1:0", **operators),
+        operators=OperatorsConfig(listen="127.0.0.1:0", **operators),
     )
 
 
 class Running:
     """A started service and a session to its operators' listener."""
 
-    def __init__(self, config: Config) -> None:
-        self.service = Service(config)
+    def __init__(self, config: CollectorConfig) -> None:
+        self.service = CollectorService(config)
 
     async def __aenter__(self) -> "Running":
         await self.service.start()
@@ -171,7 +171,7 @@ async def test_checks_as_they_are_now(told):
     assert [c.check for c in await told.json("/api/v1/checks?agency=so-tc", list[web_schemas.CheckAnswer])] == ["gate"]
     assert [c.check for c in await told.json("/api/v1/checks?state=up", list[web_schemas.CheckAnswer])] == ["portal"]
     one = await told.json(f"/api/v1/checks/{checks['portal'].uid}", web_schemas.CheckAnswer)
-    assert one.title == web_schemas.Words("Cổng", "Portal <&>")
+    assert one.title == web_schemas.LocalizedText("Cổng", "Portal <&>")
 
 
 async def test_availability_comes_with_its_bounds_and_its_evidence(told):
@@ -284,7 +284,7 @@ async def test_what_cannot_be_answered_says_why(told, path, status, words):
     if "{uid}" in path:
         path = path.format(uid=await uid_of(told, "portal"))
     got, body = await told.get(path)
-    assert (got, msgspec.json.decode(body, type=web_schemas.Problem).error.count(words)) == (status, 1)
+    assert (got, msgspec.json.decode(body, type=web_schemas.ErrorAnswer).error.count(words)) == (status, 1)
 
 
 async def test_nothing_can_be_written(told):
@@ -453,8 +453,8 @@ async def test_health_readiness_and_discovery(collector):
 
 async def test_only_who_can_say_who_they_are_may_look(tmp_path):
     operators = {
-        "users": (User(name="an", password=Secret(hash_password("con đò sang sông"))),),
-        "tokens": (Token(name="prometheus", token=Secret("0123456789abcdefghij")),),
+        "users": (OperatorUser(name="an", password=Secret(hash_password("con đò sang sông"))),),
+        "tokens": (OperatorToken(name="prometheus", token=Secret("0123456789abcdefghij")),),
     }
     async with Running(config_for(tmp_path, **operators)) as running:
         for path in (
@@ -489,9 +489,9 @@ async def test_only_who_can_say_who_they_are_may_look(tmp_path):
 
 
 async def test_guessing_is_slow_and_an_unknown_name_takes_as_long():
-    guard = Guard(Operators(users=(User(name="an", password=Secret(hash_password("con đò sang sông"))),)))
-    assert not password_fits("x", "plain text")
-    assert not password_fits("x", "scrypt:abc:00:00")
+    guard = Guard(OperatorsConfig(users=(OperatorUser(name="an", password=Secret(hash_password("con đò sang sông"))),)))
+    assert not verify_password("x", "plain text")
+    assert not verify_password("x", "scrypt:abc:00:00")
 
     async def took(name: str) -> float:
         start = time.perf_counter()
@@ -506,21 +506,21 @@ async def test_ports_in_use_and_a_second_collector_are_said_plainly(tmp_path):
     config = config_for(tmp_path)
     async with Running(config) as running:
         with pytest.raises(CannotStart, match="another collector is running with the state in"):
-            await Service(config).start()
+            await CollectorService(config).start()
         other = msgspec.structs.replace(
             config,
             state_dir=tmp_path / "other",
-            operators=Operators(listen=f"127.0.0.1:{running.service.operators_port}"),
+            operators=OperatorsConfig(listen=f"127.0.0.1:{running.service.operators_port}"),
         )
         with pytest.raises(CannotStart, match=r"port \d+ is in use already: .*operators\.listen"):
-            await Service(other).start()
+            await CollectorService(other).start()
         other = msgspec.structs.replace(
             config,
             state_dir=tmp_path / "third",
             agents=AgentsConfig(listen=f"127.0.0.1:{running.service.listener.port}"),
         )
         with pytest.raises(CannotStart, match=r"port \d+ is in use already: .*agents\.listen"):
-            await Service(other).start()
+            await CollectorService(other).start()
 
 
 async def test_a_scrape_does_not_stop_the_loop(told):

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from alerts.mail.signed_urls import Claim, Signer
-from collector.config import Token, User
+from alerts.mail.signed_urls import LinkClaim, LinkSigner
+from collector.config import OperatorToken, OperatorUser
 from collector.web.auth import hash_password
 from collector.web.incident_schemas import CircuitAnswer, IncidentAnswer, IncidentsAnswer
 from inventory.base.types import Secret
@@ -45,7 +45,7 @@ async def _open(running: Running, some: bool = True) -> list[IncidentAnswer]:
 
 
 def link(running: Running, action: Any, *, incident: str | None = None, life: int = HOUR, contact: str = "an") -> str:
-    claim = Claim(
+    claim = LinkClaim(
         action=action,
         contact=contact,
         incident=running.key if incident is None else incident,
@@ -104,8 +104,8 @@ async def test_a_link_only_asks_until_its_button_is_pressed(wrong: Running) -> N
 async def test_forged_and_old_links_do_nothing(wrong: Running) -> None:
     good = link(wrong, "acknowledge")
     forged = good[:-1] + ("A" if good[-1] != "A" else "B")
-    stranger = Signer(b"another key of another collector")
-    claim = Claim(action="acknowledge", contact="an", incident=wrong.key, expires=now_ms() + HOUR)
+    stranger = LinkSigner(b"another key of another collector")
+    claim = LinkClaim(action="acknowledge", contact="an", incident=wrong.key, expires=now_ms() + HOUR)
     for path, wanted in (
         (forged, 404),
         (f"/links/{stranger.sign(claim)}", 404),
@@ -152,8 +152,8 @@ async def test_what_programs_may_say_of_an_incident(wrong: Running) -> None:
 
 async def test_who_did_it_is_who_logged_in(tmp_path: Path) -> None:
     guarded: dict[str, Any] = {
-        "users": (User(name="binh", password=Secret(hash_password("con đò sang sông"))),),
-        "tokens": (Token(name="chatbot", token=Secret("0123456789abcdefghij")),),
+        "users": (OperatorUser(name="binh", password=Secret(hash_password("con đò sang sông"))),),
+        "tokens": (OperatorToken(name="chatbot", token=Secret("0123456789abcdefghij")),),
     }
     async with Running(config_for(tmp_path, **guarded)) as running:
         times = [now_ms() - 120_000 + n * 10_000 for n in range(12)]

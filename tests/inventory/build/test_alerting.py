@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inventory.base.types import Text
 from inventory.build import reach
-from inventory.build.load import load, look
+from inventory.build.load import load, load_with_problems
 from inventory.cli import main, show_alerting
 from inventory.model.alerting import (
     DAY,
@@ -102,7 +102,7 @@ def loaded(directory: Path, *texts: str) -> Inventory:
 
 
 def said(directory: Path, *texts: str) -> list[str]:
-    found = look(write(directory, *texts))[1]
+    found = load_with_problems(write(directory, *texts))[1]
     return [str(one).removeprefix(f"{directory}/") for one in found]
 
 
@@ -482,7 +482,7 @@ def test_without_routes_there_is_always_somebody(tmp_path: Path) -> None:
     found = load(write(tmp_path, LONELY))
     assert found.warnings == ()
     everybody = "desk, an, binh"
-    assert show_alerting.rows(found, "office", 0)[1:] == [("critical", everybody), ("warning", everybody)]
+    assert show_alerting.notification_rows(found, "office", 0)[1:] == [("critical", everybody), ("warning", everybody)]
 
 
 def test_nothing_is_said_where_nobody_is_to_be_told(tmp_path: Path) -> None:
@@ -512,7 +512,7 @@ def test_the_collectors_own_troubles_need_a_route_for_everything(tmp_path: Path)
 def test_a_route_for_some_hours_hides_no_other(tmp_path: Path) -> None:
     routes = "routes: {day: {calendar: office, to: [desk], only: true}, night: {to: [an]}}\n"
     assert said(tmp_path, BASE, routes) == []
-    assert [row[0] for row in show_alerting.rows(load(tmp_path), "office", 0)] == ["route", "day", "night"]
+    assert [row[0] for row in show_alerting.notification_rows(load(tmp_path), "office", 0)] == ["route", "day", "night"]
     assert len(said(tmp_path, BASE, routes.replace("to: [desk], ", ""))) == 1  # by day nobody
 
 
@@ -559,7 +559,7 @@ def test_the_survey_agrees_with_asking_every_route(data: st.DataObject) -> None:
         alerting=Alerting(routes=routes),
     )
     taken, lost = set(), False
-    for about in reach.subjects(made):
+    for about in reach.incident_subjects(made):
         for severity in SEVERITIES:
             for cause in CAUSES:
                 agency = made.agencies.get(about.agency)
@@ -683,7 +683,7 @@ def test_hours_without_anybody_are_counted_as_they_are(drawn: list[tuple[int, in
     )
     with tempfile.TemporaryDirectory() as directory:
         found = said(Path(directory), BASE, text + "\n")
-        roster = look(directory)[0]
+        roster = load_with_problems(directory)[0]
     assert roster is not None
     monday = at("2026-11-23 00:00")
     free = sum(
@@ -706,37 +706,48 @@ def test_show_says_who_would_be_told(tmp_path: Path) -> None:
     friday = at("2026-11-27 18:00", ZoneInfo("Asia/Tokyo"))  # after the shift, the rotation's second turn
     heads = ("route", "told of", "whom", "who that is now", "when nobody acknowledges", "again every")
     office = ("lines", "warning, critical by wan, not known (of 1 of its 3 checks and agents) (in the hours of office)")
-    assert show_alerting.rows(found, "office", friday) == [
+    assert show_alerting.notification_rows(found, "office", friday) == [
         heads,
         (*office, "chiefs, the agency's contacts", "binh, desk", "", "4h"),
         ("rest", "warning, critical", "desk", "desk", "", "4h"),
     ]
     steps = "after 15m chiefs; after 1h30m binh, an"
-    assert show_alerting.rows(found, "centre", friday) == [
+    assert show_alerting.notification_rows(found, "centre", friday) == [
         heads,
         ("centre", "critical", "duty, and no other route", "binh, desk", steps, "never"),
         ("rest", "warning, critical", "desk", "desk", "", "4h"),
     ]
     (hub,) = [check.uid for check in found.checks.values() if check.key == "hub"]
-    assert [row[0] for row in show_alerting.rows(found, hub, friday)] == ["route", "lines", "rest"]
-    assert show_alerting.rows(found, "net", friday) == []
+    assert [row[0] for row in show_alerting.notification_rows(found, hub, friday)] == ["route", "lines", "rest"]
+    assert show_alerting.notification_rows(found, "net", friday) == []
 
 
 def test_show_leaves_out_routes_that_get_nothing_of_it(tmp_path: Path) -> None:
     routes = "routes: {a: {select: {agencies: [office]}, to: [an], only: true}, rest: {to: [desk]}}\n"
     found = loaded(tmp_path, routes)
-    assert [row[0] for row in show_alerting.rows(found, "office", 0)] == ["route", "a"]
-    assert [row[0] for row in show_alerting.rows(found, "centre", 0)] == ["route", "rest"]
+    assert [row[0] for row in show_alerting.notification_rows(found, "office", 0)] == ["route", "a"]
+    assert [row[0] for row in show_alerting.notification_rows(found, "centre", 0)] == ["route", "rest"]
     (tmp_path / "file1.yaml").write_text("routes: {a: {select: {agencies: [office]}, to: [an]}}\n", "utf-8")
-    assert show_alerting.rows(load(tmp_path), "centre", 0) == [("route", "told of"), ("no route takes it", "nobody")]
+    assert show_alerting.notification_rows(load(tmp_path), "centre", 0) == [
+        ("route", "told of"),
+        ("no route takes it", "nobody"),
+    ]
 
 
 def test_show_without_routes(tmp_path: Path) -> None:
     base = BASE.replace("name: Office", "name: O\n    contacts: [an]")
     found = load(write(tmp_path, base))
-    assert show_alerting.rows(found, "office", 0) == [("told of", "who"), ("critical", "an, desk"), ("warning", "an")]
+    assert show_alerting.notification_rows(found, "office", 0) == [
+        ("told of", "who"),
+        ("critical", "an, desk"),
+        ("warning", "an"),
+    ]
     found = load(write(tmp_path, BASE))
-    assert show_alerting.rows(found, "office", 0) == [("told of", "who"), ("critical", "desk"), ("warning", "desk")]
+    assert show_alerting.notification_rows(found, "office", 0) == [
+        ("told of", "who"),
+        ("critical", "desk"),
+        ("warning", "desk"),
+    ]
 
 
 def test_show_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -757,7 +768,7 @@ def test_show_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_the_next_changes_of_duty(tmp_path: Path) -> None:
     found = loaded(tmp_path)
-    assert show_alerting.duty(ROSTER, found, at("2026-11-27 18:30"))[:5] == [
+    assert show_alerting.duty_rows(ROSTER, found, at("2026-11-27 18:30"))[:5] == [
         ("on duty from", "who"),
         ("now", "binh, desk"),
         ("Fri 2026-11-27 20:00", "binh, an"),

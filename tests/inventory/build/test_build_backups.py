@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from inventory.base.types import Text
-from inventory.build.load import load, look
+from inventory.build.load import load, load_with_problems
 from inventory.build.planning import plans_of
 from inventory.model.entities import Backup, Check, Inventory
 from inventory.model.goals import members
@@ -61,7 +61,7 @@ def loaded(directory: Path, text: str) -> Inventory:
 
 def said(directory: Path, text: str) -> list[str]:
     (directory / "all.yaml").write_text(text, "utf-8")
-    return [str(problem).removeprefix(f"{directory}/") for problem in look(directory)[1]]
+    return [str(problem).removeprefix(f"{directory}/") for problem in load_with_problems(directory)[1]]
 
 
 def of(made: Inventory, ident: str) -> tuple[Backup, dict[str, Check]]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from agent import probes
 from inventory.base.problems import Invalid
 from inventory.base.types import Text
-from inventory.build.load import load, look
+from inventory.build.load import load, load_with_problems
 from inventory.build.planning import plans_of
 from inventory.build.threshold_text import quantity
 from inventory.model.entities import Inventory
@@ -135,7 +135,9 @@ def loaded(directory: Path, *texts: str) -> Inventory:
 
 def said(directory: Path, *texts: str, warnings: bool = True) -> list[str]:
     """All problems, with file names without their directory."""
-    found = look(write(directory, **{f"file{number}": text for number, text in enumerate(texts)}), KINDS)[1]
+    found = load_with_problems(write(directory, **{f"file{number}": text for number, text in enumerate(texts)}), KINDS)[
+        1
+    ]
     return [str(one).removeprefix(f"{directory}/") for one in found if warnings or not one.warning]
 
 
@@ -655,7 +657,7 @@ def test_no_edit_of_a_file_makes_it_raise(tmp_path: Path, edits: list[tuple[int,
     lines = list(_lines)
     for line, column, piece in edits:
         lines[line] = lines[line][:column] + piece + (lines[line][column + len(piece) :] if column % 2 else "")
-    found, problems = look(write(tmp_path, all="\n".join(lines)), KINDS)
+    found, problems = load_with_problems(write(tmp_path, all="\n".join(lines)), KINDS)
     for problem in problems:
         assert problem.message and 0 <= problem.line <= len(lines) + 1
     if found is not None and not any(not problem.warning for problem in problems):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inventory.build.load import load
 from inventory.build.planning import NoSuchAgent, plan_of, plans_of
-from inventory.cli.diff import differences
+from inventory.cli.diff import plan_changes
 from inventory.model.entities import Inventory
 from inventory.protocol import kinds, plan
 from inventory.protocol.identity import uid
@@ -106,16 +106,16 @@ def test_the_order_of_files_and_keys_does_not_change_a_plan(tmp_path: Path) -> N
 def test_what_a_change_does_to_plans(tmp_path: Path, before: str, after: str, expected: list[str]) -> None:
     assert before in BASE
     old, new = loaded(tmp_path / "old", BASE), loaded(tmp_path / "new", BASE.replace(before, after, 1))
-    assert [str(change) for change in differences(old, new, kinds.load(), DAY)] == expected
+    assert [str(change) for change in plan_changes(old, new, kinds.load(), DAY)] == expected
 
 
 def test_agents_come_and_go(tmp_path: Path) -> None:
     more = BASE + "  office: {name: O, checks: {c: {kind: icmp, params: {host: 192.0.2.7}}}}\n"
     old, new = loaded(tmp_path / "old", BASE), loaded(tmp_path / "new", more)
     added = ["office: (agent): added", "office: c: added: icmp 192.0.2.7"]
-    assert [str(change) for change in differences(old, new, kinds.load(), DAY)] == added
+    assert [str(change) for change in plan_changes(old, new, kinds.load(), DAY)] == added
     removed = ["office: (agent): removed", "office: c: removed: icmp 192.0.2.7"]
-    assert [str(change) for change in differences(new, old, kinds.load(), DAY)] == removed
+    assert [str(change) for change in plan_changes(new, old, kinds.load(), DAY)] == removed
 
 
 def test_identity_is_pinned_for_ever() -> None:

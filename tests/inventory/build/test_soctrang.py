@@ -254,14 +254,16 @@ def test_each_district_has_its_own_administrator(province: entities.Inventory) -
     districts = [agency for agency in province.agencies.values() if agency.kind == "district"]
     assert [agency.contacts for agency in districts] == [(f"quan-tri-{agency.id}",) for agency in districts]
     assert len({province.contacts[agency.contacts[0]].email for agency in districts}) == 7
-    rows = show_alerting.rows(province, "ke-sach", 0)
+    rows = show_alerting.notification_rows(province, "ke-sach", 0)
     assert [row[0] for row in rows[1:]] == ["duong-truyen", "cong-thanh-phan", "huyen", "con-lai"]
     assert rows[1][1].startswith("warning, critical by wan")  # the line's provider is called by the desk
 
 
 def test_every_route_takes_something_of_somebody(province: entities.Inventory) -> None:
     taken = {
-        row[0] for ident in (*province.agencies, *province.sites) for row in show_alerting.rows(province, ident, 0)[1:]
+        row[0]
+        for ident in (*province.agencies, *province.sites)
+        for row in show_alerting.notification_rows(province, ident, 0)[1:]
     }
     assert taken == {route.id for route in province.alerting.routes}
 

@@ -157,9 +157,9 @@ def test_a_reader_that_has_enough_is_no_error(directory: Path) -> None:
 
 def plain(node: nodes.Node | None) -> Any:
     """A tree as an editor's YAML 1.2 reader sees it."""
-    if isinstance(node, nodes.Mapping):
+    if isinstance(node, nodes.MappingNode):
         return {key: plain(value) for key, value in node.items.items()}
-    if isinstance(node, nodes.List):
+    if isinstance(node, nodes.ListNode):
         return [plain(value) for value in node.items]
     assert node is not None
     if node.plain and node.text in ("true", "false"):
@@ -326,6 +326,6 @@ def test_ids_from_vietnamese_names(name: str, ident: str) -> None:
 
 
 def test_names_as_people_mean_them() -> None:
-    assert register.plain("Sở Lao động - Thương binh & Xã hội") == register.plain(
+    assert register.normalized_name("Sở Lao động - Thương binh & Xã hội") == register.normalized_name(
         "sở lao động – thương binh và xã  hội"
     )

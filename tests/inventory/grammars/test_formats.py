@@ -10,7 +10,7 @@ import pytest
 import inventory
 from agent import probes
 from agent.cli import kinds_file
-from inventory.build.load import look
+from inventory.build.load import load_with_problems
 from inventory.cli.main import main
 from inventory.grammars.formats import FORMATS
 from inventory.protocol import kinds
@@ -47,7 +47,7 @@ def checked(directory: Path, kind: str, params: dict[str, Any]) -> list[str]:
         f"        kind: {kind}\n        params:\n{lines}"
     )
     (directory / "a.yaml").write_text(text, "utf-8")
-    return [str(problem).removeprefix(f"{directory}/") for problem in look(directory)[1]]
+    return [str(problem).removeprefix(f"{directory}/") for problem in load_with_problems(directory)[1]]
 
 
 @pytest.mark.parametrize(("kind", "params", "key", "words"), WRONG)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from inventory.base.types import Text
 from inventory.build.load import load
-from inventory.model.entities import Calendar, Decreed, Exclusion, Hours, Selector
+from inventory.model.entities import Calendar, Exclusion, HolidayDecree, Hours, Selector
 from inventory.times import holidays, lunar
-from inventory.times.calendars import VIETNAM, epoch_ms, excluded, excluded_for, merge
+from inventory.times.calendars import VIETNAM, epoch_ms, excluded_time, excluded_time_of_check, merge
 from inventory.times.workdays import days_of
 
 HOUR = 3_600_000
@@ -29,8 +29,8 @@ def at(text: str) -> int:
     return epoch_ms(datetime.fromisoformat(text))
 
 
-def between(calendar: Calendar, start: str, end: str, decreed: dict[int, Decreed] | None = None) -> list[str]:
-    spans = excluded(calendar, at(start), at(end), VIETNAM, decreed or {})
+def between(calendar: Calendar, start: str, end: str, decreed: dict[int, HolidayDecree] | None = None) -> list[str]:
+    spans = excluded_time(calendar, at(start), at(end), VIETNAM, decreed or {})
     return [" ".join(f"{datetime.fromtimestamp(edge / 1000, VIETNAM):%d.%H:%M}" for edge in span) for span in spans]
 
 
@@ -119,7 +119,7 @@ def test_office_hours() -> None:
 
 def test_a_holiday_does_not_count_and_a_decree_changes_it() -> None:
     assert between(OFFICE, "2026-09-02 00:00", "2026-09-03 00:00") == ["02.00:00 03.00:00"]
-    decreed = {2026: Decreed(off=(date(2026, 9, 1),), work=(date(2026, 9, 3), date(2026, 9, 5)))}
+    decreed = {2026: HolidayDecree(off=(date(2026, 9, 1),), work=(date(2026, 9, 3), date(2026, 9, 5)))}
     assert between(OFFICE, "2026-09-01 00:00", "2026-09-02 00:00", decreed) == ["01.00:00 02.00:00"]
     assert between(OFFICE, "2026-09-02 00:00", "2026-09-03 00:00", decreed) == ["02.00:00 03.00:00"]
     worked = ["{0}.00:00 {0}.07:00", "{0}.11:00 {0}.13:00", "{0}.17:00 {1}.00:00"]
@@ -127,7 +127,7 @@ def test_a_holiday_does_not_count_and_a_decree_changes_it() -> None:
     # a Saturday worked in exchange has a working day's hours
     assert between(OFFICE, "2026-09-05 00:00", "2026-09-06 00:00", decreed) == [w.format("05", "06") for w in worked]
     assert between(OFFICE, "2026-09-05 00:00", "2026-09-06 00:00") == ["05.00:00 06.00:00"]
-    only = {2026: Decreed(off=(date(2026, 9, 3),), only=True)}
+    only = {2026: HolidayDecree(off=(date(2026, 9, 3),), only=True)}
     assert between(OFFICE, "2026-09-02 07:00", "2026-09-02 11:00", only) == []
     assert between(OFFICE, "2026-09-03 07:00", "2026-09-03 11:00", only) == ["03.07:00 03.11:00"]
 
@@ -141,7 +141,7 @@ def test_a_zone_with_summer_time() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     early = Calendar(id="e", name=Text("", ""), off=(Hours((0, 1, 2, 3, 4, 5, 6), 0, 4 * 60),))
     start = epoch_ms(datetime(2026, 3, 28), berlin)
-    lengths = [(end - begin) // HOUR for begin, end in excluded(early, start, start + 71 * HOUR, berlin)]
+    lengths = [(end - begin) // HOUR for begin, end in excluded_time(early, start, start + 71 * HOUR, berlin)]
     assert lengths == [4, 3, 4]  # on 29 March the hour from 2 to 3 is left out
 
 
@@ -162,8 +162,8 @@ def test_merged_stretches_cover_exactly_the_same_time(spans: list[tuple[int, int
 def test_a_window_cut_in_two_gives_the_same(start: int, length: int, cut: int) -> None:
     begin = at("2026-01-01 00:00") + start * HOUR // 2
     end, middle = begin + length * HOUR // 2, begin + min(cut, length) * HOUR // 2
-    whole = excluded(OFFICE, begin, end)
-    parts = [*excluded(OFFICE, begin, middle), *excluded(OFFICE, middle, end)]
+    whole = excluded_time(OFFICE, begin, end)
+    parts = [*excluded_time(OFFICE, begin, middle), *excluded_time(OFFICE, middle, end)]
     assert merge(parts, begin, end) == whole
 
 
@@ -205,14 +205,14 @@ exclusions:
     found = load(tmp_path)
     pc, web = found.checks.values()
     day, end = at("2026-11-22 00:00"), at("2026-11-24 00:00")
-    hours = [[(start - day) / HOUR, (stop - day) / HOUR] for start, stop in excluded_for(pc, found, day, end)]
+    hours = [[(start - day) / HOUR, (stop - day) / HOUR] for start, stop in excluded_time_of_check(pc, found, day, end)]
     assert hours == [[0, 6], [22, 30], [34, 36], [46, 48]]
-    assert excluded_for(web, found, day, end) == []
-    assert excluded_for(web, found, day, end, "sundays") == [(day, day + 24 * HOUR)]
+    assert excluded_time_of_check(web, found, day, end) == []
+    assert excluded_time_of_check(web, found, day, end, "sundays") == [(day, day + 24 * HOUR)]
 
 
 def test_an_empty_window_excludes_nothing() -> None:
     window = Exclusion(
         id="e", select=Selector(), begins=datetime(2026, 1, 1), ends=datetime(2026, 1, 2), reason="moved"
     )
-    assert excluded(OFFICE, 5, 5) == [] and excluded([window], 7, 3) == []
+    assert excluded_time(OFFICE, 5, 5) == [] and excluded_time([window], 7, 3) == []

@@ -39,14 +39,14 @@ def problems_of(tmp_path: Path, text: str | bytes) -> list[str]:
     file = tmp_path / "agent.yaml"
     file.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(Invalid) as caught:
-        settings.read(file, Settings)
+        settings.read_settings(file, Settings)
     return [str(problem).removeprefix(f"{tmp_path}/") for problem in caught.value.problems]
 
 
 def read(tmp_path: Path, text: str) -> Settings:
     file = tmp_path / "agent.yaml"
     file.write_text(text, "utf-8")
-    return settings.read(file, Settings)
+    return settings.read_settings(file, Settings)
 
 
 def test_a_scalar_is_read_as_its_field_means_it(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_text_is_normalised(tmp_path: Path) -> None:
 def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     file = tmp_path / "empty.yaml"
     file.write_text("# nothing\n", "utf-8")
-    assert settings.read(file, Part) == Part()
+    assert settings.read_settings(file, Part) == Part()
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_missing_secret_file_is_named(tmp_path: Path) -> None:
 
 def test_unreadable_files_are_problems_too(tmp_path: Path) -> None:
     with pytest.raises(Invalid) as caught:
-        settings.read(tmp_path / "gone.yaml", Settings)
+        settings.read_settings(tmp_path / "gone.yaml", Settings)
     assert str(caught.value) == f"{tmp_path}/gone.yaml: cannot be read: No such file or directory"
     assert problems_of(tmp_path, b"url: a\nx: \xff\n") == ["agent.yaml:2: is not UTF-8 text; save it as UTF-8"]
     assert problems_of(tmp_path, b"#" * (nodes.MAX_BYTES + 1)) == ["agent.yaml: is larger than 32 MiB"]
@@ -183,9 +183,9 @@ def test_an_alias_bomb_is_refused_at_its_first_anchor() -> None:
 
 
 def _plain(node: nodes.Node | None) -> object:
-    if isinstance(node, nodes.Mapping):
+    if isinstance(node, nodes.MappingNode):
         return {key: _plain(value) for key, value in node.items.items()}
-    if isinstance(node, nodes.List):
+    if isinstance(node, nodes.ListNode):
         return [_plain(value) for value in node.items]
     return None if node is None else node.text
 
@@ -217,7 +217,7 @@ def test_no_input_raises(data: bytes) -> None:
         return
     for loader in (yaml.CSafeLoader, yaml.SafeLoader):
         made = nodes.parse(text, "any", problems, loader)
-        assert made is None or isinstance(made, nodes.Scalar | nodes.Mapping | nodes.List)
+        assert made is None or isinstance(made, nodes.ScalarNode | nodes.MappingNode | nodes.ListNode)
 
 
 @unhurried(deadline=None)

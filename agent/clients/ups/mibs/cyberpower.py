@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from agent.clients.ups.mib import Codes, Day, Mib, Number
+from agent.clients.ups.mib import CodesRow, DateRow, Mib, NumberRow
 
 MIB: Final = Mib(
     name="CPS-MIB",
@@ -10,7 +10,7 @@ MIB: Final = Mib(
     vendors=("1.3.6.1.4.1.3808",),
     markers=("4.1.1.0", "2.1.1.0", "2.2.1.0"),
     rows=(
-        Codes(
+        CodesRow(
             "4.1.1.0",
             {
                 2: "mains",
@@ -25,23 +25,23 @@ MIB: Final = Mib(
                 11: "mains overload",
             },
         ),
-        Codes("2.1.1.0", {2: "", 3: "low", 4: "no_battery"}),
-        Codes("2.2.5.0", {1: "", 2: "replace"}),
-        Codes("10.1.0", {1: "", 2: "hot", 3: "fault"}),
-        Codes("7.2.3.0", {1: "test_passed", 2: "test_failed", 3: "", 4: "testing"}),
-        Codes("7.2.7.0", {1: "", 2: "", 3: "calibrating"}),
-        Day("self_test_timestamp", "7.2.4.0"),
-        Day("battery_age_seconds", "2.1.3.0"),
-        Number("on_battery_seconds", "2.1.2.0", 0.01),
-        Number("runtime_seconds", "2.2.4.0", 0.01),
-        Number("charge_ratio", "2.2.1.0", 0.01),
-        Number("battery_volts", "2.2.2.0", 0.1),
-        Number("temperature_celsius", "2.2.3.0"),
-        Number("temperature_celsius", "10.2.0"),
-        Number("input_volts", "3.2.1.0", 0.1),
-        Number("input_hertz", "3.2.4.0", 0.1),
-        Number("output_volts", "4.2.1.0", 0.1),
-        Number("output_hertz", "4.2.2.0", 0.1),
-        Number("load_ratio", "4.2.3.0", 0.01),
+        CodesRow("2.1.1.0", {2: "", 3: "low", 4: "no_battery"}),
+        CodesRow("2.2.5.0", {1: "", 2: "replace"}),
+        CodesRow("10.1.0", {1: "", 2: "hot", 3: "fault"}),
+        CodesRow("7.2.3.0", {1: "test_passed", 2: "test_failed", 3: "", 4: "testing"}),
+        CodesRow("7.2.7.0", {1: "", 2: "", 3: "calibrating"}),
+        DateRow("self_test_timestamp", "7.2.4.0"),
+        DateRow("battery_age_seconds", "2.1.3.0"),
+        NumberRow("on_battery_seconds", "2.1.2.0", 0.01),
+        NumberRow("runtime_seconds", "2.2.4.0", 0.01),
+        NumberRow("charge_ratio", "2.2.1.0", 0.01),
+        NumberRow("battery_volts", "2.2.2.0", 0.1),
+        NumberRow("temperature_celsius", "2.2.3.0"),
+        NumberRow("temperature_celsius", "10.2.0"),
+        NumberRow("input_volts", "3.2.1.0", 0.1),
+        NumberRow("input_hertz", "3.2.4.0", 0.1),
+        NumberRow("output_volts", "4.2.1.0", 0.1),
+        NumberRow("output_hertz", "4.2.2.0", 0.1),
+        NumberRow("load_ratio", "4.2.3.0", 0.01),
     ),
 )

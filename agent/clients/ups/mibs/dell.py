@@ -5,7 +5,7 @@ What is so is told as a list of the numbers of its traps (the odd ones); what th
 
 from typing import Final
 
-from agent.clients.ups.mib import Codes, Listed, Mib, Number
+from agent.clients.ups.mib import CodesRow, Mib, NumberListRow, NumberRow
 
 # the traps' numbers, those that begin something
 ACTIVE: Final = {
@@ -41,10 +41,12 @@ MIB: Final = Mib(
     vendors=("1.3.6.1.4.1.674.10902",),
     markers=("120.5.3.0", "110.1.0"),
     rows=(
-        Codes("110.1.0", {3: "", 4: "", 5: "fault", 6: "fault"}),  # critical, non-recoverable
-        Listed("120.4.2.0", ACTIVE),
-        Codes("120.5.1.0", {1: "", 2: "discharging", 3: "", 4: "", 5: ""}),
-        Codes("120.5.2.0", {1: "test_passed", 2: "test_failed", 3: "test_failed", 4: "", 5: "testing", 6: "", 7: ""}),
-        Number("runtime_seconds", "120.5.3.0"),
+        CodesRow("110.1.0", {3: "", 4: "", 5: "fault", 6: "fault"}),  # critical, non-recoverable
+        NumberListRow("120.4.2.0", ACTIVE),
+        CodesRow("120.5.1.0", {1: "", 2: "discharging", 3: "", 4: "", 5: ""}),
+        CodesRow(
+            "120.5.2.0", {1: "test_passed", 2: "test_failed", 3: "test_failed", 4: "", 5: "testing", 6: "", 7: ""}
+        ),
+        NumberRow("runtime_seconds", "120.5.3.0"),
     ),
 )

@@ -2,15 +2,15 @@
 
 from typing import Final
 
-from agent.clients.ups.mib import Codes, Mib, Number
-from agent.clients.ups.model import Reading
+from agent.clients.ups.mib import CodesRow, Mib, NumberRow
+from agent.clients.ups.model import UpsReading
 
 
-def _is(oid: str, flag: str) -> Codes:
-    return Codes(oid, {1: flag, 2: ""})
+def _yes_no(oid: str, flag: str) -> CodesRow:
+    return CodesRow(oid, {1: flag, 2: ""})
 
 
-def _finish(reading: Reading) -> None:
+def _set_off(reading: UpsReading) -> None:
     """Off is neither from the mains nor from the inverter: either alone is how one or the other sort of UPS works."""
     utility, inverter = reading.flags.pop("utility_off", None), reading.flags.pop("inverter_off", None)
     if utility and inverter and not reading.flags.get("battery"):
@@ -23,29 +23,29 @@ MIB: Final = Mib(
     vendors=("1.3.6.1.4.1.705",),
     markers=("7.3.0", "5.2.0", "5.1.0"),
     rows=(
-        Codes("7.3.0", {1: "battery", 2: "mains"}),
-        _is("7.4.0", "bypass"),
-        _is("7.7.0", "utility_off"),
-        _is("7.8.0", "boost"),
-        _is("7.9.0", "inverter_off"),
-        _is("7.10.0", "overload"),
-        _is("7.11.0", "hot"),
-        _is("7.12.0", "trim"),
-        _is("5.9.0", "battery_fault"),
-        _is("5.10.0", "no_battery"),
-        _is("5.11.0", "replace"),
-        _is("5.14.0", "low"),
-        _is("5.15.0", "charger_fault"),
-        _is("5.16.0", "low"),
-        Number("runtime_seconds", "5.1.0"),
-        Number("charge_ratio", "5.2.0", 0.01),
-        Number("battery_volts", "5.5.0", 0.1),
-        Number("temperature_celsius", "5.7.0"),
-        Number("input_volts", "6.2.1.2", 0.1, column=True),
-        Number("input_hertz", "6.2.1.3", 0.1, column=True),
-        Number("output_volts", "7.2.1.2", 0.1, column=True),
-        Number("output_hertz", "7.2.1.3", 0.1, column=True),
-        Number("load_ratio", "7.2.1.4", 0.01, column=True),
+        CodesRow("7.3.0", {1: "battery", 2: "mains"}),
+        _yes_no("7.4.0", "bypass"),
+        _yes_no("7.7.0", "utility_off"),
+        _yes_no("7.8.0", "boost"),
+        _yes_no("7.9.0", "inverter_off"),
+        _yes_no("7.10.0", "overload"),
+        _yes_no("7.11.0", "hot"),
+        _yes_no("7.12.0", "trim"),
+        _yes_no("5.9.0", "battery_fault"),
+        _yes_no("5.10.0", "no_battery"),
+        _yes_no("5.11.0", "replace"),
+        _yes_no("5.14.0", "low"),
+        _yes_no("5.15.0", "charger_fault"),
+        _yes_no("5.16.0", "low"),
+        NumberRow("runtime_seconds", "5.1.0"),
+        NumberRow("charge_ratio", "5.2.0", 0.01),
+        NumberRow("battery_volts", "5.5.0", 0.1),
+        NumberRow("temperature_celsius", "5.7.0"),
+        NumberRow("input_volts", "6.2.1.2", 0.1, column=True),
+        NumberRow("input_hertz", "6.2.1.3", 0.1, column=True),
+        NumberRow("output_volts", "7.2.1.2", 0.1, column=True),
+        NumberRow("output_hertz", "7.2.1.3", 0.1, column=True),
+        NumberRow("load_ratio", "7.2.1.4", 0.01, column=True),
     ),
-    finish=_finish,
+    finish=_set_off,
 )

@@ -6,8 +6,8 @@ the alarms, objects that are 0 or 1.
 
 from typing import Final
 
-from agent.clients.ups.mib import Codes, Mib, Number
-from agent.clients.ups.model import Reading
+from agent.clients.ups.mib import CodesRow, Mib, NumberRow
+from agent.clients.ups.model import UpsReading
 
 ALARMS: Final = {
     1: "ending",
@@ -35,7 +35,7 @@ ALARMS: Final = {
 }
 
 
-def _finish(reading: Reading) -> None:
+def _set_battery(reading: UpsReading) -> None:
     """It counts the seconds on battery only while it is."""
     if reading.values.get("on_battery_seconds", 0) > 0:
         reading.say("battery", True)
@@ -47,7 +47,7 @@ MIB: Final = Mib(
     vendors=("1.3.6.1.4.1.4555.1.1.7",),
     markers=("4.1.0", "2.1.0", "2.4.0"),
     rows=(
-        Codes(
+        CodesRow(
             "4.1.0",
             {
                 2: "mains bypass",
@@ -61,7 +61,7 @@ MIB: Final = Mib(
                 10: "mains",
             },
         ),
-        Codes(
+        CodesRow(
             "2.1.0",
             {
                 2: "",
@@ -74,21 +74,21 @@ MIB: Final = Mib(
                 9: "no_battery",
             },
         ),
-        *(Codes(f"6.3.{place}.0", {0: "", 1: word}) for place, word in ALARMS.items()),
-        Number("on_battery_seconds", "2.2.0"),
-        Number("runtime_seconds", "2.3.0", 60),
-        Number("charge_ratio", "2.4.0", 0.01),
-        Number("battery_volts", "2.5.0", 0.1),
-        Number("temperature_celsius", "2.6.0", 0.1, whole=60),
-        Number("temperature_celsius", "2.7.0", 0.1, whole=60),  # around it
-        Number("input_hertz", "3.2.0", 0.1),
-        Number("input_volts", "3.3.1.2", 0.1, column=True),
-        Number("output_hertz", "4.2.0", 0.1),
-        Number("output_volts", "4.4.1.2", 0.1, column=True),
-        Number("load_ratio", "4.4.1.4", 0.01, column=True),
-        Number("load_ratio", "4.7.0", 0.01),
+        *(CodesRow(f"6.3.{place}.0", {0: "", 1: word}) for place, word in ALARMS.items()),
+        NumberRow("on_battery_seconds", "2.2.0"),
+        NumberRow("runtime_seconds", "2.3.0", 60),
+        NumberRow("charge_ratio", "2.4.0", 0.01),
+        NumberRow("battery_volts", "2.5.0", 0.1),
+        NumberRow("temperature_celsius", "2.6.0", 0.1, whole=60),
+        NumberRow("temperature_celsius", "2.7.0", 0.1, whole=60),  # around it
+        NumberRow("input_hertz", "3.2.0", 0.1),
+        NumberRow("input_volts", "3.3.1.2", 0.1, column=True),
+        NumberRow("output_hertz", "4.2.0", 0.1),
+        NumberRow("output_volts", "4.4.1.2", 0.1, column=True),
+        NumberRow("load_ratio", "4.4.1.4", 0.01, column=True),
+        NumberRow("load_ratio", "4.7.0", 0.01),
     ),
-    finish=_finish,
+    finish=_set_battery,
 )
 
 OLDER: Final = Mib(
@@ -97,7 +97,7 @@ OLDER: Final = Mib(
     vendors=("1.3.6.1.4.1.4555.1.1.1",),
     markers=("4.1.0", "2.1.0", "2.4.0"),
     rows=(
-        Codes(
+        CodesRow(
             "4.1.0",
             {
                 2: "off",
@@ -110,15 +110,15 @@ OLDER: Final = Mib(
                 9: "mains",
             },
         ),
-        Codes("2.1.0", {2: "", 3: "low", 4: "low", 5: "battery", 6: "battery_fault"}),
-        Number("on_battery_seconds", "2.2.0"),
-        Number("runtime_seconds", "2.3.0", 60),
-        Number("charge_ratio", "2.4.0", 0.01),
-        Number("battery_volts", "2.5.0", 0.1),
-        Number("temperature_celsius", "2.7.0", 0.1, whole=60),
-        Number("temperature_celsius", "2.6.0", 0.1, whole=60),  # around it
-        Number("input_volts", "3.3.1.5", 0.1, column=True),
-        Number("output_volts", "4.4.1.2", 0.1, column=True),
-        Number("load_ratio", "4.4.1.4", 0.01, column=True),
+        CodesRow("2.1.0", {2: "", 3: "low", 4: "low", 5: "battery", 6: "battery_fault"}),
+        NumberRow("on_battery_seconds", "2.2.0"),
+        NumberRow("runtime_seconds", "2.3.0", 60),
+        NumberRow("charge_ratio", "2.4.0", 0.01),
+        NumberRow("battery_volts", "2.5.0", 0.1),
+        NumberRow("temperature_celsius", "2.7.0", 0.1, whole=60),
+        NumberRow("temperature_celsius", "2.6.0", 0.1, whole=60),  # around it
+        NumberRow("input_volts", "3.3.1.5", 0.1, column=True),
+        NumberRow("output_volts", "4.4.1.2", 0.1, column=True),
+        NumberRow("load_ratio", "4.4.1.4", 0.01, column=True),
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from agent.clients.ups.mib import Codes, Day, Mib, Number
+from agent.clients.ups.mib import CodesRow, DateRow, Mib, NumberRow
 
 MIB: Final = Mib(
     name="TRIPPLITE-PRODUCTS",
@@ -10,7 +10,7 @@ MIB: Final = Mib(
     vendors=("1.3.6.1.4.1.850",),
     markers=("3.3.1.1.1.1", "3.1.1.1.1.1", "3.1.1.1.4.1"),
     rows=(
-        Codes(
+        CodesRow(
             "3.3.1.1.1",
             {
                 2: "off",
@@ -25,11 +25,11 @@ MIB: Final = Mib(
             },
             column=True,
         ),
-        Codes("3.1.1.1.1", {2: "", 3: "low", 4: "low"}, column=True),
-        Codes("3.1.2.1.4", {0: "", 1: "", 2: "", 3: "discharging", 4: ""}, column=True),
-        Codes("3.1.2.1.5", {0: "", 1: "charger_fault"}, column=True),
-        Codes("3.1.5.1.1", {1: "", 2: "battery_fault", 3: "replace"}, column=True),
-        Codes(
+        CodesRow("3.1.1.1.1", {2: "", 3: "low", 4: "low"}, column=True),
+        CodesRow("3.1.2.1.4", {0: "", 1: "", 2: "", 3: "discharging", 4: ""}, column=True),
+        CodesRow("3.1.2.1.5", {0: "", 1: "charger_fault"}, column=True),
+        CodesRow("3.1.5.1.1", {1: "", 2: "battery_fault", 3: "replace"}, column=True),
+        CodesRow(
             "2.1.1.6",
             {
                 0: "",
@@ -45,17 +45,17 @@ MIB: Final = Mib(
             },
             column=True,
         ),
-        Day("self_test_timestamp", "2.1.1.5", column=True),
-        Day("battery_age_seconds", "3.1.5.1.5", column=True),
-        Number("on_battery_seconds", "3.1.1.1.2", column=True),
-        Number("runtime_seconds", "3.1.1.1.3", 60, column=True),
-        Number("charge_ratio", "3.1.1.1.4", 0.01, column=True),
-        Number("battery_volts", "3.1.2.1.1", 0.1, column=True),
-        Number("temperature_celsius", "2.1.1.7", 0.1, column=True),
-        Number("input_hertz", "3.2.2.1.2", 0.1, column=True),
-        Number("input_volts", "3.2.2.1.3", 0.1, column=True),
-        Number("output_hertz", "3.3.1.1.3", 0.1, column=True),
-        Number("output_volts", "3.3.2.1.2", 0.1, column=True),
-        Number("load_ratio", "3.3.2.1.5", 0.01, column=True),
+        DateRow("self_test_timestamp", "2.1.1.5", column=True),
+        DateRow("battery_age_seconds", "3.1.5.1.5", column=True),
+        NumberRow("on_battery_seconds", "3.1.1.1.2", column=True),
+        NumberRow("runtime_seconds", "3.1.1.1.3", 60, column=True),
+        NumberRow("charge_ratio", "3.1.1.1.4", 0.01, column=True),
+        NumberRow("battery_volts", "3.1.2.1.1", 0.1, column=True),
+        NumberRow("temperature_celsius", "2.1.1.7", 0.1, column=True),
+        NumberRow("input_hertz", "3.2.2.1.2", 0.1, column=True),
+        NumberRow("input_volts", "3.2.2.1.3", 0.1, column=True),
+        NumberRow("output_hertz", "3.3.1.1.3", 0.1, column=True),
+        NumberRow("output_volts", "3.3.2.1.2", 0.1, column=True),
+        NumberRow("load_ratio", "3.3.2.1.5", 0.01, column=True),
     ),
 )

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from agent.clients.ups.mib import Alarms, Codes, Day, Mib, Number
+from agent.clients.ups.mib import AlarmTableRow, CodesRow, DateRow, Mib, NumberRow
 
 ALARMS: Final = {
     3: "battery",
@@ -37,7 +37,7 @@ MIB: Final = Mib(
     vendors=("1.3.6.1.4.1.534",),
     markers=("4.5.0", "2.1.0", "2.4.0"),
     rows=(
-        Codes(
+        CodesRow(
             "4.5.0",
             {
                 2: "off",
@@ -53,24 +53,24 @@ MIB: Final = Mib(
                 12: "mains",
             },
         ),
-        Codes("2.5.0", {1: "", 2: "discharging", 3: "", 4: "", 6: "no_battery", 7: "testing", 8: "battery_fault"}),
-        Codes("2.7.0", {1: "battery_fault", 2: ""}),
-        Codes("2.8.0", {1: "no_battery", 2: ""}),
-        Codes("2.9.0", {1: "replace", 2: ""}),  # over-aged
-        Codes("2.10.0", {1: "low", 2: ""}),
-        Codes("4.10.0", {1: "off", 2: "", 3: ""}),
-        Alarms("7.1.0", "7.2.1.2", "7", ALARMS),
-        Codes("8.2.0", {2: "test_passed", 3: "test_failed", 4: "testing", 5: "", 6: "", 7: ""}),
-        Day("battery_age_seconds", "2.6.0"),
-        Number("runtime_seconds", "2.1.0"),
-        Number("battery_volts", "2.2.0"),
-        Number("charge_ratio", "2.4.0", 0.01),
-        Number("input_hertz", "3.1.0", 0.1),
-        Number("input_volts", "3.4.1.2", column=True),
-        Number("load_ratio", "4.4.1.8", 0.01, column=True),
-        Number("load_ratio", "4.1.0", 0.01),
-        Number("output_hertz", "4.2.0", 0.1),
-        Number("output_volts", "4.4.1.2", column=True),
-        Number("temperature_celsius", "6.1.0"),
+        CodesRow("2.5.0", {1: "", 2: "discharging", 3: "", 4: "", 6: "no_battery", 7: "testing", 8: "battery_fault"}),
+        CodesRow("2.7.0", {1: "battery_fault", 2: ""}),
+        CodesRow("2.8.0", {1: "no_battery", 2: ""}),
+        CodesRow("2.9.0", {1: "replace", 2: ""}),  # over-aged
+        CodesRow("2.10.0", {1: "low", 2: ""}),
+        CodesRow("4.10.0", {1: "off", 2: "", 3: ""}),
+        AlarmTableRow("7.1.0", "7.2.1.2", "7", ALARMS),
+        CodesRow("8.2.0", {2: "test_passed", 3: "test_failed", 4: "testing", 5: "", 6: "", 7: ""}),
+        DateRow("battery_age_seconds", "2.6.0"),
+        NumberRow("runtime_seconds", "2.1.0"),
+        NumberRow("battery_volts", "2.2.0"),
+        NumberRow("charge_ratio", "2.4.0", 0.01),
+        NumberRow("input_hertz", "3.1.0", 0.1),
+        NumberRow("input_volts", "3.4.1.2", column=True),
+        NumberRow("load_ratio", "4.4.1.8", 0.01, column=True),
+        NumberRow("load_ratio", "4.1.0", 0.01),
+        NumberRow("output_hertz", "4.2.0", 0.1),
+        NumberRow("output_volts", "4.4.1.2", column=True),
+        NumberRow("temperature_celsius", "6.1.0"),
     ),
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from agent.clients.http.pattern import Pattern, search
+from agent.clients.http.pattern import LinearRegex, search
 
 
 def _patterns() -> st.SearchStrategy[str]:
@@ -53,23 +53,23 @@ def test_pattern_agrees_with_re(pattern, flags, text):
     oracle = pattern if "m" in flags else pattern.replace("$", r"\Z")
     assume(text or r"\B" not in pattern)  # where re's answer differs between versions of Python
     expected = re.search(flags + oracle, text) is not None
-    assert asyncio.run(search(Pattern(flags + pattern), text)) is expected
+    assert asyncio.run(search(LinearRegex(flags + pattern), text)) is expected
 
 
 @given(st.text("ab()[]{}|*+?^$.\\1,2-:i", max_size=12))
 def test_any_text_as_a_pattern_compiles_or_is_refused(text):
     with contextlib.suppress(ValueError):
-        Pattern(text)
+        LinearRegex(text)
 
 
 @pytest.mark.parametrize("pattern", ["a{5000}", "((a{50}){50}){50}", "(){9999}", "((){999}){999}", "(" * 50 + ")" * 50])
 def test_too_large_patterns_are_refused(pattern):
     with pytest.raises(ValueError, match=r"too large|too deeply"):
-        Pattern(pattern)
+        LinearRegex(pattern)
 
 
 async def test_kept_states_are_bounded_on_a_text_of_many_letters():
-    pattern = Pattern(r"x\w{3}y$")
+    pattern = LinearRegex(r"x\w{3}y$")
     text = "".join(chr(0x4E00 + i) for i in range(20_000))
     for _ in range(3):
         assert not await search(pattern, text + "x")

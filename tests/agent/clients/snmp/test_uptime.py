@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clients.look_memory import FORGOTTEN, Remembered
-from agent.clients.snmp.uptime import ENGINE_TIME, HOST_TIME, UP_TIME, WRAP, Uptime, Uptimes
+from agent.clients.look_memory import FORGET_AFTER, CheckMemory
+from agent.clients.snmp.uptime import ENGINE_TIME, HOST_TIME, UP_TIME, WRAP, Uptime, UptimeTracker
 
 DAY = 86_400.0
 
@@ -20,7 +20,7 @@ def told(seconds: float, *, engine: bool = False, host: float | None = None) -> 
 
 
 def test_the_counters_wrap() -> None:
-    made = Uptimes()
+    made = UptimeTracker()
     before = made.take(told(WRAP - 30), 1_000.0)
     after = made.take(told(WRAP + 30), 1_060.0)
     assert (before.restarted, after.restarted) == (None, False)
@@ -29,33 +29,33 @@ def test_the_counters_wrap() -> None:
 
 
 def test_a_reboot() -> None:
-    made = Uptimes()
+    made = UptimeTracker()
     made.take(told(400 * DAY), 1_000.0)
     assert made.take(told(20), 1_060.0) == Uptime(20, True)
     assert made.take(told(80), 1_120.0) == Uptime(80, False)
 
 
 def test_a_reboot_just_before_the_counter_would_have_wrapped() -> None:
-    made = Uptimes()
+    made = UptimeTracker()
     made.take(told(WRAP - 30), 1_000.0)
     assert made.take(told(10), 1_060.0) == Uptime(10, True)
 
 
 def test_a_first_look_at_a_counter_that_has_wrapped_before() -> None:
-    assert Uptimes().take(told(600 * DAY), 0.0).seconds == told(600 * DAY)[UP_TIME] / 100
-    seconds = Uptimes().take(told(1_200 * DAY, engine=True), 0.0).seconds
+    assert UptimeTracker().take(told(600 * DAY), 0.0).seconds == told(600 * DAY)[UP_TIME] / 100
+    seconds = UptimeTracker().take(told(1_200 * DAY, engine=True), 0.0).seconds
     assert seconds is not None
     assert abs(seconds - 1_200 * DAY) < 1
 
 
 def test_an_engine_time_that_does_not_agree_is_not_believed() -> None:
     for nonsense in (5, 2**31 - 1, int(300 * DAY)):
-        made = Uptimes().take({**told(100 * DAY), ENGINE_TIME: nonsense}, 0.0)
+        made = UptimeTracker().take({**told(100 * DAY), ENGINE_TIME: nonsense}, 0.0)
         assert made.seconds == 100 * DAY
 
 
 def test_the_machine_counts_more_than_its_snmp_agent() -> None:
-    made = Uptimes()
+    made = UptimeTracker()
     assert made.take(told(50 * DAY, host=90 * DAY), 0.0).seconds == 90 * DAY
     # the agent alone was started anew
     assert made.take(told(5, host=90 * DAY + 60), 60.0) == Uptime(90 * DAY + 60, False)
@@ -63,15 +63,15 @@ def test_the_machine_counts_more_than_its_snmp_agent() -> None:
 
 
 def test_a_machine_younger_than_its_snmp_agent_is_not_believed() -> None:
-    made = Uptimes()
+    made = UptimeTracker()
     assert made.take(told(50 * DAY, host=12), 0.0).seconds == 50 * DAY
     assert made.take(told(50 * DAY + 60, host=12), 60.0) == Uptime(50 * DAY + 60, False)
 
 
 def test_a_device_that_does_not_tell() -> None:
-    assert Uptimes().take({}, 0.0) == Uptime(None, None)
-    assert Uptimes().take({UP_TIME: b"long", ENGINE_TIME: "1.3"}, 0.0) == Uptime(None, None)
-    assert Uptimes().take({UP_TIME: -1}, 0.0) == Uptime(None, None)
+    assert UptimeTracker().take({}, 0.0) == Uptime(None, None)
+    assert UptimeTracker().take({UP_TIME: b"long", ENGINE_TIME: "1.3"}, 0.0) == Uptime(None, None)
+    assert UptimeTracker().take({UP_TIME: -1}, 0.0) == Uptime(None, None)
 
 
 @given(
@@ -82,7 +82,7 @@ def test_a_device_that_does_not_tell() -> None:
 )
 def test_any_life(start: float, looks: list[tuple[float, float | None]], drift: float, host: bool) -> None:
     """Looks at a device whose clock drifts; between two looks it may start anew, at any moment. Truth is known."""
-    made, now, truth = Uptimes(), 0.0, start
+    made, now, truth = UptimeTracker(), 0.0, start
 
     def look() -> Uptime:
         ticking = truth * (1 + drift)
@@ -104,11 +104,11 @@ def test_any_life(start: float, looks: list[tuple[float, float | None]], drift: 
 
 def test_what_a_check_remembers_is_kept_while_it_is_looked_at_and_dropped_after_a_day() -> None:
     clock = [0.0]
-    memory = Remembered(lambda: clock[0])
-    kept = memory.of("a", Uptimes)
-    gone = memory.of("b", Uptimes)
+    memory = CheckMemory(lambda: clock[0])
+    kept = memory.of("a", UptimeTracker)
+    gone = memory.of("b", UptimeTracker)
     for _ in range(30):
         clock[0] += 3_601.0
-        assert memory.of("a", Uptimes) is kept
-    assert clock[0] > FORGOTTEN
-    assert memory.of("b", Uptimes) is not gone
+        assert memory.of("a", UptimeTracker) is kept
+    assert clock[0] > FORGET_AFTER
+    assert memory.of("b", UptimeTracker) is not gone

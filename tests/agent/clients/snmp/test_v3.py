@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from agent.clients.snmp import Session, Silence, Snmp, Target, User, access_of
+from agent.clients.snmp import SnmpClient, SnmpNoResponse, SnmpSession, SnmpTarget, SnmpUser, access_from_credential
 from agent.clients.snmp.discovery import engine_at
-from agent.failure import Trouble
+from agent.failure import ProbeFailed
 from inventory.base.types import Secret
 from inventory.protocol.states import DOWN, UNKNOWN
 from tests.support.snmp import Snmpd, snmpd
@@ -43,19 +43,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Snmpd]:
 
 
 @pytest.fixture
-async def snmp() -> AsyncIterator[Snmp]:
-    made = Snmp()
+async def snmp() -> AsyncIterator[SnmpClient]:
+    made = SnmpClient()
     yield made
     await made.close()
 
 
-async def session(snmp: Snmp, server: Snmpd, credential: dict[str, str], seconds: float = 5.0) -> Session:
-    access = access_of("core", "3", credential)
-    return await snmp.session(Target(ip_address("127.0.0.1"), server.port, access), seconds)
+async def session(snmp: SnmpClient, server: Snmpd, credential: dict[str, str], seconds: float = 5.0) -> SnmpSession:
+    access = access_from_credential("core", "3", credential)
+    return await snmp.session(SnmpTarget(ip_address("127.0.0.1"), server.port, access), seconds)
 
 
 @pytest.mark.parametrize("credential", [ALICE, BOB, CAROL], ids=["authPriv", "authNoPriv", "noAuthNoPriv"])
-async def test_every_level(snmp: Snmp, server: Snmpd, credential: dict[str, str]) -> None:
+async def test_every_level(snmp: SnmpClient, server: Snmpd, credential: dict[str, str]) -> None:
     talk = await session(snmp, server, credential)
     found = await talk.get([UPTIME, NAME, NONE, "1.3.6.1.2.1.1.2.0", "1.3.6.1.2.1.4.20.1.1.127.0.0.1"])
     assert found[NAME] == b"core-switch"
@@ -69,8 +69,8 @@ async def test_every_level(snmp: Snmp, server: Snmpd, credential: dict[str, str]
     assert list(walk.columns[0]) == list(walk.columns[1])
 
 
-async def test_ipv6(snmp: Snmp, server: Snmpd) -> None:
-    target = Target(ip_address("::1"), server.port, access_of("core", "3", BOB))
+async def test_ipv6(snmp: SnmpClient, server: Snmpd) -> None:
+    target = SnmpTarget(ip_address("::1"), server.port, access_from_credential("core", "3", BOB))
     assert (await (await snmp.session(target, 5.0)).get([NAME]))[NAME] == b"core-switch"
 
 
@@ -85,32 +85,34 @@ async def test_ipv6(snmp: Snmp, server: Snmpd) -> None:
     ],
 )
 async def test_what_is_wrong_with_a_credential_is_said(
-    snmp: Snmp, server: Snmpd, credential: dict[str, str], reason: str, caplog: pytest.LogCaptureFixture
+    snmp: SnmpClient, server: Snmpd, credential: dict[str, str], reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with pytest.raises(Trouble, match=reason) as told:
+    with pytest.raises(ProbeFailed, match=reason) as told:
         await (await session(snmp, server, credential, 3.0)).get([NAME])
     assert told.value.state == UNKNOWN
-    said = told.value.reason + caplog.text + repr(access_of("core", "3", credential))
+    said = told.value.reason + caplog.text + repr(access_from_credential("core", "3", credential))
     assert not [secret for secret in SECRETS if secret in said]
 
 
-async def test_a_wrong_privacy_password_is_silence_with_a_hint(snmp: Snmp, server: Snmpd) -> None:
+async def test_a_wrong_privacy_password_is_silence_with_a_hint(snmp: SnmpClient, server: Snmpd) -> None:
     wrong = {**ALICE, "priv_password": "not-the-password"}
-    with pytest.raises(Silence, match=r"speaks version 3, but did not answer this user .*: priv_password") as told:
+    with pytest.raises(
+        SnmpNoResponse, match=r"speaks version 3, but did not answer this user .*: priv_password"
+    ) as told:
         await (await session(snmp, server, wrong, 1.0)).get([NAME])
     assert told.value.state == DOWN
     assert (await (await session(snmp, server, ALICE)).get([NAME]))[NAME] == b"core-switch"
 
 
-async def test_nothing_there(snmp: Snmp, tmp_path: Path) -> None:
-    with pytest.raises(Silence, match=r"did not answer within .* s: no SNMP version 3 there"):
+async def test_nothing_there(snmp: SnmpClient, tmp_path: Path) -> None:
+    with pytest.raises(SnmpNoResponse, match=r"did not answer within .* s: no SNMP version 3 there"):
         await (await session(snmp, Snmpd(tmp_path), BOB, 0.5)).get([NAME])
 
 
-async def test_two_keys_of_one_user_do_not_disturb_each_other(snmp: Snmp, server: Snmpd) -> None:
+async def test_two_keys_of_one_user_do_not_disturb_each_other(snmp: SnmpClient, server: Snmpd) -> None:
     async def wrong() -> None:
-        with pytest.raises(Trouble, match="auth_password"):
+        with pytest.raises(ProbeFailed, match="auth_password"):
             await (await session(snmp, server, {**BOB, "auth_password": "not-the-password"}, 3.0)).get([NAME])
 
     async def right() -> None:
@@ -119,7 +121,7 @@ async def test_two_keys_of_one_user_do_not_disturb_each_other(snmp: Snmp, server
     await asyncio.gather(right(), wrong(), right(), wrong(), right())
 
 
-async def test_the_device_restarts(snmp: Snmp, tmp_path: Path) -> None:
+async def test_the_device_restarts(snmp: SnmpClient, tmp_path: Path) -> None:
     """Its engine's boots go up: questions with the old figure are refused once, then asked anew."""
     with snmpd(tmp_path, USERS) as server:
         for _ in range(2):
@@ -129,7 +131,7 @@ async def test_the_device_restarts(snmp: Snmp, tmp_path: Path) -> None:
         assert (await (await session(snmp, server, ALICE)).get([NAME]))[NAME] == b"core-switch"
 
 
-async def test_another_device_takes_the_address(snmp: Snmp, tmp_path: Path) -> None:
+async def test_another_device_takes_the_address(snmp: SnmpClient, tmp_path: Path) -> None:
     with snmpd(tmp_path, USERS) as server:
         assert (await (await session(snmp, server, ALICE)).get([NAME]))[NAME] == b"core-switch"
         first = await engine_at(ip_address("127.0.0.1"), server.port, 1.0)
@@ -152,17 +154,19 @@ async def test_another_device_takes_the_address(snmp: Snmp, tmp_path: Path) -> N
     ],
 )
 def test_no_user(credential: dict[str, str], reason: str) -> None:
-    with pytest.raises(Trouble, match=f"^the credential 'core' {reason}") as told:
-        access_of("core", "3", credential)
+    with pytest.raises(ProbeFailed, match=f"^the credential 'core' {reason}") as told:
+        access_from_credential("core", "3", credential)
     assert told.value.state == UNKNOWN
     assert "hunter2" not in told.value.reason
 
 
 def test_what_a_credential_says() -> None:
     secret = "x" * 8
-    assert access_of("core", "3", {"user": "a", "auth_password": secret}) == User("a", "sha1", Secret(secret))
-    with pytest.raises(Trouble, match=r"has no community \(community_file\)"):
-        access_of("core", "2c", {"user": "a"})
+    assert access_from_credential("core", "3", {"user": "a", "auth_password": secret}) == SnmpUser(
+        "a", "sha1", Secret(secret)
+    )
+    with pytest.raises(ProbeFailed, match=r"has no community \(community_file\)"):
+        access_from_credential("core", "2c", {"user": "a"})
 
 
 class Babbler(asyncio.DatagramProtocol):
@@ -176,15 +180,15 @@ class Babbler(asyncio.DatagramProtocol):
             self.transport.sendto(packet, addr)
 
 
-async def test_a_device_that_babbles(snmp: Snmp, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_device_that_babbles(snmp: SnmpClient, caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.get_running_loop()
     heard: list[dict[str, object]] = []
     loop.set_exception_handler(lambda loop, context: heard.append(context))
     transport, _ = await loop.create_datagram_endpoint(Babbler, local_addr=("127.0.0.1", 0))
     port: int = transport.get_extra_info("sockname")[1]
     try:
-        target = Target(ip_address("127.0.0.1"), port, access_of("core", "3", ALICE))
-        with pytest.raises(Trouble, match=r"did not answer|no answer of version 3"):
+        target = SnmpTarget(ip_address("127.0.0.1"), port, access_from_credential("core", "3", ALICE))
+        with pytest.raises(ProbeFailed, match=r"did not answer|no answer of version 3"):
             await (await snmp.session(target, 1.0)).get([NAME])
         assert await engine_at(ip_address("127.0.0.1"), port, 0.2) is None
     finally:

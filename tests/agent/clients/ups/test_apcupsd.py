@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from agent.clients.ups import apcupsd
-from agent.clients.ups.asking import AsksUps
-from agent.clients.ups.model import judge
-from agent.probe import Limits, Look, Outcome
+from agent.clients.ups.asking import UpsProbe
+from agent.clients.ups.model import ups_state
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.power import MEASURED as POWER
 from agent.probes.power import Power
 from agent.probes.ups import Ups
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from tests.support import apcupsd as support_apcupsd
-from tests.support.snmpsim import simulated
+from tests.support.snmpsim import snmpsim
 from tests.support.ups_recordings import RECORDINGS
 
 NOW = 1_790_000_000.0  # 21 September 2026
@@ -105,7 +105,7 @@ async def floods(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 async def seen(talk: Talk, timeout: float = 2.0) -> Outcome:
     async with service(talk) as port:
-        return await Ups(host="127.0.0.1", port=port, way="apcupsd").run(Look(timeout, Limits(), {}))
+        return await Ups(host="127.0.0.1", port=port, way="apcupsd").run(ProbeContext(timeout, Limits(), {}))
 
 
 @pytest.mark.parametrize("size", [1, 7, 100_000])
@@ -208,8 +208,8 @@ async def test_servers_that_only_look_like_apcupsd(talk: Talk, reason: str) -> N
 
 def test_what_is_missing_stays_missing() -> None:
     nothing = dict.fromkeys(("LINEV", "LOADPCT", "BCHARGE", "TIMELEFT", "OUTPUTV", "BATTV", "BATTDATE"), "N/A")
-    reading = apcupsd.understand({**HEALTHY, **nothing, "ITEMP": "", "LINEFREQ": "-1.0 Hz", "SELFTEST": "??"}, NOW)
-    assert judge(reading.settle()) == (UP, "")
+    reading = apcupsd.to_reading({**HEALTHY, **nothing, "ITEMP": "", "LINEFREQ": "-1.0 Hz", "SELFTEST": "??"}, NOW)
+    assert ups_state(reading.settle()) == (UP, "")
     assert reading.values == {}
 
 
@@ -220,7 +220,7 @@ def test_degrees_of_either_sort_and_old_formats() -> None:
         "LOADPCT": "25.0 Percent Load Capacity",
         "BATTDATE": "09/12/24",
     }
-    values = apcupsd.understand(told, NOW).settle().values
+    values = apcupsd.to_reading(told, NOW).settle().values
     assert values["temperature_celsius"] == pytest.approx(29)
     assert values["load_ratio"] == 0.25
     assert values["battery_age_seconds"] == pytest.approx(NOW - 1_726_099_200)
@@ -235,7 +235,7 @@ async def test_what_apcupsd_itself_says(tmp_path: Path) -> None:
     on_mains, on_battery = RECORDINGS["apc-boost"], RECORDINGS["apc-battery"]
     (tmp_path / "card").mkdir()
     with contextlib.ExitStack() as daemons:
-        with simulated(tmp_path / "card", {"mains": on_mains.rows, "battery": on_battery.rows}) as card:
+        with snmpsim(tmp_path / "card", {"mains": on_mains.rows, "battery": on_battery.rows}) as card:
             mains, battery = (
                 daemons.enter_context(support_apcupsd.apcupsd(tmp_path / name, card, name))
                 for name in ("mains", "battery")
@@ -263,8 +263,8 @@ BOTH_SAY = (
 )  # fmt: skip
 
 
-async def asked(kind: type[AsksUps], port: int) -> Outcome:
-    return await kind(host="127.0.0.1", port=port, way="apcupsd").run(Look(3.0, Limits(), {}))
+async def asked(kind: type[UpsProbe], port: int) -> Outcome:
+    return await kind(host="127.0.0.1", port=port, way="apcupsd").run(ProbeContext(3.0, Limits(), {}))
 
 
 async def until_lost(port: int) -> Outcome:

@@ -13,20 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.clients.ups import nut
-from agent.clients.ups.model import judge
-from agent.probe import Limits, Look, Outcome
+from agent.clients.ups.model import ups_state
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.ups import Ups
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
-from tests.support.nut import HEALTHY, PASSWORD, Rig, needs_nut
+from tests.support.nut import HEALTHY, PASSWORD, RealUpsd, require_nut
 
 NOW = 1_790_000_000.0  # 21 September 2026
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    needs_nut()
-    made = Rig(tmp_path_factory.mktemp("nut"))
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealUpsd]:
+    require_nut()
+    made = RealUpsd(tmp_path_factory.mktemp("nut"))
     try:
         made.start()
         yield made
@@ -34,11 +34,11 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         made.stop()
 
 
-def look(timeout: float = 3.0, credential: dict[str, str] | None = None) -> Look:
-    return Look(timeout, Limits(), {}, lambda name: credential or {})
+def look(timeout: float = 3.0, credential: dict[str, str] | None = None) -> ProbeContext:
+    return ProbeContext(timeout, Limits(), {}, lambda name: credential or {})
 
 
-async def until(probe: Ups, shared: Look, wanted: Callable[[Outcome], bool]) -> Outcome:
+async def until(probe: Ups, shared: ProbeContext, wanted: Callable[[Outcome], bool]) -> Outcome:
     """upsd passes on what its driver polls every second."""
     deadline = time.monotonic() + 15
     while not wanted(outcome := await probe.run(shared)):
@@ -49,7 +49,7 @@ async def until(probe: Ups, shared: Look, wanted: Callable[[Outcome], bool]) -> 
 
 @pytest.mark.real
 @pytest.mark.root
-async def test_a_healthy_ups_is_up_with_what_it_says_in_base_units(rig: Rig) -> None:
+async def test_a_healthy_ups_is_up_with_what_it_says_in_base_units(rig: RealUpsd) -> None:
     outcome = await Ups(host="127.0.0.1", port=rig.port, ups="tram").run(look())
     assert (outcome.state, outcome.reason) == (UP, "")
     assert outcome.latency is not None
@@ -85,7 +85,7 @@ async def test_a_healthy_ups_is_up_with_what_it_says_in_base_units(rig: Rig) -> 
 
 @pytest.mark.real
 @pytest.mark.root
-async def test_mains_to_battery_to_low_and_back_live(rig: Rig) -> None:
+async def test_mains_to_battery_to_low_and_back_live(rig: RealUpsd) -> None:
     """The only UPS needs no name. Quotes and backslashes in a value break nothing."""
     probe, shared = Ups(host="127.0.0.1", port=rig.port), look()
     assert (await probe.run(shared)).state == UP
@@ -102,14 +102,19 @@ async def test_mains_to_battery_to_low_and_back_live(rig: Rig) -> None:
     outcome = await until(probe, shared, lambda seen: seen.state == UP)
     assert 0 <= outcome.measures["on_mains_seconds"] < 15
     assert "on_battery_seconds" not in outcome.measures
-    assert nut._words('VAR tram ups.mfr "A \\"quoted\\" \\\\ name"') == ["VAR", "tram", "ups.mfr", 'A "quoted" \\ name']
+    assert nut._split_words('VAR tram ups.mfr "A \\"quoted\\" \\\\ name"') == [
+        "VAR",
+        "tram",
+        "ups.mfr",
+        'A "quoted" \\ name',
+    ]
 
 
 @pytest.mark.real
 @pytest.mark.root
 async def test_what_upsd_cannot_tell_is_unknown_and_named(tmp_path: Path) -> None:
-    needs_nut()
-    rig = Rig(tmp_path / "nut", ("tram", "phong-may"), staleness=2)
+    require_nut()
+    rig = RealUpsd(tmp_path / "nut", ("tram", "phong-may"), staleness=2)
     try:
         rig.start()
         nameless = await Ups(host="127.0.0.1", port=rig.port).run(look())
@@ -141,7 +146,7 @@ async def test_what_upsd_cannot_tell_is_unknown_and_named(tmp_path: Path) -> Non
 @pytest.mark.root
 @pytest.mark.parametrize("password", [PASSWORD, "wr0ng-canary"])
 async def test_who_asks_may_be_told_and_leaves_no_trace(
-    rig: Rig, password: str, caplog: pytest.LogCaptureFixture
+    rig: RealUpsd, password: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """upsd takes every password until it is asked for more than reading."""
     caplog.set_level(logging.DEBUG)
@@ -246,7 +251,7 @@ async def test_a_refused_login_and_an_impossible_password(caplog: pytest.LogCapt
 @given(st.lists(st.text(st.characters(blacklist_categories=("Cs", "Cc"))), min_size=1, max_size=4))
 def test_words_survive_quoting(words: list[str]) -> None:
     line = " ".join(f'"{nut._escaped(word)}"' for word in words)
-    assert nut._words(line) == words
+    assert nut._split_words(line) == words
 
 
 @pytest.mark.parametrize(
@@ -279,8 +284,8 @@ def test_words_survive_quoting(words: list[str]) -> None:
     ],
 )
 def test_what_a_status_means(status: str, state: int, reason: str) -> None:
-    reading = nut.understand({**HEALTHY, "ups.status": status, "ups.alarm": "Fan failure!"}, NOW).settle()
-    assert judge(reading) == (state, reason)
+    reading = nut.to_reading({**HEALTHY, "ups.status": status, "ups.alarm": "Fan failure!"}, NOW).settle()
+    assert ups_state(reading) == (state, reason)
 
 
 def test_what_is_missing_stays_missing() -> None:
@@ -297,7 +302,7 @@ def test_what_is_missing_stays_missing() -> None:
         "ups.test.result": "No test initiated",
         "ups.test.date": "2020-01-01",
     }
-    measures = nut.understand(told, NOW).settle().measures()
+    measures = nut.to_reading(told, NOW).settle().measures()
     assert {name for name in measures if not name.startswith("on_")} == {
         "low_battery",
         "bypass",
@@ -320,7 +325,7 @@ def test_three_phases_count_by_the_worst() -> None:
         "output.L2.power.percent": "71",
         "output.L3.power.percent": "33",
     }
-    values = nut.understand(told, NOW).settle().values
+    values = nut.to_reading(told, NOW).settle().values
     assert values == {"input_volts": 219.5, "load_ratio": 0.71}
 
 
@@ -339,5 +344,5 @@ def test_three_phases_count_by_the_worst() -> None:
     ],
 )
 def test_self_tests(result: str, passed: bool | None) -> None:
-    reading = nut.understand({"ups.status": "OL", "ups.test.result": result}, NOW)
+    reading = nut.to_reading({"ups.status": "OL", "ups.test.result": result}, NOW)
     assert reading.flags.get("test_passed") == passed

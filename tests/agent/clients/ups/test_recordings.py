@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from agent.probe import Limits, Look, Outcome
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.power import MEASURED, Power
 from agent.probes.snmp import Snmp
 from agent.probes.ups import Ups
 from inventory.protocol.states import DOWN, UNKNOWN, UP
-from tests.support.snmpsim import SECRETS, USERS, credential, simulated
+from tests.support.snmpsim import SECRETS, USERS, credential, snmpsim
 from tests.support.ups_recordings import RECORDINGS
 
 pytestmark = pytest.mark.real
@@ -20,7 +20,7 @@ LEVELS = ("2c", *USERS)
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    with simulated(tmp_path_factory.mktemp("snmpsim"), {name: each.rows for name, each in RECORDINGS.items()}) as made:
+    with snmpsim(tmp_path_factory.mktemp("snmpsim"), {name: each.rows for name, each in RECORDINGS.items()}) as made:
         yield made
 
 
@@ -34,7 +34,7 @@ class Asking:
             "version": "3" if level in USERS else "2c",
             "credential": "phong-may",
         }
-        self.look = Look(seconds, Limits(), {}, lambda name: {**credential(level, recording), **changes})
+        self.look = ProbeContext(seconds, Limits(), {}, lambda name: {**credential(level, recording), **changes})
 
     async def ups(self) -> Outcome:
         return await Ups(way="snmp", **self.where).run(self.look)

@@ -6,9 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clients.ups.dates import moment
-from agent.clients.ups.model import MEASURED, PLAUSIBLE, SENTINELS, SOURCES, TROUBLES, Reading, judge, number, spoken
-from agent.runtime.thresholds import short
+from agent.clients.ups.dates import parse_date
+from agent.clients.ups.model import (
+    FLAG_FAULTS,
+    FLAG_MEASURES,
+    PLAUSIBLE,
+    SENTINELS,
+    SOURCES,
+    UpsReading,
+    duration_text,
+    parse_number,
+    ups_state,
+)
+from agent.runtime.thresholds import shorten
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 
@@ -18,7 +28,7 @@ from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
      b"\0\0", None, True, "not set", "12/05/2024", "1.2.3", "10:30", float("nan"), "--", b"\xff\xff"],
 )  # fmt: skip
 def test_no_number_is_made_of_what_says_that_there_is_none(nothing: object) -> None:
-    assert number(nothing) is None
+    assert parse_number(nothing) is None
 
 
 @pytest.mark.parametrize(
@@ -27,11 +37,11 @@ def test_no_number_is_made_of_what_says_that_there_is_none(nothing: object) -> N
      ("-12.5", -12.5), ("+7", 7), ("230,5 V", 230.5), ("50.0Hz", 50), (3.5, 3.5), (b"98\0", 98)],
 )  # fmt: skip
 def test_numbers_as_devices_write_them(said: object, value: float) -> None:
-    assert number(said) == value
+    assert parse_number(said) == value
 
 
 def test_the_first_plausible_value_stays_unless_it_is_0() -> None:
-    reading = Reading()
+    reading = UpsReading()
     for measure, *values in (
         ("charge_ratio", 1.8, 1.02, 0.5),
         ("runtime_seconds", 65_534 * 60.0, 900.0, 1.0),
@@ -64,13 +74,13 @@ def test_the_first_plausible_value_stays_unless_it_is_0() -> None:
      ("temperature_celsius", 254, 25.4), ("temperature_celsius", 41, 41)],
 )  # fmt: skip
 def test_a_wrong_power_of_ten_is_undone(measure: str, raw: float, value: float) -> None:
-    reading = Reading()
+    reading = UpsReading()
     reading.put(measure, raw)
     assert reading.values[measure] == pytest.approx(value)
 
 
 def test_what_contradicts_the_rest_is_dropped() -> None:
-    running = Reading(
+    running = UpsReading(
         {"mains": True},
         {
             "input_volts": 0.0,
@@ -81,22 +91,22 @@ def test_what_contradicts_the_rest_is_dropped() -> None:
         },
     ).settle()
     assert running.values == {"output_volts": 231, "charge_ratio": 0, "load_ratio": 0}
-    full = Reading({"battery": False, "low": False}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).settle()
+    full = UpsReading({"battery": False, "low": False}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).settle()
     assert full.values == {}, "an empty battery would be low"
-    empty = Reading({"mains": True, "low": True}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).settle()
+    empty = UpsReading({"mains": True, "low": True}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).settle()
     assert empty.values == {"charge_ratio": 0, "runtime_seconds": 0}
-    assert Reading({"mains": True}, {"input_volts": 2.3}).settle().values == {}
-    outage = Reading({"battery": True}, {"input_volts": 0.0, "output_volts": 229.0, "runtime_seconds": 0.0}).settle()
+    assert UpsReading({"mains": True}, {"input_volts": 2.3}).settle().values == {}
+    outage = UpsReading({"battery": True}, {"input_volts": 0.0, "output_volts": 229.0, "runtime_seconds": 0.0}).settle()
     assert outage.values == {"input_volts": 0, "output_volts": 229, "runtime_seconds": 0}
-    off = Reading({"off": True, "mains": True}, {"output_volts": 0.0}).settle()
+    off = UpsReading({"off": True, "mains": True}, {"output_volts": 0.0}).settle()
     assert (off.values, off.flags) == ({"output_volts": 0}, {"off": True, "mains": False, "battery": False})
-    assert Reading({"mains": True, "battery": True}).settle().flags["mains"] is False
+    assert UpsReading({"mains": True, "battery": True}).settle().flags["mains"] is False
 
 
 def test_seconds_on_battery_tell_the_source_if_nothing_else_does() -> None:
-    assert judge(Reading({}, {"on_battery_seconds": 0.0}).settle()) == (UP, "")
-    assert judge(Reading({}, {"on_battery_seconds": 200.0}).settle()) == (DEGRADED, "on battery for 3 min")
-    assert judge(Reading({}, {"charge_ratio": 1.0}).settle()) == (UNKNOWN, "it does not say what it runs on")
+    assert ups_state(UpsReading({}, {"on_battery_seconds": 0.0}).settle()) == (UP, "")
+    assert ups_state(UpsReading({}, {"on_battery_seconds": 200.0}).settle()) == (DEGRADED, "on battery for 3 min")
+    assert ups_state(UpsReading({}, {"charge_ratio": 1.0}).settle()) == (UNKNOWN, "it does not say what it runs on")
 
 
 @pytest.mark.parametrize(
@@ -111,31 +121,33 @@ def test_seconds_on_battery_tell_the_source_if_nothing_else_does() -> None:
     ],
 )
 def test_what_the_battery_does_tells_the_source_if_nothing_else_does(said: dict[str, bool], state: int) -> None:
-    reading = Reading(dict(said)).settle()
-    assert judge(reading)[0] == state
+    reading = UpsReading(dict(said)).settle()
+    assert ups_state(reading)[0] == state
     assert "discharging" not in reading.flags
 
 
 def test_more_than_the_rated_load_is_an_overload_unless_it_says_that_it_is_not() -> None:
-    assert judge(Reading({"mains": True}, {"load_ratio": 1.04}).settle()) == (DEGRADED, "overloaded")
-    assert judge(Reading({"mains": True}, {"load_ratio": 1.0}).settle()) == (UP, "")
-    assert judge(Reading({"mains": True, "overload": False}, {"load_ratio": 1.04}).settle()) == (UP, "")
+    assert ups_state(UpsReading({"mains": True}, {"load_ratio": 1.04}).settle()) == (DEGRADED, "overloaded")
+    assert ups_state(UpsReading({"mains": True}, {"load_ratio": 1.0}).settle()) == (UP, "")
+    assert ups_state(UpsReading({"mains": True, "overload": False}, {"load_ratio": 1.04}).settle()) == (UP, "")
 
 
 def test_another_ones_words_fill_the_gaps_alone() -> None:
-    vendor = Reading({"mains": True, "battery": False, "low": False}, {"charge_ratio": 0.9}, notes=["fan"])
+    vendor = UpsReading({"mains": True, "battery": False, "low": False}, {"charge_ratio": 0.9}, notes=["fan"])
     vendor.fill(
-        Reading({"battery": True, "low": True, "replace": True}, {"charge_ratio": 0.1, "load_ratio": 0.3}, "", ["fan"])
+        UpsReading(
+            {"battery": True, "low": True, "replace": True}, {"charge_ratio": 0.1, "load_ratio": 0.3}, "", ["fan"]
+        )
     )
     assert vendor.flags == {"mains": True, "battery": False, "low": False, "replace": True}
     assert vendor.values == {"charge_ratio": 0.9, "load_ratio": 0.3}
     assert vendor.notes == ["fan"]
-    silent = Reading({"battery": False})
-    silent.fill(Reading({"battery": True, "mains": False}, lost="old"))
+    silent = UpsReading({"battery": False})
+    silent.fill(UpsReading({"battery": True, "mains": False}, lost="old"))
     assert (silent.flags, silent.lost) == ({"battery": True, "mains": False}, "old")
 
 
-flags = st.dictionaries(st.sampled_from([*MEASURED, *TROUBLES, "testing", "ending"]), st.booleans())
+flags = st.dictionaries(st.sampled_from([*FLAG_MEASURES, *FLAG_FAULTS, "testing", "ending"]), st.booleans())
 values = st.dictionaries(
     st.sampled_from(sorted(PLAUSIBLE)),
     st.one_of(st.none(), st.floats(), st.sampled_from(sorted(map(float, SENTINELS)))),
@@ -146,14 +158,14 @@ values = st.dictionaries(
 def test_whatever_is_said_there_is_one_state_with_a_reason(
     said: dict[str, bool], told: dict[str, float | None]
 ) -> None:
-    reading = Reading()
+    reading = UpsReading()
     for flag, value in said.items():
         reading.say(flag, value)
     for measure, number_told in told.items():
         reading.put(measure, number_told)
-    state, reason = judge(reading.settle())
+    state, reason = ups_state(reading.settle())
     assert (state == UP) == (not reason)
-    assert short(reason) == reason or len(reason) > 200
+    assert shorten(reason) == reason or len(reason) > 200
     assert sum(reading.flags.get(source, False) for source in SOURCES) <= 1
     if reading.flags.get("battery"):
         assert state in (DEGRADED, DOWN)
@@ -163,13 +175,19 @@ def test_whatever_is_said_there_is_one_state_with_a_reason(
 
 
 def test_old_numbers_are_no_evidence_whatever_they_say() -> None:
-    assert judge(Reading({"off": True, "low": True, "battery": True}, lost="it is old")) == (UNKNOWN, "it is old")
+    assert ups_state(UpsReading({"off": True, "low": True, "battery": True}, lost="it is old")) == (
+        UNKNOWN,
+        "it is old",
+    )
 
 
 def test_a_failed_self_test_and_one_that_runs() -> None:
-    assert judge(Reading({"mains": True, "test_passed": False})) == (DEGRADED, "the last self-test was not passed")
-    assert judge(Reading({"mains": True, "test_passed": False, "testing": True})) == (UP, "")
-    assert judge(Reading({"battery": True, "testing": True})) == (DEGRADED, "on battery (a self-test)")
+    assert ups_state(UpsReading({"mains": True, "test_passed": False})) == (
+        DEGRADED,
+        "the last self-test was not passed",
+    )
+    assert ups_state(UpsReading({"mains": True, "test_passed": False, "testing": True})) == (UP, "")
+    assert ups_state(UpsReading({"battery": True, "testing": True})) == (DEGRADED, "on battery (a self-test)")
 
 
 @pytest.mark.parametrize(
@@ -182,19 +200,19 @@ def test_a_failed_self_test_and_one_that_runs() -> None:
      ("2024-03-31T10:20", (2024, 3, 31, 10, 20))],
 )  # fmt: skip
 def test_dates_as_they_are_written(text: str, day: tuple[int, ...]) -> None:
-    assert moment(text) == datetime(*day, tzinfo=UTC).timestamp()  # type: ignore[misc,arg-type]
+    assert parse_date(text) == datetime(*day, tzinfo=UTC).timestamp()  # type: ignore[misc,arg-type]
 
 
 @pytest.mark.parametrize(
     "text", ["", "UNKNOWN", "N/A", "0", "2024", "31/31/2024", "2024-02-30", "99-Foo-2024", "not set"]
 )
 def test_what_is_no_date(text: str) -> None:
-    assert moment(text) is None
+    assert parse_date(text) is None
 
 
 @given(st.text())
 def test_no_text_trips_the_reader_of_dates(text: str) -> None:
-    moment(text)
+    parse_date(text)
 
 
 @pytest.mark.parametrize(
@@ -210,12 +228,12 @@ def test_no_text_trips_the_reader_of_dates(text: str) -> None:
     ],
 )
 def test_durations_for_people(seconds: float, words: str) -> None:
-    assert spoken(seconds) == words
+    assert duration_text(seconds) == words
 
 
 def test_down_and_why() -> None:
     told = {"charge_ratio": 0.08, "runtime_seconds": 95.0, "on_battery_seconds": 1500.0}
-    assert judge(Reading({"battery": True, "low": True}, told)) == (
+    assert ups_state(UpsReading({"battery": True, "low": True}, told)) == (
         DOWN,
         "its battery is low: on battery for 25 min, charge 8%, runtime 95 s",
     )

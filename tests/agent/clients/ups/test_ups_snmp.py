@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from agent.clients.ups.mib import Alarms, Codes, Letters, Listed, Mib
+from agent.clients.ups.mib import AlarmTableRow, BitStringRow, CodesRow, Mib, NumberListRow
 from agent.clients.ups.mibs import STANDARD, VENDORS
-from agent.clients.ups.model import MEASURED, TROUBLES
-from agent.clients.ups.snmp import RELEARN, UpsMibs
-from agent.probe import Limits, Look, Outcome
+from agent.clients.ups.model import FLAG_FAULTS, FLAG_MEASURES
+from agent.clients.ups.snmp import RELEARN, UpsMibCache
+from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.ups import Ups
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
@@ -147,11 +147,11 @@ async def served(card: Card) -> AsyncIterator[int]:
         transport.close()
 
 
-def looks(limits: Limits | None = None, timeout: float = 3.0, community: str = COMMUNITY) -> Look:
-    return Look(timeout, limits or Limits(), {}, lambda name: {"community": community})
+def looks(limits: Limits | None = None, timeout: float = 3.0, community: str = COMMUNITY) -> ProbeContext:
+    return ProbeContext(timeout, limits or Limits(), {}, lambda name: {"community": community})
 
 
-async def close(look: Look) -> None:
+async def close(look: ProbeContext) -> None:
     for client in look._clients.values():
         await client.close()
 
@@ -465,12 +465,12 @@ async def test_numbers_come_out_in_base_units(family: str, version: Any) -> None
     shared = looks()
     async with served(Card(rows)) as port:
         outcome = await Ups(host="127.0.0.1", port=port, way="snmp", version=version, credential="ups").run(shared)
-        (target,) = shared.client(UpsMibs, UpsMibs)._known
-        assert " ".join(shared.client(UpsMibs, UpsMibs).names(target)) == mibs
+        (target,) = shared.client(UpsMibCache, UpsMibCache)._known
+        assert " ".join(shared.client(UpsMibCache, UpsMibCache).names(target)) == mibs
         await close(shared)
     assert (outcome.state, outcome.reason) == (UP, "")
     assert outcome.latency is not None
-    flags = set(MEASURED.values()) - {"self_test_passed"}
+    flags = set(FLAG_MEASURES.values()) - {"self_test_passed"}
     told = {name: value for name, value in outcome.measures.items() if name not in flags}
     assert ("battery_age_seconds" in told) == (family in AGED)
     told.pop("battery_age_seconds", None)
@@ -613,7 +613,7 @@ async def test_indexes_and_scales_that_are_not_the_standards() -> None:
     """Rows indexed n.0, tenths of volts where the standard has volts, whole volts where it has tenths."""
     rows = ("4.1.0|2|3", "2.5.0|66|54", "3.3.1.2.1.0|2|5000", "3.3.1.3.1.0|66|2353", "4.4.1.2.1.0|66|2306")
     outcome = await seen(under(RFC1628, *rows, "4.4.1.5.1.0|66|8", "4.4.1.5.2.0|66|11"))
-    values = {name: value for name, value in outcome.measures.items() if name not in MEASURED.values()}
+    values = {name: value for name, value in outcome.measures.items() if name not in FLAG_MEASURES.values()}
     assert values == pytest.approx(
         {"battery_volts": 54, "input_hertz": 50, "input_volts": 235.3, "output_volts": 230.6, "load_ratio": 0.11}
     )
@@ -644,7 +644,7 @@ async def test_whose_mib_it_is_matters_more_than_whose_device() -> None:
 async def test_what_was_found_is_remembered_and_asked_anew() -> None:
     card, shared = Card(APC), looks(timeout=0.4)
     now = [5000.0]
-    shared.client(UpsMibs, lambda: UpsMibs(lambda: now[0]))
+    shared.client(UpsMibCache, lambda: UpsMibCache(lambda: now[0]))
     async with served(card) as port:
         probe = Ups(host="127.0.0.1", port=port, way="snmp", credential="ups")
 
@@ -686,7 +686,7 @@ async def test_a_wrong_community_is_silence_and_does_not_leak(caplog: pytest.Log
 
 
 async def test_a_credential_without_a_community() -> None:
-    shared = Look(1.0, Limits(), {}, lambda name: {"user": "u"})
+    shared = ProbeContext(1.0, Limits(), {}, lambda name: {"user": "u"})
     outcome = await Ups(host="127.0.0.1", way="snmp", credential="phong-may").run(shared)
     await close(shared)
     assert outcome == Outcome(UNKNOWN, "the credential 'phong-may' has no community (community_file)")
@@ -711,11 +711,11 @@ async def test_nonsense_of_every_type_trips_nothing() -> None:
 
 @pytest.mark.parametrize("mib", [STANDARD, *VENDORS], ids=lambda mib: mib.name)
 def test_tables_say_only_what_the_model_knows(mib: Mib) -> None:
-    known = {*MEASURED, *TROUBLES, "testing", "ending", "discharging", "test_failed", "lost"}
+    known = {*FLAG_MEASURES, *FLAG_FAULTS, "testing", "ending", "discharging", "test_failed", "lost"}
     known |= {"utility_off", "inverter_off", "deep"}
     objects = [name for row in mib.rows for name in (*row.objects, *row.columns)]
     for row in mib.rows:
-        if isinstance(row, (Codes, Letters, Listed, Alarms)):
+        if isinstance(row, (CodesRow, BitStringRow, NumberListRow, AlarmTableRow)):
             assert {word for words in row.words.values() for word in words.split()} <= known
     for marker in mib.markers:
         assert any(marker == name or marker.startswith(f"{name}.") for name in objects), marker
