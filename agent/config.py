@@ -159,7 +159,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         own = self.state_dir / "probes" / "job" / "waiting"
         return (own, self.pings.waiting) if self.pings.waiting is not None else (own,)
 
-    def known_credentials(self) -> Credentials:
+    def make_credentials(self) -> Credentials:
         return Credentials(self.credentials, self.at.file or str(DEFAULT_FILE))
 
 

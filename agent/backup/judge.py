@@ -43,7 +43,7 @@ class OutcomeBuilder:
         self.reasons: list[str] = []
         self.measures: dict[str, float] = {}
 
-    def worse(self, state: int, reason: str) -> None:
+    def add_reason(self, state: int, reason: str) -> None:
         self.state = max(self.state, state)
         if state == self.state:
             self.reasons.insert(0, reason)
@@ -72,14 +72,14 @@ def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
         if last is not None and facts.now - last <= policy.rpo and any(copy.growing for copy in facts.copies):
             # the only copy is written over: not missed yet
             builder.measures |= {"rpo_met": 1.0, "growing": 1.0, "age_seconds": max(0.0, facts.now - last)}
-            builder.worse(
+            builder.add_reason(
                 DEGRADED,
                 f"{_no_good_copy_text(facts, policy)}; the one before it was made {duration_text(facts.now - last)} "
                 f"ago",
             )
             return builder.outcome()
         builder.measures["rpo_met"] = 0.0
-        builder.worse(DOWN, _no_good_copy_text(facts, policy))
+        builder.add_reason(DOWN, _no_good_copy_text(facts, policy))
         return builder.outcome()
     _check_age(builder, facts, newest, policy)
     _check_newer_copies(builder, facts, newest, policy)
@@ -125,13 +125,13 @@ def _check_age(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, 
     if newest.seconds is not None:
         builder.measures["duration_seconds"] = newest.seconds
     if age > policy.rpo:
-        builder.worse(
+        builder.add_reason(
             DOWN, f"the newest good backup is {duration_text(age)} old, its objective is {duration_text(policy.rpo)}"
         )
     for missing in facts.missing:
-        builder.worse(DOWN, missing)
+        builder.add_reason(DOWN, missing)
     if newest.future > MAX_CLOCK_DIFFERENCE:
-        builder.worse(
+        builder.add_reason(
             DEGRADED,
             f"{copy_name(newest)} claims to be from the future, by {duration_text(newest.future)}: a clock is wrong",
         )
@@ -141,7 +141,7 @@ def _check_newer_copies(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
     """What is newer than the newest good one and does not count."""
     bad = [copy for copy in facts.copies[: facts.copies.index(newest)] if not copy.growing]
     if bad:
-        builder.worse(DEGRADED, f"{copy_name(bad[0])} {flaw(bad[0], policy)}")
+        builder.add_reason(DEGRADED, f"{copy_name(bad[0])} {flaw(bad[0], policy)}")
     builder.measures["bad_copies"] = len([copy for copy in facts.copies if not copy.growing and flaw(copy, policy)])
     builder.measures["growing"] = float(any(copy.growing for copy in facts.copies))
 
@@ -156,7 +156,7 @@ def _check_size(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy)
     builder.measures["size_ratio"] = newest.size / middle
     if newest.size < least:
         share = newest.size / middle
-        builder.worse(DEGRADED, f"{copy_name(newest)} is suspiciously small: {share:.0%} of its usual size")
+        builder.add_reason(DEGRADED, f"{copy_name(newest)} is suspiciously small: {share:.0%} of its usual size")
 
 
 def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
@@ -191,9 +191,9 @@ def _check_verification(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
         builder.measures["read_ratio"] = facts.reading
     verdict = facts.check or newest.verdict
     if verdict is not None and verdict.state == SUSPECT:
-        builder.worse(DEGRADED, f"{copy_name(newest)}: {verdict.reason}")
+        builder.add_reason(DEGRADED, f"{copy_name(newest)}: {verdict.reason}")
     if facts.check is not None and facts.check.state == BROKEN:
-        builder.worse(DOWN, f"the repository is damaged: {facts.check.reason}")
+        builder.add_reason(DOWN, f"the repository is damaged: {facts.check.reason}")
     proved = [copy.verdict for copy in facts.copies if copy.verdict is not None and copy.verdict.state == GOOD]
     if facts.check is not None and facts.check.state == GOOD:
         proved.append(facts.check)
@@ -209,7 +209,7 @@ def _check_verification(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
         why = f": {verdict.reason}" if verdict is not None and verdict.state == CANNOT else ""
         ever = "was read through last" if last is not None else "has not been read through in"
         ago = f"{duration_text(since)} ago" if last is not None else duration_text(since)
-        builder.worse(DEGRADED, f"the backup {ever} {ago}{why}")
+        builder.add_reason(DEGRADED, f"the backup {ever} {ago}{why}")
 
 
 def _check_repository(builder: OutcomeBuilder, facts: BackupFacts, policy: BackupPolicy) -> None:
@@ -219,18 +219,18 @@ def _check_repository(builder: OutcomeBuilder, facts: BackupFacts, policy: Backu
         age = max(0.0, facts.now - oldest.at)
         builder.measures |= {"locks": len(facts.locks), "lock_age_seconds": age}
         if policy.lock_age and age > policy.lock_age:
-            builder.worse(
+            builder.add_reason(
                 DEGRADED,
                 f"the lock {oldest.name} has been there for {duration_text(age)}: who made it hangs or has died",
             )
     if facts.count < policy.keep:
-        builder.worse(DEGRADED, f"there are {facts.count} copies, and ought to be {policy.keep}")
+        builder.add_reason(DEGRADED, f"there are {facts.count} copies, and ought to be {policy.keep}")
     if facts.unreadable and builder.state != DOWN:
-        builder.worse(DEGRADED, f"part of it cannot be read: {facts.why_unreadable}")
+        builder.add_reason(DEGRADED, f"part of it cannot be read: {facts.why_unreadable}")
     if facts.outside:
         builder.measures["links_outside"] = facts.outside
     for note in facts.notes:
-        builder.worse(DEGRADED, note)
+        builder.add_reason(DEGRADED, note)
 
 
 def copy_name(copy: BackupCopy) -> str:

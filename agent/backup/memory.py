@@ -43,7 +43,7 @@ class BackupMemory:
     def seen(self) -> ScanHistory:
         return self._get("seen", ScanHistory) or ScanHistory()
 
-    def put_seen(self, history: ScanHistory) -> None:
+    def save_history(self, history: ScanHistory) -> None:
         self._put("seen", history)
 
     def verdicts(self) -> dict[str, ReadVerdict]:
@@ -63,7 +63,7 @@ class BackupMemory:
         mark = self._get("mark", ReadMark)
         return mark if mark is not None and mark.stamp == stamp else None
 
-    def put_mark(self, mark: ReadMark) -> None:
+    def save_mark(self, mark: ReadMark) -> None:
         self._put("mark", mark)
 
     def forget_mark(self) -> None:
@@ -105,7 +105,7 @@ def apply_history(facts: BackupFacts, memory: BackupMemory, settle: float) -> No
     newest = sorted(history.sizes.items(), key=lambda item: item[1])[-MOST_SIZES:]
     history.sizes = dict(newest)
     facts.sizes = [size for _, size in newest]
-    memory.put_seen(history)
+    memory.save_history(history)
     verdicts = memory.verdicts()
     facts.copies = [msgspec.structs.replace(copy, verdict=verdicts.get(copy.stamp)) for copy in facts.copies]
     facts.check = facts.check or verdicts.get(REPOSITORY)

@@ -91,7 +91,7 @@ class _Walk:
         while self._waiting:
             pending = self._waiting.pop()
             try:
-                directory = self._opened(pending.path)
+                directory = self._open(pending.path)
             except OSError as error:
                 self._cannot(pending.path, error)
                 continue
@@ -110,7 +110,7 @@ class _Walk:
             finally:
                 os.close(directory)
 
-    def _opened(self, path: str) -> int:
+    def _open(self, path: str) -> int:
         if not path:
             return os.dup(self._top)
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._top)

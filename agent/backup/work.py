@@ -105,7 +105,7 @@ class BackgroundReader:
         return repository.verify(self._job.question, meter, self._marks, self._stage)
 
     def _keep(self, state: "State") -> None:
-        self._memory.put_mark(ReadMark(self._stamp, dict(state), self._before + self._meter.done))
+        self._memory.save_mark(ReadMark(self._stamp, dict(state), self._before + self._meter.done))
 
     def _tell(self, done: int) -> None:
         if select.select([self._input], [], [], 0)[0] and not self._input.peek(1):

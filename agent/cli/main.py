@@ -136,7 +136,7 @@ def _once(args: argparse.Namespace, settings: Settings) -> int:
                 print("There is no plan yet: the running agent fetches it. Or give one: --plan FILE", file=sys.stderr)
                 return 1
             stored = current_plan
-        limits, credentials = settings.limits.parsed(), settings.known_credentials()
+        limits, credentials = settings.limits.parsed(), settings.make_credentials()
         probes = settings.state_dir / "probes"
         storage = (
             probes if _owned_by_this_user(probes) else None

@@ -63,7 +63,7 @@ class Machine:
         self._ps = ps
         self._statvfs = statvfs or getattr(os, "statvfs", None)
         self._asked: dict[str, asyncio.Future[Any]] = {}
-        self._processors: dict[Hashable, tuple[float, float]] = {}
+        self._cpu_times: dict[Hashable, tuple[float, float]] = {}
 
     async def close(self) -> None:
         for future in self._asked.values():
@@ -74,7 +74,7 @@ class Machine:
 
     async def disk(self, mount: str, seconds: float) -> Disk:
         """Raises NotMounted, Slow, or OSError as the system tells it."""
-        disk: Disk = await self._apart(f"disk {mount}", lambda: self._disk(mount), seconds)
+        disk: Disk = await self._in_thread(f"disk {mount}", lambda: self._disk(mount), seconds)
         return disk
 
     def _disk(self, mount: str) -> Disk:
@@ -92,12 +92,12 @@ class Machine:
     async def heat(self, seconds: float) -> HottestSensor | None:
         """The hottest sensor; None when there is none, or it takes too long."""
         try:
-            sensor: HottestSensor | None = await self._apart("sensors", self._heat, seconds)
+            sensor: HottestSensor | None = await self._in_thread("sensors", self._hottest_sensor, seconds)
         except (ReadTimeout, OSError):
             return None
         return sensor
 
-    def _heat(self) -> HottestSensor | None:
+    def _hottest_sensor(self) -> HottestSensor | None:
         read = getattr(self._ps, "sensors_temperatures", None)  # not on every system
         hottest: HottestSensor | None = None
         for chip, sensors in (read() if read is not None else {}).items():
@@ -111,7 +111,7 @@ class Machine:
                     hottest = HottestSensor(f"{chip} {sensor.label}".strip(), now, critical)
         return hottest
 
-    async def _apart(self, name: str, read: Callable[[], Any], seconds: float) -> Any:
+    async def _in_thread(self, name: str, read: Callable[[], Any], seconds: float) -> Any:
         """What ``read`` gives, in a thread: one for each name, however long it takes."""
         future = self._asked.get(name)
         if future is None:
@@ -146,7 +146,7 @@ class Machine:
         usage = self._ps.virtual_memory()
         return 1 - usage.available / usage.total, usage.available
 
-    def swap(self) -> float | None:
+    def swap_used_ratio(self) -> float | None:
         """Used ratio; None without swap."""
         usage = self._ps.swap_memory()
         return float(usage.used / usage.total) if usage.total else None
@@ -156,7 +156,7 @@ class Machine:
         five: float = self._ps.getloadavg()[1]
         return five / (self._ps.cpu_count() or 1)
 
-    def processors(self, key: Hashable) -> float | None:
+    def cpu_used_ratio(self, key: Hashable) -> float | None:
         """The share of time in which the processors were busy since ``key`` last asked; None the first time.
 
         None, too, less than a processor's second later: the kernel counts in hundredths.
@@ -165,16 +165,16 @@ class Machine:
         # guests' time is part of the user's on Linux
         total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
         idle = times.idle + getattr(times, "iowait", 0.0)
-        before = self._processors.setdefault(key, (total, idle))
+        before = self._cpu_times.setdefault(key, (total, idle))
         if 0 <= total - before[0] < 1.0:
             return None
-        self._processors[key] = total, idle
+        self._cpu_times[key] = total, idle
         if total < before[0]:
             return None  # the counters began anew
         busy: float = 1 - (idle - before[1]) / (total - before[0])
         return min(max(busy, 0.0), 1.0)
 
-    def processes(self) -> int:
+    def process_count(self) -> int:
         return len(self._ps.pids())
 
     def running(self) -> float:

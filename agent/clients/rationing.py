@@ -92,12 +92,12 @@ class RunQuota:
         self._boot = boot or _boot_seconds
         self._wall = wall
         self._local = local
-        self._born = self._boot()
+        self._records_began = self._boot()
         self._runs: dict[str, list[float]] = {}
         self._file: Path | None = None
         self.running = ""
 
-    def keep_in(self, directory: Path | None) -> None:
+    def load_from(self, directory: Path | None) -> None:
         """Read what was kept there and keep it there from now on. The wall clock must be right: ``clock_is_wrong``."""
         if directory is None or self._file is not None:
             return
@@ -108,7 +108,7 @@ class RunQuota:
             self._write()  # nothing, or nothing that can be read: the records begin with this process
             return
         now, ahead = self._boot(), self._wall() - self._boot()
-        self._born = min(stored.since - ahead, self._born)
+        self._records_began = min(stored.since - ahead, self._records_began)
         for target, runs in stored.runs.items():
             # a run of tomorrow was made by a clock that was ahead: as good as now
             self._runs[target] = sorted([*(min(run - ahead, now) for run in runs), *self._runs.get(target, ())])
@@ -123,7 +123,7 @@ class RunQuota:
         try:
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with fresh.open("wb") as file:
-                file.write(msgspec.json.encode(_QuotaFile(self._born + ahead, runs)))
+                file.write(msgspec.json.encode(_QuotaFile(self._records_began + ahead, runs)))
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._file)
@@ -140,17 +140,17 @@ class RunQuota:
         if self.running:
             return f"{self.running} is being measured just now"
         wall = self._wall()
-        current_part = self._part(wall, per_day, allowed)
+        current_part = self._day_part(wall, per_day, allowed)
         if current_part is None:
             local = self._local(wall)
             return f"not due: it is {local.tm_hour:02}:{local.tm_min:02} here, the hours for it are {allowed}"
         now, runs = self._boot(), self._runs.get(target, [])
         ahead = wall - now
-        if any(self._part(run + ahead, per_day, allowed) == current_part for run in runs):
+        if any(self._day_part(run + ahead, per_day, allowed) == current_part for run in runs):
             return "not due: this part of the day has had its run"
         if len(runs) >= per_day and now - runs[-per_day] < HALF_DAY:
             return f"not due: it ran {per_day} times within half a day"
-        if not at_start and self._part(self._born + ahead, per_day, allowed, begun=True) == current_part:
+        if not at_start and self._day_part(self._records_began + ahead, per_day, allowed, begun=True) == current_part:
             return "not due: it may have run in this part of the day before this agent's records begin"
         return ""
 
@@ -164,7 +164,9 @@ class RunQuota:
         self._runs = {other_target: runs for other_target, runs in recent.items() if runs}
         self._write()
 
-    def _part(self, wall: float, per_day: int, allowed: DailyHours, begun: bool = False) -> tuple[int, int, int] | None:
+    def _day_part(
+        self, wall: float, per_day: int, allowed: DailyHours, begun: bool = False
+    ) -> tuple[int, int, int] | None:
         """Which part of which day a moment lies in: (year, day of the year, part); None outside the hours.
 
         ``begun``: or, outside, the part that began before the moment and goes on after it.

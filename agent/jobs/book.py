@@ -69,7 +69,7 @@ class JobStore:
                 if self.record(job) is None:
                     self._keep(new_record(job, self.now()))
 
-    def hear(self, job: str, event: PingEvent, body: bytes = b"") -> JobRecord:
+    def add_ping(self, job: str, event: PingEvent, body: bytes = b"") -> JobRecord:
         """Keep one ping and what it said; on the disk when this returns."""
         with self._writing:
             now = self.now()
@@ -77,7 +77,7 @@ class JobStore:
             record = with_event(before, event, now)
             if record is not before:
                 if body:
-                    self._keep_body(job, record.pings, body)
+                    self._save_body(job, record.pings, body)
                 self._keep(record)
         return record
 
@@ -120,7 +120,7 @@ class JobStore:
         files.make_directory(self._directory)
         files.replace(self._directory / f"{record.job}.json", msgspec.json.encode(record), mode=0o600)
 
-    def _keep_body(self, job: str, number: int, body: bytes) -> None:
+    def _save_body(self, job: str, number: int, body: bytes) -> None:
         files.make_directory(self._directory)
         path = self._directory / f"{job}.body.{number % BODIES}"
         # what a job said must not cost the ping itself

@@ -194,7 +194,7 @@ def import_stored_pings(store: JobStore, directories: Sequence[Path], jobs: Coll
                     bytes=len(waiting.body),
                     id=waiting.id,
                 )
-                store.hear(waiting.job, event, waiting.body)
+                store.add_ping(waiting.job, event, waiting.body)
                 imported += 1
             with contextlib.suppress(OSError):
                 path.unlink()

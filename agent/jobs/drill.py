@@ -60,7 +60,7 @@ def run(name: str, settings: DrillSettings, store: DrillStore, clock: AgentClock
         try:
             result = _Drill(name, settings, scratch, clock).run()
         except DrillStopped:
-            store.given_up(name)
+            store.record_abort(name)
             raise
         finally:
             _remove(scratch)

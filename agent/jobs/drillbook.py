@@ -88,7 +88,7 @@ class DrillStore:
         with self._writing():
             self._keep(msgspec.structs.replace(self._of(drill), attempt=at))
 
-    def given_up(self, drill: str) -> None:
+    def record_abort(self, drill: str) -> None:
         """It was stopped from outside, and is due as before."""
         with self._writing():
             self._keep(msgspec.structs.replace(self._of(drill), attempt=None))

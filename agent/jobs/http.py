@@ -102,7 +102,7 @@ async def read_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
         if declared is not None:
             await body.take(int(declared))
         else:
-            await body.take_chunks()
+            await body.read_chunks()
     except asyncio.IncompleteReadError:
         raise PingRefused(400, "the body is shorter than it was said to be") from None
     except asyncio.LimitOverrunError:
@@ -128,7 +128,7 @@ class _Body:
             self.length += len(piece)
             self.kept += piece[: self._keep - len(self.kept)]
 
-    async def take_chunks(self) -> None:
+    async def read_chunks(self) -> None:
         while True:
             match = _CHUNK.fullmatch(await self._reader.readuntil(b"\n"))
             if match is None:

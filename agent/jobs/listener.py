@@ -113,12 +113,12 @@ class Listener:
         if request is None:
             return b""
         ping = parse_ping(request)
-        self._admit(request, ping, guarded=guarded)
+        self._authorize(request, ping, guarded=guarded)
         request = await http.read_body(reader, writer, request, MOST_BODY)
         event = event_of(request, ping, self._book.now(), guarded=guarded)
         try:
             async with self._writing:  # one after the other: each reads what the last one wrote
-                await asyncio.to_thread(self._book.hear, ping.job, event, request.body)
+                await asyncio.to_thread(self._book.add_ping, ping.job, event, request.body)
         except OSError as error:
             log.error("a ping of %s cannot be kept: %s", ping.job, error)
             raise PingRefused(503, f"the ping cannot be kept: {error.strerror}") from None
@@ -126,7 +126,7 @@ class Listener:
         log.debug("ping of %s: %s", ping.job, ping.action)
         return http.encode_response(200, "OK", head=request.method == "HEAD", extra=LIMIT)
 
-    def _admit(self, request: Request, ping: PingRequest, *, guarded: bool) -> None:
+    def _authorize(self, request: Request, ping: PingRequest, *, guarded: bool) -> None:
         """Raises Refused."""
         if guarded and not hmac.compare_digest(ping.token.encode(), self._token.encode()):
             raise PingRefused(401, "this ping needs the token of this agent's own file")

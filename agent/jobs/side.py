@@ -38,18 +38,18 @@ class JobsService:
         self._settings = settings
         self._clock = clock
         self._wanted: frozenset[str] = frozenset()
-        self._drills_wanted: frozenset[str] = frozenset()
+        self._drill_names: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
         self._book: JobStore | None = None
         self._listener: Listener | None = None
-        self._doors: dict[str, asyncio.Server] = {}
+        self._servers: dict[str, asyncio.Server] = {}
         self._told: dict[str, str] = {}
-        self._drills: DrillScheduler | None = None
+        self._drill_scheduler: DrillScheduler | None = None
 
     def use(self, plan: Plan) -> None:
         """Another plan: its jobs are listened for from now on."""
         self._wanted = frozenset(_names_of_kind(plan, "job"))
-        self._drills_wanted = frozenset(_names_of_kind(plan, "drill"))
+        self._drill_names = frozenset(_names_of_kind(plan, "drill"))
         self._changed.set()
 
     def clock_was_set(self) -> None:
@@ -76,19 +76,19 @@ class JobsService:
                 self._changed.clear()
                 if self._wanted:
                     await self._listen()
-                elif self._doors:
+                elif self._servers:
                     await self._close()
-                if self._settings.drills or self._drills_wanted:
-                    await self._drill()
+                if self._settings.drills or self._drill_names:
+                    await self._tick_drills()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(EVERY if self._wanted or self._settings.drills else None):
                         await self._changed.wait()
         finally:
-            if self._listener is not None and self._doors:
-                self._beat()
+            if self._listener is not None and self._servers:
+                self._record_alive()
             await self._close()
-            if self._drills is not None:
-                await self._drills.stop()
+            if self._drill_scheduler is not None:
+                await self._drill_scheduler.stop()
 
     async def _listen(self) -> None:
         from agent.jobs.book import JobStore, directory
@@ -104,10 +104,10 @@ class JobsService:
             self._say("records", "")
         except OSError as error:
             self._say("records", f"the records of pings cannot be kept: {error}")
-        if await self._open_doors(self._listener):
-            self._beat()
+        if await self._open_servers(self._listener):
+            self._record_alive()
 
-    def _beat(self) -> None:
+    def _record_alive(self) -> None:
         """Somebody listens: remembered every minute."""
         if self._book is None or self._listener is None:
             return
@@ -122,7 +122,7 @@ class JobsService:
         except OSError as error:
             self._say("beat", f"that pings are listened for cannot be kept: {error}")
 
-    async def _open_doors(self, listener: "Listener") -> bool:
+    async def _open_servers(self, listener: "Listener") -> bool:
         """Open what is not open yet; True when all of it is."""
         pings = self._settings.pings
         host, port = pings.address(pings.listen)
@@ -133,19 +133,19 @@ class JobsService:
         if hasattr(socket, "AF_UNIX") and (path := self._settings.ping_socket) is not None:
             if len(os.fsencode(path)) > LONGEST_PATH:
                 self._say(str(path), f"no socket for pings at {path}: the path is too long")
-            elif str(path) not in self._doors:
+            elif str(path) not in self._servers:
                 _remove_stale(path)
                 await self._open(str(path), asyncio.start_unix_server(listener.local, path, limit=_LIMIT))
                 with contextlib.suppress(OSError):
                     path.chmod(0o666)  # who may go into its directory may ping
-        return pings.listen in self._doors and (not pings.lan or pings.lan in self._doors)
+        return pings.listen in self._servers and (not pings.lan or pings.lan in self._servers)
 
     async def _open(self, name: str, opening: Coroutine[Any, Any, asyncio.Server]) -> None:
-        if name in self._doors:
+        if name in self._servers:
             opening.close()
             return
         try:
-            self._doors[name] = await opening
+            self._servers[name] = await opening
         except OSError as error:
             self._say(name, f"pings of jobs cannot be heard at {name}: {error.strerror or error}")
         else:
@@ -153,19 +153,19 @@ class JobsService:
             log.info("pings of jobs are heard at %s", name)
 
     async def _close(self) -> None:
-        for name, server in self._doors.items():
+        for name, server in self._servers.items():
             server.close()
             if name == str(self._settings.ping_socket):
                 _remove_stale(Path(name))
-        self._doors.clear()
+        self._servers.clear()
 
-    async def _drill(self) -> None:
+    async def _tick_drills(self) -> None:
         from agent.jobs.drills import DrillScheduler
 
-        if self._drills is None:
-            self._drills = DrillScheduler(self._settings, self._clock)
+        if self._drill_scheduler is None:
+            self._drill_scheduler = DrillScheduler(self._settings, self._clock)
         try:
-            self._drills.tick(self._drills_wanted)
+            self._drill_scheduler.tick(self._drill_names)
             self._say("drills", "")
         except OSError as error:
             self._say("drills", f"the records of drills cannot be kept: {error}")

@@ -157,7 +157,7 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
         until = time.monotonic() + context.timeout
         try:
             secret = dict(context.credential(self.credential)) if self.credential else {}
-            query = self._question(context, secret)
+            query = self._query(context, secret)
             facts = await context.client(BackupWorkerPool, BackupWorkerPool).look(query)
             if self.integrity and not facts.failed and not facts.gone:
                 facts = await self._read(context, query, facts, until)
@@ -167,7 +167,7 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
             return unknown(refusal.reason)
         return evaluate_backup(facts, self._wanted())
 
-    def _question(self, context: ProbeContext, credential: dict[str, str]) -> BackupQuery:
+    def _query(self, context: ProbeContext, credential: dict[str, str]) -> BackupQuery:
         parts = [str(getattr(self, field)) for field in self.target]
         return BackupQuery(
             evidence=self.evidence,
@@ -217,12 +217,14 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
         if self.evidence not in _READ_THROUGH:
             return None
         if self.evidence != "files":
-            return ReadJob(question=query) if self._old(facts.check, facts.now) else None
+            return ReadJob(question=query) if self._is_old(facts.check, facts.now) else None
         policy = self._wanted()
         copy = next((copy for copy in facts.copies if not flaw(copy, policy)), None)
-        return ReadJob(question=query, copy=copy) if copy is not None and self._old(copy.verdict, facts.now) else None
+        return (
+            ReadJob(question=query, copy=copy) if copy is not None and self._is_old(copy.verdict, facts.now) else None
+        )
 
-    def _old(self, verdict: ReadVerdict | None, now: float) -> bool:
+    def _is_old(self, verdict: ReadVerdict | None, now: float) -> bool:
         if verdict is None:
             return True
         every = duration_ms(self.read_every) / 1000

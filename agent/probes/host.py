@@ -88,7 +88,7 @@ class Host(Probe, frozen=True, kw_only=True):
         degraded = [
             words for disk in readable if (words := _full_text(disk, self.disk_degraded)) and words not in broken
         ]
-        degraded += self._strained(measures, sensor)
+        degraded += self._degraded_reasons(measures, sensor)
         state = DOWN if broken else DEGRADED if degraded else UP
         return Outcome(state, "; ".join(broken + degraded), None, measures)
 
@@ -103,7 +103,7 @@ class Host(Probe, frozen=True, kw_only=True):
         except OSError as error:
             return f"the file system at {_mount_text(mount)} cannot be looked at: {error.strerror or error}"
 
-    def _strained(self, measures: dict[str, float], hottest: HottestSensor | None) -> list[str]:
+    def _degraded_reasons(self, measures: dict[str, float], hottest: HottestSensor | None) -> list[str]:
         """What is past its mark, disks apart."""
         words = []
         if measures["memory_used_ratio"] >= self.memory_degraded:
@@ -120,8 +120,8 @@ def _measures(machine: Machine, key: Host, hottest: HottestSensor | None) -> dic
     """Everything but the disks; what the machine does not have is left out."""
     memory, available = machine.memory()
     maybe = {
-        "swap_used_ratio": machine.swap(),
-        "cpu_used_ratio": machine.processors(key),
+        "swap_used_ratio": machine.swap_used_ratio(),
+        "cpu_used_ratio": machine.cpu_used_ratio(key),
         "temperature_celsius": hottest.celsius if hottest is not None else None,
         "boot_timestamp_seconds": machine.started(),
     }
@@ -129,7 +129,7 @@ def _measures(machine: Machine, key: Host, hottest: HottestSensor | None) -> dic
         "memory_used_ratio": memory,
         "memory_available_bytes": available,
         "load_ratio": machine.load(),
-        "processes": machine.processes(),
+        "processes": machine.process_count(),
         "uptime_seconds": machine.running(),
         **{name: value for name, value in maybe.items() if value is not None},
     }

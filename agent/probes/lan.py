@@ -146,14 +146,14 @@ class _Sweep:
     def __init__(self, probe: Lan, network: IPv4Network, context: ProbeContext) -> None:
         self._probe = probe
         self._network = network
-        self._surroundings = context.client(_NetworkTablesClient, _NetworkTablesClient).surroundings
+        self._tables = context.client(_NetworkTablesClient, _NetworkTablesClient).surroundings
         self._pinger = context.client(IcmpPinger, open_pinger)
         self._roll = context.client(SeenHosts, SeenHosts)
         self._time = context.timeout - _MARGIN
         self._begun = time.monotonic()
-        self._own = self._surroundings.own(network[0])
+        self._own = self._tables.own(network[0])
         self._addresses = [address for address in network.hosts() if address not in self._own]
-        self._blind = any(address.confirmed is None for address in self._surroundings.neighbours())
+        self._blind = any(address.confirmed is None for address in self._tables.neighbours())
         self._lost = 0  # packets this machine threw away unread
         self._refused: list[str] = []  # why pings could not be sent
         self.pinged: set[IPv4Address] = set()
@@ -246,7 +246,7 @@ class _Sweep:
         ``struck_out``: who did not answer is out of the table by now, so an entry without an age is proof.
         """
         asking = False
-        for neighbour in self._surroundings.neighbours():
+        for neighbour in self._tables.neighbours():
             address = neighbour.address
             if address not in self._network or address in self._own:
                 continue
@@ -267,7 +267,7 @@ class _Sweep:
         """Who was there and is to be counted: address -> name on the roll."""
         left_out = {IPv4Address(address) for address in self._probe.leave_out}
         if not self._probe.count_gateway:
-            left_out |= self._surroundings.gateways()
+            left_out |= self._tables.gateways()
         present = {address: name for address, name in self.there.items() if address not in left_out}
         if self._probe.count_self:
             present.update({own: self._roll.name(own.packed) for own in self._own if own in self._network})

@@ -72,10 +72,10 @@ class Mail(Probe, frozen=True, kw_only=True):
                 raise ValueError(f"{name} is not a mail address of plain letters (name@domain)")
         if not is_single_line(self.mailbox):
             raise ValueError("mailbox has a line break or another control character")
-        for server in self.doors():
+        for server in self.mail_servers():
             server.check()
 
-    def doors(self) -> tuple[MailServer, MailServer]:
+    def mail_servers(self) -> tuple[MailServer, MailServer]:
         """Where to send, where to look."""
         shared = {
             "clear_password": self.clear_password,
@@ -101,7 +101,7 @@ class Mail(Probe, frozen=True, kw_only=True):
         )
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
-        return tuple((server.host, server.port) for server in self.doors())
+        return tuple((server.host, server.port) for server in self.mail_servers())
 
     async def run(self, context: ProbeContext) -> Outcome:
         return await _RoundTrip(self, context).run()
@@ -111,7 +111,7 @@ class _RoundTrip:
     """One look: the sessions, and what they measured."""
 
     def __init__(self, probe: Mail, context: ProbeContext) -> None:
-        sending, reading = probe.doors()
+        sending, reading = probe.mail_servers()
         self.probe = probe
         self.look = context
         self.end = time.monotonic() + context.timeout
@@ -126,7 +126,7 @@ class _RoundTrip:
     async def run(self) -> Outcome:
         try:
             async with asyncio.timeout(self.look.timeout):
-                state, reason = await self._go()
+                state, reason = await self._make_trip()
         except ProbeFailed as failure:
             state, reason = self._judged(failure.state, f"{self.session.protocol}: {failure.reason}")
         except TimeoutError:
@@ -147,12 +147,12 @@ class _RoundTrip:
             return DEGRADED, f"the mail came, but was not deleted: {reason}"
         return state, reason
 
-    async def _go(self) -> tuple[int, str]:
+    async def _make_trip(self) -> tuple[int, str]:
         following = await self._open_mailbox()
         taken_over, words = await self._send()
         self.session = self.imap
         until = self.end - self.look.timeout * _REMOVAL_SHARE
-        uids = await self.trip.arrival(self.imap, following, until)
+        uids = await self.trip.wait_for_arrival(self.imap, following, until)
         waited = time.monotonic() - taken_over
         if not uids:
             return DOWN, f"{self.smtp.who} took the mail ({words}), but it was not in the mailbox {waited:.3g} s later"

@@ -87,7 +87,7 @@ class Path(Probe, frozen=True, kw_only=True):
             count = min(self.count, int(remaining * _SHARE / self.spacing) + 1)
             if count < FEWEST:
                 return Outcome(UNKNOWN, f"the timeout is too short for {FEWEST} packets {self.spacing:g} s apart")
-            result = await self._echoes(
+            result = await self._send_burst(
                 context, addresses[0], count, min(remaining, (count - 1) * self.spacing + _LATE_AFTER)
             )
         except ProbeFailed as failure:
@@ -96,7 +96,7 @@ class Path(Probe, frozen=True, kw_only=True):
             return Outcome(DOWN, f"the name {self.host} was not resolved within {context.timeout:g} s")
         return self._judge(addresses[0], result, measures)
 
-    async def _echoes(self, context: ProbeContext, address: Address, count: int, seconds: float) -> PingResult:
+    async def _send_burst(self, context: ProbeContext, address: Address, count: int, seconds: float) -> PingResult:
         if self.port:
             context.client(KernelTimestamping, KernelTimestamping)
             return await UdpEchoBurst(address, self.port, count, self.spacing, self.size, self.dscp).send(seconds)

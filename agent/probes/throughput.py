@@ -108,7 +108,7 @@ class Throughput(Probe, frozen=True, kw_only=True):
         quota = context.client(RunQuota, RunQuota)
         if quota.clock_is_wrong:
             return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
-        quota.keep_in(context.storage)
+        quota.load_from(context.storage)
         if why := quota.refuses(self.url, self.per_day, parse_hours(self.hours), self.at_start):
             return skipped(why)
         quota.running = self.url
@@ -128,13 +128,13 @@ class _Run:
     def __init__(self, probe: Throughput, context: ProbeContext, quota: RunQuota) -> None:
         self.probe = probe
         self.look = context
-        self.ration = quota
+        self.quota = quota
         self.hub: Hub | None = context.hub if probe.url == HUB else None
         self.most = min(probe.max_bytes, MAX_THROUGHPUT) if self.hub else probe.max_bytes
         self.measures: dict[str, float] = {}
         self.latency: float | None = None
         self.end = time.monotonic() + context.timeout - _MARGIN
-        self.spent = False
+        self.run_recorded = False
         self.doing = "connecting"
 
     async def run(self) -> Outcome:
@@ -143,7 +143,7 @@ class _Run:
         try:
             async with asyncio.timeout(self.look.timeout - _MARGIN / 2):
                 for place, direction in enumerate(directions):
-                    await (self._down if direction == "down" else self._up)(len(directions) - place)
+                    await (self._download if direction == "down" else self._upload)(len(directions) - place)
         except ProbeFailed as failure:
             if isinstance(failure, _HubBusy) and not self.measures:
                 return skipped(failure.reason)
@@ -153,26 +153,31 @@ class _Run:
             return Outcome(DOWN, reason, self.latency, self.measures)
         return Outcome(UP, "", self.latency, self.measures)
 
-    async def _down(self, directions_left: int) -> None:
+    async def _download(self, directions_left: int) -> None:
         url = self._url(self.probe.url, f"{_PATH}?bytes={self.most}")
         stream = await self._open(url)
         try:
             self.doing = "the answer's header"
-            transfer = await download(stream, url, self.most, self._seconds(directions_left), self._answered)
+            transfer = await download(stream, url, self.most, self._seconds(directions_left), self._on_head)
         except TransferRefused as refusal:
             raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
         self._note("download", transfer.size, transfer.seconds, transfer.rate)
 
-    async def _up(self, directions_left: int) -> None:
+    async def _upload(self, directions_left: int) -> None:
         url = self._url(self.probe.upload_url or self.probe.url, _PATH)
         stream = await self._open(url)
         try:
             self.doing = "the upload"
             expect_continue = self.hub is not None  # what it would not take need not cross the line
             transfer = await upload(
-                stream, url, self.most, self._seconds(directions_left), self._spend, expect_continue=expect_continue
+                stream,
+                url,
+                self.most,
+                self._seconds(directions_left),
+                self._record_run,
+                expect_continue=expect_continue,
             )
         except TransferRefused as refusal:
             raise await self._refused(stream, refusal) from None
@@ -210,19 +215,19 @@ class _Run:
         self.measures[f"{direction}_seconds"] = seconds
         self.measures[f"{direction}_bytes_per_second"] = rate
 
-    def _answered(self, head: Head) -> None:
+    def _on_head(self, head: Head) -> None:
         """The server's clock is a second opinion on ours, before most of the content has come."""
-        self._spend()
+        self._record_run()
         ahead = clock_difference(head, time.time())
         if ahead:
             words = f"{abs(ahead) / 60:.0f} minutes {'behind' if ahead > 0 else 'ahead of'} the server's"
             raise ProbeFailed(f"this machine's clock is {words}: whether it may measure now cannot be told", UNKNOWN)
         self.doing = "the download"
 
-    def _spend(self) -> None:
-        if not self.spent:
-            self.ration.spend(self.probe.url)
-            self.spent = True
+    def _record_run(self) -> None:
+        if not self.run_recorded:
+            self.quota.spend(self.probe.url)
+            self.run_recorded = True
 
     def _seconds(self, directions_left: int) -> float:
         """How long the next way may take so that each of those left gets its share. Raises Trouble for too little."""

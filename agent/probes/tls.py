@@ -111,7 +111,7 @@ class _Handshake:
         except ProbeFailed as failure:
             return self._outcome(failure.state, failure.reason)
         except ssl.SSLCertVerificationError as error:
-            fault = await self._diagnose(error)
+            fault = await self._explain_refusal(error)
             return self._outcome(fault.state, fault.reason)
         except TimeoutError:
             return self._outcome(DOWN, f"{_WAITED_FOR[self.phase]} within {self.look.timeout:g} s")
@@ -120,11 +120,11 @@ class _Handshake:
     def _outcome(self, state: int, reason: str) -> Outcome:
         return Outcome(state, reason, self.latency, self.measures)
 
-    def _left(self) -> float:
+    def _seconds_left(self) -> float:
         return self.look.timeout - (time.perf_counter() - self.start)
 
     async def _connect(self) -> tuple[TcpStream, float]:
-        return await connect(self.addresses, self.probe.port, self.look.limits, max(self._left(), 0.01))
+        return await connect(self.addresses, self.probe.port, self.look.limits, max(self._seconds_left(), 0.01))
 
     def _context(self, verify: bool) -> ssl.SSLContext:
         return self.contexts.get(verify=verify, authority=self.probe.authority, limits=self.look.limits)
@@ -167,11 +167,11 @@ class _Handshake:
         if version:
             self.measures["tls_version"] = version
 
-    async def _diagnose(self, error: ssl.SSLCertVerificationError) -> ProbeFailed:
+    async def _explain_refusal(self, error: ssl.SSLCertVerificationError) -> ProbeFailed:
         """Name the fault by what the server sends to one who does not judge; in what time is left."""
         chain: list[bytes] = []
         try:
-            async with asyncio.timeout(self._left()):
+            async with asyncio.timeout(self._seconds_left()):
                 stream, _ = await self._connect()
                 try:
                     tls = await stream.start_tls(self._context(verify=False), self.name)
@@ -193,7 +193,7 @@ class _Handshake:
         if fault:
             return DOWN, fault
         if self.probe.staple:
-            failure = await self._judge_staple(chain, now)
+            failure = await self._check_staple(chain, now)
             if failure is not None:
                 return failure.state, failure.reason
         left = (self.measures.get("chain_expiry_timestamp_seconds", float("inf")) - now) / DAY
@@ -205,11 +205,11 @@ class _Handshake:
             return DEGRADED, f"{whose} expires in {max(left, 0):.1f} days"
         return UP, ""
 
-    async def _judge_staple(self, chain: list[bytes], now: float) -> ProbeFailed | None:
+    async def _check_staple(self, chain: list[bytes], now: float) -> ProbeFailed | None:
         """What a stapled response says against the certificate. No answer on this way says nothing."""
         try:
-            async with asyncio.timeout(self._left()):
-                flight = await self._flight()
+            async with asyncio.timeout(self._seconds_left()):
+                flight = await self._first_flight()
         except (ProbeFailed, TimeoutError):
             return None
         if flight is None or flight.chain[0] != chain[0]:
@@ -228,7 +228,7 @@ class _Handshake:
             return failure
         return None
 
-    async def _flight(self) -> Flight | None:
+    async def _first_flight(self) -> Flight | None:
         """The server's first flight with what is stapled to it, in clear, or by TLS 1.3 if the server insists."""
         parser = FlightParser()
         flight = await self._ask(client_hello(self.name), parser)

@@ -44,7 +44,7 @@ class ScheduledCheck:
         self.columns: tuple[Column, ...] = ()
         self.probe: Probe | None = None  # None: refused
         self.rhythm = Ticks(check, now)
-        self.looker = ProbeRunner(clock)
+        self.runner = ProbeRunner(clock)
         self.state: int | None = None
         self.since = now
         self.looks = 0
@@ -52,7 +52,7 @@ class ScheduledCheck:
         self.looking = False
         self.ticker: asyncio.Task[None] | None = None
 
-    def entered(self, state: int, at: int) -> bool:
+    def record_state(self, state: int, at: int) -> bool:
         """Take a look's state; True if it is news: another state, or a first look that was not up."""
         if state == self.state:
             self.looks += 1
@@ -122,7 +122,7 @@ class Scheduler:
             return why
         timing = (old.interval, old.recheck) != (check.interval, check.recheck)
         if timing:
-            scheduled.rhythm.change(check, self._clock.boot_ms())
+            scheduled.rhythm.reschedule(check, self._clock.boot_ms())
         if timing and not scheduled.looking:
             _cancel(scheduled)  # asleep until the old time
         if scheduled.ticker is None:
@@ -153,7 +153,7 @@ class Scheduler:
             if wait > 0:
                 await asyncio.sleep(wait / 1000)
                 continue
-            if scheduled.looker.busy:
+            if scheduled.runner.busy:
                 now = clock.boot_ms()
                 scheduled.rhythm.looked(states.UNKNOWN, False, now, now)
                 continue
@@ -171,7 +171,7 @@ class Scheduler:
             context = ProbeContext(
                 check.timeout / 1000, self._limits, self._clients, self._credentials, storage, self._hub()
             )
-            outcome = await scheduled.looker.look(check.name, probe, context)
+            outcome = await scheduled.runner.look(check.name, probe, context)
         finally:
             scheduled.looking = False
         if outcome.skipped:  # none was due: there is no result, the last one speaks on
@@ -186,13 +186,13 @@ class Scheduler:
             state, reason = states.UNKNOWN, shorten(f"the probe answered what cannot be recorded: {error}")
             values, latency = tuple(None for _ in scheduled.columns), None
         before = scheduled.state
-        changed = scheduled.entered(state, started)
+        changed = scheduled.record_state(state, started)
         scheduled.reason = reason
         scheduled.rhythm.looked(state, changed, started, self._clock.boot_ms())
         if changed:
             was = "first look" if before is None else states.NAMES[before]
             log.info("check %s is %s (%s)%s", check.name, states.NAMES[state], was, reason and f": {reason}")
-        news = changed or (scheduled.rhythm.hurried and scheduled.looks <= NEWS_RESULTS)
+        news = changed or (scheduled.rhythm.rechecking and scheduled.looks <= NEWS_RESULTS)
         self._take(CheckResult(scheduled.place, started, state, latency, values, reason), news)
 
     def watched(self) -> Sequence[ScheduledCheck]:

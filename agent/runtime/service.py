@@ -63,7 +63,7 @@ class AgentService:
         self._started = clock.boot_ms()
         self._addresses = collectors_of(stored.plan, identity)
         self._spool = spool
-        limits, credentials = settings.limits.parsed(), settings.known_credentials()
+        limits, credentials = settings.limits.parsed(), settings.make_credentials()
         self._scheduler = Scheduler(
             clock=clock,
             build=probes.build,
@@ -73,17 +73,17 @@ class AgentService:
             storage=settings.state_dir / "probes",
             hub=lambda: hub_of(self._kept.plan, self._identity, settings.state_dir),
         )
-        self._side = JobsService(settings, clock)
+        self._jobs_service = JobsService(settings, clock)
         self._pushers: dict[str, Pusher] = {}
-        self._jobs: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closing: set[asyncio.Task[None]] = set()  # connections to collectors no longer served
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._refused: list[tuple[str, str]] = []
-        self._steps = StepWatch(clock)
+        self._step_watch = StepWatch(clock)
         self._plan_due = asyncio.Event()
         self._renew_due = asyncio.Event()
         self._renew_tried: int | None = None
-        self._health_heard: dict[str, int] = {}  # by collector, boot ms
+        self._health_acked: dict[str, int] = {}  # by collector, boot ms
         self._disk = ""
         self._looks = 0
 
@@ -96,7 +96,7 @@ class AgentService:
         self._start("keep", self._keep())
         self._start("plan", self._follow_plan())
         self._start("renew", self._renew())
-        self._start("side", self._side.run())
+        self._start("side", self._jobs_service.run())
         log.info("agent %s runs with %d checks", self._identity.agent, len(self._kept.plan.checks))
         stopped = asyncio.create_task(stop.wait())
         ends: tuple[asyncio.Future[Any], ...] = (stopped, self._failed, self._scheduler.failed)
@@ -113,7 +113,7 @@ class AgentService:
 
     def _start(self, name: str, job: Coroutine[Any, Any, None]) -> None:
         """Run a job that never ends; when it fails, the agent does."""
-        task = self._jobs[name] = asyncio.create_task(job, name=name)
+        task = self._tasks[name] = asyncio.create_task(job, name=name)
 
         def ended(task: "asyncio.Task[None]") -> None:
             error = None if task.cancelled() else task.exception()
@@ -125,9 +125,9 @@ class AgentService:
     async def _end(self, clean: bool) -> None:
         """Stop looking; after a fault no more than that. Else record the stop and push once more if that is quick."""
         self._notifier.tell("STOPPING=1")
-        for job in self._jobs.values():
+        for job in self._tasks.values():
             job.cancel()
-        await asyncio.wait(self._jobs.values(), timeout=1)
+        await asyncio.wait(self._tasks.values(), timeout=1)
         await self._scheduler.stop()
         try:
             if clean:
@@ -146,7 +146,7 @@ class AgentService:
         addresses = {address.name: address for address in self._addresses}
         for name, pusher in tuple(self._pushers.items()):
             if name not in addresses or pusher.uplink.url != addresses[name].url.rstrip("/"):
-                self._jobs.pop(f"push {name}").cancel()
+                self._tasks.pop(f"push {name}").cancel()
                 closing = asyncio.create_task(self._pushers.pop(name).uplink.close())
                 self._closing.add(closing)
                 closing.add_done_callback(self._closing.discard)
@@ -161,9 +161,9 @@ class AgentService:
         self._looks += 1
         self._spool.append(result)
         if news:
-            self._hurry()
+            self._hurry_pushers()
 
-    def _hurry(self) -> None:
+    def _hurry_pushers(self) -> None:
         for pusher in self._pushers.values():
             pusher.hurry()
 
@@ -175,11 +175,11 @@ class AgentService:
             wait = min(wait, every)
             await self._notifier.rest(wait * random.uniform(0.9, 1.1))
             wait *= 2
-            step = self._steps.look()
+            step = self._step_watch.look()
             if step is not None:
                 log.warning("the wall clock was set: %+.1f s", step.data["step_ms"] / 1000)
                 self._spool.append(step)
-                self._side.clock_was_set()
+                self._jobs_service.clock_was_set()
             self._spool.sync()
             if any(pusher.contact.status == 403 for pusher in self._pushers.values()):
                 self._renew_due.set()  # perhaps the certificate has expired
@@ -239,7 +239,7 @@ class AgentService:
         if previous.plan.authorities != stored.plan.authorities:
             self._trust()
         self._spool.use_plan(stored.digest)
-        self._side.use(stored.plan)
+        self._jobs_service.use(stored.plan)
         names = {check.uid: check.name for check in stored.plan.checks}
         self._refused = []
         for uid, why in self._scheduler.use(stored.plan):
@@ -293,7 +293,7 @@ class AgentService:
     def health(self, collector: str) -> dict[str, float]:
         """Numbers about the agent, every five minutes; empty between."""
         now = self._clock.boot_ms()
-        acked_at = self._health_heard.get(collector)
+        acked_at = self._health_acked.get(collector)
         if acked_at is not None and now - acked_at < HEALTH_EVERY:
             return {}
         return {
@@ -303,13 +303,13 @@ class AgentService:
             "checks_refused": float(len(self._refused)),
             "looks": float(self._looks),
             "certificate_expires": self._identity.expires / 1000,
-            **self._side.numbers(),
+            **self._jobs_service.numbers(),
             **{f"spool_{name}": value for name, value in self._spool.stats().items()},
         }
 
     def acknowledged(self, collector: str, ack: Ack) -> None:
         if self.health(collector):
-            self._health_heard[collector] = self._clock.boot_ms()
+            self._health_acked[collector] = self._clock.boot_ms()
         if ack.sent_ms >= self._identity.renew_at:
             self._renew_due.set()
         if ack.plan is not None and ack.plan != self._kept.digest and collector == self._authority().name:

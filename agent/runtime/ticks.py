@@ -21,23 +21,23 @@ class Ticks:
     """The ticks of one check. ``due`` is the boot time of the next one."""
 
     def __init__(self, check: PlannedCheck, now: int) -> None:
-        self._use(check)
+        self._set_times(check)
         self.due = now + int(check.uid, 16) % min(self._interval, FIRST_WITHIN)
         self._delay: int | None = None  # None: on the grid
 
-    def _use(self, check: PlannedCheck) -> None:
+    def _set_times(self, check: PlannedCheck) -> None:
         self._interval = max(check.interval, 1_000)
         self._recheck = min(max(check.recheck, 1_000), self._interval)
         self._phase = int(check.uid, 16) % self._interval
 
     @property
-    def hurried(self) -> bool:
+    def rechecking(self) -> bool:
         """Whether it is looked at more often than its interval, after a change or while down."""
         return self._delay is not None
 
-    def change(self, check: PlannedCheck, now: int) -> None:
+    def reschedule(self, check: PlannedCheck, now: int) -> None:
         """The plan gives this check other times: the next look comes by the sooner of the old and the new ones."""
-        self._use(check)
+        self._set_times(check)
         if self._delay is not None:
             self._delay = min(self._delay, self._interval)
         self.due = min(self.due, self._grid_after(now))

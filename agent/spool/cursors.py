@@ -44,12 +44,12 @@ class SpoolReader:
         self.flight: Batch | None = None
         self.ends: set[Position] = set()
         self.limits = (0, 0)
-        self.landing: LogMark | None = None
+        self.mark_after: LogMark | None = None
         self.mark: LogMark | None = None
 
     def landed(self) -> None:
         """What is in flight has arrived."""
-        flight, mark = self.flight, self.landing
+        flight, mark = self.flight, self.mark_after
         if flight:
             self.move(Position(flight.epoch, flight.last))
             self.mark = mark

@@ -47,7 +47,7 @@ class Delivery:
             return None
         previous, first, breach = self._continues(reader, head)
         reader.flight = make_batch(head.context, frames, previous=previous, first=first, last=last, breach=breach)
-        reader.limits, reader.landing = (max_results, max_bytes), landing
+        reader.limits, reader.mark_after = (max_results, max_bytes), landing
         end = Position(head.context.epoch, last)
         reader.ends.add(end)
         reader.sent = max(reader.sent, end, key=self._log.chain.key)

@@ -50,7 +50,7 @@ class _OpenRun:
         self.last = run.last
         self.count += run.count
 
-    def take_look(self, at: int, latency: int | None) -> None:
+    def add_result(self, at: int, latency: int | None) -> None:
         if latency is not None:
             self.least = min(self.least, latency) if self.timed else latency
             self.greatest = max(self.greatest, latency)
@@ -95,7 +95,7 @@ class _Folder:
             at = look.at + self.context.base
             run = self._open.get(look.check)
             if run and run.state == look.state and 0 <= at - run.last <= self._hold(look.check):
-                run.take_look(at, look.latency)
+                run.add_result(at, look.latency)
             else:
                 timed = 0 if look.latency is None else 1
                 latency = look.latency or 0

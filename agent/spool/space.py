@@ -36,7 +36,7 @@ class Space:
         self._limit = limit
         self._keep_acked_ms = keep_acked_ms
         self._lost = on_dropped
-        self._barren: set[tuple[int, int]] = set()  # pairs whose merging won nothing
+        self._unmergeable: set[tuple[int, int]] = set()  # pairs whose merging won nothing
         self.folded = 0  # frames since the start
 
     def make_room(self, life: int) -> None:
@@ -46,12 +46,12 @@ class Space:
             if life - sealed[0].life <= self._keep_acked_ms and self._log.bytes() <= self._limit:
                 break
             self._log.remove(sealed[0])
-        while self._log.bytes() > self._limit and self._win(self._sealed()):
+        while self._log.bytes() > self._limit and self._free_some(self._sealed()):
             pass
-        while self._win(self._held_back()):
+        while self._free_some(self._held_back()):
             pass
 
-    def relieve(self) -> bool:
+    def remove_acknowledged(self) -> bool:
         """The disk is full: give back what every collector has. False when there is nothing of the sort."""
         sealed = self._sealed()
         if not sealed or self._log.end_of(sealed[0]) > self._done():
@@ -74,7 +74,7 @@ class Space:
         held = [segment for segment in self._sealed() if keys[0] < self._log.end_of(segment) <= keys[1]]
         return held if sum(segment.size for segment in held) > self._limit // len(keys) else []
 
-    def _win(self, candidates: list[SpoolSegment]) -> bool:
+    def _free_some(self, candidates: list[SpoolSegment]) -> bool:
         """One step among these segments, the mildest that there is. False when there are none."""
         if not candidates:
             return False
@@ -92,7 +92,7 @@ class Space:
 
     def _fold(self, segment: SpoolSegment) -> None:
         frames = list(segment.frames(self._log.ops))
-        folded = self._folded(frames)
+        folded = self._fold_frames(frames)
         segment.folds += 1
         if len(folded) < len(frames):
             self._log.rewrite(segment, folded)
@@ -103,13 +103,13 @@ class Space:
         pair = (first.number, second.number)
         together = first.size + second.size
         small = together <= self._log.segment_bytes
-        if pair in self._barren or (not small and together > self._limit // 8):
+        if pair in self._unmergeable or (not small and together > self._limit // 8):
             return False
         ops = self._log.ops
         frames = [*first.frames(ops), *second.frames(ops)]
-        folded = self._folded(frames)
+        folded = self._fold_frames(frames)
         if not small and len(segments.encode_segment(folded, second.life)) > together * 0.9:
-            self._barren.add(pair)
+            self._unmergeable.add(pair)
             return False
         first.life = second.life
         self._log.rewrite(first, folded)
@@ -131,7 +131,7 @@ class Space:
                 )
                 self._lost(epoch, first, frame_range.last)
 
-    def _folded(self, frames: Iterable[SpoolFrame]) -> list[SpoolFrame]:
+    def _fold_frames(self, frames: Iterable[SpoolFrame]) -> list[SpoolFrame]:
         key = self._log.chain.key
         flights = [
             (key(Position(flight.epoch, flight.start)), key(Position(flight.epoch, flight.last)))

@@ -68,7 +68,7 @@ class Spool:
         self._dirty = True
         self._last_save: int | None = None
         self._dropped = 0
-        self._given_up: tuple[int, int, int] | None = None
+        self._last_dropped: tuple[int, int, int] | None = None
         self._damaged = 0
         self._space: Space
         self._context: FrameContext
@@ -146,7 +146,7 @@ class Spool:
         self._buffer.append(frame)
         self._now = max(self._now, item.at)
         if len(self._buffer) > MAX_BUFFERED:
-            self._squeeze()
+            self._shrink_buffer()
         return seq
 
     def sync(self) -> None:
@@ -169,7 +169,7 @@ class Spool:
             raise
 
     def _sync(self) -> None:
-        life = self._lived()
+        life = self._lifetime_ms()
         try:
             self._space.make_room(life)  # first, so that what it has to give up is declared by this very sync
         except OSError:
@@ -179,7 +179,7 @@ class Spool:
                 pending = self._log.write(self._buffer, life)
                 break
             except OSError as error:
-                if not self._space.relieve():
+                if not self._space.remove_acknowledged():
                     self._write_failed(error)
                     return
         self._log.sync(pending)
@@ -195,7 +195,7 @@ class Spool:
             self._failing = why
             self.append(Record(self._now, "disk", {"state": "failing", "why": why}))
 
-    def _squeeze(self) -> None:
+    def _shrink_buffer(self) -> None:
         """The disk has refused writes for long: fold in memory; what is still too much goes, oldest first."""
         self._buffer = list(fold(self._buffer, self._holds))
         if len(self._buffer) <= MAX_BUFFERED // 2:
@@ -301,9 +301,9 @@ class Spool:
         frame, life = oldest
         if frame.context.boot == self._boot:
             return max(0, self._now - _time_of(frame))
-        return self._lived() - life
+        return self._lifetime_ms() - life
 
-    def _lived(self) -> int:
+    def _lifetime_ms(self) -> int:
         """Ms that agents on this spool have run, this one included: an age that no wall clock can spoil."""
         return self._log.life_at_start + self._now - self._began
 
@@ -335,10 +335,10 @@ class Spool:
 
     def _declare_dropped(self, epoch: int, first: int, last: int) -> None:
         self._dropped += last - first + 1
-        before = self._given_up
+        before = self._last_dropped
         if before and before[0] == epoch and before[1] <= first <= before[2] + 1:
             first = before[1]  # what said so earlier may have been dropped as well
-        self._given_up = (epoch, first, last)
+        self._last_dropped = (epoch, first, last)
         self.append(Record(self._now, "dropped", {"epoch": epoch, "first": first, "last": last}))
 
     def _save(self) -> None:

@@ -95,7 +95,7 @@ class Pusher:
         self.uplink = uplink
         self._spool = spool
         self._clock = clock
-        self._duties = context
+        self._context = context
         self._jitter = jitter
         self._due = asyncio.Event()
         self._news = asyncio.Event()
@@ -179,29 +179,29 @@ class Pusher:
             sent=reading(self._clock),
             echo=self._echo,
             batch=batch,
-            present=self._duties.present() if backlog else None,
+            present=self._context.present() if backlog else None,
             backlog=backlog,
             plans=self._plans,
-            health=self._duties.health(self.name),
+            health=self._context.health(self.name),
         )
         body = encode_push(push)
         if len(body) > MAX_BODY:
             if batch is None:
                 self._plans = []
                 raise PushFailed(f"the plans asked for are {len(body)} bytes, too much for a push")
-            await self._too_much(batch, f"{len(body)} bytes")
+            await self._shrink_batch(batch, f"{len(body)} bytes")
             return None
         answer = await self.uplink.request("POST", "/v1/push", body, {"Content-Type": PUSH_TYPE})
         arrived = self._clock.boot_ms()
         if answer.status in (400, 413) and batch is not None:
-            await self._too_much(batch, answer.words)
+            await self._shrink_batch(batch, answer.words)
             return None
         ack = parse_ack(answer)
         self._plans = []
         self._echo = Echo(ack.sent_ms, arrived)
         self._learn(ack, arrived, len(batch.states) if batch is not None else 0)
-        self._obey(ack, batch)
-        self._duties.acknowledged(self.name, ack)
+        self._apply_ack(ack, batch)
+        self._context.acknowledged(self.name, ack)
         return ack
 
     def _learn(self, ack: Ack, arrived: int, results: int) -> None:
@@ -218,9 +218,9 @@ class Pusher:
             contact.results_sent += results
             self._size = min(self._size * 2, MAX_RESULTS)
 
-    def _obey(self, ack: Ack, batch: Batch | None) -> None:
+    def _apply_ack(self, ack: Ack, batch: Batch | None) -> None:
         """Move the cursor to where the collector is. Raises PushFailed when answers bring nothing forward."""
-        requested_plans = [self._duties.plan(digest) for digest in ack.want]
+        requested_plans = [self._context.plan(digest) for digest in ack.want]
         self._plans = [encoded for encoded in requested_plans if encoded is not None]
         if len(self._plans) < len(requested_plans):
             log.error("collector %s asks for a plan that is no longer kept", self.name)
@@ -247,7 +247,7 @@ class Pusher:
         if self._stuck >= STUCK:
             raise PushFailed(f"the collector and this agent do not come to terms: {ack.reason or ack.verdict}")
 
-    async def _too_much(self, batch: Batch, why: str) -> None:
+    async def _shrink_batch(self, batch: Batch, why: str) -> None:
         """Halve a batch that the collector does not take; step over a single frame that it never will."""
         frames = batch.last - batch.start + 1
         if frames > 1 and self._size > 1:

@@ -27,7 +27,7 @@ class DeadmanPinger:
         self.standing = ChannelHealth("deadman")
         self._every = settings.every / 1000
         self._web = HttpClient(str(settings.url), min(settings.timeout, settings.every), settings.ca)
-        self._well = health_check
+        self._health_check = health_check
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._ticks = monotonic
         self._sleep = sleep
@@ -45,7 +45,7 @@ class DeadmanPinger:
     async def once(self) -> bool:
         """One ping, if all is well; True when it got through. Raises nothing."""
         try:
-            why = self._well()
+            why = self._health_check()
         except Exception:
             log.exception("whether all is well could not be told")
             why = "whether all is well could not be told"

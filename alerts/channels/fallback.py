@@ -32,10 +32,10 @@ class FallbackChannel:
         rng: random.Random,
     ) -> None:
         assert settings.webhook is not None
-        self._ways, self._outbox, self._counts, self._journal = settings, outbox, stats, notification_log
+        self._ways, self._outbox, self._stats, self._notification_log = settings, outbox, stats, notification_log
         self._now, self._ticks = now, monotonic
         self._after = settings.webhook.after
-        self._hook = WebhookSender(settings.webhook)
+        self._webhook = WebhookSender(settings.webhook)
         self.standing = stats.webhook = ChannelHealth(WEBHOOK, Backoff(*WEBHOOK_BACKOFF, rng))
         self._told: set[str] | None = None  # incidents that went out this way
 
@@ -45,11 +45,11 @@ class FallbackChannel:
             return False
         if not last and not self.standing.ready(self._ticks()):
             return False
-        if await asyncio.to_thread(self._journal.knows, mail.ident, mail.made, WEBHOOK):
+        if await asyncio.to_thread(self._notification_log.contains, mail.ident, mail.made, WEBHOOK):
             await self._outbox.hooked(mail, self._now())
             return True
         try:
-            await self._hook.post(mail, reason)
+            await self._webhook.post(mail, reason)
         except DeliveryFailed as error:
             if self.standing.failed(self._now(), self._ticks(), str(error)):
                 log.warning("the webhook takes no alerts: %s", error)
@@ -58,7 +58,7 @@ class FallbackChannel:
             log.info("the webhook takes alerts again")
         log.warning("%s went out by the webhook: %s", mail.ident, reason)
         await append_to_log(
-            self._journal, log_entry(mail, self._now(), WEBHOOK), self._counts, self._now(), self._ticks()
+            self._notification_log, log_entry(mail, self._now(), WEBHOOK), self._stats, self._now(), self._ticks()
         )
         if self._told is not None:
             self._told.update(mail.incidents)
@@ -67,7 +67,7 @@ class FallbackChannel:
 
     def _dark(self, mail: OutgoingMail) -> bool:
         """Whether mail has failed for long enough: for this letter, or for all of them."""
-        now, failing = self._now(), [relay.since for relay in self._counts.relays]
+        now, failing = self._now(), [relay.since for relay in self._stats.relays]
         if now - mail.made >= self._after:
             return True
         down = [since for since in failing if since is not None]
@@ -80,7 +80,7 @@ class FallbackChannel:
             return False
         if self._told is None:
             since = self._now() - self._ways.give_up_after
-            sent = await asyncio.to_thread(lambda: list(self._journal.hooked(since)))
+            sent = await asyncio.to_thread(lambda: list(self._notification_log.hooked(since)))
             self._told = {incident for logged in sent for incident in logged.incidents}
         return not self._told.isdisjoint(mail.incidents)
 

@@ -22,12 +22,12 @@ class Backoff:
     random, so that those that failed together do not come back together."""
 
     def __init__(self, first: float, most: float, rng: random.Random) -> None:
-        self._first, self._most, self._dice = first, most, rng
+        self._first, self._most, self._rng = first, most, rng
 
     def after(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (at least 1)."""
         full = self._first if failures <= 1 else min(self._first * 2.0 ** min(failures - 1, 40), self._most)
-        return full * (1 - self._dice.random() / 4)
+        return full * (1 - self._rng.random() / 4)
 
 
 class ChannelHealth:
@@ -92,10 +92,10 @@ class DeliveryStats:
         self.sent = 0
         self.failed = 0
         self.retried = 0
-        self.repeats_saved = 0  # letters that the journal knew as sent
+        self.duplicates_avoided = 0  # letters that the journal knew as sent
         self.waiting = 0
         self.oldest: int | None = None  # when the oldest of them was made (ms)
-        self.put_off = ""  # why the last letter was put off
+        self.last_delay_reason = ""  # why the last letter was put off
         self.refused: deque[UndeliverableMail] = deque(maxlen=MAX_UNDELIVERABLE)
         self.relays: list[ChannelHealth] = []
         self.webhook: ChannelHealth | None = None
@@ -119,7 +119,7 @@ class DeliveryStats:
                 message(
                     "Mail has not gone out for {waiting_for}: {reason}",
                     waiting_for=now - self.oldest,
-                    reason=self.put_off,
+                    reason=self.last_delay_reason,
                 ),
             )
         for relay in self.relays:

@@ -103,31 +103,31 @@ class NotificationLog:
         self._most = in_memory
         self._known: dict[str, None] = {}  # oldest first
         self._forgot = False
-        self._unwritten: list[NotificationLogEntry] = []  # after a failure
+        self._pending: list[NotificationLogEntry] = []  # after a failure
         self._open: tuple[str, BinaryIO] | None = None
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for line in self._lines(self._files()):
             logged = _decoded(line)
             if logged is not None:
-                self._remember(logged)
+                self._index(logged)
             else:
                 self.damaged += 1
 
     def add(self, new_entry: NotificationLogEntry) -> None:
         """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
-        self._remember(new_entry)
-        self._unwritten = [*self._unwritten, new_entry][-self._most :]
+        self._index(new_entry)
+        self._pending = [*self._pending, new_entry][-self._most :]
         file = self._file_of(new_entry.at)
         try:
-            file.write(b"".join(msgspec.json.encode(each) + b"\n" for each in self._unwritten))
+            file.write(b"".join(msgspec.json.encode(each) + b"\n" for each in self._pending))
             file.flush()
             os.fsync(file.fileno())
         except OSError:
             self.close()  # the next one looks at what is on disk anew
             raise
-        self._unwritten = []
+        self._pending = []
 
-    def knows(self, ident: str, decided_at: int, channel: str = "") -> bool:
+    def contains(self, ident: str, decided_at: int, channel: str = "") -> bool:
         """Whether a letter decided at ``made`` went out by mail (or, with ``way``, by the webhook)."""
         key = _key(ident, channel)
         if key in self._known:
@@ -159,7 +159,7 @@ class NotificationLog:
             except OSError:
                 pass  # nothing is left in its buffer that anyone relies on
 
-    def _remember(self, new_entry: NotificationLogEntry) -> None:
+    def _index(self, new_entry: NotificationLogEntry) -> None:
         self._known[_key(new_entry.ident, new_entry.way)] = None
         while len(self._known) > self._most:
             del self._known[next(iter(self._known))]

@@ -51,18 +51,18 @@ class MailSender:
         self.journal = notification_log
         self.counts = stats if stats is not None else DeliveryStats()
         self.lines = [SmtpConnection(relay, settings.right, settings.bounce) for relay in settings.relays]
-        self.standings = [ChannelHealth(relay.name, Backoff(*RELAY_BACKOFF, rng)) for relay in settings.relays]
-        self.counts.relays = self.standings
+        self.relay_health = [ChannelHealth(relay.name, Backoff(*RELAY_BACKOFF, rng)) for relay in settings.relays]
+        self.counts.relays = self.relay_health
         self._now = now or (lambda: time.time_ns() // 1_000_000)
         self._ticks = monotonic
         self._backoff = Backoff(*MAIL_BACKOFF, rng)
         self._woken = asyncio.Event()
-        self._put_off: dict[str, int] = {}  # by ident: how often for its own sake
-        self._doubts: dict[str, int] = {}  # by ident: how often it was handed over without an answer
-        self._broke = [0] * len(self.lines)  # letters in a row that broke the connection
-        self._second: FallbackChannel | None = None
+        self._delay_counts: dict[str, int] = {}  # by ident: how often for its own sake
+        self._uncertain_counts: dict[str, int] = {}  # by ident: how often it was handed over without an answer
+        self._broken_connections = [0] * len(self.lines)  # letters in a row that broke the connection
+        self._fallback: FallbackChannel | None = None
         if settings.webhook is not None:
-            self._second = FallbackChannel(settings, outbox, self.counts, notification_log, self._now, monotonic, rng)
+            self._fallback = FallbackChannel(settings, outbox, self.counts, notification_log, self._now, monotonic, rng)
 
     def wake(self) -> None:
         """There is something new in the outbox."""
@@ -73,7 +73,7 @@ class MailSender:
         try:
             while True:
                 self._woken.clear()
-                wait = await self._guarded()
+                wait = await self._run_once_guarded()
                 if wait > 0:
                     try:
                         async with asyncio.timeout(wait):
@@ -85,7 +85,7 @@ class MailSender:
                 connection.abort()
             self.journal.close()
 
-    async def _guarded(self) -> float:
+    async def _run_once_guarded(self) -> float:
         try:
             wait = await self.once()
         except Exception as error:
@@ -104,7 +104,7 @@ class MailSender:
         for mail in page:
             if self._woken.is_set() and done:
                 break  # something new came, perhaps more urgent than the rest
-            done += await self._see_to(mail)
+            done += await self._process(mail)
         full = len(page) == PAGE_SIZE
         if full and not done:
             await self._make_room(page)
@@ -113,29 +113,29 @@ class MailSender:
             return 0.0
         for connection in self.lines:
             await connection.close()
-        return min([POLL_INTERVAL_S, *map(self._until, self.standings)])
+        return min([POLL_INTERVAL_S, *map(self._until, self.relay_health)])
 
     def _until(self, health: ChannelHealth) -> float:
         remaining = health.until - self._ticks()
         return remaining if remaining > 0 else POLL_INTERVAL_S
 
-    async def _see_to(self, mail: OutgoingMail) -> bool:
+    async def _process(self, mail: OutgoingMail) -> bool:
         """True when the letter is not due any more."""
         now = self._now()
-        if await asyncio.to_thread(self.journal.knows, mail.ident, mail.made):
+        if await asyncio.to_thread(self.journal.contains, mail.ident, mail.made):
             await self._settled(mail, "the journal")
-            self.counts.repeats_saved += 1
+            self.counts.duplicates_avoided += 1
             return True
         if now - mail.made >= self.ways.give_up_after:
             await self._fail(
-                mail, f"given up after {duration_text(self.ways.give_up_after)}: {mail.why or self._relays_words()}"
+                mail, f"given up after {duration_text(self.ways.give_up_after)}: {mail.why or self._relay_errors()}"
             )
             return True
-        if not any(health.ready(self._ticks()) for health in self.standings):
-            self.counts.put_off = self._relays_words()
-            await self._post(mail, self.counts.put_off)
+        if not any(health.ready(self._ticks()) for health in self.relay_health):
+            self.counts.last_delay_reason = self._relay_errors()
+            await self._post(mail, self.counts.last_delay_reason)
             return False
-        work = asyncio.ensure_future(self._mail(mail))
+        work = asyncio.ensure_future(self._send_by_relays(mail))
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
@@ -144,11 +144,11 @@ class MailSender:
             await asyncio.gather(work, return_exceptions=True)
             raise
 
-    async def _mail(self, mail: OutgoingMail) -> bool:
+    async def _send_by_relays(self, mail: OutgoingMail) -> bool:
         """To the relays in turn. True: taken, refused for good, or put off."""
         names: list[str] = []
         refusals: list[SmtpRefusal] = []
-        for index, (connection, health) in enumerate(zip(self.lines, self.standings, strict=True)):
+        for index, (connection, health) in enumerate(zip(self.lines, self.relay_health, strict=True)):
             if not health.ready(self._ticks()):
                 continue
             names.append(health.name)
@@ -160,46 +160,48 @@ class MailSender:
                 if refusal.verdict == "never":
                     break
                 continue
-            self._broke[index] = 0
+            self._broken_connections[index] = 0
             if health.worked(self._now()):
                 log.info("the relay %s takes mail again", health.name)
             await self._accepted(mail, health.name)
             return True
-        return await self._not_taken(mail, names, refusals)
+        return await self._delayed_or_failed(mail, names, refusals)
 
     async def _send(self, connection: SmtpConnection, mail: OutgoingMail) -> None:
         """Raises Refusal: also for a letter that makes us stumble, so that it holds up no other."""
         try:
-            await connection.send(mail, self._patience(mail, connection))
+            await connection.send(mail, self._data_timeout(mail, connection))
         except SmtpRefusal:
             raise
         except Exception as error:
             log.exception("%s to %s cannot be sent", mail.ident, mail.contact)
             raise SmtpRefusal("data", 0, f"a mistake of ours: {type(error).__name__}") from error
 
-    def _patience(self, mail: OutgoingMail, connection: SmtpConnection) -> float:
+    def _data_timeout(self, mail: OutgoingMail, connection: SmtpConnection) -> float:
         """Longer for a letter that was handed over before without an answer, so that a slow relay gets it once more at
         most, not every time."""
-        return min(max(connection.timeout, 1.0) * 2.0 ** min(self._doubts.get(mail.ident, 0), 10), MAX_DATA_TIMEOUT_S)
+        return min(
+            max(connection.timeout, 1.0) * 2.0 ** min(self._uncertain_counts.get(mail.ident, 0), 10), MAX_DATA_TIMEOUT_S
+        )
 
     async def _refused(self, mail: OutgoingMail, index: int, refusal: SmtpRefusal) -> None:
-        connection, health = self.lines[index], self.standings[index]
-        if refusal.doubt:
-            self._doubts[mail.ident] = self._doubts.get(mail.ident, 0) + 1
-        self._broke[index] = self._broke[index] + 1 if refusal.code == 0 else 0
-        if refusal.verdict == "relay" or self._broke[index] >= MAX_BROKEN_CONNECTIONS:
+        connection, health = self.lines[index], self.relay_health[index]
+        if refusal.uncertain:
+            self._uncertain_counts[mail.ident] = self._uncertain_counts.get(mail.ident, 0) + 1
+        self._broken_connections[index] = self._broken_connections[index] + 1 if refusal.code == 0 else 0
+        if refusal.verdict == "relay" or self._broken_connections[index] >= MAX_BROKEN_CONNECTIONS:
             connection.abort()
             if health.failed(self._now(), self._ticks(), str(refusal)):
                 log.warning("the relay %s takes no mail: %s", health.name, refusal)
             return
-        first = mail.ident not in self._put_off
+        first = mail.ident not in self._delay_counts
         level = logging.WARNING if first else logging.DEBUG  # it is said once, however often it is tried
         log.log(level, "%s to %s was not taken by %s: %s", mail.ident, mail.contact, health.name, refusal)
         if health.answered():  # what it refuses is this letter
             log.info("the relay %s answers again", health.name)
         await connection.reset()
 
-    async def _not_taken(self, mail: OutgoingMail, names: list[str], refusals: list[SmtpRefusal]) -> bool:
+    async def _delayed_or_failed(self, mail: OutgoingMail, names: list[str], refusals: list[SmtpRefusal]) -> bool:
         why = "; ".join(f"{name}: {refusal}" for name, refusal in zip(names, refusals, strict=True))
         verdicts = [refusal.verdict for refusal in refusals]
         if "never" in verdicts or (len(verdicts) == len(self.lines) and set(verdicts) == {"elsewhere"}):
@@ -207,13 +209,13 @@ class MailSender:
             return True
         mail_refusals = [refusal for refusal in refusals if refusal.verdict != "relay"]
         if mail_refusals:
-            count = self._put_off[mail.ident] = self._put_off.get(mail.ident, 0) + 1
+            count = self._delay_counts[mail.ident] = self._delay_counts.get(mail.ident, 0) + 1
             wait = self._backoff.after(count)
         else:
             # not its fault: as soon as a relay is to be tried again
-            wait = max(0.0, min(health.until for health in self.standings) - self._ticks())
+            wait = max(0.0, min(health.until for health in self.relay_health) - self._ticks())
         self.counts.retried += 1
-        self.counts.put_off = why
+        self.counts.last_delay_reason = why
         posted = await self._post(mail, why)
         await self.outbox.later(mail, self._now() + int(wait * 1000) + 1, why)
         return bool(mail_refusals) or posted or not self._all_down()
@@ -240,29 +242,29 @@ class MailSender:
         self._forget(mail)
 
     def _forget(self, mail: OutgoingMail) -> None:
-        self._put_off.pop(mail.ident, None)
-        self._doubts.pop(mail.ident, None)
+        self._delay_counts.pop(mail.ident, None)
+        self._uncertain_counts.pop(mail.ident, None)
 
     async def _post(self, mail: OutgoingMail, why: str, *, last: bool = False) -> bool:
-        return self._second is not None and await self._second.post(mail, why, last=last)
+        return self._fallback is not None and await self._fallback.post(mail, why, last=last)
 
     def _all_down(self) -> bool:
-        return not any(health.ready(self._ticks()) for health in self.standings)
+        return not any(health.ready(self._ticks()) for health in self.relay_health)
 
-    def _relays_words(self) -> str:
-        if not self.standings:
+    def _relay_errors(self) -> str:
+        if not self.relay_health:
             return "no relay is named in the settings"
-        return "; ".join(f"{relay.name}: {relay.error}" for relay in self.standings)
+        return "; ".join(f"{relay.name}: {relay.error}" for relay in self.relay_health)
 
     async def _make_room(self, page: list[OutgoingMail]) -> None:
         """No relay takes mail: what was seen steps aside until one is to be tried, for others wait behind it, to be
         posted or given up."""
-        until = min((self._until(health) for health in self.standings), default=MAIL_BACKOFF[0])
+        until = min((self._until(health) for health in self.relay_health), default=MAIL_BACKOFF[0])
         for mail in page:
-            await self.outbox.later(mail, self._now() + int(until * 1000) + 1, self._relays_words())
+            await self.outbox.later(mail, self._now() + int(until * 1000) + 1, self._relay_errors())
 
     async def _measure(self) -> None:
         self.counts.waiting, self.counts.oldest = await self.outbox.waiting()
         if not self.counts.waiting:
-            self._put_off.clear()
-            self._doubts.clear()
+            self._delay_counts.clear()
+            self._uncertain_counts.clear()

@@ -19,15 +19,15 @@ QUIT_TIMEOUT_S: Final = 2.0  # seconds for QUIT
 
 
 class SmtpRefusal(Exception):
-    """Why a letter was not taken. ``stage``: how far it came; ``code``: the server's, or NO_REPLY; ``doubt``: the
+    """Why a letter was not taken. ``stage``: how far it came; ``code``: the server's, or NO_REPLY; ``uncertain``: the
     letter had been handed over, but whether it was taken is not known."""
 
-    def __init__(self, stage: Stage, code: int, reply: str, *, doubt: bool = False) -> None:
+    def __init__(self, stage: Stage, code: int, reply: str, *, uncertain: bool = False) -> None:
         super().__init__(reply)
         self.stage = stage
         self.code = code
         self.words = reply
-        self.doubt = doubt
+        self.uncertain = uncertain
         self.verdict: Verdict = verdict(stage, code, reply)
 
     def __str__(self) -> str:
@@ -115,20 +115,20 @@ class SmtpConnection:
         )
         self._stage = "connect"
         await smtp.connect()
-        begun = self._went(begun)
+        begun = self._record_step(begun)
         await self._hello(smtp)
-        begun = self._went(begun)
+        begun = self._record_step(begun)
         if relay.tls == "starttls":
             self._stage = "tls"
             await smtp.starttls()
-            begun = self._went(begun)
+            begun = self._record_step(begun)
             await self._hello(smtp)
         encrypted = smtp.get_transport_info("ssl_object")
         self.tls = encrypted.version() or "" if encrypted is not None else ""
         if relay.user:
             self._stage = "login"
             await smtp.login(relay.user, str(relay.password))
-            self._went(begun)
+            self._record_step(begun)
 
     async def _hello(self, smtp: aiosmtplib.SMTP) -> None:
         self._stage = "hello"
@@ -158,7 +158,7 @@ class SmtpConnection:
             answer = await smtp.data(mail.body, timeout=patience)
         return one_line(answer.message)
 
-    def _went(self, begun: float) -> float:
+    def _record_step(self, begun: float) -> float:
         now = time.monotonic()
         self.steps.append((self._stage, now - begun))
         return now
@@ -199,7 +199,7 @@ class _TimedStep:
     def __init__(self, line: SmtpConnection, seconds: float, *, uncertain: bool = False) -> None:
         self._line = line
         self._seconds = seconds
-        self._doubt = uncertain
+        self._uncertain = uncertain
         self._timeout = asyncio.timeout(seconds * 1.5)  # the library counts each answer's; this, all of them
 
     async def __aenter__(self) -> None:
@@ -215,7 +215,7 @@ class _TimedStep:
         if error is None or isinstance(error, SmtpRefusal):
             return
         line = self._line
-        refusal = _refusal(line, error, self._doubt, self._seconds)
+        refusal = _refusal(line, error, self._uncertain, self._seconds)
         if refusal is None or refusal.code == NO_REPLY:
             line.abort()  # what comes late would be taken for the answer to something else
         if refusal is not None:
@@ -230,11 +230,11 @@ def _refusal(line: SmtpConnection, error: BaseException, uncertain: bool, second
             "greeting" if isinstance(error, aiosmtplib.SMTPConnectError) else stage, error.code, one_line(error.message)
         )
     if isinstance(error, TimeoutError):
-        return SmtpRefusal(stage, NO_REPLY, f"no answer within {seconds:g} s", doubt=uncertain)
+        return SmtpRefusal(stage, NO_REPLY, f"no answer within {seconds:g} s", uncertain=uncertain)
     if (inner := _tls_error(error)) is not None:
         return SmtpRefusal("tls", NO_REPLY, inner)
     if isinstance(error, SMTPException | OSError):
-        return SmtpRefusal(stage, NO_REPLY, _network_error(error), doubt=uncertain)
+        return SmtpRefusal(stage, NO_REPLY, _network_error(error), uncertain=uncertain)
     if isinstance(error, UnicodeError | ValueError):
         return (
             SmtpRefusal("recipient", 553, f"5.1.3 {one_line(str(error))}") if stage in ("sender", "recipient") else None

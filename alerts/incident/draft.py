@@ -25,15 +25,15 @@ class IncidentDraft:
         self.closed = dict(state.closed)
         self.mailboxes = dict(state.mailboxes)
         self._before = state
-        self._touched: set[str] = set()
+        self._changed_keys: set[str] = set()
         self._forgot = False
         self._posted = False
-        self._recovered: dict[str, list[Incident]] | None = None
+        self._recovered_by_root: dict[str, list[Incident]] | None = None
 
     def put(self, incident: Incident) -> None:
         """The incident as it is now, on the shelf where it belongs."""
         key = incident.key
-        self._touched.add(key)
+        self._changed_keys.add(key)
         incidents: dict[str, Incident] = getattr(self, lifecycle_bucket(incident))
         if key not in incidents:
             self.open.pop(key, None)
@@ -41,7 +41,7 @@ class IncidentDraft:
             self.closed.pop(key, None)
         incidents[key] = incident
 
-    def put_box(self, contact: str, queue: ContactQueue | None) -> None:
+    def put_queue(self, contact: str, queue: ContactQueue | None) -> None:
         """The contact's mailbox as it is now; None: no longer any."""
         if queue is None:
             self._posted |= self.mailboxes.pop(contact, None) is not None
@@ -59,13 +59,13 @@ class IncidentDraft:
 
     def recovered_of(self, root: str) -> list[Incident]:
         """Closed incidents that had this root last and recovered."""
-        if self._recovered is None:
-            self._recovered = {}
+        if self._recovered_by_root is None:
+            self._recovered_by_root = {}
             for incidents in (self.ended, self.closed):
                 for incident in incidents.values():
                     if incident.why == "recovered":
-                        self._recovered.setdefault(incident.cause.root, []).append(incident)
-        return self._recovered.get(root, [])
+                        self._recovered_by_root.setdefault(incident.cause.root, []).append(incident)
+        return self._recovered_by_root.get(root, [])
 
     def new_key(self, root: str, opened: int) -> str:
         """The key of an incident that is made now: of root and beginning alone where that is surely unique, so that
@@ -80,14 +80,14 @@ class IncidentDraft:
 
     def book(self) -> IncidentState:
         """The book as it is now; the one that was given, if nothing changed."""
-        if not (self._touched or self._forgot or self._posted):
+        if not (self._changed_keys or self._forgot or self._posted):
             return self._before
         at = max(self.at, self._before.at)
         return IncidentState(at=at, open=self.open, ended=self.ended, closed=self.closed, mailboxes=self.mailboxes)
 
     def changed(self) -> list[Incident]:
         """The incidents that are not as they were, by key."""
-        current = (self.incident(key) for key in sorted(self._touched))
+        current = (self.incident(key) for key in sorted(self._changed_keys))
         return [
             incident for incident in current if incident is not None and incident != self._before.incident(incident.key)
         ]

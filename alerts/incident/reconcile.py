@@ -113,17 +113,17 @@ def _notified_incidents(entry: SentNotice) -> list[_NotifiedIncident]:
 def _apply_digest(draft: IncidentDraft, entry: SentNotice) -> None:
     queue = draft.mailboxes.get(entry.contact, ContactQueue())
     if entry.day > queue.digest:
-        draft.put_box(entry.contact, replace(queue, digest=entry.day, digested=entry.at))
+        draft.put_queue(entry.contact, replace(queue, digest=entry.day, digested=entry.at))
 
 
 def _apply_mail(draft: IncidentDraft, entry: SentNotice) -> None:
     """The mail counts for the hour."""
     queue = draft.mailboxes.get(entry.contact, ContactQueue())
     if entry.kind == "summary":
-        draft.put_box(entry.contact, replace(queue, summary=entry.at))
+        draft.put_queue(entry.contact, replace(queue, summary=entry.at))
     elif entry.at not in queue.sent:
         sent_times = tuple(when for when in queue.sent if when > entry.at - HOUR)
-        draft.put_box(entry.contact, replace(queue, sent=(*sent_times, entry.at)))
+        draft.put_queue(entry.contact, replace(queue, sent=(*sent_times, entry.at)))
 
 
 def _apply_incident(draft: IncidentDraft, entry: SentNotice, notified_incident: _NotifiedIncident) -> None:

@@ -22,7 +22,7 @@ class ReasonPattern(NamedTuple):
 
     pieces: tuple[str, ...]
     names: tuple[str, ...]
-    sorts: tuple[str, ...]  # n: a number, d: a duration, "": anything
+    field_types: tuple[str, ...]  # n: a number, d: a duration, "": anything
     translation: str
     weight: int  # literal characters
     joints: int  # "; " in the literal text
@@ -105,6 +105,6 @@ def _overlap(piece: str, body: str, at: int) -> int:
 def _values_fit(pattern: ReasonPattern, values: Sequence[str]) -> bool:
     return all(
         _SORTS[field_type](value) is not None
-        for field_type, value in zip(pattern.sorts, values, strict=False)
+        for field_type, value in zip(pattern.field_types, values, strict=False)
         if field_type
     )

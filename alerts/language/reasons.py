@@ -59,7 +59,7 @@ class ReasonCatalogue:
     def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
         patterns = sorted((compile_pattern(*entry) for entry in entries), key=lambda one: (-one.weight, len(one.names)))
         self.patterns = patterns
-        self.most_joints = max((one.joints for one in patterns), default=0)
+        self.max_separators = max((one.joints for one in patterns), default=0)
         self.whole = {one.pieces[0]: one.translation for one in patterns if not one.names}
         required_words = {place: one.words() for place, one in enumerate(patterns) if one.names}
         common = Counter(word for each in required_words.values() for word in each)
@@ -91,18 +91,18 @@ class _Translator:
 
     def __init__(self, catalogue: ReasonCatalogue) -> None:
         self._book = catalogue
-        self._effort = _BUDGET
+        self._budget = _BUDGET
         self._read: dict[tuple[str, int], _Translation] = {}
 
     def best(self, text: str, depth: int) -> _Translation:
         """The reading that knows most."""
         cached = self._read.get((text, depth))
         if cached is None:
-            cached = self._read[text, depth] = self._best(text, depth)
+            cached = self._read[text, depth] = self._translate(text, depth)
         return cached
 
-    def _best(self, text: str, depth: int) -> _Translation:
-        if not text or depth < 0 or self._effort <= 0:
+    def _translate(self, text: str, depth: int) -> _Translation:
+        if not text or depth < 0 or self._budget <= 0:
             return _Translation(text, 0)
         quantity = quantities.anything(text)
         whole = self._book.whole.get(text) if quantity is None else quantity
@@ -119,7 +119,7 @@ class _Translator:
                 translation, _Translation(left.text + _COLON + right.text, left.known + right.known), key=_matched
             )
         if translation.known < len(text) and text.endswith(ELLIPSIS) and SEPARATOR not in text:
-            translation = max(translation, self._cut(text, depth, 0), key=_matched)
+            translation = max(translation, self._truncated(text, depth, 0), key=_matched)
         return translation
 
     def _joined(self, text: str, depth: int) -> _Translation:
@@ -128,10 +128,10 @@ class _Translator:
         translations: list[_Translation] = []
         at = 0
         while at < len(parts):
-            for end in range(min(len(parts), at + self._book.most_joints + 1), at + 1, -1):
+            for end in range(min(len(parts), at + self._book.max_separators + 1), at + 1, -1):
                 translation = self._fitting(SEPARATOR.join(parts[at:end]), depth, end - at - 1)
                 if not translation.known and end == len(parts) and text.endswith(ELLIPSIS):
-                    translation = self._cut(SEPARATOR.join(parts[at:]), depth, end - at - 1)
+                    translation = self._truncated(SEPARATOR.join(parts[at:]), depth, end - at - 1)
                 if translation.known:
                     break
             else:
@@ -153,15 +153,15 @@ class _Translator:
         for pattern in self._book.candidates(text):
             if separators is not None and pattern.joints != separators:
                 continue
-            self._effort -= 1
-            values = match(pattern, text) if self._effort > 0 else None
+            self._budget -= 1
+            values = match(pattern, text) if self._budget > 0 else None
             if values is not None:
-                best = max(best, self._filled(pattern, values, pattern.weight, depth), key=_matched)
+                best = max(best, self._fill_in(pattern, values, pattern.weight, depth), key=_matched)
                 if best.known >= len(text):
                     break
         return best
 
-    def _cut(self, text: str, depth: int, separators: int) -> _Translation:
+    def _truncated(self, text: str, depth: int, separators: int) -> _Translation:
         """By the sentence of which most is there; three dots for what is not. Where two begin alike, by none."""
         body = text.removesuffix(ELLIPSIS)
         best: tuple[int, ReasonPattern, list[str]] | None = None
@@ -174,20 +174,22 @@ class _Translator:
                 best, rivals = (partial.there, pattern, partial.values), 0
             elif partial.there == best[0]:
                 rivals += 1
-        self._effort -= len(self._book.patterns) // 4
+        self._budget -= len(self._book.patterns) // 4
         if best is None or rivals:
             return _Translation(text, 0)
         matched, pattern, values = best
-        translation = self._filled(pattern, [*values, *[ELLIPSIS] * (len(pattern.names) - len(values))], matched, depth)
+        translation = self._fill_in(
+            pattern, [*values, *[ELLIPSIS] * (len(pattern.names) - len(values))], matched, depth
+        )
         return (
             translation
             if translation.text.endswith(ELLIPSIS)
             else _Translation(translation.text + ELLIPSIS, translation.known)
         )
 
-    def _filled(self, pattern: ReasonPattern, values: Sequence[str], matched: int, depth: int) -> _Translation:
+    def _fill_in(self, pattern: ReasonPattern, values: Sequence[str], matched: int, depth: int) -> _Translation:
         translations = {}
-        for name, sort, value in zip(pattern.names, pattern.sorts, values, strict=True):
+        for name, sort, value in zip(pattern.names, pattern.field_types, values, strict=True):
             field = _QUANTITIES[sort](value) if sort else None
             translations[name] = self.best(value, depth - 1) if field is None else _Translation(field, len(value))
         text = FIELD.sub(lambda field: translations[field[1]].text, pattern.translation)

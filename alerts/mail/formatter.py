@@ -22,14 +22,14 @@ class MailFormatter:
     """``now`` is the moment from which "today" is told. Whatever it returns is clean (:mod:`alerts.mail.clean`)."""
 
     def __init__(self, locale: Locale, inventory: Inventory, now: int) -> None:
-        self.tongue = locale
+        self.locale = locale
         self.language = locale.language
         self.inventory = inventory
         self.now = now
 
     def said(self, message: TranslatableMessage) -> str:
         """The sentence with its fields, each written as its name asks for; see :mod:`alerts.incident.message`."""
-        words = self.tongue.gettext(message.text)
+        words = self.locale.gettext(message.text)
         return clean.clean(_FIELD.sub(lambda match: self._field(match[0], match[1], message.values), words))
 
     def _field(self, whole: str, field: str, values: Mapping[str, str | int | float]) -> str:
@@ -43,24 +43,24 @@ class MailFormatter:
                 return self.length(int(value))
             if field.endswith("_share"):
                 return self.share(float(value))
-            return str(value) if isinstance(value, int) else self.tongue.number(value, 2)
+            return str(value) if isinstance(value, int) else self.locale.number(value, 2)
         if field == "reason":
             return self.reason(str(value))
         return self.called(field, str(value))
 
     def reason(self, text: str) -> str:
         """Why a look came out as it did, in the agent's words."""
-        return clean.clean(self.tongue.reason(clean.clean(text, _TRANSLATED)))
+        return clean.clean(self.locale.reason(clean.clean(text, _TRANSLATED)))
 
     def share(self, ratio: float) -> str:
         """A ratio per cent, without digits that say nothing."""
-        return self.tongue.number(ratio * 100, 2).rstrip("0").rstrip(".,") + "%"
+        return self.locale.number(ratio * 100, 2).rstrip("0").rstrip(".,") + "%"
 
     # -- time
 
     def moment(self, ms: int) -> str:
         """ "14:05 today, 27 Nov 2026": a mail is read on another day, too."""
-        _ = self.tongue
+        _ = self.locale
         local, today = self._local(ms), self._local(self.now)
         time, day = local.strftime("%H:%M"), self.day(local)
         days = (today.date() - local.date()).days
@@ -72,7 +72,7 @@ class MailFormatter:
 
     def clock(self, ms: int) -> str:
         """ "14:05:12", with the day when that is not today's."""
-        _ = self.tongue
+        _ = self.locale
         local = self._local(ms)
         time = local.strftime("%H:%M:%S")
         if local.date() == self._local(self.now).date():
@@ -89,7 +89,7 @@ class MailFormatter:
 
     def length(self, ms: int) -> str:
         """In whole words, for people who do not read "h" as hours; the two largest units, none that is nothing."""
-        counted = self.tongue.counted
+        counted = self.locale.counted
         whole = min(max(ms, 0), _LAST) // 1000
         days, hours, minutes, seconds = whole // 86_400, whole // 3600 % 24, whole // 60 % 60, whole % 60
         parts = [
@@ -105,7 +105,7 @@ class MailFormatter:
 
     def _local(self, ms: int) -> datetime:
         # a clock of another age is no reason to tell nothing
-        return datetime.fromtimestamp(min(max(ms, _FIRST), _LAST) / 1000, self.tongue.zone)
+        return datetime.fromtimestamp(min(max(ms, _FIRST), _LAST) / 1000, self.locale.zone)
 
     # -- names
 

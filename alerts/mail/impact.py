@@ -41,12 +41,12 @@ def impact(incident: Incident, formatter: MailFormatter) -> Section:
     recovered = len(members) - len(still_affected)
     lines = []
     if recovered:
-        _ = formatter.tongue
+        _ = formatter.locale
         lines.append(
             _(
                 "%(back)s of %(all)s work again.",
-                back=formatter.tongue.number(recovered),
-                all=formatter.tongue.number(len(members)),
+                back=formatter.locale.number(recovered),
+                all=formatter.locale.number(len(members)),
             )
         )
     return Section(
@@ -57,7 +57,7 @@ def impact(incident: Incident, formatter: MailFormatter) -> Section:
 
 
 def _title(incident: Incident, count: int, formatter: MailFormatter) -> str:
-    locale = formatter.tongue
+    locale = formatter.locale
     scope = incident.cause.root.partition(":")[0]
     if scope == "wan":
         return locale.counted(
@@ -80,11 +80,11 @@ def _places(members: Sequence[IncidentMember], formatter: MailFormatter) -> tupl
         rest = sum(len(group) for _, group in ordered[MAX_PLACES:])
         places = len(ordered) - MAX_PLACES
         points.append(
-            formatter.tongue.counted(
+            formatter.locale.counted(
                 "and %(num)s check at %(places)s more places",
                 "and %(num)s checks at %(places)s more places",
                 rest,
-                places=formatter.tongue.number(places),
+                places=formatter.locale.number(places),
             )
         )
     return tuple(points)
@@ -94,8 +94,8 @@ def _group(place: str, members: list[IncidentMember], formatter: MailFormatter) 
     names = list(dict.fromkeys(_name(one, formatter) for one in members))
     listed = ", ".join(names[:MAX_NAMES])
     if len(names) > MAX_NAMES:
-        _ = formatter.tongue
-        listed = _("%(names)s and %(count)s more", names=listed, count=formatter.tongue.number(len(names) - MAX_NAMES))
+        _ = formatter.locale
+        listed = _("%(names)s and %(count)s more", names=listed, count=formatter.locale.number(len(names) - MAX_NAMES))
     return f"{place}: {listed}" if place else listed
 
 

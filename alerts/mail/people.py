@@ -19,7 +19,7 @@ _LINE_KINDS: Final = frozenset({"path", "throughput"})
 
 def whom_to_call(incident: Incident, to: Contact, formatter: MailFormatter, zone: ZoneInfo) -> Section:
     """Never the reader. Empty when the inventory names nobody."""
-    _ = formatter.tongue
+    _ = formatter.locale
     return Section(
         title=_("Whom to call"),
         facts=(*_provider_facts(incident, formatter, zone), *_contact_facts(incident, to, formatter)),
@@ -48,7 +48,7 @@ def _about_link(member: IncidentMember) -> bool:
 
 
 def _provider_facts(incident: Incident, formatter: MailFormatter, zone: ZoneInfo) -> Iterator[Fact]:
-    _ = formatter.tongue
+    _ = formatter.locale
     link = link_of(incident, formatter.inventory)
     if link is None:
         return
@@ -65,7 +65,7 @@ def _provider_facts(incident: Incident, formatter: MailFormatter, zone: ZoneInfo
 
 
 def _contact_facts(incident: Incident, to: Contact, formatter: MailFormatter) -> Iterator[Fact]:
-    _ = formatter.tongue
+    _ = formatter.locale
     inventory = formatter.inventory
     hub = inventory.sites.get(inventory.province.hub)
     hub_agency = inventory.agencies.get("" if hub is None else hub.agency)

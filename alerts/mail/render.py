@@ -114,7 +114,7 @@ def _single(notice: Notice, incident: Incident, composer: MailComposer) -> Docum
 
 def _with_footer(document: Document, composer: MailComposer) -> Document:
     """With the lines below every mail: from whom, to whom, and that nobody reads answers."""
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     footer = (
         _(
             "Sent by %(who)s to %(name)s.",

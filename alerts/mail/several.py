@@ -20,7 +20,7 @@ MAX_IN_LINES: Final = 30  # of a summary or a part of the digest
 
 def group(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     """Each incident in short: what, since when, why, what first."""
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     kinds: dict[int, NoticeKind] = dict(enumerate(notice.kinds))
     ordered = [(incident, kinds.get(place, "trouble")) for place, incident in enumerate(incidents)]
     ordered.sort(key=lambda one: (one[1] == "recovery", -SEVERITIES.index(one[0].severity), one[0].opened, one[0].key))
@@ -41,7 +41,7 @@ def group(notice: Notice, incidents: Sequence[Incident], composer: MailComposer)
 
 def summary(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     """What the hourly cap held back, as it stands now."""
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     counted = _.counted("%(num)s incident", "%(num)s incidents", len(incidents))
     opening = _("So many notices came within an hour that these were held back. This is how they stand now.")
     return Document(
@@ -55,7 +55,7 @@ def summary(notice: Notice, incidents: Sequence[Incident], composer: MailCompose
 
 def digest(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     """What was wrong on a day, the goals that suffer, what came to light late."""
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     day = composer.context.day or DigestFigures(begins=notice.at - 86_400_000, ends=notice.at)
     still_open = [one for one in incidents if one.open]
     worst = max((SEVERITIES.index(one.severity) for one in still_open), default=-1)
@@ -84,7 +84,7 @@ def digest(notice: Notice, incidents: Sequence[Incident], composer: MailComposer
 
 
 def _tag(notice: Notice, composer: MailComposer, wrong: bool) -> str:
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     if not wrong:
         return _("Recovered")
     return {"critical": _("Critical"), "warning": _("Warning")}.get(notice.severity, _("Notice"))
@@ -104,7 +104,7 @@ def _places(incidents: Sequence[Incident], composer: MailComposer) -> str:
 
 
 def _short(incident: Incident, kind: NoticeKind, composer: MailComposer) -> Section:
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     lines = list(composer.opening(incident, kind))
     if kind != "recovery":
         lines += composer.why(incident).lines
@@ -122,7 +122,7 @@ def _short(incident: Incident, kind: NoticeKind, composer: MailComposer) -> Sect
 
 
 def _rest(incidents: Sequence[Incident], composer: MailComposer) -> list[Section]:
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     if not incidents:
         return []
     return [Section(title=_("And also"), points=_lines(incidents, composer))]
@@ -130,7 +130,7 @@ def _rest(incidents: Sequence[Incident], composer: MailComposer) -> list[Section
 
 def _open_and_closed(incidents: Sequence[Incident], composer: MailComposer) -> list[Section]:
     """Those that are open, and those that are over; the heaviest first."""
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     ordered = sorted(incidents, key=lambda one: (-SEVERITIES.index(one.severity), one.opened, one.key))
     still_open = [one for one in ordered if one.open]
     closed = [one for one in ordered if not one.open]
@@ -151,11 +151,11 @@ def _lines(incidents: Sequence[Incident], composer: MailComposer) -> tuple[str, 
 def _more(count: int, composer: MailComposer) -> tuple[str, ...]:
     if count <= 0:
         return ()
-    return (composer.speaker.tongue.counted("and %(num)s more", "and %(num)s more", count),)
+    return (composer.speaker.locale.counted("and %(num)s more", "and %(num)s more", count),)
 
 
 def _line(incident: Incident, composer: MailComposer) -> str:
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     formatter = composer.speaker
     began = formatter.clock(incident.opened)
     ended = incident.closed if incident.ended is None else incident.ended
@@ -196,19 +196,19 @@ def _links_down_section(day: DigestFigures, composer: MailComposer) -> Section:
         more = "".join(f", {words}" for words in _more(len(links) - 5, composer))
         total = formatter.length(sum(down for down, _link in links))
         points.append(f"{formatter.called('provider', provider)}: {total} ({listed}{more})")
-    _ = formatter.tongue
+    _ = formatter.locale
     return Section(title=_("Lines down, by provider"), points=tuple(points[:MAX_IN_LINES]))
 
 
 def _goals_section(day: DigestFigures, composer: MailComposer) -> Section:
     formatter = composer.speaker
-    _ = formatter.tongue
+    _ = formatter.locale
     points = tuple(_goal_line(figure, composer) for figure in day.goals[:10])
     return Section(title=_("Goals that need attention"), points=points)
 
 
 def _goal_line(figure: GoalFigure, composer: MailComposer) -> str:
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     return _(
         "%(goal)s, %(window)s: %(best)s (proven %(lower)s), wanted %(objective)s: %(verdict)s",
         goal=composer.speaker.called("goal", figure.goal),
@@ -222,7 +222,7 @@ def _goal_line(figure: GoalFigure, composer: MailComposer) -> str:
 
 def _late_section(day: DigestFigures, composer: MailComposer) -> Section:
     """What was over when its evidence came: nobody was woken for it, and nobody is to miss it."""
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     ordered = sorted(day.late, key=lambda past: (past.trouble.since, past.trouble.key))
     points = tuple(_past_line(past, composer) for past in ordered[:MAX_IN_LINES]) + _more(
         len(ordered) - MAX_IN_LINES, composer
@@ -232,7 +232,7 @@ def _late_section(day: DigestFigures, composer: MailComposer) -> Section:
 
 
 def _past_line(past: PastProblem, composer: MailComposer) -> str:
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     formatter = composer.speaker
     duration = _(
         "at %(began)s, for %(length)s",
@@ -248,11 +248,11 @@ def _problem_line(problem: ActiveProblem, composer: MailComposer) -> str:
 
 
 def _unsubscribe_section(composer: MailComposer) -> Section:
-    _ = composer.speaker.tongue
+    _ = composer.speaker.locale
     url = unsubscribe_url(composer.context, composer.to, composer)
     return Section(actions=(Link(label=_("Stop these daily reports"), url=url),)) if url else Section()
 
 
 def unsubscribe_url(context: MailContext, to: Contact, composer: MailComposer) -> str:
     """Where the reader can stop the digest; "" without pages or a key."""
-    return composer.signed("stop-digest", "") if context.base_url and context.sign is not None else ""
+    return composer.signed_url("stop-digest", "") if context.base_url and context.sign is not None else ""

@@ -69,7 +69,7 @@ class LinkSigner:
 
     def read(self, token: str, now: int) -> LinkClaim:
         """What the token allows at ``now`` (ms). Raises BadLink."""
-        payload = self._genuine(token)
+        payload = self._verified(token)
         version, code, expires, length = _HEAD.unpack_from(payload)
         if version != _VERSION or code not in _NAMES:
             raise BadLink("this link is of another version of the program")
@@ -83,7 +83,7 @@ class LinkSigner:
             expires=expires * 1000,
         )
 
-    def _genuine(self, token: str) -> bytes:
+    def _verified(self, token: str) -> bytes:
         """The signed bytes, once it is certain that we signed them."""
         raw = _decode(token)
         if len(raw) < _HEAD.size + _MAC:

@@ -45,7 +45,7 @@ class MailComposer:
         self.context = context
         self.speaker = formatter
         self.to = to
-        self._ = formatter.tongue
+        self._ = formatter.locale
 
     # -- what has to be known first
 
@@ -249,7 +249,7 @@ class MailComposer:
         return Section(title=self._("What happened"), points=points)
 
     def _turn(self, entry: HistoryEntry) -> str:
-        line = clean.clean(self.speaker.tongue.term("entry", entry.what))
+        line = clean.clean(self.speaker.locale.term("entry", entry.what))
         if entry.who:
             line = f"{line}: {self.person(entry.who)}"
         if entry.said is not None:
@@ -266,10 +266,10 @@ class MailComposer:
         page = Link(label=_("Open the incident's page"), url=self.page(incident))
         if kind == "recovery" or not incident.open or self.context.sign is None:
             return Section(actions=(page,))
-        snooze = Link(label=_("Put off the reminders"), url=self.signed("snooze", incident.key))
+        snooze = Link(label=_("Put off the reminders"), url=self.signed_url("snooze", incident.key))
         if incident.acked is not None:
             return Section(actions=(page, snooze))
-        acknowledge = Link(label=_("I take this on"), url=self.signed("acknowledge", incident.key), first=True)
+        acknowledge = Link(label=_("I take this on"), url=self.signed_url("acknowledge", incident.key), first=True)
         return Section(actions=(acknowledge, page, snooze))
 
     # -- small things
@@ -277,7 +277,7 @@ class MailComposer:
     def page(self, incident: Incident) -> str:
         return f"{self.context.base_url.rstrip('/')}{INCIDENTS_PATH}{quote(incident.key[:64], safe='')}"
 
-    def signed(self, action: LinkAction, incident: str) -> str:
+    def signed_url(self, action: LinkAction, incident: str) -> str:
         """A link to the page on which the reader can confirm the action. Only called with a ``sign``."""
         assert self.context.sign is not None
         claim = LinkClaim(

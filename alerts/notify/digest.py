@@ -41,7 +41,7 @@ def due_digests(draft: IncidentDraft, inventory: Inventory, muted: bool) -> list
         if incidents_by_contact[who] or who in always
     ]
     for contact, queue in due.items():
-        draft.put_box(contact, replace(queue, digest=day, digested=draft.at))
+        draft.put_queue(contact, replace(queue, digest=day, digested=draft.at))
     return notices
 
 

@@ -71,7 +71,7 @@ def dispatch(draft: IncidentDraft, inventory: Inventory, step_input: StepInput) 
             notices.append(_notice(draft, contact, kind, items))
         elif due is not None:
             wake = due if wake is None else min(wake, due)
-        draft.put_box(contact, queue)
+        draft.put_queue(contact, queue)
     return notices, wake
 
 
@@ -85,7 +85,7 @@ def _drop_unknown_contacts(draft: IncidentDraft, inventory: Inventory) -> None:
             notified = {**incident.told, **{t.contact: replace(t, recovered=True) for t in unknown_contacts}}
             draft.put(replace(incident, told=notified))
     for contact in [contact for contact in draft.mailboxes if contact not in inventory.contacts]:
-        draft.put_box(contact, None)
+        draft.put_queue(contact, None)
 
 
 def _update_waiting(queue: ContactQueue, pending: PendingNotices, at: int) -> ContactQueue:

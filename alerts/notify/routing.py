@@ -67,8 +67,8 @@ class Router:
         self._zone = inventory.province.zone
         self._routes = [(route, subject_filter(route.select, inventory)) for route in inventory.alerting.routes]
         self._found: dict[str, tuple[Incident, int, list[Recipient]]] = {}
-        self._audiences: dict[str, tuple[Incident, frozenset[str]]] = {}
-        self._hours: dict[str, tuple[int, int, int]] = {}
+        self._audience_cache: dict[str, tuple[Incident, frozenset[str]]] = {}
+        self._opening_cache: dict[str, tuple[int, int, int]] = {}
         self._operators = operators(inventory) if inventory.province.hub else ()
 
     def recipients(self, incident: Incident, at: int) -> list[Recipient]:
@@ -84,20 +84,20 @@ class Router:
         return routed
 
     def audience(self, incident: Incident) -> frozenset[str]:
-        cached = self._audiences.get(incident.key)
+        cached = self._audience_cache.get(incident.key)
         if cached is not None and cached[0] is incident:
             return cached[1]
-        if len(self._audiences) > 50_000:
-            self._audiences.clear()
+        if len(self._audience_cache) > 50_000:
+            self._audience_cache.clear()
         contacts = frozenset(self._audience(incident)) | incident.told.keys()
-        self._audiences[incident.key] = (incident, contacts)
+        self._audience_cache[incident.key] = (incident, contacts)
         return contacts
 
     def _recipients(self, incident: Incident, at: int) -> list[Recipient]:
         if incident.severity == "info":
             return []
         best: dict[str, Recipient] = {}
-        for recipient in self._all(incident, at):
+        for recipient in self._candidates(incident, at):
             earlier = best.get(recipient.contact)
             if recipient.contact not in self._inventory.contacts:
                 continue
@@ -108,23 +108,23 @@ class Router:
             best[recipient.contact] = msgspec.structs.replace(first, repeat_ms=_shorter_repeat(earlier, recipient))
         return list(best.values())
 
-    def _all(self, incident: Incident, at: int) -> Iterator[Recipient]:
+    def _candidates(self, incident: Incident, at: int) -> Iterator[Recipient]:
         if not self._routes:
-            for contact in self._by_default(incident, at):
+            for contact in self._default_contacts(incident, at):
                 yield Recipient(contact=contact, when=incident.noticed)
             return
         for route, chosen in self._routes:
             if incident.severity not in route.severities or not self._takes(route, chosen, incident):
                 continue
-            opens = self._next_hour(route.calendar, at)
-            yield from self._of_route(route, incident, at, max(incident.noticed, opens))
+            opens = self._next_opening(route.calendar, at)
+            yield from self._route_recipients(route, incident, at, max(incident.noticed, opens))
             if route.only and opens <= at:  # outside of its hours others see to it
                 return
 
-    def _of_route(self, route: Route, incident: Incident, at: int, when: int) -> Iterator[Recipient]:
+    def _route_recipients(self, route: Route, incident: Incident, at: int, when: int) -> Iterator[Recipient]:
         direct = dict.fromkeys(contacts_of(route.to, self._inventory.alerting, at, self._zone))
         if route.agency_contacts:
-            direct |= dict.fromkeys(self._agencies(incident, at))
+            direct |= dict.fromkeys(self._agency_contacts(incident, at))
         for contact in direct:
             yield Recipient(contact=contact, route=route.id, repeat_ms=route.repeat_ms, when=when)
         if incident.acked is not None:
@@ -149,13 +149,13 @@ class Router:
             return False
         return any(chosen(subject) for subject in _open_subjects(incident))
 
-    def _by_default(self, incident: Incident, at: int) -> Iterable[str]:
-        contacts = dict.fromkeys(who for who in self._agencies(incident, at) if who in self._inventory.contacts)
+    def _default_contacts(self, incident: Incident, at: int) -> Iterable[str]:
+        contacts = dict.fromkeys(who for who in self._agency_contacts(incident, at) if who in self._inventory.contacts)
         if incident.severity == "critical" or not contacts:
             contacts |= dict.fromkeys(self._operators or self._inventory.contacts)
         return contacts
 
-    def _agencies(self, incident: Incident, at: int) -> Iterator[str]:
+    def _agency_contacts(self, incident: Incident, at: int) -> Iterator[str]:
         day = datetime.fromtimestamp(at / 1000, self._zone).date()
         for name in dict.fromkeys(subject.agency for subject in _open_subjects(incident)):
             agency = self._inventory.agencies.get(name)
@@ -166,21 +166,21 @@ class Router:
 
     def _audience(self, incident: Incident) -> Iterator[str]:
         if not self._routes:
-            yield from self._by_default(incident, incident.noticed)
+            yield from self._default_contacts(incident, incident.noticed)
             yield from self._operators
         for route, chosen in self._routes:
             if self._takes(route, chosen, incident):
                 names = (*route.to, *(who for step in route.steps for who in step.to))
                 yield from contacts_of(names, self._inventory.alerting, None, self._zone)
                 if route.agency_contacts:
-                    yield from self._agencies(incident, incident.noticed)
+                    yield from self._agency_contacts(incident, incident.noticed)
 
-    def _next_hour(self, name: str, at: int) -> int:
+    def _next_opening(self, name: str, at: int) -> int:
         """The beginning of the calendar's hours that hold at ``at``, or of the next ones."""
         calendar = self._inventory.calendars.get(name)
         if calendar is None:
             return 0
-        cached = self._hours.get(name)
+        cached = self._opening_cache.get(name)
         if cached is not None and cached[0] <= at < cached[1]:
             return cached[2]
         closed = calendars.excluded_time(calendar, at, at + LOOKAHEAD_MS, self._zone, self._inventory.decreed)
@@ -188,7 +188,7 @@ class Router:
             opens = until = closed[0][1]
         else:
             opens, until = at, closed[0][0] if closed else at + LOOKAHEAD_MS
-        self._hours[name] = (at, until, opens)
+        self._opening_cache[name] = (at, until, opens)
         return opens
 
 

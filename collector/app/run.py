@@ -101,19 +101,19 @@ class CollectorService:
         copy = config.state_dir / "inventory.good"
         self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, _wall)
         self.reader = LedgerReader(self.database, self.ingest.fleet, self.inventories, _wall)
-        self.board = GoalCache(self.reader)
+        self.goal_cache = GoalCache(self.reader)
         self.power = SitePower(self.database, self.reader)
         await self.power.load()
         await self.inventories.refresh()
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
-        await self._begin_alerting()
+        await self._start_alerting()
         await self._listen_for_agents()
         await self._listen_for_operators()
         for job in (
             *self.alerting.jobs(),
-            self.inventories.watch(INVENTORY_EVERY, self.reload, self.board.wake.set),
-            self.board.run(*GOALS_EVERY),
+            self.inventories.watch(INVENTORY_EVERY, self.reload, self.goal_cache.wake.set),
+            self.goal_cache.run(*GOALS_EVERY),
             self.power.run(),
             self._measure_store(),
             self._renew_keys(),
@@ -131,7 +131,7 @@ class CollectorService:
         self._tasks.clear()
         await self._stack.aclose()
 
-    async def _begin_alerting(self) -> None:
+    async def _start_alerting(self) -> None:
         """What tells people: before the listeners, so that what an earlier life of the store told is known."""
         try:
             self.alerting = AlertingService(
@@ -140,7 +140,7 @@ class CollectorService:
                 self.ingest,
                 self.inventories,
                 self.reader,
-                lambda: self.board.evaluations,
+                lambda: self.goal_cache.evaluations,
             )
             await self.alerting.start()
         except OSError as error:
@@ -162,7 +162,9 @@ class CollectorService:
         settings = self.config.operators
         api = Api(self.reader, self.registry)
         incidents = IncidentApi(self.reader, self.database, self.alerting)
-        layout = Layout(self.reader, self.board, self.inventories, lambda: self.ingest.trust.trusted, self.alerting)
+        layout = Layout(
+            self.reader, self.goal_cache, self.inventories, lambda: self.ingest.trust.trusted, self.alerting
+        )
         pages = (
             StatusPages(self.reader, api, layout, self.alerting),
             IncidentPages(self.reader, self.alerting, incidents, layout),
@@ -214,7 +216,7 @@ class CollectorService:
     def _background_lines(self, openmetrics: bool) -> list[str]:
         """What is worked out in the background: the goals, the sites' power."""
         sites = measured.sites(self_metrics.powered_sites(self.reader.inventory, self.power.counters), openmetrics)
-        return [*goal_series.text(self.board.evaluations, openmetrics), *sites]
+        return [*goal_series.text(self.goal_cache.evaluations, openmetrics), *sites]
 
     def _backup_lines(self, openmetrics: bool) -> Iterator[str]:
         yield from backup_series.text(backups.backup_statuses(self.reader, _wall()), openmetrics)

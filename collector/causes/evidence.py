@@ -143,7 +143,7 @@ class Proofs:
     def onset(self, low: int, high: int) -> int:
         return self._at(low, high)[1]
 
-    def was(self, state: int, start: int, end: int) -> bool:
+    def proves(self, state: int, start: int, end: int) -> bool:
         """Whether this state is proven at some time within [start, end]."""
         first = bisect_left(self._ends, start)
         last = bisect_right(self._starts, end)

@@ -69,7 +69,7 @@ class Solver:
 
     def __init__(self, topology: Topology, proven: ProvenStates) -> None:
         self.topology = topology
-        self.picture = proven
+        self.proven = proven
         self._proven: dict[tuple[str, Interval], str | None] = {}
         self._named: dict[str, tuple[str, ...]] = {}
 
@@ -88,9 +88,9 @@ class Solver:
 
     def _prover(self, element: str, when: Interval) -> str | None:
         kind = elements.kind_of(element)
-        if self.picture.lives(element):
+        if self.proven.lives(element):
             return ""
-        state = self.picture.state
+        state = self.proven.state
         if kind == "agent":  # whatever it saw, it was there to see it
             looks = self.topology.looks_of(elements.ident_of(element))
             return next((uid for uid in looks if state(uid) in (UP, DEGRADED, DOWN)), None)
@@ -125,18 +125,18 @@ class Solver:
         if self.prover(element, self.when(path.uid)) is not None:
             return False
         sites = {path.vantage, path.target}
-        hold, onset = self._hold(path.uid), self.picture.onset(path.uid)
+        hold, onset = self._hold(path.uid), self.proven.onset(path.uid)
         gone: set[str] = set()
         unproven: set[str] = set()
         for uid in self.topology.provers(element):
             other = self.topology.way(uid)
             ends = {other.vantage, other.target} - {self.topology.hub}
-            state = self.picture.state(uid)
-            if state is None and self.picture.down_near(uid, hold):
+            state = self.proven.state(uid)
+            if state is None and self.proven.down_near(uid, hold):
                 unproven |= ends - sites
             if state != DOWN or ends & sites:
                 continue  # what was up before says nothing of this moment
-            if abs(self.picture.onset(uid) - onset) > hold:
+            if abs(self.proven.onset(uid) - onset) > hold:
                 return False
             gone |= ends
         return len(gone | unproven) >= MIN_OTHER_SITES
@@ -149,7 +149,7 @@ class Solver:
 
     def explain(self, uid: str) -> Explanation | None:
         """Why the check is degraded or down; None if it is neither at this moment, as far as that is proven."""
-        state = self.picture.state(uid)
+        state = self.proven.state(uid)
         if state == DOWN:
             return self.down(uid)
         return self.degraded(uid) if state == DEGRADED else None
@@ -158,7 +158,7 @@ class Solver:
         path = self.topology.way(uid)
         if elements.kind_of(path.own) == "feed":
             return self._say(path, self.topology.root(path.own), "sure")
-        if (unfed := self._unfed(path)) is not None:
+        if (unfed := self._without_power(path)) is not None:
             return unfed
         left = self.suspects(path)
         roots = tuple(dict.fromkeys(self.topology.root(element) for element in left))
@@ -167,11 +167,11 @@ class Solver:
         if len(roots) == 1:
             return self._on_battery(path, left, roots[0]) or self._say(path, roots[0], "sure")
         for root in roots:
-            named = self._naming(left, root)
+            named = self._checks_naming(left, root)
             if named:
                 return self._on_battery(self.topology.way(named[0]), left, root) or self._say(path, root, "sure", named)
         for element in left:
-            if (fact := self.picture.fact(element)) is not None:
+            if (fact := self.proven.fact(element)) is not None:
                 return explanation_of(fact)
         if all(root.cause == SERVICE for root in roots):
             return self._device_or_service(path, roots)
@@ -179,12 +179,12 @@ class Solver:
 
     def named_alone(self, uid: str, root: Root) -> bool:
         """Whether this check by itself tells that the root is broken."""
-        if self.picture.state(uid) != DOWN:
+        if self.proven.state(uid) != DOWN:
             return False
         left = self.suspects(self.topology.way(uid))
         return bool(left) and all(self.topology.root(element) == root for element in left)
 
-    def _naming(self, left: Iterable[str], root: Root) -> tuple[str, ...]:
+    def _checks_naming(self, left: Iterable[str], root: Root) -> tuple[str, ...]:
         """Checks that name one of these elements of the root, and tell of nothing else."""
         if root.cause == SERVICE and root.root.startswith("service:"):
             return ()
@@ -205,7 +205,7 @@ class Solver:
             return (element,)
         return tuple(elements.wan(link) for link in self.topology.inventory.sites[elements.ident_of(element)].links)
 
-    def _unfed(self, path: CheckPath) -> Explanation | None:
+    def _without_power(self, path: CheckPath) -> Explanation | None:
         """What is fed only by UPSs that give no power has none."""
         device = self.topology.inventory.devices.get(path.device)
         site = self.topology.inventory.sites.get(path.target)
@@ -217,7 +217,7 @@ class Solver:
         dark = []
         for feeder in feeders:
             of_it = [uid for uid in self.topology.power_checks(site.id) if self.topology.feeds(uid) == feeder]
-            if not any(self.picture.state(uid) == DOWN for uid in of_it):
+            if not any(self.proven.state(uid) == DOWN for uid in of_it):
                 return None
             dark += of_it
         root = Root(f"power:{site.id}", POWER)
@@ -228,14 +228,14 @@ class Solver:
         site = self.topology.inventory.sites.get(elements.ident_of(root.root))
         if root.cause != LAN or site is None or site.fed_by:
             return None
-        on_battery = [uid for uid in self.topology.power_checks(site.id) if self.picture.state(uid) == DEGRADED]
+        on_battery = [uid for uid in self.topology.power_checks(site.id) if self.proven.state(uid) == DEGRADED]
         if not on_battery:
             return None
         return Explanation(Root(f"power:{site.id}", POWER), "probable", words.lan_without_mains(on_battery[0], site.id))
 
     def _contradicted(self, path: CheckPath) -> Explanation:
         """All on its way is proven, but not at the very moment of its looks: a short one is what it names."""
-        if path.own != path.last and self.picture.brief(path.uid):
+        if path.own != path.last and self.proven.brief(path.uid):
             return Explanation(self.topology.root(path.own), "probable", words.brief(path.uid))
         return Explanation(self.topology.root(path.last), "probable", words.rest_works(path.uid))
 
@@ -246,20 +246,20 @@ class Solver:
                 continue
             site = elements.ident_of(element)
             for uid in self.topology.namers(elements.gateway(site)):
-                near = abs(self.picture.onset(uid) - self.picture.onset(path.uid)) <= self._hold(path.uid)
+                near = abs(self.proven.onset(uid) - self.proven.onset(path.uid)) <= self._hold(path.uid)
                 if uid != path.uid and near and self.named_alone(uid, self.topology.root(element)):
                     named = words.gone_at_once(path.uid, site)
-                    return Explanation(self.topology.root(element), "probable", (named, *self._down_words(uid)))
+                    return Explanation(self.topology.root(element), "probable", (named, *self._down_messages(uid)))
         return None
 
-    def _down_words(self, uid: str) -> tuple[TranslatableMessage, ...]:
+    def _down_messages(self, uid: str) -> tuple[TranslatableMessage, ...]:
         return words.evidence_messages(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
 
     def _device_or_service(self, path: CheckPath, roots: tuple[Root, ...]) -> Explanation:
         own, host = self.topology.root(path.last), self.topology.root(path.host) if path.host else None
         if host in roots:
             others = [uid for uid in self.topology.provers(path.host) if uid != path.uid]
-            down = [uid for uid in others if self.picture.state(uid) == DOWN]
+            down = [uid for uid in others if self.proven.state(uid) == DOWN]
             if down and host is not None:
                 return Explanation(host, "sure", words.device_gone((path.uid, *down)))
             if others and path.own == path.last:
@@ -271,11 +271,11 @@ class Solver:
         support = dict.fromkeys(roots, 0)
         backing: dict[Root, list[str]] = {root: [] for root in roots}
         for uid in self.topology.related(path.uid):
-            if uid == path.uid or self.picture.state(uid) != DOWN:
+            if uid == path.uid or self.proven.state(uid) != DOWN:
                 continue
             other = self.suspects(self.topology.way(uid))
             possible = {self.topology.root(element) for element in other}
-            if any(self._naming(other, root) for root in possible):
+            if any(self._checks_naming(other, root) for root in possible):
                 continue  # that one is explained
             for root in possible & support.keys():
                 support[root] += 1
@@ -298,7 +298,7 @@ class Solver:
         check = self.topology.check(uid)
         if check is not None and check.kind == "ups":
             at_site = self.topology.power_checks(path.vantage)
-            same = [u for u in at_site if self.topology.feeds(u) == path.device and self.picture.state(u) == DEGRADED]
+            same = [u for u in at_site if self.topology.feeds(u) == path.device and self.proven.state(u) == DEGRADED]
             if same:
                 return Explanation(self.topology.root(elements.feed(same[0])), "sure", words.on_battery(same[0]))
         for element in path.on:
@@ -306,13 +306,13 @@ class Solver:
                 if elements.kind_of(part) not in ("gateway", "wan", "host"):
                     continue
                 for namer in self.topology.namers(part):
-                    if namer != uid and self._drags(namer, part):
+                    if namer != uid and self._is_degraded(namer, part):
                         return self._same_time(path, part, namer)
         return self._say(path, self.topology.root(path.own), "sure")
 
-    def _drags(self, namer: str, part: str) -> bool:
+    def _is_degraded(self, namer: str, part: str) -> bool:
         """Whether what this check names is worse than it should be."""
-        state = self.picture.state(namer)
+        state = self.proven.state(namer)
         return state == DEGRADED or (state == DOWN and self.named_alone(namer, self.topology.root(part)))
 
     def _same_time(self, path: CheckPath, part: str, namer: str) -> Explanation:
@@ -324,7 +324,7 @@ class Solver:
     # -- in words
 
     def _say(self, path: CheckPath, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Explanation:
-        others = [uid for uid in (*named, path.uid) if self.picture.state(uid) in (DOWN, DEGRADED)]
+        others = [uid for uid in (*named, path.uid) if self.proven.state(uid) in (DOWN, DEGRADED)]
         working: dict[Root, str] = {}
         when = self.when(path.uid)
         for element in (*path.on, *path.maybe):

@@ -53,7 +53,7 @@ class AgentGaps:
 
     def gaps(self, agent: str) -> tuple[Gap, ...]:
         if agent not in self._gaps:
-            self._gaps[agent] = tuple(self._work_out(agent))
+            self._gaps[agent] = tuple(self._compute(agent))
         return self._gaps[agent]
 
     def gap_at(self, agent: str, start: int, end: int, *, exact: bool) -> Gap | None:
@@ -65,7 +65,7 @@ class AgentGaps:
         error = 0 if exact else gaps[i].error
         return gaps[i] if gaps[i].start + error <= start and end <= gaps[i].end - error else None
 
-    def _work_out(self, agent: str) -> Iterable[Gap]:
+    def _compute(self, agent: str) -> Iterable[Gap]:
         looks = self._topology.looks_of(agent)
         if not looks:
             return

@@ -34,7 +34,7 @@ class PastMoment:
     def __init__(
         self, source: MomentSource, low: int, high: int, error: int, uid: str, span: Span, is_brief: bool
     ) -> None:
-        self._past = source
+        self._source = source
         self._exactly = low, high
         self._low, self._high = low - error, high + error
         self._agent = source.topology.way(uid).agent
@@ -53,13 +53,13 @@ class PastMoment:
         return proofs.onset(low, high)
 
     def _of(self, uid: str) -> tuple[Proofs, int, int]:
-        if self._past.topology.way(uid).agent == self._agent:
-            return self._past.exact(uid), *self._exactly
-        return self._past.proofs(uid), self._low, self._high
+        if self._source.topology.way(uid).agent == self._agent:
+            return self._source.exact(uid), *self._exactly
+        return self._source.proofs(uid), self._low, self._high
 
     def down_near(self, uid: str, within: int) -> bool:
         proofs, low, high = self._of(uid)
-        return proofs.was(DOWN, low - within, high + within)
+        return proofs.proves(DOWN, low - within, high + within)
 
     def brief(self, uid: str) -> bool:
         return self._brief and uid == self._uid
@@ -79,9 +79,9 @@ class PastMoment:
         return any(gap.powered for gap in self._gaps_of(elements.ident_of(element)))
 
     def _gaps_of(self, site: str) -> Iterable[Gap]:
-        for agent in self._past.topology.agents_at(site):
+        for agent in self._source.topology.agents_at(site):
             own = agent == self._agent
             low, high = self._exactly if own else (self._low, self._high)
-            gap = self._past.lives.gap_at(agent, low, high, exact=own)
+            gap = self._source.lives.gap_at(agent, low, high, exact=own)
             if gap is not None:
                 yield gap

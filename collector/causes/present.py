@@ -128,7 +128,7 @@ class PresentCauses(Solver):
         self._published = _PublishedStates(topology, view)
         super().__init__(topology, self._published)
         self._proofs: dict[str, tuple[tuple[int, int, str], ...]] = {}
-        self._many: tuple[int, int] | None = None
+        self._mass: tuple[int, int] | None = None
 
     # -- checks
 
@@ -216,7 +216,7 @@ class PresentCauses(Solver):
         outside = [uid for uid in self.topology.outside(site) if self._published.seen(uid) is not None]
         answering = next((uid for uid in outside if self._after(uid, heard) in SEEN_WORKING), None)
         if answering is not None:
-            if (crowd := self._crowd()) is not None:
+            if (crowd := self._mass_silence()) is not None:
                 because = (words.all_silent(*crowd), words.answered(site, answering))
                 return PresentCause(_collector_cause("collector:reach", "probable", because))
             outside_evidence = (words.answered(site, answering), silent)
@@ -229,7 +229,7 @@ class PresentCauses(Solver):
             return PresentCause(unsure, answer.pending)
         if (fact := self._published.fact(elements.power(site))) is not None:
             return PresentCause(fact)
-        if (crowd := self._crowd()) is not None:
+        if (crowd := self._mass_silence()) is not None:
             return PresentCause(_collector_cause("collector:reach", "provisional", (words.all_silent(*crowd), silent)))
         waiting = any(self._published.silent(self.topology.way(uid).agent) is None for uid in outside)
         return PresentCause(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=(silent,)), waiting)
@@ -239,15 +239,15 @@ class PresentCauses(Solver):
         status = self._published.seen(uid)
         return status.last if status is not None and status.at > heard + self.view.push_every else None
 
-    def _crowd(self) -> tuple[int, int] | None:
+    def _mass_silence(self) -> tuple[int, int] | None:
         """(how many are silent, of how many), if these are too many for faults of their own."""
-        if self._many is None:
+        if self._mass is None:
             contacts = [self.view.contact(agent) for agent in self.topology.inventory.agents]
             running = [contact for contact in contacts if contact is not None and contact.stopped is None]
             late = sum(1 for contact in running if self.view.now - contact.heard > self.view.patience)
-            self._many = late, len(running)
-        late, of = self._many
-        return self._many if late >= MANY and late >= SHARE * of else None
+            self._mass = late, len(running)
+        late, of = self._mass
+        return self._mass if late >= MANY and late >= SHARE * of else None
 
 
 def _collector_cause(root: str, certainty: Certainty, because: tuple[TranslatableMessage, ...]) -> Cause:

@@ -61,7 +61,7 @@ class Topology:
         for check in inventory.checks.values():
             self._by_agent.setdefault(check.agent, []).append(check.uid)
             self._by_site.setdefault(check.site, []).append(check.uid)
-        self._witnesses = _spread_over_providers(inventory.links.values(), WITNESSES)
+        self._witness_sites = _spread_over_providers(inventory.links.values(), WITNESSES)
 
     @classmethod
     def of(cls, inventory: Inventory) -> "Topology":
@@ -76,7 +76,7 @@ class Topology:
         """Raises KeyError for a check that the inventory does not have."""
         path = self._ways.get(uid)
         if path is None:
-            path = self._ways[uid] = self._way(self.inventory.checks[uid])
+            path = self._ways[uid] = self._build_path(self.inventory.checks[uid])
         return path
 
     def agents_at(self, site: str) -> tuple[str, ...]:
@@ -86,7 +86,7 @@ class Topology:
         definition = self.inventory.agents.get(agent)
         return definition.site if definition is not None else ""
 
-    def _way(self, check: Check) -> CheckPath:
+    def _build_path(self, check: Check) -> CheckPath:
         vantage = self.site_of(check.agent)
         place = self._locator.place(check, vantage)
         last = elements.service(check.uid)
@@ -113,14 +113,14 @@ class Topology:
         if check.kind == "power":
             return build(vantage, (), elements.feed(check.uid))
         if check.link:
-            return self._link_way(check, vantage, place, build)
+            return self._link_path(check, vantage, place, build)
         if place.where == "machine":
             return build(vantage, (), last)
         if place.where == "network":
             return build(vantage, (elements.switch(vantage),), last)
         if place.where == "unknown":
             local = (elements.switch(vantage), elements.gateway(vantage)) if vantage else ()
-            return build("", (), last, maybe=(*local, *self._leaving(vantage, "")))
+            return build("", (), last, maybe=(*local, *self._circuits_of(vantage, "")))
         between = self.between(vantage, place.site)
         if place.where == "router":
             between = (*between, elements.gateway(place.site))
@@ -135,14 +135,14 @@ class Topology:
         """Whether nothing but the router itself has to answer."""
         return check.kind == "icmp" or check.key == GATEWAY
 
-    def _link_way(
+    def _link_path(
         self, check: Check, vantage: str, place: TargetLocation, build: Callable[..., CheckPath]
     ) -> CheckPath:
         """Over one circuit, whose other end may be another site than the province's hub."""
         link = self.inventory.links[check.link]
         here = link.site == vantage
         far = self.hub if here and place.site in ("", vantage) else (place.site if here else link.site)
-        if not here and vantage != self.hub and self._leaving(vantage, ""):
+        if not here and vantage != self.hub and self._circuits_of(vantage, ""):
             between = self.between(vantage, far, check.link)  # its own circuit comes first
         else:
             hub = self.hub if self.hub in (vantage, far) else ""
@@ -157,15 +157,15 @@ class Topology:
         """What lies between a looker at one site and the router of another; ``link``: the circuit that it takes."""
         if vantage == target:
             return (elements.switch(vantage),)
-        hops = [elements.switch(vantage), elements.gateway(vantage), *self._leaving(vantage, link)]
+        hops = [elements.switch(vantage), elements.gateway(vantage), *self._circuits_of(vantage, link)]
         if self.hub and self.hub not in (vantage, target):
             hops += [elements.gateway(self.hub), elements.power(self.hub)]
         if self.hub:
             hops.append(elements.edge(self.hub))
-        hops += [*self._leaving(target, link), elements.gateway(target), elements.power(target)]
+        hops += [*self._circuits_of(target, link), elements.gateway(target), elements.power(target)]
         return tuple(hops)
 
-    def _leaving(self, site: str, link: str) -> tuple[str, ...]:
+    def _circuits_of(self, site: str, link: str) -> tuple[str, ...]:
         """The circuits of a site as one element; none for the hub, where they all end."""
         definition = self.inventory.sites.get(site)
         if definition is None or site == self.hub:
@@ -201,16 +201,16 @@ class Topology:
             if what in self.inventory.devices:
                 root = Root(f"device:{what}", cause)
             else:
-                sharing = self._sharing(element)
+                sharing = self._checks_of_host(element)
                 root = Root(elements.service(min(sharing)), cause) if sharing else Root(element, cause)
             self._hosts[element] = root
         return root
 
-    def _sharing(self, element: str) -> list[str]:
+    def _checks_of_host(self, element: str) -> list[str]:
         """The checks that look at one host. A hub also houses what other sites' checks are about."""
         site = elements.ident_of(element).partition("/")[0]
         if site != self.hub:
-            return [uid for uid in self.near(site) if self.way(uid).host == element]
+            return [uid for uid in self.checks_near(site) if self.way(uid).host == element]
         if self._housed is None:
             housed: dict[str, list[str]] = {}
             for agent in self.agents_at(site):
@@ -222,7 +222,7 @@ class Topology:
 
     # -- who speaks of what
 
-    def near(self, site: str) -> tuple[str, ...]:
+    def checks_near(self, site: str) -> tuple[str, ...]:
         """The checks that tell of a site: its agents', and others' about it. Of a hub: its own about itself, and
         those of both ends of some lines."""
         near = self._near.get(site)
@@ -232,11 +232,11 @@ class Topology:
             if site == self.hub:
                 checks = self.inventory.checks
                 from_here = [uid for uid in from_here if checks[uid].site == site]
-                from_here += [uid for other in self._witnesses for uid in self.lines_of(other)]
+                from_here += [uid for other in self._witness_sites for uid in self.site_link_checks(other)]
             near = self._near[site] = tuple(dict.fromkeys((*from_here, *about)))
         return near
 
-    def lines_of(self, site: str) -> tuple[str, ...]:
+    def site_link_checks(self, site: str) -> tuple[str, ...]:
         """The checks of both sides that prove one of the site's circuits."""
         checks = self.inventory.checks
         return tuple(uid for uid in self._by_site.get(site, ()) if checks[uid].link)
@@ -244,7 +244,7 @@ class Topology:
     def lines(self, link: str) -> tuple[str, ...]:
         """The checks of both sides that prove this circuit."""
         checks = self.inventory.checks
-        return tuple(uid for uid in self.lines_of(self.inventory.links[link].site) if checks[uid].link == link)
+        return tuple(uid for uid in self.site_link_checks(self.inventory.links[link].site) if checks[uid].link == link)
 
     def looks_of(self, agent: str) -> tuple[str, ...]:
         """The quickest checks of an agent: whether it looks at all is told by these.
@@ -267,9 +267,9 @@ class Topology:
         if provers is None:
             kind = elements.kind_of(element)
             if kind == "edge":
-                provers = tuple(uid for site in self._witnesses for uid in self.lines_of(site))
+                provers = tuple(uid for site in self._witness_sites for uid in self.site_link_checks(site))
             else:
-                near = self._sharing(element) if kind == "host" else self.near(self._site_of(element))
+                near = self._checks_of_host(element) if kind == "host" else self.checks_near(self._site_of(element))
                 provers = self._quickest((uid for uid in near if self._proves(uid, element)), element)
             self._provers[element] = provers
         return provers
@@ -285,7 +285,7 @@ class Topology:
 
     def power_checks(self, site: str) -> tuple[str, ...]:
         checks = self.inventory.checks
-        return tuple(uid for uid in self.near(site) if checks[uid].kind == "power" and checks[uid].site == site)
+        return tuple(uid for uid in self.checks_near(site) if checks[uid].kind == "power" and checks[uid].site == site)
 
     def feeds(self, uid: str) -> str:
         """The UPS (a device's id, or "") that a power check asks."""

@@ -139,7 +139,7 @@ class CauseAnalysis:
                 (decided if finding.decided else undecided).append(CausePart(low, high, finding))
         decided = bridge_gaps(self.topology.root(path.own), decided)
         if not decided:
-            return [CausePart(stretch.start, stretch.end, self._left_open(path, span, undecided))]
+            return [CausePart(stretch.start, stretch.end, self._undecided(path, span, undecided))]
         return cover_stretch(self._with_neighbours(path, span, decided, undecided), stretch.start, stretch.end)
 
     def _with_neighbours(
@@ -159,7 +159,7 @@ class CauseAnalysis:
             possible = [one for one in near if one.root in part.finding.roots]
             same = len(possible) == 2 and possible[0].root == possible[1].root
             if not possible or (part.end - part.start > a_while and not same):
-                parts.append(CausePart(part.start, part.end, self._left_open(path, span, [part])))
+                parts.append(CausePart(part.start, part.end, self._undecided(path, span, [part])))
             elif same or len(possible) < len(near):
                 parts.append(CausePart(part.start, part.end, less_sure(possible[0])))
         return parts
@@ -193,7 +193,7 @@ class CauseAnalysis:
         ordered = sorted(cuts)
         return [(start, start), *pairwise(ordered), *([(end, end)] if end > start else [])]
 
-    def _left_open(self, path: CheckPath, span: Span, open_parts: Sequence[CausePart]) -> Explanation:
+    def _undecided(self, path: CheckPath, span: Span, open_parts: Sequence[CausePart]) -> Explanation:
         """Nothing decides. While evidence is to come it goes by what the check is about; after that it is not known."""
         guess = open_parts[0].finding if open_parts else None
         root = guess.root if guess is not None else self.topology.root(path.own)
@@ -221,12 +221,14 @@ class CauseAnalysis:
         if not gaps:
             gaps = list(self.lives.between(path.agent, low, high))
         parts = [
-            CausePart(max(gap.start, stretch.start), min(gap.end, stretch.end), self._of_gap(path, gap, stretch))
+            CausePart(
+                max(gap.start, stretch.start), min(gap.end, stretch.end), self._gap_explanation(path, gap, stretch)
+            )
             for gap in gaps
             if max(gap.start, stretch.start) < min(gap.end, stretch.end)
         ]
         if not parts and gaps:
-            parts = [CausePart(stretch.start, stretch.end, self._of_gap(path, gaps[-1], stretch))]
+            parts = [CausePart(stretch.start, stretch.end, self._gap_explanation(path, gaps[-1], stretch))]
         if parts:
             return cover_stretch(parts, stretch.start, stretch.end)
         reason = stretch.span.reason if stretch.span is not None else ""
@@ -238,7 +240,7 @@ class CauseAnalysis:
         )
         return [CausePart(stretch.start, stretch.end, finding)]
 
-    def _of_gap(self, path: CheckPath, gap: Gap, stretch: UnhealthyStretch) -> Explanation:
+    def _gap_explanation(self, path: CheckPath, gap: Gap, stretch: UnhealthyStretch) -> Explanation:
         """An open gap whose cause nothing tells goes by what others see of its site."""
         if not gap.open or gap.cause.cause != NOT_KNOWN:
             return explanation_of(gap.cause)

@@ -89,14 +89,14 @@ class AlertingService:
             wake=self._wake,
         )
         self._reader = reader
-        self._posters = [
+        self._alertmanagers = [
             AlertmanagerSender(
                 settings, self._posted, self._words, lambda key: channels.page(INCIDENTS_PATH + key), self._check_name
             )
             for settings in channels.alertmanagers
         ]
         self._deadman = DeadmanPinger(channels.deadman, self.well) if channels.deadman is not None else None
-        self.counts.alertmanagers = [poster.standing for poster in self._posters]
+        self.counts.alertmanagers = [poster.standing for poster in self._alertmanagers]
         self.counts.deadman = self._deadman.standing if self._deadman is not None else None
 
     async def start(self) -> None:
@@ -114,7 +114,7 @@ class AlertingService:
         yield self.standby.run()
         if self.sender is not None:
             yield self.sender.run()
-        for poster in self._posters:
+        for poster in self._alertmanagers:
             yield poster.run()
         if self._deadman is not None:
             yield self._deadman.run()
@@ -135,7 +135,7 @@ class AlertingService:
     def _wake(self) -> None:
         if self.sender is not None:
             self.sender.wake()
-        for poster in self._posters:
+        for poster in self._alertmanagers:
             poster.wake()
 
     def _posted(self) -> Iterable[Incident]:

@@ -76,7 +76,7 @@ class Evaluator:
         self._reader = reader
         self._trust = trust
         self._loaded = loaded
-        self._objectives = goal_problems
+        self._goal_problems = goal_problems
         self._own = self_checks
         self._writer = mail_writer
         self._muted = muted
@@ -85,12 +85,12 @@ class Evaluator:
         self._commands: list[tuple[Command, asyncio.Future[Incident | None]]] = []
         self._due = asyncio.Event()
         self._troubles = CurrentProblems(reader, reader.wall())
-        self._finished = time.monotonic()
+        self._last_finished = time.monotonic()
         self._failing = ""
         self._open_to_revision: dict[str, Incident] = {}
         self._revised = 0
         self._due_at: int | None = None
-        self._anxious = False
+        self._unconfirmed = False
 
     async def start(self, sent: Iterable[SentNotice] = ()) -> None:
         """Take up where the store says, corrected by what was ``sent`` since (a store put back from a copy)."""
@@ -129,7 +129,7 @@ class Evaluator:
 
     def _rest(self) -> float:
         """Seconds until the next turn: sooner where something that waits is due before, or may soon be an incident."""
-        delay = min(EVERY, max(UNCONFIRMED_EVERY, 3 * self.seconds)) if self._anxious else EVERY
+        delay = min(EVERY, max(UNCONFIRMED_EVERY, 3 * self.seconds)) if self._unconfirmed else EVERY
         now = self._trust.now_ms()
         if self._due_at is None or now is None:
             return delay
@@ -151,13 +151,13 @@ class Evaluator:
             if self._failing:
                 log.info("the evaluator works again")
             self._failing = ""
-            self._finished = time.monotonic()
+            self._last_finished = time.monotonic()
 
     def well(self) -> str:
         """Why not all is well with it, or ""."""
         if self._failing:
             return f"the evaluator fails: {self._failing}"
-        if time.monotonic() - self._finished > STUCK_AFTER:
+        if time.monotonic() - self._last_finished > STUCK_AFTER:
             return "the evaluator stands still"
         return "" if self._trust.trusted else f"the clock is not believed: {self._trust.why}"
 
@@ -204,7 +204,7 @@ class Evaluator:
         past_problems: list[PastProblem] = []
         if self._trust.trusted:
             problems, past_problems = await self._wrong(now, findings, closed)
-        self._anxious = any(not problem.confirmed for problem in problems)
+        self._unconfirmed = any(not problem.confirmed for problem in problems)
         hub = inventory.sites.get(inventory.province.hub)
         problems += self._own.troubles(now, self._own_condition, hub.agency if hub is not None else "")
         situation = StepInput(
@@ -246,7 +246,7 @@ class Evaluator:
             self._troubles.look(now)
             causes = causes_now(self._reader, now, self._troubles.began)
             problems = self._troubles.now(now, causes, exclusions, self.book.open.values())
-            return problems + self._objectives.troubles(now, problems, self._goal_condition)
+            return problems + self._goal_problems.troubles(now, problems, self._goal_condition)
 
         # of a whole provider's outage this is a good part of a second: pushes go on meanwhile
         problems = await asyncio.to_thread(find_problems)
@@ -281,7 +281,7 @@ class Evaluator:
         if not self._trust.trusted:
             return not key.startswith("collector:")
         if key.startswith(("risk:", "missed:")):
-            return not self._objectives.looked
+            return not self._goal_problems.looked
         return self._troubles.unknown(key, now)
 
     def _own_condition(self, what: str) -> Condition | None:

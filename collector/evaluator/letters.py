@@ -53,7 +53,7 @@ class MailWriter:
         )
         days = {day: await self._day(day, inventory) for day in {one.day for one in notices if one.kind == "digest"}}
         return [
-            self._letter(
+            self._write_mail(
                 notice, state, inventory, error_bounds, days.get(notice.day) if notice.kind == "digest" else None
             )
             for notice in notices
@@ -61,7 +61,7 @@ class MailWriter:
             and not (notice.kind == "digest" and notice.contact in self._unsubscribed.contacts)
         ]
 
-    def _letter(
+    def _write_mail(
         self,
         notice: Notice,
         state: IncidentState,

@@ -116,7 +116,7 @@ class GoalProblems:
                 goal=goal.id,
                 rate=round(one.rate, 1),
             )
-            yield self._trouble(f"risk:{goal.id}", burn_condition, severity, now, goal, said=sentence, confirmed=quiet)
+            yield self._problem(f"risk:{goal.id}", burn_condition, severity, now, goal, said=sentence, confirmed=quiet)
 
     def _missed(
         self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
@@ -134,11 +134,11 @@ class GoalProblems:
                 objective_share=one.objective,
             )
             key = f"missed:{goal.id}:{one.window.name}"
-            yield self._trouble(
+            yield self._problem(
                 key, missed_condition, missed_condition.severity, now, goal, said=sentence, confirmed=quiet, once=True
             )
 
-    def _trouble(
+    def _problem(
         self,
         key: str,
         condition: Condition,

@@ -34,7 +34,7 @@ class CurrentProblems:
         self.began = listening_since
         self._reader = reader
         self._watch = StatusWatch(reader.fleet)
-        self._agents = AgentProblems(reader.fleet)
+        self._agent_problems = AgentProblems(reader.fleet)
         self._recent = RecentLooks()
         self._met: dict[str, int] = {}  # by trouble's key: when its condition was first met
         self._findings: dict[str, tuple[IngestFinding, int]] = {}  # by trouble's key: the latest, and when it was first
@@ -56,9 +56,9 @@ class CurrentProblems:
         """All of them. ``incidents``: the open ones, whose members are judged until they are clear."""
         inventory = self._reader.inventory
         problems = [
-            *self._of_checks(now, causes, exclusions, incidents, inventory),
-            *self._agents.now(now, self.began, causes, inventory, self._confirmed),
-            *self._of_findings(now, inventory),
+            *self._check_problems(now, causes, exclusions, incidents, inventory),
+            *self._agent_problems.now(now, self.began, causes, inventory, self._confirmed),
+            *self._finding_problems(now, inventory),
         ]
         keys = {problem.key for problem in problems}
         self._met = {key: at for key, at in self._met.items() if key in keys}
@@ -66,7 +66,7 @@ class CurrentProblems:
 
     # -- checks
 
-    def _of_checks(
+    def _check_problems(
         self,
         now: int,
         causes: PresentCauses,
@@ -75,7 +75,7 @@ class CurrentProblems:
         inventory: Inventory,
     ) -> Iterator[ActiveProblem]:
         members, covered = _ongoing_members(incidents), set[tuple[str, int]]()
-        self._note_what_recovered(now)
+        self._note_recovered(now)
         for status in (one for unhealthy in list(self._watch.wrong.values()) for one in unhealthy):
             entry = self._known(status.row)
             if entry is not None:
@@ -90,7 +90,7 @@ class CurrentProblems:
             for problem in self._judged(entry, current, state, now, PresentCause(cause), exclusions, inventory):
                 yield replace(problem, since=member.since, reason=member.reason, said=member.said)
 
-    def _note_what_recovered(self, now: int) -> None:
+    def _note_recovered(self, now: int) -> None:
         """Looks at checks that were wrong of late and are not now: they count among their latest looks."""
         unhealthy_rows = {one.row for some in list(self._watch.wrong.values()) for one in some}
         for row in self._recent.rows:
@@ -131,7 +131,7 @@ class CurrentProblems:
             since=status.since,
             evidence=status.at,
             cause=diagnosis.cause,
-            confirmed=self._present(entry, status, now, inventory)
+            confirmed=self._is_fresh(entry, status, now, inventory)
             and self._confirmed(key, standing == "met", diagnosis.pending, now, inventory),
             excluded=excluded,
             state=status.state,
@@ -139,7 +139,7 @@ class CurrentProblems:
             recover_ms=condition.quiet_ms,
         )
 
-    def _present(self, entry: CheckEntry, status: WatchedStatus, now: int, inventory: Inventory) -> bool:
+    def _is_fresh(self, entry: CheckEntry, status: WatchedStatus, now: int, inventory: Inventory) -> bool:
         """Whether it is so now: somebody who is there says it, or the evidence is fresh. What is old pages nobody."""
         agent = self._reader.fleet.agents.get(entry.agent)
         heard = agent is not None and now - agent.contact <= inventory.province.push_every * MISSED_PUSHES
@@ -181,7 +181,7 @@ class CurrentProblems:
 
     # -- findings
 
-    def _of_findings(self, now: int, inventory: Inventory) -> Iterator[ActiveProblem]:
+    def _finding_problems(self, now: int, inventory: Inventory) -> Iterator[ActiveProblem]:
         self._findings = {key: one for key, one in self._findings.items() if now - one[0].at < FINDING_FOR}
         for key, (finding, first) in self._findings.items():
             agent = inventory.agents.get(finding.agent)

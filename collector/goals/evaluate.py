@@ -137,7 +137,7 @@ class MemberResult(msgspec.Struct, frozen=True):
     segments: list[TimelineSegment]
     views: Sequence[tuple[Text | None, CountedSpans]] = ()
 
-    def lacking(self) -> Text:
+    def weakest_name(self) -> Text:
         """The member's name; of several checks also the one that lacks the most evidence."""
         lacks = [(_unproven_ms(figure(*view)), title) for title, view in self.views if title is not None]
         name = self.member.name
@@ -340,7 +340,7 @@ def _missing(results: Sequence[MemberResult]) -> tuple[MissingEvidence, ...]:
     for one in results:
         unproven = one.figure.seen - one.figure.sure_up - one.figure.sure_down
         if one.figure.unknown or unproven:
-            missing.append(MissingEvidence(one.member.id, one.lacking(), one.figure.unknown, unproven))
+            missing.append(MissingEvidence(one.member.id, one.weakest_name(), one.figure.unknown, unproven))
     return tuple(sorted(missing, key=lambda item: (-item.unknown - item.unproven, item.member)))
 
 

@@ -95,8 +95,8 @@ def _apply_results(
     offset = batch.base + placement.offset_first
     reasons = {place: examine.cut_reason(text) for place, text in batch.reasons}
     ledger = state.ledger
-    if single_looks and ledger.streak is not None and ledger.streak.reaches(plan, batch, offset):
-        state.ledger = ledger.gone_on(batch, offset, placement.error, reasons, effect.spans)
+    if single_looks and ledger.fast_path is not None and ledger.fast_path.reaches(plan, batch, offset):
+        state.ledger = ledger.extended(batch, offset, placement.error, reasons, effect.spans)
         return {}
     ledger = state.unfold()
     skips = _apply_slices(ledger, plan, batch, placement, effect, reasons, count_from)

@@ -61,7 +61,7 @@ class ClockTrust:
         self._candidate = 0
         self._since = 0
         self.why = "not looked at yet"
-        self.accepted: list[ClockStep] = []
+        self.accepted_steps: list[ClockStep] = []
 
     @property
     def trusted(self) -> bool:
@@ -82,7 +82,7 @@ class ClockTrust:
         elif self._offset is None:
             self._offset, self.why = offset, ""
         elif boot - self._since >= TRUST_AGAIN_AFTER:
-            self.accepted.append(ClockStep(offset - self._offset))
+            self.accepted_steps.append(ClockStep(offset - self._offset))
             self._offset, self.why = offset, ""
         else:
             self.why = f"the clock was stepped by {(offset - self._offset) / 1000:+.0f} s"

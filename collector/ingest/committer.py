@@ -80,7 +80,7 @@ class Committer:
         self._save_due = False
         self._dirty: dict[str, float] = {}  # agent -> since when its state is newer than its checkpoint
         self._saved: dict[str, int] = {}  # agent -> batch of its checkpoint
-        self._letters: dict[str, tuple[float, int]] = {}
+        self._dead_letter_counts: dict[str, tuple[float, int]] = {}
         self.last_batch = 0
         self.groups = 0
         self.committed = 0
@@ -118,7 +118,7 @@ class Committer:
         state = self._fleet.agents[agent]
         await self.submit(CommitItem(state, effect, at, silent=True))
 
-    def save_some(self) -> None:
+    def request_save(self) -> None:
         """Once a second: a part of the changed states is due to be saved."""
         if self._dirty:
             self._save_due = True
@@ -164,9 +164,9 @@ class Committer:
             self.groups += 1
             self.committed += len(group)
             for item in group:
-                self._publish(item)
+                self._publish_item(item)
 
-    def _publish(self, item: CommitItem) -> None:
+    def _publish_item(self, item: CommitItem) -> None:
         state, row = item.state, item.row
         if row is not None:
             state.recent = (*state.recent[1 - MAX_RECENT :], TakenFrames(item.batch, row.epoch, row.first, row.last))
@@ -176,7 +176,7 @@ class Committer:
                 state.deferred = (*state.deferred, item.batch)
         if item.late is not None:
             state.batch = item.late.batch
-        self._plans.note_born(item.effect.born)
+        self._plans.record_births(item.effect.born)
         if item.later is not None:
             item.later(item.state.sums)
         if not item.silent:
@@ -205,8 +205,8 @@ class Committer:
                 for note in effect.notes
             ]
             if effect.letters:
-                dead_letters += self._letter_rows(item)
-            born += [(at, row, at) for at, row in effect.born if self._plans.earlier(at, row)]
+                dead_letters += self._dead_letter_rows(item)
+            born += [(at, row, at) for at, row in effect.born if self._plans.begins_earlier(at, row)]
         _execute_many(db, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", batches)
         _execute_many(db, "INSERT INTO spans VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", spans)
         _execute_many(db, "INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?)", events)
@@ -218,16 +218,16 @@ class Committer:
         _execute_many(db, "DELETE FROM deferred WHERE batch = ?", [(each.batch,) for each in late])
         self.last_batch = number
 
-    def _letter_rows(self, item: CommitItem) -> list[tuple[int, str, str, int, bytes]]:
+    def _dead_letter_rows(self, item: CommitItem) -> list[tuple[int, str, str, int, bytes]]:
         """An agent that sends nothing but rubbish must not fill the disk with it."""
         now = time.monotonic()
-        since, count = self._letters.get(item.state.agent, (now, 0))
+        since, count = self._dead_letter_counts.get(item.state.agent, (now, 0))
         if now - since > 3600:
             since, count = now, 0
         letters = item.effect.letters
         self.letters += sum(letter.count for letter in letters)
         kept = letters[: max(0, MAX_DEAD_LETTERS_PER_HOUR - count)]
-        self._letters[item.state.agent] = (since, count + len(kept))
+        self._dead_letter_counts[item.state.agent] = (since, count + len(kept))
         return [(item.at, item.state.agent, letter.reason, letter.count, letter.body) for letter in kept]
 
     def _due(self) -> list[str]:

@@ -70,11 +70,11 @@ class Ledger(msgspec.Struct, frozen=True):
 
     tails: dict[int, LedgerTail] = {}
     latest: dict[int, LatestResult] = {}
-    streak: FastPath | None = None
+    fast_path: FastPath | None = None
 
-    def worked_out(self) -> "Ledger":
+    def materialized(self) -> "Ledger":
         """The same with everything in the tails."""
-        fast_path = self.streak
+        fast_path = self.fast_path
         if fast_path is None or not fast_path.looks:
             return self
         tails, latest = self.tails.copy(), self.latest.copy()
@@ -88,11 +88,11 @@ class Ledger(msgspec.Struct, frozen=True):
             value += width
         return Ledger(tails, latest, msgspec.structs.replace(fast_path, looks=0))
 
-    def gone_on(
+    def extended(
         self, batch: Batch, base: int, error: int, reasons: Mapping[int, str], closed: list[tuple[int, Span]]
     ) -> "Ledger":
         """After a batch that the streak reaches: the checks that changed take their step, the others wait."""
-        fast_path, tails = self.streak, self.tails
+        fast_path, tails = self.fast_path, self.tails
         assert fast_path is not None
         looks, plan, before = fast_path.looks + 1, fast_path.view, fast_path.states
         if batch.states != before:

@@ -43,7 +43,7 @@ class Fleet:
     def publish(self, state: AgentState) -> None:
         self.agents[state.agent] = state
 
-    def of_agent(self, agent: str) -> Iterator[RegisteredCheck]:
+    def checks_of_agent(self, agent: str) -> Iterator[RegisteredCheck]:
         return (check for check in list(self._plans.checks.values()) if check.agent == agent)
 
     def tail(self, check: RegisteredCheck) -> LedgerTail | None:

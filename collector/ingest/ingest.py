@@ -59,7 +59,7 @@ class Ingest:
         self.rejected: dict[str, int] = {}  # bodies and plans that could not be read, by agent, since the start
         self.keeper = Maintenance(self)
         self._tasks: list[asyncio.Task[None]] = []
-        self._current: dict[str, bytes] = {}
+        self._current_plans: dict[str, bytes] = {}
         self._turns: dict[str, asyncio.Lock] = {}
         self._bulk = asyncio.Semaphore(BULK_AT_ONCE)
         self._busy = 0
@@ -100,7 +100,7 @@ class Ingest:
     async def serve(self, agent: str, encoded: bytes, lifespans: Mapping[str, Lifespan] | None = None) -> bytes:
         """This is the agent's plan from now on: keep it, register its checks. Gives its digest; raises PlanError."""
         plan = await self.plans.keep(agent, encoded, self.clock.wall_ms(), served=True, lives=lifespans)
-        self._current[agent] = plan.digest
+        self._current_plans[agent] = plan.digest
         return plan.digest
 
     async def push(self, agent: str, body: bytes, uploading: int = 0) -> Ack:
@@ -141,11 +141,11 @@ class Ingest:
         if lock is None:
             lock = self._turns[agent] = asyncio.Lock()
         async with lock:
-            ack = await self._in_turn(agent, push, body, received, bulk)
+            ack = await self._process_push(agent, push, body, received, bulk)
         self._count(ack.verdict)
         return ack
 
-    async def _in_turn(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> Ack:
+    async def _process_push(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> Ack:
         for encoded in push.plans[:MAX_PLANS]:
             try:
                 await self.plans.keep(agent, encoded, received, served=False)
@@ -155,11 +155,11 @@ class Ingest:
         trusted = self.trust.look()
         if trusted:
             state.contact = received
-            state.timing = state.timing.exchanged(push.sent, received, push.echo)
+            state.timing = state.timing.with_exchange(push.sent, received, push.echo)
         state.backlog = max(0, push.backlog)
         if push.health:
             state.health = bounded_health(push.health)
-        want = self._overlay(state, push, received) if trusted else []
+        want = self._update_overlay(state, push, received) if trusted else []
         batch = push.batch
         if batch is None:
             return self._answer("none", state, received, trusted, want=want)
@@ -167,9 +167,9 @@ class Ingest:
         if verdict != "taken":
             return self._answer(verdict, state, received, trusted, want=want, reason=reason)
         plan = self.plans.view(agent, batch.plan)
-        if plan is None and not self._in_vain(agent, batch.plan):
+        if plan is None and not self._gave_up_on_plan(agent, batch.plan):
             return self._answer("none", state, received, trusted, want=[*want, batch.plan])
-        if trusted and (timing := state.timing.to_ask()) is not None:
+        if trusted and (timing := state.timing.asking_for_echo()) is not None:
             state.timing = timing
             return self._answer(
                 "reposition", state, received, trusted, reason="push again: the clocks are not known yet"
@@ -202,7 +202,7 @@ class Ingest:
             await self.committer.submit(CommitItem(state, effect, received, row), bulk=bulk)
             return None
         outcome = place_batch(state, plan, push, received, effect, self.database.count_from)
-        self._tell_letters(state, effect, received)
+        self._report_dead_letters(state, effect, received)
         row = BatchRow(received, trusted, batch.epoch, batch.start, batch.last, outcome.placing, body)
         await self.committer.submit(CommitItem(state, effect, received, row, later=outcome.later), bulk=bulk)
         return outcome
@@ -213,11 +213,11 @@ class Ingest:
         for agent in [name for name, state in self.fleet.agents.items() if state.deferred]:
             async with self._turns.setdefault(agent, asyncio.Lock()):
                 while self.fleet.agents[agent].deferred and self.trust.look():
-                    await self._place_one(self.fleet.agents[agent].successor())
+                    await self._place_deferred_batch(self.fleet.agents[agent].successor())
                     placed += 1
         return placed
 
-    async def _place_one(self, state: AgentState) -> None:
+    async def _place_deferred_batch(self, state: AgentState) -> None:
         number, state.deferred = state.deferred[0], state.deferred[1:]
         sql = "SELECT b.body, d.boot, d.received FROM batches b JOIN deferred d ON d.batch = b.id WHERE b.id = ?"
         row = await self.database.read(lambda db: db.execute(sql, (number,)).fetchone())
@@ -227,7 +227,7 @@ class Ingest:
         received, believed = self.clock.wall_ms(), bool(row[1] == self.clock.boot)
         if believed:  # then it is known when it came, after all
             received += int(row[2]) - self.clock.boot_ms()
-            state.timing = state.timing.exchanged(push.sent, received, push.echo)
+            state.timing = state.timing.with_exchange(push.sent, received, push.echo)
         effect = Effect()
         plan = self.plans.view(state.agent, push.batch.plan)
         outcome = place_batch(state, plan, push, received, effect, self.database.count_from)
@@ -258,7 +258,7 @@ class Ingest:
         """The verdict, and its reason: see inventory.protocol.wire."""
         watermark = state.watermark
         if watermark is not None and batch.epoch == watermark.epoch and batch.last <= watermark.seq:
-            if not await self._differs(state, batch):
+            if not await self._has_other_content(state, batch):
                 return "repeat", ""
             data = {"epoch": batch.epoch, "first": batch.start, "last": batch.last}
             effect = Effect(
@@ -271,7 +271,7 @@ class Ingest:
             return "reposition", "" if batch.previous is None else "this does not continue what is here"
         return "taken", ""
 
-    async def _differs(self, state: AgentState, batch: Batch) -> bool:
+    async def _has_other_content(self, state: AgentState, batch: Batch) -> bool:
         """Whether other content was taken under exactly these frames; folds of the same do not count."""
         same = [r for r in state.recent if (r.epoch, r.first, r.last) == (batch.epoch, batch.start, batch.last)]
         if not same or batch.runs:
@@ -289,12 +289,12 @@ class Ingest:
         effect.notes.append(NewEvent(received, None, "chain broken", data, True))
         log.warning("agent %s: the chain of its results is broken: %s", state.agent, batch.breach[:40])
 
-    def _in_vain(self, agent: str, digest: bytes) -> bool:
+    def _gave_up_on_plan(self, agent: str, digest: bytes) -> bool:
         """Whether a plan was asked for too often to be hoped for."""
         count = self._asked[agent, digest] = self._asked.get((agent, digest), 0) + 1
         return count > MAX_PLAN_REQUESTS
 
-    def _overlay(self, state: AgentState, push: Push, received: int) -> list[bytes]:
+    def _update_overlay(self, state: AgentState, push: Push, received: int) -> list[bytes]:
         """Take the present state, if it is newer than what is there; gives the plan to ask for, if it is not known."""
         present = push.present
         if present is None:
@@ -342,7 +342,7 @@ class Ingest:
             received_ms=received if trusted else 0,
             sent_ms=self.clock.wall_ms() if trusted else 0,
             watermark=state.watermark,
-            plan=self._current.get(state.agent),
+            plan=self._current_plans.get(state.agent),
             want=want or [],
             pause_ms=min(1_000, 5 * self.committer.waiting_bulk),
             reason=reason,
@@ -353,10 +353,10 @@ class Ingest:
         effect = Effect(letters=[NewDeadLetter(reason[:200], 1, body[: examine.DEAD_LETTER_BYTES])])
         now = self.clock.wall_ms()
         self.rejected[agent] = self.rejected.get(agent, 0) + 1
-        self._tell_letters(state, effect, now)
+        self._report_dead_letters(state, effect, now)
         await self.committer.note(agent, effect, now)
 
-    def _tell_letters(self, state: AgentState, effect: Effect, at: int) -> None:
+    def _report_dead_letters(self, state: AgentState, effect: Effect, at: int) -> None:
         """The first dead letters of an hour are a finding."""
         if not effect.letters:
             return

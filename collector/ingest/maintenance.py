@@ -29,7 +29,7 @@ class Maintenance:
         self._was_trusted = True
         self._began_boot_ms = 0
         self._ticks = 0
-        self._behind = False  # with pruning
+        self._pruning_behind = False  # with pruning
         self._said = ""
 
     async def begin(self) -> None:
@@ -72,16 +72,16 @@ class Maintenance:
             await self._trust_changed(trusted)
         if trusted:
             await ingest.place_deferred()
-        ingest.committer.save_some()
+        ingest.committer.request_save()
         if self._ticks % LIFE_EVERY == 0:
             await self.alive()
-        if trusted and (self._behind or self._ticks % PRUNE_EVERY == 0):
-            self._behind = False
+        if trusted and (self._pruning_behind or self._ticks % PRUNE_EVERY == 0):
+            self._pruning_behind = False
             for _ in range(PRUNE_STEPS):
                 if await prune.step(ingest.database, ingest.clock.wall_ms()) < prune.STEP_ROWS:
                     break
             else:
-                self._behind = True
+                self._pruning_behind = True
 
     async def alive(self, *, stopped: bool = False) -> None:
         """Record being alive, by a believed clock only."""
@@ -103,8 +103,8 @@ class Maintenance:
         ingest = self._ingest
         self._was_trusted = trusted
         now = ingest.clock.wall_ms()
-        steps = [step.ms for step in ingest.trust.accepted]
-        ingest.trust.accepted.clear()
+        steps = [step.ms for step in ingest.trust.accepted_steps]
+        ingest.trust.accepted_steps.clear()
         if trusted:
             log.info("the clock is believed again")
         else:

@@ -54,7 +54,7 @@ class Plans:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._views: dict[bytes, CompiledPlan] = {}
+        self._compiled: dict[bytes, CompiledPlan] = {}
         self.checks: dict[int, RegisteredCheck] = {}
         self._rows: dict[str, dict[str, int]] = {}  # agent -> uid -> row
 
@@ -68,12 +68,12 @@ class Plans:
 
     def view(self, agent: str, digest: bytes) -> CompiledPlan | None:
         """The plan of this digest, if it is known and this agent's."""
-        compiled = self._views.get(digest)
+        compiled = self._compiled.get(digest)
         return compiled if compiled is not None and compiled.agent == agent else None
 
     def columns(self, digest: bytes, kind: str) -> tuple[Column, ...]:
         """The value columns of a kind under a plan."""
-        compiled = self._views.get(digest)
+        compiled = self._compiled.get(digest)
         return compiled.columns.get(kind, ()) if compiled is not None else ()
 
     async def keep(
@@ -95,7 +95,7 @@ class Plans:
         if any(not 0 < check.hold <= MAX_HOLD for check in plan.checks):
             raise PlanError(f"a check whose hold is not between 1 and {MAX_HOLD} ms")
         digest = plans.digest_of(encoded)
-        existing = self._views.get(digest)
+        existing = self._compiled.get(digest)
         if existing is not None and not served:
             return existing
         changed = self._changes(plan, now, served, lives or {})
@@ -108,16 +108,16 @@ class Plans:
             self._register(await self._database.write(work))
         return self._compile(plan, digest)
 
-    def earlier(self, at: int, row: int) -> bool:
+    def begins_earlier(self, at: int, row: int) -> bool:
         """Whether a check's first look ``at`` is before its life as known: the agent had the plan from elsewhere, or
         this store is younger than the check. Its life then begins with that look."""
         born = self.checks[row].born
         return born is None or at < born
 
-    def note_born(self, looks: Iterable[tuple[int, int]]) -> None:
+    def record_births(self, looks: Iterable[tuple[int, int]]) -> None:
         """First looks (ms, row), after their commit."""
         for at, row in looks:
-            if self.earlier(at, row):
+            if self.begins_earlier(at, row):
                 self.checks[row] = msgspec.structs.replace(self.checks[row], born=at)
 
     def _changes(self, plan: Plan, now: int, served: bool, lifespans: Mapping[str, Lifespan]) -> list[RegisteredCheck]:
@@ -157,7 +157,7 @@ class Plans:
     def _compile(self, plan: Plan, digest: bytes) -> CompiledPlan:
         widths = tuple(len(plan.columns.get(check.kind, ())) for check in plan.checks)
         rows = self._rows.get(plan.agent, {})
-        compiled = self._views[digest] = CompiledPlan(
+        compiled = self._compiled[digest] = CompiledPlan(
             digest=digest,
             agent=plan.agent,
             rows=tuple(rows[check.uid] for check in plan.checks),

@@ -96,7 +96,7 @@ def _replay_batch(plans: Plans, state: AgentState, row: StoredBatch, count_from:
     state.contact = max(state.contact, row.received)
     state.batch = row.id
     if row.believed:
-        state.timing = state.timing.exchanged(push.sent, row.received, push.echo)
+        state.timing = state.timing.with_exchange(push.sent, row.received, push.echo)
     plan = plans.view(state.agent, push.batch.plan)
     outcome = place_batch(state, plan, push, row.received, Effect(), count_from, row.placing, replay=True)
     if outcome.later is not None:

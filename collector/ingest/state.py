@@ -66,13 +66,13 @@ class AgentState(msgspec.Struct, kw_only=True):
     @property
     def tails(self) -> dict[int, LedgerTail]:
         """The open end of each check's ledger, by row. To read only, in any thread."""
-        self.ledger = ledger = self.ledger.worked_out()
+        self.ledger = ledger = self.ledger.materialized()
         return ledger.tails
 
     @property
     def latest(self) -> dict[int, LatestResult]:
         """Each check's newest result, by row. To read only, in any thread."""
-        self.ledger = ledger = self.ledger.worked_out()
+        self.ledger = ledger = self.ledger.materialized()
         return ledger.latest
 
     def successor(self) -> "AgentState":
@@ -81,7 +81,7 @@ class AgentState(msgspec.Struct, kw_only=True):
 
     def unfold(self) -> Ledger:
         """A ledger of its own, without a streak, whose tails may be replaced (not changed) one by one."""
-        ledger = self.ledger.worked_out()
+        ledger = self.ledger.materialized()
         self.ledger = Ledger(ledger.tails.copy(), ledger.latest.copy())
         return self.ledger
 

@@ -39,7 +39,7 @@ class Block(msgspec.Struct, frozen=True):
     base: int
     batch: Batch
 
-    def alike(self, other: "Block") -> bool:
+    def same_checks(self, other: "Block") -> bool:
         return self.view is other.view and self.batch.checks == other.batch.checks
 
 
@@ -49,14 +49,14 @@ class Sums:
     def __init__(self, buckets: Sequence[Bucket] = ()) -> None:
         self._open = {(bucket.start, bucket.plan): bucket.cells for bucket in buckets}
         self._blocks: list[Block] = []
-        self._aside = 0
+        self._pending = 0
 
     def add(self, plan: CompiledPlan, batch: Batch, placement: Placement, skips: Mapping[int, int]) -> None:
         """The results of a batch as placed, less the first ``skips`` (by place) of a check."""
         if not skips and len(batch.counts) == len(batch.states) and placement.steady:
             self._blocks.append(Block(plan, batch.base + placement.offset_first, batch))
-            self._aside += len(batch.counts)
-            if self._aside >= FLUSH_AT:
+            self._pending += len(batch.counts)
+            if self._pending >= FLUSH_AT:
                 self._fold()
             return
         at = value = 0
@@ -107,11 +107,11 @@ class Sums:
         return cell
 
     def _fold(self) -> None:
-        blocks, self._blocks, self._aside = self._blocks, [], 0
+        blocks, self._blocks, self._pending = self._blocks, [], 0
         while blocks:
             first_block = blocks[0]
-            same = [block for block in blocks if block.alike(first_block)]
-            blocks = [block for block in blocks if not block.alike(first_block)]
+            same = [block for block in blocks if block.same_checks(first_block)]
+            blocks = [block for block in blocks if not block.same_checks(first_block)]
             times = zip(*([block.base + at for at in block.batch.at] for block in same), strict=True)
             latency = zip(*(block.batch.latency for block in same), strict=True)
             values = zip(*(block.batch.values for block in same), strict=True)

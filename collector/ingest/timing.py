@@ -28,7 +28,7 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
     walls: dict[bytes, int] = {}
     asked: bytes = b""
 
-    def exchanged(self, sent: Reading, received_ms: int, echo: Echo | None) -> "Timing":
+    def with_exchange(self, sent: Reading, received_ms: int, echo: Echo | None) -> "Timing":
         """After a push received at ``received_ms`` of a clock that is trusted."""
         previous = self.mappings.get(sent.boot)
         if previous is not None and previous.echoed and 0 <= sent.boot_ms - previous.contacts[-1].at < MIN_EXCHANGE_GAP:
@@ -41,7 +41,7 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
             mappings = dict(list(mappings.items())[-MAX_BOOTS:])
         return msgspec.structs.replace(self, mappings=mappings, current=sent.boot)
 
-    def to_ask(self) -> "Timing | None":
+    def asking_for_echo(self) -> "Timing | None":
         """With the note that the current boot was asked to push again, if it has to be: no ack came back to it yet."""
         mapping = self.mappings.get(self.current)
         if mapping is None or mapping.echoed or self.asked == self.current:

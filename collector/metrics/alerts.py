@@ -17,7 +17,7 @@ def alert_metrics(counts: DeliveryStats, now: Callable[[], int]) -> Callable[[],
         )
         yield _counter("mails_retried", "Times that a mail was put off.", counts.retried)
         yield _counter(
-            "repeats_saved", "Mails that were not sent again, for the journal knew them.", counts.repeats_saved
+            "repeats_saved", "Mails that were not sent again, for the journal knew them.", counts.duplicates_avoided
         )
         yield _gauge("outbox_waiting", "Mails that are neither sent nor failed.", counts.waiting)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest of them; 0: none.", counts.oldest_seconds(now()))

@@ -49,7 +49,7 @@ class CheckEntry(msgspec.Struct, frozen=True):
 
 
 class TroubleSpan(msgspec.Struct, frozen=True):
-    """A span that was not up. ``end`` is None while it is open. Its cause: :meth:`Reader.caused`."""
+    """A span that was not up. ``end`` is None while it is open. Its cause: :meth:`Reader.trouble_causes`."""
 
     known: CheckEntry
     state: int
@@ -227,7 +227,7 @@ class LedgerReader:
         """By uid, why the check was not up, stretch by stretch of the window."""
         return await self.causes(lambda analysis: {uid: analysis.verdicts(uid, window) for uid in of}, window[0])
 
-    async def caused(self, troubles: Sequence[TroubleSpan]) -> dict[tuple[str, int], Cause]:
+    async def trouble_causes(self, troubles: Sequence[TroubleSpan]) -> dict[tuple[str, int], Cause]:
         """By uid and start, why each check was not up for most of the time."""
         if not troubles:
             return {}

@@ -70,7 +70,7 @@ class Circuits:
     async def outages(self, window: Interval, only: str = "") -> list[CircuitOutage]:
         """Every stretch of the window in which a circuit (``only`` that one) was down, by circuit and time."""
         link_ids = [only] if only else list(self._reader.inventory.links)
-        with_downtime = await self._troubled(link_ids, window[0])
+        with_downtime = await self._with_downtime(link_ids, window[0])
 
         def work(analysis: CauseAnalysis) -> list[CircuitOutage]:
             return [
@@ -94,13 +94,13 @@ class Circuits:
         every = list(self._reader.inventory.links)
         since = {link: max(self._until.get(link, 0), self._database.count_from) for link in every}
         begin = min(since.values(), default=0)
-        with_downtime = set(await self._troubled(every, begin))
+        with_downtime = set(await self._with_downtime(every, begin))
         for link in every:
-            if link not in with_downtime and (not_down_until := self._passed(link)) is not None:
+            if link not in with_downtime and (not_down_until := self._not_down_until(link)) is not None:
                 self._until[link] = max(since[link], not_down_until)
         return {link: since[link] for link in every if link in with_downtime}
 
-    def _passed(self, link: str) -> int | None:
+    def _not_down_until(self, link: str) -> int | None:
         """The moment before which no check of the circuit can turn out to have been down; None: one never looked."""
         lasts = []
         for row in self._rows(link):
@@ -110,7 +110,7 @@ class Circuits:
             lasts.append(tail.last - tail.error_to - POWER_RETURN_MS)
         return min(lasts, default=None)
 
-    async def _troubled(self, link_ids: list[str], begin: int) -> list[str]:
+    async def _with_downtime(self, link_ids: list[str], begin: int) -> list[str]:
         """Those with a check that was down at some time from ``begin`` on."""
         rows = {link: self._rows(link) for link in link_ids}
         open_ = {

@@ -40,13 +40,13 @@ class LiveInventory:
         self._ingest = ingest
         self._revocations = revocations
         self._wall = wall
-        self._served: dict[str, tuple[str, bytes]] = {}
+        self._served_plans: dict[str, tuple[str, bytes]] = {}
         self._seen: Signature | None = None
         self._day: date | None = None
 
     def plan(self, agent: str) -> tuple[str, bytes] | None:
         """(digest in hex, canonical bytes) of an agent's plan; None when the inventory has no such agent."""
-        return self._served.get(agent)
+        return self._served_plans.get(agent)
 
     async def refresh(self) -> bool:
         """Look at the files, and load them if they or the day changed. True when something new is in force."""
@@ -140,16 +140,16 @@ class LiveInventory:
             log.info("agent=%s is no longer in the inventory; its checks have ended", agent)
         for agent, encoded in plans.items():
             digest = digest_of(encoded).hex()
-            if self._served.get(agent, ("",))[0] == digest:
+            if self._served_plans.get(agent, ("",))[0] == digest:
                 continue
             try:
                 await self._ingest.serve(agent, encoded, ended.get(agent))
             except PlanError as error:
                 log.error("agent=%s keeps its earlier plan, the new one cannot be used: %s", agent, error)
                 continue
-            self._served[agent] = (digest, encoded)
-        for agent in self._served.keys() - plans.keys():
-            del self._served[agent]
+            self._served_plans[agent] = (digest, encoded)
+        for agent in self._served_plans.keys() - plans.keys():
+            del self._served_plans[agent]
 
 
 def _is_valid(inventory: Inventory | None, problems: Sequence[Problem]) -> bool:

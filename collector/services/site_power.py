@@ -86,7 +86,7 @@ class SitePower:
         def work(db: apsw.Connection) -> dict[str, PowerCounter]:
             counters = dict(before)
             for site, one in watched.items():
-                counted = self._counted(db, one, at_sites[site], before.get(site), count_from)
+                counted = self._advance(db, one, at_sites[site], before.get(site), count_from)
                 if counted is not None:
                     counters[site] = counted
             return counters
@@ -118,7 +118,7 @@ class SitePower:
         registered = [self._reader.registered(entry) for checks in watched.ups.values() for entry in checks]
         return {check.id: self._reader.fleet.tail(check) for check in registered if check.born is not None}
 
-    def _counted(
+    def _advance(
         self,
         db: apsw.Connection,
         watched: WatchedSite,

@@ -52,10 +52,10 @@ class Database:
         self._turn = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
-        self._free: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
+        self._free_readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for _ in range(READERS):
-            self._free.put(connect(path, apsw.SQLITE_OPEN_READONLY, vfs))
-        self._copier = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
+            self._free_readers.put(connect(path, apsw.SQLITE_OPEN_READONLY, vfs))
+        self._checkpoint_connection = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
         self._copying: asyncio.Future[int] | None = None
         writer.set_wal_hook(self._committed)
         row = writer.execute("SELECT incarnation, count_from FROM incarnations ORDER BY id DESC LIMIT 1").get
@@ -111,7 +111,7 @@ class Database:
                 result = work(self._writer)
             except apsw.Error as error:
                 self._rollback()
-                raise self._in_words(error) from None
+                raise self._store_error(error) from None
             except BaseException:
                 self._rollback()
                 raise
@@ -126,12 +126,12 @@ class Database:
 
     def read_now(self, work: Callable[[apsw.Connection], T]) -> T:
         """As :meth:`read`, on this thread: for starting up, when there is no one to keep waiting."""
-        connection = self._free.get()
+        connection = self._free_readers.get()
         try:
             with connection:
                 result = work(connection)
         finally:
-            self._free.put(connection)
+            self._free_readers.put(connection)
         return result
 
     async def close(self) -> None:
@@ -145,8 +145,8 @@ class Database:
         self._readers.shutdown()
         self._thread.shutdown()
         for _ in range(READERS):
-            self._free.get().close()
-        self._copier.close()
+            self._free_readers.get().close()
+        self._checkpoint_connection.close()
         self._writer.close()
 
     def _begin(self, busy_ms: int) -> None:
@@ -162,7 +162,7 @@ class Database:
             self._writer.execute("COMMIT")
         except apsw.Error as error:
             self._rollback()
-            raise self._in_words(error) from None
+            raise self._store_error(error) from None
         except BaseException:
             self._rollback()
             raise
@@ -173,7 +173,7 @@ class Database:
         if self._writer.in_transaction:
             self._writer.execute("ROLLBACK")
 
-    def _in_words(self, error: apsw.Error) -> Exception:
+    def _store_error(self, error: apsw.Error) -> Exception:
         if isinstance(error, apsw.FullError):
             return StoreFull(f"no room on the disk that holds {self.path}")
         if isinstance(error, apsw.IOError):
@@ -222,7 +222,7 @@ class Database:
 
     def _checkpoint(self, mode: int) -> int:
         try:
-            return self._copier.wal_checkpoint(mode=mode)[1]
+            return self._checkpoint_connection.wal_checkpoint(mode=mode)[1]
         except apsw.Error:  # a reader in the way, a full disk: the WAL holds it all, and the next commit tries again
             return 0
 

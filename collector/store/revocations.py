@@ -37,7 +37,7 @@ class Revocations:
         self._up_to: dict[str, int] = {}
         self.inventory: Collection[str] = frozenset()  # agents revoked there, whatever their certificate
 
-    def voids(self, agent: str, serial: int) -> bool:
+    def is_revoked(self, agent: str, serial: int) -> bool:
         """Whether this certificate of this agent is revoked."""
         self._refresh()
         return agent in self.inventory or serial <= self._up_to.get(agent, -1)

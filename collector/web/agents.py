@@ -85,8 +85,8 @@ class AgentsListener:
         self._strangers = 0
         self._routes: dict[tuple[str, str], tuple[str, _Handler]] = {
             ("POST", "/v1/push"): ("push", self._take_push),
-            ("GET", "/v1/plan"): ("plan", self._give_plan),
-            ("GET", "/v1/enroll"): ("authority", self._give_authority),
+            ("GET", "/v1/plan"): ("plan", self._send_plan),
+            ("GET", "/v1/enroll"): ("authority", self._send_authority),
             ("POST", "/v1/enroll"): ("enroll", self._enrol),
             ("POST", "/v1/renew"): ("renew", self._renew),
             ("GET", "/v1/throughput"): ("throughput", self._measure),
@@ -152,7 +152,7 @@ class AgentsListener:
         peer = self._peers.of(request.transport)
         if peer is None:
             raise _Refused(401, "a client certificate of this collector is needed", close=True)
-        if self._registry.revocations.voids(peer.agent, peer.serial):
+        if self._registry.revocations.is_revoked(peer.agent, peer.serial):
             raise _Refused(403, "revoked")
         if peer.not_after <= self._wall() and not expired:
             raise _Refused(403, "expired")
@@ -193,7 +193,7 @@ class AgentsListener:
             answer.force_close()  # what it posts is not read
             return answer
 
-    async def _give_plan(self, request: web.BaseRequest) -> web.Response:
+    async def _send_plan(self, request: web.BaseRequest) -> web.Response:
         peer = self._agent(request)
         plan = self._plans.plan(peer.agent)
         if plan is None:
@@ -205,13 +205,13 @@ class AgentsListener:
             return web.Response(status=304, headers=headers)
         return web.Response(body=encoded, content_type="application/json", headers=headers)
 
-    async def _give_authority(self, request: web.BaseRequest) -> web.Response:
+    async def _send_authority(self, request: web.BaseRequest) -> web.Response:
         response = web.Response(text=self._registry.authority.pem, content_type="application/x-pem-file")
         response.force_close()  # the client comes back pinned to it
         return response
 
     async def _enrol(self, request: web.BaseRequest) -> web.Response:
-        enrolment = await self._stranger(request, _Enrol)
+        enrolment = await self._stranger_json(request, _Enrol)
         try:
             agent, issued = await self._registry.enrol(enrolment.secret, enrolment.csr)
         except EnrolmentRefused as refused:
@@ -233,7 +233,7 @@ class AgentsListener:
         log.info("renewed agent=%s", peer.agent)
         return self._certificate(peer.agent, issued)
 
-    async def _stranger(self, request: web.BaseRequest, kind: type[T]) -> T:
+    async def _stranger_json(self, request: web.BaseRequest, kind: type[T]) -> T:
         """The JSON of a request from someone without a name yet, few of them at once."""
         if self._strangers >= MAX_STRANGERS:
             raise _Refused(503, "busy, try again", close=True)

@@ -211,7 +211,7 @@ class Api:
         before = whole_number(request.query, "before", MAX_TIME, MAX_TIME)
         open_ = self._reader.open_troubles()[:limit]
         past = await self._reader.past_troubles(limit, before)
-        causes = await self._reader.caused([*open_, *past])
+        causes = await self._reader.trouble_causes([*open_, *past])
         content = schemas.TroublesAnswer(
             open=[schemas.with_translation(schemas.trouble(one, causes), language) for one in open_],
             past=[schemas.with_translation(schemas.trouble(one, causes), language) for one in past],
@@ -244,7 +244,7 @@ class Api:
                     version=str(about.get("version", ""))[:100],
                     platform=str(about.get("platform", ""))[:100],
                     certificate_ends=held.not_after if held else None,
-                    revoked=self._registry.revocations.voids(agent.id, held.serial if held else pki.NO_SERIAL),
+                    revoked=self._registry.revocations.is_revoked(agent.id, held.serial if held else pki.NO_SERIAL),
                     results=state.results if state else 0,
                     unplaceable=state.unplaceable if state else 0,
                     dead_letters=state.dead if state else 0,

@@ -76,7 +76,7 @@ class IncidentApi:
             ),
         )
         self.posts = tuple(
-            ApiPost(f"/api/v1/incidents/{{key}}/{what}", self.order, words, IncidentAnswer, IncidentActionBody)
+            ApiPost(f"/api/v1/incidents/{{key}}/{what}", self.act, words, IncidentAnswer, IncidentActionBody)
             for what, words in (
                 ("acknowledge", "Take an open incident on: no reminders, no escalation"),
                 ("snooze", "No reminders of an open incident until a time"),
@@ -123,7 +123,7 @@ class IncidentApi:
             [describe.circuit(link, [one for one in outages if one.link == link.id]) for link in chosen]
         )
 
-    async def order(self, request: web.Request) -> web.Response:
+    async def act(self, request: web.Request) -> web.Response:
         """What a person who said who they are wants of an incident."""
         if request.content_type != "application/json":  # what another site's form cannot send
             raise BadRequest("the body ought to be application/json", 415)
@@ -132,10 +132,10 @@ class IncidentApi:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise BadRequest(f"the body is not understood: {error}") from None
         what: ActionName = request.path.rpartition("/")[2]  # type: ignore[assignment]
-        incident = await self.obey(request.match_info["key"], what, request[WHO], body)
+        incident = await self.execute(request.match_info["key"], what, request[WHO], body)
         return json_response(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
-    async def obey(self, key: str, what: ActionName, who: str, body: IncidentActionBody) -> Incident:
+    async def execute(self, key: str, what: ActionName, who: str, body: IncidentActionBody) -> Incident:
         """Durable when it returns. Raises Wrong."""
         now = self._reader.wall()
         if what == "snooze" and (body.until is None or not now < body.until <= now + MAX_SNOOZE):

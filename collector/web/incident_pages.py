@@ -92,7 +92,7 @@ class IncidentPages:
         except BadLink as bad:
             return self._refused(request, bad)
         incident = await self._incident(claim)
-        return self._of_link(request, claim, incident, done="")
+        return self._link_page(request, claim, incident, done="")
 
     async def do(self, request: web.Request) -> web.Response:
         """The button was pressed (or a mail program asked to end the digests, RFC 8058)."""
@@ -103,7 +103,7 @@ class IncidentPages:
         form = await request.post()
         if claim.action == "stop-digest":
             await self._alerting.unsubscribed.add(claim.contact, self._reader.wall())
-            return self._of_link(request, claim, None, done="stop-digest")
+            return self._link_page(request, claim, None, done="stop-digest")
         until = None
         if claim.action == "snooze":
             hours = str(form.get("hours", SNOOZES[0]))
@@ -113,18 +113,18 @@ class IncidentPages:
         body = IncidentActionBody(until=until, text=str(form.get("text", "")))
         done: str = claim.action
         try:
-            incident = await self._api.obey(claim.incident, claim.action, claim.contact, body)
+            incident = await self._api.execute(claim.incident, claim.action, claim.contact, body)
         except BadRequest as wrong:
             if wrong.status != 409:
                 raise
             incident, done = await self._api.find(claim.incident), ""  # it closed meanwhile: that is what is shown
-        return self._of_link(request, claim, incident, done=done)
+        return self._link_page(request, claim, incident, done=done)
 
     def _refused(self, request: web.Request, bad: BadLink) -> web.Response:
         status = 410 if bad.expired else 404
         return self._draw(request, "link.html", status=status, refresh=False, claim=None, bad=bad)
 
-    def _of_link(self, request: web.Request, claim: LinkClaim, incident: Incident | None, done: str) -> web.Response:
+    def _link_page(self, request: web.Request, claim: LinkClaim, incident: Incident | None, done: str) -> web.Response:
         return self._draw(
             request,
             "link.html",

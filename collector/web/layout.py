@@ -60,7 +60,7 @@ class Layout:
         inventory, now, language = self._reader.inventory, speaker.now, speaker.language
         mistakes = [str(problem) for problem in self._inventories.problems if not problem.warning]
         shown: dict[str, Any] = {
-            "tongue": speaker.tongue,
+            "tongue": speaker.locale,
             "speaker": speaker,
             "language": language,
             "languages": LANGUAGES,

@@ -42,13 +42,13 @@ class _Assembler:
         self.problems = problems
         self.made = entities.Inventory(province=self._province())
         self.expander = TemplateExpander(sections, kinds, problems, self.made, validate_params)
-        self.spots: list[SiteExpansion] = []
+        self.expansions: list[SiteExpansion] = []
 
     def build(self) -> entities.Inventory:
         for ident, shape in self.sections.agencies.items():
             self._agency(ident, shape)
         self.expander.find_hub()
-        for spot in self.spots:
+        for spot in self.expansions:
             self.expander.expand(spot)
         self._revoke()
         self._rest()
@@ -140,7 +140,7 @@ class _Assembler:
             self.problems += [at.problem("", "is given for the agency and for its site") for at in given_twice]
         template = shape.template or (agency.template if is_main else None)
         at = agency.at if is_main else shape.at
-        self.spots.append(SiteExpansion(self.made.sites[ident], shape, template, checks, backups, at))
+        self.expansions.append(SiteExpansion(self.made.sites[ident], shape, template, checks, backups, at))
 
     def _link(self, ident: str, site: str, shape: LinkShape, life: tuple[date | None, date | None]) -> None:
         begins, ends = overlap((shape.begins, shape.ends), life)
@@ -215,7 +215,7 @@ class _Assembler:
 
     def _revoke(self) -> None:
         for ident, (file, line) in self.sections.revoked.items():
-            if ident not in self.made.agents and not self.sections.excused("agents", ident):
+            if ident not in self.made.agents and not self.sections.may_be_broken("agents", ident):
                 self.problems.append(Problem(file, line, "revoked", f"there is no agent {ident}"))
 
     def _rest(self) -> None:

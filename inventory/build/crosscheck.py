@@ -37,7 +37,7 @@ def crosscheck(inventory: entities.Inventory, sections: Sections, kinds: Kinds) 
     for ident, agency in sections.agencies.items():
         yield from _agency(ident, agency, inventory, sections)
     for ident, register in sections.registers.items():
-        if ident not in sections.agencies and not sections.excused("agencies", ident):
+        if ident not in sections.agencies and not sections.may_be_broken("agencies", ident):
             yield register.at.problem("", f"there is no agency {ident}")
     yield from _checks(inventory, sections)
     for goal_id, goal in sections.goals.items():
@@ -82,7 +82,7 @@ def _agency(ident: str, shape: AgencyShape, inventory: entities.Inventory, secti
     for key, other in (("successor", shape.successor), ("parent", shape.parent)):
         if other == ident:
             yield shape.at.problem(key, "is the agency itself")
-        elif other is not None and other not in sections.agencies and not sections.excused("agencies", other):
+        elif other is not None and other not in sections.agencies and not sections.may_be_broken("agencies", other):
             yield shape.at.problem(key, f"there is no agency {other}")
     successor = sections.agencies.get(shape.successor or "")
     if shape.successor is not None and shape.ends is None:
@@ -138,7 +138,7 @@ def _power_feeds(ident: str, shape: SiteShape, inventory: entities.Inventory, se
         for short, feeder in zip(short_names, feeder_ids(short_names, ident, shape), strict=True):
             device = inventory.devices.get(feeder)
             if device is None:
-                if not sections.excused("sites", ident):
+                if not sections.may_be_broken("sites", ident):
                     yield at.problem("fed_by", f"there is no device {short}")
             elif device.site != ident:
                 yield at.problem("fed_by", f"{short} stands at another site, {device.site}")
@@ -151,7 +151,7 @@ def _power_feeds(ident: str, shape: SiteShape, inventory: entities.Inventory, se
 def _link(shape: LinkShape, sections: Sections) -> Iterator[Problem]:
     yield from _life(shape)
     for at, provider in ((shape.at, shape.provider), *((former.at, former.provider) for former in shape.formerly)):
-        if provider not in sections.providers and not sections.excused("providers", provider):
+        if provider not in sections.providers and not sections.may_be_broken("providers", provider):
             yield at.problem("provider", f"there is no provider {provider}")
 
 

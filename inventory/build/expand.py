@@ -100,22 +100,22 @@ class TemplateExpander:
         self.hub = self.made.sites.get(self.made.province.hub)
         province = self.sections.province
         hub_id = province.hub if province is not None else None
-        if province is not None and hub_id and self.hub is None and not self.sections.excused("sites", hub_id):
+        if province is not None and hub_id and self.hub is None and not self.sections.may_be_broken("sites", hub_id):
             self.problems.append(province.at.problem("hub", f"there is no site {hub_id}"))
 
     def expand(self, expansion: SiteExpansion) -> None:
         hub = self.made.sites.get(expansion.shape.hub) if expansion.shape.hub else self.hub
-        if expansion.shape.hub and hub is None and not self.sections.excused("sites", expansion.shape.hub):
+        if expansion.shape.hub and hub is None and not self.sections.may_be_broken("sites", expansion.shape.hub):
             self.problems.append(expansion.shape.at.problem("hub", f"there is no site {expansion.shape.hub}"))
         facts = facts_of(self.made, expansion.site, hub)
-        for draft in self._drafts(expansion, facts):
+        for draft in self._check_drafts(expansion, facts):
             self._check(draft, expansion, hub)
 
-    def _drafts(self, expansion: SiteExpansion, facts: dict[str, str]) -> Iterator[CheckDraft]:
+    def _check_drafts(self, expansion: SiteExpansion, facts: dict[str, str]) -> Iterator[CheckDraft]:
         template = None
         if expansion.template is not None:
             template = self.sections.templates.get(expansion.template)
-            if template is None and not self.sections.excused("templates", expansion.template):
+            if template is None and not self.sections.may_be_broken("templates", expansion.template):
                 template_ids = ", ".join(sorted(self.sections.templates))
                 self.problems.append(
                     expansion.at.problem(
@@ -128,15 +128,15 @@ class TemplateExpander:
             for item in self._items(key, shape, expansion, facts):
                 if backups.facts_present(shape, item[1]):
                     expanded_keys.add(item[0])
-                    yield from self._templated(item, shape, expansion.checks.get(item[0]))
+                    yield from self._template_drafts(item, shape, expansion.checks.get(item[0]))
         for key, own in expansion.checks.items():
             if key not in expanded_keys and not own.off:
                 yield CheckDraft(key, None, own, facts)
             elif key not in expanded_keys and key not in base:
                 self.problems.append(own.at.problem("off", "there is no such check to leave out"))
-        yield from self._backups(template.backups if template is not None else {}, expansion, facts)
+        yield from self._backup_drafts(template.backups if template is not None else {}, expansion, facts)
 
-    def _backups(
+    def _backup_drafts(
         self, base: dict[str, BackupShape], expansion: SiteExpansion, facts: dict[str, str]
     ) -> Iterator[CheckDraft]:
         """A template's backups, with what the site says of them, and the site's own."""
@@ -145,16 +145,16 @@ class TemplateExpander:
             for item in self._items(key, shape, expansion, facts):
                 if backups.facts_present(shape, item[1]):
                     expanded_keys.add(item[0])
-                    yield from self._backup(item, shape, expansion.backups.get(item[0]), expansion)
+                    yield from self._evidence_drafts(item, shape, expansion.backups.get(item[0]), expansion)
         for key, own in expansion.backups.items():
             if key not in expanded_keys and own.off:
                 self.problems.append(own.at.problem("off", "there is no such backup to leave out"))
             elif key not in expanded_keys:
                 if not own.evidence:
                     self.problems.append(own.at.problem("", "needs the key evidence: what proves it"))
-                yield from self._backup((key, facts, None, None), None, own, expansion)
+                yield from self._evidence_drafts((key, facts, None, None), None, own, expansion)
 
-    def _backup(
+    def _evidence_drafts(
         self, item: Item, base: BackupShape | None, own: BackupShape | None, expansion: SiteExpansion
     ) -> Iterator[CheckDraft]:
         key, facts, names, device = item
@@ -177,7 +177,7 @@ class TemplateExpander:
         for evidence, base_shape, own_shape in backups.checks_of(key, base, own, self.kinds):
             yield CheckDraft(f"{key}-{evidence}", base_shape, own_shape, facts, names, device, backup, evidence)
 
-    def _templated(self, item: Item, base: CheckShape, own: CheckShape | None) -> Iterator[CheckDraft]:
+    def _template_drafts(self, item: Item, base: CheckShape, own: CheckShape | None) -> Iterator[CheckDraft]:
         """A template's check for this site, with what the site says of it; none if it is left out."""
         if own is not None and own.off:
             return
@@ -211,7 +211,7 @@ class TemplateExpander:
     def _check(self, draft: CheckDraft, expansion: SiteExpansion, hub: entities.Site | None) -> None:
         shape = draft.own or draft.base
         assert shape is not None  # a draft comes from one or the other
-        agent = self._vantage(draft, expansion, hub)
+        agent = self._agent_id(draft, expansion, hub)
         kind = self._kind(draft, shape)
         if agent is None or kind is None:
             return
@@ -280,7 +280,7 @@ class TemplateExpander:
         self.names[check.agent, check.name] = check
         self.made.checks[check.uid] = check
 
-    def _vantage(self, draft: CheckDraft, expansion: SiteExpansion, hub: entities.Site | None) -> str | None:
+    def _agent_id(self, draft: CheckDraft, expansion: SiteExpansion, hub: entities.Site | None) -> str | None:
         """The agent that looks; None if there is none (and, when that is a mistake, it was reported)."""
         agent_id = draft.get("agent")
         at = draft.place("agent") or expansion.at
@@ -300,7 +300,7 @@ class TemplateExpander:
                 )
             return expansion.site.agent or None
         if agent_id not in self.made.agents:
-            if not self.sections.excused("agents", agent_id):
+            if not self.sections.may_be_broken("agents", agent_id):
                 self.problems.append(at.problem("agent", f"there is no agent {agent_id!r}"))
             return None
         return str(agent_id)

@@ -23,20 +23,20 @@ def selector(
     }
     for field, table in tables.items():
         for ident in getattr(select, field):
-            if ident not in table and not sections.excused(field, ident):
+            if ident not in table and not sections.may_be_broken(field, ident):
                 yield at.problem("select", f"{field}: there is no {ident}")
 
 
 def calendar(at: Place, key: str, ident: str | None, sections: Sections) -> Iterator[Problem]:
     """A calendar that is not there."""
-    if ident and ident not in sections.calendars and not sections.excused("calendars", ident):
+    if ident and ident not in sections.calendars and not sections.may_be_broken("calendars", ident):
         yield at.problem(key, f"there is no calendar {ident}")
 
 
 def contacts(at: Place, key: str, names: Iterable[str], sections: Sections) -> Iterator[Problem]:
     """Names that are no contacts, where only contacts may stand."""
     for name in names:
-        if name in sections.contacts or sections.excused("contacts", name):
+        if name in sections.contacts or sections.may_be_broken("contacts", name):
             continue
         other = next((word for word in ("groups", "rosters") if name in getattr(sections, word)), None)
         yield at.problem(key, f"{name} is a {other[:-1]}, not a contact" if other else f"there is no contact {name}")
@@ -45,5 +45,7 @@ def contacts(at: Place, key: str, names: Iterable[str], sections: Sections) -> I
 def recipients(at: Place, key: str, names: Iterable[str], sections: Sections) -> Iterator[Problem]:
     """Names that are no contact, group or roster."""
     for name in names:
-        if not any(name in getattr(sections, word) or sections.excused(word, name) for word in RECIPIENT_SECTIONS):
+        if not any(
+            name in getattr(sections, word) or sections.may_be_broken(word, name) for word in RECIPIENT_SECTIONS
+        ):
             yield at.problem(key, f"there is no contact, group or roster {name}")

@@ -45,7 +45,7 @@ class Sections:
         self.unread: list[tuple[Node, str, Source]] = []
         self.shipped: frozenset[str] = frozenset()
 
-    def excused(self, section: str, ident: str) -> bool:
+    def may_be_broken(self, section: str, ident: str) -> bool:
         """Whether an unknown id of a section may be one that could not be read."""
         broken = self.broken.get(section, set())
         return ident in broken or (section in ("sites", "agents") and bool(self.broken.get("agencies")))

@@ -171,7 +171,7 @@ class _Builder:
                 self.key = text
                 self.key_line = line
             elif key in top.items:
-                self._twice(top, key)
+                self._duplicate_key(top, key)
             else:
                 self.key = None
                 top.items[key] = ScalarNode(text, line, plain)
@@ -195,7 +195,7 @@ class _Builder:
             node.line = self.key_line  # a mapping is where its key is, not where its first entry is
             name = key
             if key in top.items:
-                self._twice(top, key)
+                self._duplicate_key(top, key)
             else:
                 top.items[key] = node
                 top.lines[key] = node.line
@@ -208,7 +208,7 @@ class _Builder:
         self.open.append((top, name))
         self.top = node
 
-    def _twice(self, top: MappingNode, key: str) -> None:
+    def _duplicate_key(self, top: MappingNode, key: str) -> None:
         path = ".".join([*(name for _, name in self.open), key]).lstrip(".").replace(".[", "[")
         message = f"is written twice, first on line {top.lines[key]}"
         self.problems.append(Problem(self.shown, self.key_line, path, message))

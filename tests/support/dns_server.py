@@ -53,7 +53,7 @@ class DnsServer(asyncio.DatagramProtocol):
     def __init__(self, packets: UdpReplies) -> None:
         self.packets = packets
         self.asked = 0
-        self.by_tcp = 0
+        self.tcp_queries = 0
         self.tcp_answer: Callable[[bytes], bytes] = lambda wire: reply_to(wire).to_wire()
 
     def connection_made(self, transport: Any) -> None:
@@ -70,7 +70,7 @@ class DnsServer(asyncio.DatagramProtocol):
             self.transport.sendto(packet, addr)
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.by_tcp += 1
+        self.tcp_queries += 1
         try:
             size = int.from_bytes(await reader.readexactly(2), "big")
             writer.write(self.tcp_answer(await reader.readexactly(size)))

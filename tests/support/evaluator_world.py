@@ -129,9 +129,9 @@ class EvaluatorWorld:
         (folder / "all.yaml").write_text(inventory, "utf-8")
         self.source = FixedInventory(load.load(folder))
         self.states: dict[str, int] = {}  # by check's name, or AGENT/NAME; what is not there is up
-        self.away: set[str] = set()  # agents that cannot push (they look, and keep it)
+        self.disconnected: set[str] = set()  # agents that cannot push (they look, and keep it)
         self.off: set[str] = set()  # agents that do not look
-        self.held: dict[str, list[tuple[int, int, int]]] = {}
+        self.backlogs: dict[str, list[tuple[int, int, int]]] = {}
         self.journal: list[NotificationLogEntry] = []
         self.mails: list[EmailMessage] = []
         self.letters: list[OutgoingMail] = []
@@ -194,10 +194,10 @@ class EvaluatorWorld:
     async def restart(self, *, off: int = 0) -> None:
         """The collector is off for ``off`` ms; the agents look on and keep it."""
         await self.stop()
-        before = set(self.away)
-        self.away |= self.agents.keys()
-        await self._pass(off)
-        self.away = before
+        before = set(self.disconnected)
+        self.disconnected |= self.agents.keys()
+        await self._let_time_pass(off)
+        self.disconnected = before
         await self._open()
         for agent in self.agents.values():
             agent.ingest = self.ingest
@@ -232,9 +232,9 @@ class EvaluatorWorld:
     async def step(self, ms: int = 5 * SECOND, **states: int) -> None:
         """Time passes in steps of 5 s: looks, pushes, a turn of the evaluator after each."""
         self.states.update({name.replace("_", "-").replace("--", "."): state for name, state in states.items()})
-        await self._pass(ms, self._turn)
+        await self._let_time_pass(ms, self._turn)
 
-    async def _pass(self, ms: int, then: Callable[[], Any] | None = None) -> None:
+    async def _let_time_pass(self, ms: int, then: Callable[[], Any] | None = None) -> None:
         left = ms
         while left > 0:
             elapsed = min(left, 5 * SECOND)
@@ -250,10 +250,10 @@ class EvaluatorWorld:
                 continue
             checks = agent.plan.checks
             looks = [(place, agent.now(), self._state(name, check.name)) for place, check in enumerate(checks)]
-            if name in self.away:
-                self.held.setdefault(name, []).extend(looks)
+            if name in self.disconnected:
+                self.backlogs.setdefault(name, []).extend(looks)
             else:
-                looks = self.held.pop(name, []) + looks
+                looks = self.backlogs.pop(name, []) + looks
                 for begin in range(0, len(looks), 900):
                     await agent.push(agent.batch(looks[begin : begin + 900]))
 
@@ -282,7 +282,7 @@ class EvaluatorWorld:
     def open(self) -> list[Incident]:
         return list(self.evaluator.book.open.values())
 
-    def the_one(self) -> Incident:
+    def only_incident(self) -> Incident:
         """The only open incident."""
         [incident] = self.open
         return incident

@@ -100,12 +100,12 @@ class FakeCollector:
         self.pushes: list[Push] = []
         self.connections = 0
         self.peers: list[str] = []
-        self.script: list[PushHandler] = []  # each answers one push, or None: as usual
+        self.handlers: list[PushHandler] = []  # each answers one push, or None: as usual
         self.judge: Callable[[Push], Ack | None] = lambda push: None
         self.plan = Plan(agent="site-1", agency="a", site="s").encode()
         self.enrol_page = ""
-        self.names_plan = False  # in its acks
-        self.plans_asked = 0
+        self.acks_name_plan = False  # in its acks
+        self.plan_requests = 0
         self.revoked = False
         self.renewals: list[str] = []
         self.port = 0
@@ -164,15 +164,15 @@ class FakeCollector:
         if self.revoked:
             return web.Response(status=403, body=b'{"error":"revoked"}', content_type="application/json")
         if request.path == "/v1/plan":
-            self.plans_asked += 1
+            self.plan_requests += 1
             if request.headers.get("If-None-Match") == f'"{digest_of(self.plan).hex()}"':
                 return web.Response(status=304)
             return web.Response(body=self.plan, content_type="application/json")
         body = await request.read()
         if request.path == "/v1/renew":
             return self._renew(body)
-        if self.script:
-            response = await self.script.pop(0)(request)
+        if self.handlers:
+            response = await self.handlers.pop(0)(request)
             if response is not None:
                 return response
         push = wire.decode_push(body)
@@ -202,7 +202,7 @@ class FakeCollector:
 
     def ack(self, verdict: str, **more: Any) -> Ack:
         now = int(time.time() * 1000)
-        plan = digest_of(self.plan) if self.names_plan else None
+        plan = digest_of(self.plan) if self.acks_name_plan else None
         return Ack(
             incarnation=self.incarnation,
             verdict=verdict,

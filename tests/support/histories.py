@@ -200,7 +200,7 @@ class EstateHistory:
         self.broken = {uid: union(*(one.times for one in breakers)) for uid, breakers in self.breakers.items()}
         self.noisy = {check.uid: self._noisy(check) for check in self.checks}
         self.told = {agent: ReceivedEvents() for agent in AGENT_OF.values()}
-        self._recorded: dict[str, list[CheckReport]] = {}
+        self._reports: dict[str, list[CheckReport]] = {}
         self._record()
 
     # -- what was broken
@@ -212,7 +212,7 @@ class EstateHistory:
         lasts = UPS.get(place, 0)
         return union((begin, min(begin + lasts, end)) for begin, end in self.times("power", place)) if lasts else []
 
-    def dark(self, place: str) -> list[Interval]:
+    def without_power(self, place: str) -> list[Interval]:
         """When nothing there had power."""
         lasts = UPS.get(place, 0)
         return union((begin + lasts, end) for begin, end in self.times("power", place) if begin + lasts < end)
@@ -220,14 +220,16 @@ class EstateHistory:
     def _outages(self, place: str) -> list[ProgramOutage]:
         agent = f"agent:{AGENT_OF[place]}"
         machine = [(begin, end + 60 * SECOND) for begin, end in self.times("machine", place)]
-        dark = [(begin, end + 80 * SECOND) for begin, end in self.dark(place)]  # its machine takes longer to come up
+        dark = [
+            (begin, end + 80 * SECOND) for begin, end in self.without_power(place)
+        ]  # its machine takes longer to come up
         off = union(machine, dark)
         booting = [(begin, end + 15 * SECOND) for begin, end in off]
         killed, stopped = self.times("kill", place), self.times("stop", place)
         outages = []
         for begin, end in union(booting, killed, stopped):
             inside = [one for one in off if begin <= one[0] < end]
-            first = min((fault.begin, fault.what) for fault in self.ends_program(place) if begin <= fault.begin < end)
+            first = min((fault.begin, fault.what) for fault in self.program_ends(place) if begin <= fault.begin < end)
             causes = (
                 Breaker("power", f"power:{SITE_OF[place]}", [(b, e + 15 * SECOND) for b, e in dark]),
                 Breaker("agent", agent, union(((b, e + 15 * SECOND) for b, e in machine), killed, stopped)),
@@ -235,13 +237,13 @@ class EstateHistory:
             outages.append(ProgramOutage(begin, end, inside[-1][1] if inside else None, first[1] == "stop", causes))
         return outages
 
-    def ends_program(self, place: str) -> list[EstateFault]:
-        dark = [EstateFault("dark", place, begin, end) for begin, end in self.dark(place)]
+    def program_ends(self, place: str) -> list[EstateFault]:
+        dark = [EstateFault("dark", place, begin, end) for begin, end in self.without_power(place)]
         return [f for f in self.faults if f.where == place and f.what in ("machine", "kill", "stop")] + dark
 
     def router(self, place: str) -> list[Breaker]:
         site = SITE_OF[place]
-        back = [(begin, end + 30 * SECOND) for begin, end in self.dark(place)]
+        back = [(begin, end + 30 * SECOND) for begin, end in self.without_power(place)]
         return [
             Breaker("lan", f"lan:{site}", union(self.times("router", place), self.times("switch", place))),
             Breaker("power", f"power:{site}", back),
@@ -260,7 +262,7 @@ class EstateHistory:
         return [
             Breaker("service", root, self.times("device", device)),
             Breaker("service", "", self.times("service", *services)),
-            Breaker("power", f"power:{SITE_OF[place]}", self.dark(place)),
+            Breaker("power", f"power:{SITE_OF[place]}", self.without_power(place)),
             Breaker("lan", f"lan:{SITE_OF[place]}", self.times("switch", place)),
         ]
 
@@ -273,7 +275,7 @@ class EstateHistory:
             case "host":
                 return []
             case "power" | "power-ups":  # nobody looks then: what the next boot tells
-                times = [(begin, end + 80 * SECOND) for begin, end in self.dark(place)]
+                times = [(begin, end + 80 * SECOND) for begin, end in self.without_power(place)]
                 return [Breaker("power", f"power:{SITE_OF[place]}", times)]
             case "gateway":
                 return self.router(place)
@@ -342,7 +344,7 @@ class EstateHistory:
     def _look(
         self, check: Check, runs: list[tuple[int, int, ProgramOutage | None]], boots: list[tuple[int, int]]
     ) -> None:
-        reports = self._recorded[check.uid] = []
+        reports = self._reports[check.uid] = []
         broken, noisy = self.broken[check.uid], self.noisy[check.uid]
         for (begin, end, before), (booted, off) in zip(runs, boots, strict=True):
             if before is not None and not before.clean and before.booted is not None and check.kind == "power":
@@ -361,7 +363,7 @@ class EstateHistory:
         error = self.errors.get(check.agent, 0)
         closed: list[Span] = []
         tail: LedgerTail | None = None
-        for report in self._recorded[uid]:
+        for report in self._reports[uid]:
             if report.at > limit:
                 break
             if report.booted is not None:
@@ -381,7 +383,7 @@ class EstateHistory:
         """The newest look of all that an agent had told until then, as placed."""
         limit = self.end + HOUR if until is None else until
         uids = [check.uid for check in self.checks if check.agent == agent]
-        looks = (at for uid in uids for report in self._recorded[uid] for at, _ in report.looks if at <= limit)
+        looks = (at for uid in uids for report in self._reports[uid] for at, _ in report.looks if at <= limit)
         return max(looks, default=self.begin)
 
     def _run(
@@ -409,7 +411,7 @@ class EstateHistory:
     def truth(self, check: Check, at: int, state: int) -> set[tuple[str, str]]:
         """(cause, root) of all that keeps the check from being up (of ``state`` unknown: from being looked at)."""
         if state == UNKNOWN:
-            return self.absent(self.place(check.agent), at)
+            return self.absence_causes(self.place(check.agent), at)
         if state == DEGRADED:
             if not covers(self.noisy[check.uid], at):
                 return set()
@@ -426,15 +428,15 @@ class EstateHistory:
         """Whether the agent there looked, and had looked a moment before."""
         return not any(one.begin <= at < one.end + 90 * SECOND for one in self.outages[place])
 
-    def lan_broken(self, place: str, at: int) -> bool:
+    def router_silent(self, place: str, at: int) -> bool:
         """Whether the router there did not answer, or had not a moment before."""
         return any(begin <= at < end + 30 * SECOND for one in self.router(place) for begin, end in one.times)
 
-    def dark_for(self, place: str) -> list[Interval]:
+    def router_without_power(self, place: str) -> list[Interval]:
         """When its router was without power or coming up after it."""
         return self.router(place)[1].times
 
-    def absent(self, place: str, at: int) -> set[tuple[str, str]]:
+    def absence_causes(self, place: str, at: int) -> set[tuple[str, str]]:
         """Why a program was not there; empty if it was."""
         for outage in self.outages[place]:
             if outage.begin <= at < outage.end:
@@ -470,7 +472,7 @@ class Decidability:
         if state == DEGRADED:
             return True  # its own measure, or the line's: both are named by what is measured
         if state == UNKNOWN:
-            return self._absence(place, at)
+            return self._absence_decided(place, at)
         far = check.site if place == "hub" and check.site in LINES else place
         return any(self._seen(check, cause, place, far, at) for cause, _ in world.truth(check, at, DOWN))
 
@@ -478,17 +480,17 @@ class Decidability:
         """Whether something saw that it was this and no other thing on the way."""
         world = self.world
         if cause == "service":
-            quiet = not world.lan_broken(place, at)
-            return quiet and (check.name != "mail" or (self._line_works(at) and not world.lan_broken("hub", at)))
+            quiet = not world.router_silent(place, at)
+            return quiet and (check.name != "mail" or (self._line_works(at) and not world.router_silent("hub", at)))
         if cause == "lan" and not check.link and check.name != "mail":
             return check.name == "gateway" or self._switch_alone(place, at)
         if cause == "lan":
-            broken = [one for one in {place, far, "hub"} if world.lan_broken(one, at)]
+            broken = [one for one in {place, far, "hub"} if world.router_silent(one, at)]
             return any(world.alive(one, at) for one in broken)
         if cause == "wan":
             ends = {place, far, "hub"}
-            return all(world.alive(end, at) and not world.lan_broken(end, at) for end in ends)
-        dark = next((one for one in (far, place, "hub") if covers(world.dark_for(one), at)), None)
+            return all(world.alive(end, at) and not world.router_silent(end, at) for end in ends)
+        dark = next((one for one in (far, place, "hub") if covers(world.router_without_power(one), at)), None)
         return dark is not None and self._dark(dark, at)
 
     def _line_works(self, at: int) -> bool:
@@ -502,11 +504,11 @@ class Decidability:
         others = [*self.world.times("router", place), *self.world.times("device", "server")]
         return not any(begin - 2 * MINUTE < at and begun < end + 2 * MINUTE for begin, end in others)
 
-    def _absence(self, place: str, at: int) -> bool:
+    def _absence_decided(self, place: str, at: int) -> bool:
         outage = next((one for one in self.world.outages[place] if one.begin <= at < one.end), None)
         if outage is None:
             return False
-        whats = {fault.what for fault in self.world.ends_program(place) if self._within(fault, outage)}
+        whats = {fault.what for fault in self.world.program_ends(place) if self._within(fault, outage)}
         if whats <= {"kill", "stop"}:
             return True
         if whats == {"dark"}:
@@ -521,7 +523,7 @@ class Decidability:
         """On battery while somebody looked; or seen from outside to go, and to be gone until its machine booted."""
         world = self.world
         outage = next((one for one in world.outages[place] if one.begin <= at < one.end), None)
-        if outage is None or {f.what for f in world.ends_program(place) if self._within(f, outage)} != {"dark"}:
+        if outage is None or {f.what for f in world.program_ends(place) if self._within(f, outage)} != {"dark"}:
             return False
         if place in UPS:
             return all(world.alive(place, outage.begin - back * SECOND) for back in (90, 60, 30, 1))
@@ -539,7 +541,7 @@ class Decidability:
         if place == "hub":
             return False
         times = range(begin, end, 15 * SECOND)
-        if not all(world.alive("hub", at) and not world.lan_broken("hub", at) for at in times):
+        if not all(world.alive("hub", at) and not world.router_silent("hub", at) for at in times):
             return False
         faulty = union(world.times("router", place), world.times("switch", place))
         faulty = union(faulty, *(world.times("line", line) for line in LINES[place]))

@@ -140,7 +140,7 @@ class IncidentDriver:
     def fails(self, uid: str, root: str = "", **more: Any) -> None:
         self.wrong[f"down:{uid}"] = down(uid, self.at, root, **more)
 
-    def turns_out(self, uid: str, root: str, **more: Any) -> None:
+    def change_root(self, uid: str, root: str, **more: Any) -> None:
         """The root of what is wrong already is revised."""
         old = self.wrong[f"down:{uid}"]
         self.wrong[old.key] = replace(down(uid, old.since, root, **more), evidence=self.at)

@@ -56,14 +56,14 @@ class ChainAgent:
         self.plan = plan
         self.epoch = epoch
         self.boot = boot
-        self.zero = clock.boot_ms() - 1_000_000  # its boot clock shows a million ms
+        self.booted_at = clock.boot_ms() - 1_000_000  # its boot clock shows a million ms
         self.seq = 0
         self.mark: Position | None = None
         self.echo: Echo | None = None
         self.kept: list[bytes] = []
 
     def now(self) -> int:
-        return self.clock.boot_ms() - self.zero
+        return self.clock.boot_ms() - self.booted_at
 
     def reading(self) -> Reading:
         return Reading(self.boot, self.now(), 0)

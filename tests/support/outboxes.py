@@ -72,12 +72,12 @@ class MemoryOutbox:
 
     async def hooked(self, letter: OutgoingMail, at: int) -> None:
         self._change(letter, hooked=True)
-        self._noted("hooked", letter)
+        self._record("hooked", letter)
 
     async def later(self, letter: OutgoingMail, at: int, why: str) -> None:
         row = self._change(letter, tries=self.rows[letter.id].letter.tries + 1, why=why)
         row.due = at
-        self._noted("later", letter)
+        self._record("later", letter)
 
     async def failed(self, letter: OutgoingMail, at: int, why: str) -> None:
         self._change(letter, why=why)
@@ -101,14 +101,14 @@ class MemoryOutbox:
         row = self.rows[letter.id]
         if row.state == "waiting":
             row.state, row.way = state, way
-        self._noted(state, letter)
+        self._record(state, letter)
 
     def _change(self, letter: OutgoingMail, **fields: Any) -> OutboxRow:
         row = self.rows[letter.id]
         row.letter = msgspec.structs.replace(row.letter, **fields)
         return row
 
-    def _noted(self, what: str, letter: OutgoingMail) -> None:
+    def _record(self, what: str, letter: OutgoingMail) -> None:
         self.calls.append((what, letter.ident))
         self.save()
 
@@ -137,7 +137,7 @@ class OutboxWorld(msgspec.Struct):
 
     outbox: Outbox
     add: Callable[..., Awaitable[None]]
-    again: Callable[[], Awaitable[Outbox]]
+    reopen: Callable[[], Awaitable[Outbox]]
 
 
 class OutboxContract:
@@ -166,7 +166,7 @@ class OutboxContract:
         (mail,) = await world.outbox.due(1_000_000, 10)
         await world.outbox.later(mail, 1_060_000, "450 greylisted")
         assert await world.outbox.due(1_059_999, 10) == []
-        (again,) = await (await world.again()).due(1_060_000, 10)
+        (again,) = await (await world.reopen()).due(1_060_000, 10)
         assert (again.ident, again.tries, again.why) == ("a", 1, "450 greylisted")
 
     async def test_what_was_sent_is_not_due_any_more(self, world: OutboxWorld) -> None:
@@ -174,7 +174,7 @@ class OutboxContract:
         first, second = await world.outbox.due(2_000_000, 10)
         await world.outbox.sent(first, 2_000_000, "mail.example:25")
         assert [one.ident for one in await world.outbox.due(9_000_000, 10)] == ["b"]
-        assert [one.ident for one in await (await world.again()).due(9_000_000, 10)] == ["b"]
+        assert [one.ident for one in await (await world.reopen()).due(9_000_000, 10)] == ["b"]
         await world.outbox.sent(first, 2_000_001, "the journal")  # said twice: nothing changes
         assert await world.outbox.waiting() == (1, second.made)
 
@@ -182,7 +182,7 @@ class OutboxContract:
         await world.add(outgoing_mail("a"))
         (mail,) = await world.outbox.due(2_000_000, 10)
         await world.outbox.failed(mail, 2_000_000, "550 no such user")
-        assert await (await world.again()).due(9_000_000_000, 10) == []
+        assert await (await world.reopen()).due(9_000_000_000, 10) == []
         assert await world.outbox.waiting() == (0, None)
 
     async def test_what_went_by_the_webhook_is_still_due(self, world: OutboxWorld) -> None:
@@ -190,7 +190,7 @@ class OutboxContract:
         (mail,) = await world.outbox.due(2_000_000, 10)
         assert not mail.hooked
         await world.outbox.hooked(mail, 2_000_000)
-        (again,) = await (await world.again()).due(2_000_000, 10)
+        (again,) = await (await world.reopen()).due(2_000_000, 10)
         assert again.hooked
 
     async def test_what_is_said_of_a_letter_undoes_nothing_said_before(self, world: OutboxWorld) -> None:

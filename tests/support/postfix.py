@@ -153,7 +153,7 @@ class Postfix:
             if file.exists()
         )
 
-    def logged(self, words: str, count: int = 1) -> None:
+    def wait_for_log(self, words: str, count: int = 1) -> None:
         """Waits until its log, which comes a little later, says so."""
         deadline = time.monotonic() + 20
         while self.log().count(words) < count:

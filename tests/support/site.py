@@ -217,6 +217,6 @@ async def records(site: LiveSite, stack: AsyncExitStack) -> None:
     book.listen()
     book.expect(["db"])
     for action in (START, SUCCESS):
-        book.hear("db", PingEvent(action=action, at=book.now()))
+        book.add_ping("db", PingEvent(action=action, at=book.now()))
     site.check("job", "job", job="db")
     site.check("drill", "drill", drill="db")

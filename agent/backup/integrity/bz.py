@@ -28,7 +28,7 @@ class Bzip2:
                 break  # what follows the last stream is no part of it, as bzip2 itself has it
             rest = self._stream(data)
             streams += 1
-            if source.meter.wants_mark:
+            if source.meter.mark_due:
                 source.meter.mark({"offset": source.offset - len(rest), "sink": self._sink.state()})
         self._sink.finish()
 

@@ -77,7 +77,7 @@ def compare(source: MeteredFile, kind: str, digits: str, file: str, state: State
     source.offset = state["offset"] if state is not None else 0
     while piece := source.read():
         digest.update(piece)
-        if source.meter.wants_mark and (hash_state := digest.state()) is not None:
+        if source.meter.mark_due and (hash_state := digest.state()) is not None:
             source.meter.mark({"hash": hash_state, "offset": source.offset})
     if digest.hexdigest() != digits:
         raise BrokenCopy(f"it does not match its {kind} in {file}")

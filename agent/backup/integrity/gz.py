@@ -99,7 +99,7 @@ class Gzip:
             while not inflate.ended:
                 if not inflate.full and self._fill(1) == 0:
                     raise BrokenCopy(f"it ends in the middle, after {inflate.length} unpacked bytes")
-                marking = meter.wants_mark
+                marking = meter.mark_due
                 out, self._at = inflate.feed(self._data, self._at, marking)
                 if out:
                     self._source.unfold(len(out))

@@ -58,10 +58,10 @@ class Meter:
         self._save = save
         self._clock = clock
         self._sleep = sleep
-        self._next_free = self._told = self._marked = self._begun = clock()
+        self._next_free = self._told = self._mark_time = self._begun = clock()
         self._granted, self._seconds = grant
         self._used = 0
-        self._marked_at = 0  # bytes
+        self._mark_bytes = 0  # bytes
 
     def spend(self, count: int) -> None:
         """Before ``count`` bytes are read: wait for their turn. Raises Stopped."""
@@ -93,14 +93,14 @@ class Meter:
             )
 
     @property
-    def wants_mark(self) -> bool:
+    def mark_due(self) -> bool:
         """Time, or bytes, enough since the last mark; several times within a grant, since the next may never come."""
         bytes_each = min(MARK_BYTES, self._granted // 4 or MARK_BYTES)
-        return self.done - self._marked_at >= bytes_each or self._clock() - self._marked >= MARK_EVERY
+        return self.done - self._mark_bytes >= bytes_each or self._clock() - self._mark_time >= MARK_EVERY
 
     def mark(self, state: State) -> None:
         """Keep from where to go on."""
-        self._marked, self._marked_at = self._clock(), self.done
+        self._mark_time, self._mark_bytes = self._clock(), self.done
         self._save(state)
 
 

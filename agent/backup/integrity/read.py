@@ -168,7 +168,7 @@ def _plain(source: MeteredFile, name: str, state: State | None) -> str:
         sink.restore(state["sink"])
     while piece := source.read():
         sink.feed(piece)
-        if source.meter.wants_mark:
+        if source.meter.mark_due:
             source.meter.mark({"offset": source.offset, "sink": sink.state()})
     sink.finish()
     if not sink.words():

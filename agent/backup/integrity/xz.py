@@ -81,7 +81,7 @@ class Xz:
         if first:
             yield stream.header
         for number in range(first, len(stream.blocks)):
-            if number > first and self._source.meter.wants_mark:
+            if number > first and self._source.meter.mark_due:
                 # the decoder has had, and has given, all of the blocks before
                 self._source.meter.mark({"stream": self._stream, "block": number, "sink": self._sink.state()})
             end = offset + _padded(stream.blocks[number][0])

@@ -59,7 +59,7 @@ class Zip:
                 raise SuspectCopy("its members lie over each other, as in a bomb; it was not read on")
             self._member(number + 1, entry, entry.offset + shift)
             self._done = number + 1
-            if self._source.meter.wants_mark:
+            if self._source.meter.mark_due:
                 self._source.meter.mark({"done": self._done, "packed": self._packed, "cannot": self._cannot})
         if self.members != count & 0xFFFF and self.members != count:
             raise BrokenCopy(f"its directory has {self.members} members, and ought to have {count}")
@@ -136,14 +136,14 @@ class Zip:
         if entry.method == _DEFLATE:
             return self._deflated(entry.packed)
         if entry.method == _STORED:
-            return self._through(entry.packed, lambda piece: piece)
+            return self._decode(entry.packed, lambda piece: piece)
         if entry.method == _BZIP2:
             decoder = bz2.BZ2Decompressor()
 
             def unpacked(piece: bytes) -> bytes:
                 return b"" if decoder.eof else decoder.decompress(piece, PIECE)
 
-            return self._through(entry.packed, unpacked, lambda: not decoder.needs_input and not decoder.eof)
+            return self._decode(entry.packed, unpacked, lambda: not decoder.needs_input and not decoder.eof)
         self._cannot = f"it holds members packed by method {entry.method}, which is not known here"
         return None, 0
 
@@ -155,7 +155,7 @@ class Zip:
             count -= len(piece)
             yield piece
 
-    def _through(
+    def _decode(
         self, count: int, unpack: Callable[[bytes], bytes], more: Callable[[], bool] = lambda: False
     ) -> tuple[int, int]:
         crc = size = 0

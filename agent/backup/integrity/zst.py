@@ -77,7 +77,7 @@ class Zstd:
                     self._sink.feed(ctypes.string_at(space, out.pos))
                 inside = code != 0
                 more = input_buffer.pos < input_buffer.size or (out.pos == OUT and inside)
-                if not inside and self._source.meter.wants_mark:
+                if not inside and self._source.meter.mark_due:
                     offset = self._source.offset - input_buffer.size + input_buffer.pos
                     self._source.meter.mark({"offset": offset, "sink": self._sink.state()})
         if inside:

@@ -188,7 +188,7 @@ def _compare_checksums(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tu
             finally:
                 os.close(descriptor)
             passed = number
-            if meter.wants_mark:
+            if meter.mark_due:
                 meter.mark({"passed": passed, "wrong": wrong[:10], "count": count})
     if wrong:
         return BROKEN, wrong[0], f"{count} entries"

@@ -169,7 +169,7 @@ def _compare_hashes(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tuple
                 if (bad := _wrong(tree, file, name, meter)) != "":
                     wrong.append(f"{folder.partition('/')[0]}/{name[:8]} {bad}")
                 passed, count = file, count + 1
-                if meter.wants_mark:
+                if meter.mark_due:
                     meter.mark({"passed": passed, "wrong": wrong[:10], "count": count})
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""

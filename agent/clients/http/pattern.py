@@ -79,7 +79,7 @@ class LinearRegex:
         self._takes.append(matcher)
         return len(self._ways) - 1
 
-    def add_way(self, node: int, to: int) -> None:
+    def add_edge(self, node: int, to: int) -> None:
         self._ways[node].append((None, to))
 
     def begin(self) -> _State:
@@ -143,16 +143,16 @@ class _Parser:
         self.source = source
         self.at = flags.end() if flags else 0
         self.depth = 0
-        self.built = 0
+        self.node_count = 0
         self.into = automaton
 
     def parse(self) -> NodeBuilder:
-        part = self._either()
+        part = self._alternation()
         if self.at < len(self.source):
             raise ValueError("the pattern has a ) too many")
         return part
 
-    def _either(self) -> NodeBuilder:
+    def _alternation(self) -> NodeBuilder:
         parts = [self._sequence()]
         while self.source.startswith("|", self.at):
             self.at += 1
@@ -180,12 +180,12 @@ class _Parser:
         return lambda after: self._repeat(part, least, most, after)
 
     def _repeat(self, part: NodeBuilder, least: int, most: int | None, after: int) -> int:
-        self.built += least + (most or 0) + 1
-        if self.built > 10 * MAX_NODES:  # repetitions of nothing make no nodes
+        self.node_count += least + (most or 0) + 1
+        if self.node_count > 10 * MAX_NODES:  # repetitions of nothing make no nodes
             raise ValueError("the pattern is too large: shorten it or its repetitions")
         if most is None:
             loop = self.into.node(None, (None, after))
-            self.into.add_way(loop, part(loop))
+            self.into.add_edge(loop, part(loop))
             first = loop
         else:
             first = after
@@ -244,7 +244,7 @@ class _Parser:
         self.depth += 1
         if self.depth > 20:
             raise ValueError("the pattern's groups are nested too deeply")
-        part = self._either()
+        part = self._alternation()
         self.depth -= 1
         if not self.source.startswith(")", self.at):
             raise ValueError("the pattern has a ( without its )")

@@ -213,7 +213,7 @@ class _Channel:
             request = self._waiting.get(event.sequence)
             if request is None:
                 self._pinger.late += 1
-            elif not (self._complain(request, event) if event.error else self._answer(request, event)):
+            elif not (self._record_error(request, event) if event.error else self._answer(request, event)):
                 self._pinger.foreign += 1
 
     def _answer(self, request: _Request, event: EchoEvent) -> bool:
@@ -229,7 +229,7 @@ class _Channel:
             self._settle(series, self._done[series])
         return True
 
-    def _complain(self, request: _Request, event: EchoEvent) -> bool:
+    def _record_error(self, request: _Request, event: EchoEvent) -> bool:
         """Note an error. False if it is not about this request after all."""
         if event.about != request.series.destination:
             return False

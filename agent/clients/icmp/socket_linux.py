@@ -91,14 +91,14 @@ class EchoSocket:
                 break
             except OSError:
                 continue  # reports (and clears) an error whose details are in the error queue
-            if (event := self._reply(packet, sender[0]) or self._complaint(packet, sender[0])) is not None:
+            if (event := self._parse_reply(packet, sender[0]) or self._parse_error(packet, sender[0])) is not None:
                 event.stamp = receive_timestamp(ancillary)
                 events.append(event)
         if not self.raw:
             events.extend(self._queued_errors())
         return events
 
-    def _reply(self, packet: bytes, source: str) -> EchoEvent | None:
+    def _parse_reply(self, packet: bytes, source: str) -> EchoEvent | None:
         start = packets.icmp_offset(4, packet) if self.raw and self.version == 4 else 0
         if len(packet) < start + 8 or packet[start] != packets.REPLY[self.version]:
             return None
@@ -107,7 +107,7 @@ class EchoSocket:
             return None  # another program's
         return EchoEvent(sequence, source, None, packet[start + 8 : start + 8 + packets.TOKEN_SIZE])
 
-    def _complaint(self, packet: bytes, source: str) -> EchoEvent | None:
+    def _parse_error(self, packet: bytes, source: str) -> EchoEvent | None:
         """An ICMP error on the raw socket that is about one of our requests."""
         start = packets.icmp_offset(4, packet) if self.raw and self.version == 4 else 0
         if len(packet) < start + 8 or packet[start] not in packets.ERRORS[self.version]:

@@ -61,8 +61,8 @@ class ImapClient(MailSession):
     """``open``, then ``login``, then ``select``; then mails are found and removed; then ``logout``."""
 
     protocol = "IMAP"
-    can: frozenset[str] = frozenset()
-    _tags = 0
+    capabilities: frozenset[str] = frozenset()
+    _tag_count = 0
 
     # the way in
 
@@ -82,20 +82,20 @@ class ImapClient(MailSession):
             raise ProbeFailed(f"{self.who} says that this machine is logged in already, before any password")
         listed = ImapResponse(b"OK", rest, ()).code(b"CAPABILITY")
         if listed is None:
-            await self._ask_what_it_can()
+            await self._request_capabilities()
         else:
-            self.can = _capability_set(listed)
+            self.capabilities = _capability_set(listed)
 
-    async def _ask_what_it_can(self) -> None:
+    async def _request_capabilities(self) -> None:
         self.waiting = "CAPABILITY was not answered"
         response = await self.command("CAPABILITY")
         listed = [line[11:] for line in response.untagged if line[:11].upper() == b"CAPABILITY "]
         if not response.good or not listed:
             raise self.refusal(response, "does not say what it can do")
-        self.can = _capability_set(listed[-1])
+        self.capabilities = _capability_set(listed[-1])
 
     async def _ask_for_tls(self) -> None:
-        if "STARTTLS" not in self.can:
+        if "STARTTLS" not in self.capabilities:
             raise ProbeFailed(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
         self.waiting = "STARTTLS was not answered"
         response = await self.command("STARTTLS")
@@ -104,17 +104,17 @@ class ImapClient(MailSession):
 
     async def _ready(self) -> None:
         if self.door.security == STARTTLS:
-            await self._ask_what_it_can()  # what was said before TLS does not count
+            await self._request_capabilities()  # what was said before TLS does not count
 
     async def login(self, login: Login) -> None:
         """LOGIN, or AUTHENTICATE PLAIN where only that goes. Raises Trouble; a refused password is told as such."""
-        self.keep_secret(login)
+        self.hide_password(login)
         self.waiting = "the login was not answered"
         started = time.monotonic()
         plain = f"{login.user}{login.password}"
-        if "LOGINDISABLED" not in self.can and plain.isascii():
+        if "LOGINDISABLED" not in self.capabilities and plain.isascii():
             response = await self.command(f"LOGIN {quoted_string(login.user)} {quoted_string(login.password)}")
-        elif "AUTH=PLAIN" in self.can:
+        elif "AUTH=PLAIN" in self.capabilities:
             response = await self.command("AUTHENTICATE PLAIN", (login.plain,))
         else:
             raise ProbeFailed(f"{self.who} offers no way to log in that this agent knows (LOGIN, PLAIN)")
@@ -123,9 +123,9 @@ class ImapClient(MailSession):
         self.taken["login"] = time.monotonic() - started
         listed = response.code(b"CAPABILITY")
         if listed is None:
-            await self._ask_what_it_can()
+            await self._request_capabilities()
         else:
-            self.can = _capability_set(listed)
+            self.capabilities = _capability_set(listed)
 
     def _login_refused(self, response: ImapResponse, login: Login) -> ProbeFailed:
         named = _CODE.match(response.text)
@@ -170,7 +170,7 @@ class ImapClient(MailSession):
         response = await self.command(f"UID STORE {uid_set} +FLAGS.SILENT (\\Deleted)")
         if not response.good:
             raise self.refusal(response, "does not delete mails")
-        if "UIDPLUS" in self.can:
+        if "UIDPLUS" in self.capabilities:
             response = await self.command(f"UID EXPUNGE {uid_set}")
         elif set(await self.search("DELETED")) <= set(uids):
             response = await self.command("EXPUNGE")
@@ -189,13 +189,13 @@ class ImapClient(MailSession):
 
     async def command(self, text: str, continuations: Sequence[str] = ()) -> ImapResponse:
         """``answers`` go out one by one when the server asks for more. Raises Trouble when it does not speak IMAP."""
-        self._tags += 1
-        tag = b"a%d" % self._tags
+        self._tag_count += 1
+        tag = b"a%d" % self._tag_count
         await self.send(tag + b" " + text.encode() + b"\r\n")
         rest = list(continuations)
         untagged: list[bytes] = []
         while len(untagged) < MAX_RESPONSES:
-            line = await self._response()
+            line = await self._read_response()
             first, _, content = line.partition(b" ")
             if first == b"*":
                 untagged.append(content)
@@ -209,11 +209,11 @@ class ImapClient(MailSession):
                 raise ProbeFailed(f"{self.who} answers {self.quoted(line)}, which is not IMAP")
         raise ProbeFailed(f"{self.who} gives more than {MAX_RESPONSES} responses to one command")
 
-    async def _response(self) -> bytes:
+    async def _read_response(self) -> bytes:
         """One response: a line, and with a literal in it the literal and what follows."""
         pieces = [await self.line()]
         while literal := _LITERAL.search(pieces[-1]):
-            pieces += (b"\r\n", await self.exactly(int(literal[1])), await self.line())
+            pieces += (b"\r\n", await self.read_exactly(int(literal[1])), await self.line())
         return b"".join(pieces)
 
     def refusal(self, response: ImapResponse, what: str) -> ProbeFailed:

@@ -192,7 +192,7 @@ class MailSession(ABC):
         del self._buffer[: end + 1]
         return line.removesuffix(b"\r")
 
-    async def exactly(self, size: int) -> bytes:
+    async def read_exactly(self, size: int) -> bytes:
         """The next ``size`` bytes."""
         if size > MAX_SAID:
             raise self._endless()
@@ -218,7 +218,7 @@ class MailSession(ABC):
 
     # what may be quoted
 
-    def keep_secret(self, login: Login) -> None:
+    def hide_password(self, login: Login) -> None:
         """From now on no reason quotes this password, plain or in the forms in which it travels."""
         coded = base64.b64encode(login.password.encode()).decode()
         escaped = login.password.replace("\\", "\\\\").replace('"', '\\"')  # as IMAP's LOGIN writes it
@@ -246,7 +246,7 @@ class MailSession(ABC):
         try:
             tls = await self._stream.start_tls(self._context(self.door.verify), name)
         except ssl.SSLCertVerificationError as error:
-            raise await self._diagnosed(error, name) from None
+            raise await self._explain_refusal(error, name) from None
         except ssl.SSLError as error:
             raise handshake_failure(error, self.who) from None
         self.taken["tls"] = time.monotonic() - started
@@ -261,7 +261,7 @@ class MailSession(ABC):
     def _note(self, chain: list[bytes]) -> None:
         self.expiries = [date for date in map(expiry_of, chain) if date is not None]
 
-    async def _diagnosed(self, error: ssl.SSLCertVerificationError, name: str) -> ProbeFailed:
+    async def _explain_refusal(self, error: ssl.SSLCertVerificationError, name: str) -> ProbeFailed:
         """Name the fault by what the server sends to one who does not judge; in what time is left."""
         chain: list[bytes] = []
         second = type(self)(self.door, self.look, self.deadline)

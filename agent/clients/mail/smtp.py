@@ -42,7 +42,7 @@ class SmtpClient(MailSession):
 
     protocol = "SMTP"
     helo = ""  # how this machine calls itself; its own address when empty
-    offers: dict[str, str]  # the extensions by name, upper case, each with its parameters
+    extensions: dict[str, str]  # the extensions by name, upper case, each with its parameters
 
     async def _greeted(self) -> None:
         self.waiting = "no greeting came"
@@ -56,19 +56,19 @@ class SmtpClient(MailSession):
     async def _hello(self) -> None:
         assert self._stream is not None
         self.waiting = "EHLO was not answered"
-        name = self.helo or _address_literal(self._stream.own_address)
+        name = self.helo or _address_literal(self._stream.local_address)
         reply = await self.command(f"EHLO {name}")
         if not reply.good and self.door.security != STARTTLS and reply.code in (500, 502):
             reply = await self.command(f"HELO {name}")  # a small device, or a server from before 1995
         if not reply.good:
             raise self.refusal(reply, "refuses this machine's EHLO")
-        self.offers = {}
+        self.extensions = {}
         for line in reply.lines[1:]:
             name, _, rest = line.strip().partition(" ")
-            self.offers[name.upper()] = rest
+            self.extensions[name.upper()] = rest
 
     async def _ask_for_tls(self) -> None:
-        if "STARTTLS" not in self.offers:
+        if "STARTTLS" not in self.extensions:
             raise ProbeFailed(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
         self.waiting = "STARTTLS was not answered"
         reply = await self.command("STARTTLS")
@@ -81,10 +81,10 @@ class SmtpClient(MailSession):
 
     async def login(self, login: Login) -> None:
         """AUTH by PLAIN or LOGIN. Raises Trouble; a refused password is told as such."""
-        self.keep_secret(login)
+        self.hide_password(login)
         self.waiting = "the login was not answered"
         started = time.monotonic()
-        offered = set(self.offers.get("AUTH", "").upper().split())
+        offered = set(self.extensions.get("AUTH", "").upper().split())
         if "PLAIN" in offered:
             reply = await self.command(f"AUTH PLAIN {login.plain}")
         elif "LOGIN" in offered:
@@ -110,7 +110,7 @@ class SmtpClient(MailSession):
             return ProbeFailed(f"{self.who} cannot check passwords at the moment ({reply.code})")
         return ProbeFailed(f"{self.who} refuses the login ({reply.code})")
 
-    async def hand_over(self, sender: str, recipient: str, message: bytes) -> SmtpReply:
+    async def send_mail(self, sender: str, recipient: str, message: bytes) -> SmtpReply:
         """One mail; the reply that took it over. Raises Trouble with the step at which it was refused."""
         steps = ((f"MAIL FROM:<{sender}>", "sender"), (f"RCPT TO:<{recipient}>", "recipient"))
         for command, what in steps:

@@ -68,9 +68,9 @@ class MailRoundTrip:
         return len(leftovers) if await imap.remove(leftovers) else 0
 
     async def send(self, smtp: SmtpClient) -> SmtpReply:
-        return await smtp.hand_over(self.sender, self.recipient, self.message())
+        return await smtp.send_mail(self.sender, self.recipient, self.message())
 
-    async def arrival(self, imap: ImapClient, following: int | None, until: float) -> list[int]:
+    async def wait_for_arrival(self, imap: ImapClient, following: int | None, until: float) -> list[int]:
         """The UIDs under which the mail is in the mailbox, or none by ``until`` (time.monotonic()).
 
         ``following``: the first UID that it can have. The pauses between looks are a quarter of the time waited so

@@ -34,7 +34,7 @@ class TcpStream:
         self.tls: ssl.SSLObject | None = None
 
     @property
-    def own_address(self) -> str:
+    def local_address(self) -> str:
         """This machine's address on the connection."""
         address: str = self._sock.getsockname()[0]
         return address

@@ -32,7 +32,7 @@ class UdpEchoBurst:
         self._port = port
         self._spacing = spacing
         self._token = os.urandom(TOKEN_SIZE)
-        self._filling = bytes(size - MIN_SIZE)
+        self._padding = bytes(size - MIN_SIZE)
         self._sent: list[int] = []  # monotonic ns
         self._rtts = [-1] * count  # ns
         self._errors: list[str] = []
@@ -49,7 +49,7 @@ class UdpEchoBurst:
             with socket.socket(family, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
                 enable_timestamps(sock)
-                self._mark(sock)
+                self._set_dscp(sock)
                 sock.connect((str(self._address), self._port))
                 await self._exchange(sock, who, seconds)
         except OSError as error:
@@ -57,7 +57,7 @@ class UdpEchoBurst:
         rtts = tuple(rtt / 1e9 for rtt in self._rtts if rtt >= 0)
         return PingResult(len(self._rtts), rtts, tuple(self._errors), self._state, self._duplicates)
 
-    def _mark(self, sock: socket.socket) -> None:
+    def _set_dscp(self, sock: socket.socket) -> None:
         if self._dscp and self._address.version == 6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, self._dscp << 2)
         elif self._dscp:
@@ -88,7 +88,7 @@ class UdpEchoBurst:
         place = len(self._sent)
         self._sent.append(time.monotonic_ns())
         try:
-            sock.send(self._token + place.to_bytes(4, "big") + self._filling)
+            sock.send(self._token + place.to_bytes(4, "big") + self._padding)
         except OSError as error:
             self._refused(error, who)
         if place + 1 < len(self._rtts):

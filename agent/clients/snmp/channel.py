@@ -184,18 +184,18 @@ class SnmpChannel:
         try:
             message = parse_message(packet)
         except MalformedMessage:
-            self._ignore(host, "garbled")
+            self._count_ignored(host, "garbled")
             return
         pending = self._waiting.get(message.request_id)
         if pending is None or pending.version != message.version or pending.answer.done():
-            self._ignore(host, "late")
+            self._count_ignored(host, "late")
         elif (pending.sender, pending.port) != (host, port):
             pending.ignored["other"] += 1
         else:
             pending.rtt = self._arrivals.rtt(pending.sent, stamp)
             pending.answer.set_result(message)
 
-    def _ignore(self, host: str, sort: str) -> None:
+    def _count_ignored(self, host: str, sort: str) -> None:
         for pending in self._by_host.get(host, ()):
             pending.ignored[sort] += 1
 

@@ -35,7 +35,7 @@ class SnmpClient:
         device_limits = self._manners.setdefault(target, DeviceLimits())
         exchange: SnmpExchange
         if isinstance(target.access, SnmpUser):
-            exchange = self._by_user(target, target.access, device_limits, seconds)
+            exchange = self._user_exchange(target, target.access, device_limits, seconds)
         else:
             channel = await self._channel(target.address.version)
             exchange = _CommunityExchange(channel, target, target.access, device_limits, seconds)
@@ -48,7 +48,9 @@ class SnmpClient:
             await channel.open()
         return channel
 
-    def _by_user(self, target: SnmpTarget, user: SnmpUser, device_limits: DeviceLimits, seconds: float) -> SnmpExchange:
+    def _user_exchange(
+        self, target: SnmpTarget, user: SnmpUser, device_limits: DeviceLimits, seconds: float
+    ) -> SnmpExchange:
         from agent.clients.snmp import v3  # pysnmp weighs more than the rest of the agent's probes
 
         if self._engines is None:

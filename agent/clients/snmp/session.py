@@ -100,7 +100,7 @@ class SnmpSession:
             try:
                 reply = await self._ask(GET, piece, 0)
             except SnmpNoResponse:
-                if not self._smaller(len(piece)):
+                if not self._reduce_batch(len(piece)):
                     raise
                 continue
             if reply.status:
@@ -130,7 +130,7 @@ class SnmpSession:
             return piece
         return piece[: reply.index - 1] + piece[reply.index :]
 
-    def _smaller(self, size: int) -> bool:
+    def _reduce_batch(self, size: int) -> bool:
         """After silence, ask for less at once: answers in several fragments may be lost on the way."""
         if self.latency is None or size <= 4 or self._now() >= self._deadline:
             return False
@@ -152,18 +152,22 @@ class SnmpSession:
             try:
                 reply = await self._ask(pdu, names, repetitions)
             except ProbeFailed as failure:
-                if isinstance(failure, SnmpNoResponse) and repetitions > 1 and self._smaller(self._manners.objects):
+                if (
+                    isinstance(failure, SnmpNoResponse)
+                    and repetitions > 1
+                    and self._reduce_batch(self._manners.objects)
+                ):
                     continue
                 if self.latency is None:
                     raise
                 return _walk_of(columns, failure.reason)
-            if reply.status and not self._go_on(reply, active):
+            if reply.status and not self._recover(reply, active):
                 return _walk_of(columns, f"{self._who} answered {error_name(reply.status)} in the middle of a table")
             if not reply.status and (cut := self._take(reply, active, rows)):
                 return _walk_of(columns, cut)
         return _walk_of(columns, "")
 
-    def _go_on(self, reply: SnmpReply, active: "list[_Column]") -> bool:
+    def _recover(self, reply: SnmpReply, active: "list[_Column]") -> bool:
         """Whether an error in a walk can be worked around."""
         if reply.status == _NO_SUCH_NAME and not self._exchange.bulk:  # version 1: the end of the MIB
             if not 1 <= reply.index <= len(active):

@@ -101,7 +101,7 @@ def _missing_issuer(facts: list[der.CertificateFields], contexts: TlsContexts, c
     path = _issuer_path(facts)
     top, alone = path[-1], len(path) == 1
     incomplete = (
-        top.issuer in contexts.seen_issuers
+        top.issuer in contexts.known_intermediates
         or (alone and (top.names_issuer_place or len(facts) > 1))
         or _organisation(top.issuer) in _trusted_organisations(context)
     )

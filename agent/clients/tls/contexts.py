@@ -47,13 +47,13 @@ class TlsContexts:
 
     def __init__(self) -> None:
         self._made: dict[tuple[bool, str, tuple[str, ...]], tuple[object, ssl.SSLContext]] = {}
-        self.seen_issuers: set[bytes] = set()  # DER names of the intermediates in chains that were verified
+        self.known_intermediates: set[bytes] = set()  # DER names of the intermediates in chains that were verified
 
     def learn(self, chain: list[bytes]) -> None:
         """Remember the intermediates of a verified chain (leaf first, root last)."""
         for certificate in chain[1:-1]:
-            if len(self.seen_issuers) < MAX_INTERMEDIATES:
-                self.seen_issuers.add(der.parse(certificate).subject)
+            if len(self.known_intermediates) < MAX_INTERMEDIATES:
+                self.known_intermediates.add(der.parse(certificate).subject)
 
     def get(self, *, verify: bool, authority: str, limits: Limits, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
         """A context that trusts the machine's store, or the PEM file ``authority`` alone; a changed file is read anew.

@@ -120,12 +120,12 @@ class FlightParser:
 
     def _take_record(self, kind: int, header: bytes, body: bytes) -> None:
         if kind == HANDSHAKE:
-            self._take_handshake(body)
+            self._handle_handshake(body)
         else:
             self.refused = kind == ALERT
             self.done = True
 
-    def _take_handshake(self, data: bytes) -> None:
+    def _handle_handshake(self, data: bytes) -> None:
         """Messages may be spread over records, and share one."""
         self._messages += data
         while not self.done and len(self._messages) >= 4:

@@ -75,14 +75,14 @@ class Flight13Parser(FlightParser):
 
     def _take(self, kind: int, body: bytes) -> None:
         if kind == SERVER_HELLO and self._cipher is None:
-            self.done = not self._agree(body)
+            self.done = not self._derive_keys(body)
         elif kind == CERTIFICATE and self._cipher is not None:
             self._chain, self._staple = _certificates(body)
             self.done = True
         elif kind not in (_ENCRYPTED_EXTENSIONS, _CERTIFICATE_REQUEST) or self._cipher is None:
             self.done = True
 
-    def _agree(self, hello: bytes) -> bool:
+    def _derive_keys(self, hello: bytes) -> bool:
         """Derive the key of the server's handshake records (RFC 8446, 7.1); False when that cannot be done."""
         suite, shared = self._server_hello(hello)
         if shared is None or suite not in (_AES_128, _AES_256, _CHACHA):

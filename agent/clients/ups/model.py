@@ -125,7 +125,7 @@ class UpsReading:
         elif flags.get("mains"):
             flags["battery"] = flags["off"] = False
         if flags.get("mains"):
-            self._not_measured("input_volts")
+            self._drop_implausible("input_volts")
             values.pop("on_battery_seconds", None)
         if flags.get("battery") is False and not flags.get("low"):
             if values.get("runtime_seconds") == 0:
@@ -135,12 +135,12 @@ class UpsReading:
         if values.get("on_battery_seconds") == 0:
             del values["on_battery_seconds"]  # it does not count them, or has just begun
         if not flags.get("off"):
-            self._not_measured("output_volts")
+            self._drop_implausible("output_volts")
         if values.get("load_ratio", 0) > 1:
             flags.setdefault("overload", True)
         return self
 
-    def _not_measured(self, measure: str) -> None:
+    def _drop_implausible(self, measure: str) -> None:
         """A line that feeds the load cannot be at 0 volts; at a tenth of a line's, it was divided once too often."""
         value = self.values.get(measure)
         if value is not None and value < 9:

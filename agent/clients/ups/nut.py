@@ -84,7 +84,7 @@ class UpsdClient:
                     raise ProbeFailed(f"the credential's {key} has characters that NUT cannot take", UNKNOWN)
                 answer = await self._ask(f'{command} "{_escaped(credential_value)}"')
                 if not answer.startswith("OK"):
-                    raise self._strange(answer)
+                    raise self._unexpected(answer)
 
     async def names(self) -> list[str]:
         """The UPSs that it serves."""
@@ -101,7 +101,7 @@ class UpsdClient:
     async def _list(self, query: str) -> AsyncIterator[list[str]]:
         answer = await self._ask(f"LIST {query}")
         if answer.split() != f"BEGIN LIST {query}".split():
-            raise self._strange(answer)
+            raise self._unexpected(answer)
         while (line := await self._line()) != f"END LIST {query}":
             if line.startswith("ERR "):
                 raise UpsdError(line.split()[1])
@@ -126,7 +126,7 @@ class UpsdClient:
         line, _, self._heard = self._heard.partition(b"\n")
         return line.decode("utf-8", "replace").strip()
 
-    def _strange(self, answer: str) -> ProbeFailed:
+    def _unexpected(self, answer: str) -> ProbeFailed:
         return ProbeFailed(f"{self._stream.who} does not answer like upsd: {printable(answer)}", UNKNOWN)
 
 

@@ -121,7 +121,7 @@ def test_pings_that_are_not_heard_or_not_expected(tmp_path: Path) -> None:
     assert (heard.level, never.level, never.what) == ("ok", "note", "the job db has never pinged")
     assert "haidang-agent job db -- COMMAND; or let its script end with: curl " in never.advice
     assert never.advice.endswith(" http://127.0.0.1:8441/ping/db")
-    book.hear("db", PingEvent(action=SUCCESS, at=book.now()))
+    book.add_ping("db", PingEvent(action=SUCCESS, at=book.now()))
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["ok"]
     clock.advance(seconds=600)
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["wrong"]

@@ -192,7 +192,7 @@ def truncated(wire: bytes, asked: int) -> list[tuple[float, bytes]]:
 async def test_a_truncated_answer_is_fetched_by_tcp() -> None:
     async with dns_server(truncated) as (served, port):
         outcome = await ask(port, expect=["192.0.2.10"])
-    assert (outcome.state, outcome.measures["answers"], served.by_tcp) == (UP, 2, 1)
+    assert (outcome.state, outcome.measures["answers"], served.tcp_queries) == (UP, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ async def test_mailboxes_with_vietnamese_names_and_every_password(dovecot: Dovec
     client = session(dovecot)
     try:
         await client.open()
-        client.can = client.can | {"LOGINDISABLED"}  # the other way to log in
+        client.capabilities = client.capabilities | {"LOGINDISABLED"}  # the other way to log in
         await client.login(Login("robot", "robot", PASSWORD))
         assert (await client.select("INBOX", read_only=True))[0] is not None
     finally:
@@ -124,7 +124,7 @@ async def test_only_our_own_mails_are_expunged_where_uidplus_is_missing(dovecot:
         await client.open()
         await client.login(Login("robot", "robot", PASSWORD))
         await client.select("INBOX", read_only=False)
-        client.can = client.can - {"UIDPLUS"}
+        client.capabilities = client.capabilities - {"UIDPLUS"}
         (one,), (two,) = [await client.search(f"SUBJECT {subject}") for subject in ("one", "two")]
         assert await client.remove([one])
         assert len(dovecot.mails()) == 2

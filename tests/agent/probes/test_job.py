@@ -47,7 +47,7 @@ class Scene:
         self.book.expect(["db"])
 
     def ping(self, action: str = SUCCESS, *, rid: str = "", exit: int | None = None) -> None:
-        self.book.hear("db", PingEvent(action=action, at=self.book.now(), rid=rid, exit=exit))
+        self.book.add_ping("db", PingEvent(action=action, at=self.book.now(), rid=rid, exit=exit))
 
     def on(self, seconds: float, *, listening: bool = True) -> "Scene":
         """Time passes; somebody listens meanwhile, or not."""

@@ -384,7 +384,7 @@ def test_the_ration_is_kept_over_restarts_and_reboots(tmp_path: Path) -> None:
         if tick % 20 == 0:  # a reboot: the boot-time clock begins anew
             clock.reboot(off=0, up=5)
         ration = ration_by(clock)  # restarts at every tick
-        ration.keep_in(tmp_path / "throughput")
+        ration.load_from(tmp_path / "throughput")
         if ration.refuses("x", 2, allowed, False) == "":
             ration.spend("x")
             runs.append(tick / 2)
@@ -410,7 +410,7 @@ def test_records_that_cannot_be_read_begin_anew(tmp_path: Path, content: bytes |
     (tmp_path / "runs.json").mkdir() if content is None else (tmp_path / "runs.json").write_bytes(content)
     clock = at(MONDAY + 10)
     ration, allowed = ration_by(clock), parse_hours(("00:00-24:00",))
-    ration.keep_in(tmp_path)
+    ration.load_from(tmp_path)
     assert ration.refuses("x", 2, allowed, False) != ""
     clock.advance(seconds=DAY / 2)
     assert ration.refuses("x", 2, allowed, False) == ""
@@ -421,11 +421,11 @@ def test_records_that_cannot_be_read_begin_anew(tmp_path: Path, content: bytes |
 def test_records_of_a_clock_that_was_ahead_stop_nothing_for_long(tmp_path: Path) -> None:
     ahead = at(MONDAY + 1000 * DAY)
     ration = ration_by(ahead)
-    ration.keep_in(tmp_path)
+    ration.load_from(tmp_path)
     ration.spend("x")
     clock, allowed = at(MONDAY), parse_hours(("00:00-24:00",))
     ration = ration_by(clock)
-    ration.keep_in(tmp_path)
+    ration.load_from(tmp_path)
     assert ration.refuses("x", 1, allowed, False) != ""
     clock.advance(seconds=DAY + 1.0)
     assert ration.refuses("x", 1, allowed, False) == ""

@@ -42,7 +42,7 @@ def test_files_are_relative_to_the_agents_own_and_read_anew_when_they_change(tmp
     file = secret_file(tmp_path)
     known = settings(
         tmp_path, "credentials:\n  core: {community_file: secret}\n  mail: {user: robot, password: no}\n"
-    ).known_credentials()
+    ).make_credentials()
     assert known("core") == {"community": CANARY}
     assert known("mail") == {"user": "robot", "password": "no"}
     file.write_text("another one", "utf-8")
@@ -65,7 +65,7 @@ def test_what_gives_nothing_is_no_evidence_and_says_why(
 ) -> None:
     if content is not None:
         (tmp_path / "secret").write_bytes(content)
-    known = settings(tmp_path, "credentials:\n  core: {community_file: secret}\n").known_credentials()
+    known = settings(tmp_path, "credentials:\n  core: {community_file: secret}\n").make_credentials()
     with pytest.raises(ProbeFailed, match=reason) as caught:
         known(name)
     assert caught.value.state == UNKNOWN
@@ -92,7 +92,7 @@ def test_a_mistake_is_told_without_the_secret(tmp_path: Path, text: str, message
 def test_settings_do_not_show_what_they_hold(tmp_path: Path) -> None:
     made = settings(tmp_path, f"credentials:\n  core: {{community: {CANARY}}}\n")
     assert CANARY not in repr(made)
-    assert CANARY not in repr(made.known_credentials()("core"))
+    assert CANARY not in repr(made.make_credentials()("core"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permission bits are POSIX's")

@@ -178,7 +178,7 @@ async def test_a_new_plan_is_taken_up_while_running(site: Site) -> None:
         check("strange", kind="nonesuch"),
     )  # fmt: skip
     site.serve(newer)
-    site.desk.names_plan = True
+    site.desk.acks_name_plan = True
     await eventually(lambda: any(batch.plan == newer.digest and 1 in batch.places() for batch in site.desk.taken))
     await eventually(lambda: DOWN in site.states())
     refused = [record for record in site.records() if record.kind == "refused"]
@@ -210,13 +210,13 @@ async def test_another_collector_in_the_plan_gets_everything_too(site: Site, tmp
         CollectorAddress(name="standby", url=standby.url),
     )
     site.serve(plan(check("service", host="127.0.0.1", port=site.port), collectors=both))
-    site.desk.names_plan = True
+    site.desk.acks_name_plan = True
     await eventually(lambda: len(standby.results()) >= 3)
     # what the standby says of the plan counts for nothing: one of them is the plan's authority
-    asked = site.desk.plans_asked
-    standby.plan, standby.names_plan = plan(collectors=both).encode(), True
+    asked = site.desk.plan_requests
+    standby.plan, standby.acks_name_plan = plan(collectors=both).encode(), True
     await eventually(lambda: len(standby.results()) >= 6)
-    assert site.desk.plans_asked - asked <= 1 and standby.plans_asked == 0
+    assert site.desk.plan_requests - asked <= 1 and standby.plan_requests == 0
     code, said = await agent.end()
     assert code == 0, said
     assert standby.results()[:2] == site.desk.results()[:2]
@@ -242,7 +242,7 @@ async def test_an_authority_brought_by_the_plan_is_trusted(site: Site, tmp_path:
     agent = await site.agent("run")
     await eventually(lambda: len(site.states()) >= 1)
     site.serve(plan(service, authorities=(newcomer.pem,)))
-    site.desk.names_plan = True
+    site.desk.acks_name_plan = True
     await eventually(lambda: any(batch.plan == plans.read(site.desk.plan).digest for batch in site.desk.taken))
     port, watermark, looks = site.desk.port, site.desk.watermark, len(site.states())
     await site.desk.close()

@@ -141,7 +141,7 @@ async def test_someone_in_between_gets_no_code(collector: Collector, state_dir: 
         asked.append("push")
         return None
 
-    desk.script = [impostor] * 9  # type: ignore[list-item]
+    desk.handlers = [impostor] * 9  # type: ignore[list-item]
     desk.enrol_page = other.pem
     with pytest.raises(EnrolFailed, match="someone is in between"):
         await enrol.enrol(state_dir, desk.url, await collector.code())

@@ -168,7 +168,7 @@ async def test_only_a_parsed_acknowledgement_acknowledges(rig: Rig, answer: Push
     rig.look(5)
     assert await rig.pusher.attempt()
     rig.look(5)
-    rig.desk.script = [answer]
+    rig.desk.handlers = [answer]
     assert not await rig.pusher.attempt()
     assert words in rig.pusher.contact.why
     assert rig.spool.backlog("hub") == 5
@@ -180,7 +180,7 @@ async def test_only_a_parsed_acknowledgement_acknowledges(rig: Rig, answer: Push
 async def test_a_collector_that_does_not_trust_its_clock_says_nothing_of_ours(rig: Rig) -> None:
     assert await rig.pusher.attempt()
     timeless = wire.encode_ack(Ack(incarnation="i", verdict="none", received_ms=0, sent_ms=0))
-    rig.desk.script = [says(200, timeless, ACK_TYPE)]
+    rig.desk.handlers = [says(200, timeless, ACK_TYPE)]
     assert await rig.pusher.attempt()
     assert abs(rig.pusher.contact.ahead_ms) < 60_000, "a time of 0 is no time"
 
@@ -194,7 +194,7 @@ async def test_an_answer_lost_after_the_commit_counts_nothing_twice(rig: Rig) ->
 
     assert await rig.pusher.attempt()
     rig.look(5)
-    rig.desk.script = [commit_then_reset, resets]  # the second: the retry on a fresh connection
+    rig.desk.handlers = [commit_then_reset, resets]  # the second: the retry on a fresh connection
     assert not await rig.pusher.attempt()
     assert "broke off" in rig.pusher.contact.why
     rig.look(5)
@@ -206,7 +206,7 @@ async def test_a_kept_connection_that_died_unseen_is_no_failure(rig: Rig) -> Non
     rig.look()
     assert await rig.pusher.attempt()
     rig.look()
-    rig.desk.script = [resets]
+    rig.desk.handlers = [resets]
     assert await rig.pusher.attempt()
     assert rig.desk.results() == everything(rig)
     assert rig.desk.connections == 2
@@ -225,7 +225,7 @@ async def test_it_backs_off_and_says_so_once(rig: Rig, caplog: pytest.LogCapture
 
 
 async def test_retry_after_is_honoured_within_bounds(rig: Rig) -> None:
-    rig.desk.script = [says(503, **{"Retry-After": "60"}), says(503, **{"Retry-After": "999999"})]
+    rig.desk.handlers = [says(503, **{"Retry-After": "60"}), says(503, **{"Retry-After": "999999"})]
     assert not await rig.pusher.attempt()
     assert rig.pusher._wait == 60
     assert not await rig.pusher.attempt()
@@ -347,13 +347,13 @@ async def test_one_poisonous_frame_is_stepped_over_and_declared(rig: Rig) -> Non
     rig.look(40)
 
     async def allergic(request: web.BaseRequest) -> web.StreamResponse | None:
-        rig.desk.script = [allergic]
+        rig.desk.handlers = [allergic]
         push = wire.decode_push(await request.read())
         if push.batch is not None and any("poison" in reason for _, reason in push.batch.reasons):
             return web.Response(status=400, body=b'{"error":"I cannot read this"}')
         return None
 
-    rig.desk.script = [allergic]
+    rig.desk.handlers = [allergic]
     assert await rig.pusher.attempt()
     assert rig.desk.results() == [look for look in everything(rig) if look[1] != 42_000]
     missing = [span for batch in rig.desk.taken for span in batch.missing]
@@ -366,23 +366,23 @@ async def test_a_collector_that_understands_nothing_loses_nothing(rig: Rig) -> N
     """An older collector answers 400 to all: that is no reason to give up frame after frame."""
 
     async def never(request: web.BaseRequest) -> web.StreamResponse | None:
-        rig.desk.script = [never]
+        rig.desk.handlers = [never]
         return web.Response(status=400, body=b'{"error":"wire version 9"}')
 
     rig.look(5)
     assert await rig.pusher.attempt()
     rig.look(5)
-    rig.desk.script = [never]
+    rig.desk.handlers = [never]
     assert not await rig.pusher.attempt()
     assert "wire version 9" in rig.pusher.contact.why
     assert rig.spool.backlog("hub") == 5
-    rig.desk.script = []
+    rig.desk.handlers = []
     assert await rig.pusher.attempt()
     assert rig.desk.results() == everything(rig)
 
 
 async def test_sizes_recover_after_halving(rig: Rig) -> None:
-    rig.desk.script = [says(413), says(413)]
+    rig.desk.handlers = [says(413), says(413)]
     rig.look(10)
     rig.pusher.contact.last_ack = 0  # the watermark is known
     assert await rig.pusher.attempt()
@@ -444,7 +444,7 @@ async def test_the_pusher_pushes_when_told_and_survives_an_outage(rig: Rig, monk
     rig.look(3)
     rig.pusher.hurry()
     await eventually(lambda: len(rig.desk.results()) == 3)
-    rig.desk.script = [says(502), says(502), says(502)]
+    rig.desk.handlers = [says(502), says(502), says(502)]
     rig.look(3)
     rig.pusher.hurry()
     await eventually(lambda: len(rig.desk.results()) == 6)  # by itself, nobody hurries it again

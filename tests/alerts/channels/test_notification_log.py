@@ -25,10 +25,10 @@ def test_what_was_added_is_known_to_the_next_process(tmp_path: Path) -> None:
     put(journal, "hd-1")
     put(journal, "hd-2", way=WEBHOOK)
     for again in (journal, NotificationLog(tmp_path / "journal")):
-        assert again.knows("hd-1", T0)
-        assert not again.knows("hd-1", T0, WEBHOOK)
-        assert again.knows("hd-2", T0, WEBHOOK)
-        assert not again.knows("hd-2", T0)  # its mail is still to be sent
+        assert again.contains("hd-1", T0)
+        assert not again.contains("hd-1", T0, WEBHOOK)
+        assert again.contains("hd-2", T0, WEBHOOK)
+        assert not again.contains("hd-2", T0)  # its mail is still to be sent
         assert [one.ident for one in again.entries()] == ["hd-1"]
         assert [one.ident for one in again.hooked()] == ["hd-2"]
     journal.close()
@@ -87,8 +87,8 @@ def test_a_torn_end_costs_only_its_own_line(tmp_path_factory: pytest.TempPathFac
     put(journal, "hd-after")
     journal.close()
     again = NotificationLog(directory)
-    assert [again.knows(f"hd-{n}", T0) for n in range(2)] == [True, True]
-    assert again.knows("hd-after", T0)
+    assert [again.contains(f"hd-{n}", T0) for n in range(2)] == [True, True]
+    assert again.contains("hd-after", T0)
     assert again.damaged <= 1
 
 
@@ -100,8 +100,8 @@ def test_old_days_are_let_go_by_count_not_by_a_clock_that_may_be_wrong(tmp_path:
     put(journal, "hd-of-2099", T0 + 73 * 365 * DAY)
     again = NotificationLog(tmp_path, keep_days=30)
     assert len(list(tmp_path.iterdir())) == 30
-    assert again.knows("hd-39", T0 + 39 * DAY)
-    assert not again.knows("hd-9", T0 + 9 * DAY)
+    assert again.contains("hd-39", T0 + 39 * DAY)
+    assert not again.contains("hd-9", T0 + 9 * DAY)
     journal.close()
 
 
@@ -111,8 +111,8 @@ def test_memory_is_bounded_and_forgets_nothing(tmp_path: Path) -> None:
         put(journal, f"hd-{n}", T0 + n * DAY // 10)
     assert len(journal._known) == 10
     for one in (journal, NotificationLog(tmp_path, in_memory=10)):
-        assert all(one.knows(f"hd-{n}", T0 + n * DAY // 10 - 1000) for n in range(50))
-        assert not one.knows("hd-50", T0)
+        assert all(one.contains(f"hd-{n}", T0 + n * DAY // 10 - 1000) for n in range(50))
+        assert not one.contains("hd-50", T0)
     journal.close()
 
 
@@ -136,7 +136,7 @@ async def test_a_restored_database_sends_nothing_twice(tmp_path: Path) -> None:
         await desk.send()
         assert server.idents == ["hd-1", "hd-2", "hd-3"]
         assert set(desk.outbox.states().values()) == {"sent"}
-        assert desk.counts.repeats_saved == 2
+        assert desk.counts.duplicates_avoided == 2
         await desk.close()
 
 
@@ -179,7 +179,7 @@ async def test_a_full_disk_that_takes_neither_line_nor_row_repeats_nothing(
             patched.setattr(os, "fsync", full)
             patched.setattr(desk.outbox, "_done", full)
             for _ in range(5):
-                assert await desk.sender._guarded() > 0
+                assert await desk.sender._run_once_guarded() > 0
         assert server.idents == ["hd-1"]
         await desk.send()
         await desk.outbox.add(outgoing_mail("hd-2"))

@@ -40,7 +40,7 @@ async def test_letters_arrive_whole_over_starttls_and_over_tls(postfix: Postfix,
         desk = SenderWorld(tmp_path / name, way)
         await desk.outbox.add(*(outgoing_mail(f"{name}-{n}", address=MAILBOX) for n in range(3)))
         await desk.send()
-        assert set(desk.outbox.states().values()) == {"sent"}, desk.counts.put_off
+        assert set(desk.outbox.states().values()) == {"sent"}, desk.counts.last_delay_reason
         assert desk.sender.lines[0].tls == "TLSv1.3"
         await desk.close()
     mails = postfix.mails(6)
@@ -52,9 +52,9 @@ async def test_letters_arrive_whole_over_starttls_and_over_tls(postfix: Postfix,
         assert b"\n.a line that begins with a dot\n" in mail
         (received,) = email.message_from_bytes(mail, policy=email.policy.default).get_all("Received")
         assert "with ESMTPSA" in received  # TLS and a login
-    postfix.logged(f"sasl_username={USER}", 6)
-    postfix.logged("ehlo=2 starttls=1 auth=1 mail=3 rcpt=3 data=3 quit=1")  # one connection for the burst
-    postfix.logged("ehlo=1 auth=1 mail=3 rcpt=3 data=3 quit=1")
+    postfix.wait_for_log(f"sasl_username={USER}", 6)
+    postfix.wait_for_log("ehlo=2 starttls=1 auth=1 mail=3 rcpt=3 data=3 quit=1")  # one connection for the burst
+    postfix.wait_for_log("ehlo=1 auth=1 mail=3 rcpt=3 data=3 quit=1")
     assert PASSWORD not in postfix.log()
 
 
@@ -98,5 +98,5 @@ async def test_what_is_wrong_with_the_settings_loses_no_letter(
     await desk.outbox.add(outgoing_mail("hd-1", address="x@elsewhere.example"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "waiting"}
-    assert desk.counts.put_off.startswith(f"127.0.0.1:{postfix.starttls}: {words}")
+    assert desk.counts.last_delay_reason.startswith(f"127.0.0.1:{postfix.starttls}: {words}")
     await desk.close()

@@ -63,7 +63,7 @@ async def test_tls_and_a_login(tmp_path: Path) -> None:
             desk = SenderWorld(tmp_path / str(server.port), server.relay())
             await desk.outbox.add(outgoing_mail("hd-1"))
             await desk.send()
-            assert server.idents == ["hd-1"], desk.counts.put_off
+            assert server.idents == ["hd-1"], desk.counts.last_delay_reason
             assert desk.sender.lines[0].tls == "TLSv1.3"
             await desk.close()
 
@@ -415,12 +415,12 @@ async def test_a_store_that_fails_is_outlived(
         raise RuntimeError("the disk is full")
 
     desk.outbox.sent = broken  # type: ignore[method-assign]
-    assert await desk.sender._guarded() > 0
-    assert await desk.sender._guarded() > 0
+    assert await desk.sender._run_once_guarded() > 0
+    assert await desk.sender._run_once_guarded() > 0
     assert caplog.text.count("the outbox cannot be worked on") == 1
     desk.outbox.sent = sent  # type: ignore[method-assign]
     await desk.send()
     assert relay.idents == ["hd-1"]  # the journal knew
     assert desk.outbox.states() == {"hd-1": "sent"}
-    assert desk.counts.repeats_saved == 1
+    assert desk.counts.duplicates_avoided == 1
     await desk.close()

@@ -58,9 +58,9 @@ class StandIn:
             case "takes and dies":
                 self.taken.append(one.ident)
                 self.unanswered.append(one.ident)
-                raise SmtpRefusal("data", 0, "connection lost", doubt=True)
+                raise SmtpRefusal("data", 0, "connection lost", uncertain=True)
             case _:
-                raise SmtpRefusal("data", 0, "connection lost", doubt=True)
+                raise SmtpRefusal("data", 0, "connection lost", uncertain=True)
 
     async def reset(self) -> None: ...
 

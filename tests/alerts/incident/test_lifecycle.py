@@ -113,7 +113,7 @@ class TestRoots:
         world.fails("north-web")
         first = world.run(5 * SECOND)
         key = world.open[0].key
-        world.turns_out("north-web", "wan:north")
+        world.change_root("north-web", "wan:north")
         assert world.run(4 * MINUTE) == []
         updates = world.run(2 * MINUTE)
         assert recipients(updates) == [("north-admin", "update"), ("ops", "update")]
@@ -130,16 +130,16 @@ class TestRoots:
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.turns_out("north-web", "wan:north")
+        world.change_root("north-web", "wan:north")
         world.run(1 * MINUTE)
-        world.turns_out("north-web", "service:north-web")
+        world.change_root("north-web", "service:north-web")
         assert world.run(20 * MINUTE, 10 * SECOND) == []
 
     def test_a_cause_revised_under_the_same_root_is_an_update(self):
         world = IncidentDriver()
         world.fails("north-web", root="wan:north", cause="not known")
         world.run(5 * SECOND)
-        world.turns_out("north-web", "wan:north", cause="wan")
+        world.change_root("north-web", "wan:north", cause="wan")
         assert recipients(world.run(6 * MINUTE)) == [("north-admin", "update"), ("ops", "update")]
 
     def test_incidents_that_turn_out_to_be_one_are_merged_into_the_oldest_and_nobody_is_told_anew(self):
@@ -152,7 +152,7 @@ class TestRoots:
         threads = {who: notice.ident for notice in reversed(world.mails) for who in [notice.contact]}
         world.mails.clear()
         for uid in ("north-web", "north-dns", "north-mail"):
-            world.turns_out(uid, "wan:north")
+            world.change_root(uid, "wan:north")
         world.run(10 * SECOND)
         (incident,) = world.open
         assert (incident.key, len(incident.members), len(incident.absorbed)) == (oldest, 3, 2)
@@ -171,8 +171,8 @@ class TestRoots:
         world.run(1 * SECOND)
         world.fails("south-web")  # told to south's
         second = {notice.contact: notice.ident for notice in world.run(5 * SECOND)}
-        world.turns_out("north-web", "power:hub")
-        world.turns_out("south-web", "power:hub")
+        world.change_root("north-web", "power:hub")
+        world.change_root("south-web", "power:hub")
         world.run(10 * SECOND)
         world.works("north-web", "south-web")
         recoveries = {notice.contact: notice for notice in world.run(2 * MINUTE)}
@@ -185,7 +185,7 @@ class TestRoots:
             world.fails(uid, root="wan:north")
         world.run(5 * SECOND)
         world.mails.clear()
-        world.turns_out("north-dns", "service:north-dns")
+        world.change_root("north-dns", "service:north-dns")
         assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
         assert sorted(incident.cause.root for incident in world.open) == ["service:north-dns", "wan:north"]
         assert all("split" in [entry.what for entry in incident.history] for incident in world.open)
@@ -198,7 +198,7 @@ class TestRoots:
             world.fails(uid, root="wan:north")
         world.fails("north-mail")
         world.run(5 * SECOND)
-        world.turns_out("north-dns", "service:north-mail")
+        world.change_root("north-dns", "service:north-mail")
         world.run(10 * SECOND)
         assert sorted((one.cause.root, len(one.members)) for one in world.open) == [
             ("service:north-mail", 2),
@@ -211,8 +211,8 @@ class TestRoots:
         world.fails("north-web")
         world.fails("north-dns")
         world.run(5 * SECOND)
-        world.turns_out("north-web", "service:north-dns")
-        world.turns_out("north-dns", "service:north-web")
+        world.change_root("north-web", "service:north-dns")
+        world.change_root("north-dns", "service:north-web")
         world.run(5 * SECOND)
         assert sorted(incident.cause.root for incident in world.open) == ["service:north-dns", "service:north-web"]
         world.works("north-web", "north-dns")
@@ -236,7 +236,7 @@ class TestRoots:
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.turns_out("north-web", "wan:north")
+        world.change_root("north-web", "wan:north")
         world.run(5 * SECOND)
         world.works("north-web")
         world.run(10 * SECOND)

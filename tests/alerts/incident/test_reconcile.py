@@ -145,7 +145,7 @@ def test_incidents_that_were_merged_since_the_copy_end_once():
         world.run(5 * SECOND)
     old = world.book
     for uid in ("north-web", "south-web"):
-        world.turns_out(uid, "power:hub")
+        world.change_root(uid, "power:hub")
     world.run(10 * MINUTE, 5 * SECOND)
     world.works("north-web", "south-web")
     assert len(world.run(2 * MINUTE)) == 3
@@ -175,7 +175,7 @@ def test_a_root_that_was_revised_since_the_copy_is_taken_over():
     world.fails("north-web")
     world.run(10 * SECOND)
     old = world.book
-    world.turns_out("north-web", "wan:north")
+    world.change_root("north-web", "wan:north")
     world.run(10 * MINUTE, 5 * SECOND)
     world.fails("north-dns", root="wan:north")
     world.works("north-web")
@@ -191,7 +191,7 @@ def test_a_member_that_became_an_incident_of_its_own_since_the_copy_is_in_that_o
         world.fails(uid, root="wan:north")
     world.run(10 * SECOND)
     old = world.book
-    world.turns_out("north-dns", "service:north-dns")
+    world.change_root("north-dns", "service:north-dns")
     assert len(world.run(10 * SECOND)) == 2
     world.back_to(old)
     where = {name: one.cause.root for one in world.open for name in one.members}

@@ -128,7 +128,7 @@ def samples(one: ReasonPattern) -> list[tuple[str, str]]:
         "d": lambda n: (f"{n} hours", f"{n} giờ"),
         "": lambda n: (f"<{n}>",) * 2,
     }
-    return [forms[sort](number + 3) for number, sort in enumerate(one.sorts)]
+    return [forms[sort](number + 3) for number, sort in enumerate(one.field_types)]
 
 
 def test_every_sentence_is_found_again():
@@ -158,11 +158,11 @@ def test_any_text_is_taken(text):
 
 
 @settings(deadline=None)
-@given(st.sampled_from([one for one in BOOK.patterns if "" in one.sorts]), st.data())
+@given(st.sampled_from([one for one in BOOK.patterns if "" in one.field_types]), st.data())
 def test_what_a_stranger_said_is_kept(one, data):
     """Whatever stands in a field is in what comes out, unless the catalogue knows it."""
     word = data.draw(st.from_regex(r"[A-Z]{3,8}[!-/]?[0-9]{1,3}", fullmatch=True))
-    values = [{"n": "7", "d": "2 h", "": word}[sort] for sort in one.sorts]
+    values = [{"n": "7", "d": "2 h", "": word}[sort] for sort in one.field_types]
     assert word in translate(filled(one, values), "vi")
 
 
@@ -171,7 +171,7 @@ def test_what_a_stranger_said_is_kept(one, data):
 def test_cut_anywhere_it_is_still_a_text(several, values):
     spare = iter(values * 5)
     whole = "; ".join(
-        filled(one, [{"n": "7", "d": "2 h"}.get(sort) or next(spare) for sort in one.sorts]) for one in several
+        filled(one, [{"n": "7", "d": "2 h"}.get(sort) or next(spare) for sort in one.field_types]) for one in several
     )
     short = thresholds.shorten(whole)
     said = translate(short, "vi")

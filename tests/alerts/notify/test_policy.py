@@ -96,7 +96,7 @@ class TestCommands:
             world.run(SECOND)
         gone = max(world.open, key=lambda incident: incident.opened).key
         for uid in ("north-web", "north-dns"):
-            world.turns_out(uid, "wan:north")
+            world.change_root(uid, "wan:north")
         world.run(SECOND)
         world.say("acknowledge", gone)
         assert world.open[0].key != gone and world.open[0].acked

@@ -35,7 +35,7 @@ async def test_a_service_that_fails_is_one_thread_of_two_mails(centre: Evaluator
     await centre.step(10 * SECOND)
     assert centre.told() == [("truc", "trouble")]
     assert centre.now - began <= 10 * SECOND
-    assert centre.the_one().cause.cause == "service"
+    assert centre.only_incident().cause.cause == "service"
     await centre.step(30 * MINUTE)
     assert centre.told() == [("truc", "trouble")]
     await centre.step(2 * MINUTE, web=UP)
@@ -58,7 +58,7 @@ async def test_what_cannot_be_put_in_words_is_told_plainly_and_silences_nothing_
     assert centre.told() == [("truc", "trouble")] and "could not be written" in caplog.text
     (mail,) = centre.mails
     plain = mail.get_body(("plain",)).get_content()
-    root = centre.the_one().cause.root
+    root = centre.only_incident().cause.root
     assert mail["Subject"] == f"[Nghiêm trọng] {root}" and root in plain and "Không soạn được" in plain
     monkeypatch.undo()
     await centre.step(5 * MINUTE, web=UP)
@@ -79,17 +79,17 @@ async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: Eva
 
 async def test_a_cut_line_is_one_mail_about_the_line_and_the_backlog_adds_none(centre: EvaluatorWorld) -> None:
     """The site's agent is silent and looks on; the hub sees its router gone. 14 minutes later the line is back."""
-    centre.away.add("a")
+    centre.disconnected.add("a")
     centre.states["a/hub"] = DOWN
     await centre.step(5 * MINUTE, so_a__from_hub=DOWN)
-    incident = centre.the_one()
+    incident = centre.only_incident()
     assert (incident.cause.root, incident.cause.cause) == ("wan:so-a", "wan")
     assert {member.partition(":")[0] for member in incident.members} == {"down", "silent"}
     assert {contact for contact, _ in centre.told()} == {"an", "truc"}
     assert [kind for _, kind in centre.told("an")] == ["trouble"]
     assert "TSLCD-001" in centre.mails[0].get_body(("plain",)).get_content()
     await centre.step(9 * MINUTE)
-    centre.away.clear()
+    centre.disconnected.clear()
     del centre.states["a/hub"]
     await centre.step(5 * MINUTE, so_a__from_hub=UP)
     assert [kind for _, kind in centre.told("an")] == ["trouble", "recovery"]
@@ -102,7 +102,7 @@ async def test_silence_is_not_down(centre: EvaluatorWorld) -> None:
     await centre.step(2 * MINUTE)
     assert centre.told() == []
     await centre.step(3 * MINUTE)
-    incident = centre.the_one()
+    incident = centre.only_incident()
     assert incident.cause.root == "agent:a" and incident.severity == "warning"
     assert list(incident.members) == ["silent:a"]
     assert [kind for _, kind in centre.told("an")] == ["trouble"]
@@ -116,9 +116,9 @@ async def test_silence_is_not_down(centre: EvaluatorWorld) -> None:
 async def test_a_collector_that_was_off_for_an_hour_mails_nothing_about_sites(centre: EvaluatorWorld) -> None:
     await centre.restart(off=HOUR)
     await centre.evaluator.turn()
-    centre.away.add("a")  # one comes back later than the others, and is not silent for that
+    centre.disconnected.add("a")  # one comes back later than the others, and is not silent for that
     await centre.step(90 * SECOND)
-    centre.away.clear()
+    centre.disconnected.clear()
     await centre.step(10 * MINUTE)
     assert centre.told() == [] and centre.open == []
 
@@ -127,13 +127,13 @@ async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded
     centre: EvaluatorWorld,
 ) -> None:
     await centre.stop()
-    centre.away |= centre.agents.keys()
-    await centre._pass(10 * MINUTE)
+    centre.disconnected |= centre.agents.keys()
+    await centre._let_time_pass(10 * MINUTE)
     centre.states["web"] = DOWN
-    await centre._pass(20 * MINUTE)
+    await centre._let_time_pass(20 * MINUTE)
     centre.states["web"] = UP
-    await centre._pass(30 * MINUTE)
-    centre.away.clear()
+    await centre._let_time_pass(30 * MINUTE)
+    centre.disconnected.clear()
     await centre._open()
     for agent in centre.agents.values():
         agent.ingest = centre.ingest
@@ -149,7 +149,7 @@ async def test_a_backlog_pages_only_what_is_still_wrong(centre: EvaluatorWorld) 
     centre.off.add("a")
     centre.states["so-a.from-hub"] = UP
     await centre.step(DAY // 48)
-    assert centre.the_one().cause.root == "agent:a"
+    assert centre.only_incident().cause.root == "agent:a"
     mails = len(centre.told())
     await centre.present("a", printer=DOWN)
     await centre._turn()
@@ -221,7 +221,7 @@ async def test_acknowledged_means_no_repeats(centre: EvaluatorWorld) -> None:
     await centre.step(MINUTE, web=DOWN)
     await centre.step(4 * HOUR + MINUTE)
     assert centre.told() == [("truc", "trouble"), ("truc", "repeat")]
-    key = centre.the_one().key
+    key = centre.only_incident().key
     task = centre.evaluator.command(Command(incident=key, what="acknowledge", who="an", at=centre.now))
     waiting = asyncio.create_task(task)
     await asyncio.sleep(0)
@@ -240,7 +240,7 @@ async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld
         lambda db: declare(db, Selector(checks=("web",)), begin, begin + HOUR, "new disks", "binh", begin)
     )
     await centre.step(30 * MINUTE, web=DOWN)
-    assert centre.told() == [] and centre.the_one().excluded
+    assert centre.told() == [] and centre.only_incident().excluded
     await centre.step(31 * MINUTE)  # it is over, and still down
     assert centre.told() == [("truc", "trouble")]
 
@@ -248,7 +248,7 @@ async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld
 async def test_a_muted_standby_tells_when_its_primary_is_gone(centre: EvaluatorWorld) -> None:
     centre.muted = True
     await centre.step(10 * MINUTE, web=DOWN)
-    assert centre.told() == [] and centre.the_one().told == {}
+    assert centre.told() == [] and centre.only_incident().told == {}
     centre.muted = False
     await centre.step(30 * SECOND)
     assert centre.told() == [("truc", "trouble")]
@@ -261,14 +261,14 @@ async def test_the_hub_itself_cut_off_is_one_mail_and_no_provider_is_blamed(tmp_
     await centre.start()
     await centre.step(2 * MINUTE)
     everyone = "ab" + more
-    centre.away |= set(everyone)
+    centre.disconnected |= set(everyone)
     centre.states |= {f"so-{name}.from-hub": DOWN for name in everyone} | {f"{name}/hub": DOWN for name in everyone}
     await centre.step(10 * MINUTE)
-    incident = centre.the_one()
+    incident = centre.only_incident()
     assert (incident.cause.root, incident.cause.cause) == ("lan:so-ttt", "lan")
     assert sorted(centre.told()) == [("an", "trouble"), ("truc", "trouble")]
     centre.states.clear()
-    centre.away.clear()
+    centre.disconnected.clear()
     await centre.step(25 * MINUTE)
     assert sorted(centre.told()) == [("an", "recovery"), ("an", "trouble"), ("truc", "recovery"), ("truc", "trouble")]
     assert list(centre.evaluator.book.closed) == [incident.key]  # the sites' own side of it is no news
@@ -289,13 +289,13 @@ async def test_a_digest_goes_once_a_day_with_what_there_was(centre: EvaluatorWor
 
 
 async def test_time_down_is_counted_by_provider_and_cause_once_it_is_settled(centre: EvaluatorWorld) -> None:
-    centre.away.add("a")
+    centre.disconnected.add("a")
     centre.states |= {"so-a.from-hub": DOWN, "a/hub": DOWN}
     await centre.step(10 * MINUTE)
     await centre.circuits.count()
     assert centre.circuits.down == {}  # the site's own side is still to come
     centre.states |= {"so-a.from-hub": UP, "a/hub": UP}
-    centre.away.clear()
+    centre.disconnected.clear()
     await centre.step(30 * MINUTE)
     await centre.circuits.count()
     found = {key: ms for key, ms in centre.circuits.down.items() if key[0] == "so-a"}
@@ -311,15 +311,15 @@ async def test_time_down_is_counted_by_provider_and_cause_once_it_is_settled(cen
 
 async def test_a_cause_that_was_provisional_is_judged_anew_when_the_backlog_is_in(centre: EvaluatorWorld) -> None:
     """The hub sees a site's line gone; that it was the site's own router only its agent knows, and tells it later."""
-    centre.away.add("a")
+    centre.disconnected.add("a")
     centre.states |= {"a/gateway": DOWN, "a/hub": DOWN}
     await centre.step(10 * MINUTE, so_a__from_hub=DOWN)
-    incident = centre.the_one()
+    incident = centre.only_incident()
     assert (incident.cause.cause, incident.cause.certainty) == ("wan", "provisional")
     centre.states |= {"a/gateway": UP, "a/hub": UP}
     await centre.step(5 * MINUTE, so_a__from_hub=UP)  # the agent cannot reach the collector yet
     told = len(centre.told())
-    centre.away.clear()
+    centre.disconnected.clear()
     await centre.step(15 * MINUTE)
     found = await stored.find(centre.database, incident.key)
     assert found is not None and found.closed is not None
@@ -365,7 +365,7 @@ async def test_two_of_three_looks_where_the_inventory_says_so(tmp_path: Path) ->
         await centre.step(5 * SECOND, web=state)
     assert centre.open == []
     await centre.step(5 * SECOND, web=DOWN)
-    assert centre.the_one().severity == "critical"
+    assert centre.only_incident().severity == "critical"
     await centre.step(5 * SECOND)
     assert centre.told("truc") == [("truc", "trouble")]
     await centre.stop()
@@ -373,9 +373,9 @@ async def test_two_of_three_looks_where_the_inventory_says_so(tmp_path: Path) ->
 
 async def test_an_incident_says_since_when_also_while_it_recovers(centre: EvaluatorWorld) -> None:
     await centre.step(5 * MINUTE, web=DOWN)
-    [before] = centre.the_one().members.values()
+    [before] = centre.only_incident().members.values()
     await centre.step(5 * SECOND, web=UP)
-    [after] = centre.the_one().members.values()
+    [after] = centre.only_incident().members.values()
     assert after.until is None, "one look is not enough"
     assert (after.since, after.reason) == (before.since, before.reason)
 

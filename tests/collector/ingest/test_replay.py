@@ -66,7 +66,7 @@ async def tell(world: IngestWorld, agent: ChainAgent, event: tuple[str, int, Any
         return
     else:
         agent.boot = bytes([agent.boot[0] ^ 1]) + agent.boot[1:]
-        agent.zero = world.clock.boot_ms() - 20_000
+        agent.booted_at = world.clock.boot_ms() - 20_000
         agent.epoch, agent.seq, agent.echo = agent.epoch + 1, 0, None
         await agent.push()
         await world.ingest.committer.save_all()  # what a push without a batch tells of clocks is in checkpoints alone
@@ -315,7 +315,7 @@ def test_the_clock_is_believed_with_reason() -> None:
     clock.advance(TRUST_AGAIN_AFTER - 1)
     assert not trust.look()
     clock.advance(1)
-    assert trust.look() and [step.ms for step in trust.accepted] == [pytest.approx(3_600_000, abs=1)]
+    assert trust.look() and [step.ms for step in trust.accepted_steps] == [pytest.approx(3_600_000, abs=1)]
 
 
 async def test_a_clock_that_is_not_believed_says_nothing_of_the_collectors_life(world: IngestWorld) -> None:
@@ -351,7 +351,7 @@ async def test_a_boot_that_never_met_the_collector_is_kept_and_unknown(world: In
     world.clock.advance(86_400_000)
     never = dark.batch([(0, 50_000, DOWN), (1, 60_000, DOWN)], records=[Record(10, "start", {"wall_ms": 0})], last=3)
     agent.boot, agent.epoch = b"newboot!", 13
-    agent.zero = world.clock.boot_ms() - 30_000
+    agent.booted_at = world.clock.boot_ms() - 30_000
     agent.echo = None
     await agent.push()
     ack = await agent.push(never)
@@ -374,7 +374,7 @@ async def test_a_boot_between_two_close_ones_is_bracketed(world: IngestWorld) ->
     world.clock.advance(40_000)
     never = dark.batch([(0, 20_000, DOWN)])
     agent.boot, agent.epoch, agent.seq, agent.echo = b"newboot!", 13, 0, None
-    agent.zero = world.clock.boot_ms() - 5_000
+    agent.booted_at = world.clock.boot_ms() - 5_000
     await agent.push()
     assert (await agent.push(never)).verdict == "taken"
     tail = world.tail("a1/c0")

@@ -46,7 +46,7 @@ async def starts(
 ) -> ChainAgent:
     """The agent again, ``boot_ms`` after its machine booted, with the looks that follow."""
     agent = ChainAgent(world.ingest, world.clock, old.plan, epoch=12, boot=boot)
-    agent.zero = world.clock.boot_ms() - boot_ms
+    agent.booted_at = world.clock.boot_ms() - boot_ms
     agent.mark = Position(old.epoch, old.seq)
     await agent.push()
     record = Record(agent.now(), "start", {"clean": clean})

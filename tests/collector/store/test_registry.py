@@ -113,7 +113,7 @@ async def test_revoking_voids_what_was_issued_and_unused_codes_not_what_comes_af
     waiting = await secret_for(registry)
     _, other = await registry.enrol(await secret_for(registry, "so-tc"), new_csr())
     await registry.revoke("so-ttt", "an", "stolen")
-    voids = registry.revocations.voids
+    voids = registry.revocations.is_revoked
     assert voids("so-ttt", old.serial)
     assert not voids("so-tc", other.serial)
     assert await refusal(registry, waiting) == "unknown"
@@ -127,16 +127,16 @@ async def test_a_certificate_issued_under_a_clock_ahead_is_revoked_too(registry,
     _, ahead = await registry.enrol(await secret_for(registry), new_csr())
     clock.set_wall(NOW)
     await registry.revoke("so-ttt", "an", "stolen")
-    assert registry.revocations.voids("so-ttt", ahead.serial)
+    assert registry.revocations.is_revoked("so-ttt", ahead.serial)
 
 
 async def test_a_lost_file_is_made_again_from_the_store(registry, tmp_path):
     _, old = await registry.enrol(await secret_for(registry), new_csr())
     await registry.revoke("so-ttt", "an", "stolen")
     (tmp_path / "revoked.jsonl").unlink()
-    assert not registry.revocations.voids("so-ttt", old.serial)
+    assert not registry.revocations.is_revoked("so-ttt", old.serial)
     await registry.load()
-    assert registry.revocations.voids("so-ttt", old.serial)
+    assert registry.revocations.is_revoked("so-ttt", old.serial)
 
 
 def test_a_torn_line_loses_itself_alone(tmp_path, caplog):

@@ -257,7 +257,7 @@ async def test_a_revocation_counts_at_once_on_a_kept_connection_and_survives_a_r
         restored, collector.authority, Revocations(collector.tmp_path / "revoked.jsonl"), wall=lambda: 0
     )
     await registry.load()
-    assert registry.revocations.voids("so-ttt", pki.new_serial(NOW))
+    assert registry.revocations.is_revoked("so-ttt", pki.new_serial(NOW))
     await restored.close()
     # a machine set up anew gets in again, even when the clock has gone back since
     collector.now -= DAY

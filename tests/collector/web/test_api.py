@@ -324,7 +324,7 @@ async def test_the_description_names_every_route_and_every_type(told):
 
 
 async def test_metrics_of_the_whole(told):
-    await told.service.board.refresh()
+    await told.service.goal_cache.refresh()
     status, body = await told.get("/metrics")
     assert status == 200
     samples = {(s.name, tuple(sorted(s.labels.items()))): s.value for f in parse(body.decode()) for s in f.samples}
