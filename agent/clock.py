@@ -69,7 +69,7 @@ class StepWatch:
         self._clock = clock
         self._offset = clock.wall_ms() - clock.boot_ms()
 
-    def look(self) -> Record | None:
+    def check(self) -> Record | None:
         """The record of a step since the last look, or None. Slow drift is followed, not reported."""
         boot, wall = self._clock.boot_ms(), self._clock.wall_ms()
         offset = wall - boot

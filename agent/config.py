@@ -1,4 +1,4 @@
-"""The agent's own file, ``/etc/haidang/agent.yaml``. All of it is optional; none of it can come from a plan."""
+"""The agent's settings from its own file, ``/etc/haidang/agent.yaml``. All optional; none can come from a plan."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -76,7 +76,7 @@ class PingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         except ValueError:
             raise ValueError(f"{host!r} is not an IP address") from None
 
-    def wrong(self) -> Iterator[tuple[str, str]]:
+    def problems(self) -> Iterator[tuple[str, str]]:
         """(key, what is wrong)."""
         for key, text in (("listen", self.listen), ("lan", self.lan)):
             try:
@@ -119,7 +119,7 @@ class DrillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def planned(self) -> bool:
         return bool(self.every or self.cron or self.oncalendar)
 
-    def wrong(self) -> Iterator[tuple[str, str]]:
+    def problems(self) -> Iterator[tuple[str, str]]:
         """(key, what is wrong)."""
         if not self.command or not self.command[0]:
             yield "command", "what is to be run is missing"
@@ -194,11 +194,11 @@ def _read(path: Path) -> Settings:
 
 
 def _section_problems(parsed: Settings) -> Iterator[tuple[str, str]]:
-    yield from parsed.pings.wrong()
+    yield from parsed.pings.problems()
     for name, drill in parsed.drills.items():
         if why := why_not_a_job_name(name):
             yield f"drills.{name}", why
-        for key, message in drill.wrong():
+        for key, message in drill.problems():
             yield f"drills.{name}.{key}", message
 
 

@@ -1,4 +1,4 @@
-"""What the agent needs to know to be let in: communities, users, passwords. They never leave this machine.
+"""Credentials of the agent by name: communities, users, passwords. They never leave this machine.
 
 A plan names a credential; the agent's own file says what it is (``credentials:`` in ``agent.yaml``)::
 

@@ -1,4 +1,4 @@
-"""How a look fails, in words: the one exception of the clients, and the errors of sockets told apart."""
+"""How a probe fails: the clients' one exception, and the errors of sockets as reasons."""
 
 import errno
 from typing import Final

@@ -1,4 +1,4 @@
-"""The probe protocol: what a kind of probe is, and what a look answers.
+"""The probe interface: the base class of every kind, the context it runs in, and the outcome it returns.
 
 A kind is one file in ``agent/probes`` with one subclass of :class:`Probe`. Its fields are its configuration, its
 docstring is its documentation, ``measures`` says what it measures. It only looks: ticks, spreading, concurrency,
@@ -126,7 +126,7 @@ class Hub(msgspec.Struct, frozen=True):
     """
 
     url: str
-    context: Callable[[], ssl.SSLContext]
+    tls_context: Callable[[], ssl.SSLContext]
     server_name: str
 
 

@@ -1,1 +1,1 @@
-"""What is wrong, in words: findings, and (from them) incidents and mail. Pure; the collector stores and drives it."""
+"""Incidents and the mails about them: pure functions; the collector stores and drives them."""

@@ -1,4 +1,4 @@
-"""One step: what is so now, against what is remembered, gives what is to be said."""
+"""One step of the incident engine: from the present problems and the remembered state to new state and notices."""
 
 from alerts.incident.commands import apply_commands
 from alerts.incident.draft import IncidentDraft
@@ -17,13 +17,16 @@ def step(state: IncidentState, step_input: StepInput, inventory: Inventory) -> S
     alerting = inventory.alerting
     update_members(draft, step_input, alerting)
     record_past(draft, step_input.past)
-    apply_commands(draft, step_input.commands, step_input.troubles)
+    apply_commands(draft, step_input.commands, step_input.problems)
     next_close = close_recovered(draft, alerting)
     notices, next_notice = dispatch(draft, inventory, step_input)
     notices += due_digests(draft, inventory, step_input.muted)
     forget_old(draft, alerting)
     return StepResult(
-        book=draft.book(), changed=draft.changed(), notices=notices, wake=_earliest(next_close, next_notice)
+        state=draft.state(),
+        changed=draft.changed_incidents(),
+        notices=notices,
+        wake_at=_earliest(next_close, next_notice),
     )
 
 

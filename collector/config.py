@@ -1,4 +1,4 @@
-"""The collector's own file, ``/etc/haidang/collector.yaml``: read by the inventory's rules, every mistake named."""
+"""The collector's configuration, ``/etc/haidang/collector.yaml``: read by the inventory's rules, mistakes named."""
 
 import ipaddress
 from pathlib import Path
@@ -109,12 +109,12 @@ class CollectorConfig(msgspec.Struct, frozen=True, kw_only=True):
         return self.state_dir / "pki"
 
     @property
-    def sent(self) -> Path:
+    def notification_log(self) -> Path:
         """The journal of sent mails: beside the database, so that putting that back does not put this back."""
         return self.state_dir / "sent"
 
     @property
-    def revoked(self) -> Path:
+    def revocations_file(self) -> Path:
         return self.state_dir / "revoked.jsonl"
 
 

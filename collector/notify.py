@@ -1,4 +1,4 @@
-"""Telling systemd how we are (sd_notify(3)): a datagram to the socket that NOTIFY_SOCKET names."""
+"""Notifies systemd of the state (sd_notify(3)): a datagram to the socket that NOTIFY_SOCKET names."""
 
 import asyncio
 import os

@@ -1,1 +1,1 @@
-"""What runs the others: the local start, the demo, units and dashboards."""
+"""Tools that run the other packages: the local start, the demo, units and dashboards."""

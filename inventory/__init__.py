@@ -1,4 +1,4 @@
-"""The vocabulary of the house: what is watched, by whom, against which goals, and what travels on the wire.
+"""The inventory (entities, checks, goals, alerting) and the protocol between agent and collector.
 
 Imports nothing of ours. The agent and the collector both stand on it.
 """

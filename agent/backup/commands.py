@@ -1,4 +1,4 @@
-"""Other programs run on a backup: no shell, no terminal, bounded output, ended with all they started."""
+"""Run other programs on a backup: no shell, no terminal, bounded output, ended with all they started."""
 
 import ctypes
 import os
@@ -25,7 +25,7 @@ class CommandResult(msgspec.Struct, frozen=True):
     words: str
 
     @property
-    def last(self) -> str:
+    def last_error(self) -> str:
         """The last line it said of its trouble."""
         lines = [line.strip() for line in self.words.splitlines() if line.strip()]
         return lines[-1][:200] if lines else f"exit code {self.code}"

@@ -1,4 +1,4 @@
-"""What the probe asks of the processes that look, and what they answer. JSON on pipes; names are bytes.
+"""The messages between the backup probe and its worker processes: JSON on pipes; names are bytes.
 
 Times are seconds since the Unix epoch by this machine's clock, sizes bytes.
 """

@@ -1,4 +1,4 @@
-"""The agent's side of the processes that look: started, heard, and killed when they hang.
+"""The agent's pool of backup worker processes: started, followed, and killed when they hang.
 
 A process a look: a mount that hangs takes one process with it, no thread and no slot of anybody else. One that even
 a kill does not end (the kernel waits for the mount) is left; its check is not looked at again while it is there.
@@ -30,21 +30,21 @@ class BackupWorkerPool:
     """Shared by all checks of backups."""
 
     def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(SCANS_AT_ONCE)
-        self._turns = asyncio.Semaphore(READS_AT_ONCE)
+        self._scan_slots = asyncio.Semaphore(SCANS_AT_ONCE)
+        self._read_slots = asyncio.Semaphore(READS_AT_ONCE)
         self._stuck: dict[str, asyncio.subprocess.Process] = {}
-        self._readers: dict[str, BackgroundRead] = {}
+        self._reads: dict[str, BackgroundRead] = {}
 
-    async def look(self, query: BackupQuery) -> BackupFacts:
+    async def scan(self, query: BackupQuery) -> BackupFacts:
         """What there is. Raises Refused when that cannot be said in time."""
-        self._sweep()
+        self._drop_idle_reads()
         stuck = self._stuck.get(query.key)
         if stuck is not None and stuck.returncode is None:
             raise BackupRefused(f"{query.path} does not answer: the look before this one still hangs there")
         until = time.monotonic() + query.timeout - ANSWER_MARGIN
         try:
             async with asyncio.timeout(query.timeout - ANSWER_MARGIN):
-                await self._slots.acquire()
+                await self._scan_slots.acquire()
         except TimeoutError:
             raise BackupRefused("too many other looks at backups were under way") from None
         try:
@@ -58,7 +58,7 @@ class BackupWorkerPool:
                 if not await _end(process):
                     self._stuck[query.key] = process
         finally:
-            self._slots.release()
+            self._scan_slots.release()
         try:
             return msgspec.json.decode(out, type=BackupFacts)
         except msgspec.DecodeError:
@@ -69,42 +69,44 @@ class BackupWorkerPool:
 
         A read of this key that is under way is finished first, whatever copy it is of.
         """
-        background_read = self._readers.get(job.question.key)
+        background_read = self._reads.get(job.question.key)
         if background_read is None:
-            if len(self._readers) >= MOST_READERS and not self._make_room():
+            if len(self._reads) >= MOST_READERS and not self._evict_idle_read():
                 return None
-            background_read = self._readers[job.question.key] = BackgroundRead(job, self._turns)
-        progress = await background_read.go_on(grant, seconds)
-        if background_read.over:
-            self._readers.pop(job.question.key, None)
+            background_read = self._reads[job.question.key] = BackgroundRead(job, self._read_slots)
+        progress = await background_read.resume(grant, seconds)
+        if background_read.finished:
+            self._reads.pop(job.question.key, None)
         return progress
 
-    def _sweep(self) -> None:
+    def _drop_idle_reads(self) -> None:
         """End the reads that nobody asks for any more. Their marks stay."""
         long_ago = time.monotonic() - PATIENCE
-        for key, background_read in tuple(self._readers.items()):
-            if background_read.over or (background_read.paused_at is not None and background_read.paused_at < long_ago):
-                self._readers.pop(key).stop()
+        for key, background_read in tuple(self._reads.items()):
+            if background_read.finished or (
+                background_read.paused_at is not None and background_read.paused_at < long_ago
+            ):
+                self._reads.pop(key).stop()
 
-    def _make_room(self) -> bool:
+    def _evict_idle_read(self) -> bool:
         """End the read that has been paused for longest: its check may have gone. Its mark stays."""
         paused = [
             (background_read.paused_at, key)
-            for key, background_read in self._readers.items()
+            for key, background_read in self._reads.items()
             if background_read.paused_at is not None
         ]
-        finished = [key for key, background_read in self._readers.items() if background_read.over]
+        finished = [key for key, background_read in self._reads.items() if background_read.finished]
         key = finished[0] if finished else min(paused)[1] if paused else None
         if key is None:
             return False
-        self._readers.pop(key).stop()
+        self._reads.pop(key).stop()
         return True
 
     async def close(self) -> None:
-        for background_read in self._readers.values():
+        for background_read in self._reads.values():
             background_read.stop()
-        ending = [background_read.task for background_read in self._readers.values()]
-        self._readers.clear()
+        ending = [background_read.task for background_read in self._reads.values()]
+        self._reads.clear()
         if ending:
             await asyncio.wait(ending, timeout=KILL_WAIT + 1)
 
@@ -114,29 +116,29 @@ class BackgroundRead:
 
     def __init__(self, job: ReadJob, read_slots: asyncio.Semaphore) -> None:
         self._job = job
-        self._turns = read_slots
+        self._read_slots = read_slots
         self._grant: ReadGrant | None = None
         self._granted = asyncio.Event()
-        self._settled = asyncio.Event()
+        self._idle = asyncio.Event()
         self._progress = ReadProgress()
         self.paused_at: float | None = None
         self.task = asyncio.create_task(self._run(), name="backup read")
 
     @property
-    def over(self) -> bool:
+    def finished(self) -> bool:
         return self.task.done()
 
     def stop(self) -> None:
         self.task.cancel()
 
-    async def go_on(self, grant: ReadGrant, seconds: float) -> ReadProgress:
-        if not self._granted.is_set() and not self.over:
+    async def resume(self, grant: ReadGrant, seconds: float) -> ReadProgress:
+        if not self._granted.is_set() and not self.finished:
             self._grant = grant
-            self._settled.clear()
+            self._idle.clear()
             self._granted.set()
         try:
             async with asyncio.timeout(seconds):
-                await self._settled.wait()
+                await self._idle.wait()
         except TimeoutError:
             pass  # it goes on by itself
         if self._progress.verdict is not None or self._progress.failed:
@@ -149,25 +151,25 @@ class BackgroundRead:
             process = await _start("read")
         except BackupRefused as refusal:
             self._progress = ReadProgress(failed=refusal.reason)
-            self._settled.set()
+            self._idle.set()
             return
         try:
-            await self._talk(process)
+            await self._follow(process)
         except TimeoutError:
             self._progress = ReadProgress(failed=f"the read said nothing for {SILENCE:g} s and was ended")
         except (ConnectionError, msgspec.DecodeError, ValueError):
             self._progress = ReadProgress(failed="the process that reads ended by itself")
         finally:
-            self._settled.set()
+            self._idle.set()
             await _end(process)
 
-    async def _talk(self, process: asyncio.subprocess.Process) -> None:
+    async def _follow(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(msgspec.json.encode(self._job) + b"\n")
         while True:
             await self._granted.wait()
             self.paused_at = None
-            async with self._turns:
+            async with self._read_slots:
                 process.stdin.write(msgspec.json.encode(self._grant) + b"\n")
                 await process.stdin.drain()
                 while not self._progress.paused or self._granted.is_set():
@@ -179,7 +181,7 @@ class BackgroundRead:
                     if self._progress.paused:
                         self._granted.clear()
             self.paused_at = time.monotonic()
-            self._settled.set()
+            self._idle.set()
 
 
 async def _start(mode: str) -> asyncio.subprocess.Process:

@@ -1,4 +1,4 @@
-"""From what there is to a state with its reasons in words. Pure.
+"""Turn the facts about a backup into the check's state, with its reasons in words. Pure.
 
 The newest good copy counts: finished, not empty, not found broken, not from the future. Older than the objective:
 down. Anything that makes a restore doubtful, though there is a copy in time: degraded. Nothing seen: unknown.

@@ -1,4 +1,4 @@
-"""What is remembered of a check between looks, in small files: sizes, what was seen growing, verdicts, marks.
+"""Keep state for a backup check between scans, in small files: sizes, growing files, verdicts, marks.
 
 Two processes write, each its own files: the look ``KEY.seen``, the background read ``KEY.verdicts`` and ``KEY.mark``.
 A file that is not there or not whole is forgotten, never an error.
@@ -40,7 +40,7 @@ class BackupMemory:
     def __init__(self, store: str, key: str) -> None:
         self._base = Path(store) / key if store else None
 
-    def seen(self) -> ScanHistory:
+    def history(self) -> ScanHistory:
         return self._get("seen", ScanHistory) or ScanHistory()
 
     def save_history(self, history: ScanHistory) -> None:
@@ -89,7 +89,7 @@ class BackupMemory:
 
 def apply_history(facts: BackupFacts, memory: BackupMemory, settle: float) -> None:
     """Add to what a look found what was known before: growing files, sizes, verdicts; and remember it."""
-    history = memory.seen()
+    history = memory.history()
     history.began = history.began or facts.now
     facts.began = history.began
     facts.copies = [

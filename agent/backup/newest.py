@@ -1,4 +1,4 @@
-"""The newest files that fit a pattern: names walked one by one, the newest few kept, so that 100,000 cost no memory."""
+"""Find the newest files that fit a pattern: names walked one by one, only the newest few kept in memory."""
 
 import heapq
 import os
@@ -28,7 +28,7 @@ class FoundFile(msgspec.Struct):
     """One file that fits."""
 
     name: str
-    seen: os.stat_result
+    status: os.stat_result
     parts: Mapping[str, str]
 
 
@@ -47,7 +47,7 @@ def scan(path: str, pattern: FilePattern, allowed: Sequence[str], now: float) ->
             if copy is None:
                 continue
             facts.count += 1
-            facts.total += file.seen.st_size
+            facts.total += file.status.st_size
             if len(newest) < MOST_COPIES:
                 heapq.heappush(newest, (copy.at, number, copy))
             elif copy.at > newest[0][0]:
@@ -60,7 +60,7 @@ def scan(path: str, pattern: FilePattern, allowed: Sequence[str], now: float) ->
 
 def _copy(file: FoundFile, pattern: FilePattern, now: float) -> BackupCopy | None:
     """A file as a copy with its time: the modification, kept within what its name says."""
-    at = file.seen.st_mtime
+    at = file.status.st_mtime
     if pattern.dated:
         bounds = pattern.bounds(file.parts)
         if bounds is None:
@@ -69,9 +69,9 @@ def _copy(file: FoundFile, pattern: FilePattern, now: float) -> BackupCopy | Non
     return BackupCopy(
         name=os.fsencode(file.name),
         at=at,
-        size=file.seen.st_size,
-        mtime_ns=file.seen.st_mtime_ns,
-        inode=file.seen.st_ino,
+        size=file.status.st_size,
+        mtime_ns=file.status.st_mtime_ns,
+        inode=file.status.st_ino,
         future=max(0.0, at - now),
     )
 
@@ -84,16 +84,16 @@ class _Walk:
         self._pattern = pattern
         self._inside = inside
         self._facts = facts
-        self._waiting = [PendingDirectory()]
+        self._pending = [PendingDirectory()]
 
     def files(self) -> Iterator[FoundFile]:
         """Every file that fits."""
-        while self._waiting:
-            pending = self._waiting.pop()
+        while self._pending:
+            pending = self._pending.pop()
             try:
                 directory = self._open(pending.path)
             except OSError as error:
-                self._cannot(pending.path, error)
+                self._note_unreadable(pending.path, error)
                 continue
             try:
                 if not place.within(place.real_path(directory), self._inside):
@@ -102,11 +102,11 @@ class _Walk:
                 with os.scandir(directory) as entries:
                     for entry in entries:
                         if entry.is_dir(follow_symlinks=False):
-                            self._waiting.extend(self._ways(entry.name, pending))
+                            self._pending.extend(self._subdirectories(entry.name, pending))
                         elif (file := self._file(entry, directory, pending)) is not None:
                             yield file
             except OSError as error:
-                self._cannot(pending.path, error)
+                self._note_unreadable(pending.path, error)
             finally:
                 os.close(directory)
 
@@ -115,14 +115,14 @@ class _Walk:
             return os.dup(self._top)
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self._top)
 
-    def _next(self, pending: PendingDirectory) -> int:
+    def _next_segment(self, pending: PendingDirectory) -> int:
         """The segment that a name here has to fit: ** also stands for no directory at all."""
         return pending.segment + 1 if self._pattern.segments[pending.segment] is None else pending.segment
 
-    def _ways(self, name: str, pending: PendingDirectory) -> Iterator[PendingDirectory]:
+    def _subdirectories(self, name: str, pending: PendingDirectory) -> Iterator[PendingDirectory]:
         """On into a directory, by ** or because its name fits."""
         path = f"{pending.path}/{name}" if pending.path else name
-        next_segment = self._next(pending)
+        next_segment = self._next_segment(pending)
         if next_segment != pending.segment and pending.depth < MAX_DEPTH and not name.startswith("."):
             yield PendingDirectory(path, pending.segment, pending.depth + 1, pending.parts)
         if next_segment + 1 < len(self._pattern.segments) and (parts := self._fits(name, next_segment)) is not None:
@@ -134,7 +134,7 @@ class _Walk:
         return matched.groupdict() if matched is not None else None
 
     def _file(self, entry: "os.DirEntry[str]", directory: int, pending: PendingDirectory) -> FoundFile | None:
-        next_segment = self._next(pending)
+        next_segment = self._next_segment(pending)
         if next_segment + 1 != len(self._pattern.segments) or (parts := self._fits(entry.name, next_segment)) is None:
             return None
         name = f"{pending.path}/{entry.name}" if pending.path else entry.name
@@ -149,11 +149,11 @@ class _Walk:
             self._facts.outside += 1
             return None
         except OSError as error:
-            self._cannot(name, error)
+            self._note_unreadable(name, error)
             return None
         return FoundFile(name, status, {**pending.parts, **parts}) if stat.S_ISREG(status.st_mode) else None
 
-    def _cannot(self, path: str, error: OSError) -> None:
+    def _note_unreadable(self, path: str, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # what went while we looked is simply not there
             self._facts.unreadable += 1
             self._facts.why_unreadable = (

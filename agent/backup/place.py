@@ -1,4 +1,4 @@
-"""Opening files so that no link, swapped at whatever moment, leads out of the directories that are allowed.
+"""Open files so that no link, swapped at whatever moment, leads out of the directories that are allowed.
 
 A file is first opened as a mere place (O_PATH: nothing is read, no device or pipe is touched), then the kernel is
 asked where that place really is, and only then it is opened for reading, by way of the same descriptor.

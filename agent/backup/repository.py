@@ -1,4 +1,4 @@
-"""Repositories: what copies they hold, and whether they are sound; each program's module is loaded when asked for."""
+"""Repositories of copies: list them, check them; each program's module is loaded when asked for."""
 
 from typing import TYPE_CHECKING
 

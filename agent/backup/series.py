@@ -1,4 +1,4 @@
-"""What several kinds say of backups in the same words: a person looks for ``haidang_backup_*``, whoever brought it."""
+"""The measures' help texts that several kinds share: a person looks for ``haidang_backup_*``, whoever brought it."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""``python -m agent.backup.work look|read``: one look, or one background read, in a process that can be killed.
+"""``python -m agent.backup.work look|read``: one scan, or one background read, in a process that can be killed.
 
 A question comes as one line of JSON on standard input, the answer goes out as one (``scan``) or several (``read``)
 lines. ``read`` goes on hearing grants on standard input, and ends when that is closed: the agent is gone.
@@ -65,10 +65,10 @@ class BackgroundReader:
         self._job = job
         self._stamp = job.copy.stamp if job.copy is not None else REPOSITORY
         self._memory = BackupMemory(job.question.store, job.question.key)
-        self._known = self._memory.mark(self._stamp)
-        self._before = self._known.read if self._known is not None else 0
+        self._saved_mark = self._memory.mark(self._stamp)
+        self._before = self._saved_mark.read if self._saved_mark is not None else 0
         self._stage = [""]
-        self._of = (job.copy.size or 0) if job.copy is not None else 0
+        self._total = (job.copy.size or 0) if job.copy is not None else 0
 
     def run(self, grant: ReadGrant) -> None:
         from agent.backup.integrity.meter import Meter, ReadStopped
@@ -78,12 +78,12 @@ class BackgroundReader:
             rate=query.rate,
             most_unpacked=query.most_unpacked,
             grant=(grant.bytes, grant.seconds),
-            next_grant=self._more,
-            report=self._tell,
+            next_grant=self._next_grant,
+            report=self._report_progress,
             save=lambda state: self._marks.save(self._stage[0], state),
         )
         try:
-            verdict = self._judge(meter)
+            verdict = self._verify(meter)
         except ReadStopped:
             return
         except BackupRefused as refusal:
@@ -91,34 +91,34 @@ class BackgroundReader:
             return
         self._memory.forget_mark()
         self._memory.add_verdict(self._stamp, verdict)
-        _write_line(ReadProgress(done=self._before + meter.done, of=self._of, verdict=verdict, stamp=self._stamp))
+        _write_line(ReadProgress(done=self._before + meter.done, of=self._total, verdict=verdict, stamp=self._stamp))
 
-    def _judge(self, meter: "Meter") -> ReadVerdict:
+    def _verify(self, meter: "Meter") -> ReadVerdict:
         from agent.backup.integrity.read import ReadMarks, verify_copy
 
         self._meter = meter
-        self._marks = ReadMarks(self._keep, self._known.state if self._known is not None else None)
+        self._marks = ReadMarks(self._save_mark, self._saved_mark.state if self._saved_mark is not None else None)
         if self._job.copy is not None:
             return verify_copy(self._job.question, self._job.copy, meter, self._marks, self._stage)
         from agent.backup import repository
 
         return repository.verify(self._job.question, meter, self._marks, self._stage)
 
-    def _keep(self, state: "State") -> None:
+    def _save_mark(self, state: "State") -> None:
         self._memory.save_mark(ReadMark(self._stamp, dict(state), self._before + self._meter.done))
 
-    def _tell(self, done: int) -> None:
+    def _report_progress(self, done: int) -> None:
         if select.select([self._input], [], [], 0)[0] and not self._input.peek(1):
             from agent.backup.integrity.meter import ReadStopped
 
             raise ReadStopped
-        _write_line(ReadProgress(done=self._before + done, of=self._of, stamp=self._stamp))
+        _write_line(ReadProgress(done=self._before + done, of=self._total, stamp=self._stamp))
 
-    def _more(self, done: int) -> tuple[int, float]:
+    def _next_grant(self, done: int) -> tuple[int, float]:
         """Wait for the next grant."""
         from agent.backup.integrity.meter import ReadStopped
 
-        _write_line(ReadProgress(done=self._before + done, of=self._of, paused=True, stamp=self._stamp))
+        _write_line(ReadProgress(done=self._before + done, of=self._total, paused=True, stamp=self._stamp))
         line = self._input.readline()
         if not line:
             raise ReadStopped

@@ -287,7 +287,7 @@ async def check_collector(
 
 
 def assess_answer(name: str, answer: CollectorResponse) -> Diagnosis:
-    status, error_text = answer.status, answer.words
+    status, error_text = answer.status, answer.error_text
     if status == 200 and answer.content_type == "application/json":
         return ok(f"collector {name} is reached and gives this agent its plan")
     if status == 403 and error_text in _REFUSED:

@@ -1,4 +1,4 @@
-"""``haidang-agent``: enroll | run | once | doctor | status | job | drill.
+"""The command line ``haidang-agent``: enroll | run | once | doctor | status | job | drill | renew.
 
 Exit codes: 0 fine, 1 found wrong, 2 usage; ``job`` ends with its command's.
 """

@@ -1,4 +1,4 @@
-"""``haidang-agent once``: every check of the plan looked at now, and what it saw. Touches no spool."""
+"""``haidang-agent once``: runs every check of the plan now and prints the results. Touches no spool."""
 
 import asyncio
 import sys
@@ -89,7 +89,7 @@ async def _outcome(
     context = make_context(check.timeout / 1000)
     if why := outside_limits(probe, context.limits):
         return unknown(f"refused: {why}")
-    return await ProbeRunner(clock).look(check.name, probe, context)
+    return await ProbeRunner(clock).run(check.name, probe, context)
 
 
 async def once(

@@ -1,4 +1,4 @@
-"""What a check remembers from look to look: counters that become rates, a device's uptime, where its ports are."""
+"""Keep state for a check between its results: counters that become rates, a device's uptime, where its ports are."""
 
 import time
 from collections.abc import Callable, Hashable
@@ -20,18 +20,18 @@ class CheckMemory:
 
     def __init__(self, now: Callable[[], float] = boottime) -> None:
         self.now = now
-        self._kept: dict[Hashable, tuple[float, object]] = {}
+        self._entries: dict[Hashable, tuple[float, object]] = {}
         self._tidied = now()
 
-    def of(self, key: Hashable, make: Callable[[], M]) -> M:
+    def get(self, key: Hashable, make: Callable[[], M]) -> M:
         """What is kept under a key (a probe: its type and its parameters), made when there is nothing."""
         now = self.now()
         if now - self._tidied > _TIDY_EVERY:
-            self._kept = {key: entry for key, entry in self._kept.items() if now - entry[0] < FORGET_AFTER}
+            self._entries = {key: entry for key, entry in self._entries.items() if now - entry[0] < FORGET_AFTER}
             self._tidied = now
-        value = self._kept[key][1] if key in self._kept else make()
-        self._kept[key] = now, value
+        value = self._entries[key][1] if key in self._entries else make()
+        self._entries[key] = now, value
         return value  # type: ignore[return-value]  # a key is always asked for with the same make
 
     async def close(self) -> None:
-        self._kept.clear()
+        self._entries.clear()

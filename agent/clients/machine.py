@@ -1,4 +1,4 @@
-"""The agent's own machine, read through psutil: file systems, memory, load, processors, temperatures.
+"""Read the agent's own machine through psutil: file systems, memory, load, processors, temperatures.
 
 Whatever may hang (a dead disk, a network file system, a slow sensor) is read in a thread of its own, never more than
 one for each: the look goes on without it and says so.
@@ -62,13 +62,13 @@ class Machine:
             ps = psutil
         self._ps = ps
         self._statvfs = statvfs or getattr(os, "statvfs", None)
-        self._asked: dict[str, asyncio.Future[Any]] = {}
+        self._pending: dict[str, asyncio.Future[Any]] = {}
         self._cpu_times: dict[Hashable, tuple[float, float]] = {}
 
     async def close(self) -> None:
-        for future in self._asked.values():
+        for future in self._pending.values():
             future.cancel()
-        self._asked.clear()
+        self._pending.clear()
 
     # what may hang
 
@@ -89,7 +89,7 @@ class Machine:
         used = usage.used + usage.free
         return Disk(mount, usage.used / used if used else 1.0, usage.free, inodes)
 
-    async def heat(self, seconds: float) -> HottestSensor | None:
+    async def hottest_sensor(self, seconds: float) -> HottestSensor | None:
         """The hottest sensor; None when there is none, or it takes too long."""
         try:
             sensor: HottestSensor | None = await self._in_thread("sensors", self._hottest_sensor, seconds)
@@ -113,21 +113,21 @@ class Machine:
 
     async def _in_thread(self, name: str, read: Callable[[], Any], seconds: float) -> Any:
         """What ``read`` gives, in a thread: one for each name, however long it takes."""
-        future = self._asked.get(name)
+        future = self._pending.get(name)
         if future is None:
-            future = self._asked[name] = asyncio.get_running_loop().create_future()
+            future = self._pending[name] = asyncio.get_running_loop().create_future()
             threading.Thread(
                 target=_read_in_thread, args=(future, future.get_loop(), read), name=name, daemon=True
             ).start()
         await asyncio.wait((future,), timeout=seconds)
         if not future.done():
             raise ReadTimeout(name)
-        self._asked.pop(name, None)
+        self._pending.pop(name, None)
         return future.result()
 
     # what answers at once
 
-    def mounts(self) -> tuple[str, ...]:
+    def local_mounts(self) -> tuple[str, ...]:
         """Where the file systems of this machine's own disks are mounted, each disk once; images left out."""
         first: dict[str, str] = {}
         for part in self._ps.disk_partitions(all=False):
@@ -141,7 +141,7 @@ class Machine:
             mountpoints.add("/")  # in a container it is an overlay, on no disk of its own
         return tuple(sorted(mountpoints))
 
-    def memory(self) -> tuple[float, int]:
+    def memory_usage(self) -> tuple[float, int]:
         """(used ratio, bytes available): what programs could still have without swapping counts as free."""
         usage = self._ps.virtual_memory()
         return 1 - usage.available / usage.total, usage.available
@@ -151,7 +151,7 @@ class Machine:
         usage = self._ps.swap_memory()
         return float(usage.used / usage.total) if usage.total else None
 
-    def load(self) -> float:
+    def load_per_cpu(self) -> float:
         """The load average of five minutes for each processor."""
         five: float = self._ps.getloadavg()[1]
         return five / (self._ps.cpu_count() or 1)
@@ -177,15 +177,15 @@ class Machine:
     def process_count(self) -> int:
         return len(self._ps.pids())
 
-    def running(self) -> float:
+    def uptime(self) -> float:
         """Seconds since the machine started, the time it slept included."""
         clock = getattr(time, "CLOCK_BOOTTIME", None)
         return time.clock_gettime(clock) if clock is not None else time.monotonic()
 
-    def started(self) -> float | None:
+    def boot_time(self) -> float | None:
         """When the machine started, seconds since the epoch; None while its clock cannot be right."""
         now = time.time()
-        return now - self.running() if now >= CLOCK_FLOOR else None
+        return now - self.uptime() if now >= CLOCK_FLOOR else None
 
 
 def _read_in_thread(future: "asyncio.Future[Any]", loop: asyncio.AbstractEventLoop, read: Callable[[], Any]) -> None:

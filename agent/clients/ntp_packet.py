@@ -1,4 +1,4 @@
-"""NTP's packets (RFC 5905) as a client sees them: a question, an answer, and what the two say of the clocks."""
+"""NTP packets (RFC 5905): build a request, parse a reply, compute offset and delay from the two."""
 
 import os
 import struct

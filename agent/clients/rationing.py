@@ -1,4 +1,4 @@
-"""Rationing of looks that cost something: so many a day, within certain hours, whatever plans, clocks and restarts do.
+"""Limit costly measurements: so many runs a day, within certain hours, whatever plans, clocks and restarts do.
 
 The allowed hours of a day, put end to end, are cut into as many equal parts as there may be runs, and each part has
 one. The part in which the keeping of records began counts as used: a run before may have used it. Where a directory
@@ -135,7 +135,7 @@ class RunQuota:
         """The wall clock was never set: what hour it is cannot be told."""
         return self._wall() < CLOCK_FLOOR
 
-    def refuses(self, target: str, per_day: int, allowed: DailyHours, at_start: bool) -> str:
+    def why_not_due(self, target: str, per_day: int, allowed: DailyHours, at_start: bool) -> str:
         """Why no run is due now, or "". ``at_start``: the part in which the records begin may be used once too."""
         if self.running:
             return f"{self.running} is being measured just now"
@@ -154,7 +154,7 @@ class RunQuota:
             return "not due: it may have run in this part of the day before this agent's records begin"
         return ""
 
-    def spend(self, target: str) -> None:
+    def record_run(self, target: str) -> None:
         """A run begins to cost something."""
         now = self._boot()
         self._runs[target] = [*self._runs.get(target, ()), now]

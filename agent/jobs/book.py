@@ -1,4 +1,4 @@
-"""The records of jobs on the disk: ``JOB.json`` replaced at every ping, and the last bodies beside it.
+"""The store of job records on the disk: ``JOB.json`` replaced at every ping, and the last bodies beside it.
 
 The listener writes, the probe reads; both may be in other processes than this. A record is whole and synced when a
 ping is answered, so that neither a restart nor a power cut loses one that was.
@@ -62,12 +62,12 @@ class JobStore:
             path.stem for path in self._directory.glob("*.json") if path.name != LISTENING and is_name(path.stem)
         )
 
-    def expect(self, jobs: Iterable[str]) -> None:
+    def register(self, jobs: Iterable[str]) -> None:
         """From now on pings of these are waited for."""
         with self._writing:
             for job in jobs:
                 if self.record(job) is None:
-                    self._keep(new_record(job, self.now()))
+                    self._save(new_record(job, self.now()))
 
     def add_ping(self, job: str, event: PingEvent, body: bytes = b"") -> JobRecord:
         """Keep one ping and what it said; on the disk when this returns."""
@@ -78,7 +78,7 @@ class JobStore:
             if record is not before:
                 if body:
                     self._save_body(job, record.pings, body)
-                self._keep(record)
+                self._save(record)
         return record
 
     def body(self, job: str, number: int) -> bytes | None:
@@ -96,12 +96,12 @@ class JobStore:
             for job in self.names():
                 record = self.record(job)
                 if record is not None and (right := restamp_record(record, self.now())) != record:
-                    self._keep(right)
+                    self._save(right)
 
     def listening(self) -> ListeningTimes | None:
         return _read(self._directory / LISTENING, ListeningTimes)
 
-    def listen(self, change: Callable[[ListeningTimes], ListeningTimes] | None = None) -> ListeningTimes:
+    def record_listening(self, change: Callable[[ListeningTimes], ListeningTimes] | None = None) -> ListeningTimes:
         """Somebody listens now; what lies between the last time and this, if it is long, is a gap."""
         now = self.now()
         listening = self.listening() or ListeningTimes(now, now)
@@ -116,7 +116,7 @@ class JobStore:
         files.replace(self._directory / LISTENING, msgspec.json.encode(listening), mode=0o600, durable=False)
         return listening
 
-    def _keep(self, record: JobRecord) -> None:
+    def _save(self, record: JobRecord) -> None:
         files.make_directory(self._directory)
         files.replace(self._directory / f"{record.job}.json", msgspec.json.encode(record), mode=0o600)
 

@@ -1,4 +1,4 @@
-"""Directories that look as if backups were made into them, but that no check looks at: what ``doctor`` lists.
+"""Finds directories that seem to receive backups but that no check watches, for ``doctor``.
 
 A candidate has several files named like backups (by ending, or with a date), made on several days, the last one not
 long ago. The search is bounded in depth, directories and names; links are not followed.

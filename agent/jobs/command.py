@@ -92,7 +92,7 @@ def drill(name: str, result: str, note: str, settings: Settings, *, scheduled: b
         if name not in settings.drills and store.record(name) is None:
             print(f"Neither the plan nor the agent's own file has a drill {name} (yet).", file=sys.stderr)
             return 1
-        store.ended(name, DrillResult(at=store.now(), ok=result == "ok", by="hand", note=note))
+        store.record_result(name, DrillResult(at=store.now(), ok=result == "ok", by="hand", note=note))
     except OSError as error:
         print(f"The drill cannot be recorded: {error}. Run this as the agent's own user, or as root.", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""Pings of the wrapper on their way: to the agent if it answers, else into a directory where it finds them later.
+"""Sends pings to the agent; those it does not answer wait in a directory where it finds them later.
 
 Every ping says when it was, by both clocks, and has an id of its own: one that comes late is put in its place, one
 that comes twice counts once.

@@ -1,4 +1,4 @@
-"""``haidang-agent drill NAME run``: one restore drill, in an empty directory, within its limits, and what came back.
+"""Runs one restore drill (``haidang-agent drill NAME run``) in an empty directory, within its limits.
 
 The command comes from the agent's own file. It runs in a session of its own with its limits set; whatever it starts
 stays below this process and is killed with it, when it ends, oversteps, or this process is told to stop.
@@ -55,7 +55,7 @@ def run(name: str, settings: DrillSettings, store: DrillStore, clock: AgentClock
     with _exclusive(store.directory, name), _stoppable():
         _remove_leftovers(place, name)
         started = store.now()
-        store.begun(name, started)
+        store.record_start(name, started)
         scratch = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=place))
         try:
             result = _Drill(name, settings, scratch, clock).run()
@@ -65,7 +65,7 @@ def run(name: str, settings: DrillSettings, store: DrillStore, clock: AgentClock
         finally:
             _remove(scratch)
         result = msgspec.structs.replace(result, at=started)
-        store.ended(name, result)
+        store.record_result(name, result)
         return result
 
 
@@ -105,7 +105,7 @@ class _Drill:
         process.stdout.close()
         if not why and code:
             why = f"it ended with exit code {code}" if code > 0 else f"it was ended by signal {-code}"
-        return self._judge(why, code)
+        return self._conclude(why, code)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         environment = {
@@ -148,7 +148,7 @@ class _Drill:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(max(LOOK_EVERY, 10 * took))
 
-    def _judge(self, why: str, code: int | None) -> DrillResult:
+    def _conclude(self, why: str, code: int | None) -> DrillResult:
         left = self.settings.limits.time - (self.clock.boot_ms() - self.begun)
         until = time.monotonic() + max(left, 0) / 1000
         count, size, checksum = measure_tree(self.restored, until)

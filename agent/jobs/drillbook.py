@@ -1,4 +1,4 @@
-"""The records of restore drills on the disk, ``DRILL.json`` each, and how a drill stands by them."""
+"""The store of restore drill records on the disk, ``DRILL.json`` each, and the outcome of a drill by its record."""
 
 import contextlib
 from collections.abc import Iterator
@@ -79,24 +79,24 @@ class DrillStore:
         except (FileNotFoundError, msgspec.DecodeError):
             return None
 
-    def expect(self, drill: str) -> DrillRecord:
+    def register(self, drill: str) -> DrillRecord:
         """From now on this drill is waited for."""
         with self._writing():
-            return self.record(drill) or self._keep(DrillRecord(drill, self.now()))
+            return self.record(drill) or self._save(DrillRecord(drill, self.now()))
 
-    def begun(self, drill: str, at: Stamp) -> None:
+    def record_start(self, drill: str, at: Stamp) -> None:
         with self._writing():
-            self._keep(msgspec.structs.replace(self._of(drill), attempt=at))
+            self._save(msgspec.structs.replace(self._record_or_new(drill), attempt=at))
 
     def record_abort(self, drill: str) -> None:
         """It was stopped from outside, and is due as before."""
         with self._writing():
-            self._keep(msgspec.structs.replace(self._of(drill), attempt=None))
+            self._save(msgspec.structs.replace(self._record_or_new(drill), attempt=None))
 
-    def ended(self, drill: str, result: DrillResult) -> None:
+    def record_result(self, drill: str, result: DrillResult) -> None:
         result = msgspec.structs.replace(result, note=result.note[:MOST_NOTE])
         with self._writing():
-            before = self._of(drill)
+            before = self._record_or_new(drill)
             record = msgspec.structs.replace(
                 before,
                 results=(*before.results, result)[-KEPT:],
@@ -105,12 +105,12 @@ class DrillStore:
                 failures=before.failures + (not result.ok),
                 success=result if result.ok else before.success,
             )
-            self._keep(record)
+            self._save(record)
 
-    def _of(self, drill: str) -> DrillRecord:
+    def _record_or_new(self, drill: str) -> DrillRecord:
         return self.record(drill) or DrillRecord(drill, self.now())
 
-    def _keep(self, record: DrillRecord) -> DrillRecord:
+    def _save(self, record: DrillRecord) -> DrillRecord:
         files.replace(self.directory / f"{record.drill}.json", msgspec.json.encode(record), mode=0o600)
         return record
 

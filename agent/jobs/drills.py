@@ -1,4 +1,4 @@
-"""The agent's own drills on their schedules: each run is a process of its own, one at a time."""
+"""Starts the agent's own drills when they are due: each run is a process of its own, one at a time."""
 
 import asyncio
 import contextlib
@@ -24,21 +24,21 @@ class DrillScheduler:
 
     def __init__(self, settings: Settings, clock: AgentClock) -> None:
         self._settings = settings
-        self._book = DrillStore(directory(settings.state_dir), clock)
-        self._known: set[str] = set()
+        self._store = DrillStore(directory(settings.state_dir), clock)
+        self._registered: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
 
     def tick(self, planned: Iterable[str]) -> None:
         """Wait for the drills that the plan or the agent's own file names; start one that is due. Raises OSError."""
-        for name in {*planned, *self._settings.drills} - self._known:
-            self._book.expect(name)
-            self._known.add(name)
+        for name in {*planned, *self._settings.drills} - self._registered:
+            self._store.register(name)
+            self._registered.add(name)
         if self._task is not None and not self._task.done():
             return
-        now = self._book.now()
+        now = self._store.now()
         for name, drill in self._settings.drills.items():
-            record = self._book.record(name)
+            record = self._store.record(name)
             if drill.planned and record is not None and is_due(drill, record, now):
                 self._task = asyncio.create_task(self._run(name), name=f"drill {name}")
                 return
@@ -55,7 +55,7 @@ class DrillScheduler:
             self._task.cancel()
 
     async def _run(self, name: str) -> None:
-        before = self._book.now()
+        before = self._store.now()
         where = ["--state-dir", str(self._settings.state_dir)]
         if self._settings.at.file:
             where += ["--config", self._settings.at.file]
@@ -68,11 +68,11 @@ class DrillScheduler:
             stdout, _ = await self._process.communicate()
             text = stdout.decode(errors="replace").strip()
             log.log(logging.WARNING if self._process.returncode else logging.INFO, "%s", text)
-            record = self._book.record(name)
+            record = self._store.record(name)
             if record is not None and record.attempt is not None:
                 code = self._process.returncode
                 note = f"the drill was cut off (its process ended with {code})"
-                self._book.ended(name, DrillResult(at=before, ok=False, note=note))
+                self._store.record_result(name, DrillResult(at=before, ok=False, note=note))
         except OSError as error:
             log.error("restore drill %s: %s", name, error)
 

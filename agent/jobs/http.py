@@ -1,4 +1,4 @@
-"""As much HTTP/1.1 as pings need: one request a connection, nothing kept of what is too large."""
+"""Minimal HTTP/1.1 for pings: one request a connection, nothing kept of what is too large."""
 
 import asyncio
 import re
@@ -27,7 +27,7 @@ class PingRefused(Exception):
     def __init__(self, status: int, message: str, *, drain: bool = False) -> None:
         super().__init__(message)
         self.status = status
-        self.words = message
+        self.message = message
         self.drain = drain
 
 
@@ -100,7 +100,7 @@ async def read_body(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, 
     body = _Body(reader, keep)
     try:
         if declared is not None:
-            await body.take(int(declared))
+            await body.read(int(declared))
         else:
             await body.read_chunks()
     except asyncio.IncompleteReadError:
@@ -119,7 +119,7 @@ class _Body:
         self.kept = bytearray()
         self.length = 0
 
-    async def take(self, count: int) -> None:
+    async def read(self, count: int) -> None:
         while count:
             piece = await self._reader.read(min(count, 65_536))
             if not piece:
@@ -138,7 +138,7 @@ class _Body:
                 break
             if self.length + size > MOST_TAKEN:
                 raise PingRefused(413, f"a body of more than {MOST_TAKEN} bytes", drain=True)
-            await self.take(size)
+            await self.read(size)
             if (await self._reader.readuntil(b"\n")).strip():
                 raise PingRefused(400, "not a chunked body", drain=True)
         for _ in range(20):  # trailer fields

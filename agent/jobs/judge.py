@@ -1,4 +1,4 @@
-"""Whether a job stands as its schedule wants it. Pure: the records, the schedule and the clocks go in.
+"""The outcome of a job by its schedule. Pure: the records, the schedule and the clocks go in.
 
 A job is down from the very moment on that its end is overdue (due + grace), that a run has lasted as long as it may, or
 that it failed. Before it was ever due, and while this agent did not listen when the ping would have come, nothing is
@@ -44,36 +44,36 @@ class _Evaluation:
         self.zone: tzinfo | None = rule.schedule.zone
         self.gaps = _gaps(listening, now)
 
-    def moment(self, then: Stamp) -> WallTime:
+    def wall_time(self, then: Stamp) -> WallTime:
         return to_wall_time(self.now, then)
 
-    def said(self, then: Stamp) -> str:
-        wall_time = self.moment(then)
+    def time_text(self, then: Stamp) -> str:
+        wall_time = self.wall_time(then)
         return ("" if wall_time.sure else "at the latest ") + time_text(wall_time.at, self.zone)
 
     def outcome(self) -> tuple[int, str]:
         state = self.state
         if state.status == "paused":
-            return UNKNOWN, f"paused by hand since {self.said(state.paused or state.since)}"
+            return UNKNOWN, f"paused by hand since {self.time_text(state.paused or state.since)}"
         return (
-            self._endless(state)
+            self._overrunning(state)
             or self._failed(state)
-            or self._silent(state)
-            or self._waiting(state)
+            or self._overdue(state)
+            or self._never_ended(state)
             or self._too_old(state)
             or self._too_long(state)
             or (UP, "")
         )
 
-    def _endless(self, state: JobState) -> tuple[int, str] | None:
+    def _overrunning(self, state: JobState) -> tuple[int, str] | None:
         """A run that has lasted as long as it may."""
         if state.start is None:
             return None
-        begun = self.moment(state.start.at)
+        begun = self.wall_time(state.start.at)
         allowed = self.rule.grace if self.rule.longest is None else self.rule.longest
         if self.at < begun.at + allowed:
             return None
-        words = f"it started at {self.said(state.start.at)} and has not ended; {_span(allowed)} are allowed"
+        words = f"it started at {self.time_text(state.start.at)} and has not ended; {_span(allowed)} are allowed"
         gap = self._gap(begun.at, begun.at + allowed)
         if gap is None:
             return DOWN, words
@@ -84,14 +84,14 @@ class _Evaluation:
     def _failed(self, state: JobState) -> tuple[int, str] | None:
         if state.status != "down" or state.end is None:
             return None
-        again = f"; it runs again since {self.said(state.start.at)}" if state.start is not None else ""
-        return DOWN, f"it failed{_exit(state.end)} at {self.said(state.end.at)}{again}"
+        again = f"; it runs again since {self.time_text(state.start.at)}" if state.start is not None else ""
+        return DOWN, f"it failed{_exit(state.end)} at {self.time_text(state.end.at)}{again}"
 
-    def _silent(self, state: JobState) -> tuple[int, str] | None:
+    def _overdue(self, state: JobState) -> tuple[int, str] | None:
         """An end that is overdue."""
         ended = state.end is not None and state.status != "new"
         last = state.end.at if state.end is not None and ended else state.since
-        base = self.moment(last)
+        base = self.wall_time(last)
         if not self.rule.schedule.regular and self.now.wall_ms < FLOOR_MS:
             return UNKNOWN, "this machine's clock was never set, so when it is due cannot be told"
         due = self._due_and_gap(base.at)
@@ -101,7 +101,7 @@ class _Evaluation:
         if gap is not None:
             return UNKNOWN, self._unheard(gap)
         since = "no run ended since" if ended else "it has not run since it is waited for,"
-        return DOWN, f"{since} {self.said(last)}; it was due at {time_text(when, self.zone)}{self._grace()}"
+        return DOWN, f"{since} {self.time_text(last)}; it was due at {time_text(when, self.zone)}{self._grace()}"
 
     def _due_and_gap(self, base: float) -> tuple[float, tuple[float, float] | None] | None:
         """When it was due, if that is past; and the gap for which that is not held against it. None: not overdue."""
@@ -120,13 +120,13 @@ class _Evaluation:
         overdue = self._due_and_gap(heard_from)
         return overdue[0] if overdue is not None and overdue[1] is None else None
 
-    def _waiting(self, state: JobState) -> tuple[int, str] | None:
+    def _never_ended(self, state: JobState) -> tuple[int, str] | None:
         """It has never ended yet, and need not have."""
         if state.status != "new":
             return None
         if state.start is not None:
-            return UNKNOWN, f"its first run started at {self.said(state.start.at)} and has not ended yet"
-        due = self.rule.schedule.next_after(self.moment(state.since).at)
+            return UNKNOWN, f"its first run started at {self.time_text(state.start.at)} and has not ended yet"
+        due = self.rule.schedule.next_after(self.wall_time(state.since).at)
         words = "" if due is None else f"; it is due at {time_text(due, self.zone)}{self._grace()}"
         return UNKNOWN, f"it has not run since it is waited for{words}"
 
@@ -134,13 +134,13 @@ class _Evaluation:
         """A good run that is older than the objective, though the schedule asks for none yet."""
         if self.rule.rpo is None or state.success is None:
             return None
-        last = self.moment(state.success)
+        last = self.wall_time(state.success)
         if self.at <= last.at + self.rule.rpo:
             return None
         gap = self._gap(last.at, self.at)
         if gap is not None and self.at <= gap[1] + self.rule.rpo:  # one that went unheard would be young enough
             return UNKNOWN, self._unheard(gap)
-        return DOWN, f"no run ended well since {self.said(state.success)}; the objective is {_span(self.rule.rpo)}"
+        return DOWN, f"no run ended well since {self.time_text(state.success)}; the objective is {_span(self.rule.rpo)}"
 
     def _too_long(self, state: JobState) -> tuple[int, str] | None:
         if self.rule.longest is None or state.seconds is None or state.seconds <= self.rule.longest:

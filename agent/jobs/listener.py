@@ -1,4 +1,4 @@
-"""The place where jobs ping: ``/ping/JOB``, ``/start``, ``/fail``, ``/log``, ``/0`` to ``/255``; GET, HEAD, POST.
+"""The HTTP listener for pings: ``/ping/JOB``, ``/start``, ``/fail``, ``/log``, ``/0`` to ``/255``; GET, HEAD, POST.
 
 On this machine's loopback and on a Unix socket anybody may ping; on the LAN, where that is configured, who has the
 token (``Authorization: Bearer TOKEN``, or ``/ping/TOKEN/JOB``). A ping is answered with 200 once it is on the disk.
@@ -51,7 +51,7 @@ class PingRequest(msgspec.Struct, frozen=True):
 class PingCounts(msgspec.Struct):
     """Since the agent started."""
 
-    taken: int = 0
+    accepted: int = 0
     refused: int = 0
     unknown: dict[str, int] = {}
     unknown_total: int = 0
@@ -68,8 +68,8 @@ class Listener:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._book = store
-        self._known = job_names
+        self._store = store
+        self._job_names = job_names
         self._token = token
         self._monotonic = monotonic
         self._open = 0
@@ -115,14 +115,14 @@ class Listener:
         ping = parse_ping(request)
         self._authorize(request, ping, guarded=guarded)
         request = await http.read_body(reader, writer, request, MOST_BODY)
-        event = event_of(request, ping, self._book.now(), guarded=guarded)
+        event = event_of(request, ping, self._store.now(), guarded=guarded)
         try:
             async with self._writing:  # one after the other: each reads what the last one wrote
-                await asyncio.to_thread(self._book.add_ping, ping.job, event, request.body)
+                await asyncio.to_thread(self._store.add_ping, ping.job, event, request.body)
         except OSError as error:
             log.error("a ping of %s cannot be kept: %s", ping.job, error)
             raise PingRefused(503, f"the ping cannot be kept: {error.strerror}") from None
-        self.counts.taken += 1
+        self.counts.accepted += 1
         log.debug("ping of %s: %s", ping.job, ping.action)
         return http.encode_response(200, "OK", head=request.method == "HEAD", extra=LIMIT)
 
@@ -134,7 +134,7 @@ class Listener:
             raise PingRefused(403, "a web page may not ping for a job")
         if ping.action in LOCAL_WORDS and (guarded or request.method != "POST"):
             raise PingRefused(403, f"{ping.action} is by POST, and on the agent's own machine only")
-        if ping.job not in self._known():
+        if ping.job not in self._job_names():
             self._count_unknown(ping.job)
             raise PingRefused(404, f"no job {ping.job!r} in this agent's plan")
         if not self._within_rate(ping.job):
@@ -160,7 +160,7 @@ class Listener:
         extra |= {"Allow": "GET, HEAD, POST"} if refused.status == 405 else {}
         extra |= {"WWW-Authenticate": "Bearer"} if refused.status == 401 else {}
         with contextlib.suppress(OSError, TimeoutError):
-            writer.write(http.encode_response(refused.status, refused.words + "\n", extra=extra))
+            writer.write(http.encode_response(refused.status, refused.message + "\n", extra=extra))
             await self._drain_out(writer)
             if refused.drain:
                 if writer.can_write_eof():

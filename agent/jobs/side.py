@@ -1,4 +1,4 @@
-"""The agent's side for jobs and drills: listens while the plan has jobs, remembers when it did, starts due drills.
+"""The agent's service for jobs and drills: listens while the plan has jobs, records when, starts due drills.
 
 One task of the agent. Nothing of it is loaded before it is needed; what goes wrong with a door is said once and tried
 again every minute, and the checks of the jobs say that nobody listened.
@@ -37,34 +37,34 @@ class JobsService:
     def __init__(self, settings: Settings, clock: AgentClock) -> None:
         self._settings = settings
         self._clock = clock
-        self._wanted: frozenset[str] = frozenset()
+        self._job_names: frozenset[str] = frozenset()
         self._drill_names: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
-        self._book: JobStore | None = None
+        self._store: JobStore | None = None
         self._listener: Listener | None = None
         self._servers: dict[str, asyncio.Server] = {}
-        self._told: dict[str, str] = {}
+        self._last_warnings: dict[str, str] = {}
         self._drill_scheduler: DrillScheduler | None = None
 
-    def use(self, plan: Plan) -> None:
+    def use_plan(self, plan: Plan) -> None:
         """Another plan: its jobs are listened for from now on."""
-        self._wanted = frozenset(_names_of_kind(plan, "job"))
+        self._job_names = frozenset(_names_of_kind(plan, "job"))
         self._drill_names = frozenset(_names_of_kind(plan, "drill"))
         self._changed.set()
 
     def clock_was_set(self) -> None:
         """The wall clock was set: what was stamped in this boot is corrected with it."""
-        if self._book is not None:
+        if self._store is not None:
             with contextlib.suppress(OSError):
-                self._book.clock_was_set()
+                self._store.clock_was_set()
 
-    def numbers(self) -> dict[str, float]:
+    def stats(self) -> dict[str, float]:
         """For the collector, among the agent's numbers about itself; empty while nobody listens."""
         if self._listener is None:
             return {}
         counts = self._listener.counts
         return {
-            "pings_taken": float(counts.taken),
+            "pings_taken": float(counts.accepted),
             "pings_refused": float(counts.refused),
             "pings_unknown": float(counts.unknown_total),
         }
@@ -74,14 +74,14 @@ class JobsService:
         try:
             while True:
                 self._changed.clear()
-                if self._wanted:
+                if self._job_names:
                     await self._listen()
                 elif self._servers:
                     await self._close()
                 if self._settings.drills or self._drill_names:
                     await self._tick_drills()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(EVERY if self._wanted or self._settings.drills else None):
+                    async with asyncio.timeout(EVERY if self._job_names or self._settings.drills else None):
                         await self._changed.wait()
         finally:
             if self._listener is not None and self._servers:
@@ -95,32 +95,32 @@ class JobsService:
         from agent.jobs.delivery import import_stored_pings
         from agent.jobs.listener import Listener
 
-        if self._book is None or self._listener is None:
-            self._book = JobStore(directory(self._settings.state_dir), self._clock)
-            self._listener = Listener(self._book, lambda: self._wanted, self._settings.pings.token)
+        if self._store is None or self._listener is None:
+            self._store = JobStore(directory(self._settings.state_dir), self._clock)
+            self._listener = Listener(self._store, lambda: self._job_names, self._settings.pings.token)
         try:
-            self._book.expect(self._wanted)
-            await asyncio.to_thread(import_stored_pings, self._book, self._settings.waiting_pings, self._wanted)
-            self._say("records", "")
+            self._store.register(self._job_names)
+            await asyncio.to_thread(import_stored_pings, self._store, self._settings.waiting_pings, self._job_names)
+            self._warn_once("records", "")
         except OSError as error:
-            self._say("records", f"the records of pings cannot be kept: {error}")
+            self._warn_once("records", f"the records of pings cannot be kept: {error}")
         if await self._open_servers(self._listener):
             self._record_alive()
 
     def _record_alive(self) -> None:
         """Somebody listens: remembered every minute."""
-        if self._book is None or self._listener is None:
+        if self._store is None or self._listener is None:
             return
         counts = self._listener.counts
 
         try:
-            self._book.listen(
+            self._store.record_listening(
                 lambda listening: msgspec.structs.replace(
-                    listening, taken=counts.taken, refused=counts.refused, unknown=dict(counts.unknown)
+                    listening, taken=counts.accepted, refused=counts.refused, unknown=dict(counts.unknown)
                 )
             )
         except OSError as error:
-            self._say("beat", f"that pings are listened for cannot be kept: {error}")
+            self._warn_once("beat", f"that pings are listened for cannot be kept: {error}")
 
     async def _open_servers(self, listener: "Listener") -> bool:
         """Open what is not open yet; True when all of it is."""
@@ -132,7 +132,7 @@ class JobsService:
             await self._open(pings.lan, asyncio.start_server(listener.lan, host, port, limit=_LIMIT))
         if hasattr(socket, "AF_UNIX") and (path := self._settings.ping_socket) is not None:
             if len(os.fsencode(path)) > LONGEST_PATH:
-                self._say(str(path), f"no socket for pings at {path}: the path is too long")
+                self._warn_once(str(path), f"no socket for pings at {path}: the path is too long")
             elif str(path) not in self._servers:
                 _remove_stale(path)
                 await self._open(str(path), asyncio.start_unix_server(listener.local, path, limit=_LIMIT))
@@ -147,9 +147,9 @@ class JobsService:
         try:
             self._servers[name] = await opening
         except OSError as error:
-            self._say(name, f"pings of jobs cannot be heard at {name}: {error.strerror or error}")
+            self._warn_once(name, f"pings of jobs cannot be heard at {name}: {error.strerror or error}")
         else:
-            self._say(name, "")
+            self._warn_once(name, "")
             log.info("pings of jobs are heard at %s", name)
 
     async def _close(self) -> None:
@@ -166,15 +166,15 @@ class JobsService:
             self._drill_scheduler = DrillScheduler(self._settings, self._clock)
         try:
             self._drill_scheduler.tick(self._drill_names)
-            self._say("drills", "")
+            self._warn_once("drills", "")
         except OSError as error:
-            self._say("drills", f"the records of drills cannot be kept: {error}")
+            self._warn_once("drills", f"the records of drills cannot be kept: {error}")
 
-    def _say(self, what: str, message: str) -> None:
+    def _warn_once(self, what: str, message: str) -> None:
         """Once, until it changes."""
-        if message and self._told.get(what) != message:
+        if message and self._last_warnings.get(what) != message:
             log.warning("%s", message)
-        self._told[what] = message
+        self._last_warnings[what] = message
 
 
 _LIMIT: Final = 16_384

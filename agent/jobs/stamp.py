@@ -1,4 +1,4 @@
-"""Moments that outlive a boot, and how long ago they were.
+"""Timestamps that outlive a boot, and how long ago they were.
 
 A moment is kept by both clocks. Within the boot the boot clock tells how long ago it was, whatever has been done to
 the wall clock since. Across a boot only the wall clock can tell, and only if it is plausible: a moment of an earlier

@@ -1,4 +1,4 @@
-"""How a job stands after its pings: the semantics that users know from healthchecks.io.
+"""The state of a job after its pings: the semantics that users know from healthchecks.io.
 
 A start opens a run; an end closes it if their ``rid`` are the same, if the end has none, or if it is a failure. A start
 leaves a paused job paused; an end wakes it. A log line changes nothing.

@@ -1,4 +1,4 @@
-"""The end of what a command said."""
+"""Keeps the last bytes of a command's output."""
 
 import os
 import threading

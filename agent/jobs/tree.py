@@ -1,4 +1,4 @@
-"""What is in a directory tree: how much space it takes, and a checksum that says whether it is the same."""
+"""Size and checksum of a directory tree: how much space it takes, and whether it is the same."""
 
 import contextlib
 import os

@@ -39,10 +39,10 @@ class PingSender:
 
     def __init__(self, settings: Settings, warn: Callable[[str], None]) -> None:
         pings = settings.pings
-        self._ways = openers_of(*pings.address(pings.listen), settings.ping_socket)
+        self._openers = openers_of(*pings.address(pings.listen), settings.ping_socket)
         self._waiting = (*settings.waiting_pings, *home_directories())
         self._shared = pings.waiting
-        self._say = warn
+        self._warn = warn
         self._thread: threading.Thread | None = None
 
     def deliver(self, waiting: WaitingPing) -> None:
@@ -59,15 +59,15 @@ class PingSender:
         if before is not None:
             before.join()
         else:
-            send_stored_pings(self._waiting, self._ways)
+            send_stored_pings(self._waiting, self._openers)
         try:
-            send(waiting, self._ways)
+            send(waiting, self._openers)
         except Denied as error:
-            self._say(f"the agent does not take the ping: {error}")
+            self._warn(f"the agent does not take the ping: {error}")
         except Undelivered as error:
             path = store_ping(waiting, self._waiting, shared=self._shared)
             where = f"it waits in {path}" if path is not None else "it is lost: no directory takes it"
-            self._say(f"the agent does not answer ({error}); {where}")
+            self._warn(f"the agent does not answer ({error}); {where}")
 
 
 def run(

@@ -1,4 +1,4 @@
-"""The kinds of probe: one file each, found by being there and imported only when a plan uses them."""
+"""The kinds of probe: one file each, found by its file and imported only when a plan uses it."""
 
 import pkgutil
 import re

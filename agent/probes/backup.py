@@ -158,14 +158,14 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
         try:
             secret = dict(context.credential(self.credential)) if self.credential else {}
             query = self._query(context, secret)
-            facts = await context.client(BackupWorkerPool, BackupWorkerPool).look(query)
+            facts = await context.client(BackupWorkerPool, BackupWorkerPool).scan(query)
             if self.integrity and not facts.failed and not facts.gone:
                 facts = await self._read(context, query, facts, until)
         except ProbeFailed as failure:
             return unknown(failure.reason)
         except BackupRefused as refusal:
             return unknown(refusal.reason)
-        return evaluate_backup(facts, self._wanted())
+        return evaluate_backup(facts, self._policy())
 
     def _query(self, context: ProbeContext, credential: dict[str, str]) -> BackupQuery:
         parts = [str(getattr(self, field)) for field in self.target]
@@ -189,7 +189,7 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
             checksum=self.checksum,
         )
 
-    def _wanted(self) -> BackupPolicy:
+    def _policy(self) -> BackupPolicy:
         return BackupPolicy(
             rpo=duration_ms(self.rpo) / 1000,
             keep=self.keep,
@@ -201,7 +201,7 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
 
     async def _read(self, context: ProbeContext, query: BackupQuery, facts: BackupFacts, until: float) -> BackupFacts:
         """Let the newest good copy, or the repository, be read through if that is due; what is known by now."""
-        while (job := self._due(query, facts)) is not None:
+        while (job := self._due_read(query, facts)) is not None:
             remaining = until - time.monotonic() - _RESERVE
             grant = ReadGrant(size_bytes(self.read_bytes), duration_ms(self.read_time) / 1000)
             progress = await context.client(BackupWorkerPool, BackupWorkerPool).read(job, grant, max(remaining, 0.0))
@@ -212,13 +212,13 @@ class BackupProbe(Probe, frozen=True, kw_only=True):
                 return facts
         return facts
 
-    def _due(self, query: BackupQuery, facts: BackupFacts) -> ReadJob | None:
+    def _due_read(self, query: BackupQuery, facts: BackupFacts) -> ReadJob | None:
         """What is to be read next: the newest good copy, or the repository; None when that was done lately."""
         if self.evidence not in _READ_THROUGH:
             return None
         if self.evidence != "files":
             return ReadJob(question=query) if self._is_old(facts.check, facts.now) else None
-        policy = self._wanted()
+        policy = self._policy()
         copy = next((copy for copy in facts.copies if not flaw(copy, policy)), None)
         return (
             ReadJob(question=query, copy=copy) if copy is not None and self._is_old(copy.verdict, facts.now) else None

@@ -78,7 +78,7 @@ class Dns(Probe, frozen=True, kw_only=True):
     family: Annotated[Literal["any", "ipv4", "ipv6"], Meta(description="Which addresses of the server to use")] = "any"
 
     def __post_init__(self) -> None:
-        self.question()
+        self.query()
         if self.exact and not self.expect:
             raise ValueError("exact says that only the expected records may come, but expect names none")
         for text in self.expect:
@@ -87,7 +87,7 @@ class Dns(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.server, self.port),)
 
-    def question(self) -> dns.message.QueryMessage:
+    def query(self) -> dns.message.QueryMessage:
         """A question with a fresh random id. Raises ValueError for a name that is none."""
         flags = dns.flags.RD if self.recursion else 0
         try:
@@ -127,19 +127,19 @@ class Dns(Probe, frozen=True, kw_only=True):
                     measures["resolve_seconds"] = resolved
                 if forbidden := context.limits.forbids(addresses[0], self.port):
                     return Outcome(UNKNOWN, forbidden)
-                query = self.question()
+                query = self.query()
                 seconds = max(context.timeout - resolved - _MARGIN, _MARGIN)
-                reply, latency = await self._ask(query, addresses[0], context, seconds, measures)
+                reply, latency = await self._exchange(query, addresses[0], context, seconds, measures)
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             return Outcome(
                 DOWN, f"{self.server} port {self.port} did not answer within {context.timeout:g} s", None, measures
             )
-        fault = self._wrong(query, reply, measures)
+        fault = self._fault(query, reply, measures)
         return Outcome(DOWN if fault else UP, f"{self.server}: {fault}" if fault else "", latency, measures)
 
-    async def _ask(
+    async def _exchange(
         self,
         query: dns.message.QueryMessage,
         address: Address,
@@ -153,7 +153,7 @@ class Dns(Probe, frozen=True, kw_only=True):
             wire = query.to_wire()
             try:
                 request = DatagramRequest(address, self.port, wire, lambda packet: _parse_reply(query, packet))
-                datagram = await request.ask(self.tries, seconds)
+                datagram = await request.exchange(self.tries, seconds)
             except DatagramTimeout as timeout:
                 measures["ignored_replies"] = timeout.ignored
                 others = f"; {timeout.ignored} packets came that do not answer this question" if timeout.ignored else ""
@@ -167,7 +167,7 @@ class Dns(Probe, frozen=True, kw_only=True):
         reply = await _by_tcp(query, address, self.port, context)
         return reply, time.monotonic() - started
 
-    def _wrong(self, query: dns.message.QueryMessage, reply: dns.message.Message, measures: dict[str, float]) -> str:
+    def _fault(self, query: dns.message.QueryMessage, reply: dns.message.Message, measures: dict[str, float]) -> str:
         """What is not as expected, or ""; fills in what the answer measures."""
         code = dns.rcode.to_text(reply.rcode())
         if code != self.rcode:

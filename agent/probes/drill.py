@@ -1,4 +1,4 @@
-"""The kind ``drill``: how long ago a backup was really restored, and whether that worked."""
+"""The kind ``drill``: how long ago a backup was last restored, and whether that worked."""
 
 from typing import Annotated
 

@@ -69,9 +69,9 @@ class Host(Probe, frozen=True, kw_only=True):
     async def run(self, context: ProbeContext) -> Outcome:
         machine = context.client(Machine, Machine)
         seconds = context.timeout * _SHARE
-        mounts = self.mounts or machine.mounts()
+        mounts = self.mounts or machine.local_mounts()
         *disks, sensor = await asyncio.gather(
-            *(self._disk(machine, mount, seconds) for mount in mounts), machine.heat(seconds)
+            *(self._disk(machine, mount, seconds) for mount in mounts), machine.hottest_sensor(seconds)
         )
         assert sensor is None or isinstance(sensor, HottestSensor)
         measures = _measures(machine, self, sensor)
@@ -118,19 +118,19 @@ class Host(Probe, frozen=True, kw_only=True):
 
 def _measures(machine: Machine, key: Host, hottest: HottestSensor | None) -> dict[str, float]:
     """Everything but the disks; what the machine does not have is left out."""
-    memory, available = machine.memory()
+    memory, available = machine.memory_usage()
     maybe = {
         "swap_used_ratio": machine.swap_used_ratio(),
         "cpu_used_ratio": machine.cpu_used_ratio(key),
         "temperature_celsius": hottest.celsius if hottest is not None else None,
-        "boot_timestamp_seconds": machine.started(),
+        "boot_timestamp_seconds": machine.boot_time(),
     }
     return {
         "memory_used_ratio": memory,
         "memory_available_bytes": available,
-        "load_ratio": machine.load(),
+        "load_ratio": machine.load_per_cpu(),
         "processes": machine.process_count(),
-        "uptime_seconds": machine.running(),
+        "uptime_seconds": machine.uptime(),
         **{name: value for name, value in maybe.items() if value is not None},
     }
 

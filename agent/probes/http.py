@@ -119,7 +119,7 @@ class Http(Probe, frozen=True, kw_only=True):
         if self.server_name:
             ascii_host(self.server_name)
         for pattern in filter(None, (self.expect_pattern, self.refuse_pattern)):
-            LinearRegex.of(pattern)
+            LinearRegex.compiled(pattern)
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         url = parse_url(self.url)
@@ -142,7 +142,7 @@ class _Fetch:
 
     def __init__(self, probe: Http, context: ProbeContext) -> None:
         self.probe = probe
-        self.look = context
+        self.context = context
         self.measures: dict[str, float] = {}
         self.phase = "resolve"
         self.cookies: dict[tuple[str, str], str] = {}  # (host, name) -> value
@@ -150,16 +150,16 @@ class _Fetch:
     async def run(self) -> Outcome:
         self.start = self.mark = time.perf_counter()
         try:
-            async with asyncio.timeout(self.look.timeout):
+            async with asyncio.timeout(self.context.timeout):
                 state, reason = await self._follow()
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, self.measures)
         except TimeoutError:
-            reason = f"{_WAITED_FOR[self.phase]} within {self.look.timeout:g} s"
+            reason = f"{_WAITED_FOR[self.phase]} within {self.context.timeout:g} s"
             return Outcome(DOWN, reason, None, self.measures)
         return Outcome(state, reason, time.perf_counter() - self.start, self.measures)
 
-    def _done(self, phase: str, following: str) -> None:
+    def _end_phase(self, phase: str, following: str) -> None:
         """A phase has ended: add its time to its measure."""
         now = time.perf_counter()
         name = f"{phase}_seconds"
@@ -170,7 +170,7 @@ class _Fetch:
     async def _follow(self) -> tuple[int, str]:
         probe = self.probe
         url, method, content = parse_url(probe.url), probe.method, probe.body.encode()
-        first, visited = url.origin, {self._key(url, method)}
+        first, visited = url.origin, {self._visit_key(url, method)}
         hops = 0
         while True:
             fields = parse_fields(probe.headers) if url.origin == first else ()
@@ -179,31 +179,31 @@ class _Fetch:
                 head = await self._exchange(
                     stream, build_request(url, method, fields + self._cookies_for(url), content)
                 )
-                location = head.last(b"location") if head.status in _REDIRECTS else None
+                location = head.last_value(b"location") if head.status in _REDIRECTS else None
                 if location is None or not probe.max_redirects:
-                    return await self._judge(stream, head, method)
+                    return await self._check_answer(stream, head, method)
             finally:
                 stream.close()
             hops += 1
             self._keep_cookies(url, head)
-            url = self._next(url, location, hops)
+            url = self._redirect_target(url, location, hops)
             self.measures["redirects"] = hops
             if head.status == 303 or (head.status in (301, 302) and method == "POST"):
                 method, content = "HEAD" if method == "HEAD" else "GET", b""
-            if self._key(url, method) in visited:
+            if self._visit_key(url, method) in visited:
                 raise ProbeFailed(f"redirected in a circle, to {printable(str(url), 100)}")
-            visited.add(self._key(url, method))
+            visited.add(self._visit_key(url, method))
             self.mark, self.phase = time.perf_counter(), "resolve"
 
     async def _open(self, url: Url, first: bool) -> TcpStream:
-        probe, probe_context = self.probe, self.look
+        probe, probe_context = self.probe, self.context
         addresses = await probe_context.client(Resolver, Resolver).addresses(url.host, probe.family)
         if address_literal(url.host) is None:
-            self._done("resolve", "connect")
+            self._end_phase("resolve", "connect")
         self.mark, self.phase = time.perf_counter(), "connect"
         remaining = probe_context.timeout - (self.mark - self.start)
         stream, _ = await connect(addresses, url.port, probe_context.limits, remaining)
-        self._done("connect", "tls")
+        self._end_phase("connect", "tls")
         if not url.tls:
             self.phase = "first_byte"
             return stream
@@ -220,7 +220,7 @@ class _Fetch:
         except BaseException:
             stream.close()
             raise
-        self._done("tls", "first_byte")
+        self._end_phase("tls", "first_byte")
         expiry = leaf_expiry(tls)
         if expiry is not None:
             name = "certificate_expiry_timestamp_seconds"
@@ -233,20 +233,20 @@ class _Fetch:
         except ProbeFailed:
             pass  # it may have answered before it stopped listening
         first = await stream.receive()
-        self._done("first_byte", "head")
+        self._end_phase("first_byte", "head")
         head = await read_head(stream, first)
         self.measures["http_status"] = head.status
         self.measures.setdefault("redirects", 0)
         return head
 
-    async def _judge(self, stream: TcpStream, head: Head, method: str) -> tuple[int, str]:
+    async def _check_answer(self, stream: TcpStream, head: Head, method: str) -> tuple[int, str]:
         probe = self.probe
         if not any(low <= head.status <= high for low, high in map(_status_range, probe.expect_status)):
             return DOWN, f"status {head.status} instead of {', '.join(map(str, probe.expect_status))}"
         self.phase = "body"
         keep = bool(probe.expect_body or probe.refuse_body or probe.expect_pattern or probe.refuse_pattern)
         body = await read_body(stream, head, method, probe.max_body, keep)
-        self._done("body", "judge")
+        self._end_phase("body", "judge")
         self.measures["body_bytes"] = body.size
         if keep:
             fault = await self._search(body)
@@ -267,13 +267,13 @@ class _Fetch:
             return f"{where} does not contain {printable(probe.expect_body)}"
         if probe.refuse_body and probe.refuse_body in text:
             return f"{where} contains {printable(probe.refuse_body)}"
-        if probe.expect_pattern and not await search(LinearRegex.of(probe.expect_pattern), text):
+        if probe.expect_pattern and not await search(LinearRegex.compiled(probe.expect_pattern), text):
             return f"{where} does not match {printable(probe.expect_pattern)}"
-        if probe.refuse_pattern and await search(LinearRegex.of(probe.refuse_pattern), text):
+        if probe.refuse_pattern and await search(LinearRegex.compiled(probe.refuse_pattern), text):
             return f"{where} matches {printable(probe.refuse_pattern)}"
         return ""
 
-    def _next(self, url: Url, location: bytes, hops: int) -> Url:
+    def _redirect_target(self, url: Url, location: bytes, hops: int) -> Url:
         """Where a redirect leads. Raises Trouble when it must not be followed."""
         if hops > self.probe.max_redirects:
             raise ProbeFailed(f"redirected more than {self.probe.max_redirects} times")
@@ -299,6 +299,6 @@ class _Fetch:
         pairs = "; ".join(f"{name}={value}" for (host, name), value in self.cookies.items() if host == url.host)
         return (("Cookie", pairs),) if pairs else ()
 
-    def _key(self, url: Url, method: str) -> object:
+    def _visit_key(self, url: Url, method: str) -> object:
         """Where the way has been: the same place with other cookies is another place."""
         return url, method, self._cookies_for(url)

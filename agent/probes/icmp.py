@@ -1,4 +1,4 @@
-"""ICMP: does a host answer pings, how fast, how evenly."""
+"""The kind ``icmp``: does a host answer pings, how fast, how evenly."""
 
 import asyncio
 import time
@@ -68,9 +68,9 @@ class Icmp(Probe, frozen=True, kw_only=True):
         except TimeoutError:
             return Outcome(DOWN, f"the name {self.host} was not resolved within {context.timeout:g} s")
         measures = {"resolve_seconds": resolved} if address_literal(self.host) is None else {}
-        return self._judge(addresses[0], result, seconds, measures)
+        return self._outcome(addresses[0], result, seconds, measures)
 
-    def _judge(self, address: Address, result: PingResult, seconds: float, measures: dict[str, float]) -> Outcome:
+    def _outcome(self, address: Address, result: PingResult, seconds: float, measures: dict[str, float]) -> Outcome:
         rtts = result.rtts
         if len(rtts) < result.sent and result.dropped:
             reason = f"this machine threw away {result.dropped} packets unread, maybe the missing replies"

@@ -60,11 +60,11 @@ class Imap(Probe, frozen=True, kw_only=True):
     ] = ""
 
     def __post_init__(self) -> None:
-        self.door().check()
+        self.mail_server().validate()
         if not is_single_line(self.mailbox):
             raise ValueError("mailbox has a line break or another control character")
 
-    def door(self) -> MailServer:
+    def mail_server(self) -> MailServer:
         return MailServer(
             host=self.host,
             port=self.port,
@@ -81,11 +81,13 @@ class Imap(Probe, frozen=True, kw_only=True):
         return ((self.host, self.port),)
 
     async def run(self, context: ProbeContext) -> Outcome:
-        session = Session(self.door(), context, time.monotonic() + context.timeout)
+        session = Session(self.mail_server(), context, time.monotonic() + context.timeout)
         latency, measures = None, {}
         try:
             login = (
-                Login.of(self.credential, context.credential(self.credential), self.host) if self.credential else None
+                Login.from_credential(self.credential, context.credential(self.credential), self.host)
+                if self.credential
+                else None
             )
             async with asyncio.timeout(context.timeout):
                 await session.open()
@@ -94,7 +96,7 @@ class Imap(Probe, frozen=True, kw_only=True):
                     mails, _ = await session.select(self.mailbox, read_only=True)
                     if mails is not None:
                         measures["messages"] = float(mails)
-                latency = time.monotonic() - session.begun
+                latency = time.monotonic() - session.connect_started
                 await session.logout()
             warning = expiry_warning(session.expiries, self.warn_days)
             state, reason = (DEGRADED, warning) if warning else (UP, "")

@@ -116,9 +116,9 @@ class Job(Probe, frozen=True, kw_only=True):
     async def run(self, context: ProbeContext) -> Outcome:
         if context.storage is None:
             return unknown("no pings are kept here, or not for this user")
-        return self.judged(JobStore(context.storage, context.client(ClockClient, ClockClient).clock))
+        return self.evaluate(JobStore(context.storage, context.client(ClockClient, ClockClient).clock))
 
-    def judged(self, book: JobStore) -> Outcome:
+    def evaluate(self, book: JobStore) -> Outcome:
         """By what the book has, now."""
         try:
             record, listening = book.record(self.job), book.listening()

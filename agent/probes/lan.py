@@ -1,4 +1,4 @@
-"""LAN: how many hosts of a local network are there, against the number of PCs on the register."""
+"""The kind ``lan``: how many hosts of a local network are on, against the number of PCs on the register."""
 
 import asyncio
 import hashlib
@@ -90,11 +90,11 @@ class Lan(Probe, frozen=True, kw_only=True):
                 raise ProbeFailed(forbidden, UNKNOWN)
             sweep = _Sweep(self, network, context)
             await sweep.run()
-            return self._judge(network, sweep, context)
+            return self._outcome(network, sweep, context)
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
 
-    def _judge(self, network: IPv4Network, sweep: "_Sweep", context: ProbeContext) -> Outcome:
+    def _outcome(self, network: IPv4Network, sweep: "_Sweep", context: ProbeContext) -> Outcome:
         counted = sweep.counted()
         groups = Counter(counted.values())
         host_count = sum(1 if size > PROXY else size for size in groups.values())
@@ -104,12 +104,12 @@ class Lan(Probe, frozen=True, kw_only=True):
             "hosts_pinged": len(counted.keys() & sweep.pinged),
             "sweep_seconds": sweep.seconds,
         }
-        new = context.client(SeenHosts, SeenHosts).call(network, set(groups))
+        new = context.client(SeenHosts, SeenHosts).count_new(network, set(groups))
         if new is not None:
             measures["hosts_new"] = new
         if host_count:
             return Outcome(UP, "", None, measures)
-        others = " but those not to be counted" if sweep.there else ""
+        others = " but those not to be counted" if sweep.present else ""
         return Outcome(DOWN, f"nobody on {network} answered{others}: none of {self.register} PCs", None, measures)
 
 
@@ -146,18 +146,18 @@ class _Sweep:
     def __init__(self, probe: Lan, network: IPv4Network, context: ProbeContext) -> None:
         self._probe = probe
         self._network = network
-        self._tables = context.client(_NetworkTablesClient, _NetworkTablesClient).surroundings
+        self._tables = context.client(_NetworkTablesClient, _NetworkTablesClient).tables
         self._pinger = context.client(IcmpPinger, open_pinger)
-        self._roll = context.client(SeenHosts, SeenHosts)
+        self._seen_hosts = context.client(SeenHosts, SeenHosts)
         self._time = context.timeout - _MARGIN
-        self._begun = time.monotonic()
-        self._own = self._tables.own(network[0])
-        self._addresses = [address for address in network.hosts() if address not in self._own]
+        self._started = time.monotonic()
+        self._own_addresses = self._tables.own_addresses(network[0])
+        self._addresses = [address for address in network.hosts() if address not in self._own_addresses]
         self._blind = any(address.confirmed is None for address in self._tables.neighbours())
         self._lost = 0  # packets this machine threw away unread
-        self._refused: list[str] = []  # why pings could not be sent
+        self._send_errors: list[str] = []  # why pings could not be sent
         self.pinged: set[IPv4Address] = set()
-        self.there: dict[IPv4Address, bytes] = {}  # never a hardware address: its hash
+        self.present: dict[IPv4Address, bytes] = {}  # never a hardware address: its hash
         self.seconds = 0.0
 
     async def run(self) -> None:
@@ -167,30 +167,30 @@ class _Sweep:
         waiting: set[asyncio.Task[None]] = set()
         try:
             await self._send(waiting)
-            await self._settle(waiting)
+            await self._wait_for_replies(waiting)
         finally:
             for task in waiting:
                 task.cancel()
-        if len(self._refused) == len(self._addresses) and not self.there:
-            raise ProbeFailed(f"no ping could be sent: {Counter(self._refused).most_common(1)[0][0]}", UNKNOWN)
+        if len(self._send_errors) == len(self._addresses) and not self.present:
+            raise ProbeFailed(f"no ping could be sent: {Counter(self._send_errors).most_common(1)[0][0]}", UNKNOWN)
         if self._lost and not self._on_link:
             raise ProbeFailed(f"this machine threw away {self._lost} packets unread, maybe replies", UNKNOWN)
-        self.seconds = time.monotonic() - self._begun
+        self.seconds = time.monotonic() - self._started
 
     @property
     def _on_link(self) -> bool:
         """The network is this machine's own: hosts there answer for their hardware addresses too."""
-        return any(address in self._network for address in self._own)
+        return any(address in self._network for address in self._own_addresses)
 
     @property
-    def _after(self) -> float:
+    def _reply_wait(self) -> float:
         """Seconds to wait for answers after the last ping."""
         if not self._on_link:
             return PATIENCE
         return SETTLE_BLIND if self._blind else SETTLE
 
     def _check_time(self) -> None:
-        needed = len(self._addresses) / self._probe.rate * SLACK + self._after
+        needed = len(self._addresses) / self._probe.rate * SLACK + self._reply_wait
         if needed > self._time:
             raise ProbeFailed(
                 f"a sweep of {len(self._addresses)} addresses at {self._probe.rate:g} a second takes"
@@ -207,7 +207,7 @@ class _Sweep:
             if now < due:
                 await asyncio.sleep(due - now)
             due = max(due, now - pause) + pause
-            if time.monotonic() - self._begun > self._time - PATIENCE:
+            if time.monotonic() - self._started > self._time - PATIENCE:
                 left = len(self._addresses) - number
                 raise ProbeFailed(f"this machine is too busy: {left} addresses were left when the time was up", UNKNOWN)
             task = asyncio.create_task(self._ping(address))
@@ -220,19 +220,19 @@ class _Sweep:
         try:
             echoes: PingResult = await self._pinger.ping(address, 1, PATIENCE, 16, PATIENCE)
         except ProbeFailed as failure:
-            self._refused.append(failure.reason)
+            self._send_errors.append(failure.reason)
             return
         if echoes.rtts:
             self.pinged.add(address)
-            self.there.setdefault(address, self._roll.name(address.packed))
+            self.present.setdefault(address, self._seen_hosts.hash_of(address.packed))
             return
         self._lost += echoes.dropped
         if echoes.errors and echoes.state == UNKNOWN:
-            self._refused.append(echoes.errors[0])
+            self._send_errors.append(echoes.errors[0])
 
-    async def _settle(self, waiting: set[asyncio.Task[None]]) -> None:
+    async def _wait_for_replies(self, waiting: set[asyncio.Task[None]]) -> None:
         """Wait until nothing more is to be expected of pings and kernel, or the time is up."""
-        end = min(time.monotonic() + self._after, self._begun + self._time)
+        end = min(time.monotonic() + self._reply_wait, self._started + self._time)
         while self._read_table() or waiting:
             if time.monotonic() >= end:
                 break
@@ -248,12 +248,12 @@ class _Sweep:
         asking = False
         for neighbour in self._tables.neighbours():
             address = neighbour.address
-            if address not in self._network or address in self._own:
+            if address not in self._network or address in self._own_addresses:
                 continue
             blind = neighbour.confirmed is None and neighbour.state & ANSWERED
             if neighbour.hardware and (self._proves(neighbour) or address in self.pinged or (struck_out and blind)):
-                self.there[address] = self._roll.name(neighbour.hardware)
-            elif address not in self.there and (blind or neighbour.state & PENDING):
+                self.present[address] = self._seen_hosts.hash_of(neighbour.hardware)
+            elif address not in self.present and (blind or neighbour.state & PENDING):
                 asking = True
         return asking
 
@@ -261,16 +261,18 @@ class _Sweep:
         """Whether the entry says that somebody was there just now: unconfirmed ones stay in the table for days."""
         if not neighbour.state & ANSWERED or neighbour.confirmed is None:
             return False
-        return neighbour.confirmed <= max(self._probe.recent, time.monotonic() - self._begun)
+        return neighbour.confirmed <= max(self._probe.recent, time.monotonic() - self._started)
 
     def counted(self) -> dict[IPv4Address, bytes]:
         """Who was there and is to be counted: address -> name on the roll."""
         left_out = {IPv4Address(address) for address in self._probe.leave_out}
         if not self._probe.count_gateway:
             left_out |= self._tables.gateways()
-        present = {address: name for address, name in self.there.items() if address not in left_out}
+        present = {address: name for address, name in self.present.items() if address not in left_out}
         if self._probe.count_self:
-            present.update({own: self._roll.name(own.packed) for own in self._own if own in self._network})
+            present.update(
+                {own: self._seen_hosts.hash_of(own.packed) for own in self._own_addresses if own in self._network}
+            )
         return present
 
 
@@ -278,7 +280,7 @@ class _NetworkTablesClient:
     """The kernel's tables as a shared client."""
 
     def __init__(self) -> None:
-        self.surroundings = NetworkTables()
+        self.tables = NetworkTables()
 
     async def close(self) -> None:
         pass
@@ -289,17 +291,17 @@ class SeenHosts:
 
     def __init__(self) -> None:
         self._key = os.urandom(32)
-        self._known: dict[IPv4Network, set[bytes]] = {}
+        self._hosts: dict[IPv4Network, set[bytes]] = {}
 
-    def name(self, address: bytes) -> bytes:
+    def hash_of(self, address: bytes) -> bytes:
         """The hash under which a hardware (or IP) address is remembered."""
         return hashlib.blake2b(address, key=self._key, digest_size=8).digest()
 
-    def call(self, network: IPv4Network, names: set[bytes]) -> int | None:
+    def count_new(self, network: IPv4Network, names: set[bytes]) -> int | None:
         """How many of these were never seen before; None in the first look at the network."""
-        hosts = self._known.get(network)
+        hosts = self._hosts.get(network)
         if hosts is None:
-            self._known[network] = names
+            self._hosts[network] = names
             return None
         new = names - hosts
         if len(hosts) + len(new) > MOST_KNOWN:
@@ -309,4 +311,4 @@ class SeenHosts:
         return len(new)
 
     async def close(self) -> None:
-        self._known.clear()
+        self._hosts.clear()

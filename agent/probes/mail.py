@@ -1,4 +1,4 @@
-"""The kind ``mail``: a marked mail sent through one server, found through IMAP, and removed."""
+"""The kind ``mail``: send a marked mail through one server, find it through IMAP, and remove it."""
 
 import asyncio
 import time
@@ -73,7 +73,7 @@ class Mail(Probe, frozen=True, kw_only=True):
         if not is_single_line(self.mailbox):
             raise ValueError("mailbox has a line break or another control character")
         for server in self.mail_servers():
-            server.check()
+            server.validate()
 
     def mail_servers(self) -> tuple[MailServer, MailServer]:
         """Where to send, where to look."""
@@ -113,7 +113,7 @@ class _RoundTrip:
     def __init__(self, probe: Mail, context: ProbeContext) -> None:
         sending, reading = probe.mail_servers()
         self.probe = probe
-        self.look = context
+        self.context = context
         self.end = time.monotonic() + context.timeout
         self.smtp = SmtpClient(sending, context, self.end)
         self.imap = ImapClient(reading, context, self.end)
@@ -125,13 +125,13 @@ class _RoundTrip:
 
     async def run(self) -> Outcome:
         try:
-            async with asyncio.timeout(self.look.timeout):
+            async with asyncio.timeout(self.context.timeout):
                 state, reason = await self._make_trip()
         except ProbeFailed as failure:
-            state, reason = self._judged(failure.state, f"{self.session.protocol}: {failure.reason}")
+            state, reason = self._after_arrival(failure.state, f"{self.session.protocol}: {failure.reason}")
         except TimeoutError:
             words = f"{self.session.protocol} with {self.session.who}: {self.session.waiting}"
-            state, reason = self._judged(DOWN, f"{words} within {self.look.timeout:g} s")
+            state, reason = self._after_arrival(DOWN, f"{words} within {self.context.timeout:g} s")
         finally:
             self.smtp.close()
             self.imap.close()
@@ -141,7 +141,7 @@ class _RoundTrip:
                 self.measures[name] = session.expiries[0]
         return Outcome(state, reason, self.measures.get("transit_seconds"), self.measures)
 
-    def _judged(self, state: int, reason: str) -> tuple[int, str]:
+    def _after_arrival(self, state: int, reason: str) -> tuple[int, str]:
         """Trouble after the mail has come is no longer the mail's."""
         if "transit_seconds" in self.measures:
             return DEGRADED, f"the mail came, but was not deleted: {reason}"
@@ -151,7 +151,7 @@ class _RoundTrip:
         following = await self._open_mailbox()
         taken_over, words = await self._send()
         self.session = self.imap
-        until = self.end - self.look.timeout * _REMOVAL_SHARE
+        until = self.end - self.context.timeout * _REMOVAL_SHARE
         uids = await self.trip.wait_for_arrival(self.imap, following, until)
         waited = time.monotonic() - taken_over
         if not uids:
@@ -173,8 +173,8 @@ class _RoundTrip:
         if login is not None:
             await imap.login(login)
         _, following = await imap.select(self.probe.mailbox, read_only=False)
-        self.measures["mailbox_seconds"] = time.monotonic() - imap.begun
-        self.measures["leftovers"] = await self.trip.clean(imap)
+        self.measures["mailbox_seconds"] = time.monotonic() - imap.connect_started
+        self.measures["leftovers"] = await self.trip.remove_leftovers(imap)
         return following
 
     async def _send(self) -> tuple[float, str]:
@@ -186,11 +186,11 @@ class _RoundTrip:
             await smtp.login(login)
         reply = await self.trip.send(smtp)
         taken_over = time.monotonic()
-        self.measures["handover_seconds"] = taken_over - smtp.begun
+        self.measures["handover_seconds"] = taken_over - smtp.connect_started
         await smtp.quit()
         smtp.close()
         return taken_over, smtp.quoted(f"{reply.code} {' '.join(reply.lines)}")
 
     def _login(self, session: MailSession) -> Login | None:
-        name = session.door.credential
-        return Login.of(name, self.look.credential(name), session.door.host) if name else None
+        name = session.server.credential
+        return Login.from_credential(name, self.context.credential(name), session.server.host) if name else None

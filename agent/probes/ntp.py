@@ -84,23 +84,25 @@ class Ntp(Probe, frozen=True, kw_only=True):
                     measures["resolve_seconds"] = resolved
                 if forbidden := context.limits.forbids(addresses[0], self.port):
                     return Outcome(UNKNOWN, forbidden)
-                datagram = await self._ask(addresses[0], max(context.timeout - resolved - _MARGIN, _MARGIN), measures)
+                datagram = await self._exchange(
+                    addresses[0], max(context.timeout - resolved - _MARGIN, _MARGIN), measures
+                )
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             late = f"{self.server} port {self.port} did not answer within {context.timeout:g} s"
             return Outcome(DOWN, late, None, measures)
-        state, reason = self._judge(datagram, endpoint(addresses[0], self.port), measures)
+        state, reason = self._evaluate(datagram, endpoint(addresses[0], self.port), measures)
         return Outcome(state, reason, datagram.seconds, measures)
 
-    async def _ask(self, address: Address, seconds: float, measures: dict[str, float]) -> Answered[NtpReply]:
+    async def _exchange(self, address: Address, seconds: float, measures: dict[str, float]) -> Answered[NtpReply]:
         """Each try is a question of its own: an answer then tells which of them it is to."""
         ignored = 0
         for _ in range(self.tries):
             packet, nonce = build_request()
             request = DatagramRequest(address, self.port, packet, partial(parse_reply, nonce=nonce))
             try:
-                datagram = await request.ask(1, seconds / self.tries)
+                datagram = await request.exchange(1, seconds / self.tries)
             except DatagramTimeout as timeout:
                 ignored += timeout.ignored
                 continue
@@ -111,7 +113,7 @@ class Ntp(Probe, frozen=True, kw_only=True):
         who = endpoint(address, self.port)
         raise ProbeFailed(f"{who} did not answer {self.tries} questions within {seconds:.3g} s{others}")
 
-    def _judge(self, datagram: Answered[NtpReply], who: str, measures: dict[str, float]) -> tuple[int, str]:
+    def _evaluate(self, datagram: Answered[NtpReply], who: str, measures: dict[str, float]) -> tuple[int, str]:
         """State and reason; fills in what the answer measures."""
         reply = datagram.message
         if reply.kiss:
@@ -132,9 +134,9 @@ class Ntp(Probe, frozen=True, kw_only=True):
             root_delay_seconds=reply.root_delay,
             root_dispersion_seconds=reply.root_dispersion,
         )
-        return self._within(reply, offset, who)
+        return self._check_limits(reply, offset, who)
 
-    def _within(self, reply: NtpReply, offset: float, who: str) -> tuple[int, str]:
+    def _check_limits(self, reply: NtpReply, offset: float, who: str) -> tuple[int, str]:
         distance = reply.root_delay / 2 + reply.root_dispersion
         faults = []
         if abs(offset) > self.max_offset:

@@ -94,7 +94,7 @@ class Path(Probe, frozen=True, kw_only=True):
             return Outcome(failure.state, failure.reason, None, measures)
         except TimeoutError:
             return Outcome(DOWN, f"the name {self.host} was not resolved within {context.timeout:g} s")
-        return self._judge(addresses[0], result, measures)
+        return self._outcome(addresses[0], result, measures)
 
     async def _send_burst(self, context: ProbeContext, address: Address, count: int, seconds: float) -> PingResult:
         if self.port:
@@ -102,7 +102,7 @@ class Path(Probe, frozen=True, kw_only=True):
             return await UdpEchoBurst(address, self.port, count, self.spacing, self.size, self.dscp).send(seconds)
         return await context.client(IcmpPinger, open_pinger).ping(address, count, self.spacing, self.size, seconds)
 
-    def _judge(self, address: Address, result: PingResult, measures: dict[str, float]) -> Outcome:
+    def _outcome(self, address: Address, result: PingResult, measures: dict[str, float]) -> Outcome:
         rtts, lost = result.rtts, result.sent - len(result.rtts)
         if lost and result.dropped:
             return Outcome(UNKNOWN, f"this machine threw away {result.dropped} packets unread, maybe the missing ones")

@@ -1,4 +1,4 @@
-"""Power: what the load behind a UPS runs on, so that the check's ledger is the ledger of its power."""
+"""The kind ``power``: what the load behind a UPS runs on, so that the check's ledger is the ledger of its power."""
 
 from typing import Final
 
@@ -38,7 +38,7 @@ class Power(UpsProbe, frozen=True, kw_only=True):
 
     async def run(self, context: ProbeContext) -> Outcome:
         try:
-            reading, latency = await self.reading(context)
+            reading, latency = await self.read_ups(context)
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
         state, reason = power_source(reading)

@@ -61,9 +61,9 @@ class Smtp(Probe, frozen=True, kw_only=True):
     ] = ""
 
     def __post_init__(self) -> None:
-        self.door().check()
+        self.mail_server().validate()
 
-    def door(self) -> MailServer:
+    def mail_server(self) -> MailServer:
         return MailServer(
             host=self.host,
             port=self.port,
@@ -80,18 +80,20 @@ class Smtp(Probe, frozen=True, kw_only=True):
         return ((self.host, self.port),)
 
     async def run(self, context: ProbeContext) -> Outcome:
-        session = Session(self.door(), context, time.monotonic() + context.timeout)
+        session = Session(self.mail_server(), context, time.monotonic() + context.timeout)
         session.helo = self.helo
         latency = None
         try:
             login = (
-                Login.of(self.credential, context.credential(self.credential), self.host) if self.credential else None
+                Login.from_credential(self.credential, context.credential(self.credential), self.host)
+                if self.credential
+                else None
             )
             async with asyncio.timeout(context.timeout):
                 await session.open()
                 if login is not None:
                     await session.login(login)
-                latency = time.monotonic() - session.begun
+                latency = time.monotonic() - session.connect_started
                 await session.quit()
             warning = expiry_warning(session.expiries, self.warn_days)
             state, reason = (DEGRADED, warning) if warning else (UP, "")

@@ -1,4 +1,4 @@
-"""SNMP: does a device answer, since when does it run, and how are its interfaces, resources and sensors."""
+"""The kind ``snmp``: does a device answer, how long has it run, how are its interfaces, resources, sensors."""
 
 import math
 import re
@@ -118,7 +118,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
             seconds = max(context.timeout - (time.monotonic() - started) - _MARGIN, _MARGIN)
             target = SnmpTarget(addresses[0], self.port, self._access(context))
             session = await context.client(Client, Client).session(target, seconds)
-            findings = await self._see(session, memory.of(self, lambda: _CheckState(self)), memory.now)
+            findings = await self._read_device(session, memory.get(self, lambda: _CheckState(self)), memory.now)
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
         return findings.outcome(session)
@@ -128,12 +128,12 @@ class Snmp(Probe, frozen=True, kw_only=True):
             return Community(self.version, _PUBLIC)
         return access_from_credential(self.credential, self.version, context.credential(self.credential))
 
-    async def _see(self, session: SnmpSession, state: "_CheckState", now: Callable[[], float]) -> "_Findings":
+    async def _read_device(self, session: SnmpSession, state: "_CheckState", now: Callable[[], float]) -> "_Findings":
         """The device's own time first, then each part that is wanted. Raises Trouble when it does not answer at all."""
         findings = _Findings()
         cells = await session.get([*OIDS, *([self.oid] if self.oid else [])])
-        uptime = state.uptimes.take(cells, now())
-        findings.put(uptime_seconds=uptime.seconds, rebooted=uptime.restarted)
+        uptime = state.uptimes.update(cells, now())
+        findings.add_measures(uptime_seconds=uptime.seconds, rebooted=uptime.restarted)
         if self.oid:
             self._value(cells.get(self.oid), findings)
         try:
@@ -144,19 +144,19 @@ class Snmp(Probe, frozen=True, kw_only=True):
             if self.sensors:
                 await self._sensors(session, findings)
         except ProbeFailed as failure:  # silence, now: the device answered, but not all that was asked
-            findings.wrong(UNKNOWN if self.interface else DEGRADED, failure.reason)
+            findings.add_problem(UNKNOWN if self.interface else DEGRADED, failure.reason)
         return findings
 
     def _value(self, raw: Value | None, findings: "_Findings") -> None:
         if raw is None:
-            findings.wrong(DOWN, f"{self.host} has no object {self.oid}")
+            findings.add_problem(DOWN, f"{self.host} has no object {self.oid}")
             return
         number = _parse_number(raw)
         if number is None:
             shown = printable(raw if isinstance(raw, bytes) else str(raw))
-            findings.wrong(DOWN, f"{self.host} has no number at {self.oid}, but {shown}")
+            findings.add_problem(DOWN, f"{self.host} has no number at {self.oid}, but {shown}")
             return
-        findings.put(value=number * self.scale)
+        findings.add_measures(value=number * self.scale)
 
     async def _interfaces(
         self,
@@ -173,9 +173,9 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except ProbeFailed as failure:
             # for a check of one interface: is it there, or is nothing known of it; else: a part of the device fails
             means = {DEGRADED: UNKNOWN} if self.interface else {DOWN: DEGRADED}
-            findings.wrong(means.get(failure.state, failure.state), f"{self.host}: {failure.reason}")
+            findings.add_problem(means.get(failure.state, failure.state), f"{self.host}: {failure.reason}")
             return
-        findings.put(
+        findings.add_measures(
             interfaces_up=len(traffic.up),
             interfaces_down=len(traffic.down),
             in_bytes_per_second=traffic.into,
@@ -187,11 +187,11 @@ class Snmp(Probe, frozen=True, kw_only=True):
         )
         if traffic.down:
             state = DOWN if self.interface else DEGRADED
-            findings.wrong(state, f"{self.host}: {_count(traffic.down)} down: {short_list(traffic.down)}")
+            findings.add_problem(state, f"{self.host}: {_count(traffic.down)} down: {short_list(traffic.down)}")
         if traffic.missing:
-            findings.wrong(DEGRADED, f"{self.host}: no interface fits {short_list(traffic.missing)}")
+            findings.add_problem(DEGRADED, f"{self.host}: no interface fits {short_list(traffic.missing)}")
         if traffic.off and self.interface:
-            findings.wrong(
+            findings.add_problem(
                 DOWN, f"{self.host}: {_count(traffic.off)} switched off by an administrator: {short_list(traffic.off)}"
             )
 
@@ -201,9 +201,9 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except SnmpNoResponse:
             raise
         except ProbeFailed as failure:
-            findings.wrong(failure.state, f"{self.host}: {failure.reason}")
+            findings.add_problem(failure.state, f"{self.host}: {failure.reason}")
             return
-        findings.put(cpu_ratio=shares.cpu, memory_ratio=shares.memory, storage_ratio=shares.storage)
+        findings.add_measures(cpu_ratio=shares.cpu, memory_ratio=shares.memory, storage_ratio=shares.storage)
 
     async def _sensors(self, session: SnmpSession, findings: "_Findings") -> None:
         try:
@@ -211,9 +211,9 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except SnmpNoResponse:
             raise
         except ProbeFailed as failure:
-            findings.wrong(failure.state, f"{self.host}: {failure.reason}")
+            findings.add_problem(failure.state, f"{self.host}: {failure.reason}")
             return
-        findings.put(temperature_celsius=readings.hottest, sensors_failed=readings.failed)
+        findings.add_measures(temperature_celsius=readings.hottest, sensors_failed=readings.failed)
 
 
 class _CheckState:
@@ -230,19 +230,19 @@ class _Findings:
 
     def __init__(self) -> None:
         self._measures: dict[str, float] = {}
-        self._troubles: list[tuple[int, str]] = []
+        self._problems: list[tuple[int, str]] = []
 
-    def put(self, **measures: float | None) -> None:
+    def add_measures(self, **measures: float | None) -> None:
         self._measures.update({name: float(value) for name, value in measures.items() if value is not None})
 
-    def wrong(self, state: int, reason: str) -> None:
-        self._troubles.append((state, reason))
+    def add_problem(self, state: int, reason: str) -> None:
+        self._problems.append((state, reason))
 
     def outcome(self, session: SnmpSession) -> Outcome:
-        self.put(ignored_replies=session.ignored)
-        states = {state for state, _ in self._troubles} | {UP}
+        self.add_measures(ignored_replies=session.ignored)
+        states = {state for state, _ in self._problems} | {UP}
         worst = next(state for state in _WORST_FIRST if state in states)
-        return Outcome(worst, "; ".join(reason for _, reason in self._troubles), session.latency, self._measures)
+        return Outcome(worst, "; ".join(reason for _, reason in self._problems), session.latency, self._measures)
 
 
 def _parse_number(raw: Value) -> float | None:

@@ -1,4 +1,4 @@
-"""TCP: does the port take a connection, and does the service say what it should."""
+"""The kind ``tcp``: does the port take a connection, and does the service say what it should."""
 
 import asyncio
 import time
@@ -59,7 +59,7 @@ class Tcp(Probe, frozen=True, kw_only=True):
             return Outcome(failure.state, failure.reason, measures.get("connect_seconds"), measures)
         except TimeoutError:
             return Outcome(
-                DOWN, self._late(addresses, stream, context.timeout), measures.get("connect_seconds"), measures
+                DOWN, self._timeout_text(addresses, stream, context.timeout), measures.get("connect_seconds"), measures
             )
         finally:
             if stream is not None:
@@ -86,7 +86,7 @@ class Tcp(Probe, frozen=True, kw_only=True):
         if expected:
             measures["banner_seconds"] = time.monotonic() - started
 
-    def _late(self, addresses: list[Address], stream: TcpStream | None, timeout: float) -> str:
+    def _timeout_text(self, addresses: list[Address], stream: TcpStream | None, timeout: float) -> str:
         """Where the time went."""
         if not addresses:
             return f"the name {self.host} was not resolved within {timeout:g} s"

@@ -1,4 +1,4 @@
-"""Throughput: how many bytes a second go to and from a server, measured seldom and within bounds."""
+"""The kind ``throughput``: how many bytes a second go to and from a server, measured seldom and within bounds."""
 
 import asyncio
 import ssl
@@ -109,7 +109,7 @@ class Throughput(Probe, frozen=True, kw_only=True):
         if quota.clock_is_wrong:
             return Outcome(UNKNOWN, "this machine's clock is wrong: whether it may measure now cannot be told")
         quota.load_from(context.storage)
-        if why := quota.refuses(self.url, self.per_day, parse_hours(self.hours), self.at_start):
+        if why := quota.why_not_due(self.url, self.per_day, parse_hours(self.hours), self.at_start):
             return skipped(why)
         quota.running = self.url
         try:
@@ -127,10 +127,10 @@ class _Run:
 
     def __init__(self, probe: Throughput, context: ProbeContext, quota: RunQuota) -> None:
         self.probe = probe
-        self.look = context
+        self.context = context
         self.quota = quota
         self.hub: Hub | None = context.hub if probe.url == HUB else None
-        self.most = min(probe.max_bytes, MAX_THROUGHPUT) if self.hub else probe.max_bytes
+        self.max_bytes = min(probe.max_bytes, MAX_THROUGHPUT) if self.hub else probe.max_bytes
         self.measures: dict[str, float] = {}
         self.latency: float | None = None
         self.end = time.monotonic() + context.timeout - _MARGIN
@@ -141,7 +141,7 @@ class _Run:
         probe = self.probe
         directions = ("down", "up") if probe.way == "both" else (probe.way,)
         try:
-            async with asyncio.timeout(self.look.timeout - _MARGIN / 2):
+            async with asyncio.timeout(self.context.timeout - _MARGIN / 2):
                 for place, direction in enumerate(directions):
                     await (self._download if direction == "down" else self._upload)(len(directions) - place)
         except ProbeFailed as failure:
@@ -149,21 +149,21 @@ class _Run:
                 return skipped(failure.reason)
             return Outcome(failure.state, failure.reason, self.latency, self.measures)
         except TimeoutError:
-            reason = f"{self.doing} did not end within {self.look.timeout:g} s"
+            reason = f"{self.doing} did not end within {self.context.timeout:g} s"
             return Outcome(DOWN, reason, self.latency, self.measures)
         return Outcome(UP, "", self.latency, self.measures)
 
     async def _download(self, directions_left: int) -> None:
-        url = self._url(self.probe.url, f"{_PATH}?bytes={self.most}")
+        url = self._url(self.probe.url, f"{_PATH}?bytes={self.max_bytes}")
         stream = await self._open(url)
         try:
             self.doing = "the answer's header"
-            transfer = await download(stream, url, self.most, self._seconds(directions_left), self._on_head)
+            transfer = await download(stream, url, self.max_bytes, self._time_share(directions_left), self._on_head)
         except TransferRefused as refusal:
             raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
-        self._note("download", transfer.size, transfer.seconds, transfer.rate)
+        self._add_measures("download", transfer.size, transfer.seconds, transfer.rate)
 
     async def _upload(self, directions_left: int) -> None:
         url = self._url(self.probe.upload_url or self.probe.url, _PATH)
@@ -174,8 +174,8 @@ class _Run:
             transfer = await upload(
                 stream,
                 url,
-                self.most,
-                self._seconds(directions_left),
+                self.max_bytes,
+                self._time_share(directions_left),
                 self._record_run,
                 expect_continue=expect_continue,
             )
@@ -183,7 +183,7 @@ class _Run:
             raise await self._refused(stream, refusal) from None
         finally:
             stream.close()
-        self._note("upload", transfer.size, transfer.seconds, transfer.rate)
+        self._add_measures("upload", transfer.size, transfer.seconds, transfer.rate)
 
     def _url(self, configured: str, path: str) -> Url:
         """Where to; ``path`` at the hub. Raises Trouble when the plan's address of it is none."""
@@ -210,7 +210,7 @@ class _Run:
         kind = _HubBusy if status in (429, 503) else ProbeFailed
         return kind(f"the collector refuses to be measured with: {printable(words, 150)}", UNKNOWN)
 
-    def _note(self, direction: str, size: int, seconds: float, rate: float) -> None:
+    def _add_measures(self, direction: str, size: int, seconds: float, rate: float) -> None:
         self.measures[f"{direction}_bytes"] = size
         self.measures[f"{direction}_seconds"] = seconds
         self.measures[f"{direction}_bytes_per_second"] = rate
@@ -226,20 +226,20 @@ class _Run:
 
     def _record_run(self) -> None:
         if not self.run_recorded:
-            self.quota.spend(self.probe.url)
+            self.quota.record_run(self.probe.url)
             self.run_recorded = True
 
-    def _seconds(self, directions_left: int) -> float:
+    def _time_share(self, directions_left: int) -> float:
         """How long the next way may take so that each of those left gets its share. Raises Trouble for too little."""
         seconds = min(self.probe.max_seconds, (self.end - time.monotonic()) / directions_left)
         if seconds < _MIN_SECONDS:
             raise ProbeFailed(
-                f"no time is left to measure in: this check's timeout is {self.look.timeout:g} s", UNKNOWN
+                f"no time is left to measure in: this check's timeout is {self.context.timeout:g} s", UNKNOWN
             )
         return seconds
 
     async def _open(self, url: Url) -> TcpStream:
-        probe, context = self.probe, self.look
+        probe, context = self.probe, self.context
         self.doing = f"finding the address of {url.host}"
         addresses = await context.client(Resolver, Resolver).addresses(url.host, probe.family)
         self.doing = "connecting"
@@ -251,7 +251,7 @@ class _Run:
             return stream
         self.doing = "the TLS handshake"
         try:
-            await stream.start_tls(self._context(), self.hub.server_name if self.hub else url.host)
+            await stream.start_tls(self._tls_context(), self.hub.server_name if self.hub else url.host)
         except ssl.SSLError as error:
             stream.close()
             raise handshake_failure(error, stream.who) from None
@@ -260,14 +260,14 @@ class _Run:
             raise
         return stream
 
-    def _context(self) -> ssl.SSLContext:
-        probe, context = self.probe, self.look
+    def _tls_context(self) -> ssl.SSLContext:
+        probe, context = self.probe, self.context
         if self.hub is None:
             contexts = context.client(TlsContexts, TlsContexts)
             return contexts.get(
                 verify=probe.verify, authority=probe.authority, limits=context.limits, alpn=("http/1.1",)
             )
         try:
-            return self.hub.context()
+            return self.hub.tls_context()
         except OSError as error:
             raise ProbeFailed(f"this agent's certificate cannot be used: {error.strerror or error}", UNKNOWN) from None

@@ -1,4 +1,4 @@
-"""The kind ``tls``: shake hands, judge the certificate, name what is wrong with it."""
+"""The kind ``tls``: shake hands, check the certificate, name what is wrong with it."""
 
 import asyncio
 import ssl
@@ -93,7 +93,7 @@ class _Handshake:
 
     def __init__(self, probe: Tls, context: ProbeContext) -> None:
         self.probe = probe
-        self.look = context
+        self.context = context
         self.host = ascii_host(probe.host)
         self.name = ascii_host(probe.server_name) if probe.server_name else self.host
         self.contexts = context.client(TlsContexts, TlsContexts)
@@ -106,36 +106,36 @@ class _Handshake:
     async def run(self) -> Outcome:
         self.start = time.perf_counter()
         try:
-            async with asyncio.timeout(self.look.timeout):
-                chain = await self._shake()
+            async with asyncio.timeout(self.context.timeout):
+                chain = await self._handshake()
         except ProbeFailed as failure:
             return self._outcome(failure.state, failure.reason)
         except ssl.SSLCertVerificationError as error:
             fault = await self._explain_refusal(error)
             return self._outcome(fault.state, fault.reason)
         except TimeoutError:
-            return self._outcome(DOWN, f"{_WAITED_FOR[self.phase]} within {self.look.timeout:g} s")
-        return self._outcome(*await self._judge(chain))
+            return self._outcome(DOWN, f"{_WAITED_FOR[self.phase]} within {self.context.timeout:g} s")
+        return self._outcome(*await self._evaluate(chain))
 
     def _outcome(self, state: int, reason: str) -> Outcome:
         return Outcome(state, reason, self.latency, self.measures)
 
     def _seconds_left(self) -> float:
-        return self.look.timeout - (time.perf_counter() - self.start)
+        return self.context.timeout - (time.perf_counter() - self.start)
 
     async def _connect(self) -> tuple[TcpStream, float]:
-        return await connect(self.addresses, self.probe.port, self.look.limits, max(self._seconds_left(), 0.01))
+        return await connect(self.addresses, self.probe.port, self.context.limits, max(self._seconds_left(), 0.01))
 
-    def _context(self, verify: bool) -> ssl.SSLContext:
-        return self.contexts.get(verify=verify, authority=self.probe.authority, limits=self.look.limits)
+    def _tls_context(self, verify: bool) -> ssl.SSLContext:
+        return self.contexts.get(verify=verify, authority=self.probe.authority, limits=self.context.limits)
 
-    async def _shake(self) -> list[bytes]:
+    async def _handshake(self) -> list[bytes]:
         """The measured handshake; the chain that the server sent. Raises what a refused certificate raises."""
         probe = self.probe
-        self.addresses = await self.look.client(Resolver, Resolver).addresses(self.host, probe.family)
+        self.addresses = await self.context.client(Resolver, Resolver).addresses(self.host, probe.family)
         if address_literal(self.host) is None:
             self.measures["resolve_seconds"] = time.perf_counter() - self.start
-        context = self._context(probe.verify)
+        context = self._tls_context(probe.verify)
         self.phase = "connect"
         stream, self.measures["connect_seconds"] = await self._connect()
         self.phase = "handshake"
@@ -145,10 +145,10 @@ class _Handshake:
             elapsed = self.measures["handshake_seconds"] = time.perf_counter() - started
             self.latency = self.measures["connect_seconds"] + elapsed
             chain = presented_chain(tls)
-            self._note(tls, chain)
+            self._note_certificates(tls, chain)
             if probe.verify:
                 verified = verified_chain(tls)
-                self.contexts.learn(verified)
+                self.contexts.add_intermediates(verified)
                 self.issuers = verified[1:]
             return chain
         except ssl.SSLCertVerificationError:
@@ -158,7 +158,7 @@ class _Handshake:
         finally:
             stream.close()
 
-    def _note(self, tls: ssl.SSLObject, chain: Sequence[bytes]) -> None:
+    def _note_certificates(self, tls: ssl.SSLObject, chain: Sequence[bytes]) -> None:
         dates = [date for date in map(expiry_of, chain) if date is not None]
         if dates:
             self.measures["certificate_expiry_timestamp_seconds"] = dates[0]
@@ -174,17 +174,17 @@ class _Handshake:
             async with asyncio.timeout(self._seconds_left()):
                 stream, _ = await self._connect()
                 try:
-                    tls = await stream.start_tls(self._context(verify=False), self.name)
+                    tls = await stream.start_tls(self._tls_context(verify=False), self.name)
                     chain = presented_chain(tls)
-                    self._note(tls, chain)
+                    self._note_certificates(tls, chain)
                 finally:
                     stream.close()
         except (ProbeFailed, ssl.SSLError, TimeoutError):
             pass  # the first refusal stands, with less to say about it
-        context = self._context(verify=True)
+        context = self._tls_context(verify=True)
         return tls_chain.explain_refusal(error, chain, self.name, self.contexts, context, time.time())
 
-    async def _judge(self, chain: list[bytes]) -> tuple[int, str]:
+    async def _evaluate(self, chain: list[bytes]) -> tuple[int, str]:
         """State and reason of a certificate that OpenSSL took (or was not to judge)."""
         now = time.time()
         if now < CLOCK_FLOOR:
@@ -231,15 +231,15 @@ class _Handshake:
     async def _first_flight(self) -> Flight | None:
         """The server's first flight with what is stapled to it, in clear, or by TLS 1.3 if the server insists."""
         parser = FlightParser()
-        flight = await self._ask(client_hello(self.name), parser)
+        flight = await self._fetch_flight(client_hello(self.name), parser)
         if not parser.refused:
             return flight
         from agent.clients.tls.flight13 import Flight13Parser  # loads cryptography
 
         parser13 = Flight13Parser(self.name)
-        return await self._ask(parser13.hello, parser13)
+        return await self._fetch_flight(parser13.hello, parser13)
 
-    async def _ask(self, hello: bytes, parser: FlightParser) -> Flight | None:
+    async def _fetch_flight(self, hello: bytes, parser: FlightParser) -> Flight | None:
         stream, _ = await self._connect()
         try:
             return await fetch_flight(stream, hello, parser)

@@ -1,4 +1,4 @@
-"""UPS: is the power behind it safe, by NUT, apcupsd or SNMP, in one model."""
+"""The kind ``ups``: is the power behind a UPS safe, by NUT, apcupsd or SNMP, in one model."""
 
 from agent.clients.ups.asking import UpsProbe
 from agent.clients.ups.health import BatteryHealth
@@ -55,10 +55,10 @@ class Ups(UpsProbe, frozen=True, kw_only=True):
 
     async def run(self, context: ProbeContext) -> Outcome:
         try:
-            reading, latency = await self.reading(context)
+            reading, latency = await self.read_ups(context)
         except ProbeFailed as failure:
             return Outcome(failure.state, failure.reason)
-        context.client(BatteryHealth, BatteryHealth).note(
+        context.client(BatteryHealth, BatteryHealth).record(
             f"{self.way} {self.host} {self.port} {self.ups}", reading, context.storage
         )
         state, reason = ups_state(reading)

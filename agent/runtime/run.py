@@ -49,7 +49,7 @@ async def first_plan(
                 last_error = str(error)
         finally:
             await uplink.close()
-        await notifier.rest(wait * random.uniform(0.5, 1.0), stop)
+        await notifier.sleep(wait * random.uniform(0.5, 1.0), stop)
         wait = min(wait * 2, 60.0)
     return stored
 
@@ -117,7 +117,7 @@ async def run(settings: Settings, clock: AgentClock | None = None, stop: asyncio
     raise_file_limit()
     try:
         identity = identities.load(settings.state_dir)
-        notifier.tell("READY=1")
+        notifier.notify("READY=1")
         stored = await first_plan(settings, identity, notifier, stop)
         if stored is not None and not stop.is_set():
             spool = await open_spool_when_free(settings, identity, stored, clock)

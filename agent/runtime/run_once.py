@@ -1,4 +1,4 @@
-"""One look at one check, bounded in time whatever the probe does."""
+"""Runs one probe once, bounded in time whatever the probe does."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ class ProbeRunner:
         """A probe that would not end, even when cancelled, is still at it."""
         return self._left_behind is not None and not self._left_behind.done()
 
-    async def look(self, name: str, probe: Probe, context: ProbeContext) -> Outcome:
+    async def run(self, name: str, probe: Probe, context: ProbeContext) -> Outcome:
         """What the probe saw. A probe that fails, overstays or sleeps through its time is evidence of nothing."""
         begun = self._clock.boot_ms()
         task = asyncio.create_task(_run(probe, context), name=f"look {name}")

@@ -1,4 +1,4 @@
-"""The schedule: every check of the plan looked at on its own rhythm, none delayed by another.
+"""The scheduler: runs every check of the plan at its own interval, none delayed by another.
 
 One ticker a check, so that a check cannot overlap itself. At most ``slots`` looks are in flight, and a look's clock
 starts when it has its slot: bursts then do not show up as latency. State lives here from look to look; what is
@@ -40,16 +40,16 @@ class ScheduledCheck:
     def __init__(self, check: PlannedCheck, clock: AgentClock) -> None:
         now = clock.boot_ms()
         self.check = check
-        self.place = 0
+        self.index = 0
         self.columns: tuple[Column, ...] = ()
         self.probe: Probe | None = None  # None: refused
-        self.rhythm = Ticks(check, now)
+        self.ticks = Ticks(check, now)
         self.runner = ProbeRunner(clock)
         self.state: int | None = None
         self.since = now
         self.looks = 0
         self.reason = ""
-        self.looking = False
+        self.running = False
         self.ticker: asyncio.Task[None] | None = None
 
     def record_state(self, state: int, at: int) -> bool:
@@ -78,31 +78,31 @@ class Scheduler:
     ) -> None:
         self._clock = clock
         self._build = build
-        self._take = on_result
+        self._on_result = on_result
         self._limits = limits or Limits()
         self._credentials = credentials or Credentials()
         self._storage = storage  # of the probes, a directory a kind
         self._hub = hub  # asked at each look: a new plan may name another
         self._clients: dict[type[Any], Any] = {}
         self._slots = asyncio.Semaphore(MIN_SLOTS)
-        self._watched: dict[str, ScheduledCheck] = {}
+        self._scheduled: dict[str, ScheduledCheck] = {}
         self._order: list[ScheduledCheck] = []
         # set when a ticker dies: a bug, or the spool
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def use(self, plan: Plan) -> list[tuple[str, str]]:
+    def apply_plan(self, plan: Plan) -> list[tuple[str, str]]:
         """Take up a plan, at once and whole: checks that it shares with the last one keep rhythm and state.
 
         Returns what is refused, as (uid, why): kinds this agent does not know, parameters it does not understand,
         targets outside its own limits. Those are never looked at.
         """
         refused = []
-        before, self._watched, self._order = self._watched, {}, []
+        before, self._scheduled, self._order = self._scheduled, {}, []
         for place, check in enumerate(plan.checks):
             scheduled = before.pop(check.uid, None) or ScheduledCheck(check, self._clock)
-            self._watched[check.uid] = scheduled
+            self._scheduled[check.uid] = scheduled
             self._order.append(scheduled)
-            why = self._adopt(scheduled, check, place, plan.columns.get(check.kind, ()))
+            why = self._apply_check(scheduled, check, place, plan.columns.get(check.kind, ()))
             if why:
                 refused.append((check.uid, why))
         for gone in before.values():
@@ -110,27 +110,29 @@ class Scheduler:
         self._slots = asyncio.Semaphore(slots_for(plan.checks))
         return refused
 
-    def _adopt(self, scheduled: ScheduledCheck, check: PlannedCheck, place: int, columns: tuple[Column, ...]) -> str:
+    def _apply_check(
+        self, scheduled: ScheduledCheck, check: PlannedCheck, place: int, columns: tuple[Column, ...]
+    ) -> str:
         """Give a check its place and its probe; returns why it is refused, or ""."""
         old, fresh = scheduled.check, scheduled.probe is None
-        scheduled.check, scheduled.place, scheduled.columns = check, place, columns
+        scheduled.check, scheduled.index, scheduled.columns = check, place, columns
         why = ""
         if fresh or (old.kind, old.params) != (check.kind, check.params):
-            scheduled.probe, why = self._probe(check)
+            scheduled.probe, why = self._build_probe(check)
         if scheduled.probe is None:
             _cancel(scheduled)
             return why
         timing = (old.interval, old.recheck) != (check.interval, check.recheck)
         if timing:
-            scheduled.rhythm.reschedule(check, self._clock.boot_ms())
-        if timing and not scheduled.looking:
+            scheduled.ticks.reschedule(check, self._clock.boot_ms())
+        if timing and not scheduled.running:
             _cancel(scheduled)  # asleep until the old time
         if scheduled.ticker is None:
             scheduled.ticker = asyncio.create_task(self._tick(scheduled), name=f"check {check.name}")
             scheduled.ticker.add_done_callback(self._ended)
         return ""
 
-    def _probe(self, check: PlannedCheck) -> tuple[Probe | None, str]:
+    def _build_probe(self, check: PlannedCheck) -> tuple[Probe | None, str]:
         if check.interval <= 0 or check.timeout <= 0:
             return None, "its interval and timeout must be more than 0"
         try:
@@ -149,34 +151,34 @@ class Scheduler:
         """The life of one check."""
         clock = self._clock
         while True:
-            wait = scheduled.rhythm.due - clock.boot_ms()
+            wait = scheduled.ticks.due - clock.boot_ms()
             if wait > 0:
                 await asyncio.sleep(wait / 1000)
                 continue
             if scheduled.runner.busy:
                 now = clock.boot_ms()
-                scheduled.rhythm.looked(states.UNKNOWN, False, now, now)
+                scheduled.ticks.record(states.UNKNOWN, False, now, now)
                 continue
             async with self._slots:
-                await self._look(scheduled)
+                await self._run_check(scheduled)
 
-    async def _look(self, scheduled: ScheduledCheck) -> None:
+    async def _run_check(self, scheduled: ScheduledCheck) -> None:
         check, probe = scheduled.check, scheduled.probe
         if probe is None:
             return
         started = self._clock.boot_ms()
-        scheduled.looking = True
+        scheduled.running = True
         try:
             storage = self._storage / check.kind if self._storage is not None else None
             context = ProbeContext(
                 check.timeout / 1000, self._limits, self._clients, self._credentials, storage, self._hub()
             )
-            outcome = await scheduled.runner.look(check.name, probe, context)
+            outcome = await scheduled.runner.run(check.name, probe, context)
         finally:
-            scheduled.looking = False
+            scheduled.running = False
         if outcome.skipped:  # none was due: there is no result, the last one speaks on
             last_state = states.UNKNOWN if scheduled.state is None else scheduled.state
-            scheduled.rhythm.looked(last_state, False, started, self._clock.boot_ms())
+            scheduled.ticks.record(last_state, False, started, self._clock.boot_ms())
             return
         try:
             state, reason = state_and_reason(outcome, scheduled.check.thresholds)
@@ -188,14 +190,14 @@ class Scheduler:
         before = scheduled.state
         changed = scheduled.record_state(state, started)
         scheduled.reason = reason
-        scheduled.rhythm.looked(state, changed, started, self._clock.boot_ms())
+        scheduled.ticks.record(state, changed, started, self._clock.boot_ms())
         if changed:
             was = "first look" if before is None else states.NAMES[before]
             log.info("check %s is %s (%s)%s", check.name, states.NAMES[state], was, reason and f": {reason}")
-        news = changed or (scheduled.rhythm.rechecking and scheduled.looks <= NEWS_RESULTS)
-        self._take(CheckResult(scheduled.place, started, state, latency, values, reason), news)
+        news = changed or (scheduled.ticks.rechecking and scheduled.looks <= NEWS_RESULTS)
+        self._on_result(CheckResult(scheduled.index, started, state, latency, values, reason), news)
 
-    def watched(self) -> Sequence[ScheduledCheck]:
+    def checks(self) -> Sequence[ScheduledCheck]:
         """Every check of the plan, in its order, the refused ones too."""
         return self._order
 

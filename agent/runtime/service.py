@@ -56,7 +56,7 @@ class AgentService:
     ) -> None:
         self._settings = settings
         self._identity = identity
-        self._kept = stored
+        self._stored = stored
         self._clock = clock
         self._notifier = notifier
         self._plans = PlanStore(settings.state_dir, identity.agent)
@@ -67,11 +67,11 @@ class AgentService:
         self._scheduler = Scheduler(
             clock=clock,
             build=probes.build,
-            on_result=self._take,
+            on_result=self._on_result,
             limits=limits,
             credentials=credentials,
             storage=settings.state_dir / "probes",
-            hub=lambda: hub_of(self._kept.plan, self._identity, settings.state_dir),
+            hub=lambda: hub_of(self._stored.plan, self._identity, settings.state_dir),
         )
         self._jobs_service = JobsService(settings, clock)
         self._pushers: dict[str, Pusher] = {}
@@ -84,20 +84,20 @@ class AgentService:
         self._renew_due = asyncio.Event()
         self._renew_tried: int | None = None
         self._health_acked: dict[str, int] = {}  # by collector, boot ms
-        self._disk = ""
+        self._status_error = ""
         self._looks = 0
 
     # -- life
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``. Raises SpoolBroken, or a bug of ours."""
-        self._serve()
-        self._adopt(self._kept)
-        self._start("keep", self._keep())
+        self._update_pushers()
+        self._apply_plan(self._stored)
+        self._start("keep", self._tick())
         self._start("plan", self._follow_plan())
         self._start("renew", self._renew())
         self._start("side", self._jobs_service.run())
-        log.info("agent %s runs with %d checks", self._identity.agent, len(self._kept.plan.checks))
+        log.info("agent %s runs with %d checks", self._identity.agent, len(self._stored.plan.checks))
         stopped = asyncio.create_task(stop.wait())
         ends: tuple[asyncio.Future[Any], ...] = (stopped, self._failed, self._scheduler.failed)
         try:
@@ -109,7 +109,7 @@ class AgentService:
             clean = stopped.done()
             for end in ends:
                 end.cancel()
-            await self._end(clean)
+            await self._shut_down(clean)
 
     def _start(self, name: str, job: Coroutine[Any, Any, None]) -> None:
         """Run a job that never ends; when it fails, the agent does."""
@@ -122,9 +122,9 @@ class AgentService:
 
         task.add_done_callback(ended)
 
-    async def _end(self, clean: bool) -> None:
+    async def _shut_down(self, clean: bool) -> None:
         """Stop looking; after a fault no more than that. Else record the stop and push once more if that is quick."""
-        self._notifier.tell("STOPPING=1")
+        self._notifier.notify("STOPPING=1")
         for job in self._tasks.values():
             job.cancel()
         await asyncio.wait(self._tasks.values(), timeout=1)
@@ -141,7 +141,7 @@ class AgentService:
             for pusher in self._pushers.values():
                 await pusher.uplink.close()
 
-    def _serve(self) -> None:
+    def _update_pushers(self) -> None:
         """One pusher for each collector of the plan; what those have in common with the last plan goes on."""
         addresses = {address.name: address for address in self._addresses}
         for name, pusher in tuple(self._pushers.items()):
@@ -157,7 +157,7 @@ class AgentService:
                 pusher = self._pushers[name] = Pusher(name, uplink, self._spool, self._clock, self)
                 self._start(f"push {name}", pusher.run())
 
-    def _take(self, result: CheckResult, news: bool) -> None:
+    def _on_result(self, result: CheckResult, news: bool) -> None:
         self._looks += 1
         self._spool.append(result)
         if news:
@@ -167,15 +167,15 @@ class AgentService:
         for pusher in self._pushers.values():
             pusher.hurry()
 
-    async def _keep(self) -> None:
+    async def _tick(self) -> None:
         """At every tick of the push interval: the clock, the disk, the status file, and a push."""
         wait = FIRST_TICK
         while True:
-            every = max(self._kept.plan.push_every, 1_000) / 1000
+            every = max(self._stored.plan.push_every, 1_000) / 1000
             wait = min(wait, every)
-            await self._notifier.rest(wait * random.uniform(0.9, 1.1))
+            await self._notifier.sleep(wait * random.uniform(0.9, 1.1))
             wait *= 2
-            step = self._step_watch.look()
+            step = self._step_watch.check()
             if step is not None:
                 log.warning("the wall clock was set: %+.1f s", step.data["step_ms"] / 1000)
                 self._spool.append(step)
@@ -197,7 +197,7 @@ class AgentService:
                 fetched = await self._fetch()
                 if fetched is not None:
                     self._plans.keep(fetched)
-                    self._adopt(fetched)
+                    self._apply_plan(fetched)
                 last_error = ""
             except (Unreachable, BadPlan, OSError) as error:
                 if str(error) != last_error:
@@ -212,14 +212,14 @@ class AgentService:
         """From the plan's authority; where that is not reached, from the collector this agent was enrolled with."""
         authority = self._authority()
         try:
-            return await plans.fetch(authority.uplink, self._identity.agent, self._kept.digest)
+            return await plans.fetch(authority.uplink, self._identity.agent, self._stored.digest)
         except Unreachable:
             if authority.uplink.url == self._identity.url.rstrip("/"):
                 raise
             # the plan may name a wrong address, and could then never be corrected
             uplink = Uplink(self._identity.url, self._context())
             try:
-                return await plans.fetch(uplink, self._identity.agent, self._kept.digest)
+                return await plans.fetch(uplink, self._identity.agent, self._stored.digest)
             finally:
                 await uplink.close()
 
@@ -227,22 +227,22 @@ class AgentService:
         first = max(self._addresses, key=lambda address: address.authority)
         return self._pushers[first.name]
 
-    def _adopt(self, stored: StoredPlan) -> None:
+    def _apply_plan(self, stored: StoredPlan) -> None:
         """Go over to a plan: frames from now on are made under it."""
-        if stored.digest != self._kept.digest:
+        if stored.digest != self._stored.digest:
             log.info("a new plan %s: %d checks", stored.digest.hex(), len(stored.plan.checks))
-        previous, self._kept = self._kept, stored
+        previous, self._stored = self._stored, stored
         addresses = collectors_of(stored.plan, self._identity)
         if addresses != self._addresses:
             self._addresses = addresses
-            self._serve()
+            self._update_pushers()
         if previous.plan.authorities != stored.plan.authorities:
-            self._trust()
+            self._reload_tls()
         self._spool.use_plan(stored.digest)
-        self._jobs_service.use(stored.plan)
+        self._jobs_service.use_plan(stored.plan)
         names = {check.uid: check.name for check in stored.plan.checks}
         self._refused = []
-        for uid, why in self._scheduler.use(stored.plan):
+        for uid, why in self._scheduler.apply_plan(stored.plan):
             log.warning("check %s is refused: %s", names[uid], why)
             self._refused.append((names[uid], why))
             self._spool.append(Record(self._clock.boot_ms(), "refused", {"check": uid, "why": why}))
@@ -251,10 +251,10 @@ class AgentService:
     # -- identity
 
     def _context(self) -> ssl.SSLContext:
-        authorities = [self._identity.authority, *self._kept.plan.authorities]
+        authorities = [self._identity.authority, *self._stored.plan.authorities]
         return tls_context(authorities, identities.path_in(self._settings.state_dir))
 
-    def _trust(self) -> None:
+    def _reload_tls(self) -> None:
         """Another certificate of ours, or other authorities: new connections from now on."""
         for pusher in self._pushers.values():
             pusher.uplink.use(self._context())
@@ -280,15 +280,15 @@ class AgentService:
                 continue
             log.info("%s", text)
             self._identity = identities.load(self._settings.state_dir)
-            self._trust()
+            self._reload_tls()
 
     # -- what pushers ask (push.Duties)
 
     def present(self) -> Present:
-        return self._scheduler.present(self._kept.digest)
+        return self._scheduler.present(self._stored.digest)
 
     def plan(self, digest: bytes) -> bytes | None:
-        return self._kept.encoded if digest == self._kept.digest else self._plans.get(digest)
+        return self._stored.encoded if digest == self._stored.digest else self._plans.get(digest)
 
     def health(self, collector: str) -> dict[str, float]:
         """Numbers about the agent, every five minutes; empty between."""
@@ -299,11 +299,11 @@ class AgentService:
         return {
             **status.process_numbers(),
             "uptime_seconds": (now - self._started) / 1000,
-            "checks": float(len(self._kept.plan.checks)),
+            "checks": float(len(self._stored.plan.checks)),
             "checks_refused": float(len(self._refused)),
             "looks": float(self._looks),
             "certificate_expires": self._identity.expires / 1000,
-            **self._jobs_service.numbers(),
+            **self._jobs_service.stats(),
             **{f"spool_{name}": value for name, value in self._spool.stats().items()},
         }
 
@@ -312,7 +312,7 @@ class AgentService:
             self._health_acked[collector] = self._clock.boot_ms()
         if ack.sent_ms >= self._identity.renew_at:
             self._renew_due.set()
-        if ack.plan is not None and ack.plan != self._kept.digest and collector == self._authority().name:
+        if ack.plan is not None and ack.plan != self._stored.digest and collector == self._authority().name:
             self._plan_due.set()
 
     def _write_status(self) -> None:
@@ -325,10 +325,10 @@ class AgentService:
             boot_ms=clock.boot_ms(),
             wall_ms=clock.wall_ms(),
             started=self._started,
-            plan=self._kept.digest.hex(),
-            push_every=self._kept.plan.push_every,
-            states=status.state_counts(self._scheduler.watched()),
-            troubles=status.unhealthy_checks(self._scheduler.watched()),
+            plan=self._stored.digest.hex(),
+            push_every=self._stored.plan.push_every,
+            states=status.state_counts(self._scheduler.checks()),
+            troubles=status.unhealthy_checks(self._scheduler.checks()),
             refused=self._refused,
             collectors=[
                 status.CollectorStatus(name, pusher.contact, spool.backlog(name))
@@ -339,11 +339,11 @@ class AgentService:
         )
         try:
             status.write(self._settings.state_dir, current)
-            self._disk = ""
+            self._status_error = ""
         except OSError as error:
-            if str(error) != self._disk:
+            if str(error) != self._status_error:
                 log.warning("the status file cannot be written: %s", error)
-                self._disk = str(error)
+                self._status_error = str(error)
 
 
 def collectors_of(plan: Plan, identity: identities.Identity) -> tuple[CollectorAddress, ...]:

@@ -1,4 +1,4 @@
-"""What the running agent says of itself: a file that ``status`` and ``doctor`` read, and numbers for the collector."""
+"""The agent's status file, which ``status`` and ``doctor`` read, and its process numbers for the collector."""
 
 import os
 import sys

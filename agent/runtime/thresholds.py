@@ -1,4 +1,4 @@
-"""From what a probe saw to what is recorded: thresholds, and numbers as the wire carries them."""
+"""Thresholds, and rounding to what the wire carries: from a probe's outcome to what is recorded."""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""When a check is looked at next. Pure: times are boot-time ms, nothing here waits.
+"""Ticks: when a check runs next. Pure: times are boot-time ms, nothing here waits.
 
 Steady, a check keeps to its grid: every boot time that is ``phase`` modulo ``interval``. The phase comes from the
 check's uid, so checks are spread, and a restart of the agent does not move them.
@@ -42,7 +42,7 @@ class Ticks:
             self._delay = min(self._delay, self._interval)
         self.due = min(self.due, self._grid_after(now))
 
-    def looked(self, state: int, changed: bool, started: int, ended: int) -> None:
+    def record(self, state: int, changed: bool, started: int, ended: int) -> None:
         """Set ``due`` after a look. Ticks that passed meanwhile, in a long look or a sleep, are skipped."""
         if changed:
             self._delay = self._recheck

@@ -1,4 +1,4 @@
-"""How far each collector has got, and the chain of epochs, in one small file.
+"""Cursors: how far each collector has got, and the chain of epochs, in one small file.
 
 Its loss costs a question: the collector's answer says where it is. So it is written now and then, replaced whole,
 never synced; a CRC tells a torn one from a good one.
@@ -41,15 +41,15 @@ class SpoolReader:
         self.breach = ""
         self.skipped: Position | None = None
         self.sent: Position | None = None
-        self.flight: Batch | None = None
+        self.in_flight: Batch | None = None
         self.ends: set[Position] = set()
         self.limits = (0, 0)
         self.mark_after: LogMark | None = None
         self.mark: LogMark | None = None
 
-    def landed(self) -> None:
+    def acknowledge(self) -> None:
         """What is in flight has arrived."""
-        flight, mark = self.flight, self.mark_after
+        flight, mark = self.in_flight, self.mark_after
         if flight:
             self.move(Position(flight.epoch, flight.last))
             self.mark = mark
@@ -58,7 +58,7 @@ class SpoolReader:
         self.cursor = cursor
         self.breach = breach
         self.previous = previous
-        self.flight = None
+        self.in_flight = None
         self.mark = None
         self.ends = set()
         if self.skipped and cursor and (self.skipped.epoch != cursor.epoch or self.skipped.seq <= cursor.seq):

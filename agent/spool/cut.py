@@ -1,4 +1,4 @@
-"""Cutting: a stretch of frames becomes the batch that carries it. The same frames are the same batch."""
+"""Makes batches: a range of frames becomes the batch that carries it. The same frames are the same batch."""
 
 from collections.abc import Sequence
 

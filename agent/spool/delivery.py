@@ -1,4 +1,4 @@
-"""What each collector gets next, from where it stands: cursors, batches in flight, and chains that do not match."""
+"""The next batch for each collector: its cursor, the batch in flight, and chains that do not match."""
 
 from collections.abc import Sequence
 
@@ -26,8 +26,8 @@ class Delivery:
 
     def next_batch(self, collector: str, max_results: int, max_bytes: int) -> Batch | None:
         reader = self.readers[collector]
-        if reader.flight and reader.limits == (max_results, max_bytes):
-            return reader.flight
+        if reader.in_flight and reader.limits == (max_results, max_bytes):
+            return reader.in_flight
         head: SpoolFrame | None = None
         frames: list[SpoolFrame] = []
         last, landing, size = 0, reader.mark, 0
@@ -46,12 +46,12 @@ class Delivery:
         if head is None:
             return None
         previous, first, breach = self._continues(reader, head)
-        reader.flight = make_batch(head.context, frames, previous=previous, first=first, last=last, breach=breach)
+        reader.in_flight = make_batch(head.context, frames, previous=previous, first=first, last=last, breach=breach)
         reader.limits, reader.mark_after = (max_results, max_bytes), landing
         end = Position(head.context.epoch, last)
         reader.ends.add(end)
         reader.sent = max(reader.sent, end, key=self._log.chain.key)
-        return reader.flight
+        return reader.in_flight
 
     def _continues(self, reader: SpoolReader, head: SpoolFrame) -> tuple[Position | None, int, str]:
         """(previous, first seq, breach) of the batch that begins with this frame."""
@@ -66,12 +66,12 @@ class Delivery:
             return cursor, 1, ""
         return cursor, head.seq, "lost"
 
-    def landed(self, collector: str, watermark: Position) -> bool:
+    def acknowledge(self, collector: str, watermark: Position) -> bool:
         """True when this is the end of the batch in flight."""
         reader = self.readers[collector]
-        if reader.flight is None or watermark != Position(reader.flight.epoch, reader.flight.last):
+        if reader.in_flight is None or watermark != Position(reader.in_flight.epoch, reader.in_flight.last):
             return False
-        reader.landed()
+        reader.acknowledge()
         return True
 
     def reposition(self, collector: str, watermark: Position | None, current: int) -> tuple[int, int] | None:
@@ -104,7 +104,7 @@ class Delivery:
         """Leave out what follows the cursor, up to here; the first seq left out."""
         reader = self.readers[collector]
         reader.skipped = position
-        reader.flight = None
+        reader.in_flight = None
         return reader.cursor.seq + 1 if reader.cursor and reader.cursor.epoch == position.epoch else 1
 
     def oldest_unacked(self) -> tuple[SpoolFrame, int] | None:

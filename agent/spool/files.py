@@ -1,4 +1,4 @@
-"""What the spool asks of the disk: positioned writes, syncs, a lock, a file replaced whole.
+"""Disk operations of the spool: positioned writes, syncs, a lock, a file replaced whole.
 
 A failed write can be tried again. A failed sync cannot: the kernel may have forgotten the data, so it ends the
 process (SpoolBroken) and the next one reads what is really there.
@@ -129,12 +129,12 @@ class SpoolLock:
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("ab")
         try:
-            self._take()
+            self._acquire()
         except OSError:
             self._file.close()
             raise SpoolLocked(f"{path.parent}: another haidang-agent is running on this spool; stop it first") from None
 
-    def _take(self) -> None:
+    def _acquire(self) -> None:
         if sys.platform == "win32":
             import msvcrt
 

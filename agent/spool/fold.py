@@ -41,7 +41,7 @@ class _OpenRun:
             run.latency_max,
         )
 
-    def take(self, run: Run) -> None:
+    def add_run(self, run: Run) -> None:
         if run.latency_count:
             self.least = min(self.least, run.latency_min) if self.timed else run.latency_min
             self.greatest = max(self.greatest, run.latency_max)
@@ -87,7 +87,7 @@ class _Folder:
         self._holds = holds
         self._open: dict[int, _OpenRun] = {}
 
-    def take(self, frame: SpoolFrame) -> None:
+    def add(self, frame: SpoolFrame) -> None:
         self.raw.append(frame)
         self.last = frame.last
         if frame.kind == RESULT:
@@ -108,7 +108,7 @@ class _Folder:
             for each in fold.runs:
                 run = self._open.get(each.check)
                 if run and run.state == each.state and 0 <= each.first - run.last <= self._hold(each.check):
-                    run.take(each)
+                    run.add_run(each)
                 else:
                     self._begin(each)
 
@@ -166,7 +166,7 @@ def fold(
             continue
         if folder is None:
             folder = _Folder(frame, limits)
-        folder.take(frame)
+        folder.add(frame)
     if folder:
         yield from folder.frames()
 

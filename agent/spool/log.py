@@ -34,7 +34,7 @@ class EpochChain:
         self._last: dict[int, int] = {}
         self._rank: dict[int, int] = {}
 
-    def note(self, epoch: int, seq: int) -> None:
+    def record(self, epoch: int, seq: int) -> None:
         if epoch not in self._rank:
             self._rank[epoch] = len(self._rank)
         self._last[epoch] = max(seq, self._last.get(epoch, 0))
@@ -47,7 +47,7 @@ class EpochChain:
         """Sorts positions as the chain does; what is not in it comes before everything."""
         return (self._rank.get(position.epoch, -1), position.seq) if position else (-1, 0)
 
-    def listed(self) -> list[tuple[int, int]]:
+    def items(self) -> list[tuple[int, int]]:
         return list(self._last.items())
 
     def end(self) -> Position | None:
@@ -83,24 +83,24 @@ class SegmentLog:
     def load(self, history: list[tuple[int, int]]) -> None:
         """Read every segment. ``history``: the chain as last saved, for what is no longer here."""
         for epoch, last in history:
-            self.chain.note(epoch, last)
+            self.chain.record(epoch, last)
         last_seqs: dict[int, int] = {}
         for number, path in segments.list_segments(self.directory):
             segment, last_frame = segments.read_segment(self.ops, number, path)
             # an interrupted merge leaves a segment whose frames are also in the one before it
             fresh = [
                 frame_range
-                for frame_range in segment.stretches
+                for frame_range in segment.ranges
                 if frame_range.last > last_seqs.get(frame_range.context.epoch, 0)
             ]
-            if segment.stretches and not fresh:
+            if segment.ranges and not fresh:
                 path.unlink()
                 continue
             for frame_range in fresh:
                 context = frame_range.context
                 if context.after and context.epoch not in last_seqs:
-                    self.chain.note(*_pair(context.after))
-                self.chain.note(context.epoch, frame_range.last)
+                    self.chain.record(*_pair(context.after))
+                self.chain.record(context.epoch, frame_range.last)
                 last_seqs[context.epoch] = frame_range.last
             self.life_at_start = max(self.life_at_start, segment.life)
             self.last_frame = last_frame or self.last_frame
@@ -122,7 +122,7 @@ class SegmentLog:
         missing: list[tuple[int, int, int]] = []
         upto: dict[int, int] = {}
         for place, segment in enumerate(self.segments):
-            for index, frame_range in enumerate(segment.stretches):
+            for index, frame_range in enumerate(segment.ranges):
                 epoch, before = frame_range.context.epoch, frame_range.context.after
                 if place == index == 0:  # older ones may have been given up on purpose
                     expected = segment.head or frame_range.first
@@ -186,10 +186,10 @@ class SegmentLog:
         segment.size += pending.size
         segment.life = pending.life
         for context, first, last in _frame_ranges(pending.frames):
-            segment.note(context, first, last)
+            segment.add_frames(context, first, last)
             if context.after and not self.chain.last(context.epoch):
-                self.chain.note(*_pair(context.after))
-            self.chain.note(context.epoch, last)
+                self.chain.record(*_pair(context.after))
+            self.chain.record(context.epoch, last)
         self._written = pending.frames[-1].context
 
     def _roll(self) -> None:
@@ -225,7 +225,7 @@ class SegmentLog:
             if mark and mark.number > segment.number:
                 continue
             hint = mark if mark and mark.number == segment.number else None
-            if hint is None and not any(self._end_key(stretch) > key for stretch in segment.stretches):
+            if hint is None and not any(self._end_key(stretch) > key for stretch in segment.ranges):
                 continue
             offset, context = (hint.offset, hint.context) if hint else (0, None)
             if offset >= segment.size:
@@ -243,14 +243,14 @@ class SegmentLog:
 
     def end_of(self, segment: SpoolSegment) -> tuple[int, int]:
         """The chain's key of its last frame."""
-        return max((self._end_key(stretch) for stretch in segment.stretches), default=(-1, 0))
+        return max((self._end_key(stretch) for stretch in segment.ranges), default=(-1, 0))
 
     def count_after(self, position: Position | None) -> int:
         """How many seqs past a position are here."""
         rank, seq = self.chain.key(position)
         count = 0
         for segment in self.segments:
-            for frame_range in segment.stretches:
+            for frame_range in segment.ranges:
                 here, last = self._end_key(frame_range)
                 if here > rank:
                     count += last - frame_range.first + 1
@@ -269,9 +269,9 @@ class SegmentLog:
         files.replace(self.ops, segment.path, data)
         segment.size = len(data)
         segment.version += 1
-        segment.stretches = []
+        segment.ranges = []
         for frame in frames:
-            segment.note(frame.context, frame.seq, frame.last)
+            segment.add_frames(frame.context, frame.seq, frame.last)
 
     def remove(self, segment: SpoolSegment) -> None:
         """Forget a sealed segment. OSError: it is as it was."""

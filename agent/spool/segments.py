@@ -32,17 +32,17 @@ class SpoolSegment:
         self.version = 0
         self.life = 0
         self.head: int | None = None
-        self.stretches: list[FrameRange] = []
+        self.ranges: list[FrameRange] = []
         self.folds = 0
 
-    def note(self, context: FrameContext, first: int, last: int) -> None:
+    def add_frames(self, context: FrameContext, first: int, last: int) -> None:
         """Frames were added at its end."""
-        if self.stretches:
-            end = self.stretches[-1]
+        if self.ranges:
+            end = self.ranges[-1]
             if end.context == context and end.last + 1 == first:
                 end.last = last
                 return
-        self.stretches.append(FrameRange(context, first, last))
+        self.ranges.append(FrameRange(context, first, last))
 
     def read(
         self, ops: FileOps, offset: int = 0, context: FrameContext | None = None
@@ -84,7 +84,7 @@ def read_segment(ops: FileOps, number: int, path: Path) -> tuple[SpoolSegment, S
                 segment.head = item.seq
         else:
             last = item
-            segment.note(item.context, item.seq, item.last)
+            segment.add_frames(item.context, item.seq, item.last)
         segment.size = end
     foreign = len(data) >= len(MAGIC) and data[: len(MAGIC)] != MAGIC and data.startswith(MAGIC[:-1])
     if foreign and not segment.size:

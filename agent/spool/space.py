@@ -35,13 +35,13 @@ class Space:
         self._holds = holds
         self._limit = limit
         self._keep_acked_ms = keep_acked_ms
-        self._lost = on_dropped
+        self._on_dropped = on_dropped
         self._unmergeable: set[tuple[int, int]] = set()  # pairs whose merging won nothing
         self.folded = 0  # frames since the start
 
     def make_room(self, life: int) -> None:
         """Prune by age, then win space until the limits hold. OSError: the disk is full, try later."""
-        acknowledged = self._done()
+        acknowledged = self._acknowledged_key()
         while (sealed := self._sealed()) and self._log.end_of(sealed[0]) <= acknowledged:
             if life - sealed[0].life <= self._keep_acked_ms and self._log.bytes() <= self._limit:
                 break
@@ -54,7 +54,7 @@ class Space:
     def remove_acknowledged(self) -> bool:
         """The disk is full: give back what every collector has. False when there is nothing of the sort."""
         sealed = self._sealed()
-        if not sealed or self._log.end_of(sealed[0]) > self._done():
+        if not sealed or self._log.end_of(sealed[0]) > self._acknowledged_key():
             return False
         self._log.remove(sealed[0])
         return True
@@ -62,7 +62,7 @@ class Space:
     def _sealed(self) -> list[SpoolSegment]:
         return self._log.segments[:-1]
 
-    def _done(self) -> Key:
+    def _acknowledged_key(self) -> Key:
         """Up to here every collector has everything."""
         return min((self._log.chain.key(reader.cursor) for reader in self._readers.values()), default=(-1, 0))
 
@@ -96,7 +96,7 @@ class Space:
         segment.folds += 1
         if len(folded) < len(frames):
             self._log.rewrite(segment, folded)
-            self._count(frames, folded)
+            self._count_folded(frames, folded)
 
     def _merge(self, first: SpoolSegment, second: SpoolSegment) -> bool:
         """Both into the first. A crash before the second is gone leaves its frames twice: the next start sees that."""
@@ -114,14 +114,14 @@ class Space:
         first.life = second.life
         self._log.rewrite(first, folded)
         self._log.remove(second)
-        self._count(frames, folded)
+        self._count_folded(frames, folded)
         return True
 
     def _drop(self, segment: SpoolSegment) -> None:
-        acknowledged = self._done()
+        acknowledged = self._acknowledged_key()
         key = self._log.chain.key
         self._log.remove(segment)
-        for frame_range in segment.stretches:
+        for frame_range in segment.ranges:
             epoch = frame_range.context.epoch
             if key(Position(epoch, frame_range.last)) > acknowledged:
                 first = (
@@ -129,14 +129,14 @@ class Space:
                     if key(Position(epoch, 0))[0] == acknowledged[0]
                     else frame_range.first
                 )
-                self._lost(epoch, first, frame_range.last)
+                self._on_dropped(epoch, first, frame_range.last)
 
     def _fold_frames(self, frames: Iterable[SpoolFrame]) -> list[SpoolFrame]:
         key = self._log.chain.key
         flights = [
             (key(Position(flight.epoch, flight.start)), key(Position(flight.epoch, flight.last)))
             for reader in self._readers.values()
-            if (flight := reader.flight)
+            if (flight := reader.in_flight)
         ]
         cuts: set[Position] = set()
         for reader in self._readers.values():
@@ -148,6 +148,6 @@ class Space:
 
         return list(fold(frames, self._holds, cuts, in_flight))
 
-    def _count(self, before: list[SpoolFrame], after: list[SpoolFrame]) -> None:
+    def _count_folded(self, before: list[SpoolFrame], after: list[SpoolFrame]) -> None:
         raw = sum(1 for frame in before if frame.kind != FOLD)
         self.folded += raw - sum(1 for frame in after if frame.kind != FOLD)

@@ -245,7 +245,7 @@ class Spool:
 
     def acknowledged(self, collector: str, watermark: Position) -> None:
         """The collector holds everything up to here."""
-        if self._delivery.landed(collector, watermark):
+        if self._delivery.acknowledge(collector, watermark):
             self._dirty = True
         else:
             self.reposition(collector, watermark)
@@ -276,7 +276,7 @@ class Spool:
 
     def referenced_plans(self) -> set[bytes]:
         """Digests of the plans under which frames still here were made."""
-        contexts = (frame_range.context for segment in self._log.segments for frame_range in segment.stretches)
+        contexts = (frame_range.context for segment in self._log.segments for frame_range in segment.ranges)
         return {context.plan for context in (*contexts, *(frame.context for frame in self._buffer), self._context)}
 
     def stats(self) -> dict[str, float]:
@@ -345,7 +345,7 @@ class Spool:
         """The cursors, now and then. A disk that is full keeps the old ones: they cost a question, no result."""
         names = {name: reader.cursor for name, reader in self._delivery.readers.items() if reader.cursor}
         self._declared = self._declared[-cursors.MAX_DECLARED :]
-        history = self._log.chain.listed()[-cursors.MAX_HISTORY :]
+        history = self._log.chain.items()[-cursors.MAX_HISTORY :]
         try:
             cursors.save(self._directory / "cursors", cursors.SavedCursors(names, history, self._declared))
         except OSError:

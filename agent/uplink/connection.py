@@ -39,7 +39,7 @@ class CollectorResponse(msgspec.Struct, frozen=True):
     body: bytes
 
     @property
-    def words(self) -> str:
+    def error_text(self) -> str:
         """The error that a collector gives in its JSON, else the status."""
         try:
             error = msgspec.json.decode(self.body, type=dict[str, object]).get("error")

@@ -99,7 +99,8 @@ async def enrol(state_dir: Path, url: str, code: EnrolmentCode, *, force: bool =
         if not force:
             raise EnrolFailed(
                 f"This code is for the agent {identity.agent!r}, but this machine is {old.agent!r} and may hold "
-                f"results of it that are not delivered. If it is to become {identity.agent!r}, get a new code and use --force."
+                f"results of it that are not delivered. If it is to become {identity.agent!r}, get a new code and "
+                "use --force."
             )
         _set_aside(state_dir, old.agent)
     identities.store(state_dir, identity)
@@ -156,7 +157,7 @@ async def _post(uplink: Uplink, path: str, body: bytes) -> CollectorResponse:
     finally:
         await uplink.close()
     if answer.status != 200:
-        error_text = answer.words
+        error_text = answer.error_text
         raise EnrolFailed(_REFUSED.get(error_text, f"The collector refuses: {error_text}."))
     return answer
 

@@ -1,4 +1,4 @@
-"""Which collector is the hub, and how it and the agent prove themselves to each other."""
+"""The hub: the collector that is the plan's authority, and the TLS context for talking to it."""
 
 import ssl
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Who this agent is: its name, its collector, its key and certificates, in one file that changes in one step.
+"""The agent's identity: its name, its collector, its key and certificates, in one file replaced atomically.
 
 ``identity.pem`` holds a few ``name: value`` lines, which TLS libraries skip, then the private key, the agent's
 certificate and the collector's private CA. Only its owner can read it; the key never leaves the machine.

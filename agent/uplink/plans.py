@@ -113,6 +113,6 @@ async def fetch(uplink: Uplink, agent: str, known_digest: bytes | None) -> Store
     if answer.status == 404:
         raise BadPlan(f"the collector has no plan for {agent!r}: the inventory does not name this agent")
     if answer.status != 200:
-        raise BadPlan(f"the collector gives no plan: {answer.words}")
+        raise BadPlan(f"the collector gives no plan: {answer.error_text}")
     fetched = read(answer.body, agent)
     return None if fetched.digest == known_digest else fetched

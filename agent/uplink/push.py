@@ -194,17 +194,17 @@ class Pusher:
         answer = await self.uplink.request("POST", "/v1/push", body, {"Content-Type": PUSH_TYPE})
         arrived = self._clock.boot_ms()
         if answer.status in (400, 413) and batch is not None:
-            await self._shrink_batch(batch, answer.words)
+            await self._shrink_batch(batch, answer.error_text)
             return None
         ack = parse_ack(answer)
         self._plans = []
         self._echo = Echo(ack.sent_ms, arrived)
-        self._learn(ack, arrived, len(batch.states) if batch is not None else 0)
+        self._update_contact(ack, arrived, len(batch.states) if batch is not None else 0)
         self._apply_ack(ack, batch)
         self._context.acknowledged(self.name, ack)
         return ack
 
-    def _learn(self, ack: Ack, arrived: int, results: int) -> None:
+    def _update_contact(self, ack: Ack, arrived: int, results: int) -> None:
         contact = self.contact
         if contact.incarnation and contact.incarnation != ack.incarnation:
             log.warning("collector %s was restored or made anew: it gets again what it has lost", self.name)
@@ -272,10 +272,10 @@ def parse_ack(answer: CollectorResponse) -> Ack:
     if status == 401:
         raise PushFailed("the collector saw no certificate of this agent (401)", status)
     if status == 403:
-        raise PushFailed(f"the collector refuses this agent: {answer.words} (403)", status)
+        raise PushFailed(f"the collector refuses this agent: {answer.error_text} (403)", status)
     if status == 400:
-        raise PushFailed(f"the collector does not understand this agent: {answer.words} (400)", status)
+        raise PushFailed(f"the collector does not understand this agent: {answer.error_text} (400)", status)
     after = answer.headers.get("retry-after", "")
     raise PushFailed(
-        f"the collector cannot serve now: {answer.words}", status, float(after) if after.isdigit() else 0.0
+        f"the collector cannot serve now: {answer.error_text}", status, float(after) if after.isdigit() else 0.0
     )

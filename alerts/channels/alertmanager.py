@@ -1,4 +1,4 @@
-"""Open incidents as alerts of Prometheus's Alertmanager (API v2), to each one that is named, independently.
+"""Post open incidents as alerts to each configured Prometheus Alertmanager (API v2).
 
 An alert is its labels: as long as they stay the same, posting it again renews it. When an incident's labels change (its
 cause became better known), the alert with the old ones is ended. Every alert says when it ends unless it is renewed, so
@@ -96,48 +96,48 @@ class AlertmanagerSender:
         rng: random.Random | None = None,
     ) -> None:
         self.settings = settings
-        self.standing = ChannelHealth(settings.url, Backoff(2.0, settings.every / 1000, rng or random.Random()))
+        self.health = ChannelHealth(settings.url, Backoff(2.0, settings.every / 1000, rng or random.Random()))
         self.posted = 0  # alerts, since the start
         self._web = client_for(settings)
         self._incidents, self._annotate, self._link, self._check_name = incidents, annotate, link, check_name
         self._now = now or (lambda: time.time_ns() // 1_000_000)
-        self._ticks = monotonic
-        self._last: dict[str, Alert] = {}  # by incident, as last posted while open
-        self._ending: dict[tuple[str, Labels], tuple[Alert, int]] = {}  # with when it was seen to end
-        self._woken = asyncio.Event()
+        self._monotonic = monotonic
+        self._last_posted: dict[str, Alert] = {}  # by incident, as last posted while open
+        self._resolving: dict[tuple[str, Labels], tuple[Alert, int]] = {}  # with when it was seen to end
+        self._wake_event = asyncio.Event()
 
     def wake(self) -> None:
         """An incident was opened, changed or closed."""
-        self._woken.set()
+        self._wake_event.set()
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            self._woken.clear()
+            self._wake_event.clear()
             try:
-                wait = await self.once()
+                wait = await self.run_once()
             except Exception:
                 log.exception("incidents could not be made into alerts for %s", self.settings.url)
                 wait = self.settings.every / 1000
             try:
                 async with asyncio.timeout(wait):
-                    await self._woken.wait()
+                    await self._wake_event.wait()
             except TimeoutError:
                 pass
 
-    async def once(self) -> float:
+    async def run_once(self) -> float:
         """Post what there is; seconds until it is to be done again."""
         alerts = self._alerts()
         try:
             for begin in range(0, len(alerts), MAX_ALERTS_PER_REQUEST):
                 batch = alerts[begin : begin + MAX_ALERTS_PER_REQUEST]
-                await self._web.ask("POST", PATH, msgspec.json.encode([alert.json() for alert in batch]))
+                await self._web.request("POST", PATH, msgspec.json.encode([alert.json() for alert in batch]))
                 self.posted += len(batch)
         except DeliveryFailed as error:
-            if self.standing.failed(self._now(), self._ticks(), str(error)):
+            if self.health.record_failure(self._now(), self._monotonic(), str(error)):
                 log.warning("the Alertmanager %s takes no alerts: %s", self.settings.url, error)
-            return max(0.1, self.standing.until - self._ticks())
-        if alerts and self.standing.worked(self._now()):
+            return max(0.1, self.health.retry_at - self._monotonic())
+        if alerts and self.health.record_success(self._now()):
             log.info("the Alertmanager %s takes alerts again", self.settings.url)
         return self.settings.every / 1000
 
@@ -145,39 +145,45 @@ class AlertmanagerSender:
         now = self._now()
         current: dict[str, Alert] = {}
         for incident in self._incidents():
-            if incident.severity == "info" and incident.key not in self._last:
+            if incident.severity == "info" and incident.key not in self._last_posted:
                 continue
             alert = self._alert(incident, now)
             if incident.open and not incident.excluded and incident.severity != "info":
                 current[incident.key] = alert
-            elif incident.key not in self._last and incident.closed is not None and now - incident.closed < ENDED_FOR:
-                self._end(incident.key, alert, now)  # closed around our start: whether that was posted is not known
-            elif incident.key in self._last:
-                last_alert = self._last[incident.key]
-                self._end(incident.key, msgspec.structs.replace(last_alert, end=min(alert.end, now)), now)
-        for key, old_alert in self._last.items():
+            elif (
+                incident.key not in self._last_posted
+                and incident.closed is not None
+                and now - incident.closed < ENDED_FOR
+            ):
+                self._resolve(incident.key, alert, now)  # closed around our start: whether that was posted is not known
+            elif incident.key in self._last_posted:
+                last_alert = self._last_posted[incident.key]
+                self._resolve(incident.key, msgspec.structs.replace(last_alert, end=min(alert.end, now)), now)
+        for key, old_alert in self._last_posted.items():
             if key not in current or current[key].labels != old_alert.labels:
-                self._end(key, msgspec.structs.replace(old_alert, end=now), now)
+                self._resolve(key, msgspec.structs.replace(old_alert, end=now), now)
         for key, alert in current.items():
-            self._ending.pop((key, alert.labels), None)  # it is back
-        self._ending = {key: resolving for key, resolving in self._ending.items() if now - resolving[1] < ENDED_FOR}
-        self._last = current
-        return [*current.values(), *(alert for alert, _ in self._ending.values())]
+            self._resolving.pop((key, alert.labels), None)  # it is back
+        self._resolving = {
+            key: resolving for key, resolving in self._resolving.items() if now - resolving[1] < ENDED_FOR
+        }
+        self._last_posted = current
+        return [*current.values(), *(alert for alert, _ in self._resolving.values())]
 
-    def _end(self, key: str, alert: Alert, now: int) -> None:
-        self._ending.setdefault((key, alert.labels), (alert, now))
+    def _resolve(self, key: str, alert: Alert, now: int) -> None:
+        self._resolving.setdefault((key, alert.labels), (alert, now))
 
     def _alert(self, incident: Incident, now: int) -> Alert:
         lasting = now + RENEWALS * self.settings.every
         return Alert(
             labels=labels(incident, self._check_name),
-            annotations=self._words(incident),
+            annotations=self._safe_annotations(incident),
             begin=incident.opened,
             end=lasting if incident.open else (incident.ended or incident.closed or now),
             link=self._link(incident.key),
         )
 
-    def _words(self, incident: Incident) -> dict[str, str]:
+    def _safe_annotations(self, incident: Incident) -> dict[str, str]:
         try:
             return {name: value for name, value in self._annotate(incident).items() if value}
         except Exception:

@@ -1,4 +1,4 @@
-"""The ways out for what is wrong: mail by relays, a webhook, a dead-man's ping, Alertmanagers.
+"""Settings of the notification channels: mail relays, webhook, dead-man's ping, Alertmanagers.
 
 Section ``alerts`` of the collector's file. Any secret may be given as ``KEY_file``; every mistake names its line.
 """
@@ -50,13 +50,13 @@ class RelaySettings(msgspec.Struct, frozen=True, kw_only=True):
         _check_between("timeout", self.timeout, 1_000, 10 * MINUTE)
 
     @property
-    def at(self) -> int:
+    def effective_port(self) -> int:
         """The port."""
         return self.port or DEFAULT_PORTS[self.tls]
 
     @property
     def name(self) -> str:
-        return f"[{self.host}]:{self.at}" if ":" in self.host else f"{self.host}:{self.at}"
+        return f"[{self.host}]:{self.effective_port}" if ":" in self.host else f"{self.host}:{self.effective_port}"
 
 
 class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,16 +167,16 @@ class ChannelSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("keep_days is less than give_up_after: a mail could be sent twice after a restore")
 
     @property
-    def right(self) -> str:
+    def message_id_domain(self) -> str:
         """The right side of Message-IDs."""
         return self.domain or self.from_.rpartition("@")[2] or "haidang.invalid"
 
     @property
-    def mails(self) -> bool:
+    def sends_mail(self) -> bool:
         """Whether incidents are told in letters: mailed, or posted to the webhook where no relay takes them."""
         return bool(self.relays or self.webhook) and not self.instead_of_mail
 
-    def page(self, path: str) -> str:
+    def page_url(self, path: str) -> str:
         """A link to one of the operators' pages, "" where nobody said where they are."""
         return f"{self.url.rstrip('/')}{path}" if self.url else ""
 

@@ -1,4 +1,4 @@
-"""The dead-man's ping: an outside address hears from us while all is well, and raises the alarm when it does not."""
+"""The dead-man's switch: ping an outside address while all is well; it raises the alarm when the pings stop."""
 
 import asyncio
 import logging
@@ -24,25 +24,25 @@ class DeadmanPinger:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.standing = ChannelHealth("deadman")
+        self.health = ChannelHealth("deadman")
         self._every = settings.every / 1000
         self._web = HttpClient(str(settings.url), min(settings.timeout, settings.every), settings.ca)
         self._health_check = health_check
         self._now = now or (lambda: time.time_ns() // 1_000_000)
-        self._ticks = monotonic
+        self._monotonic = monotonic
         self._sleep = sleep
-        self._silent = ""
+        self._silence_reason = ""
 
     async def run(self) -> None:
         """Until cancelled. Moments are counted from the first, so that they do not drift."""
-        due = self._ticks()
+        due = self._monotonic()
         while True:
-            await self.once()
-            late = self._ticks() - due
+            await self.run_once()
+            late = self._monotonic() - due
             due += self._every * max(1, int(late // self._every) + 1)
-            await self._sleep(max(0.0, due - self._ticks()))
+            await self._sleep(max(0.0, due - self._monotonic()))
 
-    async def once(self) -> bool:
+    async def run_once(self) -> bool:
         """One ping, if all is well; True when it got through. Raises nothing."""
         try:
             why = self._health_check()
@@ -50,22 +50,22 @@ class DeadmanPinger:
             log.exception("whether all is well could not be told")
             why = "whether all is well could not be told"
         if why:
-            self.standing.held_back += 1
-            if why != self._silent:
+            self.health.skipped += 1
+            if why != self._silence_reason:
                 log.warning("no dead-man's ping: %s", why)
-            self._silent = why
+            self._silence_reason = why
             return False
-        self._silent = ""
+        self._silence_reason = ""
         try:
-            await self._web.ask("GET")
+            await self._web.request("GET")
         except DeliveryFailed as error:
-            if self.standing.failed(self._now(), self._ticks(), str(error)):
+            if self.health.record_failure(self._now(), self._monotonic(), str(error)):
                 log.warning("the dead-man's ping does not get through: %s", error)
             return False
         except Exception as error:
-            self.standing.failed(self._now(), self._ticks(), type(error).__name__)
+            self.health.record_failure(self._now(), self._monotonic(), type(error).__name__)
             log.exception("the dead-man's ping failed")
             return False
-        if self.standing.worked(self._now()):
+        if self.health.record_success(self._now()):
             log.info("the dead-man's ping gets through again")
         return True

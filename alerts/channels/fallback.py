@@ -1,4 +1,4 @@
-"""When mail does not get through: which letters go out by the webhook, and when."""
+"""The fallback channel: which mails go out by the webhook, and when, while mail does not get through."""
 
 import asyncio
 import logging
@@ -32,18 +32,18 @@ class FallbackChannel:
         rng: random.Random,
     ) -> None:
         assert settings.webhook is not None
-        self._ways, self._outbox, self._stats, self._notification_log = settings, outbox, stats, notification_log
-        self._now, self._ticks = now, monotonic
+        self._settings, self._outbox, self._stats, self._notification_log = settings, outbox, stats, notification_log
+        self._now, self._monotonic = now, monotonic
         self._after = settings.webhook.after
         self._webhook = WebhookSender(settings.webhook)
-        self.standing = stats.webhook = ChannelHealth(WEBHOOK, Backoff(*WEBHOOK_BACKOFF, rng))
-        self._told: set[str] | None = None  # incidents that went out this way
+        self.health = stats.webhook = ChannelHealth(WEBHOOK, Backoff(*WEBHOOK_BACKOFF, rng))
+        self._notified_incidents: set[str] | None = None  # incidents that went out this way
 
     async def post(self, mail: OutgoingMail, reason: str, *, last: bool = False) -> bool:
         """If it is time for that; ``why``: why the mail waits. ``last``: there will be no other time. True: taken."""
-        if mail.hooked or not (last or self._dark(mail)) or not await self._urgent(mail):
+        if mail.hooked or not (last or self._mail_failing(mail)) or not await self._urgent(mail):
             return False
-        if not last and not self.standing.ready(self._ticks()):
+        if not last and not self.health.ready(self._monotonic()):
             return False
         if await asyncio.to_thread(self._notification_log.contains, mail.ident, mail.made, WEBHOOK):
             await self._outbox.hooked(mail, self._now())
@@ -51,23 +51,23 @@ class FallbackChannel:
         try:
             await self._webhook.post(mail, reason)
         except DeliveryFailed as error:
-            if self.standing.failed(self._now(), self._ticks(), str(error)):
+            if self.health.record_failure(self._now(), self._monotonic(), str(error)):
                 log.warning("the webhook takes no alerts: %s", error)
             return False
-        if self.standing.worked(self._now()):
+        if self.health.record_success(self._now()):
             log.info("the webhook takes alerts again")
         log.warning("%s went out by the webhook: %s", mail.ident, reason)
         await append_to_log(
-            self._notification_log, log_entry(mail, self._now(), WEBHOOK), self._stats, self._now(), self._ticks()
+            self._notification_log, log_entry(mail, self._now(), WEBHOOK), self._stats, self._now(), self._monotonic()
         )
-        if self._told is not None:
-            self._told.update(mail.incidents)
+        if self._notified_incidents is not None:
+            self._notified_incidents.update(mail.incidents)
         await self._outbox.hooked(mail, self._now())
         return True
 
-    def _dark(self, mail: OutgoingMail) -> bool:
+    def _mail_failing(self, mail: OutgoingMail) -> bool:
         """Whether mail has failed for long enough: for this letter, or for all of them."""
-        now, failing = self._now(), [relay.since for relay in self._stats.relays]
+        now, failing = self._now(), [relay.failing_since for relay in self._stats.relays]
         if now - mail.made >= self._after:
             return True
         down = [since for since in failing if since is not None]
@@ -78,11 +78,11 @@ class FallbackChannel:
             return True
         if "recovery" not in (mail.kind, *mail.kinds):
             return False
-        if self._told is None:
-            since = self._now() - self._ways.give_up_after
-            sent = await asyncio.to_thread(lambda: list(self._notification_log.hooked(since)))
-            self._told = {incident for logged in sent for incident in logged.incidents}
-        return not self._told.isdisjoint(mail.incidents)
+        if self._notified_incidents is None:
+            since = self._now() - self._settings.give_up_after
+            sent = await asyncio.to_thread(lambda: list(self._notification_log.webhook_entries(since)))
+            self._notified_incidents = {incident for logged in sent for incident in logged.incidents}
+        return not self._notified_incidents.isdisjoint(mail.incidents)
 
 
 async def append_to_log(
@@ -96,7 +96,7 @@ async def append_to_log(
     try:
         await asyncio.to_thread(notification_log.add, new_entry)
     except OSError as error:
-        if stats.journal.failed(now, monotonic_now, error.strerror or str(error)):
+        if stats.notification_log.record_failure(now, monotonic_now, error.strerror or str(error)):
             log.error("the journal of sent mails cannot be written: %s", error)
     else:
-        stats.journal.worked(now)
+        stats.notification_log.record_success(now)

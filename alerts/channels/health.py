@@ -1,4 +1,4 @@
-"""How the ways out are doing: figures for the metrics, words for the page and for the collector's own troubles."""
+"""Health and counters of the delivery channels, for metrics, pages and the collector's self-checks."""
 
 import random
 from collections import deque
@@ -24,7 +24,7 @@ class Backoff:
     def __init__(self, first: float, most: float, rng: random.Random) -> None:
         self._first, self._most, self._rng = first, most, rng
 
-    def after(self, failures: int) -> float:
+    def delay_after(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row (at least 1)."""
         full = self._first if failures <= 1 else min(self._first * 2.0 ** min(failures - 1, 40), self._most)
         return full * (1 - self._rng.random() / 4)
@@ -35,44 +35,49 @@ class ChannelHealth:
 
     def __init__(self, name: str, backoff: Backoff | None = None) -> None:
         self.name = name
-        self.good = 0
-        self.bad = 0
-        self.row = 0  # failures in a row
-        self.held_back = 0  # how often there was a reason not to try
+        self.successes = 0
+        self.failures = 0
+        self.consecutive_failures = 0  # failures in a row
+        self.skipped = 0  # how often there was a reason not to try
         self.error = ""  # of the last failure; kept after it is over
-        self.last: int | None = None  # when it last worked
-        self.since: int | None = None  # since when it fails
-        self.until = 0.0  # not to be tried before (ticks)
+        self.last_success: int | None = None  # when it last worked
+        self.failing_since: int | None = None  # since when it fails
+        self.retry_at = 0.0  # not to be tried before (ticks)
         self._backoff = backoff
 
     @property
     def up(self) -> bool | None:
         """None until it was tried."""
-        return self.row == 0 if self.good or self.bad else None
+        return self.consecutive_failures == 0 if self.successes or self.failures else None
 
     def ready(self, monotonic_now: float) -> bool:
-        return monotonic_now >= self.until
+        return monotonic_now >= self.retry_at
 
-    def worked(self, now: int) -> bool:
+    def record_success(self, now: int) -> bool:
         """True when it had failed before: worth a line in the log."""
-        self.last = now
-        self.good += 1
-        return self.answered()
+        self.last_success = now
+        self.successes += 1
+        return self.record_response()
 
-    def answered(self) -> bool:
+    def record_response(self) -> bool:
         """It is there, though it did not do what was asked. True when it had failed before."""
-        was_failing, self.row, self.since, self.until = self.row > 0, 0, None, 0.0
+        was_failing, self.consecutive_failures, self.failing_since, self.retry_at = (
+            self.consecutive_failures > 0,
+            0,
+            None,
+            0.0,
+        )
         return was_failing
 
-    def failed(self, now: int, monotonic_now: float, error: str) -> bool:
+    def record_failure(self, now: int, monotonic_now: float, error: str) -> bool:
         """True when it worked before."""
-        was_working = self.row == 0
-        self.row += 1
-        self.bad += 1
+        was_working = self.consecutive_failures == 0
+        self.consecutive_failures += 1
+        self.failures += 1
         self.error = error
-        self.since = now if self.since is None else self.since
+        self.failing_since = now if self.failing_since is None else self.failing_since
         if self._backoff is not None:
-            self.until = monotonic_now + self._backoff.after(self.row)
+            self.retry_at = monotonic_now + self._backoff.delay_after(self.consecutive_failures)
         return was_working
 
 
@@ -94,31 +99,31 @@ class DeliveryStats:
         self.retried = 0
         self.duplicates_avoided = 0  # letters that the journal knew as sent
         self.waiting = 0
-        self.oldest: int | None = None  # when the oldest of them was made (ms)
+        self.oldest_waiting: int | None = None  # when the oldest of them was made (ms)
         self.last_delay_reason = ""  # why the last letter was put off
-        self.refused: deque[UndeliverableMail] = deque(maxlen=MAX_UNDELIVERABLE)
+        self.undeliverable: deque[UndeliverableMail] = deque(maxlen=MAX_UNDELIVERABLE)
         self.relays: list[ChannelHealth] = []
         self.webhook: ChannelHealth | None = None
         self.deadman: ChannelHealth | None = None
         self.alertmanagers: list[ChannelHealth] = []
-        self.journal = ChannelHealth("journal")
+        self.notification_log = ChannelHealth("journal")
         self.outbox = ChannelHealth("outbox")
 
     def oldest_seconds(self, now: int) -> float:
         """How long the oldest waiting letter has waited; 0 when none waits."""
-        return max(0, now - self.oldest) / 1000 if self.oldest is not None else 0.0
+        return max(0, now - self.oldest_waiting) / 1000 if self.oldest_waiting is not None else 0.0
 
-    def trouble(self, now: int) -> list[tuple[str, TranslatableMessage]]:
+    def problems(self, now: int) -> list[tuple[str, TranslatableMessage]]:
         """What is wrong with the ways out at this moment: (what, words), ``what`` unique and lasting."""
-        return list(self._troubles(now))
+        return list(self._problems(now))
 
-    def _troubles(self, now: int) -> Iterator[tuple[str, TranslatableMessage]]:
-        if self.oldest is not None and now - self.oldest >= LATE_AFTER:
+    def _problems(self, now: int) -> Iterator[tuple[str, TranslatableMessage]]:
+        if self.oldest_waiting is not None and now - self.oldest_waiting >= LATE_AFTER:
             yield (
                 "mail",
                 message(
                     "Mail has not gone out for {waiting_for}: {reason}",
-                    waiting_for=now - self.oldest,
+                    waiting_for=now - self.oldest_waiting,
                     reason=self.last_delay_reason,
                 ),
             )
@@ -142,12 +147,12 @@ class DeliveryStats:
                         reason=manager.error,
                     ),
                 )
-        if self.journal.row:
+        if self.notification_log.consecutive_failures:
             yield (
                 "journal",
-                message("The journal of sent mails cannot be written: {reason}", reason=self.journal.error),
+                message("The journal of sent mails cannot be written: {reason}", reason=self.notification_log.error),
             )
-        recent = [manager for manager in self.refused if now - manager.at < DAY]
+        recent = [manager for manager in self.undeliverable if now - manager.at < DAY]
         if recent:
             latest = recent[-1]
             yield (
@@ -162,4 +167,4 @@ class DeliveryStats:
 
 
 def _late(health: ChannelHealth, now: int) -> bool:
-    return health.since is not None and now - health.since >= LATE_AFTER
+    return health.failing_since is not None and now - health.failing_since >= LATE_AFTER

@@ -1,4 +1,4 @@
-"""One web address that is told or asked something now and then: each time on a connection of its own."""
+"""A small HTTP client for webhooks, pings and Alertmanagers: each request on a connection of its own."""
 
 import asyncio
 import ssl
@@ -34,12 +34,12 @@ class HttpClient:
         self._headers = {"User-Agent": USER_AGENT, **(headers or {})}
         self._context: ssl.SSLContext | None = None
 
-    async def ask(self, method: str, path: str = "", data: bytes | None = None) -> bytes:
+    async def request(self, method: str, path: str = "", data: bytes | None = None) -> bytes:
         """What a 2xx answer says. Redirections are not followed: they would take a secret to whoever they name.
         Raises NotTaken."""
         try:
             async with asyncio.timeout(self._timeout):
-                return await self._ask(method, self.url + path, data)
+                return await self._request(method, self.url + path, data)
         except TimeoutError:
             raise DeliveryFailed(f"no answer within {self._timeout:g} s") from None
         except aiohttp.ClientConnectorCertificateError as error:
@@ -53,8 +53,8 @@ class HttpClient:
         except ValueError:
             raise DeliveryFailed("its address cannot be used") from None
 
-    async def _ask(self, method: str, url: str, data: bytes | None) -> bytes:
-        connector = aiohttp.TCPConnector(ssl=await self._trust(), force_close=True)
+    async def _request(self, method: str, url: str, data: bytes | None) -> bytes:
+        connector = aiohttp.TCPConnector(ssl=await self._tls_context(), force_close=True)
         async with (
             aiohttp.ClientSession(connector=connector) as session,
             session.request(method, url, data=data, headers=self._headers, allow_redirects=False) as response,
@@ -64,7 +64,7 @@ class HttpClient:
                 return body
             raise DeliveryFailed(f"answered {response.status} {one_line(body.decode('utf-8', 'replace'))}".rstrip())
 
-    async def _trust(self) -> ssl.SSLContext | bool:
+    async def _tls_context(self) -> ssl.SSLContext | bool:
         if not self.url.startswith("https:"):
             return True
         if self._context is None:

@@ -1,4 +1,4 @@
-"""What went out, kept outside of the database: so that neither a kill nor a restored database says it a second time.
+"""The notification log: files of what was sent, so that no kill or restored database sends it twice.
 
 One line of JSON for each letter, synced right after the relay's "yes" and before the outbox is told. A file a day
 (UTC), ``sent-2026-11-27.jsonl``; the newest ``keep_days`` files are kept. A line that a power cut tore is no line.
@@ -99,10 +99,10 @@ class NotificationLog:
     def __init__(self, directory: Path, keep_days: int = 30, in_memory: int = MAX_IN_MEMORY) -> None:
         self.directory = directory
         self.damaged = 0
-        self._keep = keep_days
-        self._most = in_memory
-        self._known: dict[str, None] = {}  # oldest first
-        self._forgot = False
+        self._keep_days = keep_days
+        self._max_in_memory = in_memory
+        self._recent_keys: dict[str, None] = {}  # oldest first
+        self._evicted = False
         self._pending: list[NotificationLogEntry] = []  # after a failure
         self._open: tuple[str, BinaryIO] | None = None
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ class NotificationLog:
     def add(self, new_entry: NotificationLogEntry) -> None:
         """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
         self._index(new_entry)
-        self._pending = [*self._pending, new_entry][-self._most :]
+        self._pending = [*self._pending, new_entry][-self._max_in_memory :]
         file = self._file_of(new_entry.at)
         try:
             file.write(b"".join(msgspec.json.encode(each) + b"\n" for each in self._pending))
@@ -130,22 +130,22 @@ class NotificationLog:
     def contains(self, ident: str, decided_at: int, channel: str = "") -> bool:
         """Whether a letter decided at ``made`` went out by mail (or, with ``way``, by the webhook)."""
         key = _key(ident, channel)
-        if key in self._known:
+        if key in self._recent_keys:
             return True
-        if not self._forgot:
+        if not self._evicted:
             return False
         begin = _day(decided_at - DAY)  # a day more, for a clock that was set back
         files = [file for file in self._files() if file.name >= f"sent-{begin}"]
         return any(_key(logged.ident, logged.way) == key for logged in self._read(files))
 
-    def entries(self, since: int = 0) -> Iterator[NotificationLogEntry]:
+    def mail_entries(self, since: int = 0) -> Iterator[NotificationLogEntry]:
         """What went out by mail at or after ``since``, oldest first: the incident machine takes up its threads from
         these when the database is older than they are."""
         for logged in self._read(self._files()):
             if logged.at >= since and logged.way != WEBHOOK:
                 yield logged
 
-    def hooked(self, since: int = 0) -> Iterator[NotificationLogEntry]:
+    def webhook_entries(self, since: int = 0) -> Iterator[NotificationLogEntry]:
         """What went out by the webhook at or after ``since``."""
         for logged in self._read(self._files()):
             if logged.at >= since and logged.way == WEBHOOK:
@@ -160,10 +160,10 @@ class NotificationLog:
                 pass  # nothing is left in its buffer that anyone relies on
 
     def _index(self, new_entry: NotificationLogEntry) -> None:
-        self._known[_key(new_entry.ident, new_entry.way)] = None
-        while len(self._known) > self._most:
-            del self._known[next(iter(self._known))]
-            self._forgot = True
+        self._recent_keys[_key(new_entry.ident, new_entry.way)] = None
+        while len(self._recent_keys) > self._max_in_memory:
+            del self._recent_keys[next(iter(self._recent_keys))]
+            self._evicted = True
 
     def _file_of(self, at: int) -> BinaryIO:
         name = f"sent-{_day(at)}.jsonl"
@@ -176,7 +176,7 @@ class NotificationLog:
         if _ends_mid_line(file):
             file.write(b"\n")
         _sync_directory(self.directory)
-        for old in self._files()[: -self._keep]:
+        for old in self._files()[: -self._keep_days]:
             old.unlink(missing_ok=True)
         return file
 

@@ -1,4 +1,4 @@
-"""The outbox as the sender sees it: rows that the evaluator committed, and what became of them.
+"""The outbox of mails: rows that the evaluator committed, and the interface that the sender works on.
 
 The store implements it.
 """

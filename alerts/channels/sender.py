@@ -1,4 +1,4 @@
-"""From the outbox to the outside world: letters to the relays in turn, to the webhook when mail does not get through.
+"""Send the outbox: mails to the relays in turn, to the webhook while mail does not get through.
 
 A letter is sent when a relay has answered 250 to its text, and then journalled before the outbox hears of it: a kill at
 any moment lets at most the one letter under way go out twice, and no letter is lost. What a relay cannot do for anybody
@@ -46,94 +46,96 @@ class MailSender:
         rng: random.Random | None = None,
     ) -> None:
         rng = rng or random.Random()
-        self.ways = settings
+        self.settings = settings
         self.outbox = outbox
-        self.journal = notification_log
-        self.counts = stats if stats is not None else DeliveryStats()
-        self.lines = [SmtpConnection(relay, settings.right, settings.bounce) for relay in settings.relays]
+        self.notification_log = notification_log
+        self.stats = stats if stats is not None else DeliveryStats()
+        self.connections = [
+            SmtpConnection(relay, settings.message_id_domain, settings.bounce) for relay in settings.relays
+        ]
         self.relay_health = [ChannelHealth(relay.name, Backoff(*RELAY_BACKOFF, rng)) for relay in settings.relays]
-        self.counts.relays = self.relay_health
+        self.stats.relays = self.relay_health
         self._now = now or (lambda: time.time_ns() // 1_000_000)
-        self._ticks = monotonic
+        self._monotonic = monotonic
         self._backoff = Backoff(*MAIL_BACKOFF, rng)
-        self._woken = asyncio.Event()
+        self._wake_event = asyncio.Event()
         self._delay_counts: dict[str, int] = {}  # by ident: how often for its own sake
         self._uncertain_counts: dict[str, int] = {}  # by ident: how often it was handed over without an answer
-        self._broken_connections = [0] * len(self.lines)  # letters in a row that broke the connection
+        self._broken_connections = [0] * len(self.connections)  # letters in a row that broke the connection
         self._fallback: FallbackChannel | None = None
         if settings.webhook is not None:
-            self._fallback = FallbackChannel(settings, outbox, self.counts, notification_log, self._now, monotonic, rng)
+            self._fallback = FallbackChannel(settings, outbox, self.stats, notification_log, self._now, monotonic, rng)
 
     def wake(self) -> None:
         """There is something new in the outbox."""
-        self._woken.set()
+        self._wake_event.set()
 
     async def run(self) -> None:
         """Until cancelled; then the letter under way has a few seconds to end well."""
         try:
             while True:
-                self._woken.clear()
+                self._wake_event.clear()
                 wait = await self._run_once_guarded()
                 if wait > 0:
                     try:
                         async with asyncio.timeout(wait):
-                            await self._woken.wait()
+                            await self._wake_event.wait()
                     except TimeoutError:
                         pass
         finally:
-            for connection in self.lines:
+            for connection in self.connections:
                 connection.abort()
-            self.journal.close()
+            self.notification_log.close()
 
     async def _run_once_guarded(self) -> float:
         try:
-            wait = await self.once()
+            wait = await self.run_once()
         except Exception as error:
             # the store, most likely: it says itself what is wrong, and until it is well nothing can be sent from it
-            if self.counts.outbox.failed(self._now(), self._ticks(), str(error) or type(error).__name__):
+            if self.stats.outbox.record_failure(self._now(), self._monotonic(), str(error) or type(error).__name__):
                 log.exception("the outbox cannot be worked on")
             return POLL_INTERVAL_S
-        if self.counts.outbox.worked(self._now()):
+        if self.stats.outbox.record_success(self._now()):
             log.info("the outbox can be worked on again")
         return wait
 
-    async def once(self) -> float:
+    async def run_once(self) -> float:
         """One page of what is due. Seconds until there may be more to do; 0: there is more."""
         page = await self.outbox.due(self._now(), PAGE_SIZE)
         done = 0
         for mail in page:
-            if self._woken.is_set() and done:
+            if self._wake_event.is_set() and done:
                 break  # something new came, perhaps more urgent than the rest
             done += await self._process(mail)
         full = len(page) == PAGE_SIZE
         if full and not done:
-            await self._make_room(page)
-        await self._measure()
+            await self._postpone_page(page)
+        await self._update_stats()
         if done or full:
             return 0.0
-        for connection in self.lines:
+        for connection in self.connections:
             await connection.close()
-        return min([POLL_INTERVAL_S, *map(self._until, self.relay_health)])
+        return min([POLL_INTERVAL_S, *map(self._seconds_until, self.relay_health)])
 
-    def _until(self, health: ChannelHealth) -> float:
-        remaining = health.until - self._ticks()
+    def _seconds_until(self, health: ChannelHealth) -> float:
+        remaining = health.retry_at - self._monotonic()
         return remaining if remaining > 0 else POLL_INTERVAL_S
 
     async def _process(self, mail: OutgoingMail) -> bool:
         """True when the letter is not due any more."""
         now = self._now()
-        if await asyncio.to_thread(self.journal.contains, mail.ident, mail.made):
-            await self._settled(mail, "the journal")
-            self.counts.duplicates_avoided += 1
+        if await asyncio.to_thread(self.notification_log.contains, mail.ident, mail.made):
+            await self._mark_sent(mail, "the journal")
+            self.stats.duplicates_avoided += 1
             return True
-        if now - mail.made >= self.ways.give_up_after:
+        if now - mail.made >= self.settings.give_up_after:
             await self._fail(
-                mail, f"given up after {duration_text(self.ways.give_up_after)}: {mail.why or self._relay_errors()}"
+                mail, f"given up after {duration_text(self.settings.give_up_after)}: {mail.why or self._relay_errors()}"
             )
             return True
-        if not any(health.ready(self._ticks()) for health in self.relay_health):
-            self.counts.last_delay_reason = self._relay_errors()
-            await self._post(mail, self.counts.last_delay_reason)
+        if not any(health.ready(self._monotonic()) for health in self.relay_health):
+            self.stats.last_delay_reason = self._relay_errors()
+            await self._post_fallback(mail, self.stats.last_delay_reason)
             return False
         work = asyncio.ensure_future(self._send_by_relays(mail))
         try:
@@ -148,20 +150,20 @@ class MailSender:
         """To the relays in turn. True: taken, refused for good, or put off."""
         names: list[str] = []
         refusals: list[SmtpRefusal] = []
-        for index, (connection, health) in enumerate(zip(self.lines, self.relay_health, strict=True)):
-            if not health.ready(self._ticks()):
+        for index, (connection, health) in enumerate(zip(self.connections, self.relay_health, strict=True)):
+            if not health.ready(self._monotonic()):
                 continue
             names.append(health.name)
             try:
                 await self._send(connection, mail)
             except SmtpRefusal as refusal:
-                await self._refused(mail, index, refusal)
+                await self._handle_refusal(mail, index, refusal)
                 refusals.append(refusal)
                 if refusal.verdict == "never":
                     break
                 continue
             self._broken_connections[index] = 0
-            if health.worked(self._now()):
+            if health.record_success(self._now()):
                 log.info("the relay %s takes mail again", health.name)
             await self._accepted(mail, health.name)
             return True
@@ -184,87 +186,87 @@ class MailSender:
             max(connection.timeout, 1.0) * 2.0 ** min(self._uncertain_counts.get(mail.ident, 0), 10), MAX_DATA_TIMEOUT_S
         )
 
-    async def _refused(self, mail: OutgoingMail, index: int, refusal: SmtpRefusal) -> None:
-        connection, health = self.lines[index], self.relay_health[index]
+    async def _handle_refusal(self, mail: OutgoingMail, index: int, refusal: SmtpRefusal) -> None:
+        connection, health = self.connections[index], self.relay_health[index]
         if refusal.uncertain:
             self._uncertain_counts[mail.ident] = self._uncertain_counts.get(mail.ident, 0) + 1
         self._broken_connections[index] = self._broken_connections[index] + 1 if refusal.code == 0 else 0
         if refusal.verdict == "relay" or self._broken_connections[index] >= MAX_BROKEN_CONNECTIONS:
             connection.abort()
-            if health.failed(self._now(), self._ticks(), str(refusal)):
+            if health.record_failure(self._now(), self._monotonic(), str(refusal)):
                 log.warning("the relay %s takes no mail: %s", health.name, refusal)
             return
         first = mail.ident not in self._delay_counts
         level = logging.WARNING if first else logging.DEBUG  # it is said once, however often it is tried
         log.log(level, "%s to %s was not taken by %s: %s", mail.ident, mail.contact, health.name, refusal)
-        if health.answered():  # what it refuses is this letter
+        if health.record_response():  # what it refuses is this letter
             log.info("the relay %s answers again", health.name)
         await connection.reset()
 
     async def _delayed_or_failed(self, mail: OutgoingMail, names: list[str], refusals: list[SmtpRefusal]) -> bool:
         why = "; ".join(f"{name}: {refusal}" for name, refusal in zip(names, refusals, strict=True))
         verdicts = [refusal.verdict for refusal in refusals]
-        if "never" in verdicts or (len(verdicts) == len(self.lines) and set(verdicts) == {"elsewhere"}):
+        if "never" in verdicts or (len(verdicts) == len(self.connections) and set(verdicts) == {"elsewhere"}):
             await self._fail(mail, why)
             return True
         mail_refusals = [refusal for refusal in refusals if refusal.verdict != "relay"]
         if mail_refusals:
             count = self._delay_counts[mail.ident] = self._delay_counts.get(mail.ident, 0) + 1
-            wait = self._backoff.after(count)
+            wait = self._backoff.delay_after(count)
         else:
             # not its fault: as soon as a relay is to be tried again
-            wait = max(0.0, min(health.until for health in self.relay_health) - self._ticks())
-        self.counts.retried += 1
-        self.counts.last_delay_reason = why
-        posted = await self._post(mail, why)
+            wait = max(0.0, min(health.retry_at for health in self.relay_health) - self._monotonic())
+        self.stats.retried += 1
+        self.stats.last_delay_reason = why
+        posted = await self._post_fallback(mail, why)
         await self.outbox.later(mail, self._now() + int(wait * 1000) + 1, why)
         return bool(mail_refusals) or posted or not self._all_down()
 
     async def _accepted(self, mail: OutgoingMail, channel: str) -> None:
         """A relay has it: first the journal, then the outbox."""
         await append_to_log(
-            self.journal, log_entry(mail, self._now(), channel), self.counts, self._now(), self._ticks()
+            self.notification_log, log_entry(mail, self._now(), channel), self.stats, self._now(), self._monotonic()
         )
-        self.counts.sent += 1
+        self.stats.sent += 1
         log.info("%s to %s went out by %s", mail.ident, mail.contact, channel)
-        await self._settled(mail, channel)
+        await self._mark_sent(mail, channel)
 
-    async def _settled(self, mail: OutgoingMail, channel: str) -> None:
+    async def _mark_sent(self, mail: OutgoingMail, channel: str) -> None:
         await self.outbox.sent(mail, self._now(), channel)
         self._forget(mail)
 
     async def _fail(self, mail: OutgoingMail, why: str) -> None:
-        await self._post(mail, why, last=True)
+        await self._post_fallback(mail, why, last=True)
         await self.outbox.failed(mail, self._now(), why)
         log.error("%s to %s will not be delivered: %s", mail.ident, mail.contact, why)
-        self.counts.failed += 1
-        self.counts.refused.append(UndeliverableMail(self._now(), mail.ident, mail.contact, why))
+        self.stats.failed += 1
+        self.stats.undeliverable.append(UndeliverableMail(self._now(), mail.ident, mail.contact, why))
         self._forget(mail)
 
     def _forget(self, mail: OutgoingMail) -> None:
         self._delay_counts.pop(mail.ident, None)
         self._uncertain_counts.pop(mail.ident, None)
 
-    async def _post(self, mail: OutgoingMail, why: str, *, last: bool = False) -> bool:
+    async def _post_fallback(self, mail: OutgoingMail, why: str, *, last: bool = False) -> bool:
         return self._fallback is not None and await self._fallback.post(mail, why, last=last)
 
     def _all_down(self) -> bool:
-        return not any(health.ready(self._ticks()) for health in self.relay_health)
+        return not any(health.ready(self._monotonic()) for health in self.relay_health)
 
     def _relay_errors(self) -> str:
         if not self.relay_health:
             return "no relay is named in the settings"
         return "; ".join(f"{relay.name}: {relay.error}" for relay in self.relay_health)
 
-    async def _make_room(self, page: list[OutgoingMail]) -> None:
+    async def _postpone_page(self, page: list[OutgoingMail]) -> None:
         """No relay takes mail: what was seen steps aside until one is to be tried, for others wait behind it, to be
         posted or given up."""
-        until = min((self._until(health) for health in self.relay_health), default=MAIL_BACKOFF[0])
+        until = min((self._seconds_until(health) for health in self.relay_health), default=MAIL_BACKOFF[0])
         for mail in page:
             await self.outbox.later(mail, self._now() + int(until * 1000) + 1, self._relay_errors())
 
-    async def _measure(self) -> None:
-        self.counts.waiting, self.counts.oldest = await self.outbox.waiting()
-        if not self.counts.waiting:
+    async def _update_stats(self) -> None:
+        self.stats.waiting, self.stats.oldest_waiting = await self.outbox.waiting()
+        if not self.stats.waiting:
             self._delay_counts.clear()
             self._uncertain_counts.clear()

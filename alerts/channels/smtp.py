@@ -1,4 +1,4 @@
-"""A connection to one mail relay: made when a letter needs it, kept while letters follow, closed after them."""
+"""An SMTP connection to one mail relay: opened when a mail needs it, kept while mails follow, closed after them."""
 
 import asyncio
 import os
@@ -26,12 +26,12 @@ class SmtpRefusal(Exception):
         super().__init__(reply)
         self.stage = stage
         self.code = code
-        self.words = reply
+        self.reply = reply
         self.uncertain = uncertain
         self.verdict: Verdict = verdict(stage, code, reply)
 
     def __str__(self) -> str:
-        reply_text = f"{self.code} {self.words}" if self.code != NO_REPLY else self.words
+        reply_text = f"{self.code} {self.reply}" if self.code != NO_REPLY else self.reply
         return f"{STAGE_NAMES[self.stage]}: {reply_text}"
 
 
@@ -103,10 +103,10 @@ class SmtpConnection:
     async def _open(self) -> None:
         relay, begun = self.relay, time.monotonic()
         self._stage = "tls"
-        context = await self._trust() if relay.tls != "none" else None
+        context = await self._tls_context() if relay.tls != "none" else None
         smtp = self._smtp = aiosmtplib.SMTP(
             hostname=relay.host,
-            port=relay.at,
+            port=relay.effective_port,
             local_hostname=self._name,
             timeout=self.timeout,
             use_tls=relay.tls == "tls",
@@ -139,7 +139,7 @@ class SmtpConnection:
                 raise
             await smtp.helo()
 
-    async def _trust(self) -> ssl.SSLContext:
+    async def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
             self._context = await asyncio.to_thread(tls_context, self.relay.ca, self.relay.verify)
         return self._context

@@ -1,4 +1,4 @@
-"""Whose trouble a refusal is: the relay's, this letter's for now, this letter's here, or this letter's for ever.
+"""Classify an SMTP refusal: the relay's, this mail's for now, this mail's at this relay, or this mail's for ever.
 
 A letter is given up at once only for what no relay and no patience can change: an address that does not exist. All that
 may be a matter of configuration (who may relay, who may log in, who may send) is retried for days and shown.

@@ -1,4 +1,4 @@
-"""The second way out: critical alerts posted as JSON to a web address when mail does not get through.
+"""The webhook channel: critical alerts posted as JSON to a web address when mail does not get through.
 
 ``POST`` with ``Content-Type: application/json``; taken when the answer is 2xx. The mail is still tried. The object::
 
@@ -49,8 +49,8 @@ class WebhookSender:
         headers = {"Content-Type": "application/json"}
         if settings.header:
             headers[settings.header] = str(settings.value)
-        self._web = HttpClient(str(settings.url), settings.timeout, settings.ca, headers)
+        self._client = HttpClient(str(settings.url), settings.timeout, settings.ca, headers)
 
     async def post(self, mail: OutgoingMail, mail_error: str) -> None:
         """``why``: why the mail is waiting. Raises NotTaken."""
-        await self._web.ask("POST", data=request_body(mail, mail_error))
+        await self._client.request("POST", data=request_body(mail, mail_error))

@@ -1,4 +1,4 @@
-"""``haidang-alerts test ADDRESS``: does a mail go out by each relay, and if not, where does it stop and what to do."""
+"""``haidang-alerts test ADDRESS``: send a test mail by each relay and say where it stops and what to do."""
 
 import argparse
 import asyncio
@@ -73,7 +73,7 @@ async def try_channels(
 
 async def _try_relay(settings: ChannelSettings, index: int, address: str, report: Report) -> bool:
     relay = settings.relays[index]
-    line = SmtpConnection(relay, settings.right, settings.bounce)
+    line = SmtpConnection(relay, settings.message_id_domain, settings.bounce)
     report(f"{relay.name} ({relay.tls}{f', as {relay.user}' if relay.user else ''})")
     started = time.monotonic()
     try:
@@ -152,12 +152,12 @@ async def _try_other_channels(settings: ChannelSettings, address: str, report: R
         data = alertmanager.resolved_alert(time.time_ns() // 1_000_000)
 
         async def post(web: HttpClient = web, data: bytes = data) -> None:
-            await web.ask("POST", alertmanager.PATH, data)
+            await web.request("POST", alertmanager.PATH, data)
 
         results.append(await _try_web(f"Alertmanager {manager.url}", post, report))
     if settings.deadman is not None:
         ping = HttpClient(str(settings.deadman.url), settings.deadman.timeout, settings.deadman.ca)
-        results.append(await _try_web("dead-man's ping", lambda: ping.ask("GET"), report))
+        results.append(await _try_web("dead-man's ping", lambda: ping.request("GET"), report))
     return results
 
 
@@ -182,7 +182,7 @@ def _test_mail(settings: ChannelSettings, channel: str, address: str) -> Outgoin
     mail["To"] = address
     mail["Subject"] = SUBJECT
     mail["Date"] = format_datetime(now)
-    mail["Message-ID"] = f"<{ident}@{settings.right}>"
+    mail["Message-ID"] = f"<{ident}@{settings.message_id_domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
     mail.set_content(text, cte="quoted-printable")

@@ -1,4 +1,4 @@
-"""``haidang-alerts``: see the mails before there is trouble, try the ways out, make rules for Prometheus.
+"""``haidang-alerts``: preview the mails, test the delivery channels, make rules for Prometheus.
 
 Exit codes: 0 fine, 1 something is wrong, 2 the command was not understood. Each command is a module of its own, loaded
 when it is asked for, with ``add_arguments(parser)`` and ``run(arguments) -> exit code``. One that raises

@@ -1,4 +1,4 @@
-"""Incidents as they could happen, made of an inventory's real names, so that people see what they would be sent.
+"""Sample incidents and notices made of an inventory's real names, for previews of mails.
 
 Nothing here is about what is so now: every moment is a given one, and every sample says in its name what it stands for.
 """
@@ -386,7 +386,7 @@ def _digest(inventory: Inventory, by_name: dict[str, Incident], now: int, to: Co
             evidence=now - 8 * HOUR,
             cause=incident.cause,
         )
-        late = (PastProblem(trouble=problem, until=now - 8 * HOUR, late_ms=7 * HOUR),)
+        late = (PastProblem(problem=problem, until=now - 8 * HOUR, late_ms=7 * HOUR),)
     day = DigestFigures(begins=now - 24 * HOUR, ends=now, goals=goals, links=links, late=late)
     notice = msgspec.structs.replace(
         _notice("digest", tuple(several), now, to, "info"),

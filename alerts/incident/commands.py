@@ -1,4 +1,4 @@
-"""What people want of incidents: acknowledge, snooze, comment, close."""
+"""Apply the operators' commands to incidents: acknowledge, snooze, comment, close."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""The workbench: a book that is being written, until the step is done."""
+"""A draft of the incident state: collects the changes of one step."""
 
 from msgspec.structs import replace
 
@@ -23,11 +23,11 @@ class IncidentDraft:
         self.open = dict(state.open)
         self.ended = dict(state.ended)
         self.closed = dict(state.closed)
-        self.mailboxes = dict(state.mailboxes)
+        self.queues = dict(state.mailboxes)
         self._before = state
         self._changed_keys: set[str] = set()
-        self._forgot = False
-        self._posted = False
+        self._any_forgotten = False
+        self._queues_changed = False
         self._recovered_by_root: dict[str, list[Incident]] | None = None
 
     def put(self, incident: Incident) -> None:
@@ -44,14 +44,14 @@ class IncidentDraft:
     def put_queue(self, contact: str, queue: ContactQueue | None) -> None:
         """The contact's mailbox as it is now; None: no longer any."""
         if queue is None:
-            self._posted |= self.mailboxes.pop(contact, None) is not None
-        elif self.mailboxes.get(contact) != queue:
-            self._posted = True
-            self.mailboxes[contact] = queue
+            self._queues_changed |= self.queues.pop(contact, None) is not None
+        elif self.queues.get(contact) != queue:
+            self._queues_changed = True
+            self.queues[contact] = queue
 
     def forget(self, key: str) -> None:
         """A closed incident that nothing asks for any more; the store keeps it."""
-        self._forgot = True
+        self._any_forgotten = True
         del self.closed[key]
 
     def incident(self, key: str) -> Incident | None:
@@ -78,14 +78,14 @@ class IncidentDraft:
             count += 1
         return key
 
-    def book(self) -> IncidentState:
+    def state(self) -> IncidentState:
         """The book as it is now; the one that was given, if nothing changed."""
-        if not (self._changed_keys or self._forgot or self._posted):
+        if not (self._changed_keys or self._any_forgotten or self._queues_changed):
             return self._before
         at = max(self.at, self._before.at)
-        return IncidentState(at=at, open=self.open, ended=self.ended, closed=self.closed, mailboxes=self.mailboxes)
+        return IncidentState(at=at, open=self.open, ended=self.ended, closed=self.closed, mailboxes=self.queues)
 
-    def changed(self) -> list[Incident]:
+    def changed_incidents(self) -> list[Incident]:
         """The incidents that are not as they were, by key."""
         current = (self.incident(key) for key in sorted(self._changed_keys))
         return [

@@ -1,4 +1,4 @@
-"""Incidents and notices, as they are stored, shown and mailed. Times are ms of the collector's time.
+"""Incidents, their history, notices and commands, as they are stored, shown and mailed. Times are collector ms.
 
 An incident is one thing wrong with one root cause; its members are the troubles that it takes with it. It keeps its
 key, and so its thread of mails, while its root becomes better known.

@@ -1,4 +1,4 @@
-"""A finding: one thing noticed, at one moment. Findings are kept in the transaction that noticed them."""
+"""Findings: things that ingest noticed, each at one moment, kept in the transaction that noticed them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Flapping: an incident that comes and goes is one incident, said once, and open until it has been steady.
+"""Flapping: an incident that comes and goes is one incident, notified once, and open until it is steady.
 
 A turn is that all members are over, or that one is wrong again (or at the beginning). Turns of earlier incidents of the
 same root count, so that it makes no difference whether it comes back just before or just after it was closed.

@@ -1,4 +1,4 @@
-"""Names that come out the same whoever makes them: of incidents, and of the mails about them."""
+"""Deterministic keys of incidents and Message-ID parts of notices."""
 
 from collections.abc import Iterable
 from hashlib import blake2b

@@ -1,4 +1,4 @@
-"""What follows of an incident from its members as they are: how bad, why, whether it is over."""
+"""Work out an incident's severity, cause and recovery from its members."""
 
 from collections.abc import Iterable
 

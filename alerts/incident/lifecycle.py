@@ -1,4 +1,4 @@
-"""The end of an incident, what came to light when it was over, and what need not be remembered any more."""
+"""Close incidents that are over, record those that came to light late, forget old ones."""
 
 from collections.abc import Iterable
 
@@ -55,14 +55,14 @@ def record_past(draft: IncidentDraft, past: Iterable[PastProblem]) -> None:
     ends: dict[tuple[str, str], int] = {}
     incidents_by_problem = _incidents_by_problem(draft)
     for late_problem in sorted(
-        past, key=lambda late_problem: (late_problem.trouble.since, late_problem.until, late_problem.trouble.key)
+        past, key=lambda late_problem: (late_problem.problem.since, late_problem.until, late_problem.problem.key)
     ):
-        name = late_problem.trouble.key
+        name = late_problem.problem.key
         keys = [key for key in incidents_by_problem.get(name, ()) if _covers(draft, key, late_problem)]
         for key in keys:
             ends[key, name] = max(late_problem.until, ends.get((key, name), 0))
         if not keys:
-            past_by_root.setdefault(late_problem.trouble.cause.root, []).append(late_problem)
+            past_by_root.setdefault(late_problem.problem.cause.root, []).append(late_problem)
     for (key, name), until in sorted(ends.items()):
         _correct_end(draft, key, name, until)
     for root in sorted(past_by_root):
@@ -85,10 +85,10 @@ def _covers(draft: IncidentDraft, key: str, late_problem: PastProblem) -> bool:
     """Whether the past trouble is the time, or a part of it, that is known as the member of an incident."""
     incident = draft.incident(key)
     assert incident is not None
-    member = incident.members[late_problem.trouble.key]
+    member = incident.members[late_problem.problem.key]
     until = member.until if member.until is not None else draft.at
     # a member that came and went within the incident has the latest time only
-    return late_problem.trouble.since <= until and min(member.since, incident.opened) <= late_problem.until
+    return late_problem.problem.since <= until and min(member.since, incident.opened) <= late_problem.until
 
 
 def _correct_end(draft: IncidentDraft, key: str, name: str, until: int) -> None:
@@ -110,7 +110,7 @@ def _overlapping(past: list[PastProblem]) -> list[list[PastProblem]]:
     groups: list[list[PastProblem]] = []
     until = -1
     for late_problem in past:
-        if groups and late_problem.trouble.since <= until:
+        if groups and late_problem.problem.since <= until:
             groups[-1].append(late_problem)
         else:
             groups.append([late_problem])
@@ -120,23 +120,23 @@ def _overlapping(past: list[PastProblem]) -> list[list[PastProblem]]:
 
 
 def _late_incident(draft: IncidentDraft, root: str, past: list[PastProblem]) -> Incident:
-    opened = min(late_problem.trouble.since for late_problem in past)
+    opened = min(late_problem.problem.since for late_problem in past)
     members: dict[str, IncidentMember] = {}
     for late_problem in past:
-        member = _member(late_problem.trouble, late_problem.until, draft.at)
+        member = _member(late_problem.problem, late_problem.until, draft.at)
         earlier = members.get(member.key)
         if earlier is not None:  # twice in it: from the first to the last
             member = replace(earlier, until=max(earlier.until or 0, late_problem.until))
         members[member.key] = member
     incident = Incident(
         key=draft.new_key(root, opened),
-        cause=leading_problem(late_problem.trouble for late_problem in past).cause,
+        cause=leading_problem(late_problem.problem for late_problem in past).cause,
         severity=worst_severity(members.values()),
         opened=opened,
         noticed=draft.at,
         members=members,
         roots=(root,),
-        excluded=all(late_problem.trouble.excluded for late_problem in past),
+        excluded=all(late_problem.problem.excluded for late_problem in past),
         ended=max(late_problem.until for late_problem in past),
         closed=draft.at,
         why="late",
@@ -165,9 +165,7 @@ def forget_old(draft: IncidentDraft, alerting: Alerting) -> None:
     """Closed incidents that are old and that every digest has told."""
     cutoff = draft.at - max(KEEP_CLOSED_MS, alerting.flap_ms)
     if alerting.digest is not None:
-        cutoff = min(
-            cutoff, min((queue.digested for queue in draft.mailboxes.values() if queue.digest), default=cutoff)
-        )
+        cutoff = min(cutoff, min((queue.digested for queue in draft.queues.values() if queue.digest), default=cutoff))
     for incident in [incident for incident in draft.closed.values() if (incident.closed or 0) < cutoff]:
         if all(notified.last < cutoff for notified in incident.told.values()):  # a recovery may have gone late
             draft.forget(incident.key)

@@ -1,4 +1,4 @@
-"""Which trouble belongs to which incident: one incident a root, whatever becomes known of the roots meanwhile.
+"""Assign problems to incidents: one incident for each root, re-rooted, merged or split as roots change.
 
 A trouble that is confirmed joins the open incident of its root or opens one; what is not confirmed joins nothing. Where
 the roots of an incident's members were revised, the incident takes the new root if they agree, is merged into the
@@ -23,7 +23,7 @@ ProblemsByKey = dict[str, ActiveProblem]
 
 def update_members(draft: IncidentDraft, step_input: StepInput, alerting: Alerting) -> None:
     """The troubles of this moment, into the incidents."""
-    problems = {problem.key: problem for problem in step_input.troubles}
+    problems = {problem.key: problem for problem in step_input.problems}
     unknown, gone = membership_test(step_input.unknown), membership_test(step_input.gone)
     for incident in tuple(draft.open.values()):
         updated = refresh_members(incident, problems, unknown, gone, draft.at)

@@ -1,4 +1,4 @@
-"""Two incidents that turn out to have one root."""
+"""Merge two incidents that turn out to have one root."""
 
 from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""A sentence that is not yet in any language: the English of it with {fields}, and the fields' values.
+"""A message before translation: its English template with {fields}, and the fields' values.
 
 What a field means is told by its name, so that each language can write it its own way: ``..._at`` is a moment (ms),
 ``..._for`` a length of time (ms), ``..._share`` a ratio; ``agency``, ``site``, ``link``, ``provider``, ``check``,

@@ -1,4 +1,4 @@
-"""Something that is wrong at this moment, as the evaluator found it: what the incident machine works on.
+"""Problems that are active at this moment, as the evaluator found them: the input of the incident engine.
 
 Troubles are made anew at every evaluation from what is published; nothing in them depends on what was made before. A
 trouble that is in one evaluation and not in the next is over, unless its key is among those of which nothing is known.
@@ -71,6 +71,6 @@ class ActiveProblem(msgspec.Struct, frozen=True, kw_only=True):
 class PastProblem(msgspec.Struct, frozen=True, kw_only=True):
     """A trouble that was over when its evidence came: recorded, told in the digest. ``late_ms``: how late it came."""
 
-    trouble: ActiveProblem
+    problem: ActiveProblem
     until: int
     late_ms: int

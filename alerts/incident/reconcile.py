@@ -1,4 +1,4 @@
-"""After a restore: the book is older than what people have been told. The journal of what was sent corrects it.
+"""Reconcile the incident state with the notification log after a restore.
 
 An incident that was told of and that the book does not know is opened again under its key, without troubles: if its
 root is still wrong these join it and nobody is told anew; if not, it recovers and those who were told learn of it. What
@@ -79,7 +79,7 @@ def reconcile(state: IncidentState, sent: Iterable[SentNotice]) -> IncidentState
                 _apply_incident(draft, entry, notified_incident)
     _merge_by_root(draft)
     _dedupe_members(draft)
-    return draft.book()
+    return draft.state()
 
 
 class _NotifiedIncident(msgspec.Struct, frozen=True):
@@ -111,14 +111,14 @@ def _notified_incidents(entry: SentNotice) -> list[_NotifiedIncident]:
 
 
 def _apply_digest(draft: IncidentDraft, entry: SentNotice) -> None:
-    queue = draft.mailboxes.get(entry.contact, ContactQueue())
+    queue = draft.queues.get(entry.contact, ContactQueue())
     if entry.day > queue.digest:
         draft.put_queue(entry.contact, replace(queue, digest=entry.day, digested=entry.at))
 
 
 def _apply_mail(draft: IncidentDraft, entry: SentNotice) -> None:
     """The mail counts for the hour."""
-    queue = draft.mailboxes.get(entry.contact, ContactQueue())
+    queue = draft.queues.get(entry.contact, ContactQueue())
     if entry.kind == "summary":
         draft.put_queue(entry.contact, replace(queue, summary=entry.at))
     elif entry.at not in queue.sent:

@@ -1,4 +1,4 @@
-"""What the incident machine remembers between two steps, and what it is given and gives back. Plain data."""
+"""The incident engine's data: its state between steps, the input and the result of a step."""
 
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
@@ -83,7 +83,7 @@ class StepInput(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     at: int
-    troubles: tuple[ActiveProblem, ...] = ()
+    problems: tuple[ActiveProblem, ...] = ()
     unknown: ProblemKeys = frozenset()
     gone: ProblemKeys = frozenset()
     past: tuple[PastProblem, ...] = ()
@@ -96,10 +96,10 @@ class StepResult(msgspec.Struct, frozen=True, kw_only=True):
     are not as they were, closed ones among them. ``wake``: when something that waits is due, if nothing happens before
     (None: nothing waits for seconds; hours, repeats and digests want a step a minute)."""
 
-    book: IncidentState
+    state: IncidentState
     changed: list[Incident]
     notices: list[Notice]
-    wake: int | None = None
+    wake_at: int | None = None
 
 
 def membership_test(keys: ProblemKeys) -> Callable[[str], bool]:

@@ -1,1 +1,1 @@
-"""Words for people: one language at a time, from gettext catalogues. English is what the source says."""
+"""Localisation: one language at a time, from gettext catalogues. English is the source's language."""

@@ -1,4 +1,4 @@
-"""The compiled catalogues, read by the standard library; ``scripts/words`` makes them.
+"""Load the compiled gettext catalogues; ``scripts/words`` makes them.
 
 ``alerts/locale/LANGUAGE/LC_MESSAGES/DOMAIN.mo``: domain ``haidang`` has what templates and programs say themselves,
 ``reasons`` the sentences that arrive from agents (see :mod:`alerts.language.reasons`).

@@ -1,4 +1,4 @@
-"""Jinja2's own way of translating templates (its i18n extension), through the ``tongue`` that they are drawn with."""
+"""Install Jinja2's i18n extension so that templates translate through the locale they are rendered with."""
 
 from jinja2 import Environment, pass_context
 from jinja2.runtime import Context

@@ -1,4 +1,4 @@
-"""One language: words, numbers, times. Pages, mails and the API are given one of these."""
+"""A locale: messages, numbers and times in one language, for pages, mails and the API."""
 
 import math
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The entries of a compiled catalogue: the standard library can look one up, but does not list them."""
+"""List the entries of a compiled gettext catalogue, which the standard library cannot."""
 
 import struct
 from collections.abc import Iterator

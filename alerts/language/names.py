@@ -1,4 +1,4 @@
-"""What the program's own names are called: states, causes, severities, verdicts, windows of goals, kinds of probe.
+"""Display names of states, causes, severities, verdicts, windows of goals and kinds of probe.
 
 The English is here; a language's word for it is in the catalogue, under the table's name as its context.
 """

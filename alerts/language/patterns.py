@@ -1,4 +1,4 @@
-"""Sentences with named fields, and matching them: ``{host} did not answer within {timeout:n} s``.
+"""Match sentences with named fields: ``{host} did not answer within {timeout:n} s``.
 
 A pattern is matched by finding its literal pieces one after the other, never going back, so that the time is linear in
 the text whatever it is.
@@ -25,9 +25,9 @@ class ReasonPattern(NamedTuple):
     field_types: tuple[str, ...]  # n: a number, d: a duration, "": anything
     translation: str
     weight: int  # literal characters
-    joints: int  # "; " in the literal text
+    separators: int  # "; " in the literal text
 
-    def words(self) -> set[str]:
+    def required_words(self) -> set[str]:
         """Words that stand whole in every text that fits: those that no field touches."""
         whole_words = set()
         for place, piece in enumerate(self.pieces):
@@ -42,9 +42,9 @@ class ReasonPattern(NamedTuple):
 class PartialMatch(NamedTuple):
     """How a sentence that was cut off fits. ``there``: literal characters that are there; ``values``: fields so far."""
 
-    there: int
+    matched: int
     values: list[str]
-    joints: int
+    separators: int
 
 
 def compile_pattern(english: str, translation: str) -> ReasonPattern:

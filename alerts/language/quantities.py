@@ -1,4 +1,4 @@
-"""Numbers, durations and moments inside an English reason, as Vietnamese writes them."""
+"""Convert numbers, durations and moments inside an English reason to the Vietnamese way of writing them."""
 
 import re
 from typing import Final

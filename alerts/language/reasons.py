@@ -1,4 +1,4 @@
-"""Reasons in Vietnamese. They arrive from agents as English sentences and are kept so, as evidence.
+"""Translate agents' English reasons into Vietnamese; they are kept in English, as evidence.
 
 The catalogue ``reasons`` has every sentence that can be said, with named fields: ``the newest good backup is {age:d}
 old, its objective is {rpo:d}``. A reason is matched against these. ``:n`` is a number and ``:d`` a duration, written in
@@ -44,7 +44,7 @@ def translate(reason: str, language: str) -> str:
 
 @lru_cache(maxsize=8192)
 def _translated(reason: str, language: str) -> str:
-    return nfc(reason_catalogue(language).said(reason)) if len(reason) <= MAX_REASON_LENGTH else reason
+    return nfc(reason_catalogue(language).translate(reason)) if len(reason) <= MAX_REASON_LENGTH else reason
 
 
 @cache
@@ -59,9 +59,9 @@ class ReasonCatalogue:
     def __init__(self, entries: Iterable[tuple[str, str]]) -> None:
         patterns = sorted((compile_pattern(*entry) for entry in entries), key=lambda one: (-one.weight, len(one.names)))
         self.patterns = patterns
-        self.max_separators = max((one.joints for one in patterns), default=0)
-        self.whole = {one.pieces[0]: one.translation for one in patterns if not one.names}
-        required_words = {place: one.words() for place, one in enumerate(patterns) if one.names}
+        self.max_separators = max((one.separators for one in patterns), default=0)
+        self.exact = {one.pieces[0]: one.translation for one in patterns if not one.names}
+        required_words = {place: one.required_words() for place, one in enumerate(patterns) if one.names}
         common = Counter(word for each in required_words.values() for word in each)
         self._by_word: dict[str, list[int]] = {}
         for place, each in required_words.items():
@@ -74,51 +74,51 @@ class ReasonCatalogue:
         places = {place for word in set(WORD.findall(text)) for place in self._by_word.get(word, ())}
         return [self.patterns[place] for place in sorted(places)]
 
-    def said(self, reason: str) -> str:
+    def translate(self, reason: str) -> str:
         """The reason in the other language, as far as it is known."""
-        return _Translator(self).best(reason, _MAX_DEPTH).text
+        return _Translator(self).translate(reason, _MAX_DEPTH).text
 
 
 class _Translation(NamedTuple):
     """A text in the other language, and how many characters of the original were known."""
 
     text: str
-    known: int
+    matched: int
 
 
 class _Translator:
     """One reason being read."""
 
     def __init__(self, catalogue: ReasonCatalogue) -> None:
-        self._book = catalogue
+        self._catalogue = catalogue
         self._budget = _BUDGET
-        self._read: dict[tuple[str, int], _Translation] = {}
+        self._cache: dict[tuple[str, int], _Translation] = {}
 
-    def best(self, text: str, depth: int) -> _Translation:
+    def translate(self, text: str, depth: int) -> _Translation:
         """The reading that knows most."""
-        cached = self._read.get((text, depth))
+        cached = self._cache.get((text, depth))
         if cached is None:
-            cached = self._read[text, depth] = self._translate(text, depth)
+            cached = self._cache[text, depth] = self._translate(text, depth)
         return cached
 
     def _translate(self, text: str, depth: int) -> _Translation:
         if not text or depth < 0 or self._budget <= 0:
             return _Translation(text, 0)
         quantity = quantities.anything(text)
-        whole = self._book.whole.get(text) if quantity is None else quantity
+        whole = self._catalogue.exact.get(text) if quantity is None else quantity
         if whole is not None:
             return _Translation(whole, len(text))
         translation = self._joined(text, depth) if SEPARATOR in text else _Translation(text, 0)
-        translation = max(translation, self._fitting(text, depth, None), key=_matched)
-        if translation.known < len(text) and _COMMA in text:
+        translation = max(translation, self._by_pattern(text, depth, None), key=_matched)
+        if translation.matched < len(text) and _COMMA in text:
             translation = max(translation, self._listed(text, depth), key=_matched)
-        if translation.known < len(text) and _COLON in text:
+        if translation.matched < len(text) and _COLON in text:
             before, after = text.split(_COLON, 1)
-            left, right = self.best(before, depth - 1), self.best(after, depth - 1)
+            left, right = self.translate(before, depth - 1), self.translate(after, depth - 1)
             translation = max(
-                translation, _Translation(left.text + _COLON + right.text, left.known + right.known), key=_matched
+                translation, _Translation(left.text + _COLON + right.text, left.matched + right.matched), key=_matched
             )
-        if translation.known < len(text) and text.endswith(ELLIPSIS) and SEPARATOR not in text:
+        if translation.matched < len(text) and text.endswith(ELLIPSIS) and SEPARATOR not in text:
             translation = max(translation, self._truncated(text, depth, 0), key=_matched)
         return translation
 
@@ -128,36 +128,36 @@ class _Translator:
         translations: list[_Translation] = []
         at = 0
         while at < len(parts):
-            for end in range(min(len(parts), at + self._book.max_separators + 1), at + 1, -1):
-                translation = self._fitting(SEPARATOR.join(parts[at:end]), depth, end - at - 1)
-                if not translation.known and end == len(parts) and text.endswith(ELLIPSIS):
+            for end in range(min(len(parts), at + self._catalogue.max_separators + 1), at + 1, -1):
+                translation = self._by_pattern(SEPARATOR.join(parts[at:end]), depth, end - at - 1)
+                if not translation.matched and end == len(parts) and text.endswith(ELLIPSIS):
                     translation = self._truncated(SEPARATOR.join(parts[at:]), depth, end - at - 1)
-                if translation.known:
+                if translation.matched:
                     break
             else:
-                end, translation = at + 1, self.best(parts[at], depth - 1)
+                end, translation = at + 1, self.translate(parts[at], depth - 1)
             translations.append(translation)
             at = end
-        return _Translation(SEPARATOR.join(one.text for one in translations), sum(one.known for one in translations))
+        return _Translation(SEPARATOR.join(one.text for one in translations), sum(one.matched for one in translations))
 
     def _listed(self, text: str, depth: int) -> _Translation:
         """A list of what is wrong in one, each of which has to be known."""
-        each = [self.best(part, depth - 1) for part in text.split(_COMMA)]
-        if not all(one.known for one in each):
+        each = [self.translate(part, depth - 1) for part in text.split(_COMMA)]
+        if not all(one.matched for one in each):
             return _Translation(text, 0)
-        return _Translation(_COMMA.join(one.text for one in each), sum(one.known for one in each))
+        return _Translation(_COMMA.join(one.text for one in each), sum(one.matched for one in each))
 
-    def _fitting(self, text: str, depth: int, separators: int | None) -> _Translation:
+    def _by_pattern(self, text: str, depth: int, separators: int | None) -> _Translation:
         """By the sentence with which most is known. ``joints``: only one that has so many in its own words."""
         best = _Translation(text, 0)
-        for pattern in self._book.candidates(text):
-            if separators is not None and pattern.joints != separators:
+        for pattern in self._catalogue.candidates(text):
+            if separators is not None and pattern.separators != separators:
                 continue
             self._budget -= 1
             values = match(pattern, text) if self._budget > 0 else None
             if values is not None:
                 best = max(best, self._fill_in(pattern, values, pattern.weight, depth), key=_matched)
-                if best.known >= len(text):
+                if best.matched >= len(text):
                     break
         return best
 
@@ -166,15 +166,15 @@ class _Translator:
         body = text.removesuffix(ELLIPSIS)
         best: tuple[int, ReasonPattern, list[str]] | None = None
         rivals = 0
-        for pattern in self._book.patterns:
+        for pattern in self._catalogue.patterns:
             partial = match_start(pattern, body)
-            if partial is None or partial.there < _MIN_MATCHED or partial.joints != separators:
+            if partial is None or partial.matched < _MIN_MATCHED or partial.separators != separators:
                 continue
-            if best is None or partial.there > best[0]:
-                best, rivals = (partial.there, pattern, partial.values), 0
-            elif partial.there == best[0]:
+            if best is None or partial.matched > best[0]:
+                best, rivals = (partial.matched, pattern, partial.values), 0
+            elif partial.matched == best[0]:
                 rivals += 1
-        self._budget -= len(self._book.patterns) // 4
+        self._budget -= len(self._catalogue.patterns) // 4
         if best is None or rivals:
             return _Translation(text, 0)
         matched, pattern, values = best
@@ -184,20 +184,20 @@ class _Translator:
         return (
             translation
             if translation.text.endswith(ELLIPSIS)
-            else _Translation(translation.text + ELLIPSIS, translation.known)
+            else _Translation(translation.text + ELLIPSIS, translation.matched)
         )
 
     def _fill_in(self, pattern: ReasonPattern, values: Sequence[str], matched: int, depth: int) -> _Translation:
         translations = {}
         for name, sort, value in zip(pattern.names, pattern.field_types, values, strict=True):
             field = _QUANTITIES[sort](value) if sort else None
-            translations[name] = self.best(value, depth - 1) if field is None else _Translation(field, len(value))
+            translations[name] = self.translate(value, depth - 1) if field is None else _Translation(field, len(value))
         text = FIELD.sub(lambda field: translations[field[1]].text, pattern.translation)
-        return _Translation(text, matched + sum(each.known for each in translations.values()))
+        return _Translation(text, matched + sum(each.matched for each in translations.values()))
 
 
 def _matched(translation: _Translation) -> int:
-    return translation.known
+    return translation.matched
 
 
 _QUANTITIES: Final = {"n": quantities.number, "d": quantities.duration}

@@ -1,4 +1,4 @@
-"""What to look at first: numbered steps for whoever reads the mail, who may look after the network as a second duty.
+"""First steps for the reader of a mail: numbered, for somebody who may look after the network as a second duty.
 
 Each step is one thing that can be done on the spot without special tools, and says what one sees or does there. What is
 for the data centre's own people says so. ``steps`` picks by what is known best: the condition, the cause, the kind.

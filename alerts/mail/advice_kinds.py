@@ -1,4 +1,4 @@
-"""What to look at first, by the kind of probe that found it and whether it is down or only out of its thresholds."""
+"""First steps by kind of probe, for checks that are down and for checks that are degraded."""
 
 from collections.abc import Mapping
 from typing import Final

@@ -1,4 +1,4 @@
-"""Text from outside, made fit to be shown: no control characters, no bidi tricks, composed letters, a bounded length.
+"""Sanitise text from outside: one line, no control or bidi characters, composed letters, a bounded length.
 
 Reasons come from agents, names from files that many hands write. What passes here is one line that cannot end a header,
 turn the line's direction around, hide a part of itself, or fill a mailbox.

@@ -1,4 +1,4 @@
-"""What a mail is made of, besides the notice and its incidents. Times are ms of the collector's time."""
+"""The input of a mail besides the notice and its incidents, and the finished mail. Times are collector ms."""
 
 from collections.abc import Callable, Mapping
 from zoneinfo import ZoneInfo
@@ -76,7 +76,7 @@ class MailContext(msgspec.Struct, frozen=True, kw_only=True):
     day: DigestFigures | None = None
 
     @property
-    def place(self) -> ZoneInfo:
+    def time_zone(self) -> ZoneInfo:
         """The zone that times are said in: the province's unless another was given."""
         return self.zone or self.inventory.province.zone
 

@@ -1,4 +1,4 @@
-"""A mail's content before it is text or HTML. Both parts are drawn from the same document, so they say the same."""
+"""A mail's content as a document, from which its text part and its HTML part are rendered."""
 
 from collections.abc import Sequence
 from typing import Final, Literal

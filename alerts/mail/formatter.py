@@ -1,4 +1,4 @@
-"""Says in one language what incidents are made of: sentences with fields, moments, lengths of time, names of things."""
+"""Format messages, times, durations and names of things in one language."""
 
 import math
 import re

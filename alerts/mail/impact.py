@@ -1,4 +1,4 @@
-"""What an incident takes with it: its members besides the one that it is about, counted and grouped by place."""
+"""The impact of an incident: its members besides the leading one, counted and grouped by place."""
 
 from collections.abc import Sequence
 from typing import Final

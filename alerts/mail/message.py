@@ -1,4 +1,4 @@
-"""One RFC 5322 message, byte by byte the same for the same input.
+"""Encode one RFC 5322 message, byte by byte the same for the same input.
 
 Headers are written here and not by ``email.message.EmailMessage``: how that folds and encodes them differs from one
 version of Python to the next, and Debian 12's puts spaces into long names that are not ASCII. What may be sent twice

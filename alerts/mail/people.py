@@ -1,4 +1,4 @@
-"""Whom to call: the provider of the line with its circuit number, people on the spot, the data centre's desk."""
+"""The section "whom to call": the link's provider with its circuit number, contacts on the spot and at the hub."""
 
 from collections.abc import Iterator
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""A notice and its incidents to a mail. Pure: the same input gives the same bytes."""
+"""Render a notice and its incidents as a mail. Pure: the same input gives the same bytes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,10 +25,12 @@ def render(
     notice: Notice, incidents: Sequence[Incident], context: MailContext, language: Literal["vi", "en"], to: Contact
 ) -> RenderedMail:
     """The mail that tells ``to`` of the notice. ``incidents``: those that the notice names, in its order."""
-    composer = MailComposer(context, MailFormatter(Locale(language, context.place), context.inventory, context.now), to)
+    composer = MailComposer(
+        context, MailFormatter(Locale(language, context.time_zone), context.inventory, context.now), to
+    )
     document, subject = _document(notice, incidents, composer)
     document = _with_footer(document, composer)
-    names = _sender(composer), composer.speaker.text(to.name)
+    names = _sender(composer), composer.formatter.text(to.name)
     unsubscribe_url = several.unsubscribe_url(context, to, composer) if notice.kind == "digest" else ""
     return _mail(notice, document, subject, context, language, to, names, unsubscribe_url)
 
@@ -37,9 +39,9 @@ def render_fallback(
     notice: Notice, incidents: Sequence[Incident], context: MailContext, language: Literal["vi", "en"], to: Contact
 ) -> RenderedMail:
     """What :func:`render` would tell, without its words, for when those fail: a plain mail tells more than none."""
-    _ = Locale(language, context.place)
+    _ = Locale(language, context.time_zone)
     points = [
-        f"{incident.cause.root}, {datetime.fromtimestamp(incident.opened / 1000, context.place):%Y-%m-%d %H:%M:%S}"
+        f"{incident.cause.root}, {datetime.fromtimestamp(incident.opened / 1000, context.time_zone):%Y-%m-%d %H:%M:%S}"
         + "".join(f"; {member.reason}" for member in list(incident.members.values())[:1] if member.reason)
         for incident in incidents
     ]
@@ -64,7 +66,7 @@ def _mail(
     unsubscribe_url: str,
 ) -> RenderedMail:
     """``about``: the subject after the word of state. ``names``: of the sender and of whom it is to."""
-    locale = Locale(language, context.place)
+    locale = Locale(language, context.time_zone)
     subject = clean.clean(f"[{document.tag}] {subject_text}", MAX_SUBJECT)
     text, html = as_text(document, locale), as_html(document, locale)
     envelope = Envelope(
@@ -78,7 +80,7 @@ def _mail(
         subject=subject,
         language=language,
         at=notice.at,
-        zone=context.place,
+        zone=context.time_zone,
         incidents=notice.incidents,
         kind=notice.kind,
         important=notice.severity == "critical" and notice.kind in ("trouble", "group", "escalation"),
@@ -98,13 +100,13 @@ def _document(notice: Notice, incidents: Sequence[Incident], composer: MailCompo
         document = several.group(notice, incidents, composer)
     else:
         document = _single(notice, incidents[0], composer)
-        return document, initial_headline(incidents[0], composer.speaker)
+        return document, initial_headline(incidents[0], composer.formatter)
     return document, document.title
 
 
 def _single(notice: Notice, incident: Incident, composer: MailComposer) -> Document:
     return Document(
-        title=headline(incident, composer.speaker),
+        title=headline(incident, composer.formatter),
         tag=composer.tag(incident, notice.kind),
         tone=composer.tone(incident, notice.kind),
         opening=composer.opening(incident, notice.kind),
@@ -114,12 +116,12 @@ def _single(notice: Notice, incident: Incident, composer: MailComposer) -> Docum
 
 def _with_footer(document: Document, composer: MailComposer) -> Document:
     """With the lines below every mail: from whom, to whom, and that nobody reads answers."""
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     footer = (
         _(
             "Sent by %(who)s to %(name)s.",
             who=_sender(composer),
-            name=composer.speaker.text(composer.to.name) or composer.to.id,
+            name=composer.formatter.text(composer.to.name) or composer.to.id,
         ),
         _("Nobody reads answers to this address."),
     )
@@ -127,5 +129,5 @@ def _with_footer(document: Document, composer: MailComposer) -> Document:
 
 
 def _sender(composer: MailComposer) -> str:
-    province = composer.speaker.text(composer.context.inventory.province.name)
+    province = composer.formatter.text(composer.context.inventory.province.name)
     return f"{PROGRAM}, {province}" if province else PROGRAM

@@ -1,4 +1,4 @@
-"""Mails about more than one incident: a group that came together, the summary of what the cap held back, the digest."""
+"""Mails about more than one incident: group, summary and digest."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -20,7 +20,7 @@ MAX_IN_LINES: Final = 30  # of a summary or a part of the digest
 
 def group(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     """Each incident in short: what, since when, why, what first."""
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     kinds: dict[int, NoticeKind] = dict(enumerate(notice.kinds))
     ordered = [(incident, kinds.get(place, "trouble")) for place, incident in enumerate(incidents)]
     ordered.sort(key=lambda one: (one[1] == "recovery", -SEVERITIES.index(one[0].severity), one[0].opened, one[0].key))
@@ -41,7 +41,7 @@ def group(notice: Notice, incidents: Sequence[Incident], composer: MailComposer)
 
 def summary(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     """What the hourly cap held back, as it stands now."""
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     counted = _.counted("%(num)s incident", "%(num)s incidents", len(incidents))
     opening = _("So many notices came within an hour that these were held back. This is how they stand now.")
     return Document(
@@ -55,7 +55,7 @@ def summary(notice: Notice, incidents: Sequence[Incident], composer: MailCompose
 
 def digest(notice: Notice, incidents: Sequence[Incident], composer: MailComposer) -> Document:
     """What was wrong on a day, the goals that suffer, what came to light late."""
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     day = composer.context.day or DigestFigures(begins=notice.at - 86_400_000, ends=notice.at)
     still_open = [one for one in incidents if one.open]
     worst = max((SEVERITIES.index(one.severity) for one in still_open), default=-1)
@@ -69,8 +69,8 @@ def digest(notice: Notice, incidents: Sequence[Incident], composer: MailComposer
         opening=(
             _(
                 "From %(begins)s to %(ends)s.",
-                begins=composer.speaker.clock(day.begins),
-                ends=composer.speaker.clock(day.ends),
+                begins=composer.formatter.clock(day.begins),
+                ends=composer.formatter.clock(day.ends),
             ),
         ),
         sections=(
@@ -84,7 +84,7 @@ def digest(notice: Notice, incidents: Sequence[Incident], composer: MailComposer
 
 
 def _tag(notice: Notice, composer: MailComposer, wrong: bool) -> str:
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     if not wrong:
         return _("Recovered")
     return {"critical": _("Critical"), "warning": _("Warning")}.get(notice.severity, _("Notice"))
@@ -96,33 +96,33 @@ def _places(incidents: Sequence[Incident], composer: MailComposer) -> str:
     for incident in incidents:
         member = lead_member(incident)
         if member is not None and member.subject.site:
-            names[composer.speaker.site(member.subject.site)] = None
+            names[composer.formatter.site(member.subject.site)] = None
         else:
-            names[composer.line(incident)] = None
+            names[composer.one_line(incident)] = None
     shown = list(names)[:2]
     return ", ".join(shown) + (", …" if len(names) > len(shown) else "")
 
 
 def _short(incident: Incident, kind: NoticeKind, composer: MailComposer) -> Section:
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     lines = list(composer.opening(incident, kind))
     if kind != "recovery":
-        lines += composer.why(incident).lines
+        lines += composer.cause_section(incident).lines
         if affected := len([one for one in affected_members(incident) if one.until is None]):
             lines.append(_.counted("It affects %(num)s more check.", "It affects %(num)s more checks.", affected))
         lines.append(_("Look first: %(step)s", step=composer.first_step(incident)))
     return Section(
-        title=composer.line(incident),
+        title=composer.one_line(incident),
         heads=True,
         tone=composer.tone(incident, kind),
         tag=composer.tag(incident, kind),
         lines=tuple(lines),
-        actions=composer.links(incident, kind).actions,
+        actions=composer.links_section(incident, kind).actions,
     )
 
 
 def _rest(incidents: Sequence[Incident], composer: MailComposer) -> list[Section]:
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     if not incidents:
         return []
     return [Section(title=_("And also"), points=_lines(incidents, composer))]
@@ -130,7 +130,7 @@ def _rest(incidents: Sequence[Incident], composer: MailComposer) -> list[Section
 
 def _open_and_closed(incidents: Sequence[Incident], composer: MailComposer) -> list[Section]:
     """Those that are open, and those that are over; the heaviest first."""
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     ordered = sorted(incidents, key=lambda one: (-SEVERITIES.index(one.severity), one.opened, one.key))
     still_open = [one for one in ordered if one.open]
     closed = [one for one in ordered if not one.open]
@@ -151,12 +151,12 @@ def _lines(incidents: Sequence[Incident], composer: MailComposer) -> tuple[str, 
 def _more(count: int, composer: MailComposer) -> tuple[str, ...]:
     if count <= 0:
         return ()
-    return (composer.speaker.locale.counted("and %(num)s more", "and %(num)s more", count),)
+    return (composer.formatter.locale.counted("and %(num)s more", "and %(num)s more", count),)
 
 
 def _line(incident: Incident, composer: MailComposer) -> str:
-    _ = composer.speaker.locale
-    formatter = composer.speaker
+    _ = composer.formatter.locale
+    formatter = composer.formatter
     began = formatter.clock(incident.opened)
     ended = incident.closed if incident.ended is None else incident.ended
     if incident.open or ended is None:
@@ -164,9 +164,9 @@ def _line(incident: Incident, composer: MailComposer) -> str:
             "since %(began)s, %(length)s", began=began, length=formatter.length(composer.context.now - incident.opened)
         )
         acknowledged_by = _("; %(who)s is on it", who=composer.person(incident.acked[0])) if incident.acked else ""
-        return f"{composer.line(incident)} ({duration}{acknowledged_by})"
+        return f"{composer.one_line(incident)} ({duration}{acknowledged_by})"
     duration = _("at %(began)s, for %(length)s", began=began, length=formatter.length(ended - incident.opened))
-    return f"{composer.line(incident)} ({duration})"
+    return f"{composer.one_line(incident)} ({duration})"
 
 
 # -- the digest's own parts
@@ -175,14 +175,14 @@ def _line(incident: Incident, composer: MailComposer) -> str:
 def _day(notice: Notice, composer: MailComposer) -> str:
     """The day as the reader writes it; ``notice.day`` is 2026-11-27."""
     parts = notice.day.split("-")
-    if len(parts) == 3 and composer.speaker.language == "vi":
+    if len(parts) == 3 and composer.formatter.language == "vi":
         return "/".join(reversed(parts))
-    return notice.day or composer.speaker.day_of(notice.at)
+    return notice.day or composer.formatter.day_of(notice.at)
 
 
 def _links_down_section(day: DigestFigures, composer: MailComposer) -> Section:
     """By provider, for the talk with them; the longest first."""
-    formatter = composer.speaker
+    formatter = composer.formatter
     by_provider: dict[str, list[tuple[int, str]]] = {}
     for downtime in day.links:
         if downtime.down_ms > 0:
@@ -201,17 +201,17 @@ def _links_down_section(day: DigestFigures, composer: MailComposer) -> Section:
 
 
 def _goals_section(day: DigestFigures, composer: MailComposer) -> Section:
-    formatter = composer.speaker
+    formatter = composer.formatter
     _ = formatter.locale
     points = tuple(_goal_line(figure, composer) for figure in day.goals[:10])
     return Section(title=_("Goals that need attention"), points=points)
 
 
 def _goal_line(figure: GoalFigure, composer: MailComposer) -> str:
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     return _(
         "%(goal)s, %(window)s: %(best)s (proven %(lower)s), wanted %(objective)s: %(verdict)s",
-        goal=composer.speaker.called("goal", figure.goal),
+        goal=composer.formatter.called("goal", figure.goal),
         window=_.window(figure.window),
         best=_.percent(figure.best),
         lower=_.percent(figure.lower),
@@ -222,8 +222,8 @@ def _goal_line(figure: GoalFigure, composer: MailComposer) -> str:
 
 def _late_section(day: DigestFigures, composer: MailComposer) -> Section:
     """What was over when its evidence came: nobody was woken for it, and nobody is to miss it."""
-    _ = composer.speaker.locale
-    ordered = sorted(day.late, key=lambda past: (past.trouble.since, past.trouble.key))
+    _ = composer.formatter.locale
+    ordered = sorted(day.late, key=lambda past: (past.problem.since, past.problem.key))
     points = tuple(_past_line(past, composer) for past in ordered[:MAX_IN_LINES]) + _more(
         len(ordered) - MAX_IN_LINES, composer
     )
@@ -232,23 +232,23 @@ def _late_section(day: DigestFigures, composer: MailComposer) -> Section:
 
 
 def _past_line(past: PastProblem, composer: MailComposer) -> str:
-    _ = composer.speaker.locale
-    formatter = composer.speaker
+    _ = composer.formatter.locale
+    formatter = composer.formatter
     duration = _(
         "at %(began)s, for %(length)s",
-        began=formatter.clock(past.trouble.since),
-        length=formatter.length(past.until - past.trouble.since),
+        began=formatter.clock(past.problem.since),
+        length=formatter.length(past.until - past.problem.since),
     )
-    return f"{_problem_line(past.trouble, composer)} ({duration})"
+    return f"{_problem_line(past.problem, composer)} ({duration})"
 
 
 def _problem_line(problem: ActiveProblem, composer: MailComposer) -> str:
     """A trouble without an incident is told as if it had been one of its own."""
-    return headline_of(problem.cause.root, problem, composer.speaker)
+    return headline_of(problem.cause.root, problem, composer.formatter)
 
 
 def _unsubscribe_section(composer: MailComposer) -> Section:
-    _ = composer.speaker.locale
+    _ = composer.formatter.locale
     url = unsubscribe_url(composer.context, composer.to, composer)
     return Section(actions=(Link(label=_("Stop these daily reports"), url=url),)) if url else Section()
 

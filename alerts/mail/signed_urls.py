@@ -1,4 +1,4 @@
-"""Signed links: what a mail lets its reader do without a login, once the reader presses the button behind it.
+"""Signed URLs: what a mail lets its reader do without a login, once the reader presses the button behind it.
 
 A link is opened by mail scanners before any person does, so following one only shows a page; the page's button posts
 the same token. The token says what may be done to which incident in whose name and until when, and is signed with the
@@ -67,7 +67,7 @@ class LinkSigner:
         payload = head + incident + contact
         return _encode(payload + _mac(self._keys[0], payload))
 
-    def read(self, token: str, now: int) -> LinkClaim:
+    def verify(self, token: str, now: int) -> LinkClaim:
         """What the token allows at ``now`` (ms). Raises BadLink."""
         payload = self._verified(token)
         version, code, expires, length = _HEAD.unpack_from(payload)

@@ -1,4 +1,4 @@
-"""One incident told to one contact: since when, why and how sure, what it takes with it, what to do, whom to call."""
+"""Compose the mail about one incident for one contact: since when, cause, impact, first steps, whom to call."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -43,7 +43,7 @@ class MailComposer:
 
     def __init__(self, context: MailContext, formatter: MailFormatter, to: Contact) -> None:
         self.context = context
-        self.speaker = formatter
+        self.formatter = formatter
         self.to = to
         self._ = formatter.locale
 
@@ -70,17 +70,19 @@ class MailComposer:
     def opening(self, incident: Incident, kind: NoticeKind) -> tuple[str, ...]:
         """Since when, and what was seen."""
         if kind == "recovery":
-            return (self.over(incident),)
+            return (self.outcome(incident),)
         lines = [self.since(incident)]
         member = lead_member(incident)
         if kind == "escalation":
             lines.insert(0, self._("Nobody has taken this on yet. Please do, or see that somebody does."))
-        if not (self._whole(incident) and incident.cause.because) and (observation := self.seen(member)):
+        if not (self._about_whole_place(incident) and incident.cause.because) and (
+            observation := self.observation(member)
+        ):
             lines.append(observation)
         if incident.flapping:
             lines.append(self.flapping(incident))
         if incident.acked is not None:
-            lines.append(self.acked(incident.acked))
+            lines.append(self.acknowledgement(incident.acked))
         if incident.excluded:
             lines.append(self._("Maintenance is declared for this time."))
         return tuple(lines)
@@ -88,12 +90,12 @@ class MailComposer:
     def since(self, incident: Incident) -> str:
         """When it began, how exactly that is known, how long it has been."""
         _ = self._
-        moment = self.speaker.moment(incident.opened)
+        moment = self.formatter.moment(incident.opened)
         error = self._begin_error(incident)
-        so_far = self.speaker.length(self.context.now - incident.opened)
+        so_far = self.formatter.length(self.context.now - incident.opened)
         if error is None:
             return _("Since %(moment)s; %(length)s so far.", moment=moment, length=so_far)
-        exact = self.speaker.length(error)
+        exact = self.formatter.length(error)
         return _(
             "Since %(moment)s (to within %(error)s); %(length)s so far.", moment=moment, error=exact, length=so_far
         )
@@ -103,19 +105,19 @@ class MailComposer:
         if known_error is not None:
             return max(known_error, 1000)
         # an edge lies between two looks: of what it is about, or of whatever shows what befell a whole place
-        members = incident.members.values() if self._whole(incident) else (lead_member(incident),)
+        members = incident.members.values() if self._about_whole_place(incident) else (lead_member(incident),)
         intervals = [check.interval for check in map(self.check, members) if check is not None]
         return max(min(intervals), 1000) if intervals else None
 
-    def _whole(self, incident: Incident) -> bool:
+    def _about_whole_place(self, incident: Incident) -> bool:
         """Whether it is about a place as a whole, so that no single check speaks for it."""
         return incident.cause.root.partition(":")[0] in ("wan", "lan", "power", "agent")
 
-    def seen(self, member: IncidentMember | None) -> str:
+    def observation(self, member: IncidentMember | None) -> str:
         """What the check saw, in its own words or the agent's."""
         if member is None:
             return ""
-        words = self.speaker.said(member.said) if member.said is not None else self.speaker.reason(member.reason)
+        words = self.formatter.said(member.said) if member.said is not None else self.formatter.reason(member.reason)
         return self._("What was seen: %(what)s", what=words) if words else ""
 
     def flapping(self, incident: Incident) -> str:
@@ -125,23 +127,25 @@ class MailComposer:
             len(incident.changes),
         )
 
-    def acked(self, acked: tuple[str, int]) -> str:
+    def acknowledgement(self, acked: tuple[str, int]) -> str:
         who, at = acked
-        return self._("%(who)s took it on at %(at)s.", who=self.person(who), at=self.speaker.clock(at))
+        return self._("%(who)s took it on at %(at)s.", who=self.person(who), at=self.formatter.clock(at))
 
-    def over(self, incident: Incident) -> str:
+    def outcome(self, incident: Incident) -> str:
         """How it ended and how long it was."""
         _ = self._
         ended = incident.closed if incident.ended is None else incident.ended
-        moment = self.speaker.moment(self.context.now if ended is None else ended)
+        moment = self.formatter.moment(self.context.now if ended is None else ended)
         if incident.why == "withdrawn":
             return _("It is no longer watched since %(moment)s: it was taken out of the inventory.", moment=moment)
         if incident.why == "merged":
             return _("It turned out to be part of a larger incident, which you are told of separately.")
-        length = self.speaker.length((self.context.now if ended is None else ended) - incident.opened)
-        began = self.speaker.moment(incident.opened)
+        length = self.formatter.length((self.context.now if ended is None else ended) - incident.opened)
+        began = self.formatter.moment(incident.opened)
         bounds = self.context.bounds.get(incident.key, DurationBounds())
-        least, most = (length if bound is None else self.speaker.length(bound) for bound in (bounds.least, bounds.most))
+        least, most = (
+            length if bound is None else self.formatter.length(bound) for bound in (bounds.least, bounds.most)
+        )
         if (least, most) != (length, length):  # else it is known as exactly as it is said
             return _(
                 "All is well again since %(moment)s. It began at %(began)s and lasted %(length)s"
@@ -164,36 +168,36 @@ class MailComposer:
     def sections(self, incident: Incident, kind: NoticeKind) -> tuple[Section, ...]:
         """All that a mail about this incident alone says after its opening."""
         if kind == "recovery":
-            return (self.why(incident), self.turns(incident), self.links(incident, kind))
-        notified = (self.told(incident),) if kind == "escalation" else ()
-        history = (self.turns(incident),) if kind != "trouble" else ()
+            return (self.cause_section(incident), self.history_section(incident), self.links_section(incident, kind))
+        notified = (self.notified_section(incident),) if kind == "escalation" else ()
+        history = (self.history_section(incident),) if kind != "trouble" else ()
         # of an update what is new comes first
         new, history = (history, ()) if kind == "update" else ((), history)
         return (
             *notified,
             *new,
-            self.why(incident),
-            impact(incident, self.speaker),
-            self.steps(incident),
-            people.whom_to_call(incident, self.to, self.speaker, self.context.place),
-            self.links(incident, kind),
-            self.where(incident),
+            self.cause_section(incident),
+            impact(incident, self.formatter),
+            self.steps_section(incident),
+            people.whom_to_call(incident, self.to, self.formatter, self.context.time_zone),
+            self.links_section(incident, kind),
+            self.details_section(incident),
             *history,
         )
 
-    def why(self, incident: Incident) -> Section:
+    def cause_section(self, incident: Incident) -> Section:
         """The cause, how sure it is, and the evidence."""
         _ = self._
-        because = tuple(self.speaker.said(evidence) for evidence in incident.cause.because[:MAX_EVIDENCE])
-        topic_key = topic(incident.cause.root, lead_member(incident), self.speaker).what
+        because = tuple(self.formatter.said(evidence) for evidence in incident.cause.because[:MAX_EVIDENCE])
+        topic_key = topic(incident.cause.root, lead_member(incident), self.formatter).key
         self_explanatory = topic_key in _SELF_EXPLANATORY and incident.cause.cause in (SERVICE, NOT_KNOWN)
-        lines = () if self_explanatory else (self.cause(incident),)
+        lines = () if self_explanatory else (self.cause_sentence(incident),)
         return Section(title=_("Cause"), lines=lines, points=because) if lines or because else Section()
 
-    def cause(self, incident: Incident) -> str:
+    def cause_sentence(self, incident: Incident) -> str:
         _ = self._
         sentence = CAUSE_SENTENCES.get(incident.cause.cause)
-        cause_text = clean.clean(incident.cause.cause) if sentence is None else self.speaker.said(sentence)
+        cause_text = clean.clean(incident.cause.cause) if sentence is None else self.formatter.said(sentence)
         is_known = incident.cause.cause != NOT_KNOWN
         if incident.cause.certainty == "provisional":
             if not is_known:
@@ -205,12 +209,12 @@ class MailComposer:
             return _("Very probably: %(cause)s", cause=cause_text)
         return _("Certain: %(cause)s", cause=cause_text) if is_known else cause_text
 
-    def steps(self, incident: Incident) -> Section:
-        step_texts = tuple(self.speaker.said(step) for step in self._advice(incident))
+    def steps_section(self, incident: Incident) -> Section:
+        step_texts = tuple(self.formatter.said(step) for step in self._advice(incident))
         return Section(title=self._("What to look at first"), steps=step_texts)
 
     def first_step(self, incident: Incident) -> str:
-        return self.speaker.said(self._advice(incident)[0])
+        return self.formatter.said(self._advice(incident)[0])
 
     def _advice(self, incident: Incident) -> Steps:
         member = lead_member(incident)
@@ -218,52 +222,52 @@ class MailComposer:
         kind = "" if member is None else member.subject.kind
         return advice.steps(incident.cause.cause, incident.cause.root, kind, on)
 
-    def where(self, incident: Incident) -> Section:
+    def details_section(self, incident: Incident) -> Section:
         """The check's address and from where it was looked at, for whoever looks into it."""
         _ = self._
         check = self.check(lead_member(incident))
-        if check is None or self._whole(incident):
+        if check is None or self._about_whole_place(incident):
             return Section()
         target = next((check.params[name] for name in _TARGETS if check.params.get(name)), None)
-        facts = [Fact(_("Check"), self.speaker.check(check.uid)), Fact(_("Place"), self.speaker.site(check.site))]
+        facts = [Fact(_("Check"), self.formatter.check(check.uid)), Fact(_("Place"), self.formatter.site(check.site))]
         if target is not None:
             facts.append(Fact(_("Address"), clean.name(target)))
-        facts.append(Fact(_("Looked at from"), self.speaker.agent(check.agent)))
-        facts.append(Fact(_("Looked at every"), self.speaker.length(check.interval)))
+        facts.append(Fact(_("Looked at from"), self.formatter.agent(check.agent)))
+        facts.append(Fact(_("Looked at every"), self.formatter.length(check.interval)))
         return Section(title=_("Details"), facts=tuple(facts))
 
-    def told(self, incident: Incident) -> Section:
+    def notified_section(self, incident: Incident) -> Section:
         """Who knows of it, so that the one it is escalated to can ask them."""
         notified = sorted(incident.told.values(), key=lambda one: (one.first, one.contact))
         points = tuple(
-            f"{self.person(one.contact)}, {self.speaker.clock(one.first)}"
+            f"{self.person(one.contact)}, {self.formatter.clock(one.first)}"
             for one in notified[:MAX_NOTIFIED]
             if one.contact != self.to.id
         )
         return Section(title=self._("Told so far"), points=points) if points else Section()
 
-    def turns(self, incident: Incident) -> Section:
+    def history_section(self, incident: Incident) -> Section:
         """The latest of what happened, oldest first."""
         entries = [entry for entry in incident.history if entry.what != "told"][-MAX_HISTORY:]
-        points = tuple(self._turn(entry) for entry in entries)
+        points = tuple(self._history_line(entry) for entry in entries)
         return Section(title=self._("What happened"), points=points)
 
-    def _turn(self, entry: HistoryEntry) -> str:
-        line = clean.clean(self.speaker.locale.term("entry", entry.what))
+    def _history_line(self, entry: HistoryEntry) -> str:
+        line = clean.clean(self.formatter.locale.term("entry", entry.what))
         if entry.who:
             line = f"{line}: {self.person(entry.who)}"
         if entry.said is not None:
-            line = f"{line}: {self.speaker.said(entry.said)}"
+            line = f"{line}: {self.formatter.said(entry.said)}"
         if entry.text and entry.who:  # a person's words; the others are names of the program's own
             line = f"{line} “{clean.clean(entry.text)}”"
-        return f"{self.speaker.clock(entry.at)} – {line}"
+        return f"{self.formatter.clock(entry.at)} – {line}"
 
-    def links(self, incident: Incident, kind: NoticeKind) -> Section:
+    def links_section(self, incident: Incident, kind: NoticeKind) -> Section:
         """The incident's page; while it is open also what can be done without a login."""
         _ = self._
         if not self.context.base_url:
             return Section()
-        page = Link(label=_("Open the incident's page"), url=self.page(incident))
+        page = Link(label=_("Open the incident's page"), url=self.page_url(incident))
         if kind == "recovery" or not incident.open or self.context.sign is None:
             return Section(actions=(page,))
         snooze = Link(label=_("Put off the reminders"), url=self.signed_url("snooze", incident.key))
@@ -274,7 +278,7 @@ class MailComposer:
 
     # -- small things
 
-    def page(self, incident: Incident) -> str:
+    def page_url(self, incident: Incident) -> str:
         return f"{self.context.base_url.rstrip('/')}{INCIDENTS_PATH}{quote(incident.key[:64], safe='')}"
 
     def signed_url(self, action: LinkAction, incident: str) -> str:
@@ -288,11 +292,11 @@ class MailComposer:
     def person(self, ident: str) -> str:
         """A contact's name, or the name of a user of the pages as it is."""
         contact = self.context.inventory.contacts.get(ident)
-        return clean.name(ident) if contact is None else self.speaker.text(contact.name) or clean.name(ident)
+        return clean.name(ident) if contact is None else self.formatter.text(contact.name) or clean.name(ident)
 
     def check(self, member: IncidentMember | None) -> Check | None:
         return None if member is None else self.context.inventory.checks.get(member.subject.check)
 
-    def line(self, incident: Incident) -> str:
+    def one_line(self, incident: Incident) -> str:
         """The incident in one line."""
-        return headline(incident, self.speaker)
+        return headline(incident, self.formatter)

@@ -1,4 +1,4 @@
-"""What an incident is about, in a few words, and where: a mail's first line and its subject.
+"""The headline and the subject of a mail: the incident in a few words, and where it is.
 
 The subject is made of what the incident began as, so that it stays the same while the cause becomes better known: mail
 programs that go by the subject keep the thread together.
@@ -71,8 +71,8 @@ _TOPIC_BY_KIND: Final[Mapping[tuple[str, str], str]] = {
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
     """``what``: a key of WHATS. ``thing``: the name of a check, device, goal; ``place``: of a site. "" is none."""
 
-    what: str
-    thing: str = ""
+    key: str
+    subject_name: str = ""
     place: str = ""
 
 
@@ -115,26 +115,26 @@ def topic(root: str, member: IncidentMember | ActiveProblem | None, formatter: M
     site = "" if subject is None else subject.site
     what = _topic_key(scope, on, "" if subject is None else subject.kind, "" if subject is None else subject.link)
     if scope in ("lan", "power") or (scope == "agent" and what == "silent"):
-        return Topic(what=what, place=formatter.agent(ident) if scope == "agent" else formatter.site(ident))
+        return Topic(key=what, place=formatter.agent(ident) if scope == "agent" else formatter.site(ident))
     if scope == "wan":
-        return Topic(what=what, place=formatter.link(ident))
+        return Topic(key=what, place=formatter.link(ident))
     if scope == "device":
         device = inventory.devices.get(ident)
         return Topic(
-            what=what,
-            thing=formatter.called("device", ident),
+            key=what,
+            subject_name=formatter.called("device", ident),
             place=formatter.site(site if device is None else device.site),
         )
     if scope == "goal":
-        return Topic(what=what, thing=formatter.called("goal", ident))
+        return Topic(key=what, subject_name=formatter.called("goal", ident))
     if scope == "collector":
-        return Topic(what=what)
+        return Topic(key=what)
     if scope == "service" and what not in ("finding", "clock"):
         check = inventory.checks.get(ident)
         place = _place(site if check is None else check.site, formatter)
-        return Topic(what=what, thing=formatter.check(ident), place=place)
+        return Topic(key=what, subject_name=formatter.check(ident), place=place)
     where = formatter.agent(subject.agent) if subject is not None and subject.agent else _place(site, formatter)
-    return Topic(what=what, place=where)
+    return Topic(key=what, place=where)
 
 
 def _place(site: str, formatter: MailFormatter) -> str:
@@ -167,8 +167,8 @@ def initial_headline(incident: Incident, formatter: MailFormatter) -> str:
 def headline_of(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> str:
     """What and where, in one line."""
     subject = topic(root, member, formatter)
-    topic_name = formatter.said(TOPIC_NAMES[subject.what])
+    topic_name = formatter.said(TOPIC_NAMES[subject.key])
     # a check's title that says where it is already needs no place
-    names = [subject.thing, "" if subject.place and subject.place in subject.thing else subject.place]
+    names = [subject.subject_name, "" if subject.place and subject.place in subject.subject_name else subject.place]
     rest = " – ".join(name for name in names if name)
     return f"{topic_name}: {rest}" if rest else topic_name

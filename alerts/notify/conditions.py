@@ -1,4 +1,4 @@
-"""Which condition of the inventory holds for what, and whether what is seen meets it. Pure."""
+"""Find the inventory's condition for a check or another subject, and say whether it is met. Pure."""
 
 from collections.abc import Callable, Iterator
 from typing import Literal
@@ -92,15 +92,15 @@ class _CheckConditions:
         for condition in inventory.alerting.conditions:
             test = None if condition.select.everything else matcher(condition.select, inventory)
             self._conditions.setdefault(condition.on, []).append((condition, test))
-        self._found: dict[tuple[str, str], Condition | None] = {}
+        self._cache: dict[tuple[str, str], Condition | None] = {}
 
     def find(self, check: Check, on: str) -> Condition | None:
         key = (check.uid, on)
         try:
-            return self._found[key]
+            return self._cache[key]
         except KeyError:
             condition = next((one for one, test in self._conditions.get(on, ()) if test is None or test(check)), None)
-            self._found[key] = condition = None if condition is None or condition.off else condition
+            self._cache[key] = condition = None if condition is None or condition.off else condition
             return condition
 
 
@@ -113,10 +113,10 @@ class _OtherConditions:
         ]
 
     def find(self, subject: Subject, on: str, name: str) -> Condition | None:
-        condition = next(self._fitting(subject, on, name), None)
+        condition = next(self._matching(subject, on, name), None)
         return None if condition is None or condition.off else condition
 
-    def _fitting(self, subject: Subject, on: str, name: str) -> Iterator[Condition]:
+    def _matching(self, subject: Subject, on: str, name: str) -> Iterator[Condition]:
         for condition, chosen in self._conditions:
             if condition.on == on and (not condition.names or name in condition.names) and chosen(subject):
                 yield condition

@@ -1,4 +1,4 @@
-"""Once a day to each contact: what there was since the last digest.
+"""The daily digest: to each contact, the incidents since the last digest.
 
 To those who run the monitoring it goes even if there was nothing: that it does not come is how they learn that the
 monitoring itself is dead. Others get none on a quiet day. After a time without a collector one digest goes, the last
@@ -24,7 +24,7 @@ def due_digests(draft: IncidentDraft, inventory: Inventory, muted: bool) -> list
     if inventory.alerting.digest is None:
         return []
     day = last_due_day(inventory.alerting.digest, inventory.province.zone, draft.at).isoformat()
-    queues = {contact: draft.mailboxes.get(contact, ContactQueue()) for contact in inventory.contacts}
+    queues = {contact: draft.queues.get(contact, ContactQueue()) for contact in inventory.contacts}
     due = {contact: queue for contact, queue in queues.items() if queue.digest < day}
     if not due:
         return []

@@ -1,4 +1,4 @@
-"""From what is to be said to notices: what waits together goes as one, and the hourly cap is kept.
+"""Dispatch notices: group what waits for a contact into one mail and keep the hourly cap.
 
 A thing that is to be said waits ``group_ms`` for others to the same contact. When ``cap`` mails went within an hour,
 what is new waits for the hour to allow it, but no longer than SUMMARY_MS: then one summary says all of it. So a contact
@@ -26,7 +26,7 @@ PendingNotices = dict[str, PendingNotice]  # by incident
 
 def pending_notices(draft: IncidentDraft, inventory: Inventory, step_input: StepInput) -> dict[str, PendingNotices]:
     """For each contact what is to be said to them now, or may go along."""
-    confirmed_keys = {problem.key for problem in step_input.troubles if problem.confirmed and not problem.excluded}
+    confirmed_keys = {problem.key for problem in step_input.problems if problem.confirmed and not problem.excluded}
     pending: dict[str, PendingNotices] = {}
 
     def want(contact: str, incident: Incident, pending_notice: PendingNotice | None) -> None:
@@ -59,11 +59,11 @@ def dispatch(draft: IncidentDraft, inventory: Inventory, step_input: StepInput) 
     notices: list[Notice] = []
     wake: int | None = None
     for contact in sorted(
-        {*pending_by_contact, *(who for who, queue in draft.mailboxes.items() if queue.waiting or queue.sent)}
+        {*pending_by_contact, *(who for who, queue in draft.queues.items() if queue.waiting or queue.sent)}
     ):
         pending = pending_by_contact.get(contact, {})
         now = {key: pending_notice for key, pending_notice in pending.items() if not pending_notice.early}
-        queue = _update_waiting(draft.mailboxes.get(contact, ContactQueue()), now, draft.at)
+        queue = _update_waiting(draft.queues.get(contact, ContactQueue()), now, draft.at)
         queue, kind, items, due = _take_due(queue, now, inventory, draft.at)
         if any(pending_notice.kind == "repeat" for pending_notice in items.values()):
             items = pending
@@ -84,7 +84,7 @@ def _drop_unknown_contacts(draft: IncidentDraft, inventory: Inventory) -> None:
         if unknown_contacts:
             notified = {**incident.told, **{t.contact: replace(t, recovered=True) for t in unknown_contacts}}
             draft.put(replace(incident, told=notified))
-    for contact in [contact for contact in draft.mailboxes if contact not in inventory.contacts]:
+    for contact in [contact for contact in draft.queues if contact not in inventory.contacts]:
         draft.put_queue(contact, None)
 
 

@@ -1,4 +1,4 @@
-"""What is worked out of an inventory once, for as long as that inventory is the one in use."""
+"""Cache values that are computed from an inventory for as long as that inventory is in use."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

@@ -1,4 +1,4 @@
-"""What is to be said of one incident to one contact at this moment, from what they were told and what is so.
+"""Notification policy: which notice of an incident a contact is due now, if any.
 
 Levels, not events: it is worked out anew at every step, so what is held back for a while (by maintenance, a standby's
 silence, a calendar, the cap) is said later if it is still so, and only then.

@@ -1,4 +1,4 @@
-"""Who is to be told of an incident, and from when on.
+"""Route an incident: which contacts are notified of it, and from when on.
 
 A route takes an incident if its severity and cause are the route's and one of its members (that is not over and not in
 maintenance) is chosen by ``select``. What a route takes outside of its calendar's hours waits for the next of them.
@@ -66,21 +66,21 @@ class Router:
         self._inventory = inventory
         self._zone = inventory.province.zone
         self._routes = [(route, subject_filter(route.select, inventory)) for route in inventory.alerting.routes]
-        self._found: dict[str, tuple[Incident, int, list[Recipient]]] = {}
+        self._recipients_cache: dict[str, tuple[Incident, int, list[Recipient]]] = {}
         self._audience_cache: dict[str, tuple[Incident, frozenset[str]]] = {}
         self._opening_cache: dict[str, tuple[int, int, int]] = {}
         self._operators = operators(inventory) if inventory.province.hub else ()
 
     def recipients(self, incident: Incident, at: int) -> list[Recipient]:
         minute = at // MINUTE
-        cached = self._found.get(incident.key)
+        cached = self._recipients_cache.get(incident.key)
         if cached is not None and cached[0] is incident and cached[1] == minute:
             return cached[2]
-        if len(self._found) > 50_000:
-            self._found.clear()
+        if len(self._recipients_cache) > 50_000:
+            self._recipients_cache.clear()
         # duty and calendars change at full minutes of any zone
         routed = self._recipients(incident, minute * MINUTE)
-        self._found[incident.key] = (incident, minute, routed)
+        self._recipients_cache[incident.key] = (incident, minute, routed)
         return routed
 
     def audience(self, incident: Incident) -> frozenset[str]:
@@ -114,7 +114,7 @@ class Router:
                 yield Recipient(contact=contact, when=incident.noticed)
             return
         for route, chosen in self._routes:
-            if incident.severity not in route.severities or not self._takes(route, chosen, incident):
+            if incident.severity not in route.severities or not self._matches(route, chosen, incident):
                 continue
             opens = self._next_opening(route.calendar, at)
             yield from self._route_recipients(route, incident, at, max(incident.noticed, opens))
@@ -144,7 +144,7 @@ class Router:
                     when=max(when, first_notified + step.after_ms),
                 )
 
-    def _takes(self, route: Route, chosen: SubjectFilter, incident: Incident) -> bool:
+    def _matches(self, route: Route, chosen: SubjectFilter, incident: Incident) -> bool:
         if route.causes and incident.cause.cause not in route.causes:
             return False
         return any(chosen(subject) for subject in _open_subjects(incident))
@@ -169,7 +169,7 @@ class Router:
             yield from self._default_contacts(incident, incident.noticed)
             yield from self._operators
         for route, chosen in self._routes:
-            if self._takes(route, chosen, incident):
+            if self._matches(route, chosen, incident):
                 names = (*route.to, *(who for step in route.steps for who in step.to))
                 yield from contacts_of(names, self._inventory.alerting, None, self._zone)
                 if route.agency_contacts:

@@ -1,4 +1,4 @@
-"""Whether a selector takes in what a trouble is about: a check, or an agent, a link, a goal, the collector."""
+"""Match an incident's subject (a check, an agent, a link, a goal, the collector) against a selector."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How fast an error budget may burn until somebody is told: pairs of windows, shared by all who judge it.
+"""Burn-rate window pairs of error budgets, shared by the evaluator and the Prometheus rules.
 
 A pair burns when the budget burns at its factor or faster over both of its windows: the long one says that it matters,
 the short one that it still goes on. Factors and windows: Google's Site Reliability Workbook, chapter 5, "Multiwindow,

@@ -1,4 +1,4 @@
-"""Rules for Prometheus about the collector itself: what it cannot tell when it is dead, and its own troubles."""
+"""Prometheus rules about the collector itself: that it is down, and its own problems."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -16,10 +16,10 @@ class PrometheusRule(NamedTuple):
 
     name: str
     expr: str
-    lasting: str
+    duration: str
     severity: Severity
     summary: Text
-    first: Text  # what to look at first
+    first_step: Text  # what to look at first
 
 
 COLLECTOR_RULES: Final = (
@@ -239,10 +239,10 @@ def rules(job: str, absent_agents: Sequence[str], language: str) -> list[dict[st
     rendered: list[dict[str, object]] = []
     for rule in COLLECTOR_RULES:
         rendered_rule: dict[str, object] = {"alert": rule.name, "expr": rule.expr.format(job=job, present=present)}
-        if duration_ms(rule.lasting):
-            rendered_rule["for"] = rule.lasting
+        if duration_ms(rule.duration):
+            rendered_rule["for"] = rule.duration
         rendered_rule["labels"] = {"severity": rule.severity}
-        texts = {"summary": rule.summary.in_(language), "description": rule.first.in_(language)}
+        texts = {"summary": rule.summary.in_(language), "description": rule.first_step.in_(language)}
         rendered_rule["annotations"] = {key: text.replace("{job}", job) for key, text in texts.items()}
         rendered.append(rendered_rule)
     return rendered

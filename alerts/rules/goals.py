@@ -1,4 +1,4 @@
-"""Burn-rate rules for Prometheus, of the goals that its counters can express.
+"""Prometheus burn-rate rules of the goals that its counters can express.
 
 ``haidang_check_seconds_total`` counts settled time: while a site is silent it stands still, and when a backlog comes it
 makes up for it at once. A rule cannot know when that time was. So of each check only windows count in which its
@@ -29,7 +29,7 @@ class GoalRules(msgspec.Struct, frozen=True, kw_only=True):
     goal: Goal
     objective: float
     rules: tuple[dict[str, object], ...] = ()
-    left: tuple[str, ...] = ()
+    omitted: tuple[str, ...] = ()
 
 
 def rules_of(goal: Goal, members: Sequence[Member], year: int, inventory: Inventory, language: str) -> GoalRules:
@@ -38,7 +38,7 @@ def rules_of(goal: Goal, members: Sequence[Member], year: int, inventory: Invent
     checks = [inventory.checks[uid] for member in members for uid in member.checks]
     why = _why_inexpressible(goal, members, checks, objective)
     if why:
-        return GoalRules(goal=goal, objective=objective, left=(why,))
+        return GoalRules(goal=goal, objective=objective, omitted=(why,))
     result_interval = max(_result_interval(check) for check in checks)
     push = inventory.province.push_every
     budget = 1 - Decimal(str(objective))
@@ -56,7 +56,7 @@ def rules_of(goal: Goal, members: Sequence[Member], year: int, inventory: Invent
             records.setdefault(record, {"record": record, "expr": expr, "labels": {"goal": goal.id}})
         alerts.append(_alert(goal, pair, short, objective, budget, language))
     omitted = tuple(f"the windows {', '.join(pairs)}: {why}" for why, pairs in unjudgeable.items())
-    return GoalRules(goal=goal, objective=objective, rules=(*records.values(), *alerts), left=omitted)
+    return GoalRules(goal=goal, objective=objective, rules=(*records.values(), *alerts), omitted=omitted)
 
 
 def _result_interval(check: Check) -> int:

@@ -68,7 +68,7 @@ def _file(inventory: Inventory, day: date, language: str, job: str) -> Iterator[
             yield _comment(f"{goal.id}: is not in force on {day}.")
             continue
         goal_rules = rules_goals.rules_of(goal, goals.members(goal, inventory, day), day.year, inventory, language)
-        for reason in goal_rules.left:
+        for reason in goal_rules.omitted:
             yield _comment(f"{goal.id}: left to the collector: {reason}.")
         if goal_rules.rules:
             yield _group(f"haidang-goal-{goal.id}", list(goal_rules.rules))

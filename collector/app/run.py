@@ -66,7 +66,7 @@ class CollectorService:
         self.ready = "starting"
         self.push_seconds = Histogram()
         self.sizes: dict[str, int] = {}
-        self._named: tuple[Any, Sequence[LabelledAgent]] = (None, ())
+        self._labelled: tuple[Any, Sequence[LabelledAgent]] = (None, ())
         self._stack = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -94,7 +94,7 @@ class CollectorService:
         self.ingest = Ingest(self.database)
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
-        revocations = Revocations(config.revoked)
+        revocations = Revocations(config.revocations_file)
         days = config.agents.certificate_life / 86_400_000
         self.registry = Registry(self.database, self.authority, revocations, wall=_wall, days=days)
         await self.registry.load()
@@ -102,8 +102,8 @@ class CollectorService:
         self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, _wall)
         self.reader = LedgerReader(self.database, self.ingest.fleet, self.inventories, _wall)
         self.goal_cache = GoalCache(self.reader)
-        self.power = SitePower(self.database, self.reader)
-        await self.power.load()
+        self.site_power = SitePower(self.database, self.reader)
+        await self.site_power.load()
         await self.inventories.refresh()
         if not self.inventories.loaded:
             log.error("there is no inventory to go by yet; see the page, or haidang-inventory check")
@@ -114,12 +114,12 @@ class CollectorService:
             *self.alerting.jobs(),
             self.inventories.watch(INVENTORY_EVERY, self.reload, self.goal_cache.wake.set),
             self.goal_cache.run(*GOALS_EVERY),
-            self.power.run(),
+            self.site_power.run(),
             self._measure_store(),
             self._renew_keys(),
             watchdog(),
         ):
-            self._begin(job)
+            self._start_task(job)
         self.ready = ""
 
     async def stop(self) -> None:
@@ -148,7 +148,7 @@ class CollectorService:
 
     async def _listen_for_agents(self) -> None:
         address = parse_address(self.config.agents.listen)
-        self.listener = AgentsListener(self.registry, self.inventories, self._push, wall=_wall, may_push=self._known)
+        self.listener = AgentsListener(self.registry, self.inventories, self._push, wall=_wall, may_push=self._may_push)
         names = self.config.agents.names
         try:
             files = keys_files.server(self.config.keys, self.authority, names, _wall())
@@ -170,16 +170,16 @@ class CollectorService:
             IncidentPages(self.reader, self.alerting, incidents, layout),
         )
         families = self_metrics.self_metrics(self)
-        self.scrape = MetricsHandler(
-            self.shown,
+        self.metrics_handler = MetricsHandler(
+            self.scraped_agents,
             self._background_lines,
             SelfMetrics([families, alert_metrics(self.alerting.counts, _wall)]),
             _wall,
             self._backup_lines,
         )
-        self._stack.callback(self.scrape.close)
+        self._stack.callback(self.metrics_handler.close)
         app = operators.application(
-            settings, self.reader, (api, incidents), pages, self.scrape.answer, lambda: self.ready
+            settings, self.reader, (api, incidents), pages, self.metrics_handler.handle, lambda: self.ready
         )
         try:
             runner = await operators.start(app, settings)
@@ -197,25 +197,25 @@ class CollectorService:
         finally:
             self.push_seconds.observe(time.perf_counter() - started)
 
-    def _known(self, agent: str) -> bool:
+    def _may_push(self, agent: str) -> bool:
         """Whether an agent may push: in the inventory, or gone from it with results still to come."""
         return self.inventories.plan(agent) is not None or agent in self.ingest.fleet.agents
 
-    async def shown(self) -> list[ScrapedAgent]:
+    async def scraped_agents(self) -> list[ScrapedAgent]:
         """Every agent of the inventory that was ever heard, with its checks' labels."""
         fleet = self.ingest.fleet
         key = (self.inventories.version, len(fleet.checks))
-        if self._named[0] != key:
-            self._named = (key, await asyncio.to_thread(self_metrics.labelled_agents, self.reader))
+        if self._labelled[0] != key:
+            self._labelled = (key, await asyncio.to_thread(self_metrics.labelled_agents, self.reader))
         return [
             ScrapedAgent(one, state, fleet)
-            for one in self._named[1]
+            for one in self._labelled[1]
             if (state := fleet.agents.get(one.agent)) is not None
         ]
 
     def _background_lines(self, openmetrics: bool) -> list[str]:
         """What is worked out in the background: the goals, the sites' power."""
-        sites = measured.sites(self_metrics.powered_sites(self.reader.inventory, self.power.counters), openmetrics)
+        sites = measured.sites(self_metrics.powered_sites(self.reader.inventory, self.site_power.counters), openmetrics)
         return [*goal_series.text(self.goal_cache.evaluations, openmetrics), *sites]
 
     def _backup_lines(self, openmetrics: bool) -> Iterator[str]:
@@ -240,7 +240,7 @@ class CollectorService:
             except OSError as error:
                 log.warning("the listener's certificate could not be renewed: %s", error)
 
-    def _begin(self, job: Coroutine[Any, Any, None]) -> None:
+    def _start_task(self, job: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.create_task(job))
 
 

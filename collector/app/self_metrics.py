@@ -1,4 +1,4 @@
-"""The collector's figures about itself, gathered from its parts, and the labels of the fleet's series."""
+"""The collector's metrics of itself, gathered from its parts, and the labels of the fleet's series."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def labelled_agents(reader: LedgerReader) -> list[LabelledAgent]:
     """Each agent of the inventory with its checks and their identity labels."""
     checks: dict[str, list[tuple[int, str]]] = {}
-    for one in reader.present():
+    for one in reader.current_checks():
         assert one.check is not None
         who = labels(agency=one.check.agency, site=one.check.site, agent=one.agent, check=one.name, kind=one.kind)
         if one.check.backup:
@@ -56,7 +56,7 @@ def self_metrics(service: "CollectorService") -> Callable[[], Iterable[Metric]]:
         yield from _store_metrics(service)
         yield from _inventory_metrics(service)
         yield from alerting.families(service.alerting, service.reader.inventory)
-        listener, scrape = service.listener, service.scrape
+        listener, scrape = service.listener, service.metrics_handler
         requests = [([name, str(status)], float(count)) for (name, status), count in listener.requests.items()]
         yield labelled_counter("requests", "Requests at the agents' listener.", ["path", "status"], requests)
         yield gauge("connections", "Connections open at the agents' listener.", listener.connections)
@@ -79,7 +79,7 @@ def _push_metrics(service: "CollectorService") -> Iterator[Metric]:
     yield gauge("commit_waiting", "Pushes that wait for their commit.", committer.waiting)
     yield gauge("commit_seconds", "Seconds that the last commit took, with its sync.", service.database.commit_seconds)
     yield gauge("commit_failures", "Commits failed in a row; 0 when the last one worked.", committer.failures)
-    yield counter("dead_letters", "Records that could not be taken, since the start.", committer.letters)
+    yield counter("dead_letters", "Records that could not be taken, since the start.", committer.dead_letters)
     yield gauge("clock_trusted", "1 while the collector believes its own clock.", int(ingest.trust.trusted))
     yield gauge(
         "deferred_batches", "Batches that wait for a clock that is believed.", sum(len(s.deferred) for s in agents)

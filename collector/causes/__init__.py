@@ -1,4 +1,4 @@
-"""Why something was not up: from the evidence of both sides to a verdict. Pure: over the ledger, the agents' lives and
+"""Causes of what was not up: from the evidence of both sides to a verdict. Pure: over the ledger, agents' lives and
 the inventory's topology; nothing here reads a store or a clock.
 
     inventory --> Topology: the way of each check, as elements                    elements, locate, topology

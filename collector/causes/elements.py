@@ -1,4 +1,4 @@
-"""What can break between who looks and what is looked at, and the root that each of these is told under.
+"""Elements that can break between an agent and its target, and the root cause that each is reported under.
 
 An element is a string, ``KIND:ID``:
 

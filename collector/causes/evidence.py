@@ -1,4 +1,4 @@
-"""What verdicts are made from, and the moments at which it proves something.
+"""The evidence that cause verdicts are made from, and what it proves at which moments.
 
 A span proves its state between its first and its last look, less what these may be off in time. Between spans that meet
 and are both up or degraded it was not down either.
@@ -157,7 +157,7 @@ class Proofs:
             for at in times[bisect_right(times, start) : bisect_left(times, end)]
         ]
 
-    def worked(self, start: int, end: int) -> bool:
+    def worked_within(self, start: int, end: int) -> bool:
         """Whether it is proven to have worked at some moment in [start, end]."""
         return (at := self.works_from(start)) is not None and at <= end
 
@@ -173,6 +173,6 @@ class Proofs:
         i = bisect_right(self._looked, (at, FOREVER)) - 1
         return self._errors[i] if i >= 0 and self._looked[i][1] >= at else 0
 
-    def looked(self) -> list[Interval]:
+    def look_times(self) -> list[Interval]:
         """When somebody looked, whatever was seen; as placed, for that somebody did is sure whatever the error."""
         return self._looked

@@ -1,4 +1,4 @@
-"""From what is proven at one moment to why a check is not up.
+"""Explains why a check is not up, from what is proven at one moment.
 
 What is proven is always true, so what follows from it is sure: everything on the way of a check that is up works, and
 something on the way of one that is down does not. Where only one root is left, that is it. Where several are left, one
@@ -37,13 +37,13 @@ class ProvenStates(Protocol):
     def down_near(self, uid: str, within: int) -> bool:
         """Whether it is proven to have been down at some time no farther from this moment than ``within`` (ms)."""
 
-    def brief(self, uid: str) -> bool:
+    def is_brief(self, uid: str) -> bool:
         """Whether it was so for a time that looks at other things may have missed."""
 
-    def fact(self, element: str) -> Cause | None:
+    def known_fault(self, element: str) -> Cause | None:
         """That an element is broken, where something else than checks tells (an agent's life)."""
 
-    def lives(self, element: str) -> bool:
+    def is_alive(self, element: str) -> bool:
         """That an element works, where something else than checks tells."""
 
 
@@ -88,11 +88,11 @@ class Solver:
 
     def _prover(self, element: str, when: Interval) -> str | None:
         kind = elements.kind_of(element)
-        if self.proven.lives(element):
+        if self.proven.is_alive(element):
             return ""
         state = self.proven.state
         if kind == "agent":  # whatever it saw, it was there to see it
-            looks = self.topology.looks_of(elements.ident_of(element))
+            looks = self.topology.heartbeat_checks(elements.ident_of(element))
             return next((uid for uid in looks if state(uid) in (UP, DEGRADED, DOWN)), None)
         proving = next((uid for uid in self.topology.provers(element) if state(uid) in SEEN_WORKING), None)
         if proving is None and kind == "power":
@@ -129,7 +129,7 @@ class Solver:
         gone: set[str] = set()
         unproven: set[str] = set()
         for uid in self.topology.provers(element):
-            other = self.topology.way(uid)
+            other = self.topology.path(uid)
             ends = {other.vantage, other.target} - {self.topology.hub}
             state = self.proven.state(uid)
             if state is None and self.proven.down_near(uid, hold):
@@ -155,9 +155,9 @@ class Solver:
         return self.degraded(uid) if state == DEGRADED else None
 
     def down(self, uid: str) -> Explanation:
-        path = self.topology.way(uid)
+        path = self.topology.path(uid)
         if elements.kind_of(path.own) == "feed":
-            return self._say(path, self.topology.root(path.own), "sure")
+            return self._explanation(path, self.topology.root(path.own), "sure")
         if (unfed := self._without_power(path)) is not None:
             return unfed
         left = self.suspects(path)
@@ -165,23 +165,25 @@ class Solver:
         if not left:
             return self._contradicted(path)
         if len(roots) == 1:
-            return self._on_battery(path, left, roots[0]) or self._say(path, roots[0], "sure")
+            return self._on_battery(path, left, roots[0]) or self._explanation(path, roots[0], "sure")
         for root in roots:
             named = self._checks_naming(left, root)
             if named:
-                return self._on_battery(self.topology.way(named[0]), left, root) or self._say(path, root, "sure", named)
+                return self._on_battery(self.topology.path(named[0]), left, root) or self._explanation(
+                    path, root, "sure", named
+                )
         for element in left:
-            if (fact := self.proven.fact(element)) is not None:
+            if (fact := self.proven.known_fault(element)) is not None:
                 return explanation_of(fact)
         if all(root.cause == SERVICE for root in roots):
             return self._device_or_service(path, roots)
-        return self._whole_network(path, left) or self._most(path, left, roots)
+        return self._whole_network(path, left) or self._best_supported(path, left, roots)
 
     def named_alone(self, uid: str, root: Root) -> bool:
         """Whether this check by itself tells that the root is broken."""
         if self.proven.state(uid) != DOWN:
             return False
-        left = self.suspects(self.topology.way(uid))
+        left = self.suspects(self.topology.path(uid))
         return bool(left) and all(self.topology.root(element) == root for element in left)
 
     def _checks_naming(self, left: Iterable[str], root: Root) -> tuple[str, ...]:
@@ -216,7 +218,7 @@ class Solver:
             return None
         dark = []
         for feeder in feeders:
-            of_it = [uid for uid in self.topology.power_checks(site.id) if self.topology.feeds(uid) == feeder]
+            of_it = [uid for uid in self.topology.power_checks(site.id) if self.topology.ups_of(uid) == feeder]
             if not any(self.proven.state(uid) == DOWN for uid in of_it):
                 return None
             dark += of_it
@@ -235,7 +237,7 @@ class Solver:
 
     def _contradicted(self, path: CheckPath) -> Explanation:
         """All on its way is proven, but not at the very moment of its looks: a short one is what it names."""
-        if path.own != path.last and self.proven.brief(path.uid):
+        if path.own != path.last and self.proven.is_brief(path.uid):
             return Explanation(self.topology.root(path.own), "probable", words.brief(path.uid))
         return Explanation(self.topology.root(path.last), "probable", words.rest_works(path.uid))
 
@@ -253,7 +255,7 @@ class Solver:
         return None
 
     def _down_messages(self, uid: str) -> tuple[TranslatableMessage, ...]:
-        return words.evidence_messages(self.topology, self.topology.root(self.topology.way(uid).own), (uid,), {})
+        return words.evidence_messages(self.topology, self.topology.root(self.topology.path(uid).own), (uid,), {})
 
     def _device_or_service(self, path: CheckPath, roots: tuple[Root, ...]) -> Explanation:
         own, host = self.topology.root(path.last), self.topology.root(path.host) if path.host else None
@@ -264,16 +266,16 @@ class Solver:
                 return Explanation(host, "sure", words.device_gone((path.uid, *down)))
             if others and path.own == path.last:
                 return Explanation(own, "sure", words.undecided(path, roots), decided=False, roots=roots)
-        return self._say(path, own if own in roots else roots[0], "sure")
+        return self._explanation(path, own if own in roots else roots[0], "sure")
 
-    def _most(self, path: CheckPath, left: tuple[str, ...], roots: tuple[Root, ...]) -> Explanation:
+    def _best_supported(self, path: CheckPath, left: tuple[str, ...], roots: tuple[Root, ...]) -> Explanation:
         """The root that explains most of the others that are down; undecided if two explain as many."""
         support = dict.fromkeys(roots, 0)
         backing: dict[Root, list[str]] = {root: [] for root in roots}
         for uid in self.topology.related(path.uid):
             if uid == path.uid or self.proven.state(uid) != DOWN:
                 continue
-            other = self.suspects(self.topology.way(uid))
+            other = self.suspects(self.topology.path(uid))
             possible = {self.topology.root(element) for element in other}
             if any(self._checks_naming(other, root) for root in possible):
                 continue  # that one is explained
@@ -292,13 +294,13 @@ class Solver:
 
     def degraded(self, uid: str) -> Explanation:
         """The first on its way that is itself out of its thresholds, or that has lost one of its circuits."""
-        path = self.topology.way(uid)
+        path = self.topology.path(uid)
         if elements.kind_of(path.own) == "feed":
             return Explanation(self.topology.root(path.own), "sure", words.on_battery(path.uid))
         check = self.topology.check(uid)
         if check is not None and check.kind == "ups":
             at_site = self.topology.power_checks(path.vantage)
-            same = [u for u in at_site if self.topology.feeds(u) == path.device and self.proven.state(u) == DEGRADED]
+            same = [u for u in at_site if self.topology.ups_of(u) == path.device and self.proven.state(u) == DEGRADED]
             if same:
                 return Explanation(self.topology.root(elements.feed(same[0])), "sure", words.on_battery(same[0]))
         for element in path.on:
@@ -308,7 +310,7 @@ class Solver:
                 for namer in self.topology.namers(part):
                     if namer != uid and self._is_degraded(namer, part):
                         return self._same_time(path, part, namer)
-        return self._say(path, self.topology.root(path.own), "sure")
+        return self._explanation(path, self.topology.root(path.own), "sure")
 
     def _is_degraded(self, namer: str, part: str) -> bool:
         """Whether what this check names is worse than it should be."""
@@ -318,12 +320,14 @@ class Solver:
     def _same_time(self, path: CheckPath, part: str, namer: str) -> Explanation:
         root = self.topology.root(part)
         if self.topology.root(path.own) == root:
-            return self._say(path, root, "sure")
+            return self._explanation(path, root, "sure")
         return Explanation(root, "probable", words.degraded_with(self.topology, path.uid, namer))
 
     # -- in words
 
-    def _say(self, path: CheckPath, root: Root, certainty: Certainty, named: tuple[str, ...] = ()) -> Explanation:
+    def _explanation(
+        self, path: CheckPath, root: Root, certainty: Certainty, named: tuple[str, ...] = ()
+    ) -> Explanation:
         others = [uid for uid in (*named, path.uid) if self.proven.state(uid) in (DOWN, DEGRADED)]
         working: dict[Root, str] = {}
         when = self.when(path.uid)

@@ -1,4 +1,4 @@
-"""How long a leased circuit was down, by whose it was that day and by cause, with the evidence: what claims rest on.
+"""Outages of a leased circuit: how long, by provider and by cause, with the evidence that claims rest on.
 
 A circuit is down while the check of one side says so and none of the other side's says that it works. Only the agents
 of its two ends count as evidence here, so that it is plain when nothing more can come.
@@ -45,7 +45,7 @@ class SettledDowntime(msgspec.Struct, frozen=True):
 
 def end_agents(topology: Topology, link: str) -> frozenset[str]:
     """The agents at both ends of a circuit."""
-    lines = (topology.way(uid).agent for uid in topology.lines(link))
+    lines = (topology.path(uid).agent for uid in topology.link_checks(link))
     site = topology.inventory.links[link].site
     return frozenset((*topology.agents_at(site), *topology.agents_at(topology.hub), *lines))
 
@@ -77,7 +77,7 @@ def additions(topology: Topology, evidence: CauseEvidence, link: str, since: int
 
 def _settled(analysis: CauseAnalysis, link: str) -> int:
     topology, evidence = analysis.topology, analysis.evidence
-    lines = topology.lines(link)
+    lines = topology.link_checks(link)
     agents = end_agents(topology, link)
     passed, has_evidence = evidence.now, False
     for uid in dict.fromkeys(other for line in lines for other in topology.related(line)):
@@ -105,7 +105,7 @@ def _settled(analysis: CauseAnalysis, link: str) -> int:
 def _outages(analysis: CauseAnalysis, link: str, window: Interval) -> list[CircuitOutage]:
     begin, end = window
     circuit = analysis.topology.inventory.links[link]
-    lines = analysis.topology.lines(link)
+    lines = analysis.topology.link_checks(link)
     verdicts = [one for uid in lines for one in _down_verdicts(analysis, uid, window)]
     up = sorted(piece for uid in lines for piece in _up_intervals(analysis, uid, window))
     zone = analysis.topology.inventory.province.zone

@@ -1,4 +1,4 @@
-"""When an agent did not look, and why: from its starts and stops, its UPS, and what others saw of its site meanwhile.
+"""Gaps in which an agent did not look, and their causes, from its starts and stops, its UPS and what others saw.
 
 stopped cleanly                                     agent (power, if the UPS was on battery and the machine booted)
 started again on a machine that had run on          agent
@@ -66,12 +66,12 @@ class AgentGaps:
         return gaps[i] if gaps[i].start + error <= start and end <= gaps[i].end - error else None
 
     def _compute(self, agent: str) -> Iterable[Gap]:
-        looks = self._topology.looks_of(agent)
+        looks = self._topology.heartbeat_checks(agent)
         if not looks:
             return
         checks = self._topology.inventory.checks
         patience = max(checks[uid].hold for uid in looks)
-        pieces = sorted(piece for uid in looks for piece in self._proofs(uid).looked())
+        pieces = sorted(piece for uid in looks for piece in self._proofs(uid).look_times())
         life = self._evidence.life(agent)
         looked = _merged(pieces)
         if not looked:
@@ -123,8 +123,8 @@ class AgentGaps:
         """Booted anew without a clean stop: the machine alone, or the power of its site?"""
         site, root = self._topology.site_of(agent), f"agent:{agent}"
         boot_message = words.booted(agent, start.booted)
-        outside = self._topology.outside(site)
-        soon = min(last + self._due(agent) + start.error + 1, first)
+        outside = self._topology.outside_checks(site)
+        soon = min(last + self._next_look_within(agent) + start.error + 1, first)
         alive = next((uid for uid in outside if self._works(uid, last, soon)), None)
         if alive is not None:
             yield self._gap(last, first, root, AGENT, "sure", (words.answered(site, alive), boot_message))
@@ -168,8 +168,8 @@ class AgentGaps:
         battery = self._battery_before(agent, last)
         if battery is not None:
             return self._gap(last, now, self._power(agent), POWER, "provisional", (battery, silent), open_=True)
-        for uid in self._topology.outside(site):
-            if self._proofs(uid).worked(last + self._due(agent) + 1, now):
+        for uid in self._topology.outside_checks(site):
+            if self._proofs(uid).worked_within(last + self._next_look_within(agent) + 1, now):
                 because = (words.answered(site, uid), silent)
                 return self._gap(last, now, f"agent:{agent}", AGENT, "provisional", because, open_=True)
         return self._gap(last, now, f"agent:{agent}", NOT_KNOWN, "provisional", (silent,), open_=True)
@@ -193,10 +193,10 @@ class AgentGaps:
     def _power(self, agent: str) -> str:
         return f"power:{self._topology.site_of(agent)}"
 
-    def _due(self, agent: str) -> int:
+    def _next_look_within(self, agent: str) -> int:
         """Within how long after a look the next one comes."""
         checks = self._topology.inventory.checks
-        return min(checks[uid].interval + checks[uid].timeout for uid in self._topology.looks_of(agent))
+        return min(checks[uid].interval + checks[uid].timeout for uid in self._topology.heartbeat_checks(agent))
 
     def _battery_before(self, agent: str, last: int) -> TranslatableMessage | None:
         """Whether the UPS was on battery when the agent was last there."""

@@ -1,4 +1,4 @@
-"""Where the target of a check stands, as far as the inventory tells it.
+"""Locates the target of a check: the site and device where it stands, as far as the inventory tells it.
 
 By the address among its parameters: a device's, a site's router (``gateway`` inside, ``wan`` outside), or inside a
 site's ``lan``. Many sites may use the same private network, so the site that looks is asked first, then the one that
@@ -72,7 +72,7 @@ class Locator:
             if lan := site.facts.get("lan"):
                 self._lans.setdefault(lan, []).append(site.id)
 
-    def place(self, check: Check, vantage: str) -> TargetLocation:
+    def locate(self, check: Check, vantage: str) -> TargetLocation:
         """``vantage``: the site of the agent that looks."""
         if check.kind in OWN_MACHINE:
             return TargetLocation("machine", vantage)

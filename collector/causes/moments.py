@@ -1,4 +1,4 @@
-"""What is proven all through a time in the past: the picture of which a solver asks why something was not up."""
+"""Proven states all through a time in the past, of which a solver asks why something was not up."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -16,7 +16,7 @@ class MomentSource(Protocol):
     """What moments are taken from."""
 
     topology: Topology
-    lives: AgentGaps
+    agent_gaps: AgentGaps
 
     def proofs(self, uid: str) -> Proofs: ...
 
@@ -37,34 +37,34 @@ class PastMoment:
         self._source = source
         self._exactly = low, high
         self._low, self._high = low - error, high + error
-        self._agent = source.topology.way(uid).agent
+        self._agent = source.topology.path(uid).agent
         self._uid, self._span, self._brief = uid, span, is_brief
 
     def state(self, uid: str) -> int | None:
         if uid == self._uid:
             return self._span.state
-        proofs, low, high = self._of(uid)
+        proofs, low, high = self._proofs_for(uid)
         return proofs.state(low, high)
 
     def onset(self, uid: str) -> int:
         if uid == self._uid:
             return self._span.sure_from
-        proofs, low, high = self._of(uid)
+        proofs, low, high = self._proofs_for(uid)
         return proofs.onset(low, high)
 
-    def _of(self, uid: str) -> tuple[Proofs, int, int]:
-        if self._source.topology.way(uid).agent == self._agent:
+    def _proofs_for(self, uid: str) -> tuple[Proofs, int, int]:
+        if self._source.topology.path(uid).agent == self._agent:
             return self._source.exact(uid), *self._exactly
         return self._source.proofs(uid), self._low, self._high
 
     def down_near(self, uid: str, within: int) -> bool:
-        proofs, low, high = self._of(uid)
+        proofs, low, high = self._proofs_for(uid)
         return proofs.proves(DOWN, low - within, high + within)
 
-    def brief(self, uid: str) -> bool:
+    def is_brief(self, uid: str) -> bool:
         return self._brief and uid == self._uid
 
-    def fact(self, element: str) -> Cause | None:
+    def known_fault(self, element: str) -> Cause | None:
         """That a site was without power, as the life of its agent tells."""
         if elements.kind_of(element) != "power":
             return None
@@ -73,7 +73,7 @@ class PastMoment:
                 return gap.cause
         return None
 
-    def lives(self, element: str) -> bool:
+    def is_alive(self, element: str) -> bool:
         if elements.kind_of(element) != "power":
             return False
         return any(gap.powered for gap in self._gaps_of(elements.ident_of(element)))
@@ -82,6 +82,6 @@ class PastMoment:
         for agent in self._source.topology.agents_at(site):
             own = agent == self._agent
             low, high = self._exactly if own else (self._low, self._high)
-            gap = self._source.lives.gap_at(agent, low, high, exact=own)
+            gap = self._source.agent_gaps.gap_at(agent, low, high, exact=own)
             if gap is not None:
                 yield gap

@@ -1,4 +1,4 @@
-"""Why something is not up right now, from what is published at this moment.
+"""Causes of this moment: why something is not up right now, from the published states.
 
 What is up proves something about a trouble only if it was up at some moment between the first look that found it and
 the last: what was up a moment before says nothing, nor what came back since. While something on the way has not been
@@ -88,23 +88,23 @@ class _PublishedStates:
     def down_near(self, uid: str, within: int) -> bool:
         return False  # what was is not asked: what is now decides
 
-    def brief(self, uid: str) -> bool:
+    def is_brief(self, uid: str) -> bool:
         return False
 
-    def silent(self, agent: str) -> AgentContact | None:
+    def silent_contact(self, agent: str) -> AgentContact | None:
         """Its last contact, if that was too long ago."""
         contact = self._view.contact(agent)
         if contact is None or self._view.now - contact.heard <= self._view.patience:
             return None
         return contact
 
-    def fact(self, element: str) -> Cause | None:
+    def known_fault(self, element: str) -> Cause | None:
         """On battery, then silent: probably without power."""
         if elements.kind_of(element) != "power":
             return None
         site = elements.ident_of(element)
         for agent in self._topology.agents_at(site):
-            contact = self.silent(agent)
+            contact = self.silent_contact(agent)
             if contact is None or contact.stopped is not None:
                 continue
             for uid in self._topology.power_checks(site):
@@ -116,7 +116,7 @@ class _PublishedStates:
                     return Cause(root=element, cause=POWER, certainty="provisional", because=because)
         return None
 
-    def lives(self, element: str) -> bool:
+    def is_alive(self, element: str) -> bool:
         return False
 
 
@@ -141,11 +141,11 @@ class PresentCauses(Solver):
             return PresentCause(
                 Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=words.no_evidence(uid, ""))
             )
-        path = self.topology.way(uid)
+        path = self.topology.path(uid)
         left = self.suspects(path)
         if finding.decided:  # what is only probable may yet be ruled out by a look that is about to be made
-            return PresentCause(finding.cause(), finding.certainty != "sure" and self._to_come(path, left))
-        return PresentCause(self._fallback(path, finding), self._to_come(path, left))
+            return PresentCause(finding.cause(), finding.certainty != "sure" and self._evidence_pending(path, left))
+        return PresentCause(self._fallback(path, finding), self._evidence_pending(path, left))
 
     def when(self, uid: str) -> Interval:
         status = self._published.seen(uid)
@@ -167,7 +167,7 @@ class PresentCauses(Solver):
                     yield status.first, status.at, uid
         if kind in ("agent", "power"):
             agents = (ident,) if kind == "agent" else self.topology.agents_at(ident)
-            for uid in (uid for agent in agents for uid in self.topology.looks_of(agent)):
+            for uid in (uid for agent in agents for uid in self.topology.heartbeat_checks(agent)):
                 status = self._published.seen(uid)
                 if status is not None and status.last != UNKNOWN:
                     yield status.first, status.at, uid
@@ -178,28 +178,30 @@ class PresentCauses(Solver):
         silent = [
             words.silent(agent, contact.heard)
             for agent in self.topology.agents_at(path.target)
-            if (contact := self._published.silent(agent)) is not None
+            if (contact := self._published.silent_contact(agent)) is not None
         ]
-        because = (*self._say(path, root, "provisional").because, *silent)
+        because = (*self._explanation(path, root, "provisional").because, *silent)
         return Cause(root=root.root, cause=root.cause, certainty="provisional", because=because)
 
-    def _to_come(self, path: CheckPath, left: tuple[str, ...]) -> bool:
+    def _evidence_pending(self, path: CheckPath, left: tuple[str, ...]) -> bool:
         """Whether a living agent is still to look at something that is left."""
         since = self.when(path.uid)[0]
         for element in left:
             if element in (path.own, path.last):
                 continue
             for uid in self.topology.provers(element):
-                status, agent = self._published.seen(uid), self.topology.way(uid).agent
+                status, agent = self._published.seen(uid), self.topology.path(uid).agent
                 contact = self.view.contact(agent)
-                alive = contact is not None and contact.stopped is None and self._published.silent(agent) is None
+                alive = (
+                    contact is not None and contact.stopped is None and self._published.silent_contact(agent) is None
+                )
                 if uid != path.uid and alive and status is not None and status.at < since:
                     return True
         return False
 
     # -- agents
 
-    def silent(self, agent: str) -> PresentCause:
+    def silence(self, agent: str) -> PresentCause:
         """Of an agent that is not heard: the agent, its site, the way to it, or the collector itself?"""
         contact = self.view.contact(agent)
         heard = contact.heard if contact is not None else 0
@@ -213,8 +215,8 @@ class PresentCauses(Solver):
                 Cause(root="collector:start", cause=COLLECTOR, certainty="provisional", because=because), True
             )
         site = self.topology.site_of(agent)
-        outside = [uid for uid in self.topology.outside(site) if self._published.seen(uid) is not None]
-        answering = next((uid for uid in outside if self._after(uid, heard) in SEEN_WORKING), None)
+        outside = [uid for uid in self.topology.outside_checks(site) if self._published.seen(uid) is not None]
+        answering = next((uid for uid in outside if self._state_after(uid, heard) in SEEN_WORKING), None)
         if answering is not None:
             if (crowd := self._mass_silence()) is not None:
                 because = (words.all_silent(*crowd), words.answered(site, answering))
@@ -227,14 +229,14 @@ class PresentCauses(Solver):
             gone_evidence = (*answer.cause.because, silent)
             unsure = msgspec.structs.replace(answer.cause, certainty="provisional", because=gone_evidence)
             return PresentCause(unsure, answer.pending)
-        if (fact := self._published.fact(elements.power(site))) is not None:
+        if (fact := self._published.known_fault(elements.power(site))) is not None:
             return PresentCause(fact)
         if (crowd := self._mass_silence()) is not None:
             return PresentCause(_collector_cause("collector:reach", "provisional", (words.all_silent(*crowd), silent)))
-        waiting = any(self._published.silent(self.topology.way(uid).agent) is None for uid in outside)
+        waiting = any(self._published.silent_contact(self.topology.path(uid).agent) is None for uid in outside)
         return PresentCause(Cause(root=root, cause=NOT_KNOWN, certainty="provisional", because=(silent,)), waiting)
 
-    def _after(self, uid: str, heard: int) -> int | None:
+    def _state_after(self, uid: str, heard: int) -> int | None:
         """The state that was found later than the agent could have been heard again."""
         status = self._published.seen(uid)
         return status.last if status is not None and status.at > heard + self.view.push_every else None

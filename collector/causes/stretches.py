@@ -1,4 +1,4 @@
-"""What was not up, as one stretch a state, and its parts with what is found of each."""
+"""Stretches in which a check was not up, one for each state, and their parts with the cause of each."""
 
 from collections.abc import Sequence
 from itertools import pairwise

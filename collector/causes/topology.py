@@ -1,4 +1,4 @@
-"""The way of each check: from who looks, over what lies between, to what is looked at.
+"""The path of each check: from the agent that looks, over what lies between, to its target.
 
 A check that is up proves everything on its way; one that is down says that something on it is broken. Which checks
 speak of an element is worked out for one site at a time, when it is first asked for, so that ten thousand sites cost no
@@ -47,7 +47,7 @@ class Topology:
         self.inventory = inventory
         self.hub = inventory.province.hub
         self._locator = Locator(inventory)
-        self._ways: dict[str, CheckPath] = {}
+        self._paths: dict[str, CheckPath] = {}
         self._near: dict[str, tuple[str, ...]] = {}
         self._provers: dict[str, tuple[str, ...]] = {}
         self._by_agent: dict[str, list[str]] = {}
@@ -72,11 +72,11 @@ class Topology:
     def check(self, uid: str) -> Check | None:
         return self.inventory.checks.get(uid)
 
-    def way(self, uid: str) -> CheckPath:
+    def path(self, uid: str) -> CheckPath:
         """Raises KeyError for a check that the inventory does not have."""
-        path = self._ways.get(uid)
+        path = self._paths.get(uid)
         if path is None:
-            path = self._ways[uid] = self._build_path(self.inventory.checks[uid])
+            path = self._paths[uid] = self._build_path(self.inventory.checks[uid])
         return path
 
     def agents_at(self, site: str) -> tuple[str, ...]:
@@ -88,7 +88,7 @@ class Topology:
 
     def _build_path(self, check: Check) -> CheckPath:
         vantage = self.site_of(check.agent)
-        place = self._locator.place(check, vantage)
+        place = self._locator.locate(check, vantage)
         last = elements.service(check.uid)
         start = (elements.agent(check.agent), elements.power(vantage))
 
@@ -187,7 +187,7 @@ class Topology:
         if kind == "wans":
             return Root(f"wan:{self.inventory.sites[ident].links[0]}", cause)
         if kind == "feed":
-            return Root(f"power:{self.way(ident).vantage}", cause)
+            return Root(f"power:{self.path(ident).vantage}", cause)
         if kind == "host":
             return self._host_root(element)
         return Root(element, cause)
@@ -210,12 +210,12 @@ class Topology:
         """The checks that look at one host. A hub also houses what other sites' checks are about."""
         site = elements.ident_of(element).partition("/")[0]
         if site != self.hub:
-            return [uid for uid in self.checks_near(site) if self.way(uid).host == element]
+            return [uid for uid in self.checks_near(site) if self.path(uid).host == element]
         if self._housed is None:
             housed: dict[str, list[str]] = {}
             for agent in self.agents_at(site):
                 for uid in self.checks_of(agent):
-                    if host := self.way(uid).host:
+                    if host := self.path(uid).host:
                         housed.setdefault(host, []).append(uid)
             self._housed = housed  # whole at once: another thread may be asking
         return self._housed.get(element, [])
@@ -241,12 +241,12 @@ class Topology:
         checks = self.inventory.checks
         return tuple(uid for uid in self._by_site.get(site, ()) if checks[uid].link)
 
-    def lines(self, link: str) -> tuple[str, ...]:
+    def link_checks(self, link: str) -> tuple[str, ...]:
         """The checks of both sides that prove this circuit."""
         checks = self.inventory.checks
         return tuple(uid for uid in self.site_link_checks(self.inventory.links[link].site) if checks[uid].link == link)
 
-    def looks_of(self, agent: str) -> tuple[str, ...]:
+    def heartbeat_checks(self, agent: str) -> tuple[str, ...]:
         """The quickest checks of an agent: whether it looks at all is told by these.
 
         Not by power checks: into their ledger ingest writes what a boot tells, which nobody looked at.
@@ -276,26 +276,26 @@ class Topology:
 
     def namers(self, element: str) -> tuple[str, ...]:
         """The checks that are about the element."""
-        return tuple(uid for uid in self.provers(element) if self.way(uid).own == element)
+        return tuple(uid for uid in self.provers(element) if self.path(uid).own == element)
 
-    def outside(self, site: str) -> tuple[str, ...]:
+    def outside_checks(self, site: str) -> tuple[str, ...]:
         """Checks by agents elsewhere that need the site's power: whether anything is alive there."""
         own = set(self.agents_at(site))
-        return tuple(uid for uid in self.provers(elements.power(site)) if self.way(uid).agent not in own)
+        return tuple(uid for uid in self.provers(elements.power(site)) if self.path(uid).agent not in own)
 
     def power_checks(self, site: str) -> tuple[str, ...]:
         checks = self.inventory.checks
         return tuple(uid for uid in self.checks_near(site) if checks[uid].kind == "power" and checks[uid].site == site)
 
-    def feeds(self, uid: str) -> str:
+    def ups_of(self, uid: str) -> str:
         """The UPS (a device's id, or "") that a power check asks."""
-        return self.way(uid).device
+        return self.path(uid).device
 
     def related(self, uid: str) -> tuple[str, ...]:
         """All checks whose states may decide why this one is not up."""
         related = self._related.get(uid)
         if related is None:
-            path = self.way(uid)
+            path = self.path(uid)
             uids: dict[str, None] = {uid: None}
             for element in (*path.on, *path.maybe):
                 uids.update(dict.fromkeys(self.provers(element)))
@@ -305,7 +305,7 @@ class Topology:
         return related
 
     def _proves(self, uid: str, element: str) -> bool:
-        on = self.way(uid).on
+        on = self.path(uid).on
         if element in on:
             return True
         if elements.kind_of(element) != "wans":
@@ -320,18 +320,18 @@ class Topology:
         if kind == "agent":
             return self.site_of(ident)
         if kind in ("service", "feed"):
-            return self.way(ident).vantage
+            return self.path(ident).vantage
         return ident.partition("/")[0]
 
     def _quickest(self, uids: Iterable[str], element: str = "") -> tuple[str, ...]:
         """The quickest to see a change, those of other agents not crowded out by the many of one."""
         checks = self.inventory.checks
-        ordered = sorted(uids, key=lambda uid: (self.way(uid).own != element, checks[uid].hold, uid))
+        ordered = sorted(uids, key=lambda uid: (self.path(uid).own != element, checks[uid].hold, uid))
         quickest = min((checks[uid].hold for uid in ordered), default=0)
         quick = [uid for uid in ordered if checks[uid].hold <= MAX_HOLD_RATIO * quickest]
         own = elements.ident_of(element).partition("/")[0] if elements.kind_of(element) in ("power", "gateway") else ""
-        there = [uid for uid in quick if not own or self.way(uid).vantage == own]
-        elsewhere = [uid for uid in quick if own and self.way(uid).vantage != own]
+        there = [uid for uid in quick if not own or self.path(uid).vantage == own]
+        elsewhere = [uid for uid in quick if own and self.path(uid).vantage != own]
         return (*there[:PROVERS], *elsewhere[:PROVERS])
 
 

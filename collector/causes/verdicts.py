@@ -1,4 +1,4 @@
-"""Of what has been: why a check was not up, stretch by stretch. Pure: the same evidence gives the same verdicts,
+"""Verdicts on the past: why a check was not up, stretch by stretch. Pure: the same evidence gives the same verdicts,
 whenever and in whatever order it came, and however the time is cut into windows.
 
 A stretch is cut wherever anything that is proven about its way changes. Each part is decided by what is proven all
@@ -53,12 +53,12 @@ class CauseAnalysis:
     def __init__(self, topology: Topology, evidence: CauseEvidence, only: frozenset[str] | None = None) -> None:
         self.topology = topology
         self.evidence = evidence
-        self.lives = AgentGaps(topology, evidence, self.proofs)
+        self.agent_gaps = AgentGaps(topology, evidence, self.proofs)
         self._only = only
         self._proofs: dict[str, Proofs] = {}
         self._exact: dict[str, Proofs] = {}
         self._stretches: dict[str, list[UnhealthyStretch]] = {}
-        self._judged: dict[tuple[str, int], list[CauseVerdict]] = {}
+        self._decided: dict[tuple[str, int], list[CauseVerdict]] = {}
 
     def proofs(self, uid: str) -> Proofs:
         """What the check proves to whoever compares it with other agents' looks."""
@@ -96,27 +96,27 @@ class CauseAnalysis:
         first = bisect_right(all_stretches, begin, key=lambda stretch: stretch.end)
         clipped = []
         for stretch in takewhile(lambda stretch: stretch.start < end, all_stretches[first:]):
-            for one in self.judged(uid, stretch):
+            for one in self.stretch_verdicts(uid, stretch):
                 a, b = max(one.start, begin), min(one.end, end)
                 if a < b:
                     clipped.append(CauseVerdict(a, b, one.state, one.cause))
         return clipped
 
-    def judged(self, uid: str, stretch: UnhealthyStretch) -> list[CauseVerdict]:
+    def stretch_verdicts(self, uid: str, stretch: UnhealthyStretch) -> list[CauseVerdict]:
         """The whole stretch, cut where its cause changes."""
         key = uid, stretch.start
-        if key not in self._judged:
-            self._judged[key] = self._judge(uid, stretch)
-        return self._judged[key]
+        if key not in self._decided:
+            self._decided[key] = self._decide(uid, stretch)
+        return self._decided[key]
 
-    def _judge(self, uid: str, stretch: UnhealthyStretch) -> list[CauseVerdict]:
+    def _decide(self, uid: str, stretch: UnhealthyStretch) -> list[CauseVerdict]:
         if self.topology.check(uid) is None:
             cause = Cause(
                 root=elements.service(uid), cause=NOT_KNOWN, certainty="probable", because=words.no_evidence(uid, "")
             )
             return [CauseVerdict(stretch.start, stretch.end, stretch.state, cause)]
-        path = self.topology.way(uid)
-        parts = self._unknown(path, stretch) if stretch.state == UNKNOWN else self._seen(path, stretch)
+        path = self.topology.path(uid)
+        parts = self._decide_unknown(path, stretch) if stretch.state == UNKNOWN else self._decide_seen(path, stretch)
         joined: list[CauseVerdict] = []
         for part in parts:
             cause = part.finding.cause()
@@ -128,7 +128,7 @@ class CauseAnalysis:
 
     # -- what was seen down or degraded
 
-    def _seen(self, path: CheckPath, stretch: UnhealthyStretch) -> list[CausePart]:
+    def _decide_seen(self, path: CheckPath, stretch: UnhealthyStretch) -> list[CausePart]:
         span = stretch.span
         assert span is not None, "what was seen has a span"
         decided: list[CausePart] = []
@@ -170,7 +170,7 @@ class CauseAnalysis:
         brief = check is not None and span.end - span.start < BRIEF_INTERVALS * check.interval + check.timeout
         moment = PastMoment(self, low, high, error, path.uid, span, brief)
         if elements.kind_of(path.own) == "feed":  # down by a boot's account, although nobody looked
-            gap = self.lives.gap_at(path.agent, low, high, exact=True)
+            gap = self.agent_gaps.gap_at(path.agent, low, high, exact=True)
             if gap is not None and not gap.open:
                 return explanation_of(gap.cause)
         return Solver(self.topology, moment).explain(path.uid)
@@ -181,13 +181,13 @@ class CauseAnalysis:
         error = max(span.error_from, span.error_to)
         cuts = {start, end}
         for uid in self.topology.related(path.uid):
-            if self.topology.way(uid).agent == path.agent:
+            if self.topology.path(uid).agent == path.agent:
                 cuts.update(self.exact(uid).edges(start, end))
                 continue
             for at in self.proofs(uid).edges(start - error - 1, end + error + 1):
                 cuts.update(cut for cut in (at - error, at + error) if start < cut < end)
         for agent in {*self.topology.agents_at(path.target), *self.topology.agents_at(path.vantage)}:
-            for gap in self.lives.gaps(agent):
+            for gap in self.agent_gaps.gaps(agent):
                 off = 0 if agent == path.agent else error + gap.error
                 cuts.update(at for at in (gap.start + off, gap.end - off) if start < at < end)
         ordered = sorted(cuts)
@@ -198,13 +198,13 @@ class CauseAnalysis:
         guess = open_parts[0].finding if open_parts else None
         root = guess.root if guess is not None else self.topology.root(path.own)
         because = guess.because if guess is not None else words.undecided(path, (root,))
-        if self._to_come(path, span.end):
+        if self._evidence_pending(path, span.end):
             return Explanation(root, "provisional", because)
         if guess is not None and {one.cause for one in guess.roots} == {root.cause}:
             return Explanation(root, "sure", because)  # which of these, nothing tells; but the cause is the same
         return Explanation(elements.Root(root.root, NOT_KNOWN), "probable", because)
 
-    def _to_come(self, path: CheckPath, until: int) -> bool:
+    def _evidence_pending(self, path: CheckPath, until: int) -> bool:
         """Whether an agent at either end may still say something of the time before."""
         agents = {path.agent, *self.topology.agents_at(path.target), *self.topology.agents_at(path.vantage)}
         if self._only is not None:
@@ -213,13 +213,13 @@ class CauseAnalysis:
 
     # -- what was not seen
 
-    def _unknown(self, path: CheckPath, stretch: UnhealthyStretch) -> list[CausePart]:
+    def _decide_unknown(self, path: CheckPath, stretch: UnhealthyStretch) -> list[CausePart]:
         """Why nobody looked. What follows a gap until a slow check's next look is told with it."""
         low = stretch.start if stretch.last is None else min(stretch.last, stretch.start)
         high = stretch.end if stretch.first is None else max(stretch.first, stretch.end)
-        gaps = [gap for gap in self.lives.gaps(path.agent) if gap.start < high and low < gap.end]
+        gaps = [gap for gap in self.agent_gaps.gaps(path.agent) if gap.start < high and low < gap.end]
         if not gaps:
-            gaps = list(self.lives.between(path.agent, low, high))
+            gaps = list(self.agent_gaps.between(path.agent, low, high))
         parts = [
             CausePart(
                 max(gap.start, stretch.start), min(gap.end, stretch.end), self._gap_explanation(path, gap, stretch)
@@ -235,7 +235,7 @@ class CauseAnalysis:
         own = self.topology.root(path.own)
         finding = Explanation(
             elements.Root(own.root, NOT_KNOWN),
-            "provisional" if self._to_come(path, stretch.end) else "probable",
+            "provisional" if self._evidence_pending(path, stretch.end) else "probable",
             words.no_evidence(path.uid, reason),
         )
         return [CausePart(stretch.start, stretch.end, finding)]
@@ -245,10 +245,10 @@ class CauseAnalysis:
         if not gap.open or gap.cause.cause != NOT_KNOWN:
             return explanation_of(gap.cause)
         site = self.topology.site_of(path.agent)
-        for uid in self.topology.outside(site):
+        for uid in self.topology.outside_checks(site):
             down_stretches = [one for one in self.stretches(uid) if one.state == DOWN and one.end > gap.start]
             if down_stretches:
-                last = self.judged(uid, down_stretches[-1])[-1].cause
+                last = self.stretch_verdicts(uid, down_stretches[-1])[-1].cause
                 return Explanation(
                     elements.Root(last.root, last.cause), "provisional", (*gap.cause.because, *last.because)
                 )

@@ -1,4 +1,4 @@
-"""The evidence in words. Each sentence says one thing that was seen; those that name the cause come first."""
+"""Messages that say what the evidence is. Each says one thing that was seen; those that name the cause come first."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ def evidence_messages(
 
 
 def _down(topology: "Topology", uid: str) -> TranslatableMessage:
-    path = topology.way(uid)
+    path = topology.path(uid)
     kind = elements.kind_of(path.own)
     if kind == "wan" and path.vantage == topology.inventory.links[path.link].site:
         return message("Over {link} the hub does not answer as it should to {site}", link=path.link, site=path.vantage)

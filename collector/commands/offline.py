@@ -1,4 +1,4 @@
-"""What the command line does with the store, beside a collector that may be running.
+"""Commands that work on the store from the command line, beside a collector that may be running.
 
 The ends of the ledger live in the running collector's memory; here they are made again from the checkpoints and the
 batches newer than them, as after a restart.
@@ -88,7 +88,7 @@ async def goals(config: CollectorConfig, day: str) -> list[str]:
     lines = [f"{'goal':12} {'window':12} {'objective':>9} {'best':>9} {'proven':>9} {'possible':>9}  verdict"]
     for one in evaluations:
         figures = "".join(f" {percent(value):>9}" for value in (one.objective, one.best, one.lower, one.upper))
-        lines.append(f"{one.goal:12} {one.window.name:12}{figures}  {one.why()}")
+        lines.append(f"{one.goal:12} {one.window.name:12}{figures}  {one.sentence()}")
     return lines if evaluations else ["The inventory has no goals."]
 
 
@@ -99,7 +99,9 @@ async def report(config: CollectorConfig, month: str, *, csv: bool, agency: str)
         if agency and agency not in reader.inventory.agencies:
             raise CommandFailed(f"the inventory has no agency {agency!r}")
         window = _month(month, reader)
-        chosen = [one for one in reader.known() if one.check is not None and (not agency or one.check.agency == agency)]
+        chosen = [
+            one for one in reader.all_checks() if one.check is not None and (not agency or one.check.agency == agency)
+        ]
         figures = await reader.figures(chosen, [(window.start, window.end)]) if chosen else {}
     table = [(one, figures[one.uid][0]) for one in chosen if figures[one.uid][0].total]
     return _as_csv(table, window) if csv else _as_text(table, window, reader.inventory)
@@ -177,7 +179,7 @@ def _registry(config: CollectorConfig, database: Database) -> Registry:
     except files.KeysBroken as error:
         raise CommandFailed(str(error)) from None
     days = config.agents.certificate_life / 86_400_000
-    revocations = Revocations(config.revoked)
+    revocations = Revocations(config.revocations_file)
     return Registry(database, authority, revocations, wall=lambda: time.time_ns() // 1_000_000, days=days)
 
 

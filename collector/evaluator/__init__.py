@@ -1,4 +1,4 @@
-"""From what is published to incidents and mails: one consumer of states, events, spans and time.
+"""The evaluator: from what is published to incidents and mails; one consumer of states, events, spans and time.
 
 A turn, once a second: what is wrong now (``watch``, ``troubles``), what was wrong and came to light late (``past``),
 the goals (``objectives``), the collector's own troubles (``own``) make one situation; the incident machine (alerts)

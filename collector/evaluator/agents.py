@@ -1,4 +1,4 @@
-"""Agents as troubles: one that is not heard, one whose own clock is off."""
+"""Problems of agents: one that is not heard, one whose own clock is off."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -29,7 +29,7 @@ class AgentProblems:
         self._fleet = fleet
         self._off_since: dict[str, int] = {}
 
-    def now(
+    def current(
         self, now: int, listening_since: int, causes: PresentCauses, inventory: Inventory, confirmed: Confirmed
     ) -> Iterator[ActiveProblem]:
         """``began``: when the collector began to listen (ms): nobody was silent before that."""
@@ -92,7 +92,7 @@ def _silent(
     condition = condition_for(inventory, "silent", subject)
     if condition is None or duration_state(condition, silence) != "met":
         return None
-    key, diagnosis = f"silent:{agent.id}", causes.silent(agent.id)
+    key, diagnosis = f"silent:{agent.id}", causes.silence(agent.id)
     return ActiveProblem(
         key=key,
         condition=condition.id,

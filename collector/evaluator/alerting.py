@@ -1,4 +1,4 @@
-"""Everything that tells people what is wrong, put together: the evaluator and the ways out."""
+"""The alerting service: the evaluator and every channel that notifies people, wired together."""
 
 import asyncio
 import logging
@@ -58,57 +58,63 @@ class AlertingService:
         def trusted_now() -> int:  # a clock that jumps ahead must not make waiting mails too old to be sent
             return ingest.trust.now_ms() or reader.wall()
 
-        self.ways = channels
+        self.channels = channels
         self.database = database
         self.counts = DeliveryStats()
-        self.journal = NotificationLog(config.sent, channels.keep_days)
+        self.journal = NotificationLog(config.notification_log, channels.keep_days)
         self.signer = LinkSigner(_signing_key(config.state_dir / "links.key"))
         self.outbox = StoredOutbox(database)
         self.unsubscribed = Unsubscribed(database)
         self.circuits = Circuits(database, reader)
         self.standby = Standby(channels.standby_of)
         self.sender = (
-            MailSender(channels, self.outbox, self.journal, self.counts, now=trusted_now) if channels.mails else None
+            MailSender(channels, self.outbox, self.journal, self.counts, now=trusted_now)
+            if channels.sends_mail
+            else None
         )
-        self.objectives = GoalProblems(reader, evaluations)
+        self.goal_problems = GoalProblems(reader, evaluations)
         self.evaluator = Evaluator(
             database,
             reader,
             ingest.trust,
             loaded=lambda: bool(inventories.loaded),
-            goal_problems=self.objectives,
+            goal_problems=self.goal_problems,
             self_checks=own.SelfChecks(
                 [
-                    lambda: self.counts.trouble(reader.wall()),
+                    lambda: self.counts.problems(reader.wall()),
                     lambda: list(_collector_problems(ingest, inventories)),
                     own.disk(config.state_dir, reader.wall),
                 ]
             ),
             mail_writer=MailWriter(reader, self.circuits, self.unsubscribed, channels, self.signer, evaluations),
-            muted=lambda: not channels.mails or self.standby.muted,
+            muted=lambda: not channels.sends_mail or self.standby.muted,
             wake=self._wake,
         )
         self._reader = reader
         self._alertmanagers = [
             AlertmanagerSender(
-                settings, self._posted, self._words, lambda key: channels.page(INCIDENTS_PATH + key), self._check_name
+                settings,
+                self._alertmanager_incidents,
+                self._summaries,
+                lambda key: channels.page_url(INCIDENTS_PATH + key),
+                self._check_name,
             )
             for settings in channels.alertmanagers
         ]
-        self._deadman = DeadmanPinger(channels.deadman, self.well) if channels.deadman is not None else None
-        self.counts.alertmanagers = [poster.standing for poster in self._alertmanagers]
-        self.counts.deadman = self._deadman.standing if self._deadman is not None else None
+        self._deadman = DeadmanPinger(channels.deadman, self.health_problem) if channels.deadman is not None else None
+        self.counts.alertmanagers = [poster.health for poster in self._alertmanagers]
+        self.counts.deadman = self._deadman.health if self._deadman is not None else None
 
     async def start(self) -> None:
         """Take up where the store and the journal say. Raises StoreError, OSError."""
         await self.circuits.start()
         await self.unsubscribed.load()
-        sent = await asyncio.to_thread(lambda: list(sent_notices(self.journal.entries())))
+        sent = await asyncio.to_thread(lambda: list(sent_notices(self.journal.mail_entries())))
         await self.evaluator.start(sent)
 
     def jobs(self) -> Iterator[Coroutine[Any, Any, None]]:
         """What is to run until the collector stops."""
-        yield self.objectives.run()
+        yield self.goal_problems.run()
         yield self.evaluator.run()
         yield self.circuits.run()
         yield self.standby.run()
@@ -119,18 +125,20 @@ class AlertingService:
         if self._deadman is not None:
             yield self._deadman.run()
 
-    def well(self) -> str:
+    def health_problem(self) -> str:
         """Why not all is well with what tells people, or "": what the dead-man's ping hangs on."""
-        if problem := self.evaluator.well():
+        if problem := self.evaluator.health_problem():
             return problem
-        troubles = self.counts.trouble(self._reader.wall())
+        troubles = self.counts.problems(self._reader.wall())
         mail = next((sentence for channel, sentence in troubles if channel in ("mail", "journal")), None)
         return mail.text if mail is not None else ""
 
-    def open(self) -> list[Incident]:
+    def open_incidents(self) -> list[Incident]:
         """Open incidents, the worst and newest first."""
         weight = {"critical": 0, "warning": 1, "info": 2}
-        return sorted(self.evaluator.book.open.values(), key=lambda one: (weight[one.severity], -one.opened, one.key))
+        return sorted(
+            self.evaluator.incidents.open.values(), key=lambda one: (weight[one.severity], -one.opened, one.key)
+        )
 
     def _wake(self) -> None:
         if self.sender is not None:
@@ -138,15 +146,15 @@ class AlertingService:
         for poster in self._alertmanagers:
             poster.wake()
 
-    def _posted(self) -> Iterable[Incident]:
+    def _alertmanager_incidents(self) -> Iterable[Incident]:
         if self.standby.muted:
             return ()
-        incidents, now = self.evaluator.book, self._reader.wall()
+        incidents, now = self.evaluator.incidents, self._reader.wall()
         ended = [*incidents.ended.values(), *incidents.closed.values()]
         recent = [one for one in ended if one.closed is not None and now - one.closed < ENDED_FOR]
         return [*incidents.open.values(), *(one for one in recent if one.why != "late")]
 
-    def _words(self, incident: Incident) -> Mapping[str, str]:
+    def _summaries(self, incident: Incident) -> Mapping[str, str]:
         """An incident's headline, in each language."""
         inventory, now = self._reader.inventory, self._reader.wall()
         zone = inventory.province.zone

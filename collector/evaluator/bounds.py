@@ -1,4 +1,4 @@
-"""How exactly the ledger knows when an incident began and how long it was, for its mails.
+"""Bounds of when an incident began and how long it was, as exactly as the ledger knows, for its mails.
 
 Bounded is what one check shows from beginning to end. It begins after the last look that was not down and by the first
 that was; it ends after the last that was and by the next that was not; each look may be placed in time as wrongly as

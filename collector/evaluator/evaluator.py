@@ -1,4 +1,4 @@
-"""The loop: a turn a second, one transaction a turn that changed something.
+"""The evaluation loop: one evaluation a second, and one transaction for each that changed something.
 
 A crash before the commit repeats the turn and nothing of it went out; a crash after it finds incidents, cursors and
 letters together. What was really sent is in a journal outside of the store, so that a store that was put back from a
@@ -69,22 +69,22 @@ class Evaluator:
         muted: Callable[[], bool] = lambda: False,
         wake: Callable[[], None] = lambda: None,
     ) -> None:
-        self.book = IncidentState()
-        self.turns = 0
+        self.incidents = IncidentState()
+        self.evaluations = 0
         self.seconds = 0.0  # that the last turn took
         self._database = database
         self._reader = reader
         self._trust = trust
         self._loaded = loaded
         self._goal_problems = goal_problems
-        self._own = self_checks
-        self._writer = mail_writer
+        self._self_checks = self_checks
+        self._mail_writer = mail_writer
         self._muted = muted
         self._wake = wake
-        self._place = EvaluatorCursor(0, 0)
+        self._cursor = EvaluatorCursor(0, 0)
         self._commands: list[tuple[Command, asyncio.Future[Incident | None]]] = []
         self._due = asyncio.Event()
-        self._troubles = CurrentProblems(reader, reader.wall())
+        self._problems = CurrentProblems(reader, reader.wall())
         self._last_finished = time.monotonic()
         self._failing = ""
         self._open_to_revision: dict[str, Incident] = {}
@@ -96,38 +96,38 @@ class Evaluator:
         """Take up where the store says, corrected by what was ``sent`` since (a store put back from a copy)."""
         cursor, opened = await stored.load(self._database)
         if cursor is None:  # what was before anybody was to be told is nobody's news
-            self._place = await stored.newest_rows(self._database)
-            self.book = IncidentState()
+            self._cursor = await stored.newest_rows(self._database)
+            self.incidents = IncidentState()
         else:
-            self._place = cursor
+            self._cursor = cursor
             incidents = _decoder.decode(cursor.book) if cursor.book else IncidentState()
             since = max(0, cursor.at - REMEMBER_CLOSED_MS)
             recent = await stored.closed(self._database, 100_000, since=since)
-            self.book = with_incidents(incidents, (*opened, *recent))
-        reconciled = reconcile(self.book, sent)
-        if reconciled is not self.book:
+            self.incidents = with_incidents(incidents, (*opened, *recent))
+        reconciled = reconcile(self.incidents, sent)
+        if reconciled is not self.incidents:
             log.warning("mails were sent that this store does not know of: what they said is taken up")
-            before = {one.key: one for one in _all_incidents(self.book)}
+            before = {one.key: one for one in _all_incidents(self.incidents)}
             changed = [one for one in _all_incidents(reconciled) if before.get(one.key) != one]
-            await self._commit(reconciled, self._place, changed, [])
+            await self._commit(reconciled, self._cursor, changed, [])
         now = self._reader.wall()
         closed = await stored.closed(self._database, 100_000, since=now - revising.REVISABLE_FOR)
         self._open_to_revision = {one.key: one for one in closed if revising.open_to_revision(one, now)}
         recent_findings = await self._database.read(lambda db: queries.findings_since(db, now - 3_600_000))
-        self._troubles.found(recent_findings)
+        self._problems.add_findings(recent_findings)
 
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self.guarded()
+            await self.evaluate_safely()
             try:
-                async with asyncio.timeout(self._rest()):
+                async with asyncio.timeout(self._delay()):
                     await self._due.wait()
             except TimeoutError:
                 pass
             self._due.clear()
 
-    def _rest(self) -> float:
+    def _delay(self) -> float:
         """Seconds until the next turn: sooner where something that waits is due before, or may soon be an incident."""
         delay = min(EVERY, max(UNCONFIRMED_EVERY, 3 * self.seconds)) if self._unconfirmed else EVERY
         now = self._trust.now_ms()
@@ -135,10 +135,10 @@ class Evaluator:
             return delay
         return min(delay, max(MIN_DELAY, (self._due_at - now) / 1000))
 
-    async def guarded(self) -> None:
+    async def evaluate_safely(self) -> None:
         """A turn; what goes wrong is said once, and the next turn tries again."""
         try:
-            await self.turn()
+            await self.evaluate()
         except Exception as error:
             if (message := f"{type(error).__name__}: {error}") != self._failing:
                 self._failing = message
@@ -153,7 +153,7 @@ class Evaluator:
             self._failing = ""
             self._last_finished = time.monotonic()
 
-    def well(self) -> str:
+    def health_problem(self) -> str:
         """Why not all is well with it, or ""."""
         if self._failing:
             return f"the evaluator fails: {self._failing}"
@@ -169,7 +169,7 @@ class Evaluator:
         self._due.set()
         return await future
 
-    async def turn(self) -> None:
+    async def evaluate(self) -> None:
         """One evaluation. Raises StoreError; nothing of it is kept then."""
         started = time.perf_counter()
         now = self._trust.now_ms()
@@ -177,7 +177,7 @@ class Evaluator:
             return
         commands, self._commands = self._commands, []
         try:
-            await self._turn(now, [command for command, _ in commands])
+            await self._evaluate(now, [command for command, _ in commands])
             if self._trust.trusted and now - self._revised >= REVISE_EVERY:
                 self._revised = now
                 await self._revise(now)
@@ -186,42 +186,46 @@ class Evaluator:
             raise
         for command, future in commands:
             if not future.done():
-                future.set_result(self._asked(command.incident))
-        self.turns += 1
+                future.set_result(self._commanded_incident(command.incident))
+        self.evaluations += 1
         self.seconds = time.perf_counter() - started
 
-    def _asked(self, key: str) -> Incident | None:
+    def _commanded_incident(self, key: str) -> Incident | None:
         """The open incident of that key, or the one that it was merged into."""
-        incident = self.book.incident(key)
-        while incident is not None and incident.into and (into := self.book.incident(incident.into)) is not None:
+        incident = self.incidents.incident(key)
+        while incident is not None and incident.into and (into := self.incidents.incident(incident.into)) is not None:
             incident = into
         return incident if incident is not None and incident.open else None
 
-    async def _turn(self, now: int, commands: Sequence[Command]) -> None:
+    async def _evaluate(self, now: int, commands: Sequence[Command]) -> None:
         inventory = self._reader.inventory
-        cursor, findings, closed = await self._news()
+        cursor, findings, closed = await self._new_evidence()
         problems: list[ActiveProblem] = []
         past_problems: list[PastProblem] = []
         if self._trust.trusted:
-            problems, past_problems = await self._wrong(now, findings, closed)
+            problems, past_problems = await self._check_problems(now, findings, closed)
         self._unconfirmed = any(not problem.confirmed for problem in problems)
         hub = inventory.sites.get(inventory.province.hub)
-        problems += self._own.troubles(now, self._own_condition, hub.agency if hub is not None else "")
+        problems += self._self_checks.current(now, self._own_condition, hub.agency if hub is not None else "")
         situation = StepInput(
             at=now,
-            troubles=tuple(problems),
+            problems=tuple(problems),
             unknown=lambda key: self._unknown(key, now),
-            gone=self._troubles.gone,
+            gone=self._problems.is_gone,
             past=tuple(past_problems),
             commands=tuple(commands),
             muted=self._muted(),
         )
-        step_result = await asyncio.to_thread(step, self.book, situation, inventory)
-        self._due_at = step_result.wake
-        if step_result.book is self.book and cursor == self._place:
+        step_result = await asyncio.to_thread(step, self.incidents, situation, inventory)
+        self._due_at = step_result.wake_at
+        if step_result.state is self.incidents and cursor == self._cursor:
             return
-        mails = await self._writer.letters(step_result.notices, step_result.book) if self._writer is not None else []
-        await self._commit(step_result.book, cursor, step_result.changed, mails)
+        mails = (
+            await self._mail_writer.write(step_result.notices, step_result.state)
+            if self._mail_writer is not None
+            else []
+        )
+        await self._commit(step_result.state, cursor, step_result.changed, mails)
         self._open_to_revision |= {one.key: one for one in step_result.changed if revising.open_to_revision(one, now)}
         if mails:
             self._wake()
@@ -233,29 +237,29 @@ class Evaluator:
         self._open_to_revision = {key: waiting[key] for key in waiting.keys() - {one.key for one in revised_incidents}}
         changed = [one for one in revised_incidents if one is not waiting[one.key]]
         if changed:
-            await self._commit(with_revised(self.book, changed), self._place, changed, [])
+            await self._commit(with_revised(self.incidents, changed), self._cursor, changed, [])
 
-    async def _wrong(
+    async def _check_problems(
         self, now: int, findings: Sequence[IngestFinding], closed: Sequence[past.ClosedSpan]
     ) -> tuple[list[ActiveProblem], list[PastProblem]]:
         """What is wrong now, and what was and came to light."""
         exclusions = await self._reader.exclusions()
-        self._troubles.found(findings)
+        self._problems.add_findings(findings)
 
         def find_problems() -> list[ActiveProblem]:
-            self._troubles.look(now)
-            causes = causes_now(self._reader, now, self._troubles.began)
-            problems = self._troubles.now(now, causes, exclusions, self.book.open.values())
-            return problems + self._goal_problems.troubles(now, problems, self._goal_condition)
+            self._problems.refresh(now)
+            causes = causes_now(self._reader, now, self._problems.listening_since)
+            problems = self._problems.current(now, causes, exclusions, self.incidents.open.values())
+            return problems + self._goal_problems.current(now, problems, self._goal_condition)
 
         # of a whole provider's outage this is a good part of a second: pushes go on meanwhile
         problems = await asyncio.to_thread(find_problems)
         past_problems = await past.past_problems(self._reader, closed, exclusions, now)
-        return problems, past.without_reported(past_problems, _all_incidents(self.book))
+        return problems, past.without_reported(past_problems, _all_incidents(self.incidents))
 
-    async def _news(self) -> tuple[EvaluatorCursor, list[IngestFinding], list[past.ClosedSpan]]:
+    async def _new_evidence(self) -> tuple[EvaluatorCursor, list[IngestFinding], list[past.ClosedSpan]]:
         """Findings and closed spans since the last turn, and the place after them."""
-        cursor = self._place
+        cursor = self._cursor
 
         def work(db: object) -> tuple[list[tuple[int, IngestFinding]], tuple[list[past.ClosedSpan], int]]:
             return queries.findings(db, cursor.events, MAX_FINDINGS), past.closed_spans(db, cursor.spans)  # type: ignore[arg-type]
@@ -272,17 +276,17 @@ class Evaluator:
         mails: Sequence[OutgoingMail],
     ) -> None:
         cursor = EvaluatorCursor(cursor.events, cursor.spans, incidents.at, _encode(without_incidents(incidents)))
-        await stored.commit(self._database, stored.EvaluatorCommit(place=cursor, incidents=changed, letters=mails))
+        await stored.commit(self._database, stored.EvaluatorCommit(cursor=cursor, incidents=changed, mails=mails))
         for incident in changed:
-            _log_change(incident, self.book.incident(incident.key))
-        self.book, self._place = incidents, cursor
+            _log_change(incident, self.incidents.incident(incident.key))
+        self.incidents, self._cursor = incidents, cursor
 
     def _unknown(self, key: str, now: int) -> bool:
         if not self._trust.trusted:
             return not key.startswith("collector:")
         if key.startswith(("risk:", "missed:")):
-            return not self._goal_problems.looked
-        return self._troubles.unknown(key, now)
+            return not self._goal_problems.evaluated
+        return self._problems.is_unknown(key, now)
 
     def _own_condition(self, what: str) -> Condition | None:
         return condition_for(self._reader.inventory, "collector", Subject(), what)

@@ -1,4 +1,4 @@
-"""What ingest noticed, as sentences: the kinds of finding that there are (collector.ingest)."""
+"""Messages for what ingest noticed: one sentence for each kind of finding (collector.ingest)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""From notices to letters: the mail written, its figures read, ready for the outbox."""
+"""Writes the mail for each notice, with its figures, ready for the outbox."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,11 +40,11 @@ class MailWriter:
         self._reader = reader
         self._circuits = circuits
         self._unsubscribed = unsubscribed
-        self._ways = channels
+        self._channels = channels
         self._signer = signer
         self._evaluations = evaluations
 
-    async def letters(self, notices: Sequence[Notice], state: IncidentState) -> list[OutgoingMail]:
+    async def write(self, notices: Sequence[Notice], state: IncidentState) -> list[OutgoingMail]:
         """A letter for each notice whose contact the inventory has and that the contact wants."""
         inventory = self._reader.inventory
         incident_keys = {key for one in notices if one.kind != "digest" for key in one.incidents}
@@ -74,9 +74,9 @@ class MailWriter:
         context = mail.MailContext(
             inventory=inventory,
             now=notice.at,
-            domain=self._ways.right,
-            sender=self._ways.from_ or f"haidang@{self._ways.right}",
-            base_url=self._ways.url,
+            domain=self._channels.message_id_domain,
+            sender=self._channels.from_ or f"haidang@{self._channels.message_id_domain}",
+            base_url=self._channels.url,
             sign=self._signer.sign,
             bounds=error_bounds,
             day=day,

@@ -1,4 +1,4 @@
-"""Goals as troubles: an error budget that burns too fast, an objective that can no longer be met.
+"""Problems of goals: an error budget that burns too fast, an objective that can no longer be met.
 
 Burn rate: the proven time down in a window, by what the objective allows for all of it. Two windows have to agree, a
 long one that says it matters and a short one that says it goes on (Google's SRE workbook, chapter 5). Only what is
@@ -47,12 +47,12 @@ class GoalProblems:
 
     def __init__(self, reader: LedgerReader, evaluations: Callable[[], Sequence[Evaluation]]) -> None:
         self.burning: Mapping[str, BurningGoal] = {}
-        self.looked = False  # whether the budgets were looked at at all
+        self.evaluated = False  # whether the budgets were looked at at all
         self._reader = reader
         self._evaluations = evaluations
         self._since: dict[str, int] = {}  # by trouble's key
         self._checks: tuple[int, dict[str, frozenset[str]]] = (-1, {})  # of each goal, by the inventory's identity
-        self._told: dict[str, int] = {}  # by goal, when a check of it was last in a trouble of its own
+        self._check_problem_at: dict[str, int] = {}  # by goal, when a check of it was last in a trouble of its own
 
     async def run(self) -> None:
         while True:
@@ -72,24 +72,24 @@ class GoalProblems:
             if goal.combine != "share" and not goal.lacks
             for ms in sorted({ms for pair in BURN_WINDOW_PAIRS for ms in (pair.long, pair.short)})
         ]
-        evaluations = await self._reader.judged(goal_windows) if goal_windows else []
+        evaluations = await self._reader.evaluate_goals(goal_windows) if goal_windows else []
         rates = {(one.goal, int(one.window.name)): burn_rate(one) for one in evaluations}
         goals = {one.goal for one in evaluations}
-        self.looked = True
+        self.evaluated = True
         self.burning = {goal: worst for goal in goals if (worst := worst_of(goal, rates)) is not None}
 
-    def troubles(
+    def current(
         self, now: int, check_problems: Iterable[ActiveProblem], condition: Callable[[str, Goal], Condition | None]
     ) -> list[ActiveProblem]:
         """``others``: the checks' troubles of this turn. ``condition``: what holds for "risk" or "missed" of a goal."""
         inventory = self._reader.inventory
-        self._note(now, inventory, check_problems)
+        self._note_check_problems(now, inventory, check_problems)
         problems = [*self._risks(now, inventory, condition), *self._missed(now, inventory, condition)]
         keys = {problem.key for problem in problems}
         self._since = {key: at for key, at in self._since.items() if key in keys}
         return problems
 
-    def _note(self, now: int, inventory: Inventory, check_problems: Iterable[ActiveProblem]) -> None:
+    def _note_check_problems(self, now: int, inventory: Inventory, check_problems: Iterable[ActiveProblem]) -> None:
         if self._checks[0] != id(inventory):
             sets = {
                 goal.id: frozenset(uid for member in members.members(goal, inventory) for uid in member.checks)
@@ -99,7 +99,7 @@ class GoalProblems:
         troubled = {problem.subject.check for problem in check_problems if problem.confirmed}
         for goal, checks in self._checks[1].items():
             if not checks.isdisjoint(troubled):
-                self._told[goal] = now
+                self._check_problem_at[goal] = now
 
     def _risks(
         self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
@@ -109,7 +109,7 @@ class GoalProblems:
             burn_condition = condition("risk", goal) if goal is not None else None
             if goal is None or burn_condition is None:
                 continue
-            quiet = now - self._told.get(goal.id, -DAY) > one.pair.short + MINUTE
+            quiet = now - self._check_problem_at.get(goal.id, -DAY) > one.pair.short + MINUTE
             severity: Severity = one.pair.severity if burn_condition.severity == "warning" else burn_condition.severity
             sentence = message(
                 "the error budget of {goal} burns {rate} times as fast as it may",
@@ -125,7 +125,7 @@ class GoalProblems:
             goal = inventory.goals.get(one.goal)
             if goal is None or not beyond_reach(one) or (missed_condition := condition("missed", goal)) is None:
                 continue
-            quiet = now - self._told.get(goal.id, -DAY) > MINUTE
+            quiet = now - self._check_problem_at.get(goal.id, -DAY) > MINUTE
             sentence = message(
                 "{goal} can no longer be met over its {window}: at most {upper_share} of {objective_share}",
                 goal=goal.id,

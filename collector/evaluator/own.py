@@ -1,4 +1,4 @@
-"""The collector's own troubles: what keeps it from taking results, placing them, or telling anybody."""
+"""The collector's checks of itself: what keeps it from taking results, placing them, or notifying anybody."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -24,13 +24,13 @@ class SelfChecks:
         self._sources = sources
         self._since: dict[str, int] = {}
 
-    def troubles(self, now: int, condition: Callable[[str], Condition | None], agency: str) -> list[ActiveProblem]:
+    def current(self, now: int, condition: Callable[[str], Condition | None], agency: str) -> list[ActiveProblem]:
         """``condition``: the one that holds for a trouble of that name, None where it is switched off."""
         messages = dict(one for source in self._sources for one in source())
         self._since = {what: self._since.get(what, now) for what in messages}
-        return list(self._made(messages, now, condition, agency))
+        return list(self._problems(messages, now, condition, agency))
 
-    def _made(
+    def _problems(
         self,
         messages: dict[str, TranslatableMessage],
         now: int,

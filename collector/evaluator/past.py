@@ -1,4 +1,4 @@
-"""What was wrong and is over: closed spans as they are committed, each once, by the row up to which they were taken.
+"""Past problems: closed spans as they are committed, each taken once, by the row up to which they were taken.
 
 Live, an incident has seen them come and go. What came late (a backlog, a collector that was down) is told in the
 digest alone, with the cause that the whole evidence gives.
@@ -76,7 +76,7 @@ def without_reported(problems: Sequence[PastProblem], incidents: Iterable[Incide
         one
         for one in problems
         if not any(
-            begin <= one.until and one.trouble.since <= end for begin, end in periods.get(one.trouble.cause.root, ())
+            begin <= one.until and one.problem.since <= end for begin, end in periods.get(one.problem.cause.root, ())
         )
     ]
 
@@ -115,4 +115,4 @@ def _past_problem(
         state=span.state,
         reason=span.reason,
     )
-    return PastProblem(trouble=problem, until=span.end, late_ms=max(0, now - span.end))
+    return PastProblem(problem=problem, until=span.end, late_ms=max(0, now - span.end))

@@ -25,7 +25,7 @@ class RecentLooks:
         """Checks that are remembered: to be noted every turn, also while they are up."""
         return list(self._stretches)
 
-    def note(self, status: WatchedStatus) -> tuple[int, ...]:
+    def add(self, status: WatchedStatus) -> tuple[int, ...]:
         """The states of its latest looks, the newest last. A look that could not be made is none."""
         stretches = self._stretches.setdefault(status.row, [])
         if status.state != UNKNOWN:

@@ -1,4 +1,4 @@
-"""Causes of closed incidents, judged anew when the backlog of a silent site is in.
+"""Revises the causes of closed incidents when the backlog of a silent site is in.
 
 While a site is silent a cause is provisional, and an incident may be over before its agent has told its side. What
 the whole evidence says then is written into the incident; nobody is mailed for it, the digest and the pages show it.
@@ -61,7 +61,7 @@ def _member_stretches(
         if kind in ("down", "degraded") and analysis.topology.check(what) is not None:
             yield what, member.since, member.until or end
         elif kind == "silent":
-            looks = analysis.topology.looks_of(what)
+            looks = analysis.topology.heartbeat_checks(what)
             if looks:
                 yield looks[0], member.since, member.until or end
 

@@ -1,4 +1,4 @@
-"""A standby collector tells nobody while the primary is well: asked over HTTP, believed for a minute."""
+"""The standby collector: it notifies nobody while the primary is well; asked over HTTP, believed for a minute."""
 
 import asyncio
 import logging
@@ -22,13 +22,13 @@ class Standby:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._heard = time.monotonic()
-        self._said = True
+        self._last_ready = time.monotonic()
+        self._logged_muted = True
 
     @property
     def muted(self) -> bool:
         """Whether the primary answered of late that it is ready."""
-        return bool(self.url) and time.monotonic() - self._heard < READY_FOR
+        return bool(self.url) and time.monotonic() - self._last_ready < READY_FOR
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -37,9 +37,9 @@ class Standby:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
             while True:
                 if await self._ready(session):
-                    self._heard = time.monotonic()
-                if self.muted != self._said:
-                    self._said = self.muted
+                    self._last_ready = time.monotonic()
+                if self.muted != self._logged_muted:
+                    self._logged_muted = self.muted
                     log.warning("the primary %s", "is back: this standby is mute" if self.muted else "does not answer")
                 await asyncio.sleep(EVERY)
 

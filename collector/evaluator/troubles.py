@@ -1,4 +1,4 @@
-"""What is wrong at this moment, from what is published: checks, silent agents, clocks, findings of the last hour."""
+"""Problems of this moment, from what is published: checks, silent agents, clocks, findings of the last hour."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
@@ -31,37 +31,37 @@ class CurrentProblems:
     """``began``: when this collector began to listen (ms): nobody was silent before that."""
 
     def __init__(self, reader: LedgerReader, listening_since: int) -> None:
-        self.began = listening_since
+        self.listening_since = listening_since
         self._reader = reader
         self._watch = StatusWatch(reader.fleet)
         self._agent_problems = AgentProblems(reader.fleet)
         self._recent = RecentLooks()
-        self._met: dict[str, int] = {}  # by trouble's key: when its condition was first met
+        self._met_since: dict[str, int] = {}  # by trouble's key: when its condition was first met
         self._findings: dict[str, tuple[IngestFinding, int]] = {}  # by trouble's key: the latest, and when it was first
 
-    def look(self, now: int) -> None:
+    def refresh(self, now: int) -> None:
         """Take in what was published since the last turn."""
-        self._watch.look(now)
+        self._watch.refresh(now)
 
-    def found(self, findings: Iterable[IngestFinding]) -> None:
+    def add_findings(self, findings: Iterable[IngestFinding]) -> None:
         """Remember findings; an older one of the same kind and agent gives its place to the newer."""
         for finding in findings:
             key = f"finding:{finding.kind}:{finding.agent}"
             first = self._findings[key][1] if key in self._findings else finding.at
             self._findings[key] = (finding, first)
 
-    def now(
+    def current(
         self, now: int, causes: PresentCauses, exclusions: Exclusions, incidents: Iterable[Incident]
     ) -> list[ActiveProblem]:
         """All of them. ``incidents``: the open ones, whose members are judged until they are clear."""
         inventory = self._reader.inventory
         problems = [
             *self._check_problems(now, causes, exclusions, incidents, inventory),
-            *self._agent_problems.now(now, self.began, causes, inventory, self._confirmed),
+            *self._agent_problems.current(now, self.listening_since, causes, inventory, self._confirmed),
             *self._finding_problems(now, inventory),
         ]
         keys = {problem.key for problem in problems}
-        self._met = {key: at for key, at in self._met.items() if key in keys}
+        self._met_since = {key: at for key, at in self._met_since.items() if key in keys}
         return problems
 
     # -- checks
@@ -76,32 +76,34 @@ class CurrentProblems:
     ) -> Iterator[ActiveProblem]:
         members, covered = _ongoing_members(incidents), set[tuple[str, int]]()
         self._note_recovered(now)
-        for status in (one for unhealthy in list(self._watch.wrong.values()) for one in unhealthy):
-            entry = self._known(status.row)
+        for status in (one for unhealthy in list(self._watch.unhealthy.values()) for one in unhealthy):
+            entry = self._entry(status.row)
             if entry is not None:
                 covered.add((entry.uid, status.state))
                 diagnosis = causes.cause(entry.uid)
-                yield from self._judged(entry, status, status.state, now, diagnosis, exclusions, inventory)
+                yield from self._against_condition(entry, status, status.state, now, diagnosis, exclusions, inventory)
         for (uid, state), (cause, member) in members.items():
             entry = self._reader.by_uid(uid)
-            if (uid, state) in covered or entry is None or (current := self._seen(entry, now)) is None:
+            if (uid, state) in covered or entry is None or (current := self._status(entry, now)) is None:
                 continue
             # it is not in that state any more, or was seen better too seldom: what it was is what the incident says
-            for problem in self._judged(entry, current, state, now, PresentCause(cause), exclusions, inventory):
+            for problem in self._against_condition(
+                entry, current, state, now, PresentCause(cause), exclusions, inventory
+            ):
                 yield replace(problem, since=member.since, reason=member.reason, said=member.said)
 
     def _note_recovered(self, now: int) -> None:
         """Looks at checks that were wrong of late and are not now: they count among their latest looks."""
-        unhealthy_rows = {one.row for some in list(self._watch.wrong.values()) for one in some}
+        unhealthy_rows = {one.row for some in list(self._watch.unhealthy.values()) for one in some}
         for row in self._recent.rows:
-            entry = self._known(row)
-            status = self._seen(entry, now) if entry is not None and row not in unhealthy_rows else None
+            entry = self._entry(row)
+            status = self._status(entry, now) if entry is not None and row not in unhealthy_rows else None
             if status is not None:
-                self._recent.note(status)
+                self._recent.add(status)
             elif entry is None:
                 self._recent.forget(row)
 
-    def _judged(
+    def _against_condition(
         self,
         entry: CheckEntry,
         status: WatchedStatus,
@@ -116,7 +118,7 @@ class CurrentProblems:
         condition = condition_of(inventory, check, ON[state]) if check is not None else None
         if check is None or condition is None or status.state == UNKNOWN:
             return
-        recent = self._recent.note(status)
+        recent = self._recent.add(status)
         observed = Judged(state=status.state, since=status.since, looks=status.looks, last=status.at, recent=recent)
         standing = condition_state(condition, observed)
         if standing == "clear":
@@ -149,18 +151,18 @@ class CurrentProblems:
         """Met, and what lies on its way was looked at since it began, or was waited for long enough."""
         if not met:
             return False
-        since = self._met.setdefault(key, now)
+        since = self._met_since.setdefault(key, now)
         return not pending or now - since >= inventory.alerting.wait_ms
 
-    def _known(self, row: int) -> CheckEntry | None:
+    def _entry(self, row: int) -> CheckEntry | None:
         registered = self._reader.fleet.checks.get(row)
         entry = self._reader.by_uid(registered.uid) if registered is not None else None
         return entry if entry is not None and entry.check is not None else None
 
-    def _seen(self, entry: CheckEntry, now: int) -> WatchedStatus | None:
+    def _status(self, entry: CheckEntry, now: int) -> WatchedStatus | None:
         """A check as it is, if anything is known of it."""
         registered = self._reader.registered(entry)
-        state = self._reader.fleet.now(registered, now)
+        state = self._reader.fleet.status(registered, now)
         if state is None or registered.ended is not None:
             return None
         agent = self._reader.fleet.agents[registered.agent]
@@ -208,18 +210,18 @@ class CurrentProblems:
 
     # -- what is not known, what is gone
 
-    def unknown(self, key: str, now: int) -> bool:
+    def is_unknown(self, key: str, now: int) -> bool:
         """Whether nothing is known now of what a trouble of this key is about."""
         kind, _, what = key.partition(":")
         if kind in STATE:
             entry = self._reader.by_uid(what)
-            return entry is None or self._reader.now(entry, now).state == UNKNOWN
+            return entry is None or self._reader.status(entry, now).state == UNKNOWN
         if kind == "clock":
             state = self._reader.fleet.agents.get(what)
             return state is None or now - state.contact > CLOCK_EVIDENCE_FOR
         return False
 
-    def gone(self, key: str) -> bool:
+    def is_gone(self, key: str) -> bool:
         """Whether what a trouble of this key is about left the inventory."""
         inventory = self._reader.inventory
         kind, _, what = key.partition(":")

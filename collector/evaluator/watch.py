@@ -1,4 +1,4 @@
-"""Which checks are not up, and which agents are not heard: looked at again only where something was published.
+"""Watches which checks are not up, agent by agent: looked at again only where something was published.
 
 Nearly all agents are well nearly always. An agent whose published state is the one seen last, and in which nothing
 was wrong, is not looked into; so a turn over 10,000 agents costs what their pushes of that second cost.
@@ -35,26 +35,26 @@ class StatusWatch:
     """Over the published states. Call :meth:`look` once a turn, then read ``wrong``: by agent, what is not up."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self.wrong: dict[str, list[WatchedStatus]] = {}
+        self.unhealthy: dict[str, list[WatchedStatus]] = {}
         self._fleet = fleet
         self._states: dict[str, AgentState] = {}
 
-    def look(self, now: int) -> None:
+    def refresh(self, now: int) -> None:
         for agent, state in list(self._fleet.agents.items()):
-            if self._states.get(agent) is state and agent not in self.wrong:
+            if self._states.get(agent) is state and agent not in self.unhealthy:
                 continue
             self._states[agent] = state
-            unhealthy = [] if _all_well(state) else list(self._of(state, now))
+            unhealthy = [] if _all_well(state) else list(self._unhealthy_checks(state, now))
             if unhealthy:
-                self.wrong[agent] = unhealthy
+                self.unhealthy[agent] = unhealthy
             else:
-                self.wrong.pop(agent, None)
+                self.unhealthy.pop(agent, None)
 
-    def _of(self, state: AgentState, now: int) -> Iterator[WatchedStatus]:
+    def _unhealthy_checks(self, state: AgentState, now: int) -> Iterator[WatchedStatus]:
         tails, overlay = state.tails, state.overlay
         for row in tails.keys() | (overlay.checks.keys() if overlay is not None else set()):
             check = self._fleet.checks.get(row)
-            status = self._fleet.now(check, now) if check is not None and check.ended is None else None
+            status = self._fleet.status(check, now) if check is not None and check.ended is None else None
             if status is None or status.state not in UNHEALTHY:
                 continue
             looks = overlay.checks[row][2] if status.provisional and overlay is not None else tails[row].looks

@@ -1,4 +1,4 @@
-"""The published states as the causes see them (collector.causes.present): one view a turn."""
+"""The present view: published states as the causes read them (collector.causes.present), one view an evaluation."""
 
 from collector.causes.present import AgentContact, PresentCauses, PresentView, PublishedStatus, present_causes
 from collector.queries.reading import LedgerReader
@@ -13,7 +13,7 @@ def causes_now(reader: LedgerReader, now: int, listening_since: int) -> PresentC
         if entry is None:
             return None
         registered = reader.registered(entry)
-        state = fleet.now(registered, now)
+        state = fleet.status(registered, now)
         if state is None:
             return None
         if state.provisional:

@@ -102,7 +102,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     missing: tuple[MissingEvidence, ...] = ()
     lacks: tuple[Text, ...] = ()
 
-    def why(self, most: int = 3) -> str:
+    def sentence(self, most: int = 3) -> str:
         """The verdict and what it lacks, as one plain English sentence for logs and the command line."""
         if self.lacks:
             return f"{self.verdict}: " + "; ".join(text.in_("en") for text in self.lacks)

@@ -1,4 +1,4 @@
-"""Before anything is done with a push: numbers that no later step could hold, and what is kept of an agent's health."""
+"""Admission of a push: refuses numbers that no later step could hold, and bounds what an agent says of its health."""
 
 import math
 from typing import Final

@@ -1,4 +1,4 @@
-"""What a batch does to an agent's state: the same code for a live push, a deferred one and a replay.
+"""Applies a batch to an agent's state: the same code for live, deferred and replayed pushes.
 
 Works on a successor of the state, so that nothing is seen before the commit; what goes into the store is gathered in
 an :class:`Effect`. Sums are given back, to be added after the commit.
@@ -58,14 +58,14 @@ def apply_batch(
 ) -> AddSums:
     """Take a clean batch into ``state`` (a successor). What cannot be taken goes to ``effect`` as dead letters."""
     if batch.runs or batch.records:
-        state.unfold()
+        state.writable_ledger()
     for record in batch.records:
         if record.kind == "start":  # the first frame of its epoch: what it tells of comes before all results
             _apply_power_loss(state, plan, record, placement, effect, count_from)
     runs = [run for run in batch.runs if _apply_run(state, plan, run, placement, effect, count_from)]
     skips = _apply_results(state, plan, batch, placement, effect, count_from) if batch.states else {}
     if batch.records:
-        state.unfold()  # the results may have begun a streak
+        state.writable_ledger()  # the results may have begun a streak
     for record in batch.records:
         _apply_record(state, plan, record, placement, effect, count_from)
     state.results += len(batch.states) + sum(run.count for run in batch.runs)
@@ -95,10 +95,10 @@ def _apply_results(
     offset = batch.base + placement.offset_first
     reasons = {place: examine.cut_reason(text) for place, text in batch.reasons}
     ledger = state.ledger
-    if single_looks and ledger.fast_path is not None and ledger.fast_path.reaches(plan, batch, offset):
+    if single_looks and ledger.fast_path is not None and ledger.fast_path.accepts(plan, batch, offset):
         state.ledger = ledger.extended(batch, offset, placement.error, reasons, effect.spans)
         return {}
-    ledger = state.unfold()
+    ledger = state.writable_ledger()
     skips = _apply_slices(ledger, plan, batch, placement, effect, reasons, count_from)
     if single_looks and not skips and offset + min(batch.at) >= count_from:
         state.ledger = Ledger(
@@ -126,7 +126,7 @@ def _apply_slices(
         row, width, end = rows[place], widths[place], begin + n
         value += n * width
         old = tails.get(row)
-        first, deltas = placement.slice(base + at[begin], at[begin + 1 : end])
+        first, deltas = placement.place_slice(base + at[begin], at[begin + 1 : end])
         if old is None:
             effect.born.append((first, row))
         tail = None if old is None else _copy(old)
@@ -136,7 +136,7 @@ def _apply_slices(
             )
         except OutOfOrder:
             skip = skips[place] = _too_old(tail, first, deltas, error)
-            effect.letters.append(
+            effect.dead_letters.append(
                 NewDeadLetter("older than the ledger's end", skip, repr((plan.uids[place], first)).encode())
             )
             if skip == n:
@@ -198,7 +198,9 @@ def _apply_run(
         try:
             step(tail, closed, run.state, first, last, hold, error, run.count, reason)
         except OutOfOrder as out:
-            effect.letters.append(NewDeadLetter(str(out), run.count, repr(run).encode()[: examine.DEAD_LETTER_BYTES]))
+            effect.dead_letters.append(
+                NewDeadLetter(str(out), run.count, repr(run).encode()[: examine.DEAD_LETTER_BYTES])
+            )
             return False
     if count_from and (old is None or old.last < count_from):
         recount(tail, closed, count_from)
@@ -258,7 +260,7 @@ def _apply_power_loss(
 
 def _add_event(record: Record, at: int, effect: Effect) -> None:
     if record.kind not in EVENT_KINDS:
-        effect.letters.append(
+        effect.dead_letters.append(
             NewDeadLetter(f"a record of unknown kind {record.kind[:40]!r}", 1, repr(record).encode()[:4096])
         )
         return
@@ -267,7 +269,7 @@ def _add_event(record: Record, at: int, effect: Effect) -> None:
     data = bounded_data(record.data)
     if record.kind in ("start", "stop"):
         data = {**data, "boot_ms": record.at}  # tells a machine that booted from a program that was restarted
-    effect.notes.append(NewEvent(at, None, f"agent {record.kind}", data, finding))
+    effect.events.append(NewEvent(at, None, f"agent {record.kind}", data, finding))
 
 
 def bounded_data(data: dict[str, Any]) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class ClockTrust:
     def trusted(self) -> bool:
         return not self.why
 
-    def look(self) -> bool:
+    def recheck(self) -> bool:
         boot, wall = self._clock.boot_ms(), self._clock.wall_ms()
         offset = wall - boot
         if self._offset is not None and abs(offset - self._offset) <= STEP_TOLERANCE:

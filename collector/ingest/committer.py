@@ -63,7 +63,7 @@ class CommitItem(msgspec.Struct):
     at: int
     row: BatchRow | None = None
     late: DeferredPlacement | None = None
-    later: AddSums | None = None
+    add_sums: AddSums | None = None
     batch: int = 0  # the row it got
     silent: bool = False  # publish nothing
     done: asyncio.Future[None] | None = None
@@ -84,7 +84,7 @@ class Committer:
         self.last_batch = 0
         self.groups = 0
         self.committed = 0
-        self.letters = 0
+        self.dead_letters = 0
         self.failures = 0
 
     @property
@@ -101,7 +101,7 @@ class Committer:
         self._saved = saved
         self._dirty = dict.fromkeys(dirty, time.monotonic())
 
-    def touch(self, state: AgentState) -> None:
+    def publish(self, state: AgentState) -> None:
         """Publish a change that a restart may forget (a contact), to be in the next checkpoint."""
         self._fleet.publish(state)
         self._dirty.setdefault(state.agent, time.monotonic())
@@ -113,7 +113,7 @@ class Committer:
         self._wake.set()
         await item.done
 
-    async def note(self, agent: str, effect: Effect, at: int) -> None:
+    async def store_effect(self, agent: str, effect: Effect, at: int) -> None:
         """Commit events and dead letters of an agent that is not in turn: nothing is published."""
         state = self._fleet.agents[agent]
         await self.submit(CommitItem(state, effect, at, silent=True))
@@ -133,7 +133,7 @@ class Committer:
                 await self._commit(group)
             if self._save_due:
                 self._save_due = False
-                await self._save(self._due())
+                await self._save(self._due_for_save())
             if not (self._live or self._bulk or self._save_due):
                 self._wake.clear()
 
@@ -177,10 +177,10 @@ class Committer:
         if item.late is not None:
             state.batch = item.late.batch
         self._plans.record_births(item.effect.born)
-        if item.later is not None:
-            item.later(item.state.sums)
+        if item.add_sums is not None:
+            item.add_sums(item.state.sums)
         if not item.silent:
-            self.touch(item.state)
+            self.publish(item.state)
         if item.done is not None and not item.done.done():
             item.done.set_result(None)
 
@@ -202,9 +202,9 @@ class Committer:
                 spans += [(check, *msgspec.structs.astuple(span)) for check, span in effect.spans]
             events += [
                 (note.at, state.agent, note.check, note.kind, msgspec.json.encode(note.data).decode(), note.finding)
-                for note in effect.notes
+                for note in effect.events
             ]
-            if effect.letters:
+            if effect.dead_letters:
                 dead_letters += self._dead_letter_rows(item)
             born += [(at, row, at) for at, row in effect.born if self._plans.begins_earlier(at, row)]
         _execute_many(db, "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", batches)
@@ -224,13 +224,13 @@ class Committer:
         since, count = self._dead_letter_counts.get(item.state.agent, (now, 0))
         if now - since > 3600:
             since, count = now, 0
-        letters = item.effect.letters
-        self.letters += sum(letter.count for letter in letters)
+        letters = item.effect.dead_letters
+        self.dead_letters += sum(letter.count for letter in letters)
         kept = letters[: max(0, MAX_DEAD_LETTERS_PER_HOUR - count)]
         self._dead_letter_counts[item.state.agent] = (since, count + len(kept))
         return [(item.at, item.state.agent, letter.reason, letter.count, letter.body) for letter in kept]
 
-    def _due(self) -> list[str]:
+    def _due_for_save(self) -> list[str]:
         """The states that were changed longest ago, as many as keep everything within SAVE_AFTER."""
         oldest = sorted(self._dirty, key=self._dirty.__getitem__)
         return oldest[: -(-len(oldest) // int(SAVE_AFTER))]

@@ -1,4 +1,4 @@
-"""Is this batch what it says it is? Two looks at it: at its shape (or it cannot be read at all), and at each result.
+"""Examines a batch: first its shape (or it cannot be read at all), then each result.
 
 A batch whose shape is wrong is refused whole. A bad result goes alone: :func:`clean` gives the batch without it and a
 dead letter with the reason. The checks that every batch passes run in C over whole columns.

@@ -1,4 +1,4 @@
-"""An agent's ledger, cheap to carry on: the tails, and a streak of pushes that are still to be put into them.
+"""An agent's ledger with a fast path: the tails, and a run of pushes that are still to be put into them.
 
 Nearly all pushes find the same checks, one look each, no gap past a hold. Such a push costs a few comparisons of
 columns; what it does to each tail is worked out when someone asks, for all pushes of the streak at once.
@@ -34,7 +34,7 @@ class FastPath(msgspec.Struct, frozen=True):
     ``hold``: the least.
     """
 
-    view: CompiledPlan
+    plan: CompiledPlan
     checks: list[int]
     states: bytes
     hold: int
@@ -46,9 +46,9 @@ class FastPath(msgspec.Struct, frozen=True):
     reasons: Mapping[int, str]
     looks: int = 0
 
-    def reaches(self, plan: CompiledPlan, batch: Batch, base: int) -> bool:
+    def accepts(self, plan: CompiledPlan, batch: Batch, base: int) -> bool:
         """Whether a batch of one look a check, placed at ``base``, has the same checks, in order and within holds."""
-        if batch.checks != self.checks or plan is not self.view:
+        if batch.checks != self.checks or plan is not self.plan:
             return False
         gaps: list[int] = list(map(sub, batch.at, self.at))
         shift = base - self.base
@@ -78,8 +78,8 @@ class Ledger(msgspec.Struct, frozen=True):
         if fast_path is None or not fast_path.looks:
             return self
         tails, latest = self.tails.copy(), self.latest.copy()
-        rows, holds, widths = fast_path.view.rows, fast_path.view.holds, fast_path.view.widths
-        value, digest, reason = 0, fast_path.view.digest, fast_path.reasons.get
+        rows, holds, widths = fast_path.plan.rows, fast_path.plan.holds, fast_path.plan.widths
+        value, digest, reason = 0, fast_path.plan.digest, fast_path.reasons.get
         columns = zip(accumulate(fast_path.checks), fast_path.at, fast_path.latency, strict=True)
         for i, (place, after, latency) in enumerate(columns):
             row, width, at = rows[place], widths[place], fast_path.base + after
@@ -94,7 +94,7 @@ class Ledger(msgspec.Struct, frozen=True):
         """After a batch that the streak reaches: the checks that changed take their step, the others wait."""
         fast_path, tails = self.fast_path, self.tails
         assert fast_path is not None
-        looks, plan, before = fast_path.looks + 1, fast_path.view, fast_path.states
+        looks, plan, before = fast_path.looks + 1, fast_path.plan, fast_path.states
         if batch.states != before:
             tails = tails.copy()
             for i, place in enumerate(batch.places()):

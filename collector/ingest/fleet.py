@@ -1,4 +1,4 @@
-"""What has been published of all agents: the reading side of ingest, for pages, metrics and the evaluator.
+"""The published states of all agents: the reading side of ingest, for pages, metrics and the evaluator.
 
 Every state is replaced whole after its commit, so a thread may read while ingest goes on; take ``list(...)`` of the
 mappings before walking them elsewhere than on the loop.
@@ -51,7 +51,7 @@ class Fleet:
         state = self.agents.get(check.agent)
         return None if state is None else state.tails.get(check.id)
 
-    def open(self, check: RegisteredCheck, now: int) -> Span | None:
+    def open_span_of(self, check: RegisteredCheck, now: int) -> Span | None:
         """The open span as it stands."""
         tail = self.tail(check)
         return None if tail is None else open_span(tail, now)
@@ -79,7 +79,7 @@ class Fleet:
         """The value columns of a kind under a plan."""
         return self._plans.columns(plan, kind)
 
-    def now(self, check: RegisteredCheck, now: int) -> CheckStatus | None:
+    def status(self, check: RegisteredCheck, now: int) -> CheckStatus | None:
         """What a page shows of a check; None before its first look. The overlay counts while it is newer."""
         state = self.agents.get(check.agent)
         if state is None:

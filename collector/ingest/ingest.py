@@ -1,4 +1,4 @@
-"""The way in: a push's body to its acknowledgement."""
+"""Ingest: takes a push's body and answers with its acknowledgement."""
 
 import asyncio
 import gc
@@ -42,7 +42,7 @@ class PushError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.words = message
+        self.message = message
 
 
 class Ingest:
@@ -57,32 +57,32 @@ class Ingest:
         self.trust = ClockTrust(self.clock)
         self.pushes: dict[str, int] = {}  # by verdict, for the metrics
         self.rejected: dict[str, int] = {}  # bodies and plans that could not be read, by agent, since the start
-        self.keeper = Maintenance(self)
+        self.maintenance = Maintenance(self)
         self._tasks: list[asyncio.Task[None]] = []
         self._current_plans: dict[str, bytes] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._agent_locks: dict[str, asyncio.Lock] = {}
         self._bulk = asyncio.Semaphore(BULK_AT_ONCE)
         self._busy = 0
-        self._asked: dict[tuple[str, bytes], int] = {}
-        self._told: dict[tuple[str, str], float] = {}
+        self._plan_requests: dict[tuple[str, bytes], int] = {}
+        self._reported_at: dict[tuple[str, str], float] = {}
 
     async def start(self) -> None:
         """Load checkpoints, replay what is newer, and begin. Changes how often the process collects garbage."""
         self.plans.load()
         self.trust = recovery.restored_clock_trust(self.database, self.clock)
-        self.trust.look()
+        self.trust.recheck()
         recovery.load(self.database, self.plans, self.fleet, self.committer)
         gc.collect()
         gc.freeze()  # the fleet is no garbage and makes no cycles: looking for some took 60% of a push
         gc.set_threshold(*GC_THRESHOLDS)
         committing = asyncio.create_task(self.committer.run(), name="ingest-committer")
-        committing.add_done_callback(self._ended)
+        committing.add_done_callback(self._committer_ended)
         self._tasks.append(committing)
-        self.keeper = Maintenance(self)
-        await self.keeper.begin()
-        self._tasks.append(asyncio.create_task(self.keeper.run(), name="ingest-keeper"))
+        self.maintenance = Maintenance(self)
+        await self.maintenance.begin()
+        self._tasks.append(asyncio.create_task(self.maintenance.run(), name="ingest-keeper"))
 
-    def _ended(self, committing: asyncio.Task[None]) -> None:
+    def _committer_ended(self, committing: asyncio.Task[None]) -> None:
         """Without its committer no push is ever answered: the process has to end and start afresh."""
         if not committing.cancelled() and (error := committing.exception()) is not None:
             log.critical("commits have ended: %r", error)
@@ -95,11 +95,11 @@ class Ingest:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         await self.committer.save_all()
-        await self.keeper.end()
+        await self.maintenance.end()
 
-    async def serve(self, agent: str, encoded: bytes, lifespans: Mapping[str, Lifespan] | None = None) -> bytes:
+    async def serve_plan(self, agent: str, encoded: bytes, lifespans: Mapping[str, Lifespan] | None = None) -> bytes:
         """This is the agent's plan from now on: keep it, register its checks. Gives its digest; raises PlanError."""
-        plan = await self.plans.keep(agent, encoded, self.clock.wall_ms(), served=True, lives=lifespans)
+        plan = await self.plans.store_plan(agent, encoded, self.clock.wall_ms(), served=True, lives=lifespans)
         self._current_plans[agent] = plan.digest
         return plan.digest
 
@@ -116,11 +116,11 @@ class Ingest:
             if len(body) < BULK_BYTES:
                 push = await self._decoded(agent, body)
                 if push.batch is None or len(push.batch.states) < BULK_RESULTS:
-                    return await self._taken(agent, push, body, received, bulk=False)
+                    return await self._push_in_order(agent, push, body, received, bulk=False)
             async with self._bulk:
-                return await self._taken(agent, await self._decoded(agent, body), body, received, bulk=True)
+                return await self._push_in_order(agent, await self._decoded(agent, body), body, received, bulk=True)
         except StoreError as error:
-            self._count("failed")
+            self._count_verdict("failed")
             raise PushError(503, str(error)) from None
         finally:
             self._busy -= 1
@@ -130,29 +130,29 @@ class Ingest:
             push = decode_push(body)
             admit(push)
         except WireError as error:
-            self._count("undecodable")
+            self._count_verdict("undecodable")
             await self._dead_letter(agent, body, str(error))
             raise PushError(400, str(error)) from None
         return push
 
-    async def _taken(self, agent: str, push: Push, body: bytes, received: int, *, bulk: bool) -> Ack:
+    async def _push_in_order(self, agent: str, push: Push, body: bytes, received: int, *, bulk: bool) -> Ack:
         """One push of an agent at a time; other agents' go on beside it."""
-        lock = self._turns.get(agent)
+        lock = self._agent_locks.get(agent)
         if lock is None:
-            lock = self._turns[agent] = asyncio.Lock()
+            lock = self._agent_locks[agent] = asyncio.Lock()
         async with lock:
             ack = await self._process_push(agent, push, body, received, bulk)
-        self._count(ack.verdict)
+        self._count_verdict(ack.verdict)
         return ack
 
     async def _process_push(self, agent: str, push: Push, body: bytes, received: int, bulk: bool) -> Ack:
         for encoded in push.plans[:MAX_PLANS]:
             try:
-                await self.plans.keep(agent, encoded, received, served=False)
+                await self.plans.store_plan(agent, encoded, received, served=False)
             except PlanError as error:
                 await self._dead_letter(agent, encoded, str(error))
-        state = (await self.state(agent)).successor()
-        trusted = self.trust.look()
+        state = (await self.agent_state(agent)).successor()
+        trusted = self.trust.recheck()
         if trusted:
             state.contact = received
             state.timing = state.timing.with_exchange(push.sent, received, push.echo)
@@ -162,22 +162,20 @@ class Ingest:
         want = self._update_overlay(state, push, received) if trusted else []
         batch = push.batch
         if batch is None:
-            return self._answer("none", state, received, trusted, want=want)
-        verdict, reason = await self._chain(state, batch, received)
+            return self._ack("none", state, received, trusted, want=want)
+        verdict, reason = await self._sequence(state, batch, received)
         if verdict != "taken":
-            return self._answer(verdict, state, received, trusted, want=want, reason=reason)
-        plan = self.plans.view(agent, batch.plan)
+            return self._ack(verdict, state, received, trusted, want=want, reason=reason)
+        plan = self.plans.compiled_plan(agent, batch.plan)
         if plan is None and not self._gave_up_on_plan(agent, batch.plan):
-            return self._answer("none", state, received, trusted, want=[*want, batch.plan])
+            return self._ack("none", state, received, trusted, want=[*want, batch.plan])
         if trusted and (timing := state.timing.asking_for_echo()) is not None:
             state.timing = timing
-            return self._answer(
-                "reposition", state, received, trusted, reason="push again: the clocks are not known yet"
-            )
+            return self._ack("reposition", state, received, trusted, reason="push again: the clocks are not known yet")
         outcome = await self._commit(state, plan, push, body, received, trusted, bulk)
         if outcome is not None and outcome.refused:
-            return self._answer("refused", state, received, trusted, want=want, reason=outcome.refused, published=True)
-        return self._answer("taken", state, received, trusted, want=want, published=True)
+            return self._ack("refused", state, received, trusted, want=want, reason=outcome.refused, published=True)
+        return self._ack("taken", state, received, trusted, want=want, published=True)
 
     async def _commit(
         self,
@@ -204,15 +202,15 @@ class Ingest:
         outcome = place_batch(state, plan, push, received, effect, self.database.count_from)
         self._report_dead_letters(state, effect, received)
         row = BatchRow(received, trusted, batch.epoch, batch.start, batch.last, outcome.placing, body)
-        await self.committer.submit(CommitItem(state, effect, received, row, later=outcome.later), bulk=bulk)
+        await self.committer.submit(CommitItem(state, effect, received, row, add_sums=outcome.add_sums), bulk=bulk)
         return outcome
 
     async def place_deferred(self) -> int:
         """Place what waited for the clock, in order, now that it is believed. Gives how many batches."""
         placed = 0
         for agent in [name for name, state in self.fleet.agents.items() if state.deferred]:
-            async with self._turns.setdefault(agent, asyncio.Lock()):
-                while self.fleet.agents[agent].deferred and self.trust.look():
+            async with self._agent_locks.setdefault(agent, asyncio.Lock()):
+                while self.fleet.agents[agent].deferred and self.trust.recheck():
                     await self._place_deferred_batch(self.fleet.agents[agent].successor())
                     placed += 1
         return placed
@@ -229,12 +227,14 @@ class Ingest:
             received += int(row[2]) - self.clock.boot_ms()
             state.timing = state.timing.with_exchange(push.sent, received, push.echo)
         effect = Effect()
-        plan = self.plans.view(state.agent, push.batch.plan)
+        plan = self.plans.compiled_plan(state.agent, push.batch.plan)
         outcome = place_batch(state, plan, push, received, effect, self.database.count_from)
         late = DeferredPlacement(number, received, believed, outcome.placing)
-        await self.committer.submit(CommitItem(state, effect, received, late=late, later=outcome.later), bulk=True)
+        await self.committer.submit(
+            CommitItem(state, effect, received, late=late, add_sums=outcome.add_sums), bulk=True
+        )
 
-    async def state(self, agent: str) -> AgentState:
+    async def agent_state(self, agent: str) -> AgentState:
         """The published state; a new agent gets its row first."""
         published = self.fleet.agents.get(agent)
         if published is not None:
@@ -249,12 +249,12 @@ class Ingest:
         state = AgentState(agent=agent, stream=await self.database.write(work))
         return self.fleet.agents.setdefault(agent, state)
 
-    async def note(self, agent: str, note: NewEvent) -> None:
+    async def store_event(self, agent: str, note: NewEvent) -> None:
         """Store an event that came from no push; durable when it returns."""
         item = (note.at, agent, note.check, note.kind, msgspec.json.encode(note.data).decode(), note.finding)
         await self.database.write(lambda db: db.execute("INSERT INTO events VALUES (NULL, ?, ?, ?, ?, ?, ?)", item))
 
-    async def _chain(self, state: AgentState, batch: Batch, received: int) -> tuple[str, str]:
+    async def _sequence(self, state: AgentState, batch: Batch, received: int) -> tuple[str, str]:
         """The verdict, and its reason: see inventory.protocol.wire."""
         watermark = state.watermark
         if watermark is not None and batch.epoch == watermark.epoch and batch.last <= watermark.seq:
@@ -262,8 +262,8 @@ class Ingest:
                 return "repeat", ""
             data = {"epoch": batch.epoch, "first": batch.start, "last": batch.last}
             effect = Effect(
-                notes=[NewEvent(received, None, "conflict", data, True)],
-                letters=[NewDeadLetter("other content under the same frames", 1, repr(batch).encode()[:4096])],
+                events=[NewEvent(received, None, "conflict", data, True)],
+                dead_letters=[NewDeadLetter("other content under the same frames", 1, repr(batch).encode()[:4096])],
             )
             await self.committer.submit(CommitItem(state, effect, received))
             return "conflict", "other content under the same frames"
@@ -286,12 +286,12 @@ class Ingest:
         previous = batch.previous
         lost = batch.start - previous.seq - 1 if previous is not None and previous.epoch == batch.epoch else None
         data = {"why": batch.breach[:40], "epoch": batch.epoch, "first": batch.start, "lost": lost}
-        effect.notes.append(NewEvent(received, None, "chain broken", data, True))
+        effect.events.append(NewEvent(received, None, "chain broken", data, True))
         log.warning("agent %s: the chain of its results is broken: %s", state.agent, batch.breach[:40])
 
     def _gave_up_on_plan(self, agent: str, digest: bytes) -> bool:
         """Whether a plan was asked for too often to be hoped for."""
-        count = self._asked[agent, digest] = self._asked.get((agent, digest), 0) + 1
+        count = self._plan_requests[agent, digest] = self._plan_requests.get((agent, digest), 0) + 1
         return count > MAX_PLAN_REQUESTS
 
     def _update_overlay(self, state: AgentState, push: Push, received: int) -> list[bytes]:
@@ -301,7 +301,7 @@ class Ingest:
             if not push.backlog:
                 state.overlay = None
             return []
-        plan = self.plans.view(state.agent, present.plan)
+        plan = self.plans.compiled_plan(state.agent, present.plan)
         if plan is None:
             return [present.plan]
         old = state.overlay
@@ -323,7 +323,7 @@ class Ingest:
         )
         return []
 
-    def _answer(
+    def _ack(
         self,
         verdict: str,
         state: AgentState,
@@ -335,7 +335,7 @@ class Ingest:
         published: bool = False,
     ) -> Ack:
         if not published:
-            self.committer.touch(state)
+            self.committer.publish(state)
         return Ack(
             incarnation=self.database.incarnation,
             verdict=verdict,
@@ -349,25 +349,25 @@ class Ingest:
         )
 
     async def _dead_letter(self, agent: str, body: bytes, reason: str) -> None:
-        state = await self.state(agent)
-        effect = Effect(letters=[NewDeadLetter(reason[:200], 1, body[: examine.DEAD_LETTER_BYTES])])
+        state = await self.agent_state(agent)
+        effect = Effect(dead_letters=[NewDeadLetter(reason[:200], 1, body[: examine.DEAD_LETTER_BYTES])])
         now = self.clock.wall_ms()
         self.rejected[agent] = self.rejected.get(agent, 0) + 1
         self._report_dead_letters(state, effect, now)
-        await self.committer.note(agent, effect, now)
+        await self.committer.store_effect(agent, effect, now)
 
     def _report_dead_letters(self, state: AgentState, effect: Effect, at: int) -> None:
         """The first dead letters of an hour are a finding."""
-        if not effect.letters:
+        if not effect.dead_letters:
             return
-        count = sum(letter.count for letter in effect.letters)
+        count = sum(letter.count for letter in effect.dead_letters)
         now = time.monotonic()
         key = (state.agent, "dead letters")
-        if now - self._told.get(key, -math.inf) >= REPORT_AGAIN_AFTER:
-            self._told[key] = now
-            reason = effect.letters[0].reason
-            effect.notes.append(NewEvent(at, None, "dead letters", {"count": count, "reason": reason}, True))
+        if now - self._reported_at.get(key, -math.inf) >= REPORT_AGAIN_AFTER:
+            self._reported_at[key] = now
+            reason = effect.dead_letters[0].reason
+            effect.events.append(NewEvent(at, None, "dead letters", {"count": count, "reason": reason}, True))
             log.warning("agent %s: %d records set aside: %s", state.agent, count, reason)
 
-    def _count(self, verdict: str) -> None:
+    def _count_verdict(self, verdict: str) -> None:
         self.pushes[verdict] = self.pushes.get(verdict, 0) + 1

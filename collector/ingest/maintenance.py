@@ -1,4 +1,4 @@
-"""What ingest does beside the pushes: checkpoints, its own life, deferred batches, pruning."""
+"""Ingest's maintenance beside the pushes: checkpoints, the collector's own life, deferred batches, pruning."""
 
 import asyncio
 import logging
@@ -25,12 +25,12 @@ class Maintenance:
 
     def __init__(self, ingest: "Ingest") -> None:
         self._ingest = ingest
-        self._life = 0
+        self._life_row = 0
         self._was_trusted = True
         self._began_boot_ms = 0
         self._ticks = 0
         self._pruning_behind = False  # with pruning
-        self._said = ""
+        self._last_error = ""
 
     async def begin(self) -> None:
         """A new row in the collector's life."""
@@ -45,7 +45,7 @@ class Maintenance:
             db.execute(f"INSERT INTO collector_life ({columns}) VALUES (?, ?, ?, ?, ?)", row)
             return db.last_insert_rowid()
 
-        self._life = await ingest.database.write(work)
+        self._life_row = await ingest.database.write(work)
         if not ingest.trust.trusted:
             log.warning("results are kept, and placed in time later: %s", ingest.trust.why)
 
@@ -55,26 +55,26 @@ class Maintenance:
             try:
                 await self.tick()
             except StoreError as error:
-                if str(error) != self._said:  # the change, not the state
+                if str(error) != self._last_error:  # the change, not the state
                     log.warning("%s", error)
-                self._said = str(error)
+                self._last_error = str(error)
             except Exception:  # a bug here must not end checkpoints and pruning for good
                 log.exception("the keeper's tick failed")
             else:
-                self._said = ""
+                self._last_error = ""
 
     async def tick(self) -> None:
         """One second's work."""
         ingest = self._ingest
         self._ticks += 1
-        trusted = ingest.trust.look()
+        trusted = ingest.trust.recheck()
         if trusted != self._was_trusted:
             await self._trust_changed(trusted)
         if trusted:
             await ingest.place_deferred()
         ingest.committer.request_save()
         if self._ticks % LIFE_EVERY == 0:
-            await self.alive()
+            await self.record_alive()
         if trusted and (self._pruning_behind or self._ticks % PRUNE_EVERY == 0):
             self._pruning_behind = False
             for _ in range(PRUNE_STEPS):
@@ -83,21 +83,21 @@ class Maintenance:
             else:
                 self._pruning_behind = True
 
-    async def alive(self, *, stopped: bool = False) -> None:
+    async def record_alive(self, *, stopped: bool = False) -> None:
         """Record being alive, by a believed clock only."""
         ingest = self._ingest
-        if not ingest.trust.look() or not self._life:
+        if not ingest.trust.recheck() or not self._life_row:
             return
         now, boot_ms = ingest.clock.wall_ms(), ingest.clock.boot_ms()
         started = now - (boot_ms - self._began_boot_ms)
         columns = "boot_ms = ?, alive = ?, started = iif(trusted, started, ?), trusted = 1, stopped = ?"
         sql = f"UPDATE collector_life SET {columns} WHERE id = ?"
-        values = (boot_ms, now, started, now if stopped else None, self._life)
+        values = (boot_ms, now, started, now if stopped else None, self._life_row)
         await ingest.database.write(lambda db: db.execute(sql, values))
         ingest.trust.record(now)
 
     async def end(self) -> None:
-        await self.alive(stopped=True)
+        await self.record_alive(stopped=True)
 
     async def _trust_changed(self, trusted: bool) -> None:
         ingest = self._ingest
@@ -110,4 +110,4 @@ class Maintenance:
         else:
             log.warning("results are kept, and placed in time later: %s", ingest.trust.why)
         data = {"trusted": trusted, "why": ingest.trust.why, "steps": steps}
-        await ingest.note("", NewEvent(now, None, "collector clock", data, True))
+        await ingest.store_event("", NewEvent(now, None, "collector clock", data, True))

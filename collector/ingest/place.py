@@ -1,4 +1,4 @@
-"""One batch, from the received push to its place in the ledger: refused, placed or unplaceable.
+"""Places one batch, from the received push to the ledger: refused, placed or unplaceable.
 
 Live pushes, deferred ones and a replay all come through here. A replay gives the placing that was stored, so that it
 gives the same ledger.
@@ -26,7 +26,7 @@ class BatchOutcome(msgspec.Struct, frozen=True):
     and then ``refused`` says why. ``later``: the sums' part, for after the commit."""
 
     placing: bytes | None = None
-    later: AddSums | None = None
+    add_sums: AddSums | None = None
     refused: str = ""
 
 
@@ -43,7 +43,7 @@ def place_batch(
 ) -> BatchOutcome:
     """Take the push's batch into ``state``, a successor whose timing has had its exchange."""
     outcome = _place_batch(state, plan, push, received, effect, count_from, stored, replay)
-    state.dead += sum(letter.count for letter in effect.letters)
+    state.dead += sum(letter.count for letter in effect.dead_letters)
     return outcome
 
 
@@ -61,18 +61,18 @@ def _place_batch(
     assert batch is not None
     fault = "its plan is not known" if plan is None else examine.shape_fault(batch, plan)
     if plan is None or fault:
-        effect.letters.append(
+        effect.dead_letters.append(
             NewDeadLetter(f"a batch set aside: {fault}", len(batch.states), repr(batch).encode()[:4096])
         )
         return BatchOutcome(REFUSED_PLACING, refused=fault)
     if missing_frames := examine.unaccounted(batch):
-        effect.notes.append(NewEvent(received, None, "frames unaccounted", {"frames": missing_frames}, True))
+        effect.events.append(NewEvent(received, None, "frames unaccounted", {"frames": missing_frames}, True))
     latest = push.sent.boot_ms + examine.FUTURE_TOLERANCE if batch.boot == push.sent.boot else examine.MAX_TIME
     if not examine.is_clean(batch, plan, latest):
         batch, letters = examine.clean(batch, plan, latest)
-        effect.letters += letters
+        effect.dead_letters += letters
     for record in batch.records:
-        state.timing = state.timing.told(batch.boot, record.kind, record.at, record.data)
+        state.timing = state.timing.with_record(batch.boot, record.kind, record.at, record.data)
     if replay:
         placement = None if stored is None else _decoder.decode(stored)
     else:
@@ -82,8 +82,8 @@ def _place_batch(
         state.unplaceable += results
         apply.store_records(state, batch, received, effect)
         data = {"results": results, "boot": batch.boot.hex()}
-        effect.notes.append(NewEvent(received, None, "unplaceable", data, True))
+        effect.events.append(NewEvent(received, None, "unplaceable", data, True))
         return BatchOutcome(None)
-    state.timing = state.timing.placed(placement)
+    state.timing = state.timing.with_placement(placement)
     add_sums = apply.apply_batch(state, plan, batch, placement, effect, count_from)
     return BatchOutcome(_encode(placement), add_sums)

@@ -66,7 +66,7 @@ class Plans:
         for digest, body in self._database.read_now(lambda db: db.execute("SELECT digest, body FROM plans").fetchall()):
             self._compile(plans.decode(bytes(body)), bytes(digest))  # type: ignore[arg-type]
 
-    def view(self, agent: str, digest: bytes) -> CompiledPlan | None:
+    def compiled_plan(self, agent: str, digest: bytes) -> CompiledPlan | None:
         """The plan of this digest, if it is known and this agent's."""
         compiled = self._compiled.get(digest)
         return compiled if compiled is not None and compiled.agent == agent else None
@@ -76,7 +76,7 @@ class Plans:
         compiled = self._compiled.get(digest)
         return compiled.columns.get(kind, ()) if compiled is not None else ()
 
-    async def keep(
+    async def store_plan(
         self, agent: str, encoded: bytes, now: int, *, served: bool, lives: Mapping[str, Lifespan] | None = None
     ) -> CompiledPlan:
         """Keep a plan and register its checks. Raises PlanError.

@@ -1,4 +1,4 @@
-"""After a restart: checkpoints, and the batches newer than them through the same code as when they came."""
+"""Recovery after a restart: loads checkpoints, and replays newer batches through the same code as when they came."""
 
 import contextlib
 from functools import partial
@@ -97,10 +97,10 @@ def _replay_batch(plans: Plans, state: AgentState, row: StoredBatch, count_from:
     state.batch = row.id
     if row.believed:
         state.timing = state.timing.with_exchange(push.sent, row.received, push.echo)
-    plan = plans.view(state.agent, push.batch.plan)
+    plan = plans.compiled_plan(state.agent, push.batch.plan)
     outcome = place_batch(state, plan, push, row.received, Effect(), count_from, row.placing, replay=True)
-    if outcome.later is not None:
-        outcome.later(state.sums)
+    if outcome.add_sums is not None:
+        outcome.add_sums(state.sums)
 
 
 def restored_clock_trust(database: Database, clock: CollectorClock) -> ClockTrust:

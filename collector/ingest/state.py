@@ -1,4 +1,4 @@
-"""What the collector knows of one agent. A state is replaced whole by its successor after the commit, never changed:
+"""The collector's state of one agent. It is replaced whole by its successor after the commit, never changed:
 whoever reads one, in whatever thread, sees one moment.
 """
 
@@ -79,7 +79,7 @@ class AgentState(msgspec.Struct, kw_only=True):
         """A copy to work on; :meth:`unfold` its ledger before changing a tail."""
         return msgspec.structs.replace(self)
 
-    def unfold(self) -> Ledger:
+    def writable_ledger(self) -> Ledger:
         """A ledger of its own, without a streak, whose tails may be replaced (not changed) one by one."""
         ledger = self.ledger.materialized()
         self.ledger = Ledger(ledger.tails.copy(), ledger.latest.copy())
@@ -166,6 +166,6 @@ class Effect(msgspec.Struct):
     """What a push does to the store, besides its own row."""
 
     spans: list[tuple[int, Span]] = []
-    notes: list[NewEvent] = []
-    letters: list[NewDeadLetter] = []
+    events: list[NewEvent] = []
+    dead_letters: list[NewDeadLetter] = []
     born: list[tuple[int, int]] = []

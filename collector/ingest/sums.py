@@ -35,12 +35,12 @@ class Bucket(msgspec.Struct, frozen=True):
 class Block(msgspec.Struct, frozen=True):
     """A batch of one look a check, placed at ``base``."""
 
-    view: CompiledPlan
+    plan: CompiledPlan
     base: int
     batch: Batch
 
     def same_checks(self, other: "Block") -> bool:
-        return self.view is other.view and self.batch.checks == other.batch.checks
+        return self.plan is other.plan and self.batch.checks == other.batch.checks
 
 
 class Sums:
@@ -57,12 +57,12 @@ class Sums:
             self._blocks.append(Block(plan, batch.base + placement.offset_first, batch))
             self._pending += len(batch.counts)
             if self._pending >= FLUSH_AT:
-                self._fold()
+                self._flush()
             return
         at = value = 0
         for place, n in zip(batch.places(), batch.counts, strict=True):
             width, skip = plan.widths[place], skips.get(place, 0)
-            first, deltas = placement.slice(batch.base + batch.at[at], batch.at[at + 1 : at + n])
+            first, deltas = placement.place_slice(batch.base + batch.at[at], batch.at[at + 1 : at + n])
             times = list(accumulate(deltas, initial=first))
             values = batch.values[value + skip * width : value + n * width]
             columns = [batch.latency[at + skip : at + n], *(values[column::width] for column in range(width))]
@@ -78,7 +78,7 @@ class Sums:
 
     def buckets(self) -> list[Bucket]:
         """Everything open, added up."""
-        self._fold()
+        self._flush()
         return [Bucket(start, plan, cells) for (start, plan), cells in sorted(self._open.items())]
 
     def drop(self, buckets: Sequence[Bucket]) -> None:
@@ -106,7 +106,7 @@ class Sums:
             cell = bucket[row] = empty(plan.widths[place])
         return cell
 
-    def _fold(self) -> None:
+    def _flush(self) -> None:
         blocks, self._blocks, self._pending = self._blocks, [], 0
         while blocks:
             first_block = blocks[0]
@@ -116,5 +116,5 @@ class Sums:
             latency = zip(*(block.batch.latency for block in same), strict=True)
             values = zip(*(block.batch.values for block in same), strict=True)
             for place, at, delays in zip(first_block.batch.places(), times, latency, strict=True):
-                columns: list[SumColumn] = [delays, *islice(values, first_block.view.widths[place])]
-                self._add_columns(first_block.view, place, at, columns)
+                columns: list[SumColumn] = [delays, *islice(values, first_block.plan.widths[place])]
+                self._add_columns(first_block.plan, place, at, columns)

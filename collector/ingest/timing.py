@@ -1,4 +1,4 @@
-"""What an agent's clocks were found to be, boot by boot, and how its batches are placed by that."""
+"""The timing of an agent's clocks, boot by boot, and how its batches are placed by that."""
 
 from typing import Any
 
@@ -31,7 +31,7 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
     def with_exchange(self, sent: Reading, received_ms: int, echo: Echo | None) -> "Timing":
         """After a push received at ``received_ms`` of a clock that is trusted."""
         previous = self.mappings.get(sent.boot)
-        if previous is not None and previous.echoed and 0 <= sent.boot_ms - previous.contacts[-1].at < MIN_EXCHANGE_GAP:
+        if previous is not None and previous.echoed and 0 <= sent.boot_ms - previous.samples[-1].at < MIN_EXCHANGE_GAP:
             return self  # a backlog's pushes, many a second, tell nothing new about clocks
         if echo is not None and echo.sent_ms <= 0:  # given while the collector did not trust its own clock
             echo = None
@@ -48,7 +48,7 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
             return None
         return msgspec.structs.replace(self, asked=self.current)
 
-    def told(self, boot: bytes, kind: str, at: int, data: dict[str, Any]) -> "Timing":
+    def with_record(self, boot: bytes, kind: str, at: int, data: dict[str, Any]) -> "Timing":
         """After a record of the agent's life: its start says what its wall clock showed, a step makes that void."""
         wall = data.get("wall_ms")
         walls = {other: offset for other, offset in self.walls.items() if other != boot}
@@ -74,11 +74,11 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
                 wall_offset=self.walls.get(boot),
                 walls_right=len(mappings) > 1 and all(placement.wall_right(each) for each in mappings[-2:]),
             )
-        if mapping is None or not mapping.contacts:
+        if mapping is None or not mapping.samples:
             return None
         return placement.place(mapping, first, last, after=after, before=before)
 
-    def placed(self, placing: Placement) -> "Timing":
+    def with_placement(self, placing: Placement) -> "Timing":
         """After a batch was taken so."""
         end = placing.end - placing.error
         if placing.boot == self.boot:
@@ -89,9 +89,9 @@ class Timing(msgspec.Struct, array_like=True, frozen=True):
     def error_ms(self) -> int | None:
         """How far off the current boot's placing may be."""
         mapping = self.mappings.get(self.current)
-        if mapping is None or not mapping.contacts:
+        if mapping is None or not mapping.samples:
             return None
-        sample = mapping.contacts[-1]
+        sample = mapping.samples[-1]
         return max(sample.high - sample.offset, sample.offset - sample.low)
 
     @property

@@ -20,7 +20,7 @@ def authority(directory: Path, now: int) -> pki.CertificateAuthority:
     """
     key, certificate = directory / "ca.key", directory / "ca.pem"
     if not directory.exists():
-        install(directory, pki.CertificateAuthority.make(now))
+        install(directory, pki.CertificateAuthority.create(now))
     try:
         return pki.CertificateAuthority(key.read_bytes(), certificate.read_bytes())
     except (OSError, ValueError) as error:

@@ -58,7 +58,7 @@ class CertificateAuthority:
         self.fingerprint = fingerprint(certificate.public_bytes(serialization.Encoding.DER))
 
     @classmethod
-    def make(cls, now: int) -> "CertificateAuthority":
+    def create(cls, now: int) -> "CertificateAuthority":
         """A new CA; ``now`` in ms since the epoch."""
         key = ec.generate_private_key(ec.SECP256R1())
         identity = secrets.token_hex(4)  # two collectors' CAs are told apart by name

@@ -1,4 +1,4 @@
-"""Which time of a window counts: not past now, inside the check's life, without what is excluded."""
+"""The time of a window that counts: not past now, inside the check's life, without what is excluded."""
 
 from bisect import bisect_right
 from collections.abc import Iterable

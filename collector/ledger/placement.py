@@ -1,4 +1,4 @@
-"""An agent's boot-time milliseconds to the collector's time, with a stated error. Agents' wall clocks decide nothing.
+"""Places an agent's boot-time ms in the collector's time, with a stated error. Agents' wall clocks decide nothing.
 
 Every exchange bounds the offset (collector's time = boot time + offset): the push was sent before it was received,
 and the last ack was sent before it arrived. A contact keeps these bounds, narrowed by the contacts before it, which
@@ -59,7 +59,7 @@ class ClockMapping(msgspec.Struct, array_like=True, frozen=True):
     """
 
     boot: bytes
-    contacts: tuple[OffsetSample, ...]
+    samples: tuple[OffsetSample, ...]
     echoed: bool = False
     wall_error: int = 0
 
@@ -92,7 +92,7 @@ class Placement(msgspec.Struct, array_like=True, frozen=True):
         part = (self.offset_last - self.offset_first) * (boot_ms - self.first)
         return boot_ms + self.offset_first + part // (self.last - self.first)
 
-    def slice(self, boot_ms: int, deltas: Sequence[int]) -> tuple[int, Sequence[int]]:
+    def place_slice(self, boot_ms: int, deltas: Sequence[int]) -> tuple[int, Sequence[int]]:
         """A check's first look and ms between its looks, placed: what ``take`` wants as base and deltas."""
         base = self.at(boot_ms)
         if self.steady or not deltas:
@@ -116,7 +116,7 @@ def exchange(mapping: ClockMapping | None, sent: Reading, received_ms: int, echo
 
     Another boot starts anew; a push older than the last contact adds nothing.
     """
-    samples = mapping.contacts if mapping is not None and mapping.boot == sent.boot else ()
+    samples = mapping.samples if mapping is not None and mapping.boot == sent.boot else ()
     if mapping is not None and samples and sent.boot_ms < samples[-1].at:
         return mapping
     had_echo = mapping is not None and bool(samples) and mapping.echoed
@@ -185,7 +185,7 @@ def _thinned(samples: tuple[OffsetSample, ...]) -> tuple[OffsetSample, ...]:
 
 def bounds(mapping: ClockMapping, boot_ms: int) -> tuple[int, int, int]:
     """(low, offset, high) of the offset at a boot ms."""
-    samples = mapping.contacts
+    samples = mapping.samples
     i = bisect_left(samples, boot_ms, key=lambda sample: sample.at)
     if i == 0 or i == len(samples):
         sample = samples[0 if i == 0 else -1]
@@ -213,7 +213,7 @@ def place(
     brief = _place_brief(mapping, first, last) if before is None else None
     if brief is not None and (after is None or brief.offset_first >= after):
         return brief
-    limits = {at: bounds(mapping, at) for at in (first, last, *_bound_changes(mapping.contacts, first, last))}
+    limits = {at: bounds(mapping, at) for at in (first, last, *_bound_changes(mapping.samples, first, last))}
     floor = None if after is None else after - drift(last)
     if floor is not None and floor > min(limits[first][2], limits[last][2]):
         floor = None
@@ -239,7 +239,7 @@ def place(
 
 def _place_brief(mapping: ClockMapping, first: int, last: int) -> Placement | None:
     """The same for a batch between contacts a minute or two apart, as nearly all are; coarser by some ms, and quick."""
-    samples = mapping.contacts
+    samples = mapping.samples
     i = len(samples) - 1
     right = samples[i]
     while i and not samples[i].parted:

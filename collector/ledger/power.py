@@ -1,4 +1,4 @@
-"""What a place as a whole runs on, moment by moment, from the ledgers of the UPSs that feed it.
+"""The power timeline of a site as a whole, from the ledgers of the UPSs that feed it.
 
 A feed is a set of UPSs of which each can carry what hangs on it: it has what the best of them has. A place is as well
 off as its worst feed: on mains while every feed is, without power while any feed is, on battery in between. What the

@@ -1,4 +1,4 @@
-"""One check's ledger, a stretch of looks at a time.
+"""The state step of one check's ledger: a stretch of looks in one state, taken onto its tail.
 
 What a span says. ``start`` and ``end`` are the best figure of where the state began and ended. ``sure_from`` and
 ``sure_to`` are its first and last look: between them the state is proven (no gap exceeds the hold), outside them

@@ -1,4 +1,4 @@
-"""A check's slice of a batch, taken into the ledger in as few steps as it allows: what ingest does all day.
+"""The batch step: a check's slice of a batch, applied to the ledger in as few steps as it allows.
 
 Fifty equal looks are one step, found by scans that run in C; the loops below turn once per change of state.
 """

@@ -1,4 +1,4 @@
-"""What a check was, moment by moment: the ledger as pages show it and as goals combine it.
+"""The timeline of a check, moment by moment: the ledger as pages show it and as goals combine it.
 
 A timeline covers the whole window without a gap: where no evidence is, it says unknown, where time does not count,
 excluded. A figure made from a timeline is the figure made from the spans.

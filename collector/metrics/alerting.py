@@ -1,4 +1,4 @@
-"""Incidents and circuits' time down as series; the ways out are in ``alerts``."""
+"""Metrics of incidents and of the circuits' time down; those of the notification channels are in ``alerts``."""
 
 from collections.abc import Iterator
 
@@ -15,13 +15,13 @@ def families(alerting: AlertingService, inventory: Inventory) -> Iterator[Metric
     yield _links(alerting, inventory)
     evaluator = alerting.evaluator
     yield _gauge("evaluator_seconds", "Seconds that the last evaluation took.", evaluator.seconds)
-    yield CounterMetricFamily("haidang_alert_evaluations", "Evaluations since the start.", value=evaluator.turns)
+    yield CounterMetricFamily("haidang_alert_evaluations", "Evaluations since the start.", value=evaluator.evaluations)
     yield _gauge("muted", "1 while this collector is a standby whose primary is well.", float(alerting.standby.muted))
 
 
 def _incidents(alerting: AlertingService) -> Metric:
     family = GaugeMetricFamily("haidang_incident_open", "Open incidents by cause.", labels=["cause"])
-    causes = [incident.cause.cause for incident in alerting.evaluator.book.open.values()]
+    causes = [incident.cause.cause for incident in alerting.evaluator.incidents.open.values()]
     for cause in CAUSES:
         family.add_metric([cause], causes.count(cause))
     return family

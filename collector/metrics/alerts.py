@@ -1,4 +1,4 @@
-"""haidang_alert_*: how what is wrong gets out. See alerts.channels.health."""
+"""Metrics of how notifications get out, haidang_alert_*. See alerts.counts."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -21,7 +21,11 @@ def alert_metrics(counts: DeliveryStats, now: Callable[[], int]) -> Callable[[],
         )
         yield _gauge("outbox_waiting", "Mails that are neither sent nor failed.", counts.waiting)
         yield _gauge("oldest_waiting_seconds", "Age of the oldest of them; 0: none.", counts.oldest_seconds(now()))
-        yield _gauge("journal_up", "1 while the journal of sent mails can be written.", int(counts.journal.row == 0))
+        yield _gauge(
+            "journal_up",
+            "1 while the journal of sent mails can be written.",
+            int(counts.notification_log.consecutive_failures == 0),
+        )
         yield from _channel_metrics(
             "relay", "mail relay", "mails", [(["relay"], [one.name], one) for one in counts.relays]
         )
@@ -32,7 +36,7 @@ def alert_metrics(counts: DeliveryStats, now: Callable[[], int]) -> Callable[[],
             if standing is not None:
                 yield from _channel_metrics(name, what, noun, [([], [], standing)])
         if counts.deadman is not None:
-            yield _counter("deadman_held_back", "Pings not made, for not all was well.", counts.deadman.held_back)
+            yield _counter("deadman_held_back", "Pings not made, for not all was well.", counts.deadman.skipped)
         managers = [(["alertmanager"], [one.name], one) for one in counts.alertmanagers]
         yield from _channel_metrics("alertmanager", "Alertmanager", "posts", managers)
 
@@ -56,10 +60,10 @@ def _channel_metrics(
     for _, values, standing in channels:
         if standing.up is not None:
             up.add_metric(values, int(standing.up))
-        good.add_metric(values, standing.good)
-        bad.add_metric(values, standing.bad)
-        if standing.last is not None:
-            last.add_metric(values, standing.last / 1000)
+        good.add_metric(values, standing.successes)
+        bad.add_metric(values, standing.failures)
+        if standing.last_success is not None:
+            last.add_metric(values, standing.last_success / 1000)
     yield from (up, good, bad, last)
 
 

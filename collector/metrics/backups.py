@@ -1,4 +1,4 @@
-"""Backups as wholes, as series; what their evidence measured stands in the families of the kinds."""
+"""Metrics of backups; what their evidence measured stands in the families of the kinds."""
 
 from collections.abc import Iterable, Iterator
 

@@ -44,13 +44,13 @@ class LabelledAgent(msgspec.Struct, frozen=True):
 class ScrapedAgent(msgspec.Struct, frozen=True):
     """An agent as it is at the scrape."""
 
-    named: LabelledAgent
+    labelled: LabelledAgent
     state: AgentState
     fleet: Fleet
 
     def up(self, row: int, now: int) -> int | None:
         """1, 0, or None while it is not known."""
-        status = self.fleet.now(self.fleet.checks[row], now)
+        status = self.fleet.status(self.fleet.checks[row], now)
         if status is None or status.state == UNKNOWN:
             return None
         return 0 if status.state == DOWN else 1
@@ -151,7 +151,7 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
     for family, lines in CHECK_FAMILIES:
         yield family.head(openmetrics)
         for one in agents:
-            checks = one.named.checks
+            checks = one.labelled.checks
             for at in range(0, len(checks), SLICE_CHECKS):
                 yield "".join(lines(one, checks[at : at + SLICE_CHECKS], now))
     for family, value in AGENT_FAMILIES:
@@ -159,12 +159,12 @@ def text(agents: Sequence[ScrapedAgent], now: int, openmetrics: bool) -> Iterato
         for one in agents:
             number = value(one.state)
             if number is not None:
-                yield f"{family.name}{{{one.named.labels}}} {_number(number)}\n"
+                yield f"{family.name}{{{one.labelled.labels}}} {_number(number)}\n"
     yield VERSION.head(openmetrics)
     for one in agents:
         about = {name: str(one.state.about.get(name, ""))[:100] for name in ("version", "platform")}
         if any(about.values()):
-            yield f"{VERSION.name}{{{one.named.labels},{labels(**about)}}} 1\n"
+            yield f"{VERSION.name}{{{one.labelled.labels},{labels(**about)}}} 1\n"
     yield from _health(agents, openmetrics)
 
 
@@ -185,7 +185,7 @@ def _health(agents: Sequence[ScrapedAgent], openmetrics: bool) -> Iterator[str]:
         yield family.head(openmetrics)
         for one in agents:
             if raw_name in one.state.health:
-                yield f"{family.name}{{{one.named.labels}}} {_number(one.state.health[raw_name] / per)}\n"
+                yield f"{family.name}{{{one.labelled.labels}}} {_number(one.state.health[raw_name] / per)}\n"
 
 
 def pieces(parts: Iterable[str], form: Format, *, breathe: Callable[[float], None] = time.sleep) -> Iterator[bytes]:

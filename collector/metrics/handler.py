@@ -44,7 +44,7 @@ class MetricsHandler:
         self._more = more
         self._thread = ThreadPoolExecutor(1, "metrics")
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.StreamResponse:
         form = negotiate(request.headers.get("Accept", ""), request.headers.get("Accept-Encoding", ""))
         started = time.perf_counter()
         # one moment for all families: states are replaced, never changed

@@ -1,4 +1,4 @@
-"""What the kinds of probe measure, as series: ``haidang_<series>_<measure>``, from each check's newest result.
+"""Metrics of what the kinds of probe measure: ``haidang_<series>_<measure>``, from each check's newest result.
 
 The series is the kind, or what several kinds bring evidence of: one family then has samples of them all, and the label
 ``kind`` says whose each is.
@@ -65,7 +65,7 @@ def power(agents: Sequence[ScrapedAgent], openmetrics: bool) -> Iterator[str]:
     lines = []
     for one in agents:
         registered, tails = one.fleet.checks, one.state.tails
-        for row, who in one.named.checks:
+        for row, who in one.labelled.checks:
             if registered[row].kind != "power" or (tail := tails.get(row)) is None:
                 continue
             lines += [f'{POWER.name}{{{who},source="{SOURCES[i]}"}} {ms / 1000}\n' for i, ms in enumerate(tail.settled)]
@@ -89,7 +89,7 @@ def _newest(agents: Sequence[ScrapedAgent], now: int) -> dict[str, list[Measured
     newest: dict[str, list[Measured]] = {}
     for one in agents:
         registered = one.fleet.checks
-        for row, who in one.named.checks:
+        for row, who in one.labelled.checks:
             check = registered[row]
             if SELECTED.get(check.kind, True) and one.up(row, now) is not None:
                 newest.setdefault(check.kind, []).append((who, one.fleet.measures(check)))

@@ -1,4 +1,4 @@
-"""The collector about itself: a custom collector for prometheus-client, in its own registry, read at the scrape."""
+"""Metrics of the collector itself: a custom collector for prometheus-client, in its own registry, read at scrapes."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator

@@ -89,7 +89,7 @@ class LedgerReader:
         self._database = database
         self._live = live
         self._inventories = inventories
-        self._known: tuple[Any, list[CheckEntry], dict[str, CheckEntry]] = (None, [], {})
+        self._entries: tuple[Any, list[CheckEntry], dict[str, CheckEntry]] = (None, [], {})
 
     @property
     def inventory(self) -> Inventory:
@@ -104,20 +104,22 @@ class LedgerReader:
         """Grows when another inventory comes into force."""
         return self._inventories.version
 
-    def known(self) -> list[CheckEntry]:
+    def all_checks(self) -> list[CheckEntry]:
         """Every check ever registered, the inventory's in its order first."""
         return self._register()[1]
 
-    def present(self) -> list[CheckEntry]:
+    def current_checks(self) -> list[CheckEntry]:
         """The checks that the inventory has and that have not ended."""
-        return [entry for entry in self.known() if entry.check is not None and self.registered(entry).ended is None]
+        return [
+            entry for entry in self.all_checks() if entry.check is not None and self.registered(entry).ended is None
+        ]
 
     def by_uid(self, uid: str) -> CheckEntry | None:
         return self._register()[2].get(uid)
 
-    def now(self, entry: CheckEntry, at: int) -> CheckStatus:
+    def status(self, entry: CheckEntry, at: int) -> CheckStatus:
         """The check's state at this moment; ``since`` and ``at`` are 0 before its first look."""
-        return self.fleet.now(self.registered(entry), at) or NO_STATUS_YET
+        return self.fleet.status(self.registered(entry), at) or NO_STATUS_YET
 
     def registered(self, entry: CheckEntry) -> Registered:
         """The check's row in the register as it is now."""
@@ -138,7 +140,9 @@ class LedgerReader:
 
         return await self._database.read(work)
 
-    async def evidence(self, entry: CheckEntry, window: Interval) -> tuple[Figure, list[Span], list[TimelineSegment]]:
+    async def figure_with_evidence(
+        self, entry: CheckEntry, window: Interval
+    ) -> tuple[Figure, list[Span], list[TimelineSegment]]:
         """The figure of one check over a window, the spans it is made from, and its timeline."""
         now, tails = self.wall(), self._tails([entry])
         counting = _Counting(await self.exclusions(), self._life, now)
@@ -178,17 +182,17 @@ class LedgerReader:
         """Every goal over each of its windows that holds the moment ``at`` (now, if not given)."""
         moment = self.wall() if at is None else at
         zone = self.inventory.province.zone
-        return await self.judged(
+        return await self.evaluate_goals(
             [(goal, window_at(name, moment, zone)) for goal in self.inventory.goals.values() for name in goal.windows]
         )
 
-    async def judged(self, goal_windows: Sequence[tuple[Goal, Window]]) -> list[evaluate.Evaluation]:
+    async def evaluate_goals(self, goal_windows: Sequence[tuple[Goal, Window]]) -> list[evaluate.Evaluation]:
         """Each goal over its window, up to now."""
         now, inventory = self.wall(), self.inventory
         zone = inventory.province.zone
         groups = {goal.id: members.members(goal, inventory) for goal, _ in goal_windows}
         needed = {uid for group in groups.values() for member in group for uid in member.checks}
-        of = [entry for entry in self.known() if entry.uid in needed]
+        of = [entry for entry in self.all_checks() if entry.uid in needed]
         tails = self._tails(of)
         exclusions = await self.exclusions()
         begin = min((window.start for _, window in goal_windows), default=now)
@@ -198,7 +202,7 @@ class LedgerReader:
             spans = {entry.uid: self._history(db, entry, tails.get(entry.row), begin, now) for entry in of}
             evaluations = []
             cause = (
-                goal_cause(self._book(db, now, begin))
+                goal_cause(self._analysis(db, now, begin))
                 if any(goal.causes for goal, _ in goal_windows)
                 else evaluate.no_cause
             )
@@ -245,9 +249,9 @@ class LedgerReader:
     async def causes(self, work: Callable[[CauseAnalysis], T], begin: int) -> T:
         """``work`` over the evidence for causes from ``begin`` (ms) on, in a thread, as of one moment."""
         now = self.wall()
-        return await self._database.read(lambda db: work(self._book(db, now, begin)))
+        return await self._database.read(lambda db: work(self._analysis(db, now, begin)))
 
-    def _book(self, db: apsw.Connection, now: int, begin: int) -> CauseAnalysis:
+    def _analysis(self, db: apsw.Connection, now: int, begin: int) -> CauseAnalysis:
         def history_of(uid: str, since: int) -> list[Span]:
             entry = self.by_uid(uid)
             if entry is None:
@@ -264,15 +268,15 @@ class LedgerReader:
         """What is not up at this moment, newest first. What was never looked at is not in trouble yet."""
         now = self.wall()
         troubles = []
-        for entry in self.present():
-            status = self.now(entry, now)
+        for entry in self.current_checks():
+            status = self.status(entry, now)
             if status.state != UP and status.since:
                 troubles.append(TroubleSpan(entry, status.state, status.since, None, status.reason))
         return sorted(troubles, key=lambda trouble: -trouble.start)
 
     async def past_troubles(self, limit: int, before: int | None = None) -> list[TroubleSpan]:
         """Closed spans that were not up, by their end, newest first."""
-        by_row = {entry.row: entry for entry in self.known()}
+        by_row = {entry.row: entry for entry in self.all_checks()}
         rows = await self._database.read(lambda db: _closed_trouble_rows(db, limit, before))
         return [
             TroubleSpan(by_row[row], state, start, end, reason)
@@ -327,14 +331,14 @@ class LedgerReader:
     def _register(self) -> tuple[Any, list[CheckEntry], dict[str, CheckEntry]]:
         """Made anew when the inventory or the register of checks has changed."""
         key = (self._inventories.version, len(self.fleet.checks))
-        if self._known[0] != key:
+        if self._entries[0] != key:
             checks = self.inventory.checks
             order = {uid: place for place, uid in enumerate(checks)}
             registered = list(self.fleet.checks.items())  # a copy: a scrape asks from its thread
             entries = [CheckEntry(row, c.uid, c.name, c.kind, c.agent, checks.get(c.uid)) for row, c in registered]
             entries.sort(key=lambda entry: (order.get(entry.uid, len(order)), entry.row))
-            self._known = (key, entries, {entry.uid: entry for entry in reversed(entries)})
-        return self._known
+            self._entries = (key, entries, {entry.uid: entry for entry in reversed(entries)})
+        return self._entries
 
 
 class _Counting:

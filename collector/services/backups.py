@@ -1,4 +1,4 @@
-"""Backups as wholes: the checks that bring evidence of one, combined to one state with its reasons.
+"""The status of each backup: the checks that bring evidence of one, combined to one state with its reasons.
 
 All of the evidence has to hold: down while any of it is, up only while all of it is, not known while some of it is
 missing and none is down. The same rule combines the ledger, so a goal over backups and a page agree.
@@ -22,14 +22,14 @@ class BackupEvidence(msgspec.Struct, frozen=True):
     """One check of a backup as it is now. ``known`` is None while no agent was told of it."""
 
     name: str
-    known: CheckEntry | None
-    seen: CheckStatus
+    entry: CheckEntry | None
+    status: CheckStatus
     measures: Mapping[str, float] = {}
 
     def age(self, now: int) -> float | None:
         """Seconds since its newest good copy, or good run: what the last look saw, grown since."""
         age = self.measures.get("age_seconds")
-        return None if age is None else age + max(0, now - self.seen.at) / 1000
+        return None if age is None else age + max(0, now - self.status.at) / 1000
 
 
 class BackupStatus(msgspec.Struct, frozen=True):
@@ -42,13 +42,13 @@ class BackupStatus(msgspec.Struct, frozen=True):
     @property
     def reasons(self) -> list[tuple[str, str]]:
         """(evidence, why) of those that make it what it is; nothing while it is up."""
-        return [(one.name, one.seen.reason) for one in self.evidence if one.seen.state == self.state != UP]
+        return [(one.name, one.status.reason) for one in self.evidence if one.status.state == self.state != UP]
 
     @property
     def reason(self) -> str:
         return "; ".join(f"{name}: {why}" if why else name for name, why in self.reasons)
 
-    def measured(self, name: str) -> float | None:
+    def measure(self, name: str) -> float | None:
         """The value of the first evidence that has one, in the order in which the inventory lists them."""
         return next((one.measures[name] for one in self.evidence if name in one.measures), None)
 
@@ -62,9 +62,9 @@ class BackupStatus(msgspec.Struct, frozen=True):
     def rpo_met(self) -> bool | None:
         """Whether all evidence that knows the objective says so; None while some of it is not known."""
         with_rpo = [one for one in self.evidence if "rpo_met" in one.measures]
-        if any(one.measures["rpo_met"] == 0 and one.seen.state != UNKNOWN for one in with_rpo):
+        if any(one.measures["rpo_met"] == 0 and one.status.state != UNKNOWN for one in with_rpo):
             return False
-        return True if with_rpo and all(one.seen.state != UNKNOWN for one in with_rpo) else None
+        return True if with_rpo and all(one.status.state != UNKNOWN for one in with_rpo) else None
 
 
 class BackupHistory(msgspec.Struct, frozen=True):
@@ -86,7 +86,7 @@ def backup_statuses(reader: LedgerReader, now: int) -> list[BackupStatus]:
             if checks[uid].on(day)
         ]
         if evidence:
-            statuses.append(BackupStatus(backup, combined_state([one.seen.state for one in evidence]), evidence))
+            statuses.append(BackupStatus(backup, combined_state([one.status.state for one in evidence]), evidence))
     return statuses
 
 
@@ -100,7 +100,7 @@ async def backup_histories(
     reader: LedgerReader, statuses: Sequence[BackupStatus], window: Interval
 ) -> dict[str, BackupHistory]:
     """By the backup's id, how it was over a window up to now."""
-    entries = [one.known for status in statuses for one in status.evidence if one.known is not None]
+    entries = [one.entry for status in statuses for one in status.evidence if one.entry is not None]
     timelines = await reader.timelines(entries, window) if entries else {}
     histories = {}
     for status in statuses:
@@ -124,4 +124,4 @@ def _evidence(reader: LedgerReader, name: str, uid: str, now: int) -> BackupEvid
     entry = reader.by_uid(uid)
     if entry is None or reader.registered(entry).ended is not None:
         return BackupEvidence(name, None, NO_STATUS_YET)
-    return BackupEvidence(name, entry, reader.now(entry, now), reader.fleet.measures(reader.registered(entry)))
+    return BackupEvidence(name, entry, reader.status(entry, now), reader.fleet.measures(reader.registered(entry)))

@@ -129,5 +129,5 @@ class Circuits:
         return [link for link in link_ids if not down.isdisjoint(rows[link])]
 
     def _rows(self, link: str) -> list[int]:
-        entries = [self._reader.by_uid(uid) for uid in self._reader.topology.lines(link)]
+        entries = [self._reader.by_uid(uid) for uid in self._reader.topology.link_checks(link)]
         return [one.row for one in entries if one is not None]

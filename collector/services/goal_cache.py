@@ -1,4 +1,4 @@
-"""The goals as they stood a moment ago: evaluated in the background, for pages and metrics."""
+"""A cache of the goals' evaluations, refreshed in the background, for pages and metrics."""
 
 import asyncio
 import logging

@@ -41,7 +41,7 @@ class LiveInventory:
         self._revocations = revocations
         self._wall = wall
         self._served_plans: dict[str, tuple[str, bytes]] = {}
-        self._seen: Signature | None = None
+        self._loaded_signature: Signature | None = None
         self._day: date | None = None
 
     def plan(self, agent: str) -> tuple[str, bytes] | None:
@@ -50,10 +50,10 @@ class LiveInventory:
 
     async def refresh(self) -> bool:
         """Look at the files, and load them if they or the day changed. True when something new is in force."""
-        signature = await asyncio.to_thread(self._look)
-        changed = signature != self._seen
+        signature = await asyncio.to_thread(self._file_signature)
+        changed = signature != self._loaded_signature
         if changed:
-            self._seen = signature
+            self._loaded_signature = signature
             inventory, problems = await asyncio.to_thread(load.load_with_problems, self._directory)
             self._report(problems)
             if _is_valid(inventory, problems):
@@ -85,7 +85,7 @@ class LiveInventory:
                 pass
             if wake.is_set():
                 wake.clear()
-                self._seen = None
+                self._loaded_signature = None
             try:
                 if await self.refresh():
                     then()
@@ -110,7 +110,7 @@ class LiveInventory:
         except OSError as error:
             log.warning("the last good inventory could not be copied to %s: %s", self._copy, error)
 
-    def _look(self) -> Signature:
+    def _file_signature(self) -> Signature:
         files = []
         for file in load.files_of(self._directory):
             try:
@@ -136,14 +136,14 @@ class LiveInventory:
         active_agents = {check.agent for check in registered.values() if check.ended is None}
         for agent in active_agents - plans.keys():
             encoded = Plan(agent=agent, agency="", site="").encode()
-            await self._ingest.serve(agent, encoded, ended.get(agent))
+            await self._ingest.serve_plan(agent, encoded, ended.get(agent))
             log.info("agent=%s is no longer in the inventory; its checks have ended", agent)
         for agent, encoded in plans.items():
             digest = digest_of(encoded).hex()
             if self._served_plans.get(agent, ("",))[0] == digest:
                 continue
             try:
-                await self._ingest.serve(agent, encoded, ended.get(agent))
+                await self._ingest.serve_plan(agent, encoded, ended.get(agent))
             except PlanError as error:
                 log.error("agent=%s keeps its earlier plan, the new one cannot be used: %s", agent, error)
                 continue

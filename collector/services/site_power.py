@@ -78,7 +78,7 @@ class SitePower:
     async def refresh(self) -> None:
         key = (self._reader.version, len(self._reader.fleet.checks))
         if self._watched[0] != key:
-            self._watched = (key, await asyncio.to_thread(self._watch))
+            self._watched = (key, await asyncio.to_thread(self._find_sites))
         watched = self._watched[1]
         at_sites = {site: self._tails(one) for site, one in watched.items()}
         before, count_from = self.counters, self._database.count_from
@@ -103,11 +103,11 @@ class SitePower:
         except StoreError as error:
             log.warning("the power of the sites is not kept yet: %s", error)
 
-    def _watch(self) -> dict[str, WatchedSite]:
+    def _find_sites(self) -> dict[str, WatchedSite]:
         """The sites that checks of kind power are about."""
         inventory = self._reader.inventory
         by_site: dict[str, dict[str, list[CheckEntry]]] = {}
-        for entry in self._reader.present():
+        for entry in self._reader.current_checks():
             if entry.check is not None and entry.kind == "power":
                 of_site = by_site.setdefault(entry.check.site, {})
                 of_site.setdefault(ups_of(entry.check, inventory), []).append(entry)

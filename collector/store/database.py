@@ -49,7 +49,7 @@ class Database:
         self.wal_pages = 0
         self.commit_seconds = 0.0  # what the last commit took, the sync included
         self._writer = writer
-        self._turn = asyncio.Lock()
+        self._writer_lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "store-writer")
         self._readers = ThreadPoolExecutor(READERS, "store-reader")
         self._free_readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
@@ -94,7 +94,7 @@ class Database:
             self._begin(BUSY_MS)
             return self._finish(work)
 
-        async with self._turn:
+        async with self._writer_lock:
             return await self._in_thread(whole)
 
     async def commit(self, work: Callable[[apsw.Connection], T]) -> T:
@@ -102,7 +102,7 @@ class Database:
 
         For many small statements: each one run in a thread beside a busy loop can wait 5 ms for the interpreter lock.
         """
-        async with self._turn:
+        async with self._writer_lock:
             try:
                 self._begin(0)
             except apsw.BusyError:  # another process is writing
@@ -136,7 +136,7 @@ class Database:
 
     async def close(self) -> None:
         """Waits for what is under way; copies the WAL back."""
-        async with self._turn:
+        async with self._writer_lock:
             if self._copying is not None:
                 await asyncio.wait([self._copying])
             await asyncio.to_thread(self._close)
@@ -217,7 +217,7 @@ class Database:
         """Two steps: most of it beside the commits, then the rest while none runs, so that the WAL starts over."""
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
-        async with self._turn:
+        async with self._writer_lock:
             return await self._in_thread(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART))
 
     def _checkpoint(self, mode: int) -> int:

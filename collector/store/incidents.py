@@ -1,4 +1,4 @@
-"""Incidents and the evaluator's place in the store: one transaction a turn."""
+"""Incidents and the evaluator's cursor in the store: one transaction an evaluation."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -29,9 +29,9 @@ class EvaluatorCursor(msgspec.Struct, frozen=True):
 class EvaluatorCommit(msgspec.Struct, frozen=True, kw_only=True):
     """What one turn of the evaluator commits."""
 
-    place: EvaluatorCursor
+    cursor: EvaluatorCursor
     incidents: Sequence[Incident] = ()
-    letters: Sequence[OutgoingMail] = ()
+    mails: Sequence[OutgoingMail] = ()
 
 
 async def load(database: Database) -> tuple[EvaluatorCursor | None, list[Incident]]:
@@ -59,7 +59,7 @@ async def commit(database: Database, update: EvaluatorCommit) -> None:
     """Durable when it returns: cursors, incidents and letters together, or nothing of it."""
 
     def work(db: apsw.Connection) -> None:
-        cursor = update.place
+        cursor = update.cursor
         db.execute(
             "INSERT INTO evaluator VALUES (1, ?, ?, ?, ?) ON CONFLICT (one) DO UPDATE SET"
             " events = excluded.events, spans = excluded.spans, at = excluded.at, book = excluded.book",
@@ -72,7 +72,7 @@ async def commit(database: Database, update: EvaluatorCommit) -> None:
                 for one in update.incidents
             ],
         )
-        outbox.put(db, update.letters)
+        outbox.put(db, update.mails)
 
     await database.write(work)
 

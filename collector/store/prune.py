@@ -1,4 +1,4 @@
-"""Letting go of what has had its time, in small steps, so that no push waits for it.
+"""Prunes what has passed its retention, in small steps, so that no push waits for it.
 
 Batches 7 days after receipt (never one that a restart would replay, or that waits for the clock), 5-minute sums after
 35 days, added up to hourly ones that stay 2 years; events after 2 years; dead letters after 90 days or when they

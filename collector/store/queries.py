@@ -1,4 +1,4 @@
-"""What pages, metrics and reports read of the store. Pure functions over a connection: give them to Database.read.
+"""Queries of the store for pages, metrics and reports. Pure functions over a connection: give them to Database.read.
 
 Times are ms of the collector's time, windows [begin, end).
 """

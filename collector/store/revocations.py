@@ -1,4 +1,4 @@
-"""Which certificates are void, asked at every request.
+"""Revoked certificates, asked at every request.
 
 A revocation is one line in a file beside the store, synced before it counts, and a row in the store. The file is
 what the listener reads: it is outside the store, so that restoring an older copy does not un-revoke, and looking
@@ -33,7 +33,7 @@ class Revocations:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._signature: tuple[int, int, int] | None = None
         self._up_to: dict[str, int] = {}
         self.inventory: Collection[str] = frozenset()  # agents revoked there, whatever their certificate
 
@@ -73,7 +73,7 @@ class Revocations:
             signature = (0, 0, 0)
         else:
             signature = (status.st_ino, status.st_size, status.st_mtime_ns)
-        if signature == self._seen:
+        if signature == self._signature:
             return
         up_to: dict[str, int] = {}
         for line in self._path.read_bytes().splitlines() if signature[0] else ():
@@ -87,7 +87,7 @@ class Revocations:
                 continue
             up_to[revocation.agent] = max(serial, up_to.get(revocation.agent, -1))
         self._up_to = up_to
-        self._seen = signature
+        self._signature = signature
 
 
 def _sync_directory(directory: Path) -> None:

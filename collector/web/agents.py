@@ -78,7 +78,7 @@ class AgentsListener:
         self._plans = plans
         self._push = push
         self._wall = wall
-        self._known = may_push
+        self._may_push = may_push
         self._stranger_time = stranger_time
         self._throughput = throughput or ThroughputServer()
         self._peers = Peers()
@@ -89,8 +89,8 @@ class AgentsListener:
             ("GET", "/v1/enroll"): ("authority", self._send_authority),
             ("POST", "/v1/enroll"): ("enroll", self._enrol),
             ("POST", "/v1/renew"): ("renew", self._renew),
-            ("GET", "/v1/throughput"): ("throughput", self._measure),
-            ("POST", "/v1/throughput"): ("throughput", self._measure),
+            ("GET", "/v1/throughput"): ("throughput", self._transfer),
+            ("POST", "/v1/throughput"): ("throughput", self._transfer),
         }
         self._methods = {path for _, path in self._routes}
         self._server: web.Server | None = None
@@ -161,7 +161,7 @@ class AgentsListener:
     def _pusher(self, request: web.BaseRequest) -> Peer:
         """The same, and it may push. Raises _Refused."""
         peer = self._agent(request)
-        if not self._known(peer.agent):
+        if not self._may_push(peer.agent):
             raise _Refused(403, "unknown")
         return peer
 
@@ -175,19 +175,19 @@ class AgentsListener:
         try:
             ack = await self._push(peer.agent, body, uploading)
         except PushError as refused:
-            answer = _problem(refused.status, refused.words)
+            answer = _problem(refused.status, refused.message)
             if refused.status == 503:
                 answer.headers["Retry-After"] = "5"
             return answer
         return web.Response(body=encode_ack(ack), content_type=ACK_TYPE)
 
-    async def _measure(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _transfer(self, request: web.BaseRequest) -> web.StreamResponse:
         peer = self._pusher(request)
-        transfer = self._throughput.give if request.method == "GET" else self._throughput.take
+        transfer = self._throughput.send if request.method == "GET" else self._throughput.receive
         try:
             return await transfer(peer.agent, request)
         except TransferDenied as refused:
-            answer = _problem(refused.status, refused.words)
+            answer = _problem(refused.status, refused.message)
             if refused.wait:
                 answer.headers["Retry-After"] = str(refused.wait)
             answer.force_close()  # what it posts is not read

@@ -125,9 +125,9 @@ class Api:
         now = self._reader.wall()
         limit = whole_number(query, "limit", MAX_ITEMS, MAX_ITEMS)
         wanted_state = one_of(query, "state", NAMES)
-        chosen = [one for one in self._reader.present() if _matches(one, query)]
+        chosen = [one for one in self._reader.current_checks() if _matches(one, query)]
         if wanted_state is not None:
-            chosen = [one for one in chosen if NAMES[self._reader.now(one, now).state] == wanted_state]
+            chosen = [one for one in chosen if NAMES[self._reader.status(one, now).state] == wanted_state]
         total = len(chosen)
         chosen = _after(chosen, query.get("after"))[:limit]
         figures: dict[str, list[Figure]] = {}
@@ -146,7 +146,7 @@ class Api:
 
     async def check(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
-        content = schemas.check(self._reader, self._one(request), self._reader.wall())
+        content = schemas.check(self._reader, self._entry(request), self._reader.wall())
         return json_response(schemas.with_translation(content, one_of(request.query, "lang", LANGUAGES)))
 
     async def availability(self, request: web.Request) -> web.Response:
@@ -154,8 +154,8 @@ class Api:
         language = one_of(request.query, "lang", LANGUAGES)
         now = self._reader.wall()
         begin, end = window(request.query, now)
-        one = self._one(request)
-        figure, spans, segments = await self._reader.evidence(one, (begin, end))
+        one = self._entry(request)
+        figure, spans, segments = await self._reader.figure_with_evidence(one, (begin, end))
         content = schemas.AvailabilityAnswer(
             uid=one.uid,
             start=begin,
@@ -169,7 +169,7 @@ class Api:
 
     async def history(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "measure", "from", "to")
-        return json_response(await history.check_history(self._reader, self._one(request), request.query))
+        return json_response(await history.check_history(self._reader, self._entry(request), request.query))
 
     async def agencies(self, request: web.Request) -> web.Response:
         check_parameters(request.query)
@@ -192,9 +192,9 @@ class Api:
         """By agency, how many checks are in which state now."""
         now = self._reader.wall()
         counts: dict[str, Counter[int]] = {}
-        for one in self._reader.present():
+        for one in self._reader.current_checks():
             if one.check is not None:
-                counts.setdefault(one.check.agency, Counter())[self._reader.now(one, now).state] += 1
+                counts.setdefault(one.check.agency, Counter())[self._reader.status(one, now).state] += 1
         return counts
 
     async def goals(self, request: web.Request) -> web.Response:
@@ -225,7 +225,7 @@ class Api:
     async def agent_answers(self) -> list[schemas.AgentAnswer]:
         """Every agent of the inventory, in its order."""
         certificates = await self._registry.certificates()
-        checks = Counter(one.agent for one in self._reader.present())
+        checks = Counter(one.agent for one in self._reader.current_checks())
         content = []
         for agent in self._reader.inventory.agents.values():
             state = self._reader.fleet.agents.get(agent.id)
@@ -253,7 +253,7 @@ class Api:
             )
         return content
 
-    def _one(self, request: web.Request) -> CheckEntry:
+    def _entry(self, request: web.Request) -> CheckEntry:
         uid = request.match_info["uid"]
         entry = self._reader.by_uid(uid)
         if entry is None:

@@ -1,4 +1,4 @@
-"""Who may look at the operators' listener: people by password (HTTP basic), programs by bearer token."""
+"""Authentication at the operators' listener: people by password (HTTP basic), programs by bearer token."""
 
 import asyncio
 import base64
@@ -42,7 +42,7 @@ class Guard:
         self._hashing = asyncio.Semaphore(2)  # guessing passwords must not take the machine
         self._nobody = f"scrypt:{COST}:{'00' * 16}:{'00' * 64}"
 
-    async def who(self, headers: Mapping[str, str]) -> str | None:
+    async def identify(self, headers: Mapping[str, str]) -> str | None:
         """The name of who asks, None when it is not proven; "anyone" where no one need prove it."""
         if self.open:
             return "anyone"

@@ -1,4 +1,4 @@
-"""Who is at the other end of an agents' connection, looked up once a connection."""
+"""Client certificates of the agents' connections, looked up once a connection."""
 
 import ssl
 from asyncio import BaseTransport
@@ -23,16 +23,16 @@ class Peers:
     """Certificates by connection. Dates and revocation are not judged here: they may change while it lasts."""
 
     def __init__(self) -> None:
-        self._known: WeakKeyDictionary[BaseTransport, Peer | None] = WeakKeyDictionary()
+        self._by_connection: WeakKeyDictionary[BaseTransport, Peer | None] = WeakKeyDictionary()
 
     def of(self, transport: BaseTransport | None) -> Peer | None:
         """The peer of this connection, None without a certificate (or when the connection is gone)."""
         if transport is None:
             return None
         try:
-            return self._known[transport]
+            return self._by_connection[transport]
         except KeyError:
-            peer = self._known[transport] = _peer(transport.get_extra_info("peercert"))
+            peer = self._by_connection[transport] = _peer(transport.get_extra_info("peercert"))
             return peer
 
 

@@ -1,4 +1,4 @@
-"""What a check measured over time: the kept sums, as mean, least and most of buckets.
+"""A check's measures over time: the kept sums, as mean, least and most of buckets.
 
 The newest minutes stand in the agent's checkpoint until their bucket is over; both are read in one snapshot.
 """

@@ -1,4 +1,4 @@
-"""``/api/v1/incidents`` and ``/api/v1/links``: what is wrong, why, whom it was told; and what people say of it."""
+"""``/api/v1/incidents`` and ``/api/v1/links``: what is wrong, why, who was notified; and what people do about it."""
 
 from collections.abc import Mapping
 from typing import Final, Literal
@@ -94,7 +94,7 @@ class IncidentApi:
         describe = Describer(self._reader.inventory, self._reader.wall())
         past = await stored.closed(self._database, limit, before)
         content = IncidentsAnswer(
-            open=[describe.incident(one) for one in self._alerting.open() if _matches(one, query)][:limit],
+            open=[describe.incident(one) for one in self._alerting.open_incidents() if _matches(one, query)][:limit],
             past=[describe.incident(one) for one in past if _matches(one, query)],
         )
         return json_response(content)
@@ -153,7 +153,7 @@ class IncidentApi:
 
     async def find(self, key: str) -> Incident:
         """An incident, open or closed. Raises Wrong."""
-        incident = self._alerting.evaluator.book.incident(key) or await stored.find(self._database, key)
+        incident = self._alerting.evaluator.incidents.incident(key) or await stored.find(self._database, key)
         if incident is None:
             raise BadRequest(f"there is no incident {key[:60]!r}", 404)
         return incident

@@ -41,27 +41,31 @@ class IncidentPages:
         self._reader = reader
         self._alerting = alerting
         self._api = api
-        self._draw = frame.draw
+        self._draw = frame.render
         self._speaker = frame.speaker
 
     def routes(self) -> Mapping[str, Handler]:
-        return {"/incidents": self.all, "/incidents/{key}": self.one, "/links/{token}": self.ask}
+        return {
+            "/incidents": self.list_page,
+            "/incidents/{key}": self.incident_page,
+            "/links/{token}": self.confirm_page,
+        }
 
     def posts(self) -> Mapping[str, Handler]:
-        return {"/links/{token}": self.do}
+        return {"/links/{token}": self.submit}
 
-    async def all(self, request: web.Request) -> web.Response:
+    async def list_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
         past = await stored.closed(self._alerting.database, MAX_PAST)
         speaker = self._speaker(request)
         return self._draw(
             request,
             "incidents.html",
-            open=[incident_line(one, speaker) for one in self._alerting.open()],
+            open=[incident_line(one, speaker) for one in self._alerting.open_incidents()],
             past=[incident_line(one, speaker) for one in past if one.why != "merged"],
         )
 
-    async def one(self, request: web.Request) -> web.Response:
+    async def incident_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
         incident = await self._api.find(request.match_info["key"])
         who = request[WHO] or "anyone"
@@ -84,7 +88,7 @@ class IncidentPages:
             snoozes=SNOOZES,
         )
 
-    async def ask(self, request: web.Request) -> web.Response:
+    async def confirm_page(self, request: web.Request) -> web.Response:
         """What the link would do, and a button; nothing is done yet."""
         check_parameters(request.query, "lang")
         try:
@@ -94,7 +98,7 @@ class IncidentPages:
         incident = await self._incident(claim)
         return self._link_page(request, claim, incident, done="")
 
-    async def do(self, request: web.Request) -> web.Response:
+    async def submit(self, request: web.Request) -> web.Response:
         """The button was pressed (or a mail program asked to end the digests, RFC 8058)."""
         try:
             claim = self._claim(request)
@@ -143,7 +147,7 @@ class IncidentPages:
         return contact.name.in_(contact.language) if contact is not None else claim.contact
 
     def _claim(self, request: web.Request) -> LinkClaim:
-        return self._alerting.signer.read(request.match_info["token"], self._reader.wall())
+        return self._alerting.signer.verify(request.match_info["token"], self._reader.wall())
 
     async def _incident(self, claim: LinkClaim) -> Incident | None:
         return await self._api.find(claim.incident) if claim.incident else None

@@ -1,4 +1,4 @@
-"""Incidents and circuits as the API gives them. Times are ms since the epoch, durations seconds."""
+"""Schemas of the API's answers about incidents and circuits. Times are ms since the epoch, durations seconds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated
@@ -126,17 +126,17 @@ class Describer:
         self._inventory = inventory
         self._speakers = {language: MailFormatter(Locale(language, zone), inventory, now) for language in LANGUAGES}
 
-    def words(self, say: Callable[[MailFormatter], str]) -> LocalizedText:
+    def localized(self, say: Callable[[MailFormatter], str]) -> LocalizedText:
         return LocalizedText(*(say(self._speakers[language]) for language in ("vi", "en")))
 
-    def said(self, source: TranslatableMessage) -> LocalizedText:
-        return self.words(lambda speaker: speaker.said(source))
+    def message(self, source: TranslatableMessage) -> LocalizedText:
+        return self.localized(lambda speaker: speaker.said(source))
 
     def title(self, incident: Incident) -> LocalizedText:
-        return self.words(lambda speaker: headline(incident, speaker))
+        return self.localized(lambda speaker: headline(incident, speaker))
 
     def evidence(self, because: Iterable[TranslatableMessage]) -> list[LocalizedText]:
-        return [self.said(one) for one in because]
+        return [self.message(one) for one in because]
 
     def incident(self, incident: Incident) -> IncidentAnswer:
         cause = incident.cause
@@ -174,7 +174,7 @@ class Describer:
         subject = member.subject
         for field, ident in (("check", subject.check), ("goal", subject.goal), ("agent", subject.agent)):
             if ident:
-                return self.words(lambda speaker, field=field, ident=ident: speaker.called(field, ident))  # type: ignore[misc]
+                return self.localized(lambda speaker, field=field, ident=ident: speaker.called(field, ident))  # type: ignore[misc]
         return LocalizedText(member.key, member.key)
 
     def _member(self, member: IncidentMember) -> MemberAnswer:
@@ -194,7 +194,7 @@ class Describer:
             known=member.known,
             maintenance=member.excluded,
             reason=member.reason,
-            words=self.said(member.said) if member.said is not None else None,
+            words=self.message(member.said) if member.said is not None else None,
         )
 
     def circuit(self, link: Link, outages: Sequence[CircuitOutage]) -> CircuitAnswer:

@@ -1,4 +1,4 @@
-"""What every page has: its language, the province's name, what is wrong with the collector itself."""
+"""The layout of every page: its language, the province's name, what is wrong with the collector itself."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +52,7 @@ class Layout:
         inventory = self._reader.inventory
         return MailFormatter(Locale(language, inventory.province.zone), inventory, self._reader.wall())
 
-    def draw(
+    def render(
         self, request: web.Request, template: str, *, status: int = 200, refresh: bool = True, **content: Any
     ) -> web.Response:
         """A page; ``refresh``: whether it draws itself anew (not where somebody may be writing into it)."""
@@ -73,7 +73,7 @@ class Layout:
             "trusted": self._trusted(),
             "mistakes": mistakes[:20],
             "mistakes_more": max(len(mistakes) - 20, 0),
-            "ways": [speaker.said(message) for _, message in self._alerting.counts.trouble(now)],
+            "ways": [speaker.said(message) for _, message in self._alerting.counts.problems(now)],
             "refresh": REFRESH if refresh else None,
             "bytes": backups.size,
             "now": now,

@@ -24,12 +24,12 @@ def describe(routes: Iterable[ApiRoute], posts: Iterable[ApiPost], guarded: bool
     paths: dict[str, Any] = {}
     for route, schema in zip(routes, schemas, strict=False):
         operation = _operation(
-            route.path, route.words, schema, [*_path_parameters(route.path), *_query_parameters(route)]
+            route.path, route.summary, schema, [*_path_parameters(route.path), *_query_parameters(route)]
         )
         paths.setdefault(route.path, {})["get"] = operation
     rest = schemas[len(routes) :]
     for post, schema, body in zip(posts, rest[::2], rest[1::2], strict=False):
-        operation = _operation(post.path, post.words, schema, _path_parameters(post.path))
+        operation = _operation(post.path, post.summary, schema, _path_parameters(post.path))
         operation["requestBody"] = {"content": {"application/json": {"schema": body}}}
         paths.setdefault(post.path, {})["post"] = operation
     described: dict[str, Any] = {
@@ -75,7 +75,8 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
 
 def _query_parameters(route: ApiRoute) -> list[dict[str, Any]]:
     return [
-        {"name": one.name, "in": "query", "description": one.words, "schema": one.schema} for one in route.parameters
+        {"name": one.name, "in": "query", "description": one.description, "schema": one.schema}
+        for one in route.parameters
     ]
 
 

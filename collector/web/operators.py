@@ -60,7 +60,7 @@ def application(
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
-        who = await guard.who(request.headers)
+        who = await guard.identify(request.headers)
         if who is None and request.path not in PUBLIC_PATHS and not request.path.startswith(LINKS):
             response: web.StreamResponse = json_error("say who you are", 401)
             response.headers[hdrs.WWW_AUTHENTICATE] = 'Basic realm="Hai Dang", charset="UTF-8"'

@@ -48,23 +48,23 @@ class StatusPages:
         self._reader = reader
         self._alerting = alerting
         self._api = api
-        self._draw = frame.draw
+        self._draw = frame.render
         self._speaker = frame.speaker
 
     def routes(self) -> Mapping[str, Handler]:
-        return {"/": self.first, "/agencies/{id}": self.agency}
+        return {"/": self.first_page, "/agencies/{id}": self.agency_page}
 
     def posts(self) -> Mapping[str, Handler]:
         return {}
 
-    async def first(self, request: web.Request) -> web.Response:
+    async def first_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
         now = self._reader.wall()
-        present = self._reader.present()
+        present = self._reader.current_checks()
         show_all = len(present) <= MAX_ALL_CHECKS
         groups = await self._groups(list(self._reader.inventory.agencies.values()), present, now, show_all)
         # silence is not down: what nothing is known of is counted, not listed
-        incidents = self._alerting.open()
+        incidents = self._alerting.open_incidents()
         covered = {key for one in incidents for key, member in one.members.items() if member.until is None}
         troubles = [
             one
@@ -81,16 +81,16 @@ class StatusPages:
             backups=await backups.backup_lines(self._reader, now, whole=show_all),
             agents=await self._api.agent_answers(),
             checks=len(present),
-            silent=sum(self._reader.now(one, now).state == UNKNOWN for one in present),
+            silent=sum(self._reader.status(one, now).state == UNKNOWN for one in present),
         )
 
-    async def agency(self, request: web.Request) -> web.Response:
+    async def agency_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
         agency = self._reader.inventory.agencies.get(request.match_info["id"])
         if agency is None:
             raise BadRequest("there is no such agency", 404)
         now = self._reader.wall()
-        groups = await self._groups([agency], self._reader.present(), now, show_all=True)
+        groups = await self._groups([agency], self._reader.current_checks(), now, show_all=True)
         backup_lines = await backups.backup_lines(self._reader, now, agency.id)
         return self._draw(request, "agency.html", groups=groups, backups=backup_lines)
 
@@ -102,7 +102,7 @@ class StatusPages:
             if one.check is not None and one.check.agency in of:
                 of[one.check.agency].append(one)
         shown = {
-            agency: [one for one in checks if show_all or self._reader.now(one, now).state != UP]
+            agency: [one for one in checks if show_all or self._reader.status(one, now).state != UP]
             for agency, checks in of.items()
         }
         chosen = [one for checks in shown.values() for one in checks]

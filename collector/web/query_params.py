@@ -1,4 +1,4 @@
-"""What may stand in a query: every input is bounded, and what is wrong is said in a plain sentence."""
+"""Query parameters: every input is bounded, and a mistake is named in a plain sentence."""
 
 from collections.abc import Mapping
 

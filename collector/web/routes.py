@@ -1,4 +1,4 @@
-"""The API's paths, as its description and the listener read them."""
+"""Routes of the API, as its description and the listener read them."""
 
 from collections.abc import Awaitable, Callable
 
@@ -14,7 +14,7 @@ class QueryParameter(msgspec.Struct, frozen=True):
     """A query parameter of a route, for the description."""
 
     name: str
-    words: str
+    description: str
     schema: dict[str, object] = msgspec.field(default_factory=lambda: {"type": "string"})
 
 
@@ -23,7 +23,7 @@ class ApiRoute(msgspec.Struct, frozen=True):
 
     path: str
     handler: Handler
-    words: str
+    summary: str
     answer: type
     parameters: tuple[QueryParameter, ...] = ()
 
@@ -33,7 +33,7 @@ class ApiPost(msgspec.Struct, frozen=True):
 
     path: str
     handler: Handler
-    words: str
+    summary: str
     answer: type
     body: type
 

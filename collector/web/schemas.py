@@ -1,4 +1,4 @@
-"""What the API answers, as types: the JSON and its OpenAPI description are made from these.
+"""Schemas of the API's answers: the JSON and its OpenAPI description are made from these types.
 
 All times are milliseconds since the epoch unless the name says otherwise, durations seconds, ratios 0 to 1.
 """
@@ -238,7 +238,7 @@ def title(entry: CheckEntry) -> LocalizedText:
 
 def check(reader: LedgerReader, entry: CheckEntry, now: int, figure: Figure | None = None) -> CheckAnswer:
     registered = reader.registered(entry)
-    status = reader.now(entry, now)
+    status = reader.status(entry, now)
     measures = reader.fleet.measures(registered)
     latency = measures.pop("latency", None)
     return CheckAnswer(
@@ -290,7 +290,7 @@ def goal(one: evaluate.Evaluation, name: Text) -> GoalAnswer:
         over=one.over,
         objective=one.objective,
         verdict=one.verdict,
-        words=one.why(),
+        words=one.sentence(),
         lower=one.lower,
         best=one.best,
         upper=one.upper,

@@ -30,7 +30,7 @@ class TransferDenied(Exception):
     def __init__(self, status: int, message: str, wait: int = 0) -> None:
         super().__init__(message)
         self.status = status
-        self.words = message
+        self.message = message
         self.wait = wait
 
 
@@ -46,13 +46,13 @@ class ThroughputServer:
         self._per_day = per_day
         self._clock = clock
         self._seconds = seconds
-        self._taken: dict[str, deque[float]] = {}  # by agent, when each of the last day's transfers began
+        self._transfers: dict[str, deque[float]] = {}  # by agent, when each of the last day's transfers began
         self._running = 0
 
-    async def give(self, agent: str, request: web.BaseRequest) -> web.StreamResponse:
+    async def send(self, agent: str, request: web.BaseRequest) -> web.StreamResponse:
         """As many random bytes as ``?bytes=`` asks for. Raises NotNow."""
         size = _size(request.query.get("bytes", ""))
-        async with self._turn(agent):
+        async with self._slot(agent):
             response = web.StreamResponse()
             response.content_type = "application/octet-stream"
             response.content_length = size
@@ -75,11 +75,11 @@ class ThroughputServer:
                     transport.abort()
             return response
 
-    async def take(self, agent: str, request: web.BaseRequest) -> web.StreamResponse:
+    async def receive(self, agent: str, request: web.BaseRequest) -> web.StreamResponse:
         """Read what is posted and throw it away. Raises NotNow; TimeoutError when it comes too slowly."""
         if (request.content_length or 0) > MAX_THROUGHPUT:
             raise _too_much()
-        async with self._turn(agent):
+        async with self._slot(agent):
             if request.headers.get("Expect", "").lower() == "100-continue":
                 await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
                 request.writer.output_size = 0  # not part of the answer
@@ -97,10 +97,10 @@ class ThroughputServer:
             return response
 
     @asynccontextmanager
-    async def _turn(self, agent: str) -> AsyncIterator[None]:
+    async def _slot(self, agent: str) -> AsyncIterator[None]:
         """One of the few places, and one of the agent's transfers. Raises NotNow."""
         now = self._clock()
-        transfers = self._taken.setdefault(agent, deque())
+        transfers = self._transfers.setdefault(agent, deque())
         while transfers and now - transfers[0] >= _DAY:
             transfers.popleft()
         if len(transfers) >= self._per_day:

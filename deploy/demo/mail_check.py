@@ -1,4 +1,4 @@
-"""What was mailed beside what truly happened: each fault once, to whom it concerns, in time, and that it is over."""
+"""Compares the mails with the outages: each fault once, to whom it concerns, in time, and that it is over."""
 
 import asyncio
 

@@ -46,7 +46,9 @@ class Estate:
             name: DemoService(f"{name}'s line is cut", link_to(self.collector.agents_port))
             for name in ("agency A", "agency B")
         }
-        self.ways: dict[str, DemoService] = {}  # the same lines, as the agencies' PCs see the portal through them
+        self.portal_lines: dict[
+            str, DemoService
+        ] = {}  # the same lines, as the agencies' PCs see the portal through them
         self.routers = {name: DemoService(f"{name}'s line is cut", greeting("router")) for name in self.lines}
         self.agents = {name: AgentProcess(name, directory / name) for name in ("data-centre", "agency-a", "agency-b")}
         self.directory = directory
@@ -56,8 +58,8 @@ class Estate:
         for service in (*self.services, *self.lines.values(), *self.routers.values()):
             await service.start()
         for name in self.lines:
-            self.ways[name] = DemoService(f"{name}'s line is cut", link_to(self.portal.port))
-            await self.ways[name].start()
+            self.portal_lines[name] = DemoService(f"{name}'s line is cut", link_to(self.portal.port))
+            await self.portal_lines[name].start()
         self._write_inventory()
         with self.collector.config.open("a") as config:
             relay = f"{{host: 127.0.0.1, port: {self.mailbox.port}, tls: none}}"
@@ -70,11 +72,11 @@ class Estate:
 
     def cut(self, name: str) -> None:
         self.lines[name].die()
-        self.ways[name].die()
+        self.portal_lines[name].die()
         self.routers[name].die()  # as the data centre sees it
 
     async def mend(self, name: str) -> None:
-        await self.ways[name].start()
+        await self.portal_lines[name].start()
         await self.routers[name].start()
         await self.lines[name].start()
 
@@ -88,7 +90,7 @@ class Estate:
             self.printer_a,
             self.printer_b,
             *self.lines.values(),
-            *self.ways.values(),
+            *self.portal_lines.values(),
             *self.routers.values(),
         ):
             service.stop()
@@ -141,12 +143,12 @@ class Estate:
                     "mail": tcp("Thư điện tử", "Mail", self.mail, "220"),
                 }),
                 "so-noi-vu": agency("Sở Nội vụ", "Home affairs (agency A)", "agency-a", {
-                    "a-portal": web(*over, self.ways["agency A"]),
+                    "a-portal": web(*over, self.portal_lines["agency A"]),
                     "a-printer": tcp("Máy in", "Printer", self.printer_a, "printer"),
                     "a-router": router("agency A"),
                 }, **line("TSLCD-01")),
                 "ke-sach": agency("Huyện Kế Sách", "Kế Sách district (agency B)", "agency-b", {
-                    "b-portal": web(*over, self.ways["agency B"]),
+                    "b-portal": web(*over, self.portal_lines["agency B"]),
                     "b-printer": tcp("Máy in", "Printer", self.printer_b, "printer"),
                     "b-router": router("agency B"),
                 }, **line("TSLCD-02")),
@@ -206,7 +208,7 @@ async def play(estate: Estate, pace: float) -> list[Outage]:
 async def compare_with_ledger(estate: Estate, start: int, end: int, blind: list[Outage]) -> bool:
     """Print truth beside ledger; True when they agree."""
     checks = {each["check"]: each for each in await estate.collector.ask("/api/v1/checks")}
-    portal, line, printer = estate.portal.outages, estate.ways["agency A"].outages, estate.printer_a.outages
+    portal, line, printer = estate.portal.outages, estate.portal_lines["agency A"].outages, estate.printer_a.outages
     happened: dict[str, list[Outage]] = {
         "portal": portal,
         "mail": [],

@@ -1,4 +1,4 @@
-"""What truly happened beside what the ledger says of it: how far off, and whether the truth lies inside the bounds.
+"""Compares the ledger with the outages: how far off it is, and whether the truth lies inside the bounds.
 
 Knows spans only as the operators' API gives them, so that a fault in the collector's arithmetic is not repeated here.
 Times are wall-clock milliseconds.

@@ -1,4 +1,4 @@
-"""What a machine can watch around itself: found without asking anybody and without root.
+"""Discovers what a machine can watch around itself, without asking anybody and without root.
 
 The default gateway, the resolvers, its own addresses, the services that listen on it, and a web site if one can
 be reached. Each becomes one check of the starter inventory.

@@ -57,7 +57,7 @@ class Domain(NamedTuple):
     """
 
     name: str
-    said: Callable[[], Iterable[SourceMessage]]
+    source_messages: Callable[[], Iterable[SourceMessage]]
     holes: re.Pattern[str]
     keeps: bool = False
 
@@ -136,7 +136,7 @@ def update_catalog(domain: Domain) -> Catalog:
     fresh = _Steady(locale=LANGUAGE, charset="utf-8", fuzzy=False)
     fresh.header_comment = f"# Domain {domain.name}. scripts/words keeps the entries, people the translations."
     messages_by_key: dict[tuple[str, str], list[SourceMessage]] = {}
-    for one in domain.said():
+    for one in domain.source_messages():
         key = one.words if isinstance(one.words, str) else one.words[0]
         messages_by_key.setdefault((key, one.context or ""), []).append(one)
     shapes = {_shape(domain, _first(message.id)): message for message in entries(old)} if domain.keeps else {}

@@ -1,4 +1,4 @@
-"""What the walk over the source (:mod:`deploy.words.sentences`) cannot know by itself: lists that people keep.
+"""Lists that people keep for :mod:`deploy.sentences`: modules without reasons, exceptions, assembled sentences.
 
 A test fails when an entry here has nothing to do any more.
 """

@@ -1,4 +1,4 @@
-"""The sentences that agents (and the collector) give as reasons, found by reading their source.
+"""Collects the sentences that agents (and the collector) give as reasons, by reading their source.
 
 A reason travels as English text, so the only list of what can be said is the program itself. Every string and f-string
 of the modules that look is taken for a sentence or a piece of one, unless the place where it stands says otherwise

@@ -1,4 +1,4 @@
-"""Small files that are whole or not there, whatever happens in between."""
+"""Atomic replacement of small files: whole or not there, whatever happens in between."""
 
 import os
 from pathlib import Path

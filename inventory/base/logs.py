@@ -1,4 +1,4 @@
-"""One line an event on standard error, as text or as JSON."""
+"""Logging setup: one line an event on standard error, as text or as JSON."""
 
 import json
 import logging

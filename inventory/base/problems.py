@@ -1,4 +1,4 @@
-"""What is wrong in files that people write: file, line, key and a plain sentence, all of it at once."""
+"""Problems in files that people write: file, line, key and a plain sentence, all of them at once."""
 
 from collections.abc import Iterable, Sequence
 

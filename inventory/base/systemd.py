@@ -1,4 +1,4 @@
-"""What systemd wants to hear: ready, stopping, alive. Silent where nobody listens."""
+"""Notifies systemd (ready, stopping, watchdog); silent where nobody listens."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ class Notifier:
         # seconds between signs of life: half of what systemd waits for; None when it does not watch
         self.every = int(period) / 2_000_000 if period.isdigit() and int(period) and self._address else None
 
-    def tell(self, message: str) -> None:
+    def notify(self, message: str) -> None:
         """READY=1, STOPPING=1, WATCHDOG=1 or STATUS=..."""
         if not self._address:
             return
@@ -28,11 +28,11 @@ class Notifier:
         except OSError:
             pass  # a manager that does not listen is no reason to stop probing
 
-    async def rest(self, seconds: float, stop: asyncio.Event | None = None) -> None:
+    async def sleep(self, seconds: float, stop: asyncio.Event | None = None) -> None:
         """Sleep, or until ``stop``, with signs of life meanwhile."""
         stop = stop or asyncio.Event()
         while seconds > 0 and not stop.is_set():
-            self.tell("WATCHDOG=1")
+            self.notify("WATCHDOG=1")
             nap = min(seconds, self.every or seconds)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(nap):

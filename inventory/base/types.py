@@ -1,4 +1,4 @@
-"""Plain types that files share: text in two languages, secrets, durations, ratios, sizes, ids.
+"""Basic types that files share: text in two languages, secrets, durations, ratios, sizes, ids.
 
 The annotated ones are ordinary ints, floats and strings to the program; the reader knows how people write them.
 """

@@ -1,4 +1,4 @@
-"""What may stand in the sections of the inventory that say who is told: groups, rosters, routes, conditions, alerting.
+"""Schema of the alerting sections of inventory files: groups, rosters, routes, conditions, alerting.
 
 See inventory.model.alerting for what each field means. A number that stands beside a key here is the default.
 """

@@ -1,4 +1,4 @@
-"""From what the files say to what it means: ids given, defaults filled, templates expanded into checks."""
+"""Assemble the files' sections into an Inventory: ids given, defaults filled, templates expanded into checks."""
 
 from datetime import date
 from typing import TypeVar
@@ -40,8 +40,8 @@ class _Assembler:
     ) -> None:
         self.sections = sections
         self.problems = problems
-        self.made = entities.Inventory(province=self._province())
-        self.expander = TemplateExpander(sections, kinds, problems, self.made, validate_params)
+        self.inventory = entities.Inventory(province=self._province())
+        self.expander = TemplateExpander(sections, kinds, problems, self.inventory, validate_params)
         self.expansions: list[SiteExpansion] = []
 
     def build(self) -> entities.Inventory:
@@ -51,8 +51,8 @@ class _Assembler:
         for spot in self.expansions:
             self.expander.expand(spot)
         self._revoke()
-        self._rest()
-        return self.made
+        self._other_sections()
+        return self.inventory
 
     def _province(self) -> entities.Province:
         shape = self.sections.province
@@ -74,7 +74,7 @@ class _Assembler:
         if shape.site is not None or shape.template is not None or shape.checks or shape.backups:
             sites[ident] = shape.site or SiteShape(at=shape.at)
         sites.update({f"{ident}-{key}": site for key, site in shape.sites.items()})
-        self.made.agencies[ident] = entities.Agency(
+        self.inventory.agencies[ident] = entities.Agency(
             id=ident,
             name=shape.name,
             kind=shape.kind,
@@ -96,7 +96,7 @@ class _Assembler:
             where = f"{shape.at.file}:{shape.at.line}"
             self.problems.append(agency.at.problem("register", f"is given here and in {where}; keep one"))
         shape = agency.register or shape
-        default = self.made.province.pc_hours
+        default = self.inventory.province.pc_hours
         if shape is None:
             return entities.Register(hours=default)
         return entities.Register(
@@ -108,7 +108,7 @@ class _Assembler:
         )
 
     def _site(self, ident: str, shape: SiteShape, agency_id: str, agency: AgencyShape) -> None:
-        if ident in self.made.sites:
+        if ident in self.inventory.sites:
             self.problems.append(shape.at.problem("", f"the site id {ident} is taken by another agency's site"))
             return
         life = overlap((shape.begins, shape.ends), (agency.begins, agency.ends))
@@ -119,7 +119,7 @@ class _Assembler:
         devices = self._devices(ident, shape, life)
         agent = self._agent(ident, agency_id, shape, life)
         facts = {name: value for name in ("gateway", "wan", "lan") if (value := getattr(shape, name))}
-        self.made.sites[ident] = entities.Site(
+        self.inventory.sites[ident] = entities.Site(
             id=ident,
             agency=agency_id,
             name=shape.name or agency.name,
@@ -140,7 +140,7 @@ class _Assembler:
             self.problems += [at.problem("", "is given for the agency and for its site") for at in given_twice]
         template = shape.template or (agency.template if is_main else None)
         at = agency.at if is_main else shape.at
-        self.expansions.append(SiteExpansion(self.made.sites[ident], shape, template, checks, backups, at))
+        self.expansions.append(SiteExpansion(self.inventory.sites[ident], shape, template, checks, backups, at))
 
     def _link(self, ident: str, site: str, shape: LinkShape, life: tuple[date | None, date | None]) -> None:
         begins, ends = overlap((shape.begins, shape.ends), life)
@@ -153,7 +153,7 @@ class _Assembler:
         for earlier, later in zip(shape.formerly, shape.formerly[1:], strict=False):
             if later.until <= earlier.until:
                 self.problems.append(later.at.problem("until", "ought to be later than the provider's before it"))
-        self.made.links[ident] = entities.Link(
+        self.inventory.links[ident] = entities.Link(
             id=ident,
             site=site,
             provider=shape.provider,
@@ -170,12 +170,12 @@ class _Assembler:
         ids = []
         for key, device in shape.devices.items():
             ident = f"{site}-{key}"
-            if ident in self.made.devices:
+            if ident in self.inventory.devices:
                 self.problems.append(device.at.problem("", f"the device id {ident} is taken"))
                 continue
             begins, ends = overlap((device.begins, device.ends), life)
             fed_by = shape.fed_by if device.fed_by is None and device.kind != UPS else device.fed_by or ()
-            self.made.devices[ident] = entities.Device(
+            self.inventory.devices[ident] = entities.Device(
                 id=ident,
                 site=site,
                 name=device.name or Text(key, key),
@@ -196,12 +196,14 @@ class _Assembler:
             return ""
         agent_shape = shape.agent if isinstance(shape.agent, AgentShape) else AgentShape(id=shape.agent, at=shape.at)
         ident = agent_shape.id or site
-        if ident in self.made.agents or ident == "hub":
-            conflict = "means the hub's agent" if ident == "hub" else f"is the agent of {self.made.agents[ident].site}"
+        if ident in self.inventory.agents or ident == "hub":
+            conflict = (
+                "means the hub's agent" if ident == "hub" else f"is the agent of {self.inventory.agents[ident].site}"
+            )
             self.problems.append(shape.at.problem("agent", f"{ident} {conflict}: every site's agent has its own id"))
             return ""
         begins, ends = overlap((agent_shape.begins, agent_shape.ends), life)
-        self.made.agents[ident] = entities.Agent(
+        self.inventory.agents[ident] = entities.Agent(
             id=ident,
             site=site,
             agency=agency,
@@ -215,11 +217,11 @@ class _Assembler:
 
     def _revoke(self) -> None:
         for ident, (file, line) in self.sections.revoked.items():
-            if ident not in self.made.agents and not self.sections.may_be_broken("agents", ident):
+            if ident not in self.inventory.agents and not self.sections.may_be_broken("agents", ident):
                 self.problems.append(Problem(file, line, "revoked", f"there is no agent {ident}"))
 
-    def _rest(self) -> None:
-        inventory, sections = self.made, self.sections
+    def _other_sections(self) -> None:
+        inventory, sections = self.inventory, self.sections
         for ident, provider in sections.providers.items():
             inventory.providers[ident] = entities.Provider(id=ident, name=provider.name, contact=provider.contact)
         for ident, contact in sections.contacts.items():
@@ -253,7 +255,7 @@ class _Assembler:
             entities.Exclusion(id=ident, select=e.select, begins=e.begins, ends=e.ends, reason=e.reason)
             for ident, e in sections.exclusions.items()
         )
-        self.made = entities.Inventory(
+        self.inventory = entities.Inventory(
             **{
                 name: getattr(inventory, name)
                 for name in inventory.__struct_fields__

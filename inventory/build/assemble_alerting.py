@@ -1,4 +1,4 @@
-"""Who is told of what, from what the files say to what it means."""
+"""Assemble the alerting sections of the files into the inventory's alerting."""
 
 from typing import Any, Final
 

@@ -1,4 +1,4 @@
-"""Backups: what proves one of them, written together, becomes checks of one backup.
+"""Expand a backup and its evidence into checks.
 
 A site's ``backups:`` (and a template's) name each backup and list its ``evidence``: pings of its job, files, a
 repository, a restore drill, or whatever else a check can look at. What is said of the backup goes for every evidence

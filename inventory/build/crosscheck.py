@@ -1,4 +1,4 @@
-"""What no single entry can know: references that lead nowhere, lives that end before they begin, goals over nothing."""
+"""Cross-check the whole inventory: unknown references, lives that end before they begin, goals without checks."""
 
 import re
 from collections.abc import Iterator

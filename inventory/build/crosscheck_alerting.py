@@ -1,4 +1,4 @@
-"""What only the whole shows about who is told: names that lead nowhere, hours without anybody, routes in vain."""
+"""Cross-check the alerting sections: unknown names, uncovered hours, routes that never match."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -258,6 +258,6 @@ def _ineffective_routes(inventory: entities.Inventory, sections: Sections) -> It
     survey = reach.survey(inventory)
     for ident, why in survey.idle.items():
         yield sections.routes[ident].at.problem("", why, warning=True)
-    if survey.lost:
+    if survey.unreached:
         at = next(reversed(sections.routes.values())).at
-        yield Problem(at.file, at.line, "routes", survey.lost, warning=True)
+        yield Problem(at.file, at.line, "routes", survey.unreached, warning=True)

@@ -1,4 +1,4 @@
-"""Templates and checks: a site's few lines become its checks, with parameters filled in from the site.
+"""Expand templates: a site's few lines become its checks, with parameters filled in from the site.
 
 A template's texts may hold placeholders, which :mod:`inventory.build.site_facts` fills; under ``each`` also {item} (a
 list's
@@ -54,23 +54,23 @@ class CheckDraft(msgspec.Struct, frozen=True):
     """A check before its parameters are read: the template's shape, the site's own, and the facts to fill in."""
 
     key: str
-    base: CheckShape | None
-    own: CheckShape | None
+    template_shape: CheckShape | None
+    override: CheckShape | None
     facts: dict[str, str]
     names: tuple[Text, Text] | None = None
     device: entities.Device | None = None
     backup: entities.Backup | None = None
     evidence: str = ""
 
-    def get(self, name: str, yaml_key: str = "") -> Any:
+    def value(self, name: str, yaml_key: str = "") -> Any:
         """A field's value: the site's own if written there, else the template's."""
-        if self.own is not None and (self.base is None or (yaml_key or name) in self.own.at.lines):
-            return getattr(self.own, name)
-        return getattr(self.base, name)
+        if self.override is not None and (self.template_shape is None or (yaml_key or name) in self.override.at.lines):
+            return getattr(self.override, name)
+        return getattr(self.template_shape, name)
 
-    def place(self, key: str) -> Place | None:
+    def written_at(self, key: str) -> Place | None:
         """Where a field was written, if it was."""
-        for shape in (self.own, self.base):
+        for shape in (self.override, self.template_shape):
             if shape is not None and key in shape.at.lines:
                 return shape.at
         return None
@@ -90,24 +90,24 @@ class TemplateExpander:
         self.sections = sections
         self.kinds = kinds
         self.problems = problems
-        self.made = inventory
-        self.judge = validate_params
+        self.inventory = inventory
+        self.validate_params = validate_params
         self.names: dict[tuple[str, str], entities.Check] = {}
         self.hub: entities.Site | None = None
 
     def find_hub(self) -> None:
         """The province's hub, once all sites are known."""
-        self.hub = self.made.sites.get(self.made.province.hub)
+        self.hub = self.inventory.sites.get(self.inventory.province.hub)
         province = self.sections.province
         hub_id = province.hub if province is not None else None
         if province is not None and hub_id and self.hub is None and not self.sections.may_be_broken("sites", hub_id):
             self.problems.append(province.at.problem("hub", f"there is no site {hub_id}"))
 
     def expand(self, expansion: SiteExpansion) -> None:
-        hub = self.made.sites.get(expansion.shape.hub) if expansion.shape.hub else self.hub
+        hub = self.inventory.sites.get(expansion.shape.hub) if expansion.shape.hub else self.hub
         if expansion.shape.hub and hub is None and not self.sections.may_be_broken("sites", expansion.shape.hub):
             self.problems.append(expansion.shape.at.problem("hub", f"there is no site {expansion.shape.hub}"))
-        facts = facts_of(self.made, expansion.site, hub)
+        facts = facts_of(self.inventory, expansion.site, hub)
         for draft in self._check_drafts(expansion, facts):
             self._check(draft, expansion, hub)
 
@@ -164,9 +164,9 @@ class TemplateExpander:
         own_name = own.name if own is not None and own.name is not None else base.name if base is not None else None
         title = own_name or (names[0] if names is not None else Text(key, key))
         if base is not None and own_name is base.name:
-            title = self._named(title, facts, names, site)
+            title = self._filled_title(title, facts, names, site)
         backup = entities.Backup(id=f"{site.id}-{key}", key=key, name=title, agency=site.agency, site=site.id)
-        if backup.id in self.made.backups:
+        if backup.id in self.inventory.backups:
             shape = own if own is not None else base
             assert shape is not None  # a backup comes from one or the other
             self.problems.append(shape.at.problem("", f"the backup id {backup.id} is taken by another site's"))
@@ -196,7 +196,7 @@ class TemplateExpander:
         if shape.each is None:
             yield key, facts, None, None
         elif shape.each == "devices":
-            for device in (self.made.devices[ident] for ident in expansion.site.devices):
+            for device in (self.inventory.devices[ident] for ident in expansion.site.devices):
                 if not device.address or (shape.of is not None and device.kind != shape.of):
                     continue
                 slug = device.id.removeprefix(f"{expansion.site.id}-")
@@ -209,7 +209,7 @@ class TemplateExpander:
                 yield f"{key}-{slug}", {**facts, "item": entry, "key": slug}, None, None
 
     def _check(self, draft: CheckDraft, expansion: SiteExpansion, hub: entities.Site | None) -> None:
-        shape = draft.own or draft.base
+        shape = draft.override or draft.template_shape
         assert shape is not None  # a draft comes from one or the other
         agent = self._agent_id(draft, expansion, hub)
         kind = self._kind(draft, shape)
@@ -221,9 +221,9 @@ class TemplateExpander:
         if times is None or params is INVALID or thresholds is None:
             return
         site = expansion.site
-        prefix = "" if self.made.agents[agent].site == site.id else f"{site.id}."
+        prefix = "" if self.inventory.agents[agent].site == site.id else f"{site.id}."
         name = prefix + draft.key
-        formerly = draft.get("formerly")
+        formerly = draft.value("formerly")
         if formerly and "." not in formerly:
             formerly = prefix + formerly
         begins, ends = self._life(draft, site, agent)
@@ -245,21 +245,21 @@ class TemplateExpander:
             params=params,
             thresholds=thresholds,
             formerly=formerly,
-            tags=(*draft.get("tags"), *(draft.device.tags if draft.device is not None else ())),
+            tags=(*draft.value("tags"), *(draft.device.tags if draft.device is not None else ())),
             link=self._link(draft, shape, site),
-            objective=draft.get("objective"),
+            objective=draft.value("objective"),
             calendar=self._calendar(draft, site),
             backup=draft.backup.id if draft.backup is not None else "",
             begins=begins,
             ends=ends,
         )
-        self._keep(check, shape.at if draft.own is not None else expansion.at)
-        if draft.backup is not None and self.made.checks.get(check.uid) is check:
-            backup = self.made.backups.get(check.backup, draft.backup)
-            self.made.backups[check.backup] = backups.with_check(backup, draft.evidence, check, self.kinds)
+        self._add_check(check, shape.at if draft.override is not None else expansion.at)
+        if draft.backup is not None and self.inventory.checks.get(check.uid) is check:
+            backup = self.inventory.backups.get(check.backup, draft.backup)
+            self.inventory.backups[check.backup] = backups.with_check(backup, draft.evidence, check, self.kinds)
 
-    def _keep(self, check: entities.Check, at: Place) -> None:
-        if self.judge is not None and (reason := self.judge(check.kind, check.params)):
+    def _add_check(self, check: entities.Check, at: Place) -> None:
+        if self.validate_params is not None and (reason := self.validate_params(check.kind, check.params)):
             own = "params" if "params" in at.lines else ""
             self.problems.append(at.problem(own, reason if own else f"the check {check.name}: {reason}"))
             return
@@ -267,7 +267,7 @@ class TemplateExpander:
         if same_name is not None:
             self.problems.append(at.problem("", f"the agent {check.agent} already has a check {check.name}"))
             return
-        same_uid = self.made.checks.get(check.uid)
+        same_uid = self.inventory.checks.get(check.uid)
         if same_uid is not None:
             disjoint = (same_uid.ends and check.begins and same_uid.ends <= check.begins) or (
                 check.ends and same_uid.begins and check.ends <= same_uid.begins
@@ -278,12 +278,12 @@ class TemplateExpander:
             self.problems.append(at.problem("", message))
             return
         self.names[check.agent, check.name] = check
-        self.made.checks[check.uid] = check
+        self.inventory.checks[check.uid] = check
 
     def _agent_id(self, draft: CheckDraft, expansion: SiteExpansion, hub: entities.Site | None) -> str | None:
         """The agent that looks; None if there is none (and, when that is a mistake, it was reported)."""
-        agent_id = draft.get("agent")
-        at = draft.place("agent") or expansion.at
+        agent_id = draft.value("agent")
+        at = draft.written_at("agent") or expansion.at
         if agent_id == HUB:
             if hub is None:
                 if not self.sections.broken:
@@ -294,37 +294,37 @@ class TemplateExpander:
             agent_id = hub.agent
         if agent_id is None:
             if not expansion.site.agent and not self.sections.broken:
-                shape = draft.own.at if draft.own is not None else expansion.at
+                shape = draft.override.at if draft.override is not None else expansion.at
                 self.problems.append(
                     shape.problem("", f"the site {expansion.site.id} has no agent: say agent: ID or hub")
                 )
             return expansion.site.agent or None
-        if agent_id not in self.made.agents:
+        if agent_id not in self.inventory.agents:
             if not self.sections.may_be_broken("agents", agent_id):
                 self.problems.append(at.problem("agent", f"there is no agent {agent_id!r}"))
             return None
         return str(agent_id)
 
     def _kind(self, draft: CheckDraft, shape: CheckShape) -> Kind | None:
-        name = draft.get("kind")
+        name = draft.value("kind")
         if name is None:
             self.problems.append(shape.at.problem("", "needs the key kind (no template here has a check of this name)"))
             return None
         kind = self.kinds.get(name)
         if kind is None:
-            at = draft.place("kind") or shape.at
+            at = draft.written_at("kind") or shape.at
             self.problems.append(at.problem("kind", self.kinds.unknown(name)))
         return kind
 
     def _times(self, draft: CheckDraft, shape: CheckShape) -> tuple[int, int, int, int] | None:
         """Interval, timeout, hold, recheck in ms; None after a problem."""
-        interval = draft.get("interval")
+        interval = draft.value("interval")
         interval = INTERVAL if interval is None else interval
-        timeout = draft.get("timeout")
+        timeout = draft.value("timeout")
         timeout = min(TIMEOUT, interval) if timeout is None else timeout
-        hold = draft.get("hold")
+        hold = draft.value("hold")
         hold = 2 * interval + timeout if hold is None else hold
-        recheck = draft.get("recheck")
+        recheck = draft.value("recheck")
         recheck = min(RECHECK, interval) if recheck is None else recheck
         limits = [
             ("interval", interval < 1000, "is shorter than 1s"),
@@ -339,7 +339,7 @@ class TemplateExpander:
         for key, violated, message in limits:
             if violated:
                 valid = False
-                self.problems.append((draft.place(key) or shape.at).problem(key, message))
+                self.problems.append((draft.written_at(key) or shape.at).problem(key, message))
         return (interval, timeout, hold, recheck) if valid else None
 
     def _params(self, draft: CheckDraft, kind: Kind, expansion: SiteExpansion) -> Any:
@@ -349,9 +349,9 @@ class TemplateExpander:
         path = f"{at.path}: check {draft.key} of the template"
         lines: dict[str, int] = {}
         problems: list[Problem] = []
-        if draft.base is None and draft.own is not None:
-            at, path = draft.own.at, f"{draft.own.at.path}.params"
-        for shape in (draft.base, draft.own):
+        if draft.template_shape is None and draft.override is not None:
+            at, path = draft.override.at, f"{draft.override.at.path}.params"
+        for shape in (draft.template_shape, draft.override):
             if shape is None or shape.params is None:
                 continue
             if not isinstance(shape.params, MappingNode):
@@ -361,22 +361,26 @@ class TemplateExpander:
                 return INVALID
             for name, node in shape.params.items.items():
                 try:
-                    nodes[name] = fill(node, draft.facts, at.line) if shape is draft.base else node
+                    nodes[name] = fill(node, draft.facts, at.line) if shape is draft.template_shape else node
                 except MissingFact as lacking:
-                    if draft.own is None or draft.own.params is None or name not in draft.own.params.items:
+                    if (
+                        draft.override is None
+                        or draft.override.params is None
+                        or name not in draft.override.params.items
+                    ):
                         message = f"the check {draft.key} of the template {expansion.template} needs {lacking}"
                         problems.append(at.problem("", message))
-            if shape is draft.own:
+            if shape is draft.override:
                 at, path, lines = shape.at, f"{shape.at.path}.params", shape.params.lines
         if problems:
             self.problems.extend(problems)
             return INVALID
-        line = draft.own.at.lines.get("params", at.line) if draft.own is not None else at.line
+        line = draft.override.at.lines.get("params", at.line) if draft.override is not None else at.line
         return kind.read(nodes, line, path, lines, Source(at.file, self.problems))
 
     def _thresholds(self, draft: CheckDraft, kind: Kind, expansion: SiteExpansion) -> tuple[Threshold, ...] | None:
-        shapes: tuple[ThresholdShape, ...] = draft.get("thresholds") or ()
-        if draft.base is not None and shapes is draft.base.thresholds:
+        shapes: tuple[ThresholdShape, ...] = draft.value("thresholds") or ()
+        if draft.template_shape is not None and shapes is draft.template_shape.thresholds:
             try:
                 shapes = tuple(_fill_threshold(shape, draft.facts) for shape in shapes)
             except MissingFact as lacking:
@@ -388,44 +392,48 @@ class TemplateExpander:
         return valid if len(valid) == len(thresholds) else None
 
     def _calendar(self, draft: CheckDraft, site: entities.Site) -> str:
-        calendar: str = draft.get("calendar") or ""
-        return self.made.agencies[site.agency].register.hours if calendar == REGISTER else calendar
+        calendar: str = draft.value("calendar") or ""
+        return self.inventory.agencies[site.agency].register.hours if calendar == REGISTER else calendar
 
     def _life(self, draft: CheckDraft, site: entities.Site, agent: str) -> tuple[date | None, date | None]:
-        lives: list[entities.Life] = [site, self.made.agents[agent]]
+        lives: list[entities.Life] = [site, self.inventory.agents[agent]]
         if draft.device is not None:
             lives.append(draft.device)
-        own = (draft.get("begins", "from"), draft.get("ends", "to"))
+        own = (draft.value("begins", "from"), draft.value("ends", "to"))
         return overlap(own, *((life.begins, life.ends) for life in lives))
 
     def _title(self, draft: CheckDraft, expansion: SiteExpansion) -> Text:
-        title = draft.get("name")
+        title = draft.value("name")
         if title is None and draft.backup is not None:
             return backups.title_of(draft.backup, draft.evidence)
         if title is None:
             return draft.names[0] if draft.names is not None else Text(draft.key, draft.key)
-        if draft.base is None:
+        if draft.template_shape is None:
             return Text(title.vi, title.en)
-        return self._named(title, draft.facts, draft.names, expansion.site)
+        return self._filled_title(title, draft.facts, draft.names, expansion.site)
 
-    def _named(self, title: Text, facts: dict[str, str], item: tuple[Text, Text] | None, site: entities.Site) -> Text:
+    def _filled_title(
+        self, title: Text, facts: dict[str, str], item: tuple[Text, Text] | None, site: entities.Site
+    ) -> Text:
         """A template's title for this site."""
         if "{" not in title.vi + title.en:
             return Text(title.vi, title.en)
-        names = {"site_name": site.name, "agency_name": self.made.agencies[site.agency].name}
+        names = {"site_name": site.name, "agency_name": self.inventory.agencies[site.agency].name}
         if item is not None:
             names["item_name"] = item[0]
         return Text(*(fill_title(title.in_(language), facts, names, language) for language in ("vi", "en")))
 
     def _link(self, draft: CheckDraft, shape: CheckShape, site: entities.Site) -> str:
-        link_key = draft.get("link")
+        link_key = draft.value("link")
         if link_key is True:
             return site.links[0] if site.links else ""
         if not link_key:
             return ""
         link_ids = [link for link in site.links if link in (link_key, f"{site.id}-{link_key}")]
         if not link_ids:
-            self.problems.append((draft.place("link") or shape.at).problem("link", f"the site has no link {link_key}"))
+            self.problems.append(
+                (draft.written_at("link") or shape.at).problem("link", f"the site has no link {link_key}")
+            )
         return link_ids[0] if link_ids else ""
 
 

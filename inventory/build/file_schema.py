@@ -1,4 +1,4 @@
-"""What may stand in the inventory's files: the shape of every section. Meaning is given by ``assemble``.
+"""Schema of the inventory's files, section by section; ``assemble`` gives it meaning.
 
 ``Any`` marks what is read later, when the kind or the unit is known. ``at`` is where it was written.
 """

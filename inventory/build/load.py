@@ -1,4 +1,4 @@
-"""A directory of YAML files to an Inventory, or to the list of all that is wrong with it."""
+"""Load a directory of YAML files as an Inventory, or the list of all its problems."""
 
 import gc
 from pathlib import Path
@@ -86,7 +86,7 @@ def _read_file(file: Path, shown: str, sections: Sections, problems: list[Proble
         return
     source = Source(shown, problems, file.parent)
     if not isinstance(node, nodes.MappingNode):
-        source.wrong(node.line, "", f"ought to be a mapping of sections, found {scalars.describe(node)}")
+        source.report(node.line, "", f"ought to be a mapping of sections, found {scalars.describe(node)}")
         return
     scalars.unknown_keys(node, _FIELDS, "", source)
     for name, section in node.items.items():
@@ -106,7 +106,7 @@ def _read_single(name: str, node: nodes.Node, line: int, source: Source, section
         sections.revoked.update(dict.fromkeys(value, (source.file, line)))
     elif (earlier := getattr(sections, name)) is not None:
         earlier_at = earlier.at
-        source.wrong(line, name, f"is described twice, first in {earlier_at.file}:{earlier_at.line}")
+        source.report(line, name, f"is described twice, first in {earlier_at.file}:{earlier_at.line}")
     else:
         setattr(sections, name, value)
 
@@ -115,7 +115,7 @@ def _read_section(name: str, node: nodes.Node, source: Source, sections: Section
     """Entry by entry, so that one mistake does not hide what else is wrong."""
     if not isinstance(node, nodes.MappingNode):
         if not (isinstance(node, nodes.ScalarNode) and node.empty):
-            source.wrong(node.line, name, f"ought to be a mapping by id, found {scalars.describe(node)}")
+            source.report(node.line, name, f"ought to be a mapping by id, found {scalars.describe(node)}")
         return
     info = inspect.type_info(_FIELDS[name].type)
     assert isinstance(info, inspect.DictType)
@@ -131,7 +131,7 @@ def _read_section(name: str, node: nodes.Node, source: Source, sections: Section
                 sections.unread.append((child, path, source))
         elif ident in entries and not (name == "templates" and ident in sections.shipped):
             first = entries[ident].at
-            source.wrong(node.lines[key], path, f"is described twice, first in {first.file}:{first.line}")
+            source.report(node.lines[key], path, f"is described twice, first in {first.file}:{first.line}")
         else:
             entries[ident] = value
 
@@ -151,9 +151,9 @@ def _check_params(node: nodes.Node, path: str, source: Source, kinds: Kinds) -> 
                 continue
             params = check.items.get("params")
             if (kind := kinds.get(name)) is None:
-                source.wrong(check.lines.get("kind", check.line), f"{check_path}.kind", kinds.unknown(name))
+                source.report(check.lines.get("kind", check.line), f"{check_path}.kind", kinds.unknown(name))
             elif isinstance(params, nodes.MappingNode):
-                kind.judge(params, f"{check_path}.params", source)
+                kind.check_params(params, f"{check_path}.params", source)
     for key, child in node.items.items():
         if key not in ("checks", "evidence"):
             _check_params(child, f"{path}.{key}", source, kinds)

@@ -1,4 +1,4 @@
-"""The plan of one agent, from the inventory."""
+"""Make an agent's plan from the inventory."""
 
 from datetime import date, datetime
 

@@ -1,4 +1,4 @@
-"""Whom incidents can reach, as far as the inventory alone says: routes in vain, and incidents that nobody is told of.
+"""Find incidents that no route would notify anybody of, and routes that never match, from the inventory alone.
 
 What is about no check and no agent (goals, the collector itself) is of no agency and no site: only a route whose
 ``select`` is empty takes it. Outside of its calendar's hours a route with ``only`` leaves to others what it takes.
@@ -37,7 +37,7 @@ class RoutingSurvey(NamedTuple):
     """``idle``: routes that never take anything, by id, and why. ``lost``: what nobody is told of, in words, or ""."""
 
     idle: dict[str, str]
-    lost: str
+    unreached: str
 
 
 def incident_subjects(inventory: Inventory) -> Iterator[IncidentSubject]:

@@ -1,4 +1,4 @@
-"""References from one entry of the files to others: selectors, calendars, whom to tell."""
+"""Check references from one entry of the files to others: selectors, calendars, recipients."""
 
 from collections.abc import Container, Iterable, Iterator
 

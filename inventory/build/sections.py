@@ -1,4 +1,4 @@
-"""All files' sections put together, still in the shape in which they were written."""
+"""The sections of all files put together, still as they were written."""
 
 from inventory.build.alerting_file_schema import AlertingShape, ConditionShape, GroupShape, RosterShape, RouteShape
 from inventory.build.file_schema import (

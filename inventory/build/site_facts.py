@@ -1,4 +1,4 @@
-"""What the placeholders of templates stand for at one site.
+"""The facts of a site that fill the placeholders of templates.
 
 Any fact of the site ({gateway}, {wan}, {lan}, ...), {site}, {agency}, {agent}, {hub} (the hub site's ``wan``),
 {hub_agent} and any fact of the hub as {hub_FACT}. From the rest of the inventory, unless the site says otherwise:

@@ -1,4 +1,4 @@
-"""Thresholds as people write them, in the units of what is measured."""
+"""Parse thresholds as people write them, in the units of their measures."""
 
 import re
 

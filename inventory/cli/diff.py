@@ -1,4 +1,4 @@
-"""What a change of the files does to each agent's plan."""
+"""Compare two inventories: the changes in each agent's plan."""
 
 from collections.abc import Iterator
 from datetime import date

@@ -29,7 +29,7 @@ _SCALAR_SCHEMAS: dict[str, dict[str, Any]] = {
 def schema(kinds: Kinds) -> dict[str, Any]:
     """The schema of one file, with every kind's parameters."""
     builder = _SchemaBuilder(kinds)
-    root = builder.of(inspect.type_info(FileShape))
+    root = builder.schema_of(inspect.type_info(FileShape))
     return {
         "$schema": DIALECT,
         "title": "Hải Đăng: inventory",
@@ -44,22 +44,24 @@ class _SchemaBuilder:
         self.kinds = kinds
         self.definitions: dict[str, Any] = {}
 
-    def of(self, info: inspect.Type) -> dict[str, Any]:
+    def schema_of(self, info: inspect.Type) -> dict[str, Any]:
         """The schema of one type as people write it."""
         if isinstance(info, inspect.Metadata):
             reader_name = (info.extra or {}).get("reader")
-            return dict(_SCALAR_SCHEMAS[reader_name]) if reader_name else self.of(info.type)
+            return dict(_SCALAR_SCHEMAS[reader_name]) if reader_name else self.schema_of(info.type)
         if isinstance(info, inspect.StructType):
             if info.cls is Text:
                 return self._text()
             return self._struct(info)
         if isinstance(info, inspect.DictType):
-            keys = {"pattern": r"^\d+$"} if isinstance(info.key_type, inspect.IntType) else self.of(info.key_type)
-            return {"type": "object", "propertyNames": keys, "additionalProperties": self.of(info.value_type)}
+            keys = (
+                {"pattern": r"^\d+$"} if isinstance(info.key_type, inspect.IntType) else self.schema_of(info.key_type)
+            )
+            return {"type": "object", "propertyNames": keys, "additionalProperties": self.schema_of(info.value_type)}
         if isinstance(info, inspect.ListType | inspect.VarTupleType):
-            return {"type": "array", "items": self.of(info.item_type)}
+            return {"type": "array", "items": self.schema_of(info.item_type)}
         if isinstance(info, inspect.UnionType):
-            options = [self.of(option) for option in info.types if not isinstance(option, inspect.NoneType)]
+            options = [self.schema_of(option) for option in info.types if not isinstance(option, inspect.NoneType)]
             return options[0] if len(options) == 1 else {"anyOf": options}
         if isinstance(info, inspect.LiteralType):
             return {"enum": list(info.values)}
@@ -81,7 +83,7 @@ class _SchemaBuilder:
 
     def _fields(self, info: inspect.StructType) -> dict[str, Any]:
         fields = [field for field in info.fields if field.name != "at"]
-        properties = {field.encode_name: self.of(field.type) for field in fields}
+        properties = {field.encode_name: self.schema_of(field.type) for field in fields}
         definition: dict[str, Any] = {
             "type": "object",
             "description": (info.cls.__doc__ or "").strip(),

@@ -1,4 +1,4 @@
-"""``haidang-inventory``: check the files, show what they mean, an agent's plan, what a change does, import a register.
+"""``haidang-inventory``: check and show the files, print an agent's plan, compare plans, import a register.
 
 Exit codes: 0 fine, 1 something is wrong, 2 the command was not understood.
 """

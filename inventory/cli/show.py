@@ -1,4 +1,4 @@
-"""The inventory in words for a terminal."""
+"""Print the inventory for a terminal."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence

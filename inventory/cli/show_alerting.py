@@ -1,4 +1,4 @@
-"""Who would be told, in words for a terminal: of an agency, a site, an agent or a check, and what a contact is told."""
+"""Print who would be notified: of an agency, a site, an agent or a check, and the routes to a contact."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -61,7 +61,7 @@ class FilePattern:
     def __init__(self, text: str, zone: str = "") -> None:
         if not text or len(text) > MAX_LENGTH or text.startswith("/") or "\0" in text:
             raise ValueError(f"a pattern is up to {MAX_LENGTH} characters and does not begin with /")
-        self._seen: set[str] = set()
+        self._tokens_used: set[str] = set()
         self.segments: list[re.Pattern[str] | None] = []
         for segment in text.split("/"):
             if segment in ("", ".", ".."):
@@ -72,8 +72,8 @@ class FilePattern:
         if self.segments.count(None) > 1:
             raise ValueError(f"the pattern {text!r} has ** twice")
         self._zone = _zone(zone) if zone else None
-        self.dated = bool(self._seen)
-        if self.dated and "s" not in self._seen and not self._seen & {"Y", "y"}:
+        self.dated = bool(self._tokens_used)
+        if self.dated and "s" not in self._tokens_used and not self._tokens_used & {"Y", "y"}:
             raise ValueError(f"the pattern {text!r} has a date without a year")
 
     def _compiled(self, segment: str) -> re.Pattern[str]:
@@ -109,9 +109,9 @@ class FilePattern:
             raise ValueError(
                 f"%{letter} is not understood in a pattern; there are {', '.join('%' + t for t in _TOKENS)}"
             )
-        if letter in self._seen:
+        if letter in self._tokens_used:
             return _TOKENS[letter]
-        self._seen.add(letter)
+        self._tokens_used.add(letter)
         return f"(?P<{letter}>{_TOKENS[letter]})"
 
     def bounds(self, parts: Mapping[str, str]) -> tuple[float, float] | None:
@@ -127,11 +127,11 @@ class FilePattern:
                     return None
             hour, minute, second = (int(parts.get(letter, 0)) for letter in "HMS")
             begin = day.replace(hour=hour, minute=minute, second=min(second, 59))
-            return begin.timestamp(), self._after(begin, parts).timestamp()
+            return begin.timestamp(), self._end_after(begin, parts).timestamp()
         except (ValueError, OverflowError):
             return None
 
-    def _after(self, begin: datetime.datetime, parts: Mapping[str, str]) -> datetime.datetime:
+    def _end_after(self, begin: datetime.datetime, parts: Mapping[str, str]) -> datetime.datetime:
         """The end of what a date names: a year, month, day, hour, minute or second. By the calendar, DST included."""
         for letter, unit in (("S", "seconds"), ("M", "minutes"), ("H", "hours")):
             if letter in parts:

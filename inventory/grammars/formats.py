@@ -1,4 +1,4 @@
-"""What texts in a kind's parameters have to be, beyond a regular expression: the ``format`` of kinds.json.
+"""Formats of text parameters beyond a regular expression: the ``format`` of kinds.json.
 
 A kind's own file names the format, so that a mistake is found where the inventory is written and not first at an agent.
 An empty text is a parameter that is not given. The grammars are loaded with the first text that needs them.

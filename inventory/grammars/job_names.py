@@ -1,4 +1,4 @@
-"""What a job or a drill may be called: a file and a path of a ping are named after it."""
+"""Names of jobs and drills: they name a file and the path of a ping."""
 
 import re
 from typing import Final

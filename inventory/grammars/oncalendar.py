@@ -49,7 +49,7 @@ class ValueRange(msgspec.Struct, frozen=True):
     stop: int | None = None
     step: int = 0
 
-    def from_(self, value: int, highest: int) -> int | None:
+    def first_from(self, value: int, highest: int) -> int | None:
         """The smallest match at or after ``value``."""
         if value <= self.start:
             return self.start if self.start <= highest else None
@@ -67,7 +67,9 @@ def first_value(component: Component, value: int, highest: int) -> int | None:
     """The smallest value of a component at or after ``value``, at most ``highest``."""
     if not component:
         return value if value <= highest else None
-    return min((matched for part in component if (matched := part.from_(value, highest)) is not None), default=None)
+    return min(
+        (matched for part in component if (matched := part.first_from(value, highest)) is not None), default=None
+    )
 
 
 class CalendarEvent(msgspec.Struct, frozen=True):
@@ -87,7 +89,7 @@ class CalendarEvent(msgspec.Struct, frozen=True):
         """When it elapses next, strictly after ``moment`` (both seconds since the Unix epoch); None: never again."""
         local = datetime.fromtimestamp(moment, UTC).astimezone(self.zone).replace(tzinfo=None, fold=0)
         for _ in range(MAX_SKIPPED):
-            candidate = self._local(local)
+            candidate = self._next_local(local)
             if candidate is None:
                 return None
             zoned = candidate.replace(tzinfo=self.zone) if self.zone is not None else candidate.astimezone()
@@ -97,7 +99,7 @@ class CalendarEvent(msgspec.Struct, frozen=True):
             local = candidate + timedelta(microseconds=1)
         return None
 
-    def _local(self, start: datetime) -> datetime | None:
+    def _next_local(self, start: datetime) -> datetime | None:
         """The first local time at or after ``start`` that matches, whether the clocks there show it or not."""
         day = self._day(start)
         while day is not None:

@@ -1,4 +1,4 @@
-"""What a kind's own code says of a check's parameters, where the probes are installed beside the inventory.
+"""Ask the installed probes' own code whether a check's parameters go together.
 
 kinds.json knows each parameter by itself; what only the probe knows (two that do not go together, an address that is
 none) it says through an entry point, so that the inventory depends on no probe and loads none unless it is asked to.

@@ -1,4 +1,4 @@
-"""Who is told of what, when and how often, as the inventory means it. Times are ms, days and hours the province's.
+"""Alerting: conditions, rosters, groups and routes. Times are ms, days and hours the province's.
 
 An inventory that says nothing of it works: ``DEFAULT_CONDITIONS`` hold, and without routes every incident goes to the
 contacts of the agencies that it touches and, what is critical or has no agency with contacts, to those of the hub's.

@@ -1,4 +1,4 @@
-"""What is watched, as the inventory means it once files, templates and defaults are resolved.
+"""The inventory's entities, once files, templates and defaults are resolved.
 
 Dates are days in the province's time zone; a life is [begins, ends): nothing outside it is in any denominator.
 Times are milliseconds. Ratios are between 0 and 1. Ids are lower-case slugs and are for life.

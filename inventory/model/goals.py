@@ -1,4 +1,4 @@
-"""Which checks a goal is about: its selector resolved to members, each with its checks and its own objective."""
+"""Resolve a goal's selector to its members, each with its checks and its own objective."""
 
 from collections.abc import Callable
 from datetime import date

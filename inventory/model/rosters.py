@@ -1,4 +1,4 @@
-"""Who is on duty at a moment, and who the names in groups and routes stand for. Pure."""
+"""Resolve groups and rosters to the contacts on duty at a moment. Pure."""
 
 from collections.abc import Iterable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Which checks, and which hours of a week: what goals, exclusions, calendars and routes choose by."""
+"""Selectors of checks, and hours of a week, for goals, exclusions, calendars and routes."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Who a check is, for life."""
+"""The uid of a check: its identity for life."""
 
 import hashlib
 from collections.abc import Mapping

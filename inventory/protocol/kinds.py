@@ -77,14 +77,14 @@ class Kind:
             values[name] = value
         for name in self.required:
             if name not in values and name not in nodes:
-                source.wrong(line, path, f"the kind {self.name} needs the parameter {name}")
+                source.report(line, path, f"the kind {self.name} needs the parameter {name}")
                 valid = False
         for fields in self.apart:
             conflicting = [
                 name for name in fields if values.get(name, self.defaults.get(name)) != self.defaults.get(name)
             ]
             if len(conflicting) > 1 and valid:
-                source.wrong(
+                source.report(
                     lines.get(conflicting[1], line),
                     join(path, conflicting[1]),
                     f"give {' or '.join(conflicting)}, not both",
@@ -98,7 +98,7 @@ class Kind:
         scalars.unknown_keys(mapping, self._readers, path, source)
         return INVALID
 
-    def judge(self, params: MappingNode, path: str, source: Source) -> None:
+    def check_params(self, params: MappingNode, path: str, source: Source) -> None:
         """Report what is wrong with single parameters; others may stand elsewhere."""
         for name, node in params.items.items():
             if (read := self._readers.get(name)) is not None:
@@ -201,9 +201,9 @@ def _array(schema: dict[str, Any]) -> Reader:
     def array(node: Node, path: str, source: Source) -> Any:
         value = items(node, path, source)
         if value is not INVALID and len(value) < low:
-            return source.wrong(node.line, path, f"needs at least {low} entries")
+            return source.report(node.line, path, f"needs at least {low} entries")
         if value is not INVALID and high is not None and len(value) > high:
-            return source.wrong(node.line, path, f"has more than {high} entries")
+            return source.report(node.line, path, f"has more than {high} entries")
         return value
 
     return array
@@ -215,7 +215,7 @@ def _object(schema: dict[str, Any]) -> Reader:
 
         def struct(node: Node, path: str, source: Source) -> Any:
             if not isinstance(node, MappingNode):
-                return source.wrong(node.line, path, f"ought to be a mapping, found {scalars.describe(node)}")
+                return source.report(node.line, path, f"ought to be a mapping, found {scalars.describe(node)}")
             return kind.read(node.items, node.line, path, node.lines, source)
 
         return struct

@@ -1,4 +1,4 @@
-"""Time that does not count: calendars and exclusions as stretches of epoch milliseconds. Pure.
+"""Time that does not count: calendars and exclusions as ranges of epoch milliseconds. Pure.
 
 All answers are sorted, apart and clipped to the window asked for.
 """

@@ -1,4 +1,4 @@
-"""Days and hours as calendars write them: ``mon-fri: [07:00-11:30, 13:00-17:00]``."""
+"""Parse days and hours as calendars write them: ``mon-fri: [07:00-11:30, 13:00-17:00]``."""
 
 import re
 from collections.abc import Mapping

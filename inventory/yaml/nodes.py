@@ -1,4 +1,4 @@
-"""YAML as people write it, made into a tree of plain nodes that know their lines.
+"""Parse YAML into plain nodes that know their lines.
 
 Only what needs no explanation is accepted: mappings, lists, scalars. Anchors, aliases, tags, merge keys, a second
 document and duplicate keys are mistakes, each named with its line. What a scalar means is decided by whoever
@@ -114,7 +114,7 @@ class _Builder:
 
     def __init__(self, parser: Any, file_name: str, problems: list[Problem]) -> None:
         self.parser = parser
-        self.shown = file_name
+        self.file_name = file_name
         self.problems = problems
         self.root: Node | None = None
         self.top: MappingNode | ListNode | None = None
@@ -211,7 +211,7 @@ class _Builder:
     def _duplicate_key(self, top: MappingNode, key: str) -> None:
         path = ".".join([*(name for _, name in self.open), key]).lstrip(".").replace(".[", "[")
         message = f"is written twice, first on line {top.lines[key]}"
-        self.problems.append(Problem(self.shown, self.key_line, path, message))
+        self.problems.append(Problem(self.file_name, self.key_line, path, message))
         self.key = None
 
 

@@ -1,4 +1,4 @@
-"""From a tree of YAML nodes to typed structs: every mistake is reported, each with file, line and key.
+"""Read YAML nodes into typed structs: every mistake is reported, each with file, line and key.
 
 A type is compiled once into a reader. A scalar is read as its field's type means it: ``no`` and ``12:30`` are text
 where text is meant, a number is a plain decimal, a duration is ``30s``. A struct with a field ``at`` of type
@@ -99,11 +99,11 @@ class _StructReader:
         self.fields: dict[str, tuple[str, Reader]] | None = None
         self.required: tuple[str, ...] = ()
         self.secrets: dict[str, str] = {}  # x_file: x
-        self.placed = False
+        self.has_place = False
 
     def _prepare(self) -> dict[str, tuple[str, Reader]]:
         self.fields = {}
-        self.placed = any(field.name == "at" for field in self.info.fields)
+        self.has_place = any(field.name == "at" for field in self.info.fields)
         fields = [field for field in self.info.fields if field.name != "at"]
         self.fields = {field.encode_name: (field.name, compile_reader(field.type)) for field in fields}
         self.required = tuple(field.encode_name for field in fields if field.required)
@@ -113,7 +113,7 @@ class _StructReader:
     def __call__(self, node: Node, path: str, source: Source) -> Any:
         fields = self.fields if self.fields is not None else self._prepare()
         if not isinstance(node, MappingNode):
-            return source.wrong(node.line, path, f"ought to be a mapping, found {describe(node)}")
+            return source.report(node.line, path, f"ought to be a mapping, found {describe(node)}")
         values: dict[str, Any] = {}
         valid = True
         for key, child in node.items.items():
@@ -130,16 +130,16 @@ class _StructReader:
             valid = self._read_secrets(node, path, source, values, fields) and valid
         for key in self.required:
             if fields[key][0] not in values:
-                source.wrong(node.line, path, f"needs the key {key}")
+                source.report(node.line, path, f"needs the key {key}")
                 valid = False
         if not valid:
             return INVALID
-        if self.placed:
+        if self.has_place:
             values["at"] = Place(source.file, node.line, path, node.lines)
         try:
             return self.info.cls(**values)
         except ValueError as error:
-            return source.wrong(node.line, path, str(error))
+            return source.report(node.line, path, str(error))
 
     def _read_secrets(
         self,
@@ -156,7 +156,7 @@ class _StructReader:
             key_path, line = join(path, key), node.lines[key]
             field = fields[name][0]
             if field in values:
-                source.wrong(line, key_path, f"give {name} or {key}, not both")
+                source.report(line, key_path, f"give {name} or {key}, not both")
                 valid = False
                 continue
             file = scalars.file_path(node.items[key], key_path, source)
@@ -169,10 +169,10 @@ def _secret_in(file: Path, line: int, path: str, source: Source) -> Any:
     try:
         secret = file.read_text("utf-8").rstrip("\r\n")
     except OSError as error:
-        return source.wrong(line, path, f"cannot read {file}: {error.strerror}")
+        return source.report(line, path, f"cannot read {file}: {error.strerror}")
     except UnicodeDecodeError:
-        return source.wrong(line, path, f"{file} is not UTF-8 text")
-    return Secret(secret) if secret else source.wrong(line, path, f"{file} is empty")
+        return source.report(line, path, f"{file} is not UTF-8 text")
+    return Secret(secret) if secret else source.report(line, path, f"{file} is empty")
 
 
 def _is_secret(info: inspect.Type) -> bool:

@@ -1,4 +1,4 @@
-"""Readers of single values and of lists and mappings of them: each answers the value, or MISSING after a complaint."""
+"""Readers of scalars, lists and mappings: each answers the value, or a marker after it reported a problem."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ class Source:
         self.problems = problems
         self.directory = directory
 
-    def wrong(self, line: int, path: str, message: str) -> Any:
+    def report(self, line: int, path: str, message: str) -> Any:
         """Note a problem; answers MISSING."""
         self.problems.append(Problem(self.file, line, path, message))
         return INVALID
@@ -52,11 +52,11 @@ def converted(convert: Callable[[str], Any]) -> Reader:
 
     def reader(node: Node, path: str, source: Source) -> Any:
         if not isinstance(node, ScalarNode) or node.empty:
-            return source.wrong(node.line, path, f"ought to be one value, found {describe(node)}")
+            return source.report(node.line, path, f"ought to be one value, found {describe(node)}")
         try:
             return convert(node.text)
         except ValueError as error:
-            return source.wrong(node.line, path, str(error))
+            return source.report(node.line, path, str(error))
 
     return reader
 
@@ -90,7 +90,7 @@ SCALAR_CONVERTERS: Final[dict[str, Callable[[str], Any]]] = {
 
 def slug(node: Node, path: str, source: Source) -> Any:
     if not isinstance(node, ScalarNode) or not is_slug(node.text):
-        return source.wrong(node.line, path, f"ought to be an id, found {describe(node)}; {SLUG_RULE}")
+        return source.report(node.line, path, f"ought to be an id, found {describe(node)}; {SLUG_RULE}")
     return node.text
 
 
@@ -107,14 +107,14 @@ def bilingual_text(node: Node, path: str, source: Source) -> Any:
         return Text(node.text, node.text)
     if not isinstance(node, MappingNode):
         message = f"ought to be a text or {{vi: ..., en: ...}}, found {describe(node)}"
-        return source.wrong(node.line, path, message)
+        return source.report(node.line, path, message)
     valid = unknown_keys(node, ("vi", "en"), path, source)
     texts = {}
     for key, value in node.items.items():
         if key not in ("vi", "en"):
             continue
         if not isinstance(value, ScalarNode) or value.empty:
-            source.wrong(value.line, join(path, key), f"ought to be a text, found {describe(value)}")
+            source.report(value.line, join(path, key), f"ought to be a text, found {describe(value)}")
             valid = False
         else:
             texts[key] = value.text
@@ -125,14 +125,14 @@ def bilingual_text(node: Node, path: str, source: Source) -> Any:
 
 def file_path(node: Node, path: str, source: Source) -> Any:
     if not isinstance(node, ScalarNode) or node.empty:
-        return source.wrong(node.line, path, f"ought to be a path, found {describe(node)}")
+        return source.report(node.line, path, f"ought to be a path, found {describe(node)}")
     return (source.directory or Path()) / Path(node.text).expanduser()
 
 
 def boolean(node: Node, path: str, source: Source) -> Any:
     if isinstance(node, ScalarNode) and node.plain and node.text in ("true", "false"):
         return node.text == "true"
-    return source.wrong(node.line, path, f"ought to be true or false, found {describe(node)}")
+    return source.report(node.line, path, f"ought to be true or false, found {describe(node)}")
 
 
 def text(
@@ -146,18 +146,18 @@ def text(
 
     def reader(node: Node, path: str, source: Source) -> Any:
         if not isinstance(node, ScalarNode) or node.empty:
-            return source.wrong(node.line, path, f"ought to be a text, found {describe(node)}")
+            return source.report(node.line, path, f"ought to be a text, found {describe(node)}")
         if low is not None and len(node.text) < low:
-            return source.wrong(node.line, path, f"is shorter than {low} characters")
+            return source.report(node.line, path, f"is shorter than {low} characters")
         if high is not None and len(node.text) > high:
-            return source.wrong(node.line, path, f"is longer than {high} characters")
+            return source.report(node.line, path, f"is longer than {high} characters")
         if pattern is not None and pattern.search(node.text) is None:
-            return source.wrong(node.line, path, f"{describe(node)} does not have the form {form}")
+            return source.report(node.line, path, f"{describe(node)} does not have the form {form}")
         if validate is not None and node.text:
             try:
                 validate(node.text)
             except ValueError as error:
-                return source.wrong(node.line, path, str(error))
+                return source.report(node.line, path, str(error))
         return node.text
 
     return reader
@@ -177,16 +177,18 @@ def number(
     def reader(node: Node, path: str, source: Source) -> Any:
         # twenty digits are more than any number here has, and int() of a million is slow
         if not isinstance(node, ScalarNode) or not node.plain or len(node.text) > 20 or not form.fullmatch(node.text):
-            return source.wrong(node.line, path, f"ought to be {description} in plain decimals, found {describe(node)}")
+            return source.report(
+                node.line, path, f"ought to be {description} in plain decimals, found {describe(node)}"
+            )
         value = make(node.text)
         if ge is not None and value < ge:
-            return source.wrong(node.line, path, f"{node.text} is less than {ge}")
+            return source.report(node.line, path, f"{node.text} is less than {ge}")
         if gt is not None and value <= gt:
-            return source.wrong(node.line, path, f"{node.text} is not more than {gt}")
+            return source.report(node.line, path, f"{node.text} is not more than {gt}")
         if le is not None and value > le:
-            return source.wrong(node.line, path, f"{node.text} is more than {le}")
+            return source.report(node.line, path, f"{node.text} is more than {le}")
         if lt is not None and value >= lt:
-            return source.wrong(node.line, path, f"{node.text} is not less than {lt}")
+            return source.report(node.line, path, f"{node.text} is not less than {lt}")
         return value
 
     return reader
@@ -200,7 +202,7 @@ def choice(values: Iterable[str]) -> Reader:
         if isinstance(node, ScalarNode) and node.text in choices:
             return node.text
         listed = ", ".join(word or "''" for word in choices)
-        return source.wrong(node.line, path, f"ought to be one of {listed}; found {describe(node)}")
+        return source.report(node.line, path, f"ought to be one of {listed}; found {describe(node)}")
 
     return reader
 
@@ -208,7 +210,7 @@ def choice(values: Iterable[str]) -> Reader:
 def list_of(item: Reader, make: Callable[[list[Any]], Any] = list) -> Reader:
     def reader(node: Node, path: str, source: Source) -> Any:
         if not isinstance(node, ListNode):
-            return source.wrong(node.line, path, f"ought to be a list, found {describe(node)}")
+            return source.report(node.line, path, f"ought to be a list, found {describe(node)}")
         values = [item(value, f"{path}[{index}]", source) for index, value in enumerate(node.items)]
         return INVALID if any(value is INVALID for value in values) else make(values)
 
@@ -218,7 +220,7 @@ def list_of(item: Reader, make: Callable[[list[Any]], Any] = list) -> Reader:
 def dict_of(key_reader: Reader, value_reader: Reader) -> Reader:
     def reader(node: Node, path: str, source: Source) -> Any:
         if not isinstance(node, MappingNode):
-            return source.wrong(node.line, path, f"ought to be a mapping, found {describe(node)}")
+            return source.report(node.line, path, f"ought to be a mapping, found {describe(node)}")
         values = {}
         valid = True
         for key, child in node.items.items():
@@ -260,6 +262,6 @@ def unknown_keys(node: MappingNode, allowed: Iterable[str], path: str, source: S
         if key not in names:
             near = get_close_matches(key, names, 1)
             hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(names)}"
-            source.wrong(node.lines[key], join(path, key), f"is not a key known here; {hint}")
+            source.report(node.lines[key], join(path, key), f"is not a key known here; {hint}")
             valid = False
     return valid

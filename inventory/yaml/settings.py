@@ -1,4 +1,4 @@
-"""The programs' own files (agent.yaml, collector.yaml), read by the same rules as the inventory."""
+"""Read the programs' own files (agent.yaml, collector.yaml) by the same rules as the inventory."""
 
 from pathlib import Path
 from typing import TypeVar

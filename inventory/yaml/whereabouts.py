@@ -1,4 +1,4 @@
-"""Where the inventory is: the directory that the collector's own file names."""
+"""Find the inventory's directory: the collector's own file names it."""
 
 from pathlib import Path
 from typing import Final

@@ -74,7 +74,7 @@ async def _run(case: Case) -> list[dict[str, Any]]:
         try:
             await asyncio.sleep(case.warm_up)
             before, begun = _cpu(agent.pid), time.monotonic()
-            desk.taken.clear()
+            desk.accepted.clear()
             await asyncio.sleep(case.measured)
             cpu = 100 * (_cpu(agent.pid) - before) / (time.monotonic() - begun)
             rss = _rss(agent.pid)
@@ -93,7 +93,7 @@ async def _run(case: Case) -> list[dict[str, Any]]:
 def _idle(made: Plan, desk: FakeCollector) -> list[str]:
     """The checks that were not looked at, or did not see their target as it is."""
     seen = set()
-    for batch in desk.taken:
+    for batch in desk.accepted:
         states = iter(batch.states)
         for place, count in zip(batch.places(), batch.counts, strict=True):
             if {next(states) for _ in range(count)} == {UP}:

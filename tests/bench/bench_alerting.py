@@ -125,16 +125,16 @@ class Watched:
             for n in range(pushes):
                 self.publish(f"a{skip + (turn * pushes + n) % (SITES - skip)}")
             started = time.perf_counter()
-            await self.evaluator.turn()
+            await self.evaluator.evaluate()
             found.append(time.perf_counter() - started)
         return found
 
 
 async def _measure(directory: Path) -> tuple[list[float], list[float], list[float]]:
     watched = Watched(directory)
-    watched.ingest.trust.look()
+    watched.ingest.trust.recheck()
     await watched.evaluator.start()
-    watched.evaluator._troubles.began = 0
+    watched.evaluator._problems.listening_since = 0
     for agent in watched.inventory.agents:
         watched.publish(agent)
     await watched.turns(SITES // 30)
@@ -144,7 +144,7 @@ async def _measure(directory: Path) -> tuple[list[float], list[float], list[floa
         watched.publish(f"a{n}", ago=240_000)
     first = await watched.turns(SITES // 30, down, skip=CUT)
     after = await watched.turns(SITES // 30, down, skip=CUT)
-    assert len(watched.evaluator.book.open) >= CUT / 2, len(watched.evaluator.book.open)
+    assert len(watched.evaluator.incidents.open) >= CUT / 2, len(watched.evaluator.incidents.open)
     await watched.database.close()
     return steady, first, after
 

@@ -42,7 +42,7 @@ async def main(directory: Path, agents: int) -> None:
     (directory / "ca.pem").write_text(authority.pem, encoding="ascii")
     for number in range(agents):
         source = PushSource(number)
-        await ingest.serve(source.agent, source.plan.encode())
+        await ingest.serve_plan(source.agent, source.plan.encode())
         request = (directory / f"{source.agent}.csr").read_text(encoding="ascii")
         certificate = authority.sign_agent(request, source.agent, pki.new_serial(now) + number, now, 90)
         (directory / f"{source.agent}.crt").write_text(certificate.pem, encoding="ascii")
@@ -65,7 +65,7 @@ async def main(directory: Path, agents: int) -> None:
                 "system": took.system - began.system,
                 "groups": ingest.committer.groups,
                 "pushes": ingest.pushes,
-                "letters": ingest.committer.letters,
+                "letters": ingest.committer.dead_letters,
                 "spans": spans,
                 "results": results,
             }

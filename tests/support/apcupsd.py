@@ -1,4 +1,4 @@
-"""Debian's apcupsd, only unpacked, asking a simulated network card; it can shut nothing down.
+"""Debian's apcupsd as a process, polling a simulated network card; it can shut nothing down.
 
 Its scripts are looked for in a folder of the test's, where the only one does nothing, and none of its own reasons to
 shut down is on.

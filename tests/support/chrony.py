@@ -1,4 +1,4 @@
-"""A time server for the tests: Debian's chrony, only unpacked, with a private configuration on loopback."""
+"""Debian's chrony as a time server on loopback, unpacked only, with a private configuration."""
 
 import os
 import pwd

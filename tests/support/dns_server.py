@@ -1,4 +1,4 @@
-"""A DNS server of our own on loopback, UDP and TCP, with a small zone; what goes back is the test's to say."""
+"""A DNS server on loopback, UDP and TCP, with a small zone; a test may change what goes back."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -51,8 +51,8 @@ class DnsServer(asyncio.DatagramProtocol):
     """``packets(question, how many came before)`` says what goes back by UDP, and when."""
 
     def __init__(self, packets: UdpReplies) -> None:
-        self.packets = packets
-        self.asked = 0
+        self.udp_replies = packets
+        self.queries = 0
         self.tcp_queries = 0
         self.tcp_answer: Callable[[bytes], bytes] = lambda wire: reply_to(wire).to_wire()
 
@@ -61,15 +61,15 @@ class DnsServer(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         loop = asyncio.get_running_loop()
-        for delay, packet in self.packets(data, self.asked):
-            loop.call_later(delay, self._say, packet, addr)
-        self.asked += 1
+        for delay, packet in self.udp_replies(data, self.queries):
+            loop.call_later(delay, self._send, packet, addr)
+        self.queries += 1
 
-    def _say(self, packet: bytes, addr: Any) -> None:
+    def _send(self, packet: bytes, addr: Any) -> None:
         if not self.transport.is_closing():
             self.transport.sendto(packet, addr)
 
-    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve_tcp(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.tcp_queries += 1
         try:
             size = int.from_bytes(await reader.readexactly(2), "big")
@@ -88,7 +88,7 @@ async def dns_server(packets: UdpReplies = honest, host: str = "127.0.0.1") -> A
     loop = asyncio.get_running_loop()
     zone_server = DnsServer(packets)
     zone_server.tcp_answer = lambda wire: framed(reply_to(wire).to_wire())
-    listener = await asyncio.start_server(zone_server.talk, host, 0)
+    listener = await asyncio.start_server(zone_server.serve_tcp, host, 0)
     port = listener.sockets[0].getsockname()[1]
     transport, _ = await loop.create_datagram_endpoint(lambda: zone_server, local_addr=(host, port))
     try:

@@ -1,4 +1,4 @@
-"""For the tests of alerting as a whole: a collector's ingest, ledger, evaluator and outbox over a real store.
+"""A collector's ingest, ledger, evaluator and outbox over a real store, for the tests of alerting as a whole.
 
 On a clock moved by hand, with agencies whose agents look at what the test says. Sockets, pages, relays are left out.
 """
@@ -130,11 +130,11 @@ class EvaluatorWorld:
         self.source = FixedInventory(load.load(folder))
         self.states: dict[str, int] = {}  # by check's name, or AGENT/NAME; what is not there is up
         self.disconnected: set[str] = set()  # agents that cannot push (they look, and keep it)
-        self.off: set[str] = set()  # agents that do not look
+        self.stopped: set[str] = set()  # agents that do not look
         self.backlogs: dict[str, list[tuple[int, int, int]]] = {}
-        self.journal: list[NotificationLogEntry] = []
+        self.notification_log: list[NotificationLogEntry] = []
         self.mails: list[EmailMessage] = []
-        self.letters: list[OutgoingMail] = []
+        self.outgoing: list[OutgoingMail] = []
         self.muted = False
         self._sources = list(sources)
 
@@ -150,7 +150,7 @@ class EvaluatorWorld:
         await self._open()
         self.agents: dict[str, ChainAgent] = {}
         for name, plan in planning.plans_of(self.inventory).items():
-            await self.ingest.serve(name, plan.encode())
+            await self.ingest.serve_plan(name, plan.encode())
             self.agents[name] = PunctualAgent(self.ingest, self.clock, plan, epoch=hash(name) % 1000 + 1)
             self.agents[name].boot = name.encode().ljust(8, b"-")[:8]
             await self.agents[name].push()
@@ -172,7 +172,7 @@ class EvaluatorWorld:
             url="https://hd.example",
         )
         objectives = GoalProblems(self.reader, lambda: evaluations)
-        objectives.looked = True
+        objectives.evaluated = True
         writer = MailWriter(self.reader, self.circuits, unsubscribed, ways, LinkSigner(b"k" * 32), lambda: evaluations)
         self.evaluator = Evaluator(
             self.database,
@@ -184,7 +184,7 @@ class EvaluatorWorld:
             mail_writer=writer,
             muted=lambda: self.muted,
         )
-        await self.evaluator.start(sent_notices(self.journal))
+        await self.evaluator.start(sent_notices(self.notification_log))
 
     async def stop(self) -> None:
         """As after a clean stop of the collector."""
@@ -202,7 +202,7 @@ class EvaluatorWorld:
         for agent in self.agents.values():
             agent.ingest = self.ingest
 
-    def copy(self) -> Path:
+    def back_up(self) -> Path:
         """A copy of the store as it is (with what its WAL holds)."""
         copy = self.directory / "copy"
         shutil.rmtree(copy, ignore_errors=True)
@@ -211,7 +211,7 @@ class EvaluatorWorld:
             shutil.copy(file, copy)
         return copy
 
-    async def put_back(self, copy: Path) -> None:
+    async def restore(self, copy: Path) -> None:
         """The store is lost and restored from a copy, as ``haidang-collector restore`` does it."""
         await self.stop()
         for file in self.directory.glob("collector.db*"):
@@ -222,17 +222,17 @@ class EvaluatorWorld:
         await self._open()
         for name, agent in self.agents.items():
             agent.ingest = self.ingest
-            await self.ingest.serve(name, agent.plan.encode())
+            await self.ingest.serve_plan(name, agent.plan.encode())
             state = self.ingest.fleet.agents.get(name)
-            agent.mark = state.watermark if state is not None else None  # they send again what came after
-            agent.seq = agent.mark.seq if agent.mark is not None else 0
+            agent.watermark = state.watermark if state is not None else None  # they send again what came after
+            agent.seq = agent.watermark.seq if agent.watermark is not None else 0
 
     # -- time
 
     async def step(self, ms: int = 5 * SECOND, **states: int) -> None:
         """Time passes in steps of 5 s: looks, pushes, a turn of the evaluator after each."""
         self.states.update({name.replace("_", "-").replace("--", "."): state for name, state in states.items()})
-        await self._let_time_pass(ms, self._turn)
+        await self._let_time_pass(ms, self._evaluate)
 
     async def _let_time_pass(self, ms: int, then: Callable[[], Any] | None = None) -> None:
         left = ms
@@ -240,13 +240,13 @@ class EvaluatorWorld:
             elapsed = min(left, 5 * SECOND)
             self.clock.advance(elapsed)
             left -= elapsed
-            await self._look()
+            await self._run_checks()
             if then is not None:
                 await then()
 
-    async def _look(self) -> None:
+    async def _run_checks(self) -> None:
         for name, agent in self.agents.items():
-            if name in self.off:
+            if name in self.stopped:
                 continue
             checks = agent.plan.checks
             looks = [(place, agent.now(), self._state(name, check.name)) for place, check in enumerate(checks)]
@@ -260,34 +260,34 @@ class EvaluatorWorld:
     def _state(self, agent: str, check: str) -> int:
         return self.states.get(f"{agent}/{check}", self.states.get(check, UP))
 
-    async def _turn(self) -> None:
-        await self.evaluator.turn()
+    async def _evaluate(self) -> None:
+        await self.evaluator.evaluate()
         await self.deliver()
 
     async def deliver(self) -> None:
         """The relay takes everything that waits."""
         for letter in await self.outbox.due(self.now + DAY, 1_000):
-            self.journal.append(log_entry(letter, self.now, "relay"))
-            self.letters.append(letter)
+            self.notification_log.append(log_entry(letter, self.now, "relay"))
+            self.outgoing.append(letter)
             self.mails.append(email.message_from_bytes(letter.body, policy=email.policy.default))  # type: ignore[arg-type]
             await self.outbox.sent(letter, self.now, "relay")
 
     # -- questions
 
-    def told(self, contact: str = "") -> list[tuple[str, str]]:
+    def sent_kinds(self, contact: str = "") -> list[tuple[str, str]]:
         """(contact, kind) of every letter so far, in order; of one contact only the kinds' part counts."""
-        return [(one.contact, one.kind) for one in self.letters if not contact or one.contact == contact]
+        return [(one.contact, one.kind) for one in self.outgoing if not contact or one.contact == contact]
 
     @property
     def open(self) -> list[Incident]:
-        return list(self.evaluator.book.open.values())
+        return list(self.evaluator.incidents.open.values())
 
     def only_incident(self) -> Incident:
         """The only open incident."""
         [incident] = self.open
         return incident
 
-    async def present(self, name: str, **states: int) -> None:
+    async def push_present(self, name: str, **states: int) -> None:
         """The agent has a backlog: it says only how things are now."""
         agent = self.agents[name]
         checks = agent.plan.checks

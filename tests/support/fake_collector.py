@@ -1,4 +1,4 @@
-"""A collector of few words, for tests and benchmarks of the agent: real TLS, real HTTP, the chain's rule, no store."""
+"""A minimal collector for the agent's tests: real TLS and HTTP, the chain's rule, no store; misbehaves on request."""
 
 import asyncio
 import datetime
@@ -96,12 +96,12 @@ class FakeCollector:
         self.client_authority = authority.pem
         self.watermark: Position | None = None
         self.incarnation = "one"
-        self.taken: list[Batch] = []
+        self.accepted: list[Batch] = []
         self.pushes: list[Push] = []
         self.connections = 0
         self.peers: list[str] = []
         self.handlers: list[PushHandler] = []  # each answers one push, or None: as usual
-        self.judge: Callable[[Push], Ack | None] = lambda push: None
+        self.override: Callable[[Push], Ack | None] = lambda push: None
         self.plan = Plan(agent="site-1", agency="a", site="s").encode()
         self.enrol_page = ""
         self.acks_name_plan = False  # in its acks
@@ -144,7 +144,7 @@ class FakeCollector:
     def results(self) -> list[tuple[int, int]]:
         """(check, at) of every result taken."""
         results = []
-        for batch in self.taken:
+        for batch in self.accepted:
             at = iter(batch.at)
             for place, count in zip(batch.places(), batch.counts, strict=True):
                 moment = batch.base
@@ -177,7 +177,7 @@ class FakeCollector:
                 return response
         push = wire.decode_push(body)
         self.pushes.append(push)
-        ack = self.judge(push) or self.take(push)
+        ack = self.override(push) or self.accept(push)
         return web.Response(body=wire.encode_ack(ack), content_type=ACK_TYPE)
 
     def _renew(self, body: bytes) -> web.Response:
@@ -187,13 +187,13 @@ class FakeCollector:
         answer = {"agent": agent, "certificate": certificate, "ca": self.authority.pem}
         return web.Response(body=json.dumps(answer).encode(), content_type="application/json")
 
-    def take(self, push: Push) -> Ack:
+    def accept(self, push: Push) -> Ack:
         batch = push.batch
         if batch is None:
             return self.ack("none")
         if batch.previous == self.watermark:
             self.watermark = Position(batch.epoch, batch.last)
-            self.taken.append(batch)
+            self.accepted.append(batch)
             return self.ack("taken")
         mine = self.watermark
         if mine is not None and batch.epoch == mine.epoch and batch.last <= mine.seq:

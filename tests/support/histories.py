@@ -1,4 +1,4 @@
-"""Histories of an estate whose truth is known: what broke when, what the agents saw of it, the ledger made of that.
+"""A simulated estate whose truth is known: what broke when, what the agents saw of it, what the ledger made of that.
 
 Three agencies and a data centre. Faults are laid down first; from them follows, by this file's own knowledge of the
 estate, when each check would find what; agents look in their rhythm while they live, and the looks go through the
@@ -199,7 +199,7 @@ class EstateHistory:
         self.breakers = {check.uid: self._breakers(check) for check in self.checks}
         self.broken = {uid: union(*(one.times for one in breakers)) for uid, breakers in self.breakers.items()}
         self.noisy = {check.uid: self._noisy(check) for check in self.checks}
-        self.told = {agent: ReceivedEvents() for agent in AGENT_OF.values()}
+        self.received = {agent: ReceivedEvents() for agent in AGENT_OF.values()}
         self._reports: dict[str, list[CheckReport]] = {}
         self._record()
 
@@ -315,13 +315,13 @@ class EstateHistory:
             boots = self._events(agent, runs)
             for check in self.checks:
                 if check.agent == agent:
-                    self._look(check, runs, boots)
+                    self._report(check, runs, boots)
 
     def _events(self, agent: str, runs: list[tuple[int, int, ProgramOutage | None]]) -> list[tuple[int, int]]:
         """Of each run: when its machine booted, and how far off its times are placed."""
         booted, off = self.begin - HOUR, self._off(agent)
         starts = []
-        events = self.told[agent].events
+        events = self.received[agent].events
         for begin, end, before in runs:
             if before is not None and before.booted is not None:
                 booted, off = before.booted, self._off(agent)
@@ -341,7 +341,7 @@ class EstateHistory:
         error = self.errors.get(agent, 0)
         return self.random.randint(-error, error)
 
-    def _look(
+    def _report(
         self, check: Check, runs: list[tuple[int, int, ProgramOutage | None]], boots: list[tuple[int, int]]
     ) -> None:
         reports = self._reports[check.uid] = []
@@ -349,7 +349,7 @@ class EstateHistory:
         for (begin, end, before), (booted, off) in zip(runs, boots, strict=True):
             if before is not None and not before.clean and before.booted is not None and check.kind == "power":
                 reports.append(CheckReport(booted=booted + off))
-            looks = self._run(check, begin, min(end, self.end), broken, noisy)
+            looks = self._looks_of_run(check, begin, min(end, self.end), broken, noisy)
             if looks:
                 reports.append(CheckReport(looks=tuple((at + off, state) for at, state in looks)))
             after = next((one for one in self.outages[self.place(check.agent)] if one.begin == end), None)
@@ -386,7 +386,7 @@ class EstateHistory:
         looks = (at for uid in uids for report in self._reports[uid] for at, _ in report.looks if at <= limit)
         return max(looks, default=self.begin)
 
-    def _run(
+    def _looks_of_run(
         self, check: Check, begin: int, end: int, broken: list[Interval], noisy: list[Interval]
     ) -> list[tuple[int, int]]:
         """The looks of one run: every interval, and soon again after a change and while it is down."""
@@ -464,7 +464,7 @@ class Decidability:
 
     def __init__(self, world: EstateHistory) -> None:
         self.world = world
-        self._known: dict[tuple[str, int, int], bool] = {}
+        self._watched_cache: dict[tuple[str, int, int], bool] = {}
 
     def decided(self, check: Check, at: int, state: int) -> bool:
         world = self.world
@@ -474,9 +474,9 @@ class Decidability:
         if state == UNKNOWN:
             return self._absence_decided(place, at)
         far = check.site if place == "hub" and check.site in LINES else place
-        return any(self._seen(check, cause, place, far, at) for cause, _ in world.truth(check, at, DOWN))
+        return any(self._is_proven(check, cause, place, far, at) for cause, _ in world.truth(check, at, DOWN))
 
-    def _seen(self, check: Check, cause: str, place: str, far: str, at: int) -> bool:
+    def _is_proven(self, check: Check, cause: str, place: str, far: str, at: int) -> bool:
         """Whether something saw that it was this and no other thing on the way."""
         world = self.world
         if cause == "service":
@@ -491,7 +491,7 @@ class Decidability:
             ends = {place, far, "hub"}
             return all(world.alive(end, at) and not world.router_silent(end, at) for end in ends)
         dark = next((one for one in (far, place, "hub") if covers(world.router_without_power(one), at)), None)
-        return dark is not None and self._dark(dark, at)
+        return dark is not None and self._power_loss_seen(dark, at)
 
     def _line_works(self, at: int) -> bool:
         return not all(covers(self.world.times("line", line), at) for line in LINES["c"])
@@ -512,14 +512,14 @@ class Decidability:
         if whats <= {"kill", "stop"}:
             return True
         if whats == {"dark"}:
-            return self._dark(place, outage.begin)
+            return self._power_loss_seen(place, outage.begin)
         return whats == {"machine"} and self._watched(place, outage.begin - 90 * SECOND, outage.begin + 90 * SECOND)
 
     @staticmethod
     def _within(fault: EstateFault, outage: ProgramOutage) -> bool:
         return outage.begin <= fault.begin < outage.end
 
-    def _dark(self, place: str, at: int) -> bool:
+    def _power_loss_seen(self, place: str, at: int) -> bool:
         """On battery while somebody looked; or seen from outside to go, and to be gone until its machine booted."""
         world = self.world
         outage = next((one for one in world.outages[place] if one.begin <= at < one.end), None)
@@ -532,9 +532,9 @@ class Decidability:
     def _watched(self, place: str, begin: int, end: int) -> bool:
         """Whether the centre could see the site all the time, but for the site itself."""
         key = place, begin, end
-        if key not in self._known:
-            self._known[key] = self._watch(place, begin, end)
-        return self._known[key]
+        if key not in self._watched_cache:
+            self._watched_cache[key] = self._watch(place, begin, end)
+        return self._watched_cache[key]
 
     def _watch(self, place: str, begin: int, end: int) -> bool:
         world = self.world

@@ -1,4 +1,4 @@
-"""A small province and a driver of the incident machine: a clock, what is wrong, and the mails that went."""
+"""A small province, and a driver of the incident engine: a clock, the problems of the moment, the notices sent."""
 
 from typing import Any
 
@@ -98,11 +98,11 @@ class IncidentDriver:
         self.inventory = inventory if inventory is not None else province()
         self.book = IncidentState()
         self.at = at
-        self.wrong: dict[str, ActiveProblem] = {}
+        self.problems: dict[str, ActiveProblem] = {}
         self.silent: frozenset[str] = frozenset()
         self.gone: frozenset[str] = frozenset()
         self.muted = False
-        self.mails: list[Notice] = []
+        self.notices: list[Notice] = []
         self.turn: StepResult | None = None
         self.step()
 
@@ -110,7 +110,7 @@ class IncidentDriver:
         """One step now; the notices that it made. Every step is tried twice: the second must do nothing."""
         situation = StepInput(
             at=self.at,
-            troubles=tuple(self.wrong.values()),
+            problems=tuple(self.problems.values()),
             unknown=self.silent,
             gone=self.gone,
             past=past,
@@ -118,38 +118,38 @@ class IncidentDriver:
             muted=self.muted,
         )
         turn = step(self.book, situation, self.inventory)
-        again = step(turn.book, situation, self.inventory)
-        assert again.book is turn.book and again.changed == [] and again.notices == []
-        if turn.book is not self.book:
-            stored = msgspec.json.decode(msgspec.json.encode(turn.book), type=IncidentState)
-            assert stored == turn.book
+        again = step(turn.state, situation, self.inventory)
+        assert again.state is turn.state and again.changed == [] and again.notices == []
+        if turn.state is not self.book:
+            stored = msgspec.json.decode(msgspec.json.encode(turn.state), type=IncidentState)
+            assert stored == turn.state
             self.book = stored
         self.turn = turn
-        self.mails += turn.notices
+        self.notices += turn.notices
         return turn.notices
 
     def run(self, ms: int, every: int = SECOND) -> list[Notice]:
         """Steps until ``ms`` later; the notices of that time."""
-        before = len(self.mails)
+        before = len(self.notices)
         end = self.at + ms
         while self.at < end:
             self.at = min(self.at + every, end)
             self.step()
-        return self.mails[before:]
+        return self.notices[before:]
 
     def fails(self, uid: str, root: str = "", **more: Any) -> None:
-        self.wrong[f"down:{uid}"] = down(uid, self.at, root, **more)
+        self.problems[f"down:{uid}"] = down(uid, self.at, root, **more)
 
     def change_root(self, uid: str, root: str, **more: Any) -> None:
         """The root of what is wrong already is revised."""
-        old = self.wrong[f"down:{uid}"]
-        self.wrong[old.key] = replace(down(uid, old.since, root, **more), evidence=self.at)
+        old = self.problems[f"down:{uid}"]
+        self.problems[old.key] = replace(down(uid, old.since, root, **more), evidence=self.at)
 
-    def works(self, *uids: str) -> None:
+    def recovers(self, *uids: str) -> None:
         for uid in uids:
-            del self.wrong[f"down:{uid}"]
+            del self.problems[f"down:{uid}"]
 
-    def say(self, what: Any, incident: str, who: str = "ops", **more: Any) -> list[Notice]:
+    def command(self, what: Any, incident: str, who: str = "ops", **more: Any) -> list[Notice]:
         return self.step(Command(incident=incident, what=what, who=who, at=self.at, **more))
 
     @property

@@ -1,4 +1,4 @@
-"""For the tests of ingest: a collector over a real store, its clock moved by hand; an agent that is only its chain."""
+"""A collector's ingest over a real store, on a fake clock; an agent that is only its chain of positions."""
 
 import asyncio
 import hashlib
@@ -58,9 +58,9 @@ class ChainAgent:
         self.boot = boot
         self.booted_at = clock.boot_ms() - 1_000_000  # its boot clock shows a million ms
         self.seq = 0
-        self.mark: Position | None = None
+        self.watermark: Position | None = None
         self.echo: Echo | None = None
-        self.kept: list[bytes] = []
+        self.accepted_bodies: list[bytes] = []
 
     def now(self) -> int:
         return self.clock.boot_ms() - self.booted_at
@@ -82,7 +82,7 @@ class ChainAgent:
         frames = max(1, len(looks) + len(more.get("records", ())) + len(more.get("runs", ())))
         batch = Batch(
             epoch=self.epoch,
-            previous=self.mark,
+            previous=self.watermark,
             last=self.seq + frames,
             plan=self.plan.digest,
             boot=self.boot,
@@ -110,11 +110,11 @@ class ChainAgent:
         self.echo = Echo(ack.sent_ms, self.now())
         if ack.verdict in ("taken", "refused"):
             assert batch is not None
-            self.kept.append(body)
-            self.mark, self.seq = ack.watermark, batch.last
+            self.accepted_bodies.append(body)
+            self.watermark, self.seq = ack.watermark, batch.last
         return ack
 
-    async def look(self, *codes: int, step: int = 30_000) -> Ack:
+    async def look_and_push(self, *codes: int, step: int = 30_000) -> Ack:
         """Time goes on; one look of every check, pushed."""
         self.clock.advance(step)
         return await self.push(self.batch(self.all(*codes)))
@@ -141,7 +141,7 @@ class IngestWorld:
 
     async def agent(self, plan: Plan | None = None, **more: Any) -> ChainAgent:
         plan = plan or plan_of()
-        await self.ingest.serve(plan.agent, plan.encode())
+        await self.ingest.serve_plan(plan.agent, plan.encode())
         agent = ChainAgent(self.ingest, self.clock, plan, **more)
         await agent.push()
         return agent
@@ -150,7 +150,7 @@ class IngestWorld:
         sql = "SELECT check_id, state, start, end, looks, reason FROM spans ORDER BY check_id, id"
         return await self.ingest.database.read(lambda db: db.execute(sql).fetchall())
 
-    async def letters(self) -> list[queries.DeadLetter]:
+    async def dead_letters(self) -> list[queries.DeadLetter]:
         return await self.ingest.database.read(queries.dead_letters)
 
     async def events(self) -> list[str]:
@@ -171,7 +171,7 @@ class IngestWorld:
     def state(self, agent: str) -> AgentState:
         return self.ingest.fleet.agents[agent]
 
-    def facts(self) -> dict[str, Any]:
+    def replayable_state(self) -> dict[str, Any]:
         """All that a replay has to give again."""
         names = (
             "watermark",

@@ -1,4 +1,4 @@
-"""A world whose time jumps from one timer to the next: hours of an event loop pass in milliseconds."""
+"""An event loop whose clock jumps from one timer to the next: hours pass in milliseconds."""
 
 import asyncio
 import selectors

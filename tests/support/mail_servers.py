@@ -1,4 +1,4 @@
-"""Mail servers for the tests of mail: Debian's dovecot on loopback, a relay that delivers, certificates with faults."""
+"""Mail servers: Debian's dovecot on loopback, a relay that delivers, scripted servers, certificates with faults."""
 
 import asyncio
 import contextlib
@@ -267,7 +267,7 @@ class Dovecot:
         files = [*(self.maildir / "new").iterdir(), *(self.maildir / "cur").iterdir()]
         return [file.read_bytes() for file in files]
 
-    def empty(self) -> None:
+    def clear_mailbox(self) -> None:
         for folder in ("new", "cur"):
             for file in (self.maildir / folder).iterdir():
                 file.unlink()

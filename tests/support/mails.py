@@ -1,4 +1,4 @@
-"""What tests of mails share: an inventory with real names, incidents in it, the standard library as a reader."""
+"""Rendered mails: an inventory with real names, incidents in it, and the standard library as the reader."""
 
 from email import message_from_bytes, policy
 from email.message import EmailMessage

@@ -1,4 +1,4 @@
-"""A web server for the tests: Debian's nginx on loopback, with a private configuration, stopped by its process."""
+"""Debian's nginx on loopback, with a private configuration, stopped by its process id."""
 
 import asyncio
 import os

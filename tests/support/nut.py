@@ -1,4 +1,4 @@
-"""UPSs by NUT: Debian's upsd with its dummy driver, and a server that speaks what reading takes of the protocol."""
+"""UPSs by NUT: Debian's upsd with its dummy driver, and a server that speaks as much of the protocol as reading needs."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ class NutServer:
 
     def __init__(self, upses: Mapping[str, Mapping[str, str]]) -> None:
         self.upses = {name: dict(variables) for name, variables in upses.items()}
-        self.asked = dict.fromkeys(upses, 0)
+        self.reads = dict.fromkeys(upses, 0)
         self.port = 0
         self.talks: set[asyncio.Task[None]] = set()
 
@@ -73,7 +73,7 @@ class NutServer:
             name = words[2]
             if name not in self.upses:
                 return "ERR UNKNOWN-UPS\n"
-            self.asked[name] += 1
+            self.reads[name] += 1
             return self._list(f"VAR {name}", [f'VAR {name} {key} "{text}"' for key, text in self.upses[name].items()])
         return "ERR UNKNOWN-COMMAND\n"
 
@@ -130,7 +130,7 @@ class RealUpsd:
             self.start_driver(name)
         self._upsd = self._run([str(UPSD), "-F", "-u", "root"])
         deadline = time.monotonic() + 20
-        while "ups.status: OL" not in self.ask():
+        while "ups.status: OL" not in self.upsc():
             assert time.monotonic() < deadline, "upsd does not get going"
             time.sleep(0.05)
 
@@ -140,13 +140,13 @@ class RealUpsd:
     def _run(self, command: list[str]) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def ask(self) -> str:
+    def upsc(self) -> str:
         """What NUT's own client sees of the last UPS."""
         command = ["upsc", f"{self._names[-1]}@127.0.0.1:{self.port}"]
         done = subprocess.run(command, env=self._env, capture_output=True, text=True, timeout=10, check=False)
         return done.stdout
 
-    def set(self, name: str = "tram", **variables: str) -> None:
+    def set_variables(self, name: str = "tram", **variables: str) -> None:
         for variable, value in variables.items():
             assignment = f"{variable.replace('_', '.')}={value}"
             command = ["upsrw", "-s", assignment, "-u", "admin", "-p", PASSWORD, f"{name}@127.0.0.1:{self.port}"]

@@ -1,4 +1,4 @@
-"""Outboxes for the tests of what sends from them, and the contract that every outbox keeps.
+"""Outboxes in memory and in a file for the sender's tests, and the contract that every outbox keeps.
 
 An implementation's tests are a subclass of :class:`OutboxContract` with a fixture ``world``.
 """

@@ -130,10 +130,10 @@ class Postfix:
         (here / "etc/master.cf").write_text(MASTER_CF.format(**files), "utf-8")
         (here / "auth/users").write_text(f"{USER}:{{PLAIN}}{PASSWORD}::::::\n", "utf-8")
         (here / "auth/dovecot.conf").write_text(DOVECOT_CONF.format(here=here), "utf-8")
-        self._begin(DOVECOT, "-F", "-c", str(here / "auth/dovecot.conf"))
+        self._spawn(DOVECOT, "-F", "-c", str(here / "auth/dovecot.conf"))
         # the queue's folders; "check" makes what is missing
         subprocess.run([POSTFIX, "-c", str(here / "etc"), "check"], check=True, capture_output=True)
-        self._begin(MASTER, "-c", str(here / "etc"), "-d")
+        self._spawn(MASTER, "-c", str(here / "etc"), "-d")
         deadline = time.monotonic() + 20
         for port in (self.starttls, self.tls):
             while not _listens(port):
@@ -160,7 +160,7 @@ class Postfix:
             assert time.monotonic() < deadline, self.log()
             time.sleep(0.02)
 
-    def mails(self, count: int) -> list[bytes]:
+    def wait_for_mails(self, count: int) -> list[bytes]:
         """What is in the mailbox, once there are so many."""
         new = self.directory / "mail/operator/new"
         deadline = time.monotonic() + 20
@@ -169,7 +169,7 @@ class Postfix:
             time.sleep(0.02)
         return [file.read_bytes() for file in sorted(new.iterdir())]
 
-    def _begin(self, *command: str) -> None:
+    def _spawn(self, *command: str) -> None:
         self._processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
 
 

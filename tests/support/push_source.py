@@ -1,4 +1,4 @@
-"""A province that pushes: agents with their chains, every push ready before the clock is started.
+"""Agents with their chains, whose pushes are made before the clock is started: for benchmarks and the crash tests.
 
 Their machines have been up for 60 days and tell of the past, second after second, as a province does; 1 result in a
 hundred is a change of state. Four samples a result: state, latency and two measures.

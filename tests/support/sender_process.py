@@ -1,4 +1,4 @@
-"""A sender as a process of its own: an outbox in a file, a journal, one relay. Killed by the tests, or by itself.
+"""A sender as a process of its own (outbox in a file, notification log, one relay), killed by the tests or by itself.
 
 Arguments: directory, the relay's port, and where to kill itself: ``WHAT N``, the Nth time that it comes there.
 """
@@ -32,34 +32,34 @@ class KillSwitch:
 
 
 class KillingOutbox(FileOutbox):
-    fuse: KillSwitch
+    switch: KillSwitch
 
     async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
-        self.fuse.at("sent-before")
+        self.switch.at("sent-before")
         await super().sent(letter, at, way)
-        self.fuse.at("sent-after")
+        self.switch.at("sent-after")
 
 
 class KillingLog(NotificationLog):
-    fuse: KillSwitch
+    switch: KillSwitch
 
     def add(self, one: NotificationLogEntry) -> None:
-        self.fuse.at("journal-before")
-        if self.fuse.point == "journal-torn" and self.fuse.left == 1:
+        self.switch.at("journal-before")
+        if self.switch.point == "journal-torn" and self.switch.left == 1:
             file = self._file_of(one.at)
             file.write(b'{"ident":"' + one.ident.encode())
             file.flush()
-            self.fuse.at("journal-torn")
-        self.fuse.left -= self.fuse.point == "journal-torn"
+            self.switch.at("journal-torn")
+        self.switch.left -= self.switch.point == "journal-torn"
         super().add(one)
-        self.fuse.at("journal-after")
+        self.switch.at("journal-after")
 
 
 async def main(directory: Path, port: int, switch: KillSwitch) -> None:
     outbox = KillingOutbox(directory / "outbox")
-    outbox.fuse = switch
+    outbox.switch = switch
     journal = KillingLog(directory / "journal")
-    journal.fuse = switch
+    journal.switch = switch
     if switch.point == "journal-unsynced":
         sync = os.fsync
 

@@ -1,4 +1,4 @@
-"""An agent's site with everything that the kinds of check look at: real services on loopback, credentials in files."""
+"""A live site: real services on loopback for every kind of check, an inventory of them, credentials in files."""
 
 import asyncio
 import gzip
@@ -66,10 +66,10 @@ class LiveSite:
         self.checks: dict[str, dict[str, Any]] = {}
         self.credentials: dict[str, dict[str, str]] = {}
 
-    def check(self, name: str, kind: str, /, **params: Any) -> None:
+    def add_check(self, name: str, kind: str, /, **params: Any) -> None:
         self.checks[name] = {"kind": kind, "params": params, "interval": "60s", "timeout": "15s"}
 
-    def secret(self, name: str, **fields: str) -> None:
+    def add_credential(self, name: str, **fields: str) -> None:
         """A credential whose secrets are in files of their own, as they ought to be."""
         stored: dict[str, str] = {}
         for key, word in fields.items():
@@ -105,18 +105,20 @@ class LiveSite:
         }
         (self.folder / "inventory" / "all.yaml").write_text(json.dumps(inventory), "utf-8")
         plan = self.folder / "plan.json"
-        code, output = await self.program(
+        code, output = await self.run_program(
             "inventory.cli.main", "plan", str(self.folder / "inventory"), "centre", "--json"
         )
         assert code == 0, output
         plan.write_text(output, "utf-8")
         where = ("--config", str(self.configure()))
-        code, output = await self.program("agent.cli.main", "once", "--plan", str(plan), "--json", "--verbose", *where)
+        code, output = await self.run_program(
+            "agent.cli.main", "once", "--plan", str(plan), "--json", "--verbose", *where
+        )
         lines = [line for line in output.splitlines() if line.startswith('{"check"')]
         return code, {each["check"]: each for each in map(json.loads, lines)}, output
 
     @staticmethod
-    async def program(module: str, *arguments: str) -> tuple[int, str]:
+    async def run_program(module: str, *arguments: str) -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", module, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
         )
@@ -141,15 +143,15 @@ Part = Callable[[LiveSite, AsyncExitStack], Awaitable[None]]
 
 
 async def network(site: LiveSite, stack: AsyncExitStack) -> None:
-    site.check("icmp", "icmp", host=HERE, count=5, spacing=0.02)
-    site.check("path", "path", host=HERE, count=20, spacing=0.01)
-    site.check("lan", "lan", network="127.77.0.0/29", register=4, leave_out=["127.77.0.2"])
+    site.add_check("icmp", "icmp", host=HERE, count=5, spacing=0.02)
+    site.add_check("path", "path", host=HERE, count=20, spacing=0.01)
+    site.add_check("lan", "lan", network="127.77.0.0/29", register=4, leave_out=["127.77.0.2"])
     _, dns = await stack.enter_async_context(dns_server())
-    site.check("dns", "dns", server=HERE, port=dns, name="soctrang.example", type="A", expect=["192.0.2.10"])
+    site.add_check("dns", "dns", server=HERE, port=dns, name="soctrang.example", type="A", expect=["192.0.2.10"])
     time_port = free_port()
     stack.enter_context(chrony(time_port, "local stratum 5"))
-    site.check("ntp", "ntp", server=HERE, port=time_port, tries=5)
-    site.check("host", "host")
+    site.add_check("ntp", "ntp", server=HERE, port=time_port, tries=5)
+    site.add_check("host", "host")
 
 
 async def web(site: LiveSite, stack: AsyncExitStack) -> None:
@@ -157,10 +159,10 @@ async def web(site: LiveSite, stack: AsyncExitStack) -> None:
     (site.web / "blob").write_bytes(os.urandom(BLOB))
     port, root = free_port(), str(site.certificate.root)
     await stack.enter_async_context(nginx(site.web, port, site.certificate.file))
-    site.check("tcp", "tcp", host=HERE, port=port)
-    site.check("tls", "tls", host=HERE, port=port, authority=root)
-    site.check("http", "http", url=f"http://{HERE}:{port}/", authority=root, expect_body="Cổng thông tin")
-    site.check(
+    site.add_check("tcp", "tcp", host=HERE, port=port)
+    site.add_check("tls", "tls", host=HERE, port=port, authority=root)
+    site.add_check("http", "http", url=f"http://{HERE}:{port}/", authority=root, expect_body="Cổng thông tin")
+    site.add_check(
         "throughput", "throughput", url=f"https://{HERE}:{port}/blob", authority=root, hours=["00:00-24:00"],
         at_start=True, max_seconds=3, per_day=1,
     )  # fmt: skip
@@ -170,16 +172,16 @@ async def mail(site: LiveSite, stack: AsyncExitStack) -> None:
     dovecot = stack.enter_context(contextmanager(running_dovecot)())
     await stack.enter_async_context(tcp_server(DeliveringRelay(dovecot.maildir / "new").talk, port=dovecot.relay))
     deliver_to(dovecot.maildir / "new", b"Subject: old\r\n\r\nit was there before\r\n")
-    site.secret("robot", user=USER, password=PASSWORD)
+    site.add_credential("robot", user=USER, password=PASSWORD)
     site.readable.append(dovecot.certificate.root)
     trust = {"authority": str(dovecot.certificate.root), "credential": "robot"}
-    site.check("smtp", "smtp", host=HERE, port=dovecot.submission, **trust)
-    site.check("imap", "imap", host=HERE, port=dovecot.imaps, mailbox="Archive", **trust)
+    site.add_check("smtp", "smtp", host=HERE, port=dovecot.submission, **trust)
+    site.add_check("imap", "imap", host=HERE, port=dovecot.imaps, mailbox="Archive", **trust)
     archive = dovecot.maildir / ".Archive"
     shutil.copytree(dovecot.maildir, archive)
     for path in (archive, *archive.rglob("*")):
         shutil.chown(path, "nobody", "nogroup")
-    site.check(
+    site.add_check(
         "mail", "mail", smtp_host=HERE, smtp_port=dovecot.submission, smtp_credential="robot",
         imap_port=dovecot.imap, imap_security="starttls", recipient="robot@mail.example", **trust,
     )  # fmt: skip
@@ -194,17 +196,19 @@ async def power(site: LiveSite, stack: AsyncExitStack) -> None:
     switch = stack.enter_context(snmpd(site.folder / "snmpd"))
     cards = {COMMUNITY: ON_MAINS.rows, "ups-b": ON_BATTERY.rows}
     port = stack.enter_context(snmpsim(site.folder / "snmpsim", cards))
-    site.secret("tram", user="watcher", password=NUT_PASSWORD)
-    site.secret("ups-a", **credential("2c", COMMUNITY))
-    site.secret("ups-b", **credential("authPriv", "ups-b"))
+    site.add_credential("tram", user="watcher", password=NUT_PASSWORD)
+    site.add_credential("ups-a", **credential("2c", COMMUNITY))
+    site.add_credential("ups-b", **credential("authPriv", "ups-b"))
     by_nut = {"host": HERE, "port": rig.port, "ups": "tram", "credential": "tram"}
     by_2c: dict[str, Any] = {"host": HERE, "port": port, "way": "snmp", "credential": "ups-a"}
     by_3: dict[str, Any] = {**by_2c, "version": "3", "credential": "ups-b"}
     for name, params in (("nut", by_nut), ("2c", by_2c), ("3", by_3)):
-        site.check(f"ups-{name}", "ups", **params)
-        site.check(f"power-{name}", "power", **params)
-    site.check("snmp", "snmp", host=HERE, port=switch.port, interfaces=["lo"], oid="1.3.6.1.2.1.1.7.0", scale=0.5)
-    site.check("snmp-3", "snmp", host=HERE, port=port, version="3", credential="ups-b", oid="1.3.6.1.2.1.33.1.2.4.0")
+        site.add_check(f"ups-{name}", "ups", **params)
+        site.add_check(f"power-{name}", "power", **params)
+    site.add_check("snmp", "snmp", host=HERE, port=switch.port, interfaces=["lo"], oid="1.3.6.1.2.1.1.7.0", scale=0.5)
+    site.add_check(
+        "snmp-3", "snmp", host=HERE, port=port, version="3", credential="ups-b", oid="1.3.6.1.2.1.33.1.2.4.0"
+    )
 
 
 async def records(site: LiveSite, stack: AsyncExitStack) -> None:
@@ -212,11 +216,11 @@ async def records(site: LiveSite, stack: AsyncExitStack) -> None:
     (site.backups / "db-2.sql.gz").write_bytes(gzip.compress(os.urandom(50_000)))
     hour_ago = time.time() - 3600
     os.utime(site.backups / "db-2.sql.gz", (hour_ago, hour_ago))
-    site.check("backup", "backup", path=str(site.backups), files="db-*.sql.gz")
+    site.add_check("backup", "backup", path=str(site.backups), files="db-*.sql.gz")
     book = JobStore(jobs_directory(site.state), AgentSystemClock())
-    book.listen()
-    book.expect(["db"])
+    book.record_listening()
+    book.register(["db"])
     for action in (START, SUCCESS):
         book.add_ping("db", PingEvent(action=action, at=book.now()))
-    site.check("job", "job", job="db")
-    site.check("drill", "drill", drill="db")
+    site.add_check("job", "job", job="db")
+    site.add_check("drill", "drill", drill="db")

@@ -1,4 +1,4 @@
-"""Mail relays for the tests of sending: aiosmtpd with faults on demand, clocks that go on when told to."""
+"""An SMTP relay (aiosmtpd) with faults on demand, and a sender on a fake clock in front of it."""
 
 import asyncio
 import contextlib
@@ -31,11 +31,11 @@ class FakeRelay:
 
     def __init__(self, certificate: IssuedCertificate | None = None, *, tls: bool = False, login: bool = False) -> None:
         self.faults: dict[str, Any] = {}
-        self.taken: list[tuple[str, list[str], bytes]] = []
-        self.got = asyncio.Event()  # set with each mail
+        self.accepted: list[tuple[str, list[str], bytes]] = []
+        self.mail_arrived = asyncio.Event()  # set with each mail
         self.connections = 0
         self.stages: list[str] = []  # that were met
-        self.seen: Callable[[str], None] = lambda stage: None  # told of each stage
+        self.on_stage: Callable[[str], None] = lambda stage: None  # told of each stage
         self.port = 0
         self._certificate = certificate
         self._tls = tls
@@ -48,7 +48,7 @@ class FakeRelay:
         """Of what was taken, by its Subject."""
         return [
             next(line[9:] for line in text.decode().splitlines() if line.startswith("Subject: "))
-            for _, _, text in self.taken
+            for _, _, text in self.accepted
         ]
 
     def relay(self, **fields: Any) -> RelaySettings:
@@ -81,7 +81,7 @@ class FakeRelay:
 
     def fault(self, stage: str) -> str | None:
         self.stages.append(stage)
-        self.seen(stage)
+        self.on_stage(stage)
         reply = self.faults.get(stage)
         if isinstance(reply, list):
             reply = reply.pop(0) if reply else None
@@ -93,13 +93,13 @@ class FakeRelay:
         self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
     ) -> list[str]:
         session.host_name = hostname
-        fault = await self._met("EHLO", server)
+        fault = await self._apply_fault("EHLO", server)
         return [fault] if fault else responses
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        fault = await self._met("MAIL", server)
+        fault = await self._apply_fault("MAIL", server)
         if fault:
             return fault
         envelope.mail_from = address
@@ -108,23 +108,23 @@ class FakeRelay:
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        fault = await self._met("RCPT", server)
+        fault = await self._apply_fault("RCPT", server)
         if fault:
             return fault
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 fine"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        fault = await self._met("DATA", server)
+        fault = await self._apply_fault("DATA", server)
         if fault:
             return fault
         content = envelope.content
         assert isinstance(content, bytes)
-        self.taken.append((envelope.mail_from or "", list(envelope.rcpt_tos), content))
-        self.got.set()
+        self.accepted.append((envelope.mail_from or "", list(envelope.rcpt_tos), content))
+        self.mail_arrived.set()
         return "250 2.0.0 queued as 4F1"
 
-    async def _met(self, stage: str, server: SMTP) -> str | None:
+    async def _apply_fault(self, stage: str, server: SMTP) -> str | None:
         fault = self.fault(stage)
         if fault == HANG:
             await asyncio.sleep(3600)
@@ -232,16 +232,16 @@ class SenderWorld:
     async def send(self) -> float:
         """Until nothing more can be done now; seconds until there may be."""
         for _ in range(1000):
-            wait = await self.sender.once()
+            wait = await self.sender.run_once()
             if wait > 0:
                 return wait
         raise AssertionError("it does not come to rest")
 
-    async def wait(self, seconds: float) -> float:
+    async def advance(self, seconds: float) -> float:
         self.clock.advance(seconds=seconds)
         return await self.send()
 
     async def close(self) -> None:
-        for line in self.sender.lines:
+        for line in self.sender.connections:
             await line.close()
-        self.sender.journal.close()
+        self.sender.notification_log.close()

@@ -1,4 +1,4 @@
-"""Devices that speak SNMP: Debian's snmpd as a process, and one of our own that can be made to misbehave."""
+"""SNMP devices: Debian's snmpd as a process, and one of our own that can be made to misbehave."""
 
 import asyncio
 import bisect
@@ -95,9 +95,9 @@ class SnmpDevice(asyncio.DatagramProtocol):
     def __init__(self, objects: Mapping[str, Cell], community: str = "public") -> None:
         self.objects = dict(objects)
         self.community = community.encode()
-        self.twist: Callable[[SnmpRequest, bytes], TimedReplies] = lambda asked, honest: [(0, honest)]
-        self.most = 1_000  # objects in one answer; more is tooBig, or cut short for GETBULK
-        self.asked: list[SnmpRequest] = []
+        self.rewrite: Callable[[SnmpRequest, bytes], TimedReplies] = lambda asked, honest: [(0, honest)]
+        self.max_objects = 1_000  # objects in one answer; more is tooBig, or cut short for GETBULK
+        self.requests: list[SnmpRequest] = []
         self.port = 0
         self._ordered = (0, -1)
         self._order: list[tuple[tuple[int, ...], str]] = []
@@ -110,19 +110,19 @@ class SnmpDevice(asyncio.DatagramProtocol):
         request = SnmpRequest(data)
         if request.community != self.community:
             return
-        self.asked.append(request)
+        self.requests.append(request)
         loop = asyncio.get_running_loop()
-        for delay, packet in self.twist(request, self.honest(request)):
+        for delay, packet in self.rewrite(request, self.honest_reply(request)):
             if delay:
-                loop.call_later(delay, self.say, packet, addr)
+                loop.call_later(delay, self.send, packet, addr)
             else:
-                self.say(packet, addr)
+                self.send(packet, addr)
 
-    def say(self, packet: bytes, addr: tuple[Any, ...]) -> None:
+    def send(self, packet: bytes, addr: tuple[Any, ...]) -> None:
         if not self._transport.is_closing():
             self._transport.sendto(packet, addr)
 
-    def honest(self, request: SnmpRequest) -> bytes:
+    def honest_reply(self, request: SnmpRequest) -> bytes:
         if request.pdu == ber.GET:
             return self._get(request)
         if self._ordered != (id(self.objects), len(self.objects)):
@@ -133,21 +133,21 @@ class SnmpDevice(asyncio.DatagramProtocol):
         at = list(request.oids)
         for _ in range(max(1, rounds)):
             for place, oid in enumerate(at):
-                following = self._after(oid)
+                following = self._next_oid(oid)
                 if following is None and request.version == 0:
                     return reply(request, [(each, (0x05, b"")) for each in request.oids], 2, place + 1)
-                if len(cells) < self.most:
+                if len(cells) < self.max_objects:
                     cells.append((oid, (0x82, b"")) if following is None else (following, self.objects[following]))
                 at[place] = following or oid
         return reply(request, cells)
 
-    def _after(self, oid: str) -> str | None:
+    def _next_oid(self, oid: str) -> str | None:
         place = bisect.bisect_right(self._order, (ber.decode_oid(ber.encode_oid(oid)), "~"))
         return self._order[place][1] if place < len(self._order) else None
 
     def _get(self, request: SnmpRequest) -> bytes:
         nothing = [(oid, (0x05, b"")) for oid in request.oids]
-        if len(request.oids) > self.most:
+        if len(request.oids) > self.max_objects:
             return reply(request, nothing, 1, 0)
         if request.version == 0:
             for place, oid in enumerate(request.oids):

@@ -1,4 +1,4 @@
-"""snmpsim as a process: it plays written-down devices by versions 1, 2c and 3, with a codec that is not ours."""
+"""snmpsim as a process: plays recorded devices by SNMP 1, 2c and 3, with a codec that is not ours."""
 
 import contextlib
 import os

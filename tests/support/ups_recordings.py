@@ -1,4 +1,4 @@
-"""UPSs written down as snmpsim plays them, each in some condition, and all that ought to be made of it.
+"""UPSs recorded in snmpsim's format, each in some condition, with everything that ought to be made of it.
 
 Nobody's devices: what they serve follows each family's MIB and the quirks of its cards; figures and names are ours.
 """

@@ -1,4 +1,4 @@
-"""A web site on loopback that keeps what it was asked and answers as it is told."""
+"""A web site on loopback that records the requests it gets and answers as a test tells it."""
 
 import asyncio
 import contextlib
@@ -21,12 +21,12 @@ class FakeWebSite:
 
     def __init__(self) -> None:
         self.answer: int | str = 200
-        self.asked: list[ReceivedRequest] = []
+        self.requests: list[ReceivedRequest] = []
         self.url = ""
         self._runner: web.ServerRunner | None = None
 
     async def start(self, context: ssl.SSLContext | None = None) -> None:
-        self._runner = web.ServerRunner(web.Server(self._see), shutdown_timeout=0.1)  # type: ignore[arg-type]
+        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=0.1)  # type: ignore[arg-type]
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
         port = self._runner.addresses[0][1]
@@ -37,9 +37,9 @@ class FakeWebSite:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _see(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()
-        self.asked.append(ReceivedRequest(request.method, request.path_qs, dict(request.headers), body))
+        self.requests.append(ReceivedRequest(request.method, request.path_qs, dict(request.headers), body))
         if self.answer == "drop":
             assert request.transport is not None
             request.transport.abort()

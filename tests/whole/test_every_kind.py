@@ -33,7 +33,7 @@ def close(**expected: float) -> Mapping[str, Any]:
 
 async def test_every_kind_prints_the_right_values() -> None:
     async with live_site(network, web, mail, power, records) as made:
-        code, said = await made.program("agent.cli.main", "drill", "db", "ok", "--config", str(made.configure()))
+        code, said = await made.run_program("agent.cli.main", "drill", "db", "ok", "--config", str(made.configure()))
         assert code == 0, said
         judge(made, *await made.once())
 

@@ -20,9 +20,9 @@ Samples = dict[tuple[str, str], dict[frozenset[tuple[str, str]], float]]
 
 def add_wrong(made: LiveSite) -> None:
     """Each way of asking once more, with a wrong secret, so that what is said of it is seen too."""
-    made.secret("wrong-community", community=WRONG)
-    made.secret("wrong-auth", user="kin-dao", auth_password=WRONG, priv_password=WRONG)
-    made.secret("wrong-mail", user="robot", password=WRONG)
+    made.add_credential("wrong-community", community=WRONG)
+    made.add_credential("wrong-auth", user="kin-dao", auth_password=WRONG, priv_password=WRONG)
+    made.add_credential("wrong-mail", user="robot", password=WRONG)
     for name, given in (
         ("ups-2c", "wrong-community"),
         ("ups-3", "wrong-auth"),
@@ -32,7 +32,7 @@ def add_wrong(made: LiveSite) -> None:
         ("imap", "wrong-mail"),
     ):
         right = made.checks[name]
-        made.check(f"wrong-{name}", right["kind"], **{**right["params"], "credential": given})
+        made.add_check(f"wrong-{name}", right["kind"], **{**right["params"], "credential": given})
 
 
 async def series(lab: Lab) -> Samples:

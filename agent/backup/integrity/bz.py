@@ -1,4 +1,4 @@
-"""bzip2: every block's checksum, stream after stream; taken up again where a stream begins."""
+"""Check bzip2 files: every block's checksum, stream after stream; resumed where a stream begins."""
 
 import bz2
 from typing import Final
@@ -29,7 +29,7 @@ class Bzip2:
             rest = self._stream(data)
             streams += 1
             if source.meter.mark_due:
-                source.meter.mark({"offset": source.offset - len(rest), "sink": self._sink.state()})
+                source.meter.save_mark({"offset": source.offset - len(rest), "sink": self._sink.state()})
         self._sink.finish()
 
     def _stream(self, data: bytes) -> bytes:
@@ -39,7 +39,7 @@ class Bzip2:
             while True:
                 out = decoder.decompress(data, OUT)
                 if out:
-                    self._source.unfold(len(out))
+                    self._source.count_unpacked(len(out))
                     self._sink.feed(out)
                 if decoder.eof:
                     return decoder.unused_data

@@ -1,4 +1,4 @@
-"""A checksum file beside a copy: ``db.gz.sha256``, ``SHA256SUMS``; in the forms of coreutils and of BSD."""
+"""Compare a copy with a checksum file beside it (``db.gz.sha256``, ``SHA256SUMS``), as coreutils and BSD write it."""
 
 import os
 import re
@@ -78,6 +78,6 @@ def compare(source: MeteredFile, kind: str, digits: str, file: str, state: State
     while piece := source.read():
         digest.update(piece)
         if source.meter.mark_due and (hash_state := digest.state()) is not None:
-            source.meter.mark({"hash": hash_state, "offset": source.offset})
+            source.meter.save_mark({"hash": hash_state, "offset": source.offset})
     if digest.hexdigest() != digits:
         raise BrokenCopy(f"it does not match its {kind} in {file}")

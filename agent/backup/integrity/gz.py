@@ -1,4 +1,4 @@
-"""gzip (RFC 1952): every member's header, data, checksum and length."""
+"""Check gzip files (RFC 1952): every member's header, data, checksum and length."""
 
 import zlib
 from typing import Final
@@ -64,7 +64,7 @@ class Gzip:
     def _before(self) -> int:
         return self._data[self._at - 1] if self._at else self._last
 
-    def _take(self, count: int) -> bytes:
+    def _read(self, count: int) -> bytes:
         if self._fill(count) < count:
             raise BrokenCopy("the file ends too early")
         data = self._data[self._at : self._at + count]
@@ -74,23 +74,23 @@ class Gzip:
     def _header(self) -> None:
         if self._members and (self._fill(2) < 2 or self._data[self._at : self._at + 2] != MAGIC):
             raise BrokenCopy("after its end come bytes that are no gzip data")
-        header = self._take(10)
+        header = self._read(10)
         if header[:2] != MAGIC:
             raise BrokenCopy("it does not begin as gzip does")
         if header[2] != 8 or header[3] & 0xE0:
             raise BrokenCopy("its header makes no sense")
         if header[3] & _FEXTRA:
-            size = self._take(2)
-            header += size + self._take(int.from_bytes(size, "little"))
+            size = self._read(2)
+            header += size + self._read(int.from_bytes(size, "little"))
         for flag in (_FNAME, _FCOMMENT):
             while header[3] & flag:
-                letter = self._take(1)
+                letter = self._read(1)
                 header += letter
                 if letter == b"\0":
                     break
                 if len(header) > LONGEST_HEADER:
                     raise BrokenCopy("its header does not end")
-        if header[3] & _FHCRC and int.from_bytes(self._take(2), "little") != zlib.crc32(header) & 0xFFFF:
+        if header[3] & _FHCRC and int.from_bytes(self._read(2), "little") != zlib.crc32(header) & 0xFFFF:
             raise BrokenCopy("its header does not match its checksum")
 
     def _member(self, inflate: Inflate) -> None:
@@ -102,10 +102,10 @@ class Gzip:
                 marking = meter.mark_due
                 out, self._at = inflate.feed(self._data, self._at, marking)
                 if out:
-                    self._source.unfold(len(out))
+                    self._source.count_unpacked(len(out))
                     self._sink.feed(out)
                 if marking and (state := inflate.state(self._before())) is not None:
-                    meter.mark(
+                    meter.save_mark(
                         {
                             "offset": self._source.offset - len(self._data) + self._at,
                             "members": self._members,
@@ -113,7 +113,7 @@ class Gzip:
                             "sink": self._sink.state(),
                         }
                     )
-            trailer = self._take(8)
+            trailer = self._read(8)
         finally:
             inflate.close()
         if int.from_bytes(trailer[:4], "little") != inflate.crc:

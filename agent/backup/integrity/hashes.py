@@ -1,4 +1,4 @@
-"""Checksums that can be taken up again: libcrypto's plain functions, whose state is a few bytes without pointers.
+"""Checksums that can be resumed: libcrypto's plain functions, whose state is a few bytes without pointers.
 
 Where there is no libcrypto to call, hashlib's do the same but begin anew after a restart.
 """
@@ -32,7 +32,7 @@ class ResumableHash:
         self.kind = kind
         self._lib = _library()
         if self._lib is None:
-            self._plain = hashlib.new(kind, usedforsecurity=False)
+            self._hashlib = hashlib.new(kind, usedforsecurity=False)
             return
         self._context = ctypes.create_string_buffer(state or b"", _STATE_SIZE)
         if state is None:
@@ -44,7 +44,7 @@ class ResumableHash:
 
     def update(self, data: bytes) -> None:
         if self._lib is None:
-            self._plain.update(data)
+            self._hashlib.update(data)
         else:
             self._call("Update", self._context, data, ctypes.c_size_t(len(data)))
 
@@ -53,7 +53,7 @@ class ResumableHash:
 
     def hexdigest(self) -> str:
         if self._lib is None:
-            return self._plain.hexdigest()
+            return self._hashlib.hexdigest()
         digest = ctypes.create_string_buffer(_SIZES[self.kind])
         self._call("Final", digest, self._context)
         return digest.raw.hex()

@@ -1,4 +1,4 @@
-"""Inflate with places to go on from: zlib called directly, since Python's own wrapper cannot stop between blocks.
+"""Inflate that can be resumed between blocks: zlib called directly, since Python's own wrapper cannot stop there.
 
 A deflate stream can be taken up at the end of any of its blocks with the last 32 KiB that came out and the bits left
 of the last byte that went in (zlib's manual: inflatePrime, inflateSetDictionary).

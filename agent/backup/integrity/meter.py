@@ -1,4 +1,4 @@
-"""The cost of a read, bounded: bytes per second, bytes and seconds per grant; and where it stands, for a restart."""
+"""Meter a read: bytes per second, bytes and seconds per grant; and keep its position for a restart."""
 
 import os
 import time
@@ -53,26 +53,26 @@ class Meter:
         self.unpacked = 0
         self._rate = rate
         self._most_unpacked = most_unpacked
-        self._more = next_grant
-        self._tell = report
+        self._next_grant = next_grant
+        self._report = report
         self._save = save
         self._clock = clock
         self._sleep = sleep
-        self._next_free = self._told = self._mark_time = self._begun = clock()
+        self._next_free = self._reported_at = self._mark_time = self._grant_started = clock()
         self._granted, self._seconds = grant
         self._used = 0
         self._mark_bytes = 0  # bytes
 
-    def spend(self, count: int) -> None:
+    def consume(self, count: int) -> None:
         """Before ``count`` bytes are read: wait for their turn. Raises Stopped."""
         now = self._clock()
         used_up = (self._granted and self._used + count > self._granted and self._used > 0) or (
-            self._seconds and now - self._begun >= self._seconds
+            self._seconds and now - self._grant_started >= self._seconds
         )
-        if used_up and self._more is not None:
-            self._granted, self._seconds = self._more(self.done)
+        if used_up and self._next_grant is not None:
+            self._granted, self._seconds = self._next_grant(self.done)
             self._used = 0
-            now = self._begun = self._next_free = self._clock()
+            now = self._grant_started = self._next_free = self._clock()
         if self._rate:
             if self._next_free > now:
                 self._sleep(self._next_free - now)
@@ -80,11 +80,11 @@ class Meter:
             self._next_free = max(self._next_free, now - 1.0) + count / self._rate
         self._used += count
         self.done += count
-        if now - self._told >= REPORT_EVERY:
-            self._told = now
-            self._tell(self.done)
+        if now - self._reported_at >= REPORT_EVERY:
+            self._reported_at = now
+            self._report(self.done)
 
-    def unfold(self, count: int, size: int) -> None:
+    def count_unpacked(self, count: int, size: int) -> None:
         """``count`` more bytes came out of a file of ``size``. Raises Suspect for a bomb."""
         self.unpacked += count
         if self._most_unpacked and self.unpacked > max(BOMB_FROM, self._most_unpacked * size):
@@ -98,7 +98,7 @@ class Meter:
         bytes_each = min(MARK_BYTES, self._granted // 4 or MARK_BYTES)
         return self.done - self._mark_bytes >= bytes_each or self._clock() - self._mark_time >= MARK_EVERY
 
-    def mark(self, state: State) -> None:
+    def save_mark(self, state: State) -> None:
         """Keep from where to go on."""
         self._mark_time, self._mark_bytes = self._clock(), self.done
         self._save(state)
@@ -118,18 +118,18 @@ class MeteredFile:
         most = min(most, max(self.size - self.offset, 0))
         if most == 0:
             return b""
-        self.meter.spend(most)
+        self.meter.consume(most)
         piece = os.pread(self.descriptor, most, self.offset)
         self.offset += len(piece)
         return piece
 
-    def at(self, offset: int, count: int) -> bytes:
+    def read_at(self, offset: int, count: int) -> bytes:
         """Exactly ``count`` bytes from somewhere. Raises Broken when the file ends before."""
-        self.meter.spend(count)
+        self.meter.consume(count)
         piece = os.pread(self.descriptor, count, offset)
         if len(piece) != count:
             raise BrokenCopy("the file ends too early")
         return piece
 
-    def unfold(self, count: int) -> None:
-        self.meter.unfold(count, self.size)
+    def count_unpacked(self, count: int) -> None:
+        self.meter.count_unpacked(count, self.size)

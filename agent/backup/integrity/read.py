@@ -1,4 +1,4 @@
-"""One copy read through: its checksum beside it, then its content by the readers that its first bytes ask for."""
+"""Read one copy through: its checksum file, then its content by the readers that its first bytes ask for."""
 
 import os
 import time
@@ -19,16 +19,16 @@ class ReadMarks:
     """Where a read stands, by stage; ``keep`` writes it down."""
 
     def __init__(self, write: Callable[[State], None], saved: State | None) -> None:
-        self._keep = write
-        self._known = saved or {}
-        self.passed: list[str] = list(self._known.get("passed", ()))
+        self._write = write
+        self._saved = saved or {}
+        self.passed: list[str] = list(self._saved.get("passed", ()))
 
     def state(self, stage: str) -> State | None:
-        saved_state: State | None = self._known.get("state") if self._known.get("stage") == stage else None
+        saved_state: State | None = self._saved.get("state") if self._saved.get("stage") == stage else None
         return saved_state
 
     def save(self, stage: str, state: State) -> None:
-        self._keep({"stage": stage, "state": state, "passed": self.passed})
+        self._write({"stage": stage, "state": state, "passed": self.passed})
 
 
 def verify_copy(query: BackupQuery, copy: BackupCopy, meter: Meter, marks: ReadMarks, stage: list[str]) -> ReadVerdict:
@@ -155,7 +155,7 @@ def _stream(source: MeteredFile, name: str, state: State | None) -> str:
     stem = name.rpartition(".")[0]
     sink = sinks.ContentSniffer(stem.endswith(".tar") or name.endswith(_TARS))
     kinds[kind](source, sink, state).run()
-    return ", ".join(filter(None, (kind, sink.words())))
+    return ", ".join(filter(None, (kind, sink.description())))
 
 
 def _plain(source: MeteredFile, name: str, state: State | None) -> str:
@@ -169,11 +169,11 @@ def _plain(source: MeteredFile, name: str, state: State | None) -> str:
     while piece := source.read():
         sink.feed(piece)
         if source.meter.mark_due:
-            source.meter.mark({"offset": source.offset, "sink": sink.state()})
+            source.meter.save_mark({"offset": source.offset, "sink": sink.state()})
     sink.finish()
-    if not sink.words():
+    if not sink.description():
         raise CannotVerify("it is of a kind that says nothing about its own integrity")
-    return sink.words()
+    return sink.description()
 
 
 def _zip(source: MeteredFile, name: str, state: State | None) -> str:

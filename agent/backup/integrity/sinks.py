@@ -1,4 +1,4 @@
-"""What follows the plain bytes of a copy: nothing, a tar archive's structure, a dump's closing line."""
+"""Follow the plain bytes of a copy: a tar archive's structure, an SQL dump's closing line, or nothing."""
 
 import re
 from typing import Any, Final, Protocol
@@ -23,7 +23,7 @@ class Sink(Protocol):
     def finish(self) -> None: ...
     def state(self) -> State: ...
     def restore(self, state: State) -> None: ...
-    def words(self) -> str:
+    def description(self) -> str:
         """What the bytes were, "" for anything."""
 
 
@@ -36,7 +36,7 @@ class UnknownContent:
         return {}
 
     def restore(self, state: State) -> None: ...
-    def words(self) -> str:
+    def description(self) -> str:
         return ""
 
 
@@ -61,7 +61,7 @@ class SqlDump:
     def restore(self, state: State) -> None:
         self._tail = state["tail"]
 
-    def words(self) -> str:
+    def description(self) -> str:
         return _DUMPS[self._place][2]
 
 
@@ -71,41 +71,41 @@ class ContentSniffer:
     def __init__(self, named_tar: bool) -> None:
         self._named_tar = named_tar
         self._first = b""
-        self._within: Sink | None = None
+        self._inner: Sink | None = None
 
     def feed(self, data: bytes) -> None:
-        if self._within is None:
+        if self._inner is None:
             self._first += data
             if len(self._first) < SNIFF:
                 return
-            data = self._settle()
-        assert self._within is not None
-        self._within.feed(data)
+            data = self._choose_sink()
+        assert self._inner is not None
+        self._inner.feed(data)
 
-    def _settle(self) -> bytes:
-        self._within, first, self._first = _sink_for(self._first, self._named_tar), self._first, b""
+    def _choose_sink(self) -> bytes:
+        self._inner, first, self._first = _sink_for(self._first, self._named_tar), self._first, b""
         return first
 
     def finish(self) -> None:
-        if self._within is None:
-            first = self._settle()
-            assert self._within is not None
-            self._within.feed(first)
-        self._within.finish()
+        if self._inner is None:
+            first = self._choose_sink()
+            assert self._inner is not None
+            self._inner.feed(first)
+        self._inner.finish()
 
     def state(self) -> State:
-        within: Any = None if self._within is None else [_code_of(self._within), self._within.state()]
+        within: Any = None if self._inner is None else [_code_of(self._inner), self._inner.state()]
         return {"first": self._first, "within": within}
 
     def restore(self, state: State) -> None:
         self._first = state["first"]
         if state["within"] is not None:
             code, inner = state["within"]
-            self._within = _sink_by_code(code)
-            self._within.restore(inner)
+            self._inner = _sink_by_code(code)
+            self._inner.restore(inner)
 
-    def words(self) -> str:
-        return "" if self._within is None else self._within.words()
+    def description(self) -> str:
+        return "" if self._inner is None else self._inner.description()
 
 
 def _sink_for(first: bytes, named_tar: bool) -> Sink:

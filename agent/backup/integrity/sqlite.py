@@ -1,4 +1,4 @@
-"""SQLite databases: header and size, then SQLite's own integrity check, read-only and without any file beside it."""
+"""Check SQLite databases: header and size, then SQLite's own integrity check, read-only, no file beside it."""
 
 import os
 import sqlite3
@@ -13,7 +13,7 @@ _STEPS: Final = 200_000  # of SQLite's machine between looks at the meter
 
 def check(source: MeteredFile) -> None:
     """Raises Broken, Cannot, Stopped."""
-    header = source.at(0, 100)
+    header = source.read_at(0, 100)
     page = int.from_bytes(header[16:18], "big")
     page = 65_536 if page == 1 else page
     if page < 512 or page & (page - 1):
@@ -31,7 +31,7 @@ def _own_check(source: MeteredFile) -> None:
 
     def check_meter() -> int:
         try:
-            source.meter.spend(0)
+            source.meter.consume(0)
         except ReadStopped as stop:
             stopped.append(stop)
         return len(stopped)

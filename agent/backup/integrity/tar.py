@@ -1,4 +1,4 @@
-"""tar (POSIX ustar and pax, GNU): headers walked and checked, contents passed over, the end looked for."""
+"""Check tar archives (POSIX ustar and pax, GNU): headers walked and checked, contents passed over, the end required."""
 
 import re
 from typing import Final
@@ -40,9 +40,9 @@ class Tar:
             at += len(piece)
             if len(piece) == needed:
                 block, self._held = self._held, b""
-                self._whole(block)
+                self._block(block)
 
-    def _whole(self, block: bytes) -> None:
+    def _block(self, block: bytes) -> None:
         if self._pax:
             matched = _SIZE.search(block[: self._pax])
             self._size = int(matched[1]) if matched else self._size
@@ -106,7 +106,7 @@ class Tar:
         for name in _STATE_FIELDS:
             setattr(self, name, state[name])
 
-    def words(self) -> str:
+    def description(self) -> str:
         return f"tar of {self._members} members"
 
 

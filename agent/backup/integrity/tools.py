@@ -1,4 +1,4 @@
-"""Formats that are read by their own programs, where this machine has them: 7z archives, PostgreSQL's custom dumps."""
+"""Check formats by their own programs, where this machine has them: 7z archives, PostgreSQL custom dumps."""
 
 import re
 from typing import Final
@@ -28,13 +28,13 @@ def seven_zip(source: MeteredFile) -> None:
     lines = [
         line.strip() for line in output.splitlines() if re.match(r"(ERROR|ERRORS|Unexpected|Data Error)", line.strip())
     ]
-    words = next((line for line in lines if not line.endswith(":")), result.last)
+    words = next((line for line in lines if not line.endswith(":")), result.last_error)
     raise BrokenCopy(f"7z finds it damaged: {words.replace(_path(source), 'the file').removeprefix('ERROR: ')}")
 
 
 def postgres_dump(source: MeteredFile) -> None:
     """Header, then every table's data unpacked by pg_restore, to nowhere. Raises Broken, Cannot."""
-    header = source.at(0, min(source.size, 11))
+    header = source.read_at(0, min(source.size, 11))
     if len(header) < 11 or header[5] != 1:
         raise BrokenCopy("its header makes no sense")
     program = commands.find_program("pg_restore")
@@ -50,7 +50,7 @@ def postgres_dump(source: MeteredFile) -> None:
             raise CannotVerify("to unpack it takes more memory than a read may have")
         if "not built with" in result.words or "compression is not supported" in result.words:
             raise CannotVerify("this machine's pg_restore does not know its compression")
-        raise BrokenCopy(f"pg_restore finds it damaged: {result.last.removeprefix('pg_restore: error: ')}")
+        raise BrokenCopy(f"pg_restore finds it damaged: {result.last_error.removeprefix('pg_restore: error: ')}")
 
 
 def _path(source: MeteredFile) -> str:
@@ -63,7 +63,7 @@ def _run(source: MeteredFile, *argv: str, quiet: bool = False) -> commands.Comma
     source.offset = 0
     try:
         return commands.run(
-            argv, seconds=LONGEST, descriptors=(source.descriptor,), quiet=quiet, tick=lambda: source.meter.spend(0)
+            argv, seconds=LONGEST, descriptors=(source.descriptor,), quiet=quiet, tick=lambda: source.meter.consume(0)
         )
     except commands.CommandTimeout:
         raise CannotVerify(f"reading it took more than {LONGEST / 3600:g} hours") from None

@@ -1,4 +1,4 @@
-"""xz: decoded by liblzma, which checks every block; taken up again at a block, by way of the index at the end.
+"""Check xz files: decoded by liblzma, which checks every block; resumed at a block, by way of the index at the end.
 
 To go on from block k a stream is made up of the same header, the blocks from k on and an index of those alone (the
 .xz file format, 1.1.0, sections 2 to 4), so that liblzma still checks each block, and the index itself is checked here.
@@ -83,7 +83,7 @@ class Xz:
         for number in range(first, len(stream.blocks)):
             if number > first and self._source.meter.mark_due:
                 # the decoder has had, and has given, all of the blocks before
-                self._source.meter.mark({"stream": self._stream, "block": number, "sink": self._sink.state()})
+                self._source.meter.save_mark({"stream": self._stream, "block": number, "sink": self._sink.state()})
             end = offset + _padded(stream.blocks[number][0])
             self._source.offset = offset
             while self._source.offset < end:
@@ -100,7 +100,7 @@ class Xz:
             for piece in pieces:
                 out = decoder.decompress(piece, OUT)
                 while out or not (decoder.needs_input or decoder.eof):
-                    self._source.unfold(len(out))
+                    self._source.count_unpacked(len(out))
                     self._sink.feed(out)
                     out = b"" if decoder.eof else decoder.decompress(b"", OUT)
                 if decoder.eof:
@@ -116,7 +116,7 @@ class Xz:
         streams: list[XzStream] = []
         end = self._source.size
         while end > 0:
-            while end >= 4 and self._source.at(end - 4, 4) == b"\0\0\0\0":
+            while end >= 4 and self._source.read_at(end - 4, 4) == b"\0\0\0\0":
                 end -= 4  # padding
             if end < 32:
                 raise BrokenCopy("the file ends too early")
@@ -126,7 +126,7 @@ class Xz:
         return streams[::-1]
 
     def _stream_before(self, end: int) -> XzStream:
-        footer = self._source.at(end - 12, 12)
+        footer = self._source.read_at(end - 12, 12)
         if footer[10:] != b"YZ" or zlib.crc32(footer[4:10]) != int.from_bytes(footer[:4], "little"):
             raise BrokenCopy("its end is missing")
         size = (int.from_bytes(footer[4:8], "little") + 1) * 4
@@ -134,14 +134,14 @@ class Xz:
             raise CannotVerify("its index is too large")
         if size + 24 > end:
             raise BrokenCopy("its index makes no sense")
-        index = self._source.at(end - 12 - size, size)
+        index = self._source.read_at(end - 12 - size, size)
         if zlib.crc32(index[:-4]) != int.from_bytes(index[-4:], "little"):
             raise BrokenCopy("its index does not match its checksum")
         blocks = tuple(_records(index))
         begin = end - 12 - size - sum(_padded(unpadded) for unpadded, _ in blocks) - 12
         if begin < 0:
             raise BrokenCopy("its index tells of more than there is")
-        header = self._source.at(begin, 12)
+        header = self._source.read_at(begin, 12)
         if header[:6] != MAGIC or header[6:8] != footer[8:10]:
             raise BrokenCopy("its header and its end do not belong together")
         return XzStream(begin, blocks, header, end)

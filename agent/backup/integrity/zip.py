@@ -1,4 +1,4 @@
-"""zip and zip64 (PKWARE's APPNOTE): every member read and compared with its checksum, one after another.
+"""Check zip and zip64 files (PKWARE's APPNOTE): every member read and compared with its checksum, one after another.
 
 The directory is walked in pieces, so that a million members cost no memory. Taken up again where a member begins.
 """
@@ -60,7 +60,7 @@ class Zip:
             self._member(number + 1, entry, entry.offset + shift)
             self._done = number + 1
             if self._source.meter.mark_due:
-                self._source.meter.mark({"done": self._done, "packed": self._packed, "cannot": self._cannot})
+                self._source.meter.save_mark({"done": self._done, "packed": self._packed, "cannot": self._cannot})
         if self.members != count & 0xFFFF and self.members != count:
             raise BrokenCopy(f"its directory has {self.members} members, and ought to have {count}")
         if self._cannot:
@@ -70,18 +70,18 @@ class Zip:
         """(where it begins, its size, how many members, bytes that stand before the archive)."""
         source = self._source
         tail_at = max(0, source.size - 65_535 - _END.size)
-        tail = source.at(tail_at, source.size - tail_at)
+        tail = source.read_at(tail_at, source.size - tail_at)
         place = tail.rfind(b"PK\x05\x06")
         if place < 0 or len(tail) - place < _END.size:
             raise BrokenCopy("its end, with the directory of its members, is missing")
         _, _, _, _, count, size, begin, _ = _END.unpack_from(tail, place)
         end = tail_at + place
         if (count == 0xFFFF or size == _FULL or begin == _FULL) and end >= _LOCATOR.size:
-            magic, _, at, _ = _LOCATOR.unpack(source.at(end - _LOCATOR.size, _LOCATOR.size))
+            magic, _, at, _ = _LOCATOR.unpack(source.read_at(end - _LOCATOR.size, _LOCATOR.size))
             if magic == b"PK\x06\x07":
                 if at + _END64.size > source.size:
                     raise BrokenCopy("its directory is not where it ought to be")
-                fields = _END64.unpack(source.at(at, _END64.size))
+                fields = _END64.unpack(source.read_at(at, _END64.size))
                 if fields[0] != b"PK\x06\x06":
                     raise BrokenCopy("its directory is not where it ought to be")
                 count, size, begin, end = fields[7], fields[8], fields[9], at
@@ -94,7 +94,7 @@ class Zip:
         held, at, end = b"", begin, begin + size
         while True:
             while len(held) < 3 * 65_536 and at < end:
-                piece = self._source.at(at, min(PIECE, end - at))
+                piece = self._source.read_at(at, min(PIECE, end - at))
                 held, at = held + piece, at + len(piece)
             if not held:
                 return
@@ -112,10 +112,10 @@ class Zip:
     def _member(self, number: int, entry: ZipEntry, offset: int) -> None:
         if offset + _LOCAL.size > self._source.size:
             raise BrokenCopy(f"member {number} lies past the file's end")
-        local = _LOCAL.unpack(self._source.at(offset, _LOCAL.size))
+        local = _LOCAL.unpack(self._source.read_at(offset, _LOCAL.size))
         if local[0] != b"PK\x03\x04":
             raise BrokenCopy(f"member {number} is not where the directory says")
-        if local[9] != len(entry.name) or self._source.at(offset + _LOCAL.size, local[9]) != entry.name:
+        if local[9] != len(entry.name) or self._source.read_at(offset + _LOCAL.size, local[9]) != entry.name:
             raise BrokenCopy(f"member {number} has another name in the directory")
         if entry.flags & _ENCRYPTED:
             self._cannot = "it is encrypted: its members are there, their content cannot be judged"
@@ -166,7 +166,7 @@ class Zip:
                     out = unpack(data)
                 except OSError:
                     raise BrokenCopy("its content is damaged") from None
-                self._source.unfold(len(out))
+                self._source.count_unpacked(len(out))
                 crc, size = zlib.crc32(out, crc), size + len(out)
                 data = b""
                 if not more():
@@ -180,7 +180,7 @@ class Zip:
                 at = 0
                 while not inflate.ended and (at < len(piece) or inflate.full):
                     out, at = inflate.feed(piece, at, False)
-                    self._source.unfold(len(out))
+                    self._source.count_unpacked(len(out))
             if not inflate.ended:
                 raise BrokenCopy("its content ends in the middle")
             return inflate.crc, inflate.length

@@ -1,4 +1,4 @@
-"""zstd, by the system's libzstd (on Debian it is there with dpkg itself): every frame's blocks and checksum.
+"""Check zstd files by the system's libzstd (on Debian it is there with dpkg itself): every frame's blocks and checksum.
 
 Taken up again where a frame begins (pzstd and ``zstd`` on several files write many, ``zstd`` on one file one).
 """
@@ -73,13 +73,13 @@ class Zstd:
                 if lib.ZSTD_isError(code):
                     self._fail(lib.ZSTD_getErrorName(code).decode("ascii", "replace"))
                 if out.pos:
-                    self._source.unfold(out.pos)
+                    self._source.count_unpacked(out.pos)
                     self._sink.feed(ctypes.string_at(space, out.pos))
                 inside = code != 0
                 more = input_buffer.pos < input_buffer.size or (out.pos == OUT and inside)
                 if not inside and self._source.meter.mark_due:
                     offset = self._source.offset - input_buffer.size + input_buffer.pos
-                    self._source.meter.mark({"offset": offset, "sink": self._sink.state()})
+                    self._source.meter.save_mark({"offset": offset, "sink": self._sink.state()})
         if inside:
             raise BrokenCopy(f"it ends in the middle, after {self._source.meter.unpacked} unpacked bytes")
 

@@ -1,1 +1,1 @@
-"""What backup programs keep, one module a program."""
+"""Repositories of backup programs, one module a program."""

@@ -131,7 +131,7 @@ def _read_psql(backup_query: BackupQuery) -> list[JobRow]:
     except OSError as error:
         raise BackupRefused(f"psql does not start: {place.error_text(error)}") from None
     if result.code != 0:
-        raise BackupRefused(f"the catalogue cannot be read: {result.last.removeprefix('psql: error: ')}")
+        raise BackupRefused(f"the catalogue cannot be read: {result.last_error.removeprefix('psql: error: ')}")
     try:
         return [msgspec.json.decode(line, type=JobRow) for line in result.out.splitlines() if line]
     except msgspec.DecodeError:

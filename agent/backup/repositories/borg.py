@@ -142,7 +142,7 @@ def _run_check(query: BackupQuery, meter: Meter) -> tuple[str, str, str]:
     with RepositoryDirectory(query) as tree:
         if _locks(tree):
             raise BackupRefused("the repository is locked: it is checked later", gone=True)
-    result = _borg(query, "check", seconds=CHECK_TAKES, bad=True, tick=lambda: meter.spend(0))
+    result = _borg(query, "check", seconds=CHECK_TAKES, bad=True, tick=lambda: meter.consume(0))
     if result.code == 0:
         return GOOD, "", "borg check"
     return BROKEN, f"borg check says: {_first_error_line(result.words)[:160]}", "borg check"
@@ -189,7 +189,7 @@ def _compare_checksums(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tu
                 os.close(descriptor)
             passed = number
             if meter.mark_due:
-                meter.mark({"passed": passed, "wrong": wrong[:10], "count": count})
+                meter.save_mark({"passed": passed, "wrong": wrong[:10], "count": count})
     if wrong:
         return BROKEN, wrong[0], f"{count} entries"
     return (GOOD, "", f"{count} entries") if count else (CANNOT, "it holds nothing to compare", "")
@@ -197,7 +197,7 @@ def _compare_checksums(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tu
 
 def entries(source: MeteredFile) -> Iterator[int]:
     """The tag of every entry of a segment, its checksum compared. Raises Broken."""
-    if source.at(0, min(len(MAGIC), source.size)) != MAGIC:
+    if source.read_at(0, min(len(MAGIC), source.size)) != MAGIC:
         raise BrokenCopy("it does not begin as a segment does")
     held, at = b"", len(MAGIC)
     source.offset = at

@@ -1,4 +1,4 @@
-"""Small files of a repository, by names that are known, under one open directory."""
+"""Read small files of a repository, by names that are known, under one open directory."""
 
 import os
 import stat

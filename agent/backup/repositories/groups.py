@@ -1,4 +1,4 @@
-"""Snapshots of many hosts and sources in one repository: each that is named has to have a young one."""
+"""Choose the newest copy of each wanted host and source in a repository shared by many."""
 
 from collections.abc import Callable, Iterable
 

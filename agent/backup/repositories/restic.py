@@ -146,13 +146,13 @@ def _run_check(query: BackupQuery, meter: Meter) -> tuple[str, str, str]:
             raise BackupRefused("the repository is locked: it is checked later", gone=True)
     # what stands in the index first: it fails at once on what reading would try again for an hour
     for share in ([], [f"--read-data-subset={query.check_share:.3%}"])[: 2 if query.check_share else 1]:
-        result = _restic(query, "check", *share, seconds=CHECK_TAKES, bad=(1,), tick=lambda: meter.spend(0))
+        result = _restic(query, "check", *share, seconds=CHECK_TAKES, bad=(1,), tick=lambda: meter.consume(0))
         if result.code != 0:
             break
     else:
         return GOOD, "", "restic check"
     lines = [line.strip() for line in (result.out.decode("utf-8", "replace") + "\n" + result.words).splitlines()]
-    first = next((line for line in lines if any(word in line for word in _TELLING)), result.last)
+    first = next((line for line in lines if any(word in line for word in _TELLING)), result.last_error)
     return BROKEN, f"restic check says: {first[:160]}", "restic check"
 
 
@@ -170,7 +170,7 @@ def _compare_hashes(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tuple
                     wrong.append(f"{folder.partition('/')[0]}/{name[:8]} {bad}")
                 passed, count = file, count + 1
                 if meter.mark_due:
-                    meter.mark({"passed": passed, "wrong": wrong[:10], "count": count})
+                    meter.save_mark({"passed": passed, "wrong": wrong[:10], "count": count})
     if wrong:
         more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         return BROKEN, f"{wrong[0]}{more}", f"{count} files against their names"
@@ -240,5 +240,5 @@ def _restic(
         return result
     if "wrong password" in result.words:
         raise BackupRefused("the password in this agent's file does not open the repository")
-    error_line = result.last.replace(query.secret["password"], "…")
+    error_line = result.last_error.replace(query.secret["password"], "…")
     raise ListingFailed(f"restic cannot look into it: {error_line}")

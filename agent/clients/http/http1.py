@@ -1,4 +1,4 @@
-"""One HTTP/1.1 exchange on a fresh connection (RFC 9112), lean and suspicious: every length is bounded.
+"""One HTTP/1.1 exchange on a fresh connection (RFC 9112) for probes; every length is bounded.
 
 Written for looks, not for clients in general: the request says ``Connection: close`` and asks for no encoding;
 an answer that is encoded all the same is decoded within the same bounds.
@@ -126,7 +126,7 @@ class Head:
         self.fields = fields
         self.rest = rest
 
-    def last(self, name: bytes) -> bytes | None:
+    def last_value(self, name: bytes) -> bytes | None:
         values = self.fields.get(name)
         return values[-1] if values else None
 
@@ -202,7 +202,7 @@ class Body:
         self.overlong = False
         self.surplus = False
 
-    def take(self, piece: bytes) -> bool:
+    def feed(self, piece: bytes) -> bool:
         """Add content; False when there is enough."""
         self.size += len(piece)
         room = self._limit - self._plain
@@ -235,7 +235,7 @@ def _inflater(encoding: bytes) -> "zlib._Decompress | None":
 
 async def read_body(stream: TcpStream, head: Head, method: str, limit: int, keep: bool = True) -> Body:
     """The content of an answer, at most ``limit`` bytes of it. Raises Trouble when it ends early or is damaged."""
-    body = Body(limit, head.last(b"content-encoding") or b"", keep)
+    body = Body(limit, head.last_value(b"content-encoding") or b"", keep)
     if method == "HEAD" or head.status in (101, 204, 304):
         return body
     transfer = b", ".join(head.fields.get(b"transfer-encoding", [])).lower()
@@ -247,7 +247,7 @@ async def read_body(stream: TcpStream, head: Head, method: str, limit: int, keep
         await _read_length(stream, head.rest, body, _content_length(head.fields[b"content-length"]))
     else:
         piece = head.rest
-        while body.take(piece):
+        while body.feed(piece):
             piece = await stream.receive()
             if not piece:
                 break
@@ -269,7 +269,7 @@ async def _read_length(stream: TcpStream, piece: bytes, body: Body, length: int)
         if len(piece) > left:
             body.surplus = True
             piece = piece[:left]
-        if not body.take(piece) or body.size == length:
+        if not body.feed(piece) or body.size == length:
             return
         piece = await stream.receive()
         if not piece:
@@ -284,7 +284,7 @@ class _Chunks:
         self._data = data
         self._at = 0
 
-    async def _more(self) -> None:
+    async def _receive_more(self) -> None:
         piece = await self._stream.receive()
         if not piece:
             raise ProbeFailed("the body ended within its chunks")
@@ -293,7 +293,7 @@ class _Chunks:
     async def line(self, limit: int = 4096) -> bytes:
         """Up to the next line's end, which is dropped."""
         while (end := self._data.find(b"\n", self._at)) < 0 and len(self._data) - self._at <= limit:
-            await self._more()
+            await self._receive_more()
         if end < 0 or end - self._at > limit:
             raise ProbeFailed("the body's chunks are damaged: a line is too long")
         line, self._at = self._data[self._at : end], end + 1
@@ -302,7 +302,7 @@ class _Chunks:
     async def piece(self, most: int) -> bytes:
         """At least one byte, at most ``most``."""
         if self._at == len(self._data):
-            await self._more()
+            await self._receive_more()
         piece = self._data[self._at : self._at + most]
         self._at += len(piece)
         return piece
@@ -320,7 +320,7 @@ async def _read_chunks(stream: TcpStream, data: bytes, body: Body) -> None:
         while left:
             piece = await chunks.piece(left)
             left -= len(piece)
-            if not body.take(piece):
+            if not body.feed(piece):
                 return
         if await chunks.line(2):
             raise ProbeFailed("the body's chunks are damaged: one is longer than it says")

@@ -1,4 +1,4 @@
-"""Regular expressions whose search takes time in proportion to the text, whatever the pattern and the text.
+"""Regular expressions whose search time is proportional to the text's length, whatever the pattern and the text.
 
 Python's ``re`` backtracks: ``(a+)+$`` on thirty letters of a hostile page would hold the agent for minutes. Here a
 pattern becomes a nondeterministic automaton (Thompson, 1968) that is run on all paths at once, and each set of paths
@@ -61,28 +61,30 @@ class LinearRegex:
 
     def __init__(self, source: str) -> None:
         # node: ways on without a character (with what they demand), or one character's matcher and the way on
-        self._ways: list[list[tuple[Assertion | None, int]]] = [[]]
-        self._takes: list[tuple[Callable[[str], object], int] | None] = [None]  # node 0 accepts
+        self._edges: list[list[tuple[Assertion | None, int]]] = [[]]
+        self._matchers: list[tuple[Callable[[str], object], int] | None] = [None]  # node 0 accepts
         self._first = _Parser(source, self).parse()(0)
-        self._kept: dict[tuple[frozenset[int], int], _State] = {}
+        self._states: dict[tuple[frozenset[int], int], _State] = {}
         self._transitions = 0
 
     @staticmethod
     @functools.lru_cache(maxsize=256)
-    def of(source: str) -> "LinearRegex":
+    def compiled(source: str) -> "LinearRegex":
         return LinearRegex(source)
 
-    def node(self, matcher: tuple[Callable[[str], object], int] | None, *edges: tuple[Assertion | None, int]) -> int:
-        if len(self._ways) >= MAX_NODES:
+    def add_node(
+        self, matcher: tuple[Callable[[str], object], int] | None, *edges: tuple[Assertion | None, int]
+    ) -> int:
+        if len(self._edges) >= MAX_NODES:
             raise ValueError("the pattern is too large: shorten it or its repetitions")
-        self._ways.append(list(edges))
-        self._takes.append(matcher)
-        return len(self._ways) - 1
+        self._edges.append(list(edges))
+        self._matchers.append(matcher)
+        return len(self._edges) - 1
 
     def add_edge(self, node: int, to: int) -> None:
-        self._ways[node].append((None, to))
+        self._edges[node].append((None, to))
 
-    def begin(self) -> _State:
+    def start_state(self) -> _State:
         return self._state(frozenset((self._first,)), _START)
 
     def step(self, state: _State, c: str | None) -> _State:
@@ -90,7 +92,7 @@ class LinearRegex:
         reached = set(state.nodes)
         waiting = list(reached)
         while waiting:
-            for demand, to in self._ways[waiting.pop()]:
+            for demand, to in self._edges[waiting.pop()]:
                 if to not in reached and (demand is None or demand(state.before, c)):
                     reached.add(to)
                     waiting.append(to)
@@ -98,7 +100,7 @@ class LinearRegex:
             return _ACCEPTED
         if c is None:
             return state
-        following = {matcher[1] for matcher in map(self._takes.__getitem__, reached) if matcher and matcher[0](c)}
+        following = {matcher[1] for matcher in map(self._matchers.__getitem__, reached) if matcher and matcher[0](c)}
         following.add(self._first)  # a match may begin anywhere
         before = _NEWLINE if c == "\n" else _WORD if _is_word(c) else _OTHER
         next_state = self._state(frozenset(following), before)
@@ -108,19 +110,19 @@ class LinearRegex:
 
     def _state(self, nodes: frozenset[int], before: int) -> _State:
         if self._transitions > MAX_TRANSITIONS:
-            for old_state in self._kept.values():
+            for old_state in self._states.values():
                 old_state.moves.clear()
-            self._kept.clear()
+            self._states.clear()
             self._transitions = 0
-        state = self._kept.get((nodes, before))
+        state = self._states.get((nodes, before))
         if state is None:
-            state = self._kept[nodes, before] = _State(nodes, before)
+            state = self._states[nodes, before] = _State(nodes, before)
         return state
 
 
 async def search(pattern: LinearRegex, text: str) -> bool:
     """Whether the pattern matches anywhere. Lets others run in between; ends with its caller's deadline."""
-    state = pattern.begin()
+    state = pattern.start_state()
     for start in range(0, len(text), SLICE):
         for c in text[start : start + SLICE]:
             state = state.moves.get(c) or pattern.step(state, c)
@@ -144,7 +146,7 @@ class _Parser:
         self.at = flags.end() if flags else 0
         self.depth = 0
         self.node_count = 0
-        self.into = automaton
+        self.automaton = automaton
 
     def parse(self) -> NodeBuilder:
         part = self._alternation()
@@ -159,7 +161,7 @@ class _Parser:
             parts.append(self._sequence())
         if len(parts) == 1:
             return parts[0]
-        return lambda after: self.into.node(None, *((None, part(after)) for part in parts))
+        return lambda after: self.automaton.add_node(None, *((None, part(after)) for part in parts))
 
     def _sequence(self) -> NodeBuilder:
         parts: list[NodeBuilder] = []
@@ -168,7 +170,7 @@ class _Parser:
         return lambda after: functools.reduce(lambda to, part: part(to), reversed(parts), after)
 
     def _repeated(self) -> NodeBuilder:
-        part = self._one()
+        part = self._atom()
         count = self._count()
         if count is None:
             return part
@@ -184,13 +186,13 @@ class _Parser:
         if self.node_count > 10 * MAX_NODES:  # repetitions of nothing make no nodes
             raise ValueError("the pattern is too large: shorten it or its repetitions")
         if most is None:
-            loop = self.into.node(None, (None, after))
-            self.into.add_edge(loop, part(loop))
+            loop = self.automaton.add_node(None, (None, after))
+            self.automaton.add_edge(loop, part(loop))
             first = loop
         else:
             first = after
             for _ in range(most - least):
-                first = self.into.node(None, (None, after), (None, part(first)))
+                first = self.automaton.add_node(None, (None, after), (None, part(first)))
         for _ in range(least):
             first = part(first)
         return first
@@ -210,7 +212,7 @@ class _Parser:
             raise ValueError(f"the pattern repeats at least {least} and at most {most} times")
         return least, most
 
-    def _one(self) -> NodeBuilder:
+    def _atom(self) -> NodeBuilder:
         c = self.source[self.at]
         if c == "(":
             return self._group()
@@ -227,13 +229,13 @@ class _Parser:
             escape = _ESCAPE.match(self.source, self.at)
             if not escape:
                 raise ValueError(f"the pattern has {pair!r}, which is not understood here")
-            return self._take(escape[0])
+            return self._character(escape[0])
         if c == "[":
             closed = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL).match(self.source, self.at)
             if not closed:
                 raise ValueError("the pattern has a [ without its ]")
-            return self._take(closed[0])
-        return self._take(c, "." if c == "." else re.escape(c))
+            return self._character(closed[0])
+        return self._character(c, "." if c == "." else re.escape(c))
 
     def _group(self) -> NodeBuilder:
         self.at += 1
@@ -253,9 +255,9 @@ class _Parser:
 
     def _assertion(self, name: str) -> NodeBuilder:
         demand = _ASSERTIONS[name]
-        return lambda after: self.into.node(None, (demand, after))
+        return lambda after: self.automaton.add_node(None, (demand, after))
 
-    def _take(self, source: str, meaning: str = "") -> NodeBuilder:
+    def _character(self, source: str, meaning: str = "") -> NodeBuilder:
         """One character; ``re`` itself knows what a class means."""
         self.at += len(source)
         try:
@@ -264,4 +266,4 @@ class _Parser:
                 matcher = re.compile(meaning or source, self.flags).fullmatch
         except (re.error, FutureWarning, DeprecationWarning) as error:
             raise ValueError(f"the pattern has {source!r}: {error}") from None
-        return lambda after: self.into.node((matcher, after))
+        return lambda after: self.automaton.add_node((matcher, after))

@@ -1,4 +1,4 @@
-"""How fast bytes go one way over a connection: one HTTP/1.1 exchange, bounded in bytes and seconds.
+"""Measure throughput one way over a connection: one HTTP/1.1 exchange, bounded in bytes and seconds.
 
 The content is counted as it comes from or is taken by the network and is thrown away: nothing is decoded,
 so there is nothing to inflate. The upload's content does not compress.
@@ -63,7 +63,7 @@ async def download(
         raise TransferRefused(f"status {head.status} instead of 200 or 206", head)
     on_head(head)
     length = _content_length(head)
-    chunked = head.last(b"transfer-encoding") is not None
+    chunked = head.last_value(b"transfer-encoding") is not None
     first = size = len(head.rest)
     tail = head.rest[-5:]
     started = last = time.perf_counter()
@@ -192,8 +192,8 @@ def _checked_transfer(size: int, counted: int, seconds: float) -> Transfer:
 
 def _content_length(head: Head) -> int | None:
     """What the answer says of its content's length; None when it says nothing (or chunks do)."""
-    text = head.last(b"content-length")
-    if text is None or head.last(b"transfer-encoding") is not None:
+    text = head.last_value(b"content-length")
+    if text is None or head.last_value(b"transfer-encoding") is not None:
         return None
     if not text.isdigit() or len(text) > 18:
         raise ProbeFailed(f"the answer gives {printable(text)} as the length of its content")
@@ -218,7 +218,7 @@ def _acknowledged_bytes(stream: TcpStream) -> int | None:
 def clock_difference(head: Head, wall: float) -> float:
     """By how many seconds the answer's Date is ahead of our wall clock; 0.0 where they agree or it has none."""
     try:
-        theirs = parsedate_to_datetime((head.last(b"date") or b"").decode("ascii")).timestamp()
+        theirs = parsedate_to_datetime((head.last_value(b"date") or b"").decode("ascii")).timestamp()
     except (ValueError, TypeError, OverflowError):
         return 0.0
     ahead = theirs - wall

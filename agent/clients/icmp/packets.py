@@ -1,4 +1,4 @@
-"""Echo requests and what comes back for them, as bytes (RFC 792, RFC 4443)."""
+"""ICMP echo requests, replies and errors as bytes (RFC 792, RFC 4443)."""
 
 import struct
 from collections.abc import Sequence

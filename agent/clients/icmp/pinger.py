@@ -1,4 +1,4 @@
-"""Pings: one socket a family for all targets, timed by the kernel's receive stamps.
+"""Send ICMP pings: one socket a family for all targets, timed by the kernel's receive timestamps.
 
 A reply is taken only if its source, identifier, sequence and eight random bytes are those of a request that waits.
 The time runs from just before the packet is handed to the kernel until the kernel stamps the reply: neither a busy
@@ -127,7 +127,7 @@ class _Channel:
         self._pinger = pinger
         self._sock = sock
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[int, _Request] = {}
+        self._pending: dict[int, _Request] = {}
         self._done: dict[_Series, asyncio.Future[None]] = {}
         self._sequence = int.from_bytes(os.urandom(2), "big")
         self._sends = 0
@@ -137,9 +137,9 @@ class _Channel:
     async def ping(self, address: Address, count: int, spacing: float, size: int, seconds: float) -> PingResult:
         if self._reserved + count > _SEQUENCES:
             raise ProbeFailed(f"{self._reserved} pings are waiting for an answer already", UNKNOWN)
-        series = _Series(address, *self._sock.name(address), count, size)
+        series = _Series(address, *self._sock.target_and_source(address), count, size)
         done = self._done[series] = self._loop.create_future()
-        dropped = self._sock.dropped()
+        dropped = self._sock.dropped_packets()
         deadline = self._loop.call_later(seconds, _finish, done)
         self._reserved += count
         try:
@@ -150,7 +150,7 @@ class _Channel:
             self._reserved -= count
             del self._done[series]
             for sequence in series.requests:
-                del self._waiting[sequence]
+                del self._pending[sequence]
         requests = series.requests.values()
         return PingResult(
             count,
@@ -158,7 +158,7 @@ class _Channel:
             (*series.errors, *(request.error for request in requests if request.error and request.rtt < 0)),
             series.state,
             series.duplicates,
-            self._sock.dropped() - dropped,
+            self._sock.dropped_packets() - dropped,
         )
 
     def _send(self, series: _Series, done: "asyncio.Future[None]", remaining: int, spacing: float) -> None:
@@ -175,9 +175,9 @@ class _Channel:
             failure = from_oserror(error, str(series.address))
             series.errors.append(failure.reason)
             series.state = failure.state
-            self._settle(series, done)
+            self._request_done(series, done)
         else:
-            series.requests[sequence] = self._waiting[sequence] = _Request(series, sent)
+            series.requests[sequence] = self._pending[sequence] = _Request(series, sent)
         self._sends += 1
         if self._sends % _SENDS_BETWEEN_READS == 0:
             self._read()
@@ -198,25 +198,25 @@ class _Channel:
     def _free_sequence(self) -> int:
         while True:  # there is one: ``_reserved`` sees to that
             self._sequence = (self._sequence + 1) & 0xFFFF
-            if self._sequence not in self._waiting:
+            if self._sequence not in self._pending:
                 return self._sequence
 
-    def _settle(self, series: _Series, done: "asyncio.Future[None]") -> None:
+    def _request_done(self, series: _Series, done: "asyncio.Future[None]") -> None:
         series.open -= 1
         if series.open == 0:
             _finish(done)
 
     def _read(self) -> None:
         batch = self._sock.receive()
-        self._pinger.arrivals.compare()
+        self._pinger.arrivals.synchronise()
         for event in batch:
-            request = self._waiting.get(event.sequence)
+            request = self._pending.get(event.sequence)
             if request is None:
                 self._pinger.late += 1
-            elif not (self._record_error(request, event) if event.error else self._answer(request, event)):
+            elif not (self._record_error(request, event) if event.error else self._record_reply(request, event)):
                 self._pinger.foreign += 1
 
-    def _answer(self, request: _Request, event: EchoEvent) -> bool:
+    def _record_reply(self, request: _Request, event: EchoEvent) -> bool:
         """Note a reply. False if it is not to this request after all."""
         series = request.series
         if event.source != series.source or event.token != series.payload[:TOKEN_SIZE]:
@@ -226,16 +226,16 @@ class _Channel:
             return True
         request.rtt = self._pinger.arrivals.rtt(request.sent, event.stamp)
         if not request.error:
-            self._settle(series, self._done[series])
+            self._request_done(series, self._done[series])
         return True
 
     def _record_error(self, request: _Request, event: EchoEvent) -> bool:
         """Note an error. False if it is not about this request after all."""
-        if event.about != request.series.destination:
+        if event.failed_destination != request.series.destination:
             return False
         if request.rtt < 0 and not request.error:
             request.error = event.error
-            self._settle(request.series, self._done[request.series])
+            self._request_done(request.series, self._done[request.series])
         return True
 
     def close(self) -> None:

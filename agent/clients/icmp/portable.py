@@ -1,4 +1,4 @@
-"""Pings by icmplib, for platforms whose kernels do not stamp what comes in (macOS, Windows).
+"""Send pings by icmplib on platforms whose kernels do not timestamp packets (macOS, Windows).
 
 A thread for each series, as icmplib waits in its own way; times are the program's, taken around its calls. A busy
 machine is therefore in these figures: where the kernel stamps, :mod:`agent.clients.icmp.pinger` is the way.

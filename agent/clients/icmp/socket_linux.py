@@ -1,4 +1,4 @@
-"""The socket under the pings: unprivileged where the kernel allows it, raw otherwise (Linux).
+"""The socket for pings: unprivileged where the kernel allows it, raw otherwise (Linux).
 
 Unprivileged (a datagram socket of protocol ICMP), the kernel hands over our own replies alone, sets the identifier,
 and keeps errors in the socket's error queue. Raw, every ICMP packet of the machine comes in, less what the filter
@@ -49,7 +49,7 @@ class EchoEvent(msgspec.Struct, gc=False):
     source: str
     stamp: int | None = None
     token: bytes = b""
-    about: bytes = b""
+    failed_destination: bytes = b""
     error: str = ""
 
 
@@ -116,7 +116,7 @@ class EchoSocket:
         if request_sent is None or request_sent[1] != self._identifier:
             return None
         words = packets.error_text(self.version, packet[start], packet[start + 1])
-        return EchoEvent(request_sent[2], source, about=request_sent[0], error=f"{source} says: {words}")
+        return EchoEvent(request_sent[2], source, failed_destination=request_sent[0], error=f"{source} says: {words}")
 
     def _queued_errors(self) -> list[EchoEvent]:
         events: list[EchoEvent] = []
@@ -132,13 +132,13 @@ class EchoSocket:
                         EchoEvent(
                             packets.identifier_and_sequence(packet)[1],
                             "",
-                            about=destination,
+                            failed_destination=destination,
                             error=_queued_error_text(self.version, data),
                         )
                     )
         return events
 
-    def dropped(self) -> int:
+    def dropped_packets(self) -> int:
         """Packets that this machine threw away so far because nobody read them in time."""
         try:
             numbers = self.sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 36)
@@ -146,7 +146,7 @@ class EchoSocket:
             return 0
         return int(struct.unpack_from("=I", numbers, 4 * _DROPS)[0]) if len(numbers) >= 36 else 0
 
-    def name(self, address: Address) -> tuple[tuple[Any, ...], str]:
+    def target_and_source(self, address: Address) -> tuple[tuple[Any, ...], str]:
         """(where to send, who a reply must come from), both as the kernel names it. Raises Trouble."""
         if address.version == 4:
             return (str(address), 0), str(address)

@@ -1,1 +1,1 @@
-"""Mail servers, asked as a mail program asks them: SMTP to hand mail over, IMAP to find it."""
+"""Mail clients for probes: SMTP to hand mail over, IMAP to find it."""

@@ -1,4 +1,4 @@
-"""IMAP as a client speaks it (RFC 3501): greeting, TLS, login, a mailbox, mails found by a mark and removed."""
+"""IMAP client (RFC 3501): greeting, TLS, login, a mailbox, mails found by a mark and removed."""
 
 import base64
 import re
@@ -27,7 +27,7 @@ class ImapResponse(msgspec.Struct, frozen=True):
     untagged: tuple[bytes, ...]
 
     @property
-    def good(self) -> bool:
+    def ok(self) -> bool:
         return self.status == b"OK"
 
     def code(self, name: bytes) -> bytes | None:
@@ -66,11 +66,11 @@ class ImapClient(MailSession):
 
     # the way in
 
-    async def _greeted(self) -> None:
+    async def _read_greeting(self) -> None:
         self.waiting = "no greeting came"
         started = time.monotonic()
-        line = await self.line()
-        self.taken["greeting"] = time.monotonic() - started
+        line = await self.read_line()
+        self.timings["greeting"] = time.monotonic() - started
         first, _, rest = line.partition(b" ")
         word = rest.partition(b" ")[0].upper()
         if first != b"*" or word not in (b"OK", b"PREAUTH", b"BYE"):
@@ -90,20 +90,20 @@ class ImapClient(MailSession):
         self.waiting = "CAPABILITY was not answered"
         response = await self.command("CAPABILITY")
         listed = [line[11:] for line in response.untagged if line[:11].upper() == b"CAPABILITY "]
-        if not response.good or not listed:
+        if not response.ok or not listed:
             raise self.refusal(response, "does not say what it can do")
         self.capabilities = _capability_set(listed[-1])
 
-    async def _ask_for_tls(self) -> None:
+    async def _request_starttls(self) -> None:
         if "STARTTLS" not in self.capabilities:
             raise ProbeFailed(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
         self.waiting = "STARTTLS was not answered"
         response = await self.command("STARTTLS")
-        if not response.good:
+        if not response.ok:
             raise self.refusal(response, "offers STARTTLS but refuses it")
 
-    async def _ready(self) -> None:
-        if self.door.security == STARTTLS:
+    async def _after_tls(self) -> None:
+        if self.server.security == STARTTLS:
             await self._request_capabilities()  # what was said before TLS does not count
 
     async def login(self, login: Login) -> None:
@@ -118,9 +118,9 @@ class ImapClient(MailSession):
             response = await self.command("AUTHENTICATE PLAIN", (login.plain,))
         else:
             raise ProbeFailed(f"{self.who} offers no way to log in that this agent knows (LOGIN, PLAIN)")
-        if not response.good:
+        if not response.ok:
             raise self._login_refused(response, login)
-        self.taken["login"] = time.monotonic() - started
+        self.timings["login"] = time.monotonic() - started
         listed = response.code(b"CAPABILITY")
         if listed is None:
             await self._request_capabilities()
@@ -145,9 +145,9 @@ class ImapClient(MailSession):
         self.waiting = "the mailbox was not opened"
         started = time.monotonic()
         response = await self.command(f"{'EXAMINE' if read_only else 'SELECT'} {quoted_string(modified_utf7(mailbox))}")
-        if not response.good:
+        if not response.ok:
             raise self.refusal(response, "does not open the mailbox")
-        self.taken["select"] = time.monotonic() - started
+        self.timings["select"] = time.monotonic() - started
         counts = [int(matched[1]) for line in response.untagged if (matched := _EXISTS.fullmatch(line))]
         following = response.code(b"UIDNEXT") or b""
         return (counts[-1] if counts else None), (int(following) if following.isdigit() else None)
@@ -156,7 +156,7 @@ class ImapClient(MailSession):
         """UIDs of the mails that fit, ascending. The mailbox is brought up to date first."""
         await self.command("NOOP")
         response = await self.command(f"UID SEARCH {criteria}")
-        if not response.good:
+        if not response.ok:
             raise self.refusal(response, "does not search the mailbox")
         results = [line[6:] for line in response.untagged if line[:6].upper() == b"SEARCH"]
         return sorted({int(word) for line in results for word in line.split() if word.isdigit() and len(word) <= 10})
@@ -168,7 +168,7 @@ class ImapClient(MailSession):
         self.waiting = "mails were not deleted"
         uid_set = ",".join(map(str, sorted(uids)))
         response = await self.command(f"UID STORE {uid_set} +FLAGS.SILENT (\\Deleted)")
-        if not response.good:
+        if not response.ok:
             raise self.refusal(response, "does not delete mails")
         if "UIDPLUS" in self.capabilities:
             response = await self.command(f"UID EXPUNGE {uid_set}")
@@ -176,7 +176,7 @@ class ImapClient(MailSession):
             response = await self.command("EXPUNGE")
         else:
             return False  # EXPUNGE would take mails along that somebody else has marked
-        return response.good
+        return response.ok
 
     async def logout(self) -> None:
         """A farewell that is not waited for: what was to be seen has been seen."""
@@ -211,9 +211,9 @@ class ImapClient(MailSession):
 
     async def _read_response(self) -> bytes:
         """One response: a line, and with a literal in it the literal and what follows."""
-        pieces = [await self.line()]
+        pieces = [await self.read_line()]
         while literal := _LITERAL.search(pieces[-1]):
-            pieces += (b"\r\n", await self.read_exactly(int(literal[1])), await self.line())
+            pieces += (b"\r\n", await self.read_exactly(int(literal[1])), await self.read_line())
         return b"".join(pieces)
 
     def refusal(self, response: ImapResponse, what: str) -> ProbeFailed:

@@ -1,4 +1,4 @@
-"""What SMTP and IMAP have in common: a connection of lines, TLS on it when it is time, a password that never shows.
+"""The base of the SMTP and IMAP clients: a connection of lines, TLS on it when it is time, a password that never shows.
 
 A session reads within bounds and quotes what a server says only as far as it does not give a password back.
 Every text that goes into a command is checked for line breaks first: neither a plan nor a credential can smuggle
@@ -49,7 +49,7 @@ class MailServer(msgspec.Struct, frozen=True, kw_only=True):
     authority: str = ""
     family: str = "any"
 
-    def check(self) -> None:
+    def validate(self) -> None:
         """Raises ValueError for what cannot be, in words for the person who wrote it."""
         ascii_host(self.host)
         if self.server_name:
@@ -67,7 +67,7 @@ class Login(msgspec.Struct, frozen=True):
     password: str
 
     @classmethod
-    def of(cls, name: str, credential: Mapping[str, str], host: str) -> Self:
+    def from_credential(cls, name: str, credential: Mapping[str, str], host: str) -> Self:
         """From what the agent's file says under ``name``. Raises Trouble (no evidence) when that does not do.
 
         ``hosts`` there says to whom the password may be given at all, whatever a plan says.
@@ -108,43 +108,43 @@ class MailSession(ABC):
 
     def __init__(self, server: MailServer, context: ProbeContext, deadline: float) -> None:
         """``deadline``: when the look ends, by ``time.monotonic()``."""
-        self.door = server
-        self.look = context
+        self.server = server
+        self.context = context
         self.deadline = deadline
-        self.taken: dict[str, float] = {}
+        self.timings: dict[str, float] = {}
         self.waiting = "the name was not resolved"
         self.expiries: list[float] = []
-        self.begun = 0.0  # when connecting began, by time.monotonic()
+        self.connect_started = 0.0  # when connecting began, by time.monotonic()
         self._stream: TcpStream | None = None
         self._buffer = bytearray()
-        self._said = 0
+        self._received_bytes = 0
         self._secrets: tuple[str, ...] = ()
 
     @property
     def who(self) -> str:
-        return self._stream.who if self._stream is not None else self.door.host
+        return self._stream.who if self._stream is not None else self.server.host
 
     async def open(self) -> None:
         """Connect, hear the greeting, begin TLS: ready to log in. Raises Trouble."""
         await self._connect()
-        if self.door.security == TLS:
-            await self._shake()
-        await self._greeted()
-        if self.door.security == STARTTLS:
-            await self._ask_for_tls()
-            await self._shake()
-        await self._ready()
+        if self.server.security == TLS:
+            await self._start_tls()
+        await self._read_greeting()
+        if self.server.security == STARTTLS:
+            await self._request_starttls()
+            await self._start_tls()
+        await self._after_tls()
 
     @abstractmethod
-    async def _greeted(self) -> None:
+    async def _read_greeting(self) -> None:
         """Hear the greeting and what the server can do. Each protocol's own."""
 
     @abstractmethod
-    async def _ask_for_tls(self) -> None:
+    async def _request_starttls(self) -> None:
         """STARTTLS, up to the point where the handshake may begin. Each protocol's own."""
 
     @abstractmethod
-    async def _ready(self) -> None:
+    async def _after_tls(self) -> None:
         """What is to be done after TLS began. Each protocol's own."""
 
     def close(self) -> None:
@@ -154,7 +154,7 @@ class MailSession(ABC):
     def measures(self) -> dict[str, float]:
         """What the kinds of probe have in common: seconds by phase, and until when the certificates hold."""
         measures = {
-            f"{'banner' if phase == 'greeting' else phase}_seconds": seconds for phase, seconds in self.taken.items()
+            f"{'banner' if phase == 'greeting' else phase}_seconds": seconds for phase, seconds in self.timings.items()
         }
         if self.expiries:
             measures["certificate_expiry_timestamp_seconds"] = self.expiries[0]
@@ -164,26 +164,26 @@ class MailSession(ABC):
     # the connection
 
     async def _connect(self) -> None:
-        server, context = self.door, self.look
+        server, context = self.server, self.context
         host = ascii_host(server.host)
         started = time.monotonic()
         addresses = await context.client(Resolver, Resolver).addresses(host, server.family)
-        self.begun = time.monotonic()
+        self.connect_started = time.monotonic()
         if address_literal(host) is None:
-            self.taken["resolve"] = self.begun - started
+            self.timings["resolve"] = self.connect_started - started
         self.waiting = "no connection was made"
-        left = max(self.deadline - self.begun, 0.01)
-        self._stream, self.taken["connect"] = await connect(addresses, server.port, context.limits, left)
+        left = max(self.deadline - self.connect_started, 0.01)
+        self._stream, self.timings["connect"] = await connect(addresses, server.port, context.limits, left)
 
     async def send(self, data: bytes) -> None:
         assert self._stream is not None
         await self._stream.send(data)
 
-    async def line(self) -> bytes:
+    async def read_line(self) -> bytes:
         """The next line without its end. Raises Trouble when none comes, or one without end."""
         assert self._stream is not None
         while (end := self._buffer.find(b"\n")) < 0 and len(self._buffer) <= MAX_LINE:
-            await self._more()
+            await self._receive_more()
         if not 0 <= end <= MAX_LINE:
             raise ProbeFailed(
                 f"{self.who} sends a line of more than {MAX_LINE // 1024} KiB, which is not {self.protocol}"
@@ -195,25 +195,25 @@ class MailSession(ABC):
     async def read_exactly(self, size: int) -> bytes:
         """The next ``size`` bytes."""
         if size > MAX_SAID:
-            raise self._endless()
+            raise self._too_much_data()
         while len(self._buffer) < size:
-            await self._more()
+            await self._receive_more()
         data = bytes(self._buffer[:size])
         del self._buffer[:size]
         return data
 
-    async def _more(self) -> None:
+    async def _receive_more(self) -> None:
         assert self._stream is not None
         data = await self._stream.receive()
         if not data:
             heard = f" after {self.quoted(bytes(self._buffer))}" if self._buffer else ""
             raise ProbeFailed(f"{self.who} closed the {self.protocol} connection{heard}: {self.waiting}")
-        self._said += len(data)
-        if self._said > MAX_SAID:
-            raise self._endless()
+        self._received_bytes += len(data)
+        if self._received_bytes > MAX_SAID:
+            raise self._too_much_data()
         self._buffer += data
 
-    def _endless(self) -> ProbeFailed:
+    def _too_much_data(self) -> ProbeFailed:
         return ProbeFailed(f"{self.who} says more than {MAX_SAID >> 20} MiB in one {self.protocol} session")
 
     # what may be quoted
@@ -234,56 +234,60 @@ class MailSession(ABC):
 
     # TLS
 
-    async def _shake(self) -> None:
+    async def _start_tls(self) -> None:
         """The handshake, and the certificate judged by the same rules and names as the kind tls."""
         assert self._stream is not None
         if self._buffer:
             # what was said in clear would be taken for what is said under TLS
             raise ProbeFailed(f"{self.who} goes on talking in clear after it agreed to TLS: somebody in between?")
         self.waiting = "the TLS handshake did not end"
-        name = ascii_host(self.door.server_name or self.door.host)
+        name = ascii_host(self.server.server_name or self.server.host)
         started = time.monotonic()
         try:
-            tls = await self._stream.start_tls(self._context(self.door.verify), name)
+            tls = await self._stream.start_tls(self._tls_context(self.server.verify), name)
         except ssl.SSLCertVerificationError as error:
             raise await self._explain_refusal(error, name) from None
         except ssl.SSLError as error:
             raise handshake_failure(error, self.who) from None
-        self.taken["tls"] = time.monotonic() - started
-        self._judge(presented_chain(tls))
+        self.timings["tls"] = time.monotonic() - started
+        self._check_certificate(presented_chain(tls))
 
-    def _judge(self, chain: list[bytes]) -> None:
+    def _check_certificate(self, chain: list[bytes]) -> None:
         """Note until when the certificate holds; without ``verify`` its dates are judged here."""
-        self._note(chain)
-        if not self.door.verify and time.time() >= CLOCK_FLOOR and (fault := tls_chain.date_fault(chain, time.time())):
+        self._note_expiries(chain)
+        if (
+            not self.server.verify
+            and time.time() >= CLOCK_FLOOR
+            and (fault := tls_chain.date_fault(chain, time.time()))
+        ):
             raise ProbeFailed(fault)
 
-    def _note(self, chain: list[bytes]) -> None:
+    def _note_expiries(self, chain: list[bytes]) -> None:
         self.expiries = [date for date in map(expiry_of, chain) if date is not None]
 
     async def _explain_refusal(self, error: ssl.SSLCertVerificationError, name: str) -> ProbeFailed:
         """Name the fault by what the server sends to one who does not judge; in what time is left."""
         chain: list[bytes] = []
-        second = type(self)(self.door, self.look, self.deadline)
+        second = type(self)(self.server, self.context, self.deadline)
         try:
             async with asyncio.timeout(self.deadline - time.monotonic() - _MARGIN):
                 await second._connect()
-                if self.door.security == STARTTLS:
-                    await second._greeted()
-                    await second._ask_for_tls()
+                if self.server.security == STARTTLS:
+                    await second._read_greeting()
+                    await second._request_starttls()
                 assert second._stream is not None
-                chain = presented_chain(await second._stream.start_tls(self._context(False), name))
+                chain = presented_chain(await second._stream.start_tls(self._tls_context(False), name))
         except (ProbeFailed, ssl.SSLError, TimeoutError):
             pass  # the first refusal stands, with less to say about it
         finally:
             second.close()
-        self._note(chain)
-        contexts = self.look.client(TlsContexts, TlsContexts)
-        return tls_chain.explain_refusal(error, chain, name, contexts, self._context(True), time.time())
+        self._note_expiries(chain)
+        contexts = self.context.client(TlsContexts, TlsContexts)
+        return tls_chain.explain_refusal(error, chain, name, contexts, self._tls_context(True), time.time())
 
-    def _context(self, verify: bool) -> ssl.SSLContext:
-        contexts = self.look.client(TlsContexts, TlsContexts)
-        return contexts.get(verify=verify, authority=self.door.authority, limits=self.look.limits)
+    def _tls_context(self, verify: bool) -> ssl.SSLContext:
+        contexts = self.context.client(TlsContexts, TlsContexts)
+        return contexts.get(verify=verify, authority=self.server.authority, limits=self.context.limits)
 
 
 def is_single_line(text: str) -> bool:

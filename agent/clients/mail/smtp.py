@@ -1,4 +1,4 @@
-"""SMTP as a client speaks it (RFC 5321, STARTTLS of RFC 3207, AUTH of RFC 4954)."""
+"""SMTP client (RFC 5321, STARTTLS of RFC 3207, AUTH of RFC 4954)."""
 
 import base64
 import re
@@ -23,7 +23,7 @@ class SmtpReply(msgspec.Struct, frozen=True):
     lines: tuple[str, ...]
 
     @property
-    def good(self) -> bool:
+    def ok(self) -> bool:
         return 200 <= self.code < 400
 
 
@@ -44,30 +44,30 @@ class SmtpClient(MailSession):
     helo = ""  # how this machine calls itself; its own address when empty
     extensions: dict[str, str]  # the extensions by name, upper case, each with its parameters
 
-    async def _greeted(self) -> None:
+    async def _read_greeting(self) -> None:
         self.waiting = "no greeting came"
         started = time.monotonic()
-        reply = await self.reply()
-        self.taken["greeting"] = time.monotonic() - started
+        reply = await self.read_reply()
+        self.timings["greeting"] = time.monotonic() - started
         if reply.code != 220:
             raise self.refusal(reply, "does not take mail now")
-        await self._hello()
+        await self._send_hello()
 
-    async def _hello(self) -> None:
+    async def _send_hello(self) -> None:
         assert self._stream is not None
         self.waiting = "EHLO was not answered"
         name = self.helo or _address_literal(self._stream.local_address)
         reply = await self.command(f"EHLO {name}")
-        if not reply.good and self.door.security != STARTTLS and reply.code in (500, 502):
+        if not reply.ok and self.server.security != STARTTLS and reply.code in (500, 502):
             reply = await self.command(f"HELO {name}")  # a small device, or a server from before 1995
-        if not reply.good:
+        if not reply.ok:
             raise self.refusal(reply, "refuses this machine's EHLO")
         self.extensions = {}
         for line in reply.lines[1:]:
             name, _, rest = line.strip().partition(" ")
             self.extensions[name.upper()] = rest
 
-    async def _ask_for_tls(self) -> None:
+    async def _request_starttls(self) -> None:
         if "STARTTLS" not in self.extensions:
             raise ProbeFailed(f"{self.who} does not offer STARTTLS (not set up there, or taken out on the way)")
         self.waiting = "STARTTLS was not answered"
@@ -75,9 +75,9 @@ class SmtpClient(MailSession):
         if reply.code != 220:
             raise self.refusal(reply, "offers STARTTLS but refuses it")
 
-    async def _ready(self) -> None:
-        if self.door.security == STARTTLS:
-            await self._hello()  # what was offered before TLS does not count
+    async def _after_tls(self) -> None:
+        if self.server.security == STARTTLS:
+            await self._send_hello()  # what was offered before TLS does not count
 
     async def login(self, login: Login) -> None:
         """AUTH by PLAIN or LOGIN. Raises Trouble; a refused password is told as such."""
@@ -99,7 +99,7 @@ class SmtpClient(MailSession):
             )
         if reply.code != 235:
             raise self._login_refused(reply, login)
-        self.taken["login"] = time.monotonic() - started
+        self.timings["login"] = time.monotonic() - started
 
     def _login_refused(self, reply: SmtpReply, login: Login) -> ProbeFailed:
         if reply.code in (534, 535):
@@ -116,7 +116,7 @@ class SmtpClient(MailSession):
         for command, what in steps:
             self.waiting = f"the {what} was not answered"
             reply = await self.command(command)
-            if not reply.good:
+            if not reply.ok:
                 raise self.refusal(reply, f"refuses the {what}")
         self.waiting = "the mail was not asked for"
         reply = await self.command("DATA")
@@ -126,8 +126,8 @@ class SmtpClient(MailSession):
         lines = message.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
         body = b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines)
         await self.send(body + b"\r\n.\r\n")
-        reply = await self.reply()
-        if not reply.good:
+        reply = await self.read_reply()
+        if not reply.ok:
             raise self.refusal(reply, "refuses the mail")
         return reply
 
@@ -140,14 +140,14 @@ class SmtpClient(MailSession):
 
     async def command(self, text: str) -> SmtpReply:
         await self.send(text.encode() + b"\r\n")
-        return await self.reply()
+        return await self.read_reply()
 
-    async def reply(self) -> SmtpReply:
+    async def read_reply(self) -> SmtpReply:
         """The next reply, all its lines. Raises Trouble when it is none."""
         lines: list[str] = []
         code = b""
         while len(lines) < MAX_LINES:
-            line = await self.line()
+            line = await self.read_line()
             matched = _REPLY.fullmatch(line)
             if not matched or code not in (b"", matched[1]):
                 raise ProbeFailed(f"{self.who} answers {self.quoted(line)}, which is not SMTP")

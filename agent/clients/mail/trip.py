@@ -1,4 +1,4 @@
-"""A mail's round trip: sent with a mark, found by it, removed; and what earlier trips left behind."""
+"""A test mail's round trip: sent with a mark, found by it, removed; earlier trips' leftovers are removed too."""
 
 import asyncio
 import hashlib
@@ -36,9 +36,9 @@ class MailRoundTrip:
     def __init__(self, route: str, sender: str, recipient: str) -> None:
         self.sender = sender
         self.recipient = recipient
-        self.way = hashlib.sha256(f"{route} {sender} {recipient}".encode()).hexdigest()[:16]
-        self.own = f"{self.way}.{hashlib.sha256(_machine_id().encode()).hexdigest()[:16]}"
-        self.mark = f"{self.own}.{os.urandom(8).hex()}"
+        self.route_mark = hashlib.sha256(f"{route} {sender} {recipient}".encode()).hexdigest()[:16]
+        self.machine_mark = f"{self.route_mark}.{hashlib.sha256(_machine_id().encode()).hexdigest()[:16]}"
+        self.mark = f"{self.machine_mark}.{os.urandom(8).hex()}"
 
     def message(self) -> bytes:
         head = {
@@ -55,15 +55,15 @@ class MailRoundTrip:
         }
         return ("".join(f"{name}: {value}\n" for name, value in head.items()) + "\n" + BODY).encode("ascii")
 
-    async def clean(self, imap: ImapClient) -> int:
+    async def remove_leftovers(self, imap: ImapClient) -> int:
         """Remove what earlier trips left: this machine's, and any machine's older than two days. How many."""
         imap.waiting = "the mailbox was not searched for earlier mails"
-        uids = await imap.search(_search_criteria(self.own))
+        uids = await imap.search(_search_criteria(self.machine_mark))
         now = time.time()
         if now >= CLOCK_FLOOR:
             day = time.gmtime(now - _LEFTOVER_AGE)
             date = f"{day.tm_mday}-{_MONTHS[day.tm_mon - 1]}-{day.tm_year}"
-            uids += await imap.search(f"BEFORE {date} {_search_criteria(self.way)}")
+            uids += await imap.search(f"BEFORE {date} {_search_criteria(self.route_mark)}")
         leftovers = sorted(set(uids))[:MOST_REMOVED]
         return len(leftovers) if await imap.remove(leftovers) else 0
 

@@ -1,4 +1,4 @@
-"""One question and its answer by UDP, on a socket of its own, timed by the kernel's receive stamp."""
+"""Send one UDP request on a socket of its own and wait for its reply, timed by the kernel's receive timestamp."""
 
 import asyncio
 import socket
@@ -57,7 +57,7 @@ class DatagramRequest(Generic[T]):
         self._ignored = 0
         self._sent = 0
 
-    async def ask(self, tries: int, seconds: float) -> DatagramReply[T]:
+    async def exchange(self, tries: int, seconds: float) -> DatagramReply[T]:
         """Raises NoAnswer after ``seconds``, Trouble when the network says no."""
         who = endpoint(self._address, self._port)
         loop = asyncio.get_running_loop()
@@ -106,7 +106,7 @@ class DatagramRequest(Generic[T]):
             except OSError as error:
                 future.set_exception(error)
                 return
-            self._judge(packet, receive_timestamp(ancillary), future)
+            self._process_packet(packet, receive_timestamp(ancillary), future)
 
     async def _read_plainly(self, sock: socket.socket, future: "asyncio.Future[DatagramReply[T]]") -> None:
         """The way where the kernel does not stamp, or the loop cannot watch a socket (Windows)."""
@@ -118,10 +118,10 @@ class DatagramRequest(Generic[T]):
                     future.set_exception(error)
                 return
             if not future.done():
-                self._judge(packet, None, future)
+                self._process_packet(packet, None, future)
 
-    def _judge(self, packet: bytes, stamp: int | None, future: "asyncio.Future[DatagramReply[T]]") -> None:
-        self._arrivals.compare()
+    def _process_packet(self, packet: bytes, stamp: int | None, future: "asyncio.Future[DatagramReply[T]]") -> None:
+        self._arrivals.synchronise()
         elapsed = self._arrivals.rtt(self._sent, stamp)
         message = self._accept(packet)
         if message is None:

@@ -1,4 +1,4 @@
-"""How a call over a path would sound: jitter, and the E-model of ITU-T G.107, cut down to delay and loss."""
+"""Estimate the quality of a call over a path: jitter, and the E-model of ITU-T G.107, cut down to delay and loss."""
 
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What the kernel knows better than a busy program: how long a handshake took, when a packet came in."""
+"""The kernel's own timing: how long a TCP handshake took, and when a packet arrived."""
 
 import socket
 import struct
@@ -91,7 +91,7 @@ class ReceiveClock:
         self._offset = 0
         self._now = 0
 
-    def compare(self) -> None:
+    def synchronise(self) -> None:
         """Compare the clocks: once before a series of :meth:`rtt`, after its packets were read."""
         best = 1 << 62
         for _ in range(3):

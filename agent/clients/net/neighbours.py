@@ -1,4 +1,4 @@
-"""What the kernel knows of this machine's neighbours, its own addresses and its gateways, asked by rtnetlink (Linux).
+"""The kernel's tables of neighbours, own addresses and gateways, read by rtnetlink (Linux).
 
 Layouts: linux/netlink.h, linux/rtnetlink.h, linux/neighbour.h, linux/if_addr.h. Reading needs no privilege. Where
 netlink is kept from us (a sandbox), ``/proc/net`` says less: which addresses have a hardware address, not since when.
@@ -57,15 +57,15 @@ class NetworkTables:
 
     def neighbours(self) -> list[Neighbour]:
         """Who has answered for which address, and who is being asked for."""
-        if (messages := self._ask(_GET_NEIGHBOURS)) is not None:
+        if (messages := self._dump(_GET_NEIGHBOURS)) is not None:
             return [
                 neighbour
                 for body, message_attributes in messages
                 if (neighbour := _parse_neighbour(body, message_attributes)) is not None
             ]
-        return [neighbour for line in self._lines("arp") if (neighbour := _parse_arp_line(line)) is not None]
+        return [neighbour for line in self._proc_lines("arp") if (neighbour := _parse_arp_line(line)) is not None]
 
-    def own(self, toward: IPv4Address) -> set[IPv4Address]:
+    def own_addresses(self, toward: IPv4Address) -> set[IPv4Address]:
         """This machine's addresses; at least the one from which it would speak to ``toward``."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             try:
@@ -73,14 +73,14 @@ class NetworkTables:
             except OSError as error:
                 raise ProbeFailed(f"this machine has no way to {toward}: {error.strerror}", UNKNOWN) from None
             addresses = {IPv4Address(sock.getsockname()[0])}
-        for _, message_attributes in self._ask(_GET_ADDRESSES) or ():
+        for _, message_attributes in self._dump(_GET_ADDRESSES) or ():
             if _IFA_LOCAL in message_attributes:
                 addresses.add(IPv4Address(message_attributes[_IFA_LOCAL]))
         return addresses
 
     def gateways(self) -> set[IPv4Address]:
         """The next hops of all routes; empty where this machine does not tell."""
-        messages = self._ask(_GET_ROUTES)
+        messages = self._dump(_GET_ROUTES)
         if messages is not None:
             hops = [
                 message_attributes[_RTA_GATEWAY]
@@ -89,12 +89,12 @@ class NetworkTables:
             ]
             return {IPv4Address(hop) for hop in hops if len(hop) == 4}
         try:
-            hops_in_file = [bytes.fromhex(line.split()[2]) for line in self._lines("route")]
+            hops_in_file = [bytes.fromhex(line.split()[2]) for line in self._proc_lines("route")]
         except (ProbeFailed, ValueError, IndexError):
             return set()
         return {IPv4Address(hop[::-1] if sys.byteorder == "little" else hop) for hop in hops_in_file if any(hop)}
 
-    def _ask(self, table: int) -> list[tuple[bytes, dict[int, bytes]]] | None:
+    def _dump(self, table: int) -> list[tuple[bytes, dict[int, bytes]]] | None:
         """A dump of one table; None where netlink is not to be had."""
         if not self._netlink:
             return None
@@ -108,7 +108,7 @@ class NetworkTables:
         except OSError:
             return None
 
-    def _lines(self, name: str) -> list[str]:
+    def _proc_lines(self, name: str) -> list[str]:
         path = self._proc / name
         try:
             return path.read_text("ascii").splitlines()[1:]

@@ -1,4 +1,4 @@
-"""Host names to addresses, for every kind that connects: one look-up per name at a time, in its own thread.
+"""Resolve host names to addresses for every probe: one look-up per name at a time, in its own thread.
 
 ``getaddrinfo`` cannot be interrupted. With a shared pool a dead resolver would fill it and one check would delay
 another; a thread per name and no more than ``MAX_THREADS`` of them cannot.
@@ -40,7 +40,7 @@ class Resolver:
     """The agent's one way to addresses (a shared client: ``look.client(Resolver, Resolver)``)."""
 
     def __init__(self) -> None:
-        self._asked: dict[tuple[str, str], asyncio.Future[list[Address]]] = {}
+        self._pending: dict[tuple[str, str], asyncio.Future[list[Address]]] = {}
 
     async def addresses(self, host: str, family: str = "any") -> list[Address]:
         """The addresses of a name in the system's order. Raises Trouble, with the reason in words."""
@@ -49,20 +49,20 @@ class Resolver:
             if family != "any" and family != f"ipv{address.version}":
                 raise ProbeFailed(f"{host} is not an {family.replace('ipv', 'IPv')} address", UNKNOWN)
             return [address]
-        future = self._asked.get((host, family))
+        future = self._pending.get((host, family))
         if future is None:
-            if len(self._asked) >= MAX_THREADS:
+            if len(self._pending) >= MAX_THREADS:
                 raise ProbeFailed("too many name look-ups are waiting for an answer", UNKNOWN)
-            future = self._ask(host, family)
+            future = self._start_lookup(host, family)
         return await asyncio.shield(future)  # others may wait for the same answer
 
-    def _ask(self, host: str, family: str) -> "asyncio.Future[list[Address]]":
+    def _start_lookup(self, host: str, family: str) -> "asyncio.Future[list[Address]]":
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Address]] = loop.create_future()
-        self._asked[host, family] = future
+        self._pending[host, family] = future
 
         def finish(answer: list[Address] | ProbeFailed) -> None:
-            self._asked.pop((host, family), None)
+            self._pending.pop((host, family), None)
             if future.done():
                 return
             if isinstance(answer, ProbeFailed):
@@ -82,9 +82,9 @@ class Resolver:
         return future
 
     async def close(self) -> None:
-        for future in self._asked.values():
+        for future in self._pending.values():
             future.cancel()
-        self._asked.clear()
+        self._pending.clear()
 
 
 def _look_up(host: str, family: str) -> list[Address] | ProbeFailed:

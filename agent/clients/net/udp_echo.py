@@ -1,4 +1,4 @@
-"""Bursts of UDP packets to a server that sends them back (RFC 862), timed by the kernel's receive stamps."""
+"""Send bursts of UDP packets to an echo server (RFC 862), timed by the kernel's receive timestamps."""
 
 import asyncio
 import os
@@ -90,14 +90,14 @@ class UdpEchoBurst:
         try:
             sock.send(self._token + place.to_bytes(4, "big") + self._padding)
         except OSError as error:
-            self._refused(error, who)
+            self._record_error(error, who)
         if place + 1 < len(self._rtts):
             again = asyncio.get_running_loop().call_later(self._spacing, self._send, sock, who, done, timers)
             timers[1:] = [again]
         else:
             self._finish_if_complete(done)
 
-    def _refused(self, error: OSError, who: str) -> None:
+    def _record_error(self, error: OSError, who: str) -> None:
         """A packet that this machine did not send, or the answer to an earlier one that was turned away."""
         failure = from_oserror(error, who)
         self._errors.append(failure.reason)
@@ -115,9 +115,9 @@ class UdpEchoBurst:
             except BlockingIOError:
                 break
             except OSError as error:
-                self._refused(error, who)
+                self._record_error(error, who)
                 continue
-            self._take(packet, receive_timestamp(ancillary))
+            self._record_reply(packet, receive_timestamp(ancillary))
         self._finish_if_complete(done)
 
     async def _read_plainly(self, sock: socket.socket, who: str, done: "asyncio.Future[None]") -> None:
@@ -126,14 +126,14 @@ class UdpEchoBurst:
             try:
                 packet = await asyncio.get_running_loop().sock_recv(sock, _LARGEST)
             except OSError as error:
-                self._refused(error, who)
+                self._record_error(error, who)
                 await asyncio.sleep(self._spacing)
                 continue
-            self._take(packet, None)
+            self._record_reply(packet, None)
             self._finish_if_complete(done)
 
-    def _take(self, packet: bytes, stamp: int | None) -> None:
-        self._arrivals.compare()
+    def _record_reply(self, packet: bytes, stamp: int | None) -> None:
+        self._arrivals.synchronise()
         place = int.from_bytes(packet[TOKEN_SIZE:MIN_SIZE], "big")
         if len(packet) < MIN_SIZE or not packet.startswith(self._token) or place >= len(self._sent):
             return  # none of ours

@@ -1,4 +1,4 @@
-"""SNMP, as a client: versions 1 and 2c of our own, version 3 by pysnmp, one interface for both.
+"""SNMP client: versions 1 and 2c of our own, version 3 by pysnmp, one interface for both.
 
 ``session = await look.client(Snmp, Snmp).session(Target(address, port, access), seconds)``, then
 ``await session.get(oids)`` gives {oid: value}, ``await session.walk(root, ...)`` columns of {index: value}.

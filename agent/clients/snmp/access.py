@@ -1,4 +1,4 @@
-"""How a device lets us in: a community (versions 1 and 2c) or a user (version 3), from a credential."""
+"""SNMP access from a credential: a community (versions 1 and 2c) or a user (version 3)."""
 
 from collections.abc import Mapping
 from typing import Final, Literal

@@ -1,4 +1,4 @@
-"""SNMP's corner of BER: object identifiers, values, and messages of versions 1 and 2c, to bytes and back.
+"""Encode and decode the part of BER that SNMP uses: object identifiers, values, messages of versions 1 and 2c.
 
 Outside this package an object identifier is dotted text; inside, it is its encoded bytes, so that an answer's are
 compared with the question's without decoding either.

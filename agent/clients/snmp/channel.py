@@ -1,4 +1,4 @@
-"""The UDP socket under SNMP: one a family for all devices, answers told apart by request id, sender and form.
+"""The UDP socket for SNMP: one a family for all devices, replies told apart by request id, sender and form.
 
 What does not answer a question that waits (late, twice, from another address or port, of another type, garbled, with
 a foreign id) is ignored, and counted for the one who waits. On Linux the kernel's receive stamps time the answers,
@@ -62,7 +62,7 @@ class SnmpChannel:
         self._watch = watch
         self._loop = asyncio.get_running_loop()
         self._arrivals = ReceiveClock()
-        self._waiting: dict[int, PendingRequest] = {}  # by request id
+        self._pending: dict[int, PendingRequest] = {}  # by request id
         self._by_host: dict[str, list[PendingRequest]] = {}
         self._transport: asyncio.DatagramTransport | None = None
         try:
@@ -84,7 +84,7 @@ class SnmpChannel:
             self._loop.add_reader(self._sock, self._read)
         else:
             endpoint_pair = await self._loop.create_datagram_endpoint(
-                lambda: _DatagramReceiver(self._heard), sock=self._sock
+                lambda: _DatagramReceiver(self._process_packet), sock=self._sock
             )
             self._transport = endpoint_pair[0]
         return self
@@ -93,10 +93,10 @@ class SnmpChannel:
         """A random request id that nobody waits for."""
         while True:
             request_id = int.from_bytes(os.urandom(4), "big") & 0x7FFFFFFF
-            if request_id not in self._waiting:
+            if request_id not in self._pending:
                 return request_id
 
-    async def ask(
+    async def request(
         self, address: Address, port: int, version: int, make: Callable[[int], bytes], every: float, seconds: float
     ) -> tuple[SnmpMessage, float, int]:
         """(answer, its time in seconds from the first sending, packets ignored).
@@ -107,7 +107,7 @@ class SnmpChannel:
         request_id = self.new_id()
         bare = socket.inet_ntop(socket.AF_INET6, address.packed) if address.version == 6 else str(address)
         pending = PendingRequest(bare, port, version, make(request_id), self._loop.create_future())
-        self._waiting[request_id] = pending
+        self._pending[request_id] = pending
         self._by_host.setdefault(bare, []).append(pending)
         deadline = self._loop.time() + seconds
         try:
@@ -123,7 +123,7 @@ class SnmpChannel:
         except OSError as error:
             raise from_oserror(error, endpoint(address, port)) from None
         finally:
-            del self._waiting[request_id]
+            del self._pending[request_id]
             self._by_host[bare].remove(pending)
             if not self._by_host[bare]:
                 del self._by_host[bare]
@@ -156,9 +156,9 @@ class SnmpChannel:
                 break
             except OSError:
                 continue  # reports (and clears) an error whose details are in the error queue
-        self._arrivals.compare()
+        self._arrivals.synchronise()
         for packet, ancillary, _flags, sender in packets:
-            self._heard(packet, sender, receive_timestamp(ancillary))
+            self._process_packet(packet, sender, receive_timestamp(ancillary))
         if sys.platform == "linux" and len(packets) < _AT_ONCE:
             self._read_errors()
 
@@ -171,22 +171,22 @@ class SnmpChannel:
                 return
             for level, kind, data in ancillary:
                 if (level, kind) == _RECVERR[self._version] and target and len(data) >= 4:
-                    self._refused(target, int.from_bytes(data[:4], sys.byteorder))
+                    self._fail_requests(target, int.from_bytes(data[:4], sys.byteorder))
 
-    def _refused(self, target: tuple[Any, ...], number: int) -> None:
+    def _fail_requests(self, target: tuple[Any, ...], number: int) -> None:
         for pending in self._by_host.get(target[0].partition("%")[0], ()):
             if pending.port == target[1] and number in _FINAL and not pending.answer.done():
                 pending.answer.set_exception(OSError(number, os.strerror(number)))
                 pending.answer.exception()  # the one who asked may be gone by now
 
-    def _heard(self, packet: bytes, sender: tuple[Any, ...], stamp: int | None = None) -> None:
+    def _process_packet(self, packet: bytes, sender: tuple[Any, ...], stamp: int | None = None) -> None:
         host, port = sender[0].partition("%")[0], sender[1]
         try:
             message = parse_message(packet)
         except MalformedMessage:
             self._count_ignored(host, "garbled")
             return
-        pending = self._waiting.get(message.request_id)
+        pending = self._pending.get(message.request_id)
         if pending is None or pending.version != message.version or pending.answer.done():
             self._count_ignored(host, "late")
         elif (pending.sender, pending.port) != (host, port):
@@ -205,7 +205,7 @@ class SnmpChannel:
         else:
             self._loop.remove_reader(self._sock)
             self._sock.close()
-        for pending in list(self._waiting.values()):
+        for pending in list(self._pending.values()):
             pending.answer.cancel()
 
 
@@ -213,10 +213,10 @@ class _DatagramReceiver(asyncio.DatagramProtocol):
     """Hands on what comes, where the kernel's stamps cannot be had."""
 
     def __init__(self, on_packet: Callable[[bytes, tuple[Any, ...]], None]) -> None:
-        self._heard = on_packet
+        self._on_packet = on_packet
 
     def datagram_received(self, data: bytes, addr: tuple[Any, ...]) -> None:
-        self._heard(data, addr)
+        self._on_packet(data, addr)
 
 
 def _ignored_text(ignored: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""The agent's one way to SNMP: sessions with devices, over one socket a family (version 3: one engine a credential)."""
+"""The SNMP client that probes share: sessions over one socket a family (version 3: one engine a credential)."""
 
 import sys
 from collections.abc import Sequence
@@ -24,15 +24,15 @@ class SnmpClient:
     def __init__(self, watch: bool = sys.platform != "win32") -> None:
         self._watch = watch
         self._channels: dict[int, SnmpChannel] = {}
-        self._manners: dict[SnmpTarget, DeviceLimits] = {}
+        self._device_limits: dict[SnmpTarget, DeviceLimits] = {}
         self._engines: SnmpEngines | None = None
 
     async def session(self, target: SnmpTarget, seconds: float) -> SnmpSession:
         """A conversation with a device that ends within ``seconds``. Raises Trouble when this machine has no socket."""
         who = endpoint(target.address, target.port)
-        if target not in self._manners and len(self._manners) >= MOST_REMEMBERED:
-            self._manners.clear()  # of plans long gone; those in use learn again
-        device_limits = self._manners.setdefault(target, DeviceLimits())
+        if target not in self._device_limits and len(self._device_limits) >= MOST_REMEMBERED:
+            self._device_limits.clear()  # of plans long gone; those in use learn again
+        device_limits = self._device_limits.setdefault(target, DeviceLimits())
         exchange: SnmpExchange
         if isinstance(target.access, SnmpUser):
             exchange = self._user_exchange(target, target.access, device_limits, seconds)
@@ -76,14 +76,14 @@ class _CommunityExchange:
         self._target = target
         self._version = 0 if access.version == "1" else 1
         self._community = access.community.encode()
-        self._manners = device_limits
+        self._device_limits = device_limits
         self._every = min(seconds * _RESEND_SHARE, _LONGEST_RESEND)
         self.bulk = access.version == "2c"
 
     async def __call__(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> SnmpReply:
         target, version, community = self._target, self._version, self._community
         try:
-            message, elapsed, ignored = await self._channel.ask(
+            message, elapsed, ignored = await self._channel.request(
                 target.address,
                 target.port,
                 version,
@@ -92,12 +92,12 @@ class _CommunityExchange:
                 seconds,
             )
         except SnmpTimeout as timeout:
-            raise SnmpNoResponse(self._silent(seconds, str(timeout))) from None
+            raise SnmpNoResponse(self._timeout_text(seconds, str(timeout))) from None
         return SnmpReply(message.status, message.index, message.varbinds, elapsed, ignored)
 
-    def _silent(self, seconds: float, ignored_text: str) -> str:
+    def _timeout_text(self, seconds: float, ignored_text: str) -> str:
         reason = f"{endpoint(self._target.address, self._target.port)} did not answer within {seconds:.3g} s"
         if ignored_text:
             return f"{reason}; {ignored_text}"
         # a wrong community is answered with silence
-        return reason if self._manners.answered else f"{reason}: a wrong community, or no SNMP there"
+        return reason if self._device_limits.answered else f"{reason}: a wrong community, or no SNMP there"

@@ -1,4 +1,4 @@
-"""Version 3's first question (RFC 3414, section 4): which SNMP engine answers at an address. Needs no credential."""
+"""SNMP version 3 discovery (RFC 3414, section 4): which engine answers at an address. Needs no credential."""
 
 import os
 
@@ -28,7 +28,7 @@ async def engine_at(address: Address, port: int, seconds: float) -> bytes | None
         address, port, discovery_request(message_id), lambda packet: _engine_id_in(packet, message_id)
     )
     try:
-        return (await request.ask(2, seconds)).message
+        return (await request.exchange(2, seconds)).message
     except (DatagramTimeout, ProbeFailed):
         return None
 

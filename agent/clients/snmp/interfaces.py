@@ -1,4 +1,4 @@
-"""A device's interfaces (RFC 2863): which ones are watched, are they up, how much goes through them.
+"""Measure a device's interfaces (RFC 2863): which are watched, are they up, how much goes through them.
 
 Where the watched ones are is learned by walking names and aliases, and kept; a look then asks for their counters
 alone. 64-bit counters (ifXTable) are preferred; with the 32-bit ones of ifTable a rate is given only if they cannot
@@ -96,10 +96,10 @@ class Interfaces:
         fresh = self._learned is None or restarted is True or now() - self._learned > RELEARN
         if fresh:
             await self._learn(session, now())
-        cells = await session.get(self._wanted())
+        cells = await session.get(self._oids())
         if not fresh and any(cells.get(f"{port.label}.{port.index}") != port.raw for port in self._ports):
             await self._learn(session, now())  # ports were renumbered or renamed
-            cells = await session.get(self._wanted())
+            cells = await session.get(self._oids())
         if restarted:
             self._before.clear()
         return self._traffic(cells, now())
@@ -135,7 +135,7 @@ class Interfaces:
         ]
         self._ports, self._learned = ports, now
 
-    def _wanted(self) -> list[str]:
+    def _oids(self) -> list[str]:
         columns = {wide: (*_CELLS, *(_OCTETS_64 if wide else _OCTETS_32)) for wide in (True, False)}
         return [f"{column}.{port.index}" for port in self._ports for column in (port.label, *columns[port.wide])]
 

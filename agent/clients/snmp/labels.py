@@ -1,4 +1,4 @@
-"""Names that devices give to their parts, and patterns that people write for them."""
+"""Texts that devices give as names of their parts, and matching them against people's patterns."""
 
 import re
 from collections.abc import Callable, Sequence

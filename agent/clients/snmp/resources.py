@@ -1,4 +1,4 @@
-"""A host's resources: processors, memory and storages (HOST-RESOURCES-MIB, RFC 2790; memory as net-snmp tells it)."""
+"""Measure a host's processors, memory and storages (HOST-RESOURCES-MIB, RFC 2790; memory as net-snmp gives it)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final

@@ -1,4 +1,4 @@
-"""A device's own sensors (ENTITY-SENSOR-MIB, RFC 3433): temperatures, and how many are out of order."""
+"""Read a device's own sensors (ENTITY-SENSOR-MIB, RFC 3433): the highest temperature, and how many have failed."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""One look's conversation with one device: GETs in pieces that the device can take, walks that end whatever it says.
+"""One probe's conversation with one device: GETs in pieces that the device can take, walks that always end.
 
 What a device turned out to bear (how many objects at once) is remembered from look to look as its ``DeviceLimits``.
 """
@@ -80,13 +80,13 @@ class SnmpSession:
     def __init__(self, exchange: SnmpExchange, who: str, seconds: float, device_limits: DeviceLimits) -> None:
         self._exchange = exchange
         self._who = who
-        self._manners = device_limits
+        self._device_limits = device_limits
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._deadline = self._now() + seconds
         self._seconds = seconds
         self._objects = 0
         self._exchanges = 0
-        self._before = 0  # objects at once before silence made us ask for less
+        self._batch_before = 0  # objects at once before silence made us ask for less
         self.latency: float | None = None
         self.ignored = 0
 
@@ -96,9 +96,9 @@ class SnmpSession:
         names = {encode_oid(oid): oid for oid in oids}
         remaining = list(names)
         while remaining:
-            piece = remaining[: self._manners.objects]
+            piece = remaining[: self._device_limits.objects]
             try:
-                reply = await self._ask(GET, piece, 0)
+                reply = await self._exchange_once(GET, piece, 0)
             except SnmpNoResponse:
                 if not self._reduce_batch(len(piece)):
                     raise
@@ -126,7 +126,7 @@ class SnmpSession:
                 if reply.status == _TOO_BIG:
                     raise ProbeFailed(f"{self._who} has an object too big for its own answers")
                 return []  # an error about one object: the device does not have it for us
-            self._manners.objects = max(1, len(piece) // 2)
+            self._device_limits.objects = max(1, len(piece) // 2)
             return piece
         return piece[: reply.index - 1] + piece[reply.index :]
 
@@ -134,8 +134,8 @@ class SnmpSession:
         """After silence, ask for less at once: answers in several fragments may be lost on the way."""
         if self.latency is None or size <= 4 or self._now() >= self._deadline:
             return False
-        self._before = self._before or self._manners.objects
-        self._manners.objects = max(4, size // 3)
+        self._batch_before = self._batch_before or self._device_limits.objects
+        self._device_limits.objects = max(4, size // 3)
         return True
 
     async def walk(self, *roots: str, rows: int = MOST_ROWS) -> TableWalk:
@@ -146,16 +146,16 @@ class SnmpSession:
         """
         columns = [_Column(root) for root in roots]
         while active := [column for column in columns if not column.ended]:
-            repetitions = max(1, self._manners.objects // len(active)) if self._exchange.bulk else 0
+            repetitions = max(1, self._device_limits.objects // len(active)) if self._exchange.bulk else 0
             pdu = GETBULK if self._exchange.bulk else GETNEXT
             names = [column.last for column in active]
             try:
-                reply = await self._ask(pdu, names, repetitions)
+                reply = await self._exchange_once(pdu, names, repetitions)
             except ProbeFailed as failure:
                 if (
                     isinstance(failure, SnmpNoResponse)
                     and repetitions > 1
-                    and self._reduce_batch(self._manners.objects)
+                    and self._reduce_batch(self._device_limits.objects)
                 ):
                     continue
                 if self.latency is None:
@@ -163,7 +163,7 @@ class SnmpSession:
                 return _walk_of(columns, failure.reason)
             if reply.status and not self._recover(reply, active):
                 return _walk_of(columns, f"{self._who} answered {error_name(reply.status)} in the middle of a table")
-            if not reply.status and (cut := self._take(reply, active, rows)):
+            if not reply.status and (cut := self._store_values(reply, active, rows)):
                 return _walk_of(columns, cut)
         return _walk_of(columns, "")
 
@@ -174,19 +174,19 @@ class SnmpSession:
                 return False
             active[reply.index - 1].ended = True
             return True
-        if reply.status == _TOO_BIG and self._manners.objects > len(active):
-            self._manners.objects = max(1, self._manners.objects // 2)
+        if reply.status == _TOO_BIG and self._device_limits.objects > len(active):
+            self._device_limits.objects = max(1, self._device_limits.objects // 2)
             return True
         return False
 
-    def _take(self, reply: SnmpReply, active: "list[_Column]", rows: int) -> str:
+    def _store_values(self, reply: SnmpReply, active: "list[_Column]", rows: int) -> str:
         """Put the values of an answer into their columns; why the walk must be cut, or ""."""
         if not reply.varbinds:
             return f"{self._who} answered with nothing in the middle of a table"
         for place, (name, value) in enumerate(reply.varbinds):
             column = active[place % len(active)]
             try:
-                if not column.ended and not column.take(name, value):
+                if not column.ended and not column.append(name, value):
                     return f"{self._who} goes round in circles at {oid_text(name)}"
             except MalformedMessage as error:
                 return f"{self._who} answered garbled: {error}"
@@ -194,10 +194,10 @@ class SnmpSession:
                 return f"{self._who} has more than {rows} rows in one table"
         return ""
 
-    async def _ask(self, pdu: int, oids: Sequence[bytes], repetitions: int) -> SnmpReply:
+    async def _exchange_once(self, pdu: int, oids: Sequence[bytes], repetitions: int) -> SnmpReply:
         remaining = self._deadline - self._now()
         if remaining <= 0:
-            raise SnmpNoResponse(self._late())
+            raise SnmpNoResponse(self._timeout_text())
         if self._objects > MOST_OBJECTS or self._exchanges > MOST_EXCHANGES:
             raise SnmpTooMuchData(
                 f"{self._who} has too much to tell for one look ({self._objects} objects so far)", UNKNOWN
@@ -207,21 +207,21 @@ class SnmpSession:
         try:
             reply = await self._exchange(pdu, oids, repetitions, min(remaining, wait))
         except SnmpNoResponse as no_response:
-            if self._before and self._now() >= self._deadline:
-                self._manners.objects = self._before  # less did not help: it was not that
+            if self._batch_before and self._now() >= self._deadline:
+                self._device_limits.objects = self._batch_before  # less did not help: it was not that
             if self.latency is not None:
-                raise SnmpNoResponse(self._late()) from None
+                raise SnmpNoResponse(self._timeout_text()) from None
             raise no_response from None
-        self._before = 0
+        self._batch_before = 0
         self._exchanges += 1
         self._objects += len(reply.varbinds)
         self.ignored += reply.ignored
-        self._manners.answered = True
+        self._device_limits.answered = True
         if self.latency is None:
             self.latency = reply.seconds
         return reply
 
-    def _late(self) -> str:
+    def _timeout_text(self) -> str:
         return f"{self._who} answered at first, but not all questions within {self._seconds:g} s"
 
 
@@ -236,7 +236,7 @@ class _Column:
         self.values: dict[str, Value] = {}
         self.ended = False
 
-    def take(self, name: bytes, value: Value | None) -> bool:
+    def append(self, name: bytes, value: Value | None) -> bool:
         """Note the next object. False if it does not come after the last one. Raises Garbled."""
         numbers = decode_oid(name)
         if value is END_OF_MIB or numbers[: len(self._root)] != self._root:

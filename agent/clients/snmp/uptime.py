@@ -1,4 +1,4 @@
-"""Since when a device runs, told apart: a reboot, and a counter that wraps every 497 days.
+"""How long a device has been running; tells a reboot from a counter that wraps every 497 days.
 
 sysUpTime and hrSystemUptime count hundredths of a second in 32 bits: after 497.1 days they begin again at 0, like
 after a reboot. Between two looks of one agent the difference is plain: a counter that wrapped is where it ought to
@@ -47,7 +47,7 @@ class UptimeTracker:
     def __init__(self) -> None:
         self._before: dict[str, _Counter] = {}
 
-    def take(self, cells: Mapping[str, Value], now: float) -> Uptime:
+    def update(self, cells: Mapping[str, Value], now: float) -> Uptime:
         """``found``: what the device answered to OIDS; ``now``: seconds on a clock that does not stop."""
         agent_counter = self._counter(UP_TIME, cells, now)
         host = self._counter(HOST_TIME, cells, now)

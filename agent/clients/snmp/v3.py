@@ -1,4 +1,4 @@
-"""Version 3, by pysnmp: one engine a credential, made anew when a device's own engine changes.
+"""SNMP version 3 by pysnmp: one engine a credential, made anew when a device's own engine changes.
 
 pysnmp remembers which SNMP engine is behind an address for as long as its own engine lives, and two keys of one user
 do not fit into one engine. So each credential has its own; when a device that did answer falls silent, its engine's
@@ -67,7 +67,7 @@ class _Engine:
     def __init__(self, user: SnmpUser) -> None:
         self.engine = SnmpEngine()
         self.used = time.monotonic()
-        self.known: dict[tuple[str, int], bytes] = {}
+        self.engine_ids: dict[tuple[str, int], bytes] = {}
         self.data = UsmUserData(
             user.user,
             user.auth_password or None,
@@ -87,7 +87,7 @@ class SnmpEngines:
         self._engines: dict[SnmpUser, _Engine] = {}
         self._closing: dict[_Engine, asyncio.TimerHandle] = {}
 
-    def of(self, user: SnmpUser) -> _Engine:
+    def get(self, user: SnmpUser) -> _Engine:
         snmp_engine = self._engines.get(user)
         if snmp_engine is None:
             idle = time.monotonic() - IDLE
@@ -101,9 +101,9 @@ class SnmpEngines:
         """Give a credential a fresh engine, unless another look has done so."""
         if self._engines.get(user) is engine:
             del self._engines[user]
-            self._closing[engine] = asyncio.get_running_loop().call_later(_LINGER, self._end, engine)
+            self._closing[engine] = asyncio.get_running_loop().call_later(_LINGER, self._close_later, engine)
 
-    def _end(self, engine: _Engine) -> None:
+    def _close_later(self, engine: _Engine) -> None:
         del self._closing[engine]
         engine.close()
 
@@ -127,7 +127,7 @@ class UserExchange:
         self._engines = engines
         self._target = target
         self._user = user
-        self._manners = device_limits
+        self._device_limits = device_limits
         self._who = endpoint(target.address, target.port)
         self._every = max(0.5, round(seconds / 4))  # few different ones: pysnmp keeps each for ever
 
@@ -139,25 +139,25 @@ class UserExchange:
             pass
         address, port = self._target.address, self._target.port
         engine_id = await engine_at(address, port, seconds * _ASK)
-        engine = self._engines.of(self._user)
-        if engine_id is not None and engine.known.get((str(address), port), engine_id) != engine_id:
+        engine = self._engines.get(self._user)
+        if engine_id is not None and engine.engine_ids.get((str(address), port), engine_id) != engine_id:
             self._engines.renew(self._user, engine)
         try:
             return await self._attempt(pdu, oids, repetitions, max(0.05, end - time.monotonic()))
         except SnmpNoResponse:
-            raise self._silent(engine_id, seconds) from None
+            raise self._no_response(engine_id, seconds) from None
 
-    def _silent(self, engine_id: bytes | None, seconds: float) -> ProbeFailed:
+    def _no_response(self, engine_id: bytes | None, seconds: float) -> ProbeFailed:
         if engine_id is None:
             reason = f"{self._who} did not answer within {seconds:.3g} s"
-            return SnmpNoResponse(reason if self._manners.answered else f"{reason}: no SNMP version 3 there")
+            return SnmpNoResponse(reason if self._device_limits.answered else f"{reason}: no SNMP version 3 there")
         hint = ": priv_password (or priv) is wrong, or its context" if self._user.priv_password else ""
         return SnmpNoResponse(
             f"{self._who} speaks version 3, but did not answer this user within {seconds:.3g} s{hint}"
         )
 
     async def _attempt(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> SnmpReply:
-        engine = self._engines.of(self._user)
+        engine = self._engines.get(self._user)
         transport = _transport(self._target, self._every)
         context = ContextData(contextName=self._user.context.encode())
         objects = [ObjectType(ObjectIdentity(oid_text(oid))) for oid in oids]
@@ -179,7 +179,7 @@ class UserExchange:
         error_indication, status, index, varbinds = answer
         if error_indication is not None:
             raise self._failure(error_indication)
-        await self._note(engine, started + seconds - time.monotonic())
+        await self._learn_engine_id(engine, started + seconds - time.monotonic())
         return SnmpReply(int(status), int(index), [_to_varbind(name, raw) for name, raw in varbinds], elapsed)
 
     def _failure(self, error_indication: object) -> ProbeFailed:
@@ -191,11 +191,11 @@ class UserExchange:
                 return ProbeFailed(f"{self._who} {words}", UNKNOWN)
         return ProbeFailed(f"{self._who}: no answer of version 3 that can be used ({type(error_indication).__name__})")
 
-    async def _note(self, engine: _Engine, remaining: float) -> None:
+    async def _learn_engine_id(self, engine: _Engine, remaining: float) -> None:
         """Learn, once, which engine it is that answers, to know it from another one later."""
         address, port = self._target.address, self._target.port
-        if (str(address), port) not in engine.known and (engine_id := await engine_at(address, port, remaining)):
-            engine.known[str(address), port] = engine_id
+        if (str(address), port) not in engine.engine_ids and (engine_id := await engine_at(address, port, remaining)):
+            engine.engine_ids[str(address), port] = engine_id
 
 
 class _FilteredTransport:

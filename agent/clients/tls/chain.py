@@ -1,4 +1,4 @@
-"""Why a certificate was refused, told from the chain that the server presents: each fault by its own name."""
+"""Explain why a certificate was refused, from the chain that the server presents: each fault by its own name."""
 
 import ssl
 import time

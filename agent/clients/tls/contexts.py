@@ -1,4 +1,4 @@
-"""TLS contexts that looks share, and OpenSSL's refusals of a certificate in words.
+"""TLS contexts that probes share, and OpenSSL's refusals of a certificate as reasons.
 
 A context takes 30 times as long to make as a handshake and holds the machine's whole trust store, so one is made
 for each way of judging and kept for the life of the agent.
@@ -46,10 +46,10 @@ class TlsContexts:
     """The agent's TLS contexts (a shared client: ``look.client(TlsContexts, TlsContexts)``)."""
 
     def __init__(self) -> None:
-        self._made: dict[tuple[bool, str, tuple[str, ...]], tuple[object, ssl.SSLContext]] = {}
+        self._contexts: dict[tuple[bool, str, tuple[str, ...]], tuple[object, ssl.SSLContext]] = {}
         self.known_intermediates: set[bytes] = set()  # DER names of the intermediates in chains that were verified
 
-    def learn(self, chain: list[bytes]) -> None:
+    def add_intermediates(self, chain: list[bytes]) -> None:
         """Remember the intermediates of a verified chain (leaf first, root last)."""
         for certificate in chain[1:-1]:
             if len(self.known_intermediates) < MAX_INTERMEDIATES:
@@ -63,7 +63,7 @@ class TlsContexts:
         authority = authority if verify else ""
         key = (verify, authority, alpn)
         version = _file_version(authority, limits) if authority else None
-        cached = self._made.get(key)
+        cached = self._contexts.get(key)
         if cached is not None and cached[0] == version:
             return cached[1]
         try:
@@ -72,11 +72,11 @@ class TlsContexts:
             raise ProbeFailed(f"cannot use the authority file {authority}: {error}", UNKNOWN) from None
         if alpn:
             context.set_alpn_protocols(list(alpn))
-        self._made[key] = (version, context)
+        self._contexts[key] = (version, context)
         return context
 
     async def close(self) -> None:
-        self._made.clear()
+        self._contexts.clear()
 
 
 def _verifying_context(authority: str) -> ssl.SSLContext:

@@ -1,4 +1,4 @@
-"""The few fields of an X.509 certificate that every look needs, read from its DER without a library.
+"""Read the few fields of an X.509 certificate that every probe needs from its DER, without a library.
 
 Only names and dates: whatever decides trust is left to OpenSSL. Layout: RFC 5280, section 4.1.
 """

@@ -1,4 +1,4 @@
-"""What a TLS 1.2 server sends in clear at the beginning: its certificates and a stapled OCSP response.
+"""Read a TLS 1.2 server's first flight, which is sent in clear: its certificates and a stapled OCSP response.
 
 Python's ssl module neither asks for a stapled response nor gives one out. Up to TLS 1.2 the server's first flight is
 not encrypted (RFC 5246, 7.3), so a ClientHello with ``status_request`` (RFC 6066, 8) and a small parser see it. The
@@ -115,10 +115,10 @@ class FlightParser:
             else:
                 header, body = bytes(self._records[:5]), bytes(self._records[5 : 5 + length])
                 del self._records[: 5 + length]
-                self._take_record(kind, header, body)
+                self._handle_record(kind, header, body)
         self.done = self.done or self._size > MAX_FLIGHT
 
-    def _take_record(self, kind: int, header: bytes, body: bytes) -> None:
+    def _handle_record(self, kind: int, header: bytes, body: bytes) -> None:
         if kind == HANDSHAKE:
             self._handle_handshake(body)
         else:
@@ -137,9 +137,9 @@ class FlightParser:
             else:
                 kind, body = self._messages[0], bytes(self._messages[4 : 4 + length])
                 del self._messages[: 4 + length]
-                self._take(kind, body)
+                self._handle_message(kind, body)
 
-    def _take(self, kind: int, body: bytes) -> None:
+    def _handle_message(self, kind: int, body: bytes) -> None:
         if kind == CERTIFICATE and not self._chain:
             self._chain = parse_certificates(body)
             self.done = not self._chain

@@ -1,4 +1,4 @@
-"""The same first flight from a server that speaks only TLS 1.3, where it is encrypted (RFC 8446).
+"""Read the first flight of a server that speaks only TLS 1.3, where it is encrypted (RFC 8446).
 
 One X25519 or P-256 key exchange gives the key that the server's handshake records are encrypted with; that is all
 that is needed to read its certificates and the stapled response in them. The handshake is never completed and
@@ -52,14 +52,14 @@ class Flight13Parser(FlightParser):
         self._iv = b""
         self._sequence = 0
 
-    def _take_record(self, kind: int, header: bytes, body: bytes) -> None:
+    def _handle_record(self, kind: int, header: bytes, body: bytes) -> None:
         if kind == _CHANGE_CIPHER_SPEC and not self._chain:
             return  # for the sake of middleboxes (appendix D.4)
         if kind == _APPLICATION_DATA and self._cipher is not None:
             kind, body = self._decrypt(header, body)
         elif self._cipher is not None and kind != ALERT:
             kind = -1  # nothing is in clear after the ServerHello
-        super()._take_record(kind, header, body)
+        super()._handle_record(kind, header, body)
 
     def _decrypt(self, header: bytes, body: bytes) -> tuple[int, bytes]:
         """The inner type and content of an encrypted record; type -1 when it is not for us."""
@@ -73,7 +73,7 @@ class Flight13Parser(FlightParser):
             return -1, b""
         return (inner[-1], inner[:-1]) if inner else (-1, b"")
 
-    def _take(self, kind: int, body: bytes) -> None:
+    def _handle_message(self, kind: int, body: bytes) -> None:
         if kind == SERVER_HELLO and self._cipher is None:
             self.done = not self._derive_keys(body)
         elif kind == CERTIFICATE and self._cipher is not None:
@@ -112,11 +112,11 @@ class Flight13Parser(FlightParser):
             number, length = int.from_bytes(hello[at : at + 2], "big"), int.from_bytes(hello[at + 2 : at + 4], "big")
             if number == 51:
                 group = int.from_bytes(hello[at + 4 : at + 6], "big")
-                return suite, self._exchange(group, hello[at + 8 : at + 4 + length])
+                return suite, self._shared_secret(group, hello[at + 8 : at + 4 + length])
             at += 4 + length
         return suite, None
 
-    def _exchange(self, group: int, share: bytes) -> bytes | None:
+    def _shared_secret(self, group: int, share: bytes) -> bytes | None:
         from cryptography.hazmat.primitives.asymmetric.ec import ECDH, SECP256R1, EllipticCurvePublicKey
         from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 

@@ -1,4 +1,4 @@
-"""Judging a stapled OCSP response (RFC 6960): is it about this certificate, current, and signed by one who may."""
+"""Check a stapled OCSP response (RFC 6960): is it about this certificate, current, and signed by one who may."""
 
 import datetime
 from typing import TYPE_CHECKING, Final

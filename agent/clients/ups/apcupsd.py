@@ -1,4 +1,4 @@
-"""apcupsd: what its network information server says (port 3551).
+"""apcupsd client: a UPS's state from its network information server (port 3551).
 
 Records with a length of two bytes before each, an empty one at the end; the answer to ``status`` is one
 ``NAME : value`` a record. A daemon that has lost its UPS goes on serving the last numbers, marked COMMLOST: they are
@@ -100,18 +100,18 @@ def to_reading(fields: Mapping[str, str], now: float) -> UpsReading:
     _status(reading, fields.get("STATUS", "").upper(), _bits(fields.get("STATFLAG", "")))
     for measure, (name, scale) in _VALUES.items():
         value = parse_number(fields.get(name))
-        reading.put(measure, None if value is None else value * scale)
+        reading.set_value(measure, None if value is None else value * scale)
     if reading.flags.get("battery"):  # else it is 0, or old
-        reading.put("on_battery_seconds", parse_number(fields.get("TONBATT")))
-    reading.put("temperature_celsius", _celsius(fields.get("ITEMP", "")))
+        reading.set_value("on_battery_seconds", parse_number(fields.get("TONBATT")))
+    reading.set_value("temperature_celsius", _celsius(fields.get("ITEMP", "")))
     manufactured = parse_date(fields.get("BATTDATE", ""))
-    reading.put("battery_age_seconds", None if manufactured is None else now - manufactured)
+    reading.set_value("battery_age_seconds", None if manufactured is None else now - manufactured)
     result = fields.get("SELFTEST", "").upper()
     if result in ("OK", "BT", "NG"):  # BT: the battery's capacity was too low, NG: failed otherwise
-        reading.say("test_passed", result == "OK")
-        reading.put("self_test_timestamp", parse_date(fields.get("LASTSTEST", "")))
+        reading.set_flag("test_passed", result == "OK")
+        reading.set_value("self_test_timestamp", parse_date(fields.get("LASTSTEST", "")))
     if result == "IP":
-        reading.say("testing", True)
+        reading.set_flag("testing", True)
     return reading
 
 
@@ -121,14 +121,14 @@ def _status(reading: UpsReading, status: str, bits: int | None) -> None:
         reading.lost = "apcupsd has lost its UPS (COMMLOST); its numbers are old"
     words = status.split()
     for bit, flag in _BITS.items():
-        reading.say(flag, bits is not None and bool(bits & bit))
+        reading.set_flag(flag, bits is not None and bool(bits & bit))
     for word, flag in _STATUS_WORDS.items():
         if word in words:
-            reading.say(flag, True)
+            reading.set_flag(flag, True)
     if bits is not None and "NOBATT" not in words:
-        reading.say("no_battery", False)
+        reading.set_flag("no_battery", False)
     shutting = "SHUTTING" in status or (bits is not None and bool(bits & (_SHUTDOWN | _SLAVEDOWN)))
-    reading.say("ending", shutting and bool(reading.flags.get("battery")))
+    reading.set_flag("ending", shutting and bool(reading.flags.get("battery")))
     if not reading.flags["mains"] and not reading.flags["battery"]:
         if bits is not None and {"BOOST", "TRIM"} & set(words):
             reading.flags["mains"] = True

@@ -1,4 +1,4 @@
-"""Asking one UPS, by any way: what the kinds that look at UPSs share, their parameters and one reading for both."""
+"""The base of the probes of UPSs: their common parameters, and one reading shared by all of a UPS's checks."""
 
 import asyncio
 import time
@@ -59,20 +59,20 @@ class UpsProbe(Probe, frozen=True, kw_only=True):
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         return ((self.host, self.port or PORTS[self.way]),)
 
-    async def reading(self, context: ProbeContext) -> TimedReading:
+    async def read_ups(self, context: ProbeContext) -> TimedReading:
         """What the UPS says, settled, or what it has just said to another kind of check. Raises Trouble (no evidence:
         the one who would tell is silent, the power may be fine)."""
         readings = context.client(UpsReadings, UpsReadings)
         try:
             async with asyncio.timeout(context.timeout):
-                return await readings.get(self, lambda: self._ask(context))
+                return await readings.get(self, lambda: self._read(context))
         except ProbeFailed as failure:
             raise ProbeFailed(failure.reason, UNKNOWN) from None
         except TimeoutError:
             who = f"{_SERVED[self.way]} at {self.host} port {self.port or PORTS[self.way]}"
             raise ProbeFailed(f"{who} did not answer in full within {context.timeout:g} s", UNKNOWN) from None
 
-    async def _ask(self, context: ProbeContext) -> TimedReading:
+    async def _read(self, context: ProbeContext) -> TimedReading:
         started = time.monotonic()
         addresses = await context.client(Resolver, Resolver).addresses(self.host, self.family)
         remaining = context.timeout - (time.monotonic() - started)
@@ -108,8 +108,8 @@ class _SharedReading(msgspec.Struct):
     """The newest reading of one UPS. ``begun``: monotonic; ``served``: the kinds of check that have had it."""
 
     lock: asyncio.Lock = msgspec.field(default_factory=asyncio.Lock)
-    begun: float = 0.0
-    told: TimedReading | None = None
+    started: float = 0.0
+    reading: TimedReading | None = None
     served: set[str] = msgspec.field(default_factory=set)
 
 
@@ -121,30 +121,30 @@ class UpsReadings:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._kept: dict[tuple[object, ...], _SharedReading] = {}
+        self._shared: dict[tuple[object, ...], _SharedReading] = {}
         self.sources = PowerSources(clock)
 
     async def get(self, probe: UpsProbe, ask: Callable[[], Awaitable[TimedReading]]) -> TimedReading:
         """From ``ask`` or, if that was just asked for another kind of check, from then."""
         key = tuple(getattr(probe, name) for name in UpsProbe.__struct_fields__)
-        shared = self._kept.setdefault(key, _SharedReading())
+        shared = self._shared.setdefault(key, _SharedReading())
         async with shared.lock:
-            fresh = self._clock() - shared.begun <= SHARED_SECONDS
-            if shared.told is None or not fresh or probe.kind in shared.served:
-                shared.told, shared.begun, shared.served = None, self._clock(), set()
+            fresh = self._clock() - shared.started <= SHARED_SECONDS
+            if shared.reading is None or not fresh or probe.kind in shared.served:
+                shared.reading, shared.started, shared.served = None, self._clock(), set()
                 try:
                     answer = await ask()
                 except BaseException:
                     self.sources.forget(key)
                     raise
-                answer[0].settle()
-                self.sources.note(key, answer[0])
-                shared.told = answer
+                answer[0].normalise()
+                self.sources.record(key, answer[0])
+                shared.reading = answer
             shared.served.add(probe.kind)
-            return shared.told
+            return shared.reading
 
     async def close(self) -> None:
-        self._kept.clear()
+        self._shared.clear()
         self.sources = PowerSources(self._clock)
 
 
@@ -153,22 +153,22 @@ class PowerSources:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._seen: dict[object, tuple[bool, float | None]] = {}  # on battery?, since (monotonic) if that was seen
+        self._states: dict[object, tuple[bool, float | None]] = {}  # on battery?, since (monotonic) if that was seen
 
-    def note(self, key: object, reading: UpsReading) -> None:
+    def record(self, key: object, reading: UpsReading) -> None:
         """Take in a look, and put into it since when its source has been the same, if that is known."""
         on_battery = reading.flags.get("battery")
         if reading.lost or on_battery is None or reading.flags.get("off"):
             self.forget(key)
             return
         now = self._clock()
-        was_on_battery, since = self._seen.get(key, (on_battery, None))
+        was_on_battery, since = self._states.get(key, (on_battery, None))
         if was_on_battery != on_battery:
             since = now
-        self._seen[key] = on_battery, since
+        self._states[key] = on_battery, since
         if since is not None:
-            reading.put("on_battery_seconds" if on_battery else "on_mains_seconds", now - since)
+            reading.set_value("on_battery_seconds" if on_battery else "on_mains_seconds", now - since)
 
     def forget(self, key: object) -> None:
         """What happened meanwhile is not known."""
-        self._seen.pop(key, None)
+        self._states.pop(key, None)

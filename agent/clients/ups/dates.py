@@ -1,4 +1,4 @@
-"""Dates as UPSs write them: on a battery, of a self-test."""
+"""Parse dates as UPSs write them: of a battery, of a self-test."""
 
 import re
 from datetime import UTC, datetime

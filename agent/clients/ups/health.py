@@ -1,4 +1,4 @@
-"""How much of its runtime a UPS's battery has kept: what the UPS promises now, to the best that it ever promised.
+"""How much of its runtime a UPS's battery has kept: the runtime promised now, to the best ever promised.
 
 Runtimes can be compared only at comparable loads, with a full battery. So for each twentieth of the rated load a
 running mean of what is promised is kept, and the highest that this mean has been; a new battery raises that by itself.
@@ -31,7 +31,7 @@ class LoadBand(msgspec.Struct):
     best: float = 0.0
     looks: int = 0
 
-    def take(self, runtime: float) -> None:
+    def add(self, runtime: float) -> None:
         self.looks = min(self.looks + 1, MEAN_SAMPLES)
         self.mean += (runtime - self.mean) / self.looks
         if self.looks == MEAN_SAMPLES:
@@ -50,9 +50,9 @@ class BatteryHealth:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: dict[str, _Battery] = {}
+        self._batteries: dict[str, _Battery] = {}
 
-    def note(self, who: str, reading: UpsReading, storage: Path | None) -> None:
+    def record(self, who: str, reading: UpsReading, storage: Path | None) -> None:
         """Take in a reading, and put into it ``runtime_kept_ratio`` if that can be told."""
         flags, values = reading.flags, reading.values
         load, runtime = values.get("load_ratio"), values.get("runtime_seconds")
@@ -60,19 +60,19 @@ class BatteryHealth:
         if not steady or not load or not runtime or values.get("charge_ratio", 0.0) < FULL:
             return
         file = storage / f"{hashlib.sha256(who.encode()).hexdigest()[:16]}.json" if storage is not None else None
-        battery = self._known.get(who)
+        battery = self._batteries.get(who)
         if battery is None:
-            battery = self._known[who] = _Battery(_read(file), self._clock())
+            battery = self._batteries[who] = _Battery(_read(file), self._clock())
         band = battery.bands.setdefault(int(load / BAND_WIDTH), LoadBand())
-        band.take(runtime)
+        band.add(runtime)
         if band.best > 0:
-            reading.put("runtime_kept_ratio", band.mean / band.best)
+            reading.set_value("runtime_kept_ratio", band.mean / band.best)
         if file is not None and self._clock() - battery.written >= WRITE_INTERVAL:
             battery.written = self._clock()
             _write(file, battery.bands)
 
     async def close(self) -> None:
-        self._known.clear()
+        self._batteries.clear()
 
 
 def _read(file: Path | None) -> dict[int, LoadBand]:

@@ -1,4 +1,4 @@
-"""What a family of UPS MIBs is: a table of rows, each one object (or column) and how to read it.
+"""The description of a family of UPS MIBs: a table of rows, each one object (or column) and how to read it.
 
 A family names its ``root``; rows are relative to it. Rows come in the order of preference: the first that gives a
 measure a plausible value wins. Words in a row are flags of ``model.Reading``, and ``test_failed`` and ``lost``.
@@ -61,11 +61,11 @@ class NumberRow:
         if len(values) < self.least:
             return
         if self.measure == "load_ratio":
-            reading.put(self.measure, max(values))
+            reading.set_value(self.measure, max(values))
         elif self.measure.endswith("_volts"):
-            reading.put(self.measure, min((value for value in values if value > 0), default=0.0))
+            reading.set_value(self.measure, min((value for value in values if value > 0), default=0.0))
         else:
-            reading.put(self.measure, values[0])
+            reading.set_value(self.measure, values[0])
 
     def _scaled(self, value: float) -> float:
         if self.scale == 0.1 and self.measure == "battery_volts" and 10 <= value < 100:
@@ -175,7 +175,7 @@ class DateRow:
         ]
         if days:
             oldest = min(days)  # of several battery packs
-            reading.put(self.measure, now - oldest if self.measure == "battery_age_seconds" else oldest)
+            reading.set_value(self.measure, now - oldest if self.measure == "battery_age_seconds" else oldest)
 
 
 @dataclass(frozen=True)
@@ -264,4 +264,4 @@ def _set_flag(reading: UpsReading, word: str, value: bool) -> None:
         if value:
             reading.flags.setdefault("test_passed", True)
     else:
-        reading.say(word, value)
+        reading.set_flag(word, value)

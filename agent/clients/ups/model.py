@@ -1,4 +1,4 @@
-"""What a UPS says, in one model, and what that means for those who depend on it.
+"""A UPS's reading in one model, and the state that it means for those who depend on it.
 
 Units: volts, hertz, degrees Celsius, seconds, ratios (1.0 is full charge, or the rated load). Devices have many ways
 of saying "I do not know" (65535, -1, an empty text); none of them becomes a number here.
@@ -80,11 +80,11 @@ class UpsReading:
     lost: str = ""
     notes: list[str] = field(default_factory=list)
 
-    def say(self, flag: str, value: bool) -> None:
+    def set_flag(self, flag: str, value: bool) -> None:
         """Take in a flag; one place that says yes outweighs others that say no."""
         self.flags[flag] = value or self.flags.get(flag, False)
 
-    def put(self, measure: str, value: float | None) -> None:
+    def set_value(self, measure: str, value: float | None) -> None:
         """Take in a value unless it is missing, implausible, or already there (a 0 makes way for more than 0)."""
         if value is None or not math.isfinite(value) or self.values.get(measure):
             return
@@ -95,13 +95,13 @@ class UpsReading:
         if low <= value <= high and not (value == 0 and measure in self.values):
             self.values[measure] = min(value, 1.0) if measure == "charge_ratio" else value
 
-    def fill(self, other: "UpsReading") -> None:
+    def fill_from(self, other: "UpsReading") -> None:
         """What only the other one says. The power's source is taken from one of them, whole."""
         has_source = any(self.flags.get(source) for source in SOURCES)
         for flag, flag_value in other.flags.items():
             if flag in SOURCES:
                 if not has_source:
-                    self.say(flag, flag_value)
+                    self.set_flag(flag, flag_value)
             else:
                 self.flags.setdefault(flag, flag_value)
         for measure, value in other.values.items():
@@ -109,7 +109,7 @@ class UpsReading:
         self.lost = self.lost or other.lost
         self.notes += [note for note in other.notes if note not in self.notes]
 
-    def settle(self) -> "UpsReading":
+    def normalise(self) -> "UpsReading":
         """Drop what contradicts the rest, complete what follows from it. Call once everything is taken in."""
         flags, values = self.flags, self.values
         discharging = flags.pop("discharging", None)

@@ -1,4 +1,4 @@
-"""NUT: what upsd says of one UPS, by its network protocol (RFC 9271; port 3493).
+"""NUT client: one UPS's variables from upsd, by its network protocol (RFC 9271; port 3493).
 
 Lines of text: ``LIST VAR name`` is answered by ``VAR name variable "value"`` lines between BEGIN and END, or by ERR
 and a word. upsd takes any user and password until a command needs rights, and reading needs none.
@@ -72,17 +72,17 @@ class UpsdClient:
 
     def __init__(self, stream: TcpStream) -> None:
         self._stream = stream
-        self._heard = b""
-        self._taken = 0
+        self._buffer = b""
+        self._received = 0
 
-    async def log_in(self, credential: Mapping[str, str]) -> None:
+    async def login(self, credential: Mapping[str, str]) -> None:
         """Say who asks. A wrong password is not noticed: reading needs none."""
         for command, key in (("USERNAME", "user"), ("PASSWORD", "password")):
             if key in credential:
                 credential_value = credential[key]
                 if not credential_value.isprintable():
                     raise ProbeFailed(f"the credential's {key} has characters that NUT cannot take", UNKNOWN)
-                answer = await self._ask(f'{command} "{_escaped(credential_value)}"')
+                answer = await self._request(f'{command} "{_escaped(credential_value)}"')
                 if not answer.startswith("OK"):
                     raise self._unexpected(answer)
 
@@ -94,36 +94,36 @@ class UpsdClient:
         """Everything that it knows of one UPS."""
         return {words[2]: words[3] async for words in self._list(f"VAR {ups}") if words[0] == "VAR" and len(words) > 3}
 
-    async def leave(self) -> None:
+    async def logout(self) -> None:
         """Say goodbye, so that upsd logs no lost connection."""
         await self._stream.send(b"LOGOUT\n")
 
     async def _list(self, query: str) -> AsyncIterator[list[str]]:
-        answer = await self._ask(f"LIST {query}")
+        answer = await self._request(f"LIST {query}")
         if answer.split() != f"BEGIN LIST {query}".split():
             raise self._unexpected(answer)
-        while (line := await self._line()) != f"END LIST {query}":
+        while (line := await self._read_line()) != f"END LIST {query}":
             if line.startswith("ERR "):
                 raise UpsdError(line.split()[1])
             yield _split_words(line) or [""]
 
-    async def _ask(self, command: str) -> str:
+    async def _request(self, command: str) -> str:
         await self._stream.send(command.encode() + b"\n")
-        answer = await self._line()
+        answer = await self._read_line()
         if answer.startswith("ERR "):
             raise UpsdError(answer.split()[1])
         return answer
 
-    async def _line(self) -> str:
-        while b"\n" not in self._heard:
-            if len(self._heard) > LONGEST or self._taken > MOST:
+    async def _read_line(self) -> str:
+        while b"\n" not in self._buffer:
+            if len(self._buffer) > LONGEST or self._received > MOST:
                 raise ProbeFailed(f"{self._stream.who} sends without end, unlike upsd", UNKNOWN)
             more = await self._stream.receive()
             if not more:
                 raise ProbeFailed(f"{self._stream.who} closed the connection in the middle of an answer", UNKNOWN)
-            self._heard += more
-            self._taken += len(more)
-        line, _, self._heard = self._heard.partition(b"\n")
+            self._buffer += more
+            self._received += len(more)
+        line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode("utf-8", "replace").strip()
 
     def _unexpected(self, answer: str) -> ProbeFailed:
@@ -157,7 +157,7 @@ def _split_words(line: str) -> list[str]:
 async def read(stream: TcpStream, ups: str, credential: Mapping[str, str]) -> tuple[UpsReading, float]:
     """What upsd says of ``ups`` (of its only one when that is empty), and how long the answer took, in seconds."""
     upsd = UpsdClient(stream)
-    await upsd.log_in(credential)
+    await upsd.login(credential)
     if not ups:
         names = await upsd.names()
         if len(names) != 1:
@@ -175,7 +175,7 @@ async def read(stream: TcpStream, ups: str, credential: Mapping[str, str]) -> tu
         names = await upsd.names()
         raise ProbeFailed(f"{error.reason}; it has {printable(', '.join(names) or 'none', 80)}", UNKNOWN) from None
     elapsed = time.monotonic() - started
-    await upsd.leave()
+    await upsd.logout()
     return to_reading(variables, time.time()), elapsed
 
 
@@ -186,20 +186,20 @@ def to_reading(variables: Mapping[str, str], now: float) -> UpsReading:
     for measure, (names, scale) in _VALUES.items():
         for name in names:
             value = parse_number(variables.get(name))
-            reading.put(measure, None if value is None else value * scale)
+            reading.set_value(measure, None if value is None else value * scale)
     load = _numbers(variables, "ups.load") or _numbers(
         variables, *(f"output.L{n}.power.percent" for n in "123"), *(f"ups.L{n}.load" for n in "123")
     )
-    reading.put("load_ratio", max(load) / 100 if load else None)
+    reading.set_value("load_ratio", max(load) / 100 if load else None)
     for side in ("input", "output"):
         volts = (
             _numbers(variables, f"{side}.voltage")
             or _numbers(variables, *(f"{side}.L{n}-N.voltage" for n in "123"))
             or _numbers(variables, f"{side}.L1-L2.voltage", f"{side}.L2-L3.voltage", f"{side}.L3-L1.voltage")
         )
-        reading.put(f"{side}_volts", lowest_line(volts))
+        reading.set_value(f"{side}_volts", lowest_line(volts))
     manufactured = parse_date(variables.get("battery.date", "")) or parse_date(variables.get("battery.mfr.date", ""))
-    reading.put("battery_age_seconds", None if manufactured is None else now - manufactured)
+    reading.set_value("battery_age_seconds", None if manufactured is None else now - manufactured)
     _self_test(reading, variables.get("ups.test.result", ""), variables.get("ups.test.date", ""))
     if reading.flags.get("alarm"):
         reading.notes.append(variables.get("ups.alarm", "").strip() or "alarm")
@@ -213,10 +213,10 @@ def _status(reading: UpsReading, tokens: list[str]) -> None:
     if "NOCOMM" in tokens or "COMMLOST" in tokens:
         reading.lost = "upsd's driver has lost the UPS; its numbers are old"
     for token, flag in _STATUS.items():
-        reading.say(flag, token in tokens)
+        reading.set_flag(flag, token in tokens)
     reading.flags["alarm"] = "ALARM" in tokens
     if "DISCHRG" in tokens:
-        reading.say("discharging", True)
+        reading.set_flag("discharging", True)
     if not {"OL", "OB", "OFF"} & set(tokens):
         # BYPASS, BOOST, TRIM and the like do not say it by themselves, but they are modes of running on the mains
         reading.flags["mains"] = bool({"BYPASS", "BOOST", "TRIM"} & set(tokens))
@@ -228,13 +228,13 @@ def _status(reading: UpsReading, tokens: list[str]) -> None:
 def _self_test(reading: UpsReading, result: str, date: str) -> None:
     outcome = result.lower()
     if _RUNNING.search(outcome):
-        reading.say("testing", True)
+        reading.set_flag("testing", True)
     elif _FAILED.search(outcome.replace("no error", "")):
-        reading.say("test_passed", False)
+        reading.set_flag("test_passed", False)
     elif _PASSED.search(outcome):
-        reading.say("test_passed", True)
+        reading.set_flag("test_passed", True)
     if "test_passed" in reading.flags:
-        reading.put("self_test_timestamp", parse_date(date))
+        reading.set_value("self_test_timestamp", parse_date(date))
 
 
 def _numbers(variables: Mapping[str, str], *names: str) -> list[float]:

@@ -1,4 +1,4 @@
-"""UPSs by SNMP: which MIB a device speaks is found by asking, then its objects are read and understood.
+"""UPSs by SNMP: find which MIBs a device serves, then read its objects into the model.
 
 The vendor's own MIB goes before RFC 1628, which many cards serve in part or with wrong scales; what the vendor's does
 not say is filled from the standard's. What was found is remembered for each device and asked for anew when it stops
@@ -38,23 +38,23 @@ class UpsMibCache:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: dict[SnmpTarget, DeviceMibs] = {}
+        self._devices: dict[SnmpTarget, DeviceMibs] = {}
 
     def names(self, target: SnmpTarget) -> tuple[str, ...]:
         """The MIBs found on a device, the most trusted first."""
-        device = self._known.get(target)
+        device = self._devices.get(target)
         return tuple(mib.name for mib in device.mibs) if device else ()
 
     async def read(self, target: SnmpTarget, session: SnmpSession) -> UpsReading:
         """What the device says of its UPS. Raises Trouble when it does not answer, or has no UPS MIB."""
-        device = self._known.get(target)
+        device = self._devices.get(target)
         try:
             device, cells = await self._read(target, session, device)
         except ProbeFailed:
             if session.latency is None or (device is not None and device.objects):
-                self._known.pop(target, None)  # what is there when it answers again may be another device
+                self._devices.pop(target, None)  # what is there when it answers again may be another device
             raise
-        self._keep(target, device)
+        self._remember(target, device)
         return to_reading(device.mibs, cells, time.time())
 
     async def _read(
@@ -70,7 +70,7 @@ class UpsMibCache:
         if device is None:
             one_by_one = isinstance(target.access, Community) and target.access.version == "1"
             device = DeviceMibs(await _find_mibs(session, one_by_one), self._clock())
-            self._keep(target, device)  # a slow device is asked for the rest at the next look
+            self._remember(target, device)  # a slow device is asked for the rest at the next look
         if not device.objects:
             cells = await _read_all(session, device.mibs)
             device = DeviceMibs(device.mibs, device.since, tuple(cells))
@@ -78,20 +78,20 @@ class UpsMibCache:
             await _read_alarms(session, mib, cells)
         return device, cells
 
-    def _keep(self, target: SnmpTarget, device: DeviceMibs) -> None:
-        if len(self._known) >= MOST_REMEMBERED:
-            self._known.clear()  # of plans long gone; those in use learn again
-        self._known[target] = device
+    def _remember(self, target: SnmpTarget, device: DeviceMibs) -> None:
+        if len(self._devices) >= MOST_REMEMBERED:
+            self._devices.clear()  # of plans long gone; those in use learn again
+        self._devices[target] = device
 
     async def close(self) -> None:
-        self._known.clear()
+        self._devices.clear()
 
 
 def to_reading(mibs: tuple[Mib, ...], cells: dict[str, Value], now: float) -> UpsReading:
     """The model of what a device answered, by its families, the most trusted first. ``now``: Unix time."""
     reading = mibs[0].read(cells, now)
     for mib in mibs[1:]:
-        reading.fill(mib.read(cells, now))
+        reading.fill_from(mib.read(cells, now))
     return reading
 
 

@@ -519,7 +519,7 @@ class TestMeter:
 
         own = Meter(rate=1000, clock=lambda: now[0], sleep=sleep)
         for _ in range(100):
-            own.spend(100)
+            own.consume(100)
         assert now[0] == pytest.approx(9.9)
 
     def test_grants(self) -> None:
@@ -534,13 +534,13 @@ class TestMeter:
         own = Meter(grant=(250, 0.0), next_grant=more, clock=lambda: now[0])
         with pytest.raises(ReadStopped):
             for _ in range(100):
-                own.spend(100)
+                own.consume(100)
         assert asked == [200, 400, 600]
         own = Meter(grant=(0, 5.0), next_grant=lambda done: (_ for _ in ()).throw(ReadStopped), clock=lambda: now[0])
-        own.spend(1)
+        own.consume(1)
         now[0] = 5.0
         with pytest.raises(ReadStopped):
-            own.spend(1)
+            own.consume(1)
 
     def test_changed_while_it_is_read(self, tmp_path: Path) -> None:
         path = tmp_path / "a.tar"

@@ -228,7 +228,7 @@ class TestCommands:
         with pytest.raises(commands.CommandOutputTooLarge):
             commands.run(["/bin/sh", "-c", "cat /dev/zero"], seconds=20)
         ran = commands.run(["/bin/sh", "-c", "seq 100000 >&2; exit 3"], seconds=20)
-        assert (ran.code, ran.last) == (3, "100000")
+        assert (ran.code, ran.last_error) == (3, "100000")
         assert len(ran.words) <= commands.MOST_WORDS
 
     def test_no_terminal_no_input_no_environment(self) -> None:

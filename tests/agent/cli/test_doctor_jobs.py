@@ -113,10 +113,10 @@ def test_pings_that_are_not_heard_or_not_expected(tmp_path: Path) -> None:
     assert list(doctor.ping_notes(settings, jobs, False, clock)) == []
     assert list(doctor.ping_notes(settings, kept(plan()), True, clock)) == []
     book = JobStore(directory(tmp_path), clock)
-    book.listen()
+    book.record_listening()
     clock.advance(seconds=90)
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["ok"]
-    book.expect(["db"])
+    book.register(["db"])
     heard, never = doctor.ping_notes(settings, jobs, True, clock)
     assert (heard.level, never.level, never.what) == ("ok", "note", "the job db has never pinged")
     assert "haidang-agent job db -- COMMAND; or let its script end with: curl " in never.advice
@@ -125,7 +125,7 @@ def test_pings_that_are_not_heard_or_not_expected(tmp_path: Path) -> None:
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["ok"]
     clock.advance(seconds=600)
     assert [one.level for one in doctor.ping_notes(settings, jobs, True, clock)] == ["wrong"]
-    book.listen(lambda listening: msgspec.structs.replace(listening, unknown={"ghost": 3}))
+    book.record_listening(lambda listening: msgspec.structs.replace(listening, unknown={"ghost": 3}))
     assert [one.what for one in doctor.ping_notes(settings, jobs, True, clock)][1:] == [
         "3 pings came for a job 'ghost' that the plan does not have"
     ]

@@ -58,7 +58,7 @@ class Place:
         self.task: asyncio.Task[None] | None = None
 
     async def open(self, *jobs: str) -> "Place":
-        self.side.use(a_plan(*jobs))
+        self.side.use_plan(a_plan(*jobs))
         self.task = asyncio.create_task(self.side.run())
         await eventually(lambda: self.book.listening() is not None)
         return self
@@ -201,7 +201,7 @@ async def test_what_is_no_ping_is_refused(place: Place, path: str, status: int) 
 async def test_unknown_jobs_are_counted(place: Place) -> None:
     for name in ["ghost", "ghost", *(f"g{number}" for number in range(50))]:
         assert await place.status(f"/ping/{name}") == 404
-    assert place.side.numbers() == {"pings_taken": 0, "pings_refused": 52, "pings_unknown": 52}
+    assert place.side.stats() == {"pings_taken": 0, "pings_refused": 52, "pings_unknown": 52}
     await place.close()
     kept = place.book.listening()
     assert kept is not None
@@ -298,7 +298,7 @@ async def test_the_lan_needs_the_token_and_may_not_pause(short_path: Path, caplo
     caplog.set_level("DEBUG")
     local, lan = free_port(), free_port()
     settings = PingSettings(listen=f"127.0.0.1:{local}", lan=f"127.0.0.1:{lan}", token=Secret(token))
-    assert list(settings.wrong()) == []
+    assert list(settings.problems()) == []
     place = await Place(Settings(state_dir=short_path, pings=settings)).open("db")
     place.port = lan
     try:
@@ -335,7 +335,7 @@ async def test_the_lan_needs_the_token_and_may_not_pause(short_path: Path, caplo
     ],
 )
 def test_doors_that_would_be_open_to_everybody_are_refused(settings: PingSettings, key: str) -> None:
-    assert key in [wrong for wrong, _ in settings.wrong()]
+    assert key in [wrong for wrong, _ in settings.problems()]
 
 
 async def test_a_ping_sent_again_counts_once(place: Place) -> None:
@@ -366,15 +366,15 @@ async def test_pausing_is_by_post(place: Place) -> None:
 
 async def test_nobody_listens_without_jobs(short_path: Path) -> None:
     place = Place(Settings(state_dir=short_path, pings=PingSettings(listen=f"127.0.0.1:{free_port()}")))
-    place.side.use(a_plan())
+    place.side.use_plan(a_plan())
     place.task = asyncio.create_task(place.side.run())
     await asyncio.sleep(0)
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection("127.0.0.1", place.port)
-    place.side.use(a_plan("db"))
+    place.side.use_plan(a_plan("db"))
     await eventually(lambda: place.book.listening() is not None)
     assert await place.status("/ping/db") == 200
-    place.side.use(a_plan())
+    place.side.use_plan(a_plan())
     async with asyncio.timeout(10):
         while True:
             try:
@@ -395,14 +395,14 @@ async def test_a_port_in_use_is_said_and_nobody_is_said_to_listen(
         taken.listen()
         port = taken.getsockname()[1]
         place = Place(Settings(state_dir=short_path, pings=PingSettings(listen=f"127.0.0.1:{port}")))
-        place.side.use(a_plan("db"))
+        place.side.use_plan(a_plan("db"))
         place.task = asyncio.create_task(place.side.run())
         await eventually(lambda: "cannot be heard" in caplog.text)
-        place.side.use(a_plan("db"))
+        place.side.use_plan(a_plan("db"))
         await asyncio.sleep(0.05)
         assert place.book.listening() is None
         assert caplog.text.count("cannot be heard") == 1
-    place.side.use(a_plan("db"))
+    place.side.use_plan(a_plan("db"))
     await eventually(lambda: place.book.listening() is not None)
     await place.close()
 

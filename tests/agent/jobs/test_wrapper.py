@@ -48,7 +48,7 @@ class Machine:
         check = PlannedCheck(
             uid="1", name="db", kind="job", interval=1, timeout=1, hold=1, recheck=1, params={"job": "db"}
         )
-        side.use(Plan(agent="a", agency="b", site="c", checks=(check,)))
+        side.use_plan(Plan(agent="a", agency="b", site="c", checks=(check,)))
         self.task = asyncio.create_task(side.run())
         async with asyncio.timeout(20):
             while self.book.listening() == before:  # noqa: ASYNC110  # another task's doing

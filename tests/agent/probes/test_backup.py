@@ -539,7 +539,7 @@ async def test_the_schedule_gives_each_kind_a_directory_of_its_own(world: World)
         storage=world.home / "p",
     )
     try:
-        assert scheduler.use(Plan(agent="a", agency="b", site="c", checks=(check,))) == []
+        assert scheduler.apply_plan(Plan(agent="a", agency="b", site="c", checks=(check,))) == []
         assert (await asyncio.wait_for(seen.get(), 90)).state == UP
     finally:
         await scheduler.stop()

@@ -156,13 +156,13 @@ async def test_forged_and_broken_packets_alone_are_no_answer() -> None:
     assert outcome.reason.startswith(f"127.0.0.1:{port} did not answer 2 questions within 0.1")
     assert outcome.reason.endswith("20 packets came that do not answer this question")
     assert outcome.measures == {"ignored_replies": 20}
-    assert served.asked == 2
+    assert served.queries == 2
 
 
 async def test_a_lost_question_is_asked_again() -> None:
     async with dns_server(lambda wire, asked: honest(wire, asked) if asked else []) as (served, port):
         outcome = await ask(port, timeout=0.4)
-    assert (outcome.state, served.asked) == (UP, 2)
+    assert (outcome.state, served.queries) == (UP, 2)
     assert outcome.latency is not None
     assert 0.19 <= outcome.latency < 0.35  # the wait for the lost one is part of what a user waits for
 
@@ -242,7 +242,7 @@ async def test_a_busy_agent_is_not_in_the_latency() -> None:
 
 async def test_the_portable_way_without_stamps() -> None:
     async with dns_server() as (_, port):
-        question = Dns(server="x", name="soctrang.example").question()
+        question = Dns(server="x", name="soctrang.example").query()
         asked = DatagramRequest(_loopback(), port, question.to_wire(), lambda packet: _parse_reply(question, packet))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setblocking(False)
@@ -259,7 +259,7 @@ async def test_questions_that_nobody_answers_count_what_else_came() -> None:
     async with dns_server(lambda wire, asked: [(0.0, b"no"), (0.0, b"nonsense")]) as (_, port):
         asked: DatagramRequest[bytes] = DatagramRequest(_loopback(), port, b"?", lambda packet: None)
         with pytest.raises(DatagramTimeout) as none:
-            await asked.ask(3, 0.15)
+            await asked.exchange(3, 0.15)
     assert none.value.ignored == 6
 
 
@@ -295,7 +295,7 @@ def test_parameters_that_are_wrong_are_named(params: dict[str, Any], words: str)
     assert words in str(refused.value)
 
 
-QUESTION = Dns(server="127.0.0.1", name="soctrang.example").question()
+QUESTION = Dns(server="127.0.0.1", name="soctrang.example").query()
 TRUE = reply_to(QUESTION.to_wire()).to_wire()
 
 

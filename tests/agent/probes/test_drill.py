@@ -47,7 +47,7 @@ class Site:
         return asyncio.run(probe.run(look))
 
     def ended(self, ok: bool, **more: object) -> None:
-        self.book.ended("db", DrillResult(at=self.book.now(), ok=ok, **more))  # type: ignore[arg-type]
+        self.book.record_result("db", DrillResult(at=self.book.now(), ok=ok, **more))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def site(tmp_path: Path) -> Site:
 
 def test_a_drill_is_unknown_until_one_is_due_and_down_from_then_on(site: Site) -> None:
     assert site.look().reason == "this agent has not waited for the drill db yet"
-    site.book.expect("db")
+    site.book.register("db")
     assert (site.look().state, site.look().reason) == (UNKNOWN, "no restore was tried yet; one is wanted every 92d")
     site.clock.advance(seconds=92 * DAY - 0.001)
     assert site.look().state == UNKNOWN
@@ -397,7 +397,7 @@ MONTHLY = DrillSettings(command=("true",), every="30d")
 
 
 def test_drills_are_due_by_their_schedule(site: Site) -> None:
-    record = site.book.expect("db")
+    record = site.book.register("db")
     assert not is_due(MONTHLY, record, site.book.now())
     site.clock.advance(seconds=13 * DAY + 4 * HOUR - 1)  # Sunday 6 December, 2:59:59
     assert not is_due(SUNDAY, record, site.book.now())
@@ -405,7 +405,7 @@ def test_drills_are_due_by_their_schedule(site: Site) -> None:
     assert is_due(SUNDAY, record, site.book.now())
     assert not is_due(MONTHLY, record, site.book.now())
     site.ended(True)
-    record = site.book.expect("db")
+    record = site.book.register("db")
     assert not is_due(SUNDAY, record, site.book.now())
     site.clock.advance(seconds=16 * DAY)
     assert not is_due(MONTHLY, record, site.book.now())
@@ -415,15 +415,15 @@ def test_drills_are_due_by_their_schedule(site: Site) -> None:
 
 def test_by_a_clock_that_was_never_set_no_drill_begins_by_the_calendar(site: Site) -> None:
     site.clock.set_wall(5_000)
-    record = site.book.expect("db")
+    record = site.book.register("db")
     site.clock.advance(seconds=400 * DAY)
     assert not is_due(SUNDAY, record, site.book.now())
     assert is_due(MONTHLY, record, site.book.now())
 
 
 def test_a_drill_that_was_cut_off_is_tried_again_a_day_later_not_at_once(site: Site) -> None:
-    site.book.begun("db", site.book.now())
-    record = site.book.expect("db")
+    site.book.record_start("db", site.book.now())
+    record = site.book.register("db")
     site.clock.advance(seconds=DAY - 1)
     assert not is_due(SUNDAY, record, site.book.now())
     site.clock.advance(seconds=1)

@@ -231,7 +231,7 @@ async def test_which_file_systems_are_looked_at() -> None:
         part("/dev/sdc1", "/usr", "ext4", "ro,relatime"),
         part("overlay", "/"),
     ]
-    assert Machine(ps).mounts() == ("/", "/srv")
+    assert Machine(ps).local_mounts() == ("/", "/srv")
 
 
 async def test_a_file_system_that_hangs_holds_nothing_else_up() -> None:

@@ -312,7 +312,7 @@ def test_a_busy_agent_is_not_in_the_round_trip() -> None:
             looking = asyncio.create_task(Icmp(host="10.7.0.2", count=1).run(look(pinger, 2.0)))
             for _ in range(3):
                 await asyncio.sleep(0)  # the request is sent
-            assert pinger._channels[4]._waiting
+            assert pinger._channels[4]._pending
             time.sleep(0.3)  # noqa: ASYNC251  # the loop is held, as by a slow callback
             outcome = await looking
             await pinger.close()
@@ -453,7 +453,7 @@ async def test_large_pings_sequences_that_wrap_and_looks_that_are_dropped() -> N
     await asyncio.sleep(0.02)
     dropped.cancel()
     await asyncio.gather(dropped, return_exceptions=True)
-    assert not channel._waiting
+    assert not channel._pending
     assert not channel._done
     await pinger.close()
 
@@ -504,7 +504,7 @@ def test_a_step_of_the_wall_clock_before_the_reply_changes_nothing(
     """The reply comes ``rtt`` after the request, is read ``queued`` later; the wall clock is stepped in between."""
     now = sent + rtt + queued
     arrivals = ReceiveClock(lambda: now, lambda: now + wall + step)
-    arrivals.compare()
+    arrivals.synchronise()
     assert arrivals.rtt(sent, sent + rtt + wall + step) == rtt
     assert arrivals.unusable == 0
 
@@ -513,7 +513,7 @@ def test_a_step_of_the_wall_clock_before_the_reply_changes_nothing(
 def test_a_step_after_it_gives_no_impossible_time(sent: int, rtt: int, queued: int, step: int) -> None:
     now = sent + rtt + queued
     arrivals = ReceiveClock(lambda: now, lambda: now + step)
-    arrivals.compare()
+    arrivals.synchronise()
     found = arrivals.rtt(sent, sent + rtt)
     assert 0 <= found <= rtt + queued
     assert found == rtt - step or (found == rtt + queued and arrivals.unusable == 1)

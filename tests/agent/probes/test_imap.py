@@ -62,7 +62,7 @@ async def said(
 @pytest.mark.real
 @pytest.mark.parametrize("security", ["tls", "starttls"])
 async def test_a_mailbox_is_opened(dovecot: Dovecot, security: str) -> None:
-    dovecot.empty()
+    dovecot.clear_mailbox()
     for _ in range(3):
         deliver_to(dovecot.maildir / "new", b"Subject: x\r\n\r\n")
     port = dovecot.imaps if security == "tls" else dovecot.imap
@@ -100,7 +100,7 @@ async def test_mailboxes_with_vietnamese_names_and_every_password(dovecot: Dovec
         await client.open()
         await client.login(Login("robot", "robot", PASSWORD))
         for name in ('Thư đến & "thư đi"', "a&b", "日本語", "x" * 60):
-            assert (await client.command(f"CREATE {quoted_string(modified_utf7(name))}")).good
+            assert (await client.command(f"CREATE {quoted_string(modified_utf7(name))}")).ok
             assert await client.select(name, read_only=True) == (0, 1)
     finally:
         client.close()
@@ -116,7 +116,7 @@ async def test_mailboxes_with_vietnamese_names_and_every_password(dovecot: Dovec
 
 @pytest.mark.real
 async def test_only_our_own_mails_are_expunged_where_uidplus_is_missing(dovecot: Dovecot) -> None:
-    dovecot.empty()
+    dovecot.clear_mailbox()
     for subject in (b"one", b"two", b"three"):
         deliver_to(dovecot.maildir / "new", b"Subject: " + subject + b"\r\n\r\n")
     client = session(dovecot)
@@ -134,7 +134,7 @@ async def test_only_our_own_mails_are_expunged_where_uidplus_is_missing(dovecot:
         assert len(dovecot.mails()) == 2
     finally:
         client.close()
-        dovecot.empty()
+        dovecot.clear_mailbox()
 
 
 def session(dovecot: Dovecot) -> ImapClient:

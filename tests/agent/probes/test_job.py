@@ -43,8 +43,8 @@ class Scene:
         self.book = JobStore(directory, self.clock)
         self.params = {"job": "db", **params}
         self.directory = directory
-        self.book.listen()
-        self.book.expect(["db"])
+        self.book.record_listening()
+        self.book.register(["db"])
 
     def ping(self, action: str = SUCCESS, *, rid: str = "", exit: int | None = None) -> None:
         self.book.add_ping("db", PingEvent(action=action, at=self.book.now(), rid=rid, exit=exit))
@@ -232,7 +232,7 @@ def test_what_nobody_could_hear_is_not_missed(scene: Scene) -> None:
     scene.ping()
     scene.on(DAY - HOUR)
     scene.on(3 * HOUR, listening=False)
-    scene.book.listen()
+    scene.book.record_listening()
     seen = scene.look()
     assert (seen.state, seen.reason) == (
         UNKNOWN,
@@ -248,7 +248,7 @@ def test_a_pause_at_another_time_of_the_day_excuses_nothing(scene: Scene) -> Non
     scene.ping()
     scene.on(6 * HOUR)
     scene.on(4 * HOUR, listening=False)
-    scene.book.listen()
+    scene.book.record_listening()
     scene.on(15 * HOUR - 1)
     assert scene.state() == UP
     scene.on(1)
@@ -289,7 +289,7 @@ def test_a_run_that_went_unheard_would_have_been_young_enough(scene: Scene) -> N
     scene.ping()
     scene.on(10 * HOUR)
     scene.on(HOUR, listening=False)
-    scene.book.listen()
+    scene.book.record_listening()
     scene.on(20 * HOUR)
     assert scene.state(**weekly) == UNKNOWN
     scene.on(10 * HOUR)
@@ -303,7 +303,7 @@ def test_the_end_of_a_run_that_nobody_could_hear(scene: Scene) -> None:
     scene.ping(START)
     scene.on(10 * MINUTE)
     scene.on(2 * HOUR, listening=False)
-    scene.book.listen()
+    scene.book.record_listening()
     assert scene.state() == UNKNOWN
     scene.on(DAY + HOUR)
     assert scene.state() == DOWN
@@ -339,7 +339,7 @@ def test_a_clock_of_1970_that_was_set_right_in_time_is_corrected(scene: Scene) -
     scene.book.clock_was_set()
     scene.on(HOUR)
     scene.clock.reboot()
-    scene.book.listen()
+    scene.book.record_listening()
     seen = scene.look()
     assert (seen.state, seen.measures["age_seconds"]) == (UP, 2 * HOUR + 90)
 
@@ -353,7 +353,7 @@ def test_an_age_that_no_clock_tells_is_not_made_up(scene: Scene) -> None:
     seen = scene.look()
     assert "age_seconds" not in seen.measures
     assert "last_success_timestamp_seconds" not in seen.measures
-    scene.book.listen()
+    scene.book.record_listening()
     scene.on(DAY + 2 * HOUR)
     assert scene.state() == DOWN
     assert "at the latest" in scene.look().reason

@@ -105,7 +105,7 @@ async def looked(*probes_: Lan, netlink: bool = True, timeout: float = 12.0) -> 
     clients: dict[type[Any], Any] = {}
     if not netlink:
         clients[_NetworkTablesClient] = kernel = _NetworkTablesClient()
-        kernel.surroundings = NetworkTables(netlink=False)
+        kernel.tables = NetworkTables(netlink=False)
     outcomes = await asyncio.gather(*(probe.run(look(timeout, clients=clients)) for probe in probes_))
     await closed(clients)
     return outcomes
@@ -327,15 +327,15 @@ def test_parameters_that_are_wrong_are_named(params: dict[str, Any], words: str)
 def test_hosts_are_remembered_by_hashes_that_only_this_process_can_make() -> None:
     roll, other = SeenHosts(), SeenHosts()
     network, mac = IPv4Network("10.77.0.0/24"), bytes.fromhex("020000000001")
-    assert roll.name(mac) == roll.name(mac) != other.name(mac)
-    assert mac not in roll.name(mac)
-    assert roll.call(network, {roll.name(mac)}) is None
-    assert roll.call(network, {roll.name(mac), b"x"}) == 1
-    assert roll.call(network, {b"x"}) == 0
-    assert roll.call(IPv4Network("10.78.0.0/24"), {b"x"}) is None
+    assert roll.hash_of(mac) == roll.hash_of(mac) != other.hash_of(mac)
+    assert mac not in roll.hash_of(mac)
+    assert roll.count_new(network, {roll.hash_of(mac)}) is None
+    assert roll.count_new(network, {roll.hash_of(mac), b"x"}) == 1
+    assert roll.count_new(network, {b"x"}) == 0
+    assert roll.count_new(IPv4Network("10.78.0.0/24"), {b"x"}) is None
     for start in range(0, 40_000, 4_000):  # addresses that change all the time do not fill the memory
-        roll.call(network, {str(number).encode() for number in range(start, start + 4_000)})
-    assert len(roll._known[network]) <= 16_384
+        roll.count_new(network, {str(number).encode() for number in range(start, start + 4_000)})
+    assert len(roll._hosts[network]) <= 16_384
 
 
 @given(st.binary(max_size=200))
@@ -355,7 +355,7 @@ def test_without_netlink_and_proc_there_is_a_reason(tmp_path: Path) -> None:
         blind.neighbours()
     assert told.value.state == UNKNOWN
     assert blind.gateways() == set()
-    assert blind.own(IPv4Address("127.0.0.5")) == {IPv4Address("127.0.0.1")}
+    assert blind.own_addresses(IPv4Address("127.0.0.5")) == {IPv4Address("127.0.0.1")}
     (tmp_path / "arp").write_text(
         "IP address HW type Flags HW address Mask Device\n"
         "10.0.0.1 0x1 0x2 02:fc:00:00:00:05 * eth0\n"
@@ -373,7 +373,7 @@ def test_both_ways_of_asking_agree() -> None:
     """On this machine as it is: same gateways, and who has a hardware address by one has it by the other."""
     netlink, proc = NetworkTables(), NetworkTables(netlink=False, proc=Path(f"/proc/{os.getpid()}/net"))
     assert netlink.gateways() == proc.gateways()
-    assert proc.own(IPv4Address("127.0.0.1")) <= netlink.own(IPv4Address("127.0.0.1"))
+    assert proc.own_addresses(IPv4Address("127.0.0.1")) <= netlink.own_addresses(IPv4Address("127.0.0.1"))
     by_proc = {each.address: each.hardware for each in proc.neighbours() if each.hardware}
     by_netlink = {each.address: each.hardware for each in netlink.neighbours()}
     assert by_proc.items() <= by_netlink.items()

@@ -38,7 +38,7 @@ async def relay(dovecot: Dovecot) -> AsyncIterator[DeliveringRelay]:
     made = DeliveringRelay(dovecot.maildir / "new")
     async with tcp_server(made.talk, port=dovecot.relay):
         yield made
-    dovecot.empty()
+    dovecot.clear_mailbox()
 
 
 def params(dovecot: Dovecot, **other: Any) -> dict[str, Any]:
@@ -116,7 +116,10 @@ async def test_mails_of_other_checks_and_machines_stay(dovecot: Dovecot, relay: 
     """Another agent's mail may be on its way; another way's leftovers are that check's."""
     probe = probes.build("mail", params(dovecot))
     same = MailRoundTrip(f"{probe.endpoints()} INBOX", RECIPIENT, RECIPIENT)
-    for mark in (f"{same.way}.{'0' * 16}.{'1' * 16}", f"{'2' * 16}.{same.own.partition('.')[2]}.{'1' * 16}"):
+    for mark in (
+        f"{same.route_mark}.{'0' * 16}.{'1' * 16}",
+        f"{'2' * 16}.{same.machine_mark.partition('.')[2]}.{'1' * 16}",
+    ):
         deliver_to(dovecot.maildir / "new", f"{FIELD}: {mark}\r\nSubject: x\r\n\r\n".encode())
     deliver_to(dovecot.maildir / "new", f"{FIELD}: {same.mark}\r\nSubject: x\r\n\r\n".encode())
     outcome = await trip(dovecot)

@@ -156,7 +156,7 @@ def test_a_packet_that_was_not_sent_yet_cannot_have_come_back() -> None:
     burst = UdpEchoBurst(ip_address("127.0.0.1"), 7, 5, 0.01, 20, 0)
     burst._sent.append(time.monotonic_ns())
     for place in (0, 3):
-        burst._take(burst._token + place.to_bytes(4, "big"), None)
+        burst._record_reply(burst._token + place.to_bytes(4, "big"), None)
     assert [rtt >= 0 for rtt in burst._rtts] == [True, False, False, False, False]
 
 
@@ -206,14 +206,14 @@ async def test_names_and_limits() -> None:
     ],
 )
 def test_the_verdict(echoes: PingResult, state: int, words: str) -> None:
-    outcome = PathProbe(host="192.0.2.1")._judge(ip_address("192.0.2.1"), echoes, {})
+    outcome = PathProbe(host="192.0.2.1")._outcome(ip_address("192.0.2.1"), echoes, {})
     assert outcome.state == state
     assert words in outcome.reason
     assert bool(outcome.reason) == (state != UP)
 
 
 def test_a_single_reply_gives_no_jitter() -> None:
-    outcome = PathProbe(host="192.0.2.1")._judge(ip_address("192.0.2.1"), PingResult(20, (0.01,)), {})
+    outcome = PathProbe(host="192.0.2.1")._outcome(ip_address("192.0.2.1"), PingResult(20, (0.01,)), {})
     assert not {"jitter_seconds", "mos_score", "r_factor"} & outcome.measures.keys()
 
 

@@ -84,7 +84,7 @@ flags = st.dictionaries(
 @given(flags)
 def test_the_source_follows_from_the_flags(said: dict[str, bool]) -> None:
     """Against the rules one by one: no evidence is never up, and what feeds the load decides alone."""
-    reading = UpsReading(dict(said)).settle()
+    reading = UpsReading(dict(said)).normalise()
     state, reason = power_source(reading)
     if said.get("off"):
         assert state == DOWN
@@ -132,14 +132,14 @@ async def test_one_answer_serves_both_kinds_and_never_one_of_them_twice() -> Non
         where: dict[str, Any] = {"host": "127.0.0.1", "port": served.port}
         shared = look()
         health, power = await asyncio.gather(Ups(**where).run(shared), Power(**where).run(shared))
-        assert served.asked == {"tram": 1}
+        assert served.reads == {"tram": 1}
         assert (health.state, power.state, health.latency) == (UP, UP, power.latency)
         served.upses["tram"]["ups.status"] = "OB"
         assert (await Power(**where).run(shared)).state == DEGRADED, "its own last reading is not served again"
         assert (await Ups(**where).run(shared)).state == DEGRADED
-        assert served.asked == {"tram": 2}
+        assert served.reads == {"tram": 2}
         assert (await Ups(**where, ups="tram").run(shared)).state == DEGRADED
-        assert served.asked == {"tram": 3}, "asked in another way, it is another UPS"
+        assert served.reads == {"tram": 3}, "asked in another way, it is another UPS"
 
 
 class Asking:
@@ -235,9 +235,9 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealUpsd]:
 async def test_the_mains_go_and_come_back_as_upsd_tells_it(rig: RealUpsd) -> None:
     probe, shared = Power(host="127.0.0.1", port=rig.port, ups="tram"), look()
     for status, state in (("OL", UP), ("OB DISCHRG", DEGRADED), ("OFF", DOWN), ("OL CHRG", UP)):
-        await asyncio.to_thread(rig.set, ups_status=status)
+        await asyncio.to_thread(rig.set_variables, ups_status=status)
         async with asyncio.timeout(15):
             while (outcome := await probe.run(shared)).state != state:  # the driver polls every second
-                await asyncio.to_thread(rig.ask)
+                await asyncio.to_thread(rig.upsc)
     assert outcome.measures["charge_ratio"] == 0.97
     assert outcome.measures["load_ratio"] == 0.24

@@ -325,10 +325,10 @@ async def test_two_thousand_interfaces(agent: Agent) -> None:
     async with device(switch(2_000, up=lambda port: port != 1_234)) as made:
         one = await agent.look(made.port, 20.0, interface="Gi0/1999")
         assert one.state == UP
-        made.asked.clear()
+        made.requests.clear()
         agent.later(made, 60)
         await agent.look(made.port, interface="Gi0/1999")
-        assert len(made.asked) == 2  # where it is was kept
+        assert len(made.requests) == 2  # where it is was kept
         every = await agent.look(made.port, 20.0, interfaces=["*"])
         assert (every.state, every.measures["interfaces_up"]) == (DEGRADED, 1_999)
         assert every.reason == "127.0.0.1: 1 interface is down: Gi0/1234 (office 1234)"
@@ -336,11 +336,11 @@ async def test_two_thousand_interfaces(agent: Agent) -> None:
 
 async def test_a_table_that_takes_too_long(agent: Agent) -> None:
     async with device(switch(100)) as made:
-        made.twist = lambda asked, honest: [(0, honest)] if len(made.asked) < 4 else []
+        made.rewrite = lambda asked, honest: [(0, honest)] if len(made.requests) < 4 else []
         hurried = await agent.look(made.port, 0.5, interfaces=["Gi*"])
         assert hurried.state == DEGRADED
         assert "its interfaces cannot be told: 127.0.0.1" in hurried.reason
-        made.asked.clear()
+        made.requests.clear()
         assert (await agent.look(made.port, 0.5, interface="Gi0/7")).state == UNKNOWN
 
 
@@ -438,7 +438,7 @@ async def test_silence_and_nothing_there(agent: Agent) -> None:
 
 async def test_a_device_that_stops_answering_in_the_middle(agent: Agent) -> None:
     async with device(switch(1)) as made:
-        made.twist = lambda asked, honest: [(0, honest)] if len(made.asked) < 2 else []
+        made.rewrite = lambda asked, honest: [(0, honest)] if len(made.requests) < 2 else []
         seen = await agent.look(made.port, 0.3, interfaces=["*"], resources=True)
         assert (seen.state, seen.measures["uptime_seconds"]) == (DEGRADED, 86_400)
         assert "answered at first, but not all questions within 0." in seen.reason
@@ -453,14 +453,14 @@ async def test_a_table_without_end_costs_this_check_alone(agent: Agent) -> None:
                 return [(0, honest)]
             return [(0, reply(asked, [(oid + ".1", octets("x")) for oid in asked.oids] * 2))]
 
-        made.twist = round_and_round
+        made.rewrite = round_and_round
         seen = await agent.look(made.port, interfaces=["*"], sensors=True)
         assert (seen.state, "goes round in circles" in seen.reason) == (DEGRADED, True)
 
 
 async def test_packets_that_are_no_answers_are_counted(agent: Agent) -> None:
     async with device(switch(1)) as made:
-        made.twist = lambda asked, honest: [(0, b"noise"), (0.02, honest)]
+        made.rewrite = lambda asked, honest: [(0, b"noise"), (0.02, honest)]
         assert (await agent.look(made.port)).measures["ignored_replies"] == 1
 
 
@@ -468,7 +468,7 @@ async def test_outside_the_agents_limits(agent: Agent) -> None:
     async with device(switch(1)) as made:
         for limits in (Limits(ports=(161,)), Limits(networks=(ip_network("192.0.2.0/24"),))):
             seen = await agent.look(made.port, limits=limits)
-            assert (seen.state, made.asked) == (UNKNOWN, [])
+            assert (seen.state, made.requests) == (UNKNOWN, [])
             assert "may probe" in seen.reason
 
 
@@ -480,7 +480,7 @@ async def test_the_agent_lacks_what_the_check_names(agent: Agent) -> None:
             ("core", "3", "the credential 'core' has the key 'community'"),
         ):
             seen = await agent.look(made.port, credential=credential, version=version)
-            assert (seen.state, words in seen.reason, made.asked) == (UNKNOWN, True, [])
+            assert (seen.state, words in seen.reason, made.requests) == (UNKNOWN, True, [])
         made.community = CANARY.encode()
         assert (await agent.look(made.port, credential="core")).state == UP
 

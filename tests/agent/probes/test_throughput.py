@@ -385,8 +385,8 @@ def test_the_ration_is_kept_over_restarts_and_reboots(tmp_path: Path) -> None:
             clock.reboot(off=0, up=5)
         ration = ration_by(clock)  # restarts at every tick
         ration.load_from(tmp_path / "throughput")
-        if ration.refuses("x", 2, allowed, False) == "":
-            ration.spend("x")
+        if ration.why_not_due("x", 2, allowed, False) == "":
+            ration.record_run("x")
             runs.append(tick / 2)
         clock.advance(seconds=1800)
     assert runs == [0.5, 12.5, 24.5, 36.5]
@@ -411,24 +411,24 @@ def test_records_that_cannot_be_read_begin_anew(tmp_path: Path, content: bytes |
     clock = at(MONDAY + 10)
     ration, allowed = ration_by(clock), parse_hours(("00:00-24:00",))
     ration.load_from(tmp_path)
-    assert ration.refuses("x", 2, allowed, False) != ""
+    assert ration.why_not_due("x", 2, allowed, False) != ""
     clock.advance(seconds=DAY / 2)
-    assert ration.refuses("x", 2, allowed, False) == ""
-    ration.spend("x")
-    assert ration.refuses("x", 2, allowed, False) != ""
+    assert ration.why_not_due("x", 2, allowed, False) == ""
+    ration.record_run("x")
+    assert ration.why_not_due("x", 2, allowed, False) != ""
 
 
 def test_records_of_a_clock_that_was_ahead_stop_nothing_for_long(tmp_path: Path) -> None:
     ahead = at(MONDAY + 1000 * DAY)
     ration = ration_by(ahead)
     ration.load_from(tmp_path)
-    ration.spend("x")
+    ration.record_run("x")
     clock, allowed = at(MONDAY), parse_hours(("00:00-24:00",))
     ration = ration_by(clock)
     ration.load_from(tmp_path)
-    assert ration.refuses("x", 1, allowed, False) != ""
+    assert ration.why_not_due("x", 1, allowed, False) != ""
     clock.advance(seconds=DAY + 1.0)
-    assert ration.refuses("x", 1, allowed, False) == ""
+    assert ration.why_not_due("x", 1, allowed, False) == ""
 
 
 def test_the_ration_survives_a_change_of_the_plan() -> None:
@@ -436,8 +436,8 @@ def test_the_ration_survives_a_change_of_the_plan() -> None:
     ration = ration_by(clock)
     clock.advance(seconds=DAY + 600.0)
     night = parse_hours(("00:00-06:00",))
-    assert ration.refuses("x", 1, night, False) == ""
-    ration.spend("x")
+    assert ration.why_not_due("x", 1, night, False) == ""
+    ration.record_run("x")
     clock.advance(seconds=3600)
     for per_day, allowed in [
         (1, night),
@@ -445,8 +445,8 @@ def test_the_ration_survives_a_change_of_the_plan() -> None:
         (2, night),
         (1, parse_hours(("00:30-06:00",))),
     ]:
-        assert ration.refuses("x", per_day, allowed, False) != ""
-    assert ration.refuses("y", 1, night, False) == ""  # another target has its own
+        assert ration.why_not_due("x", per_day, allowed, False) != ""
+    assert ration.why_not_due("y", 1, night, False) == ""  # another target has its own
 
 
 Event = st.one_of(
@@ -474,8 +474,8 @@ def test_no_number_of_restarts_makes_more_runs_than_the_plan_allows(
         clock.advance(seconds=seconds)
         if kind == "restart":
             ration = ration_by(clock)
-        elif ration.refuses("x", per_day, allowed, False) == "":
-            ration.spend("x")
+        elif ration.why_not_due("x", per_day, allowed, False) == "":
+            ration.record_run("x")
             runs.append(clock.wall_seconds())
     for run in runs:
         assert sum(1 for other in runs if other // DAY == run // DAY) <= per_day
@@ -490,8 +490,8 @@ def test_no_stepping_of_the_clock_makes_many_runs(steps: list[tuple[int, int]], 
     for seconds, step in steps:
         clock.advance(seconds=seconds)
         clock.step_wall(seconds=max(step, MONDAY - (clock.wall_seconds() - clock.seconds())))
-        if ration.refuses("x", per_day, parse_hours(("00:00-24:00",)), True) == "":
-            ration.spend("x")
+        if ration.why_not_due("x", per_day, parse_hours(("00:00-24:00",)), True) == "":
+            ration.record_run("x")
             runs.append(clock.seconds())
     for run in runs:
         assert sum(1 for other in runs if run <= other < run + DAY / 2) <= per_day

@@ -81,7 +81,7 @@ def test_since_when_is_only_told_when_the_change_was_seen() -> None:
 
     def noted(battery: bool | None, lost: str = "", **values: float) -> dict[str, float]:
         reading = UpsReading({} if battery is None else {"battery": battery}, dict(values), lost)
-        sources.note(probe, reading)
+        sources.record(probe, reading)
         now[0] += 10
         return reading.values
 

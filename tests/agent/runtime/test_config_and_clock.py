@@ -62,9 +62,9 @@ def test_a_step_of_the_wall_clock_is_a_record_once(step: int) -> None:
     watch = StepWatch(clock)
     clock.advance(30_000)
     clock.step_wall(step)
-    assert watch.look() == Record(31_000, "clock", {"wall_ms": clock.wall_ms(), "step_ms": step})
+    assert watch.check() == Record(31_000, "clock", {"wall_ms": clock.wall_ms(), "step_ms": step})
     clock.advance(30_000)
-    assert watch.look() is None
+    assert watch.check() is None
 
 
 def test_drift_and_sleep_are_no_steps() -> None:
@@ -73,9 +73,9 @@ def test_drift_and_sleep_are_no_steps() -> None:
     for _ in range(100):
         clock.advance(30_000)
         clock.step_wall(15)  # 500 ppm
-        assert watch.look() is None
+        assert watch.check() is None
     clock.advance(36_000_000)  # asleep: both go on
-    assert watch.look() is None
+    assert watch.check() is None
 
 
 def test_the_systems_clock(tmp_path: Path) -> None:
@@ -92,8 +92,8 @@ def test_the_systems_clock(tmp_path: Path) -> None:
 
 
 def test_a_notifier_without_a_listener_is_silent(tmp_path: Path) -> None:
-    Notifier({}).tell("READY=1")
-    Notifier({"NOTIFY_SOCKET": str(tmp_path / "none")}).tell("READY=1")
+    Notifier({}).notify("READY=1")
+    Notifier({"NOTIFY_SOCKET": str(tmp_path / "none")}).notify("READY=1")
     assert Notifier({"WATCHDOG_USEC": "1000000"}).every is None
     assert Notifier({"NOTIFY_SOCKET": "@x", "WATCHDOG_USEC": "3000000"}).every == 1.5
 

@@ -175,7 +175,7 @@ async def test_the_running_agents_looks_have_them_too() -> None:
         on_result=lambda result, changed: taken.set_result(result),
         credentials=Credentials({"core": {"community": Secret(CANARY)}}),
     )
-    assert scheduler.use(Plan(agent="a", agency="b", site="c", checks=(planned("core"),))) == []
+    assert scheduler.apply_plan(Plan(agent="a", agency="b", site="c", checks=(planned("core"),))) == []
     async with asyncio.timeout(10):
         assert (await taken).latency == len(CANARY) * 1_000_000
     await scheduler.stop()

@@ -88,10 +88,10 @@ class Site:
         self.desk.plan = made.encode()
 
     def states(self) -> list[int]:
-        return [state for batch in self.desk.taken for state in batch.states]
+        return [state for batch in self.desk.accepted for state in batch.states]
 
     def records(self) -> list[Record]:
-        return [record for batch in self.desk.taken for record in batch.records]
+        return [record for batch in self.desk.accepted for record in batch.records]
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ async def test_after_a_kill_nothing_synced_is_lost_and_the_end_counts_as_unclean
     agent = await site.agent("run")
     await eventually(lambda: len(site.states()) >= 2)
     await site.desk.close()  # from here on it only writes
-    epoch = site.desk.taken[0].epoch
+    epoch = site.desk.accepted[0].epoch
     await eventually(lambda: backlog_of(site) >= 3)
     await agent.end(signal.SIGKILL)
     told = status.read(site.state_dir)
@@ -162,9 +162,9 @@ async def test_after_a_kill_nothing_synced_is_lost_and_the_end_counts_as_unclean
     agent = await site.agent("run")
     await eventually(lambda: sum(record.kind == "start" for record in site.records()) == 2)
     await agent.end()
-    arrived = [batch for batch in site.desk.taken if batch.epoch == epoch]
+    arrived = [batch for batch in site.desk.accepted if batch.epoch == epoch]
     assert sum(batch.last - batch.start + 1 for batch in arrived) >= told.spool["frames"]
-    assert not any(batch.missing or batch.breach for batch in site.desk.taken)
+    assert not any(batch.missing or batch.breach for batch in site.desk.accepted)
     assert [record.data["clean"] for record in site.records() if record.kind == "start"] == [True, False]
     looks = site.desk.results()
     assert len(looks) == len(set(looks))
@@ -179,7 +179,7 @@ async def test_a_new_plan_is_taken_up_while_running(site: Site) -> None:
     )  # fmt: skip
     site.serve(newer)
     site.desk.acks_name_plan = True
-    await eventually(lambda: any(batch.plan == newer.digest and 1 in batch.places() for batch in site.desk.taken))
+    await eventually(lambda: any(batch.plan == newer.digest and 1 in batch.places() for batch in site.desk.accepted))
     await eventually(lambda: DOWN in site.states())
     refused = [record for record in site.records() if record.kind == "refused"]
     assert [record.data["check"] for record in refused] == [newer.checks[2].uid]
@@ -243,7 +243,7 @@ async def test_an_authority_brought_by_the_plan_is_trusted(site: Site, tmp_path:
     await eventually(lambda: len(site.states()) >= 1)
     site.serve(plan(service, authorities=(newcomer.pem,)))
     site.desk.acks_name_plan = True
-    await eventually(lambda: any(batch.plan == plans.read(site.desk.plan).digest for batch in site.desk.taken))
+    await eventually(lambda: any(batch.plan == plans.read(site.desk.plan).digest for batch in site.desk.accepted))
     port, watermark, looks = site.desk.port, site.desk.watermark, len(site.states())
     await site.desk.close()
     moved = FakeCollector(

@@ -138,7 +138,7 @@ def test_ticks_are_steady_over_a_day(world: SkippingLoop) -> None:
     BEHAVIOURS["192.0.2.1"] = always(up(), takes=3.7)
 
     async def day(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1)))
+        scheduler.apply_plan(plan(check(1)))
         await asyncio.sleep(86_400)
 
     taken = play(world, day)
@@ -152,7 +152,7 @@ def test_starts_are_spread(world: SkippingLoop) -> None:
     BEHAVIOURS["192.0.2.1"] = always(up())
 
     async def minutes(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(*checks))
+        scheduler.apply_plan(plan(*checks))
         await asyncio.sleep(300)
 
     taken = play(world, minutes)
@@ -185,7 +185,7 @@ def test_a_hanging_check_delays_no_other_and_does_not_overlap_itself(world: Skip
     BEHAVIOURS["192.0.2.2"] = always(up())
 
     async def hour(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1), check(2)))
+        scheduler.apply_plan(plan(check(1), check(2)))
         await asyncio.sleep(3_600)
 
     taken = play(world, hour)
@@ -206,7 +206,7 @@ def test_a_full_outage_keeps_every_check_within_its_hold(world: SkippingLoop) ->
     BEHAVIOURS["192.0.2.1"] = timeout
 
     async def minutes(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(*checks))
+        scheduler.apply_plan(plan(*checks))
         await asyncio.sleep(600)
 
     taken = play(world, minutes)
@@ -229,7 +229,7 @@ def test_no_more_looks_at_once_than_slots_and_the_clock_starts_with_the_slot(wor
     checks = [msgspec.structs.replace(one, uid=f"{number * FIRST_WITHIN:016x}") for number in range(120)]
 
     async def minute(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(*checks))
+        scheduler.apply_plan(plan(*checks))
         await asyncio.sleep(28)
 
     taken = play(world, minute)
@@ -242,7 +242,7 @@ def test_an_outage_has_its_end_known_within_recheck_and_its_beginning_within_an_
     BEHAVIOURS["192.0.2.1"] = down_between(world, begin, end)
 
     async def story(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1)))
+        scheduler.apply_plan(plan(check(1)))
         await world.until(end + 3_600_000)
 
     taken = play(world, story)
@@ -270,7 +270,7 @@ def test_after_a_sleep_there_is_no_burst_and_the_look_across_it_is_no_evidence(w
     BEHAVIOURS["192.0.2.1"] = slept_through
 
     async def story(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1)))
+        scheduler.apply_plan(plan(check(1)))
         await asyncio.sleep(600)
 
     taken = play(world, story)
@@ -300,7 +300,7 @@ def test_a_bug_in_a_probe_is_unknown_and_told_once(
     BEHAVIOURS["192.0.2.1"] = broken
 
     async def story(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1)))
+        scheduler.apply_plan(plan(check(1)))
         await asyncio.sleep(600)
 
     taken = play(world, story)
@@ -315,7 +315,7 @@ def test_measures_that_are_no_numbers_end_nothing(world: SkippingLoop) -> None:
     BEHAVIOURS["192.0.2.2"] = always(up(m=3))
 
     async def story(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1), check(2), columns=(Column("m", 1),)))
+        scheduler.apply_plan(plan(check(1), check(2), columns=(Column("m", 1),)))
         await asyncio.sleep(100)
 
     taken = play(world, story)
@@ -328,10 +328,10 @@ def test_a_new_plan_leaves_shared_checks_their_rhythm_and_state(world: SkippingL
         BEHAVIOURS[host] = always(up())
 
     async def story(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1), check(2)))
+        scheduler.apply_plan(plan(check(1), check(2)))
         await asyncio.sleep(100)
         before = scheduler.present(b"")
-        scheduler.use(plan(check(3), check(1)))
+        scheduler.apply_plan(plan(check(3), check(1)))
         now = scheduler.present(b"")
         assert (now.states[1], now.since[1], now.looks[1]) == (UP, before.since[0], before.looks[0])
         assert (now.states[0], now.looks[0]) == (UNKNOWN, 0)
@@ -352,10 +352,10 @@ def test_a_new_interval_counts_at_once(world: SkippingLoop) -> None:
     BEHAVIOURS["192.0.2.1"] = always(up())
 
     async def story(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1, interval=3_600_000)))
+        scheduler.apply_plan(plan(check(1, interval=3_600_000)))
         await asyncio.sleep(120)
         taken.results.clear()
-        scheduler.use(plan(check(1, interval=10_000)))
+        scheduler.apply_plan(plan(check(1, interval=10_000)))
         await asyncio.sleep(100)
         assert scheduler.present(b"").looks[0] == len(taken.results) + 1
 
@@ -375,7 +375,7 @@ def test_what_is_outside_the_agents_own_limits_never_runs(world: SkippingLoop) -
 
     async def story(scheduler: Scheduler, taken: Taken) -> None:
         refused.extend(
-            scheduler.use(
+            scheduler.apply_plan(
                 plan(
                     check(1, host="192.0.2.1", timeout=1_000),
                     check(2, host="198.51.100.1", timeout=2_000, params={"port": 22}),
@@ -412,7 +412,7 @@ def test_nothing_is_recorded_after_the_stop(world: SkippingLoop) -> None:
     async def story() -> int:
         taken = Taken()
         scheduler = Scheduler(clock=world, build=build, on_result=taken)
-        scheduler.use(plan(check(1)))
+        scheduler.apply_plan(plan(check(1)))
         await asyncio.sleep(70)
         await scheduler.stop()
         scheduler.failed.cancel()
@@ -432,7 +432,7 @@ def test_a_spool_that_breaks_ends_the_schedule(world: SkippingLoop) -> None:
 
     async def story() -> None:
         scheduler = Scheduler(clock=world, build=build, on_result=broken)
-        scheduler.use(plan(check(1)))
+        scheduler.apply_plan(plan(check(1)))
         with pytest.raises(OSError, match="the disk is gone"):
             await scheduler.failed
         await scheduler.stop()
@@ -446,7 +446,7 @@ def test_a_probe_that_cancels_itself_is_unknown(world: SkippingLoop) -> None:
 
     BEHAVIOURS["192.0.2.1"] = gives_up
     look = ProbeContext(1.0, Limits(), {})
-    found = world.run_until_complete(ProbeRunner(world).look("x", Scripted(host="192.0.2.1"), look))
+    found = world.run_until_complete(ProbeRunner(world).run("x", Scripted(host="192.0.2.1"), look))
     assert found == unknown("the probe gave up by itself, a fault in it")
 
 
@@ -462,7 +462,7 @@ def test_the_looks_that_confirm_a_change_are_news_and_no_others(world: SkippingL
     BEHAVIOURS["192.0.2.1"] = down_between(world, 1_600_000, 2_000_000)
 
     async def hour(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1)))
+        scheduler.apply_plan(plan(check(1)))
         await asyncio.sleep(3_600)
 
     taken = play(world, hour)
@@ -486,9 +486,9 @@ def test_a_look_that_was_not_due_is_not_recorded_and_changes_nothing(world: Skip
     BEHAVIOURS["192.0.2.1"] = run
 
     async def hours(scheduler: Scheduler, taken: Taken) -> None:
-        scheduler.use(plan(check(1, interval=600_000, recheck=60_000)))
+        scheduler.apply_plan(plan(check(1, interval=600_000, recheck=60_000)))
         await asyncio.sleep(9.5 * 3600)
-        (watched,) = scheduler.watched()
+        (watched,) = scheduler.checks()
         assert (watched.state, watched.reason) == (UP, "")
 
     taken = play(world, hours)

@@ -27,7 +27,7 @@ def test_the_rhythm_never_bursts_and_never_outlasts_the_hold(
         started = rhythm.due
         ended = started + min(took, timeout)
         changed = state != before
-        rhythm.looked(state, changed, started, ended)
+        rhythm.record(state, changed, started, ended)
         assert rhythm.due > ended
         assert rhythm.due >= started + min(interval // 2, recheck, 1_000)
         assert rhythm.due <= max(started + 1.5 * interval, ended + interval)

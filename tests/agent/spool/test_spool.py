@@ -168,4 +168,4 @@ def test_memory_does_not_grow_with_the_backlog(opened: Open, tmp_path: Path) -> 
         spool.sync()
     assert spool.backlog("a") == 20_001
     assert spool.stats()["buffered"] == 0
-    assert sum(len(segment.stretches) for segment in spool._log.segments) <= 2 * len(spool._log.segments)
+    assert sum(len(segment.ranges) for segment in spool._log.segments) <= 2 * len(spool._log.segments)

@@ -313,7 +313,7 @@ async def test_who_may_not_push_may_not_measure(world):
 
 
 async def test_a_hub_of_another_authority_is_not_measured_to(world):
-    other = pki.CertificateAuthority.make(world.wall)
+    other = pki.CertificateAuthority.create(world.wall)
     outcome = await probe().run(world.look(authority=other))
     assert outcome.state == DOWN
     assert "unknown issuer" in outcome.reason
@@ -388,7 +388,7 @@ async def test_the_schedule_gives_each_look_the_hub(world):
         hold=60_000,
         recheck=1_000,
     )
-    scheduler.use(Plan(agent="so-ttt", agency="so", site="a", checks=(check,)))
+    scheduler.apply_plan(Plan(agent="so-ttt", agency="so", site="a", checks=(check,)))
     await until(lambda: bool(taken))
     await scheduler.stop()
     assert (taken[0].state, taken[0].reason) == (UP, "")

@@ -116,10 +116,10 @@ async def test_a_backlog_drains_batch_after_batch_with_the_present_state_beside(
 
 
 async def test_pause_is_honoured(rig: Rig) -> None:
-    rig.desk.judge = lambda push: rig.desk.take(push) if push.batch is None else paused(push)
+    rig.desk.override = lambda push: rig.desk.accept(push) if push.batch is None else paused(push)
 
     def paused(push: Push) -> Ack:
-        ack = rig.desk.take(push)
+        ack = rig.desk.accept(push)
         return Ack(**{**{name: getattr(ack, name) for name in ack.__struct_fields__}, "pause_ms": 150})
 
     rig.look(2_500)
@@ -189,7 +189,7 @@ async def test_an_answer_lost_after_the_commit_counts_nothing_twice(rig: Rig) ->
     rig.look(5)
 
     async def commit_then_reset(request: web.BaseRequest) -> web.StreamResponse | None:
-        rig.desk.take(wire.decode_push(await request.read()))
+        rig.desk.accept(wire.decode_push(await request.read()))
         return await resets(request)
 
     assert await rig.pusher.attempt()
@@ -238,10 +238,10 @@ async def test_retry_after_is_honoured_within_bounds(rig: Rig) -> None:
 async def test_a_restored_collector_gets_again_what_it_lost(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     rig.look(5)
     assert await rig.pusher.attempt()
-    old, kept = rig.desk.watermark, list(rig.desk.taken)
+    old, kept = rig.desk.watermark, list(rig.desk.accepted)
     rig.look(5)
     assert await rig.pusher.attempt()
-    rig.desk.watermark, rig.desk.taken, rig.desk.incarnation = old, kept, "two"
+    rig.desk.watermark, rig.desk.accepted, rig.desk.incarnation = old, kept, "two"
     rig.look(5)
     assert await rig.pusher.attempt()
     assert rig.desk.results() == everything(rig)
@@ -251,7 +251,7 @@ async def test_a_restored_collector_gets_again_what_it_lost(rig: Rig, caplog: py
 async def test_a_collector_made_anew_gets_everything(rig: Rig) -> None:
     rig.look(5)
     assert await rig.pusher.attempt()
-    rig.desk.watermark, rig.desk.taken, rig.desk.incarnation = None, [], "two"
+    rig.desk.watermark, rig.desk.accepted, rig.desk.incarnation = None, [], "two"
     assert await rig.pusher.attempt()
     assert rig.desk.results() == everything(rig)
 
@@ -268,7 +268,7 @@ async def test_a_conflict_begins_a_new_epoch_and_loses_nothing_after_it(rig: Rig
             return rig.desk.ack("conflict", reason="other content")
         return None
 
-    rig.desk.judge = judge
+    rig.desk.override = judge
     rig.look(5)
     assert await rig.pusher.attempt()
     rig.look(5)
@@ -287,7 +287,7 @@ async def test_refused_batches_are_left_behind(rig: Rig, caplog: pytest.LogCaptu
         rig.desk.watermark = Position(push.batch.epoch, push.batch.last)
         return rig.desk.ack("refused", reason="nonsense")
 
-    rig.desk.judge = refuse
+    rig.desk.override = refuse
     rig.look(5)
     assert await rig.pusher.attempt()
     assert rig.spool.backlog("hub") == 0
@@ -298,7 +298,7 @@ async def test_a_collector_that_never_comes_to_terms_is_backed_off_from(rig: Rig
     rig.look(5)
     assert await rig.pusher.attempt()
     rig.look(5)
-    rig.desk.judge = lambda push: rig.desk.ack("reposition")
+    rig.desk.override = lambda push: rig.desk.ack("reposition")
     before = len(rig.desk.pushes)
     assert not await rig.pusher.attempt()
     assert len(rig.desk.pushes) - before == STUCK
@@ -310,7 +310,7 @@ async def test_a_verdict_that_makes_no_sense_acknowledges_nothing(rig: Rig, verd
     rig.look(5)
     assert await rig.pusher.attempt()
     rig.look(5)
-    rig.desk.judge = lambda push: rig.desk.ack(verdict)
+    rig.desk.override = lambda push: rig.desk.ack(verdict)
     assert not await rig.pusher.attempt()
     assert rig.spool.backlog("hub") == 5
 
@@ -324,7 +324,7 @@ async def test_plans_are_sent_when_wanted(rig: Rig) -> None:
             return rig.desk.ack("none", want=[PLAN.digest])
         return None
 
-    rig.desk.judge = judge
+    rig.desk.override = judge
     rig.look(5)
     assert await rig.pusher.attempt()
     assert known == [PLAN.encode()]
@@ -332,7 +332,7 @@ async def test_plans_are_sent_when_wanted(rig: Rig) -> None:
 
 
 async def test_a_plan_that_is_no_longer_kept_is_no_endless_loop(rig: Rig) -> None:
-    rig.desk.judge = lambda push: rig.desk.ack("none", want=[b"nonesuch"]) if push.batch else None
+    rig.desk.override = lambda push: rig.desk.ack("none", want=[b"nonesuch"]) if push.batch else None
     rig.look(5)
     assert not await rig.pusher.attempt()
     assert rig.spool.backlog("hub") >= 5
@@ -356,10 +356,10 @@ async def test_one_poisonous_frame_is_stepped_over_and_declared(rig: Rig) -> Non
     rig.desk.handlers = [allergic]
     assert await rig.pusher.attempt()
     assert rig.desk.results() == [look for look in everything(rig) if look[1] != 42_000]
-    missing = [span for batch in rig.desk.taken for span in batch.missing]
+    missing = [span for batch in rig.desk.accepted for span in batch.missing]
     assert sum(last - first + 1 for first, last in missing) == 1
     assert await rig.pusher.attempt()
-    assert any(record.kind == "dropped" for batch in rig.desk.taken for record in batch.records)
+    assert any(record.kind == "dropped" for batch in rig.desk.accepted for record in batch.records)
 
 
 async def test_a_collector_that_understands_nothing_loses_nothing(rig: Rig) -> None:

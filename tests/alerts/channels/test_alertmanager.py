@@ -72,7 +72,7 @@ class Desk:
 
     async def wait(self, ms: int) -> float:
         self.clock.advance(ms)
-        return await self.poster.once()
+        return await self.poster.run_once()
 
 
 def test_labels_stay_while_members_come_and_go() -> None:
@@ -113,15 +113,15 @@ async def site() -> AsyncIterator[FakeWebSite]:
 
 
 def posted(site: FakeWebSite, number: int = -1) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(site.asked[number].body)
+    found: list[dict[str, Any]] = json.loads(site.requests[number].body)
     return found
 
 
 async def test_an_open_incident_is_renewed_before_it_ends(site: FakeWebSite) -> None:
     desk = Desk(AlertmanagerSettings(url=site.url), incident())
-    assert await desk.poster.once() == 60
+    assert await desk.poster.run_once() == 60
     (first,) = posted(site)
-    assert (site.asked[0].method, site.asked[0].path) == ("POST", "/api/v2/alerts")
+    assert (site.requests[0].method, site.requests[0].path) == ("POST", "/api/v2/alerts")
     assert first["generatorURL"] == "https://haidang.example/incidents/00000000000000ab"
     assert first["annotations"] == {
         "summary_vi": "Mất kết nối 00000000000000ab",
@@ -137,7 +137,7 @@ async def test_an_open_incident_is_renewed_before_it_ends(site: FakeWebSite) -> 
 
 async def test_a_closed_one_is_said_to_have_ended_for_a_while_also_after_a_restart(site: FakeWebSite) -> None:
     desk = Desk(AlertmanagerSettings(url=site.url), incident())
-    await desk.poster.once()
+    await desk.poster.run_once()
     over = incident(ended=NOW + 30_000, closed=NOW + 90_000, why="recovered")
     desk.incidents = (over,)
     await desk.wait(100_000)
@@ -146,15 +146,15 @@ async def test_a_closed_one_is_said_to_have_ended_for_a_while_also_after_a_resta
     await desk.wait(MINUTE)
     assert posted(site) == first
     assert first[0]["endsAt"] == posted(site, 0)[0]["startsAt"][:-13] + first[0]["endsAt"][-13:]
-    asked = len(site.asked)
+    asked = len(site.requests)
     desk.incidents = ()
     await desk.wait(ENDED_FOR)
-    assert len(site.asked) == asked  # and then no more
+    assert len(site.requests) == asked  # and then no more
 
 
 async def test_one_whose_cause_becomes_known_is_ended_under_its_old_labels(site: FakeWebSite) -> None:
     desk = Desk(AlertmanagerSettings(url=site.url), incident(cause=Cause(root="lan:so-ttt", cause="not known")))
-    await desk.poster.once()
+    await desk.poster.run_once()
     desk.incidents = (incident(),)
     await desk.wait(1_000)
     found = {alert["labels"]["cause"]: alert["endsAt"] for alert in posted(site)}
@@ -168,8 +168,8 @@ async def test_one_whose_cause_becomes_known_is_ended_under_its_old_labels(site:
 
 async def test_what_tells_nobody_is_not_posted(site: FakeWebSite) -> None:
     desk = Desk(AlertmanagerSettings(url=site.url), incident(excluded=True), incident("bb", severity="info"))
-    await desk.poster.once()
-    assert site.asked == []
+    await desk.poster.run_once()
+    assert site.requests == []
     desk.incidents = (incident(),)
     await desk.wait(MINUTE)
     desk.incidents = (incident(excluded=True),)  # maintenance, declared now
@@ -186,20 +186,20 @@ def posted_moment(ms: int) -> str:
 async def test_a_failing_one_is_tried_sooner_and_becomes_a_trouble(site: FakeWebSite, fault: Any) -> None:
     site.answer = fault
     desk = Desk(AlertmanagerSettings(url=site.url, timeout=1_000), incident())
-    waits = [await desk.poster.once()]
+    waits = [await desk.poster.run_once()]
     for _ in range(2 if fault == "hang" else 20):
         waits.append(await desk.wait(round(waits[-1] * 1000) + 1))
     assert waits[0] < 2.1
     assert max(waits) <= 60
     counts = DeliveryStats()
-    counts.alertmanagers = [desk.poster.standing]
+    counts.alertmanagers = [desk.poster.health]
     desk.clock.step_wall(11 * MINUTE)
-    ((what, said),) = counts.trouble(desk.clock.wall_ms())
+    ((what, said),) = counts.problems(desk.clock.wall_ms())
     assert what == f"alertmanager:{site.url}"
     assert said.values["reason"]
     site.answer = 200
     await desk.wait(MINUTE)
-    assert counts.trouble(desk.clock.wall_ms()) == []
+    assert counts.problems(desk.clock.wall_ms()) == []
 
 
 async def test_they_are_independent_and_woken(site: FakeWebSite) -> None:
@@ -216,7 +216,7 @@ async def test_they_are_independent_and_woken(site: FakeWebSite) -> None:
         for poster in posters:
             poster.wake()
         async with asyncio.timeout(5):
-            while not site.asked:  # noqa: ASYNC110  # a server's list
+            while not site.requests:  # noqa: ASYNC110  # a server's list
                 await asyncio.sleep(0.01)
         for task in running:
             task.cancel()
@@ -232,11 +232,11 @@ async def test_they_are_independent_and_woken(site: FakeWebSite) -> None:
     ],
 )
 async def test_it_shows_who_it_is(site: FakeWebSite, fields: Any, sent: str | None) -> None:
-    await client_for(AlertmanagerSettings(url=f"{site.url}/am/", **fields)).ask(
+    await client_for(AlertmanagerSettings(url=f"{site.url}/am/", **fields)).request(
         "POST", "/api/v2/alerts", resolved_alert(NOW)
     )
-    assert site.asked[0].path == "/am/api/v2/alerts"
-    assert site.asked[0].headers.get("Authorization") == sent
+    assert site.requests[0].path == "/am/api/v2/alerts"
+    assert site.requests[0].headers.get("Authorization") == sent
 
 
 async def test_an_incident_without_words_holds_up_no_other(site: FakeWebSite, caplog: pytest.LogCaptureFixture) -> None:
@@ -246,7 +246,7 @@ async def test_an_incident_without_words_holds_up_no_other(site: FakeWebSite, ca
         return words(one)
 
     both = (incident("bb"), incident("cc"))
-    await AlertmanagerSender(AlertmanagerSettings(url=site.url), lambda: both, stumbling, str, str).once()
+    await AlertmanagerSender(AlertmanagerSettings(url=site.url), lambda: both, stumbling, str, str).run_once()
     assert [bool(alert["annotations"]) for alert in posted(site)] == [False, True]
     assert "bb has no words" in caplog.text
 
@@ -307,8 +307,8 @@ def real(tmp_path: Path) -> Iterator[Real]:
 @pytest.mark.real
 async def test_debians_alertmanager_sees_it_fire_and_end(real: Real) -> None:
     desk = Desk(AlertmanagerSettings(url=real.url), incident(), incident("00000000000000cd", severity="warning"))
-    await desk.poster.once()
-    assert desk.poster.standing.up
+    await desk.poster.run_once()
+    assert desk.poster.health.up
     first = await real.until("00000000000000ab", firing=True)
     assert first["status"]["state"] in ("active", "unprocessed")
     assert first["labels"]["link"] == "so-ttt-vnpt"
@@ -343,7 +343,7 @@ async def test_amtool_shows_it(real: Real) -> None:
     if amtool is None:
         pytest.skip("needs amtool (prometheus-alertmanager)")
     desk = Desk(AlertmanagerSettings(url=real.url), incident())
-    await desk.poster.once()
+    await desk.poster.run_once()
     await real.until("00000000000000ab", firing=True)
     shown = await asyncio.to_thread(
         subprocess.run,
@@ -357,7 +357,7 @@ async def test_amtool_shows_it(real: Real) -> None:
 
 @pytest.mark.real
 async def test_the_trial_alert_tells_nobody(real: Real) -> None:
-    await client_for(AlertmanagerSettings(url=real.url)).ask(
+    await client_for(AlertmanagerSettings(url=real.url)).request(
         "POST", "/api/v2/alerts", resolved_alert(time.time_ns() // 1_000_000)
     )
     assert await real.alerts() == {}

@@ -57,9 +57,9 @@ def test_both_readers_read_the_same(tmp_path: Path) -> None:
     assert (str(found.relays[0].password), found.relays[1].timeout) == ("một", 45_000)
     assert found.webhook is not None
     assert (str(found.webhook.url), found.webhook.after) == ("https://chat.example/hook/1", 180_000)
-    assert found.right == "province.example"
-    assert found.page("/incidents/ab") == "https://haidang.province.example/incidents/ab"
-    assert found.mails
+    assert found.message_id_domain == "province.example"
+    assert found.page_url("/incidents/ab") == "https://haidang.province.example/incidents/ab"
+    assert found.sends_mail
 
 
 def test_no_secret_shows_itself(tmp_path: Path) -> None:
@@ -72,8 +72,8 @@ def test_nothing_is_needed(tmp_path: Path) -> None:
     for text in ("", "state_dir: x\n", "alerts: {}\n"):
         found = channels_config.read_settings(written(tmp_path, text))
         assert found == ChannelSettings()
-        assert not found.mails
-        assert found.page("/x") == ""
+        assert not found.sends_mail
+        assert found.page_url("/x") == ""
 
 
 def test_the_trying_reader_minds_only_its_own_section(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_the_readmes_section_is_read(tmp_path: Path) -> None:
     for name in re.findall(r"secrets/(\w+)", block):
         (tmp_path / "secrets" / name).write_text("https://secret.example/", "utf-8")
     found = channels_config.read_settings(written(tmp_path, block))
-    assert [relay.at for relay in found.relays] == [587, 465]
+    assert [relay.effective_port for relay in found.relays] == [587, 465]
     assert found.webhook is not None
     assert found.deadman is not None
     assert len(found.alertmanagers) == 1
@@ -195,7 +195,7 @@ def test_every_setting_is_documented(made: type) -> None:
 def test_letters_are_written_where_something_takes_them(tmp_path: Path) -> None:
     def told(text: str) -> bool:
         (tmp_path / "collector.yaml").write_text(f"alerts: {text}\n", "utf-8")
-        return channels_config.read_settings(tmp_path / "collector.yaml").mails
+        return channels_config.read_settings(tmp_path / "collector.yaml").sends_mail
 
     relays = "from: a@x.example, relays: [{host: mail.x.example}]"
     chief = "alertmanagers: [{url: 'https://x.example'}]"

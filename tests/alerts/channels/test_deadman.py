@@ -59,7 +59,7 @@ async def test_pings_at_even_intervals_without_drift(site: FakeWebSite) -> None:
         await pings.deadman(site, every=60_000).run()
     assert [round(at - 100) for at in pings.began] == [0, 60, 120, 180, 240, 300]
     assert all(abs((at - 100) % 60) < 0.01 for at in pings.began)
-    assert [(asked.method, asked.path) for asked in site.asked] == [("GET", "/ping/S3CRET")] * 6
+    assert [(asked.method, asked.path) for asked in site.requests] == [("GET", "/ping/S3CRET")] * 6
 
 
 async def test_one_that_comes_late_skips_and_does_not_catch_up(site: FakeWebSite) -> None:
@@ -72,10 +72,10 @@ async def test_one_that_comes_late_skips_and_does_not_catch_up(site: FakeWebSite
 async def test_no_ping_while_not_all_is_well(site: FakeWebSite, caplog: pytest.LogCaptureFixture) -> None:
     deadman = Pings().deadman(site, lambda: "the store cannot be written")
     for _ in range(3):
-        assert not await deadman.once()
-    assert site.asked == []
-    assert deadman.standing.held_back == 3
-    assert deadman.standing.bad == 0  # that is not the address's trouble
+        assert not await deadman.run_once()
+    assert site.requests == []
+    assert deadman.health.skipped == 3
+    assert deadman.health.failures == 0  # that is not the address's trouble
     assert caplog.text.count("no dead-man's ping: the store cannot be written") == 1
 
 
@@ -83,8 +83,8 @@ async def test_not_knowing_is_not_being_well(site: FakeWebSite, caplog: pytest.L
     def stumbling() -> str:
         raise RuntimeError("a mistake of ours")
 
-    assert not await Pings().deadman(site, stumbling).once()
-    assert site.asked == []
+    assert not await Pings().deadman(site, stumbling).run_once()
+    assert site.requests == []
 
 
 @pytest.mark.parametrize("fault", [500, 404, 301, "drop", "hang", "closed"])
@@ -96,13 +96,13 @@ async def test_an_address_that_fails_is_counted_and_never_raises(
     site.answer = fault if fault != "closed" else 200
     if fault == "closed":
         await site.close()
-    assert not await deadman.once()
-    assert deadman.standing.bad == 1
+    assert not await deadman.run_once()
+    assert deadman.health.failures == 1
     counts = DeliveryStats()
-    counts.deadman = deadman.standing
-    assert [what for what, _ in counts.trouble(pings.clock.wall_ms() + 700_000)] == ["deadman"]
-    assert "S3CRET" not in caplog.text + deadman.standing.error
+    counts.deadman = deadman.health
+    assert [what for what, _ in counts.problems(pings.clock.wall_ms() + 700_000)] == ["deadman"]
+    assert "S3CRET" not in caplog.text + deadman.health.error
     if fault != "closed":
         site.answer = 200
-        assert await deadman.once()
-        assert counts.trouble(pings.clock.wall_ms() + 700_000) == []
+        assert await deadman.run_once()
+        assert counts.problems(pings.clock.wall_ms() + 700_000) == []

@@ -21,20 +21,26 @@ def test_back_off_is_between_three_quarters_and_all_of_a_doubling_that_ends(
 ) -> None:
     most = first * more
     full = min(first * 2.0 ** min(failures - 1, 500), most)
-    wait = Backoff(first, most, random.Random(seed)).after(failures)
+    wait = Backoff(first, most, random.Random(seed)).delay_after(failures)
     assert full * 0.75 <= wait <= full
 
 
 def test_a_way_stands_until_it_fails_and_says_each_change_once() -> None:
     way = ChannelHealth("relay", Backoff(10, 300, random.Random(1)))
     assert way.up is None
-    assert way.failed(1_000, 5.0, "no connection") is True
-    assert way.failed(2_000, 20.0, "no login") is False
-    assert (way.up, way.since, way.error, way.ready(20.0), way.ready(41.0)) == (False, 1_000, "no login", False, True)
-    assert way.answered() is True
-    assert (way.up, way.since, way.last, way.good) == (True, None, None, 0)
-    assert way.worked(3_000) is False
-    assert (way.last, way.good, way.bad, way.ready(0.0)) == (3_000, 1, 2, True)
+    assert way.record_failure(1_000, 5.0, "no connection") is True
+    assert way.record_failure(2_000, 20.0, "no login") is False
+    assert (way.up, way.failing_since, way.error, way.ready(20.0), way.ready(41.0)) == (
+        False,
+        1_000,
+        "no login",
+        False,
+        True,
+    )
+    assert way.record_response() is True
+    assert (way.up, way.failing_since, way.last_success, way.successes) == (True, None, None, 0)
+    assert way.record_success(3_000) is False
+    assert (way.last_success, way.successes, way.failures, way.ready(0.0)) == (3_000, 1, 2, True)
 
 
 @pytest.fixture
@@ -51,10 +57,10 @@ async def test_mail_that_does_not_go_out_is_a_trouble_after_ten_minutes_until_it
     desk = SenderWorld(tmp_path, relay.relay())
     await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2", severity="info"))
     await desk.send()
-    assert desk.counts.trouble(desk.clock.wall_ms()) == []
+    assert desk.counts.problems(desk.clock.wall_ms()) == []
     assert (desk.counts.waiting, desk.counts.oldest_seconds(desk.clock.wall_ms())) == (2, 0)
-    await desk.wait(601)
-    troubles = dict(desk.counts.trouble(desk.clock.wall_ms()))
+    await desk.advance(601)
+    troubles = dict(desk.counts.problems(desk.clock.wall_ms()))
     said = troubles["mail"]
     assert said.text.format(**said.values) == (
         f"Mail has not gone out for 601000: 127.0.0.1:{relay.port}: sender refused: 550 5.7.1 not you"
@@ -62,8 +68,8 @@ async def test_mail_that_does_not_go_out_is_a_trouble_after_ten_minutes_until_it
     assert set(troubles) == {"mail", f"relay:127.0.0.1:{relay.port}"}
     assert desk.counts.oldest_seconds(desk.clock.wall_ms()) == 601
     relay.faults.clear()
-    await desk.wait(300)
-    assert desk.counts.trouble(desk.clock.wall_ms()) == []
+    await desk.advance(300)
+    assert desk.counts.problems(desk.clock.wall_ms()) == []
     assert (desk.counts.sent, desk.counts.waiting, desk.counts.oldest_seconds(desk.clock.wall_ms())) == (2, 0, 0)
     await desk.close()
 
@@ -76,20 +82,20 @@ async def test_a_first_relay_that_is_down_is_a_trouble_though_mail_goes_out(rela
         for n in range(3):
             await desk.outbox.add(outgoing_mail(f"hd-{n}", made=desk.clock.wall_ms()))
             await desk.send()
-            await desk.wait(301)
-        assert [what for what, _ in desk.counts.trouble(desk.clock.wall_ms())] == [f"relay:127.0.0.1:{relay.port}"]
-        assert (desk.counts.sent, len(other.taken)) == (3, 3)
+            await desk.advance(301)
+        assert [what for what, _ in desk.counts.problems(desk.clock.wall_ms())] == [f"relay:127.0.0.1:{relay.port}"]
+        assert (desk.counts.sent, len(other.accepted)) == (3, 3)
         await desk.close()
 
 
 def test_what_was_refused_is_shown_for_a_day_and_the_list_is_bounded() -> None:
     counts = DeliveryStats()
     for n in range(50):
-        counts.refused.append(UndeliverableMail(n * MINUTE, f"hd-{n}", "operator", "550 no such user"))
-    ((what, said),) = counts.trouble(60 * MINUTE)
+        counts.undeliverable.append(UndeliverableMail(n * MINUTE, f"hd-{n}", "operator", "550 no such user"))
+    ((what, said),) = counts.problems(60 * MINUTE)
     assert (what, said.values["count"]) == ("refused", 20)
-    assert counts.trouble(49 * MINUTE + 86_400_000) == []
+    assert counts.problems(49 * MINUTE + 86_400_000) == []
 
 
 def test_nothing_is_wrong_at_first() -> None:
-    assert DeliveryStats().trouble(LATE_AFTER * 100) == []
+    assert DeliveryStats().problems(LATE_AFTER * 100) == []

@@ -29,8 +29,8 @@ def test_what_was_added_is_known_to_the_next_process(tmp_path: Path) -> None:
         assert not again.contains("hd-1", T0, WEBHOOK)
         assert again.contains("hd-2", T0, WEBHOOK)
         assert not again.contains("hd-2", T0)  # its mail is still to be sent
-        assert [one.ident for one in again.entries()] == ["hd-1"]
-        assert [one.ident for one in again.hooked()] == ["hd-2"]
+        assert [one.ident for one in again.mail_entries()] == ["hd-1"]
+        assert [one.ident for one in again.webhook_entries()] == ["hd-2"]
     journal.close()
 
 
@@ -42,7 +42,7 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
     one = msgspec.structs.replace(one, opened=(1, 2), thread="hd-8", also=(("cc",), ()), members=(("down:u",), ()))
     journal.add(log_entry(one, T0, "relay:25"))
     journal.close()
-    (found,) = NotificationLog(tmp_path).entries(T0)
+    (found,) = NotificationLog(tmp_path).mail_entries(T0)
     assert found == NotificationLogEntry(
         ident="hd-9",
         contact="operator",
@@ -59,7 +59,7 @@ def test_an_entry_says_what_the_incident_machine_needs(tmp_path: Path) -> None:
         members=(("down:u",), ()),
         thread="hd-8",
     )
-    assert list(NotificationLog(tmp_path).entries(T0 + 1)) == []
+    assert list(NotificationLog(tmp_path).mail_entries(T0 + 1)) == []
     (told,) = sent_notices([found, found, msgspec.structs.replace(found, ident="hd-7", way=WEBHOOK)])
     assert (told.ident, told.at, told.kind, told.also, told.members) == (
         "hd-9",
@@ -109,7 +109,7 @@ def test_memory_is_bounded_and_forgets_nothing(tmp_path: Path) -> None:
     journal = NotificationLog(tmp_path, in_memory=10)
     for n in range(50):
         put(journal, f"hd-{n}", T0 + n * DAY // 10)
-    assert len(journal._known) == 10
+    assert len(journal._recent_keys) == 10
     for one in (journal, NotificationLog(tmp_path, in_memory=10)):
         assert all(one.contains(f"hd-{n}", T0 + n * DAY // 10 - 1000) for n in range(50))
         assert not one.contains("hd-50", T0)
@@ -155,11 +155,11 @@ async def test_a_journal_that_cannot_be_written_stops_no_mail_and_is_said(
             patched.setattr(os, "fsync", full)
             await desk.send()
         assert desk.outbox.states()["hd-1"] == "sent"
-        ((what, said),) = desk.counts.trouble(desk.clock.wall_ms())
+        ((what, said),) = desk.counts.problems(desk.clock.wall_ms())
         assert (what, said.values["reason"]) == ("journal", "No space left on device")
-        await desk.wait(60)
+        await desk.advance(60)
         assert server.idents == ["hd-1", "hd-2"]
-        assert desk.counts.trouble(desk.clock.wall_ms()) == []
+        assert desk.counts.problems(desk.clock.wall_ms()) == []
         await desk.close()
 
 
@@ -188,4 +188,4 @@ async def test_a_full_disk_that_takes_neither_line_nor_row_repeats_nothing(
         assert desk.outbox.states() == {"hd-1": "sent", "hd-2": "sent"}
         await desk.close()
         again = NotificationLog(tmp_path / "journal")
-        assert [one.ident for one in sent_notices(again.entries())] == ["hd-1", "hd-2"]  # the line was made up for
+        assert [one.ident for one in sent_notices(again.mail_entries())] == ["hd-1", "hd-2"]  # the line was made up for

@@ -41,9 +41,9 @@ async def test_letters_arrive_whole_over_starttls_and_over_tls(postfix: Postfix,
         await desk.outbox.add(*(outgoing_mail(f"{name}-{n}", address=MAILBOX) for n in range(3)))
         await desk.send()
         assert set(desk.outbox.states().values()) == {"sent"}, desk.counts.last_delay_reason
-        assert desk.sender.lines[0].tls == "TLSv1.3"
+        assert desk.sender.connections[0].tls == "TLSv1.3"
         await desk.close()
-    mails = postfix.mails(6)
+    mails = postfix.wait_for_mails(6)
     assert sorted(email.message_from_bytes(mail)["Subject"] for mail in mails) == sorted(
         f"{name}-{n}" for name in ways for n in range(3)
     )

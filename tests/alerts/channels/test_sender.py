@@ -32,12 +32,12 @@ async def test_a_letter_goes_out_as_it_is_and_is_journalled(relay: FakeRelay, tm
     desk = SenderWorld(tmp_path, relay.relay())
     await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
-    ((sender, recipients, text),) = relay.taken
+    ((sender, recipients, text),) = relay.accepted
     assert (sender, recipients) == ("<>", ["operator@province.example"])
     assert text == outgoing_mail("hd-1").body
     assert desk.outbox.states() == {"hd-1": "sent"}
     assert desk.outbox.row("hd-1").way == f"127.0.0.1:{relay.port}"
-    (entry,) = desk.sender.journal.entries()
+    (entry,) = desk.sender.notification_log.mail_entries()
     assert (entry.ident, entry.roots, entry.opened, entry.at) == ("hd-1", ("wan:so-ttt",), (990_000,), 1_000_000)
     await desk.close()
 
@@ -50,8 +50,8 @@ async def test_a_burst_goes_over_one_connection_critical_first(relay: FakeRelay,
     await desk.send()
     assert relay.connections == 1
     assert relay.idents == [f"hd-{n}" for n in [*range(0, 60, 3), *(n for n in range(60) if n % 3)]]
-    assert {sender for sender, _, _ in relay.taken} == {"bounces@province.example"}
-    assert not any(line.connected for line in desk.sender.lines)
+    assert {sender for sender, _, _ in relay.accepted} == {"bounces@province.example"}
+    assert not any(line.connected for line in desk.sender.connections)
     await desk.close()
 
 
@@ -64,7 +64,7 @@ async def test_tls_and_a_login(tmp_path: Path) -> None:
             await desk.outbox.add(outgoing_mail("hd-1"))
             await desk.send()
             assert server.idents == ["hd-1"], desk.counts.last_delay_reason
-            assert desk.sender.lines[0].tls == "TLSv1.3"
+            assert desk.sender.connections[0].tls == "TLSv1.3"
             await desk.close()
 
 
@@ -94,7 +94,7 @@ async def test_a_relays_own_trouble_costs_no_letter_anything(
     assert desk.counts.relays[0].error.startswith(words)
     relay.faults.clear()
     await desk.outbox.add(outgoing_mail("hd-3", made=desk.clock.wall_ms() + 15_000))
-    await desk.wait(15)
+    await desk.advance(15)
     assert relay.idents == ["hd-3"]  # and then tried again
     assert desk.counts.relays[0].up is True
     await desk.close()
@@ -106,10 +106,10 @@ async def test_alone_it_waits_for_the_relay_and_loses_nothing(relay: FakeRelay, 
     await desk.outbox.add(*(outgoing_mail(f"hd-{n}") for n in range(30)))
     await desk.send()
     for _ in range(48):
-        await desk.wait(HOUR / 2)
+        await desk.advance(HOUR / 2)
     assert set(desk.outbox.states().values()) == {"waiting"}
     relay.faults.clear()
-    await desk.wait(301)
+    await desk.advance(301)
     assert sorted(relay.idents) == sorted(f"hd-{n}" for n in range(30))
     assert set(desk.outbox.states().values()) == {"sent"}
     await desk.close()
@@ -125,9 +125,9 @@ async def test_an_address_that_does_not_exist_is_given_up_and_nothing_else(
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "sent", "hd-2": "failed", "hd-3": "sent"}
     assert relay.connections == 1
-    assert other.taken == []
+    assert other.accepted == []
     assert desk.counts.relays[0].up is True
-    ((what, said),) = desk.counts.trouble(desk.clock.wall_ms())
+    ((what, said),) = desk.counts.problems(desk.clock.wall_ms())
     assert (what, said.values["count"], said.values["contact"]) == ("refused", 1, "operator")
     assert str(said.values["reason"]).endswith(reply)
     await desk.close()
@@ -154,9 +154,9 @@ async def test_what_may_pass_is_retried_with_back_off_and_holds_up_no_other(
     await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2"))
     await desk.send()
     assert relay.idents == ["hd-2"]
-    await desk.wait(44)
+    await desk.advance(44)
     assert relay.idents == ["hd-2"]
-    await desk.wait(17)
+    await desk.advance(17)
     assert relay.idents == ["hd-2", "hd-1"]
     assert desk.outbox.calls == [("later", "hd-1"), ("sent", "hd-2"), ("sent", "hd-1")]
     await desk.close()
@@ -171,7 +171,7 @@ async def test_the_back_off_grows_to_an_hour_and_ends_after_days(relay: FakeRela
     while desk.outbox.states() == {"hd-1": "waiting"}:
         gap = (desk.outbox.row("hd-1").due - desk.clock.wall_ms()) / 1000
         gaps.append(gap)
-        await desk.wait(gap)
+        await desk.advance(gap)
     full = [min(60 * 2**n, HOUR) for n in range(len(gaps))]
     assert all(whole * 0.75 <= gap <= whole + 0.01 for gap, whole in zip(gaps, full, strict=True))
     assert len(set(gaps[10:])) > 10  # never in step
@@ -207,7 +207,7 @@ async def test_a_text_is_not_given_up_while_a_relay_has_not_seen_it(
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "waiting"}
     await other.start()
-    await desk.wait(61)
+    await desk.advance(61)
     assert other.idents == ["hd-1"]
     await desk.close()
 
@@ -224,7 +224,7 @@ async def test_a_relay_that_hangs_holds_the_loop_for_its_timeout_once(
         assert time.monotonic() - begun < 2.5, stage
         assert set(desk.outbox.states().values()) == {"sent"}
         await desk.close()
-    assert len(other.taken) == 30
+    assert len(other.accepted) == 30
 
 
 async def test_after_two_letters_that_hang_the_relay_is_left_alone(
@@ -236,7 +236,7 @@ async def test_after_two_letters_that_hang_the_relay_is_left_alone(
     begun = time.monotonic()
     await desk.send()
     assert time.monotonic() - begun < 4
-    assert len(other.taken) == 10
+    assert len(other.accepted) == 10
     assert relay.stages.count("DATA") == 2
     assert desk.counts.relays[0].error == "letter refused: no answer within 1 s"
     await desk.close()
@@ -257,7 +257,7 @@ async def test_a_slow_relay_gets_a_letter_twice_at_most(relay: FakeRelay, tmp_pa
         await desk.outbox.add(outgoing_mail("hd-1"))
         await desk.send()
         for _ in range(5):
-            await desk.wait(100)
+            await desk.advance(100)
         assert slow.idents == ["hd-1", "hd-1"]
         assert desk.outbox.states() == {"hd-1": "sent"}
         await desk.close()
@@ -280,7 +280,7 @@ async def test_a_connection_that_ends_after_a_letter_is_no_trouble(relay: FakeRe
     assert relay.idents == [f"hd-{n}" for n in range(5)]
     assert relay.connections == 3
     assert desk.counts.retried == 0
-    assert desk.counts.relays[0].bad == 0
+    assert desk.counts.relays[0].failures == 0
     await desk.close()
 
 
@@ -307,7 +307,7 @@ async def test_no_letter_and_no_password_goes_to_a_server_that_is_not_the_right_
         desk = SenderWorld(tmp_path, relay)
         await desk.outbox.add(outgoing_mail("hd-1"))
         await desk.send()
-        assert server.taken == []
+        assert server.accepted == []
         assert "MAIL" not in server.stages
         assert desk.outbox.states() == {"hd-1": "waiting"}
         words = {
@@ -336,7 +336,7 @@ async def test_what_is_no_address_is_refused_here(relay: FakeRelay, tmp_path: Pa
     await desk.outbox.add(outgoing_mail("hd-1", address=address), outgoing_mail("hd-2"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "failed", "hd-2": "sent"}
-    assert [recipients for _, recipients, _ in relay.taken] == [["operator@province.example"]]
+    assert [recipients for _, recipients, _ in relay.accepted] == [["operator@province.example"]]
     await desk.close()
 
 
@@ -359,7 +359,7 @@ async def test_more_urgent_letters_overtake_a_long_page(relay: FakeRelay, tmp_pa
 
     async def watching(*arguments: object) -> str:
         answer = await take(*arguments)  # type: ignore[arg-type]
-        if len(relay.taken) == 3:
+        if len(relay.accepted) == 3:
             desk.clock.step_wall(1)
             desk.sender.wake()
         return answer
@@ -377,7 +377,7 @@ async def test_the_loop_is_woken_and_stops_without_a_loose_end(relay: FakeRelay,
     await desk.outbox.add(outgoing_mail("hd-1"))
     begun = time.monotonic()
     desk.sender.wake()
-    await relay.got.wait()
+    await relay.mail_arrived.wait()
     assert time.monotonic() - begun < 1  # not at the next look in 5 s
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)

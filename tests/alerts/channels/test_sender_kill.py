@@ -64,7 +64,7 @@ async def test_killed_while_it_talks(relay: FakeRelay, tmp_path: Path, stage: st
         if met == stage and relay.stages.count(stage) == wanted:
             doomed.kill()
 
-    relay.seen = seen
+    relay.on_stage = seen
     await doomed.wait()
     second = await begin(tmp_path, relay)
     try:
@@ -97,13 +97,13 @@ async def test_killed_again_and_again(relay: FakeRelay, tmp_path: Path) -> None:
     idents = await put(tmp_path, 60)
     kills = 0
     while FileOutbox(tmp_path / "outbox").states() != dict.fromkeys(idents, "sent"):
-        enough, wanted = asyncio.Event(), len(relay.taken) + dice.randint(1, 15)
+        enough, wanted = asyncio.Event(), len(relay.accepted) + dice.randint(1, 15)
 
         def seen(stage: str, enough: asyncio.Event = enough, wanted: int = wanted) -> None:
-            if len(relay.taken) >= wanted:
+            if len(relay.accepted) >= wanted:
                 enough.set()
 
-        relay.seen = seen
+        relay.on_stage = seen
         doomed = await begin(tmp_path, relay)
         # the last one may have had nothing left to send but what it did not get to say
         watch = [asyncio.create_task(enough.wait()), asyncio.create_task(until_sent(tmp_path))]

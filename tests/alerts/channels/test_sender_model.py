@@ -112,7 +112,7 @@ class Sending(RuleBasedStateMachine):
             monotonic=self.clock.seconds,
             rng=self.dice,
         )
-        self.sender.lines = list(self.relays)  # type: ignore[arg-type]
+        self.sender.connections = list(self.relays)  # type: ignore[arg-type]
 
     def now(self) -> int:
         return self.clock.wall_ms()
@@ -120,11 +120,11 @@ class Sending(RuleBasedStateMachine):
     def work(self) -> None:
         try:
             for _ in range(200):
-                if self.loop.run_until_complete(self.sender.once()) > 0:
+                if self.loop.run_until_complete(self.sender.run_once()) > 0:
                     return
         except Killed:
             self.outbox.kill = ""
-            self.sender.journal.close()
+            self.sender.notification_log.close()
             self.start()
             self.work()
             return
@@ -164,7 +164,7 @@ class Sending(RuleBasedStateMachine):
 
     @rule()
     def a_restart(self) -> None:
-        self.sender.journal.close()
+        self.sender.notification_log.close()
         self.start()
         self.work()
 
@@ -212,11 +212,11 @@ class Sending(RuleBasedStateMachine):
         for row in self.outbox.rows.values():
             if row.state == "waiting":
                 assert row.due - self.now() <= MAIL_BACKOFF[1] * 1000 + self.set_back + 1
-                assert self.sender.counts.waiting == self.count("waiting")
+                assert self.sender.stats.waiting == self.count("waiting")
 
     def teardown(self) -> None:
         if hasattr(self, "loop"):
-            self.sender.journal.close()
+            self.sender.notification_log.close()
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
             self.loop.close()
             self.place.cleanup()

@@ -39,11 +39,11 @@ async def test_a_critical_letter_is_posted_once_when_mail_has_failed_for_so_long
     desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
     await desk.outbox.add(outgoing_mail("hd-1"), outgoing_mail("hd-2", severity="warning"))
     await desk.send()
-    await desk.wait(120)
-    assert site.asked == []
+    await desk.advance(120)
+    assert site.requests == []
     for _ in range(10):
-        await desk.wait(300)
-    (asked,) = site.asked
+        await desk.advance(300)
+    (asked,) = site.requests
     assert (asked.method, asked.path, asked.headers["X-Token"]) == ("POST", "/hook/T0PS3CRET", "canary")
     said = json.loads(asked.body)
     assert said == {
@@ -59,7 +59,7 @@ async def test_a_critical_letter_is_posted_once_when_mail_has_failed_for_so_long
         "mail": f"127.0.0.1:{relay.port}: recipient refused: 450 4.2.0 greylisted",
     }
     relay.faults.clear()
-    await desk.wait(3600)
+    await desk.advance(3600)
     assert sorted(relay.idents) == ["hd-1", "hd-2"]  # the mail goes out all the same
     await desk.close()
 
@@ -72,10 +72,10 @@ async def test_while_all_relays_are_down_a_new_one_does_not_wait_again(
     await desk.outbox.add(outgoing_mail("hd-1", severity="warning"))
     await desk.send()
     for _ in range(4):
-        await desk.wait(100)
+        await desk.advance(100)
     await desk.outbox.add(outgoing_mail("hd-2", made=desk.clock.wall_ms()))
     await desk.send()
-    assert [json.loads(asked.body)["id"] for asked in site.asked] == ["hd-2"]
+    assert [json.loads(asked.body)["id"] for asked in site.requests] == ["hd-2"]
     await desk.close()
 
 
@@ -86,7 +86,7 @@ async def test_that_it_is_over_goes_the_way_that_the_trouble_went(
     desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
     await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
-    await desk.wait(301)
+    await desk.advance(301)
     await desk.close()
     desk.start()  # what was told is known from the journal
     over = {"severity": "warning", "kind": "recovery", "kinds": ("recovery",)}
@@ -95,8 +95,8 @@ async def test_that_it_is_over_goes_the_way_that_the_trouble_went(
         outgoing_mail("hd-3", made=desk.clock.wall_ms(), incidents=("ff",), **over),
     )
     await desk.send()
-    await desk.wait(301)
-    assert [json.loads(asked.body)["id"] for asked in site.asked] == ["hd-1", "hd-2"]
+    await desk.advance(301)
+    assert [json.loads(asked.body)["id"] for asked in site.requests] == ["hd-1", "hd-2"]
     await desk.close()
 
 
@@ -106,7 +106,7 @@ async def test_what_is_given_up_is_posted_at_last(relay: FakeRelay, site: FakeWe
     await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     assert desk.outbox.states() == {"hd-1": "failed"}
-    assert [json.loads(asked.body)["id"] for asked in site.asked] == ["hd-1"]
+    assert [json.loads(asked.body)["id"] for asked in site.requests] == ["hd-1"]
     await desk.close()
 
 
@@ -117,14 +117,14 @@ async def test_a_kill_before_the_outbox_heard_of_it_posts_it_no_second_time(
     desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
     await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
-    await desk.wait(301)
+    await desk.advance(301)
     row = desk.outbox.row("hd-1")
     row.letter = outgoing_mail("hd-1", id=row.letter.id)
     assert not row.letter.hooked
     await desk.close()
     desk.start()
-    await desk.wait(301)
-    assert len(site.asked) == 1
+    await desk.advance(301)
+    assert len(site.requests) == 1
     assert desk.outbox.row("hd-1").letter.hooked
     await desk.close()
 
@@ -142,18 +142,18 @@ async def test_a_webhook_that_fails_is_asked_again_with_back_off_and_named_witho
     await desk.outbox.add(outgoing_mail("hd-1"))
     await desk.send()
     for _ in range(120):
-        await desk.wait(30)
+        await desk.advance(30)
     standing = desk.counts.webhook
     assert standing is not None
     assert standing.up is False
-    assert 5 <= standing.bad <= 18  # in an hour: 15 s, 30 s ... 10 min
-    assert all(asked.path.startswith("/hook") for asked in site.asked)  # nothing followed the redirection
-    troubles = dict(desk.counts.trouble(desk.clock.wall_ms()))
+    assert 5 <= standing.failures <= 18  # in an hour: 15 s, 30 s ... 10 min
+    assert all(asked.path.startswith("/hook") for asked in site.requests)  # nothing followed the redirection
+    troubles = dict(desk.counts.problems(desk.clock.wall_ms()))
     assert set(troubles) == {"mail", "webhook", f"relay:127.0.0.1:{relay.port}"}
     assert "T0PS3CRET" not in caplog.text + str(troubles)
     site.answer = 204
     if fault != "closed":
-        await desk.wait(601)
+        await desk.advance(601)
         assert desk.outbox.row("hd-1").letter.hooked
     await desk.close()
 
@@ -163,12 +163,12 @@ async def test_many_that_wait_hide_no_new_one(relay: FakeRelay, site: FakeWebSit
     desk = SenderWorld(tmp_path, relay.relay(), webhook=hook(site))
     await desk.outbox.add(*(outgoing_mail(f"hd-{n}", made=1_000_000 + n) for n in range(100)))
     await desk.send()
-    await desk.wait(301)
-    await desk.wait(301)
-    assert sorted(json.loads(asked.body)["id"] for asked in site.asked) == sorted(f"hd-{n}" for n in range(100))
+    await desk.advance(301)
+    await desk.advance(301)
+    assert sorted(json.loads(asked.body)["id"] for asked in site.requests) == sorted(f"hd-{n}" for n in range(100))
     await desk.outbox.add(outgoing_mail("hd-new", made=desk.clock.wall_ms()))
     await desk.send()
-    assert json.loads(site.asked[-1].body)["id"] == "hd-new"
+    assert json.loads(site.requests[-1].body)["id"] == "hd-new"
     await desk.close()
 
 
@@ -181,18 +181,18 @@ async def test_only_over_a_verified_connection(relay: FakeRelay, tmp_path: Path)
             desk = SenderWorld(tmp_path / str(trusted), relay.relay(), webhook=settings)
             await desk.outbox.add(outgoing_mail("hd-1"))
             await desk.send()
-            await desk.wait(301)
+            await desk.advance(301)
             standing = desk.counts.webhook
             assert standing is not None
             assert standing.up is trusted
             assert trusted or standing.error.startswith("its certificate is not to be trusted")
             await desk.close()
-    assert len(site.asked) == 1
+    assert len(site.requests) == 1
 
 
 async def test_without_relays_the_webhook_is_the_way_out(site: FakeWebSite, tmp_path: Path) -> None:
     desk = SenderWorld(tmp_path, webhook=hook(site))
     await desk.outbox.add(outgoing_mail("hd-1"))
-    await desk.wait(301)
-    assert json.loads(site.asked[0].body)["mail"] == "no relay is named in the settings"
+    await desk.advance(301)
+    assert json.loads(site.requests[0].body)["mail"] == "no relay is named in the settings"
     await desk.close()

@@ -44,7 +44,7 @@ async def test_says_what_went_at_each_relay_in_turn(tmp_path: Path) -> None:
     assert f"127.0.0.1:{second.port} (none)\n" in said
     assert said.count("accepted for operator@province.example in ") == 2
     assert said.count("queued as 4F1") == 2
-    (_, _, text) = first.taken[0]
+    (_, _, text) = first.accepted[0]
     mail = email.message_from_bytes(text, policy=email.policy.default)
     assert (mail["From"], mail["To"]) == (FROM, "operator@province.example")
     assert mail["Subject"] == "Hải Đăng: thư thử / test mail"
@@ -73,7 +73,7 @@ async def test_says_where_it_stops_and_what_to_do(faults: dict[str, str], stoppe
     assert code == 1
     assert stopped in said
     assert to_do in said.partition("What to do: ")[2].partition("\n")[0]
-    assert len(fine.taken) == 1  # the others are tried all the same
+    assert len(fine.accepted) == 1  # the others are tried all the same
 
 
 async def test_a_server_that_is_not_there_and_a_name_that_is_none() -> None:
@@ -102,10 +102,10 @@ async def test_all_tries_the_other_ways_too() -> None:
             alertmanagers=(AlertmanagerSettings(url=f"{site.url}/am"),),
         )
         assert (await attempt(ways))[0] == 0
-        assert site.asked == []
+        assert site.requests == []
         code, said = await attempt(ways, everything=True)
         assert code == 0
-        assert [(each.method, each.path) for each in site.asked] == [
+        assert [(each.method, each.path) for each in site.requests] == [
             ("POST", "/hook"),
             ("POST", "/am/api/v2/alerts"),
             ("GET", "/ping"),
@@ -157,4 +157,4 @@ async def test_against_a_real_postfix(postfix: Postfix) -> None:
     assert "queued as" in said
     assert "login refused: 535 5.7.8" in said
     assert "What to do: check user and password" in said
-    assert b"N=E1=BA=BFu b=E1=BA=A1n" in postfix.mails(1)[0]
+    assert b"N=E1=BA=BFu b=E1=BA=A1n" in postfix.wait_for_mails(1)[0]

@@ -19,7 +19,7 @@ def test_a_trouble_is_told_after_the_window_and_its_recovery_when_it_is_over():
     assert {notice.at for notice in first} == {START + 2 * SECOND}
     assert world.run(10 * MINUTE, MINUTE) == []
 
-    world.works("north-web")
+    world.recovers("north-web")
     over = world.at
     assert world.step() == []
     assert world.run(59 * SECOND) == []
@@ -35,7 +35,7 @@ def test_what_is_over_within_the_window_is_told_to_nobody_and_is_on_record():
     world = IncidentDriver()
     world.fails("north-web")
     world.run(1 * SECOND)
-    world.works("north-web")
+    world.recovers("north-web")
     assert world.run(5 * MINUTE) == []
     assert [incident.why for incident in world.closed] == ["recovered"]
 
@@ -49,11 +49,11 @@ def test_what_is_not_confirmed_opens_nothing_joins_nothing_and_keeps_open():
     world.run(5 * SECOND)
     (incident,) = world.open
     assert set(incident.members) == {"down:north-web"}
-    world.works("north-dns")
+    world.recovers("north-dns")
     world.fails("north-web", confirmed=False)  # up for one look: not yet over
     world.run(5 * MINUTE, 10 * SECOND)
     assert world.open[0].recovering is None
-    world.works("north-web")
+    world.recovers("north-web")
     world.run(2 * MINUTE)
     assert world.open == []
 
@@ -62,11 +62,11 @@ def test_a_doubtful_look_in_the_quiet_time_starts_it_again_without_a_relapse():
     world = IncidentDriver()
     world.fails("north-web")
     world.run(5 * SECOND)
-    world.works("north-web")
+    world.recovers("north-web")
     world.run(50 * SECOND)
     world.fails("north-web", confirmed=False)
     world.run(5 * SECOND)
-    world.works("north-web")
+    world.recovers("north-web")
     assert world.run(59 * SECOND) == []
     assert [entry.what for entry in world.open[0].history if entry.what == "relapsed"] == []
     assert len(world.run(5 * SECOND)) == 2
@@ -77,7 +77,7 @@ def test_a_relapse_within_the_quiet_time_is_the_same_incident_and_no_mail():
     world.fails("north-web")
     world.run(5 * SECOND)
     key = world.open[0].key
-    world.works("north-web")
+    world.recovers("north-web")
     world.run(30 * SECOND)
     world.fails("north-web")
     assert world.run(2 * MINUTE) == []
@@ -91,7 +91,7 @@ def test_the_longest_quiet_time_of_the_members_counts():
     world.fails("north-web", root="wan:north")
     world.fails("north-dns", root="wan:north", recover_ms=5 * MINUTE)
     world.run(5 * SECOND)
-    world.works("north-web", "north-dns")
+    world.recovers("north-web", "north-dns")
     assert world.run(4 * MINUTE + 59 * SECOND) == []
     assert recipients(world.run(4 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
@@ -101,7 +101,7 @@ def test_troubles_of_one_root_are_one_incident_and_one_mail():
     for uid in ("north-web", "north-dns", "north-mail"):
         world.fails(uid, root="wan:north")
         world.run(1 * SECOND)
-    assert recipients(world.mails) == [("north-admin", "trouble"), ("ops", "trouble")]
+    assert recipients(world.notices) == [("north-admin", "trouble"), ("ops", "trouble")]
     (incident,) = world.open
     assert list(incident.members) == ["down:north-web", "down:north-dns", "down:north-mail"]
     assert [entry.what for entry in incident.history].count("grew") == 2
@@ -147,10 +147,10 @@ class TestRoots:
         for uid in ("north-web", "north-dns", "north-mail"):
             world.fails(uid)
             world.run(5 * SECOND)
-        assert len(world.open) == 3 and len(world.mails) == 6
+        assert len(world.open) == 3 and len(world.notices) == 6
         oldest = min(world.open, key=lambda incident: incident.opened).key
-        threads = {who: notice.ident for notice in reversed(world.mails) for who in [notice.contact]}
-        world.mails.clear()
+        threads = {who: notice.ident for notice in reversed(world.notices) for who in [notice.contact]}
+        world.notices.clear()
         for uid in ("north-web", "north-dns", "north-mail"):
             world.change_root(uid, "wan:north")
         world.run(10 * SECOND)
@@ -158,8 +158,8 @@ class TestRoots:
         assert (incident.key, len(incident.members), len(incident.absorbed)) == (oldest, 3, 2)
         assert {one.why: one.into for one in world.closed} == {"merged": oldest}
         world.run(10 * MINUTE, 5 * SECOND)
-        assert recipients(world.mails) == [("north-admin", "update"), ("ops", "update")]
-        world.works("north-web", "north-dns", "north-mail")
+        assert recipients(world.notices) == [("north-admin", "update"), ("ops", "update")]
+        world.recovers("north-web", "north-dns", "north-mail")
         recoveries = world.run(2 * MINUTE)
         assert recipients(recoveries) == [("north-admin", "recovery"), ("ops", "recovery")]
         assert {notice.contact: notice.thread for notice in recoveries} == threads
@@ -174,7 +174,7 @@ class TestRoots:
         world.change_root("north-web", "power:hub")
         world.change_root("south-web", "power:hub")
         world.run(10 * SECOND)
-        world.works("north-web", "south-web")
+        world.recovers("north-web", "south-web")
         recoveries = {notice.contact: notice for notice in world.run(2 * MINUTE)}
         assert set(recoveries) == {"north-admin", "south-admin", "ops"}
         assert recoveries["south-admin"].thread == second["south-admin"]
@@ -184,12 +184,12 @@ class TestRoots:
         for uid in ("north-web", "north-dns"):
             world.fails(uid, root="wan:north")
         world.run(5 * SECOND)
-        world.mails.clear()
+        world.notices.clear()
         world.change_root("north-dns", "service:north-dns")
         assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
         assert sorted(incident.cause.root for incident in world.open) == ["service:north-dns", "wan:north"]
         assert all("split" in [entry.what for entry in incident.history] for incident in world.open)
-        world.works("north-web", "north-dns")
+        world.recovers("north-web", "north-dns")
         assert recipients(world.run(2 * MINUTE)) == [("north-admin", "group"), ("ops", "group")]
 
     def test_a_member_with_the_root_of_another_incident_goes_there(self):
@@ -204,7 +204,7 @@ class TestRoots:
             ("service:north-mail", 2),
             ("wan:north", 1),
         ]
-        assert len(world.mails) == 2
+        assert len(world.notices) == 2
 
     def test_roots_that_are_swapped_end_with_one_incident_a_root(self):
         world = IncidentDriver()
@@ -215,7 +215,7 @@ class TestRoots:
         world.change_root("north-dns", "service:north-web")
         world.run(5 * SECOND)
         assert sorted(incident.cause.root for incident in world.open) == ["service:north-dns", "service:north-web"]
-        world.works("north-web", "north-dns")
+        world.recovers("north-web", "north-dns")
         world.run(2 * MINUTE)
         assert world.open == []
 
@@ -224,7 +224,7 @@ class TestRoots:
         for uid in ("north-web", "north-dns"):
             world.fails(uid, root="wan:north")
         world.run(5 * SECOND)
-        world.works("north-web", "north-dns")
+        world.recovers("north-web", "north-dns")
         world.run(10 * SECOND)
         world.fails("north-dns")
         world.run(5 * SECOND)
@@ -238,12 +238,12 @@ class TestRoots:
         world.run(5 * SECOND)
         world.change_root("north-web", "wan:north")
         world.run(5 * SECOND)
-        world.works("north-web")
+        world.recovers("north-web")
         world.run(10 * SECOND)
         world.fails("north-web")  # the verdict on the link is still to come
         world.run(5 * SECOND)
         (incident,) = world.open
-        assert incident.cause.root == "service:north-web" and len(world.mails) == 2
+        assert incident.cause.root == "service:north-web" and len(world.notices) == 2
 
 
 class TestWhatIsNotKnown:
@@ -251,43 +251,43 @@ class TestWhatIsNotKnown:
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.works("north-web")
+        world.recovers("north-web")
         world.silent = frozenset({"down:north-web", "down:north-dns"})
         assert world.run(2 * 24 * 60 * MINUTE, 30 * MINUTE) != []  # the digests
-        assert {notice.kind for notice in world.mails[2:]} == {"digest"}
+        assert {notice.kind for notice in world.notices[2:]} == {"digest"}
         (incident,) = world.open
         assert incident.recovering is None and not incident.members["down:north-web"].known
         world.silent = frozenset()
         world.run(2 * MINUTE)
         assert world.open == []
-        assert [notice.kind for notice in world.mails[-2:]] == ["recovery", "recovery"]
+        assert [notice.kind for notice in world.notices[-2:]] == ["recovery", "recovery"]
 
     def test_what_becomes_silent_before_it_was_told_is_told_only_if_it_is_still_wrong(self):
         world = IncidentDriver()
         world.fails("north-web")
         world.run(1 * SECOND)
-        trouble = world.wrong.pop("down:north-web")
+        trouble = world.problems.pop("down:north-web")
         world.silent = frozenset({"down:north-web"})
         assert world.run(10 * MINUTE) == []
         world.silent = frozenset()
-        world.wrong[trouble.key] = trouble
+        world.problems[trouble.key] = trouble
         assert len(world.run(3 * SECOND)) == 2
 
     def test_what_was_up_at_its_last_look_is_not_told_until_it_is_down_again(self):
         world = IncidentDriver()
         world.fails("north-web")
         world.run(SECOND)
-        trouble = world.wrong["down:north-web"]
-        world.wrong[trouble.key] = replace(trouble, confirmed=False)
+        trouble = world.problems["down:north-web"]
+        world.problems[trouble.key] = replace(trouble, confirmed=False)
         assert world.run(MINUTE) == []
-        world.wrong[trouble.key] = trouble
+        world.problems[trouble.key] = trouble
         assert len(world.run(3 * SECOND)) == 2
 
     def test_what_left_the_inventory_is_withdrawn_at_once_and_said(self):
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.works("north-web")
+        world.recovers("north-web")
         world.gone = frozenset({"down:north-web"})
         assert recipients(world.run(4 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
         assert world.closed[0].why == "withdrawn"
@@ -300,13 +300,13 @@ class TestSeverity:
         assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble")]
         world.fails("north-dns", root="service:north-web")
         assert recipients(world.run(5 * SECOND)) == [("north-admin", "update"), ("ops", "trouble")]
-        world.works("north-dns")
+        world.recovers("north-dns")
         world.run(1 * MINUTE)
         assert world.open[0].severity == "warning"
         world.fails("north-dns", root="service:north-web")
         world.run(1 * MINUTE)
-        assert world.open[0].severity == "critical" and len(world.mails) == 3
-        world.works("north-web", "north-dns")
+        assert world.open[0].severity == "critical" and len(world.notices) == 3
+        world.recovers("north-web", "north-dns")
         assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
     def test_info_is_told_to_nobody(self):
@@ -322,9 +322,9 @@ class TestKeys:
             world.fails("north-web")
             world.fails("south-web", root="wan:south")
             world.run(5 * SECOND)
-            world.works("north-web")
+            world.recovers("north-web")
             world.run(2 * MINUTE)
-            return [(notice.ident, notice.thread, notice.incidents) for notice in world.mails]
+            return [(notice.ident, notice.thread, notice.incidents) for notice in world.notices]
 
         assert play() == play()
 
@@ -332,14 +332,14 @@ class TestKeys:
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.works("north-web")
+        world.recovers("north-web")
         world.run(2 * MINUTE)
-        world.wrong["down:north-web"] = down("north-web", START)
+        world.problems["down:north-web"] = down("north-web", START)
         world.run(5 * SECOND)
         assert world.open[0].opened == world.closed[0].opened == START
         assert world.open[0].key != world.closed[0].key
-        assert len({notice.ident for notice in world.mails}) == len(world.mails) == 6
-        assert all(re.fullmatch(r"[a-z0-9.-]{1,40}", notice.ident) for notice in world.mails)
+        assert len({notice.ident for notice in world.notices}) == len(world.notices) == 6
+        assert all(re.fullmatch(r"[a-z0-9.-]{1,40}", notice.ident) for notice in world.notices)
         assert all(re.fullmatch(r"[0-9a-f]{16}", one.key) for one in (*world.open, *world.closed))
 
 
@@ -347,7 +347,7 @@ class TestLateEvidence:
     def test_what_was_over_when_it_came_to_light_is_recorded_and_told_to_nobody(self):
         world = IncidentDriver()
         past = tuple(
-            PastProblem(trouble=down(uid, START - 3 * HOUR, "wan:north"), until=START - 2 * HOUR, late_ms=2 * HOUR)
+            PastProblem(problem=down(uid, START - 3 * HOUR, "wan:north"), until=START - 2 * HOUR, late_ms=2 * HOUR)
             for uid in ("north-web", "north-dns")
         )
         assert world.step(past=past) == []
@@ -363,7 +363,7 @@ class TestLateEvidence:
         world.step(
             past=tuple(
                 PastProblem(
-                    trouble=down("north-web", START - hours * HOUR), until=START - (hours - 1) * HOUR, late_ms=HOUR
+                    problem=down("north-web", START - hours * HOUR), until=START - (hours - 1) * HOUR, late_ms=HOUR
                 )
                 for hours in (9, 3)
             )
@@ -374,7 +374,7 @@ class TestLateEvidence:
         world = IncidentDriver()
         stretches = (("north-web", 9, 2), ("north-dns", 8, 7), ("north-dns", 5, 4))
         past = tuple(
-            PastProblem(trouble=down(uid, START - since * HOUR, "lan:north"), until=START - until * HOUR, late_ms=HOUR)
+            PastProblem(problem=down(uid, START - since * HOUR, "lan:north"), until=START - until * HOUR, late_ms=HOUR)
             for uid, since, until in stretches
         )
         world.step(past=past)
@@ -387,16 +387,16 @@ class TestLateEvidence:
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.works("north-web")
+        world.recovers("north-web")
         world.silent = frozenset({"down:north-web"})
         world.run(3 * HOUR, MINUTE)
         world.silent = frozenset()
-        past = PastProblem(trouble=down("north-web", START), until=START + HOUR, late_ms=2 * HOUR)
+        past = PastProblem(problem=down("north-web", START), until=START + HOUR, late_ms=2 * HOUR)
         world.step(past=(past,))
         world.run(2 * MINUTE)
         (incident,) = world.closed
         assert (incident.why, incident.ended) == ("recovered", START + HOUR)
-        assert [notice.kind for notice in world.mails[-2:]] == ["recovery", "recovery"]
+        assert [notice.kind for notice in world.notices[-2:]] == ["recovery", "recovery"]
 
 
 class TestFlapping:
@@ -404,31 +404,31 @@ class TestFlapping:
         for _ in range(times):
             world.fails("north-web")
             world.run(20 * SECOND)
-            world.works("north-web")
+            world.recovers("north-web")
             world.run(up)
 
     def test_it_is_said_once_then_it_is_quiet_until_it_has_been_well_for_long(self):
         world = IncidentDriver()
         self.flap(world, 2)
-        assert recipients(world.mails) == [
+        assert recipients(world.notices) == [
             ("north-admin", "trouble"),
             ("ops", "trouble"),
             ("north-admin", "update"),
             ("ops", "update"),
         ]
         self.flap(world, 50)
-        assert len(world.mails) == 4
+        assert len(world.notices) == 4
         (incident,) = world.open
         assert incident.flapping and len(incident.changes) == 104
         assert [entry.what for entry in incident.history].count("relapsed") == 1
         world.run(14 * MINUTE)
-        assert world.open and len(world.mails) == 4
+        assert world.open and len(world.notices) == 4
         assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
     def test_it_is_said_when_it_stays_down_after_all(self):
         world = IncidentDriver()
         self.flap(world, 3)
-        world.mails.clear()
+        world.notices.clear()
         world.fails("north-web")
         assert world.run(14 * MINUTE) == []
         assert recipients(world.run(2 * MINUTE)) == [("north-admin", "update"), ("ops", "update")]
@@ -438,13 +438,13 @@ class TestFlapping:
     def test_slow_flapping_across_closed_incidents_counts(self):
         world = IncidentDriver()
         self.flap(world, 2, up=3 * MINUTE)
-        kinds = [kind for who, kind in recipients(world.mails) if who == "ops"]
+        kinds = [kind for who, kind in recipients(world.notices) if who == "ops"]
         assert kinds == ["trouble", "recovery", "trouble", "update"]
         self.flap(world, 3, up=3 * MINUTE)
-        assert len(world.mails) == 8
+        assert len(world.notices) == 8
         assert len(world.open) == 1 and len(world.closed) == 1
 
     def test_turns_an_hour_apart_are_no_flapping(self):
         world = IncidentDriver()
         self.flap(world, 4, up=65 * MINUTE)
-        assert [kind for who, kind in recipients(world.mails) if who == "ops"] == ["trouble", "recovery"] * 4
+        assert [kind for who, kind in recipients(world.notices) if who == "ops"] == ["trouble", "recovery"] * 4

@@ -26,19 +26,19 @@ def test_a_wan_cut_is_one_mail_about_the_link_and_none_about_what_lies_behind_it
     world = IncidentDriver()
     world.silent = keys("north")
     world.run(3 * MINUTE, 10 * SECOND)
-    world.wrong["silent:north"] = silent("north", START, "wan:north")
+    world.problems["silent:north"] = silent("north", START, "wan:north")
     assert recipients(world.run(MINUTE)) == [("north-admin", "trouble")]
-    world.wrong["link"] = down("hub-web", world.at, "wan:north", key="down:link-north")  # as the centre sees it
+    world.problems["link"] = down("hub-web", world.at, "wan:north", key="down:link-north")  # as the centre sees it
     assert recipients(world.run(MINUTE)) == [("north-admin", "update"), ("ops", "trouble")]
     assert world.run(3 * HOUR, MINUTE) == []
 
     # it is heard again, and its backlog says that two things were down meanwhile and one still is
-    world.wrong.clear()
+    world.problems.clear()
     world.silent = frozenset()
     world.fails("north-mail")
     world.step(
         past=tuple(
-            PastProblem(trouble=down(uid, START + HOUR), until=START + 2 * HOUR, late_ms=HOUR)
+            PastProblem(problem=down(uid, START + HOUR), until=START + 2 * HOUR, late_ms=HOUR)
             for uid in ("north-web", "north-dns")
         )
     )
@@ -56,12 +56,12 @@ def test_a_wan_cut_is_one_mail_about_the_link_and_none_about_what_lies_behind_it
 def test_power_lost_in_a_wan_cut_is_the_same_incident_and_the_same_thread():
     world = IncidentDriver()
     world.silent = keys("north")
-    world.wrong["silent:north"] = silent("north", START, "wan:north")
+    world.problems["silent:north"] = silent("north", START, "wan:north")
     (first,) = world.run(5 * SECOND)
-    world.wrong["silent:north"] = silent("north", START, "power:north")
+    world.problems["silent:north"] = silent("north", START, "power:north")
     (update,) = world.run(6 * MINUTE, SECOND * 10)
     assert (update.kind, update.thread) == ("update", first.ident)
-    world.wrong.clear()
+    world.problems.clear()
     (recovery,) = world.run(2 * MINUTE)
     assert (recovery.kind, recovery.thread) == ("recovery", first.ident)
 
@@ -74,7 +74,7 @@ def test_a_collector_that_was_down_for_an_hour_mails_nothing_about_sites():
     assert world.run(45 * SECOND) == []
     world.silent = frozenset()
     failed = tuple(
-        PastProblem(trouble=down(uid, START + 10 * MINUTE), until=START + 20 * MINUTE, late_ms=HOUR) for uid in CHECKS
+        PastProblem(problem=down(uid, START + 10 * MINUTE), until=START + 20 * MINUTE, late_ms=HOUR) for uid in CHECKS
     )
     assert world.step(past=failed) == []
     assert world.run(20 * MINUTE, 10 * SECOND) == []
@@ -86,13 +86,13 @@ def test_what_was_told_before_the_collector_went_down_is_not_told_again_after_it
     world.fails("north-web")
     first = world.run(5 * SECOND)
     world.at += HOUR
-    trouble = world.wrong.pop("down:north-web")
+    trouble = world.problems.pop("down:north-web")
     world.silent = keys(*SITES)
     assert world.run(45 * SECOND) == []
     world.silent = frozenset()
-    world.wrong[trouble.key] = trouble
+    world.problems[trouble.key] = trouble
     assert world.run(HOUR, MINUTE) == []
-    world.works("north-web")
+    world.recovers("north-web")
     assert [notice.thread for notice in world.run(2 * MINUTE)] == [notice.ident for notice in first]
 
 
@@ -101,7 +101,7 @@ def test_a_backlog_of_seven_days_is_in_the_digest_and_only_what_is_still_wrong_i
     world.run(HOUR, MINUTE)
     past = tuple(
         PastProblem(
-            trouble=down("north-web", START - (7 * DAY - hour * HOUR)),
+            problem=down("north-web", START - (7 * DAY - hour * HOUR)),
             until=START - (7 * DAY - hour * HOUR) + 20 * MINUTE,
             late_ms=7 * DAY - hour * HOUR,
         )
@@ -115,19 +115,19 @@ def test_a_backlog_of_seven_days_is_in_the_digest_and_only_what_is_still_wrong_i
     digests = [notice for notice in world.run(DAY, MINUTE) if notice.kind == "digest"]
     assert {notice.contact for notice in digests} == {"north-admin", "ops"}
     assert all(late < set(notice.incidents) for notice in digests)
-    assert not [notice for notice in world.mails if notice.kind != "digest" and late & set(notice.incidents)]
+    assert not [notice for notice in world.notices if notice.kind != "digest" and late & set(notice.incidents)]
 
 
 def test_flapping_in_maintenance_is_not_told():
     world = IncidentDriver()
     world.fails("north-web")
     world.run(5 * SECOND)
-    world.mails.clear()
+    world.notices.clear()
     for _ in range(6):
         world.fails("north-web", excluded=True)
         world.run(10 * SECOND)
-        world.works("north-web")
+        world.recovers("north-web")
         world.run(10 * SECOND)
-    assert world.open[0].flapping and world.mails == []
+    assert world.open[0].flapping and world.notices == []
     world.fails("north-web")
     assert recipients(world.run(5 * SECOND)) == [("north-admin", "update"), ("ops", "update")]

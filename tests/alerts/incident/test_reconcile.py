@@ -24,7 +24,7 @@ class Restored(IncidentDriver):
     def back_to(self, book: IncidentState) -> None:
         written = msgspec.json.encode(self.journal)
         self.book = reconcile(book, msgspec.json.decode(written, type=list[SentNotice]))
-        self.mails.clear()
+        self.notices.clear()
 
 
 def test_what_was_told_and_is_still_wrong_keeps_key_and_thread_and_is_not_told_anew():
@@ -38,7 +38,7 @@ def test_what_was_told_and_is_still_wrong_keeps_key_and_thread_and_is_not_told_a
     (incident,) = world.open
     assert (incident.key, incident.cause.root, incident.cause.cause) == (key, "wan:north", "wan")
     assert incident.members["down:north-web"].subject.check == "north-web"
-    world.works("north-web")
+    world.recovers("north-web")
     recoveries = world.run(2 * MINUTE)
     assert recipients(recoveries) == [("north-admin", "recovery"), ("ops", "recovery")]
     assert {notice.contact: notice.thread for notice in recoveries} == first
@@ -49,7 +49,7 @@ def test_what_was_told_and_is_over_gets_its_recovery_once():
     old = world.book
     world.fails("north-web")
     world.run(10 * SECOND)
-    world.works("north-web")
+    world.recovers("north-web")
     world.back_to(old)
     assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
     world.back_to(old)
@@ -61,7 +61,7 @@ def test_it_stays_open_while_its_site_is_silent():
     old = world.book
     world.fails("north-web")
     world.run(10 * SECOND)
-    world.works("north-web")
+    world.recovers("north-web")
     world.silent = frozenset({"down:north-web"})
     world.back_to(old)
     assert world.run(5 * HOUR, MINUTE) == [] and len(world.open) == 1
@@ -72,15 +72,15 @@ def test_a_journal_without_members_gives_them_a_quarter_of_an_hour_to_turn_up():
     old = world.book
     world.fails("north-web")
     world.run(10 * SECOND)
-    wrong = dict(world.wrong)
-    world.works("north-web")
+    wrong = dict(world.problems)
+    world.recovers("north-web")
     journal = world.journal
     world.journal = [replace(entry, members=(), also=(), kinds=()) for entry in journal]
     world.back_to(old)
     assert world.run(14 * MINUTE) == []
-    world.wrong = wrong
+    world.problems = wrong
     assert world.run(HOUR, MINUTE) == []
-    world.wrong = {}
+    world.problems = {}
     assert len(world.run(2 * MINUTE)) == 2
 
 
@@ -100,7 +100,7 @@ def test_who_was_told_that_it_is_over_is_not_told_again_and_the_others_are():
     world.fails("north-web")
     world.run(10 * SECOND)
     old = world.book
-    world.works("north-web")
+    world.recovers("north-web")
     world.run(2 * MINUTE)
     world.journal = [entry for entry in world.journal if (entry.contact, entry.kind) != ("ops", "recovery")]
     world.back_to(old)
@@ -112,7 +112,7 @@ def test_a_recovery_that_is_owed_for_days_is_on_record_with_its_incident():
     world.fails("north-web")
     world.run(10 * SECOND)
     old = world.book
-    world.works("north-web")
+    world.recovers("north-web")
     world.run(2 * MINUTE)
     world.journal = [entry for entry in world.journal if (entry.contact, entry.kind) != ("ops", "recovery")]
     world.at += 5 * DAY
@@ -130,7 +130,7 @@ def test_what_is_wrong_again_after_its_recovery_is_told_as_new():
     world.run(10 * SECOND)
     key = world.open[0].key
     old = world.book
-    world.works("north-web")
+    world.recovers("north-web")
     world.run(2 * MINUTE)
     world.back_to(old)
     world.fails("north-web")
@@ -147,7 +147,7 @@ def test_incidents_that_were_merged_since_the_copy_end_once():
     for uid in ("north-web", "south-web"):
         world.change_root(uid, "power:hub")
     world.run(10 * MINUTE, 5 * SECOND)
-    world.works("north-web", "south-web")
+    world.recovers("north-web", "south-web")
     assert len(world.run(2 * MINUTE)) == 3
     world.back_to(old)
     assert world.run(HOUR, MINUTE) == [] and world.open == [] and world.book.ended == {}
@@ -158,15 +158,15 @@ def test_the_books_incident_and_the_journals_of_the_same_root_become_one():
     world.fails("north-web", severity="info")  # told to nobody
     world.run(10 * SECOND)
     old = world.book
-    world.works("north-web")
+    world.recovers("north-web")
     world.run(2 * MINUTE)
     world.fails("north-web")
     world.run(10 * SECOND)
-    assert len(world.mails) == 2
+    assert len(world.notices) == 2
     world.back_to(old)
     assert world.run(HOUR, MINUTE) == []
     assert [incident.cause.root for incident in world.open] == ["service:north-web"]
-    world.works("north-web")
+    world.recovers("north-web")
     assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
 
@@ -178,7 +178,7 @@ def test_a_root_that_was_revised_since_the_copy_is_taken_over():
     world.change_root("north-web", "wan:north")
     world.run(10 * MINUTE, 5 * SECOND)
     world.fails("north-dns", root="wan:north")
-    world.works("north-web")
+    world.recovers("north-web")
     world.back_to(old)
     assert world.run(HOUR, MINUTE) == []
     (incident,) = world.open
@@ -198,7 +198,7 @@ def test_a_member_that_became_an_incident_of_its_own_since_the_copy_is_in_that_o
     assert where == {"down:north-web": "wan:north", "down:north-dns": "service:north-dns"}
     assert sum(len(one.members) for one in world.open) == 2
     assert world.run(HOUR, MINUTE) == []
-    world.works("north-dns")
+    world.recovers("north-dns")
     assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
     assert [one.cause.root for one in world.open] == ["wan:north"]
 
@@ -208,8 +208,8 @@ def test_repeats_and_the_cap_go_on_from_what_was_sent():
     old = world.book
     world.fails("north-web")
     world.run(20 * HOUR + 30 * MINUTE, MINUTE)
-    assert [kind for who, kind in recipients(world.mails) if who == "ops"] == ["trouble", *["repeat"] * 5]
-    last = world.mails[-1].at
+    assert [kind for who, kind in recipients(world.notices) if who == "ops"] == ["trouble", *["repeat"] * 5]
+    last = world.notices[-1].at
     world.back_to(old)
     assert world.run(10 * MINUTE, MINUTE) == []
     world.fails("north-dns")
@@ -223,7 +223,7 @@ def test_a_digest_that_was_sent_is_not_sent_again():
     world.run(HOUR, MINUTE)
     old = world.book
     world.run(21 * HOUR, MINUTE)
-    assert recipients(world.mails) == [("ops", "digest")]
+    assert recipients(world.notices) == [("ops", "digest")]
     world.back_to(old)
     assert world.run(2 * HOUR, MINUTE) == []
     assert recipients(world.run(22 * HOUR, MINUTE)) == [("ops", "digest")]
@@ -233,7 +233,7 @@ def test_a_copy_of_the_very_moment_takes_up_what_went_out_then():
     world = Restored()
     world.fails("north-web")
     world.run(10 * SECOND)
-    world.say("comment", world.open[0].key, text="seen")  # the book is written, nobody is told
+    world.command("comment", world.open[0].key, text="seen")  # the book is written, nobody is told
     old = world.book
     world.fails("north-dns")
     world.inventory = province(Alerting(group_ms=0))
@@ -256,7 +256,7 @@ def test_a_store_may_keep_each_incident_in_a_row_of_its_own():
     world.fails("north-web")
     world.fails("south-web")
     world.run(10 * SECOND)
-    world.works("south-web")
+    world.recovers("south-web")
     world.run(61 * SECOND)
     assert world.book.open and world.book.ended
     rows = {**world.book.ended, **world.book.open}

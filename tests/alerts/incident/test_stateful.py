@@ -127,7 +127,7 @@ class Promises(RuleBasedStateMachine):
                 for uid, since, until in self.late[site]:
                     if self.at - until > 15 * MINUTE:
                         found.append(
-                            PastProblem(trouble=down(uid, since, self.root(uid)), until=until, late_ms=self.at - until)
+                            PastProblem(problem=down(uid, since, self.root(uid)), until=until, late_ms=self.at - until)
                         )
                 self.late[site] = []
         return tuple(found)
@@ -140,7 +140,7 @@ class Promises(RuleBasedStateMachine):
         troubles = self.troubles()
         situation = StepInput(
             at=self.at,
-            troubles=tuple(troubles),
+            problems=tuple(troubles),
             unknown=self.unknown,
             past=self.backlog(),
             commands=commands,
@@ -149,10 +149,10 @@ class Promises(RuleBasedStateMachine):
         turn = step(self.book, situation, self.inventory)
         if lost:  # the process died before it committed
             turn = step(self.book, situation, self.inventory)
-        again = step(turn.book, situation, self.inventory)
+        again = step(turn.state, situation, self.inventory)
         assert again.changed == [] and again.notices == []
-        assert again.book is turn.book
-        before, self.book = self.book, turn.book
+        assert again.state is turn.state
+        before, self.book = self.book, turn.state
         for incident in turn.changed:
             if incident.into:
                 self.into[incident.key] = incident.into

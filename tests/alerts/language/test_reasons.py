@@ -137,7 +137,7 @@ def test_every_sentence_is_found_again():
         values = samples(one)
         fields = dict(zip(one.names, [after for _, after in values], strict=True))
         expected = FIELD.sub(lambda field, fields=fields: fields[field[1]], one.translation)
-        assert BOOK.said(filled(one, [before for before, _ in values])) == expected
+        assert BOOK.translate(filled(one, [before for before, _ in values])) == expected
         assert ENGLISH.search(FIELD.sub("", one.translation)) is None, f"left in English: {one.translation}"
 
 
@@ -205,7 +205,7 @@ def test_time_is_bounded_whatever_arrives(piece, ending):
     """The longest that is looked at, ten times what the wire lets through, in far less than a page may take."""
     text = (piece * reasons.MAX_REASON_LENGTH)[: reasons.MAX_REASON_LENGTH - 1] + ending
     begun = time.process_time()
-    BOOK.said(text)
+    BOOK.translate(text)
     assert time.process_time() - begun < 0.5
 
 
@@ -219,7 +219,9 @@ def test_effort_is_bounded_whatever_the_catalogue(monkeypatch):
         return match(one, text)
 
     monkeypatch.setattr(reasons, "match", counted)
-    ReasonCatalogue([("{a} " + "x " * size + "{b}", "{b}{a}") for size in range(1, 60)]).said("x y " * 50 + "x " * 100)
+    ReasonCatalogue([("{a} " + "x " * size + "{b}", "{b}{a}") for size in range(1, 60)]).translate(
+        "x y " * 50 + "x " * 100
+    )
     assert 1000 < tried <= 1500
 
 
@@ -227,7 +229,7 @@ def test_thousands_a_second():
     usual = [filled(one, [before for before, _ in samples(one)]) for one in BOOK.patterns]
     begun = time.process_time()
     for reason in usual:
-        BOOK.said(reason)
+        BOOK.translate(reason)
     assert len(usual) / (time.process_time() - begun) > 1000
 
 
@@ -253,7 +255,7 @@ class TestMatching:
             ReasonCatalogue([("{who}: {words}", "{who}: {words}")])
 
     def test_only_words_that_no_field_touches_find_a_sentence(self) -> None:
-        assert compile_pattern("un{x}seen by {y} at all", "").words() == {"by", "at", "all"}
+        assert compile_pattern("un{x}seen by {y} at all", "").required_words() == {"by", "at", "all"}
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ class TestEveryMail:
         assert found["Precedence"] == "bulk"
         assert found["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
         url = found["List-Unsubscribe"].strip("<> \r\n")
-        claim = SIGNER.read(url.removeprefix(f"{PAGES}/links/"), NOW)
+        claim = SIGNER.verify(url.removeprefix(f"{PAGES}/links/"), NOW)
         assert (claim.action, claim.contact, claim.incident) == ("stop-digest", "an", "")
 
     def test_fits_smtp(self, language: str, name: str) -> None:
@@ -312,7 +312,7 @@ def test_links_lead_to_the_page_and_to_what_the_reader_may_do() -> None:
     down = mails.line_incident(SOC_TRANG)
     acknowledge, page, snooze = links(write("trouble", down, made=SOC_TRANG))
     assert page == f"{PAGES}/incidents/{down.key}"
-    claims = [SIGNER.read(one.removeprefix(f"{PAGES}/links/"), NOW) for one in (acknowledge, snooze)]
+    claims = [SIGNER.verify(one.removeprefix(f"{PAGES}/links/"), NOW) for one in (acknowledge, snooze)]
     assert [one.action for one in claims] == ["acknowledge", "snooze"]
     assert {(one.incident, one.contact) for one in claims} == {(down.key, "an")}
     assert all(NOW < one.expires <= NOW + 31 * 24 * HOUR for one in claims)

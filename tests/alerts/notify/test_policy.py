@@ -31,28 +31,28 @@ class TestRepeats:
         repeats = world.run(3 * HOUR, SECOND * 30)
         assert recipients(repeats) == [("ops", "repeat")] * 2
         assert {notice.thread for notice in repeats} == {first.ident}
-        apart = [later.at - sooner.at for sooner, later in itertools.pairwise(world.mails)]
+        apart = [later.at - sooner.at for sooner, later in itertools.pairwise(world.notices)]
         assert all(HOUR <= ms <= HOUR + MINUTE for ms in apart)
 
     def test_acknowledged_means_no_repeats_and_still_a_recovery(self):
         world = IncidentDriver(routed(ops(repeat_ms=HOUR)))
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.say("acknowledge", world.open[0].key)
+        world.command("acknowledge", world.open[0].key)
         assert world.open[0].acked == ("ops", world.at)
         assert world.run(DAY, MINUTE) == []
-        world.works("north-web")
+        world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
     def test_snoozed_means_none_until_then(self):
         world = IncidentDriver(routed(ops(repeat_ms=HOUR)))
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.say("snooze", world.open[0].key, until=world.at + 5 * HOUR)
+        world.command("snooze", world.open[0].key, until=world.at + 5 * HOUR)
         assert world.run(5 * HOUR - SECOND, MINUTE) == []
         assert recipients(world.run(MINUTE)) == [("ops", "repeat")]
-        world.say("snooze", world.open[0].key, until=world.at + 5 * HOUR)
-        world.works("north-web")
+        world.command("snooze", world.open[0].key, until=world.at + 5 * HOUR)
+        world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
     def test_repeats_to_one_contact_fall_together(self):
@@ -60,7 +60,7 @@ class TestRepeats:
         for uid in ("north-web", "south-web", "hub-web"):
             world.fails(uid)
             world.run(5 * MINUTE)
-        assert len(world.mails) == 3
+        assert len(world.notices) == 3
         repeats = world.run(5 * HOUR, 10 * SECOND)
         assert [(notice.kind, len(notice.incidents)) for notice in repeats] == [("group", 3)] * 5
         assert {kind for notice in repeats for kind in notice.kinds} == {"repeat"}
@@ -79,9 +79,9 @@ class TestCommands:
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.say("acknowledge", world.open[0].key, who="ops")
+        world.command("acknowledge", world.open[0].key, who="ops")
         world.run(SECOND)
-        world.say("acknowledge", world.open[0].key, who="boss", text="on my way")
+        world.command("acknowledge", world.open[0].key, who="boss", text="on my way")
         (incident,) = world.open
         assert incident.acked is not None and incident.acked[0] == "ops"
         assert [(entry.what, entry.who, entry.text) for entry in incident.history[-2:]] == [
@@ -98,40 +98,40 @@ class TestCommands:
         for uid in ("north-web", "north-dns"):
             world.change_root(uid, "wan:north")
         world.run(SECOND)
-        world.say("acknowledge", gone)
+        world.command("acknowledge", gone)
         assert world.open[0].key != gone and world.open[0].acked
 
     def test_what_is_wrong_cannot_be_closed_only_acknowledged(self):
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.say("close", world.open[0].key)
+        world.command("close", world.open[0].key)
         assert world.open[0].acked and world.open[0].open
 
     def test_what_nobody_hears_of_any_more_can_be_closed_and_comes_anew_if_it_is_still_wrong(self):
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        trouble = world.wrong.pop("down:north-web")
+        trouble = world.problems.pop("down:north-web")
         world.silent = frozenset({trouble.key})
         world.run(HOUR, MINUTE)
-        world.say("close", world.open[0].key, who="boss")
+        world.command("close", world.open[0].key, who="boss")
         assert world.open == [] and world.closed[0].why == "by hand"
         assert recipients(world.run(5 * SECOND)) == [("north-admin", "recovery"), ("ops", "recovery")]
-        world.wrong[trouble.key] = trouble
+        world.problems[trouble.key] = trouble
         world.silent = frozenset()
         assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
-        assert len({notice.ident for notice in world.mails}) == 6
+        assert len({notice.ident for notice in world.notices}) == 6
 
     def test_comments_are_kept_also_on_what_is_closed_and_unknown_keys_do_nothing(self):
         world = IncidentDriver()
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.works("north-web")
+        world.recovers("north-web")
         world.run(2 * MINUTE)
-        world.say("comment", world.closed[0].key, text="the cable")
+        world.command("comment", world.closed[0].key, text="the cable")
         assert world.closed[0].history[-1].text == "the cable"
-        assert world.say("acknowledge", "0" * 16) == []
+        assert world.command("acknowledge", "0" * 16) == []
 
 
 class TestEscalation:
@@ -149,7 +149,7 @@ class TestEscalation:
         assert second.at == first.at + 15 * MINUTE + 2 * SECOND
         assert recipients(world.run(HOUR)) == [("night", "escalation")]
         assert [told.step for told in world.open[0].told.values()] == [0, 1, 2]
-        world.works("north-web")
+        world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("boss", "recovery"), ("night", "recovery"), ("ops", "recovery")]
 
     @pytest.mark.parametrize("what", ["acknowledge", "snooze"])
@@ -157,7 +157,7 @@ class TestEscalation:
         world = IncidentDriver(self.inventory())
         world.fails("north-web")
         world.run(10 * MINUTE, MINUTE)
-        world.say(what, world.open[0].key, until=world.at + DAY)
+        world.command(what, world.open[0].key, until=world.at + DAY)
         assert world.run(5 * HOUR, MINUTE) == []
 
     def test_it_counts_from_the_incident_where_there_is_nobody_to_be_told_first(self):
@@ -174,7 +174,7 @@ class TestHours:
         world.fails("north-web")
         world.fails("south-web")
         assert world.run(6 * HOUR, MINUTE) == []
-        world.works("south-web")
+        world.recovers("south-web")
         assert world.run(7 * HOUR - MINUTE, MINUTE) == []
         notices = world.run(2 * MINUTE)
         assert recipients(notices) == [("ops", "trouble")]
@@ -189,7 +189,7 @@ class TestHours:
         assert world.run(14 * HOUR, MINUTE) == []
         assert recipients(world.run(HOUR, MINUTE)) == [("ops", "repeat")]
         world.run(10 * HOUR, MINUTE)
-        world.works("north-web")
+        world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
 
@@ -209,14 +209,14 @@ class TestExcluded:
         world.run(MINUTE)
         world.fails("north-web", excluded=True)
         assert world.run(5 * HOUR, MINUTE) == []
-        world.works("north-web")
+        world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
     def test_what_is_over_before_maintenance_ends_is_told_to_nobody(self):
         world = IncidentDriver()
         world.fails("north-web", excluded=True)
         world.run(HOUR, MINUTE)
-        world.works("north-web")
+        world.recovers("north-web")
         assert world.run(HOUR, MINUTE) == [] and world.open == []
 
     def test_one_member_that_is_not_in_maintenance_is_told(self):
@@ -234,7 +234,7 @@ class TestStandby:
         world.fails("north-web")
         world.fails("south-web")
         assert world.run(2 * DAY, 10 * MINUTE) == []
-        world.works("south-web")
+        world.recovers("south-web")
         world.run(2 * MINUTE)
         world.muted = False
         assert recipients(world.run(5 * SECOND)) == [("north-admin", "trouble"), ("ops", "trouble")]
@@ -245,7 +245,7 @@ class TestStandby:
         world.fails("north-web")
         world.run(5 * SECOND)
         world.muted = True
-        world.works("north-web")
+        world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("north-admin", "recovery"), ("ops", "recovery")]
 
 
@@ -259,7 +259,7 @@ class TestGrouping:
         assert (group.kind, group.kinds, group.thread, group.severity) == ("group", ("trouble",) * 2, "", "critical")
         roots = [world.book.incident(key).cause.root for key in group.incidents]
         assert roots == ["service:south-web", "service:north-web"]  # the worst first
-        world.works("south-web")
+        world.recovers("south-web")
         (recovery,) = world.run(2 * MINUTE)
         assert (recovery.kind, recovery.thread) == ("recovery", group.ident)
         (repeat,) = world.run(HOUR)
@@ -270,16 +270,16 @@ class TestGrouping:
         for uid in ("north-web", "south-web"):
             world.fails(uid)
             world.run(5 * SECOND)
-        world.works("north-web", "south-web")
+        world.recovers("north-web", "south-web")
         (group,) = world.run(2 * MINUTE)
         assert (group.kind, group.kinds) == ("group", ("recovery", "recovery"))
-        assert group.thread == world.mails[0].ident
+        assert group.thread == world.notices[0].ident
 
     def test_something_new_in_it_begins_a_thread(self):
         world = IncidentDriver(routed(ops()))
         world.fails("north-web")
         world.run(5 * SECOND)
-        world.works("north-web")
+        world.recovers("north-web")
         world.run(59 * SECOND)
         world.fails("south-web")
         (group,) = world.run(5 * SECOND)
@@ -291,29 +291,29 @@ class TestCap:
         world = IncidentDriver(routed(ops(), cap=3))
         for minute in range(60):
             for site in ("north", "south"):
-                world.wrong.clear()
+                world.problems.clear()
                 world.fails(f"{site}-web", root=f"service:{site}-{minute}")
                 world.run(20 * SECOND)
-        world.wrong.clear()
+        world.problems.clear()
         world.run(2 * HOUR, 5 * SECOND)
-        kinds = Counter(notice.kind for notice in world.mails)
+        kinds = Counter(notice.kind for notice in world.notices)
         assert kinds["summary"] >= 4
-        for notice in world.mails:
-            hour = [one for one in world.mails if notice.at - HOUR < one.at <= notice.at]
+        for notice in world.notices:
+            hour = [one for one in world.notices if notice.at - HOUR < one.at <= notice.at]
             assert sum(one.kind != "summary" for one in hour) <= 3
             assert sum(one.kind == "summary" for one in hour) <= 6
-        told = Counter((key, kind) for one in world.mails for key, kind in zip(one.incidents, one.kinds, strict=True))
+        told = Counter((key, kind) for one in world.notices for key, kind in zip(one.incidents, one.kinds, strict=True))
         assert set(told.values()) == {1}
         assert {key for key, kind in told if kind == "trouble"} == {key for key, kind in told if kind == "recovery"}
 
     def test_the_first_summary_goes_at_once_and_the_next_ten_minutes_later(self):
         world = IncidentDriver(routed(ops(), cap=1))
         for root in ("one", "two", "three"):
-            world.fails(f"north-{['web', 'dns', 'mail'][len(world.mails)]}", root=f"service:{root}")
+            world.fails(f"north-{['web', 'dns', 'mail'][len(world.notices)]}", root=f"service:{root}")
             world.run(5 * SECOND)
             if root == "three":
                 break
-        assert [notice.kind for notice in world.mails] == ["trouble", "summary"]
+        assert [notice.kind for notice in world.notices] == ["trouble", "summary"]
         assert world.run(9 * MINUTE) == []
         assert [notice.kind for notice in world.run(MINUTE)] == ["summary"]
 
@@ -330,12 +330,12 @@ class TestDigest:
         world = IncidentDriver()
         world.fails("north-web")
         world.run(MINUTE)
-        world.works("north-web")
+        world.recovers("north-web")
         world.run(HOUR, MINUTE)
         key = world.closed[0].key
-        world.mails.clear()
+        world.notices.clear()
         world.run(2 * DAY, MINUTE)
-        first, second, third = world.mails
+        first, second, third = world.notices
         assert recipients([first, second, third]) == [("ops", "digest"), ("north-admin", "digest"), ("ops", "digest")]
         assert first.at == second.at == START + 21 * HOUR
         assert first.day == "2026-11-27" and third.day == "2026-11-28"
@@ -350,7 +350,7 @@ class TestDigest:
         world.fails("north-web", severity="info")
         world.fails("south-web")
         world.run(HOUR, MINUTE)
-        world.works("south-web")
+        world.recovers("south-web")
         (digest,) = world.run(DAY, MINUTE)
         roots = {world.book.incident(key).cause.root for key in digest.incidents}
         assert roots == {"service:north-web", "service:south-web"}
@@ -362,7 +362,7 @@ class TestDigest:
         world.run(HOUR)
         world.at += 4 * DAY
         assert recipients(world.step()) == [("ops", "digest")]
-        assert world.mails[-1].day == "2026-11-30"
+        assert world.notices[-1].day == "2026-11-30"
         assert recipients(world.run(DAY, MINUTE)) == [("ops", "digest")]
 
     def test_nobody_gets_one_who_does_not_want_it_nor_where_it_is_off(self):
@@ -379,7 +379,7 @@ class TestInventoryThatChanges:
         world.run(5 * SECOND)
         world.inventory = routed(Route(id="other", select=Selector(sites=("south",)), to=("boss",)))
         world.run(HOUR, MINUTE)
-        world.works("north-web")
+        world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
 
     def test_a_new_route_tells_what_is_open_already(self):
@@ -396,29 +396,29 @@ class TestInventoryThatChanges:
         world.run(5 * SECOND)
         contacts = {who: contact for who, contact in world.inventory.contacts.items() if who != "boss"}
         world.inventory = replace(world.inventory, contacts=contacts)
-        world.works("north-web")
+        world.recovers("north-web")
         assert recipients(world.run(2 * MINUTE)) == [("ops", "recovery")]
         assert world.book.ended == {} and "boss" not in world.book.mailboxes
 
 
 def test_the_machine_says_when_it_wants_to_be_asked_again():
     world = IncidentDriver(routed(ops()))
-    assert world.turn.wake is None
+    assert world.turn.wake_at is None
     world.fails("north-web")
     world.step()
-    assert world.turn.wake == START + 2 * SECOND
+    assert world.turn.wake_at == START + 2 * SECOND
     world.run(5 * SECOND)
-    assert world.turn.wake is None
-    world.works("north-web")
+    assert world.turn.wake_at is None
+    world.recovers("north-web")
     world.step()
-    assert world.turn.wake == START + 65 * SECOND
+    assert world.turn.wake_at == START + 65 * SECOND
 
 
 def test_what_is_closed_is_forgotten_when_the_digests_have_told_it():
     world = IncidentDriver()
     world.fails("north-web")
     world.run(5 * SECOND)
-    world.works("north-web")
+    world.recovers("north-web")
     world.run(2 * MINUTE)
     world.run(25 * HOUR, 10 * MINUTE)
     assert world.closed
@@ -432,6 +432,6 @@ def test_a_history_is_kept_to_its_first_and_latest_lines():
     world.run(5 * SECOND)
     for number in range(700):
         world.at += SECOND
-        world.say("comment", world.open[0].key, text=str(number))
+        world.command("comment", world.open[0].key, text=str(number))
     history = world.open[0].history
     assert len(history) == 500 and history[0].what == "opened" and history[-1].text == "699"

@@ -591,7 +591,7 @@ def test_a_large_goal_is_left_to_the_collector(small: Inventory) -> None:
     (member, *_) = goals.members(goal, small)
     many = [member] * 10_000
     found = rules_goals.rules_of(goal, many, 2026, small, "en")
-    assert found.left == ("the windows 1d+2h, 3d+6h: 10000 checks are too many samples for one rule",)
+    assert found.omitted == ("the windows 1d+2h, 3d+6h: 10000 checks are too many samples for one rule",)
 
 
 # --- the command ------------------------------------------------------------------------------------------------

@@ -127,9 +127,9 @@ def test_however_time_is_cut_into_steps_the_additions_come_to_the_same(
     cut = EstateFault("line", link, T0 + 30 * MINUTE, T0 + dice.randrange(32, 80) * MINUTE)
     errors = {agent: dice.choice((0, 200, 2_000, 20_000)) for agent in ("a", "b", "c", "thdl")}
     world = EstateHistory([cut, *random_faults(dice, 2 * HOUR)], 2 * HOUR, seed, errors)
-    told = dict.fromkeys(world.told, world.begin + MINUTE)
+    told = dict.fromkeys(world.received, world.begin + MINUTE)
     at, total = world.begin, dict[tuple[str, str], int]()
-    for agent, minutes in (*steps, *((agent, 300) for agent in world.told)):
+    for agent, minutes in (*steps, *((agent, 300) for agent in world.received)):
         told[agent] = min(told[agent] + minutes * MINUTE, world.end)
         step = additions(topology(), evidence(world, told, max(told.values())), link, at)
         assert step.until >= at
@@ -137,7 +137,7 @@ def test_however_time_is_cut_into_steps_the_additions_come_to_the_same(
         for key, ms in step.down.items():
             assert ms > 0
             total[key] = total.get(key, 0) + ms
-    everything = dict.fromkeys(world.told, world.end)
+    everything = dict.fromkeys(world.received, world.end)
     whole = additions(topology(), evidence(world, everything, world.end), link, world.begin)
     assert (at, total) == (whole.until, whole.down)
     assert total or whole.until < cut.end + HOUR
@@ -145,10 +145,10 @@ def test_however_time_is_cut_into_steps_the_additions_come_to_the_same(
 
 def test_an_outage_is_counted_once_it_is_over_and_both_sides_have_told_it() -> None:
     world = EstateHistory([fault("line", "b", 20, 30)], HOUR, 1)
-    behind = dict.fromkeys(world.told, world.end) | {"b": T0 + 19 * MINUTE}
+    behind = dict.fromkeys(world.received, world.end) | {"b": T0 + 19 * MINUTE}
     early = told_by(world, behind)
     assert early.down == {} and early.until <= T0 + 19 * MINUTE
-    late = told_by(world, dict.fromkeys(world.told, world.end))
+    late = told_by(world, dict.fromkeys(world.received, world.end))
     assert late.until > T0 + 30 * MINUTE
     assert late.down.keys() == {("p2", "wan")}
 
@@ -164,7 +164,7 @@ def test_an_end_that_will_never_tell_more_holds_nothing_up() -> None:
 
 def test_what_has_settled_moves_on_while_nothing_is_wrong() -> None:
     world = EstateHistory([], HOUR, 1)
-    everything = dict.fromkeys(world.told, world.end)
+    everything = dict.fromkeys(world.received, world.end)
     known = evidence(world, everything, world.end)
     assert world.end - 15 * MINUTE < settled(topology(), known, "b") < world.end
     going_on = EstateHistory([EstateFault("line", "b", T0 + 40 * MINUTE, T0 + 2 * HOUR)], HOUR, 1)

@@ -81,10 +81,10 @@ class Now:
         return PublishedStatus(state, last.start, last.sure_from, last.sure_to, last.state)
 
     def contact(self, agent: str) -> AgentContact | None:
-        if agent not in self.world.told:
+        if agent not in self.world.received:
             return None
         heard = self.heard(self.place(agent))
-        events = [event for event in self.world.told[agent].events if event[0] <= self.at]
+        events = [event for event in self.world.received[agent].events if event[0] <= self.at]
         stopped = events[-1][0] if events and events[-1][1] == "agent stop" else None
         return AgentContact(heard, stopped)
 
@@ -111,7 +111,7 @@ def test_a_cut_line_and_its_silent_agent_have_one_root() -> None:
     now = Now(world(fault("line", "b", 20, 40)), 25)
     assert roots(now.cause("thdl", "b.from-hub")) == ("wan:b", "wan")
     assert now.cause("thdl", "b.from-hub").cause.certainty == "provisional"
-    silent = now.present.silent("b")
+    silent = now.present.silence("b")
     assert roots(silent) == ("wan:b", "wan") and silent.cause.certainty == "provisional"
     assert "has not been heard since" in told(silent.cause)
 
@@ -120,7 +120,7 @@ def test_the_hubs_router_is_one_root_for_everything() -> None:
     now = Now(world(fault("router", "hub", 20, 40)), 25)
     for place in ("a", "b", "c"):
         assert roots(now.cause("thdl", f"{place}.from-hub")) == ("lan:so-hub", "lan")
-        assert roots(now.present.silent(place)) == ("lan:so-hub", "lan")
+        assert roots(now.present.silence(place)) == ("lan:so-hub", "lan")
     assert roots(now.cause("thdl", "gateway")) == ("lan:so-hub", "lan")
     assert now.cause("thdl", "gateway").cause.certainty == "sure"
 
@@ -138,29 +138,29 @@ def test_what_came_back_after_the_last_look_proves_nothing() -> None:
 def test_on_battery_and_then_silent_is_power() -> None:
     now = Now(world(fault("power", "a", 20, 45)), 30)
     assert roots(now.cause("thdl", "a.from-hub")) == ("power:a", "power")
-    assert roots(now.present.silent("a")) == ("power:a", "power")
-    assert "on battery when it was last seen" in told(now.present.silent("a").cause)
+    assert roots(now.present.silence("a")) == ("power:a", "power")
+    assert "on battery when it was last seen" in told(now.present.silence("a").cause)
     before = Now(world(fault("power", "a", 20, 45)), 22)
     assert roots(before.cause("a", "power")) == ("power:a", "power")
 
 
 def test_a_silent_agent_whose_site_answers_is_itself_the_root() -> None:
     now = Now(world(fault("machine", "b", 20, 40)), 26)
-    assert roots(now.present.silent("b")) == ("agent:b", "agent")
-    assert now.present.silent("b").cause.certainty == "probable"
-    assert "answered from outside" in told(now.present.silent("b").cause)
+    assert roots(now.present.silence("b")) == ("agent:b", "agent")
+    assert now.present.silence("b").cause.certainty == "probable"
+    assert "answered from outside" in told(now.present.silence("b").cause)
 
 
 def test_a_clean_stop_is_sure() -> None:
     now = Now(world(fault("stop", "b", 20, 40)), 26)
-    answer = now.present.silent("b")
+    answer = now.present.silence("b")
     assert roots(answer) == ("agent:b", "agent") and answer.cause.certainty == "sure"
 
 
 def test_everybody_is_silent_after_the_collectors_start() -> None:
     now = Now(world(), 40.5, started=40, deaf=(20, 60))
     for agent in ("a", "b", "c", "thdl"):
-        answer = now.present.silent(agent)
+        answer = now.present.silence(agent)
         assert roots(answer) == ("collector:start", "collector") and answer.pending
 
 
@@ -168,7 +168,7 @@ def test_everybody_is_silent_while_the_collector_runs() -> None:
     """Nobody can reach it, the centre's own agent neither: its network, not four sites."""
     now = Now(world(), 40, deaf=(20, 60))
     for agent in ("a", "b", "c", "thdl"):
-        assert roots(now.present.silent(agent)) == ("collector:reach", "collector")
+        assert roots(now.present.silence(agent)) == ("collector:reach", "collector")
 
 
 def test_many_sites_silent_that_answer_are_the_collector_too() -> None:
@@ -178,7 +178,7 @@ def test_many_sites_silent_that_answer_are_the_collector_too() -> None:
         agent: AgentContact(T0 + 20 * MINUTE) if agent in deaf else quiet.contact(agent) for agent in ("thdl", *deaf)
     }
     now = present_causes(topology(), PresentView(seen=quiet.seen, contact=contacts.get, now=quiet.at, push_every=PUSH))
-    assert {roots(now.silent(agent)) for agent in deaf} == {("collector:reach", "collector")}
+    assert {roots(now.silence(agent)) for agent in deaf} == {("collector:reach", "collector")}
 
 
 def test_a_dead_router_and_a_cut_line_are_the_same_from_outside() -> None:
@@ -192,7 +192,7 @@ def test_both_lines_of_a_site_gone_at_once_are_one_root_at_the_site() -> None:
     for name in ("c.from-hub", "c.from-hub-two"):
         answer = now.cause("thdl", name)
         assert roots(answer) == ("lan:c", "lan") and answer.cause.certainty == "provisional"
-    assert roots(now.present.silent("c")) == ("lan:c", "lan")
+    assert roots(now.present.silence("c")) == ("lan:c", "lan")
 
 
 def test_one_of_two_lines_is_sure_at_once() -> None:

@@ -122,7 +122,7 @@ def test_an_agent_is_killed() -> None:
 @pytest.mark.parametrize("what", ["kill", "stop"])
 def test_an_agent_that_is_gone_for_less_than_others_looks_are_held(what: str) -> None:
     story = Story(fault(what, "b", 20.3, 21.5))
-    held = CauseAnalysis(topology(), story.evidence).lives.gaps("b")
+    held = CauseAnalysis(topology(), story.evidence).agent_gaps.gaps("b")
     assert held == () or what == "stop"
     assert story.causes() == {("agent:b", "agent")}
     assert story.of("b", "gateway")
@@ -265,13 +265,13 @@ def test_a_badly_placed_silence_proves_nothing_of_other_agents_moments() -> None
     moment = PastMoment(
         CauseAnalysis(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False
     )
-    assert not moment.lives("power:b")
+    assert not moment.is_alive("power:b")
     for name in ("gateway", "hub"):
         at.looks("b", name, "U" * 40 + "." * 30 + "U" * 50)
     moment = PastMoment(
         CauseAnalysis(at.topology, at.evidence()), 51 * at.every, 54 * at.every, 0, uid, at.known[uid][1], False
     )
-    assert moment.lives("power:b")
+    assert moment.is_alive("power:b")
 
 
 # -- spans laid by hand, for what the estate does not have

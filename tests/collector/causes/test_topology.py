@@ -26,7 +26,7 @@ def example() -> Topology:
 
 def way(topology: Topology, agent: str, name: str) -> CheckPath:
     checks = topology.inventory.checks.values()
-    return topology.way(next(check.uid for check in checks if (check.agent, check.name) == (agent, name)))
+    return topology.path(next(check.uid for check in checks if (check.agent, check.name) == (agent, name)))
 
 
 def test_a_gateway_is_on_the_agents_own_network() -> None:
@@ -62,7 +62,7 @@ def test_devices_and_their_feeders() -> None:
     assert ping.own == web.host == f"host:{HUB}/{HUB}-cong-chinh"
     assert example().root(ping.own).root == f"device:{HUB}-cong-chinh"
     power = way(example(), "thdl", "power-ups-mang")  # its address is the backup server's
-    assert example().feeds(power.uid) == f"{HUB}-ups-mang"
+    assert example().ups_of(power.uid) == f"{HUB}-ups-mang"
     assert example().root(power.own).root == f"power:{HUB}"
 
 
@@ -77,7 +77,7 @@ def test_what_nothing_tells_stays_unknown() -> None:
     check = next(one for one in topology.inventory.checks.values() if one.name == "files")
     elsewhere = replace(check, uid="f" * 16, params={"host": "files.example.org", "port": 445})
     other = Topology.of(replace(topology.inventory, checks={**topology.inventory.checks, elsewhere.uid: elsewhere}))
-    found = other.way(elsewhere.uid)
+    found = other.path(elsewhere.uid)
     assert found.target == "" and found.on == ("agent:b", "power:b", found.last)
     assert found.maybe == ("switch:b", "gateway:b", "wan:b")
 
@@ -95,7 +95,7 @@ def test_a_line_to_another_centre_does_not_pass_the_hub() -> None:
             checks={**topology.inventory.checks, known.uid: replace(known, params={"host": "203.0.113.77"})},
         )
     )
-    found = other.way(known.uid)
+    found = other.path(known.uid)
     assert found.target == "b"
     assert found.on == ("agent:c", "power:c", "switch:c", "gateway:c", "wan:c-two", "gateway:b", "power:b")
 
@@ -108,8 +108,8 @@ def test_on_one_machine_each_service_is_its_own() -> None:
     router = replace(here, uid="e" * 16, key="gateway", name="gateway")
     checks = {**topology.inventory.checks, here.uid: here, router.uid: router}
     other = Topology.of(replace(topology.inventory, checks=checks))
-    assert other.way(here.uid).on == ("agent:b", "power:b", f"service:{here.uid}")
-    assert other.way(router.uid).own == "gateway:b"
+    assert other.path(here.uid).on == ("agent:b", "power:b", f"service:{here.uid}")
+    assert other.path(router.uid).own == "gateway:b"
 
 
 def test_two_lines_are_one_element_for_what_takes_either() -> None:
@@ -185,7 +185,7 @@ def test_it_is_made_for_ten_thousand_sites_in_a_moment() -> None:
     topology = Topology.of(estate)
     spent = time.process_time() - begun
     assert len(estate.checks) == 200_001
-    assert topology.way("s7-from").target == "s7"
+    assert topology.path("s7-from").target == "s7"
     assert spent < 3, f"{spent:.1f} s"
 
 

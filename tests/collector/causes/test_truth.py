@@ -34,10 +34,10 @@ def evidence(world: EstateHistory, told: dict[str, int] | None = None, now: int 
 
     @cache
     def life(agent: str) -> AgentLife:
-        if agent not in world.told:
+        if agent not in world.received:
             return AgentLife()
         limit = FOREVER if told is None else told[agent]
-        events = [event for event in world.told[agent].events if event[0] <= limit]
+        events = [event for event in world.received[agent].events if event[0] <= limit]
         return agent_life(events, FOREVER if told is None else world.last_look(agent, limit) - 10_000)
 
     return CauseEvidence(spans=spans, life=life, now=world.end if now is None else now)
@@ -160,7 +160,7 @@ def test_late_evidence_gives_exactly_what_timely_evidence_would() -> None:
         timely = judged(world)
         fresh = Topology.of(histories.estate())
         dice = histories.random.Random(seed)
-        told = dict.fromkeys(world.told, world.begin + 10 * MINUTE)
+        told = dict.fromkeys(world.received, world.begin + 10 * MINUTE)
         while any(at < world.end for at in told.values()):
             agent = dice.choice([agent for agent, at in told.items() if at < world.end])
             told[agent] = min(told[agent] + dice.randrange(HOUR), world.end)
@@ -174,7 +174,7 @@ def test_while_evidence_is_to_come_nothing_undecided_is_called_final() -> None:
     said = changed = 0
     for seed in range(80):
         world = random_world(seed)
-        told = dict.fromkeys(world.told, world.end) | {"b": world.begin + 20 * MINUTE}
+        told = dict.fromkeys(world.received, world.end) | {"b": world.begin + 20 * MINUTE}
         uids = [check.uid for check in world.checks]
         early = verdicts(topology(), evidence(world, told), uids, (world.begin, world.end))
         late = judged(world)

@@ -23,23 +23,23 @@ async def centre(tmp_path: Path) -> AsyncIterator[EvaluatorWorld]:
     centre = EvaluatorWorld(tmp_path)
     await centre.start()
     await centre.step(2 * MINUTE)
-    assert centre.told() == [] and centre.open == []
+    assert centre.sent_kinds() == [] and centre.open == []
     yield centre
     await centre.stop()
 
 
 async def test_a_service_that_fails_is_one_thread_of_two_mails(centre: EvaluatorWorld) -> None:
     await centre.step(10 * SECOND, web=DOWN)
-    assert centre.told() == []  # two looks are not three
+    assert centre.sent_kinds() == []  # two looks are not three
     began = centre.now
     await centre.step(10 * SECOND)
-    assert centre.told() == [("truc", "trouble")]
+    assert centre.sent_kinds() == [("truc", "trouble")]
     assert centre.now - began <= 10 * SECOND
     assert centre.only_incident().cause.cause == "service"
     await centre.step(30 * MINUTE)
-    assert centre.told() == [("truc", "trouble")]
+    assert centre.sent_kinds() == [("truc", "trouble")]
     await centre.step(2 * MINUTE, web=UP)
-    assert centre.told() == [("truc", "trouble"), ("truc", "recovery")] and centre.open == []
+    assert centre.sent_kinds() == [("truc", "trouble"), ("truc", "recovery")] and centre.open == []
     trouble, recovery = centre.mails
     assert recovery["In-Reply-To"] == trouble["Message-ID"] and trouble["To"].addresses[0].addr_spec
     assert "Cổng thông tin" in trouble.get_body(("plain",)).get_content()
@@ -55,21 +55,21 @@ async def test_what_cannot_be_put_in_words_is_told_plainly_and_silences_nothing_
 
     monkeypatch.setattr("alerts.mail.render", broken)
     await centre.step(2 * MINUTE, web=DOWN)
-    assert centre.told() == [("truc", "trouble")] and "could not be written" in caplog.text
+    assert centre.sent_kinds() == [("truc", "trouble")] and "could not be written" in caplog.text
     (mail,) = centre.mails
     plain = mail.get_body(("plain",)).get_content()
     root = centre.only_incident().cause.root
     assert mail["Subject"] == f"[Nghiêm trọng] {root}" and root in plain and "Không soạn được" in plain
     monkeypatch.undo()
     await centre.step(5 * MINUTE, web=UP)
-    assert centre.told() == [("truc", "trouble"), ("truc", "recovery")]
+    assert centre.sent_kinds() == [("truc", "trouble"), ("truc", "recovery")]
     assert centre.mails[1]["In-Reply-To"] == mail["Message-ID"]
 
 
 async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: EvaluatorWorld) -> None:
     await centre.step(10 * SECOND, web=DOWN)
     await centre.step(5 * MINUTE, web=UP)
-    assert centre.told() == [] and centre.open == []
+    assert centre.sent_kinds() == [] and centre.open == []
     web = next(check for check in centre.ingest.fleet.checks.values() if check.name == "web")
     rows = await centre.database.read(
         lambda db: db.execute("SELECT count(*) FROM spans WHERE check_id = ? AND state = 2", (web.id,)).get
@@ -85,42 +85,42 @@ async def test_a_cut_line_is_one_mail_about_the_line_and_the_backlog_adds_none(c
     incident = centre.only_incident()
     assert (incident.cause.root, incident.cause.cause) == ("wan:so-a", "wan")
     assert {member.partition(":")[0] for member in incident.members} == {"down", "silent"}
-    assert {contact for contact, _ in centre.told()} == {"an", "truc"}
-    assert [kind for _, kind in centre.told("an")] == ["trouble"]
+    assert {contact for contact, _ in centre.sent_kinds()} == {"an", "truc"}
+    assert [kind for _, kind in centre.sent_kinds("an")] == ["trouble"]
     assert "TSLCD-001" in centre.mails[0].get_body(("plain",)).get_content()
     await centre.step(9 * MINUTE)
     centre.disconnected.clear()
     del centre.states["a/hub"]
     await centre.step(5 * MINUTE, so_a__from_hub=UP)
-    assert [kind for _, kind in centre.told("an")] == ["trouble", "recovery"]
+    assert [kind for _, kind in centre.sent_kinds("an")] == ["trouble", "recovery"]
     assert centre.open == []
 
 
 async def test_silence_is_not_down(centre: EvaluatorWorld) -> None:
     """An agent dies while its router answers: a warning about the agent, and nothing about what lies behind it."""
-    centre.off.add("a")
+    centre.stopped.add("a")
     await centre.step(2 * MINUTE)
-    assert centre.told() == []
+    assert centre.sent_kinds() == []
     await centre.step(3 * MINUTE)
     incident = centre.only_incident()
     assert incident.cause.root == "agent:a" and incident.severity == "warning"
     assert list(incident.members) == ["silent:a"]
-    assert [kind for _, kind in centre.told("an")] == ["trouble"]
+    assert [kind for _, kind in centre.sent_kinds("an")] == ["trouble"]
     await centre.step(HOUR)
-    assert [kind for _, kind in centre.told("an")] == ["trouble"]
-    centre.off.clear()
+    assert [kind for _, kind in centre.sent_kinds("an")] == ["trouble"]
+    centre.stopped.clear()
     await centre.step(3 * MINUTE)
-    assert [kind for _, kind in centre.told("an")] == ["trouble", "recovery"]
+    assert [kind for _, kind in centre.sent_kinds("an")] == ["trouble", "recovery"]
 
 
 async def test_a_collector_that_was_off_for_an_hour_mails_nothing_about_sites(centre: EvaluatorWorld) -> None:
     await centre.restart(off=HOUR)
-    await centre.evaluator.turn()
+    await centre.evaluator.evaluate()
     centre.disconnected.add("a")  # one comes back later than the others, and is not silent for that
     await centre.step(90 * SECOND)
     centre.disconnected.clear()
     await centre.step(10 * MINUTE)
-    assert centre.told() == [] and centre.open == []
+    assert centre.sent_kinds() == [] and centre.open == []
 
 
 async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded_and_not_paged(
@@ -138,26 +138,26 @@ async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded
     for agent in centre.agents.values():
         agent.ingest = centre.ingest
     await centre.step(2 * MINUTE)
-    assert centre.told() == [] and centre.open == []
-    [late] = centre.evaluator.book.closed.values()
+    assert centre.sent_kinds() == [] and centre.open == []
+    [late] = centre.evaluator.incidents.closed.values()
     assert late.why == "late" and late.cause.cause == "service"
     assert abs((late.ended or 0) - late.opened - 20 * MINUTE) <= 10 * SECOND
 
 
 async def test_a_backlog_pages_only_what_is_still_wrong(centre: EvaluatorWorld) -> None:
     """The agent was cut off for a day; its printer failed then and still is down, and only the overlay says so yet."""
-    centre.off.add("a")
+    centre.stopped.add("a")
     centre.states["so-a.from-hub"] = UP
     await centre.step(DAY // 48)
     assert centre.only_incident().cause.root == "agent:a"
-    mails = len(centre.told())
-    await centre.present("a", printer=DOWN)
-    await centre._turn()
+    mails = len(centre.sent_kinds())
+    await centre.push_present("a", printer=DOWN)
+    await centre._evaluate()
     await centre.step(MINUTE)
     for _ in range(6):
-        await centre.present("a", printer=DOWN)
+        await centre.push_present("a", printer=DOWN)
         await centre.step(10 * SECOND)
-    new = [one for one in centre.told()[mails:] if one == ("an", "trouble")]
+    new = [one for one in centre.sent_kinds()[mails:] if one == ("an", "trouble")]
     assert len(new) == 1
     roots = {incident.cause.root for incident in centre.open}
     printer = next(check.uid for check in centre.inventory.checks.values() if check.key == "printer")
@@ -167,7 +167,7 @@ async def test_a_backlog_pages_only_what_is_still_wrong(centre: EvaluatorWorld) 
 async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once(centre: EvaluatorWorld) -> None:
     await centre.step(10 * SECOND, web=DOWN)
     centre.clock.advance(5 * SECOND)
-    await centre._look()
+    await centre._run_checks()
     write, failing = centre.database.write, [2]
 
     async def refuse(work):  # a full disk, twice
@@ -179,10 +179,10 @@ async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once
     centre.database.write = refuse
     for _ in range(2):
         with pytest.raises(StoreError):
-            await centre.evaluator.turn()
-        await centre.evaluator.guarded() if failing[0] == 0 else None
+            await centre.evaluator.evaluate()
+        await centre.evaluator.evaluate_safely() if failing[0] == 0 else None
     await centre.step(MINUTE)
-    assert centre.told() == [("truc", "trouble")]
+    assert centre.sent_kinds() == [("truc", "trouble")]
 
 
 @pytest.mark.parametrize("delivered", [True, False])
@@ -191,47 +191,47 @@ async def test_a_restarted_collector_repeats_nothing_and_forgets_nothing(
 ) -> None:
     await centre.step(10 * SECOND, web=DOWN)
     centre.clock.advance(5 * SECOND)
-    await centre._look()
-    await centre.evaluator.turn()  # committed; then the process dies before or after the mail goes
+    await centre._run_checks()
+    await centre.evaluator.evaluate()  # committed; then the process dies before or after the mail goes
     if delivered:
         await centre.deliver()
     await centre.restart(off=MINUTE)
     await centre.step(5 * MINUTE)
-    assert centre.told() == [("truc", "trouble")]
+    assert centre.sent_kinds() == [("truc", "trouble")]
     await centre.step(3 * MINUTE, web=UP)
-    assert centre.told() == [("truc", "trouble"), ("truc", "recovery")]
+    assert centre.sent_kinds() == [("truc", "trouble"), ("truc", "recovery")]
 
 
 async def test_a_restored_store_repeats_nothing_that_was_sent_and_tells_of_the_end(centre: EvaluatorWorld) -> None:
-    kept = centre.copy()
+    kept = centre.back_up()
     await centre.step(5 * MINUTE, web=DOWN)
     await centre.step(2 * MINUTE, mail=DOWN)
     await centre.step(3 * MINUTE, mail=UP)
-    before = centre.told()
+    before = centre.sent_kinds()
     assert before == [("truc", "trouble"), ("truc", "trouble"), ("truc", "recovery")]
-    await centre.put_back(kept)
+    await centre.restore(kept)
     await centre.step(10 * MINUTE)
-    assert centre.told() == before  # still wrong, and known
+    assert centre.sent_kinds() == before  # still wrong, and known
     await centre.step(3 * MINUTE, web=UP)
-    assert centre.told() == [*before, ("truc", "recovery")]
+    assert centre.sent_kinds() == [*before, ("truc", "recovery")]
     assert centre.mails[-1]["In-Reply-To"] == centre.mails[0]["Message-ID"]
 
 
 async def test_acknowledged_means_no_repeats(centre: EvaluatorWorld) -> None:
     await centre.step(MINUTE, web=DOWN)
     await centre.step(4 * HOUR + MINUTE)
-    assert centre.told() == [("truc", "trouble"), ("truc", "repeat")]
+    assert centre.sent_kinds() == [("truc", "trouble"), ("truc", "repeat")]
     key = centre.only_incident().key
     task = centre.evaluator.command(Command(incident=key, what="acknowledge", who="an", at=centre.now))
     waiting = asyncio.create_task(task)
     await asyncio.sleep(0)
-    await centre.evaluator.turn()
+    await centre.evaluator.evaluate()
     found = await waiting
     assert found is not None and found.acked is not None and found.acked[0] == "an"
     await centre.step(9 * HOUR)
-    assert centre.told() == [("truc", "trouble"), ("truc", "repeat")]
+    assert centre.sent_kinds() == [("truc", "trouble"), ("truc", "repeat")]
     await centre.step(3 * MINUTE, web=UP)
-    assert centre.told()[-1] == ("truc", "recovery")
+    assert centre.sent_kinds()[-1] == ("truc", "recovery")
 
 
 async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld) -> None:
@@ -240,18 +240,18 @@ async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld
         lambda db: declare(db, Selector(checks=("web",)), begin, begin + HOUR, "new disks", "binh", begin)
     )
     await centre.step(30 * MINUTE, web=DOWN)
-    assert centre.told() == [] and centre.only_incident().excluded
+    assert centre.sent_kinds() == [] and centre.only_incident().excluded
     await centre.step(31 * MINUTE)  # it is over, and still down
-    assert centre.told() == [("truc", "trouble")]
+    assert centre.sent_kinds() == [("truc", "trouble")]
 
 
 async def test_a_muted_standby_tells_when_its_primary_is_gone(centre: EvaluatorWorld) -> None:
     centre.muted = True
     await centre.step(10 * MINUTE, web=DOWN)
-    assert centre.told() == [] and centre.only_incident().told == {}
+    assert centre.sent_kinds() == [] and centre.only_incident().told == {}
     centre.muted = False
     await centre.step(30 * SECOND)
-    assert centre.told() == [("truc", "trouble")]
+    assert centre.sent_kinds() == [("truc", "trouble")]
 
 
 async def test_the_hub_itself_cut_off_is_one_mail_and_no_provider_is_blamed(tmp_path: Path) -> None:
@@ -266,12 +266,17 @@ async def test_the_hub_itself_cut_off_is_one_mail_and_no_provider_is_blamed(tmp_
     await centre.step(10 * MINUTE)
     incident = centre.only_incident()
     assert (incident.cause.root, incident.cause.cause) == ("lan:so-ttt", "lan")
-    assert sorted(centre.told()) == [("an", "trouble"), ("truc", "trouble")]
+    assert sorted(centre.sent_kinds()) == [("an", "trouble"), ("truc", "trouble")]
     centre.states.clear()
     centre.disconnected.clear()
     await centre.step(25 * MINUTE)
-    assert sorted(centre.told()) == [("an", "recovery"), ("an", "trouble"), ("truc", "recovery"), ("truc", "trouble")]
-    assert list(centre.evaluator.book.closed) == [incident.key]  # the sites' own side of it is no news
+    assert sorted(centre.sent_kinds()) == [
+        ("an", "recovery"),
+        ("an", "trouble"),
+        ("truc", "recovery"),
+        ("truc", "trouble"),
+    ]
+    assert list(centre.evaluator.incidents.closed) == [incident.key]  # the sites' own side of it is no news
     await centre.circuits.count()
     assert {(provider, cause) for _, provider, cause in centre.circuits.down} == {("nha-mang-a", "lan")}
     await centre.stop()
@@ -283,8 +288,8 @@ async def test_a_digest_goes_once_a_day_with_what_there_was(centre: EvaluatorWor
     for _ in range(24):
         centre.clock.advance(HOUR - MINUTE)
         await centre.step(MINUTE)
-    digests = [mail for letter, mail in zip(centre.letters, centre.mails, strict=True) if letter.kind == "digest"]
-    assert len([one for one in centre.letters if (one.contact, one.kind) == ("truc", "digest")]) == 1
+    digests = [mail for letter, mail in zip(centre.outgoing, centre.mails, strict=True) if letter.kind == "digest"]
+    assert len([one for one in centre.outgoing if (one.contact, one.kind) == ("truc", "digest")]) == 1
     assert "Cổng thông tin" in digests[0].get_body(("plain",)).get_content()
 
 
@@ -318,14 +323,14 @@ async def test_a_cause_that_was_provisional_is_judged_anew_when_the_backlog_is_i
     assert (incident.cause.cause, incident.cause.certainty) == ("wan", "provisional")
     centre.states |= {"a/gateway": UP, "a/hub": UP}
     await centre.step(5 * MINUTE, so_a__from_hub=UP)  # the agent cannot reach the collector yet
-    told = len(centre.told())
+    told = len(centre.sent_kinds())
     centre.disconnected.clear()
     await centre.step(15 * MINUTE)
     found = await stored.find(centre.database, incident.key)
     assert found is not None and found.closed is not None
     assert (found.cause.root, found.cause.cause) == ("lan:so-a", "lan")
     assert found.cause.certainty == "sure" and "lan:so-a" in [one.text for one in found.history if one.what == "cause"]
-    assert {kind for _, kind in centre.told()[told:]} <= {"recovery"}
+    assert {kind for _, kind in centre.sent_kinds()[told:]} <= {"recovery"}
     await centre.restart()
     await centre.step(2 * MINUTE)
     assert await stored.find(centre.database, incident.key) == found
@@ -367,7 +372,7 @@ async def test_two_of_three_looks_where_the_inventory_says_so(tmp_path: Path) ->
     await centre.step(5 * SECOND, web=DOWN)
     assert centre.only_incident().severity == "critical"
     await centre.step(5 * SECOND)
-    assert centre.told("truc") == [("truc", "trouble")]
+    assert centre.sent_kinds("truc") == [("truc", "trouble")]
     await centre.stop()
 
 
@@ -389,12 +394,12 @@ async def test_old_evidence_of_a_silent_site_pages_nobody(tmp_path: Path) -> Non
     await centre.step(2 * MINUTE)
     centre.muted = True
     await centre.step(MINUTE, web=DOWN)
-    centre.off.add("hub-agent")
+    centre.stopped.add("hub-agent")
     await centre.step(20 * MINUTE)
     centre.muted = False
     await centre.step(5 * MINUTE)
     assert not any("Cổng thông tin" in str(mail["Subject"]) for mail in centre.mails)
-    centre.off.clear()
+    centre.stopped.clear()
     await centre.step(MINUTE)
     assert any("Cổng thông tin" in str(mail["Subject"]) for mail in centre.mails)
     await centre.stop()

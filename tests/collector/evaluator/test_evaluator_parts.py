@@ -41,22 +41,22 @@ def test_a_trouble_of_the_collector_is_as_old_as_its_first_sight() -> None:
     found: list[own.SelfProblem] = [("disk", message("full"))]
     troubles = own.SelfChecks([lambda: found])
     condition = lambda what: OWN  # noqa: E731
-    [first] = troubles.troubles(1_000, condition, "so")
-    [later] = troubles.troubles(9_000, condition, "so")
+    [first] = troubles.current(1_000, condition, "so")
+    [later] = troubles.current(9_000, condition, "so")
     assert (first.since, later.since, later.evidence) == (1_000, 1_000, 9_000)
     assert later.key == later.cause.root == "collector:disk" and later.subject.agency == "so"
     found.clear()
-    assert troubles.troubles(10_000, condition, "so") == []
+    assert troubles.current(10_000, condition, "so") == []
     found.append(("disk", message("full")))
-    [again] = troubles.troubles(11_000, condition, "so")
+    [again] = troubles.current(11_000, condition, "so")
     assert again.since == 11_000
-    assert troubles.troubles(12_000, lambda what: None, "so") == []
+    assert troubles.current(12_000, lambda what: None, "so") == []
 
 
 def test_a_trouble_of_the_collector_is_told_after_the_time_that_its_condition_gives() -> None:
     patient = Condition(id="mine", on="collector", for_ms=5_000)
     troubles = own.SelfChecks([lambda: [("mail", message("x"))]])
-    at = [troubles.troubles(now, lambda what: patient, "")[0].confirmed for now in (0, 4_999, 5_000)]
+    at = [troubles.current(now, lambda what: patient, "")[0].confirmed for now in (0, 4_999, 5_000)]
     assert at == [False, False, True]
 
 
@@ -91,7 +91,7 @@ async def test_a_standby_believes_only_its_primarys_own_word(status: int, body: 
     port = runner.addresses[0][1]
     one = Standby(f"http://127.0.0.1:{port}/-/ready")
     assert one.muted, "at its start the primary gets its time to answer"
-    one._heard -= 2 * standby.READY_FOR
+    one._last_ready -= 2 * standby.READY_FOR
     assert not one.muted
     task = asyncio.create_task(one.run())
     try:
@@ -129,7 +129,7 @@ def test_the_latest_looks_are_those_that_were_published(stretches: list[tuple[in
         if state != before:
             began, looks, before = at, 0, state
         looks += 1
-        told = recent.note(seen(state, began, looks))
+        told = recent.add(seen(state, began, looks))
         assert list(told) == truth[-MAX_LOOKS:][-len(told) :]
         assert (7 in recent.rows) != (state == UP and looks >= MAX_LOOKS)
 

@@ -164,11 +164,11 @@ async def test_an_outage_that_is_told_is_not_told_again_as_a_goal_at_risk() -> N
     reader.upper = {HOUR: 0.9, 5 * MINUTE: 0.5}
     await objectives.refresh()
     assert objectives.burning["g1"].pair == BURN_WINDOW_PAIRS[0]
-    [risk] = objectives.troubles(NOW, [web_is_down()], condition)
+    [risk] = objectives.current(NOW, [web_is_down()], condition)
     assert not risk.confirmed
-    [risk] = objectives.troubles(NOW + 5 * MINUTE, [], condition)  # what was down may still fill the short window
+    [risk] = objectives.current(NOW + 5 * MINUTE, [], condition)  # what was down may still fill the short window
     assert not risk.confirmed
-    [risk] = objectives.troubles(NOW + 7 * MINUTE, [], condition)  # it goes on burning, and nobody was told why
+    [risk] = objectives.current(NOW + 7 * MINUTE, [], condition)  # it goes on burning, and nobody was told why
     assert risk.confirmed and risk.severity == "critical" and risk.cause.root == "goal:g1"
     assert risk.said is not None and risk.said.values["goal"] == "g1"
 
@@ -178,21 +178,21 @@ async def test_many_short_outages_that_nobody_was_told_of_are_a_risk_at_once() -
     objectives = GoalProblems(reader, list)  # type: ignore[arg-type]
     reader.upper = {DAY: 0.996, 2 * HOUR: 0.99}
     await objectives.refresh()
-    [risk] = objectives.troubles(NOW, [web_is_down(confirmed=False)], condition)
+    [risk] = objectives.current(NOW, [web_is_down(confirmed=False)], condition)
     assert (risk.confirmed, risk.severity, risk.since) == (True, "warning", NOW)
-    [risk] = objectives.troubles(NOW + MINUTE, [], condition)
+    [risk] = objectives.current(NOW + MINUTE, [], condition)
     assert risk.since == NOW
     reader.upper = {}
     await objectives.refresh()
-    assert objectives.troubles(NOW + 2 * MINUTE, [], condition) == []
+    assert objectives.current(NOW + 2 * MINUTE, [], condition) == []
 
 
 async def test_a_missed_goal_is_told_once_and_after_what_made_it_miss() -> None:
     reader = FakeReader()
     late = evaluation(0.9, name="rolling-30d", length=30 * DAY)
     objectives = GoalProblems(reader, lambda: [late])  # type: ignore[arg-type]
-    [missed] = objectives.troubles(NOW, [web_is_down()], condition)
+    [missed] = objectives.current(NOW, [web_is_down()], condition)
     assert not missed.confirmed
-    [missed] = objectives.troubles(NOW + 2 * MINUTE, [], condition)
+    [missed] = objectives.current(NOW + 2 * MINUTE, [], condition)
     assert missed.confirmed and missed.once and missed.key == "missed:g1:rolling-30d"
-    assert objectives.troubles(NOW, [], lambda on, goal: None) == []
+    assert objectives.current(NOW, [], lambda on, goal: None) == []

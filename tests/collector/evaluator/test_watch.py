@@ -23,48 +23,48 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
 
 def seen(watch: StatusWatch, world: IngestWorld) -> dict[int, tuple[int, int]]:
     """(state, looks) by row."""
-    watch.look(world.clock.wall_ms())
-    return {one.row: (one.state, one.looks) for each in watch.wrong.values() for one in each}
+    watch.refresh(world.clock.wall_ms())
+    return {one.row: (one.state, one.looks) for each in watch.unhealthy.values() for one in each}
 
 
 async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: IngestWorld) -> None:
     agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
-    await agent.look(UP)
-    await agent.look(UP)
+    await agent.look_and_push(UP)
+    await agent.look_and_push(UP)
     assert seen(watch, world) == {}
     await agent.push(agent.batch(agent.all(UP, DOWN, UP), reasons=[(1, "refused")]))
     row = world.check("a1/c1").id
     assert seen(watch, world) == {row: (DOWN, 1)}
-    assert watch.wrong["a1"][0].reason == "refused"
-    await agent.look(UP, DOWN, UP)
-    await agent.look(UP, DOWN, UP)
+    assert watch.unhealthy["a1"][0].reason == "refused"
+    await agent.look_and_push(UP, DOWN, UP)
+    await agent.look_and_push(UP, DOWN, UP)
     assert seen(watch, world) == {row: (DOWN, 3)}
-    await agent.look(UP)
-    assert seen(watch, world) == {} and not watch.wrong
+    await agent.look_and_push(UP)
+    assert seen(watch, world) == {} and not watch.unhealthy
 
 
 async def test_silence_is_not_down(world: IngestWorld) -> None:
     agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
-    await agent.look(UP, DOWN, DEGRADED)
+    await agent.look_and_push(UP, DOWN, DEGRADED)
     assert len(seen(watch, world)) == 2
     world.clock.advance(69_000)
     assert len(seen(watch, world)) == 2
     world.clock.advance(2_000)  # past the hold
     assert seen(watch, world) == {}
-    await agent.look(UP, DOWN, UP)
+    await agent.look_and_push(UP, DOWN, UP)
     assert len(seen(watch, world)) == 1
 
 
 async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_it(world: IngestWorld) -> None:
     agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
-    await agent.look(UP)
+    await agent.look_and_push(UP)
     world.clock.advance(600_000)
     now = agent.now()
     present = Present(agent.plan.digest, agent.boot, now, bytes([UP, DOWN, UP]), [now - 60_000] * 3, [4] * 3)
     await agent.push(present=present, backlog=50)
     row = world.check("a1/c1").id
     assert seen(watch, world) == {row: (DOWN, 4)}
-    assert watch.wrong["a1"][0].provisional
+    assert watch.unhealthy["a1"][0].provisional
     present = Present(agent.plan.digest, agent.boot, agent.now() + 0, bytes([UP] * 3), [now] * 3, [9] * 3)
     world.clock.advance(1_000)
     await agent.push(present=present, backlog=40)
@@ -87,13 +87,13 @@ async def test_the_shortcut_for_agents_that_are_well_hides_nothing(world: Ingest
 
 def _all_wrong(world: IngestWorld) -> set[int]:
     fleet, now = world.ingest.fleet, world.clock.wall_ms()
-    states = {row: fleet.now(check, now) for row, check in fleet.checks.items()}
+    states = {row: fleet.status(check, now) for row, check in fleet.checks.items()}
     return {row for row, state in states.items() if state is not None and state.state in UNHEALTHY}
 
 
 async def test_a_check_that_left_the_plan_is_no_trouble(world: IngestWorld) -> None:
     agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
-    await agent.look(DOWN)
+    await agent.look_and_push(DOWN)
     assert len(seen(watch, world)) == 3
-    await world.ingest.serve("a1", plan_of(checks=1).encode())
+    await world.ingest.serve_plan("a1", plan_of(checks=1).encode())
     assert len(seen(watch, world)) == 1

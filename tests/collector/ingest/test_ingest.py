@@ -31,7 +31,7 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
 async def test_a_change_of_state_becomes_a_span_and_the_ack_says_how_far(world: IngestWorld) -> None:
     agent = await world.agent()
     for code in (UP, UP, DOWN, DOWN, UP):
-        ack = await agent.look(UP, code, UP)
+        ack = await agent.look_and_push(UP, code, UP)
         assert (ack.verdict, ack.watermark) == ("taken", Position(11, agent.seq))
         assert ack.incarnation == world.ingest.database.incarnation
         assert ack.plan == agent.plan.digest
@@ -39,35 +39,35 @@ async def test_a_change_of_state_becomes_a_span_and_the_ack_says_how_far(world: 
     assert first[1:] == (UP, pytest.approx(T0 + 30_000, abs=NEAR), pytest.approx(T0 + 75_000, abs=NEAR), 2, "")
     assert second[1:] == (DOWN, first[3], pytest.approx(T0 + 135_000, abs=NEAR), 2, "")
     check = world.check("a1/c1")
-    now = world.ingest.fleet.now(check, world.clock.wall_ms())
+    now = world.ingest.fleet.status(check, world.clock.wall_ms())
     assert now is not None and (now.state, now.provisional) == (UP, False)
     assert check.born == T0
 
 
 async def test_silence_is_unknown_not_up_and_not_down(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     world.clock.advance(70_000)
-    assert world.ingest.fleet.now(world.check("a1/c0"), world.clock.wall_ms()).state == UP
+    assert world.ingest.fleet.status(world.check("a1/c0"), world.clock.wall_ms()).state == UP
     world.clock.advance(10_000)
-    now = world.ingest.fleet.now(world.check("a1/c0"), world.clock.wall_ms())
+    now = world.ingest.fleet.status(world.check("a1/c0"), world.clock.wall_ms())
     assert (now.state, now.since) == (UNKNOWN, pytest.approx(T0 + 100_000, abs=NEAR))
 
 
 async def test_the_same_push_twice_counts_once(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
-    await agent.look(UP, UP, UP)
-    before = world.facts()
-    ack = await world.ingest.push("a1", agent.kept[-1])
+    await agent.look_and_push(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
+    before = world.replayable_state()
+    ack = await world.ingest.push("a1", agent.accepted_bodies[-1])
     assert (ack.verdict, ack.watermark) == ("repeat", Position(11, 6))
-    assert (await world.ingest.push("a1", agent.kept[0])).verdict == "repeat"
-    assert world.facts() == before
+    assert (await world.ingest.push("a1", agent.accepted_bodies[0])).verdict == "repeat"
+    assert world.replayable_state() == before
 
 
 async def test_identical_pushes_that_race_count_once(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     world.clock.advance(30_000)
     body = encode_push(Push(version=1, sent=agent.reading(), echo=agent.echo, batch=agent.batch(agent.all(DOWN))))
     acks = await asyncio.gather(*(world.ingest.push("a1", body) for _ in range(8)))
@@ -78,12 +78,12 @@ async def test_identical_pushes_that_race_count_once(world: IngestWorld) -> None
 
 async def test_other_content_under_the_same_frames_is_a_conflict(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
-    taken = decode_push(agent.kept[-1])
+    await agent.look_and_push(UP, UP, UP)
+    taken = decode_push(agent.accepted_bodies[-1])
     other = msgspec.structs.replace(taken, batch=msgspec.structs.replace(taken.batch, states=bytes([DOWN] * 3)))
     ack = await world.ingest.push("a1", encode_push(other))
     assert (ack.verdict, ack.watermark) == ("conflict", Position(11, 3))
-    assert [letter.reason for letter in await world.letters()] == ["other content under the same frames"]
+    assert [letter.reason for letter in await world.dead_letters()] == ["other content under the same frames"]
     assert "conflict" in await world.findings()
     folded = msgspec.structs.replace(
         taken, batch=msgspec.structs.replace(taken.batch, runs=[Run(0, UP, 1, 2, 1)], states=b"", checks=[], counts=[])
@@ -93,22 +93,22 @@ async def test_other_content_under_the_same_frames_is_a_conflict(world: IngestWo
 
 async def test_a_batch_that_does_not_continue_is_sent_back(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     world.clock.advance(30_000)
     gap = agent.batch(agent.all(UP), previous=Position(11, 2), last=9)
     for batch in (gap, msgspec.structs.replace(gap, previous=Position(99, 3)), msgspec.structs.replace(gap, epoch=12)):
         ack = await agent.push(batch)
         assert (ack.verdict, ack.watermark) == ("reposition", Position(11, 3))
     assert world.state("a1").results == 3
-    assert (await agent.look(UP, UP, UP)).verdict == "taken"
+    assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
 
 
 async def test_a_new_agent_that_claims_a_past_here_is_sent_back_and_may_declare_it_lost(world: IngestWorld) -> None:
     agent = await world.agent()
-    agent.mark, agent.seq = Position(11, 500), 500
-    ack = await agent.look(UP, UP, UP)
+    agent.watermark, agent.seq = Position(11, 500), 500
+    ack = await agent.look_and_push(UP, UP, UP)
     assert (ack.verdict, ack.watermark) == ("reposition", None)
-    agent.mark = None
+    agent.watermark = None
     ack = await agent.push(agent.batch(agent.all(UP), breach="lost", first=501, last=503))
     assert (ack.verdict, ack.watermark) == ("taken", Position(11, 503))
     assert "chain broken" in await world.findings()
@@ -116,25 +116,25 @@ async def test_a_new_agent_that_claims_a_past_here_is_sent_back_and_may_declare_
 
 async def test_a_new_epoch_continues_the_chain(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     agent.epoch, agent.seq = 12, 0
-    ack = await agent.look(UP, UP, UP)
+    ack = await agent.look_and_push(UP, UP, UP)
     assert (ack.verdict, ack.watermark) == ("taken", Position(12, 3))
-    agent.epoch, agent.mark, agent.seq = 13, Position(12, 3), 40
+    agent.epoch, agent.watermark, agent.seq = 13, Position(12, 3), 40
     ack = await agent.push(agent.batch(agent.all(UP, at=agent.now() + 5), breach="rolled back", first=41, last=43))
     assert (ack.verdict, ack.watermark) == ("taken", Position(13, 43))
 
 
 async def test_bad_results_go_alone_with_a_reason_each(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     world.clock.advance(30_000)
     now = agent.now()
     batch = agent.batch([(0, now - 9, UP), (0, now, DOWN), (1, now, 9), (2, now + 60_000, UP), (7, now, UP)])
     batch = msgspec.structs.replace(batch, values=[*batch.values[:4], 7])  # of a check that the plan does not have
     ack = await agent.push(batch)
     assert ack.verdict == "taken"
-    assert sorted(letter.reason for letter in await world.letters()) == [
+    assert sorted(letter.reason for letter in await world.dead_letters()) == [
         "a check that its plan does not have",
         "from the future",
         "state 9 does not exist",
@@ -157,24 +157,24 @@ async def test_bad_results_go_alone_with_a_reason_each(world: IngestWorld) -> No
 )
 async def test_a_number_that_cannot_be(world: IngestWorld, change: dict, reason: str) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     world.clock.advance(30_000)
     assert (await agent.push(agent.batch(agent.all(DOWN), **change))).verdict == "taken"
-    assert [letter.reason for letter in await world.letters()] == [reason]
+    assert [letter.reason for letter in await world.dead_letters()] == [reason]
     assert [world.tail(f"a1/c{i}").state for i in range(3)] == [DOWN, UP, DOWN]
 
 
 async def test_looks_older_than_the_ledger_go_alone(world: IngestWorld) -> None:
     agent = await world.agent()
     for _ in range(3):
-        await agent.look(UP, UP, UP)
+        await agent.look_and_push(UP, UP, UP)
     now = agent.now()
     world.clock.advance(5_000)
     ack = await agent.push(
         agent.batch([(0, now - 60_000, DOWN), (0, now - 30_000, DOWN), (0, now - 1, UP), (0, now + 2_000, UP)])
     )
     assert ack.verdict == "taken"
-    (letter,) = await world.letters()
+    (letter,) = await world.dead_letters()
     assert (letter.reason, letter.count) == ("older than the ledger's end", 2)
     # 1 ms is within what clocks are known to: that look is in order
     assert world.tail("a1/c0").looks == 5 and await world.spans() == []
@@ -198,14 +198,14 @@ async def test_looks_older_than_the_ledger_go_alone(world: IngestWorld) -> None:
 )
 async def test_a_batch_that_cannot_be_read_is_refused_and_passed(world: IngestWorld, change: dict) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     world.clock.advance(30_000)
     batch = agent.batch(agent.all(DOWN), **change)
     ack = await agent.push(batch)
     assert ack.verdict == "refused" and ack.reason
     assert ack.watermark == Position(11, batch.last)
-    assert len(await world.letters()) == 1
-    assert (await agent.look(UP, UP, UP)).verdict == "taken"
+    assert len(await world.dead_letters()) == 1
+    assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
     assert await world.spans() == []
 
 
@@ -232,26 +232,26 @@ def bomb() -> bytes:
 )
 async def test_what_is_no_push_is_400_and_a_dead_letter(world: IngestWorld, body: bytes) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
-    before = world.facts()
+    await agent.look_and_push(UP, UP, UP)
+    before = world.replayable_state()
     with pytest.raises(PushError) as refused:
         await world.ingest.push("a1", body)
-    assert refused.value.status == 400 and refused.value.words
-    (letter,) = await world.letters()
+    assert refused.value.status == 400 and refused.value.message
+    (letter,) = await world.dead_letters()
     assert letter.body == body[:4096]
-    assert world.facts() == before and world.ingest.rejected == {"a1": 1}
-    assert (await agent.look(UP, UP, UP)).verdict == "taken"
+    assert world.replayable_state() == before and world.ingest.rejected == {"a1": 1}
+    assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
 
 
 async def test_a_push_cut_at_every_byte_harms_nothing(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
-    body = agent.kept[0]
+    await agent.look_and_push(UP, UP, UP)
+    body = agent.accepted_bodies[0]
     for end in range(len(body)):
         with pytest.raises(PushError):
             await world.ingest.push("a1", body[:end])
     assert world.state("a1").results == 3
-    assert len(await world.letters()) == min(len(body), 100)
+    assert len(await world.dead_letters()) == min(len(body), 100)
 
 
 async def test_rubbish_without_end_is_bounded(world: IngestWorld) -> None:
@@ -266,9 +266,9 @@ async def test_rubbish_without_end_is_bounded(world: IngestWorld) -> None:
 
 async def test_an_unknown_plan_is_asked_for_and_taken_from_the_agent(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     agent.plan = plan_of(checks=4)
-    ack = await agent.look(UP, UP, UP, DOWN)
+    ack = await agent.look_and_push(UP, UP, UP, DOWN)
     assert (ack.verdict, ack.want, ack.watermark) == ("none", [agent.plan.digest], Position(11, 3))
     ack = await agent.push(plans=[agent.plan.encode()])
     assert ack.verdict == "none" and not ack.want
@@ -284,54 +284,54 @@ async def test_a_plan_of_another_agent_is_set_aside(world: IngestWorld) -> None:
     stranger = plan_of("a2")
     ack = await agent.push(plans=[stranger.encode(), b"{", b"[" * 100_000])
     assert ack.verdict == "none"
-    assert len(await world.letters()) == 3
-    assert world.ingest.plans.view("a1", stranger.digest) is None
+    assert len(await world.dead_letters()) == 3
+    assert world.ingest.plans.compiled_plan("a1", stranger.digest) is None
 
 
 async def test_a_plan_that_nobody_has_any_more_does_not_stop_the_agent(world: IngestWorld) -> None:
     agent = await world.agent()
     kept, agent.plan = agent.plan, plan_of(checks=4)
     for _ in range(20):
-        assert (await agent.look(UP, UP, UP, UP)).verdict == "none"
-    ack = await agent.look(UP, UP, UP, UP)
+        assert (await agent.look_and_push(UP, UP, UP, UP)).verdict == "none"
+    ack = await agent.look_and_push(UP, UP, UP, UP)
     assert (ack.verdict, ack.watermark) == ("refused", Position(11, 4))
     agent.plan = kept
-    assert (await agent.look(UP, UP, UP)).verdict == "taken"
+    assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
 
 
 async def test_a_served_plan_ends_the_checks_it_no_longer_names(world: IngestWorld) -> None:
     await world.agent()
     world.clock.advance(60_000)
-    await world.ingest.serve("a1", plan_of(checks=2).encode())
+    await world.ingest.serve_plan("a1", plan_of(checks=2).encode())
     assert [world.check(f"a1/c{i}").ended for i in range(3)] == [None, None, T0 + 60_000]
-    await world.ingest.serve("a1", plan_of(checks=3).encode())
+    await world.ingest.serve_plan("a1", plan_of(checks=3).encode())
     assert world.check("a1/c2").ended is None and world.check("a1/c2").born == T0
 
 
 async def test_a_plan_of_as_many_other_checks_gets_its_own_results(world: IngestWorld) -> None:
     agent = await world.agent()
     for _ in range(3):
-        await agent.look(UP, UP, UP)
+        await agent.look_and_push(UP, UP, UP)
     agent.plan = msgspec.structs.replace(agent.plan, checks=agent.plan.checks[::-1])
-    await world.ingest.serve("a1", agent.plan.encode())
-    await agent.look(DOWN, UP, UP)
+    await world.ingest.serve_plan("a1", agent.plan.encode())
+    await agent.look_and_push(DOWN, UP, UP)
     assert [world.tail(f"a1/c{i}").state for i in range(3)] == [UP, UP, DOWN]
 
 
 async def test_more_pushes_than_can_be_in_work_are_told_to_come_again(world: IngestWorld) -> None:
     agents = [await world.agent(plan_of(f"a{i}")) for i in range(2)]
     world.ingest._busy = MAX_WAITING - 1
-    both = await asyncio.gather(*(agent.look(UP, UP, UP) for agent in agents), return_exceptions=True)
+    both = await asyncio.gather(*(agent.look_and_push(UP, UP, UP) for agent in agents), return_exceptions=True)
     taken, refused = both
     assert isinstance(refused, PushError) and refused.status == 503
     assert getattr(taken, "verdict", "") == "taken"
     world.ingest._busy = 0
-    assert (await agents[1].look(UP, UP, UP)).verdict == "taken"
+    assert (await agents[1].look_and_push(UP, UP, UP)).verdict == "taken"
 
 
 async def test_a_clean_stop_ends_every_hold(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, DOWN, UP)
+    await agent.look_and_push(UP, DOWN, UP)
     world.clock.advance(10_000)
     stop = Record(agent.now(), "stop", {"why": "SIGTERM"})
     await agent.push(agent.batch([], records=[stop]))
@@ -357,7 +357,7 @@ async def test_an_agent_that_died_is_a_finding(world: IngestWorld) -> None:
     huge = Record(agent.now(), "damaged", {"text": "x" * 50_000})
     assert (await agent.push(agent.batch([], records=[start, odd, bad, huge]))).verdict == "taken"
     assert (await world.findings())[:2] == ["agent start", "agent damaged"]
-    assert sorted(letter.reason for letter in await world.letters()) == [
+    assert sorted(letter.reason for letter in await world.dead_letters()) == [
         "a record of unknown kind 'dance'",
         "from the future, or before its machine started",
     ]
@@ -378,7 +378,7 @@ async def test_folded_runs_come_before_the_results(world: IngestWorld) -> None:
     ack = await agent.push(agent.batch([(0, now, UP)], runs=runs, last=30))
     assert ack.verdict == "taken"
     assert [(row[1], row[4], row[5]) for row in await world.spans()] == [(UP, 7, ""), (DOWN, 9, "no answer")]
-    assert len(await world.letters()) == 4
+    assert len(await world.dead_letters()) == 4
     cells = [list(cell[:4]) for bucket in world.state("a1").sums.buckets() for cell in bucket.cells.values()]
     assert [7, 700, 50, 200] in cells
     assert world.state("a1").results == 17
@@ -386,20 +386,20 @@ async def test_folded_runs_come_before_the_results(world: IngestWorld) -> None:
 
 async def test_the_present_state_is_shown_and_never_accounted(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
-    before = world.facts()
+    await agent.look_and_push(UP, UP, UP)
+    before = world.replayable_state()
     world.clock.advance(3_600_000)
 
     def present(code: int, boot_ms: int) -> Present:
         return Present(agent.plan.digest, agent.boot, boot_ms, bytes([code] * 3), [boot_ms - 600_000] * 3, [20] * 3)
 
     await agent.push(present=present(DOWN, agent.now()), backlog=900)
-    now = world.ingest.fleet.now(world.check("a1/c0"), world.clock.wall_ms())
+    now = world.ingest.fleet.status(world.check("a1/c0"), world.clock.wall_ms())
     assert (now.state, now.provisional, now.since) == (DOWN, True, T0 + 30_000 + 3_000_000)
     await agent.push(present=present(UP, agent.now() - 5), backlog=900)  # overtaken on the way
-    assert world.ingest.fleet.now(world.check("a1/c0"), world.clock.wall_ms()).state == DOWN
+    assert world.ingest.fleet.status(world.check("a1/c0"), world.clock.wall_ms()).state == DOWN
     assert world.state("a1").backlog == 900
-    assert world.facts()["a1"]["tails"] == before["a1"]["tails"] and await world.spans() == []
+    assert world.replayable_state()["a1"]["tails"] == before["a1"]["tails"] and await world.spans() == []
     await agent.push()
     assert world.state("a1").overlay is None
 
@@ -408,14 +408,14 @@ async def test_one_push_that_cannot_be_stored_fails_alone(world: IngestWorld) ->
     good, bad = await world.agent(), await world.agent(plan_of("a2"))
     state = world.state("a2").successor()
     too_big = Span(UP, 0, 2**70, 0, 0)
-    item = CommitItem(state, Effect(spans=[(4, too_big)], notes=[NewEvent(0, None, "never", {}, True)]), 0)
+    item = CommitItem(state, Effect(spans=[(4, too_big)], events=[NewEvent(0, None, "never", {}, True)]), 0)
     world.clock.advance(30_000)
     batch = good.batch(good.all(UP))
     failed, ack = await asyncio.gather(world.ingest.committer.submit(item), good.push(batch), return_exceptions=True)
     assert isinstance(failed, OverflowError)
     assert ack.verdict == "taken" and world.state("a1").results == 3
     assert "never" not in await world.events()
-    assert (await bad.look(UP, UP, UP)).verdict == "taken"
+    assert (await bad.look_and_push(UP, UP, UP)).verdict == "taken"
 
 
 async def test_a_backlog_does_not_keep_a_live_push_waiting(world: IngestWorld) -> None:
@@ -455,7 +455,7 @@ async def test_backlogs_wait_for_each_other_and_live_pushes_for_none(world: Inge
     def backlog(agent: ChainAgent) -> Batch:
         return agent.batch([(0, agent.now() - 2_900_000 + 10_000 * i, UP) for i in range(BULK_RESULTS)])
 
-    async with world.ingest.database._turn:  # the disk stands still
+    async with world.ingest.database._writer_lock:  # the disk stands still
         pushes = [asyncio.create_task(agent.push(backlog(agent))) for agent in late]
         pushes += [asyncio.create_task(agent.push(agent.batch(agent.all(UP)))) for agent in live]
         held = 0
@@ -482,7 +482,7 @@ async def test_the_reason_shown_is_the_newest_looks_and_the_ledgers_the_first(wo
         assert (await agent.push(agent.batch(looks, reasons=[(1, text)]))).verdict == "taken"
 
     def shown() -> str:
-        now = world.ingest.fleet.now(check, world.ingest.clock.wall_ms())
+        now = world.ingest.fleet.status(check, world.ingest.clock.wall_ms())
         assert now is not None
         return now.reason
 
@@ -509,5 +509,5 @@ async def test_every_kind_of_record_of_an_agents_life_is_an_event(world: IngestW
     records = [Record(agent.now(), kind, {"why": "test"}) for kind in kinds]
     await agent.push(agent.batch([], records=records))
     assert await world.events() == [f"agent {kind}" for kind in kinds]
-    assert await world.letters() == []
+    assert await world.dead_letters() == []
     assert await world.findings() == [f"agent {kind}" for kind in kinds if kind not in ("start", "stop")]

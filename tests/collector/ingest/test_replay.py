@@ -87,11 +87,11 @@ async def told(path: Path, events: list[tuple[str, int, Any]], crashes: set[int]
     for i, event in enumerate(events):
         await tell(world, agent, event)
         if i in crashes:
-            before = world.facts()
+            before = world.replayable_state()
             await world.crash()
-            assert world.facts() == before, event
+            assert world.replayable_state() == before, event
             agent.ingest = world.ingest
-    facts, spans = world.facts(), await world.spans()
+    facts, spans = world.replayable_state(), await world.spans()
     await world.ingest.stop()
     await world.ingest.database.close()
     return facts, spans
@@ -116,7 +116,7 @@ def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: l
         await world.start()
         agent = await world.agent()
         for step, codes in story:
-            await agent.look(*codes, step=step)
+            await agent.look_and_push(*codes, step=step)
         await check(world, agent)
         await world.ingest.stop()
         await world.ingest.database.close()
@@ -148,7 +148,7 @@ def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: l
 async def test_sums_are_what_was_measured_whichever_way_it_came(world: IngestWorld) -> None:
     agent = await world.agent()
     for i in range(70):
-        await agent.look(UP, UP, DOWN if i % 9 == 0 else UP)
+        await agent.look_and_push(UP, UP, DOWN if i % 9 == 0 else UP)
         if i % 20 == 19:
             await world.ingest.committer._save(["a1"])
     world.clock.advance(1_500_000)
@@ -161,7 +161,7 @@ async def test_sums_are_what_was_measured_whichever_way_it_came(world: IngestWor
     cells = [s.measures for s in stored] + still
     assert len(stored) > 5 and len({s.start for s in stored}) == len(stored)
     assert sum(cell[0][0] for cell in cells) == sum(cell[1][0] for cell in cells) == 110
-    looks = [(at % 1000, at % 97) for body in agent.kept for at in _boot_times(body, 0)]
+    looks = [(at % 1000, at % 97) for body in agent.accepted_bodies for at in _boot_times(body, 0)]
     assert sum(cell[0][1] for cell in cells) == sum(latency for latency, _ in looks)
     assert sum(cell[1][1] for cell in cells) == sum(value for _, value in looks)
     assert min(cell[0][2] for cell in cells if cell[0][0]) == min(latency for latency, _ in looks)
@@ -186,8 +186,8 @@ def _boot_times(body: bytes, place: int) -> list[int]:
 async def test_a_clean_stop_leaves_nothing_to_replay(world: IngestWorld) -> None:
     agent = await world.agent()
     for _ in range(5):
-        await agent.look(UP, DOWN, UP)
-    before = world.facts()
+        await agent.look_and_push(UP, DOWN, UP)
+    before = world.replayable_state()
     await world.ingest.stop()
     database = world.ingest.database
     after = database.read_now(lambda db: db.execute("SELECT after FROM replay").get)
@@ -196,7 +196,7 @@ async def test_a_clean_stop_leaves_nothing_to_replay(world: IngestWorld) -> None
     plans.load()
     await database.close()
     await world.start()
-    assert world.facts() == before
+    assert world.replayable_state() == before
     lives = await world.ingest.database.read(lambda db: queries.collector_runs(db, 0, 2**60))
     assert [life.stopped is not None for life in lives] == [True, False]
 
@@ -204,9 +204,9 @@ async def test_a_clean_stop_leaves_nothing_to_replay(world: IngestWorld) -> None
 async def test_every_changed_state_is_in_a_checkpoint_within_the_minute(world: IngestWorld) -> None:
     agents = [await world.agent(plan_of(f"a{i}")) for i in range(9)]
     for agent in agents:
-        await agent.look(UP, UP, UP)
+        await agent.look_and_push(UP, UP, UP)
     for _ in range(60):  # seconds
-        await world.ingest.keeper.tick()
+        await world.ingest.maintenance.tick()
         await asyncio.sleep(0.001)
     saved = await world.ingest.database.read(lambda db: db.execute("SELECT min(batch) FROM streams").get)
     after = await world.ingest.database.read(lambda db: db.execute("SELECT after FROM replay").get)
@@ -218,13 +218,13 @@ async def test_a_restored_copy_gets_everything_again_and_its_counters_start_over
 ) -> None:
     agent = await world.agent()
     for _ in range(4):
-        await agent.look(UP, UP, UP)
+        await agent.look_and_push(UP, UP, UP)
     await world.ingest.committer.save_all()
     copy = tmp_path / "copy.db"
     with sqlite3.connect(world.path) as source, sqlite3.connect(copy) as target:
         source.backup(target)
     for code in (DOWN, DOWN, UP, UP):
-        await agent.look(UP, code, UP)
+        await agent.look_and_push(UP, code, UP)
     spans = await world.spans()
     old = world.ingest.database.incarnation
     await world.ingest.stop()
@@ -237,16 +237,16 @@ async def test_a_restored_copy_gets_everything_again_and_its_counters_start_over
     # at once, and not only when its agents are heard again: a scrape may come first
     assert [sum(tail.settled) for tail in world.state("a1").tails.values()] == [0, 0, 0]
     agent.ingest = world.ingest
-    agent.mark, agent.seq = Position(11, 24), 24
+    agent.watermark, agent.seq = Position(11, 24), 24
     ack = await agent.push()
     assert ack.incarnation != old and ack.watermark == Position(11, 12)
-    for body in agent.kept[4:]:
+    for body in agent.accepted_bodies[4:]:
         assert (await world.ingest.push("a1", body)).verdict == "taken"
     assert [row[1:] for row in await world.spans()] == [row[1:] for row in spans]
     tail = world.tail("a1/c1")
     assert tail.looks == 2 and sum(tail.settled) == 0  # nothing from before the restore is counted
-    await agent.look(UP, UP, UP)
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     counted = sum(world.tail("a1/c1").settled)
     assert 55_000 <= counted <= 60_010
 
@@ -271,19 +271,19 @@ async def test_a_step_of_the_collector_s_clock_moves_no_outage(tmp_path: Path, s
         for i, code in enumerate((UP, UP, UP, DOWN, DOWN, DOWN, DOWN, UP, UP, UP, UP)):
             if i in (2, 8):
                 world.clock.step_wall(by if i == 2 else -by)
-                assert world.ingest.trust.look() == (by == 0 or i == 8)
-            ack = await agent.look(UP, code, UP)
+                assert world.ingest.trust.recheck() == (by == 0 or i == 8)
+            ack = await agent.look_and_push(UP, code, UP)
             assert (ack.verdict, ack.watermark) == ("taken", Position(11, 3 * (i + 1)))
             assert (ack.sent_ms == 0) == (by != 0 and 2 <= i < 8)
             if i == 5 and crash:
                 await world.crash()
                 agent.ingest = world.ingest
-            await world.ingest.keeper.tick()
+            await world.ingest.maintenance.tick()
         assert world.state("a1").deferred == ()
         spans, tails = await world.spans(), world.state("a1").tails
-        before = world.facts()
+        before = world.replayable_state()
         await world.crash()
-        assert world.facts() == before
+        assert world.replayable_state() == before
         await world.ingest.stop()
         await world.ingest.database.close()
         return spans, tails
@@ -302,52 +302,52 @@ async def test_a_step_of_the_collector_s_clock_moves_no_outage(tmp_path: Path, s
 def test_the_clock_is_believed_with_reason() -> None:
     clock = collector_clock()
     trust = ClockTrust(clock, recorded=T0 - 60_000)
-    assert trust.look()
+    assert trust.recheck()
     clock.advance(10**7)
     clock.step_wall(900)  # slewed
-    assert trust.look()
+    assert trust.recheck()
     clock.step_wall(3_600_000)
-    assert not trust.look() and "stepped by +3600 s" in trust.why
+    assert not trust.recheck() and "stepped by +3600 s" in trust.why
     clock.step_wall(-3_600_000)
-    assert trust.look()
+    assert trust.recheck()
     clock.step_wall(3_600_000)
-    assert not trust.look()
+    assert not trust.recheck()
     clock.advance(TRUST_AGAIN_AFTER - 1)
-    assert not trust.look()
+    assert not trust.recheck()
     clock.advance(1)
-    assert trust.look() and [step.ms for step in trust.accepted_steps] == [pytest.approx(3_600_000, abs=1)]
+    assert trust.recheck() and [step.ms for step in trust.accepted_steps] == [pytest.approx(3_600_000, abs=1)]
 
 
 async def test_a_clock_that_is_not_believed_says_nothing_of_the_collectors_life(world: IngestWorld) -> None:
     async def alive() -> int:
         return await world.ingest.database.read(lambda db: db.execute("SELECT max(alive) FROM collector_life").get)
 
-    await world.ingest.keeper.alive()
+    await world.ingest.maintenance.record_alive()
     before = await alive()
     world.clock.advance(60_000)
     world.clock.step_wall(365 * 86_400_000)
-    await world.ingest.keeper.alive()
+    await world.ingest.maintenance.record_alive()
     assert await alive() == before == T0
     world.clock.step_wall(-365 * 86_400_000)
-    await world.ingest.keeper.alive()
+    await world.ingest.maintenance.record_alive()
     assert await alive() == T0 + 60_000
 
 
 def test_a_clock_before_what_is_recorded_is_not_believed() -> None:
     clock = collector_clock(T0 - 60_000)
     trust = ClockTrust(clock, recorded=T0)
-    assert not trust.look() and "already past" in trust.why
+    assert not trust.recheck() and "already past" in trust.why
     clock.advance(10**6)
-    assert trust.look()
-    assert not ClockTrust(collector_clock(1_000), recorded=0).look()
-    assert ClockTrust(collector_clock(EARLIEST_WALL), recorded=0).look()
+    assert trust.recheck()
+    assert not ClockTrust(collector_clock(1_000), recorded=0).recheck()
+    assert ClockTrust(collector_clock(EARLIEST_WALL), recorded=0).recheck()
 
 
 async def test_a_boot_that_never_met_the_collector_is_kept_and_unknown(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     dark = ChainAgent(world.ingest, world.clock, agent.plan, epoch=12, boot=b"darkdark")
-    dark.mark = agent.mark
+    dark.watermark = agent.watermark
     world.clock.advance(86_400_000)
     never = dark.batch([(0, 50_000, DOWN), (1, 60_000, DOWN)], records=[Record(10, "start", {"wall_ms": 0})], last=3)
     agent.boot, agent.epoch = b"newboot!", 13
@@ -359,18 +359,18 @@ async def test_a_boot_that_never_met_the_collector_is_kept_and_unknown(world: In
     assert world.state("a1").unplaceable == 2
     assert "unplaceable" in await world.findings()
     agent.seq = 0
-    assert (await agent.look(UP, UP, UP)).verdict == "taken"
+    assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
     assert {row[1] for row in await world.spans()} == {UP}
-    before = world.facts()
+    before = world.replayable_state()
     await world.crash()
-    assert world.facts() == before
+    assert world.replayable_state() == before
 
 
 async def test_a_boot_between_two_close_ones_is_bracketed(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     dark = ChainAgent(world.ingest, world.clock, agent.plan, epoch=12, boot=b"darkdark")
-    dark.mark = agent.mark
+    dark.watermark = agent.watermark
     world.clock.advance(40_000)
     never = dark.batch([(0, 20_000, DOWN)])
     agent.boot, agent.epoch, agent.seq, agent.echo = b"newboot!", 13, 0, None
@@ -384,7 +384,7 @@ async def test_a_boot_between_two_close_ones_is_bracketed(world: IngestWorld) ->
 
 
 async def test_the_first_batch_of_a_boot_is_asked_for_again_once(world: IngestWorld) -> None:
-    await world.ingest.serve("a1", plan_of().encode())
+    await world.ingest.serve_plan("a1", plan_of().encode())
     agent = ChainAgent(world.ingest, world.clock, plan_of())
     world.clock.advance(30_000)
     batch = agent.batch(agent.all(UP))

@@ -17,7 +17,7 @@ DAY = 86_400_000
 
 @pytest.fixture(scope="module")
 def authority() -> pki.CertificateAuthority:
-    return pki.CertificateAuthority.make(NOW)
+    return pki.CertificateAuthority.create(NOW)
 
 
 def request_for(key, name: str = "whoever") -> str:
@@ -92,7 +92,7 @@ def test_serials_grow_with_time_and_stay_in_twenty_bytes():
 
 
 def test_a_key_and_a_foreign_certificate_do_not_make_an_authority(authority):
-    other = pki.CertificateAuthority.make(NOW)
+    other = pki.CertificateAuthority.create(NOW)
     with pytest.raises(ValueError, match="does not belong"):
         pki.CertificateAuthority(authority.key_pem, other.pem.encode())
     again = pki.CertificateAuthority(authority.key_pem, authority.pem.encode())

@@ -124,7 +124,7 @@ def test_the_stated_error_holds_whatever_happens(chance: random.Random, worst: f
             assert off_by(agent, placing) <= placing.error
             assert placing.end >= ends - before - placing.error  # in order, as far as times are known
             ends, before, last = placing.end, placing.error, until
-    assert len(line.known().contacts) <= MAX_SAMPLES
+    assert len(line.known().samples) <= MAX_SAMPLES
 
 
 @pytest.mark.parametrize("ppm", [-WORST_PPM, 0, WORST_PPM])
@@ -138,7 +138,7 @@ def test_the_stated_error_holds_for_a_backlog_over_the_worst_drift(ppm: float, t
     line = Line(agent, 0.0)
     for at in (1_000, 2_000, 20 * HOUR - 2_000, 20 * HOUR - 1_000):
         line.push(at)
-    assert not any(contact.parted for contact in line.known().contacts)
+    assert not any(contact.parted for contact in line.known().samples)
     for first, last in (
         (2_000, 20 * HOUR - 2_000),
         (9 * HOUR, 11 * HOUR),
@@ -284,7 +284,7 @@ def test_an_echo_that_contradicts_is_not_believed() -> None:
         mapping = exchange(mapping, Reading(BOOT, at, 0), int(EPOCH) + at + 10, Echo(int(EPOCH) + at - 10, at))
     stepped = int(EPOCH) - HOUR
     mapping = exchange(mapping, Reading(BOOT, 60_000, 0), stepped + 60_010, Echo(int(EPOCH) + 30_011, 30_020))
-    assert mapping.contacts[-1].parted
+    assert mapping.samples[-1].parted
     mapping = exchange(mapping, Reading(BOOT, 90_000, 0), stepped + 90_010, Echo(stepped + 60_011, 60_020))
     placing = place(mapping, 85_000, 90_000)
     assert abs(placing.at(90_000) - (stepped + 90_000)) <= placing.error
@@ -306,7 +306,7 @@ def test_a_push_that_was_overtaken_adds_nothing() -> None:
 def test_a_reboot_starts_another_mapping_in_order() -> None:
     mapping = exchange(None, Reading(BOOT, 9_000, 0), int(EPOCH) + 9_010, Echo(int(EPOCH), 5))
     other = exchange(mapping, Reading(b"boot-two", 100, 0), int(EPOCH) + 60_000, None)
-    assert (other.boot, len(other.contacts), other.echoed) == (b"boot-two", 1, False)
+    assert (other.boot, len(other.samples), other.echoed) == (b"boot-two", 1, False)
     # its first looks were not before what the boot before had seen
     assert place(other, 0, 100, after=int(EPOCH) + 59_500).at(0) >= int(EPOCH) + 59_500
     # a neighbour that cannot be one (a cloned disk on another machine) is not believed
@@ -388,7 +388,7 @@ def test_no_clock_fault_moves_an_outage(chance: random.Random, cut: bool) -> Non
             continue
         taken += len(slice_)
         placing = place(line.known(), slice_[0], slice_[-1])
-        base, deltas = placing.slice(slice_[0], [30_000] * (len(slice_) - 1))
+        base, deltas = placing.place_slice(slice_[0], [30_000] * (len(slice_) - 1))
         states = bytes(2 if begins <= look < ends else 0 for look in slice_)
         tail = apply_slice(tail, closed, base, deltas, states, 75_000, placing.error)
     now = round(agent.true(24 * HOUR))
@@ -409,5 +409,5 @@ def test_a_slice_is_placed_look_by_look(deltas: list[int]) -> None:
         for delta in deltas:
             at += delta
             wanted.append(placing.at(at))
-        base, placed = placing.slice(10_000, deltas)
+        base, placed = placing.place_slice(10_000, deltas)
         assert [base + sum(placed[:i]) for i in range(len(deltas) + 1)] == wanted

@@ -36,7 +36,7 @@ async def on_battery_then_silent(world: IngestWorld, last: int = DEGRADED) -> Ch
     """Ten minutes on mains, two on battery; then nothing is heard for half an hour."""
     agent = await world.agent(plan())
     for state in [UP] * 20 + [last] * 4:
-        assert (await agent.look(state, UP)).verdict == "taken"
+        assert (await agent.look_and_push(state, UP)).verdict == "taken"
     world.clock.advance(30 * MINUTE)
     return agent
 
@@ -47,12 +47,12 @@ async def starts(
     """The agent again, ``boot_ms`` after its machine booted, with the looks that follow."""
     agent = ChainAgent(world.ingest, world.clock, old.plan, epoch=12, boot=boot)
     agent.booted_at = world.clock.boot_ms() - boot_ms
-    agent.mark = Position(old.epoch, old.seq)
+    agent.watermark = Position(old.epoch, old.seq)
     await agent.push()
     record = Record(agent.now(), "start", {"clean": clean})
     ack = await agent.push(agent.batch(agent.all(UP, UP), records=[record]))
     assert ack.verdict == "taken"
-    await agent.look(UP, UP)
+    await agent.look_and_push(UP, UP)
     return agent
 
 
@@ -107,6 +107,6 @@ async def test_other_checks_are_not_touched_and_a_replay_gives_the_same(world: I
     await starts(world, old, clean=False)
     ping = [row for row in await world.spans() if row[0] == world.check("a1/c1").id]
     assert {row[1] for row in ping} <= {UP, UNKNOWN}
-    before = world.facts()
+    before = world.replayable_state()
     await world.crash()
-    assert world.facts() == before
+    assert world.replayable_state() == before

@@ -26,8 +26,8 @@ async def test_figures_of_every_way(tmp_path: Path) -> None:
         desk.clock.step_wall(5_000)
         counts = desk.counts
         counts.deadman, counts.alertmanagers = ChannelHealth("deadman"), [ChannelHealth("http://am.example:9093")]
-        counts.deadman.held_back = 2
-        counts.alertmanagers[0].worked(desk.clock.wall_ms())
+        counts.deadman.skipped = 2
+        counts.alertmanagers[0].record_success(desk.clock.wall_ms())
         text = SelfMetrics([alert_metrics(counts, desk.clock.wall_ms)]).text(False)
         await desk.close()
     found = {

@@ -56,7 +56,7 @@ async def scraped(tmp_path: Path):
     database = Database.open(tmp_path / "collector.db")
     ingest = Ingest(database)
     await ingest.start()
-    await ingest.serve("thdl", plan.encode())
+    await ingest.serve_plan("thdl", plan.encode())
     row = [
         values("icmp", loss_ratio=0.3333, rtt_min_seconds=0.001, jitter_seconds=0.0125),
         values("mail", transit_seconds=1.5),

@@ -208,7 +208,7 @@ async def test_a_scrape_that_is_not_read_holds_up_nobody_else() -> None:
     filling = ["# " + "x" * 62 + "\n"] * (1 << 18)  # 16 MiB: more than any socket takes unread
     scrape = MetricsHandler(nobody, lambda openmetrics: filling, own.SelfMetrics([]), lambda: NOW)
     app = web.Application()
-    app.router.add_get("/metrics", scrape.answer)
+    app.router.add_get("/metrics", scrape.handle)
     async with TestServer(app) as server, aiohttp.ClientSession() as session:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, limit=1024)
         try:

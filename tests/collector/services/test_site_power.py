@@ -161,7 +161,7 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
 async def told(agent: ChainAgent, *looks: tuple[int, int], times: int = 4) -> None:
     for b, a in looks:
         for _ in range(times):
-            assert (await agent.look(b, a)).verdict == "taken"
+            assert (await agent.look_and_push(b, a)).verdict == "taken"
 
 
 async def test_a_redundant_site_has_power_while_one_ups_has(world: IngestWorld, tmp_path: Path) -> None:

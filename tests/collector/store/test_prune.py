@@ -36,12 +36,12 @@ async def rows(world: IngestWorld, sql: str) -> list:
 async def test_batches_go_seven_days_after_receipt_but_never_before_a_checkpoint(world: IngestWorld) -> None:
     agent = await world.agent()
     for code in (UP, DOWN, UP):
-        await agent.look(UP, code, UP)
+        await agent.look_and_push(UP, code, UP)
     database, now = world.ingest.database, world.clock.wall_ms()
     assert await prune.prune_all(database, now + 100 * DAY) == 0  # no checkpoint covers them
-    before = world.facts()
+    before = world.replayable_state()
     await world.crash()
-    assert world.facts() == before
+    assert world.replayable_state() == before
     database = world.ingest.database
     await world.ingest.committer._save(["a1"])
     await prune.prune_all(database, T0 + 60_000 + BATCHES)
@@ -50,22 +50,24 @@ async def test_batches_go_seven_days_after_receipt_but_never_before_a_checkpoint
     assert await rows(world, "SELECT id FROM batches") == []
     assert len(await world.spans()) == 2  # for ever
     await world.crash()
-    assert world.facts() == before
+    assert world.replayable_state() == before
     agent.ingest = world.ingest
-    assert (await agent.look(UP, UP, UP)).verdict == "taken"
-    assert (await world.ingest.push("a1", agent.kept[0])).verdict == "repeat"  # known by the watermark, not by rows
+    assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
+    assert (
+        await world.ingest.push("a1", agent.accepted_bodies[0])
+    ).verdict == "repeat"  # known by the watermark, not by rows
 
 
 async def test_what_waits_for_the_clock_stays(world: IngestWorld) -> None:
     agent = await world.agent()
-    await agent.look(UP, UP, UP)
+    await agent.look_and_push(UP, UP, UP)
     world.clock.step_wall(365 * DAY)
-    await agent.look(UP, DOWN, UP)
+    await agent.look_and_push(UP, DOWN, UP)
     await world.ingest.committer.save_all()
     await prune.prune_all(world.ingest.database, T0 + 500 * DAY)
     assert await rows(world, "SELECT id FROM batches") == [(2,)]
     world.clock.step_wall(-365 * DAY)
-    await world.ingest.keeper.tick()
+    await world.ingest.maintenance.tick()
     assert world.tail("a1/c1").state == DOWN
     await world.crash()
     assert world.tail("a1/c1").state == DOWN, "it was placed after the last checkpoint"
@@ -74,7 +76,7 @@ async def test_what_waits_for_the_clock_stays(world: IngestWorld) -> None:
 async def test_five_minute_sums_become_hourly_ones_and_add_up(world: IngestWorld) -> None:
     agent = await world.agent()
     for _ in range(400):
-        await agent.look(UP, UP, UP)
+        await agent.look_and_push(UP, UP, UP)
     await world.ingest.committer.save_all()
     database, now = world.ingest.database, world.clock.wall_ms()
 
@@ -147,7 +149,7 @@ async def test_no_step_is_large_and_pushes_go_on_between(world: IngestWorld) -> 
 
     async def pushing() -> None:
         while await rows(world, "SELECT min(id) FROM batches") < [(5_000,)]:
-            verdicts.append((await agent.look(UP, UP, UP)).verdict)
+            verdicts.append((await agent.look_and_push(UP, UP, UP)).verdict)
 
     await asyncio.gather(prune.prune_all(world.ingest.database, T0), pushing())
     assert set(verdicts) == {"taken"} and len(verdicts) >= 3

@@ -31,7 +31,7 @@ def clock():
 async def registry(tmp_path, clock):
     database = Database.open(tmp_path / "c.db")
     yield Registry(
-        database, pki.CertificateAuthority.make(NOW), Revocations(tmp_path / "revoked.jsonl"), wall=clock.wall_ms
+        database, pki.CertificateAuthority.create(NOW), Revocations(tmp_path / "revoked.jsonl"), wall=clock.wall_ms
     )
     await database.close()
 

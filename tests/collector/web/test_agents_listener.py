@@ -181,7 +181,7 @@ async def test_without_a_certificate_nothing_but_enrolling(collector, machine):
 
 
 async def test_a_certificate_of_another_authority_ends_at_the_handshake(collector, machine):
-    other = pki.CertificateAuthority.make(NOW)
+    other = pki.CertificateAuthority.create(NOW)
     foreign = other.sign_agent(machine.csr, "so-ttt", 5, NOW, 90).pem
     async with collector.session(machine, foreign) as session:
         with pytest.raises(aiohttp.ClientError):

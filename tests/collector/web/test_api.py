@@ -496,7 +496,7 @@ async def test_guessing_is_slow_and_an_unknown_name_takes_as_long():
     async def took(name: str) -> float:
         start = time.perf_counter()
         header = base64.b64encode(f"{name}:guess".encode()).decode()
-        assert await guard.who({"Authorization": f"Basic {header}"}) is None
+        assert await guard.identify({"Authorization": f"Basic {header}"}) is None
         return time.perf_counter() - start
 
     assert min([await took("an"), await took("nobody")]) > 0.005

@@ -584,7 +584,7 @@ def test_the_survey_agrees_with_asking_every_route(data: st.DataObject) -> None:
                 lost |= arises and not all(told.values())
     found = reach.survey(made)
     assert set(found.idle) == {route.id for route in routes} - taken
-    assert bool(found.lost) == lost
+    assert bool(found.unreached) == lost
 
 
 _loaded: list[Inventory] = []

@@ -14,7 +14,7 @@ def _set_off(reading: UpsReading) -> None:
     """Off is neither from the mains nor from the inverter: either alone is how one or the other sort of UPS works."""
     utility, inverter = reading.flags.pop("utility_off", None), reading.flags.pop("inverter_off", None)
     if utility and inverter and not reading.flags.get("battery"):
-        reading.say("off", True)
+        reading.set_flag("off", True)
 
 
 MIB: Final = Mib(

@@ -37,7 +37,7 @@ ALARMS: Final = {
 def _set_calibrating(reading: UpsReading) -> None:
     """The test's identity stays when it is over: it tells something only beside a test that runs."""
     if reading.flags.pop("deep", False) and reading.flags.get("testing"):
-        reading.say("calibrating", True)
+        reading.set_flag("calibrating", True)
 
 
 MIB: Final = Mib(

@@ -38,7 +38,7 @@ ALARMS: Final = {
 def _set_battery(reading: UpsReading) -> None:
     """It counts the seconds on battery only while it is."""
     if reading.values.get("on_battery_seconds", 0) > 0:
-        reading.say("battery", True)
+        reading.set_flag("battery", True)
 
 
 MIB: Final = Mib(

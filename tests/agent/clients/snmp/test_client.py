@@ -139,7 +139,7 @@ def oversized(asked: SnmpRequest, honest: bytes) -> TimedReplies:
 @pytest.mark.parametrize("twist", [wrong_id, wrong_type, wrong_version, garbage, oversized])
 async def test_what_does_not_answer_the_question_is_ignored(snmp: SnmpClient, twist: object) -> None:
     async with device(honest_value(7)) as made:
-        made.twist = twist  # type: ignore[assignment]
+        made.rewrite = twist  # type: ignore[assignment]
         talk = await session(snmp, made, 2.0)
         assert await talk.get([UPTIME]) == {UPTIME: 7}
         assert talk.ignored >= 1
@@ -147,7 +147,7 @@ async def test_what_does_not_answer_the_question_is_ignored(snmp: SnmpClient, tw
 
 async def test_only_lies_is_no_answer_and_the_reason_counts_them(snmp: SnmpClient) -> None:
     async with device(honest_value(7)) as made:
-        made.twist = lambda asked, honest: wrong_id(asked, honest)[:1] + garbage(asked, honest)[:2]
+        made.rewrite = lambda asked, honest: wrong_id(asked, honest)[:1] + garbage(asked, honest)[:2]
         talk = await session(snmp, made, 0.2)
         with pytest.raises(
             SnmpNoResponse, match=r"did not answer within 0\.2 s; \d+ packets came that are no answer"
@@ -174,7 +174,7 @@ async def test_an_answer_from_another_port_is_not_taken(snmp: SnmpClient) -> Non
                 other.sendto(reply(asked, [(UPTIME, integer(666))]), where[-1])
                 return []
 
-            made.twist = elsewhere
+            made.rewrite = elsewhere
             talk = await session(snmp, made, 0.2)
             with pytest.raises(SnmpNoResponse, match="from another address or port"):
                 await talk.get([UPTIME])
@@ -182,11 +182,11 @@ async def test_an_answer_from_another_port_is_not_taken(snmp: SnmpClient) -> Non
 
 async def test_a_late_answer_does_not_answer_the_next_question(snmp: SnmpClient) -> None:
     async with device(honest_value(1)) as made:
-        made.twist = lambda asked, honest: [(0.25, honest)]
+        made.rewrite = lambda asked, honest: [(0.25, honest)]
         with pytest.raises(SnmpNoResponse):
             await (await session(snmp, made, 0.2)).get([UPTIME])
         made.objects[UPTIME] = integer(2)
-        made.twist = lambda asked, honest: [(0.1, honest)]
+        made.rewrite = lambda asked, honest: [(0.1, honest)]
         talk = await session(snmp, made, 1.0)
         assert await talk.get([UPTIME]) == {UPTIME: 2}
         assert talk.ignored >= 1
@@ -194,7 +194,7 @@ async def test_a_late_answer_does_not_answer_the_next_question(snmp: SnmpClient)
 
 async def test_an_answer_given_twice_counts_once(snmp: SnmpClient) -> None:
     async with device(honest_value(1)) as made:
-        made.twist = lambda asked, honest: [(0, honest), (0, honest)]
+        made.rewrite = lambda asked, honest: [(0, honest), (0, honest)]
         talk = await session(snmp, made)
         for _ in range(3):
             assert await talk.get([UPTIME]) == {UPTIME: 1}
@@ -202,16 +202,16 @@ async def test_an_answer_given_twice_counts_once(snmp: SnmpClient) -> None:
 
 async def test_a_lost_packet_is_sent_again(snmp: SnmpClient) -> None:
     async with device(honest_value(1)) as made:
-        made.twist = lambda asked, honest: [(0, honest)] if len(made.asked) > 2 else []
+        made.rewrite = lambda asked, honest: [(0, honest)] if len(made.requests) > 2 else []
         assert await (await session(snmp, made, 2.0)).get([UPTIME]) == {UPTIME: 1}
-        assert len({asked.request_id for asked in made.asked}) == 1
+        assert len({asked.request_id for asked in made.requests}) == 1
 
 
 async def test_request_ids_cannot_be_guessed(snmp: SnmpClient) -> None:
     async with device(honest_value(1)) as made:
         for _ in range(20):
             await (await session(snmp, made)).get([UPTIME])
-        ids = [asked.request_id for asked in made.asked]
+        ids = [asked.request_id for asked in made.requests]
     assert len(set(ids)) == 20
     assert max(ids) - min(ids) > 1 << 24
     assert all(0 <= each < 1 << 31 for each in ids)
@@ -256,7 +256,7 @@ async def test_silence_after_a_first_answer_is_another_matter(snmp: SnmpClient) 
     async with device(honest_value(1)) as made:
         talk = await session(snmp, made, 0.3)
         await talk.get([UPTIME])
-        made.twist = lambda asked, honest: []
+        made.rewrite = lambda asked, honest: []
         with pytest.raises(SnmpNoResponse, match=r"answered at first, but not all questions within 0\.3 s$"):
             await talk.get([UPTIME])
 
@@ -267,12 +267,12 @@ async def test_silence_after_a_first_answer_is_another_matter(snmp: SnmpClient) 
 async def test_too_big_is_asked_in_smaller_pieces_and_remembered(snmp: SnmpClient) -> None:
     wanted = [f"{TABLE}.{port}" for port in range(1, 61)]
     async with device(switch(60)) as made:
-        made.most = 7
+        made.max_objects = 7
         assert len(await (await session(snmp, made)).get(wanted)) == 60
-        made.asked.clear()
+        made.requests.clear()
         assert len(await (await session(snmp, made)).get(wanted)) == 60
-        assert max(len(asked.oids) for asked in made.asked) <= 7
-        made.most = 0
+        assert max(len(asked.oids) for asked in made.requests) <= 7
+        made.max_objects = 0
         with pytest.raises(ProbeFailed, match="has an object too big for its own answers"):
             await (await session(snmp, made)).get(wanted)
 
@@ -280,7 +280,7 @@ async def test_too_big_is_asked_in_smaller_pieces_and_remembered(snmp: SnmpClien
 async def test_answers_too_large_for_the_way_are_asked_for_in_smaller_pieces(snmp: SnmpClient) -> None:
     wanted = [UPTIME, *(f"{TABLE}.{port}" for port in range(1, 61))]
     async with device(switch(60)) as made:
-        made.twist = lambda asked, honest: [(0, honest)] if len(honest) < 900 else []  # fragments get lost
+        made.rewrite = lambda asked, honest: [(0, honest)] if len(honest) < 900 else []  # fragments get lost
         talk = await session(snmp, made, 3.0)
         assert (await talk.get([UPTIME]))[UPTIME] == 8_640_000
         assert len(await talk.get(wanted)) == 61
@@ -296,26 +296,26 @@ async def test_one_broken_object_does_not_hide_the_others(snmp: SnmpClient) -> N
                 return [(0, reply(asked, [], 5, asked.oids.index(f"{TABLE}.3") + 1))]
             return [(0, honest)]
 
-        made.twist = picky
+        made.rewrite = picky
         assert len(await (await session(snmp, made)).get([f"{TABLE}.{port}" for port in range(1, 6)])) == 4
 
         def vague(asked: SnmpRequest, honest: bytes) -> TimedReplies:
             return [(0, reply(asked, [], 5, 0))] if f"{TABLE}.3" in asked.oids else [(0, honest)]
 
-        made.twist = vague
+        made.rewrite = vague
         assert len(await (await session(snmp, made)).get([f"{TABLE}.{port}" for port in range(1, 6)])) == 4
 
 
 async def test_other_objects_than_asked_for(snmp: SnmpClient) -> None:
     async with device(switch(1)) as made:
-        made.twist = lambda asked, honest: [(0, reply(asked, [(DESCR, octets("x"))]))]
+        made.rewrite = lambda asked, honest: [(0, reply(asked, [(DESCR, octets("x"))]))]
         with pytest.raises(ProbeFailed, match="answered with other objects than were asked for"):
             await (await session(snmp, made)).get([UPTIME])
 
 
 async def test_no_right_to_read(snmp: SnmpClient) -> None:
     async with device(switch(1)) as made:
-        made.twist = lambda asked, honest: [(0, reply(asked, [], 16, 1))]
+        made.rewrite = lambda asked, honest: [(0, reply(asked, [], 16, 1))]
         with pytest.raises(ProbeFailed, match="does not let this credential read") as told:
             await (await session(snmp, made)).get([UPTIME])
         assert told.value.state == UNKNOWN
@@ -327,11 +327,11 @@ async def test_no_right_to_read(snmp: SnmpClient) -> None:
 async def test_a_walk_in_circles(snmp: SnmpClient) -> None:
     async with device(switch(10)) as made:
         circle = [(f"{TABLE}.{port}", octets("x")) for port in (1, 2, 3)]
-        made.twist = lambda asked, honest: [(0, reply(asked, circle))]
+        made.rewrite = lambda asked, honest: [(0, reply(asked, circle))]
         walk = await (await session(snmp, made)).walk(TABLE)
         assert walk.cut.endswith(f"goes round in circles at {TABLE}.1")
         assert len(walk.columns[0]) == 3
-        made.twist = lambda asked, honest: [(0, reply(asked, [(asked.oids[0], octets("x"))]))]
+        made.rewrite = lambda asked, honest: [(0, reply(asked, [(asked.oids[0], octets("x"))]))]
         assert "goes round in circles" in (await (await session(snmp, made, version="1")).walk(TABLE)).cut
 
 
@@ -345,18 +345,18 @@ def endless(asked: SnmpRequest, honest: bytes) -> TimedReplies:
 
 async def test_an_endless_table(snmp: SnmpClient) -> None:
     async with device({}) as made:
-        made.twist = endless
+        made.rewrite = endless
         walk = await (await session(snmp, made, 20.0)).walk(TABLE)
         assert walk.cut.endswith("has more than 4096 rows in one table")
         assert len(walk.columns[0]) <= 4096 + 36
         cut = await (await session(snmp, made, 0.05)).walk(TABLE, rows=10**6)
         assert cut.cut
-        assert len(made.asked) < MOST_OBJECTS / 10
+        assert len(made.requests) < MOST_OBJECTS / 10
 
 
 async def test_a_look_hears_no_more_than_its_share(snmp: SnmpClient) -> None:
     async with device({}) as made:
-        made.twist = endless
+        made.rewrite = endless
         talk = await session(snmp, made, 60.0)
         talk._objects = MOST_OBJECTS + 1
         with pytest.raises(SnmpTooMuchData, match="has too much to tell for one look"):
@@ -365,17 +365,19 @@ async def test_a_look_hears_no_more_than_its_share(snmp: SnmpClient) -> None:
 
 async def test_errors_in_the_middle_of_a_table(snmp: SnmpClient) -> None:
     async with device(switch(60)) as made:
-        made.twist = lambda asked, honest: [(0, honest if len(made.asked) < 2 else reply(asked, [], 5, 0))]
+        made.rewrite = lambda asked, honest: [(0, honest if len(made.requests) < 2 else reply(asked, [], 5, 0))]
         walk = await (await session(snmp, made)).walk(TABLE)
         assert walk.cut.endswith("answered genErr in the middle of a table")
         assert walk.columns[0]
-        made.twist = lambda asked, honest: [(0, reply(asked, []))]
+        made.rewrite = lambda asked, honest: [(0, reply(asked, []))]
         assert (await (await session(snmp, made)).walk(TABLE)).cut.endswith("with nothing in the middle of a table")
 
 
 async def test_a_flood_holds_nobody_up(snmp: SnmpClient) -> None:
     async with device(honest_value(1)) as evil, device(honest_value(2)) as good:
-        evil.twist = lambda asked, honest: [(delay / 1000, os.urandom(1_000)) for delay in range(200) for _ in range(5)]
+        evil.rewrite = lambda asked, honest: [
+            (delay / 1000, os.urandom(1_000)) for delay in range(200) for _ in range(5)
+        ]
         flooded = asyncio.create_task((await session(snmp, evil, 0.4)).get([UPTIME]))
         for _ in range(20):
             talk = await session(snmp, good, 1.0)
@@ -386,16 +388,16 @@ async def test_a_flood_holds_nobody_up(snmp: SnmpClient) -> None:
 
 async def test_a_cancelled_question_leaves_nothing_behind(snmp: SnmpClient) -> None:
     async with device(honest_value(1)) as made:
-        made.twist = lambda asked, honest: []
+        made.rewrite = lambda asked, honest: []
         asking = asyncio.create_task((await session(snmp, made, 5.0)).get([UPTIME]))
         await asyncio.sleep(0)
-        while not made.asked:  # noqa: ASYNC110  # the device's doing
+        while not made.requests:  # noqa: ASYNC110  # the device's doing
             await asyncio.sleep(0.001)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
         channel = snmp._channels[4]
-        assert (channel._waiting, channel._by_host) == ({}, {})
+        assert (channel._pending, channel._by_host) == ({}, {})
 
 
 def test_an_access_does_not_show_its_secret() -> None:

@@ -209,7 +209,7 @@ async def test_servers_that_only_look_like_apcupsd(talk: Talk, reason: str) -> N
 def test_what_is_missing_stays_missing() -> None:
     nothing = dict.fromkeys(("LINEV", "LOADPCT", "BCHARGE", "TIMELEFT", "OUTPUTV", "BATTV", "BATTDATE"), "N/A")
     reading = apcupsd.to_reading({**HEALTHY, **nothing, "ITEMP": "", "LINEFREQ": "-1.0 Hz", "SELFTEST": "??"}, NOW)
-    assert ups_state(reading.settle()) == (UP, "")
+    assert ups_state(reading.normalise()) == (UP, "")
     assert reading.values == {}
 
 
@@ -220,7 +220,7 @@ def test_degrees_of_either_sort_and_old_formats() -> None:
         "LOADPCT": "25.0 Percent Load Capacity",
         "BATTDATE": "09/12/24",
     }
-    values = apcupsd.to_reading(told, NOW).settle().values
+    values = apcupsd.to_reading(told, NOW).normalise().values
     assert values["temperature_celsius"] == pytest.approx(29)
     assert values["load_ratio"] == 0.25
     assert values["battery_age_seconds"] == pytest.approx(NOW - 1_726_099_200)

@@ -24,7 +24,7 @@ class Battery:
             self.now += 30
             values = {"load_ratio": load, "runtime_seconds": capacity / load, "charge_ratio": 1.0}
             reading = UpsReading({"mains": True, **flags}, values)
-            self.health.note("ups", reading, self.storage)
+            self.health.record("ups", reading, self.storage)
         return reading.values.get("runtime_kept_ratio")
 
     def restart(self) -> None:
@@ -52,10 +52,10 @@ def test_only_comparable_looks_are_compared() -> None:
         values = {"load_ratio": 0.42, "runtime_seconds": 10.0, "charge_ratio": 1.0}
         del values[missing]
         reading = UpsReading({"mains": True}, values)
-        battery.health.note("ups", reading, None)
+        battery.health.record("ups", reading, None)
         assert "runtime_kept_ratio" not in reading.values
     reading = UpsReading({"mains": True}, {"load_ratio": 0.42, "runtime_seconds": 2000.0, "charge_ratio": 0.8})
-    battery.health.note("ups", reading, None)
+    battery.health.record("ups", reading, None)
     assert "runtime_kept_ratio" not in reading.values, "after an outage the battery is not full"
 
 

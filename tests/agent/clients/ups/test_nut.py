@@ -89,16 +89,16 @@ async def test_mains_to_battery_to_low_and_back_live(rig: RealUpsd) -> None:
     """The only UPS needs no name. Quotes and backslashes in a value break nothing."""
     probe, shared = Ups(host="127.0.0.1", port=rig.port), look()
     assert (await probe.run(shared)).state == UP
-    rig.set(battery_charge="62", ups_status="OB DISCHRG")
+    rig.set_variables(battery_charge="62", ups_status="OB DISCHRG")
     outcome = await until(probe, shared, lambda seen: seen.state == DEGRADED)
     assert outcome.reason.startswith("on battery for ")
     assert outcome.reason.endswith(" s, charge 62%, runtime 41 min")
     assert (outcome.measures["on_battery"], outcome.measures["on_mains"]) == (1, 0)
-    rig.set(ups_status="OB LB")
+    rig.set_variables(ups_status="OB LB")
     outcome = await until(probe, shared, lambda seen: seen.state == DOWN)
     assert outcome.reason.startswith("its battery is low: on battery for ")
     assert outcome.measures["low_battery"] == 1
-    rig.set(battery_charge="97", ups_status="OL CHRG")
+    rig.set_variables(battery_charge="97", ups_status="OL CHRG")
     outcome = await until(probe, shared, lambda seen: seen.state == UP)
     assert 0 <= outcome.measures["on_mains_seconds"] < 15
     assert "on_battery_seconds" not in outcome.measures
@@ -284,7 +284,7 @@ def test_words_survive_quoting(words: list[str]) -> None:
     ],
 )
 def test_what_a_status_means(status: str, state: int, reason: str) -> None:
-    reading = nut.to_reading({**HEALTHY, "ups.status": status, "ups.alarm": "Fan failure!"}, NOW).settle()
+    reading = nut.to_reading({**HEALTHY, "ups.status": status, "ups.alarm": "Fan failure!"}, NOW).normalise()
     assert ups_state(reading) == (state, reason)
 
 
@@ -302,7 +302,7 @@ def test_what_is_missing_stays_missing() -> None:
         "ups.test.result": "No test initiated",
         "ups.test.date": "2020-01-01",
     }
-    measures = nut.to_reading(told, NOW).settle().measures()
+    measures = nut.to_reading(told, NOW).normalise().measures()
     assert {name for name in measures if not name.startswith("on_")} == {
         "low_battery",
         "bypass",
@@ -325,7 +325,7 @@ def test_three_phases_count_by_the_worst() -> None:
         "output.L2.power.percent": "71",
         "output.L3.power.percent": "33",
     }
-    values = nut.to_reading(told, NOW).settle().values
+    values = nut.to_reading(told, NOW).normalise().values
     assert values == {"input_volts": 219.5, "load_ratio": 0.71}
 
 

@@ -53,8 +53,8 @@ def test_the_first_plausible_value_stays_unless_it_is_0() -> None:
         ("battery_age_seconds", 25 * 365 * 86_400.0, -86_400.0, 86_400.0),
     ):
         for value in values:
-            reading.put(measure, value)
-        reading.put(measure, None)
+            reading.set_value(measure, value)
+        reading.set_value(measure, None)
     assert reading.values == {
         "charge_ratio": 1.0,
         "runtime_seconds": 900,
@@ -75,7 +75,7 @@ def test_the_first_plausible_value_stays_unless_it_is_0() -> None:
 )  # fmt: skip
 def test_a_wrong_power_of_ten_is_undone(measure: str, raw: float, value: float) -> None:
     reading = UpsReading()
-    reading.put(measure, raw)
+    reading.set_value(measure, raw)
     assert reading.values[measure] == pytest.approx(value)
 
 
@@ -89,24 +89,26 @@ def test_what_contradicts_the_rest_is_dropped() -> None:
             "charge_ratio": 0.0,
             "load_ratio": 0.0,
         },
-    ).settle()
+    ).normalise()
     assert running.values == {"output_volts": 231, "charge_ratio": 0, "load_ratio": 0}
-    full = UpsReading({"battery": False, "low": False}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).settle()
+    full = UpsReading({"battery": False, "low": False}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).normalise()
     assert full.values == {}, "an empty battery would be low"
-    empty = UpsReading({"mains": True, "low": True}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).settle()
+    empty = UpsReading({"mains": True, "low": True}, {"charge_ratio": 0.0, "runtime_seconds": 0.0}).normalise()
     assert empty.values == {"charge_ratio": 0, "runtime_seconds": 0}
-    assert UpsReading({"mains": True}, {"input_volts": 2.3}).settle().values == {}
-    outage = UpsReading({"battery": True}, {"input_volts": 0.0, "output_volts": 229.0, "runtime_seconds": 0.0}).settle()
+    assert UpsReading({"mains": True}, {"input_volts": 2.3}).normalise().values == {}
+    outage = UpsReading(
+        {"battery": True}, {"input_volts": 0.0, "output_volts": 229.0, "runtime_seconds": 0.0}
+    ).normalise()
     assert outage.values == {"input_volts": 0, "output_volts": 229, "runtime_seconds": 0}
-    off = UpsReading({"off": True, "mains": True}, {"output_volts": 0.0}).settle()
+    off = UpsReading({"off": True, "mains": True}, {"output_volts": 0.0}).normalise()
     assert (off.values, off.flags) == ({"output_volts": 0}, {"off": True, "mains": False, "battery": False})
-    assert UpsReading({"mains": True, "battery": True}).settle().flags["mains"] is False
+    assert UpsReading({"mains": True, "battery": True}).normalise().flags["mains"] is False
 
 
 def test_seconds_on_battery_tell_the_source_if_nothing_else_does() -> None:
-    assert ups_state(UpsReading({}, {"on_battery_seconds": 0.0}).settle()) == (UP, "")
-    assert ups_state(UpsReading({}, {"on_battery_seconds": 200.0}).settle()) == (DEGRADED, "on battery for 3 min")
-    assert ups_state(UpsReading({}, {"charge_ratio": 1.0}).settle()) == (UNKNOWN, "it does not say what it runs on")
+    assert ups_state(UpsReading({}, {"on_battery_seconds": 0.0}).normalise()) == (UP, "")
+    assert ups_state(UpsReading({}, {"on_battery_seconds": 200.0}).normalise()) == (DEGRADED, "on battery for 3 min")
+    assert ups_state(UpsReading({}, {"charge_ratio": 1.0}).normalise()) == (UNKNOWN, "it does not say what it runs on")
 
 
 @pytest.mark.parametrize(
@@ -121,20 +123,20 @@ def test_seconds_on_battery_tell_the_source_if_nothing_else_does() -> None:
     ],
 )
 def test_what_the_battery_does_tells_the_source_if_nothing_else_does(said: dict[str, bool], state: int) -> None:
-    reading = UpsReading(dict(said)).settle()
+    reading = UpsReading(dict(said)).normalise()
     assert ups_state(reading)[0] == state
     assert "discharging" not in reading.flags
 
 
 def test_more_than_the_rated_load_is_an_overload_unless_it_says_that_it_is_not() -> None:
-    assert ups_state(UpsReading({"mains": True}, {"load_ratio": 1.04}).settle()) == (DEGRADED, "overloaded")
-    assert ups_state(UpsReading({"mains": True}, {"load_ratio": 1.0}).settle()) == (UP, "")
-    assert ups_state(UpsReading({"mains": True, "overload": False}, {"load_ratio": 1.04}).settle()) == (UP, "")
+    assert ups_state(UpsReading({"mains": True}, {"load_ratio": 1.04}).normalise()) == (DEGRADED, "overloaded")
+    assert ups_state(UpsReading({"mains": True}, {"load_ratio": 1.0}).normalise()) == (UP, "")
+    assert ups_state(UpsReading({"mains": True, "overload": False}, {"load_ratio": 1.04}).normalise()) == (UP, "")
 
 
 def test_another_ones_words_fill_the_gaps_alone() -> None:
     vendor = UpsReading({"mains": True, "battery": False, "low": False}, {"charge_ratio": 0.9}, notes=["fan"])
-    vendor.fill(
+    vendor.fill_from(
         UpsReading(
             {"battery": True, "low": True, "replace": True}, {"charge_ratio": 0.1, "load_ratio": 0.3}, "", ["fan"]
         )
@@ -143,7 +145,7 @@ def test_another_ones_words_fill_the_gaps_alone() -> None:
     assert vendor.values == {"charge_ratio": 0.9, "load_ratio": 0.3}
     assert vendor.notes == ["fan"]
     silent = UpsReading({"battery": False})
-    silent.fill(UpsReading({"battery": True, "mains": False}, lost="old"))
+    silent.fill_from(UpsReading({"battery": True, "mains": False}, lost="old"))
     assert (silent.flags, silent.lost) == ({"battery": True, "mains": False}, "old")
 
 
@@ -160,10 +162,10 @@ def test_whatever_is_said_there_is_one_state_with_a_reason(
 ) -> None:
     reading = UpsReading()
     for flag, value in said.items():
-        reading.say(flag, value)
+        reading.set_flag(flag, value)
     for measure, number_told in told.items():
-        reading.put(measure, number_told)
-    state, reason = ups_state(reading.settle())
+        reading.set_value(measure, number_told)
+    state, reason = ups_state(reading.normalise())
     assert (state == UP) == (not reason)
     assert shorten(reason) == reason or len(reason) > 200
     assert sum(reading.flags.get(source, False) for source in SOURCES) <= 1

@@ -465,7 +465,7 @@ async def test_numbers_come_out_in_base_units(family: str, version: Any) -> None
     shared = looks()
     async with served(Card(rows)) as port:
         outcome = await Ups(host="127.0.0.1", port=port, way="snmp", version=version, credential="ups").run(shared)
-        (target,) = shared.client(UpsMibCache, UpsMibCache)._known
+        (target,) = shared.client(UpsMibCache, UpsMibCache)._devices
         assert " ".join(shared.client(UpsMibCache, UpsMibCache).names(target)) == mibs
         await close(shared)
     assert (outcome.state, outcome.reason) == (UP, "")
