@@ -60,8 +60,8 @@ class Layout:
         inventory, now, language = self._reader.inventory, speaker.now, speaker.language
         mistakes = [str(problem) for problem in self._inventories.problems if not problem.warning]
         shown: dict[str, Any] = {
-            "tongue": speaker.locale,
-            "speaker": speaker,
+            "locale": speaker.locale,
+            "formatter": speaker,
             "language": language,
             "languages": LANGUAGES,
             "asked": request.query.get("lang", ""),
