@@ -130,7 +130,8 @@ class MailSender:
             return True
         if now - mail.made >= self.settings.give_up_after:
             await self._fail(
-                mail, f"given up after {duration_text(self.settings.give_up_after)}: {mail.why or self._relay_errors()}"
+                mail,
+                f"given up after {duration_text(self.settings.give_up_after)}: {mail.last_error or self._relay_errors()}",
             )
             return True
         if not any(health.ready(self._monotonic()) for health in self.relay_health):

@@ -14,19 +14,19 @@ from inventory.model.goals import matcher
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 ConditionState = Literal["clear", "doubtful", "met"]
-"""``doubtful``: a trouble that is not confirmed: it keeps an incident open and opens none."""
+"""``doubtful``: a problem that is not confirmed: it keeps an incident open and opens none."""
 
 
 class ObservedState(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a check now: its ``state``, ``since`` when (ms, event time), for how many consecutive ``looks``,
-    ``last``: the time of the newest look. ``recent``: the states of the latest looks, newest last, as far as they are
-    known; () is as many in this state as ``looks``."""
+    """What is known of a check now."""
 
     state: int
-    since: int
-    looks: int
-    last: int
-    recent: tuple[int, ...] = ()
+    since: int  # ms, event time
+    looks: int  # consecutive ones in this state
+    last: int  # the time of the newest look
+    recent: tuple[
+        int, ...
+    ] = ()  # the states of the latest looks, newest last; () is as many in this state as ``looks``
 
 
 def condition_of(inventory: Inventory, check: Check, on: Literal["down", "degraded"]) -> Condition | None:
@@ -35,7 +35,7 @@ def condition_of(inventory: Inventory, check: Check, on: Literal["down", "degrad
 
 
 def condition_for(inventory: Inventory, on: ConditionKind, subject: Subject, name: str = "") -> Condition | None:
-    """The same for what is no check: an agent, a goal, a finding or the collector's trouble of that ``name``."""
+    """The same for what is no check: an agent, a goal, a finding or the collector's problem of that ``name``."""
     return cached_by_inventory(inventory, _OtherConditions).find(subject, on, name)
 
 

@@ -116,7 +116,9 @@ class GoalProblems:
                 goal=goal.id,
                 rate=round(one.rate, 1),
             )
-            yield self._problem(f"risk:{goal.id}", burn_condition, severity, now, goal, said=sentence, confirmed=quiet)
+            yield self._problem(
+                f"risk:{goal.id}", burn_condition, severity, now, goal, message=sentence, confirmed=quiet
+            )
 
     def _missed(
         self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
@@ -135,7 +137,14 @@ class GoalProblems:
             )
             key = f"missed:{goal.id}:{one.window.name}"
             yield self._problem(
-                key, missed_condition, missed_condition.severity, now, goal, said=sentence, confirmed=quiet, once=True
+                key,
+                missed_condition,
+                missed_condition.severity,
+                now,
+                goal,
+                message=sentence,
+                confirmed=quiet,
+                once=True,
             )
 
     def _problem(
@@ -160,7 +169,7 @@ class GoalProblems:
             evidence=now,
             cause=Cause(root=f"goal:{goal.id}", cause=NOT_KNOWN),
             confirmed=confirmed,
-            said=said,
+            message=said,
             recover_ms=condition.quiet_ms,
             once=once,
         )

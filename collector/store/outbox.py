@@ -34,22 +34,22 @@ class StoredOutbox:
                 id=int(number),  # type: ignore[arg-type]
                 tries=int(tries),  # type: ignore[arg-type]
                 hooked=hooked is not None,
-                why=str(why or ""),
+                last_error=str(why or ""),
             )
             for number, tries, hooked, why, body in rows
         ]
 
-    async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
-        await self._set(letter, "state = 'sent', done = ?, way = ?", (at, way))
+    async def sent(self, mail: OutgoingMail, at: int, channel: str) -> None:
+        await self._set(mail, "state = 'sent', done = ?, way = ?", (at, channel))
 
-    async def hooked(self, letter: OutgoingMail, at: int) -> None:
-        await self._set(letter, "hooked = ?", (at,))
+    async def hooked(self, mail: OutgoingMail, at: int) -> None:
+        await self._set(mail, "hooked = ?", (at,))
 
-    async def later(self, letter: OutgoingMail, at: int, why: str) -> None:
-        await self._set(letter, "next = ?, tries = tries + 1, why = ?", (at, why))
+    async def later(self, mail: OutgoingMail, at: int, error: str) -> None:
+        await self._set(mail, "next = ?, tries = tries + 1, why = ?", (at, error))
 
-    async def failed(self, letter: OutgoingMail, at: int, why: str) -> None:
-        await self._set(letter, "state = 'failed', done = ?, why = ?", (at, why))
+    async def failed(self, mail: OutgoingMail, at: int, error: str) -> None:
+        await self._set(mail, "state = 'failed', done = ?, why = ?", (at, error))
 
     async def waiting(self) -> tuple[int, int | None]:
         """How many are neither sent nor failed, and when the oldest of them was made (ms)."""
@@ -61,9 +61,9 @@ class StoredOutbox:
 
         return await self._database.read(work)
 
-    async def _set(self, letter: OutgoingMail, what: str, values: tuple[int | str, ...]) -> None:
+    async def _set(self, mail: OutgoingMail, what: str, values: tuple[int | str, ...]) -> None:
         sql = f"UPDATE outbox SET {what} WHERE id = ? AND state = 'waiting'"
-        await self._database.write(lambda db: db.execute(sql, (*values, letter.id)) and None)
+        await self._database.write(lambda db: db.execute(sql, (*values, mail.id)) and None)
 
 
 def put(db: apsw.Connection, letters: Sequence[OutgoingMail]) -> None:

@@ -73,7 +73,7 @@ class Layout:
             "trusted": self._trusted(),
             "mistakes": mistakes[:20],
             "mistakes_more": max(len(mistakes) - 20, 0),
-            "ways": [speaker.said(message) for _, message in self._alerting.counts.problems(now)],
+            "ways": [speaker.translate(message) for _, message in self._alerting.counts.problems(now)],
             "refresh": REFRESH if refresh else None,
             "bytes": backups.size,
             "now": now,
