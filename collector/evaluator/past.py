@@ -12,7 +12,7 @@ import msgspec
 
 from alerts.incident.entities import Incident
 from alerts.incident.problem import ActiveProblem, Cause, PastProblem
-from alerts.notify.conditions import ObservedState, condition_of, condition_state
+from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.verdicts import CauseAnalysis
 from collector.evaluator.troubles import ON, subject_of
 from collector.ledger.steps import Span
@@ -20,6 +20,7 @@ from collector.queries.evidence import leading_cause
 from collector.queries.exclusions import Exclusions
 from collector.queries.reading import CheckEntry, LedgerReader
 from inventory.model.alerting import Condition
+from inventory.protocol.states import CheckStatus
 
 FOREVER: Final = 1 << 62
 MAX_SPANS: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
@@ -91,11 +92,21 @@ def _meeting_condition(
         if entry is None or entry.check is None:
             continue
         condition = condition_of(reader.inventory, entry.check, ON[one.span.state])
-        observed = ObservedState(
-            state=one.span.state, since=one.span.start, looks=one.span.looks, last=max(one.span.sure_to, one.span.end)
-        )
-        if condition is not None and condition_state(condition, observed) == "met":
+        if condition is not None and condition_state(condition, _status_at_end(one.span)) == "met":
             yield entry, one.span, condition
+
+
+def _status_at_end(span: Span) -> CheckStatus:
+    """What the check was when the span ended."""
+    return CheckStatus(
+        state=span.state,
+        since=span.start,
+        first_look=span.sure_from,
+        last_look=max(span.sure_to, span.end),
+        last_state=span.state,
+        looks=span.looks,
+        reason=span.reason,
+    )
 
 
 def _past_problem(

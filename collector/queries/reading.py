@@ -16,7 +16,7 @@ from alerts.notify.memo import cached_by_inventory
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict, goal_cause
 from collector.goals import evaluate
-from collector.ingest.fleet import CheckStatus, Fleet
+from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Lifespan
 from collector.ingest.plans import RegisteredCheck as Registered
 from collector.ledger.counted import Counted, Interval, count
@@ -31,7 +31,7 @@ from collector.store.database import Database
 from inventory.model import goals as members
 from inventory.model.entities import Check, Goal, Inventory
 from inventory.protocol import kinds
-from inventory.protocol.states import UNKNOWN, UP
+from inventory.protocol.states import NO_STATUS_YET, UP, CheckStatus
 
 DAY = 86_400_000
 T = TypeVar("T")
@@ -56,9 +56,6 @@ class TroubleSpan(msgspec.Struct, frozen=True):
     start: int
     end: int | None
     reason: str
-
-
-NO_STATUS_YET = CheckStatus(UNKNOWN, 0, 0, "no look yet")
 
 
 class InventorySource(Protocol):
@@ -118,7 +115,7 @@ class LedgerReader:
         return self._register()[2].get(uid)
 
     def status(self, entry: CheckEntry, at: int) -> CheckStatus:
-        """The check's state at this moment; ``since`` and ``at`` are 0 before its first look."""
+        """The check's state at this moment."""
         return self.fleet.status(self.registered(entry), at) or NO_STATUS_YET
 
     def registered(self, entry: CheckEntry) -> Registered:

@@ -8,14 +8,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from collector.ingest.fleet import CheckStatus
 from collector.ledger.combine import ALL, combine
 from collector.ledger.counted import Interval
 from collector.ledger.figures import Figure
 from collector.ledger.timeline import EXCLUDED, TimelineSegment, measure
-from collector.queries.reading import NO_STATUS_YET, CheckEntry, LedgerReader
+from collector.queries.reading import CheckEntry, LedgerReader
 from inventory.model.entities import Backup
-from inventory.protocol.states import UNKNOWN, UP
+from inventory.protocol.states import NO_STATUS_YET, UNKNOWN, UP, CheckStatus
 
 
 class BackupEvidence(msgspec.Struct, frozen=True):
@@ -29,7 +28,7 @@ class BackupEvidence(msgspec.Struct, frozen=True):
     def age(self, now: int) -> float | None:
         """Seconds since its newest good copy, or good run: what the last look saw, grown since."""
         age = self.measures.get("age_seconds")
-        return None if age is None else age + max(0, now - self.status.at) / 1000
+        return None if age is None else age + max(0, now - self.status.last_look) / 1000
 
 
 class BackupStatus(msgspec.Struct, frozen=True):

@@ -253,7 +253,7 @@ def check(reader: LedgerReader, entry: CheckEntry, now: int, figure: Figure | No
         since=status.since or None,
         reason=status.reason,
         provisional=status.provisional,
-        last_result=status.at or None,
+        last_result=status.last_look or None,
         latency=latency,
         measures=measures,
         interval=entry.check.interval / 1000 if entry.check else None,

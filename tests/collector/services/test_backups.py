@@ -12,7 +12,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
-from collector.ingest.fleet import CheckStatus
 from collector.metrics import backups as series
 from collector.services import backups
 from collector.store import prune
@@ -23,7 +22,7 @@ from inventory.base.types import Text
 from inventory.model.entities import Backup
 from inventory.protocol import kinds
 from inventory.protocol.plan import decode
-from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, NO_STATUS_YET, UNKNOWN, UP
 from inventory.protocol.wire import Batch, Position
 from tests.collector.web.test_api import Feeder, Running, now_ms
 
@@ -184,7 +183,7 @@ async def test_reasons_in_vietnamese_too_when_they_are_asked_for(told) -> None:
 
 def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:
     def oldest(**ages: float) -> tuple[str, float | None] | None:
-        seen = CheckStatus(UP, 0, 1000, "")
+        seen = msgspec.structs.replace(NO_STATUS_YET, state=UP, last_look=1000, reason="")
         evidence = [
             backups.BackupEvidence(name, None, seen, {"age_seconds": age} | ({} if name == "pings" else {"copies": 1}))
             for name, age in ages.items()
@@ -212,7 +211,9 @@ def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:
 )
 def test_whether_the_objective_is_met(evidence: list[tuple[int, int | None]], met: bool | None) -> None:
     seen = [
-        backups.BackupEvidence("e", None, CheckStatus(state, 0, 0, ""), {} if value is None else {"rpo_met": value})
+        backups.BackupEvidence(
+            "e", None, msgspec.structs.replace(NO_STATUS_YET, state=state), {} if value is None else {"rpo_met": value}
+        )
         for state, value in evidence
     ]
     backup = Backup(id="b", key="b", name=Text("", "b"), agency="a", site="a")
