@@ -20,7 +20,8 @@ from collector.ingest.maintenance import Maintenance
 from collector.ingest.place import BatchOutcome, place_batch
 from collector.ingest.plans import CompiledPlan, Lifespan, PlanError, Plans
 from collector.ingest.state import AgentState, Effect, NewDeadLetter, NewEvent, Overlay
-from collector.store.database import Database, StoreError
+from collector.store.errors import StoreError
+from collector.store.sqlite.database import Database
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import Ack, Batch, Position, Push, WireError, decode_push
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import apsw
 import msgspec
 
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from inventory.protocol import plan as plans
 from inventory.protocol.plan import Column, Plan
 
