@@ -21,7 +21,8 @@ from collector.ingest.plans import Plans
 from collector.ingest.state import MAX_RECENT, AgentState, Effect, TakenFrames, encode_state
 from collector.ingest.sums import WIDTH, Bucket
 from collector.store import cells
-from collector.store.database import Database, StoreError
+from collector.store.errors import StoreError
+from collector.store.sqlite.database import Database
 
 log = logging.getLogger("collector.ingest")
 

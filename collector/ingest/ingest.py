@@ -18,9 +18,11 @@ from collector.ingest.committer import BatchRow, CommitItem, Committer, Deferred
 from collector.ingest.fleet import Fleet
 from collector.ingest.maintenance import Maintenance
 from collector.ingest.place import BatchOutcome, place_batch
-from collector.ingest.plans import CompiledPlan, Lifespan, PlanError, Plans
+from collector.ingest.plans import CompiledPlan, PlanError, Plans
 from collector.ingest.state import AgentState, Effect, NewDeadLetter, NewEvent, Overlay
-from collector.store.database import Database, StoreError
+from collector.store.errors import StoreError
+from collector.store.records import Lifespan
+from collector.store.sqlite.database import Database
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import Ack, Batch, Position, Push, WireError, decode_push
 

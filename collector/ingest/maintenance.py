@@ -8,7 +8,7 @@ import apsw
 
 from collector.ingest.state import NewEvent
 from collector.store import prune
-from collector.store.database import StoreError
+from collector.store.errors import StoreError
 
 if TYPE_CHECKING:
     from collector.ingest.ingest import Ingest

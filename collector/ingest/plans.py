@@ -9,30 +9,17 @@ from collections.abc import Iterable, Mapping
 import apsw
 import msgspec
 
-from collector.store.database import Database
+from collector.store.records import Lifespan, RegisteredCheck
+from collector.store.sqlite.database import Database
 from inventory.protocol import plan as plans
 from inventory.protocol.plan import Column, Plan
 
 MAX_CHECKS = 20_000  # of one plan
 MAX_HOLD = 31 * 86_400_000  # ms: a monthly check's
 
-Lifespan = tuple[int | None, int | None]  # born, ended (ms); None: not known, not ended
-
 
 class PlanError(Exception):
     """What was given is not a plan of this agent; the text says why."""
-
-
-class RegisteredCheck(msgspec.Struct, frozen=True, kw_only=True):
-    """A check as registered. ``id`` is its row; ``born`` is None until a plan was served or a look was placed."""
-
-    id: int
-    agent: str
-    uid: str
-    name: str
-    kind: str
-    born: int | None
-    ended: int | None
 
 
 class CompiledPlan(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ from collector.ingest.fleet import Fleet
 from collector.ingest.place import place_batch
 from collector.ingest.plans import Plans
 from collector.ingest.state import MAX_RECENT, AgentState, Effect, TakenFrames
-from collector.store.database import MIGRATIONS, Database, StoreError, begin_incarnation, connect, migrate
+from collector.store.errors import StoreError
+from collector.store.sqlite.database import MIGRATIONS, Database, begin_incarnation, connect, migrate
 from inventory.protocol.wire import Position, decode_push
 
 CHUNK = 200  # batches read at a time
