@@ -27,8 +27,8 @@ from collector.metrics.fleet import LabelledAgent, ScrapedAgent
 from collector.metrics.handler import MetricsHandler
 from collector.metrics.own import Histogram, SelfMetrics
 from collector.notify import notify, watchdog
-from collector.queries.reading import LedgerReader
-from collector.services import backups
+from collector.queries import backups
+from collector.queries.reader import LedgerReader
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
 from collector.services.site_power import SitePower
@@ -162,7 +162,7 @@ class CollectorService:
     async def _listen_for_operators(self) -> None:
         settings = self.config.operators
         api = Api(self.reader, self.registry)
-        incidents = IncidentApi(self.reader, self.store, self.alerting)
+        incidents = IncidentApi(self.reader, self.alerting)
         layout = Layout(
             self.reader, self.goal_cache, self.inventories, lambda: self.ingest.trust.trusted, self.alerting
         )

@@ -9,7 +9,7 @@ from collector.metrics import alerting
 from collector.metrics.exposition import labels
 from collector.metrics.fleet import LabelledAgent
 from collector.metrics.own import counter, gauge, info, labelled_counter
-from collector.queries.reading import LedgerReader
+from collector.queries.reader import LedgerReader
 from collector.store.interfaces.store import Store
 from collector.store.records import PowerCounter
 from inventory.model.entities import Inventory

@@ -28,7 +28,8 @@ from collector.evaluator.own import SelfChecks
 from collector.evaluator.troubles import CurrentProblems
 from collector.evaluator.why import causes_now
 from collector.ingest.clock import ClockTrust
-from collector.queries.reading import LedgerReader
+from collector.queries.exclusions import exclusions_in_force
+from collector.queries.reader import LedgerReader
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import ClosedSpan, EvaluatorCursor
@@ -246,7 +247,7 @@ class Evaluator:
         self, now: int, findings: Sequence[IngestFinding], closed: Sequence[ClosedSpan]
     ) -> tuple[list[ActiveProblem], list[PastProblem]]:
         """What is wrong now, and what was and came to light."""
-        exclusions = await self._reader.exclusions()
+        exclusions = await exclusions_in_force(self._reader)
         self._problems.add_findings(findings)
 
         def find_problems() -> list[ActiveProblem]:

@@ -13,9 +13,9 @@ from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.verdicts import CauseAnalysis
 from collector.evaluator.troubles import ON, subject_of
 from collector.ledger.steps import Span
-from collector.queries.evidence import leading_cause
+from collector.queries.causes import analyse_causes, leading_cause
 from collector.queries.exclusions import Exclusions
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.records import ClosedSpan
 from inventory.model.alerting import Condition
 from inventory.protocol.states import CheckStatus
@@ -38,7 +38,7 @@ async def past_problems(
             leading_cause(analysis.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting
         ]
 
-    root_causes = await reader.causes(causes, begin)
+    root_causes = await analyse_causes(reader, causes, begin)
     return [
         _past_problem(entry, span, condition, cause, exclusions, now)
         for (entry, span, condition), cause in zip(meeting, root_causes, strict=True)

@@ -15,7 +15,7 @@ from collector.evaluator.findings import finding_message
 from collector.evaluator.recent import RecentLooks
 from collector.evaluator.watch import StatusWatch
 from collector.queries.exclusions import Exclusions
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.model.alerting import HOUR
 from inventory.model.entities import Check, Inventory
 from inventory.protocol.causes import AGENT

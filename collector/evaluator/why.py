@@ -1,7 +1,8 @@
 """The present view: published states as the causes read them (collector.causes.present), one view an evaluation."""
 
 from collector.causes.present import AgentContact, PresentCauses, PresentView, present_causes
-from collector.queries.reading import LedgerReader
+from collector.queries.causes import topology
+from collector.queries.reader import LedgerReader
 from inventory.protocol.states import CheckStatus
 
 
@@ -19,6 +20,6 @@ def causes_now(reader: LedgerReader, now: int, listening_since: int) -> PresentC
 
     push_every = reader.inventory.province.push_every
     return present_causes(
-        reader.topology,
+        topology(reader.inventory),
         PresentView(status=status_of, contact=contact, now=now, started=listening_since, push_every=push_every),
     )

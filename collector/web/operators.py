@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from aiohttp import hdrs, web
 
 from collector.config import OperatorsConfig, parse_address
-from collector.queries.reading import LedgerReader
+from collector.queries.reader import LedgerReader
 from collector.store.errors import StoreError
 from collector.web.auth import Guard
 from collector.web.openapi import describe

@@ -13,7 +13,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from collector.metrics import backups as series
-from collector.services import backups
+from collector.queries import backups
+from collector.queries.goals import evaluations
 from collector.store import prune
 from collector.web import schemas
 from collector.web.backups import BackupAnswer, size
@@ -237,7 +238,7 @@ async def test_an_age_goes_on_while_nothing_is_heard(told) -> None:
 
 
 async def test_the_goal_counts_the_whole_and_names_the_evidence_that_is_missing(told) -> None:
-    evaluation = next(one for one in await told.service.reader.evaluations() if one.window.name == "rolling-1d")
+    evaluation = next(one for one in await evaluations(told.service.reader) if one.window.name == "rolling-1d")
     assert evaluation.members == 2
     assert evaluation.verdict == "not proven"
     names = {missing.member: missing.name.en for missing in evaluation.missing}

@@ -16,7 +16,7 @@ from collector.app import self_metrics
 from collector.ledger.power import durations_by_source, site_timeline
 from collector.ledger.timeline import EXCLUDED, TimelineSegment
 from collector.metrics import measured
-from collector.queries.reading import LedgerReader
+from collector.queries.reader import LedgerReader
 from collector.services.site_power import SitePower, feeds_of, ups_of
 from inventory.build.load import load
 from inventory.build.planning import plan_of

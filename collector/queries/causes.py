@@ -1,51 +1,60 @@
-"""The evidence for causes, read from the store as it is asked for."""
+"""Causes of what was not up, from the evidence in the ledger and in the agents' lives."""
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Final
+from typing import Final, TypeVar
 
 from alerts.incident.problem import Cause
+from alerts.notify.memo import cached_by_inventory
 from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_life
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict
 from collector.ingest.fleet import Fleet
 from collector.ledger.steps import Span
+from collector.queries.reader import DAY, LedgerReader
 from collector.store.interfaces.store import Transaction
 from inventory.model.entities import Inventory
 from inventory.protocol.causes import NOT_KNOWN
 
-DAY: Final = 86_400_000
 EVIDENCE_BEFORE: Final = 8 * DAY  # how far back before a window its evidence may lie: a backlog's week, and some
+T = TypeVar("T")
 
-History = Callable[[str, int], list[Span]]  # of a check (uid) from a time on
+
+def topology(inventory: Inventory) -> Topology:
+    """What lies on the way of each check, made once for an inventory."""
+    return cached_by_inventory(inventory, Topology)
 
 
-def cause_analysis(
-    tx: Transaction,
-    topology: Topology,
-    fleet: Fleet,
-    history: History,
-    ended: Callable[[str], int | None],
-    begin: int,
-    now: int,
-    *,
-    live: bool,
-) -> CauseAnalysis:
-    """One reading, for questions about the time from ``begin`` (ms) on. ``live``: this process is the collector."""
-    earlier = begin - EVIDENCE_BEFORE
+async def analyse_causes(reader: LedgerReader, work: Callable[[CauseAnalysis], T], begin: int) -> T:
+    """``work`` over the evidence for causes from ``begin`` (ms) on, in a thread, as of one moment."""
+    now = reader.wall()
+    return await reader.read(lambda tx: work(cause_analysis(reader, tx, begin, now)))
+
+
+def cause_analysis(reader: LedgerReader, tx: Transaction, begin: int, now: int) -> CauseAnalysis:
+    """One reading of the evidence, for questions about the time from ``begin`` (ms) on."""
+    earlier, fleet, inventory = begin - EVIDENCE_BEFORE, reader.fleet, reader.inventory
 
     @cache
     def spans(uid: str) -> list[Span]:
-        return history(uid, earlier)
+        entry = reader.by_uid(uid)
+        if entry is None:
+            return []
+        return reader.history(tx, entry, fleet.tail(reader.registered(entry)), earlier, now)
 
     @cache
     def life(agent: str) -> AgentLife:
-        return agent_life(tx.events.agent_life(agent, earlier), _heard(agent, topology.inventory, fleet))
+        return agent_life(tx.events.agent_life(agent, earlier), _heard(agent, inventory, fleet))
+
+    def ended(uid: str) -> int | None:
+        entry = reader.by_uid(uid)
+        return None if entry is None else reader.registered(entry).ended
 
     runs = tuple((run.started, run.alive) for run in tx.life.runs(earlier, now + DAY))
-    if runs and live:  # it is alive now, whatever it recorded last
+    if runs and reader.live:  # it is alive now, whatever it recorded last
         runs = (*runs[:-1], (runs[-1][0], now))
-    return CauseAnalysis(topology, CauseEvidence(spans=spans, life=life, now=now, collector=runs, ended=ended))
+    evidence = CauseEvidence(spans=spans, life=life, now=now, collector=runs, ended=ended)
+    return CauseAnalysis(topology(inventory), evidence)
 
 
 def _heard(agent: str, inventory: Inventory, fleet: Fleet) -> int:
