@@ -23,7 +23,7 @@ from pathlib import Path
 from collector.ingest.ingest import Ingest, PushError
 from collector.store.database import Database
 from inventory.protocol.wire import encode_ack
-from tests.support.push_source import Source
+from tests.support.push_source import PushSource
 
 path, where, when = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
@@ -42,8 +42,8 @@ class Mortal(Database):
 async def main():
     ingest = Ingest(Mortal.open(path))
     await ingest.start()
-    source = Source(0)
-    await ingest.serve(source.agent, source.plan.encode())
+    source = PushSource(0)
+    await ingest.serve_plan(source.agent, source.plan.encode())
     ingest.database.commits = 0
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -59,7 +59,7 @@ async def main():
             try:
                 print(encode_ack(await ingest.push(word, bytes.fromhex(rest))).hex(), flush=True)
             except PushError as error:
-                print("refused", error.status, error.words, flush=True)
+                print("refused", error.status, error.message, flush=True)
     await ingest.stop()
     await ingest.database.close()
 
@@ -169,7 +169,7 @@ def ledger_of(path: Path) -> tuple[list[tuple[int, int, int]], dict[int, list[tu
     for check, state, count in db.execute("SELECT check_id, state, looks FROM spans ORDER BY id"):
         looks.setdefault(check, []).append((state, count))
     (row,) = db.execute("SELECT agent, id, batch, body FROM streams").fetchall()
-    kept = states.decode(*row)
+    kept = states.decode_state(*row)
     for check, tail in kept.tails.items():
         looks.setdefault(check, []).append((tail.state, tail.looks))
     assert db.execute("PRAGMA integrity_check").get == "ok"
