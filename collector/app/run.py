@@ -32,9 +32,10 @@ from collector.services import backups
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
 from collector.services.site_power import SitePower
-from collector.store.database import Database, StoreError
+from collector.store.errors import StoreError
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
+from collector.store.sqlite.database import Database
 from collector.web import client_certificates, operators
 from collector.web.agents import AgentsListener
 from collector.web.api import Api

@@ -12,7 +12,7 @@ from collector.metrics.own import counter, gauge, info, labelled_counter
 from collector.queries.reading import LedgerReader
 from collector.services.site_power import PowerCounter
 from collector.store import queries
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from inventory.model.entities import Inventory
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import apsw
 from collector.config import CollectorConfig, CommandFailed
 from collector.ingest import recovery
 from collector.keys import files, pki
-from collector.store.database import StoreError, connect
+from collector.store.errors import StoreError
+from collector.store.sqlite.database import connect
 
 PAGES = 2_000  # copied at once; between two steps a running collector commits
 

@@ -23,9 +23,9 @@ from collector.ledger.figures import Figure
 from collector.ledger.windows import Window, midnight, window_at
 from collector.queries import exclusions
 from collector.queries.reading import CheckEntry, LedgerReader
-from collector.store.database import Database
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
+from collector.store.sqlite.database import Database
 from inventory.build import load
 from inventory.model.entities import Inventory, Selector
 from inventory.model.goals import select as find

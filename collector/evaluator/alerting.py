@@ -31,8 +31,8 @@ from collector.ingest.ingest import Ingest
 from collector.queries.reading import LedgerReader
 from collector.services.circuits import Circuits
 from collector.services.inventories import LiveInventory
-from collector.store.database import Database
 from collector.store.outbox import StoredOutbox
+from collector.store.sqlite.database import Database
 from collector.store.unsubscribed import Unsubscribed
 
 log = logging.getLogger("collector.alerting")

@@ -31,8 +31,9 @@ from collector.ingest.clock import ClockTrust
 from collector.queries.reading import LedgerReader
 from collector.store import incidents as stored
 from collector.store import queries
-from collector.store.database import Database, StoreError
+from collector.store.errors import StoreError
 from collector.store.incidents import EvaluatorCursor
+from collector.store.sqlite.database import Database
 from inventory.model.alerting import Condition
 from inventory.model.entities import Goal
 

@@ -27,7 +27,7 @@ from collector.ledger.windows import Window, window_at
 from collector.queries import evidence
 from collector.queries.exclusions import Exclusions, declared_exclusions
 from collector.store import queries
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from inventory.model import goals as members
 from inventory.model.entities import Check, Goal, Inventory
 from inventory.protocol import kinds

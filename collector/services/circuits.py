@@ -14,7 +14,7 @@ from collector.causes.verdicts import CauseAnalysis
 from collector.ledger.counted import Interval
 from collector.queries.reading import LedgerReader
 from collector.store import incidents as stored
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from inventory.protocol.states import DOWN
 
 log = logging.getLogger("collector.links")

@@ -20,7 +20,8 @@ from collector.ledger.steps import LedgerTail, Span
 from collector.ledger.timeline import TimelineSegment, timeline
 from collector.queries.reading import CheckEntry, LedgerReader
 from collector.store import queries
-from collector.store.database import Database, StoreError
+from collector.store.errors import StoreError
+from collector.store.sqlite.database import Database
 from inventory.model.entities import Check, Device, Inventory
 from inventory.protocol.states import UNKNOWN
 

@@ -9,7 +9,7 @@ import msgspec
 from alerts.channels.outbox import OutgoingMail
 from alerts.incident.entities import Incident
 from collector.store import outbox
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Incident)

@@ -7,7 +7,7 @@ import apsw
 import msgspec
 
 from alerts.channels.outbox import OutgoingMail
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(OutgoingMail)

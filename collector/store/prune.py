@@ -11,7 +11,7 @@ import apsw
 
 from collector.store import cells
 from collector.store.cells import FIVE_MINUTES, HOUR
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 
 DAY: Final = 86_400_000
 BATCHES: Final = 7 * DAY

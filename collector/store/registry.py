@@ -11,8 +11,8 @@ import apsw
 import msgspec
 
 from collector.keys import pki
-from collector.store.database import Database
 from collector.store.revocations import Revocation, Revocations
+from collector.store.sqlite.database import Database
 
 CODE_LIFE = 3600_000  # ms
 SERIAL_DIGITS = 40

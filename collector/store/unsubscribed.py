@@ -2,8 +2,8 @@
 
 import apsw
 
-from collector.store.database import Database
 from collector.store.registry import audit
+from collector.store.sqlite.database import Database
 
 
 class Unsubscribed:

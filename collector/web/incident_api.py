@@ -10,7 +10,7 @@ from alerts.incident.entities import Command, Incident
 from collector.evaluator.alerting import AlertingService
 from collector.queries.reading import LedgerReader
 from collector.store import incidents as stored
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from collector.web.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
 from collector.web.query_params import (
     MAX_ITEMS,

@@ -27,7 +27,7 @@ from collector.ingest.timing import Timing
 from collector.ledger.steps import LedgerTail
 from collector.queries.reading import LedgerReader
 from collector.services.circuits import Circuits
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from collector.store.unsubscribed import Unsubscribed
 from inventory.build import load
 from inventory.model.entities import Inventory

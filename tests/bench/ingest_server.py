@@ -16,9 +16,9 @@ from pathlib import Path
 from collector.ingest.ingest import Ingest
 from collector.keys import files as keys_files
 from collector.keys import pki
-from collector.store.database import Database
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
+from collector.store.sqlite.database import Database
 from collector.web import client_certificates
 from collector.web.agents import AgentsListener
 from tests.support.push_source import PushSource

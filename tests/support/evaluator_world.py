@@ -27,8 +27,8 @@ from collector.ingest import recovery
 from collector.ingest.ingest import Ingest
 from collector.queries.reading import LedgerReader
 from collector.services.circuits import Circuits
-from collector.store.database import Database
 from collector.store.outbox import StoredOutbox
+from collector.store.sqlite.database import Database
 from collector.store.unsubscribed import Unsubscribed
 from inventory.build import load, planning
 from inventory.model.entities import Inventory

@@ -13,7 +13,7 @@ from collector.ingest.plans import RegisteredCheck
 from collector.ingest.state import AgentState
 from collector.ledger.steps import LedgerTail
 from collector.store import queries
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from inventory.protocol.plan import Column, Plan, PlannedCheck
 from inventory.protocol.wire import Ack, Batch, Echo, Position, Push, Reading, encode_push
 from tests.support.clock import FakeClock

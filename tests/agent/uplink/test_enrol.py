@@ -18,9 +18,9 @@ from agent.uplink.connection import Uplink, tls_context
 from agent.uplink.enrol import EnrolFailed, check_url, parse_code
 from agent.uplink.identity import NoIdentity
 from collector.keys import files as keys_files
-from collector.store.database import Database
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
+from collector.store.sqlite.database import Database
 from collector.web import client_certificates
 from collector.web.agents import AgentsListener
 from inventory.protocol.plan import Plan

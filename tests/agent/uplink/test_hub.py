@@ -25,9 +25,9 @@ from agent.uplink.hub import hub_of
 from agent.uplink.identity import Identity
 from collector.keys import files as keys_files
 from collector.keys import pki
-from collector.store.database import Database
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
+from collector.store.sqlite.database import Database
 from collector.web import client_certificates
 from collector.web.agents import AgentsListener
 from collector.web.throughput import BLOCK, ThroughputServer

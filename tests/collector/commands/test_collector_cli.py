@@ -24,7 +24,7 @@ from collector import config
 from collector.app.run import CollectorService
 from collector.commands import backup, main
 from collector.keys import pki
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from collector.web.auth import verify_password
 from inventory.base.problems import Invalid
 from inventory.protocol import wire

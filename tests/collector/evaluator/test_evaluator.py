@@ -10,7 +10,7 @@ import pytest
 from alerts.incident.entities import Command
 from collector.queries.exclusions import declare
 from collector.store import incidents as stored
-from collector.store.database import StoreError
+from collector.store.errors import StoreError
 from inventory.base.types import Text
 from inventory.model.entities import Goal
 from inventory.model.selectors import Selector

@@ -21,7 +21,7 @@ CHILD = """
 import asyncio, os, resource, signal, sys
 from pathlib import Path
 from collector.ingest.ingest import Ingest, PushError
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from inventory.protocol.wire import encode_ack
 from tests.support.push_source import PushSource
 

@@ -18,7 +18,7 @@ from collector.ingest.clock import EARLIEST_WALL, TRUST_AGAIN_AFTER, ClockTrust
 from collector.ingest.plans import Plans
 from collector.ledger.take import apply_slice
 from collector.store import queries
-from collector.store.database import StoreError
+from collector.store.errors import StoreError
 from inventory.protocol.states import DEGRADED, DOWN, UP
 from inventory.protocol.wire import Position, Record, Run
 from tests.support.ingest_world import T0, ChainAgent, IngestWorld, collector_clock, plan_of

@@ -14,7 +14,7 @@ from collector.ingest.ingest import Ingest
 from collector.metrics import measured
 from collector.metrics.exposition import labels
 from collector.metrics.fleet import LabelledAgent, ScrapedAgent
-from collector.store.database import Database
+from collector.store.sqlite.database import Database
 from inventory.protocol import kinds, states
 from inventory.protocol.plan import Plan, PlannedCheck
 from inventory.protocol.wire import Batch, Push, Reading, encode_push

@@ -18,7 +18,7 @@ from collector.ledger.timeline import EXCLUDED, TimelineSegment
 from collector.metrics import measured
 from collector.queries.reading import LedgerReader
 from collector.services.site_power import SitePower, feeds_of, ups_of
-from collector.store.database import begin_incarnation
+from collector.store.sqlite.database import begin_incarnation
 from inventory.build.load import load
 from inventory.build.planning import plan_of
 from inventory.model.entities import Inventory

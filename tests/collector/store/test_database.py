@@ -12,7 +12,8 @@ from pathlib import Path
 import apsw
 import pytest
 
-from collector.store.database import MIGRATIONS, Database, StoreBroken, StoreError, StoreFull
+from collector.store.errors import StoreBroken, StoreError, StoreFull
+from collector.store.sqlite.database import MIGRATIONS, Database
 
 
 class FaultyFile(apsw.VFSFile):

@@ -8,9 +8,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from collector.keys import pki
-from collector.store.database import Database
 from collector.store.registry import CODE_LIFE, EnrolmentRefused, Registry
 from collector.store.revocations import Revocation, Revocations
+from collector.store.sqlite.database import Database
 from tests.support.clock import FakeClock
 
 NOW = 1_790_000_000_000

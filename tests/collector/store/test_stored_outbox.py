@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from alerts.channels.outbox import OutgoingMail
-from collector.store.database import Database
 from collector.store.outbox import StoredOutbox, put
+from collector.store.sqlite.database import Database
 from tests.support.outboxes import OutboxContract, OutboxWorld, outgoing_mail
 
 

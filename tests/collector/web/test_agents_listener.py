@@ -16,9 +16,9 @@ from cryptography.x509.oid import NameOID
 from collector.ingest.ingest import PushError
 from collector.keys import files as keys_files
 from collector.keys import pki
-from collector.store.database import Database
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
+from collector.store.sqlite.database import Database
 from collector.web import client_certificates
 from collector.web.agents import AgentsListener
 from inventory.protocol import wire

@@ -1,4 +1,4 @@
-"""The one SQLite file: opening, migrating, one writer, readers in threads.
+"""The one SQLite file: opening, migrating, one writer, readers in threads. It knows nothing of what the tables mean.
 
 Durable means durable: WAL with synchronous=FULL, so a transaction is synced before it returns (with NORMAL a power
 cut loses commits that were acknowledged). Copying the WAL back into the file is taken off the commit's path.
@@ -17,6 +17,8 @@ from typing import Final, TypeVar
 
 import apsw
 
+from collector.store.errors import StoreBroken, StoreError, StoreFull
+
 T = TypeVar("T")
 
 OLDEST_SQLITE: Final = (3, 51, 3)  # older ones have the WAL-reset fault
@@ -27,21 +29,8 @@ CHECKPOINT_PAGES: Final = 1_000  # WAL pages from which they are copied back bes
 RESTART_PAGES: Final = 8_000  # from which the writer stands still for the last of them, so that the WAL starts over
 
 
-class StoreError(Exception):
-    """The store could not do it; nothing of it was kept. The text says why, in words for a person."""
-
-
-class StoreFull(StoreError):
-    """No room to write. It may be tried again once there is."""
-
-
-class StoreBroken(StoreError):
-    """A sync failed: what the disk holds is not known. The process has to end and start afresh."""
-
-
 class Database:
-    """Opened with :meth:`open`. ``incarnation`` is random, new whenever the store is created or restored;
-    counters count from ``count_from`` (ms), its creation. ``broken`` is set when the process has to end."""
+    """Opened with :meth:`open`. ``broken`` is set when the process has to end."""
 
     def __init__(self, path: Path, writer: apsw.Connection, vfs: str | None = None) -> None:
         self.path = path
@@ -51,7 +40,7 @@ class Database:
         self._writer = writer
         self._writer_lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "store-writer")
-        self._readers = ThreadPoolExecutor(READERS, "store-reader")
+        self.readers = ThreadPoolExecutor(READERS, "store-reader")
         self._free_readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for _ in range(READERS):
             self._free_readers.put(connect(path, apsw.SQLITE_OPEN_READONLY, vfs))
@@ -122,7 +111,7 @@ class Database:
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Do ``work`` with a read-only connection, in a thread, on one snapshot."""
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, work)
+        return await asyncio.get_running_loop().run_in_executor(self.readers, self.read_now, work)
 
     def read_now(self, work: Callable[[apsw.Connection], T]) -> T:
         """As :meth:`read`, on this thread: for starting up, when there is no one to keep waiting."""
@@ -142,7 +131,7 @@ class Database:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._readers.shutdown()
+        self.readers.shutdown()
         self._thread.shutdown()
         for _ in range(READERS):
             self._free_readers.get().close()
@@ -209,14 +198,14 @@ class Database:
             return
         loop = asyncio.get_running_loop()
         if self.wal_pages < RESTART_PAGES:
-            self._copying = loop.run_in_executor(self._readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._copying = loop.run_in_executor(self.readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
         else:
             self._copying = asyncio.ensure_future(self._start_wal_over())
 
     async def _start_wal_over(self) -> int:
         """Two steps: most of it beside the commits, then the rest while none runs, so that the WAL starts over."""
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
+        await loop.run_in_executor(self.readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
         async with self._writer_lock:
             return await self._in_thread(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART))
 
