@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from collector.ingest.fleet import Fleet
-from collector.ingest.state import AgentState, encode_state
+from collector.ingest.state import encode_state
 from collector.ingest.sums import WIDTH, Bucket
 from collector.store import cells
 from collector.store.errors import StoreError

@@ -1,6 +1,7 @@
 """Recovery after a restart: loads checkpoints, and replays newer batches through the same steps as when they came."""
 
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 from collector.ingest.clock import ClockTrust, CollectorClock
@@ -8,8 +9,9 @@ from collector.ingest.committer import Committer
 from collector.ingest.fleet import Fleet
 from collector.ingest.pipeline import replay
 from collector.ingest.plans import Plans
-from collector.ingest.state import MAX_RECENT, AgentState, TakenFrames, decode_state
+from collector.ingest.state import MAX_RECENT, AgentState, TakenFrames, decode_state, with_zero_counters
 from collector.store.interfaces.store import Store, Transaction
+from collector.store.opening import write_alone
 from collector.store.records import StoredBatch, StoredCheckpoint
 from inventory.protocol.wire import Position
 
@@ -63,3 +65,20 @@ def restore_trust(store: Store, trust: ClockTrust, clock: CollectorClock) -> Non
     """Judge the collector's clock by what an earlier run recorded while it believed it."""
     recorded, offset = store.read_now(lambda tx: (tx.life.last_alive(), tx.life.boot_offset(clock.boot)))
     trust.restore(recorded, offset)
+
+
+def mark_restored(path: Path, why: str = "restored", *, now_ms: int | None = None) -> str:
+    """Make a store that was put back from a copy a new incarnation: its counters start over, and what it counts
+    begins now; the agents see the older watermark in the next ack and send again. Gives the incarnation.
+
+    No collector may be running on it. Raises StoreError.
+    """
+
+    def begin(tx: Transaction) -> str:
+        for checkpoint in tx.checkpoints.all():
+            if checkpoint.body is not None:
+                tx.checkpoints.replace_body(checkpoint.stream, with_zero_counters(checkpoint.body))
+        tx.circuits.clear()
+        return tx.incarnations.begin(why, now_ms)
+
+    return write_alone(path, begin)
