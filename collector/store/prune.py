@@ -5,7 +5,7 @@ Batches 7 days after receipt (never one that a restart would replay, or that wai
 become too many. Spans stay for ever.
 """
 
-from functools import partial
+from collections.abc import Callable
 from typing import Final
 
 from collector.store.cells import FIVE_MINUTES, HOUR
@@ -25,8 +25,8 @@ LATEST: Final = 6 * HOUR  # an hour is added up once it lies so far back; what c
 async def step(store: Store, now: int) -> int:
     """One small transaction of each sort. Gives how many rows went."""
     deleted = 0
-    for work in (_batches, _dead_letters, _events, _hourly, _old_sums):
-        deleted += await store.write(partial(work, now=now))
+    for work in _steps(now):
+        deleted += await store.write(work)
     return deleted
 
 
@@ -38,23 +38,14 @@ async def prune_all(store: Store, now: int) -> int:
     return total
 
 
-def _batches(tx: Transaction, now: int) -> int:
-    return tx.batches.prune(tx.checkpoints.replay_after(), now - BATCHES, STEP_ROWS)
-
-
-def _dead_letters(tx: Transaction, now: int) -> int:
-    return tx.dead_letters.prune(now - DEAD_LETTERS, MAX_DEAD_LETTERS, STEP_ROWS)
-
-
-def _events(tx: Transaction, now: int) -> int:
-    return tx.events.prune(now - EVENTS, STEP_ROWS)
-
-
-def _hourly(tx: Transaction, now: int) -> int:
-    return tx.sums.roll_up((now - LATEST) // HOUR * HOUR, STEP_ROWS)
-
-
-def _old_sums(tx: Transaction, now: int) -> int:
-    """What came late, older than its own age already, is added up first."""
-    short = tx.sums.prune(FIVE_MINUTES, now - FIVE_MINUTE_SUMS, STEP_ROWS)
-    return short + tx.sums.prune(HOUR, now - HOURLY_SUMS, STEP_ROWS)
+def _steps(now: int) -> list[Callable[[Transaction], int]]:
+    return [
+        lambda tx: tx.batches.prune(tx.checkpoints.replay_after(), now - BATCHES, STEP_ROWS),
+        lambda tx: tx.dead_letters.prune(now - DEAD_LETTERS, MAX_DEAD_LETTERS, STEP_ROWS),
+        lambda tx: tx.events.prune(now - EVENTS, STEP_ROWS),
+        lambda tx: tx.sums.roll_up((now - LATEST) // HOUR * HOUR, STEP_ROWS),
+        lambda tx: (
+            tx.sums.prune(FIVE_MINUTES, now - FIVE_MINUTE_SUMS, STEP_ROWS)
+            + tx.sums.prune(HOUR, now - HOURLY_SUMS, STEP_ROWS)
+        ),
+    ]

@@ -11,8 +11,7 @@ import msgspec
 from collector.ingest.ingest import Ingest
 from collector.ingest.state import AgentState
 from collector.ledger.steps import LedgerTail
-from collector.store import queries
-from collector.store.records import RegisteredCheck
+from collector.store.records import DeadLetter, RegisteredCheck
 from collector.store.sqlite.database import Database
 from collector.store.sqlite.store import SqliteStore
 from inventory.protocol.plan import Column, Plan, PlannedCheck
@@ -154,15 +153,15 @@ class IngestWorld:
         sql = "SELECT check_id, state, start, end, looks, reason FROM spans ORDER BY check_id, id"
         return await self.database.read(lambda db: db.execute(sql).fetchall())
 
-    async def dead_letters(self) -> list[queries.DeadLetter]:
-        return await self.database.read(queries.dead_letters)
+    async def dead_letters(self) -> list[DeadLetter]:
+        return await self.ingest.store.read(lambda tx: tx.dead_letters.newest())
 
     async def events(self) -> list[str]:
-        rows = await self.database.read(queries.events)
+        rows = await self.ingest.store.read(lambda tx: tx.events.newest())
         return [event.kind for event in reversed(rows)]
 
     async def findings(self) -> list[str]:
-        rows = await self.database.read(lambda db: queries.findings(db, 0))
+        rows = await self.ingest.store.read(lambda tx: tx.events.findings_after(0))
         return [finding.kind for _, finding in rows]
 
     def check(self, name: str) -> RegisteredCheck:

@@ -8,7 +8,6 @@ import asyncio
 import os
 import queue
 import re
-import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,10 +46,6 @@ class Database:
         self._checkpoint_connection = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
         self._copying: asyncio.Future[int] | None = None
         writer.set_wal_hook(self._committed)
-        row = writer.execute("SELECT incarnation, count_from FROM incarnations ORDER BY id DESC LIMIT 1").get
-        assert isinstance(row, tuple)
-        self.incarnation = str(row[0])
-        self.count_from = int(str(row[1]))
 
     @classmethod
     def open(cls, path: Path, *, migrations: Path = MIGRATIONS, vfs: str | None = None) -> "Database":
@@ -66,9 +61,6 @@ class Database:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             writer = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
             migrate(writer, migrations)
-            with writer:
-                if writer.execute("SELECT count(*) FROM incarnations").get == 0:
-                    begin_incarnation(writer, "created")
             return cls(path, writer, vfs)
         except apsw.Error as error:
             raise StoreError(f"{path} cannot be used as the collector's store: {error}") from None
@@ -78,13 +70,13 @@ class Database:
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Do ``work`` in a transaction of its own, in the writer's thread. Durable when it returns; when ``work``
         raises, nothing of it is kept and the exception passes. Raises StoreError when the disk will not have it."""
-
-        def whole() -> T:
-            self._begin(BUSY_MS)
-            return self._finish(work)
-
         async with self._writer_lock:
-            return await self._in_thread(whole)
+            return await self._in_thread(lambda: self.write_now(work))
+
+    def write_now(self, work: Callable[[apsw.Connection], T]) -> T:
+        """As :meth:`write`, on this thread: for starting up, when nobody else writes."""
+        self._begin(BUSY_MS)
+        return self._finish(work)
 
     async def commit(self, work: Callable[[apsw.Connection], T]) -> T:
         """As :meth:`write`, but ``work`` runs here, on the loop's thread, and only the commit with its sync leaves it.
@@ -243,13 +235,3 @@ def migrate(connection: apsw.Connection, directory: Path = MIGRATIONS) -> None:
             with connection:
                 connection.execute(path.read_text(encoding="utf-8"))
                 connection.execute(f"PRAGMA user_version = {number}")
-
-
-def begin_incarnation(connection: apsw.Connection, why: str, now_ms: int | None = None) -> str:
-    """A new random incarnation, whose counters count from now."""
-    incarnation = secrets.token_hex(8)
-    now = int(time.time() * 1000) if now_ms is None else now_ms
-    connection.execute(
-        "INSERT INTO incarnations (incarnation, count_from, why) VALUES (?, ?, ?)", (incarnation, now, why)
-    )
-    return incarnation

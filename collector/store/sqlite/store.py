@@ -9,6 +9,7 @@ import apsw
 
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Transaction
+from collector.store.records import Incarnation
 from collector.store.sqlite.alerting import SqliteCursor, SqliteIncidents, SqliteOutbox, SqliteUnsubscribed
 from collector.store.sqlite.batches import SqliteBatches, SqliteCheckpoints
 from collector.store.sqlite.counters import SqliteCircuits, SqlitePower
@@ -69,8 +70,7 @@ class SqliteStore:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        incarnation = database.read_now(lambda db: SqliteIncarnations(db).current())
-        assert incarnation is not None
+        incarnation = database.read_now(_current) or database.write_now(_created)
         self.incarnation = incarnation.id
         self.count_from = incarnation.count_from
 
@@ -108,3 +108,17 @@ class SqliteStore:
 
     async def close(self) -> None:
         await self.database.close()
+
+
+def _current(db: apsw.Connection) -> Incarnation | None:
+    return SqliteIncarnations(db).current()
+
+
+def _created(db: apsw.Connection) -> Incarnation:
+    """The first life of a store that was only just made, by this process or by one that was faster."""
+    incarnations = SqliteIncarnations(db)
+    if (current := incarnations.current()) is None:
+        incarnations.begin("created")
+        current = incarnations.current()
+    assert current is not None
+    return current

@@ -17,7 +17,6 @@ from collector.ingest import recovery
 from collector.ingest.clock import EARLIEST_WALL, TRUST_AGAIN_AFTER, ClockTrust
 from collector.ingest.plans import Plans
 from collector.ledger.take import apply_slice
-from collector.store import queries
 from collector.store.errors import StoreError
 from inventory.protocol.states import DEGRADED, DOWN, UP
 from inventory.protocol.wire import Position, Record, Run
@@ -156,7 +155,7 @@ async def test_sums_are_what_was_measured_whichever_way_it_came(world: IngestWor
     await agent.push(agent.batch([(p, start + i * 30_000, UP) for i in range(40) for p in range(3)]))
     await world.ingest.committer.save_all()
     await world.crash()
-    stored = await world.database.read(lambda db: queries.sums(db, 1, 1, 0, 2**60, 300_000))
+    stored = await world.ingest.store.read(lambda tx: tx.sums.of_check(1, 1, 0, 2**60, 300_000))
     still = [[b.cells[1][:4], b.cells[1][4:]] for b in world.state("a1").sums.buckets() if 1 in b.cells]
     cells = [s.measures for s in stored] + still
     assert len(stored) > 5 and len({s.start for s in stored}) == len(stored)
@@ -197,7 +196,7 @@ async def test_a_clean_stop_leaves_nothing_to_replay(world: IngestWorld) -> None
     await database.close()
     await world.start()
     assert world.replayable_state() == before
-    lives = await world.database.read(lambda db: queries.collector_runs(db, 0, 2**60))
+    lives = await world.ingest.store.read(lambda tx: tx.life.runs(0, 2**60))
     assert [life.stopped is not None for life in lives] == [True, False]
 
 
