@@ -92,7 +92,7 @@ class CollectorService:
         except (keys_files.KeysBroken, StoreError) as error:
             raise CannotStart(str(error)) from None
         stack.push_async_callback(self.store.close)
-        self.ingest = Ingest(self.store.database)
+        self.ingest = Ingest(self.store)
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
         revocations = Revocations(config.revocations_file)

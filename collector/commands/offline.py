@@ -184,10 +184,10 @@ def _registry(config: CollectorConfig, store: Store) -> Registry:
 
 
 async def _reader(config: CollectorConfig, store: Store) -> LedgerReader:
-    plans = Plans(store.database)
+    plans = Plans(store)
     plans.load()
     fleet = Fleet(plans)
-    recovery.load(store.database, plans, fleet, Committer(store.database, plans, fleet))
+    recovery.load(store, plans, fleet, Committer(store, plans, fleet))
     return LedgerReader(
         store, fleet, FileInventory(load.load(config.inventory)), lambda: time.time_ns() // 1_000_000, live=False
     )

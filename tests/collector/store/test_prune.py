@@ -43,7 +43,7 @@ async def test_batches_go_seven_days_after_receipt_but_never_before_a_checkpoint
     await world.crash()
     assert world.replayable_state() == before
     store = world.ingest.store
-    await world.ingest.committer._save(["a1"])
+    await world.ingest.committer.save(["a1"])
     await prune.prune_all(store, T0 + 60_000 + BATCHES)
     assert await rows(world, "SELECT id FROM batches") == [(2,), (3,)]
     await prune.prune_all(store, now + BATCHES + 1)
