@@ -9,8 +9,8 @@ from alerts.incident.entities import Incident, NotifiedContact
 def merge(draft: IncidentDraft, one: Incident, other: Incident) -> Incident:
     """The younger goes into the older, which keeps its key and gets the root that ``one`` has.
 
-    Nobody is notified anew: who was notified of either was notified of what is left. Each goes on in the thread that they have,
-    those who have two in that of the older one.
+    Nobody is notified anew: who was notified of either was notified of what is left. Each goes on in the thread that
+    they have, those who have two in that of the older one.
     """
     older, younger = sorted((one, other), key=lambda incident: (incident.opened, incident.noticed, incident.key))
     return absorb(draft, replace(older, cause=one.cause), younger)

@@ -17,22 +17,11 @@ from collector.causes.explain import SEEN_WORKING, Explanation, Solver
 from collector.causes.topology import CheckPath, Topology
 from collector.ledger.counted import Interval
 from inventory.protocol.causes import AGENT, COLLECTOR, NOT_KNOWN, POWER
-from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, CheckStatus
 
 MISSED: Final = 3  # pushes missed until an agent counts as silent
 MANY: Final = 3  # agents silent at once, and
 SHARE: Final = 0.5  # this share of all, are not so many faults of their own
-
-
-class PublishedStatus(msgspec.Struct, frozen=True):
-    """A check as it is published. ``state``: now (unknown once its hold is over), ``last``: of its last look, made
-    ``at``. ``since``: since when it is in that state, ``first``: the first look that found it so. All ms."""
-
-    state: int
-    since: int
-    first: int
-    at: int
-    last: int
 
 
 class AgentContact(msgspec.Struct, frozen=True):
@@ -43,14 +32,13 @@ class AgentContact(msgspec.Struct, frozen=True):
 
 
 class PresentView(msgspec.Struct, frozen=True, kw_only=True):
-    """The moment ``now``. ``seen`` and ``contact`` give None for what was never heard of. ``started``: the collector's
-    own start; ``push_every``: ms between an agent's pushes."""
+    """What is published at one moment."""
 
-    seen: Callable[[str], PublishedStatus | None]
-    contact: Callable[[str], AgentContact | None]
+    status: Callable[[str], CheckStatus | None]  # of a check, by uid; None: never looked at
+    contact: Callable[[str], AgentContact | None]  # with an agent; None: never heard of
     now: int
-    started: int = 0
-    push_every: int = 30_000
+    started: int = 0  # when the collector itself began to listen
+    push_every: int = 30_000  # ms between an agent's pushes
 
     @property
     def patience(self) -> int:
@@ -70,20 +58,20 @@ class _PublishedStates:
     def __init__(self, topology: Topology, view: PresentView) -> None:
         self._topology = topology
         self._view = view
-        self._seen: dict[str, PublishedStatus | None] = {}
+        self._statuses: dict[str, CheckStatus | None] = {}
 
-    def seen(self, uid: str) -> PublishedStatus | None:
-        if uid not in self._seen:
-            self._seen[uid] = self._view.seen(uid)
-        return self._seen[uid]
+    def status(self, uid: str) -> CheckStatus | None:
+        if uid not in self._statuses:
+            self._statuses[uid] = self._view.status(uid)
+        return self._statuses[uid]
 
     def state(self, uid: str) -> int | None:
-        status = self.seen(uid)
+        status = self.status(uid)
         return None if status is None or status.state == UNKNOWN else status.state
 
     def onset(self, uid: str) -> int:
-        status = self.seen(uid)
-        return status.first if status is not None else 0
+        status = self.status(uid)
+        return status.first_look if status is not None else 0
 
     def down_near(self, uid: str, within: int) -> bool:
         return False  # what was is not asked: what is now decides
@@ -108,11 +96,11 @@ class _PublishedStates:
             if contact is None or contact.stopped is not None:
                 continue
             for uid in self._topology.power_checks(site):
-                status, check = self.seen(uid), self._topology.check(uid)
-                if status is None or check is None or check.agent != agent or status.last not in (DEGRADED, DOWN):
+                status, check = self.status(uid), self._topology.check(uid)
+                if status is None or check is None or check.agent != agent or status.last_state not in (DEGRADED, DOWN):
                     continue
-                if status.at >= contact.heard - check.hold - self._view.push_every:
-                    because = (words.battery_before(uid, status.at), words.silent(agent, contact.heard))
+                if status.last_look >= contact.heard - check.hold - self._view.push_every:
+                    because = (words.battery_before(uid, status.last_look), words.silent(agent, contact.heard))
                     return Cause(root=element, cause=POWER, certainty="provisional", because=because)
         return None
 
@@ -148,8 +136,8 @@ class PresentCauses(Solver):
         return PresentCause(self._fallback(path, finding), self._evidence_pending(path, left))
 
     def when(self, uid: str) -> Interval:
-        status = self._published.seen(uid)
-        return (status.first, status.at) if status is not None else (self.view.now, self.view.now)
+        status = self._published.status(uid)
+        return (status.first_look, status.last_look) if status is not None else (self.view.now, self.view.now)
 
     def _prover(self, element: str, when: Interval) -> str | None:
         if element not in self._proofs:
@@ -162,15 +150,15 @@ class PresentCauses(Solver):
         kind, ident = elements.kind_of(element), elements.ident_of(element)
         if kind != "agent":
             for uid in self.topology.provers(element):
-                status = self._published.seen(uid)
-                if status is not None and status.last in SEEN_WORKING:
-                    yield status.first, status.at, uid
+                status = self._published.status(uid)
+                if status is not None and status.last_state in SEEN_WORKING:
+                    yield status.first_look, status.last_look, uid
         if kind in ("agent", "power"):
             agents = (ident,) if kind == "agent" else self.topology.agents_at(ident)
             for uid in (uid for agent in agents for uid in self.topology.heartbeat_checks(agent)):
-                status = self._published.seen(uid)
-                if status is not None and status.last != UNKNOWN:
-                    yield status.first, status.at, uid
+                status = self._published.status(uid)
+                if status is not None and status.last_state != UNKNOWN:
+                    yield status.first_look, status.last_look, uid
 
     def _fallback(self, path: CheckPath, finding: Explanation) -> Cause:
         """What it goes by while nothing decides: what the check is about, or what else would explain others too."""
@@ -190,12 +178,12 @@ class PresentCauses(Solver):
             if element in (path.own, path.last):
                 continue
             for uid in self.topology.provers(element):
-                status, agent = self._published.seen(uid), self.topology.path(uid).agent
+                status, agent = self._published.status(uid), self.topology.path(uid).agent
                 contact = self.view.contact(agent)
                 alive = (
                     contact is not None and contact.stopped is None and self._published.silent_contact(agent) is None
                 )
-                if uid != path.uid and alive and status is not None and status.at < since:
+                if uid != path.uid and alive and status is not None and status.last_look < since:
                     return True
         return False
 
@@ -215,7 +203,7 @@ class PresentCauses(Solver):
                 Cause(root="collector:start", cause=COLLECTOR, certainty="provisional", because=because), True
             )
         site = self.topology.site_of(agent)
-        outside = [uid for uid in self.topology.outside_checks(site) if self._published.seen(uid) is not None]
+        outside = [uid for uid in self.topology.outside_checks(site) if self._published.status(uid) is not None]
         answering = next((uid for uid in outside if self._state_after(uid, heard) in SEEN_WORKING), None)
         if answering is not None:
             if (crowd := self._mass_silence()) is not None:
@@ -238,8 +226,8 @@ class PresentCauses(Solver):
 
     def _state_after(self, uid: str, heard: int) -> int | None:
         """The state that was found later than the agent could have been heard again."""
-        status = self._published.seen(uid)
-        return status.last if status is not None and status.at > heard + self.view.push_every else None
+        status = self._published.status(uid)
+        return status.last_state if status is not None and status.last_look > heard + self.view.push_every else None
 
     def _mass_silence(self) -> tuple[int, int] | None:
         """(how many are silent, of how many), if these are too many for faults of their own."""

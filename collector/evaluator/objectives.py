@@ -23,7 +23,8 @@ from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.rules.burn_rates import BURN_WINDOW_PAIRS, BurnWindowPair
 from collector.goals.evaluate import MISSED, Evaluation
 from collector.ledger.windows import Window
-from collector.queries.reading import LedgerReader
+from collector.queries.goals import evaluate_goals
+from collector.queries.reader import LedgerReader
 from inventory.model import goals as members
 from inventory.model.alerting import DAY, MINUTE, Condition, Severity
 from inventory.model.entities import Goal, Inventory
@@ -72,7 +73,7 @@ class GoalProblems:
             if goal.combine != "share" and not goal.lacks
             for ms in sorted({ms for pair in BURN_WINDOW_PAIRS for ms in (pair.long, pair.short)})
         ]
-        evaluations = await self._reader.evaluate_goals(goal_windows) if goal_windows else []
+        evaluations = await evaluate_goals(self._reader, goal_windows)
         rates = {(one.goal, int(one.window.name)): burn_rate(one) for one in evaluations}
         goals = {one.goal for one in evaluations}
         self.evaluated = True

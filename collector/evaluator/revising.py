@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from alerts.incident.entities import HistoryEntry, Incident, IncidentMember
 from alerts.incident.problem import Cause
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict
-from collector.queries.evidence import leading_cause
-from collector.queries.reading import LedgerReader
+from collector.queries.causes import analyse_causes, leading_cause
+from collector.queries.reader import LedgerReader
 
 REVISABLE_FOR: Final = (
     8 * 86_400_000
@@ -40,7 +40,7 @@ async def revised_incidents(reader: LedgerReader, incidents: Sequence[Incident],
                 settled.append(incident if same else _with_cause(incident, cause, now))
         return settled
 
-    return await reader.causes(work, min(incident.opened for incident in incidents))
+    return await analyse_causes(reader, work, min(incident.opened for incident in incidents))
 
 
 def _revised_cause(analysis: CauseAnalysis, incident: Incident) -> Cause | None:

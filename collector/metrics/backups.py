@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from collector.metrics.exposition import Family, labels
-from collector.services.backups import BackupStatus
+from collector.queries.backups import BackupStatus
 from inventory.protocol.states import DOWN, UNKNOWN
 
 UP = Family(

@@ -8,9 +8,8 @@ from aiohttp import web
 
 from alerts.incident.entities import Command, Incident
 from collector.evaluator.alerting import AlertingService
-from collector.queries.reading import LedgerReader
-from collector.store import incidents as stored
-from collector.store.database import Database
+from collector.queries import circuits
+from collector.queries.reader import LedgerReader
 from collector.web.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
 from collector.web.query_params import (
     MAX_ITEMS,
@@ -44,9 +43,8 @@ _body_decoder = msgspec.json.Decoder(IncidentActionBody)
 class IncidentApi:
     """The handlers, over what the evaluator committed."""
 
-    def __init__(self, reader: LedgerReader, database: Database, alerting: AlertingService) -> None:
+    def __init__(self, reader: LedgerReader, alerting: AlertingService) -> None:
         self._reader = reader
-        self._database = database
         self._alerting = alerting
         self.routes = (
             ApiRoute(
@@ -92,9 +90,9 @@ class IncidentApi:
         before = whole_number(query, "before", MAX_TIME, MAX_TIME)
         one_of(query, "cause", CAUSES)
         describe = Describer(self._reader.inventory, self._reader.wall())
-        past = await stored.closed(self._database, limit, before)
+        past = await self._alerting.incidents.closed(limit, before)
         content = IncidentsAnswer(
-            open=[describe.incident(one) for one in self._alerting.open_incidents() if _matches(one, query)][:limit],
+            open=[describe.incident(one) for one in self._alerting.incidents.open() if _matches(one, query)][:limit],
             past=[describe.incident(one) for one in past if _matches(one, query)],
         )
         return json_response(content)
@@ -112,7 +110,7 @@ class IncidentApi:
         only = query.get("link", "")
         if only and only not in every:
             raise BadRequest(f"there is no link {only[:60]!r}", 404)
-        outages = await self._alerting.circuits.outages(over, only)
+        outages = await circuits.outages(self._reader, over, only)
         describe = Describer(self._reader.inventory, self._reader.wall())
         chosen = [
             link
@@ -136,7 +134,7 @@ class IncidentApi:
         return json_response(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
     async def execute(self, key: str, what: ActionName, who: str, body: IncidentActionBody) -> Incident:
-        """Durable when it returns. Raises Wrong."""
+        """Durable when it returns. Raises BadRequest."""
         now = self._reader.wall()
         if what == "snooze" and (body.until is None or not now < body.until <= now + MAX_SNOOZE):
             raise BadRequest("until ought to be a time within the next 31 days")
@@ -152,8 +150,8 @@ class IncidentApi:
         return await self.find(key)
 
     async def find(self, key: str) -> Incident:
-        """An incident, open or closed. Raises Wrong."""
-        incident = self._alerting.evaluator.incidents.incident(key) or await stored.find(self._database, key)
+        """An incident, open or closed. Raises BadRequest."""
+        incident = await self._alerting.incidents.find(key)
         if incident is None:
             raise BadRequest(f"there is no incident {key[:60]!r}", 404)
         return incident

@@ -12,7 +12,7 @@ from alerts.language.catalogue import LANGUAGES
 from alerts.language.locale import Locale, choose_language
 from alerts.mail.formatter import MailFormatter
 from collector.evaluator.alerting import AlertingService
-from collector.queries.reading import LedgerReader
+from collector.queries.reader import LedgerReader
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
 from collector.web import backups

@@ -1,20 +1,23 @@
 """The first plain page: what is wrong, agencies and their checks, goals, agents. Works without scripts."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import msgspec
 from aiohttp import web
 
 from collector.evaluator.alerting import AlertingService
 from collector.ledger.figures import Figure
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries import agencies, availability
+from collector.queries.problem_spans import open_problem_spans
+from collector.queries.reader import CheckEntry, LedgerReader
 from collector.web import backups, schemas
 from collector.web.api import Api
 from collector.web.incident_pages import incident_line
 from collector.web.layout import Layout
 from collector.web.query_params import BadRequest, check_parameters
 from inventory.model.entities import Agency
-from inventory.protocol.states import NAMES, UNKNOWN, UP
+from inventory.protocol.states import NAMES, UNKNOWN
 
 DAY = 86_400_000
 MAX_ALL_CHECKS = 300  # checks up to which the first page shows every one of them
@@ -33,12 +36,12 @@ class CheckRow(msgspec.Struct, frozen=True):
 
 
 class AgencyGroup(msgspec.Struct, frozen=True):
-    """An agency with the checks shown of it; ``hidden``: how many are up and not shown."""
+    """An agency with the checks shown of it."""
 
     agency: Agency
     rows: list[CheckRow]
-    count: int
-    hidden: int
+    count: int  # all that it has
+    hidden: int  # those that are up and not shown
 
 
 class StatusPages:
@@ -60,16 +63,16 @@ class StatusPages:
     async def first_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
         now = self._reader.wall()
-        present = self._reader.current_checks()
-        show_all = len(present) <= MAX_ALL_CHECKS
-        groups = await self._groups(list(self._reader.inventory.agencies.values()), present, now, show_all)
+        counts = sum(agencies.state_counts(self._reader).values(), Counter[int]())
+        show_all = counts.total() <= MAX_ALL_CHECKS
+        groups = await self._groups(self._reader.inventory.agencies.values(), now, with_up=show_all)
+        incidents = self._alerting.incidents.open()
+        covered = self._alerting.incidents.ongoing_members()
         # silence is not down: what nothing is known of is counted, not listed
-        incidents = self._alerting.open_incidents()
-        covered = {key for one in incidents for key, member in one.members.items() if member.until is None}
         troubles = [
             one
-            for one in self._reader.open_troubles()
-            if one.state != UNKNOWN and f"{NAMES[one.state]}:{one.known.uid}" not in covered
+            for one in open_problem_spans(self._reader)
+            if one.state != UNKNOWN and f"{NAMES[one.state]}:{one.entry.uid}" not in covered
         ]
         return self._draw(
             request,
@@ -80,8 +83,8 @@ class StatusPages:
             more=max(len(troubles) - MAX_TROUBLES, 0),
             backups=await backups.backup_lines(self._reader, now, whole=show_all),
             agents=await self._api.agent_answers(),
-            checks=len(present),
-            silent=sum(self._reader.status(one, now).state == UNKNOWN for one in present),
+            checks=counts.total(),
+            silent=counts[UNKNOWN],
         )
 
     async def agency_page(self, request: web.Request) -> web.Response:
@@ -90,33 +93,21 @@ class StatusPages:
         if agency is None:
             raise BadRequest("there is no such agency", 404)
         now = self._reader.wall()
-        groups = await self._groups([agency], self._reader.current_checks(), now, show_all=True)
+        groups = await self._groups([agency], now, with_up=True)
         backup_lines = await backups.backup_lines(self._reader, now, agency.id)
         return self._draw(request, "agency.html", groups=groups, backups=backup_lines)
 
-    async def _groups(
-        self, agencies: list[Agency], present: list[CheckEntry], now: int, show_all: bool
-    ) -> list[AgencyGroup]:
-        of: dict[str, list[CheckEntry]] = {agency.id: [] for agency in agencies}
-        for one in present:
-            if one.check is not None and one.check.agency in of:
-                of[one.check.agency].append(one)
-        shown = {
-            agency: [one for one in checks if show_all or self._reader.status(one, now).state != UP]
-            for agency, checks in of.items()
-        }
-        chosen = [one for checks in shown.values() for one in checks]
-        windows = [(now - DAY, now), (now - 30 * DAY, now)]
-        figures = await self._reader.figures(chosen, windows) if chosen else {}
+    async def _groups(self, shown: Collection[Agency], now: int, *, with_up: bool) -> list[AgencyGroup]:
+        """An agency without checks has no place on a page of several."""
+        by_agency = agencies.checks_by_agency(self._reader, shown, now, with_up=with_up)
+        entries = [entry for one in by_agency for entry in one.shown]
+        figures = await availability.figures(self._reader, entries, [(now - DAY, now), (now - 30 * DAY, now)])
         return [
             AgencyGroup(
-                agency,
-                [self._row(one, now, figures[one.uid]) for one in shown[agency.id]],
-                len(of[agency.id]),
-                len(of[agency.id]) - len(shown[agency.id]),
+                one.agency, [self._row(entry, now, figures[entry.uid]) for entry in one.shown], one.count, one.hidden
             )
-            for agency in agencies
-            if of[agency.id] or len(agencies) == 1
+            for one in by_agency
+            if one.count or len(shown) == 1
         ]
 
     def _row(self, one: CheckEntry, now: int, figures: list[Figure]) -> CheckRow:

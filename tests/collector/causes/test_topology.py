@@ -8,12 +8,14 @@ import pytest
 from msgspec.structs import replace
 
 import inventory
-from collector.causes.present import AgentContact, PresentView, PublishedStatus, present_causes
+from collector.causes.present import AgentContact, PresentView, present_causes
 from collector.causes.topology import CheckPath, Topology
 from inventory.base.types import Text
 from inventory.build.load import load
 from inventory.model.entities import Agency, Agent, Check, Device, Inventory, Link, Province, Site
+from inventory.protocol.states import CheckStatus
 from tests.support import histories
+from tests.support.histories import published
 
 HUB = "so-thong-tin-truyen-thong-thdl"
 MUSEUM = "so-van-hoa-the-thao-du-lich"
@@ -194,16 +196,16 @@ def test_an_answer_asks_only_what_is_near(cut: int) -> None:
     """So many lines are cut, and the hub's check of each asks why: the same few checks, however large the province."""
     topology = province()
     asked: set[str] = set()
-    seen_of = PublishedStatus(0, 0, 0, 1_000_000, 0)
-    down = PublishedStatus(2, 900_000, 905_000, 1_000_000, 2)
+    seen_of = published(0, 0, 0, 1_000_000, 0)
+    down = published(2, 900_000, 905_000, 1_000_000, 2)
 
-    def seen(uid: str) -> PublishedStatus:
+    def seen(uid: str) -> CheckStatus:
         asked.add(uid)
         site = uid.split("-")[0]
         gone = site != "hub" and int(site[1:]) < cut and uid.endswith(("-hub", "-from", "-outside"))
         return down if gone else seen_of
 
-    view = PresentView(seen=seen, contact=lambda agent: AgentContact(1_000_000), now=1_000_000)
+    view = PresentView(status=seen, contact=lambda agent: AgentContact(1_000_000), now=1_000_000)
     uids = [f"s{i}-from" for i in range(min(cut, 300))]
     cold = present_causes(topology, view)
     answers = [cold.cause(uid) for uid in uids]  # fills the topology's caches
