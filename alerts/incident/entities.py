@@ -11,6 +11,7 @@ import msgspec
 from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Subject
 from inventory.model.alerting import Severity
+from inventory.protocol.refs import Ref
 
 
 class IncidentMember(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,6 +34,11 @@ class IncidentMember(msgspec.Struct, frozen=True, kw_only=True):
     withdrawn: bool = False
     recover_ms: int = 60_000
     once: bool = False
+
+    @property
+    def ref(self) -> Ref:
+        """The key, taken apart: the kind of condition that it met, and what it is about."""
+        return Ref.parse(self.key)
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,8 @@ import msgspec
 
 from alerts.incident.message import TranslatableMessage
 from inventory.model.alerting import Severity
+from inventory.protocol.causes import CauseKind
+from inventory.protocol.refs import Ref
 
 Certainty = Literal["sure", "probable", "provisional"]
 
@@ -36,9 +38,14 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     root: str
-    cause: str
+    cause: CauseKind
     certainty: Certainty = "sure"
     because: tuple[TranslatableMessage, ...] = ()
+
+    @property
+    def ref(self) -> Ref:
+        """The root, taken apart."""
+        return Ref.parse(self.root)
 
 
 class ActiveProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +73,11 @@ class ActiveProblem(msgspec.Struct, frozen=True, kw_only=True):
     said: TranslatableMessage | None = None
     recover_ms: int = 60_000
     once: bool = False
+
+    @property
+    def ref(self) -> Ref:
+        """The key, taken apart: the kind of condition that it meets, and what it is about."""
+        return Ref.parse(self.key)
 
 
 class PastProblem(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from alerts.incident.problem import Cause, Subject
 from alerts.incident.state import ContactQueue, IncidentState
 from inventory.model.alerting import HOUR, Severity
 from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.refs import Ref
 
 # Of an incident's members at most so many are journalled: enough to know whether its site is heard.
 MAX_LOGGED_MEMBERS = 50
@@ -172,7 +173,7 @@ def _recreated_incident(entry: SentNotice, notified_incident: _NotifiedIncident)
     members = {
         key: IncidentMember(
             key=key,
-            condition=key.partition(":")[0],
+            condition=Ref.parse(key).kind,
             subject=Subject(),
             severity=entry.severity,
             since=notified_incident.opened,

@@ -35,6 +35,7 @@ from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import ClosedSpan, EvaluatorCursor
 from inventory.model.alerting import Condition
 from inventory.model.entities import Goal
+from inventory.protocol.refs import Ref
 
 log = logging.getLogger("collector.evaluator")
 
@@ -294,8 +295,8 @@ class Evaluator:
 
     def _unknown(self, key: str, now: int) -> bool:
         if not self._trust.trusted:
-            return not key.startswith("collector:")
-        if key.startswith(("risk:", "missed:")):
+            return Ref.parse(key).kind != "collector"
+        if Ref.parse(key).kind in ("risk", "missed"):
             return not self._goal_problems.evaluated
         return self._problems.is_unknown(key, now)
 

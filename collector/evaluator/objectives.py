@@ -29,6 +29,7 @@ from inventory.model import goals as members
 from inventory.model.alerting import DAY, MINUTE, Condition, Severity
 from inventory.model.entities import Goal, Inventory
 from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.refs import Ref
 
 log = logging.getLogger("collector.evaluator")
 
@@ -117,7 +118,9 @@ class GoalProblems:
                 goal=goal.id,
                 rate=round(one.rate, 1),
             )
-            yield self._problem(f"risk:{goal.id}", burn_condition, severity, now, goal, said=sentence, confirmed=quiet)
+            yield self._problem(
+                str(Ref("risk", goal.id)), burn_condition, severity, now, goal, said=sentence, confirmed=quiet
+            )
 
     def _missed(
         self, now: int, inventory: Inventory, condition: Callable[[str, Goal], Condition | None]
@@ -134,7 +137,7 @@ class GoalProblems:
                 upper_share=one.upper if one.upper is not None else 0.0,
                 objective_share=one.objective,
             )
-            key = f"missed:{goal.id}:{one.window.name}"
+            key = str(Ref("missed", f"{goal.id}:{one.window.name}"))
             yield self._problem(
                 key, missed_condition, missed_condition.severity, now, goal, said=sentence, confirmed=quiet, once=True
             )
@@ -159,7 +162,7 @@ class GoalProblems:
             severity=severity,
             since=since,
             evidence=now,
-            cause=Cause(root=f"goal:{goal.id}", cause=NOT_KNOWN),
+            cause=Cause(root=str(Ref("goal", goal.id)), cause=NOT_KNOWN),
             confirmed=confirmed,
             said=said,
             recover_ms=condition.quiet_ms,

@@ -19,6 +19,7 @@ from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.model.alerting import HOUR
 from inventory.model.entities import Check, Inventory
 from inventory.protocol.causes import AGENT
+from inventory.protocol.refs import Ref
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, CheckStatus
 
 ON: Final[Mapping[int, Literal["down", "degraded"]]] = {DOWN: "down", DEGRADED: "degraded"}
@@ -45,7 +46,7 @@ class CurrentProblems:
     def add_findings(self, findings: Iterable[IngestFinding]) -> None:
         """Remember findings; an older one of the same kind and agent gives its place to the newer."""
         for finding in findings:
-            key = f"finding:{finding.kind}:{finding.agent}"
+            key = str(Ref("finding", f"{finding.kind}:{finding.agent}"))
             first = self._findings[key][1] if key in self._findings else finding.at
             self._findings[key] = (finding, first)
 
@@ -120,7 +121,7 @@ class CurrentProblems:
         standing = condition_state(condition, status, self._recent.add(entry.row, status))
         if standing == "clear":
             return
-        key = f"{ON[state]}:{check.uid}"
+        key = str(Ref(ON[state], check.uid))
         excluded = bool(exclusions.of(check, (now - 1, now)))
         yield ActiveProblem(
             key=key,
@@ -192,7 +193,7 @@ class CurrentProblems:
 
     def is_unknown(self, key: str, now: int) -> bool:
         """Whether nothing is known now of what a trouble of this key is about."""
-        kind, _, what = key.partition(":")
+        kind, what = Ref.parse(key)
         if kind in STATE:
             entry = self._reader.by_uid(what)
             return entry is None or self._reader.status(entry, now).state == UNKNOWN
@@ -204,7 +205,7 @@ class CurrentProblems:
     def is_gone(self, key: str) -> bool:
         """Whether what a trouble of this key is about left the inventory."""
         inventory = self._reader.inventory
-        kind, _, what = key.partition(":")
+        kind, what = Ref.parse(key)
         if kind in STATE:
             entry = self._reader.by_uid(what)
             return entry is None or entry.check is None or self._reader.registered(entry).ended is not None
@@ -212,7 +213,7 @@ class CurrentProblems:
             agent = inventory.agents.get(what)
             return agent is None or agent.revoked
         if kind in ("risk", "missed"):
-            return what.partition(":")[0] not in inventory.goals
+            return Ref.parse(what).kind not in inventory.goals  # GOAL:WINDOW
         return False
 
 
@@ -220,8 +221,8 @@ def _ongoing_members(incidents: Iterable[Incident]) -> dict[tuple[str, int], tup
     """(uid, state) of the checks that open incidents are about and that are not over, with the incident's cause."""
     members = {}
     for incident in incidents:
-        for key, member in incident.members.items():
-            kind, _, uid = key.partition(":")
+        for member in incident.members.values():
+            kind, uid = member.ref
             if member.until is None and kind in STATE:
                 members[uid, STATE[kind]] = incident.cause, member
     return members

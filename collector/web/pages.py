@@ -17,6 +17,7 @@ from collector.web.incident_pages import incident_line
 from collector.web.layout import Layout
 from collector.web.query_params import BadRequest, check_parameters
 from inventory.model.entities import Agency
+from inventory.protocol.refs import Ref
 from inventory.protocol.states import NAMES, UNKNOWN
 
 DAY = 86_400_000
@@ -67,12 +68,12 @@ class StatusPages:
         show_all = counts.total() <= MAX_ALL_CHECKS
         groups = await self._groups(self._reader.inventory.agencies.values(), now, with_up=show_all)
         incidents = self._alerting.incidents.open()
-        covered = self._alerting.incidents.ongoing_members()
+        covered = self._alerting.incidents.ongoing_problems()
         # silence is not down: what nothing is known of is counted, not listed
         troubles = [
             one
             for one in open_problem_spans(self._reader)
-            if one.state != UNKNOWN and f"{NAMES[one.state]}:{one.entry.uid}" not in covered
+            if one.state != UNKNOWN and Ref(NAMES[one.state], one.entry.uid) not in covered
         ]
         return self._draw(
             request,
