@@ -114,4 +114,4 @@ def _name(member: IncidentMember, formatter: MailFormatter) -> str:
     if subject.goal:
         return formatter.called("goal", subject.goal)
     on = condition_kind(member, formatter.inventory)
-    return formatter.said(TOPIC_NAMES[on if on in TOPIC_NAMES else "down"])
+    return formatter.translate(TOPIC_NAMES[on if on in TOPIC_NAMES else "down"])

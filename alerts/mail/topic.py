@@ -167,7 +167,7 @@ def initial_headline(incident: Incident, formatter: MailFormatter) -> str:
 def headline_of(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> str:
     """What and where, in one line."""
     subject = topic(root, member, formatter)
-    topic_name = formatter.said(TOPIC_NAMES[subject.key])
+    topic_name = formatter.translate(TOPIC_NAMES[subject.key])
     # a check's title that says where it is already needs no place
     names = [subject.subject_name, "" if subject.place and subject.place in subject.subject_name else subject.place]
     rest = " – ".join(name for name in names if name)

@@ -12,7 +12,7 @@ from inventory.model.goals import matcher
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP, CheckStatus
 
 ConditionState = Literal["clear", "doubtful", "met"]
-"""``doubtful``: a trouble that is not confirmed: it keeps an incident open and opens none."""
+"""``doubtful``: a problem that is not confirmed: it keeps an incident open and opens none."""
 
 
 def condition_of(inventory: Inventory, check: Check, on: Literal["down", "degraded"]) -> Condition | None:
@@ -21,7 +21,7 @@ def condition_of(inventory: Inventory, check: Check, on: Literal["down", "degrad
 
 
 def condition_for(inventory: Inventory, on: ConditionKind, subject: Subject, name: str = "") -> Condition | None:
-    """The same for what is no check: an agent, a goal, a finding or the collector's trouble of that ``name``."""
+    """The same for what is no check: an agent, a goal, a finding or the collector's problem of that ``name``."""
     return cached_by_inventory(inventory, _OtherConditions).find(subject, on, name)
 
 

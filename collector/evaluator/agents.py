@@ -73,7 +73,7 @@ class AgentProblems:
             evidence=state.contact,
             cause=Cause(root=key, cause=AGENT),
             confirmed=standing == "met",
-            said=message("the clock of {agent} is ahead by {off_for}", agent=agent.id, off_for=off)
+            message=message("the clock of {agent} is ahead by {off_for}", agent=agent.id, off_for=off)
             if error > 0
             else message("the clock of {agent} is behind by {off_for}", agent=agent.id, off_for=off),
             recover_ms=condition.quiet_ms,
@@ -103,7 +103,7 @@ def _silent(
         evidence=now,
         cause=diagnosis.cause,
         confirmed=confirmed(key, True, diagnosis.pending, now, inventory),
-        said=message("{agent} has not been heard since {heard_at}", agent=agent.id, heard_at=state.contact),
+        message=message("{agent} has not been heard since {heard_at}", agent=agent.id, heard_at=state.contact),
         recover_ms=condition.quiet_ms,
     )
 

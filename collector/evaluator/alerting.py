@@ -147,7 +147,7 @@ class AlertingService:
         incidents, now = self.evaluator.incidents, self._reader.wall()
         ended = [*incidents.ended.values(), *incidents.closed.values()]
         recent = [one for one in ended if one.closed is not None and now - one.closed < ENDED_FOR]
-        return [*incidents.open.values(), *(one for one in recent if one.why != "late")]
+        return [*incidents.open.values(), *(one for one in recent if one.resolution != "late")]
 
     def _summaries(self, incident: Incident) -> Mapping[str, str]:
         """An incident's headline, in each language."""

@@ -333,4 +333,4 @@ def _log_change(incident: Incident, before: Incident | None) -> None:
     if before is None and incident.open:
         log.warning("incident %s opened: %s (%s)", incident.key, incident.cause.root, incident.severity)
     elif not incident.open and (before is None or before.open):
-        log.info("incident %s closed: %s (%s)", incident.key, incident.cause.root, incident.why)
+        log.info("incident %s closed: %s (%s)", incident.key, incident.cause.root, incident.resolution)

@@ -119,7 +119,7 @@ class GoalProblems:
                 rate=round(one.rate, 1),
             )
             yield self._problem(
-                str(Ref("risk", goal.id)), burn_condition, severity, now, goal, said=sentence, confirmed=quiet
+                str(Ref("risk", goal.id)), burn_condition, severity, now, goal, message=sentence, confirmed=quiet
             )
 
     def _missed(
@@ -139,7 +139,14 @@ class GoalProblems:
             )
             key = str(Ref("missed", f"{goal.id}:{one.window.name}"))
             yield self._problem(
-                key, missed_condition, missed_condition.severity, now, goal, said=sentence, confirmed=quiet, once=True
+                key,
+                missed_condition,
+                missed_condition.severity,
+                now,
+                goal,
+                message=sentence,
+                confirmed=quiet,
+                once=True,
             )
 
     def _problem(
@@ -164,7 +171,7 @@ class GoalProblems:
             evidence=now,
             cause=Cause(root=str(Ref("goal", goal.id)), cause=NOT_KNOWN),
             confirmed=confirmed,
-            said=said,
+            message=said,
             recover_ms=condition.quiet_ms,
             once=once,
         )

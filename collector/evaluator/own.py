@@ -52,7 +52,7 @@ class SelfChecks:
                 evidence=now,
                 cause=Cause(root=str(Ref("collector", what)), cause=COLLECTOR),
                 confirmed=now - since >= met_condition.for_ms,
-                said=sentence,
+                message=sentence,
                 recover_ms=met_condition.quiet_ms,
             )
 

@@ -23,7 +23,7 @@ REVISABLE_FOR: Final = (
 def open_to_revision(incident: Incident, now: int) -> bool:
     """Whether more evidence may still change what a closed incident says. What is sure stays."""
     recent = incident.closed is not None and now - incident.closed < REVISABLE_FOR
-    return recent and incident.why != "merged" and incident.cause.certainty != "sure"
+    return recent and incident.resolution != "merged" and incident.cause.certainty != "sure"
 
 
 async def revised_incidents(reader: LedgerReader, incidents: Sequence[Incident], now: int) -> list[Incident]:

@@ -90,7 +90,7 @@ class CurrentProblems:
             for problem in self._against_condition(
                 entry, current, state, now, PresentCause(cause), exclusions, inventory
             ):
-                yield replace(problem, since=member.since, reason=member.reason, said=member.said)
+                yield replace(problem, since=member.since, reason=member.reason, message=member.message)
 
     def _note_recovered(self, now: int) -> None:
         """Looks at checks that were wrong of late and are not now: they count among their latest looks."""
@@ -184,7 +184,7 @@ class CurrentProblems:
                 since=first,
                 evidence=finding.at,
                 cause=Cause(root=key, cause=AGENT),
-                said=finding_message(finding),
+                message=finding_message(finding),
                 recover_ms=condition.quiet_ms,
                 once=True,
             )

@@ -61,7 +61,7 @@ class IncidentPages:
             request,
             "incidents.html",
             open=[incident_line(one, speaker) for one in self._alerting.incidents.open()],
-            past=[incident_line(one, speaker) for one in past if one.why != "merged"],
+            past=[incident_line(one, speaker) for one in past if one.resolution != "merged"],
         )
 
     async def incident_page(self, request: web.Request) -> web.Response:

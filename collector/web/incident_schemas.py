@@ -130,7 +130,7 @@ class Describer:
         return LocalizedText(*(say(self._speakers[language]) for language in ("vi", "en")))
 
     def message(self, source: TranslatableMessage) -> LocalizedText:
-        return self.localized(lambda speaker: speaker.said(source))
+        return self.localized(lambda speaker: speaker.translate(source))
 
     def title(self, incident: Incident) -> LocalizedText:
         return self.localized(lambda speaker: headline(incident, speaker))
@@ -152,7 +152,7 @@ class Describer:
             noticed=incident.noticed,
             ended=incident.ended,
             closed=incident.closed,
-            why=incident.why,
+            why=incident.resolution,
             into=incident.into,
             acknowledged_by=incident.acked[0] if incident.acked is not None else "",
             acknowledged=incident.acked[1] if incident.acked is not None else None,
@@ -164,7 +164,7 @@ class Describer:
                 NotifiedAnswer(
                     contact=one.contact, first=one.first, last=one.last, count=one.count, recovered=one.recovered
                 )
-                for one in incident.told.values()
+                for one in incident.notified.values()
             ],
             history=[_entry(one) for one in incident.history],
         )
@@ -194,7 +194,7 @@ class Describer:
             known=member.known,
             maintenance=member.excluded,
             reason=member.reason,
-            words=self.message(member.said) if member.said is not None else None,
+            words=self.message(member.message) if member.message is not None else None,
         )
 
     def circuit(self, link: Link, outages: Sequence[CircuitOutage]) -> CircuitAnswer:

@@ -60,8 +60,8 @@ class Layout:
         inventory, now, language = self._reader.inventory, speaker.now, speaker.language
         mistakes = [str(problem) for problem in self._inventories.problems if not problem.warning]
         shown: dict[str, Any] = {
-            "tongue": speaker.locale,
-            "speaker": speaker,
+            "locale": speaker.locale,
+            "formatter": speaker,
             "language": language,
             "languages": LANGUAGES,
             "asked": request.query.get("lang", ""),
@@ -73,7 +73,7 @@ class Layout:
             "trusted": self._trusted(),
             "mistakes": mistakes[:20],
             "mistakes_more": max(len(mistakes) - 20, 0),
-            "ways": [speaker.said(message) for _, message in self._alerting.counts.problems(now)],
+            "ways": [speaker.translate(message) for _, message in self._alerting.counts.problems(now)],
             "refresh": REFRESH if refresh else None,
             "bytes": backups.size,
             "now": now,

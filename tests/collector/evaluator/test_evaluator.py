@@ -141,7 +141,7 @@ async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded
     await centre.step(2 * MINUTE)
     assert centre.sent_kinds() == [] and centre.open == []
     [late] = centre.evaluator.incidents.closed.values()
-    assert late.why == "late" and late.cause.cause == "service"
+    assert late.resolution == "late" and late.cause.cause == "service"
     assert abs((late.ended or 0) - late.opened - 20 * MINUTE) <= 10 * SECOND
 
 
@@ -249,7 +249,7 @@ async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld
 async def test_a_muted_standby_tells_when_its_primary_is_gone(centre: EvaluatorWorld) -> None:
     centre.muted = True
     await centre.step(10 * MINUTE, web=DOWN)
-    assert centre.sent_kinds() == [] and centre.only_incident().told == {}
+    assert centre.sent_kinds() == [] and centre.only_incident().notified == {}
     centre.muted = False
     await centre.step(30 * SECOND)
     assert centre.sent_kinds() == [("truc", "trouble")]
