@@ -40,9 +40,8 @@ from collector.web import client_certificates, operators
 from collector.web.agents import AgentsListener
 from collector.web.api import Api
 from collector.web.incident_api import IncidentApi
-from collector.web.incident_pages import IncidentPages
 from collector.web.layout import Layout
-from collector.web.pages import StatusPages
+from collector.web.pages import PageContext, page_groups
 from inventory.protocol.wire import Ack
 
 log = logging.getLogger("collector")
@@ -166,10 +165,7 @@ class CollectorService:
         layout = Layout(
             self.reader, self.goal_cache, self.inventories, lambda: self.ingest.trust.trusted, self.alerting
         )
-        pages = (
-            StatusPages(self.reader, api, layout, self.alerting),
-            IncidentPages(self.reader, self.alerting, incidents, layout),
-        )
+        pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout))
         families = self_metrics.self_metrics(self)
         self.metrics_handler = MetricsHandler(
             self.scraped_agents,
