@@ -121,7 +121,7 @@ def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: l
         await world.database.close()
 
     async def check(world: IngestWorld, agent: ChainAgent) -> None:
-        from collector.ingest.place import decode_placement
+        from collector.ingest.steps.place import decode_placement
         from inventory.protocol.wire import decode_push
 
         rows = await world.database.read(
