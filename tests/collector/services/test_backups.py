@@ -13,8 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
 from collector.ingest.fleet import CheckStatus
-from collector.metrics import backups as series
+from collector.metrics import exposition
 from collector.services import backups
+from collector.services.metrics import backup_samples
 from collector.store import prune
 from collector.web import schemas
 from collector.web.backups import BackupAnswer, size
@@ -268,7 +269,7 @@ async def test_promtool_finds_nothing_wrong(told) -> None:
 
 
 def test_what_is_not_known_has_no_sample() -> None:
-    assert "".join(series.text([], False)) == ""
+    assert "".join(exposition.text([backup_samples([])], False)) == ""
 
 
 async def test_the_history_of_sizes(told) -> None:
