@@ -22,6 +22,7 @@ from alerts.channels.health import Backoff, ChannelHealth
 from alerts.channels.http import DeliveryFailed, HttpClient
 from alerts.incident.entities import Incident
 from alerts.incident.problem import Subject
+from inventory.base.families import label_word
 from inventory.model.alerting import MINUTE
 
 log = logging.getLogger("alerts.alertmanager")
@@ -67,7 +68,7 @@ def labels(incident: Incident, check_name: Callable[[str], str]) -> Labels:
         "alertname": NAME,
         "incident": incident.key,
         "severity": incident.severity,
-        "cause": incident.cause.cause,
+        "cause": label_word(incident.cause.cause),
         "condition": first.condition if first is not None else "",
         "agency": subject.agency,
         "site": subject.site or (root_id if root in ("lan", "power") else ""),

@@ -12,9 +12,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
-from collector.metrics import backups as series
+from collector.metrics import exposition
 from collector.queries import backups
 from collector.queries.goals import evaluations
+from collector.services.metrics import backup_samples
 from collector.store import prune
 from collector.web import schemas
 from collector.web.backups import BackupAnswer, size
@@ -270,7 +271,7 @@ async def test_promtool_finds_nothing_wrong(told) -> None:
 
 
 def test_what_is_not_known_has_no_sample() -> None:
-    assert "".join(series.text([], False)) == ""
+    assert "".join(exposition.text([backup_samples([])], False)) == ""
 
 
 async def test_the_history_of_sizes(told) -> None:
