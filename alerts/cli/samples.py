@@ -15,7 +15,7 @@ from alerts.incident.problem import ActiveProblem, Cause, Certainty, PastProblem
 from alerts.mail.context import DigestFigures, Downtime, DurationBounds, GoalFigure
 from inventory.model.alerting import Severity
 from inventory.model.entities import Check, Contact, Inventory, Link
-from inventory.protocol.causes import AGENT, COLLECTOR, LAN, POWER, SERVICE, WAN
+from inventory.protocol.causes import AGENT, COLLECTOR, LAN, POWER, SERVICE, WAN, CauseKind
 
 MINUTE: Final = 60_000
 HOUR: Final = 3_600_000
@@ -147,7 +147,7 @@ def _progressed(incident: Incident, kind: NoticeKind, now: int, to: Contact) -> 
 def _incident(
     number: int,
     root: str,
-    cause: str,
+    cause: CauseKind,
     members: list[IncidentMember],
     because: tuple[TranslatableMessage, ...],
     certainty: Certainty = "sure",

@@ -12,6 +12,7 @@ import msgspec
 from alerts.incident.message import TranslatableMessage
 from alerts.incident.problem import Cause, Subject
 from inventory.model.alerting import Severity
+from inventory.protocol.refs import Ref
 
 
 class IncidentMember(msgspec.Struct, frozen=True, kw_only=True, rename={"message": "said"}):
@@ -31,6 +32,11 @@ class IncidentMember(msgspec.Struct, frozen=True, kw_only=True, rename={"message
     withdrawn: bool = False  # it ended because what it was about left the inventory
     recover_ms: int = 60_000  # as of the problem
     once: bool = False  # as of the problem
+
+    @property
+    def ref(self) -> Ref:
+        """The key, taken apart: the kind of condition that it met, and what it is about."""
+        return Ref.parse(self.key)
 
 
 class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True, rename={"message": "said"}):

@@ -10,6 +10,8 @@ import msgspec
 
 from alerts.incident.message import TranslatableMessage
 from inventory.model.alerting import Severity
+from inventory.protocol.causes import CauseKind
+from inventory.protocol.refs import Ref
 
 Certainty = Literal["sure", "probable", "provisional"]
 
@@ -32,9 +34,14 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     # names the one thing that is wrong, so that problems with the same root are one incident: service:UID, device:ID,
     # lan:SITE, wan:LINK, power:SITE, agent:AGENT, goal:ID, collector:WHAT
     root: str
-    cause: str  # of inventory.protocol.causes
+    cause: CauseKind
     certainty: Certainty = "sure"  # provisional while evidence is still to come: a site is silent
     because: tuple[TranslatableMessage, ...] = ()  # the evidence, strongest first
+
+    @property
+    def ref(self) -> Ref:
+        """The root, taken apart."""
+        return Ref.parse(self.root)
 
 
 class ActiveProblem(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +64,11 @@ class ActiveProblem(msgspec.Struct, frozen=True, kw_only=True):
     message: TranslatableMessage | None = None
     recover_ms: int = 60_000  # how long it has to be over until it is over
     once: bool = False  # notified when it begins and when it is over, neither repeated nor escalated between
+
+    @property
+    def ref(self) -> Ref:
+        """The key, taken apart: the kind of condition that it meets, and what it is about."""
+        return Ref.parse(self.key)
 
 
 class PastProblem(msgspec.Struct, frozen=True, kw_only=True):

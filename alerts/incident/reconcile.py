@@ -19,6 +19,7 @@ from alerts.incident.problem import Cause, Subject
 from alerts.incident.state import ContactQueue, IncidentState, StepInput
 from inventory.model.alerting import HOUR
 from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.refs import Ref
 
 
 class SentNotice(About, frozen=True, kw_only=True):
@@ -142,7 +143,7 @@ def _recreated_incident(entry: SentNotice, notified_incident: _NotifiedIncident)
     members = {
         key: IncidentMember(
             key=key,
-            condition=key.partition(":")[0],
+            condition=Ref.parse(key).kind,
             subject=Subject(),
             severity=entry.severity,
             since=notified_incident.opened,

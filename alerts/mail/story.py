@@ -113,7 +113,7 @@ class MailComposer:
 
     def _about_whole_place(self, incident: Incident) -> bool:
         """Whether it is about a place as a whole, so that no single check speaks for it."""
-        return incident.cause.root.partition(":")[0] in ("wan", "lan", "power", "agent")
+        return incident.cause.ref.kind in ("wan", "lan", "power", "agent")
 
     def observation(self, member: IncidentMember | None) -> str:
         """What the check saw, in its own words or the agent's."""

@@ -13,6 +13,7 @@ from collector.ingest.state import AgentState
 from inventory.model.alerting import MINUTE
 from inventory.model.entities import Agent, Inventory
 from inventory.protocol.causes import AGENT
+from inventory.protocol.refs import Ref
 
 CLOCK_EVIDENCE_FOR: Final = 5 * MINUTE  # what an agent's clock showed longer ago says nothing of it now
 MISSED_PUSHES: Final = 3  # pushes that may stay away before an agent that pushes seldom is silent
@@ -58,7 +59,7 @@ class AgentProblems:
         if condition is None or standing == "clear":
             return None
         off = abs(error) // CLOCK_ROUNDING * CLOCK_ROUNDING or abs(error)
-        key = f"clock:{agent.id}"
+        key = str(Ref("clock", agent.id))
         return ActiveProblem(
             key=key,
             condition=condition.id,
@@ -80,7 +81,7 @@ def _silent(agent: Agent, state: AgentState, silence: int, context: EvaluationCo
     condition = condition_for(context.inventory, "silent", subject)
     if condition is None or duration_state(condition, silence) != "met":
         return None
-    key, diagnosis = f"silent:{agent.id}", context.causes.silence(agent.id)
+    key, diagnosis = str(Ref("silent", agent.id)), context.causes.silence(agent.id)
     return ActiveProblem(
         key=key,
         condition=condition.id,

@@ -37,7 +37,7 @@ def defining_member(incident: Incident) -> IncidentMember | None:
     """The member whose own outage is the incident's, from its beginning to its end (so far)."""
     for member in incident.members.values():
         whole = member.since == incident.opened and (incident.ended is None or member.until == incident.ended)
-        if whole and member.key == f"down:{member.subject.check}":
+        if whole and member.ref == ("down", member.subject.check):
             return member
     return None
 

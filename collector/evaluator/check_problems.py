@@ -15,6 +15,7 @@ from collector.evaluator.recent import RecentLooks
 from collector.evaluator.unhealthy_checks import UnhealthyChecks
 from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.model.entities import Check
+from inventory.protocol.refs import Ref
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, CheckStatus
 
 ON: Final[Mapping[int, Literal["down", "degraded"]]] = {DOWN: "down", DEGRADED: "degraded"}
@@ -72,7 +73,7 @@ class CheckProblems:
         standing = condition_state(condition, status, self._recent.add(entry.row, status))
         if standing == "clear":
             return
-        key = f"{ON[state]}:{check.uid}"
+        key = str(Ref(ON[state], check.uid))
         yield ActiveProblem(
             key=key,
             condition=condition.id,
@@ -112,8 +113,8 @@ def _ongoing_members(incidents: Iterable[Incident]) -> dict[tuple[str, int], tup
     """(uid, state) of the checks that open incidents are about and that are not over, with the incident's cause."""
     members = {}
     for incident in incidents:
-        for key, member in incident.members.items():
-            on, _, uid = key.partition(":")
+        for member in incident.members.values():
+            on, uid = member.ref
             if member.until is None and on in STATE:
                 members[uid, STATE[on]] = incident.cause, member
     return members

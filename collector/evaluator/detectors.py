@@ -11,6 +11,7 @@ from alerts.notify.conditions import condition_for
 from collector.evaluator.context import EvaluationContext
 from inventory.model.alerting import CONDITION_TYPES, ConditionType
 from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.refs import Ref
 
 
 class Detection(NamedTuple):
@@ -49,7 +50,7 @@ def _problem(
     condition = condition_for(context.inventory, condition_type.name, detection.subject)
     if condition is None:
         return
-    key = f"{condition_type.name}:{detection.ident}"
+    key = str(Ref(condition_type.name, detection.ident))
     yield ActiveProblem(
         key=key,
         condition=condition.id,

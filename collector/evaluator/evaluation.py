@@ -27,6 +27,7 @@ from collector.queries.exclusions import Exclusions, exclusions_in_force
 from collector.queries.reader import LedgerReader
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import ClosedSpan, EvaluatorCursor
+from inventory.protocol.refs import Ref
 
 log = logging.getLogger("collector.evaluator")
 
@@ -169,7 +170,7 @@ class EvaluationPipeline:
     def _is_unknown(self, key: str, now: int) -> bool:
         """While the clock is not trusted, nothing is known but what the collector knows of itself."""
         if not self._parts.trust.trusted:
-            return not key.startswith("collector:")
+            return Ref.parse(key).kind != "collector"
         return self._parts.problems.is_unknown(key, now)
 
 

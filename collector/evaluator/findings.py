@@ -10,6 +10,7 @@ from alerts.notify.conditions import condition_for
 from collector.evaluator.context import EvaluationContext
 from inventory.model.alerting import HOUR
 from inventory.protocol.causes import AGENT
+from inventory.protocol.refs import Ref
 
 FINDING_FOR: Final = HOUR  # how long a finding is a problem
 
@@ -94,7 +95,7 @@ class FindingProblems:
 
     def add(self, findings: Iterable[IngestFinding]) -> None:
         for finding in findings:
-            key = f"finding:{finding.kind}:{finding.agent}"
+            key = str(Ref("finding", f"{finding.kind}:{finding.agent}"))
             first = self._findings[key][1] if key in self._findings else finding.at
             self._findings[key] = (finding, first)
 

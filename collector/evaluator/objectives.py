@@ -29,6 +29,7 @@ from inventory.model import goals as members
 from inventory.model.alerting import DAY, MINUTE, Condition, Severity
 from inventory.model.entities import Goal, Inventory
 from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.refs import Ref
 
 log = logging.getLogger("collector.evaluator")
 
@@ -118,7 +119,7 @@ class GoalProblems:
                 rate=round(one.rate, 1),
             )
             yield self._problem(
-                f"risk:{goal.id}", burn_condition, severity, now, goal, message=sentence, confirmed=quiet
+                str(Ref("risk", goal.id)), burn_condition, severity, now, goal, message=sentence, confirmed=quiet
             )
 
     def _missed(
@@ -136,7 +137,7 @@ class GoalProblems:
                 upper_share=one.upper if one.upper is not None else 0.0,
                 objective_share=one.objective,
             )
-            key = f"missed:{goal.id}:{one.window.name}"
+            key = str(Ref("missed", f"{goal.id}:{one.window.name}"))
             yield self._problem(
                 key,
                 missed_condition,
@@ -168,7 +169,7 @@ class GoalProblems:
             severity=severity,
             since=since,
             evidence=now,
-            cause=Cause(root=f"goal:{goal.id}", cause=NOT_KNOWN),
+            cause=Cause(root=str(Ref("goal", goal.id)), cause=NOT_KNOWN),
             confirmed=confirmed,
             message=said,
             recover_ms=condition.quiet_ms,

@@ -18,6 +18,7 @@ from collector.queries.exclusions import Exclusions
 from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.records import ClosedSpan
 from inventory.model.alerting import Condition
+from inventory.protocol.refs import Ref
 from inventory.protocol.states import CheckStatus
 
 FOREVER: Final = 1 << 62
@@ -94,7 +95,7 @@ def _past_problem(
     check = entry.check
     assert check is not None
     problem = ActiveProblem(
-        key=f"{ON[span.state]}:{check.uid}",
+        key=str(Ref(ON[span.state], check.uid)),
         condition=condition.id,
         subject=subject_of(check),
         severity=condition.severity,

@@ -17,6 +17,7 @@ from collector.evaluator.self_checks import SelfChecks
 from collector.queries.reader import LedgerReader
 from inventory.model.alerting import Condition
 from inventory.model.entities import Goal
+from inventory.protocol.refs import Ref
 from inventory.protocol.states import UNKNOWN
 
 
@@ -65,7 +66,7 @@ class CurrentProblems:
 
     def is_unknown(self, key: str, now: int) -> bool:
         """Whether nothing is known now of what a problem of this key is about."""
-        on, _, what = key.partition(":")
+        on, what = Ref.parse(key)
         if on in STATE:
             entry = self._reader.by_uid(what)
             return entry is None or self._reader.status(entry, now).state == UNKNOWN
@@ -77,7 +78,7 @@ class CurrentProblems:
     def is_gone(self, key: str) -> bool:
         """Whether what a problem of this key is about left the inventory."""
         inventory = self._reader.inventory
-        on, _, what = key.partition(":")
+        on, what = Ref.parse(key)
         if on in STATE:
             entry = self._reader.by_uid(what)
             return entry is None or entry.check is None or self._reader.registered(entry).ended is not None
@@ -85,7 +86,7 @@ class CurrentProblems:
             agent = inventory.agents.get(what)
             return agent is None or agent.revoked
         if on in ("risk", "missed"):
-            return what.partition(":")[0] not in inventory.goals
+            return Ref.parse(what).kind not in inventory.goals  # GOAL:WINDOW
         return False
 
     def _own_condition(self, what: str) -> Condition | None:

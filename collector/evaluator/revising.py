@@ -57,7 +57,7 @@ def _member_stretches(
 ) -> Iterator[tuple[str, int, int]]:
     """(uid, from, until) of each member; a silent agent's are those of one of its checks."""
     for member in members:
-        kind, _, what = member.key.partition(":")
+        kind, what = member.ref
         if kind in ("down", "degraded") and analysis.topology.check(what) is not None:
             yield what, member.since, member.until or end
         elif kind == "silent":

@@ -6,6 +6,7 @@ from typing import Final, TypeVar
 
 from alerts.incident.problem import Cause
 from alerts.notify.memo import cached_by_inventory
+from collector.causes.elements import service
 from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_life
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict
@@ -74,6 +75,6 @@ def leading_cause(verdicts: Sequence[CauseVerdict], uid: str) -> Cause:
     for one in verdicts:
         spent[one.cause.root] = spent.get(one.cause.root, 0) + one.end - one.start
     if not spent:
-        return Cause(root=f"service:{uid}", cause=NOT_KNOWN, certainty="provisional")
+        return Cause(root=str(service(uid)), cause=NOT_KNOWN, certainty="provisional")
     root = max(spent, key=lambda name: (spent[name], name))
     return next(one.cause for one in verdicts if one.cause.root == root)

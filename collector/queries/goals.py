@@ -15,6 +15,7 @@ from collector.store.interfaces.store import Transaction
 from collector.store.records import Lifespan
 from inventory.model.entities import Goal
 from inventory.model.goals import members
+from inventory.protocol.causes import CauseKind
 
 
 async def evaluations(reader: LedgerReader, at: int | None = None) -> list[Evaluation]:
@@ -62,7 +63,7 @@ class _EvidenceSource:
         entries: Mapping[str, CheckEntry],
         spans: Mapping[str, list[Span]],
         exclusions: Exclusions,
-        cause: Callable[[str, Span], str],
+        cause: Callable[[str, Span], CauseKind],
     ) -> None:
         self._reader = reader
         self._entries = entries

@@ -7,6 +7,7 @@ from alerts.incident.entities import Incident
 from alerts.incident.state import IncidentState
 from collector.store.interfaces.store import Store
 from inventory.model.alerting import Severity
+from inventory.protocol.refs import Ref
 
 FOREVER: Final = 1 << 62
 WORST_FIRST: Final[dict[Severity, int]] = {"critical": 0, "warning": 1, "info": 2}
@@ -23,10 +24,10 @@ class IncidentReader:
         """The worst and newest first."""
         return sorted(self._state().open.values(), key=lambda one: (WORST_FIRST[one.severity], -one.opened, one.key))
 
-    def ongoing_members(self) -> set[str]:
-        """The keys of the problems that open incidents are about and that are not over."""
+    def ongoing_problems(self) -> set[Ref]:
+        """The problems that open incidents are about and that are not over."""
         incidents = self._state().open.values()
-        return {key for one in incidents for key, member in one.members.items() if member.until is None}
+        return {member.ref for one in incidents for member in one.members.values() if member.until is None}
 
     async def closed(self, limit: int, before: int = FOREVER) -> list[Incident]:
         """The latest first."""

@@ -124,16 +124,16 @@ class Describer:
     def __init__(self, inventory: Inventory, now: int) -> None:
         zone = inventory.province.zone
         self._inventory = inventory
-        self._speakers = {language: MailFormatter(Locale(language, zone), inventory, now) for language in LANGUAGES}
+        self._formatters = {language: MailFormatter(Locale(language, zone), inventory, now) for language in LANGUAGES}
 
-    def localized(self, say: Callable[[MailFormatter], str]) -> LocalizedText:
-        return LocalizedText(*(say(self._speakers[language]) for language in ("vi", "en")))
+    def localized(self, write: Callable[[MailFormatter], str]) -> LocalizedText:
+        return LocalizedText(*(write(self._formatters[language]) for language in ("vi", "en")))
 
     def message(self, source: TranslatableMessage) -> LocalizedText:
-        return self.localized(lambda speaker: speaker.translate(source))
+        return self.localized(lambda formatter: formatter.translate(source))
 
     def title(self, incident: Incident) -> LocalizedText:
-        return self.localized(lambda speaker: headline(incident, speaker))
+        return self.localized(lambda formatter: headline(incident, formatter))
 
     def evidence(self, because: Iterable[TranslatableMessage]) -> list[LocalizedText]:
         return [self.message(one) for one in because]
@@ -174,7 +174,7 @@ class Describer:
         subject = member.subject
         for field, ident in (("check", subject.check), ("goal", subject.goal), ("agent", subject.agent)):
             if ident:
-                return self.localized(lambda speaker, field=field, ident=ident: speaker.called(field, ident))  # type: ignore[misc]
+                return self.localized(lambda formatter, field=field, ident=ident: formatter.called(field, ident))  # type: ignore[misc]
         return LocalizedText(member.key, member.key)
 
     def _member(self, member: IncidentMember) -> MemberAnswer:

@@ -158,12 +158,12 @@ async def test_one_whose_cause_becomes_known_is_ended_under_its_old_labels(site:
     desk.incidents = (incident(),)
     await desk.wait(1_000)
     found = {alert["labels"]["cause"]: alert["endsAt"] for alert in posted(site)}
-    assert set(found) == {"wan", "not known"}
-    assert found["not known"] < found["wan"]
+    assert set(found) == {"wan", "not_known"}
+    assert found["not_known"] < found["wan"]
     desk.incidents = (incident(cause=Cause(root="lan:so-ttt", cause="not known")),)
     await desk.wait(1_000)  # and back: it is not ended at the same time
     found = {alert["labels"]["cause"]: alert["endsAt"] for alert in posted(site)}
-    assert found["wan"] < found["not known"]
+    assert found["wan"] < found["not_known"]
 
 
 async def test_what_tells_nobody_is_not_posted(site: FakeWebSite) -> None:

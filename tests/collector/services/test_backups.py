@@ -12,9 +12,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
-from collector.metrics import backups as series
+from collector.metrics import exposition
 from collector.queries import backups
 from collector.queries.goals import evaluations
+from collector.services.metrics import backup_samples
 from collector.store import prune
 from collector.web import schemas
 from collector.web.backups import BackupAnswer, size
@@ -243,7 +244,7 @@ async def test_the_goal_counts_the_whole_and_names_the_evidence_that_is_missing(
     assert evaluation.verdict == "not proven"
     names = {missing.member: missing.name.en for missing in evaluation.missing}
     assert names["office-db"] == "Database: restore drill"
-    assert "Database: restore drill" in evaluation.why()
+    assert "Database: restore drill" in evaluation.sentence()
 
 
 async def test_metrics_of_the_whole_and_of_its_evidence(told) -> None:
@@ -270,7 +271,7 @@ async def test_promtool_finds_nothing_wrong(told) -> None:
 
 
 def test_what_is_not_known_has_no_sample() -> None:
-    assert "".join(series.text([], False)) == ""
+    assert "".join(exposition.text([backup_samples([])], False)) == ""
 
 
 async def test_the_history_of_sizes(told) -> None:

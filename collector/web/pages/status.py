@@ -1,38 +1,39 @@
 """The first plain page: what is wrong, agencies and their checks, goals, agents. Works without scripts."""
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 from aiohttp import web
 
-from collector.evaluator.alerting import AlertingService
 from collector.ledger.figures import Figure
 from collector.queries import agencies, availability
+from collector.queries.agents import agent_summaries
 from collector.queries.problem_spans import open_problem_spans
-from collector.queries.reader import CheckEntry, LedgerReader
+from collector.queries.reader import CheckEntry
 from collector.web import backups, schemas
-from collector.web.api import Api
-from collector.web.incident_pages import incident_line
-from collector.web.layout import Layout
+from collector.web.incident_lines import incident_line
+from collector.web.pages import PageContext, PageHandler
 from collector.web.query_params import BadRequest, check_parameters
 from inventory.model.entities import Agency
+from inventory.protocol.refs import Ref
 from inventory.protocol.states import NAMES, UNKNOWN
 
 DAY = 86_400_000
 MAX_ALL_CHECKS = 300  # checks up to which the first page shows every one of them
 MAX_TROUBLES = 50  # troubles on the first page
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+def pages(context: PageContext) -> "StatusPages":
+    return StatusPages(context)
 
 
 class CheckRow(msgspec.Struct, frozen=True):
-    """A check's line: as the API gives it, and its figures over a day and thirty."""
+    """A check's line."""
 
     check: schemas.CheckAnswer
-    title: str
     day: Figure
-    month: Figure
+    month: Figure  # thirty days
 
 
 class AgencyGroup(msgspec.Struct, frozen=True):
@@ -45,19 +46,21 @@ class AgencyGroup(msgspec.Struct, frozen=True):
 
 
 class StatusPages:
-    """Draws from one reader."""
+    """The first page, and one for each agency."""
 
-    def __init__(self, reader: LedgerReader, api: Api, frame: Layout, alerting: AlertingService) -> None:
-        self._reader = reader
-        self._alerting = alerting
-        self._api = api
-        self._draw = frame.render
-        self._speaker = frame.speaker
+    menu = ()
 
-    def routes(self) -> Mapping[str, Handler]:
+    def __init__(self, context: PageContext) -> None:
+        self._reader = context.reader
+        self._registry = context.registry
+        self._incidents = context.alerting.incidents
+        self._draw = context.layout.render
+        self._formatter = context.layout.formatter
+
+    def routes(self) -> Mapping[str, PageHandler]:
         return {"/": self.first_page, "/agencies/{id}": self.agency_page}
 
-    def posts(self) -> Mapping[str, Handler]:
+    def posts(self) -> Mapping[str, PageHandler]:
         return {}
 
     async def first_page(self, request: web.Request) -> web.Response:
@@ -66,23 +69,23 @@ class StatusPages:
         counts = sum(agencies.state_counts(self._reader).values(), Counter[int]())
         show_all = counts.total() <= MAX_ALL_CHECKS
         groups = await self._groups(self._reader.inventory.agencies.values(), now, with_up=show_all)
-        incidents = self._alerting.incidents.open()
-        covered = self._alerting.incidents.ongoing_members()
+        incidents = self._incidents.open()
+        covered = self._incidents.ongoing_problems()
         # silence is not down: what nothing is known of is counted, not listed
         troubles = [
             one
             for one in open_problem_spans(self._reader)
-            if one.state != UNKNOWN and f"{NAMES[one.state]}:{one.entry.uid}" not in covered
+            if one.state != UNKNOWN and Ref(NAMES[one.state], one.entry.uid) not in covered
         ]
         return self._draw(
             request,
             "first.html",
             groups=groups,
-            incidents=[incident_line(one, self._speaker(request)) for one in incidents[:MAX_TROUBLES]],
+            incidents=[incident_line(one, self._formatter(request)) for one in incidents[:MAX_TROUBLES]],
             troubles=troubles[:MAX_TROUBLES],
             more=max(len(troubles) - MAX_TROUBLES, 0),
             backups=await backups.backup_lines(self._reader, now, whole=show_all),
-            agents=await self._api.agent_answers(),
+            agents=[schemas.agent(one) for one in await agent_summaries(self._reader, self._registry)],
             checks=counts.total(),
             silent=counts[UNKNOWN],
         )
@@ -112,4 +115,4 @@ class StatusPages:
 
     def _row(self, one: CheckEntry, now: int, figures: list[Figure]) -> CheckRow:
         answer = schemas.check(self._reader, one, now)
-        return CheckRow(answer, "", figures[0], figures[1])
+        return CheckRow(answer, figures[0], figures[1])
