@@ -14,7 +14,8 @@ from alerts.mail.document import LinkButton as Link
 from alerts.mail.formatter import MailFormatter
 from alerts.mail.impact import impact
 from alerts.mail.signed_urls import INCIDENTS_PATH, LINK_LIFETIME, LINKS_PATH, LinkAction, LinkClaim
-from alerts.mail.topic import condition_kind, headline, lead_member, topic
+from alerts.mail.topic import condition_name, headline, lead_member, topic
+from inventory.model.alerting import CONDITION_TYPES
 from inventory.model.entities import Check, Contact
 from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
 
@@ -32,9 +33,7 @@ CAUSE_SENTENCES: Final[Mapping[str, TranslatableMessage]] = {
     NOT_KNOWN: message("The cause is not known: what was seen does not decide it."),
 }
 # what says enough by its own name, so that "it is the service itself" would only take up room
-_SELF_EXPLANATORY: Final = frozenset(
-    {"risk", "missed", "finding", "clock", "certificate", "pcs", "drill", "speed", "battery", "ups"}
-)
+_SELF_EXPLANATORY: Final = frozenset({"certificate", "pcs", "drill", "speed", "battery", "ups"})
 _TARGETS: Final = ("url", "host", "server", "network", "path", "job", "drill")
 
 
@@ -196,7 +195,10 @@ class MailComposer:
         _ = self._
         because = tuple(self.formatter.translate(evidence) for evidence in incident.cause.because[:MAX_EVIDENCE])
         topic_key = topic(incident.cause.root, lead_member(incident), self.formatter).key
-        self_explanatory = topic_key in _SELF_EXPLANATORY and incident.cause.cause in (SERVICE, NOT_KNOWN)
+        explains = topic_key in _SELF_EXPLANATORY or (
+            topic_key in CONDITION_TYPES and CONDITION_TYPES[topic_key].titled
+        )
+        self_explanatory = explains and incident.cause.cause in (SERVICE, NOT_KNOWN)
         lines = () if self_explanatory else (self.cause_sentence(incident),)
         return Section(title=_("Cause"), lines=lines, points=because) if lines or because else Section()
 
@@ -224,7 +226,9 @@ class MailComposer:
 
     def _advice(self, incident: Incident) -> Steps:
         member = lead_member(incident)
-        on = "down" if member is None else condition_kind(member, self.context.inventory)
+        on = "down" if member is None else condition_name(member, self.context.inventory)
+        if own_advice := CONDITION_TYPES[on].advice:
+            return tuple(TranslatableMessage(step) for step in own_advice)
         kind = "" if member is None else member.subject.kind
         return advice.steps(incident.cause.cause, incident.cause.root, kind, on)
 

@@ -5,7 +5,7 @@ programs that go by the subject keep the thread together.
 """
 
 from collections.abc import Mapping
-from typing import Final, get_args
+from typing import Final
 
 import msgspec
 
@@ -13,7 +13,7 @@ from alerts.incident.entities import Incident, IncidentMember
 from alerts.incident.message import TranslatableMessage, message
 from alerts.incident.problem import ActiveProblem
 from alerts.mail.formatter import MailFormatter
-from inventory.model.alerting import DEFAULT_CONDITIONS, ConditionKind
+from inventory.model.alerting import CONDITION_TYPES, default_conditions
 from inventory.model.entities import Inventory
 from inventory.protocol.refs import Ref
 
@@ -29,8 +29,6 @@ TOPIC_NAMES: Final[Mapping[str, TranslatableMessage]] = {
     "battery": message("Running on battery"),
     "ups": message("UPS needs attention"),
     "device": message("Device does not answer"),
-    "down": message("Not working"),
-    "degraded": message("Working poorly"),
     "certificate": message("Certificate needs attention"),
     "pcs": message("Few PCs are on"),
     "backup": message("No recent backup"),
@@ -38,12 +36,6 @@ TOPIC_NAMES: Final[Mapping[str, TranslatableMessage]] = {
     "job": message("Scheduled job failed"),
     "job-doubtful": message("Scheduled job in doubt"),
     "drill": message("Restore drill due"),
-    "silent": message("No contact"),
-    "clock": message("Wrong clock"),
-    "risk": message("Goal at risk"),
-    "missed": message("Goal missed"),
-    "finding": message("Something odd in the monitoring data"),
-    "collector": message("Trouble of the monitoring system"),
 }
 _TOPIC_BY_CAUSE: Final = {
     "wan": "wan",
@@ -70,19 +62,25 @@ _TOPIC_BY_KIND: Final[Mapping[tuple[str, str], str]] = {
 
 
 class Topic(msgspec.Struct, frozen=True, kw_only=True):
-    """``what``: a key of WHATS. ``thing``: the name of a check, device, goal; ``place``: of a site. "" is none."""
+    """What an incident is about, and where; "" is none."""
 
-    key: str
-    subject_name: str = ""
-    place: str = ""
+    key: str  # of TOPIC_NAMES or CONDITION_TYPES
+    subject_name: str = ""  # of a check, device or goal
+    place: str = ""  # of a site
 
 
-def condition_kind(member: IncidentMember | ActiveProblem, inventory: Inventory) -> ConditionKind:
-    """What kind of condition it meets: by the inventory's conditions, else by how its key begins."""
-    for condition in (*inventory.alerting.conditions, *DEFAULT_CONDITIONS):
+def topic_name(key: str) -> TranslatableMessage:
+    """Of a topic's key: a word of its own, or the title of the type of condition."""
+    name = TOPIC_NAMES.get(key)
+    return name if name is not None else TranslatableMessage(CONDITION_TYPES[key].title)
+
+
+def condition_name(member: IncidentMember | ActiveProblem, inventory: Inventory) -> str:
+    """The type of condition that it meets: by the inventory's conditions, else by how its key begins."""
+    for condition in (*inventory.alerting.conditions, *default_conditions()):
         if condition.id == member.condition:
             return condition.on
-    return next((on for on in get_args(ConditionKind) if on == member.ref.kind), "down")
+    return member.ref.kind if member.ref.kind in CONDITION_TYPES else "down"
 
 
 def lead_member(incident: Incident, root: str = "") -> IncidentMember | None:
@@ -110,7 +108,7 @@ def topic(root: str, member: IncidentMember | ActiveProblem | None, formatter: M
     """What the root is, and where. ``member``: what is known to be wrong there."""
     scope, ident = Ref.parse(root)
     inventory = formatter.inventory
-    on = "down" if member is None else condition_kind(member, inventory)
+    on = "down" if member is None else condition_name(member, inventory)
     subject = None if member is None else member.subject
     site = "" if subject is None else subject.site
     what = _topic_key(scope, on, "" if subject is None else subject.kind, "" if subject is None else subject.link)
@@ -141,8 +139,8 @@ def _place(site: str, formatter: MailFormatter) -> str:
     return formatter.site(site) if site else ""
 
 
-def _topic_key(scope: str, on: ConditionKind, kind: str, link: str) -> str:
-    if on in ("risk", "missed", "finding", "clock", "collector"):
+def _topic_key(scope: str, on: str, kind: str, link: str) -> str:
+    if CONDITION_TYPES[on].titled:
         return on
     if scope in _TOPIC_BY_CAUSE:
         return _TOPIC_BY_CAUSE[scope]
@@ -167,8 +165,8 @@ def initial_headline(incident: Incident, formatter: MailFormatter) -> str:
 def headline_of(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> str:
     """What and where, in one line."""
     subject = topic(root, member, formatter)
-    topic_name = formatter.translate(TOPIC_NAMES[subject.key])
+    name = formatter.translate(topic_name(subject.key))
     # a check's title that says where it is already needs no place
     names = [subject.subject_name, "" if subject.place and subject.place in subject.subject_name else subject.place]
-    rest = " – ".join(name for name in names if name)
-    return f"{topic_name}: {rest}" if rest else topic_name
+    rest = " – ".join(one for one in names if one)
+    return f"{name}: {rest}" if rest else name

@@ -2,7 +2,6 @@
 
 import json
 import re
-from typing import get_args
 
 import pytest
 
@@ -12,7 +11,7 @@ from alerts.mail import advice, advice_kinds
 from alerts.mail.advice_kinds import BY_KIND
 from alerts.mail.story import CAUSE_SENTENCES
 from alerts.mail.topic import TOPIC_NAMES
-from inventory.model.alerting import DEFAULT_CONDITIONS, ConditionKind
+from inventory.model.alerting import CONDITION_TYPES, DEFAULT_CONDITIONS
 from inventory.protocol import causes
 from tests.support import mails
 
@@ -52,7 +51,7 @@ def test_every_condition_has_its_advice(condition) -> None:
 
 
 def test_every_on_has_a_way_to_advice() -> None:
-    for on in get_args(ConditionKind):
+    for on in CONDITION_TYPES:
         assert advice.steps(causes.SERVICE, "service:uid", "http", on)
         assert advice.steps(causes.SERVICE, "service:uid", "of a newer agent", on)
 
@@ -95,5 +94,6 @@ def test_no_step_is_written_down_in_vain() -> None:
 
 
 def test_every_word_for_what_is_wrong_is_in_both_languages() -> None:
-    for said in (*TOPIC_NAMES.values(), *CAUSE_SENTENCES.values()):
-        assert translations("vi").gettext(said.text) != said.text
+    titles = (one.title for one in CONDITION_TYPES.values())
+    for text in (*titles, *(one.text for one in (*TOPIC_NAMES.values(), *CAUSE_SENTENCES.values()))):
+        assert translations("vi").gettext(text) != text
