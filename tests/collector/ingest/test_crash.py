@@ -23,7 +23,7 @@ from pathlib import Path
 from collector.ingest.ingest import Ingest, PushError
 from collector.store.database import Database
 from inventory.protocol.wire import encode_ack
-from tests.support.push_source import Source
+from tests.support.push_source import PushSource
 
 path, where, when = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
@@ -42,7 +42,7 @@ class Mortal(Database):
 async def main():
     ingest = Ingest(Mortal.open(path))
     await ingest.start()
-    source = Source(0)
+    source = PushSource(0)
     await ingest.serve(source.agent, source.plan.encode())
     ingest.database.commits = 0
     print("ready", flush=True)
