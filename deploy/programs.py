@@ -39,12 +39,21 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
     raise ProgramFailed(f"no free port between {preferred} and {preferred + 199}")
 
 
+# where each program begins
+MAINS = {
+    "agent": "agent.cli.main",
+    "alerts": "alerts.cli.main",
+    "collector": "collector.commands.main",
+    "inventory": "inventory.cli.main",
+}
+
+
 class Program:
     """One of our commands, running; what it prints goes to a file."""
 
     def __init__(self, command: str, *arguments: str, log: Path) -> None:
         self.environment: dict[str, str] = {}  # on top of ours
-        self._argv = [sys.executable, "-m", f"{command}.cli", *arguments]
+        self._argv = [sys.executable, "-m", MAINS[command], *arguments]
         self.log = log
         self.process: asyncio.subprocess.Process | None = None
 
@@ -100,7 +109,7 @@ async def command(name: str, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        f"{name}.cli",
+        MAINS[name],
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

@@ -259,7 +259,7 @@ async def test_a_resolver_that_hangs_delays_only_its_own_names(monkeypatch: pyte
             hung.wait(20)
         return really(host, *rest)
 
-    monkeypatch.setattr("agent.clients.resolve.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("agent.clients.net.resolve.socket.getaddrinfo", getaddrinfo)
     resolver = Resolver()
     async with service(keeps_quiet) as port:
         waiting = [

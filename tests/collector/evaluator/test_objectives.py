@@ -140,7 +140,7 @@ class FakeReader:
     def wall(self) -> int:
         return self.now
 
-    async def judged(self, asked: Iterable[tuple[Goal, Window]]) -> list[Evaluation]:
+    async def evaluate_goals(self, asked: Iterable[tuple[Goal, Window]]) -> list[Evaluation]:
         return [
             evaluation(self.upper.get(window.end - window.start, 1.0), length=window.end - window.start)
             for _, window in asked

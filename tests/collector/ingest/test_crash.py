@@ -43,7 +43,7 @@ async def main():
     ingest = Ingest(Mortal.open(path))
     await ingest.start()
     source = PushSource(0)
-    await ingest.serve(source.agent, source.plan.encode())
+    await ingest.serve_plan(source.agent, source.plan.encode())
     ingest.database.commits = 0
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
@@ -169,7 +169,7 @@ def ledger_of(path: Path) -> tuple[list[tuple[int, int, int]], dict[int, list[tu
     for check, state, count in db.execute("SELECT check_id, state, looks FROM spans ORDER BY id"):
         looks.setdefault(check, []).append((state, count))
     (row,) = db.execute("SELECT agent, id, batch, body FROM streams").fetchall()
-    kept = states.decode(*row)
+    kept = states.decode_state(*row)
     for check, tail in kept.tails.items():
         looks.setdefault(check, []).append((tail.state, tail.looks))
     assert db.execute("PRAGMA integrity_check").get == "ok"

@@ -241,7 +241,7 @@ async def test_the_goal_counts_the_whole_and_names_the_evidence_that_is_missing(
     assert evaluation.verdict == "not proven"
     names = {missing.member: missing.name.en for missing in evaluation.missing}
     assert names["office-db"] == "Database: restore drill"
-    assert "Database: restore drill" in evaluation.why()
+    assert "Database: restore drill" in evaluation.sentence()
 
 
 async def test_metrics_of_the_whole_and_of_its_evidence(told) -> None:

@@ -203,7 +203,7 @@ def test_every_kind_of_finding_has_its_name() -> None:
     for file in (*(root / "collector" / "ingest").glob("*.py"), *(root / "agent").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and len(node.args) >= 3:
-                if node.func.id == "Note" and isinstance(node.args[2], ast.Constant):
+                if node.func.id == "NewEvent" and isinstance(node.args[2], ast.Constant):
                     kinds.add(str(node.args[2].value))
                 elif node.func.id == "Record" and isinstance(node.args[1], ast.Constant):
                     kinds.add(f"agent {node.args[1].value}")
