@@ -168,7 +168,9 @@ async def test_the_time_of_the_handshake_is_no_part_of_the_rate(world):
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     look = world.look()
-    look.hub = Hub(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", look.hub.tls_context, look.hub.server_name)
+    look.hub = Hub(
+        f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", look.hub.tls_context, look.hub.server_name
+    )
     begun = time.monotonic()
     outcome = await probe(way="both").run(look)
     took = time.monotonic() - begun

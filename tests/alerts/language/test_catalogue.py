@@ -107,7 +107,9 @@ class TestWhatIsWrong:
         domain.po.write_bytes(catalogue.text(made))
         domain.mo.write_bytes(catalogue.compiled(made))
         assert catalogue.stale_files(domain, catalogue.update_catalog(domain)) == []
-        more = domain._replace(said=lambda: (SourceMessage("up", None, "a.py"), SourceMessage("down", None, "a.py")))
+        more = domain._replace(
+            source_messages=lambda: (SourceMessage("up", None, "a.py"), SourceMessage("down", None, "a.py"))
+        )
         assert catalogue.stale_files(more, catalogue.update_catalog(more)) == [
             "trial.po"
         ]  # what has no words is not compiled
@@ -133,7 +135,7 @@ class TestWhatIsWrong:
         domain.po.write_text(domain.po.read_text("utf-8").replace('"up"\nmsgstr ""', '"up"\nmsgstr "lên"'), "utf-8")
         assert catalogue.main([]) == 0
         assert catalogue.main(["--check"]) == 0
-        gone = domain._replace(said=lambda: ())
+        gone = domain._replace(source_messages=lambda: ())
         monkeypatch.setattr(catalogue, "DOMAINS", (gone,))
         catalogue.main([])
         assert "'up': nobody says this any more; it was taken out" in capsys.readouterr().out
