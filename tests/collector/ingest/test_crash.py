@@ -59,7 +59,7 @@ async def main():
             try:
                 print(encode_ack(await ingest.push(word, bytes.fromhex(rest))).hex(), flush=True)
             except PushError as error:
-                print("refused", error.status, error.words, flush=True)
+                print("refused", error.status, error, flush=True)
     await ingest.stop()
     await ingest.database.close()
 
