@@ -10,9 +10,8 @@ from collector.metrics.exposition import labels
 from collector.metrics.fleet import LabelledAgent
 from collector.metrics.own import counter, gauge, info, labelled_counter
 from collector.queries.reading import LedgerReader
-from collector.services.site_power import PowerCounter
-from collector.store import queries
-from collector.store.database import Database
+from collector.store.interfaces.store import Store
+from collector.store.records import PowerCounter
 from inventory.model.entities import Inventory
 
 if TYPE_CHECKING:
@@ -43,9 +42,9 @@ def powered_sites(inventory: Inventory, counters: Mapping[str, PowerCounter]) ->
     ]
 
 
-async def store_sizes(database: Database) -> dict[str, int]:
+async def store_sizes(store: Store) -> dict[str, int]:
     """Rows by table and the file's bytes."""
-    return await database.read(queries.sizes)
+    return await store.read(lambda tx: tx.sizes())
 
 
 def self_metrics(service: "CollectorService") -> Callable[[], Iterable[Metric]]:
@@ -77,7 +76,7 @@ def _push_metrics(service: "CollectorService") -> Iterator[Metric]:
     yield counter("commit_groups", "Transactions, each of all pushes that waited.", committer.groups)
     yield counter("commit_pushes", "Pushes committed.", committer.committed)
     yield gauge("commit_waiting", "Pushes that wait for their commit.", committer.waiting)
-    yield gauge("commit_seconds", "Seconds that the last commit took, with its sync.", service.database.commit_seconds)
+    yield gauge("commit_seconds", "Seconds that the last commit took, with its sync.", service.store.commit_seconds)
     yield gauge("commit_failures", "Commits failed in a row; 0 when the last one worked.", committer.failures)
     yield counter("dead_letters", "Records that could not be taken, since the start.", committer.dead_letters)
     yield gauge("clock_trusted", "1 while the collector believes its own clock.", int(ingest.trust.trusted))
@@ -87,10 +86,10 @@ def _push_metrics(service: "CollectorService") -> Iterator[Metric]:
 
 
 def _store_metrics(service: "CollectorService") -> Iterator[Metric]:
-    database = service.database
-    yield info("incarnation", "The store's incarnation: another one means it was restored.", id=database.incarnation)
-    yield gauge("incarnation_timestamp_seconds", "When counters began at 0.", database.count_from / 1000)
-    yield gauge("wal_pages", "Pages in the store's write-ahead log.", database.wal_pages)
+    store = service.store
+    yield info("incarnation", "The store's incarnation: another one means it was restored.", id=store.incarnation)
+    yield gauge("incarnation_timestamp_seconds", "When counters began at 0.", store.count_from / 1000)
+    yield gauge("wal_pages", "Pages in the store's write-ahead log.", store.wal_pages)
     table_sizes = service.sizes
     yield gauge("store_bytes", "Bytes of the store.", table_sizes.get("bytes"))
     for table in ("batches", "spans", "sums", "events"):

@@ -31,7 +31,7 @@ from collector.ingest.ingest import Ingest
 from collector.queries.reading import LedgerReader
 from collector.services.circuits import Circuits
 from collector.services.inventories import LiveInventory
-from collector.store.database import Database
+from collector.store.interfaces.store import Store
 from collector.store.outbox import StoredOutbox
 from collector.store.unsubscribed import Unsubscribed
 
@@ -47,7 +47,7 @@ class AlertingService:
     def __init__(
         self,
         config: CollectorConfig,
-        database: Database,
+        store: Store,
         ingest: Ingest,
         inventories: LiveInventory,
         reader: LedgerReader,
@@ -59,13 +59,13 @@ class AlertingService:
             return ingest.trust.now_ms() or reader.wall()
 
         self.channels = channels
-        self.database = database
+        self.store = store
         self.counts = DeliveryStats()
         self.journal = NotificationLog(config.notification_log, channels.keep_days)
         self.signer = LinkSigner(_signing_key(config.state_dir / "links.key"))
-        self.outbox = StoredOutbox(database)
-        self.unsubscribed = Unsubscribed(database)
-        self.circuits = Circuits(database, reader)
+        self.outbox = StoredOutbox(store)
+        self.unsubscribed = Unsubscribed(store)
+        self.circuits = Circuits(store, reader)
         self.standby = Standby(channels.standby_of)
         self.sender = (
             MailSender(channels, self.outbox, self.journal, self.counts, now=trusted_now)
@@ -74,7 +74,7 @@ class AlertingService:
         )
         self.goal_problems = GoalProblems(reader, evaluations)
         self.evaluator = Evaluator(
-            database,
+            store,
             reader,
             ingest.trust,
             loaded=lambda: bool(inventories.loaded),

@@ -7,9 +7,6 @@ digest alone, with the cause that the whole evidence gives.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-import apsw
-import msgspec
-
 from alerts.incident.entities import Incident
 from alerts.incident.problem import ActiveProblem, Cause, PastProblem
 from alerts.notify.conditions import ObservedState, condition_of, condition_state
@@ -19,29 +16,11 @@ from collector.ledger.steps import Span
 from collector.queries.evidence import leading_cause
 from collector.queries.exclusions import Exclusions
 from collector.queries.reading import CheckEntry, LedgerReader
+from collector.store.records import ClosedSpan
 from inventory.model.alerting import Condition
 
 FOREVER: Final = 1 << 62
 MAX_SPANS: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
-
-
-class ClosedSpan(msgspec.Struct, frozen=True):
-    """A closed span that was not up: its row, the check's row, the span."""
-
-    id: int
-    check: int
-    span: Span
-
-
-def closed_spans(db: apsw.Connection, after: int, limit: int = MAX_SPANS) -> tuple[list[ClosedSpan], int]:
-    """Spans degraded or down past row ``after``, as they were committed; and the row to go on from."""
-    columns = "state, start, end, sure_from, sure_to, error_from, error_to, looks, reason"
-    sql = f"SELECT id, check_id, {columns} FROM spans WHERE id > ? AND state IN (1, 2) ORDER BY id LIMIT ?"
-    spans = [ClosedSpan(row[0], row[1], Span(*row[2:])) for row in db.execute(sql, (after, limit))]
-    if len(spans) == limit:
-        return spans, spans[-1].id
-    last = db.execute("SELECT max(id) FROM spans").get
-    return spans, max(after, last if isinstance(last, int) else 0)
 
 
 async def past_problems(

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 import msgspec
 
 from collector.ingest.fast_path import LatestResult
-from collector.ingest.plans import Plans, RegisteredCheck
+from collector.ingest.plans import Plans
 from collector.ingest.state import AgentState
 from collector.ledger.steps import LedgerTail, Span, open_span
+from collector.store.records import RegisteredCheck
 from inventory.protocol.plan import Column
 from inventory.protocol.states import UNKNOWN
 

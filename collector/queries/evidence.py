@@ -4,15 +4,13 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final
 
-import apsw
-
 from alerts.incident.problem import Cause
 from collector.causes.evidence import FOREVER, AgentLife, CauseEvidence, agent_life
 from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict
 from collector.ingest.fleet import Fleet
 from collector.ledger.steps import Span
-from collector.store import queries
+from collector.store.interfaces.store import Transaction
 from inventory.model.entities import Inventory
 from inventory.protocol.causes import NOT_KNOWN
 
@@ -23,7 +21,7 @@ History = Callable[[str, int], list[Span]]  # of a check (uid) from a time on
 
 
 def cause_analysis(
-    db: apsw.Connection,
+    tx: Transaction,
     topology: Topology,
     fleet: Fleet,
     history: History,
@@ -42,9 +40,9 @@ def cause_analysis(
 
     @cache
     def life(agent: str) -> AgentLife:
-        return agent_life(queries.agent_life_events(db, agent, earlier), _heard(agent, topology.inventory, fleet))
+        return agent_life(tx.events.agent_life(agent, earlier), _heard(agent, topology.inventory, fleet))
 
-    runs = tuple((run.started, run.alive) for run in queries.collector_runs(db, earlier, now + DAY))
+    runs = tuple((run.started, run.alive) for run in tx.life.runs(earlier, now + DAY))
     if runs and live:  # it is alive now, whatever it recorded last
         runs = (*runs[:-1], (runs[-1][0], now))
     return CauseAnalysis(topology, CauseEvidence(spans=spans, life=life, now=now, collector=runs, ended=ended))

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Protocol, TypeVar
 
-import apsw
 import msgspec
 
 from alerts.incident.problem import Cause
@@ -17,17 +16,15 @@ from collector.causes.topology import Topology
 from collector.causes.verdicts import CauseAnalysis, CauseVerdict, goal_cause
 from collector.goals import evaluate
 from collector.ingest.fleet import CheckStatus, Fleet
-from collector.ingest.plans import Lifespan
-from collector.ingest.plans import RegisteredCheck as Registered
 from collector.ledger.counted import Counted, Interval, count
 from collector.ledger.figures import Figure, figure, history
 from collector.ledger.steps import LedgerTail, Span
 from collector.ledger.timeline import TimelineSegment, timeline
 from collector.ledger.windows import Window, window_at
 from collector.queries import evidence
-from collector.queries.exclusions import Exclusions, declared_exclusions
-from collector.store import queries
-from collector.store.database import Database
+from collector.queries.exclusions import Exclusions
+from collector.store.interfaces.store import Store, Transaction
+from collector.store.records import Lifespan, RegisteredCheck
 from inventory.model import goals as members
 from inventory.model.entities import Check, Goal, Inventory
 from inventory.protocol import kinds
@@ -77,7 +74,7 @@ class LedgerReader:
 
     def __init__(
         self,
-        database: Database,
+        store: Store,
         fleet: Fleet,
         inventories: InventorySource,
         wall: Callable[[], int],
@@ -86,7 +83,7 @@ class LedgerReader:
     ) -> None:
         self.wall = wall
         self.fleet = fleet
-        self._database = database
+        self._store = store
         self._live = live
         self._inventories = inventories
         self._entries: tuple[Any, list[CheckEntry], dict[str, CheckEntry]] = (None, [], {})
@@ -121,7 +118,7 @@ class LedgerReader:
         """The check's state at this moment; ``since`` and ``at`` are 0 before its first look."""
         return self.fleet.status(self.registered(entry), at) or NO_STATUS_YET
 
-    def registered(self, entry: CheckEntry) -> Registered:
+    def registered(self, entry: CheckEntry) -> RegisteredCheck:
         """The check's row in the register as it is now."""
         return self.fleet.checks[entry.row]
 
@@ -131,14 +128,14 @@ class LedgerReader:
         counted = _Counting(await self.exclusions(), self._life, now)
         begin = min(window[0] for window in windows)
 
-        def work(db: apsw.Connection) -> dict[str, list[Figure]]:
+        def work(tx: Transaction) -> dict[str, list[Figure]]:
             figures = {}
             for entry in of:
-                spans = self._history(db, entry, tails.get(entry.row), begin, now)
+                spans = self._history(tx, entry, tails.get(entry.row), begin, now)
                 figures[entry.uid] = [figure(spans, counted.of(entry, window)) for window in windows]
             return figures
 
-        return await self._database.read(work)
+        return await self._store.read(work)
 
     async def figure_with_evidence(
         self, entry: CheckEntry, window: Interval
@@ -147,36 +144,36 @@ class LedgerReader:
         now, tails = self.wall(), self._tails([entry])
         counting = _Counting(await self.exclusions(), self._life, now)
 
-        def work(db: apsw.Connection) -> tuple[Figure, list[Span], list[TimelineSegment]]:
-            spans = self._history(db, entry, tails.get(entry.row), window[0], now)
+        def work(tx: Transaction) -> tuple[Figure, list[Span], list[TimelineSegment]]:
+            spans = self._history(tx, entry, tails.get(entry.row), window[0], now)
             spans = [span for span in spans if span.start <= window[1]]
             counted = counting.of(entry, window)
             return figure(spans, counted), spans, timeline(spans, counted)
 
-        return await self._database.read(work)
+        return await self._store.read(work)
 
     async def spans(self, of: Sequence[CheckEntry], begin: int) -> dict[str, list[Span]]:
         """By uid, all that touches time from ``begin`` on, the open span as it stands."""
         now, tails = self.wall(), self._tails(of)
 
-        def work(db: apsw.Connection) -> dict[str, list[Span]]:
-            return {one.uid: self._history(db, one, tails.get(one.row), begin, now) for one in of}
+        def work(tx: Transaction) -> dict[str, list[Span]]:
+            return {one.uid: self._history(tx, one, tails.get(one.row), begin, now) for one in of}
 
-        return await self._database.read(work)
+        return await self._store.read(work)
 
     async def timelines(self, of: Sequence[CheckEntry], window: Interval) -> dict[str, list[TimelineSegment]]:
         """By uid, what each check was over a window up to now, moment by moment, what is excluded marked."""
         now, tails = self.wall(), self._tails(of)
         counting = _Counting(await self.exclusions(), self._life, now)
 
-        def work(db: apsw.Connection) -> dict[str, list[TimelineSegment]]:
+        def work(tx: Transaction) -> dict[str, list[TimelineSegment]]:
             timelines = {}
             for entry in of:
-                spans = self._history(db, entry, tails.get(entry.row), window[0], now)
+                spans = self._history(tx, entry, tails.get(entry.row), window[0], now)
                 timelines[entry.uid] = timeline(spans, counting.of(entry, window))
             return timelines
 
-        return await self._database.read(work)
+        return await self._store.read(work)
 
     async def evaluations(self, at: int | None = None) -> list[evaluate.Evaluation]:
         """Every goal over each of its windows that holds the moment ``at`` (now, if not given)."""
@@ -197,12 +194,12 @@ class LedgerReader:
         exclusions = await self.exclusions()
         begin = min((window.start for _, window in goal_windows), default=now)
 
-        def work(db: apsw.Connection) -> list[evaluate.Evaluation]:
+        def work(tx: Transaction) -> list[evaluate.Evaluation]:
             entries = {entry.uid: entry for entry in of}
-            spans = {entry.uid: self._history(db, entry, tails.get(entry.row), begin, now) for entry in of}
+            spans = {entry.uid: self._history(tx, entry, tails.get(entry.row), begin, now) for entry in of}
             evaluations = []
             cause = (
-                goal_cause(self._analysis(db, now, begin))
+                goal_cause(self._analysis(tx, now, begin))
                 if any(goal.causes for goal, _ in goal_windows)
                 else evaluate.no_cause
             )
@@ -211,11 +208,11 @@ class LedgerReader:
                 evaluations.append(evaluate.evaluate(goal, groups[goal.id], window, now, zone, goal_evidence))
             return evaluations
 
-        return await self._database.read(work)
+        return await self._store.read(work)
 
-    async def read(self, work: Callable[[apsw.Connection], T]) -> T:
+    async def read(self, work: Callable[[Transaction], T]) -> T:
         """What a function finds in the store."""
-        return await self._database.read(work)
+        return await self._store.read(work)
 
     def measures_of(self, kind: str) -> list[str]:
         """The names of what a kind measures, by the kinds that this software has."""
@@ -249,20 +246,20 @@ class LedgerReader:
     async def causes(self, work: Callable[[CauseAnalysis], T], begin: int) -> T:
         """``work`` over the evidence for causes from ``begin`` (ms) on, in a thread, as of one moment."""
         now = self.wall()
-        return await self._database.read(lambda db: work(self._analysis(db, now, begin)))
+        return await self._store.read(lambda tx: work(self._analysis(tx, now, begin)))
 
-    def _analysis(self, db: apsw.Connection, now: int, begin: int) -> CauseAnalysis:
+    def _analysis(self, tx: Transaction, now: int, begin: int) -> CauseAnalysis:
         def history_of(uid: str, since: int) -> list[Span]:
             entry = self.by_uid(uid)
             if entry is None:
                 return []
-            return self._history(db, entry, self.fleet.tail(self.registered(entry)), since, now)
+            return self._history(tx, entry, self.fleet.tail(self.registered(entry)), since, now)
 
         def ended(uid: str) -> int | None:
             entry = self.by_uid(uid)
             return None if entry is None else self.registered(entry).ended
 
-        return evidence.cause_analysis(db, self.topology, self.fleet, history_of, ended, begin, now, live=self._live)
+        return evidence.cause_analysis(tx, self.topology, self.fleet, history_of, ended, begin, now, live=self._live)
 
     def open_troubles(self) -> list[TroubleSpan]:
         """What is not up at this moment, newest first. What was never looked at is not in trouble yet."""
@@ -277,16 +274,16 @@ class LedgerReader:
     async def past_troubles(self, limit: int, before: int | None = None) -> list[TroubleSpan]:
         """Closed spans that were not up, by their end, newest first."""
         by_row = {entry.row: entry for entry in self.all_checks()}
-        rows = await self._database.read(lambda db: _closed_trouble_rows(db, limit, before))
+        spans = await self._store.read(lambda tx: tx.spans.not_up(limit, before or 1 << 62))
         return [
-            TroubleSpan(by_row[row], state, start, end, reason)
-            for row, state, start, end, reason in rows
-            if row in by_row
+            TroubleSpan(by_row[one.check], one.span.state, one.span.start, one.span.end, one.span.reason)
+            for one in spans
+            if one.check in by_row
         ]
 
     async def exclusions(self) -> Exclusions:
         """What does not count: the inventory's and those that people declared since."""
-        declarations = await self._database.read(declared_exclusions)
+        declarations = await self._store.read(lambda tx: tx.exclusions.in_force())
         return Exclusions(self.inventory, declarations)
 
     def _evidence(
@@ -308,11 +305,9 @@ class LedgerReader:
 
         return evaluate.GoalEvidence(spans=lambda uid: spans.get(uid, []), life=life, exclusions=excluded, cause=cause)
 
-    def _history(
-        self, db: apsw.Connection, entry: CheckEntry, tail: LedgerTail | None, begin: int, now: int
-    ) -> list[Span]:
+    def _history(self, tx: Transaction, entry: CheckEntry, tail: LedgerTail | None, begin: int, now: int) -> list[Span]:
         """All that touches time from ``begin`` on, the open span as it stands."""
-        closed = queries.spans(db, [entry.row], begin - 1, now + DAY)[entry.row]
+        closed = tx.spans.closed([entry.row], begin - 1, now + DAY)[entry.row]
         if tail is None:
             return closed
         if self._live:
@@ -357,8 +352,3 @@ class _Counting:
         if key not in self._made:
             self._made[key] = count(window, self._now, life, excluded)
         return self._made[key]
-
-
-def _closed_trouble_rows(db: apsw.Connection, limit: int, before: int | None) -> list[tuple[Any, ...]]:
-    sql = "SELECT check_id, state, start, end, reason FROM spans WHERE state > 0 AND end < ? ORDER BY id DESC LIMIT ?"
-    return sorted(db.execute(sql, (before or 1 << 62, limit)).fetchall(), key=lambda row: -int(row[3] or 0))

@@ -5,36 +5,34 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
-import apsw
-
 from collector.causes import links
 from collector.causes.links import CircuitOutage
 from collector.causes.lives import POWER_RETURN_MS
 from collector.causes.verdicts import CauseAnalysis
 from collector.ledger.counted import Interval
 from collector.queries.reading import LedgerReader
-from collector.store import incidents as stored
-from collector.store.database import Database
+from collector.store.interfaces.store import Store
+from collector.store.records import LinkKey
 from inventory.protocol.states import DOWN
 
 log = logging.getLogger("collector.links")
 
 EVERY: Final = 30.0  # seconds between two rounds of counting
-Seconds = Mapping[stored.LinkKey, int]
+Seconds = Mapping[LinkKey, int]
 
 
 class Circuits:
     """``down``: ms down by (link, provider, cause) since this incarnation of the store began. They never go back."""
 
-    def __init__(self, database: Database, reader: LedgerReader) -> None:
+    def __init__(self, store: Store, reader: LedgerReader) -> None:
         self.down: Seconds = {}
-        self._database = database
+        self._store = store
         self._reader = reader
         self._until: dict[str, int] = {}
         self._lock = asyncio.Lock()
 
     async def start(self) -> None:
-        self.down, self._until = await stored.link_seconds(self._database)
+        self.down, self._until = await self._store.read(lambda tx: (tx.circuits.down(), tx.circuits.settled()))
 
     async def run(self) -> None:
         while True:
@@ -63,7 +61,8 @@ class Circuits:
             added = {(link, *key): ms for link, one in additions.items() for key, ms in one.down.items() if ms > 0}
             settled = {link: one.until for link, one in additions.items() if one.until > due[link]}
             if added:
-                await stored.add_link_seconds(self._database, added, {link: settled[link] for link, *_ in added})
+                counted = {link: settled[link] for link, *_ in added}
+                await self._store.write(lambda tx: tx.circuits.add(added, counted))
                 self.down = {key: self.down.get(key, 0) + added.get(key, 0) for key in self.down.keys() | added.keys()}
             self._until |= settled
 
@@ -92,7 +91,7 @@ class Circuits:
     async def _due(self) -> dict[str, int]:
         """Circuits with time down that may not be counted yet, and from when on; the others go on in memory."""
         every = list(self._reader.inventory.links)
-        since = {link: max(self._until.get(link, 0), self._database.count_from) for link in every}
+        since = {link: max(self._until.get(link, 0), self._store.count_from) for link in every}
         begin = min(since.values(), default=0)
         with_downtime = set(await self._with_downtime(every, begin))
         for link in every:
@@ -119,13 +118,8 @@ class Circuits:
             for row in some
             if (tail := self._reader.fleet.tail(self._reader.fleet.checks[row])) is not None and tail.state == DOWN
         }
-
-        def work(db: apsw.Connection) -> set[int]:
-            sql = "SELECT 1 FROM spans WHERE check_id = ? AND end > ? AND state = ? LIMIT 1"
-            every = {row for some in rows.values() for row in some}
-            return {row for row in every if db.execute(sql, (row, begin, DOWN)).get is not None}
-
-        down = open_ | await self._database.read(work)
+        every = {row for some in rows.values() for row in some}
+        down = open_ | await self._store.read(lambda tx: tx.spans.with_state(every, DOWN, begin))
         return [link for link in link_ids if not down.isdisjoint(rows[link])]
 
     def _rows(self, link: str) -> list[int]:

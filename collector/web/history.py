@@ -6,14 +6,14 @@ The newest minutes stand in the agent's checkpoint until their bucket is over; b
 from collections.abc import Iterator, Mapping
 from typing import Annotated
 
-import apsw
 import msgspec
 
 from collector.ingest.state import checkpoint_sums
 from collector.queries.reading import CheckEntry, LedgerReader
-from collector.store import cells, queries
+from collector.store import cells
 from collector.store.cells import FIVE_MINUTES, HOUR
-from collector.store.queries import SumBucket
+from collector.store.interfaces.store import Transaction
+from collector.store.records import SumBucket
 from collector.web.query_params import BadRequest, window
 
 FINE = 2 * 86_400_000  # ms: up to so long in buckets of five minutes, longer in hours
@@ -54,9 +54,9 @@ async def check_history(reader: LedgerReader, entry: CheckEntry, query: Mapping[
         return HistoryAnswer(uid=entry.uid, measure=measure, points=[])
     stream = state.stream
 
-    def work(db: apsw.Connection) -> list[SumBucket]:
-        written = queries.history(db, stream, entry.row, begin, end, width)
-        return written + [one for one in _open_sums(db, stream, entry.row) if begin <= one.start < end]
+    def work(tx: Transaction) -> list[SumBucket]:
+        written = tx.sums.history(stream, entry.row, begin, end, width)
+        return written + [one for one in _open_sums(tx, stream, entry.row) if begin <= one.start < end]
 
     sums = await reader.read(work)
     if measure not in _names(reader, entry, sums):
@@ -65,13 +65,13 @@ async def check_history(reader: LedgerReader, entry: CheckEntry, query: Mapping[
     return HistoryAnswer(uid=entry.uid, measure=measure, points=_points(reader, entry, measure, width, sums))
 
 
-def _open_sums(db: apsw.Connection, stream: int, check: int) -> Iterator[SumBucket]:
+def _open_sums(tx: Transaction, stream: int, check: int) -> Iterator[SumBucket]:
     """What the agent's checkpoint has of a check."""
-    for (body,) in db.execute("SELECT body FROM streams WHERE id = ? AND body IS NOT NULL", (stream,)):
-        for start, plan, packed in checkpoint_sums(body):
-            cell = cells.decode(packed).get(check)
-            if cell is not None:
-                yield SumBucket(start, FIVE_MINUTES, plan, queries.measures_of_cell(cell))
+    body = tx.checkpoints.body(stream)
+    for start, plan, packed in checkpoint_sums(body) if body is not None else ():
+        cell = cells.decode(packed).get(check)
+        if cell is not None:
+            yield SumBucket(start, FIVE_MINUTES, plan, cells.measures_of_cell(cell))
 
 
 def _names(reader: LedgerReader, entry: CheckEntry, sums: list[SumBucket]) -> set[str]:

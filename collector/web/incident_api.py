@@ -9,8 +9,7 @@ from aiohttp import web
 from alerts.incident.entities import Command, Incident
 from collector.evaluator.alerting import AlertingService
 from collector.queries.reading import LedgerReader
-from collector.store import incidents as stored
-from collector.store.database import Database
+from collector.store.interfaces.store import Store
 from collector.web.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
 from collector.web.query_params import (
     MAX_ITEMS,
@@ -44,9 +43,9 @@ _body_decoder = msgspec.json.Decoder(IncidentActionBody)
 class IncidentApi:
     """The handlers, over what the evaluator committed."""
 
-    def __init__(self, reader: LedgerReader, database: Database, alerting: AlertingService) -> None:
+    def __init__(self, reader: LedgerReader, store: Store, alerting: AlertingService) -> None:
         self._reader = reader
-        self._database = database
+        self._store = store
         self._alerting = alerting
         self.routes = (
             ApiRoute(
@@ -92,7 +91,7 @@ class IncidentApi:
         before = whole_number(query, "before", MAX_TIME, MAX_TIME)
         one_of(query, "cause", CAUSES)
         describe = Describer(self._reader.inventory, self._reader.wall())
-        past = await stored.closed(self._database, limit, before)
+        past = await self._store.read(lambda tx: tx.incidents.closed(limit, before))
         content = IncidentsAnswer(
             open=[describe.incident(one) for one in self._alerting.open_incidents() if _matches(one, query)][:limit],
             past=[describe.incident(one) for one in past if _matches(one, query)],
@@ -153,7 +152,9 @@ class IncidentApi:
 
     async def find(self, key: str) -> Incident:
         """An incident, open or closed. Raises Wrong."""
-        incident = self._alerting.evaluator.incidents.incident(key) or await stored.find(self._database, key)
+        incident = self._alerting.evaluator.incidents.incident(key) or await self._store.read(
+            lambda tx: tx.incidents.find(key)
+        )
         if incident is None:
             raise BadRequest(f"there is no incident {key[:60]!r}", 404)
         return incident

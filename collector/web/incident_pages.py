@@ -12,7 +12,6 @@ from alerts.mail.signed_urls import BadLink, LinkClaim
 from alerts.mail.topic import headline
 from collector.evaluator.alerting import AlertingService
 from collector.queries.reading import LedgerReader
-from collector.store import incidents as stored
 from collector.web.incident_api import IncidentActionBody, IncidentApi
 from collector.web.layout import Layout
 from collector.web.query_params import BadRequest, check_parameters
@@ -56,7 +55,7 @@ class IncidentPages:
 
     async def list_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
-        past = await stored.closed(self._alerting.database, MAX_PAST)
+        past = await self._alerting.store.read(lambda tx: tx.incidents.closed(MAX_PAST))
         speaker = self._speaker(request)
         return self._draw(
             request,

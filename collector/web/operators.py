@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from collector.config import OperatorsConfig, parse_address
 from collector.queries.reading import LedgerReader
-from collector.store.database import StoreError
+from collector.store.errors import StoreError
 from collector.web.auth import Guard
 from collector.web.openapi import describe
 from collector.web.query_params import BadRequest, check_parameters, json_error, json_response, one_of

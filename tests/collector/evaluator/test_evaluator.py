@@ -9,8 +9,7 @@ import pytest
 
 from alerts.incident.entities import Command
 from collector.queries.exclusions import declare
-from collector.store import incidents as stored
-from collector.store.database import StoreError
+from collector.store.errors import StoreError
 from inventory.base.types import Text
 from inventory.model.entities import Goal
 from inventory.model.selectors import Selector
@@ -71,7 +70,7 @@ async def test_a_blip_of_two_looks_tells_nobody_and_is_in_the_ledger(centre: Eva
     await centre.step(5 * MINUTE, web=UP)
     assert centre.sent_kinds() == [] and centre.open == []
     web = next(check for check in centre.ingest.fleet.checks.values() if check.name == "web")
-    rows = await centre.database.read(
+    rows = await centre.store.database.read(
         lambda db: db.execute("SELECT count(*) FROM spans WHERE check_id = ? AND state = 2", (web.id,)).get
     )
     assert rows == 1
@@ -168,7 +167,7 @@ async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once
     await centre.step(10 * SECOND, web=DOWN)
     centre.clock.advance(5 * SECOND)
     await centre._run_checks()
-    write, failing = centre.database.write, [2]
+    write, failing = centre.store.write, [2]
 
     async def refuse(work):  # a full disk, twice
         if failing[0]:
@@ -176,7 +175,7 @@ async def test_a_turn_that_could_not_be_committed_is_made_again_and_says_it_once
             raise StoreError("no room")
         return await write(work)
 
-    centre.database.write = refuse
+    centre.store.write = refuse
     for _ in range(2):
         with pytest.raises(StoreError):
             await centre.evaluator.evaluate()
@@ -236,8 +235,8 @@ async def test_acknowledged_means_no_repeats(centre: EvaluatorWorld) -> None:
 
 async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld) -> None:
     begin = centre.now
-    await centre.database.write(
-        lambda db: declare(db, Selector(checks=("web",)), begin, begin + HOUR, "new disks", "binh", begin)
+    await centre.store.write(
+        lambda tx: declare(tx, Selector(checks=("web",)), begin, begin + HOUR, "new disks", "binh", begin)
     )
     await centre.step(30 * MINUTE, web=DOWN)
     assert centre.sent_kinds() == [] and centre.only_incident().excluded
@@ -326,14 +325,14 @@ async def test_a_cause_that_was_provisional_is_judged_anew_when_the_backlog_is_i
     told = len(centre.sent_kinds())
     centre.disconnected.clear()
     await centre.step(15 * MINUTE)
-    found = await stored.find(centre.database, incident.key)
+    found = await centre.store.read(lambda tx: tx.incidents.find(incident.key))
     assert found is not None and found.closed is not None
     assert (found.cause.root, found.cause.cause) == ("lan:so-a", "lan")
     assert found.cause.certainty == "sure" and "lan:so-a" in [one.text for one in found.history if one.what == "cause"]
     assert {kind for _, kind in centre.sent_kinds()[told:]} <= {"recovery"}
     await centre.restart()
     await centre.step(2 * MINUTE)
-    assert await stored.find(centre.database, incident.key) == found
+    assert await centre.store.read(lambda tx: tx.incidents.find(incident.key)) == found
 
 
 async def test_goals_leave_out_the_causes_that_are_not_theirs(centre: EvaluatorWorld) -> None:

@@ -18,7 +18,7 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
     await world.start()
     yield world
     await world.ingest.stop()
-    await world.ingest.database.close()
+    await world.ingest.store.close()
 
 
 def seen(watch: StatusWatch, world: IngestWorld) -> dict[int, tuple[int, int]]:

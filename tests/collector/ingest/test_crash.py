@@ -20,8 +20,10 @@ from tests.support.push_source import CHECKS, PushSource
 CHILD = """
 import asyncio, os, resource, signal, sys
 from pathlib import Path
-from collector.ingest.ingest import Ingest, PushError
-from collector.store.database import Database
+from collector.ingest.admission import PushError
+from collector.ingest.ingest import Ingest
+from collector.store.sqlite.database import Database
+from collector.store.sqlite.store import SqliteStore
 from inventory.protocol.wire import encode_ack
 from tests.support.push_source import PushSource
 
@@ -40,11 +42,12 @@ class Mortal(Database):
         return result
 
 async def main():
-    ingest = Ingest(Mortal.open(path))
+    database = Mortal.open(path)
+    ingest = Ingest(SqliteStore(database))
     await ingest.start()
     source = PushSource(0)
     await ingest.serve_plan(source.agent, source.plan.encode())
-    ingest.database.commits = 0
+    database.commits = 0
     print("ready", flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):
         word, _, rest = line.strip().partition(" ")
@@ -59,9 +62,9 @@ async def main():
             try:
                 print(encode_ack(await ingest.push(word, bytes.fromhex(rest))).hex(), flush=True)
             except PushError as error:
-                print("refused", error.status, error, flush=True)
+                print("refused", error.status, error.message, flush=True)
     await ingest.stop()
-    await ingest.database.close()
+    await database.close()
 
 asyncio.run(main())
 """

@@ -17,12 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families as parse_cla
 
 from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.fleet import Fleet
-from collector.ingest.plans import Plans, RegisteredCheck
+from collector.ingest.plans import Plans
 from collector.ingest.state import AgentState, Overlay
 from collector.ledger.steps import LedgerTail
 from collector.metrics import exposition, own
 from collector.metrics.fleet import LabelledAgent, ScrapedAgent, pieces, text
 from collector.metrics.handler import MetricsHandler
+from collector.store.records import RegisteredCheck
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 NOW = 1_790_000_000_000

@@ -297,9 +297,9 @@ async def test_the_history_is_the_same_once_it_is_added_up_by_the_hour(told) -> 
     uid = next(one.uid for one in (await listed(told))["office-db"].evidence if one.evidence == "files")
     path = f"/api/v1/checks/{uid}/history?measure=size_bytes&from={now_ms() - 30 * 86_400_000}"
     before = await told.json(path, HistoryAnswer)
-    await prune.prune_all(service.database, now_ms() + 12 * 3_600_000)
+    await prune.prune_all(service.store, now_ms() + 12 * 3_600_000)
     hourly = "SELECT count(*) FROM sums WHERE width = 3600000"
-    assert (await service.database.read(lambda db: db.execute(hourly).fetchone()))[0]
+    assert (await service.store.database.read(lambda db: db.execute(hourly).fetchone()))[0]
     assert await told.json(path, HistoryAnswer) == before
 
 
