@@ -13,13 +13,13 @@ from typing import Final
 
 import msgspec
 
-from collector.ingest.apply import AddSums
 from collector.ingest.checkpoints import Checkpoints
-from collector.ingest.dead_letters import DeadLetterBudget
-from collector.ingest.effect import Effect
 from collector.ingest.fleet import Fleet
 from collector.ingest.plans import Plans
 from collector.ingest.state import MAX_RECENT, AgentState, TakenFrames
+from collector.ingest.steps.apply import AddSums
+from collector.ingest.steps.dead_letters import DeadLetterBudget
+from collector.ingest.steps.effect import Effect
 from collector.ledger.steps import Span
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction

@@ -5,16 +5,15 @@ import logging
 from collections.abc import Mapping
 
 from collector.ingest import garbage, recovery
-from collector.ingest.admission import PushError
 from collector.ingest.clock import ClockTrust, CollectorClock, CollectorSystemClock
 from collector.ingest.committer import Committer
-from collector.ingest.dead_letters import DeadLetterReports
 from collector.ingest.fleet import Fleet
-from collector.ingest.limits import PushLimits
+from collector.ingest.limits import PushError, PushLimits
 from collector.ingest.maintenance import Maintenance
 from collector.ingest.pipeline import Pipeline
 from collector.ingest.plans import Plans
-from collector.ingest.sequence import Sequencer
+from collector.ingest.steps.dead_letters import DeadLetterReports
+from collector.ingest.steps.sequence import Sequencer
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store
 from collector.store.records import Lifespan

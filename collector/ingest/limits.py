@@ -5,13 +5,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from collector.ingest.admission import PushError
 from inventory.protocol.wire import Push
 
 MAX_WAITING: Final = 2_000  # pushes in work; further ones are told to come again
 BULK_AT_ONCE: Final = 16  # parts of backlogs in work; the others wait, live pushes do not
 BULK_BYTES: Final = 4_096  # bytes of a body from which it is taken for a part of a backlog
 BULK_RESULTS: Final = 200  # or results
+
+
+class PushError(Exception):
+    """An answer without acknowledgement: HTTP status and a sentence."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
 
 
 def is_bulk(push: Push) -> bool:

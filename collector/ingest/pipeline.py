@@ -18,21 +18,21 @@ from typing import Final
 
 import msgspec
 
-from collector.ingest.admission import PushError, decode_admitted
-from collector.ingest.apply import AddSums, PlacedPush, add_records, apply_batch
 from collector.ingest.clock import ClockTrust, CollectorClock
 from collector.ingest.committer import CommitItem, Committer
-from collector.ingest.contact import note_contact
-from collector.ingest.context import PushContext
-from collector.ingest.dead_letters import MAX_BYTES, DeadLetterReports
-from collector.ingest.effect import Effect, NewDeadLetter, NewEvent
-from collector.ingest.examine import ExaminedBatch, examine
 from collector.ingest.fleet import Fleet
-from collector.ingest.limits import BULK_BYTES, PushLimits, is_bulk
-from collector.ingest.place import REFUSED_PLACING, decode_placement, encode_placement, place_batch
+from collector.ingest.limits import BULK_BYTES, PushError, PushLimits, is_bulk
 from collector.ingest.plans import PlanError, Plans
-from collector.ingest.sequence import Sequencer, Verdict
 from collector.ingest.state import AgentState
+from collector.ingest.steps.admission import decode_admitted
+from collector.ingest.steps.apply import AddSums, PlacedPush, add_records, apply_batch
+from collector.ingest.steps.contact import note_contact
+from collector.ingest.steps.context import PushContext
+from collector.ingest.steps.dead_letters import MAX_BYTES, DeadLetterReports
+from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
+from collector.ingest.steps.examine import ExaminedBatch, examine
+from collector.ingest.steps.place import REFUSED_PLACING, decode_placement, encode_placement, place_batch
+from collector.ingest.steps.sequence import Sequencer, Verdict
 from collector.ledger.placement import Placement
 from collector.store.interfaces.store import Store
 from collector.store.records import PlacedBatch, StoredBatch

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from collector.ingest.fast_path import LatestResult, Ledger
-from collector.ingest.overlay import Overlay
 from collector.ingest.sums import Bucket, Sums
 from collector.ingest.timing import Timing
 from collector.ledger.steps import LedgerTail
@@ -15,6 +14,15 @@ from collector.store import cells
 from inventory.protocol.wire import Position
 
 MAX_RECENT = 32  # ranges remembered, so that a repeat can be compared with what was taken
+
+
+class Overlay(msgspec.Struct, array_like=True, frozen=True):
+    """The present state of all checks of an agent with a backlog. For pages and paging, never for the ledger."""
+
+    at: int  # ms of the collector's clock when it was received
+    boot: bytes  # the agent's boot in which it was said
+    boot_ms: int  # and when in that boot
+    checks: dict[int, tuple[int, int, int]]  # by check's row: state, since when as placed, consecutive looks
 
 
 class TakenFrames(msgspec.Struct, array_like=True, frozen=True):

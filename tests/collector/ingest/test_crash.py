@@ -13,14 +13,14 @@ from pathlib import Path
 import apsw
 import pytest
 
-from collector.ingest.place import REFUSED_PLACING
+from collector.ingest.steps.place import REFUSED_PLACING
 from inventory.protocol.wire import Ack, Echo, Position, decode_ack, decode_push, encode_push
 from tests.support.push_source import CHECKS, PushSource
 
 CHILD = """
 import asyncio, os, resource, signal, sys
 from pathlib import Path
-from collector.ingest.admission import PushError
+from collector.ingest.limits import PushError
 from collector.ingest.ingest import Ingest
 from collector.store.sqlite.database import Database
 from collector.store.sqlite.store import SqliteStore

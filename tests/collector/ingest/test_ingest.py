@@ -8,10 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from collector.ingest.admission import PushError
 from collector.ingest.committer import CommitItem
-from collector.ingest.effect import Effect, NewEvent
-from collector.ingest.limits import BULK_AT_ONCE, BULK_RESULTS, MAX_WAITING
+from collector.ingest.limits import BULK_AT_ONCE, BULK_RESULTS, MAX_WAITING, PushError
+from collector.ingest.steps.effect import Effect, NewEvent
 from collector.ledger.steps import Span
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 from inventory.protocol.wire import Batch, Position, Present, Push, Record, Run, decode_push, encode_push

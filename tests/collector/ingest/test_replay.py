@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from collector.ingest import recovery
 from collector.ingest.clock import EARLIEST_WALL, TRUST_AGAIN_AFTER, ClockTrust
 from collector.ingest.plans import Plans
+from collector.ingest.steps.sequence import MAX_PLAN_REQUESTS
 from collector.ledger.take import apply_slice
 from collector.store.errors import StoreError
 from inventory.protocol.states import DEGRADED, DOWN, UP
@@ -121,7 +122,7 @@ def test_pushes_of_single_looks_give_what_the_ledger_gives_look_by_look(story: l
         await world.database.close()
 
     async def check(world: IngestWorld, agent: ChainAgent) -> None:
-        from collector.ingest.place import decode_placement
+        from collector.ingest.steps.place import decode_placement
         from inventory.protocol.wire import decode_push
 
         rows = await world.database.read(
@@ -198,6 +199,26 @@ async def test_a_clean_stop_leaves_nothing_to_replay(world: IngestWorld) -> None
     assert world.replayable_state() == before
     lives = await world.ingest.store.read(lambda tx: tx.life.runs(0, 2**60))
     assert [life.stopped is not None for life in lives] == [True, False]
+
+
+async def test_a_batch_refused_without_its_plan_stays_refused_once_the_plan_is_known(world: IngestWorld) -> None:
+    agent = await world.agent()
+    served, agent.plan = agent.plan, plan_of(checks=4)
+    for _ in range(MAX_PLAN_REQUESTS):
+        await agent.look_and_push(UP, UP, UP, DOWN)
+    refused = await agent.look_and_push(UP, UP, UP, DOWN)
+    assert (refused.verdict, refused.watermark) == ("refused", Position(11, 4))
+    await agent.push(plans=[agent.plan.encode()])
+    agent.plan = served
+    assert (await agent.look_and_push(UP, UP, UP)).verdict == "taken"
+    await world.crash()
+    state = world.state("a1")
+    assert (state.watermark, state.results, state.dead, state.unplaceable) == (Position(11, 7), 3, 4, 0)
+    assert [check.name for check in world.ingest.fleet.checks.values() if check.id in state.tails] == [
+        "a1/c0",
+        "a1/c1",
+        "a1/c2",
+    ]
 
 
 async def test_every_changed_state_is_in_a_checkpoint_within_the_minute(world: IngestWorld) -> None:

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from collector.ingest.admission import PushError
+from collector.ingest.limits import PushError
 from collector.keys import files as keys_files
 from collector.keys import pki
 from collector.store.opening import open_store

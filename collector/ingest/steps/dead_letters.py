@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from collector.ingest.effect import Effect, NewDeadLetter, NewEvent
+from collector.ingest.steps.effect import Effect, NewDeadLetter, NewEvent
 
 log = logging.getLogger("collector.ingest")
 

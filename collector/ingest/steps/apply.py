@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.ingest import examine
-from collector.ingest.dead_letters import dead_letter
-from collector.ingest.effect import Effect, NewEvent
 from collector.ingest.fast_path import LatestResult, Ledger, begin_fast_path
 from collector.ingest.plans import CompiledPlan
 from collector.ingest.state import AgentState
+from collector.ingest.steps import examine
+from collector.ingest.steps.dead_letters import dead_letter
+from collector.ingest.steps.effect import Effect, NewEvent
 from collector.ingest.sums import Sums
 from collector.ledger.placement import Placement
 from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, step

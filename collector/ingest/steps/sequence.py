@@ -5,11 +5,11 @@ from typing import Final
 
 import msgspec
 
-from collector.ingest.context import PushContext
-from collector.ingest.dead_letters import dead_letter
-from collector.ingest.effect import NewEvent
-from collector.ingest.examine import ExaminedBatch
 from collector.ingest.state import AgentState
+from collector.ingest.steps.context import PushContext
+from collector.ingest.steps.dead_letters import dead_letter
+from collector.ingest.steps.effect import NewEvent
+from collector.ingest.steps.examine import ExaminedBatch
 from collector.store.interfaces.store import Store
 from inventory.protocol.wire import Batch, Position, decode_push
 

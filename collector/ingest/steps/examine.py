@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.ingest.dead_letters import bounded_letters, dead_letter
-from collector.ingest.effect import NewDeadLetter
 from collector.ingest.plans import CompiledPlan
+from collector.ingest.steps.dead_letters import bounded_letters, dead_letter
+from collector.ingest.steps.effect import NewDeadLetter
 from inventory.protocol.states import UNKNOWN
 from inventory.protocol.wire import MAX_REASON, Batch, Reading, Run
 

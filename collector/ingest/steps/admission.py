@@ -3,21 +3,12 @@
 import math
 from typing import Final
 
-from collector.ingest import examine
+from collector.ingest.steps import examine
 from inventory.protocol.wire import Batch, Push, WireError, decode_push
 
 MAX_RESULTS: Final = 20_000  # in one push: some 20 ms of everybody's time
 MAX_HEALTH: Final = 64  # numbers that an agent tells about itself
 MAX_EPOCH: Final = 2**63
-
-
-class PushError(Exception):
-    """An answer without acknowledgement: HTTP status and a sentence."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 def decode_admitted(body: bytes) -> Push:

@@ -2,9 +2,9 @@
 
 import msgspec
 
-from collector.ingest.effect import Effect
-from collector.ingest.examine import ExaminedBatch
 from collector.ingest.state import AgentState
+from collector.ingest.steps.effect import Effect
+from collector.ingest.steps.examine import ExaminedBatch
 from inventory.protocol.wire import Push
 
 
