@@ -10,7 +10,7 @@ from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.notify.conditions import condition_for
 from collector.evaluator.context import EvaluationContext
 from inventory.model.alerting import CONDITION_TYPES, ConditionType
-from inventory.protocol.causes import NOT_KNOWN
+from inventory.protocol.causes import NOT_KNOWN, CauseKind
 from inventory.protocol.refs import Ref
 
 
@@ -21,7 +21,7 @@ class Detection(NamedTuple):
     subject: Subject
     since: int  # ms of the collector's time
     message: TranslatableMessage
-    cause: str = NOT_KNOWN  # of inventory.protocol.causes
+    cause: CauseKind = NOT_KNOWN
     confirmed: bool = True  # False keeps an incident open and opens none
 
 

@@ -60,7 +60,7 @@ def _operation(path: str, summary: str, schema: dict[str, Any], parameters: list
             "200": {"description": summary, "content": {"application/json": {"schema": schema}}},
             "default": {
                 "description": "Why there is no answer",
-                "content": {"application/json": {"schema": {"$ref": REF.format(name="Problem")}}},
+                "content": {"application/json": {"schema": {"$ref": REF.format(name="ErrorAnswer")}}},
             },
         },
     }

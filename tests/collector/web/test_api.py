@@ -317,7 +317,7 @@ async def test_the_description_names_every_route_and_every_type(told):
     text = msgspec.json.encode(description).decode()
     schemas = description["components"]["schemas"]
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(schemas)
-    for name in ("CheckAnswer", "AvailabilityAnswer", "GoalAnswer", "Problem"):
+    for name in ("CheckAnswer", "AvailabilityAnswer", "GoalAnswer", "ErrorAnswer"):
         assert schemas[name]["description"]
     checks = description["paths"]["/api/v1/checks"]["get"]
     assert {p["name"] for p in checks["parameters"]} >= {"agency", "state", "window", "limit", "after"}
