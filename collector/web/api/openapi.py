@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from collector.web.routes import ApiPost, ApiRoute
-from collector.web.schemas import ErrorAnswer
+from collector.web.api.routes import ApiPost, ApiRoute
+from collector.web.api.schemas import ErrorAnswer
 
 REF = "#/components/schemas/{name}"
 
