@@ -44,11 +44,12 @@ def schema_format(name: str) -> dict[str, Any]:
 
 
 class Measure(msgspec.Struct, frozen=True):
-    """One number that a kind reports beside state and latency. ``unit`` is a key of PER_UNIT."""
+    """One number that a kind reports beside state and latency."""
 
     name: str
-    unit: str
+    unit: str  # a key of PER_UNIT
     help: str
+    cumulative: bool = False  # it only grows: exposed as a counter
 
     @property
     def per(self) -> int:

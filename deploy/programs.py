@@ -19,6 +19,7 @@ import msgspec
 from agent.uplink import identity as identities
 
 PR_SET_PDEATHSIG = 1
+MODULES = {"agent": "agent.cli.main", "collector": "collector.commands.main"}  # by the program's name
 
 
 class ProgramFailed(Exception):
@@ -39,21 +40,12 @@ def free_port(preferred: int = 0, host: str = "127.0.0.1") -> int:
     raise ProgramFailed(f"no free port between {preferred} and {preferred + 199}")
 
 
-# where each program begins
-MAINS = {
-    "agent": "agent.cli.main",
-    "alerts": "alerts.cli.main",
-    "collector": "collector.commands.main",
-    "inventory": "inventory.cli.main",
-}
-
-
 class Program:
     """One of our commands, running; what it prints goes to a file."""
 
     def __init__(self, command: str, *arguments: str, log: Path) -> None:
         self.environment: dict[str, str] = {}  # on top of ours
-        self._argv = [sys.executable, "-m", MAINS[command], *arguments]
+        self._argv = [sys.executable, "-m", MODULES[command], *arguments]
         self.log = log
         self.process: asyncio.subprocess.Process | None = None
 
@@ -109,7 +101,7 @@ async def command(name: str, *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        MAINS[name],
+        MODULES[name],
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,

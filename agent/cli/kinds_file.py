@@ -32,6 +32,7 @@ def describe(kind: type[Probe]) -> dict[str, Any]:
         "params": _params(kind),
         "measures": [
             {"name": measure.name, "unit": measure.unit, "help": measure.help, "per": measure.per}
+            | ({"cumulative": True} if measure.cumulative else {})
             for measure in kind.measures
         ],
     }

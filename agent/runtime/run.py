@@ -14,13 +14,14 @@ from typing import Final
 
 from agent.clock import AgentClock, AgentSystemClock
 from agent.config import Settings
-from agent.runtime.service import VERSION, AgentService, collectors_of
+from agent.runtime.service import AgentService, collectors_of
 from agent.spool import Spool, SpoolBroken, SpoolError, SpoolLocked
 from agent.uplink import identity as identities
 from agent.uplink import plans
 from agent.uplink.connection import Unreachable, Uplink, tls_context
 from agent.uplink.plans import BadPlan, PlanStore, StoredPlan
 from inventory.base.systemd import Notifier
+from inventory.base.version import VERSION
 
 log = logging.getLogger("agent.run")
 

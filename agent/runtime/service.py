@@ -28,12 +28,12 @@ from agent.uplink.hub import hub_of
 from agent.uplink.plans import BadPlan, PlanStore, StoredPlan
 from agent.uplink.push import Pusher
 from inventory.base.systemd import Notifier
+from inventory.base.version import VERSION
 from inventory.protocol.plan import CollectorAddress, Plan
 from inventory.protocol.wire import Ack, Present, Record
 
 log = logging.getLogger("agent.service")
 
-VERSION: Final = "0.1.0"
 PLAN_EVERY: Final = 600.0  # seconds; an ack that names another plan fetches it at once
 HEALTH_EVERY: Final = 300_000  # ms
 RENEW_EVERY: Final = 3_600_000  # ms between attempts to renew

@@ -17,7 +17,7 @@ from collector.ledger.figures import history
 from collector.ledger.power import durations_by_source, site_timeline
 from collector.ledger.steps import LedgerTail, Span
 from collector.ledger.timeline import TimelineSegment, timeline
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import PowerCounter

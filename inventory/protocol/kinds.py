@@ -21,12 +21,13 @@ FILE = Path(__file__).parent / "kinds.json"
 
 
 class MeasureInfo(msgspec.Struct, frozen=True):
-    """One measure of a kind; ``per``: a value v travels as round(v * per)."""
+    """One measure of a kind."""
 
     name: str
     unit: str
     help: str
-    per: int
+    per: int  # a value v travels as round(v * per)
+    cumulative: bool = False  # it only grows: exposed as a counter
 
 
 class KindDescription(msgspec.Struct, frozen=True):

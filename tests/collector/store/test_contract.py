@@ -457,7 +457,7 @@ async def test_a_mail_is_put_once_and_ends_once(opened: OpenedStore) -> None:
     await opened.do(lambda tx: tx.outbox.hooked(numbers["late"], 100))
     assert await due(149) == ["info"] and await due(250) == ["late", "info"]
     [late, info] = await opened.see(lambda tx: tx.outbox.due(250, 9))
-    assert (late.tries, late.why, late.hooked) == (1, "busy", True) and (info.tries, info.hooked) == (0, False)
+    assert (late.tries, late.last_error, late.hooked) == (1, "busy", True) and (info.tries, info.hooked) == (0, False)
     assert await opened.see(lambda tx: tx.outbox.waiting()) == (2, 1)
 
 

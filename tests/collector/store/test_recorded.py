@@ -11,7 +11,8 @@ import pytest
 
 from alerts.channels.outbox import OutgoingMail
 from collector.ingest.ingest import Ingest
-from collector.queries.reading import LedgerReader
+from collector.queries import availability
+from collector.queries.reader import LedgerReader
 from collector.store.sqlite.store import SqliteStore
 from inventory.build import load
 from inventory.protocol.states import NAMES
@@ -108,7 +109,7 @@ async def test_watermarks_and_what_is_known_of_agents(collector: RecordedCollect
 async def test_figures(collector: RecordedCollector) -> None:
     entries = collector.reader.all_checks()
     windows = ALL["windows"]
-    figures = await collector.reader.figures(entries, [tuple(window) for window in windows.values()])
+    figures = await availability.figures(collector.reader, entries, [tuple(window) for window in windows.values()])
     for entry in entries:
         for name, figure in zip(windows, figures[entry.uid], strict=True):
             expected = ALL["figures"][entry.name][name]
@@ -125,7 +126,7 @@ async def test_counters_and_history(collector: RecordedCollector) -> None:
         if tail is not None
     }
     assert counters == ALL["counters"]
-    spans = await collector.reader.spans(entries, MANIFEST["clock"]["begin_ms"])
+    spans = await availability.spans_since(collector.reader, entries, MANIFEST["clock"]["begin_ms"])
     fields = ("state", "start", "end", "sure_from", "sure_to", "error_from", "error_to", "looks", "reason")
     assert {
         entry.name: [{field: getattr(span, field) for field in fields} for span in spans[entry.uid]]

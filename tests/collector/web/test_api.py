@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from collector.app.run import CannotStart, CollectorService
 from collector.config import AgentsConfig as AgentsConfig
 from collector.config import CollectorConfig, OperatorsConfig, OperatorToken, OperatorUser
-from collector.web import schemas as web_schemas
+from collector.web.api import schemas as web_schemas
 from collector.web.auth import Guard, hash_password, verify_password
 from inventory.base.types import Secret
 from inventory.protocol import wire
