@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
+from agent.clients.icmp.pinger import IcmpPinger
+from agent.clients.icmp.platform import open_pinger
 from agent.clients.net.emodel import jitter, mos
+from agent.clients.net.ping_result import PingResult
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext

@@ -12,8 +12,10 @@ from typing import Annotated, Final
 
 from msgspec import Meta
 
-from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
+from agent.clients.icmp.pinger import IcmpPinger
+from agent.clients.icmp.platform import open_pinger
 from agent.clients.net.neighbours import ANSWERED, PENDING, Neighbour, NetworkTables
+from agent.clients.net.ping_result import PingResult
 from agent.failure import ProbeFailed
 from agent.probe import Limits, Measure, Outcome, Probe, ProbeContext
 from inventory.protocol.states import DOWN, UNKNOWN, UP

@@ -7,9 +7,11 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
-from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
+from agent.clients.icmp.pinger import IcmpPinger
+from agent.clients.icmp.platform import open_pinger
 from agent.clients.net.emodel import jitter, mos_from_rating, rating
 from agent.clients.net.kernel_stamps import KernelTimestamping
+from agent.clients.net.ping_result import PingResult
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.udp_echo import MIN_SIZE, UdpEchoBurst
 from agent.failure import ProbeFailed
