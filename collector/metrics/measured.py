@@ -3,26 +3,18 @@
 The series is the kind, or what several kinds bring evidence of: one family then has samples of them all, and the label
 ``kind`` says whose each is.
 
-Absent while the check is unknown, and where a device did not say a value: missing is never 0. Of the kinds that a
-province has by the ten thousand (icmp, tcp, http, tls, dns) only what people alert on; the rest is in the API.
+Absent while the check is unknown, and where a device did not say a value: missing is never 0. What is exported each
+kind declares: of those that a province has by the ten thousand only what people alert on; the rest is in the API.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from collector.metrics.exposition import Family
 from collector.metrics.fleet import ScrapedAgent
-from inventory.protocol.kinds import Kind, MeasureInfo
+from inventory.protocol.kinds import Kind, MeasureInfo, about
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
-SELECTED: Mapping[str, frozenset[str]] = {
-    "icmp": frozenset({"loss_ratio", "jitter_seconds", "mos_score"}),
-    "tcp": frozenset(),
-    "http": frozenset({"http_status", "certificate_expiry_timestamp_seconds"}),
-    "tls": frozenset({"certificate_expiry_timestamp_seconds", "chain_expiry_timestamp_seconds"}),
-    "dns": frozenset({"answers"}),
-}
-
-# the states of a check of kind power, as what the load runs on
+# the states of a check about power, as what the load runs on
 SOURCES: Mapping[int, str] = {UP: "mains", DEGRADED: "battery", DOWN: "none", UNKNOWN: "unknown"}
 POWER = Family(
     "haidang_power_seconds_total", "counter", "Settled time on each source of power since this incarnation began."
@@ -39,7 +31,7 @@ Measured = tuple[str, Mapping[str, float]]  # identity labels, values by name
 
 def text(agents: Sequence[ScrapedAgent], now: int, kinds: Mapping[str, Kind], openmetrics: bool) -> Iterator[str]:
     """Family by family, a string for each."""
-    newest = _newest(agents, now)
+    newest = _newest(agents, now, kinds)
     for name, (measure, of) in _families(kinds, newest).items():
         samples = [one for kind in of for one in newest[kind]]
         lines = [f"{name}{{{who}}} {values[measure.name]!r}\n" for who, values in samples if measure.name in values]
@@ -53,20 +45,20 @@ def _families(
     """By name of the family, its measure and the kinds that have it: a family is to be whole in one place."""
     families: dict[str, tuple[MeasureInfo, list[str]]] = {}
     for kind, described in kinds.items():
-        for measure in described.measures if kind in newest else ():
-            if measure.name in SELECTED.get(kind, (measure.name,)):
-                _, of = families.setdefault(f"haidang_{described.series}_{measure.name}", (measure, []))
-                of.append(kind)
+        for measure in described.exported if kind in newest else ():
+            _, of = families.setdefault(f"haidang_{described.series}_{measure.name}", (measure, []))
+            of.append(kind)
     return families
 
 
 def power(agents: Sequence[ScrapedAgent], openmetrics: bool) -> Iterator[str]:
-    """Seconds by source of every check of kind power, from its ledger."""
+    """Seconds by source of every check that tells what a load runs on, from its ledger."""
     lines = []
+    about_power = about("power")
     for one in agents:
         registered, tails = one.fleet.checks, one.state.tails
         for row, who in one.labelled.checks:
-            if registered[row].kind != "power" or (tail := tails.get(row)) is None:
+            if registered[row].kind not in about_power or (tail := tails.get(row)) is None:
                 continue
             lines += [f'{POWER.name}{{{who},source="{SOURCES[i]}"}} {ms / 1000}\n' for i, ms in enumerate(tail.settled)]
     if lines:
@@ -84,13 +76,14 @@ def sites(counted: Iterable[tuple[str, Sequence[int]]], openmetrics: bool) -> It
         yield SITE_POWER.head(openmetrics) + "".join(lines)
 
 
-def _newest(agents: Sequence[ScrapedAgent], now: int) -> dict[str, list[Measured]]:
-    """By kind, of every check whose state is known."""
+def _newest(agents: Sequence[ScrapedAgent], now: int, kinds: Mapping[str, Kind]) -> dict[str, list[Measured]]:
+    """By kind that exports any, of every check whose state is known."""
     newest: dict[str, list[Measured]] = {}
+    exporting = {name for name, kind in kinds.items() if kind.exported}
     for one in agents:
         registered = one.fleet.checks
         for row, who in one.labelled.checks:
             check = registered[row]
-            if SELECTED.get(check.kind, True) and one.up(row, now) is not None:
+            if check.kind in exporting and one.up(row, now) is not None:
                 newest.setdefault(check.kind, []).append((who, one.fleet.measures(check)))
     return newest
