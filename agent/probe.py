@@ -51,6 +51,7 @@ class Measure(msgspec.Struct, frozen=True):
     name: str  # ends in its unit where that is seconds or a ratio
     unit: str  # a key of PER_UNIT
     help: str  # one line, for people: also the help of its series
+    cumulative: bool = False  # it only grows: exposed as a counter
     exported: bool = True  # as the series haidang_SERIES_NAME; what is not stands in the API alone
 
     @property

@@ -40,7 +40,14 @@ def describe(kind: type[Probe]) -> dict[str, Any]:
         example=kind.example,
         params=_params(kind),
         measures=tuple(
-            MeasureInfo(measure.name, measure.unit, measure.help, measure.per, measure.exported)
+            MeasureInfo(
+                name=measure.name,
+                unit=measure.unit,
+                help=measure.help,
+                per=measure.per,
+                cumulative=measure.cumulative,
+                exported=measure.exported,
+            )
             for measure in kind.measures
         ),
     )

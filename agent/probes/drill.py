@@ -34,8 +34,8 @@ class Drill(Probe, frozen=True, kw_only=True):
         Measure("restored_files", "count", "Files that the last restore drill brought back"),
         Measure("restored_bytes", "bytes", "What the files that the last restore drill brought back have in all"),
         Measure("last_restore_timestamp_seconds", "timestamp", "When a restore last worked, by the agent's clock"),
-        Measure("restores", "count", "Restore drills in all"),
-        Measure("restore_failures", "count", "Restore drills that failed"),
+        Measure("restores", "count", "Restore drills in all", cumulative=True),
+        Measure("restore_failures", "count", "Restore drills that failed", cumulative=True),
     )
     down_mail = MailWords(
         headline="Restore drill due",

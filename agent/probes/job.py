@@ -42,9 +42,9 @@ class Job(Probe, frozen=True, kw_only=True):
         Measure("duration_seconds", "seconds", DURATION),
         Measure("running_seconds", "seconds", "Since the job's run in progress started"),
         Measure("exit_code", "status", "Exit code of the job's last run, where it was told"),
-        Measure("runs", "count", "Runs of the job that ended, well or not"),
-        Measure("failures", "count", "Runs of the job that failed"),
-        Measure("pings", "count", "Pings of the job of all sorts"),
+        Measure("runs", "count", "Runs of the job that ended, well or not", cumulative=True),
+        Measure("failures", "count", "Runs of the job that failed", cumulative=True),
+        Measure("pings", "count", "Pings of the job of all sorts", cumulative=True),
     )
     down_mail = MailWords(
         headline="Scheduled job failed",

@@ -46,9 +46,14 @@ def _families(
     families: dict[str, tuple[MeasureInfo, list[str]]] = {}
     for kind, described in kinds.items():
         for measure in described.exported if kind in newest else ():
-            _, of = families.setdefault(f"haidang_{described.series}_{measure.name}", (measure, []))
+            _, of = families.setdefault(family_of(described, measure).name, (measure, []))
             of.append(kind)
     return families
+
+
+def family_of(kind: Kind, measure: MeasureInfo) -> Family:
+    """The family of one measure."""
+    return Family(f"haidang_{kind.series}_{measure.name}", "gauge", measure.help)
 
 
 def power(agents: Sequence[ScrapedAgent], openmetrics: bool) -> Iterator[str]:

@@ -28,6 +28,7 @@ class MeasureInfo(msgspec.Struct, frozen=True):
     unit: str
     help: str
     per: int  # a value v travels as round(v * per)
+    cumulative: bool = False  # it only grows: exposed as a counter
     exported: bool = True  # as the series haidang_SERIES_NAME
 
 
