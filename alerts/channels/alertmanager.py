@@ -63,7 +63,7 @@ def labels(incident: Incident, check_name: Callable[[str], str]) -> Labels:
     """Made of what stays the same while the incident lives, severity and cause apart. ``check_name``: by uid."""
     first = min(incident.members.values(), key=lambda member: (member.joined, member.since, member.key), default=None)
     subject = first.subject if first is not None else Subject()
-    root, _, root_id = incident.cause.root.partition(":")
+    root, root_id = incident.cause.ref
     label_values = {
         "alertname": NAME,
         "incident": incident.key,

@@ -25,7 +25,7 @@ from collector.metrics.handler import MetricsHandler
 from collector.metrics.labels import ExposedFleet
 from collector.metrics.process import ProcessMetrics
 from collector.notify import notify, watchdog
-from collector.queries.reading import LedgerReader
+from collector.queries.reader import LedgerReader
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
 from collector.services.metrics import (
@@ -36,18 +36,18 @@ from collector.services.metrics import (
     SitePowerMetrics,
 )
 from collector.services.site_power import SitePower
-from collector.store.database import Database, StoreError
+from collector.store.errors import StoreError
 from collector.store.metrics import StoreMetrics
+from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates, operators
 from collector.web.agents import AgentsListener
 from collector.web.api import Api
 from collector.web.incident_api import IncidentApi
-from collector.web.incident_pages import IncidentPages
 from collector.web.layout import Layout
 from collector.web.metrics import ListenerMetrics
-from collector.web.pages import StatusPages
+from collector.web.pages import PageContext, page_groups
 
 log = logging.getLogger("collector")
 
@@ -88,24 +88,24 @@ class CollectorService:
             raise CannotStart(f"{config.state_dir} cannot be used for the state: {error.strerror}") from None
         try:
             self.authority = keys_files.authority(config.keys, _wall())
-            self.database = Database.open(config.database)
+            self.store = open_store(config.database)
         except (keys_files.KeysBroken, StoreError) as error:
             raise CannotStart(str(error)) from None
-        stack.push_async_callback(self.database.close)
-        self.ingest = Ingest(self.database)
+        stack.push_async_callback(self.store.close)
+        self.ingest = Ingest(self.store)
         await self.ingest.start()
         stack.push_async_callback(self.ingest.stop)
         self.ingest_metrics = IngestMetrics(self.ingest)
-        self.store_metrics = StoreMetrics(self.database)
+        self.store_metrics = StoreMetrics(self.store)
         revocations = Revocations(config.revocations_file)
         days = config.agents.certificate_life / 86_400_000
-        self.registry = Registry(self.database, self.authority, revocations, wall=_wall, days=days)
+        self.registry = Registry(self.store, self.authority, revocations, wall=_wall, days=days)
         await self.registry.load()
         copy = config.state_dir / "inventory.good"
         self.inventories = LiveInventory(config.inventory, copy, self.ingest, revocations, _wall)
-        self.reader = LedgerReader(self.database, self.ingest.fleet, self.inventories, _wall)
+        self.reader = LedgerReader(self.store, self.ingest.fleet, self.inventories, _wall)
         self.goal_cache = GoalCache(self.reader)
-        self.site_power = SitePower(self.database, self.reader)
+        self.site_power = SitePower(self.store, self.reader)
         await self.site_power.load()
         await self.inventories.refresh()
         if not self.inventories.loaded:
@@ -139,7 +139,7 @@ class CollectorService:
         try:
             self.alerting = AlertingService(
                 self.config,
-                self.database,
+                self.store,
                 self.ingest,
                 self.inventories,
                 self.reader,
@@ -166,14 +166,11 @@ class CollectorService:
     async def _listen_for_operators(self) -> None:
         settings = self.config.operators
         api = Api(self.reader, self.registry)
-        incidents = IncidentApi(self.reader, self.database, self.alerting)
+        incidents = IncidentApi(self.reader, self.alerting)
         layout = Layout(
             self.reader, self.goal_cache, self.inventories, lambda: self.ingest.trust.trusted, self.alerting
         )
-        pages = (
-            StatusPages(self.reader, api, layout, self.alerting),
-            IncidentPages(self.reader, self.alerting, incidents, layout),
-        )
+        pages = page_groups(PageContext(self.reader, self.registry, self.alerting, layout))
         self._gather_metrics()
         app = operators.application(
             settings, self.reader, (api, incidents), pages, self.metrics_handler.handle, lambda: self.ready
@@ -247,7 +244,7 @@ async def serve(config: CollectorConfig) -> int:
     tune_interpreter()
     notify("READY=1")
     log.info("agents at %s, pages and metrics at %s", config.agents.listen, config.operators.listen)
-    broken = asyncio.create_task(service.database.broken.wait())
+    broken = asyncio.create_task(service.store.broken.wait())
     stopping = asyncio.create_task(service.stopping.wait())
     await asyncio.wait({broken, stopping}, return_when=asyncio.FIRST_COMPLETED)
     notify("STOPPING=1")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from collector import config as configs
 from collector.config import CollectorConfig, CommandFailed
-from collector.store.database import StoreError
+from collector.store.errors import StoreError
 from inventory.base.problems import Invalid
 from inventory.base.version import VERSION
 

@@ -13,6 +13,7 @@ from collector.ingest.state import AgentState
 from inventory.model.alerting import MINUTE
 from inventory.model.entities import Agent, Inventory
 from inventory.protocol.causes import AGENT
+from inventory.protocol.refs import Ref
 
 CLOCK_EVIDENCE_FOR: Final = 5 * MINUTE  # what an agent's clock showed longer ago says nothing of it now
 MISSED_PUSHES: Final = 3  # pushes that may stay away before an agent with a slow rhythm is silent
@@ -62,7 +63,7 @@ class AgentProblems:
         if condition is None or standing == "clear":
             return None
         off = abs(error) // CLOCK_ROUNDING * CLOCK_ROUNDING or abs(error)
-        key = f"clock:{agent.id}"
+        key = str(Ref("clock", agent.id))
         return ActiveProblem(
             key=key,
             condition=condition.id,
@@ -72,7 +73,7 @@ class AgentProblems:
             evidence=state.contact,
             cause=Cause(root=key, cause=AGENT),
             confirmed=standing == "met",
-            said=message("the clock of {agent} is ahead by {off_for}", agent=agent.id, off_for=off)
+            message=message("the clock of {agent} is ahead by {off_for}", agent=agent.id, off_for=off)
             if error > 0
             else message("the clock of {agent} is behind by {off_for}", agent=agent.id, off_for=off),
             recover_ms=condition.quiet_ms,
@@ -92,7 +93,7 @@ def _silent(
     condition = condition_for(inventory, "silent", subject)
     if condition is None or duration_state(condition, silence) != "met":
         return None
-    key, diagnosis = f"silent:{agent.id}", causes.silence(agent.id)
+    key, diagnosis = str(Ref("silent", agent.id)), causes.silence(agent.id)
     return ActiveProblem(
         key=key,
         condition=condition.id,
@@ -102,7 +103,7 @@ def _silent(
         evidence=now,
         cause=diagnosis.cause,
         confirmed=confirmed(key, True, diagnosis.pending, now, inventory),
-        said=message("{agent} has not been heard since {heard_at}", agent=agent.id, heard_at=state.contact),
+        message=message("{agent} has not been heard since {heard_at}", agent=agent.id, heard_at=state.contact),
         recover_ms=condition.quiet_ms,
     )
 

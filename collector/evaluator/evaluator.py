@@ -28,13 +28,14 @@ from collector.evaluator.own import SelfChecks
 from collector.evaluator.troubles import CurrentProblems
 from collector.evaluator.why import causes_now
 from collector.ingest.clock import ClockTrust
-from collector.queries.reading import LedgerReader
-from collector.store import incidents as stored
-from collector.store import queries
-from collector.store.database import Database, StoreError
-from collector.store.incidents import EvaluatorCursor
+from collector.queries.exclusions import exclusions_in_force
+from collector.queries.reader import LedgerReader
+from collector.store.errors import StoreError
+from collector.store.interfaces.store import Store, Transaction
+from collector.store.records import ClosedSpan, EvaluatorCursor
 from inventory.model.alerting import Condition
 from inventory.model.entities import Goal
+from inventory.protocol.refs import Ref
 
 log = logging.getLogger("collector.evaluator")
 
@@ -42,6 +43,7 @@ EVERY: Final = 1.0  # seconds between two turns
 UNCONFIRMED_EVERY: Final = 0.25  # while a check is wrong that is no incident yet
 MIN_DELAY: Final = 0.05
 MAX_FINDINGS: Final = 1_000  # a turn
+MAX_CLOSED: Final = 100_000  # closed incidents that a start looks at
 REMEMBER_CLOSED_MS: Final = 27 * 3_600_000  # ms: closed incidents that the machine may still ask for
 REVISE_EVERY: Final = 60_000  # ms between two looks at causes that may be known better
 STUCK_AFTER: Final = 30.0  # seconds without a turn that came to its end after which not all is well
@@ -58,7 +60,7 @@ class Evaluator:
 
     def __init__(
         self,
-        database: Database,
+        store: Store,
         reader: LedgerReader,
         trust: ClockTrust,
         *,
@@ -72,7 +74,7 @@ class Evaluator:
         self.incidents = IncidentState()
         self.evaluations = 0
         self.seconds = 0.0  # that the last turn took
-        self._database = database
+        self._store = store
         self._reader = reader
         self._trust = trust
         self._loaded = loaded
@@ -94,15 +96,15 @@ class Evaluator:
 
     async def start(self, sent: Iterable[SentNotice] = ()) -> None:
         """Take up where the store says, corrected by what was ``sent`` since (a store put back from a copy)."""
-        cursor, opened = await stored.load(self._database)
+        cursor, opened = await self._store.read(lambda tx: (tx.cursor.load(), tx.incidents.open()))
         if cursor is None:  # what was before anybody was to be told is nobody's news
-            self._cursor = await stored.newest_rows(self._database)
+            self._cursor = await self._store.read(lambda tx: EvaluatorCursor(tx.events.last(), tx.spans.last()))
             self.incidents = IncidentState()
         else:
             self._cursor = cursor
             incidents = _decoder.decode(cursor.book) if cursor.book else IncidentState()
             since = max(0, cursor.at - REMEMBER_CLOSED_MS)
-            recent = await stored.closed(self._database, 100_000, since=since)
+            recent = await self._closed_since(since)
             self.incidents = with_incidents(incidents, (*opened, *recent))
         reconciled = reconcile(self.incidents, sent)
         if reconciled is not self.incidents:
@@ -111,10 +113,13 @@ class Evaluator:
             changed = [one for one in _all_incidents(reconciled) if before.get(one.key) != one]
             await self._commit(reconciled, self._cursor, changed, [])
         now = self._reader.wall()
-        closed = await stored.closed(self._database, 100_000, since=now - revising.REVISABLE_FOR)
+        closed = await self._closed_since(now - revising.REVISABLE_FOR)
         self._open_to_revision = {one.key: one for one in closed if revising.open_to_revision(one, now)}
-        recent_findings = await self._database.read(lambda db: queries.findings_since(db, now - 3_600_000))
+        recent_findings = await self._store.read(lambda tx: tx.events.findings_since(now - 3_600_000))
         self._problems.add_findings(recent_findings)
+
+    async def _closed_since(self, begin: int) -> list[Incident]:
+        return await self._store.read(lambda tx: tx.incidents.closed(MAX_CLOSED, since=begin))
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -240,10 +245,10 @@ class Evaluator:
             await self._commit(with_revised(self.incidents, changed), self._cursor, changed, [])
 
     async def _check_problems(
-        self, now: int, findings: Sequence[IngestFinding], closed: Sequence[past.ClosedSpan]
+        self, now: int, findings: Sequence[IngestFinding], closed: Sequence[ClosedSpan]
     ) -> tuple[list[ActiveProblem], list[PastProblem]]:
         """What is wrong now, and what was and came to light."""
-        exclusions = await self._reader.exclusions()
+        exclusions = await exclusions_in_force(self._reader)
         self._problems.add_findings(findings)
 
         def find_problems() -> list[ActiveProblem]:
@@ -257,14 +262,15 @@ class Evaluator:
         past_problems = await past.past_problems(self._reader, closed, exclusions, now)
         return problems, past.without_reported(past_problems, _all_incidents(self.incidents))
 
-    async def _new_evidence(self) -> tuple[EvaluatorCursor, list[IngestFinding], list[past.ClosedSpan]]:
+    async def _new_evidence(self) -> tuple[EvaluatorCursor, list[IngestFinding], list[ClosedSpan]]:
         """Findings and closed spans since the last turn, and the place after them."""
         cursor = self._cursor
 
-        def work(db: object) -> tuple[list[tuple[int, IngestFinding]], tuple[list[past.ClosedSpan], int]]:
-            return queries.findings(db, cursor.events, MAX_FINDINGS), past.closed_spans(db, cursor.spans)  # type: ignore[arg-type]
+        def work(tx: Transaction) -> tuple[list[tuple[int, IngestFinding]], tuple[list[ClosedSpan], int]]:
+            findings = tx.events.findings_after(cursor.events, MAX_FINDINGS)
+            return findings, tx.spans.problems_after(cursor.spans, past.MAX_SPANS)
 
-        finding_rows, (closed, spans) = await self._database.read(work)
+        finding_rows, (closed, spans) = await self._store.read(work)
         events = finding_rows[-1][0] if finding_rows else cursor.events
         return msgspec.structs.replace(cursor, events=events, spans=spans), [one for _, one in finding_rows], closed
 
@@ -276,15 +282,21 @@ class Evaluator:
         mails: Sequence[OutgoingMail],
     ) -> None:
         cursor = EvaluatorCursor(cursor.events, cursor.spans, incidents.at, _encode(without_incidents(incidents)))
-        await stored.commit(self._database, stored.EvaluatorCommit(cursor=cursor, incidents=changed, mails=mails))
+
+        def work(tx: Transaction) -> None:
+            tx.cursor.save(cursor)
+            tx.incidents.put(changed)
+            tx.outbox.put(mails)
+
+        await self._store.write(work)
         for incident in changed:
             _log_change(incident, self.incidents.incident(incident.key))
         self.incidents, self._cursor = incidents, cursor
 
     def _unknown(self, key: str, now: int) -> bool:
         if not self._trust.trusted:
-            return not key.startswith("collector:")
-        if key.startswith(("risk:", "missed:")):
+            return Ref.parse(key).kind != "collector"
+        if Ref.parse(key).kind in ("risk", "missed"):
             return not self._goal_problems.evaluated
         return self._problems.is_unknown(key, now)
 
@@ -321,4 +333,4 @@ def _log_change(incident: Incident, before: Incident | None) -> None:
     if before is None and incident.open:
         log.warning("incident %s opened: %s (%s)", incident.key, incident.cause.root, incident.severity)
     elif not incident.open and (before is None or before.open):
-        log.info("incident %s closed: %s (%s)", incident.key, incident.cause.root, incident.why)
+        log.info("incident %s closed: %s (%s)", incident.key, incident.cause.root, incident.resolution)

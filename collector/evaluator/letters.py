@@ -14,8 +14,8 @@ from alerts.incident.state import IncidentState
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.bounds import incident_bounds
 from collector.goals.evaluate import MET, Evaluation
-from collector.queries.reading import LedgerReader
-from collector.services.circuits import Circuits
+from collector.queries.circuits import downtime
+from collector.queries.reader import LedgerReader
 from collector.store.unsubscribed import Unsubscribed
 from inventory.model.entities import Inventory
 
@@ -31,14 +31,12 @@ class MailWriter:
     def __init__(
         self,
         reader: LedgerReader,
-        circuits: Circuits,
         unsubscribed: Unsubscribed,
         channels: ChannelSettings,
         signer: LinkSigner,
         evaluations: Callable[[], Sequence[Evaluation]],
     ) -> None:
         self._reader = reader
-        self._circuits = circuits
         self._unsubscribed = unsubscribed
         self._channels = channels
         self._signer = signer
@@ -113,7 +111,7 @@ class MailWriter:
         zone, minutes = inventory.province.zone, inventory.alerting.digest or 0
         ends = datetime.fromisoformat(day).replace(tzinfo=zone) + timedelta(minutes=minutes)
         until = round(ends.timestamp() * 1000)
-        links = await self._circuits.totals((until - DAY, until))
+        links = await downtime(self._reader, (until - DAY, until))
         return mail.DigestFigures(
             begins=until - DAY, ends=until, goals=tuple(worst(self._evaluations())), links=tuple(_downtimes(links))
         )

@@ -9,6 +9,7 @@ from alerts.incident.message import TranslatableMessage, message
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from inventory.model.alerting import Condition
 from inventory.protocol.causes import COLLECTOR
+from inventory.protocol.refs import Ref
 
 MIN_FREE: Final = 0.05  # of the disk that holds the store
 DISK_EVERY: Final = 60_000  # ms between two looks at the disk
@@ -43,15 +44,15 @@ class SelfChecks:
                 continue
             since = self._since[what]
             yield ActiveProblem(
-                key=f"collector:{what}",
+                key=str(Ref("collector", what)),
                 condition=met_condition.id,
                 subject=Subject(agency=agency),
                 severity=met_condition.severity,
                 since=since,
                 evidence=now,
-                cause=Cause(root=f"collector:{what}", cause=COLLECTOR),
+                cause=Cause(root=str(Ref("collector", what)), cause=COLLECTOR),
                 confirmed=now - since >= met_condition.for_ms,
-                said=sentence,
+                message=sentence,
                 recover_ms=met_condition.quiet_ms,
             )
 

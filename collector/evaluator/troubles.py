@@ -8,19 +8,19 @@ from msgspec.structs import replace
 from alerts.incident.entities import Incident, IncidentMember
 from alerts.incident.finding import IngestFinding
 from alerts.incident.problem import ActiveProblem, Cause, Subject
-from alerts.notify.conditions import ObservedState as Judged
 from alerts.notify.conditions import condition_for, condition_of, condition_state
 from collector.causes.present import PresentCause, PresentCauses
 from collector.evaluator.agents import CLOCK_EVIDENCE_FOR, MISSED_PUSHES, AgentProblems
 from collector.evaluator.findings import finding_message
 from collector.evaluator.recent import RecentLooks
-from collector.evaluator.watch import StatusWatch, WatchedStatus
+from collector.evaluator.watch import StatusWatch
 from collector.queries.exclusions import Exclusions
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.model.alerting import HOUR
 from inventory.model.entities import Check, Inventory
 from inventory.protocol.causes import AGENT
-from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
+from inventory.protocol.refs import Ref
+from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, CheckStatus
 
 ON: Final[Mapping[int, Literal["down", "degraded"]]] = {DOWN: "down", DEGRADED: "degraded"}
 STATE: Final = {"down": DOWN, "degraded": DEGRADED}
@@ -46,7 +46,7 @@ class CurrentProblems:
     def add_findings(self, findings: Iterable[IngestFinding]) -> None:
         """Remember findings; an older one of the same kind and agent gives its place to the newer."""
         for finding in findings:
-            key = f"finding:{finding.kind}:{finding.agent}"
+            key = str(Ref("finding", f"{finding.kind}:{finding.agent}"))
             first = self._findings[key][1] if key in self._findings else finding.at
             self._findings[key] = (finding, first)
 
@@ -76,8 +76,8 @@ class CurrentProblems:
     ) -> Iterator[ActiveProblem]:
         members, covered = _ongoing_members(incidents), set[tuple[str, int]]()
         self._note_recovered(now)
-        for status in (one for unhealthy in list(self._watch.unhealthy.values()) for one in unhealthy):
-            entry = self._entry(status.row)
+        for row, status in [one for unhealthy in self._watch.unhealthy.values() for one in unhealthy.items()]:
+            entry = self._entry(row)
             if entry is not None:
                 covered.add((entry.uid, status.state))
                 diagnosis = causes.cause(entry.uid)
@@ -90,23 +90,23 @@ class CurrentProblems:
             for problem in self._against_condition(
                 entry, current, state, now, PresentCause(cause), exclusions, inventory
             ):
-                yield replace(problem, since=member.since, reason=member.reason, said=member.said)
+                yield replace(problem, since=member.since, reason=member.reason, message=member.message)
 
     def _note_recovered(self, now: int) -> None:
         """Looks at checks that were wrong of late and are not now: they count among their latest looks."""
-        unhealthy_rows = {one.row for some in list(self._watch.unhealthy.values()) for one in some}
+        unhealthy_rows = {row for unhealthy in self._watch.unhealthy.values() for row in unhealthy}
         for row in self._recent.rows:
             entry = self._entry(row)
             status = self._status(entry, now) if entry is not None and row not in unhealthy_rows else None
             if status is not None:
-                self._recent.add(status)
+                self._recent.add(row, status)
             elif entry is None:
                 self._recent.forget(row)
 
     def _against_condition(
         self,
         entry: CheckEntry,
-        status: WatchedStatus,
+        status: CheckStatus,
         state: int,
         now: int,
         diagnosis: PresentCause,
@@ -118,12 +118,10 @@ class CurrentProblems:
         condition = condition_of(inventory, check, ON[state]) if check is not None else None
         if check is None or condition is None or status.state == UNKNOWN:
             return
-        recent = self._recent.add(status)
-        observed = Judged(state=status.state, since=status.since, looks=status.looks, last=status.at, recent=recent)
-        standing = condition_state(condition, observed)
+        standing = condition_state(condition, status, self._recent.add(entry.row, status))
         if standing == "clear":
             return
-        key = f"{ON[state]}:{check.uid}"
+        key = str(Ref(ON[state], check.uid))
         excluded = bool(exclusions.of(check, (now - 1, now)))
         yield ActiveProblem(
             key=key,
@@ -131,7 +129,7 @@ class CurrentProblems:
             subject=subject_of(check),
             severity=condition.severity,
             since=status.since,
-            evidence=status.at,
+            evidence=status.last_look,
             cause=diagnosis.cause,
             confirmed=self._is_fresh(entry, status, now, inventory)
             and self._confirmed(key, standing == "met", diagnosis.pending, now, inventory),
@@ -141,11 +139,11 @@ class CurrentProblems:
             recover_ms=condition.quiet_ms,
         )
 
-    def _is_fresh(self, entry: CheckEntry, status: WatchedStatus, now: int, inventory: Inventory) -> bool:
+    def _is_fresh(self, entry: CheckEntry, status: CheckStatus, now: int, inventory: Inventory) -> bool:
         """Whether it is so now: somebody who is there says it, or the evidence is fresh. What is old pages nobody."""
         agent = self._reader.fleet.agents.get(entry.agent)
         heard = agent is not None and now - agent.contact <= inventory.province.push_every * MISSED_PUSHES
-        return heard or now - status.at <= inventory.alerting.late_ms
+        return heard or now - status.last_look <= inventory.alerting.late_ms
 
     def _confirmed(self, key: str, met: bool, pending: bool, now: int, inventory: Inventory) -> bool:
         """Met, and what lies on its way was looked at since it began, or was waited for long enough."""
@@ -159,27 +157,10 @@ class CurrentProblems:
         entry = self._reader.by_uid(registered.uid) if registered is not None else None
         return entry if entry is not None and entry.check is not None else None
 
-    def _status(self, entry: CheckEntry, now: int) -> WatchedStatus | None:
+    def _status(self, entry: CheckEntry, now: int) -> CheckStatus | None:
         """A check as it is, if anything is known of it."""
         registered = self._reader.registered(entry)
-        state = self._reader.fleet.status(registered, now)
-        if state is None or registered.ended is not None:
-            return None
-        agent = self._reader.fleet.agents[registered.agent]
-        overlay, tail = agent.overlay, agent.tails.get(entry.row)
-        if state.provisional and overlay is not None:
-            looks = overlay.checks[entry.row][2]
-        else:
-            looks = tail.looks if tail is not None else 0
-        return WatchedStatus(
-            row=entry.row,
-            state=state.state,
-            since=state.since,
-            at=state.at,
-            looks=looks,
-            reason=state.reason,
-            provisional=state.provisional,
-        )
+        return self._reader.fleet.status(registered, now) if registered.ended is None else None
 
     # -- findings
 
@@ -203,7 +184,7 @@ class CurrentProblems:
                 since=first,
                 evidence=finding.at,
                 cause=Cause(root=key, cause=AGENT),
-                said=finding_message(finding),
+                message=finding_message(finding),
                 recover_ms=condition.quiet_ms,
                 once=True,
             )
@@ -212,7 +193,7 @@ class CurrentProblems:
 
     def is_unknown(self, key: str, now: int) -> bool:
         """Whether nothing is known now of what a trouble of this key is about."""
-        kind, _, what = key.partition(":")
+        kind, what = Ref.parse(key)
         if kind in STATE:
             entry = self._reader.by_uid(what)
             return entry is None or self._reader.status(entry, now).state == UNKNOWN
@@ -224,7 +205,7 @@ class CurrentProblems:
     def is_gone(self, key: str) -> bool:
         """Whether what a trouble of this key is about left the inventory."""
         inventory = self._reader.inventory
-        kind, _, what = key.partition(":")
+        kind, what = Ref.parse(key)
         if kind in STATE:
             entry = self._reader.by_uid(what)
             return entry is None or entry.check is None or self._reader.registered(entry).ended is not None
@@ -232,7 +213,7 @@ class CurrentProblems:
             agent = inventory.agents.get(what)
             return agent is None or agent.revoked
         if kind in ("risk", "missed"):
-            return what.partition(":")[0] not in inventory.goals
+            return Ref.parse(what).kind not in inventory.goals  # GOAL:WINDOW
         return False
 
 
@@ -240,8 +221,8 @@ def _ongoing_members(incidents: Iterable[Incident]) -> dict[tuple[str, int], tup
     """(uid, state) of the checks that open incidents are about and that are not over, with the incident's cause."""
     members = {}
     for incident in incidents:
-        for key, member in incident.members.items():
-            kind, _, uid = key.partition(":")
+        for member in incident.members.values():
+            kind, uid = member.ref
             if member.until is None and kind in STATE:
                 members[uid, STATE[kind]] = incident.cause, member
     return members

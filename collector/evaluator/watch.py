@@ -6,36 +6,18 @@ was wrong, is not looked into; so a turn over 10,000 agents costs what their pus
 
 from collections.abc import Iterator
 
-import msgspec
-
 from collector.ingest.fleet import Fleet
 from collector.ingest.state import AgentState
-from inventory.protocol.states import DEGRADED, DOWN
+from inventory.protocol.states import DEGRADED, DOWN, CheckStatus
 
 UNHEALTHY = (DEGRADED, DOWN)
 
 
-class WatchedStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A check (``row`` of the register) that is degraded or down at this moment. Times are ms of the collector's time.
-
-    ``since``: when it took this state; ``at``: its last look; ``looks``: consecutive ones in this state.
-    ``provisional``: told beside a backlog, not in the ledger yet.
-    """
-
-    row: int
-    state: int
-    since: int
-    at: int
-    looks: int
-    reason: str
-    provisional: bool
-
-
 class StatusWatch:
-    """Over the published states. Call :meth:`look` once a turn, then read ``wrong``: by agent, what is not up."""
+    """Over the published states. Call :meth:`refresh` once a turn, then read ``unhealthy``."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self.unhealthy: dict[str, list[WatchedStatus]] = {}
+        self.unhealthy: dict[str, dict[int, CheckStatus]] = {}  # by agent and the check's row, what is not up
         self._fleet = fleet
         self._states: dict[str, AgentState] = {}
 
@@ -44,29 +26,18 @@ class StatusWatch:
             if self._states.get(agent) is state and agent not in self.unhealthy:
                 continue
             self._states[agent] = state
-            unhealthy = [] if _all_well(state) else list(self._unhealthy_checks(state, now))
+            unhealthy = {} if _all_well(state) else dict(self._unhealthy_checks(state, now))
             if unhealthy:
                 self.unhealthy[agent] = unhealthy
             else:
                 self.unhealthy.pop(agent, None)
 
-    def _unhealthy_checks(self, state: AgentState, now: int) -> Iterator[WatchedStatus]:
-        tails, overlay = state.tails, state.overlay
-        for row in tails.keys() | (overlay.checks.keys() if overlay is not None else set()):
+    def _unhealthy_checks(self, state: AgentState, now: int) -> Iterator[tuple[int, CheckStatus]]:
+        for row in state.tails.keys() | (state.overlay.checks.keys() if state.overlay is not None else set()):
             check = self._fleet.checks.get(row)
             status = self._fleet.status(check, now) if check is not None and check.ended is None else None
-            if status is None or status.state not in UNHEALTHY:
-                continue
-            looks = overlay.checks[row][2] if status.provisional and overlay is not None else tails[row].looks
-            yield WatchedStatus(
-                row=row,
-                state=status.state,
-                since=status.since,
-                at=status.at,
-                looks=looks,
-                reason=status.reason,
-                provisional=status.provisional,
-            )
+            if status is not None and status.state in UNHEALTHY:
+                yield row, status
 
 
 def _all_well(state: AgentState) -> bool:

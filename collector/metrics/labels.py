@@ -7,7 +7,7 @@ from typing import Any
 from collector.evaluator.agents import MISSED_PUSHES
 from collector.metrics.exposition import labels
 from collector.metrics.fleet import LabelledAgent, ScrapedAgent
-from collector.queries.reading import LedgerReader
+from collector.queries.reader import LedgerReader
 
 
 class ExposedFleet:

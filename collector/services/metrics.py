@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from collector.goals.evaluate import MET, MISSED, NO_EVIDENCE, NOT_PROVEN, Evaluation
-from collector.queries.reading import LedgerReader
-from collector.services.backups import BackupStatus, backup_statuses
+from collector.queries.backups import BackupStatus, backup_statuses
+from collector.queries.reader import LedgerReader
 from collector.services.circuits import Circuits
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory

@@ -5,8 +5,8 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from collector.store import queries
-from collector.store.database import Database, StoreError
+from collector.store.errors import StoreError
+from collector.store.interfaces.store import Store
 from inventory.base.families import Family, FamilySamples
 
 log = logging.getLogger("collector.store")
@@ -29,23 +29,23 @@ TABLES: Final = ("batches", "spans", "sums", "events", "dead_letters")
 class StoreMetrics:
     """Sizes are measured in the background: :meth:`run`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: Store) -> None:
+        self._store = store
         self._sizes: Mapping[str, int] = {}
 
     async def run(self) -> None:
         while True:
             try:
-                self._sizes = await self._database.read(queries.sizes)
+                self._sizes = await self._store.read(lambda tx: tx.sizes())
             except StoreError as error:
                 log.warning("the store could not be measured: %s", error)
             await asyncio.sleep(MEASURED_EVERY)
 
     def metrics(self) -> Iterator[FamilySamples]:
-        database, sizes = self._database, self._sizes
-        yield INCARNATION.by([((database.incarnation,), 1)])
-        yield COUNTED_FROM.of(database.count_from / 1000)
-        yield COMMIT_DURATION.of(database.commit_seconds)
-        yield WAL_PAGES.of(database.wal_pages)
+        store, sizes = self._store, self._sizes
+        yield INCARNATION.by([((store.incarnation,), 1)])
+        yield COUNTED_FROM.of(store.count_from / 1000)
+        yield COMMIT_DURATION.of(store.commit_seconds)
+        yield WAL_PAGES.of(store.wal_pages)
         yield BYTES.of(sizes.get("bytes"))
         yield ROWS.by(((table,), sizes.get(table)) for table in TABLES)

@@ -7,9 +7,9 @@ from functools import partial
 from aiohttp import web
 
 from alerts.language.catalogue import LANGUAGES
-from collector.keys import pki
-from collector.ledger.figures import Figure
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries import agencies, availability, goals, problem_spans
+from collector.queries.agents import agent_summaries
+from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.registry import Registry
 from collector.web import backups, history, schemas
 from collector.web.query_params import (
@@ -130,10 +130,8 @@ class Api:
             chosen = [one for one in chosen if NAMES[self._reader.status(one, now).state] == wanted_state]
         total = len(chosen)
         chosen = _after(chosen, query.get("after"))[:limit]
-        figures: dict[str, list[Figure]] = {}
         over = rolling(query, now)
-        if over is not None and chosen:
-            figures = await self._reader.figures(chosen, [over])
+        figures = await availability.figures(self._reader, chosen, [over]) if over is not None else {}
         content = [
             schemas.with_translation(
                 schemas.check(self._reader, one, now, figures[one.uid][0] if one.uid in figures else None), language
@@ -155,7 +153,7 @@ class Api:
         now = self._reader.wall()
         begin, end = window(request.query, now)
         one = self._entry(request)
-        figure, spans, segments = await self._reader.figure_with_evidence(one, (begin, end))
+        figure, spans, segments = await availability.figure_with_evidence(self._reader, one, (begin, end))
         content = schemas.AvailabilityAnswer(
             uid=one.uid,
             start=begin,
@@ -173,7 +171,7 @@ class Api:
 
     async def agencies(self, request: web.Request) -> web.Response:
         check_parameters(request.query)
-        counts = self.counts()
+        counts = agencies.state_counts(self._reader)
         content = []
         for agency in self._reader.inventory.agencies.values():
             states = counts.get(agency.id, Counter())
@@ -188,19 +186,10 @@ class Api:
             )
         return json_response(content)
 
-    def counts(self) -> dict[str, Counter[int]]:
-        """By agency, how many checks are in which state now."""
-        now = self._reader.wall()
-        counts: dict[str, Counter[int]] = {}
-        for one in self._reader.current_checks():
-            if one.check is not None:
-                counts.setdefault(one.check.agency, Counter())[self._reader.status(one, now).state] += 1
-        return counts
-
     async def goals(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "at")
         at = whole_number(request.query, "at", self._reader.wall(), MAX_TIME)
-        evaluations = await self._reader.evaluations(at)
+        evaluations = await goals.evaluations(self._reader, at)
         names = self._reader.inventory.goals
         return json_response([schemas.goal(one, names[one.goal].name) for one in evaluations if one.goal in names])
 
@@ -209,9 +198,9 @@ class Api:
         language = one_of(request.query, "lang", LANGUAGES)
         limit = whole_number(request.query, "limit", 100, MAX_ITEMS)
         before = whole_number(request.query, "before", MAX_TIME, MAX_TIME)
-        open_ = self._reader.open_troubles()[:limit]
-        past = await self._reader.past_troubles(limit, before)
-        causes = await self._reader.trouble_causes([*open_, *past])
+        open_ = problem_spans.open_problem_spans(self._reader)[:limit]
+        past = await problem_spans.past_problem_spans(self._reader, limit, before)
+        causes = await problem_spans.problem_span_causes(self._reader, [*open_, *past])
         content = schemas.TroublesAnswer(
             open=[schemas.with_translation(schemas.trouble(one, causes), language) for one in open_],
             past=[schemas.with_translation(schemas.trouble(one, causes), language) for one in past],
@@ -224,34 +213,7 @@ class Api:
 
     async def agent_answers(self) -> list[schemas.AgentAnswer]:
         """Every agent of the inventory, in its order."""
-        certificates = await self._registry.certificates()
-        checks = Counter(one.agent for one in self._reader.current_checks())
-        content = []
-        for agent in self._reader.inventory.agents.values():
-            state = self._reader.fleet.agents.get(agent.id)
-            about = state.about if state is not None else {}
-            held = certificates.get(agent.id)
-            content.append(
-                schemas.AgentAnswer(
-                    agent=agent.id,
-                    agency=agent.agency,
-                    site=agent.site,
-                    checks=checks[agent.id],
-                    last_seen=(state.contact or None) if state else None,
-                    backlog=state.backlog if state else 0,
-                    started=state.started if state else None,
-                    stopped=state.stopped if state else None,
-                    version=str(about.get("version", ""))[:100],
-                    platform=str(about.get("platform", ""))[:100],
-                    certificate_ends=held.not_after if held else None,
-                    revoked=self._registry.revocations.is_revoked(agent.id, held.serial if held else pki.NO_SERIAL),
-                    results=state.results if state else 0,
-                    unplaceable=state.unplaceable if state else 0,
-                    dead_letters=state.dead if state else 0,
-                    health=state.health if state else {},
-                )
-            )
-        return content
+        return [schemas.agent(one) for one in await agent_summaries(self._reader, self._registry)]
 
     def _entry(self, request: web.Request) -> CheckEntry:
         uid = request.match_info["uid"]

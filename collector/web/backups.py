@@ -6,9 +6,9 @@ import msgspec
 from aiohttp import web
 
 from alerts.language.catalogue import LANGUAGES
-from collector.queries.reading import LedgerReader
-from collector.services import backups
-from collector.services.backups import BackupHistory, BackupStatus
+from collector.queries import backups
+from collector.queries.backups import BackupHistory, BackupStatus
+from collector.queries.reader import LedgerReader
 from collector.web.query_params import MAX_ITEMS, check_parameters, json_response, one_of, rolling, whole_number
 from collector.web.schemas import InVietnamese, LocalizedText, Ratios, in_vietnamese, localized, ratios
 from inventory.protocol.states import NAMES, UP

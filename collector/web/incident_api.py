@@ -1,16 +1,16 @@
 """``/api/v1/incidents`` and ``/api/v1/links``: what is wrong, why, who was notified; and what people do about it."""
 
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 from aiohttp import web
 
-from alerts.incident.entities import Command, Incident
+from alerts.incident.entities import Incident
 from collector.evaluator.alerting import AlertingService
-from collector.queries.reading import LedgerReader
-from collector.store import incidents as stored
-from collector.store.database import Database
+from collector.queries import circuits
+from collector.queries.reader import LedgerReader
+from collector.web.incident_actions import ActionName, IncidentActionBody, IncidentActions
 from collector.web.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
 from collector.web.query_params import (
     MAX_ITEMS,
@@ -25,17 +25,7 @@ from collector.web.query_params import (
 from collector.web.routes import LIMIT, MS_SCHEMA, WHO, ApiPost, ApiRoute, QueryParameter
 from inventory.protocol.causes import CAUSES
 
-ActionName = Literal["acknowledge", "snooze", "comment", "close"]
-MAX_TEXT: Final = 2_000  # characters of a comment
-MAX_SNOOZE: Final = 31 * 86_400_000  # ms
 DEFAULT_PAST: Final = 100
-
-
-class IncidentActionBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The body of a POST. ``until``: of a snooze, ms since the epoch. ``text``: of a comment, or why."""
-
-    until: int | None = None
-    text: str = ""
 
 
 _body_decoder = msgspec.json.Decoder(IncidentActionBody)
@@ -44,10 +34,10 @@ _body_decoder = msgspec.json.Decoder(IncidentActionBody)
 class IncidentApi:
     """The handlers, over what the evaluator committed."""
 
-    def __init__(self, reader: LedgerReader, database: Database, alerting: AlertingService) -> None:
+    def __init__(self, reader: LedgerReader, alerting: AlertingService) -> None:
         self._reader = reader
-        self._database = database
         self._alerting = alerting
+        self._actions = IncidentActions(reader, alerting)
         self.routes = (
             ApiRoute(
                 "/api/v1/incidents",
@@ -92,16 +82,16 @@ class IncidentApi:
         before = whole_number(query, "before", MAX_TIME, MAX_TIME)
         one_of(query, "cause", CAUSES)
         describe = Describer(self._reader.inventory, self._reader.wall())
-        past = await stored.closed(self._database, limit, before)
+        past = await self._alerting.incidents.closed(limit, before)
         content = IncidentsAnswer(
-            open=[describe.incident(one) for one in self._alerting.open_incidents() if _matches(one, query)][:limit],
+            open=[describe.incident(one) for one in self._alerting.incidents.open() if _matches(one, query)][:limit],
             past=[describe.incident(one) for one in past if _matches(one, query)],
         )
         return json_response(content)
 
     async def incident(self, request: web.Request) -> web.Response:
         check_parameters(request.query)
-        incident = await self.find(request.match_info["key"])
+        incident = await self._actions.find(request.match_info["key"])
         return json_response(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
 
     async def links(self, request: web.Request) -> web.Response:
@@ -112,7 +102,7 @@ class IncidentApi:
         only = query.get("link", "")
         if only and only not in every:
             raise BadRequest(f"there is no link {only[:60]!r}", 404)
-        outages = await self._alerting.circuits.outages(over, only)
+        outages = await circuits.outages(self._reader, over, only)
         describe = Describer(self._reader.inventory, self._reader.wall())
         chosen = [
             link
@@ -132,31 +122,8 @@ class IncidentApi:
         except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
             raise BadRequest(f"the body is not understood: {error}") from None
         what: ActionName = request.path.rpartition("/")[2]  # type: ignore[assignment]
-        incident = await self.execute(request.match_info["key"], what, request[WHO], body)
+        incident = await self._actions.execute(request.match_info["key"], what, request[WHO], body)
         return json_response(Describer(self._reader.inventory, self._reader.wall()).incident(incident))
-
-    async def execute(self, key: str, what: ActionName, who: str, body: IncidentActionBody) -> Incident:
-        """Durable when it returns. Raises Wrong."""
-        now = self._reader.wall()
-        if what == "snooze" and (body.until is None or not now < body.until <= now + MAX_SNOOZE):
-            raise BadRequest("until ought to be a time within the next 31 days")
-        if what == "comment" and not body.text.strip():
-            raise BadRequest("a comment ought to say something")
-        if len(body.text) > MAX_TEXT:
-            raise BadRequest(f"a text has at most {MAX_TEXT} characters")
-        incident = await self.find(key)
-        if not incident.open:
-            raise BadRequest("this incident is closed", 409)
-        command = Command(incident=key, what=what, who=who, at=now, until=body.until, text=body.text.strip())
-        await self._alerting.evaluator.command(command)
-        return await self.find(key)
-
-    async def find(self, key: str) -> Incident:
-        """An incident, open or closed. Raises Wrong."""
-        incident = self._alerting.evaluator.incidents.incident(key) or await stored.find(self._database, key)
-        if incident is None:
-            raise BadRequest(f"there is no incident {key[:60]!r}", 404)
-        return incident
 
 
 def _matches(incident: Incident, query: Mapping[str, str]) -> bool:

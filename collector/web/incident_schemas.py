@@ -124,16 +124,16 @@ class Describer:
     def __init__(self, inventory: Inventory, now: int) -> None:
         zone = inventory.province.zone
         self._inventory = inventory
-        self._speakers = {language: MailFormatter(Locale(language, zone), inventory, now) for language in LANGUAGES}
+        self._formatters = {language: MailFormatter(Locale(language, zone), inventory, now) for language in LANGUAGES}
 
-    def localized(self, say: Callable[[MailFormatter], str]) -> LocalizedText:
-        return LocalizedText(*(say(self._speakers[language]) for language in ("vi", "en")))
+    def localized(self, write: Callable[[MailFormatter], str]) -> LocalizedText:
+        return LocalizedText(*(write(self._formatters[language]) for language in ("vi", "en")))
 
     def message(self, source: TranslatableMessage) -> LocalizedText:
-        return self.localized(lambda speaker: speaker.said(source))
+        return self.localized(lambda formatter: formatter.translate(source))
 
     def title(self, incident: Incident) -> LocalizedText:
-        return self.localized(lambda speaker: headline(incident, speaker))
+        return self.localized(lambda formatter: headline(incident, formatter))
 
     def evidence(self, because: Iterable[TranslatableMessage]) -> list[LocalizedText]:
         return [self.message(one) for one in because]
@@ -152,7 +152,7 @@ class Describer:
             noticed=incident.noticed,
             ended=incident.ended,
             closed=incident.closed,
-            why=incident.why,
+            why=incident.resolution,
             into=incident.into,
             acknowledged_by=incident.acked[0] if incident.acked is not None else "",
             acknowledged=incident.acked[1] if incident.acked is not None else None,
@@ -164,7 +164,7 @@ class Describer:
                 NotifiedAnswer(
                     contact=one.contact, first=one.first, last=one.last, count=one.count, recovered=one.recovered
                 )
-                for one in incident.told.values()
+                for one in incident.notified.values()
             ],
             history=[_entry(one) for one in incident.history],
         )
@@ -174,7 +174,7 @@ class Describer:
         subject = member.subject
         for field, ident in (("check", subject.check), ("goal", subject.goal), ("agent", subject.agent)):
             if ident:
-                return self.localized(lambda speaker, field=field, ident=ident: speaker.called(field, ident))  # type: ignore[misc]
+                return self.localized(lambda formatter, field=field, ident=ident: formatter.called(field, ident))  # type: ignore[misc]
         return LocalizedText(member.key, member.key)
 
     def _member(self, member: IncidentMember) -> MemberAnswer:
@@ -194,7 +194,7 @@ class Describer:
             known=member.known,
             maintenance=member.excluded,
             reason=member.reason,
-            words=self.message(member.said) if member.said is not None else None,
+            words=self.message(member.message) if member.message is not None else None,
         )
 
     def circuit(self, link: Link, outages: Sequence[CircuitOutage]) -> CircuitAnswer:

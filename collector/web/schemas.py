@@ -14,7 +14,9 @@ from collector.goals import evaluate
 from collector.ledger.figures import Figure
 from collector.ledger.steps import Span
 from collector.ledger.timeline import EXCLUDED, TimelineSegment
-from collector.queries.reading import CheckEntry, LedgerReader, TroubleSpan
+from collector.queries.agents import AgentSummary
+from collector.queries.problem_spans import ProblemSpan
+from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.base.types import Text
 from inventory.protocol.states import NAMES
 
@@ -237,9 +239,8 @@ def title(entry: CheckEntry) -> LocalizedText:
 
 
 def check(reader: LedgerReader, entry: CheckEntry, now: int, figure: Figure | None = None) -> CheckAnswer:
-    registered = reader.registered(entry)
     status = reader.status(entry, now)
-    measures = reader.fleet.measures(registered)
+    measures = reader.measures(entry)
     latency = measures.pop("latency", None)
     return CheckAnswer(
         uid=entry.uid,
@@ -253,7 +254,7 @@ def check(reader: LedgerReader, entry: CheckEntry, now: int, figure: Figure | No
         since=status.since or None,
         reason=status.reason,
         provisional=status.provisional,
-        last_result=status.at or None,
+        last_result=status.last_look or None,
         latency=latency,
         measures=measures,
         interval=entry.check.interval / 1000 if entry.check else None,
@@ -309,18 +310,39 @@ def goal(one: evaluate.Evaluation, name: Text) -> GoalAnswer:
     )
 
 
-def trouble(one: TroubleSpan, causes: Mapping[tuple[str, int], Cause]) -> TroubleAnswer:
-    cause = causes[one.known.uid, one.start]
+def trouble(one: ProblemSpan, causes: Mapping[tuple[str, int], Cause]) -> TroubleAnswer:
+    cause = causes[one.entry.uid, one.start]
     return TroubleAnswer(
-        uid=one.known.uid,
-        check=one.known.name,
-        title=title(one.known),
-        agency=one.known.check.agency if one.known.check else "",
-        agent=one.known.agent,
+        uid=one.entry.uid,
+        check=one.entry.name,
+        title=title(one.entry),
+        agency=one.entry.check.agency if one.entry.check else "",
+        agent=one.entry.agent,
         state=NAMES[one.state],
         start=one.start or None,
         end=one.end,
         reason=one.reason,
         cause=cause.cause,
         certainty=cause.certainty,
+    )
+
+
+def agent(one: AgentSummary) -> AgentAnswer:
+    return AgentAnswer(
+        agent=one.agent.id,
+        agency=one.agent.agency,
+        site=one.agent.site,
+        checks=one.checks,
+        last_seen=one.last_seen,
+        backlog=one.backlog,
+        started=one.started,
+        stopped=one.stopped,
+        version=one.version,
+        platform=one.platform,
+        certificate_ends=one.certificate_ends,
+        revoked=one.revoked,
+        results=one.results,
+        unplaceable=one.unplaceable,
+        dead_letters=one.dead_letters,
+        health=dict(one.health),
     )

@@ -25,7 +25,7 @@ from agent.uplink.hub import hub_of
 from agent.uplink.identity import Identity
 from collector.keys import files as keys_files
 from collector.keys import pki
-from collector.store.database import Database
+from collector.store.opening import open_store
 from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates
@@ -51,9 +51,9 @@ class World:
 
     async def __aenter__(self) -> "World":
         self.authority = keys_files.authority(self.directory / "pki", self.wall)
-        self.database = Database.open(self.directory / "collector.db")
+        self.store = open_store(self.directory / "collector.db")
         self.revocations = Revocations(self.directory / "revoked.jsonl")
-        self.registry = Registry(self.database, self.authority, self.revocations, wall=lambda: self.wall)
+        self.registry = Registry(self.store, self.authority, self.revocations, wall=lambda: self.wall)
         self.listener = AgentsListener(
             self.registry,
             self,
@@ -69,7 +69,7 @@ class World:
 
     async def __aexit__(self, *_: object) -> None:
         await self.listener.stop(0.2)
-        await self.database.close()
+        await self.store.close()
 
     def plan(self, agent: str) -> tuple[str, bytes] | None:
         return None

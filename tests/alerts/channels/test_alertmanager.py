@@ -138,7 +138,7 @@ async def test_an_open_incident_is_renewed_before_it_ends(site: FakeWebSite) -> 
 async def test_a_closed_one_is_said_to_have_ended_for_a_while_also_after_a_restart(site: FakeWebSite) -> None:
     desk = Desk(AlertmanagerSettings(url=site.url), incident())
     await desk.poster.run_once()
-    over = incident(ended=NOW + 30_000, closed=NOW + 90_000, why="recovered")
+    over = incident(ended=NOW + 30_000, closed=NOW + 90_000, resolution="recovered")
     desk.incidents = (over,)
     await desk.wait(100_000)
     first = posted(site)

@@ -16,11 +16,10 @@ from collector.evaluator.bounds import bounds_from_spans
 from collector.evaluator.findings import SENTENCES, finding_message
 from collector.evaluator.recent import MAX_LOOKS, RecentLooks
 from collector.evaluator.standby import Standby
-from collector.evaluator.watch import WatchedStatus
 from collector.ledger.figures import history
 from collector.ledger.steps import Span, first_tail, step
 from inventory.model.alerting import DEFAULT_CONDITIONS, FINDINGS, Condition
-from inventory.protocol.states import DEGRADED, DOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, UP, CheckStatus
 
 OWN = next(one for one in DEFAULT_CONDITIONS if one.on == "collector")
 
@@ -115,8 +114,10 @@ async def test_nobodys_standby_is_never_mute() -> None:
 # -- the latest looks
 
 
-def seen(state: int, since: int, looks: int) -> WatchedStatus:
-    return WatchedStatus(row=7, state=state, since=since, at=since, looks=looks, reason="", provisional=False)
+def seen(state: int, since: int, looks: int) -> CheckStatus:
+    return CheckStatus(
+        state=state, since=since, first_look=since, last_look=since, last_state=state, looks=looks, reason=""
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from([UP, DEGRADED, DOWN]), st.integers(1, 6)), max_size=12))
@@ -129,7 +130,7 @@ def test_the_latest_looks_are_those_that_were_published(stretches: list[tuple[in
         if state != before:
             began, looks, before = at, 0, state
         looks += 1
-        told = recent.add(seen(state, began, looks))
+        told = recent.add(7, seen(state, began, looks))
         assert list(told) == truth[-MAX_LOOKS:][-len(told) :]
         assert (7 in recent.rows) != (state == UP and looks >= MAX_LOOKS)
 

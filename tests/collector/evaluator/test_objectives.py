@@ -170,7 +170,7 @@ async def test_an_outage_that_is_told_is_not_told_again_as_a_goal_at_risk() -> N
     assert not risk.confirmed
     [risk] = objectives.current(NOW + 7 * MINUTE, [], condition)  # it goes on burning, and nobody was told why
     assert risk.confirmed and risk.severity == "critical" and risk.cause.root == "goal:g1"
-    assert risk.said is not None and risk.said.values["goal"] == "g1"
+    assert risk.message is not None and risk.message.values["goal"] == "g1"
 
 
 async def test_many_short_outages_that_nobody_was_told_of_are_a_risk_at_once() -> None:

@@ -18,13 +18,13 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
     await world.start()
     yield world
     await world.ingest.stop()
-    await world.ingest.database.close()
+    await world.ingest.store.close()
 
 
 def seen(watch: StatusWatch, world: IngestWorld) -> dict[int, tuple[int, int]]:
     """(state, looks) by row."""
     watch.refresh(world.clock.wall_ms())
-    return {one.row: (one.state, one.looks) for each in watch.unhealthy.values() for one in each}
+    return {row: (one.state, one.looks) for each in watch.unhealthy.values() for row, one in each.items()}
 
 
 async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: IngestWorld) -> None:
@@ -35,7 +35,7 @@ async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: I
     await agent.push(agent.batch(agent.all(UP, DOWN, UP), reasons=[(1, "refused")]))
     row = world.check("a1/c1").id
     assert seen(watch, world) == {row: (DOWN, 1)}
-    assert watch.unhealthy["a1"][0].reason == "refused"
+    assert watch.unhealthy["a1"][row].reason == "refused"
     await agent.look_and_push(UP, DOWN, UP)
     await agent.look_and_push(UP, DOWN, UP)
     assert seen(watch, world) == {row: (DOWN, 3)}
@@ -64,7 +64,7 @@ async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_
     await agent.push(present=present, backlog=50)
     row = world.check("a1/c1").id
     assert seen(watch, world) == {row: (DOWN, 4)}
-    assert watch.unhealthy["a1"][0].provisional
+    assert watch.unhealthy["a1"][row].provisional
     present = Present(agent.plan.digest, agent.boot, agent.now() + 0, bytes([UP] * 3), [now] * 3, [9] * 3)
     world.clock.advance(1_000)
     await agent.push(present=present, backlog=40)

@@ -19,13 +19,14 @@ from prometheus_client.parser import text_string_to_metric_families as parse_cla
 
 from collector.ingest.fast_path import LatestResult, Ledger
 from collector.ingest.fleet import Fleet
-from collector.ingest.plans import Plans, RegisteredCheck
+from collector.ingest.plans import Plans
 from collector.ingest.state import AgentState, Overlay
 from collector.ledger.steps import LedgerTail
 from collector.metrics import agents as agent_series
 from collector.metrics import exposition, fleet, negotiation
 from collector.metrics.fleet import LabelledAgent, ScrapedAgent, pieces
 from collector.metrics.handler import MetricsHandler
+from collector.store.records import RegisteredCheck
 from inventory.base.families import Family, Histogram
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 

@@ -12,9 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from collector.config import AgentsConfig, CollectorConfig, OperatorsConfig
-from collector.ingest.fleet import CheckStatus
 from collector.metrics import exposition
-from collector.services import backups
+from collector.queries import backups
+from collector.queries.goals import evaluations
 from collector.services.metrics import backup_samples
 from collector.store import prune
 from collector.web import schemas
@@ -24,7 +24,7 @@ from inventory.base.types import Text
 from inventory.model.entities import Backup
 from inventory.protocol import kinds
 from inventory.protocol.plan import decode
-from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from inventory.protocol.states import DEGRADED, DOWN, NO_STATUS_YET, UNKNOWN, UP
 from inventory.protocol.wire import Batch, Position
 from tests.collector.web.test_api import Feeder, Running, now_ms
 
@@ -185,7 +185,7 @@ async def test_reasons_in_vietnamese_too_when_they_are_asked_for(told) -> None:
 
 def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:
     def oldest(**ages: float) -> tuple[str, float | None] | None:
-        seen = CheckStatus(UP, 0, 1000, "")
+        seen = msgspec.structs.replace(NO_STATUS_YET, state=UP, last_look=1000, reason="")
         evidence = [
             backups.BackupEvidence(name, None, seen, {"age_seconds": age} | ({} if name == "pings" else {"copies": 1}))
             for name, age in ages.items()
@@ -213,7 +213,9 @@ def test_the_age_is_that_of_the_copies_and_of_the_worst_of_them() -> None:
 )
 def test_whether_the_objective_is_met(evidence: list[tuple[int, int | None]], met: bool | None) -> None:
     seen = [
-        backups.BackupEvidence("e", None, CheckStatus(state, 0, 0, ""), {} if value is None else {"rpo_met": value})
+        backups.BackupEvidence(
+            "e", None, msgspec.structs.replace(NO_STATUS_YET, state=state), {} if value is None else {"rpo_met": value}
+        )
         for state, value in evidence
     ]
     backup = Backup(id="b", key="b", name=Text("", "b"), agency="a", site="a")
@@ -237,12 +239,12 @@ async def test_an_age_goes_on_while_nothing_is_heard(told) -> None:
 
 
 async def test_the_goal_counts_the_whole_and_names_the_evidence_that_is_missing(told) -> None:
-    evaluation = next(one for one in await told.service.reader.evaluations() if one.window.name == "rolling-1d")
+    evaluation = next(one for one in await evaluations(told.service.reader) if one.window.name == "rolling-1d")
     assert evaluation.members == 2
     assert evaluation.verdict == "not proven"
     names = {missing.member: missing.name.en for missing in evaluation.missing}
     assert names["office-db"] == "Database: restore drill"
-    assert "Database: restore drill" in evaluation.why()
+    assert "Database: restore drill" in evaluation.sentence()
 
 
 async def test_metrics_of_the_whole_and_of_its_evidence(told) -> None:
@@ -298,9 +300,9 @@ async def test_the_history_is_the_same_once_it_is_added_up_by_the_hour(told) -> 
     uid = next(one.uid for one in (await listed(told))["office-db"].evidence if one.evidence == "files")
     path = f"/api/v1/checks/{uid}/history?measure=size_bytes&from={now_ms() - 30 * 86_400_000}"
     before = await told.json(path, HistoryAnswer)
-    await prune.prune_all(service.database, now_ms() + 12 * 3_600_000)
+    await prune.prune_all(service.store, now_ms() + 12 * 3_600_000)
     hourly = "SELECT count(*) FROM sums WHERE width = 3600000"
-    assert (await service.database.read(lambda db: db.execute(hourly).fetchone()))[0]
+    assert (await service.store.database.read(lambda db: db.execute(hourly).fetchone()))[0]
     assert await told.json(path, HistoryAnswer) == before
 
 

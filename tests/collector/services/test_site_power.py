@@ -15,10 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from collector.ledger.power import durations_by_source, site_timeline
 from collector.ledger.timeline import EXCLUDED, TimelineSegment
 from collector.metrics import exposition
-from collector.queries.reading import LedgerReader
+from collector.queries.reader import LedgerReader
 from collector.services.metrics import SitePowerMetrics
 from collector.services.site_power import SitePower, feeds_of, ups_of
-from collector.store.database import begin_incarnation
 from inventory.build.load import load
 from inventory.build.planning import plan_of
 from inventory.model.entities import Inventory
@@ -127,8 +126,8 @@ class Place:
 
     def begin(self) -> None:
         ingest = self.world.ingest
-        self.reader = LedgerReader(ingest.database, ingest.fleet, self.source, self.world.clock.wall_ms)
-        self.power = SitePower(ingest.database, self.reader)
+        self.reader = LedgerReader(ingest.store, ingest.fleet, self.source, self.world.clock.wall_ms)
+        self.power = SitePower(ingest.store, self.reader)
 
     async def agent(self) -> ChainAgent:
         return await self.world.agent(self.plan)
@@ -155,7 +154,7 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
     await made.start()
     yield made
     await made.ingest.stop()
-    await made.ingest.database.close()
+    await made.ingest.store.close()
 
 
 async def told(agent: ChainAgent, *looks: tuple[int, int], times: int = 4) -> None:
@@ -211,7 +210,7 @@ async def test_a_new_incarnation_starts_at_0(world: IngestWorld, tmp_path: Path)
     await place.seconds()
     await place.power.save()
     now = world.clock.wall_ms()
-    await world.ingest.database.write(lambda db: begin_incarnation(db, "restored", now))
+    await world.ingest.store.write(lambda tx: tx.incarnations.begin("restored", now))
     await world.crash()
     agent.ingest = world.ingest
     place.begin()

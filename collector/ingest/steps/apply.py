@@ -1,4 +1,4 @@
-"""Applies a batch to an agent's state: the same code for live, deferred and replayed pushes.
+"""Applies a placed batch to an agent's state: the same code for live, deferred and replayed pushes.
 
 Works on a successor of the state, so that nothing is seen before the commit; what goes into the store is gathered in
 an :class:`Effect`. Sums are given back, to be added after the commit.
@@ -10,11 +10,12 @@ from typing import Any, Final
 
 import msgspec
 
-from collector.ingest import examine
-from collector.ingest import fast_path as streaks
-from collector.ingest.fast_path import LatestResult, Ledger
+from collector.ingest.fast_path import LatestResult, Ledger, begin_fast_path
 from collector.ingest.plans import CompiledPlan
-from collector.ingest.state import AgentState, Effect, NewDeadLetter, NewEvent
+from collector.ingest.state import AgentState
+from collector.ingest.steps import examine
+from collector.ingest.steps.dead_letters import dead_letter
+from collector.ingest.steps.effect import Effect, NewEvent
 from collector.ingest.sums import Sums
 from collector.ledger.placement import Placement
 from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, step
@@ -32,43 +33,31 @@ MAX_DATA: Final = 4_096  # bytes of an event's JSON
 AddSums = Callable[[Sums], None]
 
 
-def extent(batch: Batch) -> tuple[int, int]:
-    """The first and the last boot ms that a (clean) batch speaks of."""
-    base, least, most = batch.base, [], []
-    if batch.states:
-        if len(batch.counts) == len(batch.states):
-            least.append(base + min(batch.at))
-            most.append(base + max(batch.at))
-        else:
-            begin = 0
-            for n in batch.counts:
-                least.append(base + batch.at[begin])
-                most.append(base + sum(batch.at[begin : begin + n]))
-                begin += n
-    for run in batch.runs:
-        least.append(run.first)
-        most.append(run.last)
-    for record in batch.records:
-        least.append(record.at)
-        most.append(record.at)
-    return min(least, default=base), max(most, default=base)
+class PlacedPush(msgspec.Struct, frozen=True):
+    """A batch that is read and placed, and what it is applied to."""
+
+    batch: Batch  # without its bad results
+    plan: CompiledPlan
+    placement: Placement
+    state: AgentState  # a successor, changed here
+    effect: Effect  # what goes into the store, added to here
+    count_from: int  # counters of settled time begin there (ms)
 
 
-def apply_batch(
-    state: AgentState, plan: CompiledPlan, batch: Batch, placement: Placement, effect: Effect, count_from: int
-) -> AddSums:
-    """Take a clean batch into ``state`` (a successor). What cannot be taken goes to ``effect`` as dead letters."""
+def apply_batch(placed: PlacedPush) -> AddSums:
+    """Apply a batch to its state. What cannot be applied goes to the effect as dead letters."""
+    batch, plan, placement, state = placed.batch, placed.plan, placed.placement, placed.state
     if batch.runs or batch.records:
         state.writable_ledger()
     for record in batch.records:
         if record.kind == "start":  # the first frame of its epoch: what it tells of comes before all results
-            _apply_power_loss(state, plan, record, placement, effect, count_from)
-    runs = [run for run in batch.runs if _apply_run(state, plan, run, placement, effect, count_from)]
-    skips = _apply_results(state, plan, batch, placement, effect, count_from) if batch.states else {}
+            _apply_power_loss(placed, record)
+    runs = [run for run in batch.runs if _apply_run(placed, run)]
+    skips = _apply_results(placed) if batch.states else {}
     if batch.records:
-        state.writable_ledger()  # the results may have begun a streak
+        state.writable_ledger()  # the results may have begun a fast path
     for record in batch.records:
-        _apply_record(state, plan, record, placement, effect, count_from)
+        _apply_record(placed, record)
     state.results += len(batch.states) + sum(run.count for run in batch.runs)
     if batch.states and state.stopped is not None and placement.end > state.stopped:
         state.stopped = None
@@ -82,42 +71,33 @@ def apply_batch(
     return add_sums
 
 
-def store_records(state: AgentState, batch: Batch, at: int, effect: Effect) -> None:
+def add_records(batch: Batch, at: int, effect: Effect) -> None:
     """The life of an agent in a batch that cannot be placed: events at the time of receipt."""
     for record in batch.records:
         _add_event(record, at, effect)
 
 
-def _apply_results(
-    state: AgentState, plan: CompiledPlan, batch: Batch, placement: Placement, effect: Effect, count_from: int
-) -> dict[int, int]:
-    """Each check's slice into its tail. Gives back how many leading looks of which place were too old to be taken."""
+def _apply_results(placed: PlacedPush) -> dict[int, int]:
+    """Each check's slice into its tail. Gives back how many leading looks of which place were too old to be applied."""
+    batch, plan, placement, state = placed.batch, placed.plan, placed.placement, placed.state
     single_looks = placement.steady and len(batch.counts) == len(batch.states)
     offset = batch.base + placement.offset_first
     reasons = {place: examine.cut_reason(text) for place, text in batch.reasons}
     ledger = state.ledger
     if single_looks and ledger.fast_path is not None and ledger.fast_path.accepts(plan, batch, offset):
-        state.ledger = ledger.extended(batch, offset, placement.error, reasons, effect.spans)
+        state.ledger = ledger.extended(batch, offset, placement.error, reasons, placed.effect.spans)
         return {}
     ledger = state.writable_ledger()
-    skips = _apply_slices(ledger, plan, batch, placement, effect, reasons, count_from)
-    if single_looks and not skips and offset + min(batch.at) >= count_from:
-        state.ledger = Ledger(
-            ledger.tails, ledger.latest, streaks.begin_fast_path(plan, batch, offset, placement.error, reasons)
-        )
+    skips = _apply_slices(placed, ledger, reasons)
+    if single_looks and not skips and offset + min(batch.at) >= placed.count_from:
+        fast_path = begin_fast_path(plan, batch, offset, placement.error, reasons)
+        state.ledger = Ledger(ledger.tails, ledger.latest, fast_path)
     return skips
 
 
-def _apply_slices(
-    ledger: Ledger,
-    plan: CompiledPlan,
-    batch: Batch,
-    placement: Placement,
-    effect: Effect,
-    reasons: Mapping[int, str],
-    count_from: int,
-) -> dict[int, int]:
-    tails, latest, digest = ledger.tails, ledger.latest, plan.digest
+def _apply_slices(placed: PlacedPush, ledger: Ledger, reasons: Mapping[int, str]) -> dict[int, int]:
+    plan, batch, placement, effect = placed.plan, placed.batch, placed.placement, placed.effect
+    tails, latest, digest, count_from = ledger.tails, ledger.latest, plan.digest, placed.count_from
     base, at, states, latency, values = batch.base, batch.at, batch.states, batch.latency, batch.values
     rows, holds, widths, error = plan.rows, plan.holds, plan.widths, placement.error
     skips: dict[int, int] = {}
@@ -137,9 +117,7 @@ def _apply_slices(
             )
         except OutOfOrder:
             skip = skips[place] = _too_old(tail, first, deltas, error)
-            effect.dead_letters.append(
-                NewDeadLetter("older than the ledger's end", skip, repr((plan.uids[place], first)).encode())
-            )
+            effect.dead_letters.append(dead_letter("older than the ledger's end", (plan.uids[place], first), skip))
             if skip == n:
                 begin = end
                 continue
@@ -180,90 +158,85 @@ def _copy(tail: LedgerTail) -> LedgerTail:
     )
 
 
-def _apply_run(
-    state: AgentState, plan: CompiledPlan, run: Run, placement: Placement, effect: Effect, count_from: int
-) -> bool:
+def _apply_run(placed: PlacedPush, run: Run) -> bool:
     """False: it was older than the ledger's end, and is a dead letter."""
+    plan, placement, ledger = placed.plan, placed.placement, placed.state.ledger
     row, hold, error = plan.rows[run.check], plan.holds[run.check], placement.error
     first, last = placement.at(run.first), placement.at(run.last)
-    old = state.ledger.tails.get(row)
+    old = ledger.tails.get(row)
     reason = examine.cut_reason(run.reason)
     closed: list[Span] = []
     if old is None:
-        effect.born.append((first, row))
+        placed.effect.born.append((first, row))
         tail = first_tail(run.state, first, last, hold, error, run.count, reason)
     else:
-        if 0 < old.last - first <= error + old.error_to:  # in order for sure, its time is not: see take
+        if 0 < old.last - first <= error + old.error_to:  # in order for sure, its time is not: see apply_slice
             first, last, error = old.last, max(last, old.last), max(error, old.error_to)
         tail = _copy(old)
         try:
             step(tail, closed, run.state, first, last, hold, error, run.count, reason)
         except OutOfOrder as out:
-            effect.dead_letters.append(
-                NewDeadLetter(str(out), run.count, repr(run).encode()[: examine.DEAD_LETTER_BYTES])
-            )
+            placed.effect.dead_letters.append(dead_letter(str(out), run, run.count))
             return False
-    if count_from and (old is None or old.last < count_from):
-        recount(tail, closed, count_from)
-    state.ledger.tails[row] = tail
-    state.ledger.latest[row] = LatestResult(last, None, [], plan.digest, reason)
-    effect.spans.extend((row, span) for span in closed)
+    _keep_tail(placed, row, tail, closed)
+    ledger.latest[row] = LatestResult(last, None, [], plan.digest, reason)
     return True
 
 
-def _apply_record(
-    state: AgentState, plan: CompiledPlan, record: Record, placement: Placement, effect: Effect, count_from: int
-) -> None:
+def _apply_record(placed: PlacedPush, record: Record) -> None:
+    """A record of the agent's life: an event, and a clean stop ends every hold."""
+    state, placement = placed.state, placed.placement
     at = placement.at(record.at)
-    _add_event(record, at, effect)
+    _add_event(record, at, placed.effect)
     if record.kind == "start":
         state.started, state.stopped = at, None
         state.about = {key: value for key, value in record.data.items() if isinstance(value, str | int | bool)}
     elif record.kind == "stop":
         state.stopped = at
-        for row in plan.rows:
+        for row in placed.plan.rows:
             old = state.ledger.tails.get(row)
             if old is None or old.last > at + placement.error + old.error_to:
                 continue
             tail, closed = _copy(old), list[Span]()
             step(tail, closed, UNKNOWN, max(at, old.last), max(at, old.last), old.hold, placement.error, 1, STOPPED)
-            if count_from and old.last < count_from:
-                recount(tail, closed, count_from)
-            state.ledger.tails[row] = tail
+            _keep_tail(placed, row, tail, closed)
             if (newest := state.ledger.latest.get(row)) is not None and newest.reason:
                 state.ledger.latest[row] = msgspec.structs.replace(newest, reason="")  # it speaks no longer
-            effect.spans.extend((row, span) for span in closed)
 
 
-def _apply_power_loss(
-    state: AgentState, plan: CompiledPlan, record: Record, placement: Placement, effect: Effect, count_from: int
-) -> None:
+def _apply_power_loss(placed: PlacedPush, record: Record) -> None:
     """A UPS was last seen on battery, then the agent's machine was silent and booted again without a clean stop.
 
     Then its power failed at some moment between, and was back when it booted: an edge like any other, in the middle
     of a gap that is all uncertain. A machine that ran on (its process was only restarted) says nothing of the kind.
     """
+    plan, placement, ledger = placed.plan, placed.placement, placed.state.ledger
     booted = placement.at(0)
     if record.data.get("clean") is not False or record.at > BOOT_TO_START:
         return
     for place, row in enumerate(plan.rows):
-        old = state.ledger.tails.get(row)
+        old = ledger.tails.get(row)
         if plan.kinds[place] not in kinds.about("power") or old is None or old.state != DEGRADED or old.last >= booted:
             continue
         tail, closed = _copy(old), list[Span]()
         tail.hold = max(tail.hold, booted - old.last)  # silence is explained, so it is not unknown
         step(tail, closed, DOWN, booted, booted, old.hold, placement.error, 1, POWER_LOST)
-        if count_from and old.last < count_from:
-            recount(tail, closed, count_from)
-        state.ledger.tails[row] = tail
-        effect.spans.extend((row, span) for span in closed)
+        _keep_tail(placed, row, tail, closed)
+
+
+def _keep_tail(placed: PlacedPush, row: int, tail: LedgerTail, closed: list[Span]) -> None:
+    """A check's tail after one step, in place of the one before it, and the spans that the step closed."""
+    tails, count_from = placed.state.ledger.tails, placed.count_from
+    old = tails.get(row)
+    if count_from and (old is None or old.last < count_from):
+        recount(tail, closed, count_from)
+    tails[row] = tail
+    placed.effect.spans.extend((row, span) for span in closed)
 
 
 def _add_event(record: Record, at: int, effect: Effect) -> None:
     if record.kind not in EVENT_KINDS:
-        effect.dead_letters.append(
-            NewDeadLetter(f"a record of unknown kind {record.kind[:40]!r}", 1, repr(record).encode()[:4096])
-        )
+        effect.dead_letters.append(dead_letter(f"a record of unknown kind {record.kind[:40]!r}", record))
         return
     unclean = record.kind == "start" and record.data.get("clean") is False
     finding = unclean or record.kind not in ("start", "stop")

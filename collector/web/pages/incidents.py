@@ -1,24 +1,19 @@
 """Pages of incidents, and the page behind a mail's link: it asks first, so that a mail scanner's look does nothing."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
-import msgspec
 from aiohttp import web
 
 from alerts.incident.entities import Incident
-from alerts.mail.formatter import MailFormatter
+from alerts.incident.message import message
 from alerts.mail.signed_urls import BadLink, LinkClaim
 from alerts.mail.topic import headline
-from collector.evaluator.alerting import AlertingService
-from collector.queries.reading import LedgerReader
-from collector.store import incidents as stored
-from collector.web.incident_api import IncidentActionBody, IncidentApi
-from collector.web.layout import Layout
+from collector.web.incident_actions import IncidentActionBody, IncidentActions
+from collector.web.incident_lines import incident_line
+from collector.web.pages import PageContext, PageHandler
 from collector.web.query_params import BadRequest, check_parameters
 from collector.web.routes import WHO
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HOUR: Final = 3_600_000
 MAX_PAST: Final = 100  # closed incidents on the page
@@ -26,48 +21,46 @@ SNOOZES: Final = (1, 4, 24, 72)  # hours
 FORM_VALID_FOR: Final = HOUR  # how long a form of a page may be open before it is sent
 
 
-class IncidentLine(msgspec.Struct, frozen=True):
-    """An incident in a list."""
-
-    incident: Incident
-    title: str
-    checks: int
+def pages(context: PageContext) -> "IncidentPages":
+    return IncidentPages(context)
 
 
 class IncidentPages:
-    """``api``: what does what a page asks for."""
+    """The list, each incident, and what a mail's link leads to."""
 
-    def __init__(self, reader: LedgerReader, alerting: AlertingService, api: IncidentApi, frame: Layout) -> None:
-        self._reader = reader
-        self._alerting = alerting
-        self._api = api
-        self._draw = frame.render
-        self._speaker = frame.speaker
+    menu = (("/incidents", message("Incidents")),)
 
-    def routes(self) -> Mapping[str, Handler]:
+    def __init__(self, context: PageContext) -> None:
+        self._reader = context.reader
+        self._alerting = context.alerting
+        self._actions = IncidentActions(context.reader, context.alerting)
+        self._draw = context.layout.render
+        self._formatter = context.layout.formatter
+
+    def routes(self) -> Mapping[str, PageHandler]:
         return {
             "/incidents": self.list_page,
             "/incidents/{key}": self.incident_page,
             "/links/{token}": self.confirm_page,
         }
 
-    def posts(self) -> Mapping[str, Handler]:
+    def posts(self) -> Mapping[str, PageHandler]:
         return {"/links/{token}": self.submit}
 
     async def list_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
-        past = await stored.closed(self._alerting.database, MAX_PAST)
-        speaker = self._speaker(request)
+        past = await self._alerting.incidents.closed(MAX_PAST)
+        formatter = self._formatter(request)
         return self._draw(
             request,
             "incidents.html",
-            open=[incident_line(one, speaker) for one in self._alerting.open_incidents()],
-            past=[incident_line(one, speaker) for one in past if one.why != "merged"],
+            open=[incident_line(one, formatter) for one in self._alerting.incidents.open()],
+            past=[incident_line(one, formatter) for one in past if one.resolution != "merged"],
         )
 
     async def incident_page(self, request: web.Request) -> web.Response:
         check_parameters(request.query, "lang")
-        incident = await self._api.find(request.match_info["key"])
+        incident = await self._actions.find(request.match_info["key"])
         who = request[WHO] or "anyone"
         forms = {
             action: self._alerting.signer.sign(
@@ -82,7 +75,7 @@ class IncidentPages:
             "incident.html",
             refresh=False,
             incident=incident,
-            title=headline(incident, self._speaker(request)),
+            title=headline(incident, self._formatter(request)),
             members=sorted(incident.members.values(), key=lambda one: (one.until is not None, one.since, one.key)),
             forms=forms,
             snoozes=SNOOZES,
@@ -117,11 +110,11 @@ class IncidentPages:
         body = IncidentActionBody(until=until, text=str(form.get("text", "")))
         done: str = claim.action
         try:
-            incident = await self._api.execute(claim.incident, claim.action, claim.contact, body)
+            incident = await self._actions.execute(claim.incident, claim.action, claim.contact, body)
         except BadRequest as wrong:
             if wrong.status != 409:
                 raise
-            incident, done = await self._api.find(claim.incident), ""  # it closed meanwhile: that is what is shown
+            incident, done = await self._actions.find(claim.incident), ""  # it closed meanwhile: that is what is shown
         return self._link_page(request, claim, incident, done=done)
 
     def _refused(self, request: web.Request, bad: BadLink) -> web.Response:
@@ -136,7 +129,7 @@ class IncidentPages:
             claim=claim,
             bad=None,
             incident=incident,
-            title=headline(incident, self._speaker(request)) if incident is not None else "",
+            title=headline(incident, self._formatter(request)) if incident is not None else "",
             done=done,
             snoozes=SNOOZES,
             who=self._who(claim),
@@ -150,10 +143,4 @@ class IncidentPages:
         return self._alerting.signer.verify(request.match_info["token"], self._reader.wall())
 
     async def _incident(self, claim: LinkClaim) -> Incident | None:
-        return await self._api.find(claim.incident) if claim.incident else None
-
-
-def incident_line(incident: Incident, speaker: MailFormatter) -> IncidentLine:
-    return IncidentLine(
-        incident, headline(incident, speaker), sum(one.until is None for one in incident.members.values())
-    )
+        return await self._actions.find(claim.incident) if claim.incident else None

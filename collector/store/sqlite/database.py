@@ -1,4 +1,4 @@
-"""The one SQLite file: opening, migrating, one writer, readers in threads.
+"""The one SQLite file: opening, migrating, one writer, readers in threads. It knows nothing of what the tables mean.
 
 Durable means durable: WAL with synchronous=FULL, so a transaction is synced before it returns (with NORMAL a power
 cut loses commits that were acknowledged). Copying the WAL back into the file is taken off the commit's path.
@@ -8,7 +8,6 @@ import asyncio
 import os
 import queue
 import re
-import secrets
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import apsw
+
+from collector.store.errors import StoreBroken, StoreError, StoreFull
 
 T = TypeVar("T")
 
@@ -27,21 +28,8 @@ CHECKPOINT_PAGES: Final = 1_000  # WAL pages from which they are copied back bes
 RESTART_PAGES: Final = 8_000  # from which the writer stands still for the last of them, so that the WAL starts over
 
 
-class StoreError(Exception):
-    """The store could not do it; nothing of it was kept. The text says why, in words for a person."""
-
-
-class StoreFull(StoreError):
-    """No room to write. It may be tried again once there is."""
-
-
-class StoreBroken(StoreError):
-    """A sync failed: what the disk holds is not known. The process has to end and start afresh."""
-
-
 class Database:
-    """Opened with :meth:`open`. ``incarnation`` is random, new whenever the store is created or restored;
-    counters count from ``count_from`` (ms), its creation. ``broken`` is set when the process has to end."""
+    """Opened with :meth:`open`. ``broken`` is set when the process has to end."""
 
     def __init__(self, path: Path, writer: apsw.Connection, vfs: str | None = None) -> None:
         self.path = path
@@ -51,17 +39,13 @@ class Database:
         self._writer = writer
         self._writer_lock = asyncio.Lock()
         self._thread = ThreadPoolExecutor(1, "store-writer")
-        self._readers = ThreadPoolExecutor(READERS, "store-reader")
+        self.readers = ThreadPoolExecutor(READERS, "store-reader")
         self._free_readers: queue.SimpleQueue[apsw.Connection] = queue.SimpleQueue()
         for _ in range(READERS):
             self._free_readers.put(connect(path, apsw.SQLITE_OPEN_READONLY, vfs))
         self._checkpoint_connection = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
         self._copying: asyncio.Future[int] | None = None
         writer.set_wal_hook(self._committed)
-        row = writer.execute("SELECT incarnation, count_from FROM incarnations ORDER BY id DESC LIMIT 1").get
-        assert isinstance(row, tuple)
-        self.incarnation = str(row[0])
-        self.count_from = int(str(row[1]))
 
     @classmethod
     def open(cls, path: Path, *, migrations: Path = MIGRATIONS, vfs: str | None = None) -> "Database":
@@ -77,9 +61,6 @@ class Database:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
             writer = connect(path, apsw.SQLITE_OPEN_READWRITE, vfs)
             migrate(writer, migrations)
-            with writer:
-                if writer.execute("SELECT count(*) FROM incarnations").get == 0:
-                    begin_incarnation(writer, "created")
             return cls(path, writer, vfs)
         except apsw.Error as error:
             raise StoreError(f"{path} cannot be used as the collector's store: {error}") from None
@@ -89,13 +70,13 @@ class Database:
     async def write(self, work: Callable[[apsw.Connection], T]) -> T:
         """Do ``work`` in a transaction of its own, in the writer's thread. Durable when it returns; when ``work``
         raises, nothing of it is kept and the exception passes. Raises StoreError when the disk will not have it."""
-
-        def whole() -> T:
-            self._begin(BUSY_MS)
-            return self._finish(work)
-
         async with self._writer_lock:
-            return await self._in_thread(whole)
+            return await self._in_thread(lambda: self.write_now(work))
+
+    def write_now(self, work: Callable[[apsw.Connection], T]) -> T:
+        """As :meth:`write`, on this thread: for starting up, when nobody else writes."""
+        self._begin(BUSY_MS)
+        return self._finish(work)
 
     async def commit(self, work: Callable[[apsw.Connection], T]) -> T:
         """As :meth:`write`, but ``work`` runs here, on the loop's thread, and only the commit with its sync leaves it.
@@ -122,7 +103,7 @@ class Database:
     async def read(self, work: Callable[[apsw.Connection], T]) -> T:
         """Do ``work`` with a read-only connection, in a thread, on one snapshot."""
 
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self.read_now, work)
+        return await asyncio.get_running_loop().run_in_executor(self.readers, self.read_now, work)
 
     def read_now(self, work: Callable[[apsw.Connection], T]) -> T:
         """As :meth:`read`, on this thread: for starting up, when there is no one to keep waiting."""
@@ -142,7 +123,7 @@ class Database:
             await asyncio.to_thread(self._close)
 
     def _close(self) -> None:
-        self._readers.shutdown()
+        self.readers.shutdown()
         self._thread.shutdown()
         for _ in range(READERS):
             self._free_readers.get().close()
@@ -209,14 +190,14 @@ class Database:
             return
         loop = asyncio.get_running_loop()
         if self.wal_pages < RESTART_PAGES:
-            self._copying = loop.run_in_executor(self._readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
+            self._copying = loop.run_in_executor(self.readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
         else:
             self._copying = asyncio.ensure_future(self._start_wal_over())
 
     async def _start_wal_over(self) -> int:
         """Two steps: most of it beside the commits, then the rest while none runs, so that the WAL starts over."""
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
+        await loop.run_in_executor(self.readers, self._checkpoint, apsw.SQLITE_CHECKPOINT_PASSIVE)
         async with self._writer_lock:
             return await self._in_thread(lambda: self._checkpoint(apsw.SQLITE_CHECKPOINT_RESTART))
 
@@ -254,13 +235,3 @@ def migrate(connection: apsw.Connection, directory: Path = MIGRATIONS) -> None:
             with connection:
                 connection.execute(path.read_text(encoding="utf-8"))
                 connection.execute(f"PRAGMA user_version = {number}")
-
-
-def begin_incarnation(connection: apsw.Connection, why: str, now_ms: int | None = None) -> str:
-    """A new random incarnation, whose counters count from now."""
-    incarnation = secrets.token_hex(8)
-    now = int(time.time() * 1000) if now_ms is None else now_ms
-    connection.execute(
-        "INSERT INTO incarnations (incarnation, count_from, why) VALUES (?, ?, ?)", (incarnation, now, why)
-    )
-    return incarnation

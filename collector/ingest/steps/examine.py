@@ -1,6 +1,6 @@
 """Examines a batch: first its shape (or it cannot be read at all), then each result.
 
-A batch whose shape is wrong is refused whole. A bad result goes alone: :func:`clean` gives the batch without it and a
+A batch whose shape is wrong is refused whole. A bad result goes alone: the batch goes on without it, and there is a
 dead letter with the reason. The checks that every batch passes run in C over whole columns.
 """
 
@@ -10,20 +10,46 @@ from typing import Any, Final
 import msgspec
 
 from collector.ingest.plans import CompiledPlan
-from collector.ingest.state import NewDeadLetter
+from collector.ingest.steps.dead_letters import bounded_letters, dead_letter
+from collector.ingest.steps.effect import NewDeadLetter
 from inventory.protocol.states import UNKNOWN
-from inventory.protocol.wire import MAX_REASON, Batch, Run
+from inventory.protocol.wire import MAX_REASON, Batch, Reading, Run
 
 MAX_SEQ: Final = 2**62
 MAX_TIME: Final = 2**47  # ms: some 4,000 years
 MAX_LATENCY: Final = 2**42  # µs
 MAX_VALUE: Final = 2**53
-MAX_DEAD_LETTERS: Final = 20  # rows a batch; further ones are counted in the last
-DEAD_LETTER_BYTES: Final = 4_096
 FUTURE_TOLERANCE: Final = 1_000  # ms that a result may be later than the push that brings it
 
 
-def shape_fault(batch: Batch, plan: CompiledPlan) -> str:
+class ExaminedBatch(msgspec.Struct, frozen=True):
+    """A batch as read by its plan."""
+
+    batch: Batch  # without its bad results, unless it is refused whole
+    plan: CompiledPlan | None  # that it was made under; None: it is not known
+    refused: str = ""  # why it is refused whole
+    dead_letters: list[NewDeadLetter] = []  # the results that are set aside, or the batch
+    unaccounted: int = 0  # frames of which nothing is said
+
+
+def examine(batch: Batch, plan: CompiledPlan | None, sent: Reading) -> ExaminedBatch:
+    """What of a batch can be taken, by its plan (None: it is not known); ``sent``: the clocks of the push it came in.
+
+    Nothing is changed here, so whether the batch is taken at all may be decided later.
+    """
+    fault = "its plan is not known" if plan is None else _shape_fault(batch, plan)
+    if plan is None or fault:
+        letter = dead_letter(f"a batch set aside: {fault}", batch, len(batch.states))
+        return ExaminedBatch(batch, plan, refused=fault, dead_letters=[letter])
+    latest = sent.boot_ms + FUTURE_TOLERANCE if batch.boot == sent.boot else MAX_TIME
+    unaccounted = _unaccounted(batch)
+    if _is_clean(batch, plan, latest):
+        return ExaminedBatch(batch, plan, unaccounted=unaccounted)
+    cleaned, letters = _clean(batch, plan, latest)
+    return ExaminedBatch(cleaned, plan, dead_letters=letters, unaccounted=unaccounted)
+
+
+def _shape_fault(batch: Batch, plan: CompiledPlan) -> str:
     """Why the batch cannot be read, or ""."""
     total = len(batch.states)
     start, places = batch.start, batch.places()
@@ -51,7 +77,7 @@ def shape_fault(batch: Batch, plan: CompiledPlan) -> str:
     return ""
 
 
-def unaccounted(batch: Batch) -> int:
+def _unaccounted(batch: Batch) -> int:
     """Frames of which nothing is said. Of folded ones that cannot be told."""
     if batch.runs:
         return 0
@@ -62,7 +88,7 @@ def _missing(batch: Batch) -> int:
     return sum(last - first + 1 for first, last in batch.missing)
 
 
-def is_clean(batch: Batch, plan: CompiledPlan, latest: int) -> bool:
+def _is_clean(batch: Batch, plan: CompiledPlan, latest: int) -> bool:
     """Whether every result can be taken as it is; ``latest``: the boot ms that none may be past."""
     if batch.runs or batch.records or batch.reasons:
         if any(_run_fault(run, plan, latest) for run in batch.runs):
@@ -95,7 +121,7 @@ def _within(column: Sequence[int | None], least: int, most: int) -> bool:
         return _within([value for value in column if value is not None], least, most)
 
 
-def clean(batch: Batch, plan: CompiledPlan, latest: int) -> tuple[Batch, list[NewDeadLetter]]:
+def _clean(batch: Batch, plan: CompiledPlan, latest: int) -> tuple[Batch, list[NewDeadLetter]]:
     """The batch without its bad results, runs and records, and a letter for each of those."""
     letters: list[NewDeadLetter] = []
     reasons = {place: text for place, text in batch.reasons if 0 <= place < len(batch.states)}
@@ -111,11 +137,11 @@ def clean(batch: Batch, plan: CompiledPlan, latest: int) -> tuple[Batch, list[Ne
             values = batch.values[value : value + width]
             value += width
             fault = "a check that its plan does not have" if not in_plan else ""
-            fault = fault or _result_fault(batch, i, when, previous if accepted else 0, values, latest)
+            fault = fault or _time_fault(batch, i, when, previous if accepted else 0, latest)
+            fault = fault or _number_fault(batch.latency[i], values)
             if fault:
-                letters.append(
-                    _dead_letter(fault, (place, batch.base + when, batch.states[i], batch.latency[i], values))
-                )
+                look = (place, batch.base + when, batch.states[i], batch.latency[i], values)
+                letters.append(dead_letter(fault, look))
                 continue
             if i in reasons:
                 kept["reasons"].append((len(states), reasons[i]))
@@ -133,26 +159,30 @@ def clean(batch: Batch, plan: CompiledPlan, latest: int) -> tuple[Batch, list[Ne
     for run in batch.runs:
         fault = _run_fault(run, plan, latest)
         if fault:
-            letters.append(_dead_letter(fault, run))
+            letters.append(dead_letter(fault, run))
         else:
             runs.append(run)
     for record in batch.records:
         if 0 <= record.at <= latest:
             records.append(record)
         else:
-            letters.append(_dead_letter("from the future, or before its machine started", record))
+            letters.append(dead_letter("from the future, or before its machine started", record))
     changed = msgspec.structs.replace(batch, states=bytes(states), runs=runs, records=records, **kept)
     return changed, bounded_letters(letters)
 
 
-def _result_fault(batch: Batch, i: int, when: int, previous: int, values: Sequence[int | None], latest: int) -> str:
+def _time_fault(batch: Batch, i: int, when: int, previous: int, latest: int) -> str:
     if batch.states[i] > UNKNOWN:
         return f"state {batch.states[i]} does not exist"
     if when < previous or when < 0:
         return "out of order"
     if batch.base + when > latest:
         return "from the future"
-    if not _within([batch.latency[i]], 0, MAX_LATENCY) or not _within(values, -MAX_VALUE, MAX_VALUE):
+    return ""
+
+
+def _number_fault(latency: int | None, values: Sequence[int | None]) -> str:
+    if not _within([latency], 0, MAX_LATENCY) or not _within(values, -MAX_VALUE, MAX_VALUE):
         return "a number that cannot be"
     return ""
 
@@ -170,22 +200,6 @@ def _run_fault(run: Run, plan: CompiledPlan, latest: int) -> str:
     if min(numbers) < 0 or max(numbers) > MAX_VALUE or run.latency_count > run.count:
         return "a number that cannot be"
     return ""
-
-
-def _dead_letter(reason: str, what: object) -> NewDeadLetter:
-    return NewDeadLetter(reason, 1, repr(what).encode()[:DEAD_LETTER_BYTES])
-
-
-def bounded_letters(letters: list[NewDeadLetter]) -> list[NewDeadLetter]:
-    """At most MAX_LETTERS rows: what is past that is counted in the row of the last."""
-    if len(letters) <= MAX_DEAD_LETTERS:
-        return letters
-    rest = letters[MAX_DEAD_LETTERS - 1 :]
-    count = sum(letter.count for letter in rest)
-    return [
-        *letters[: MAX_DEAD_LETTERS - 1],
-        NewDeadLetter(f"{rest[0].reason} (and {len(rest) - 1} more)", count, rest[0].body),
-    ]
 
 
 def cut_reason(text: str) -> str:

@@ -8,35 +8,35 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from collector.ingest.fleet import CheckStatus
 from collector.ledger.combine import ALL, combine
 from collector.ledger.counted import Interval
 from collector.ledger.figures import Figure
 from collector.ledger.timeline import EXCLUDED, TimelineSegment, measure
-from collector.queries.reading import NO_STATUS_YET, CheckEntry, LedgerReader
+from collector.queries.availability import timelines
+from collector.queries.reader import CheckEntry, LedgerReader
 from inventory.model.entities import Backup
-from inventory.protocol.states import UNKNOWN, UP
+from inventory.protocol.states import NO_STATUS_YET, UNKNOWN, UP, CheckStatus
 
 
 class BackupEvidence(msgspec.Struct, frozen=True):
-    """One check of a backup as it is now. ``known`` is None while no agent was told of it."""
+    """One check of a backup as it is now."""
 
     name: str
-    entry: CheckEntry | None
+    entry: CheckEntry | None  # None while no agent was told of it
     status: CheckStatus
     measures: Mapping[str, float] = {}
 
     def age(self, now: int) -> float | None:
         """Seconds since its newest good copy, or good run: what the last look saw, grown since."""
         age = self.measures.get("age_seconds")
-        return None if age is None else age + max(0, now - self.status.at) / 1000
+        return None if age is None else age + max(0, now - self.status.last_look) / 1000
 
 
 class BackupStatus(msgspec.Struct, frozen=True):
-    """A backup at one moment. ``state``: states."""
+    """A backup at one moment."""
 
     backup: Backup
-    state: int
+    state: int  # of all evidence together
     evidence: Sequence[BackupEvidence]
 
     @property
@@ -68,9 +68,9 @@ class BackupStatus(msgspec.Struct, frozen=True):
 
 
 class BackupHistory(msgspec.Struct, frozen=True):
-    """A backup over a window. ``since``: when it took the state it is in; None where that was before the window."""
+    """A backup over a window."""
 
-    since: int | None
+    since: int | None  # when it took the state it is in; None where that was before the window
     figure: Figure
 
 
@@ -101,10 +101,10 @@ async def backup_histories(
 ) -> dict[str, BackupHistory]:
     """By the backup's id, how it was over a window up to now."""
     entries = [one.entry for status in statuses for one in status.evidence if one.entry is not None]
-    timelines = await reader.timelines(entries, window) if entries else {}
+    by_uid = await timelines(reader, entries, window)
     histories = {}
     for status in statuses:
-        together = combine((timelines[uid] for uid in status.backup.checks if uid in timelines), ALL)
+        together = combine((by_uid[uid] for uid in status.backup.checks if uid in by_uid), ALL)
         histories[status.backup.id] = BackupHistory(_since(together, status.state, window[0]), measure(together))
     return histories
 
@@ -124,4 +124,4 @@ def _evidence(reader: LedgerReader, name: str, uid: str, now: int) -> BackupEvid
     entry = reader.by_uid(uid)
     if entry is None or reader.registered(entry).ended is not None:
         return BackupEvidence(name, None, NO_STATUS_YET)
-    return BackupEvidence(name, entry, reader.status(entry, now), reader.fleet.measures(reader.registered(entry)))
+    return BackupEvidence(name, entry, reader.status(entry, now), reader.measures(entry))
