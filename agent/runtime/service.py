@@ -15,11 +15,12 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from agent import probes
-from agent.clock import AgentClock, StepWatch
+from agent.clock import AgentClock
 from agent.config import Settings
 from agent.jobs.side import JobsService
 from agent.runtime import status
 from agent.runtime.scheduler import Scheduler
+from agent.runtime.step_watch import StepWatch
 from agent.spool import CheckResult, Spool
 from agent.uplink import identity as identities
 from agent.uplink import plans

@@ -9,6 +9,7 @@ from typing import Final
 # Modules of the agent that make no reasons: they speak to who runs them, to servers, or to the collector.
 MODULES_WITHOUT_REASONS: Final = (
     "agent/cli/main.py",
+    "agent/first_steps.py",  # what mails advise
     "agent/clock.py",
     "agent/config.py",
     "agent/cli/doctor.py",

@@ -32,6 +32,7 @@ ROOT: Final = Path(__file__).parents[2]
 _CALLS: Final = frozenset(
     (
         "Meta",
+        "MailWords",
         "Measure",
         "Codes",
         "TypeError",
@@ -156,6 +157,8 @@ def _is_excluded(around: tuple[ast.AST, ...]) -> bool:
     for inner, outer in zip(around, (*around[1:], None), strict=True):
         if inner is around[0] and isinstance(inner, ast.Expr):
             return True  # documentation
+        if isinstance(inner, ast.Assign) and isinstance(outer, ast.ClassDef):
+            return True  # what a class declares
         if isinstance(inner, ast.Compare | ast.Subscript):
             return True  # what is compared with or looked up
         if isinstance(inner, ast.Call) and _callee_name(inner) in _CALLS:

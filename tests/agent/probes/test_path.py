@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import probes
-from agent.clients.icmp.pinger import PingResult
 from agent.clients.net.emodel import mos, mos_from_rating, rating
+from agent.clients.net.ping_result import PingResult
 from agent.clients.net.udp_echo import UdpEchoBurst
 from agent.probe import Limits, Outcome, ProbeContext
 from agent.probes.path import Path as PathProbe
