@@ -7,7 +7,7 @@ from urllib.parse import quote
 from alerts.incident.entities import HistoryEntry, Incident, IncidentMember, NoticeKind
 from alerts.incident.message import TranslatableMessage, message
 from alerts.mail import advice, clean, people
-from alerts.mail.advice_kinds import Steps
+from alerts.mail.advice import Steps
 from alerts.mail.context import DurationBounds, MailContext
 from alerts.mail.document import Fact, Section, Tone
 from alerts.mail.document import LinkButton as Link
@@ -17,6 +17,7 @@ from alerts.mail.signed_urls import INCIDENTS_PATH, LINK_LIFETIME, LINKS_PATH, L
 from alerts.mail.topic import condition_name, headline, lead_member, topic
 from inventory.model.alerting import CONDITION_TYPES
 from inventory.model.entities import Check, Contact
+from inventory.protocol import kinds
 from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
 
 MAX_EVIDENCE: Final = 6  # pieces of it in a mail
@@ -32,9 +33,6 @@ CAUSE_SENTENCES: Final[Mapping[str, TranslatableMessage]] = {
     COLLECTOR: message("The monitoring system itself is in trouble, not the agencies."),
     NOT_KNOWN: message("The cause is not known: what was seen does not decide it."),
 }
-# what says enough by its own name, so that "it is the service itself" would only take up room
-_SELF_EXPLANATORY: Final = frozenset({"certificate", "pcs", "drill", "speed", "battery", "ups"})
-_TARGETS: Final = ("url", "host", "server", "network", "path", "job", "drill")
 
 
 class MailComposer:
@@ -194,10 +192,7 @@ class MailComposer:
         """The cause, how sure it is, and the evidence."""
         _ = self._
         because = tuple(self.formatter.translate(evidence) for evidence in incident.cause.because[:MAX_EVIDENCE])
-        topic_key = topic(incident.cause.root, lead_member(incident), self.formatter).key
-        explains = topic_key in _SELF_EXPLANATORY or (
-            topic_key in CONDITION_TYPES and CONDITION_TYPES[topic_key].titled
-        )
+        explains = topic(incident.cause.root, lead_member(incident), self.formatter).explains
         self_explanatory = explains and incident.cause.cause in (SERVICE, NOT_KNOWN)
         lines = () if self_explanatory else (self.cause_sentence(incident),)
         return Section(title=_("Cause"), lines=lines, points=because) if lines or because else Section()
@@ -238,7 +233,8 @@ class MailComposer:
         check = self.check(lead_member(incident))
         if check is None or self._about_whole_place(incident):
             return Section()
-        target = next((check.params[name] for name in _TARGETS if check.params.get(name)), None)
+        kind = kinds.of(check.kind)
+        target = next((check.params[name] for name in kind.shown_target if check.params.get(name)), None)
         facts = [Fact(_("Check"), self.formatter.check(check.uid)), Fact(_("Place"), self.formatter.site(check.site))]
         if target is not None:
             facts.append(Fact(_("Address"), clean.name(target)))

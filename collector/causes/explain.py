@@ -17,6 +17,7 @@ from collector.causes import elements, words
 from collector.causes.elements import Root
 from collector.causes.topology import CheckPath, Topology
 from collector.ledger.counted import Interval
+from inventory.protocol import kinds
 from inventory.protocol.causes import LAN, POWER, SERVICE
 from inventory.protocol.refs import Ref
 from inventory.protocol.states import DEGRADED, DOWN, UP
@@ -306,7 +307,7 @@ class Solver:
         if path.own.kind == "feed":
             return Explanation(self.topology.root(path.own), "sure", words.on_battery(path.uid))
         check = self.topology.check(uid)
-        if check is not None and check.kind == "ups":
+        if check is not None and check.kind in kinds.about("ups"):
             at_site = self.topology.power_checks(path.vantage)
             same = [u for u in at_site if self.topology.ups_of(u) == path.device and self.proven.state(u) == DEGRADED]
             if same:

@@ -13,6 +13,7 @@ from collector.causes import elements
 from collector.causes.elements import Root
 from collector.causes.locate import GATEWAY, Locator, TargetLocation
 from inventory.model.entities import Check, Inventory, Link
+from inventory.protocol import kinds
 from inventory.protocol.refs import Ref
 
 PROVERS = 6  # checks asked about one element: more only cost time
@@ -113,7 +114,7 @@ class Topology:
                 link=link,
             )
 
-        if check.kind == "power":
+        if check.kind in kinds.about("power"):
             return build(vantage, (), elements.feed(check.uid))
         if check.link:
             return self._link_path(check, vantage, place, build)
@@ -131,12 +132,12 @@ class Topology:
             return build(place.site, between, own)
         host = elements.host(place.site, place.what)
         between = (*between, *((elements.switch(place.site),) if place.site != vantage else ()), host)
-        return build(place.site, between, host if check.kind == "icmp" else last, host=host)
+        return build(place.site, between, host if check.kind in kinds.about("host") else last, host=host)
 
     @staticmethod
     def _is_ping(check: Check) -> bool:
         """Whether nothing but the router itself has to answer."""
-        return check.kind == "icmp" or check.key == GATEWAY
+        return check.kind in kinds.about("host") or check.key == GATEWAY
 
     def _link_path(
         self, check: Check, vantage: str, place: TargetLocation, build: Callable[..., CheckPath]
@@ -256,7 +257,7 @@ class Topology:
         """
         if agent not in self._heartbeats:
             checks, site = self.inventory.checks, self.site_of(agent)
-            looking = [uid for uid in self._by_agent.get(agent, ()) if checks[uid].kind != "power"]
+            looking = [uid for uid in self._by_agent.get(agent, ()) if checks[uid].kind not in kinds.about("power")]
             self._heartbeats[agent] = self._quickest([uid for uid in looking if checks[uid].site == site] or looking)
         return self._heartbeats[agent]
 
@@ -286,8 +287,9 @@ class Topology:
         return tuple(uid for uid in self.provers(elements.power(site)) if self.path(uid).agent not in own)
 
     def power_checks(self, site: str) -> tuple[str, ...]:
-        checks = self.inventory.checks
-        return tuple(uid for uid in self.checks_near(site) if checks[uid].kind == "power" and checks[uid].site == site)
+        checks, about_power = self.inventory.checks, kinds.about("power")
+        here = (uid for uid in self.checks_near(site) if checks[uid].site == site)
+        return tuple(uid for uid in here if checks[uid].kind in about_power)
 
     def ups_of(self, uid: str) -> str:
         """The UPS (a device's id, or "") that a power check asks."""

@@ -21,7 +21,7 @@ class Detection(NamedTuple):
     subject: Subject
     since: int  # ms of the collector's time
     message: TranslatableMessage
-    cause: CauseKind = NOT_KNOWN  # of inventory.protocol.causes
+    cause: CauseKind = NOT_KNOWN
     confirmed: bool = True  # False keeps an incident open and opens none
 
 

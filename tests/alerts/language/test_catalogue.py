@@ -182,8 +182,8 @@ def test_no_template_holds_words_in_another_form() -> None:
 
 
 def test_the_tables_of_names_are_whole() -> None:
-    kinds = json.loads((ROOT / "inventory" / "kinds.json").read_text("utf-8"))
-    assert set(names.KINDS) == set(kinds), "a kind of probe needs its title in alerts/language/names.py"
+    kinds = json.loads((ROOT / "inventory" / "protocol" / "kinds.json").read_text("utf-8"))
+    assert set(names.KINDS) == set(kinds), "a kind of probe needs its title"
     assert set(names.STATES) == {*states.NAMES, "excluded"}
     assert set(names.VERDICTS) == {evaluate.MET, evaluate.MISSED, evaluate.NOT_PROVEN, evaluate.NO_EVIDENCE}
     assert evaluate.NOT_KNOWN in names.CAUSES
