@@ -10,6 +10,7 @@ from typing import Final
 from alerts.incident.message import TranslatableMessage, message
 from inventory.protocol import kinds
 from inventory.protocol.causes import AGENT, COLLECTOR, LAN, NOT_KNOWN, POWER, SERVICE, WAN
+from inventory.protocol.refs import Ref
 
 Steps = tuple[TranslatableMessage, ...]
 
@@ -161,7 +162,7 @@ def steps(cause: str, root: str, kind: str, on: str) -> Steps:
     none; ``on`` of the condition (:class:`inventory.model.alerting.Condition`)."""
     if on in ("clock", "risk", "missed", "finding", "collector"):
         return BY_ON[on]
-    scope = root.partition(":")[0]
+    scope = Ref.parse(root).kind
     if scope == "device":
         return DEVICE
     # a UPS says it better than the cause does, and a check whose cause is open is looked at where it stands

@@ -28,7 +28,7 @@ def whom_to_call(incident: Incident, to: Contact, formatter: MailFormatter, zone
 
 def link_of(incident: Incident, inventory: Inventory) -> Link | None:
     """The line that the incident is about, if it is about one."""
-    scope, _, ident = incident.cause.root.partition(":")
+    scope, ident = incident.cause.ref
     if scope == "wan":
         return inventory.links.get(ident)
     member = lead_member(incident)

@@ -17,6 +17,7 @@ from inventory.model.alerting import DEFAULT_CONDITIONS, ConditionKind
 from inventory.model.entities import Inventory
 from inventory.protocol import kinds
 from inventory.protocol.mail_words import MailWords
+from inventory.protocol.refs import Ref
 
 TOPIC_NAMES: Final[Mapping[str, TranslatableMessage]] = {
     "wan": message("Line down"),
@@ -57,13 +58,12 @@ def condition_kind(member: IncidentMember | ActiveProblem, inventory: Inventory)
     for condition in (*inventory.alerting.conditions, *DEFAULT_CONDITIONS):
         if condition.id == member.condition:
             return condition.on
-    begins = member.key.partition(":")[0]
-    return next((on for on in get_args(ConditionKind) if on == begins), "down")
+    return next((on for on in get_args(ConditionKind) if on == member.ref.kind), "down")
 
 
 def lead_member(incident: Incident, root: str = "") -> IncidentMember | None:
     """The member that the root is about; where none is, the first that was taken in. None: there are no members."""
-    scope, _, ident = (root or incident.cause.root).partition(":")
+    scope, ident = Ref.parse(root or incident.cause.root)
     members = ordered_members(incident)
     return next((one for one in members if _is(one, scope, ident)), members[0] if members else None)
 
@@ -84,7 +84,7 @@ def ordered_members(incident: Incident) -> list[IncidentMember]:
 
 def topic(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> Topic:
     """What the root is, and where. ``member``: what is known to be wrong there."""
-    scope = root.partition(":")[0]
+    scope, _ = Ref.parse(root)
     on = "down" if member is None else condition_kind(member, formatter.inventory)
     subject = None if member is None else member.subject
     key = _topic_key(scope, on)
@@ -118,7 +118,7 @@ def _kind_words(key: str, subject: Subject | None) -> MailWords:
 
 def _where(root: str, key: str, subject: Subject | None, formatter: MailFormatter) -> tuple[str, str]:
     """The names of what it is about and of its place."""
-    scope, _, ident = root.partition(":")
+    scope, ident = Ref.parse(root)
     inventory = formatter.inventory
     site = "" if subject is None else subject.site
     if scope in ("lan", "power") or (scope == "agent" and key == "silent"):
@@ -156,7 +156,7 @@ def initial_headline(incident: Incident, formatter: MailFormatter) -> str:
 def headline_of(root: str, member: IncidentMember | ActiveProblem | None, formatter: MailFormatter) -> str:
     """What and where, in one line."""
     subject = topic(root, member, formatter)
-    topic_name = formatter.said(subject.headline)
+    topic_name = formatter.translate(subject.headline)
     # a check's title that says where it is already needs no place
     names = [subject.subject_name, "" if subject.place and subject.place in subject.subject_name else subject.place]
     rest = " – ".join(name for name in names if name)

@@ -22,14 +22,11 @@ HUB_ITSELF: Final = "hub"  # throughput's word for the collector
 
 
 class TargetLocation(msgspec.Struct, frozen=True):
-    """``where``: on the agent's own machine, the network as a whole, a site's router, inside a site, or unknown.
+    """Where the target of a check stands."""
 
-    ``what``: the device's id or the address; "" for none.
-    """
-
-    where: Where
+    where: Where  # on the agent's own machine, the network as a whole, a site's router, inside a site, or unknown
     site: str = ""
-    what: str = ""
+    what: str = ""  # the device's id or the address; "" for none
     device: str = ""
 
 
