@@ -142,7 +142,7 @@ async def say_level(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 async def the_house_rules_hold(tree: Tree) -> None:
     """Its own test, and all rules for kinds; the rules that no kind changes are tested elsewhere."""
     files = ("house/test_house_rules.py", "agent/probes/test_tide.py", "deploy/test_probe_reference.py")
-    only = ("-k", "tide or kinds or current")
+    only = ("-k", "tide or kinds_that_share or kinds_json or reference_is_current")
     await tree.run("-m", "pytest", "-q", "-p", "no:cacheprovider", *only, *(f"tests/{file}" for file in files))
 
 
