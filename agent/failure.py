@@ -3,6 +3,7 @@
 import errno
 from typing import Final
 
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DOWN, UNKNOWN
 
 _TARGET: Final = {
@@ -17,14 +18,14 @@ _TARGET: Final = {
 }
 # these say something about this machine, nothing about the target: no evidence
 _LOCAL_ERRORS: Final = {
-    errno.EPERM: "this machine's own firewall forbids the connection",
-    errno.EACCES: "this machine does not permit the connection",
-    errno.EMFILE: "this agent has too many files open",
-    errno.ENFILE: "this machine has too many files open",
-    errno.ENOBUFS: "this machine has no buffer space left",
-    errno.ENOMEM: "this machine has no memory left",
-    errno.EADDRNOTAVAIL: "this machine has no local port or address left for the connection",
-    errno.EAFNOSUPPORT: "this machine does not speak this family of addresses",
+    errno.EPERM: sentence("this machine's own firewall forbids the connection"),
+    errno.EACCES: sentence("this machine does not permit the connection"),
+    errno.EMFILE: sentence("this agent has too many files open"),
+    errno.ENFILE: sentence("this machine has too many files open"),
+    errno.ENOBUFS: sentence("this machine has no buffer space left"),
+    errno.ENOMEM: sentence("this machine has no memory left"),
+    errno.EADDRNOTAVAIL: sentence("this machine has no local port or address left for the connection"),
+    errno.EAFNOSUPPORT: sentence("this machine does not speak this family of addresses"),
 }
 
 

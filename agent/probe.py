@@ -16,6 +16,7 @@ import msgspec
 
 from agent.failure import ProbeFailed
 from inventory.protocol import states
+from inventory.protocol.reasons import sentence
 
 # How finely a measure travels: a value v goes over the wire as round(v * per).
 PER_UNIT: Final[dict[str, int]] = {
@@ -111,9 +112,9 @@ class Limits(msgspec.Struct, frozen=True):
         if self.networks and not any(
             address.version == network.version and address in network for network in self.networks
         ):
-            return f"{address} is outside the networks this agent may probe"
+            return sentence("{address} is outside the networks this agent may probe", address=address)
         if port is not None and self.ports and port not in self.ports:
-            return f"port {port} is not one this agent may probe"
+            return sentence("port {port} is not one this agent may probe", port=port)
         return ""
 
 
@@ -152,7 +153,9 @@ class ProbeContext:
     def credential(self, name: str) -> Mapping[str, str]:
         """What the agent's own file has under this name. Raises Trouble (no evidence) when that is nothing usable."""
         if self._credential is None:
-            raise ProbeFailed(f"there is no credential {name!r}: this agent has none", states.UNKNOWN)
+            raise ProbeFailed(
+                sentence("there is no credential {name}: this agent has none", name=repr(name)), states.UNKNOWN
+            )
         return self._credential(name)
 
     def client(self, kind: type[C], make: Callable[[], C]) -> C:

@@ -14,6 +14,7 @@ import msgspec
 from agent.backup.facts import BROKEN, CANNOT, GOOD, MAX_CLOCK_DIFFERENCE, SUSPECT, BackupCopy, BackupFacts
 from agent.failure import printable
 from agent.probe import Outcome
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FAR_FUTURE: Final = 86_400.0  # seconds; past this a time says nothing at all
@@ -67,15 +68,24 @@ def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
     newest = next((copy for copy in facts.copies if not flaw(copy, policy)), None)
     if newest is None:
         if facts.unreadable:
-            return Outcome(UNKNOWN, f"no good backup is seen, but part of it cannot be read: {facts.why_unreadable}")
+            return Outcome(
+                UNKNOWN,
+                sentence(
+                    "no good backup is seen, but part of it cannot be read: {why_unreadable}",
+                    why_unreadable=facts.why_unreadable,
+                ),
+            )
         last = max((at for at, _ in facts.sizes), default=None)
         if last is not None and facts.now - last <= policy.rpo and any(copy.growing for copy in facts.copies):
             # the only copy is written over: not missed yet
             builder.measures |= {"rpo_met": 1.0, "growing": 1.0, "age_seconds": max(0.0, facts.now - last)}
             builder.add_reason(
                 DEGRADED,
-                f"{_no_good_copy_text(facts, policy)}; the one before it was made {duration_text(facts.now - last)} "
-                f"ago",
+                sentence(
+                    "{facts}; the one before it was made {now:d} ago",
+                    facts=_no_good_copy_text(facts, policy),
+                    now=duration_text(facts.now - last),
+                ),
             )
             return builder.outcome()
         builder.measures["rpo_met"] = 0.0
@@ -111,9 +121,9 @@ def _no_good_copy_text(facts: BackupFacts, policy: BackupPolicy) -> str:
         return "; ".join(facts.missing)
     if not facts.copies:
         hint = f" ({facts.outside} links lead out of the directory)" if facts.outside else ""
-        return f"there is no backup at all{hint}"
+        return sentence("there is no backup at all{hint}", hint=hint)
     first = facts.copies[0]
-    return f"there is no good backup: {copy_name(first)} {flaw(first, policy)}"
+    return sentence("there is no good backup: {first} {first2}", first=copy_name(first), first2=flaw(first, policy))
 
 
 def _check_age(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, policy: BackupPolicy) -> None:
@@ -126,14 +136,23 @@ def _check_age(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, 
         builder.measures["duration_seconds"] = newest.seconds
     if age > policy.rpo:
         builder.add_reason(
-            DOWN, f"the newest good backup is {duration_text(age)} old, its objective is {duration_text(policy.rpo)}"
+            DOWN,
+            sentence(
+                "the newest good backup is {age:d} old, its objective is {rpo:d}",
+                age=duration_text(age),
+                rpo=duration_text(policy.rpo),
+            ),
         )
     for missing in facts.missing:
         builder.add_reason(DOWN, missing)
     if newest.future > MAX_CLOCK_DIFFERENCE:
         builder.add_reason(
             DEGRADED,
-            f"{copy_name(newest)} claims to be from the future, by {duration_text(newest.future)}: a clock is wrong",
+            sentence(
+                "{newest} claims to be from the future, by {future:d}: a clock is wrong",
+                newest=copy_name(newest),
+                future=duration_text(newest.future),
+            ),
         )
 
 
@@ -156,7 +175,14 @@ def _check_size(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy)
     builder.measures["size_ratio"] = newest.size / middle
     if newest.size < least:
         share = newest.size / middle
-        builder.add_reason(DEGRADED, f"{copy_name(newest)} is suspiciously small: {share:.0%} of its usual size")
+        builder.add_reason(
+            DEGRADED,
+            sentence(
+                "{newest} is suspiciously small: {share:n} of its usual size",
+                newest=copy_name(newest),
+                share=f"{share:.0%}",
+            ),
+        )
 
 
 def usual_size(before: Sequence[int], size: int) -> tuple[float, float] | None:
@@ -193,7 +219,7 @@ def _check_verification(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
     if verdict is not None and verdict.state == SUSPECT:
         builder.add_reason(DEGRADED, f"{copy_name(newest)}: {verdict.reason}")
     if facts.check is not None and facts.check.state == BROKEN:
-        builder.add_reason(DOWN, f"the repository is damaged: {facts.check.reason}")
+        builder.add_reason(DOWN, sentence("the repository is damaged: {reason}", reason=facts.check.reason))
     proved = [copy.verdict for copy in facts.copies if copy.verdict is not None and copy.verdict.state == GOOD]
     if facts.check is not None and facts.check.state == GOOD:
         proved.append(facts.check)
@@ -208,7 +234,7 @@ def _check_verification(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
     if since > policy.verified_within:
         why = f": {verdict.reason}" if verdict is not None and verdict.state == CANNOT else ""
         ever = "was read through last" if last is not None else "has not been read through in"
-        ago = f"{duration_text(since)} ago" if last is not None else duration_text(since)
+        ago = sentence("{since:d} ago", since=duration_text(since)) if last is not None else duration_text(since)
         builder.add_reason(DEGRADED, f"the backup {ever} {ago}{why}")
 
 
@@ -221,12 +247,20 @@ def _check_repository(builder: OutcomeBuilder, facts: BackupFacts, policy: Backu
         if policy.lock_age and age > policy.lock_age:
             builder.add_reason(
                 DEGRADED,
-                f"the lock {oldest.name} has been there for {duration_text(age)}: who made it hangs or has died",
+                sentence(
+                    "the lock {name} has been there for {age:d}: who made it hangs or has died",
+                    name=oldest.name,
+                    age=duration_text(age),
+                ),
             )
     if facts.count < policy.keep:
-        builder.add_reason(DEGRADED, f"there are {facts.count} copies, and ought to be {policy.keep}")
+        builder.add_reason(
+            DEGRADED, sentence("there are {count} copies, and ought to be {keep}", count=facts.count, keep=policy.keep)
+        )
     if facts.unreadable and builder.state != DOWN:
-        builder.add_reason(DEGRADED, f"part of it cannot be read: {facts.why_unreadable}")
+        builder.add_reason(
+            DEGRADED, sentence("part of it cannot be read: {why_unreadable}", why_unreadable=facts.why_unreadable)
+        )
     if facts.outside:
         builder.measures["links_outside"] = facts.outside
     for note in facts.notes:

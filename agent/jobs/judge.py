@@ -16,9 +16,10 @@ from agent.jobs.state import FAIL, JobRecord, JobState, PingEvent
 from agent.probe import Outcome
 from inventory.base.types import duration_text
 from inventory.grammars.schedule import Schedule
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
-_WRONG_CLOCK: Final = "this machine's clock was wrong, and it was restarted since"
+_WRONG_CLOCK: Final = sentence("this machine's clock was wrong, and it was restarted since")
 
 
 class JobRule(msgspec.Struct, frozen=True):
@@ -54,7 +55,9 @@ class _Evaluation:
     def outcome(self) -> tuple[int, str]:
         state = self.state
         if state.status == "paused":
-            return UNKNOWN, f"paused by hand since {self.time_text(state.paused or state.since)}"
+            return UNKNOWN, sentence(
+                "paused by hand since {paused}", paused=self.time_text(state.paused or state.since)
+            )
         return (
             self._overrunning(state)
             or self._failed(state)
@@ -73,19 +76,29 @@ class _Evaluation:
         allowed = self.rule.grace if self.rule.longest is None else self.rule.longest
         if self.at < begun.at + allowed:
             return None
-        words = f"it started at {self.time_text(state.start.at)} and has not ended; {_span(allowed)} are allowed"
+        words = sentence(
+            "it started at {at} and has not ended; {allowed:d} are allowed",
+            at=self.time_text(state.start.at),
+            allowed=_span(allowed),
+        )
         gap = self._gap(begun.at, begun.at + allowed)
         if gap is None:
             return DOWN, words
         # its end may have gone unheard: as if it had come then
         later = self._overdue_after(gap[1])
-        return (DOWN, f"{words}, and nothing came since") if later is not None else (UNKNOWN, self._unheard(gap))
+        return (
+            (DOWN, sentence("{words}, and nothing came since", words=words))
+            if later is not None
+            else (UNKNOWN, self._unheard(gap))
+        )
 
     def _failed(self, state: JobState) -> tuple[int, str] | None:
         if state.status != "down" or state.end is None:
             return None
         again = f"; it runs again since {self.time_text(state.start.at)}" if state.start is not None else ""
-        return DOWN, f"it failed{_exit(state.end)} at {self.time_text(state.end.at)}{again}"
+        return DOWN, sentence(
+            "it failed{end} at {at}{again}", end=_exit(state.end), at=self.time_text(state.end.at), again=again
+        )
 
     def _overdue(self, state: JobState) -> tuple[int, str] | None:
         """An end that is overdue."""
@@ -93,7 +106,7 @@ class _Evaluation:
         last = state.end.at if state.end is not None and ended else state.since
         base = self.wall_time(last)
         if not self.rule.schedule.regular and self.now.wall_ms < FLOOR_MS:
-            return UNKNOWN, "this machine's clock was never set, so when it is due cannot be told"
+            return UNKNOWN, sentence("this machine's clock was never set, so when it is due cannot be told")
         due = self._due_and_gap(base.at)
         if due is None:
             return None if base.sure or state.status == "new" else (UNKNOWN, _WRONG_CLOCK)
@@ -101,7 +114,13 @@ class _Evaluation:
         if gap is not None:
             return UNKNOWN, self._unheard(gap)
         since = "no run ended since" if ended else "it has not run since it is waited for,"
-        return DOWN, f"{since} {self.time_text(last)}; it was due at {time_text(when, self.zone)}{self._grace()}"
+        return DOWN, sentence(
+            "{since} {last}; it was due at {when}{grace}",
+            since=since,
+            last=self.time_text(last),
+            when=time_text(when, self.zone),
+            grace=self._grace(),
+        )
 
     def _due_and_gap(self, base: float) -> tuple[float, tuple[float, float] | None] | None:
         """When it was due, if that is past; and the gap for which that is not held against it. None: not overdue."""
@@ -125,10 +144,12 @@ class _Evaluation:
         if state.status != "new":
             return None
         if state.start is not None:
-            return UNKNOWN, f"its first run started at {self.time_text(state.start.at)} and has not ended yet"
+            return UNKNOWN, sentence(
+                "its first run started at {at} and has not ended yet", at=self.time_text(state.start.at)
+            )
         due = self.rule.schedule.next_after(self.wall_time(state.since).at)
         words = "" if due is None else f"; it is due at {time_text(due, self.zone)}{self._grace()}"
-        return UNKNOWN, f"it has not run since it is waited for{words}"
+        return UNKNOWN, sentence("it has not run since it is waited for{words}", words=words)
 
     def _too_old(self, state: JobState) -> tuple[int, str] | None:
         """A good run that is older than the objective, though the schedule asks for none yet."""
@@ -140,12 +161,20 @@ class _Evaluation:
         gap = self._gap(last.at, self.at)
         if gap is not None and self.at <= gap[1] + self.rule.rpo:  # one that went unheard would be young enough
             return UNKNOWN, self._unheard(gap)
-        return DOWN, f"no run ended well since {self.time_text(state.success)}; the objective is {_span(self.rule.rpo)}"
+        return DOWN, sentence(
+            "no run ended well since {success}; the objective is {rpo:d}",
+            success=self.time_text(state.success),
+            rpo=_span(self.rule.rpo),
+        )
 
     def _too_long(self, state: JobState) -> tuple[int, str] | None:
         if self.rule.longest is None or state.seconds is None or state.seconds <= self.rule.longest:
             return None
-        return DEGRADED, f"its last run took {_span(state.seconds)}; {_span(self.rule.longest)} are allowed"
+        return DEGRADED, sentence(
+            "its last run took {seconds:d}; {longest:d} are allowed",
+            seconds=_span(state.seconds),
+            longest=_span(self.rule.longest),
+        )
 
     def _gap(self, start: float, end: float) -> tuple[float, float] | None:
         """The last time that nobody listened between two moments, or None."""
@@ -153,8 +182,8 @@ class _Evaluation:
         return overlapping[-1] if overlapping else None
 
     def _unheard(self, gap: tuple[float, float]) -> str:
-        until = f"from {time_text(gap[0], self.zone)} to {time_text(gap[1], self.zone)}"
-        return f"this agent did not listen {until}: it may have run unheard"
+        until = sentence("from {gap} to {gap2}", gap=time_text(gap[0], self.zone), gap2=time_text(gap[1], self.zone))
+        return sentence("this agent did not listen {until}: it may have run unheard", until=until)
 
     def _grace(self) -> str:
         return f", with {_span(self.rule.grace)} of grace" if self.rule.grace else ""

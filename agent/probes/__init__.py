@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from agent.probe import Probe
+from inventory.protocol.reasons import sentence
 
 
 class BadProbe(ValueError):
@@ -26,7 +27,11 @@ def names() -> tuple[str, ...]:
 def load(kind: str) -> type[Probe]:
     """The class of one kind; imports its file and no other's. Raises BadProbe when there is no such kind."""
     if kind not in names():
-        raise BadProbe(f"there is no kind of probe {kind!r}; this agent knows {', '.join(names())}")
+        raise BadProbe(
+            sentence(
+                "there is no kind of probe {kind}; this agent knows {names}", kind=repr(kind), names=", ".join(names())
+            )
+        )
     module = import_module(f"{__name__}.{kind}")
     classes = [
         value

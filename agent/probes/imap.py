@@ -10,6 +10,7 @@ from agent.clients.mail.imap import ImapClient as Session
 from agent.clients.mail.session import Login, MailServer, expiry_warning, is_single_line
 from agent.failure import ProbeFailed
 from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
@@ -62,7 +63,7 @@ class Imap(Probe, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self.mail_server().validate()
         if not is_single_line(self.mailbox):
-            raise ValueError("mailbox has a line break or another control character")
+            raise ValueError(sentence("mailbox has a line break or another control character"))
 
     def mail_server(self) -> MailServer:
         return MailServer(
@@ -103,7 +104,10 @@ class Imap(Probe, frozen=True, kw_only=True):
         except ProbeFailed as failure:
             state, reason = failure.state, failure.reason
         except TimeoutError:
-            state, reason = DOWN, f"{session.waiting} within {context.timeout:g} s"
+            state, reason = (
+                DOWN,
+                sentence("{waiting} within {timeout:n} s", waiting=session.waiting, timeout=context.timeout),
+            )
         finally:
             session.close()
         return Outcome(state, reason, latency, {**measures, **session.measures()})

@@ -10,6 +10,7 @@ from agent.clients.mail.session import Login, MailServer, expiry_warning
 from agent.clients.mail.smtp import SmtpClient as Session
 from agent.failure import ProbeFailed
 from agent.probe import Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
@@ -100,7 +101,10 @@ class Smtp(Probe, frozen=True, kw_only=True):
         except ProbeFailed as failure:
             state, reason = failure.state, failure.reason
         except TimeoutError:
-            state, reason = DOWN, f"{session.waiting} within {context.timeout:g} s"
+            state, reason = (
+                DOWN,
+                sentence("{waiting} within {timeout:n} s", waiting=session.waiting, timeout=context.timeout),
+            )
         finally:
             session.close()
         return Outcome(state, reason, latency, session.measures())

@@ -24,14 +24,15 @@ from agent.clients.tls.contexts import (
 from agent.clients.tls.flight import Flight, FlightParser, client_hello, fetch_flight
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 DAY: Final = 86_400
 _VERSIONS: Final = {"TLSv1": 10, "TLSv1.1": 11, "TLSv1.2": 12, "TLSv1.3": 13}
 _WAITED_FOR: Final = {
-    "resolve": "the name was not resolved",
-    "connect": "no connection was made",
-    "handshake": "the TLS handshake did not end",
+    "resolve": sentence("the name was not resolved"),
+    "connect": sentence("no connection was made"),
+    "handshake": sentence("the TLS handshake did not end"),
 }
 
 
@@ -114,7 +115,14 @@ class _Handshake:
             fault = await self._explain_refusal(error)
             return self._outcome(fault.state, fault.reason)
         except TimeoutError:
-            return self._outcome(DOWN, f"{_WAITED_FOR[self.phase]} within {self.context.timeout:g} s")
+            return self._outcome(
+                DOWN,
+                sentence(
+                    "{waited_for} within {timeout:n} s",
+                    waited_for=_WAITED_FOR[self.phase],
+                    timeout=self.context.timeout,
+                ),
+            )
         return self._outcome(*await self._evaluate(chain))
 
     def _outcome(self, state: int, reason: str) -> Outcome:
@@ -200,9 +208,11 @@ class _Handshake:
         if left < self.probe.warn_days:
             leaf_expires = self.measures["certificate_expiry_timestamp_seconds"]
             whose = (
-                "the certificate" if (leaf_expires - now) / DAY < self.probe.warn_days else "a certificate in the chain"
+                sentence("the certificate")
+                if (leaf_expires - now) / DAY < self.probe.warn_days
+                else sentence("a certificate in the chain")
             )
-            return DEGRADED, f"{whose} expires in {max(left, 0):.1f} days"
+            return DEGRADED, sentence("{whose} expires in {left:n} days", whose=whose, left=f"{max(left, 0):.1f}")
         return UP, ""
 
     async def _check_staple(self, chain: list[bytes], now: float) -> ProbeFailed | None:
@@ -217,7 +227,7 @@ class _Handshake:
         if flight.staple is None:
             if der.parse(chain[0]).demands_staple:
                 return ProbeFailed(
-                    "the certificate demands a stapled OCSP response and the server sends none", DEGRADED
+                    sentence("the certificate demands a stapled OCSP response and the server sends none"), DEGRADED
                 )
             return None
         from agent.clients.tls import ocsp  # loads cryptography, which a server without a staple does not need

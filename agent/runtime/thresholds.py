@@ -7,6 +7,7 @@ from typing import Final
 from agent.probe import Outcome
 from inventory.protocol import states
 from inventory.protocol.plan import Column, Threshold
+from inventory.protocol.reasons import sentence
 from inventory.protocol.wire import MAX_REASON
 
 MAX_NUMBER: Final = 2**53  # past this a measure is a fault of the device, not a value
@@ -31,9 +32,19 @@ def _violation(threshold: Threshold, outcome: Outcome) -> str:
     if value is None or math.isnan(value):
         return ""
     if threshold.above is not None and value > threshold.above:
-        return f"{threshold.measure} {value:.4g} is above {threshold.above:g}"
+        return sentence(
+            "{measure} {value:n} is above {above:n}",
+            measure=threshold.measure,
+            value=f"{value:.4g}",
+            above=threshold.above,
+        )
     if threshold.below is not None and value < threshold.below:
-        return f"{threshold.measure} {value:.4g} is below {threshold.below:g}"
+        return sentence(
+            "{measure} {value:n} is below {below:n}",
+            measure=threshold.measure,
+            value=f"{value:.4g}",
+            below=threshold.below,
+        )
     return ""
 
 

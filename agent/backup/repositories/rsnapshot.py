@@ -11,6 +11,7 @@ from typing import Final
 from agent.backup import place
 from agent.backup.facts import BackupCopy, BackupFacts, BackupQuery, RepositoryLock
 from agent.backup.repositories.files import RepositoryDirectory
+from inventory.protocol.reasons import sentence
 
 _TREE: Final = re.compile(r"([A-Za-z][A-Za-z0-9]*)\.(\d+)")
 _LEFTOVER: Final = re.compile(r"_delete\.\d+")
@@ -38,7 +39,7 @@ def scan(query: BackupQuery, now: float) -> BackupFacts:
         if not expected and len(trees) > 1:
             expected = points[trees[1][1]]
         if trees and (gone := sorted(expected - points[trees[0][1]])):
-            words = f"{trees[0][1]} lacks {', '.join(gone[:3])}" + (
+            words = sentence("{trees} lacks {gone}", trees=trees[0][1], gone=", ".join(gone[:3])) + (
                 f" and {len(gone) - 3} more" if len(gone) > 3 else ""
             )
             (facts.missing if query.sources or query.hosts else facts.notes).append(words)

@@ -8,6 +8,7 @@ import msgspec
 from agent.failure import ProbeFailed
 from agent.probe import Address
 from inventory.base.types import Secret
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 Version = Literal["1", "2c", "3"]
@@ -51,10 +52,12 @@ def access_from_credential(name: str, version: Version, credential: Mapping[str,
     """
     if version != "3":
         if not credential.get("community"):
-            raise ProbeFailed(f"the credential {name!r} has no community (community_file)", UNKNOWN)
+            raise ProbeFailed(
+                sentence("the credential {name} has no community (community_file)", name=repr(name)), UNKNOWN
+            )
         return Community(version, Secret(credential["community"]))
     if wrong := _wrong(credential):
-        raise ProbeFailed(f"the credential {name!r} {wrong}", UNKNOWN)
+        raise ProbeFailed(sentence("the credential {name} {wrong}", name=repr(name), wrong=wrong), UNKNOWN)
     auth_password, priv_password = credential.get("auth_password", ""), credential.get("priv_password", "")
     return SnmpUser(
         credential["user"],

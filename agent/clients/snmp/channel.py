@@ -20,6 +20,7 @@ from agent.clients.net.stream import endpoint
 from agent.clients.snmp.ber import MalformedMessage, SnmpMessage, parse_message
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 LARGEST: Final = 65_535
@@ -76,7 +77,7 @@ class SnmpChannel:
                 enable_timestamps(self._sock)
                 self._sock.setsockopt(*_RECVERR[version], 1)
         except OSError as error:
-            raise ProbeFailed(from_oserror(error, "this machine's socket for SNMP").reason, UNKNOWN) from None
+            raise ProbeFailed(from_oserror(error, sentence("this machine's socket for SNMP")).reason, UNKNOWN) from None
 
     async def open(self) -> "SnmpChannel":
         """Begin to listen."""
@@ -119,7 +120,9 @@ class SnmpChannel:
                     return pending.answer.result(), pending.rtt / 1e9, sum(pending.ignored.values())
             raise SnmpTimeout(_ignored_text(pending.ignored))
         except ConnectionRefusedError:
-            raise ProbeFailed(f"{endpoint(address, port)} says that nothing listens there") from None
+            raise ProbeFailed(
+                sentence("{address} says that nothing listens there", address=endpoint(address, port))
+            ) from None
         except OSError as error:
             raise from_oserror(error, endpoint(address, port)) from None
         finally:
@@ -225,4 +228,9 @@ def _ignored_text(ignored: dict[str, int]) -> str:
     if not total:
         return ""
     sorts = ", ".join(f"{count} {_SHOWN[sort]}" for sort, count in ignored.items() if count)
-    return f"{total} {'packet' if total == 1 else 'packets'} came that are no answer ({sorts})"
+    return sentence(
+        "{total} {it} came that are no answer ({sorts})",
+        total=total,
+        it="packet" if total == 1 else "packets",
+        sorts=sorts,
+    )

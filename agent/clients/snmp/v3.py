@@ -37,6 +37,7 @@ from agent.clients.snmp.ber import END_OF_MIB, GET, GETBULK, Value, decode_value
 from agent.clients.snmp.discovery import engine_at, is_version_3
 from agent.clients.snmp.session import DeviceLimits, SnmpNoResponse, SnmpReply
 from agent.failure import ProbeFailed
+from inventory.protocol.reasons import sentence
 from inventory.protocol.states import UNKNOWN
 
 log = logging.getLogger("agent.snmp")
@@ -149,11 +150,18 @@ class UserExchange:
 
     def _no_response(self, engine_id: bytes | None, seconds: float) -> ProbeFailed:
         if engine_id is None:
-            reason = f"{self._who} did not answer within {seconds:.3g} s"
-            return SnmpNoResponse(reason if self._device_limits.answered else f"{reason}: no SNMP version 3 there")
+            reason = sentence("{who} did not answer within {seconds:n} s", who=self._who, seconds=f"{seconds:.3g}")
+            return SnmpNoResponse(
+                reason if self._device_limits.answered else sentence("{reason}: no SNMP version 3 there", reason=reason)
+            )
         hint = ": priv_password (or priv) is wrong, or its context" if self._user.priv_password else ""
         return SnmpNoResponse(
-            f"{self._who} speaks version 3, but did not answer this user within {seconds:.3g} s{hint}"
+            sentence(
+                "{who} speaks version 3, but did not answer this user within {seconds:n} s{hint}",
+                who=self._who,
+                seconds=f"{seconds:.3g}",
+                hint=hint,
+            )
         )
 
     async def _attempt(self, pdu: int, oids: Sequence[bytes], repetitions: int, seconds: float) -> SnmpReply:
@@ -174,7 +182,9 @@ class UserExchange:
         except TimeoutError:
             raise SnmpNoResponse("") from None
         except Exception as error:  # pysnmp's errors are of many sorts, and may quote what they are about
-            raise ProbeFailed(f"{self._who}: version 3 failed here ({type(error).__name__})", UNKNOWN) from None
+            raise ProbeFailed(
+                sentence("{who}: version 3 failed here ({name})", who=self._who, name=type(error).__name__), UNKNOWN
+            ) from None
         elapsed = time.monotonic() - started
         error_indication, status, index, varbinds = answer
         if error_indication is not None:
@@ -189,7 +199,13 @@ class UserExchange:
         for error_type, words in _WORDS.items():
             if isinstance(error_indication, error_type):
                 return ProbeFailed(f"{self._who} {words}", UNKNOWN)
-        return ProbeFailed(f"{self._who}: no answer of version 3 that can be used ({type(error_indication).__name__})")
+        return ProbeFailed(
+            sentence(
+                "{who}: no answer of version 3 that can be used ({name})",
+                who=self._who,
+                name=type(error_indication).__name__,
+            )
+        )
 
     async def _learn_engine_id(self, engine: _Engine, remaining: float) -> None:
         """Learn, once, which engine it is that answers, to know it from another one later."""
