@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from agent.backup.facts import BackupFacts, BackupQuery, BackupRefused, ReadGrant, ReadJob, ReadProgress
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import packed, sentence
 
 SCANS_AT_ONCE: Final = 8  # looks
 READS_AT_ONCE: Final = 2
@@ -54,7 +54,7 @@ class BackupWorkerPool:
             process = await _start("look")
             try:
                 async with asyncio.timeout(max(until - time.monotonic(), 0.0)):
-                    out, _ = await process.communicate(msgspec.json.encode(query) + b"\n")
+                    out, _ = await process.communicate(msgspec.json.encode(query, enc_hook=packed) + b"\n")
             except TimeoutError:
                 raise BackupRefused(
                     sentence(
@@ -178,7 +178,7 @@ class BackgroundRead:
 
     async def _follow(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(msgspec.json.encode(self._job) + b"\n")
+        process.stdin.write(msgspec.json.encode(self._job, enc_hook=packed) + b"\n")
         while True:
             await self._granted.wait()
             self.paused_at = None

@@ -14,7 +14,7 @@ import msgspec
 from agent.backup.facts import BROKEN, CANNOT, GOOD, MAX_CLOCK_DIFFERENCE, SUSPECT, BackupCopy, BackupFacts
 from agent.failure import printable
 from agent.probe import Outcome
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence, unpack
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FAR_FUTURE: Final = 86_400.0  # seconds; past this a time says nothing at all
@@ -52,15 +52,15 @@ class OutcomeBuilder:
             self.reasons.append(reason)
 
     def outcome(self) -> Outcome:
-        return Outcome(self.state, "; ".join(self.reasons), None, self.measures)
+        return Outcome(self.state, joined(self.reasons), None, self.measures)
 
 
 def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
     """The state of one backup."""
     if facts.failed:
-        return Outcome(UNKNOWN, facts.failed)
+        return Outcome(UNKNOWN, unpack(facts.failed))
     if facts.gone:
-        return Outcome(DOWN, facts.gone, None, {"rpo_met": 0.0})
+        return Outcome(DOWN, unpack(facts.gone), None, {"rpo_met": 0.0})
     builder = OutcomeBuilder()
     builder.measures["copies"] = facts.count
     if facts.total or not facts.count:
@@ -72,7 +72,7 @@ def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
                 UNKNOWN,
                 sentence(
                     "no good backup is seen, but part of it cannot be read: {why_unreadable}",
-                    why_unreadable=facts.why_unreadable,
+                    why_unreadable=unpack(facts.why_unreadable),
                 ),
             )
         last = max((at for at, _ in facts.sizes), default=None)
@@ -97,33 +97,44 @@ def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
     _check_verification(builder, facts, newest, policy)
     _check_repository(builder, facts, policy)
     if facts.unreadable and builder.state == DOWN:
-        return Outcome(UNKNOWN, f"part of it cannot be read: {facts.why_unreadable}; " + "; ".join(builder.reasons))
+        return Outcome(UNKNOWN, joined([_unreadable(facts), *builder.reasons]))
     return builder.outcome()
 
 
 def flaw(copy: BackupCopy, policy: BackupPolicy) -> str:
     """Why a copy is no good one, or ""."""
+    who = copy_name(copy)
     if copy.growing:
-        return "is still being written"
+        return sentence("{who} is still being written", who=who)
     if copy.future > FAR_FUTURE:
-        return f"claims to be from the future, by {duration_text(copy.future)}"
+        return sentence("{who} claims to be from the future, by {future:d}", who=who, future=duration_text(copy.future))
     if copy.wrong:
-        return copy.wrong
+        return sentence("{who} {what}", who=who, what=unpack(copy.wrong))
     if copy.size is not None and copy.size < policy.smallest:
-        return "is empty" if copy.size == 0 else f"has only {copy.size} bytes"
+        empty = copy.size == 0
+        return (
+            sentence("{who} is empty", who=who)
+            if empty
+            else sentence("{who} has only {size} bytes", who=who, size=copy.size)
+        )
     if copy.verdict is not None and copy.verdict.state == BROKEN:
-        return f"is broken: {copy.verdict.reason}"
+        return sentence("{who} is broken: {reason}", who=who, reason=unpack(copy.verdict.reason))
     return ""
+
+
+def _unreadable(facts: BackupFacts) -> str:
+    return sentence("part of it cannot be read: {why_unreadable}", why_unreadable=unpack(facts.why_unreadable))
 
 
 def _no_good_copy_text(facts: BackupFacts, policy: BackupPolicy) -> str:
     if facts.missing:
-        return "; ".join(facts.missing)
+        return joined(map(unpack, facts.missing))
     if not facts.copies:
-        hint = f" ({facts.outside} links lead out of the directory)" if facts.outside else ""
-        return sentence("there is no backup at all{hint}", hint=hint)
-    first = facts.copies[0]
-    return sentence("there is no good backup: {first} {first2}", first=copy_name(first), first2=flaw(first, policy))
+        none = sentence("there is no backup at all")
+        if not facts.outside:
+            return none
+        return sentence("{so} ({outside} links lead out of the directory)", so=none, outside=facts.outside)
+    return sentence("there is no good backup: {first}", first=flaw(facts.copies[0], policy))
 
 
 def _check_age(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, policy: BackupPolicy) -> None:
@@ -144,7 +155,7 @@ def _check_age(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, 
             ),
         )
     for missing in facts.missing:
-        builder.add_reason(DOWN, missing)
+        builder.add_reason(DOWN, unpack(missing))
     if newest.future > MAX_CLOCK_DIFFERENCE:
         builder.add_reason(
             DEGRADED,
@@ -160,7 +171,7 @@ def _check_newer_copies(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
     """What is newer than the newest good one and does not count."""
     bad = [copy for copy in facts.copies[: facts.copies.index(newest)] if not copy.growing]
     if bad:
-        builder.add_reason(DEGRADED, f"{copy_name(bad[0])} {flaw(bad[0], policy)}")
+        builder.add_reason(DEGRADED, flaw(bad[0], policy))
     builder.measures["bad_copies"] = len([copy for copy in facts.copies if not copy.growing and flaw(copy, policy)])
     builder.measures["growing"] = float(any(copy.growing for copy in facts.copies))
 
@@ -217,9 +228,11 @@ def _check_verification(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
         builder.measures["read_ratio"] = facts.reading
     verdict = facts.check or newest.verdict
     if verdict is not None and verdict.state == SUSPECT:
-        builder.add_reason(DEGRADED, f"{copy_name(newest)}: {verdict.reason}")
+        builder.add_reason(
+            DEGRADED, sentence("{newest}: {reason}", newest=copy_name(newest), reason=unpack(verdict.reason))
+        )
     if facts.check is not None and facts.check.state == BROKEN:
-        builder.add_reason(DOWN, sentence("the repository is damaged: {reason}", reason=facts.check.reason))
+        builder.add_reason(DOWN, sentence("the repository is damaged: {reason}", reason=unpack(facts.check.reason)))
     proved = [copy.verdict for copy in facts.copies if copy.verdict is not None and copy.verdict.state == GOOD]
     if facts.check is not None and facts.check.state == GOOD:
         proved.append(facts.check)
@@ -232,10 +245,14 @@ def _check_verification(builder: OutcomeBuilder, facts: BackupFacts, newest: Bac
         return
     since = facts.now - (last.at if last is not None else facts.began or facts.now)
     if since > policy.verified_within:
-        why = f": {verdict.reason}" if verdict is not None and verdict.state == CANNOT else ""
-        ever = "was read through last" if last is not None else "has not been read through in"
-        ago = sentence("{since:d} ago", since=duration_text(since)) if last is not None else duration_text(since)
-        builder.add_reason(DEGRADED, f"the backup {ever} {ago}{why}")
+        words = (
+            sentence("the backup was read through last {since:d} ago", since=duration_text(since))
+            if last is not None
+            else sentence("the backup has not been read through in {since:d}", since=duration_text(since))
+        )
+        if verdict is not None and verdict.state == CANNOT:
+            words = sentence("{words}: {reason}", words=words, reason=unpack(verdict.reason))
+        builder.add_reason(DEGRADED, words)
 
 
 def _check_repository(builder: OutcomeBuilder, facts: BackupFacts, policy: BackupPolicy) -> None:
@@ -258,13 +275,11 @@ def _check_repository(builder: OutcomeBuilder, facts: BackupFacts, policy: Backu
             DEGRADED, sentence("there are {count} copies, and ought to be {keep}", count=facts.count, keep=policy.keep)
         )
     if facts.unreadable and builder.state != DOWN:
-        builder.add_reason(
-            DEGRADED, sentence("part of it cannot be read: {why_unreadable}", why_unreadable=facts.why_unreadable)
-        )
+        builder.add_reason(DEGRADED, _unreadable(facts))
     if facts.outside:
         builder.measures["links_outside"] = facts.outside
     for note in facts.notes:
-        builder.add_reason(DEGRADED, note)
+        builder.add_reason(DEGRADED, unpack(note))
 
 
 def copy_name(copy: BackupCopy) -> str:

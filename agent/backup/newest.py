@@ -161,7 +161,8 @@ class _Walk:
     def _note_unreadable(self, path: str, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # what went while we looked is simply not there
             self._facts.unreadable += 1
-            self._facts.why_unreadable = (
-                self._facts.why_unreadable
-                or f"{place.path_text(path) or sentence('the directory')}: {place.error_text(error)}"
+            self._facts.why_unreadable = self._facts.why_unreadable or sentence(
+                "{path}: {error}",
+                path=place.path_text(path) or sentence("the directory"),
+                error=place.error_text(error),
             )

@@ -18,7 +18,7 @@ import msgspec
 
 from agent.backup.facts import BackupFacts, BackupQuery, BackupRefused, ReadGrant, ReadJob, ReadProgress, ReadVerdict
 from agent.backup.memory import REPOSITORY, BackupMemory, ReadMark, apply_history
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import packed, sentence
 
 if TYPE_CHECKING:
     from agent.backup.integrity.meter import Meter, State
@@ -128,7 +128,7 @@ class BackgroundReader:
 
 
 def _write_line(message: object) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(message, enc_hook=packed) + b"\n")
     sys.stdout.buffer.flush()
 
 

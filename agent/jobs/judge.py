@@ -12,11 +12,11 @@ import msgspec
 
 from agent.jobs.book import ListeningTimes, gap_until
 from agent.jobs.stamp import FLOOR_MS, Stamp, WallTime, time_text, to_wall_time
-from agent.jobs.state import FAIL, JobRecord, JobState, PingEvent
+from agent.jobs.state import FAIL, JobRecord, JobState
 from agent.probe import Outcome
 from inventory.base.types import duration_text
 from inventory.grammars.schedule import Schedule
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _WRONG_CLOCK: Final = sentence("this machine's clock was wrong, and it was restarted since")
@@ -50,7 +50,8 @@ class _Evaluation:
 
     def time_text(self, then: Stamp) -> str:
         wall_time = self.wall_time(then)
-        return ("" if wall_time.sure else "at the latest ") + time_text(wall_time.at, self.zone)
+        at = time_text(wall_time.at, self.zone)
+        return at if wall_time.sure else sentence("at the latest {at}", at=at)
 
     def outcome(self) -> tuple[int, str]:
         state = self.state
@@ -95,10 +96,14 @@ class _Evaluation:
     def _failed(self, state: JobState) -> tuple[int, str] | None:
         if state.status != "down" or state.end is None:
             return None
-        again = f"; it runs again since {self.time_text(state.start.at)}" if state.start is not None else ""
-        return DOWN, sentence(
-            "it failed{end} at {at}{again}", end=_exit(state.end), at=self.time_text(state.end.at), again=again
-        )
+        at = self.time_text(state.end.at)
+        if state.end.action == FAIL and state.end.exit is not None:
+            words = sentence("it failed with exit code {exit} at {at}", exit=state.end.exit, at=at)
+        else:
+            words = sentence("it failed at {at}", at=at)
+        if state.start is None:
+            return DOWN, words
+        return DOWN, joined([words, sentence("it runs again since {at}", at=self.time_text(state.start.at))])
 
     def _overdue(self, state: JobState) -> tuple[int, str] | None:
         """An end that is overdue."""
@@ -113,14 +118,13 @@ class _Evaluation:
         when, gap = due
         if gap is not None:
             return UNKNOWN, self._unheard(gap)
-        since = "no run ended since" if ended else "it has not run since it is waited for,"
-        return DOWN, sentence(
-            "{since} {last}; it was due at {when}{grace}",
-            since=since,
-            last=self.time_text(last),
-            when=time_text(when, self.zone),
-            grace=self._grace(),
+        since = (
+            sentence("no run ended since {last}", last=self.time_text(last))
+            if ended
+            else sentence("it has not run since it is waited for, {last}", last=self.time_text(last))
         )
+        words = sentence("{since}; it was due at {when}", since=since, when=time_text(when, self.zone))
+        return DOWN, self._with_grace(words)
 
     def _due_and_gap(self, base: float) -> tuple[float, tuple[float, float] | None] | None:
         """When it was due, if that is past; and the gap for which that is not held against it. None: not overdue."""
@@ -148,8 +152,11 @@ class _Evaluation:
                 "its first run started at {at} and has not ended yet", at=self.time_text(state.start.at)
             )
         due = self.rule.schedule.next_after(self.wall_time(state.since).at)
-        words = "" if due is None else f"; it is due at {time_text(due, self.zone)}{self._grace()}"
-        return UNKNOWN, sentence("it has not run since it is waited for{words}", words=words)
+        words = sentence("it has not run since it is waited for")
+        if due is None:
+            return UNKNOWN, words
+        when = self._with_grace(sentence("it is due at {due}", due=time_text(due, self.zone)))
+        return UNKNOWN, joined([words, when])
 
     def _too_old(self, state: JobState) -> tuple[int, str] | None:
         """A good run that is older than the objective, though the schedule asks for none yet."""
@@ -185,8 +192,10 @@ class _Evaluation:
         until = sentence("from {gap} to {gap2}", gap=time_text(gap[0], self.zone), gap2=time_text(gap[1], self.zone))
         return sentence("this agent did not listen {until}: it may have run unheard", until=until)
 
-    def _grace(self) -> str:
-        return f", with {_span(self.rule.grace)} of grace" if self.rule.grace else ""
+    def _with_grace(self, words: str) -> str:
+        if not self.rule.grace:
+            return words
+        return sentence("{so}, with {grace:d} of grace", so=words, grace=_span(self.rule.grace))
 
 
 def job_outcome(rule: JobRule, record: JobRecord, listening: ListeningTimes | None, now: Stamp) -> Outcome:
@@ -222,10 +231,6 @@ def _gaps(listening: ListeningTimes | None, now: Stamp) -> list[tuple[float, flo
     open_one = gap_until(listening, now)
     stamps = [*listening.gaps, *([open_one] if open_one else [])]
     return [(to_wall_time(now, start).at, to_wall_time(now, end).at) for start, end in stamps]
-
-
-def _exit(event: PingEvent) -> str:
-    return f" with exit code {event.exit}" if event.action == FAIL and event.exit is not None else ""
 
 
 def _span(seconds: float) -> str:

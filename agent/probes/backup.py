@@ -24,7 +24,7 @@ from agent.failure import ProbeFailed
 from agent.probe import Measure, Outcome, Probe, ProbeContext, schema_format, unknown
 from inventory.base.types import duration_ms, size_bytes
 from inventory.grammars.file_patterns import FilePattern
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import sentence, unpack
 
 _RESERVE: Final = 1.0  # seconds of a look that are kept from a background read
 _RETRY_AFTER: Final = 86_400.0  # seconds after which is tried again what could not be read, or was damaged
@@ -246,6 +246,6 @@ def with_progress(facts: BackupFacts, progress: ReadProgress) -> BackupFacts:
     ]
     notes = list(facts.notes)
     if progress.failed and not progress.passing:
-        notes.append(sentence("it was not read through: {failed}", failed=progress.failed))
+        notes.append(sentence("it was not read through: {failed}", failed=unpack(progress.failed)))
     reading = progress.done / progress.of if progress.of and progress.verdict is None else None
     return msgspec.structs.replace(facts, copies=copies, notes=notes, reading=reading)

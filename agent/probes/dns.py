@@ -23,7 +23,7 @@ from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import connect, endpoint
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _MARGIN = 0.01  # seconds before the look's end, so that the more exact reason comes first
@@ -155,7 +155,9 @@ class Dns(Probe, frozen=True, kw_only=True):
                 measures,
             )
         fault = self._fault(query, reply, measures)
-        return Outcome(DOWN if fault else UP, f"{self.server}: {fault}" if fault else "", latency, measures)
+        if fault:
+            return Outcome(DOWN, sentence("{server}: {fault}", server=self.server, fault=fault), latency, measures)
+        return Outcome(UP, "", latency, measures)
 
     async def _exchange(
         self,
@@ -174,17 +176,19 @@ class Dns(Probe, frozen=True, kw_only=True):
                 datagram = await request.exchange(self.tries, seconds)
             except DatagramTimeout as timeout:
                 measures["ignored_replies"] = timeout.ignored
-                others = f"; {timeout.ignored} packets came that do not answer this question" if timeout.ignored else ""
                 who = endpoint(address, self.port)
-                raise ProbeFailed(
-                    sentence(
-                        "{who} did not answer {tries} questions within {seconds:n} s{others}",
-                        who=who,
-                        tries=self.tries,
-                        seconds=f"{seconds:.3g}",
-                        others=others,
+                words = sentence(
+                    "{who} did not answer {tries} questions within {seconds:n} s",
+                    who=who,
+                    tries=self.tries,
+                    seconds=f"{seconds:.3g}",
+                )
+                if timeout.ignored:
+                    others = sentence(
+                        "{ignored} packets came that do not answer this question", ignored=timeout.ignored
                     )
-                ) from None
+                    words = joined([words, others])
+                raise ProbeFailed(words) from None
             measures["ignored_replies"] = datagram.ignored
             if not datagram.message.flags & dns.flags.TC:
                 return datagram.message, datagram.seconds
@@ -233,7 +237,8 @@ def _same_record(expected: dns.rdata.Rdata, actual: dns.rdata.Rdata) -> bool:
 
 def _record_list(records: set[dns.rdata.Rdata]) -> str:
     shown = sorted(record.to_text() for record in records)
-    return ", ".join(shown[:3]) + (f" and {len(shown) - 3} more" if len(shown) > 3 else "")
+    first = ", ".join(shown[:3])
+    return sentence("{so} and {gone} more", so=first, gone=len(shown) - 3) if len(shown) > 3 else first
 
 
 def _parse_reply(query: dns.message.QueryMessage, packet: bytes) -> dns.message.Message | None:

@@ -8,7 +8,7 @@ from msgspec import Meta
 from agent.clients.machine import Disk, HottestSensor, Machine, NotMounted, ReadTimeout
 from agent.failure import printable
 from agent.probe import Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _SHARE: Final = 0.8  # of the timeout that a disk or a sensor may take
@@ -91,7 +91,7 @@ class Host(Probe, frozen=True, kw_only=True):
         ]
         degraded += self._degraded_reasons(measures, sensor)
         state = DOWN if broken else DEGRADED if degraded else UP
-        return Outcome(state, "; ".join(broken + degraded), None, measures)
+        return Outcome(state, joined(broken + degraded), None, measures)
 
     async def _disk(self, machine: Machine, mount: str, seconds: float) -> Disk | str:
         """A file system, or what is wrong with it."""
@@ -110,7 +110,7 @@ class Host(Probe, frozen=True, kw_only=True):
 
     def _degraded_reasons(self, measures: dict[str, float], hottest: HottestSensor | None) -> list[str]:
         """What is past its mark, disks apart."""
-        words = []
+        words: list[str] = []
         if measures["memory_used_ratio"] >= self.memory_degraded:
             left = _size_text(measures["memory_available_bytes"])
             words.append(

@@ -277,13 +277,13 @@ class _Fetch:
             else sentence("the body")
         )
         if probe.expect_body and probe.expect_body not in text:
-            return f"{where} does not contain {printable(probe.expect_body)}"
+            return sentence("{where} does not contain {text}", where=where, text=printable(probe.expect_body))
         if probe.refuse_body and probe.refuse_body in text:
-            return f"{where} contains {printable(probe.refuse_body)}"
+            return sentence("{where} contains {text}", where=where, text=printable(probe.refuse_body))
         if probe.expect_pattern and not await search(LinearRegex.compiled(probe.expect_pattern), text):
-            return f"{where} does not match {printable(probe.expect_pattern)}"
+            return sentence("{where} does not match {text}", where=where, text=printable(probe.expect_pattern))
         if probe.refuse_pattern and await search(LinearRegex.compiled(probe.refuse_pattern), text):
-            return f"{where} matches {printable(probe.refuse_pattern)}"
+            return sentence("{where} matches {text}", where=where, text=printable(probe.refuse_pattern))
         return ""
 
     def _redirect_target(self, url: Url, location: bytes, hops: int) -> Url:

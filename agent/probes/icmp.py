@@ -12,7 +12,7 @@ from agent.clients.net.emodel import jitter, mos
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _SHARE = 0.5  # of the timeout that sending may take: the last request needs time for its reply too
@@ -84,25 +84,16 @@ class Icmp(Probe, frozen=True, kw_only=True):
             )
             return Outcome(UNKNOWN, reason)
         why = Counter(result.errors).most_common(1)
-        because = f"; {why[0][0]}" if why else ""
+        because = [why[0][0]] if why else []
         if not rtts and why and result.state == UNKNOWN:
             return Outcome(UNKNOWN, sentence("not sent: {why}", why=why[0][0]))
         loss = 1 - len(rtts) / result.sent
         measures.update(loss_ratio=loss, duplicates=result.duplicates)
         if not rtts:
-            within = "" if why else f" within {seconds:.3g} s"
-            return Outcome(
-                DOWN,
-                sentence(
-                    "{address} did not answer {sent} pings{within}{because}",
-                    address=address,
-                    sent=result.sent,
-                    within=within,
-                    because=because,
-                ),
-                None,
-                measures,
-            )
+            words = sentence("{address} did not answer {sent} pings", address=address, sent=result.sent)
+            if not why:
+                words = sentence("{so} within {seconds:n} s", so=words, seconds=f"{seconds:.3g}")
+            return Outcome(DOWN, joined([words, *because]), None, measures)
         mean = sum(rtts) / len(rtts)
         measures.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
         if len(rtts) > 1:
@@ -110,16 +101,8 @@ class Icmp(Probe, frozen=True, kw_only=True):
             measures["mos_score"] = mos(mean, measures["jitter_seconds"], loss)
         if loss > self.max_loss:
             lost = result.sent - len(rtts)
-            return Outcome(
-                DOWN,
-                sentence(
-                    "{address} left {lost} of {sent} pings unanswered{because}",
-                    address=address,
-                    lost=lost,
-                    sent=result.sent,
-                    because=because,
-                ),
-                mean,
-                measures,
+            words = sentence(
+                "{address} left {lost} of {sent} pings unanswered", address=address, lost=lost, sent=result.sent
             )
+            return Outcome(DOWN, joined([words, *because]), mean, measures)
         return Outcome(UP, "", mean, measures)

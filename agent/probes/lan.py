@@ -112,15 +112,12 @@ class Lan(Probe, frozen=True, kw_only=True):
             measures["hosts_new"] = new
         if host_count:
             return Outcome(UP, "", None, measures)
-        others = " but those not to be counted" if sweep.present else ""
+        nobody = sentence("nobody on {network} answered", network=network)
+        if sweep.present:
+            nobody = sentence("{so} but those not to be counted", so=nobody)
         return Outcome(
             DOWN,
-            sentence(
-                "nobody on {network} answered{others}: none of {register} PCs",
-                network=network,
-                others=others,
-                register=self.register,
-            ),
+            sentence("{nobody}: none of {register} PCs", nobody=nobody, register=self.register),
             None,
             measures,
         )

@@ -129,7 +129,10 @@ class _RoundTrip:
             async with asyncio.timeout(self.context.timeout):
                 state, reason = await self._make_trip()
         except ProbeFailed as failure:
-            state, reason = self._after_arrival(failure.state, f"{self.session.protocol}: {failure.reason}")
+            state, reason = self._after_arrival(
+                failure.state,
+                sentence("{protocol}: {reason}", protocol=self.session.protocol, reason=failure.reason),
+            )
         except TimeoutError:
             words = sentence(
                 "{protocol} with {who}: {waiting}",
@@ -175,7 +178,7 @@ class _RoundTrip:
         await self.imap.logout()
         for session in (self.smtp, self.imap):
             if warning := expiry_warning(session.expiries, self.probe.warn_days):
-                return DEGRADED, f"{session.protocol}: {warning}"
+                return DEGRADED, sentence("{protocol}: {warning}", protocol=session.protocol, warning=warning)
         return UP, ""
 
     async def _open_mailbox(self) -> int | None:

@@ -24,7 +24,7 @@ from agent.clients.ntp_packet import (
 from agent.clients.tls.contexts import CLOCK_FLOOR
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.01  # seconds before the look's end, so that the more exact reason comes first
@@ -115,17 +115,17 @@ class Ntp(Probe, frozen=True, kw_only=True):
             measures["ignored_replies"] = ignored + datagram.ignored
             return datagram
         measures["ignored_replies"] = ignored
-        others = f"; {ignored} packets came that do not answer this question" if ignored else ""
         who = endpoint(address, self.port)
-        raise ProbeFailed(
-            sentence(
-                "{who} did not answer {tries} questions within {seconds:n} s{others}",
-                who=who,
-                tries=self.tries,
-                seconds=f"{seconds:.3g}",
-                others=others,
-            )
+        words = sentence(
+            "{who} did not answer {tries} questions within {seconds:n} s",
+            who=who,
+            tries=self.tries,
+            seconds=f"{seconds:.3g}",
         )
+        if ignored:
+            others = sentence("{ignored} packets came that do not answer this question", ignored=ignored)
+            words = joined([words, others])
+        raise ProbeFailed(words)
 
     def _evaluate(self, datagram: Answered[NtpReply], who: str, measures: dict[str, float]) -> tuple[int, str]:
         """State and reason; fills in what the answer measures."""
@@ -156,12 +156,13 @@ class Ntp(Probe, frozen=True, kw_only=True):
         distance = reply.root_delay / 2 + reply.root_dispersion
         faults = []
         if abs(offset) > self.max_offset:
-            direction = sentence("ahead of") if offset > 0 else "behind"
+            difference = duration_text(abs(offset))
             faults.append(
                 sentence(
-                    "its clock is {offset:d} {direction} this machine's (one of the two is wrong)",
-                    offset=duration_text(abs(offset)),
-                    direction=direction,
+                    "its clock is {offset} this machine's (one of the two is wrong)",
+                    offset=sentence("{offset:d} ahead of", offset=difference)
+                    if offset > 0
+                    else sentence("{offset:d} behind", offset=difference),
                 )
             )
         if distance > self.max_distance:
@@ -174,7 +175,7 @@ class Ntp(Probe, frozen=True, kw_only=True):
                     max_stratum=self.max_stratum,
                 )
             )
-        return (DEGRADED, f"{who}: {'; '.join(faults)}") if faults else (UP, "")
+        return (DEGRADED, sentence("{who}: {faults}", who=who, faults=joined(faults))) if faults else (UP, "")
 
 
 def _wall_minus_monotonic() -> int:

@@ -14,7 +14,7 @@ from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.udp_echo import MIN_SIZE, UdpEchoBurst
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FEWEST: Final = 10  # packets that say anything of a path
@@ -125,23 +125,14 @@ class Path(Probe, frozen=True, kw_only=True):
                 ),
             )
         why = Counter(result.errors).most_common(1)
-        because = f"; {why[0][0]}" if why else ""
+        because = [why[0][0]] if why else []
         if why and result.state == UNKNOWN:
             return Outcome(UNKNOWN, sentence("not all were sent: {why}", why=why[0][0]))
         loss = lost / result.sent
         measures.update(packets=result.sent, loss_ratio=loss)
         if not rtts:
-            return Outcome(
-                DOWN,
-                sentence(
-                    "{address} sent none of {sent} packets back{because}",
-                    address=address,
-                    sent=result.sent,
-                    because=because,
-                ),
-                None,
-                measures,
-            )
+            words = sentence("{address} sent none of {sent} packets back", address=address, sent=result.sent)
+            return Outcome(DOWN, joined([words, *because]), None, measures)
         mean = sum(rtts) / len(rtts)
         measures.update(rtt_min_seconds=min(rtts), rtt_avg_seconds=mean, rtt_max_seconds=max(rtts))
         if len(rtts) > 1:
@@ -150,17 +141,13 @@ class Path(Probe, frozen=True, kw_only=True):
             measures.update(jitter_seconds=shaking, r_factor=rated, mos_score=mos_from_rating(rated))
         unfit = self._unfit(lost, measures)
         if unfit:
-            return Outcome(
-                DEGRADED,
-                sentence("not fit for a video conference: {unfit}{because}", unfit=", ".join(unfit), because=because),
-                mean,
-                measures,
-            )
+            words = sentence("not fit for a video conference: {unfit}", unfit=joined(unfit, ", "))
+            return Outcome(DEGRADED, joined([words, *because]), mean, measures)
         return Outcome(UP, "", mean, measures)
 
     def _unfit(self, lost: int, measures: dict[str, float]) -> list[str]:
         """What is past its mark. Without two replies there is no jitter, and nothing is fit at such a loss."""
-        faults = []
+        faults: list[str] = []
         if measures["loss_ratio"] > self.max_loss:
             faults.append(
                 sentence(

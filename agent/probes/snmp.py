@@ -29,7 +29,7 @@ from agent.clients.snmp.uptime import OIDS, UptimeTracker
 from agent.failure import ProbeFailed, printable
 from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.base.types import Secret
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.02  # seconds before the look's end, so that the more exact reason comes first
@@ -176,7 +176,10 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except ProbeFailed as failure:
             # for a check of one interface: is it there, or is nothing known of it; else: a part of the device fails
             means = {DEGRADED: UNKNOWN} if self.interface else {DOWN: DEGRADED}
-            findings.add_problem(means.get(failure.state, failure.state), f"{self.host}: {failure.reason}")
+            findings.add_problem(
+                means.get(failure.state, failure.state),
+                sentence("{host}: {reason}", host=self.host, reason=failure.reason),
+            )
             return
         findings.add_measures(
             interfaces_up=len(traffic.up),
@@ -221,7 +224,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except SnmpNoResponse:
             raise
         except ProbeFailed as failure:
-            findings.add_problem(failure.state, f"{self.host}: {failure.reason}")
+            findings.add_problem(failure.state, sentence("{host}: {reason}", host=self.host, reason=failure.reason))
             return
         findings.add_measures(cpu_ratio=shares.cpu, memory_ratio=shares.memory, storage_ratio=shares.storage)
 
@@ -231,7 +234,7 @@ class Snmp(Probe, frozen=True, kw_only=True):
         except SnmpNoResponse:
             raise
         except ProbeFailed as failure:
-            findings.add_problem(failure.state, f"{self.host}: {failure.reason}")
+            findings.add_problem(failure.state, sentence("{host}: {reason}", host=self.host, reason=failure.reason))
             return
         findings.add_measures(temperature_celsius=readings.hottest, sensors_failed=readings.failed)
 
@@ -262,7 +265,7 @@ class _Findings:
         self.add_measures(ignored_replies=session.ignored)
         states = {state for state, _ in self._problems} | {UP}
         worst = next(state for state in _WORST_FIRST if state in states)
-        return Outcome(worst, "; ".join(reason for _, reason in self._problems), session.latency, self._measures)
+        return Outcome(worst, joined(reason for _, reason in self._problems), session.latency, self._measures)
 
 
 def _parse_number(raw: Value) -> float | None:

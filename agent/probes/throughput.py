@@ -233,10 +233,11 @@ class _Run:
         self._record_run()
         ahead = clock_difference(head, time.time())
         if ahead:
-            words = sentence(
-                "{ahead:n} minutes {it} the server's",
-                ahead=f"{abs(ahead) / 60:.0f}",
-                it="behind" if ahead > 0 else sentence("ahead of"),
+            minutes = f"{abs(ahead) / 60:.0f}"
+            words = (
+                sentence("{ahead:n} minutes behind the server's", ahead=minutes)
+                if ahead > 0
+                else sentence("{ahead:n} minutes ahead of the server's", ahead=minutes)
             )
             raise ProbeFailed(
                 sentence("this machine's clock is {words}: whether it may measure now cannot be told", words=words),

@@ -17,12 +17,12 @@ from agent.clock import AgentClock
 from agent.credentials import Credentials
 from agent.probe import Hub, Limits, Probe, ProbeContext
 from agent.runtime.run_once import ProbeRunner
-from agent.runtime.thresholds import integers, microseconds, shorten, state_and_reason
+from agent.runtime.thresholds import integers, microseconds, state_and_reason
 from agent.runtime.ticks import Ticks
 from agent.spool import CheckResult
 from inventory.protocol import states
 from inventory.protocol.plan import Column, Plan, PlannedCheck
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import bounded, sentence
 from inventory.protocol.wire import Present
 
 log = logging.getLogger("agent.schedule")
@@ -188,7 +188,7 @@ class Scheduler:
         except (TypeError, ValueError, ArithmeticError, AttributeError) as error:
             state, reason = (
                 states.UNKNOWN,
-                shorten(sentence("the probe answered what cannot be recorded: {error}", error=error)),
+                bounded(sentence("the probe answered what cannot be recorded: {error}", error=error)),
             )
             values, latency = tuple(None for _ in scheduled.columns), None
         before = scheduled.state

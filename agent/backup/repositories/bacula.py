@@ -20,11 +20,11 @@ NEWEST: Final = 2000  # jobs that are looked at
 _WELL: Final = "TW"
 _UNDER_WAY: Final = "RCBFSmMsjcdtpialL"
 _ENDED: Final = {
-    "E": "ended with errors",
-    "e": "ended with errors",
-    "f": "failed",
-    "A": "was cancelled",
-    "I": "is incomplete",
+    "E": sentence("ended with errors"),
+    "e": sentence("ended with errors"),
+    "f": sentence("failed"),
+    "A": sentence("was cancelled"),
+    "I": sentence("is incomplete"),
 }
 _COLUMNS: Final = "Job.JobId, Job.Name, Client.Name, Job.Level, Job.JobStatus, Job.StartTime, Job.EndTime, Job.JobBytes"
 _FROM: Final = (
@@ -51,13 +51,13 @@ def scan(query: BackupQuery, now: float) -> BackupFacts:
 
 def _failing_jobs(copies: list[BackupCopy], query: BackupQuery) -> list[str]:
     """Wanted jobs whose last run did not end well."""
-    last: dict[bytes, BackupCopy] = {}
+    last: dict[tuple[str, str], BackupCopy] = {}
     for copy in sorted(copies, key=lambda copy: copy.at):
         _, host, job = copy.name.decode("utf-8", "replace").split("\n")
         if (not query.hosts or host in query.hosts) and (not query.sources or job in query.sources):
-            last[f"{job} of {host}".encode()] = copy
+            last[job, host] = copy
     return [
-        sentence("the last run of {name} {wrong}", name=name.decode(), wrong=copy.wrong)
+        sentence("{who} {what}", who=sentence("the last run of {name}", name=" of ".join(name)), what=copy.wrong)
         for name, copy in last.items()
         if copy.wrong
     ]
@@ -67,7 +67,11 @@ def _copy(row: JobRow, now: float) -> BackupCopy:
     number, job, client, _, status, start_text, end_text, size = row
     under_way = status in _UNDER_WAY
     started_at, at = _parse_time(start_text), _parse_time(end_text)
-    wrong = "" if under_way or status in _WELL else _ENDED.get(status, f"ended with status {status}")
+    wrong = (
+        ""
+        if under_way or status in _WELL
+        else _ENDED.get(status, sentence("ended with status {status}", status=status))
+    )
     return BackupCopy(
         name=f"{number}\n{client or ''}\n{job}".encode("utf-8", "replace"),
         at=at or started_at or 0.0,

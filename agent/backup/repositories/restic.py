@@ -32,7 +32,7 @@ from agent.backup.integrity.meter import Meter, MeteredFile
 from agent.backup.integrity.read import ReadMarks
 from agent.backup.repositories.files import RepositoryDirectory
 from agent.backup.repositories.groups import newest_of_each
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import pack, sentence, unpack
 
 CHECK_TAKES: Final = 12 * 3600.0  # seconds at most
 LISTING: Final = 0.6  # of a look's time that restic has: it tries damaged files again and again
@@ -172,13 +172,15 @@ def _compare_hashes(query: BackupQuery, meter: Meter, marks: ReadMarks) -> tuple
                 if file <= passed or not _HASHED.fullmatch(name):
                     continue
                 if (bad := _wrong(tree, file, name, meter)) != "":
-                    wrong.append(f"{folder.partition('/')[0]}/{name[:8]} {bad}")
+                    wrong.append(pack(sentence("{who} {what}", who=f"{folder.partition('/')[0]}/{name[:8]}", what=bad)))
                 passed, count = file, count + 1
                 if meter.mark_due:
                     meter.save_mark({"passed": passed, "wrong": wrong[:10], "count": count})
     if wrong:
-        more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        return BROKEN, f"{wrong[0]}{more}", f"{count} files against their names"
+        words = unpack(wrong[0])
+        if len(wrong) > 1:
+            words = sentence("{so} and {gone} more", so=words, gone=len(wrong) - 1)
+        return BROKEN, words, f"{count} files against their names"
     if not count:
         return CANNOT, sentence("it holds nothing to compare"), ""
     return GOOD, "", f"{count} files against their names"

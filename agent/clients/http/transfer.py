@@ -91,10 +91,10 @@ async def download(
     if ended and (chunked or (length is not None and size < length)):
         raise ProbeFailed(sentence("the content ended after {size} bytes, before its end", size=size))
     if size == 0:
-        raise ProbeFailed(
-            sentence("{who} sent no content", who=stream.who)
-            + ("" if ended or length == 0 else f" within {seconds:.3g} s")
-        )
+        words = sentence("{who} sent no content", who=stream.who)
+        if not ended and length != 0:
+            words = sentence("{so} within {seconds:n} s", so=words, seconds=f"{seconds:.3g}")
+        raise ProbeFailed(words)
     return _checked_transfer(size, size - first, last - started)
 
 

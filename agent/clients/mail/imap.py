@@ -96,7 +96,7 @@ class ImapClient(MailSession):
         response = await self.command("CAPABILITY")
         listed = [line[11:] for line in response.untagged if line[:11].upper() == b"CAPABILITY "]
         if not response.ok or not listed:
-            raise self.refusal(response, "does not say what it can do")
+            raise self.refusal(response, sentence("{who} does not say what it can do", who=self.who))
         self.capabilities = _capability_set(listed[-1])
 
     async def _request_starttls(self) -> None:
@@ -107,7 +107,7 @@ class ImapClient(MailSession):
         self.waiting = sentence("STARTTLS was not answered")
         response = await self.command("STARTTLS")
         if not response.ok:
-            raise self.refusal(response, "offers STARTTLS but refuses it")
+            raise self.refusal(response, sentence("{who} offers STARTTLS but refuses it", who=self.who))
 
     async def _after_tls(self) -> None:
         if self.server.security == STARTTLS:
@@ -167,7 +167,7 @@ class ImapClient(MailSession):
         started = time.monotonic()
         response = await self.command(f"{'EXAMINE' if read_only else 'SELECT'} {quoted_string(modified_utf7(mailbox))}")
         if not response.ok:
-            raise self.refusal(response, "does not open the mailbox")
+            raise self.refusal(response, sentence("{who} does not open the mailbox", who=self.who))
         self.timings["select"] = time.monotonic() - started
         counts = [int(matched[1]) for line in response.untagged if (matched := _EXISTS.fullmatch(line))]
         following = response.code(b"UIDNEXT") or b""
@@ -178,7 +178,7 @@ class ImapClient(MailSession):
         await self.command("NOOP")
         response = await self.command(f"UID SEARCH {criteria}")
         if not response.ok:
-            raise self.refusal(response, "does not search the mailbox")
+            raise self.refusal(response, sentence("{who} does not search the mailbox", who=self.who))
         results = [line[6:] for line in response.untagged if line[:6].upper() == b"SEARCH"]
         return sorted({int(word) for line in results for word in line.split() if word.isdigit() and len(word) <= 10})
 
@@ -190,7 +190,7 @@ class ImapClient(MailSession):
         uid_set = ",".join(map(str, sorted(uids)))
         response = await self.command(f"UID STORE {uid_set} +FLAGS.SILENT (\\Deleted)")
         if not response.ok:
-            raise self.refusal(response, "does not delete mails")
+            raise self.refusal(response, sentence("{who} does not delete mails", who=self.who))
         if "UIDPLUS" in self.capabilities:
             response = await self.command(f"UID EXPUNGE {uid_set}")
         elif set(await self.search("DELETED")) <= set(uids):
@@ -249,7 +249,7 @@ class ImapClient(MailSession):
 
     def refusal(self, response: ImapResponse, what: str) -> ProbeFailed:
         """The server, what it does, and its own words."""
-        return ProbeFailed(f"{self.who} {what}: {self.quoted(response.text or response.status)}")
+        return ProbeFailed(sentence("{what}: {words}", what=what, words=self.quoted(response.text or response.status)))
 
 
 def _capability_set(listed: bytes) -> frozenset[str]:

@@ -56,8 +56,12 @@ class MailServer(msgspec.Struct, frozen=True, kw_only=True):
         if self.server_name:
             ascii_host(self.server_name)
         if self.credential and self.security == CLEAR and not self.clear_password:
-            raise ValueError(sentence("a password would go over the network in clear: use starttls or tls, or allow it with "
-                    "clear_password"))  # fmt: skip
+            raise ValueError(
+                sentence(
+                    "a password would go over the network in clear: "
+                    "use starttls or tls, or allow it with clear_password"
+                )
+            )
 
 
 class Login(msgspec.Struct, frozen=True):
@@ -87,8 +91,14 @@ class Login(msgspec.Struct, frozen=True):
                     UNKNOWN,
                 )
             if not is_single_line(value):
-                raise ProbeFailed(sentence("the credential {name}: its {key} has a line break or another control character", name=repr(name), key=key),
-                              UNKNOWN)  # fmt: skip
+                raise ProbeFailed(
+                    sentence(
+                        "the credential {name}: its {key} has a line break or another control character",
+                        name=repr(name),
+                        key=key,
+                    ),
+                    UNKNOWN,
+                )
         return cls(name, str(credential["user"]), str(credential["password"]))
 
     @property
@@ -218,16 +228,10 @@ class MailSession(ABC):
         assert self._stream is not None
         data = await self._stream.receive()
         if not data:
-            heard = f" after {self.quoted(bytes(self._buffer))}" if self._buffer else ""
-            raise ProbeFailed(
-                sentence(
-                    "{who} closed the {protocol} connection{heard}: {waiting}",
-                    who=self.who,
-                    protocol=self.protocol,
-                    heard=heard,
-                    waiting=self.waiting,
-                )
-            )
+            closed = sentence("{who} closed the {protocol} connection", who=self.who, protocol=self.protocol)
+            if self._buffer:
+                closed = sentence("{so} after {buffer}", so=closed, buffer=self.quoted(bytes(self._buffer)))
+            raise ProbeFailed(sentence("{closed}: {waiting}", closed=closed, waiting=self.waiting))
         self._received_bytes += len(data)
         if self._received_bytes > MAX_SAID:
             raise self._too_much_data()

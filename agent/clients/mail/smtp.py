@@ -51,7 +51,7 @@ class SmtpClient(MailSession):
         reply = await self.read_reply()
         self.timings["greeting"] = time.monotonic() - started
         if reply.code != 220:
-            raise self.refusal(reply, "does not take mail now")
+            raise self.refusal(reply, sentence("{who} does not take mail now", who=self.who))
         await self._send_hello()
 
     async def _send_hello(self) -> None:
@@ -62,7 +62,7 @@ class SmtpClient(MailSession):
         if not reply.ok and self.server.security != STARTTLS and reply.code in (500, 502):
             reply = await self.command(f"HELO {name}")  # a small device, or a server from before 1995
         if not reply.ok:
-            raise self.refusal(reply, "refuses this machine's EHLO")
+            raise self.refusal(reply, sentence("{who} refuses this machine's EHLO", who=self.who))
         self.extensions = {}
         for line in reply.lines[1:]:
             name, _, rest = line.strip().partition(" ")
@@ -76,7 +76,7 @@ class SmtpClient(MailSession):
         self.waiting = sentence("STARTTLS was not answered")
         reply = await self.command("STARTTLS")
         if reply.code != 220:
-            raise self.refusal(reply, "offers STARTTLS but refuses it")
+            raise self.refusal(reply, sentence("{who} offers STARTTLS but refuses it", who=self.who))
 
     async def _after_tls(self) -> None:
         if self.server.security == STARTTLS:
@@ -131,18 +131,18 @@ class SmtpClient(MailSession):
             self.waiting = sentence("the {what} was not answered", what=what)
             reply = await self.command(command)
             if not reply.ok:
-                raise self.refusal(reply, f"refuses the {what}")
+                raise self.refusal(reply, sentence("{who} refuses the {what}", who=self.who, what=what))
         self.waiting = sentence("the mail was not asked for")
         reply = await self.command("DATA")
         if reply.code != 354:
-            raise self.refusal(reply, "refuses to take a mail")
+            raise self.refusal(reply, sentence("{who} refuses to take a mail", who=self.who))
         self.waiting = sentence("the mail was sent but not taken over")
         lines = message.replace(b"\r\n", b"\n").removesuffix(b"\n").split(b"\n")
         body = b"\r\n".join(b"." + line if line.startswith(b".") else line for line in lines)
         await self.send(body + b"\r\n.\r\n")
         reply = await self.read_reply()
         if not reply.ok:
-            raise self.refusal(reply, "refuses the mail")
+            raise self.refusal(reply, sentence("{who} refuses the mail", who=self.who))
         return reply
 
     async def quit(self) -> None:
@@ -175,4 +175,5 @@ class SmtpClient(MailSession):
 
     def refusal(self, reply: SmtpReply, what: str) -> ProbeFailed:
         """The server, what it does, and its own words."""
-        return ProbeFailed(f"{self.who} {what}: {reply.code} {self.quoted(' '.join(reply.lines))}", DOWN)
+        words = self.quoted(" ".join(reply.lines))
+        return ProbeFailed(sentence("{what}: {code} {words}", what=what, code=reply.code, words=words), DOWN)

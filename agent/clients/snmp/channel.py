@@ -20,7 +20,7 @@ from agent.clients.net.stream import endpoint
 from agent.clients.snmp.ber import MalformedMessage, SnmpMessage, parse_message
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence, template
 from inventory.protocol.states import UNKNOWN
 
 LARGEST: Final = 65_535
@@ -30,7 +30,11 @@ _SEND_AGAIN: Final = 0.005  # seconds to wait while the socket's send buffer is 
 _MSG_ERRQUEUE: Final = 0x2000  # numbers of Linux that the socket module of Python 3.11 has no names for
 _RECVERR: Final = {4: (socket.IPPROTO_IP, 11), 6: (socket.IPPROTO_IPV6, 25)}
 _FINAL: Final = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN}
-_SHOWN: Final = {"late": "late or repeated", "other": "from another address or port", "garbled": "not SNMP answers"}
+_SHOWN: Final = {
+    "late": template("{who} late or repeated"),
+    "other": template("{who} from another address or port"),
+    "garbled": template("{who} not SNMP answers"),
+}
 
 
 class PendingRequest:
@@ -227,10 +231,6 @@ def _ignored_text(ignored: dict[str, int]) -> str:
     total = sum(ignored.values())
     if not total:
         return ""
-    sorts = ", ".join(f"{count} {_SHOWN[sort]}" for sort, count in ignored.items() if count)
-    return sentence(
-        "{total} {it} came that are no answer ({sorts})",
-        total=total,
-        it="packet" if total == 1 else "packets",
-        sorts=sorts,
-    )
+    sorts = joined((sentence(_SHOWN[sort], who=count) for sort, count in ignored.items() if count), ", ")
+    packets = sentence("{count} packet", count=1) if total == 1 else sentence("{count} packets", count=total)
+    return sentence("{total} came that are no answer ({sorts})", total=packets, sorts=sorts)

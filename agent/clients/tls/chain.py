@@ -123,9 +123,9 @@ def _missing_issuer(facts: list[der.CertificateFields], contexts: TlsContexts, c
     if incomplete:
         of = sentence("its own certificate") if alone else sentence("the last one that it sends")
         return sentence(
-            "incomplete chain: the server does not send the certificate of {issuer}, which issued {of_}",
+            "incomplete chain: the server does not send the certificate of {issuer}, which issued {of}",
             issuer=issuer,
-            of_=of,
+            of=of,
         )
     return sentence("unknown issuer: {issuer} is not trusted here", issuer=issuer)
 
@@ -158,9 +158,8 @@ def _host_names(certificate: bytes) -> str:
     except (ValueError, x509.ExtensionNotFound):
         return sentence("no host at all")
     hosts = [str(name.value) for name in names if isinstance(name, x509.DNSName | x509.IPAddress)]
-    more = f" and {len(hosts) - MAX_NAMES} more" if len(hosts) > MAX_NAMES else ""
-    return (
-        ", ".join(printable(name, 40).strip("'") for name in hosts[:MAX_NAMES]) + more
-        if hosts
-        else sentence("no host at all")
-    )
+    if not hosts:
+        return sentence("no host at all")
+    shown = ", ".join(printable(name, 40).strip("'") for name in hosts[:MAX_NAMES])
+    more = len(hosts) - MAX_NAMES
+    return sentence("{so} and {gone} more", so=shown, gone=more) if more > 0 else shown

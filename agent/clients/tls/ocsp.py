@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from agent.clients.tls import der
 from agent.failure import ProbeFailed
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN
 
 if TYPE_CHECKING:  # imported when a response is judged: 10 MB that a look without one does not need
@@ -45,18 +45,12 @@ def check_staple(staple: bytes, chain: tuple[bytes, ...], now: float) -> None:
             sentence("the stapled OCSP response cannot be read: {error}", error=str(error)[:60]), DEGRADED
         ) from None
     if status is ocsp.OCSPCertStatus.REVOKED:
-        because = f" ({revocation_reason.value})" if revocation_reason else ""
-        unproven = "" if issuer is not None else "; its signature could not be checked"
-        when = f"{revoked:%Y-%m-%d}" if revoked else sentence("a day not given")
-        raise ProbeFailed(
-            sentence(
-                "revoked: on {when}{because}, says the stapled OCSP response{unproven}",
-                when=when,
-                because=because,
-                unproven=unproven,
-            ),
-            DOWN,
-        )
+        when: str = f"{revoked:%Y-%m-%d}" if revoked else sentence("a day not given")
+        if revocation_reason:
+            when = sentence("{when} ({because})", when=when, because=revocation_reason.value)
+        words = sentence("revoked: on {when}, says the stapled OCSP response", when=when)
+        unproven = [] if issuer is not None else [sentence("its signature could not be checked")]
+        raise ProbeFailed(joined([words, *unproven]), DOWN)
     if status is ocsp.OCSPCertStatus.UNKNOWN:
         raise ProbeFailed(
             sentence("the stapled OCSP response says that the issuer does not know this certificate"), DEGRADED

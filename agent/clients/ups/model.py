@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.failure import printable
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 # What a device answers where it has no value: all ones in 16 and 32 bits, signed and not, and what vendors chose.
@@ -203,14 +203,16 @@ def ups_state(reading: UpsReading) -> tuple[int, str]:
     if flags.get("off"):
         return DOWN, sentence("its output is off")
     if flags.get("ending"):
-        return DOWN, sentence(
-            "it is about to cut its output{reading}", reading=_battery_text(reading) if flags.get("battery") else ""
-        )
+        words = sentence("it is about to cut its output")
+        if flags.get("battery"):
+            words = sentence("{words}: {reading}", words=words, reading=_battery_text(reading))
+        return DOWN, words
     if flags.get("low") and flags.get("battery"):
-        return DOWN, sentence("its battery is low{reading}", reading=_battery_text(reading))
+        low = sentence("its battery is low")
+        return DOWN, sentence("{words}: {reading}", words=low, reading=_battery_text(reading))
     faults = []
     if flags.get("battery"):
-        faults.append(f"{_battery_text(reading).removeprefix(': ')}{_why_on_battery(flags)}")
+        faults.append(_why_on_battery(flags, _battery_text(reading)))
     elif flags.get("low"):
         faults.append(sentence("its battery is low and would not carry an outage"))
     faults += [words for flag, words in FLAG_FAULTS.items() if flags.get(flag)]
@@ -220,7 +222,7 @@ def ups_state(reading: UpsReading) -> tuple[int, str]:
         faults.append(sentence("the last self-test was not passed"))
     faults += [sentence("it says {note}", note=printable(note, 60)) for note in reading.notes]
     if faults:
-        return DEGRADED, "; ".join(faults)
+        return DEGRADED, joined(faults)
     if flags.get("mains") or flags.get("battery") is False:
         return UP, ""
     return UNKNOWN, sentence("it does not say what it runs on")
@@ -234,30 +236,31 @@ def power_source(reading: UpsReading) -> tuple[int, str]:
     if flags.get("off"):
         return DOWN, sentence("no power: the output is off")
     if flags.get("battery"):
-        ending = ", about to cut its output" if flags.get("ending") else ""
-        return DEGRADED, f"{_battery_text(reading).removeprefix(': ')}{_why_on_battery(flags)}{ending}"
+        words = _why_on_battery(flags, _battery_text(reading))
+        return DEGRADED, sentence("{so}, about to cut its output", so=words) if flags.get("ending") else words
     if flags.get("mains") or flags.get("bypass") or flags.get("battery") is False:
         return UP, ""
     return UNKNOWN, sentence("it does not say what it runs on")
 
 
-def _why_on_battery(flags: dict[str, bool]) -> str:
+def _why_on_battery(flags: dict[str, bool], words: str) -> str:
     if flags.get("calibrating"):
-        return " (calibrating)"
-    return " (a self-test)" if flags.get("testing") else ""
+        return sentence("{so} (calibrating)", so=words)
+    return sentence("{so} (a self-test)", so=words) if flags.get("testing") else words
 
 
 def _battery_text(reading: UpsReading) -> str:
-    """``: on battery for 3 min, charge 80%, runtime 12 min``, as far as it is known."""
+    """``on battery for 3 min, charge 80%, runtime 12 min``, as far as it is known."""
     values = reading.values
     parts = [sentence("on battery")]
     if "on_battery_seconds" in values:
-        parts[0] += f" for {duration_text(values['on_battery_seconds'])}"
+        lasted = duration_text(values["on_battery_seconds"])
+        parts[0] = sentence("{so} for {on_battery_seconds:d}", so=parts[0], on_battery_seconds=lasted)
     if "charge_ratio" in values:
         parts.append(sentence("charge {charge_ratio:n}", charge_ratio=f"{values['charge_ratio']:.0%}"))
     if "runtime_seconds" in values:
         parts.append(sentence("runtime {runtime_seconds:d}", runtime_seconds=duration_text(values["runtime_seconds"])))
-    return ": " + ", ".join(parts)
+    return joined(parts, ", ")
 
 
 def duration_text(seconds: float) -> str:
