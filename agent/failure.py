@@ -3,7 +3,7 @@
 import errno
 from typing import Final
 
-from inventory.protocol.reasons import sentence, template
+from inventory.protocol.reasons import Why, sentence, template
 from inventory.protocol.states import DOWN, UNKNOWN
 
 _TARGET: Final = {
@@ -32,7 +32,7 @@ _LOCAL_ERRORS: Final = {
 class ProbeFailed(Exception):
     """A look came to nothing. ``reason`` is one plain sentence, ``state`` what it says of the target."""
 
-    def __init__(self, reason: str, state: int = DOWN) -> None:
+    def __init__(self, reason: Why, state: int = DOWN) -> None:
         super().__init__(reason)
         self.reason = reason
         self.state = state

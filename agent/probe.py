@@ -16,7 +16,7 @@ import msgspec
 
 from agent.failure import ProbeFailed
 from inventory.protocol import states
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 
 # How finely a measure travels: a value v goes over the wire as round(v * per).
 PER_UNIT: Final[dict[str, int]] = {
@@ -67,7 +67,7 @@ class Outcome(msgspec.Struct, frozen=True):
     """
 
     state: int
-    reason: str = ""
+    reason: Why = ""
     latency: float | None = None
     measures: Mapping[str, float] = {}
     skipped: bool = False
@@ -77,15 +77,15 @@ def up(latency: float | None = None, **measures: float) -> Outcome:
     return Outcome(states.UP, "", latency, measures)
 
 
-def down(reason: str, latency: float | None = None, **measures: float) -> Outcome:
+def down(reason: Why, latency: float | None = None, **measures: float) -> Outcome:
     return Outcome(states.DOWN, reason, latency, measures)
 
 
-def unknown(reason: str) -> Outcome:
+def unknown(reason: Why) -> Outcome:
     return Outcome(states.UNKNOWN, reason)
 
 
-def skipped(reason: str) -> Outcome:
+def skipped(reason: Why) -> Outcome:
     return Outcome(states.UNKNOWN, reason, skipped=True)
 
 
@@ -107,7 +107,7 @@ class Limits(msgspec.Struct, frozen=True):
     ports: tuple[int, ...] = ()
     directories: tuple[str, ...] = ()
 
-    def forbids(self, address: Address, port: int | None = None) -> str:
+    def forbids(self, address: Address, port: int | None = None) -> Why:
         """Why this target is outside the limits, or ""."""
         if self.networks and not any(
             address.version == network.version and address in network for network in self.networks

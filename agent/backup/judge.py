@@ -14,7 +14,7 @@ import msgspec
 from agent.backup.facts import BROKEN, CANNOT, GOOD, MAX_CLOCK_DIFFERENCE, SUSPECT, BackupCopy, BackupFacts
 from agent.failure import printable
 from agent.probe import Outcome
-from inventory.protocol.reasons import joined, sentence, unpack
+from inventory.protocol.reasons import Reason, Why, joined, sentence, unpack
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 FAR_FUTURE: Final = 86_400.0  # seconds; past this a time says nothing at all
@@ -41,10 +41,10 @@ class OutcomeBuilder:
 
     def __init__(self) -> None:
         self.state = UP
-        self.reasons: list[str] = []
+        self.reasons: list[Reason] = []
         self.measures: dict[str, float] = {}
 
-    def add_reason(self, state: int, reason: str) -> None:
+    def add_reason(self, state: int, reason: Reason) -> None:
         self.state = max(self.state, state)
         if state == self.state:
             self.reasons.insert(0, reason)
@@ -101,7 +101,7 @@ def evaluate_backup(facts: BackupFacts, policy: BackupPolicy) -> Outcome:
     return builder.outcome()
 
 
-def flaw(copy: BackupCopy, policy: BackupPolicy) -> str:
+def flaw(copy: BackupCopy, policy: BackupPolicy) -> Why:
     """Why a copy is no good one, or ""."""
     who = copy_name(copy)
     if copy.growing:
@@ -122,11 +122,11 @@ def flaw(copy: BackupCopy, policy: BackupPolicy) -> str:
     return ""
 
 
-def _unreadable(facts: BackupFacts) -> str:
+def _unreadable(facts: BackupFacts) -> Reason:
     return sentence("part of it cannot be read: {why_unreadable}", why_unreadable=unpack(facts.why_unreadable))
 
 
-def _no_good_copy_text(facts: BackupFacts, policy: BackupPolicy) -> str:
+def _no_good_copy_text(facts: BackupFacts, policy: BackupPolicy) -> Reason:
     if facts.missing:
         return joined(map(unpack, facts.missing))
     if not facts.copies:
@@ -170,8 +170,8 @@ def _check_age(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, 
 def _check_newer_copies(builder: OutcomeBuilder, facts: BackupFacts, newest: BackupCopy, policy: BackupPolicy) -> None:
     """What is newer than the newest good one and does not count."""
     bad = [copy for copy in facts.copies[: facts.copies.index(newest)] if not copy.growing]
-    if bad:
-        builder.add_reason(DEGRADED, flaw(bad[0], policy))
+    if bad and (words := flaw(bad[0], policy)):
+        builder.add_reason(DEGRADED, words)
     builder.measures["bad_copies"] = len([copy for copy in facts.copies if not copy.growing and flaw(copy, policy)])
     builder.measures["growing"] = float(any(copy.growing for copy in facts.copies))
 

@@ -21,7 +21,7 @@ from typing import Final
 
 import msgspec
 
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 
 log = logging.getLogger("agent.ration")
 
@@ -137,7 +137,7 @@ class RunQuota:
         """The wall clock was never set: what hour it is cannot be told."""
         return self._wall() < CLOCK_FLOOR
 
-    def why_not_due(self, target: str, per_day: int, allowed: DailyHours, at_start: bool) -> str:
+    def why_not_due(self, target: str, per_day: int, allowed: DailyHours, at_start: bool) -> Why:
         """Why no run is due now, or "". ``at_start``: the part in which the records begin may be used once too."""
         if self.running:
             return sentence("{running} is being measured just now", running=self.running)

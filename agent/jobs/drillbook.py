@@ -14,7 +14,7 @@ from agent.probe import Outcome
 from inventory.base import files
 from inventory.base.types import duration_text
 from inventory.grammars.job_names import is_name
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 KEPT: Final = 50  # results of one drill
@@ -136,7 +136,7 @@ def drill_outcome(record: DrillRecord, max_age: float, now: Stamp, zone: tzinfo 
     return Outcome(state, reason, None, _measures(record, now))
 
 
-def _state(record: DrillRecord, max_age: float, now: Stamp, zone: tzinfo | None) -> tuple[int, str]:
+def _state(record: DrillRecord, max_age: float, now: Stamp, zone: tzinfo | None) -> tuple[int, Why]:
     requirement = sentence("one is wanted every {max_age:d}", max_age=duration_text(round(max_age) * 1000))
     last = record.last
     if last is not None and not last.ok:

@@ -16,7 +16,7 @@ from agent.jobs.state import FAIL, JobRecord, JobState
 from agent.probe import Outcome
 from inventory.base.types import duration_text
 from inventory.grammars.schedule import Schedule
-from inventory.protocol.reasons import joined, sentence
+from inventory.protocol.reasons import Reason, Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _WRONG_CLOCK: Final = sentence("this machine's clock was wrong, and it was restarted since")
@@ -53,7 +53,7 @@ class _Evaluation:
         at = time_text(wall_time.at, self.zone)
         return at if wall_time.sure else sentence("at the latest {at}", at=at)
 
-    def outcome(self) -> tuple[int, str]:
+    def outcome(self) -> tuple[int, Why]:
         state = self.state
         if state.status == "paused":
             return UNKNOWN, sentence(
@@ -69,7 +69,7 @@ class _Evaluation:
             or (UP, "")
         )
 
-    def _overrunning(self, state: JobState) -> tuple[int, str] | None:
+    def _overrunning(self, state: JobState) -> tuple[int, Why] | None:
         """A run that has lasted as long as it may."""
         if state.start is None:
             return None
@@ -93,7 +93,7 @@ class _Evaluation:
             else (UNKNOWN, self._unheard(gap))
         )
 
-    def _failed(self, state: JobState) -> tuple[int, str] | None:
+    def _failed(self, state: JobState) -> tuple[int, Why] | None:
         if state.status != "down" or state.end is None:
             return None
         at = self.time_text(state.end.at)
@@ -105,7 +105,7 @@ class _Evaluation:
             return DOWN, words
         return DOWN, joined([words, sentence("it runs again since {at}", at=self.time_text(state.start.at))])
 
-    def _overdue(self, state: JobState) -> tuple[int, str] | None:
+    def _overdue(self, state: JobState) -> tuple[int, Why] | None:
         """An end that is overdue."""
         ended = state.end is not None and state.status != "new"
         last = state.end.at if state.end is not None and ended else state.since
@@ -143,7 +143,7 @@ class _Evaluation:
         overdue = self._due_and_gap(heard_from)
         return overdue[0] if overdue is not None and overdue[1] is None else None
 
-    def _never_ended(self, state: JobState) -> tuple[int, str] | None:
+    def _never_ended(self, state: JobState) -> tuple[int, Why] | None:
         """It has never ended yet, and need not have."""
         if state.status != "new":
             return None
@@ -158,7 +158,7 @@ class _Evaluation:
         when = self._with_grace(sentence("it is due at {due}", due=time_text(due, self.zone)))
         return UNKNOWN, joined([words, when])
 
-    def _too_old(self, state: JobState) -> tuple[int, str] | None:
+    def _too_old(self, state: JobState) -> tuple[int, Why] | None:
         """A good run that is older than the objective, though the schedule asks for none yet."""
         if self.rule.rpo is None or state.success is None:
             return None
@@ -174,7 +174,7 @@ class _Evaluation:
             rpo=_span(self.rule.rpo),
         )
 
-    def _too_long(self, state: JobState) -> tuple[int, str] | None:
+    def _too_long(self, state: JobState) -> tuple[int, Why] | None:
         if self.rule.longest is None or state.seconds is None or state.seconds <= self.rule.longest:
             return None
         return DEGRADED, sentence(
@@ -188,11 +188,11 @@ class _Evaluation:
         overlapping = [gap for gap in self.gaps if gap[0] < end and gap[1] > start]
         return overlapping[-1] if overlapping else None
 
-    def _unheard(self, gap: tuple[float, float]) -> str:
+    def _unheard(self, gap: tuple[float, float]) -> Reason:
         until = sentence("from {gap} to {gap2}", gap=time_text(gap[0], self.zone), gap2=time_text(gap[1], self.zone))
         return sentence("this agent did not listen {until}: it may have run unheard", until=until)
 
-    def _with_grace(self, words: str) -> str:
+    def _with_grace(self, words: Reason) -> Reason:
         if not self.rule.grace:
             return words
         return sentence("{so}, with {grace:d} of grace", so=words, grace=_span(self.rule.grace))

@@ -23,7 +23,7 @@ from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import connect, endpoint
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import joined, sentence
+from inventory.protocol.reasons import Why, joined, sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 _MARGIN = 0.01  # seconds before the look's end, so that the more exact reason comes first
@@ -195,7 +195,7 @@ class Dns(Probe, frozen=True, kw_only=True):
         reply = await _by_tcp(query, address, self.port, context)
         return reply, time.monotonic() - started
 
-    def _fault(self, query: dns.message.QueryMessage, reply: dns.message.Message, measures: dict[str, float]) -> str:
+    def _fault(self, query: dns.message.QueryMessage, reply: dns.message.Message, measures: dict[str, float]) -> Why:
         """What is not as expected, or ""; fills in what the answer measures."""
         code = dns.rcode.to_text(reply.rcode())
         if code != self.rcode:

@@ -8,7 +8,7 @@ from msgspec import Meta
 from agent.clients.machine import Disk, HottestSensor, Machine, NotMounted, ReadTimeout
 from agent.failure import printable
 from agent.probe import Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import joined, sentence
+from inventory.protocol.reasons import Reason, Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _SHARE: Final = 0.8  # of the timeout that a disk or a sensor may take
@@ -84,7 +84,7 @@ class Host(Probe, frozen=True, kw_only=True):
         if inodes:
             measures["inodes_used_ratio"] = max(inodes)
 
-        broken = [disk for disk in disks if isinstance(disk, str)]
+        broken = [disk for disk in disks if isinstance(disk, Reason)]
         broken += [words for disk in readable if (words := _full_text(disk, self.disk_down))]
         degraded = [
             words for disk in readable if (words := _full_text(disk, self.disk_degraded)) and words not in broken
@@ -93,7 +93,7 @@ class Host(Probe, frozen=True, kw_only=True):
         state = DOWN if broken else DEGRADED if degraded else UP
         return Outcome(state, joined(broken + degraded), None, measures)
 
-    async def _disk(self, machine: Machine, mount: str, seconds: float) -> Disk | str:
+    async def _disk(self, machine: Machine, mount: str, seconds: float) -> Disk | Reason:
         """A file system, or what is wrong with it."""
         try:
             return await machine.disk(mount, seconds)
@@ -108,9 +108,9 @@ class Host(Probe, frozen=True, kw_only=True):
                 error=error.strerror or error,
             )
 
-    def _degraded_reasons(self, measures: dict[str, float], hottest: HottestSensor | None) -> list[str]:
+    def _degraded_reasons(self, measures: dict[str, float], hottest: HottestSensor | None) -> list[Reason]:
         """What is past its mark, disks apart."""
-        words: list[str] = []
+        words: list[Reason] = []
         if measures["memory_used_ratio"] >= self.memory_degraded:
             left = _size_text(measures["memory_available_bytes"])
             words.append(
@@ -154,7 +154,7 @@ def _measures(machine: Machine, key: Host, hottest: HottestSensor | None) -> dic
     }
 
 
-def _full_text(disk: Disk, mark: float) -> str:
+def _full_text(disk: Disk, mark: float) -> Why:
     """What is used up to the mark, or ""."""
     if disk.used >= mark:
         return sentence(

@@ -26,7 +26,7 @@ from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls.contexts import TlsContexts, handshake_failure, leaf_expiry
 from agent.failure import ProbeFailed, printable
 from agent.probe import Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
@@ -170,7 +170,7 @@ class _Fetch:
         self.mark = now
         self.phase = following
 
-    async def _follow(self) -> tuple[int, str]:
+    async def _follow(self) -> tuple[int, Why]:
         probe = self.probe
         url, method, content = parse_url(probe.url), probe.method, probe.body.encode()
         first, visited = url.origin, {self._visit_key(url, method)}
@@ -242,7 +242,7 @@ class _Fetch:
         self.measures.setdefault("redirects", 0)
         return head
 
-    async def _check_answer(self, stream: TcpStream, head: Head, method: str) -> tuple[int, str]:
+    async def _check_answer(self, stream: TcpStream, head: Head, method: str) -> tuple[int, Why]:
         probe = self.probe
         if not any(low <= head.status <= high for low, high in map(_status_range, probe.expect_status)):
             return DOWN, sentence(
@@ -267,7 +267,7 @@ class _Fetch:
             return DEGRADED, sentence("the body is longer than its Content-Length says")
         return UP, ""
 
-    async def _search(self, body: Body) -> str:
+    async def _search(self, body: Body) -> Why:
         """What is wrong with the body, or ""."""
         probe = self.probe
         text = body.data.decode("utf-8", "replace")

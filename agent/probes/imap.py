@@ -10,7 +10,7 @@ from agent.clients.mail.imap import ImapClient as Session
 from agent.clients.mail.session import Login, MailServer, expiry_warning, is_single_line
 from agent.failure import ProbeFailed
 from agent.probe import Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
@@ -83,7 +83,8 @@ class Imap(Probe, frozen=True, kw_only=True):
 
     async def run(self, context: ProbeContext) -> Outcome:
         session = Session(self.mail_server(), context, time.monotonic() + context.timeout)
-        latency, measures = None, {}
+        state, latency, measures = UP, None, {}
+        reason: Why = ""
         try:
             login = (
                 Login.from_credential(self.credential, context.credential(self.credential), self.host)
@@ -100,7 +101,8 @@ class Imap(Probe, frozen=True, kw_only=True):
                 latency = time.monotonic() - session.connect_started
                 await session.logout()
             warning = expiry_warning(session.expiries, self.warn_days)
-            state, reason = (DEGRADED, warning) if warning else (UP, "")
+            if warning:
+                state, reason = DEGRADED, warning
         except ProbeFailed as failure:
             state, reason = failure.state, failure.reason
         except TimeoutError:

@@ -16,7 +16,7 @@ from agent.clients.icmp.pinger import IcmpPinger, PingResult, open_pinger
 from agent.clients.net.neighbours import ANSWERED, PENDING, Neighbour, NetworkTables
 from agent.failure import ProbeFailed
 from agent.probe import Limits, Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DOWN, UNKNOWN, UP
 
 LARGEST: Final = 20  # prefix length: 4,094 hosts
@@ -157,7 +157,7 @@ def network_of(text: str) -> IPv4Network:
     return network
 
 
-def why_outside(network: IPv4Network, limits: Limits) -> str:
+def why_outside(network: IPv4Network, limits: Limits) -> Why:
     """Why this network may not be swept, or "". Without limits of its own an agent sweeps no public addresses."""
     if not limits.networks:
         if network.is_private:

@@ -12,7 +12,7 @@ from agent.clients.mail.smtp import SmtpClient, is_address
 from agent.clients.mail.trip import MailRoundTrip
 from agent.failure import ProbeFailed
 from agent.probe import Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _REMOVAL_SHARE: Final = 0.1  # of the look's time, kept for removing the mail that came
@@ -152,13 +152,13 @@ class _RoundTrip:
                 self.measures[name] = session.expiries[0]
         return Outcome(state, reason, self.measures.get("transit_seconds"), self.measures)
 
-    def _after_arrival(self, state: int, reason: str) -> tuple[int, str]:
+    def _after_arrival(self, state: int, reason: Why) -> tuple[int, Why]:
         """Trouble after the mail has come is no longer the mail's."""
         if "transit_seconds" in self.measures:
             return DEGRADED, sentence("the mail came, but was not deleted: {reason}", reason=reason)
         return state, reason
 
-    async def _make_trip(self) -> tuple[int, str]:
+    async def _make_trip(self) -> tuple[int, Why]:
         following = await self._open_mailbox()
         taken_over, words = await self._send()
         self.session = self.imap

@@ -24,7 +24,7 @@ from agent.clients.ntp_packet import (
 from agent.clients.tls.contexts import CLOCK_FLOOR
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import joined, sentence
+from inventory.protocol.reasons import Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.01  # seconds before the look's end, so that the more exact reason comes first
@@ -127,7 +127,7 @@ class Ntp(Probe, frozen=True, kw_only=True):
             words = joined([words, others])
         raise ProbeFailed(words)
 
-    def _evaluate(self, datagram: Answered[NtpReply], who: str, measures: dict[str, float]) -> tuple[int, str]:
+    def _evaluate(self, datagram: Answered[NtpReply], who: str, measures: dict[str, float]) -> tuple[int, Why]:
         """State and reason; fills in what the answer measures."""
         reply = datagram.message
         if reply.kiss:
@@ -152,7 +152,7 @@ class Ntp(Probe, frozen=True, kw_only=True):
         )
         return self._check_limits(reply, offset, who)
 
-    def _check_limits(self, reply: NtpReply, offset: float, who: str) -> tuple[int, str]:
+    def _check_limits(self, reply: NtpReply, offset: float, who: str) -> tuple[int, Why]:
         distance = reply.root_delay / 2 + reply.root_dispersion
         faults = []
         if abs(offset) > self.max_offset:

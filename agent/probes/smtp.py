@@ -10,7 +10,7 @@ from agent.clients.mail.session import Login, MailServer, expiry_warning
 from agent.clients.mail.smtp import SmtpClient as Session
 from agent.failure import ProbeFailed
 from agent.probe import Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 
@@ -83,7 +83,8 @@ class Smtp(Probe, frozen=True, kw_only=True):
     async def run(self, context: ProbeContext) -> Outcome:
         session = Session(self.mail_server(), context, time.monotonic() + context.timeout)
         session.helo = self.helo
-        latency = None
+        state, latency = UP, None
+        reason: Why = ""
         try:
             login = (
                 Login.from_credential(self.credential, context.credential(self.credential), self.host)
@@ -97,7 +98,8 @@ class Smtp(Probe, frozen=True, kw_only=True):
                 latency = time.monotonic() - session.connect_started
                 await session.quit()
             warning = expiry_warning(session.expiries, self.warn_days)
-            state, reason = (DEGRADED, warning) if warning else (UP, "")
+            if warning:
+                state, reason = DEGRADED, warning
         except ProbeFailed as failure:
             state, reason = failure.state, failure.reason
         except TimeoutError:

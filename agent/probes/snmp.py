@@ -29,7 +29,7 @@ from agent.clients.snmp.uptime import OIDS, UptimeTracker
 from agent.failure import ProbeFailed, printable
 from agent.probe import Measure, Outcome, Probe, ProbeContext
 from inventory.base.types import Secret
-from inventory.protocol.reasons import joined, sentence
+from inventory.protocol.reasons import Reason, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 _MARGIN: Final = 0.02  # seconds before the look's end, so that the more exact reason comes first
@@ -276,5 +276,5 @@ def _parse_number(raw: Value) -> float | None:
     return float(written) if len(written) <= 32 and _DECIMAL.fullmatch(written) else None
 
 
-def _count(names: list[str]) -> str:
+def _count(names: list[str]) -> Reason:
     return sentence("1 interface is") if len(names) == 1 else sentence("{names} interfaces are", names=len(names))

@@ -10,7 +10,7 @@ from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import TcpStream, connect
 from agent.failure import ProbeFailed, printable
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Reason, sentence
 from inventory.protocol.states import DOWN, UP
 
 MOST_READ: Final = 64 * 1024  # bytes of what a service says that are searched
@@ -86,7 +86,7 @@ class Tcp(Probe, frozen=True, kw_only=True):
                 )
             more = await stream.receive(MOST_READ - len(received))
             if not more:
-                heard = printable(received) if received else "nothing"
+                heard = printable(received) if received else sentence("nothing")
                 raise ProbeFailed(
                     sentence(
                         "{who} closed the connection; expected {expect}, heard {heard}",
@@ -99,7 +99,7 @@ class Tcp(Probe, frozen=True, kw_only=True):
         if expected:
             measures["banner_seconds"] = time.monotonic() - started
 
-    def _timeout_text(self, addresses: list[Address], stream: TcpStream | None, timeout: float) -> str:
+    def _timeout_text(self, addresses: list[Address], stream: TcpStream | None, timeout: float) -> Reason:
         """Where the time went."""
         if not addresses:
             return sentence("the name {host} was not resolved within {timeout:n} s", host=self.host, timeout=timeout)

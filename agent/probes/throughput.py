@@ -140,7 +140,7 @@ class _Run:
         self.latency: float | None = None
         self.end = time.monotonic() + context.timeout - _MARGIN
         self.run_recorded = False
-        self.doing = "connecting"
+        self.doing = sentence("connecting")
 
     async def run(self) -> Outcome:
         probe = self.probe
@@ -266,7 +266,7 @@ class _Run:
         probe, context = self.probe, self.context
         self.doing = sentence("finding the address of {host}", host=url.host)
         addresses = await context.client(Resolver, Resolver).addresses(url.host, probe.family)
-        self.doing = "connecting"
+        self.doing = sentence("connecting")
         limits = context.limits if self.hub is None else Limits()  # the agent talks to its collector anyway
         stream, seconds = await connect(addresses, url.port, limits, max(self.end - time.monotonic(), 0.001))
         if self.latency is None:

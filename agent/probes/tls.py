@@ -24,7 +24,7 @@ from agent.clients.tls.contexts import (
 from agent.clients.tls.flight import Flight, FlightParser, client_hello, fetch_flight
 from agent.failure import ProbeFailed
 from agent.probe import Address, Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 DAY: Final = 86_400
@@ -125,7 +125,7 @@ class _Handshake:
             )
         return self._outcome(*await self._evaluate(chain))
 
-    def _outcome(self, state: int, reason: str) -> Outcome:
+    def _outcome(self, state: int, reason: Why) -> Outcome:
         return Outcome(state, reason, self.latency, self.measures)
 
     def _seconds_left(self) -> float:
@@ -192,7 +192,7 @@ class _Handshake:
         context = self._tls_context(verify=True)
         return tls_chain.explain_refusal(error, chain, self.name, self.contexts, context, time.time())
 
-    async def _evaluate(self, chain: list[bytes]) -> tuple[int, str]:
+    async def _evaluate(self, chain: list[bytes]) -> tuple[int, Why]:
         """State and reason of a certificate that OpenSSL took (or was not to judge)."""
         now = time.time()
         if now < CLOCK_FLOOR:

@@ -22,7 +22,7 @@ from agent.runtime.ticks import Ticks
 from agent.spool import CheckResult
 from inventory.protocol import states
 from inventory.protocol.plan import Column, Plan, PlannedCheck
-from inventory.protocol.reasons import bounded, sentence
+from inventory.protocol.reasons import Why, bounded, sentence
 from inventory.protocol.wire import Present
 
 log = logging.getLogger("agent.schedule")
@@ -232,7 +232,7 @@ class Scheduler:
         self._clients.clear()
 
 
-def outside_limits(probe: Probe, limits: Limits) -> str:
+def outside_limits(probe: Probe, limits: Limits) -> Why:
     """Why this probe's targets are outside the agent's own limits, or "". Names are judged once resolved."""
     for host, port in probe.endpoints():
         try:

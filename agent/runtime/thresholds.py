@@ -7,13 +7,13 @@ from typing import Final
 from agent.probe import Outcome
 from inventory.protocol import states
 from inventory.protocol.plan import Column, Threshold
-from inventory.protocol.reasons import Reason, bounded, joined, sentence
+from inventory.protocol.reasons import Reason, Why, bounded, joined, sentence
 
 MAX_NUMBER: Final = 2**53  # past this a measure is a fault of the device, not a value
 MAX_LATENCY: Final = 86_400.0  # seconds
 
 
-def state_and_reason(outcome: Outcome, thresholds: Sequence[Threshold]) -> tuple[int, str]:
+def state_and_reason(outcome: Outcome, thresholds: Sequence[Threshold]) -> tuple[int, Why]:
     """The state after the thresholds, which can only make a look that worked worse; the reasons that made it so."""
     state, reasons = outcome.state, [outcome.reason] if outcome.reason else []
     if state in (states.UP, states.DEGRADED):
@@ -25,7 +25,7 @@ def state_and_reason(outcome: Outcome, thresholds: Sequence[Threshold]) -> tuple
     return state, bounded(joined(reasons)) if state != states.UP else ""
 
 
-def _violation(threshold: Threshold, outcome: Outcome) -> str:
+def _violation(threshold: Threshold, outcome: Outcome) -> Why:
     """Why this threshold was passed, or ""; a measure that was not seen passes none."""
     value = outcome.latency if threshold.measure == "latency" else outcome.measures.get(threshold.measure)
     if value is None or math.isnan(value):

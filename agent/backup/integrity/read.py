@@ -9,7 +9,7 @@ from agent.backup import place
 from agent.backup.facts import BROKEN, CANNOT, GOOD, SUSPECT, BackupCopy, BackupQuery, BackupRefused, ReadVerdict
 from agent.backup.integrity import checksum, tools
 from agent.backup.integrity.meter import BrokenCopy, CannotVerify, Meter, MeteredFile, State, SuspectCopy
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import plain, sentence
 
 _DECODERS: Final = {".gz": "gzip", ".tgz": "gzip", ".bz2": "bzip2", ".tbz2": "bzip2", ".tbz": "bzip2", ".xz": "xz",
     ".txz": "xz", ".zst": "zstd", ".tzst": "zstd", ".zip": "zip", ".7z": "7z"}  # fmt: skip
@@ -48,7 +48,7 @@ def verify_copy(query: BackupQuery, copy: BackupCopy, meter: Meter, marks: ReadM
         except place.PathEscapes as error:
             raise BackupRefused(sentence("it leads to something {error}", error=error)) from None
         except OSError as error:
-            raise BackupRefused(place.error_text(error)) from None
+            raise BackupRefused(plain(place.error_text(error))) from None
         try:
             verdict = _verify(query, copy, descriptor, top, inside, meter, marks, stage)
         finally:

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from agent.backup.integrity.meter import BrokenCopy, State
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Reason, sentence
 
 BLOCK: Final = 512
 LARGEST_PAX: Final = 1 << 20
@@ -91,7 +91,7 @@ class Tar:
         except ValueError:
             raise BrokenCopy(sentence("the tar header after {after} makes no sense", after=self._after())) from None
 
-    def _after(self) -> str:
+    def _after(self) -> Reason:
         return sentence("member {members}", members=self._members) if self._members else sentence("the beginning")
 
     def finish(self) -> None:

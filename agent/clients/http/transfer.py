@@ -18,7 +18,7 @@ import msgspec
 from agent.clients.http.http1 import Head, Url, build_request, read_head
 from agent.clients.net.stream import CHUNK, TcpStream
 from agent.failure import ProbeFailed, printable
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Reason, sentence
 from inventory.protocol.states import UNKNOWN
 
 MIN_BYTES: Final = 64 * 1024  # bytes below which a short transfer tells more of the round trip than of the rate
@@ -32,7 +32,7 @@ _BYTES_ACKED: Final = 120  # place in struct tcp_info (linux/tcp.h, since 4.1)
 class TransferRefused(ProbeFailed):
     """The server answered with a status that is none of success."""
 
-    def __init__(self, reason: str, head: Head) -> None:
+    def __init__(self, reason: Reason, head: Head) -> None:
         super().__init__(reason)
         self.head = head
 

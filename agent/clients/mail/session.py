@@ -22,7 +22,7 @@ from agent.clients.tls import chain as tls_chain
 from agent.clients.tls.contexts import CLOCK_FLOOR, TlsContexts, expiry_of, handshake_failure, presented_chain
 from agent.failure import ProbeFailed, printable
 from agent.probe import ProbeContext
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import UNKNOWN
 
 MAX_LINE: Final = 8192  # bytes
@@ -328,7 +328,7 @@ def is_single_line(text: str) -> bool:
     return not any(c < " " or c in "\x7f\x85\u2028\u2029" for c in text)
 
 
-def expiry_warning(expiries: list[float], warn_days: float) -> str:
+def expiry_warning(expiries: list[float], warn_days: float) -> Why:
     """What there is to warn of in the certificates' ends, or ""."""
     now = time.time()
     days = (min(expiries, default=float("inf")) - now) / DAY

@@ -126,7 +126,7 @@ class SmtpClient(MailSession):
 
     async def send_mail(self, sender: str, recipient: str, message: bytes) -> SmtpReply:
         """One mail; the reply that took it over. Raises Trouble with the step at which it was refused."""
-        steps = ((f"MAIL FROM:<{sender}>", "sender"), (f"RCPT TO:<{recipient}>", "recipient"))
+        steps = ((f"MAIL FROM:<{sender}>", sentence("sender")), (f"RCPT TO:<{recipient}>", sentence("recipient")))
         for command, what in steps:
             self.waiting = sentence("the {what} was not answered", what=what)
             reply = await self.command(command)

@@ -8,7 +8,7 @@ import msgspec
 from agent.failure import ProbeFailed
 from agent.probe import Address
 from inventory.base.types import Secret
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Why, sentence
 from inventory.protocol.states import UNKNOWN
 
 Version = Literal["1", "2c", "3"]
@@ -69,7 +69,7 @@ def access_from_credential(name: str, version: Version, credential: Mapping[str,
     )
 
 
-def _wrong(credential: Mapping[str, str], who: str) -> str:
+def _wrong(credential: Mapping[str, str], who: str) -> Why:
     """Why this cannot be a user of version 3, without showing any of it."""
     if unknown := sorted(set(credential) - set(_KEYS)):
         keys = ", ".join(_KEYS)

@@ -20,7 +20,7 @@ from agent.clients.net.stream import endpoint
 from agent.clients.snmp.ber import MalformedMessage, SnmpMessage, parse_message
 from agent.failure import ProbeFailed, from_oserror
 from agent.probe import Address
-from inventory.protocol.reasons import joined, sentence, template
+from inventory.protocol.reasons import Why, joined, sentence, template
 from inventory.protocol.states import UNKNOWN
 
 LARGEST: Final = 65_535
@@ -56,7 +56,11 @@ class PendingRequest:
 
 
 class SnmpTimeout(Exception):
-    """The time went by; the text says what came instead, if anything."""
+    """The time went by. ``ignored`` says what came instead, if anything."""
+
+    def __init__(self, ignored: Why) -> None:
+        super().__init__(ignored)
+        self.ignored = ignored
 
 
 class SnmpChannel:
@@ -226,7 +230,7 @@ class _DatagramReceiver(asyncio.DatagramProtocol):
         self._on_packet(data, addr)
 
 
-def _ignored_text(ignored: dict[str, int]) -> str:
+def _ignored_text(ignored: dict[str, int]) -> Why:
     """ "3 packets came that do not answer (2 late or repeated, 1 from another address or port)", or ""."""
     total = sum(ignored.values())
     if not total:

@@ -21,7 +21,7 @@ from agent.clients.snmp.ber import (
     oid_text,
 )
 from agent.failure import ProbeFailed
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Reason, Why, sentence
 from inventory.protocol.states import UNKNOWN
 
 OBJECTS: Final = 36  # asked for at once: some 650 bytes out, 900 back, within one packet of the smallest links
@@ -189,7 +189,7 @@ class SnmpSession:
             return True
         return False
 
-    def _store_values(self, reply: SnmpReply, active: "list[_Column]", rows: int) -> str:
+    def _store_values(self, reply: SnmpReply, active: "list[_Column]", rows: int) -> Why:
         """Put the values of an answer into their columns; why the walk must be cut, or ""."""
         if not reply.varbinds:
             return sentence("{who} answered with nothing in the middle of a table", who=self._who)
@@ -236,7 +236,7 @@ class SnmpSession:
             self.latency = reply.seconds
         return reply
 
-    def _timeout_text(self) -> str:
+    def _timeout_text(self) -> Reason:
         return sentence(
             "{who} answered at first, but not all questions within {seconds:n} s", who=self._who, seconds=self._seconds
         )

@@ -16,7 +16,7 @@ from agent.clients.tls.contexts import (
     handshake_failure,
 )
 from agent.failure import ProbeFailed, printable
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import Reason, Why, sentence
 from inventory.protocol.states import DOWN
 
 MAX_NAMES: Final = 3  # of a certificate, in a reason
@@ -63,13 +63,13 @@ def _parsed(certificate: bytes) -> der.CertificateFields | None:
         return None
 
 
-def date_fault(chain: list[bytes], now: float) -> str:
+def date_fault(chain: list[bytes], now: float) -> Why:
     """What is wrong with the dates of the first certificate of the chain, or ""."""
     leaf = _parsed(chain[0]) if chain else None
     return _first_date_fault([leaf], now) if leaf else ""
 
 
-def _first_date_fault(facts: list[der.CertificateFields], now: float) -> str:
+def _first_date_fault(facts: list[der.CertificateFields], now: float) -> Why:
     for place, fact in enumerate(facts):
         whose = (
             sentence("the certificate")
@@ -102,7 +102,7 @@ def _issuer_path(facts: list[der.CertificateFields]) -> list[der.CertificateFiel
     return path
 
 
-def _missing_issuer(facts: list[der.CertificateFields], contexts: TlsContexts, context: ssl.SSLContext) -> str:
+def _missing_issuer(facts: list[der.CertificateFields], contexts: TlsContexts, context: ssl.SSLContext) -> Reason:
     """An intermediate that the server ought to send, or an authority that is not trusted?
 
     OpenSSL says the same of both. It is an incomplete chain when any of these holds, else an unknown issuer:

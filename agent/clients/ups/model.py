@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from agent.failure import printable
-from inventory.protocol.reasons import joined, sentence
+from inventory.protocol.reasons import Reason, Why, joined, sentence
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 
 # What a device answers where it has no value: all ones in 16 and 32 bits, signed and not, and what vendors chose.
@@ -56,7 +56,7 @@ FLAG_MEASURES: Final = {
 # further flags and what they say; they make a UPS that works degraded
 FLAG_FAULTS: Final = {
     "bypass": sentence("on bypass, the load is not protected"),
-    "overload": "overloaded",
+    "overload": sentence("overloaded"),
     "replace": sentence("the battery is to be replaced"),
     "no_battery": sentence("no battery is connected"),
     "battery_fault": sentence("the battery is faulty"),
@@ -78,7 +78,7 @@ class UpsReading:
 
     flags: dict[str, bool] = field(default_factory=dict)
     values: dict[str, float] = field(default_factory=dict)
-    lost: str = ""
+    lost: Why = ""
     notes: list[str] = field(default_factory=list)
 
     def set_flag(self, flag: str, value: bool) -> None:
@@ -189,7 +189,7 @@ def parse_number(raw: object) -> float | None:
     return float(raw)
 
 
-def ups_state(reading: UpsReading) -> tuple[int, str]:
+def ups_state(reading: UpsReading) -> tuple[int, Why]:
     """The state of the power behind this UPS, and why.
 
     Down: it gives no power, is about to stop, or its battery is low while it runs on it. Degraded: it gives power
@@ -210,7 +210,7 @@ def ups_state(reading: UpsReading) -> tuple[int, str]:
     if flags.get("low") and flags.get("battery"):
         low = sentence("its battery is low")
         return DOWN, sentence("{words}: {reading}", words=low, reading=_battery_text(reading))
-    faults = []
+    faults: list[Reason] = []
     if flags.get("battery"):
         faults.append(_why_on_battery(flags, _battery_text(reading)))
     elif flags.get("low"):
@@ -228,7 +228,7 @@ def ups_state(reading: UpsReading) -> tuple[int, str]:
     return UNKNOWN, sentence("it does not say what it runs on")
 
 
-def power_source(reading: UpsReading) -> tuple[int, str]:
+def power_source(reading: UpsReading) -> tuple[int, Why]:
     """What the load runs on, whatever state the UPS is in: up is the mains, degraded the battery, down nothing."""
     flags = reading.flags
     if reading.lost:
@@ -243,13 +243,13 @@ def power_source(reading: UpsReading) -> tuple[int, str]:
     return UNKNOWN, sentence("it does not say what it runs on")
 
 
-def _why_on_battery(flags: dict[str, bool], words: str) -> str:
+def _why_on_battery(flags: dict[str, bool], words: Reason) -> Reason:
     if flags.get("calibrating"):
         return sentence("{so} (calibrating)", so=words)
     return sentence("{so} (a self-test)", so=words) if flags.get("testing") else words
 
 
-def _battery_text(reading: UpsReading) -> str:
+def _battery_text(reading: UpsReading) -> Reason:
     """``on battery for 3 min, charge 80%, runtime 12 min``, as far as it is known."""
     values = reading.values
     parts = [sentence("on battery")]
