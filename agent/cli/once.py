@@ -17,7 +17,7 @@ from agent.runtime.scheduler import MIN_SLOTS, outside_limits
 from agent.runtime.thresholds import state_and_reason
 from inventory.protocol import states
 from inventory.protocol.plan import Plan, PlannedCheck
-from inventory.protocol.reasons import sentence
+from inventory.protocol.reasons import english, sentence
 
 
 class OnceResult(msgspec.Struct, frozen=True):
@@ -109,7 +109,7 @@ async def once(
     async for result in run_checks(checks, limits, credentials, storage, hub):
         results.append(result)
         if as_json:
-            sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+            sys.stdout.write(msgspec.json.encode(result, enc_hook=english).decode() + "\n")
             sys.stdout.flush()
     if not as_json:
         place = {check.uid: number for number, check in enumerate(checks)}

@@ -26,7 +26,7 @@ from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls.contexts import TlsContexts, handshake_failure, leaf_expiry
 from agent.failure import ProbeFailed, printable
 from agent.probe import Measure, Outcome, Probe, ProbeContext
-from inventory.protocol.reasons import Why, sentence
+from inventory.protocol.reasons import Reason, Why, sentence, template
 from inventory.protocol.states import DEGRADED, DOWN, UP
 
 _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cookie"})
@@ -43,6 +43,23 @@ _WAITED_FOR: Final = {
     "body": sentence("the body did not end"),
     "judge": sentence("the body was not searched through"),
 }
+# of a whole body, and of one of which no more than the beginning was read
+_LACKS: Final = (
+    template("the body does not contain {text}"),
+    template("the first {count} bytes of the body does not contain {text}"),
+)
+_CONTAINS: Final = (
+    template("the body contains {text}"),
+    template("the first {count} bytes of the body contains {text}"),
+)
+_NO_MATCH: Final = (
+    template("the body does not match {text}"),
+    template("the first {count} bytes of the body does not match {text}"),
+)
+_MATCHES: Final = (
+    template("the body matches {text}"),
+    template("the first {count} bytes of the body matches {text}"),
+)
 
 
 class Http(Probe, frozen=True, kw_only=True):
@@ -271,19 +288,14 @@ class _Fetch:
         """What is wrong with the body, or ""."""
         probe = self.probe
         text = body.data.decode("utf-8", "replace")
-        where = (
-            sentence("the first {max_body} bytes of the body", max_body=probe.max_body)
-            if body.overlong
-            else sentence("the body")
-        )
         if probe.expect_body and probe.expect_body not in text:
-            return sentence("{where} does not contain {text}", where=where, text=printable(probe.expect_body))
+            return self._body_fault(_LACKS, body, probe.expect_body)
         if probe.refuse_body and probe.refuse_body in text:
-            return sentence("{where} contains {text}", where=where, text=printable(probe.refuse_body))
+            return self._body_fault(_CONTAINS, body, probe.refuse_body)
         if probe.expect_pattern and not await search(LinearRegex.compiled(probe.expect_pattern), text):
-            return sentence("{where} does not match {text}", where=where, text=printable(probe.expect_pattern))
+            return self._body_fault(_NO_MATCH, body, probe.expect_pattern)
         if probe.refuse_pattern and await search(LinearRegex.compiled(probe.refuse_pattern), text):
-            return sentence("{where} matches {text}", where=where, text=printable(probe.refuse_pattern))
+            return self._body_fault(_MATCHES, body, probe.refuse_pattern)
         return ""
 
     def _redirect_target(self, url: Url, location: bytes, hops: int) -> Url:
@@ -307,6 +319,11 @@ class _Fetch:
                 )
             )
         return following
+
+    def _body_fault(self, words: tuple[str, str], body: Body, text: str) -> Reason:
+        if body.overlong:
+            return sentence(words[1], count=self.probe.max_body, text=printable(text))
+        return sentence(words[0], text=printable(text))
 
     def _keep_cookies(self, url: Url, head: Head) -> None:
         for line in head.fields.get(b"set-cookie", ())[:50]:

@@ -17,10 +17,8 @@ from agent.clock import AgentClock, reading
 from agent.spool import Spool
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
 from inventory.protocol.wire import (
-    ACK_TYPE,
     MAX_BODY,
-    PUSH_TYPE,
-    VERSION,
+    VERSIONS,
     Ack,
     Batch,
     Echo,
@@ -28,8 +26,12 @@ from inventory.protocol.wire import (
     Present,
     Push,
     WireError,
+    ack_type,
+    common_version,
     decode_ack,
     encode_push,
+    push_type,
+    version_of,
 )
 
 log = logging.getLogger("agent.push")
@@ -102,6 +104,7 @@ class Pusher:
         self._echo: Echo | None = None
         self._plans: list[bytes] = []
         self._size = MAX_RESULTS
+        self._version = VERSIONS[0]  # of the wire; what the collector takes is known from its first answer on
         self._stuck = 0
         self._wait = 0.0
 
@@ -175,7 +178,7 @@ class Pusher:
         frames = batch.last - batch.start + 1 if batch is not None else 0
         backlog = max(0, self._spool.backlog(self.name) - frames)
         push = Push(
-            version=VERSION,
+            version=self._version,
             sent=reading(self._clock),
             echo=self._echo,
             batch=batch,
@@ -191,8 +194,10 @@ class Pusher:
                 raise PushFailed(f"the plans asked for are {len(body)} bytes, too much for a push")
             await self._shrink_batch(batch, f"{len(body)} bytes")
             return None
-        answer = await self.uplink.request("POST", "/v1/push", body, {"Content-Type": PUSH_TYPE})
+        answer = await self.uplink.request("POST", "/v1/push", body, {"Content-Type": push_type(self._version)})
         arrived = self._clock.boot_ms()
+        if self._renegotiated(answer) and answer.status == 400:
+            raise PushFailed(f"the collector does not understand this agent: {answer.error_text} (400)", answer.status)
         if answer.status in (400, 413) and batch is not None:
             await self._shrink_batch(batch, answer.error_text)
             return None
@@ -203,6 +208,13 @@ class Pusher:
         self._apply_ack(ack, batch)
         self._context.acknowledged(self.name, ack)
         return ack
+
+    def _renegotiated(self, answer: CollectorResponse) -> bool:
+        """Whether the collector, by this answer, is to be spoken to in another version from now on."""
+        if answer.status != 400 and (answer.status != 200 or version_of(answer.content_type, ack_type) is None):
+            return False  # whoever that is, it tells nothing of what the collector takes
+        before, self._version = self._version, common_version(answer.headers)
+        return self._version != before
 
     def _update_contact(self, ack: Ack, arrived: int, results: int) -> None:
         contact = self.contact
@@ -262,7 +274,7 @@ class Pusher:
 def parse_ack(answer: CollectorResponse) -> Ack:
     """The one way in which an answer becomes an acknowledgement. Raises PushFailed."""
     status = answer.status
-    if status == 200 and answer.content_type == ACK_TYPE:
+    if status == 200 and version_of(answer.content_type, ack_type) is not None:
         try:
             return decode_ack(answer.body)
         except WireError as error:

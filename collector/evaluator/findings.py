@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from alerts.incident.finding import IngestFinding
 from alerts.incident.message import TranslatableMessage, message
+from inventory.protocol.reasons import bounded, pack, unpack
 
 _Sentence = Callable[[str, Mapping[str, Any]], TranslatableMessage]
 
@@ -15,7 +16,7 @@ def _frames(data: Mapping[str, Any]) -> int:
 
 
 def _why(data: Mapping[str, Any]) -> str:
-    return str(data.get("why") or data.get("reason") or "")[:200]
+    return pack(bounded(unpack(str(data.get("why") or data.get("reason") or ""))))
 
 
 def _step(data: Mapping[str, Any]) -> int:

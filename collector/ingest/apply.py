@@ -19,12 +19,13 @@ from collector.ingest.sums import Sums
 from collector.ledger.placement import Placement
 from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, step
 from collector.ledger.take import apply_slice, recount
+from inventory.protocol.reasons import received, template
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 from inventory.protocol.wire import Batch, Record, Run
 
-STOPPED: Final = "agent stopped"
+STOPPED: Final = template("agent stopped")
 EVENT_KINDS: Final = frozenset({"start", "stop", "clock", "refused", "damaged", "dropped", "disk", "epoch"})
-POWER_LOST: Final = "probably without power: on battery, then silent, then booted again"
+POWER_LOST: Final = template("probably without power: on battery, then silent, then booted again")
 BOOT_TO_START: Final = 600_000  # ms of boot time within which an agent's start belongs to its machine's boot
 MAX_DATA: Final = 4_096  # bytes of an event's JSON
 
@@ -93,7 +94,7 @@ def _apply_results(
     """Each check's slice into its tail. Gives back how many leading looks of which place were too old to be taken."""
     single_looks = placement.steady and len(batch.counts) == len(batch.states)
     offset = batch.base + placement.offset_first
-    reasons = {place: examine.cut_reason(text) for place, text in batch.reasons}
+    reasons = {place: received(text) for place, text in batch.reasons}
     ledger = state.ledger
     if single_looks and ledger.fast_path is not None and ledger.fast_path.accepts(plan, batch, offset):
         state.ledger = ledger.extended(batch, offset, placement.error, reasons, effect.spans)
@@ -186,7 +187,7 @@ def _apply_run(
     row, hold, error = plan.rows[run.check], plan.holds[run.check], placement.error
     first, last = placement.at(run.first), placement.at(run.last)
     old = state.ledger.tails.get(row)
-    reason = examine.cut_reason(run.reason)
+    reason = received(run.reason)
     closed: list[Span] = []
     if old is None:
         effect.born.append((first, row))

@@ -12,7 +12,7 @@ import msgspec
 from collector.ingest.plans import CompiledPlan
 from collector.ingest.state import NewDeadLetter
 from inventory.protocol.states import UNKNOWN
-from inventory.protocol.wire import MAX_REASON, Batch, Run
+from inventory.protocol.wire import Batch, Run
 
 MAX_SEQ: Final = 2**62
 MAX_TIME: Final = 2**47  # ms: some 4,000 years
@@ -186,8 +186,3 @@ def bounded_letters(letters: list[NewDeadLetter]) -> list[NewDeadLetter]:
         *letters[: MAX_DEAD_LETTERS - 1],
         NewDeadLetter(f"{rest[0].reason} (and {len(rest) - 1} more)", count, rest[0].body),
     ]
-
-
-def cut_reason(text: str) -> str:
-    """A reason as it may stand in the ledger."""
-    return text if len(text) <= MAX_REASON else text[: MAX_REASON - 1] + "…"

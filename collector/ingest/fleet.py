@@ -13,6 +13,7 @@ from collector.ingest.plans import Plans, RegisteredCheck
 from collector.ingest.state import AgentState
 from collector.ledger.steps import LedgerTail, Span, open_span
 from inventory.protocol.plan import Column
+from inventory.protocol.reasons import template
 from inventory.protocol.states import UNKNOWN
 
 
@@ -94,7 +95,7 @@ class Fleet:
         if tail is None:
             return None
         if tail.state != UNKNOWN and now > tail.last + tail.hold:
-            return CheckStatus(UNKNOWN, tail.last + tail.hold, tail.last, "nothing heard")
+            return CheckStatus(UNKNOWN, tail.last + tail.hold, tail.last, template("nothing heard"))
         newest = state.latest.get(check.id)
         reason = newest.reason if newest is not None and newest.at == tail.last else ""
         return CheckStatus(tail.state, tail.start, tail.last, reason or tail.reason)

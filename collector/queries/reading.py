@@ -31,6 +31,7 @@ from collector.store.database import Database
 from inventory.model import goals as members
 from inventory.model.entities import Check, Goal, Inventory
 from inventory.protocol import kinds
+from inventory.protocol.reasons import template
 from inventory.protocol.states import UNKNOWN, UP
 
 DAY = 86_400_000
@@ -58,7 +59,7 @@ class TroubleSpan(msgspec.Struct, frozen=True):
     reason: str
 
 
-NO_STATUS_YET = CheckStatus(UNKNOWN, 0, 0, "no look yet")
+NO_STATUS_YET = CheckStatus(UNKNOWN, 0, 0, template("no look yet"))
 
 
 class InventorySource(Protocol):
