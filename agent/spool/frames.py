@@ -15,7 +15,7 @@ from zlib import crc32
 
 import msgspec
 
-from inventory.protocol.reasons import Phrase, bounded, to_wire
+from inventory.protocol.reasons import MAX_REASON, Phrase, to_wire
 from inventory.protocol.wire import Position, Record, Run
 
 MAGIC: Final = b"hdspool2"
@@ -132,7 +132,8 @@ def result_frame(context: FrameContext, seq: int, item: CheckResult) -> SpoolFra
     """Raises OverflowError when a number does not fit 64 bits."""
     fields: tuple[object, ...] = (item.check, item.at - context.base, item.state)
     if item.reason:
-        fields += (item.latency, item.values, to_wire(bounded(item.reason)))
+        reason = to_wire(item.reason)
+        fields += (item.latency, item.values, reason[:MAX_REASON] if isinstance(reason, str) else reason)
     elif item.values:
         fields += (item.latency, item.values)
     elif item.latency is not None:

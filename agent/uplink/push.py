@@ -173,8 +173,11 @@ class Pusher:
             if ack is not None and batch is not None:
                 await asyncio.sleep(min(ack.pause_ms / 1000, LONGEST_WAIT))
 
-    async def _push(self, batch: Batch | None) -> Ack | None:
-        """One exchange. None: the batch was too much for the collector and was made smaller, or skipped."""
+    async def _push(self, batch: Batch | None, *, again: bool = False) -> Ack | None:
+        """One exchange. None: the batch was too much for the collector and was made smaller, or skipped.
+
+        ``again``: in another version than the one that was refused.
+        """
         frames = batch.last - batch.start + 1 if batch is not None else 0
         backlog = max(0, self._spool.backlog(self.name) - frames)
         push = Push(
@@ -196,8 +199,8 @@ class Pusher:
             return None
         answer = await self.uplink.request("POST", "/v1/push", body, {"Content-Type": push_type(self._version)})
         arrived = self._clock.boot_ms()
-        if self._renegotiated(answer) and answer.status == 400:
-            raise PushFailed(f"the collector does not understand this agent: {answer.error_text} (400)", answer.status)
+        if self._renegotiated(answer) and answer.status == 400 and not again:
+            return await self._push(batch, again=True)
         if answer.status in (400, 413) and batch is not None:
             await self._shrink_batch(batch, answer.error_text)
             return None
