@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from agent.clock import AgentClock, reading
+from agent.clock import AgentClock
 from agent.spool import Spool
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
 from inventory.protocol.wire import (
@@ -25,6 +25,7 @@ from inventory.protocol.wire import (
     Position,
     Present,
     Push,
+    Reading,
     WireError,
     ack_type,
     common_version,
@@ -182,7 +183,7 @@ class Pusher:
         backlog = max(0, self._spool.backlog(self.name) - frames)
         push = Push(
             version=self._version,
-            sent=reading(self._clock),
+            sent=Reading(self._clock.boot_id(), self._clock.boot_ms(), self._clock.wall_ms()),
             echo=self._echo,
             batch=batch,
             present=self._context.present() if backlog else None,

@@ -42,26 +42,27 @@ class CollectorSystemClock:
 
 
 class ClockStep(msgspec.Struct, frozen=True):
-    """A step of the clock that is now believed: by ``ms`` (None: from a time that never was believed)."""
+    """A step of the clock that is now believed."""
 
-    ms: int | None
+    ms: int | None  # by how much; None: from a time that never was believed
 
 
 class ClockTrust:
-    """Whether the wall clock is believed. Ask :meth:`look` before every use; it is cheap.
-
-    ``why``: why not, in words, or "". ``recorded``: the last wall time that was believed, from the store. ``offset``:
-    wall minus boot time as an earlier run in this boot of the machine believed it.
-    """
+    """Whether the wall clock is believed. Ask :meth:`recheck` before every use; it is cheap."""
 
     def __init__(self, clock: CollectorClock, recorded: int = 0, offset: int | None = None) -> None:
         self._clock = clock
+        self._candidate = 0  # ms of the wall clock less the boot-time clock, as it may come to be believed
+        self._since = 0  # boot ms since when it has run straight
+        self.why = "not looked at yet"  # why it is not believed, in words; "" when it is
+        self.accepted_steps: list[ClockStep] = []
+        self.restore(recorded, offset)
+
+    def restore(self, recorded: int, offset: int | None) -> None:
+        """What an earlier run left in the store: the last wall time that was believed, and the wall clock less the
+        boot-time clock, if that was in this boot of the machine."""
         self._floor = max(EARLIEST_WALL, recorded - BACKWARD_TOLERANCE)
         self._offset = offset
-        self._candidate = 0
-        self._since = 0
-        self.why = "not looked at yet"
-        self.accepted_steps: list[ClockStep] = []
 
     @property
     def trusted(self) -> bool:

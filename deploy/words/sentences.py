@@ -14,7 +14,7 @@ from alerts.language.reasons import shape
 from inventory.protocol.reasons import FIELD
 
 ROOT: Final = Path(__file__).parents[2]
-PACKAGES: Final = ("agent", "collector")
+PACKAGES: Final = ("agent", "collector", "inventory")
 _CALLS: Final = ("sentence", "template")
 
 # The system's own words (Linux) for its commonest errors.

@@ -5,9 +5,9 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from collector.store.database import Database
 
 from collector.ingest.ingest import Ingest
-from collector.store.database import Database
 from inventory.protocol import plan as plans
 from inventory.protocol import states, wire
 from inventory.protocol.wire import Batch, Position
