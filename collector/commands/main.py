@@ -11,6 +11,7 @@ from collector import config as configs
 from collector.config import CollectorConfig, CommandFailed
 from collector.store.errors import StoreError
 from inventory.base.problems import Invalid
+from inventory.base.version import VERSION
 
 OK, FAILED, USAGE_ERROR = 0, 1, 2
 
@@ -131,6 +132,7 @@ def _print(lines: Sequence[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="haidang-collector", description="Hải Đăng's collector.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", type=Path, default=configs.DEFAULT, metavar="FILE", help=f"({configs.DEFAULT})")

@@ -21,8 +21,9 @@ from collector.ingest.plans import Plans
 from collector.keys import files
 from collector.ledger.figures import Figure
 from collector.ledger.windows import Window, midnight, window_at
-from collector.queries import exclusions
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries import availability, exclusions
+from collector.queries import goals as goal_queries
+from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.interfaces.store import Store
 from collector.store.opening import open_store
 from collector.store.registry import Registry
@@ -85,12 +86,12 @@ async def goals(config: CollectorConfig, day: str) -> list[str]:
                 at = midnight(date.fromisoformat(day), reader.inventory.province.zone) + 86_400_000 - 1
             except ValueError:
                 raise CommandFailed(f"{day!r} is not a day; write it like 2026-10-31") from None
-        evaluations = await reader.evaluations(at)
+        evaluated = await goal_queries.evaluations(reader, at)
     lines = [f"{'goal':12} {'window':12} {'objective':>9} {'best':>9} {'proven':>9} {'possible':>9}  verdict"]
-    for one in evaluations:
+    for one in evaluated:
         figures = "".join(f" {percent(value):>9}" for value in (one.objective, one.best, one.lower, one.upper))
         lines.append(f"{one.goal:12} {one.window.name:12}{figures}  {one.sentence()}")
-    return lines if evaluations else ["The inventory has no goals."]
+    return lines if evaluated else ["The inventory has no goals."]
 
 
 async def report(config: CollectorConfig, month: str, *, csv: bool, agency: str) -> list[str]:
@@ -103,7 +104,7 @@ async def report(config: CollectorConfig, month: str, *, csv: bool, agency: str)
         chosen = [
             one for one in reader.all_checks() if one.check is not None and (not agency or one.check.agency == agency)
         ]
-        figures = await reader.figures(chosen, [(window.start, window.end)]) if chosen else {}
+        figures = await availability.figures(reader, chosen, [(window.start, window.end)])
     table = [(one, figures[one.uid][0]) for one in chosen if figures[one.uid][0].total]
     return _as_csv(table, window) if csv else _as_text(table, window, reader.inventory)
 

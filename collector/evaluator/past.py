@@ -1,7 +1,7 @@
-"""Past problems: closed spans as they are committed, each taken once, by the row up to which they were taken.
+"""Past problems: closed spans as they are committed, each read once, by the row up to which they were read.
 
-Live, an incident has seen them come and go. What came late (a backlog, a collector that was down) is told in the
-digest alone, with the cause that the whole evidence gives.
+Live, an incident has seen them come and go. What came late (a backlog, a collector that was down) is in the digest
+alone, with the cause that the whole evidence gives.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,18 +9,20 @@ from typing import Final
 
 from alerts.incident.entities import Incident
 from alerts.incident.problem import ActiveProblem, Cause, PastProblem
-from alerts.notify.conditions import ObservedState, condition_of, condition_state
+from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.verdicts import CauseAnalysis
-from collector.evaluator.troubles import ON, subject_of
+from collector.evaluator.check_problems import ON, subject_of
 from collector.ledger.steps import Span
-from collector.queries.evidence import leading_cause
+from collector.queries.causes import analyse_causes, leading_cause
 from collector.queries.exclusions import Exclusions
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.records import ClosedSpan
 from inventory.model.alerting import Condition
+from inventory.protocol.refs import Ref
+from inventory.protocol.states import CheckStatus
 
 FOREVER: Final = 1 << 62
-MAX_SPANS: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
+MAX_SPANS: Final = 200  # spans an evaluation: a backlog of weeks must not hold up what is wrong now
 
 
 async def past_problems(
@@ -37,7 +39,7 @@ async def past_problems(
             leading_cause(analysis.verdicts(entry.uid, (span.start, span.end)), entry.uid) for entry, span, _ in meeting
         ]
 
-    root_causes = await reader.causes(causes, begin)
+    root_causes = await analyse_causes(reader, causes, begin)
     return [
         _past_problem(entry, span, condition, cause, exclusions, now)
         for (entry, span, condition), cause in zip(meeting, root_causes, strict=True)
@@ -45,7 +47,7 @@ async def past_problems(
 
 
 def without_reported(problems: Sequence[PastProblem], incidents: Iterable[Incident]) -> list[PastProblem]:
-    """Without what an incident of the same root was about at the time: it is that incident's other side, told late."""
+    """Without what an incident of the same root was about at the time: it is that incident's other side, come late."""
     periods: dict[str, list[tuple[int, int]]] = {}
     for incident in incidents:
         end = incident.ended or incident.closed or FOREVER
@@ -70,11 +72,21 @@ def _meeting_condition(
         if entry is None or entry.check is None:
             continue
         condition = condition_of(reader.inventory, entry.check, ON[one.span.state])
-        observed = ObservedState(
-            state=one.span.state, since=one.span.start, looks=one.span.looks, last=max(one.span.sure_to, one.span.end)
-        )
-        if condition is not None and condition_state(condition, observed) == "met":
+        if condition is not None and condition_state(condition, _status_at_end(one.span)) == "met":
             yield entry, one.span, condition
+
+
+def _status_at_end(span: Span) -> CheckStatus:
+    """What the check was when the span ended."""
+    return CheckStatus(
+        state=span.state,
+        since=span.start,
+        first_look=span.sure_from,
+        last_look=max(span.sure_to, span.end),
+        last_state=span.state,
+        looks=span.looks,
+        reason=span.reason,
+    )
 
 
 def _past_problem(
@@ -83,7 +95,7 @@ def _past_problem(
     check = entry.check
     assert check is not None
     problem = ActiveProblem(
-        key=f"{ON[span.state]}:{check.uid}",
+        key=str(Ref(ON[span.state], check.uid)),
         condition=condition.id,
         subject=subject_of(check),
         severity=condition.severity,

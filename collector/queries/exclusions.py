@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from collector.ledger.counted import Interval
+from collector.queries.reader import LedgerReader
 from collector.store.interfaces.store import Transaction
 from collector.store.records import DeclaredExclusion
 from inventory.model import goals
@@ -49,6 +50,12 @@ class Exclusions:
                 calendars.excluded_time(calendar, *window, zone, decreed) if calendar is not None else []
             )
         return self._closed[key]
+
+
+async def exclusions_in_force(reader: LedgerReader) -> Exclusions:
+    """What does not count now: the inventory's and those that people declared since."""
+    declared = await reader.read(lambda tx: tx.exclusions.in_force())
+    return Exclusions(reader.inventory, declared)
 
 
 def declare(tx: Transaction, select: Selector, begins: int, ends: int, reason: str, who: str, now: int) -> int:

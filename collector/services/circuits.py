@@ -1,4 +1,4 @@
-"""Leased circuits: how long each was down, whose it was and why; counted once settled, and listed with evidence."""
+"""Leased circuits: how long each was down, whose it was and why; counted once settled."""
 
 import asyncio
 import logging
@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from collector.causes import links
-from collector.causes.links import CircuitOutage
 from collector.causes.lives import POWER_RETURN_MS
 from collector.causes.verdicts import CauseAnalysis
-from collector.ledger.counted import Interval
-from collector.queries.reading import LedgerReader
+from collector.queries.causes import analyse_causes
+from collector.queries.circuits import checks_of_link, with_downtime
+from collector.queries.reader import LedgerReader
 from collector.store.interfaces.store import Store
 from collector.store.records import LinkKey
-from inventory.protocol.states import DOWN
 
 log = logging.getLogger("collector.links")
 
@@ -57,7 +56,7 @@ class Circuits:
                     for link, since in due.items()
                 }
 
-            additions = await self._reader.causes(work, begin)
+            additions = await analyse_causes(self._reader, work, begin)
             added = {(link, *key): ms for link, one in additions.items() for key, ms in one.down.items() if ms > 0}
             settled = {link: one.until for link, one in additions.items() if one.until > due[link]}
             if added:
@@ -66,62 +65,23 @@ class Circuits:
                 self.down = {key: self.down.get(key, 0) + added.get(key, 0) for key in self.down.keys() | added.keys()}
             self._until |= settled
 
-    async def outages(self, window: Interval, only: str = "") -> list[CircuitOutage]:
-        """Every stretch of the window in which a circuit (``only`` that one) was down, by circuit and time."""
-        link_ids = [only] if only else list(self._reader.inventory.links)
-        with_downtime = await self._with_downtime(link_ids, window[0])
-
-        def work(analysis: CauseAnalysis) -> list[CircuitOutage]:
-            return [
-                one
-                for link in with_downtime
-                for one in links.outages(analysis.topology, analysis.evidence, link, window)
-            ]
-
-        return await self._reader.causes(work, window[0]) if with_downtime else []
-
-    async def totals(self, window: Interval) -> dict[tuple[str, str], int]:
-        """ms down over the window by (link, provider)."""
-        totals: dict[tuple[str, str], int] = {}
-        for one in await self.outages(window):
-            key = one.link, one.provider
-            totals[key] = totals.get(key, 0) + one.end - one.start
-        return totals
-
     async def _due(self) -> dict[str, int]:
         """Circuits with time down that may not be counted yet, and from when on; the others go on in memory."""
         every = list(self._reader.inventory.links)
         since = {link: max(self._until.get(link, 0), self._store.count_from) for link in every}
         begin = min(since.values(), default=0)
-        with_downtime = set(await self._with_downtime(every, begin))
+        affected = set(await with_downtime(self._reader, every, begin))
         for link in every:
-            if link not in with_downtime and (not_down_until := self._not_down_until(link)) is not None:
+            if link not in affected and (not_down_until := self._not_down_until(link)) is not None:
                 self._until[link] = max(since[link], not_down_until)
-        return {link: since[link] for link in every if link in with_downtime}
+        return {link: since[link] for link in every if link in affected}
 
     def _not_down_until(self, link: str) -> int | None:
         """The moment before which no check of the circuit can turn out to have been down; None: one never looked."""
         lasts = []
-        for row in self._rows(link):
-            tail = self._reader.fleet.tail(self._reader.fleet.checks[row])
+        for entry in checks_of_link(self._reader, link):
+            tail = self._reader.fleet.tail(self._reader.registered(entry))
             if tail is None:
                 return None
             lasts.append(tail.last - tail.error_to - POWER_RETURN_MS)
         return min(lasts, default=None)
-
-    async def _with_downtime(self, link_ids: list[str], begin: int) -> list[str]:
-        """Those with a check that was down at some time from ``begin`` on."""
-        rows = {link: self._rows(link) for link in link_ids}
-        open_ = {
-            row
-            for some in rows.values()
-            for row in some
-            if (tail := self._reader.fleet.tail(self._reader.fleet.checks[row])) is not None and tail.state == DOWN
-        }
-        every = {row for some in rows.values() for row in some}
-        down = open_ | await self._store.read(lambda tx: tx.spans.with_state(every, DOWN, begin))
-        return [link for link in link_ids if not down.isdisjoint(rows[link])]
-
-    def _rows(self, link: str) -> list[int]:
-        entries = [self._reader.by_uid(uid) for uid in self._reader.topology.link_checks(link)]
-        return [one.row for one in entries if one is not None]

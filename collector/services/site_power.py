@@ -17,11 +17,12 @@ from collector.ledger.figures import history
 from collector.ledger.power import durations_by_source, site_timeline
 from collector.ledger.steps import LedgerTail, Span
 from collector.ledger.timeline import TimelineSegment, timeline
-from collector.queries.reading import CheckEntry, LedgerReader
+from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.errors import StoreError
 from collector.store.interfaces.store import Store, Transaction
 from collector.store.records import PowerCounter
 from inventory.model.entities import Check, Device, Inventory
+from inventory.protocol import kinds
 from inventory.protocol.states import UNKNOWN
 
 EVERY: Final = (5.0, 60.0)  # seconds between two counts, by how long one takes
@@ -97,11 +98,11 @@ class SitePower:
             log.warning("the power of the sites is not kept yet: %s", error)
 
     def _find_sites(self) -> dict[str, WatchedSite]:
-        """The sites that checks of kind power are about."""
+        """The sites that power checks are about."""
         inventory = self._reader.inventory
         by_site: dict[str, dict[str, list[CheckEntry]]] = {}
         for entry in self._reader.current_checks():
-            if entry.check is not None and entry.kind == "power":
+            if entry.check is not None and entry.kind in kinds.about("power"):
                 of_site = by_site.setdefault(entry.check.site, {})
                 of_site.setdefault(ups_of(entry.check, inventory), []).append(entry)
         return {site: WatchedSite(ups, feeds_of(site, ups, inventory)) for site, ups in by_site.items()}

@@ -14,17 +14,17 @@ class StoredOutbox:
         """Those whose time has come: critical ones before others, oldest first."""
         return await self._store.read(lambda tx: tx.outbox.due(now, limit))
 
-    async def sent(self, letter: OutgoingMail, at: int, way: str) -> None:
-        await self._store.write(lambda tx: tx.outbox.sent(letter.id, at, way))
+    async def sent(self, mail: OutgoingMail, at: int, channel: str) -> None:
+        await self._store.write(lambda tx: tx.outbox.sent(mail.id, at, channel))
 
-    async def hooked(self, letter: OutgoingMail, at: int) -> None:
-        await self._store.write(lambda tx: tx.outbox.hooked(letter.id, at))
+    async def hooked(self, mail: OutgoingMail, at: int) -> None:
+        await self._store.write(lambda tx: tx.outbox.hooked(mail.id, at))
 
-    async def later(self, letter: OutgoingMail, at: int, why: str) -> None:
-        await self._store.write(lambda tx: tx.outbox.later(letter.id, at, why))
+    async def later(self, mail: OutgoingMail, at: int, error: str) -> None:
+        await self._store.write(lambda tx: tx.outbox.later(mail.id, at, error))
 
-    async def failed(self, letter: OutgoingMail, at: int, why: str) -> None:
-        await self._store.write(lambda tx: tx.outbox.failed(letter.id, at, why))
+    async def failed(self, mail: OutgoingMail, at: int, error: str) -> None:
+        await self._store.write(lambda tx: tx.outbox.failed(mail.id, at, error))
 
     async def waiting(self) -> tuple[int, int | None]:
         """How many are neither sent nor failed, and when the oldest of them was made (ms)."""

@@ -16,16 +16,15 @@ import msgspec
 from alerts.channels.config import ChannelSettings, RelaySettings
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import MailWriter
 from collector.evaluator.objectives import GoalProblems
-from collector.evaluator.own import SelfChecks
+from collector.evaluator.outgoing_mail import MailWriter
+from collector.evaluator.self_checks import SelfChecks
 from collector.ingest.fast_path import Ledger
 from collector.ingest.ingest import Ingest
 from collector.ingest.state import AgentState
 from collector.ingest.timing import Timing
 from collector.ledger.steps import LedgerTail
-from collector.queries.reading import LedgerReader
-from collector.services.circuits import Circuits
+from collector.queries.reader import LedgerReader
 from collector.store.opening import open_store
 from collector.store.records import RegisteredCheck
 from collector.store.unsubscribed import Unsubscribed
@@ -95,9 +94,7 @@ class Watched:
         reader = LedgerReader(self.store, self.ingest.fleet, Fixed(self.inventory), self.wall)
         objectives = GoalProblems(reader, list)
         ways = ChannelSettings(from_="hd@p.example", relays=(RelaySettings(host="127.0.0.1", tls="none"),))
-        writer = MailWriter(
-            reader, Circuits(self.store, reader), Unsubscribed(self.store), ways, LinkSigner(b"k" * 32), list
-        )
+        writer = MailWriter(reader, Unsubscribed(self.store), ways, LinkSigner(b"k" * 32), list)
         self.evaluator = Evaluator(
             self.store,
             reader,

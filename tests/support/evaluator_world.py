@@ -19,13 +19,13 @@ from alerts.channels.outbox import OutgoingMail
 from alerts.incident.entities import Incident
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import MailWriter
 from collector.evaluator.objectives import GoalProblems
-from collector.evaluator.own import SelfCheck, SelfChecks
+from collector.evaluator.outgoing_mail import MailWriter
+from collector.evaluator.self_checks import SelfCheck, SelfChecks
 from collector.goals.evaluate import Evaluation
 from collector.ingest import recovery
 from collector.ingest.ingest import Ingest
-from collector.queries.reading import LedgerReader
+from collector.queries.reader import LedgerReader
 from collector.services.circuits import Circuits
 from collector.store.opening import open_store
 from collector.store.outbox import StoredOutbox
@@ -173,7 +173,7 @@ class EvaluatorWorld:
         )
         objectives = GoalProblems(self.reader, lambda: evaluations)
         objectives.evaluated = True
-        writer = MailWriter(self.reader, self.circuits, unsubscribed, ways, LinkSigner(b"k" * 32), lambda: evaluations)
+        writer = MailWriter(self.reader, unsubscribed, ways, LinkSigner(b"k" * 32), lambda: evaluations)
         self.evaluator = Evaluator(
             self.store,
             self.reader,

@@ -20,6 +20,7 @@ from collector.ingest.sums import Sums
 from collector.ledger.placement import Placement
 from collector.ledger.steps import LedgerTail, OutOfOrder, Span, first_tail, step
 from collector.ledger.take import apply_slice, recount
+from inventory.protocol import kinds
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN
 from inventory.protocol.wire import Batch, Record, Run
 
@@ -215,7 +216,7 @@ def _apply_power_loss(placed: PlacedPush, record: Record) -> None:
         return
     for place, row in enumerate(plan.rows):
         old = ledger.tails.get(row)
-        if plan.kinds[place] != "power" or old is None or old.state != DEGRADED or old.last >= booted:
+        if plan.kinds[place] not in kinds.about("power") or old is None or old.state != DEGRADED or old.last >= booted:
             continue
         tail, closed = _copy(old), list[Span]()
         tail.hold = max(tail.hold, booted - old.last)  # silence is explained, so it is not unknown

@@ -76,7 +76,7 @@ class SqliteOutbox:
         )
         return [
             msgspec.structs.replace(
-                _mail_decoder.decode(body), id=number, tries=tries, hooked=hooked is not None, why=why or ""
+                _mail_decoder.decode(body), id=number, tries=tries, hooked=hooked is not None, last_error=why or ""
             )
             for number, tries, hooked, why, body in self._db.execute(sql, (now, limit))
         ]

@@ -34,7 +34,7 @@ def write_alone(path: Path, work: Callable[[Transaction], T]) -> T:
 def copy_store(source: Path, target: Path, files: Mapping[str, bytes]) -> None:
     """Copy the store as of one moment, and put ``files`` into the copy. Raises StoreError, OSError."""
     with (
-        _in_words("the backup failed"),
+        _in_words("the backup failed: "),
         contextlib.closing(apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READONLY)) as old,
         contextlib.closing(apsw.Connection(str(target))) as new,
     ):
@@ -53,7 +53,7 @@ def copy_store(source: Path, target: Path, files: Mapping[str, bytes]) -> None:
 
 def take_files(path: Path) -> dict[str, bytes] | None:
     """The files out of a copy, None when it has none. Raises StoreError when it is no copy of a store."""
-    with _in_words(str(path)), contextlib.closing(connect(path, apsw.SQLITE_OPEN_READWRITE)) as db:
+    with _in_words(), contextlib.closing(connect(path, apsw.SQLITE_OPEN_READWRITE)) as db:
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'incarnations'").get:
             raise StoreError("it is not a copy of a collector's store")
         if not db.execute("SELECT 1 FROM sqlite_master WHERE name = 'kept_files'").get:
@@ -65,8 +65,8 @@ def take_files(path: Path) -> dict[str, bytes] | None:
 
 
 @contextlib.contextmanager
-def _in_words(what: str) -> Iterator[None]:
+def _in_words(what: str = "") -> Iterator[None]:
     try:
         yield
     except apsw.Error as error:
-        raise StoreError(f"{what}: {error}") from None
+        raise StoreError(f"{what}{error}") from None

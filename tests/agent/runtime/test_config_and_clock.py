@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent import config
-from agent.clock import AgentSystemClock, StepWatch
+from agent.clock import AgentSystemClock
+from agent.runtime.step_watch import StepWatch
 from inventory.base import logs
 from inventory.base.problems import Invalid
 from inventory.base.systemd import Notifier

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from alerts.incident.entities import Command
+from collector.queries import circuits
 from collector.queries.exclusions import declare
+from collector.queries.goals import evaluations
 from collector.store.errors import StoreError
 from inventory.base.types import Text
 from inventory.model.entities import Goal
@@ -139,7 +141,7 @@ async def test_what_failed_and_recovered_while_the_collector_was_off_is_recorded
     await centre.step(2 * MINUTE)
     assert centre.sent_kinds() == [] and centre.open == []
     [late] = centre.evaluator.incidents.closed.values()
-    assert late.why == "late" and late.cause.cause == "service"
+    assert late.resolution == "late" and late.cause.cause == "service"
     assert abs((late.ended or 0) - late.opened - 20 * MINUTE) <= 10 * SECOND
 
 
@@ -247,7 +249,7 @@ async def test_maintenance_is_measured_and_told_to_nobody(centre: EvaluatorWorld
 async def test_a_muted_standby_tells_when_its_primary_is_gone(centre: EvaluatorWorld) -> None:
     centre.muted = True
     await centre.step(10 * MINUTE, web=DOWN)
-    assert centre.sent_kinds() == [] and centre.only_incident().told == {}
+    assert centre.sent_kinds() == [] and centre.only_incident().notified == {}
     centre.muted = False
     await centre.step(30 * SECOND)
     assert centre.sent_kinds() == [("truc", "trouble")]
@@ -309,7 +311,7 @@ async def test_time_down_is_counted_by_provider_and_cause_once_it_is_settled(cen
     await centre.restart()
     await centre.circuits.count()
     assert {key: ms for key, ms in centre.circuits.down.items() if key[0] == "so-a"} == found
-    outages = await centre.circuits.outages((centre.now - HOUR, centre.now), "so-a")
+    outages = await circuits.outages(centre.reader, (centre.now - HOUR, centre.now), "so-a")
     assert [(one.provider, one.cause.cause) for one in outages] == [("nha-mang-a", "wan")] and outages[0].cause.because
 
 
@@ -355,7 +357,7 @@ async def test_goals_leave_out_the_causes_that_are_not_theirs(centre: EvaluatorW
     await centre.step(10 * MINUTE)
     centre.states |= {"a/hub": UP, "so-a.from-hub": UP}
     await centre.step(30 * MINUTE)
-    found = {one.goal: one for one in await centre.reader.evaluations()}
+    found = {one.goal: one for one in await evaluations(centre.reader)}
     assert found["all"].upper is not None and found["all"].upper < 0.8
     assert found["services"].upper == 1.0 and found["services"].best == 1.0
     assert found["services"].coverage is not None and found["services"].coverage < 0.8

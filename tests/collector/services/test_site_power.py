@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from collector.app import self_metrics
 from collector.ledger.power import durations_by_source, site_timeline
 from collector.ledger.timeline import EXCLUDED, TimelineSegment
-from collector.metrics import measured
-from collector.queries.reading import LedgerReader
+from collector.metrics import exposition
+from collector.queries.reader import LedgerReader
+from collector.services.metrics import SitePowerMetrics
 from collector.services.site_power import SitePower, feeds_of, ups_of
 from inventory.build.load import load
 from inventory.build.planning import plan_of
@@ -134,8 +134,8 @@ class Place:
 
     async def seconds(self) -> dict[str, float]:
         await self.power.refresh()
-        counted = self_metrics.powered_sites(self.source.current, self.power.counters)
-        classic, modern = ("".join(measured.sites(counted, openmetrics)) for openmetrics in (False, True))
+        counted = list(SitePowerMetrics(self.power, self.reader).metrics())
+        classic, modern = ("".join(exposition.text(counted, openmetrics)) for openmetrics in (False, True))
         samples = [s for family in parse(classic) for s in family.samples]
         assert samples == [s for family in parse_openmetrics(modern + "# EOF\n") for s in family.samples]
         assert all((s.labels["agency"], s.labels["site"]) == ("den", "den") for s in samples)
