@@ -1,9 +1,18 @@
 """Apply the operators' commands to incidents: acknowledge, snooze, comment, close."""
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from alerts.incident.draft import IncidentDraft, end_member, with_history
-from alerts.incident.entities import Command, HistoryEntry, Incident
+from alerts.incident.entities import Command, EntryKind, HistoryEntry, Incident
+
+ENTRY_OF: Final[dict[str, EntryKind]] = {
+    "acknowledge": "acknowledged",
+    "snooze": "snoozed",
+    "comment": "comment",
+    "close": "closed",
+}
 
 
 def apply_commands(draft: IncidentDraft) -> None:
@@ -37,8 +46,7 @@ def _merge_target(draft: IncidentDraft, key: str) -> Incident | None:
 
 
 def _history_entry(command: Command) -> HistoryEntry:
-    what = {"acknowledge": "acknowledged", "snooze": "snoozed", "comment": "comment", "close": "closed"}[command.what]
-    return HistoryEntry(at=command.at, what=what, who=command.who, text=command.text)
+    return HistoryEntry(at=command.at, what=ENTRY_OF[command.what], who=command.who, text=command.text)
 
 
 def _with_entry(incident: Incident, command: Command) -> Incident:

@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from alerts.incident.entities import HistoryEntry, Incident, IncidentMember
+from alerts.incident.entities import EntryKind, HistoryEntry, Incident, IncidentMember
 from alerts.incident.keys import incident_key
 from alerts.incident.state import ContactQueue, IncidentState, StepInput, lifecycle_bucket, membership_test
 from inventory.model.alerting import Alerting
@@ -105,7 +105,7 @@ class IncidentDraft:
         ]
 
 
-def with_history(incident: Incident, at: int, what: str, who: str = "", text: str = "") -> Incident:
+def with_history(incident: Incident, at: int, what: EntryKind, who: str = "", text: str = "") -> Incident:
     """The incident with one more line in its history."""
     history = (*incident.history, HistoryEntry(at=at, what=what, who=who, text=text))
     if len(history) > MAX_FIRST_ENTRIES + MAX_LATEST_ENTRIES:

@@ -14,6 +14,28 @@ from alerts.incident.problem import Cause, Subject
 from inventory.model.alerting import Severity
 from inventory.protocol.refs import Ref
 
+EntryKind = Literal[
+    "opened",
+    "grew",
+    "cause",
+    "severity",
+    "merged",
+    "split",
+    "excluded",
+    "included",
+    "told",
+    "acknowledged",
+    "snoozed",
+    "comment",
+    "flapping",
+    "steady",
+    "recovering",
+    "relapsed",
+    "closed",
+]
+# withdrawn: what it was about is no longer in the inventory; late: it was over when it came to light; "": it is open
+Resolution = Literal["", "recovered", "merged", "withdrawn", "late", "by hand"]
+
 
 class IncidentMember(msgspec.Struct, frozen=True, kw_only=True, rename={"message": "said"}):
     """A problem of the incident."""
@@ -43,9 +65,7 @@ class HistoryEntry(msgspec.Struct, frozen=True, kw_only=True, rename={"message":
     """A line of an incident's history."""
 
     at: int
-    # opened, grew, cause, severity, merged, split, excluded, included, told, acknowledged, snoozed, comment, flapping,
-    # steady, recovering, relapsed, closed
-    what: str
+    what: EntryKind
     message: TranslatableMessage | None = None
     who: str = ""  # the person who did it or was notified
     # a person's words; of grew how many joined, of cause, merged and split the root or the other incident's key, of
@@ -88,9 +108,7 @@ class Incident(msgspec.Struct, frozen=True, kw_only=True, rename={"notified": "t
     recovering: int | None = None  # since when all members are over
     ended: int | None = None  # when the last member was over (event time)
     closed: int | None = None  # when the machine closed it
-    # how it came to its end: recovered, merged, withdrawn (what it was about is no longer in the inventory), late (it
-    # was over when it came to light) or by hand
-    resolution: str = ""
+    resolution: Resolution = ""  # how it came to its end
     into: str = ""  # the incident that it was merged into
     absorbed: tuple[str, ...] = ()  # those that were merged into it
     history: tuple[HistoryEntry, ...] = ()

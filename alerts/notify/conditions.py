@@ -6,7 +6,7 @@ from typing import Literal
 from alerts.incident.problem import Subject
 from alerts.notify.memo import cached_by_inventory
 from alerts.notify.selection import SubjectFilter, subject_filter
-from inventory.model.alerting import Condition, ConditionKind
+from inventory.model.alerting import Condition
 from inventory.model.entities import Check, Inventory
 from inventory.model.goals import matcher
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP, CheckStatus
@@ -20,7 +20,7 @@ def condition_of(inventory: Inventory, check: Check, on: Literal["down", "degrad
     return cached_by_inventory(inventory, _CheckConditions).find(check, on)
 
 
-def condition_for(inventory: Inventory, on: ConditionKind, subject: Subject, name: str = "") -> Condition | None:
+def condition_for(inventory: Inventory, on: str, subject: Subject, name: str = "") -> Condition | None:
     """The same for what is no check: an agent, a goal, a finding or the collector's problem of that ``name``."""
     return cached_by_inventory(inventory, _OtherConditions).find(subject, on, name)
 

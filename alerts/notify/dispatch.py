@@ -1,10 +1,10 @@
 """Dispatch notices: group what waits for a contact into one mail and keep the hourly cap.
 
 What is to be notified waits ``group_ms`` for others to the same contact. When ``cap`` mails went within an hour, what
-is new waits for the hour to allow it, but no longer than SUMMARY_INTERVAL_MS: then one summary has all of it. So a contact
-gets at most the cap and six summaries an hour (and a digest), and learns of every problem and recovery within ten
-minutes. Repeats wait for the hour; they are never a reason for a summary. Where one is due, those that nearly are go
-along, so that what is open for days is one mail each time and not one an incident.
+is new waits for the hour to allow it, but no longer than SUMMARY_INTERVAL_MS: then one summary has all of it. So a
+contact gets at most the cap and six summaries an hour (and a digest), and learns of every problem and recovery within
+ten minutes. Repeats wait for the hour; they are never a reason for a summary. Where one is due, those that nearly are
+go along, so that what is open for days is one mail each time and not one an incident.
 """
 
 from msgspec.structs import replace

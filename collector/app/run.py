@@ -43,8 +43,8 @@ from collector.store.registry import Registry
 from collector.store.revocations import Revocations
 from collector.web import client_certificates, operators
 from collector.web.agents import AgentsListener
-from collector.web.api import Api
-from collector.web.incident_api import IncidentApi
+from collector.web.api.incidents import IncidentApi
+from collector.web.api.status import StatusApi
 from collector.web.layout import Layout
 from collector.web.metrics import ListenerMetrics
 from collector.web.pages import PageContext, page_groups
@@ -165,7 +165,7 @@ class CollectorService:
 
     async def _listen_for_operators(self) -> None:
         settings = self.config.operators
-        api = Api(self.reader, self.registry)
+        api = StatusApi(self.reader, self.registry)
         incidents = IncidentApi(self.reader, self.alerting)
         layout = Layout(
             self.reader, self.goal_cache, self.inventories, lambda: self.ingest.trust.trusted, self.alerting

@@ -21,10 +21,10 @@ from alerts.mail.formatter import MailFormatter
 from alerts.mail.signed_urls import INCIDENTS_PATH, LinkSigner
 from alerts.mail.topic import headline
 from collector.config import CollectorConfig
-from collector.evaluator import own
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import MailWriter
 from collector.evaluator.objectives import GoalProblems
+from collector.evaluator.outgoing_mail import MailWriter
+from collector.evaluator.self_checks import SelfChecks, SelfProblem, disk_check
 from collector.evaluator.standby import Standby
 from collector.goals.evaluate import Evaluation
 from collector.ingest.ingest import Ingest
@@ -80,11 +80,11 @@ class AlertingService:
             ingest.trust,
             loaded=lambda: bool(inventories.loaded),
             goal_problems=self.goal_problems,
-            self_checks=own.SelfChecks(
+            self_checks=SelfChecks(
                 [
                     lambda: self.counts.problems(reader.wall()),
                     lambda: list(_collector_problems(ingest, inventories)),
-                    own.disk(config.state_dir, reader.wall),
+                    disk_check(config.state_dir, reader.wall),
                 ]
             ),
             mail_writer=MailWriter(reader, self.unsubscribed, channels, self.signer, evaluations),
@@ -108,7 +108,7 @@ class AlertingService:
         self.counts.deadman = self._deadman.health if self._deadman is not None else None
 
     async def start(self) -> None:
-        """Take up where the store and the journal say. Raises StoreError, OSError."""
+        """Resume where the store and the notification log are. Raises StoreError, OSError."""
         await self.circuits.start()
         await self.unsubscribed.load()
         sent = await asyncio.to_thread(lambda: list(sent_notices(self.journal.mail_entries())))
@@ -128,11 +128,11 @@ class AlertingService:
             yield self._deadman.run()
 
     def health_problem(self) -> str:
-        """Why not all is well with what tells people, or "": what the dead-man's ping hangs on."""
+        """What is wrong with the channels that notify people, or "": what the dead-man's ping hangs on."""
         if problem := self.evaluator.health_problem():
             return problem
-        troubles = self.counts.problems(self._reader.wall())
-        mail = next((sentence for channel, sentence in troubles if channel in ("mail", "journal")), None)
+        problems = self.counts.problems(self._reader.wall())
+        mail = next((text for channel, text in problems if channel in ("mail", "journal")), None)
         return mail.text if mail is not None else ""
 
     def _wake(self) -> None:
@@ -163,7 +163,7 @@ class AlertingService:
         return check.name if check is not None else uid
 
 
-def _collector_problems(ingest: Ingest, inventories: LiveInventory) -> Iterator[own.SelfProblem]:
+def _collector_problems(ingest: Ingest, inventories: LiveInventory) -> Iterator[SelfProblem]:
     if not ingest.trust.trusted:
         yield "clock", message("the collector does not believe its clock: {reason}", reason=ingest.trust.why)
     if ingest.committer.failures >= COMMIT_FAILURES:

@@ -1,7 +1,7 @@
-"""Past problems: closed spans as they are committed, each taken once, by the row up to which they were taken.
+"""Past problems: closed spans as they are committed, each read once, by the row up to which they were read.
 
-Live, an incident has seen them come and go. What came late (a backlog, a collector that was down) is told in the
-digest alone, with the cause that the whole evidence gives.
+Live, an incident has seen them come and go. What came late (a backlog, a collector that was down) is in the digest
+alone, with the cause that the whole evidence gives.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,7 +11,7 @@ from alerts.incident.entities import Incident
 from alerts.incident.problem import ActiveProblem, Cause, PastProblem
 from alerts.notify.conditions import condition_of, condition_state
 from collector.causes.verdicts import CauseAnalysis
-from collector.evaluator.troubles import ON, subject_of
+from collector.evaluator.check_problems import ON, subject_of
 from collector.ledger.steps import Span
 from collector.queries.causes import analyse_causes, leading_cause
 from collector.queries.exclusions import Exclusions
@@ -22,7 +22,7 @@ from inventory.protocol.refs import Ref
 from inventory.protocol.states import CheckStatus
 
 FOREVER: Final = 1 << 62
-MAX_SPANS: Final = 200  # spans a turn: a backlog of weeks must not hold up what is wrong now
+MAX_SPANS: Final = 200  # spans an evaluation: a backlog of weeks must not hold up what is wrong now
 
 
 async def past_problems(
@@ -47,7 +47,7 @@ async def past_problems(
 
 
 def without_reported(problems: Sequence[PastProblem], incidents: Iterable[Incident]) -> list[PastProblem]:
-    """Without what an incident of the same root was about at the time: it is that incident's other side, told late."""
+    """Without what an incident of the same root was about at the time: it is that incident's other side, come late."""
     periods: dict[str, list[tuple[int, int]]] = {}
     for incident in incidents:
         end = incident.ended or incident.closed or FOREVER

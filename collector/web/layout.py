@@ -16,7 +16,7 @@ from collector.evaluator.alerting import AlertingService
 from collector.queries.reader import LedgerReader
 from collector.services.goal_cache import GoalCache
 from collector.services.inventories import LiveInventory
-from collector.web import backups
+from collector.web.backup_lines import size
 from inventory.protocol.states import NAMES
 
 REFRESH: Final = 30  # seconds
@@ -79,7 +79,7 @@ class Layout:
             "mistakes_more": max(len(mistakes) - 20, 0),
             "channel_problems": [formatter.translate(message) for _, message in self._alerting.counts.problems(now)],
             "refresh": REFRESH if refresh else None,
-            "bytes": backups.size,
+            "bytes": size,
             "now": now,
             **content,
         }

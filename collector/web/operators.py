@@ -11,11 +11,11 @@ from aiohttp import hdrs, web
 from collector.config import OperatorsConfig, parse_address
 from collector.queries.reader import LedgerReader
 from collector.store.errors import StoreError
+from collector.web.api.openapi import describe
+from collector.web.api.routes import WHO, ApiPost, ApiRoute
 from collector.web.auth import Guard
-from collector.web.openapi import describe
 from collector.web.pages import PageGroup
 from collector.web.query_params import BadRequest, check_parameters, json_error, json_response, one_of
-from collector.web.routes import WHO, ApiPost, ApiRoute
 
 log = logging.getLogger(__name__)
 

@@ -127,7 +127,7 @@ def of_source(source: str, file: str) -> Iterator[Sentence]:
 
 
 def of_collector(source: str, file: str) -> Iterator[Sentence]:
-    """The strings that the collector hands to ``step`` and ``Now``, directly or as a constant of the module."""
+    """The strings that the collector hands to ``step`` and ``CheckStatus``, directly or as a constant of the module."""
     tree = ast.parse(source)
     constants = {
         node.target.id: node.value
@@ -135,7 +135,7 @@ def of_collector(source: str, file: str) -> Iterator[Sentence]:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("step", "Now"):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("step", "CheckStatus"):
             for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
                 value = constants.get(argument.id) if isinstance(argument, ast.Name) else argument
                 if isinstance(value, ast.Constant | ast.JoinedStr) and (words := _sentence(value)):

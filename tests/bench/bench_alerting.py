@@ -16,9 +16,9 @@ import msgspec
 from alerts.channels.config import ChannelSettings, RelaySettings
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.evaluator import Evaluator
-from collector.evaluator.letters import MailWriter
 from collector.evaluator.objectives import GoalProblems
-from collector.evaluator.own import SelfChecks
+from collector.evaluator.outgoing_mail import MailWriter
+from collector.evaluator.self_checks import SelfChecks
 from collector.ingest.fast_path import Ledger
 from collector.ingest.ingest import Ingest
 from collector.ingest.state import AgentState

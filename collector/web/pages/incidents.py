@@ -9,11 +9,11 @@ from alerts.incident.entities import Incident
 from alerts.incident.message import message
 from alerts.mail.signed_urls import BadLink, LinkClaim
 from alerts.mail.topic import headline
+from collector.web.api.routes import WHO
 from collector.web.incident_actions import IncidentActionBody, IncidentActions
 from collector.web.incident_lines import incident_line
 from collector.web.pages import PageContext, PageHandler
 from collector.web.query_params import BadRequest, check_parameters
-from collector.web.routes import WHO
 
 HOUR: Final = 3_600_000
 MAX_PAST: Final = 100  # closed incidents on the page

@@ -11,7 +11,8 @@ from collector.queries import agencies, availability
 from collector.queries.agents import agent_summaries
 from collector.queries.problem_spans import open_problem_spans
 from collector.queries.reader import CheckEntry
-from collector.web import backups, schemas
+from collector.web.api import schemas
+from collector.web.backup_lines import backup_lines
 from collector.web.incident_lines import incident_line
 from collector.web.pages import PageContext, PageHandler
 from collector.web.query_params import BadRequest, check_parameters
@@ -84,7 +85,7 @@ class StatusPages:
             incidents=[incident_line(one, self._formatter(request)) for one in incidents[:MAX_TROUBLES]],
             troubles=troubles[:MAX_TROUBLES],
             more=max(len(troubles) - MAX_TROUBLES, 0),
-            backups=await backups.backup_lines(self._reader, now, whole=show_all),
+            backups=await backup_lines(self._reader, now, whole=show_all),
             agents=[schemas.agent(one) for one in await agent_summaries(self._reader, self._registry)],
             checks=counts.total(),
             silent=counts[UNKNOWN],
@@ -97,8 +98,8 @@ class StatusPages:
             raise BadRequest("there is no such agency", 404)
         now = self._reader.wall()
         groups = await self._groups([agency], now, with_up=True)
-        backup_lines = await backups.backup_lines(self._reader, now, agency.id)
-        return self._draw(request, "agency.html", groups=groups, backups=backup_lines)
+        backups = await backup_lines(self._reader, now, agency.id)
+        return self._draw(request, "agency.html", groups=groups, backups=backups)
 
     async def _groups(self, shown: Collection[Agency], now: int, *, with_up: bool) -> list[AgencyGroup]:
         """An agency without checks has no place on a page of several."""

@@ -410,14 +410,14 @@ async def test_a_port_in_use_is_said_and_nobody_is_said_to_listen(
 ALONE = """
 import asyncio, sys
 from pathlib import Path
-from agent.clock import SystemClock
+from agent.clock import AgentSystemClock
 from agent.config import PingSettings, Settings
-from agent.jobs.side import Side
+from agent.jobs.side import JobsService
 from inventory.protocol.plan import decode
 
 async def main(where, port):
-    side = Side(Settings(state_dir=where, pings=PingSettings(listen=f"127.0.0.1:{port}")), SystemClock())
-    side.use(decode((where / "plan.json").read_bytes()))
+    side = JobsService(Settings(state_dir=where, pings=PingSettings(listen=f"127.0.0.1:{port}")), AgentSystemClock())
+    side.use_plan(decode((where / "plan.json").read_bytes()))
     await side.run()
 
 asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))

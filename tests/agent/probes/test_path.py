@@ -228,9 +228,9 @@ def test_loss_by_a_real_firewall() -> None:
     )
     script = (
         "import asyncio\n"
-        "from agent.probe import Limits, Look\n"
+        "from agent.probe import Limits, ProbeContext\n"
         "from agent.probes.path import Path\n"
-        "outcome = asyncio.run(Path(host='127.0.0.1', count=50).run(Look(5.0, Limits(), {})))\n"
+        "outcome = asyncio.run(Path(host='127.0.0.1', count=50).run(ProbeContext(5.0, Limits(), {})))\n"
         "print(outcome.state, outcome.measures['loss_ratio'], outcome.reason)\n"
     )
     done = subprocess.run(

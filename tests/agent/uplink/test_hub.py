@@ -168,7 +168,9 @@ async def test_the_time_of_the_handshake_is_no_part_of_the_rate(world):
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     look = world.look()
-    look.hub = Hub(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", look.hub.context, look.hub.server_name)
+    look.hub = Hub(
+        f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", look.hub.tls_context, look.hub.server_name
+    )
     begun = time.monotonic()
     outcome = await probe(way="both").run(look)
     took = time.monotonic() - begun
@@ -351,7 +353,7 @@ async def test_requests_that_are_none_cost_nothing(world, request_line, status):
     assert (await reader.readline()).startswith(f"HTTP/1.1 {status} ".encode())
     writer.close()
     assert not world.listener._throughput._running
-    assert not any(world.listener._throughput._taken.values())
+    assert not any(world.listener._throughput._transfers.values())
 
 
 async def test_a_body_without_a_length_is_cut_at_the_limit(world):

@@ -569,7 +569,7 @@ def test_the_same_input_gives_the_same_bytes_in_another_process() -> None:
     script = (
         "import sys; from tests.support import mails; made = mails.inventory()\n"
         "for kind in ('trouble', 'group', 'digest'):\n"
-        "    mail = mails.write(kind, mails.line_down(made), made=made)\n"
+        "    mail = mails.write(kind, mails.line_incident(made), made=made)\n"
         "    sys.stdout.buffer.write(mail.message)\n"
     )
     here = b"".join(
@@ -589,7 +589,7 @@ def test_rendering_asks_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         def now(cls, tz: object = None) -> "Stopped":
             raise AssertionError("a mail's time is the notice's")
 
-    for module in ("speaker", "message", "people"):
+    for module in ("formatter", "message", "people"):
         monkeypatch.setattr(f"alerts.mail.{module}.datetime", Stopped)
     monkeypatch.setattr("time.time", lambda: 1 / 0)
     assert write("trouble", mails.line_incident(SOC_TRANG), made=SOC_TRANG).message

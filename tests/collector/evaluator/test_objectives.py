@@ -140,11 +140,16 @@ class FakeReader:
     def wall(self) -> int:
         return self.now
 
-    async def judged(self, asked: Iterable[tuple[Goal, Window]]) -> list[Evaluation]:
+    async def evaluate_goals(self, goal_windows: Iterable[tuple[Goal, Window]]) -> list[Evaluation]:
         return [
             evaluation(self.upper.get(window.end - window.start, 1.0), length=window.end - window.start)
-            for _, window in asked
+            for _, window in goal_windows
         ]
+
+
+@pytest.fixture(autouse=True)
+def _goals_of_the_fake_reader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("collector.evaluator.objectives.evaluate_goals", FakeReader.evaluate_goals)
 
 
 def condition(on: str, goal: Goal) -> Condition | None:

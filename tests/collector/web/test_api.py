@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from collector.app.run import CannotStart, CollectorService
 from collector.config import AgentsConfig as AgentsConfig
 from collector.config import CollectorConfig, OperatorsConfig, OperatorToken, OperatorUser
-from collector.web import schemas as web_schemas
+from collector.web.api import schemas as web_schemas
 from collector.web.auth import Guard, hash_password, verify_password
 from inventory.base.types import Secret
 from inventory.protocol import wire
@@ -317,7 +317,7 @@ async def test_the_description_names_every_route_and_every_type(told):
     text = msgspec.json.encode(description).decode()
     schemas = description["components"]["schemas"]
     assert set(re.findall(r"#/components/schemas/(\w+)", text)) <= set(schemas)
-    for name in ("CheckAnswer", "AvailabilityAnswer", "GoalAnswer", "Problem"):
+    for name in ("CheckAnswer", "AvailabilityAnswer", "GoalAnswer", "ErrorAnswer"):
         assert schemas[name]["description"]
     checks = description["paths"]["/api/v1/checks"]["get"]
     assert {p["name"] for p in checks["parameters"]} >= {"agency", "state", "window", "limit", "after"}

@@ -11,8 +11,8 @@ import pytest
 
 from alerts.mail.signed_urls import LinkClaim, LinkSigner
 from collector.config import OperatorToken, OperatorUser
+from collector.web.api.incident_schemas import CircuitAnswer, IncidentAnswer, IncidentsAnswer
 from collector.web.auth import hash_password
-from collector.web.incident_schemas import CircuitAnswer, IncidentAnswer, IncidentsAnswer
 from inventory.base.types import Secret
 from inventory.protocol.states import DOWN, UP
 from tests.collector.web.test_api import Feeder, Running, config_for, now_ms

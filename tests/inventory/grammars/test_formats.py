@@ -121,7 +121,7 @@ def test_without_the_probes_the_inventory_judges_alone() -> None:
         "import sys\nfrom inventory.build.load import load\nfrom inventory.cli import main\n"
         "from inventory.grammars import probe_judges\n"
         "load(sys.argv[1])\nassert not [name for name in sys.modules if name.split('.')[0] == 'agent']\n"
-        "probe_judges.GROUP = 'nobody'\nassert probe_judges.installed() is None\n"
+        "probe_judges.ENTRY_POINT_GROUP = 'nobody'\nassert probe_judges.installed_validator() is None\n"
     )
     example = Path(inventory.__file__).parent / "examples" / "soctrang"
     subprocess.run([sys.executable, "-c", script, str(example)], check=True, cwd=example.parents[2])

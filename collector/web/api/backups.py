@@ -1,6 +1,6 @@
-"""Backups at the API and on the pages: one answer, one line each."""
+"""``/api/v1/backups``: each as all of its evidence together says it is."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from aiohttp import web
@@ -9,12 +9,11 @@ from alerts.language.catalogue import LANGUAGES
 from collector.queries import backups
 from collector.queries.backups import BackupHistory, BackupStatus
 from collector.queries.reader import LedgerReader
+from collector.web.api.schemas import InVietnamese, LocalizedText, Ratios, in_vietnamese, localized, ratios
 from collector.web.query_params import MAX_ITEMS, check_parameters, json_response, one_of, rolling, whole_number
-from collector.web.schemas import InVietnamese, LocalizedText, Ratios, in_vietnamese, localized, ratios
-from inventory.protocol.states import NAMES, UP
+from inventory.protocol.states import NAMES
 
 MONTH = 30 * 86_400_000
-MAX_LINES = 100  # lines on a page
 
 
 def _help(text: str) -> msgspec.Meta:
@@ -57,7 +56,7 @@ class BackupAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def backup_answer(status: BackupStatus, history: BackupHistory, now: int, language: str | None = None) -> BackupAnswer:
-    """The answer about one; ``now`` in ms. ``language``: see :func:`collector.web.schemas.with_translation`."""
+    """The answer about one; ``now`` in ms. ``language``: see :func:`collector.web.api.schemas.with_translation`."""
     backup, oldest = status.backup, status.oldest(now)
     return BackupAnswer(
         id=backup.id,
@@ -114,45 +113,3 @@ async def list_backups(reader: LedgerReader, request: web.Request) -> web.Respon
     )
     response.headers["X-Total-Count"] = str(len(chosen))
     return response
-
-
-class BackupLine(msgspec.Struct, frozen=True):
-    """A backup's line on a page. ``reasons``: (evidence, why)."""
-
-    backup: BackupAnswer
-    reasons: list[tuple[str, str]]
-    figure: Any
-
-
-class BackupLines(msgspec.Struct, frozen=True):
-    """The lines of a page, the worst first; ``hidden``: how many more there are."""
-
-    rows: list[BackupLine]
-    hidden: int
-
-
-async def backup_lines(reader: LedgerReader, now: int, agency: str | None = None, *, whole: bool = True) -> BackupLines:
-    """Of one agency or all; unless ``whole``, only those that are not up."""
-    every = [one for one in backups.backup_statuses(reader, now) if agency in (None, one.backup.agency)]
-    chosen = sorted((one for one in every if whole or one.state != UP), key=lambda one: _ORDER[one.state])[:MAX_LINES]
-    histories = await backups.backup_histories(reader, chosen, (now - MONTH, now))
-    rows = [
-        BackupLine(backup_answer(one, histories[one.backup.id], now), one.reasons, histories[one.backup.id].figure)
-        for one in chosen
-    ]
-    return BackupLines(rows, len(every) - len(rows))
-
-
-_ORDER = {code: place for place, code in enumerate((2, 1, 3, 0))}  # down, degraded, unknown, up
-
-
-def size(count: float | None, language: str) -> str:
-    """Bytes in the largest unit that leaves at least 1 of it: 1.5 GiB."""
-    if count is None:
-        return ""
-    unit, left = 0, float(count)
-    while left >= 1024 and unit < 5:
-        left /= 1024
-        unit += 1
-    text = f"{left:.1f}" if unit and left < 100 else f"{left:.0f}"
-    return f"{text.replace('.', ',') if language == 'vi' else text} {('B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB')[unit]}"

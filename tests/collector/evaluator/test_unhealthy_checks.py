@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from collector.evaluator.watch import UNHEALTHY, StatusWatch
+from collector.evaluator.unhealthy_checks import UNHEALTHY, UnhealthyChecks
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
 from inventory.protocol.wire import Present
 from tests.support.ingest_world import IngestWorld, plan_of
@@ -21,14 +21,14 @@ async def world(tmp_path: Path) -> AsyncIterator[IngestWorld]:
     await world.ingest.store.close()
 
 
-def seen(watch: StatusWatch, world: IngestWorld) -> dict[int, tuple[int, int]]:
+def seen(watch: UnhealthyChecks, world: IngestWorld) -> dict[int, tuple[int, int]]:
     """(state, looks) by row."""
     watch.refresh(world.clock.wall_ms())
-    return {row: (one.state, one.looks) for each in watch.unhealthy.values() for row, one in each.items()}
+    return {row: (one.state, one.looks) for each in watch.by_agent.values() for row, one in each.items()}
 
 
 async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: IngestWorld) -> None:
-    agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
+    agent, watch = await world.agent(), UnhealthyChecks(world.ingest.fleet)
     await agent.look_and_push(UP)
     await agent.look_and_push(UP)
     assert seen(watch, world) == {}
@@ -44,7 +44,7 @@ async def test_a_check_that_goes_down_is_seen_with_its_looks_and_reason(world: I
 
 
 async def test_silence_is_not_down(world: IngestWorld) -> None:
-    agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
+    agent, watch = await world.agent(), UnhealthyChecks(world.ingest.fleet)
     await agent.look_and_push(UP, DOWN, DEGRADED)
     assert len(seen(watch, world)) == 2
     world.clock.advance(69_000)
@@ -56,7 +56,7 @@ async def test_silence_is_not_down(world: IngestWorld) -> None:
 
 
 async def test_the_present_state_beside_a_backlog_is_seen_before_the_ledger_has_it(world: IngestWorld) -> None:
-    agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
+    agent, watch = await world.agent(), UnhealthyChecks(world.ingest.fleet)
     await agent.look_and_push(UP)
     world.clock.advance(600_000)
     now = agent.now()
@@ -75,7 +75,7 @@ async def test_the_shortcut_for_agents_that_are_well_hides_nothing(world: Ingest
     """Against looking at every check of every agent at every turn, over random states, pauses and restarts."""
     rng = random.Random(5)
     agents = [await world.agent(plan_of(f"a{n}", checks=4)) for n in range(3)]
-    watch = StatusWatch(world.ingest.fleet)
+    watch = UnhealthyChecks(world.ingest.fleet)
     for _ in range(150):
         world.clock.advance(rng.choice((1_000, 30_000, 30_000, 75_000)))
         for agent in agents:
@@ -92,7 +92,7 @@ def _all_wrong(world: IngestWorld) -> set[int]:
 
 
 async def test_a_check_that_left_the_plan_is_no_trouble(world: IngestWorld) -> None:
-    agent, watch = await world.agent(), StatusWatch(world.ingest.fleet)
+    agent, watch = await world.agent(), UnhealthyChecks(world.ingest.fleet)
     await agent.look_and_push(DOWN)
     assert len(seen(watch, world)) == 3
     await world.ingest.serve_plan("a1", plan_of(checks=1).encode())

@@ -8,8 +8,8 @@ from typing import Final
 from alerts import mail
 from alerts.channels.config import ChannelSettings
 from alerts.channels.outbox import OutgoingMail
+from alerts.incident.about import about
 from alerts.incident.entities import Notice
-from alerts.incident.reconcile import sent_notice
 from alerts.incident.state import IncidentState
 from alerts.mail.signed_urls import LinkSigner
 from collector.evaluator.bounds import incident_bounds
@@ -84,26 +84,14 @@ class MailWriter:
         except Exception:  # one incident that cannot be put in words must not silence all the others
             log.exception("mail %s could not be written as usual", notice.ident)
             written = mail.render_fallback(notice, incidents, context, contact.language, contact)
-        sent = sent_notice(notice, state)
         return OutgoingMail(
+            **about(notice, state).about(),
             id=0,
-            ident=notice.ident,
-            contact=contact.id,
             address=contact.email,
-            kind=notice.kind,
-            severity=notice.severity,
-            incidents=sent.incidents,
             made=notice.at,
             subject=written.subject,
             text=written.text,
             body=written.message,
-            kinds=sent.kinds,
-            roots=sent.roots,
-            opened=sent.opened,
-            also=sent.also,
-            members=sent.members,
-            thread=sent.thread,
-            day=sent.day,
         )
 
     async def _day(self, day: str, inventory: Inventory) -> mail.DigestFigures:

@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from collector.web.routes import ApiPost, ApiRoute
-from collector.web.schemas import ErrorAnswer
+from collector.web.api.routes import ApiPost, ApiRoute
+from collector.web.api.schemas import ErrorAnswer
 
 REF = "#/components/schemas/{name}"
 
@@ -60,7 +60,7 @@ def _operation(path: str, summary: str, schema: dict[str, Any], parameters: list
             "200": {"description": summary, "content": {"application/json": {"schema": schema}}},
             "default": {
                 "description": "Why there is no answer",
-                "content": {"application/json": {"schema": {"$ref": REF.format(name="Problem")}}},
+                "content": {"application/json": {"schema": {"$ref": REF.format(name="ErrorAnswer")}}},
             },
         },
     }

@@ -12,9 +12,9 @@ from inventory.protocol.causes import COLLECTOR
 from inventory.protocol.refs import Ref
 
 MIN_FREE: Final = 0.05  # of the disk that holds the store
-DISK_EVERY: Final = 60_000  # ms between two looks at the disk
+DISK_EVERY: Final = 60_000  # ms between two readings of the disk
 
-SelfProblem = tuple[str, TranslatableMessage]  # what, and the sentence about it
+SelfProblem = tuple[str, TranslatableMessage]  # what, and the message about it
 SelfCheck = Callable[[], Sequence[SelfProblem]]
 
 
@@ -26,7 +26,7 @@ class SelfChecks:
         self._since: dict[str, int] = {}
 
     def current(self, now: int, condition: Callable[[str], Condition | None], agency: str) -> list[ActiveProblem]:
-        """``condition``: the one that holds for a trouble of that name, None where it is switched off."""
+        """``condition``: the one that holds for a problem of that name, None where it is switched off."""
         messages = dict(one for source in self._sources for one in source())
         self._since = {what: self._since.get(what, now) for what in messages}
         return list(self._problems(messages, now, condition, agency))
@@ -38,7 +38,7 @@ class SelfChecks:
         condition: Callable[[str], Condition | None],
         agency: str,
     ) -> Iterator[ActiveProblem]:
-        for what, sentence in messages.items():
+        for what, text in messages.items():
             met_condition = condition(what)
             if met_condition is None:
                 continue
@@ -52,13 +52,13 @@ class SelfChecks:
                 evidence=now,
                 cause=Cause(root=str(Ref("collector", what)), cause=COLLECTOR),
                 confirmed=now - since >= met_condition.for_ms,
-                message=sentence,
+                message=text,
                 recover_ms=met_condition.quiet_ms,
             )
 
 
-def disk(directory: Path, wall: Callable[[], int]) -> SelfCheck:
-    """The room for the store; looked at once a minute."""
+def disk_check(directory: Path, wall: Callable[[], int]) -> SelfCheck:
+    """The room for the store; read once a minute."""
     checked_at, problems = [-DISK_EVERY], list[SelfProblem]()
 
     def check_disk() -> Sequence[SelfProblem]:

@@ -17,9 +17,10 @@ from collector.queries import backups
 from collector.queries.goals import evaluations
 from collector.services.metrics import backup_samples
 from collector.store import prune
-from collector.web import schemas
-from collector.web.backups import BackupAnswer, size
-from collector.web.history import HistoryAnswer
+from collector.web.api import schemas
+from collector.web.api.backups import BackupAnswer
+from collector.web.api.history import HistoryAnswer
+from collector.web.backup_lines import size
 from inventory.base.types import Text
 from inventory.model.entities import Backup
 from inventory.protocol import kinds

@@ -12,7 +12,7 @@ from alerts.language.locale import Locale
 from alerts.mail.formatter import MailFormatter
 from alerts.mail.topic import headline
 from collector.causes.links import CircuitOutage
-from collector.web.schemas import LocalizedText
+from collector.web.api.schemas import LocalizedText
 from inventory.model.entities import Inventory, Link
 
 

@@ -1,4 +1,7 @@
-"""``/api/v1``: what pages show, as JSON. Lists are plain arrays; ``limit`` and ``after`` page through long ones."""
+"""What pages show, as JSON: checks, agencies, backups, goals, agents.
+
+Lists are plain arrays; ``limit`` and ``after`` page through long ones.
+"""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +14,8 @@ from collector.queries import agencies, availability, goals, problem_spans
 from collector.queries.agents import agent_summaries
 from collector.queries.reader import CheckEntry, LedgerReader
 from collector.store.registry import Registry
-from collector.web import backups, history, schemas
+from collector.web.api import backups, history, schemas
+from collector.web.api.routes import LIMIT, MS_SCHEMA, ApiPost, ApiRoute, QueryParameter
 from collector.web.query_params import (
     MAX_ITEMS,
     MAX_TIME,
@@ -23,7 +27,6 @@ from collector.web.query_params import (
     whole_number,
     window,
 )
-from collector.web.routes import LIMIT, MS_SCHEMA, ApiPost, ApiRoute, QueryParameter
 from inventory.protocol.states import NAMES
 
 _LANG = QueryParameter(
@@ -32,7 +35,7 @@ _LANG = QueryParameter(
 _STATE: dict[str, object] = {"type": "string", "enum": list(NAMES)}
 
 
-class Api:
+class StatusApi:
     """The handlers, over one reader."""
 
     def __init__(self, reader: LedgerReader, registry: Registry) -> None:

@@ -1,13 +1,13 @@
 """Problems of agents: one that is not heard, one whose own clock is off."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 from alerts.incident.message import message
 from alerts.incident.problem import ActiveProblem, Cause, Subject
 from alerts.notify.conditions import condition_for, duration_state
-from collector.causes.present import PresentCauses
+from collector.evaluator.context import EvaluationContext
 from collector.ingest.fleet import Fleet
 from collector.ingest.state import AgentState
 from inventory.model.alerting import MINUTE
@@ -16,24 +16,20 @@ from inventory.protocol.causes import AGENT
 from inventory.protocol.refs import Ref
 
 CLOCK_EVIDENCE_FOR: Final = 5 * MINUTE  # what an agent's clock showed longer ago says nothing of it now
-MISSED_PUSHES: Final = 3  # pushes that may stay away before an agent with a slow rhythm is silent
+MISSED_PUSHES: Final = 3  # pushes that may stay away before an agent that pushes seldom is silent
 CLOCK_TOLERANCE: Final = 1_000  # ms: no condition is about less
-CLOCK_ROUNDING: Final = 10_000  # ms to which a clock's error is said: not another sentence at every push
-
-Confirmed = Callable[[str, bool, bool, int, Inventory], bool]
+CLOCK_ROUNDING: Final = 10_000  # ms to which a clock's error is rounded: not another message at every push
 
 
 class AgentProblems:
-    """Of ten thousand agents nearly all are heard and right: these cost two comparisons a turn."""
+    """Of ten thousand agents nearly all are heard and right: these cost two comparisons an evaluation."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
-        self._off_since: dict[str, int] = {}
+        self._off_since: dict[str, int] = {}  # by agent: since when its clock is off
 
-    def current(
-        self, now: int, listening_since: int, causes: PresentCauses, inventory: Inventory, confirmed: Confirmed
-    ) -> Iterator[ActiveProblem]:
-        """``began``: when the collector began to listen (ms): nobody was silent before that."""
+    def current(self, context: EvaluationContext) -> Iterator[ActiveProblem]:
+        now, inventory = context.now, context.inventory
         today = datetime.fromtimestamp(now / 1000, inventory.province.zone).date()
         states, patience = self._fleet.agents, inventory.province.push_every * MISSED_PUSHES
         wrong_clocks: set[str] = set()
@@ -41,13 +37,13 @@ class AgentProblems:
             state = states.get(agent.id)
             if state is None or not state.contact:
                 continue  # never heard: it is still to be installed
-            silence, error = now - max(state.contact, listening_since), state.timing.wall_error_ms
+            silence, error = now - max(state.contact, context.listening_since), state.timing.wall_error_ms
             if silence <= patience and (error is None or abs(error) <= CLOCK_TOLERANCE):
                 continue
             if agent.revoked or not agent.on(today):
                 continue
             if silence > patience:
-                problem = _silent(agent, state, silence, now, causes, inventory, confirmed)
+                problem = _silent(agent, state, silence, context)
             else:
                 problem = self._clock(agent, state, error or 0, inventory)
                 wrong_clocks.add(agent.id)
@@ -80,29 +76,21 @@ class AgentProblems:
         )
 
 
-def _silent(
-    agent: Agent,
-    state: AgentState,
-    silence: int,
-    now: int,
-    causes: PresentCauses,
-    inventory: Inventory,
-    confirmed: Confirmed,
-) -> ActiveProblem | None:
+def _silent(agent: Agent, state: AgentState, silence: int, context: EvaluationContext) -> ActiveProblem | None:
     subject = _subject(agent)
-    condition = condition_for(inventory, "silent", subject)
+    condition = condition_for(context.inventory, "silent", subject)
     if condition is None or duration_state(condition, silence) != "met":
         return None
-    key, diagnosis = str(Ref("silent", agent.id)), causes.silence(agent.id)
+    key, diagnosis = str(Ref("silent", agent.id)), context.causes.silence(agent.id)
     return ActiveProblem(
         key=key,
         condition=condition.id,
         subject=subject,
         severity=condition.severity,
         since=state.contact,
-        evidence=now,
+        evidence=context.now,
         cause=diagnosis.cause,
-        confirmed=confirmed(key, True, diagnosis.pending, now, inventory),
+        confirmed=context.confirmed(key, True, diagnosis.pending),
         message=message("{agent} has not been heard since {heard_at}", agent=agent.id, heard_at=state.contact),
         recover_ms=condition.quiet_ms,
     )

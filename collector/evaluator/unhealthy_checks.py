@@ -1,7 +1,7 @@
-"""Watches which checks are not up, agent by agent: looked at again only where something was published.
+"""The checks that are not up, agent by agent: looked at again only where something was published.
 
 Nearly all agents are well nearly always. An agent whose published state is the one seen last, and in which nothing
-was wrong, is not looked into; so a turn over 10,000 agents costs what their pushes of that second cost.
+was wrong, is not looked into; so an evaluation of 10,000 agents costs what their pushes of that second cost.
 """
 
 from collections.abc import Iterator
@@ -13,24 +13,24 @@ from inventory.protocol.states import DEGRADED, DOWN, CheckStatus
 UNHEALTHY = (DEGRADED, DOWN)
 
 
-class StatusWatch:
-    """Over the published states. Call :meth:`refresh` once a turn, then read ``unhealthy``."""
+class UnhealthyChecks:
+    """Over the published states. Call :meth:`refresh` once an evaluation, then read ``by_agent``."""
 
     def __init__(self, fleet: Fleet) -> None:
-        self.unhealthy: dict[str, dict[int, CheckStatus]] = {}  # by agent and the check's row, what is not up
+        self.by_agent: dict[str, dict[int, CheckStatus]] = {}  # by agent and the check's row, what is not up
         self._fleet = fleet
         self._states: dict[str, AgentState] = {}
 
     def refresh(self, now: int) -> None:
         for agent, state in list(self._fleet.agents.items()):
-            if self._states.get(agent) is state and agent not in self.unhealthy:
+            if self._states.get(agent) is state and agent not in self.by_agent:
                 continue
             self._states[agent] = state
             unhealthy = {} if _all_well(state) else dict(self._unhealthy_checks(state, now))
             if unhealthy:
-                self.unhealthy[agent] = unhealthy
+                self.by_agent[agent] = unhealthy
             else:
-                self.unhealthy.pop(agent, None)
+                self.by_agent.pop(agent, None)
 
     def _unhealthy_checks(self, state: AgentState, now: int) -> Iterator[tuple[int, CheckStatus]]:
         for row in state.tails.keys() | (state.overlay.checks.keys() if state.overlay is not None else set()):
@@ -41,7 +41,7 @@ class StatusWatch:
 
 
 def _all_well(state: AgentState) -> bool:
-    """Whether nothing can be wrong, told from the states alone: a streak's tails lag behind, but not in their state."""
+    """Whether nothing can be wrong, by the states alone: tails of the fast path lag behind, but not in their state."""
     if state.overlay is not None and any(code in UNHEALTHY for code, _, _ in state.overlay.checks.values()):
         return False
     return all(tail.state not in UNHEALTHY for tail in state.ledger.tails.values())

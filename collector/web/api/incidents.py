@@ -10,8 +10,9 @@ from alerts.incident.entities import Incident
 from collector.evaluator.alerting import AlertingService
 from collector.queries import circuits
 from collector.queries.reader import LedgerReader
+from collector.web.api.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
+from collector.web.api.routes import LIMIT, MS_SCHEMA, WHO, ApiPost, ApiRoute, QueryParameter
 from collector.web.incident_actions import ActionName, IncidentActionBody, IncidentActions
-from collector.web.incident_schemas import CircuitAnswer, Describer, IncidentAnswer, IncidentsAnswer
 from collector.web.query_params import (
     MAX_ITEMS,
     MAX_TIME,
@@ -22,7 +23,6 @@ from collector.web.query_params import (
     whole_number,
     window,
 )
-from collector.web.routes import LIMIT, MS_SCHEMA, WHO, ApiPost, ApiRoute, QueryParameter
 from inventory.protocol.causes import CAUSES
 
 DEFAULT_PAST: Final = 100
