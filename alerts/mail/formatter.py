@@ -80,9 +80,8 @@ class MailFormatter:
         return _("%(time)s on %(day)s", time=time, day=self.day(local))
 
     def day(self, local: datetime) -> str:
-        if self.language == "vi":
-            return f"{local.day:02}/{local.month:02}/{local.year:04}"
-        return f"{local.day} {_MONTHS[local.month - 1]} {local.year}"
+        month_name = _MONTHS[local.month - 1]
+        return self.locale.style.day.format(day=local.day, month=local.month, month_name=month_name, year=local.year)
 
     def day_of(self, ms: int) -> str:
         return self.day(self._local(ms))
