@@ -136,7 +136,7 @@ def of_collector(source: str, file: str) -> Iterator[Sentence]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("step", "CheckStatus"):
-            for argument in (*node.args, *(keyword.value for keyword in node.keywords)):
+            for argument in (*node.args, *(one.value for one in node.keywords if one.arg != "source")):
                 value = constants.get(argument.id) if isinstance(argument, ast.Name) else argument
                 if isinstance(value, ast.Constant | ast.JoinedStr) and (words := _sentence(value)):
                     yield Sentence(words, file, value.lineno)
