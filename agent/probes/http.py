@@ -20,7 +20,7 @@ from agent.clients.http.http1 import (
     read_body,
     read_head,
 )
-from agent.clients.http.pattern import LinearRegex, search
+from agent.clients.http.pattern import compiled, search
 from agent.clients.net.resolve import Resolver, address_literal
 from agent.clients.net.stream import TcpStream, connect
 from agent.clients.tls.contexts import TlsContexts, handshake_failure, leaf_expiry
@@ -119,7 +119,7 @@ class Http(Probe, frozen=True, kw_only=True):
         if self.server_name:
             ascii_host(self.server_name)
         for pattern in filter(None, (self.expect_pattern, self.refuse_pattern)):
-            LinearRegex.compiled(pattern)
+            compiled(pattern)
 
     def endpoints(self) -> tuple[tuple[str, int | None], ...]:
         url = parse_url(self.url)
@@ -267,9 +267,9 @@ class _Fetch:
             return f"{where} does not contain {printable(probe.expect_body)}"
         if probe.refuse_body and probe.refuse_body in text:
             return f"{where} contains {printable(probe.refuse_body)}"
-        if probe.expect_pattern and not await search(LinearRegex.compiled(probe.expect_pattern), text):
+        if probe.expect_pattern and not await search(probe.expect_pattern, text):
             return f"{where} does not match {printable(probe.expect_pattern)}"
-        if probe.refuse_pattern and await search(LinearRegex.compiled(probe.refuse_pattern), text):
+        if probe.refuse_pattern and await search(probe.refuse_pattern, text):
             return f"{where} matches {printable(probe.refuse_pattern)}"
         return ""
 

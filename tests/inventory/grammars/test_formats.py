@@ -20,7 +20,7 @@ WRONG: list[tuple[str, dict[str, Any], str, str]] = [
     ("job", {"cron": "61 * * * *"}, "cron", "'61 * * * *' is not a cron expression: Bad minute"),
     ("job", {"cron": "30 23 * *"}, "cron", "'30 23 * *' is not a cron expression of five fields"),
     ("job", {"cron": "0 0 31 2 *"}, "cron", "'0 0 31 2 *' is not a cron expression: Bad day-of-month"),
-    ("job", {"oncalendar": "someday"}, "oncalendar", "'someday' in 'someday' is not a weekday"),
+    ("job", {"oncalendar": "someday"}, "oncalendar", "'someday' is not a calendar event: Bad day-of-week"),
     ("job", {"oncalendar": "*-02-30 01:00"}, "oncalendar", "'*-02-30 01:00' never comes"),
     ("job", {"oncalendar": "2019-02-29"}, "oncalendar", "'2019-02-29' never comes"),
     ("job", {"cron": "0 1 * * *", "oncalendar": "daily"}, "oncalendar", "give cron or oncalendar, not both"),
@@ -121,7 +121,7 @@ def test_without_the_probes_the_inventory_judges_alone() -> None:
         "import sys\nfrom inventory.build.load import load\nfrom inventory.cli import main\n"
         "from inventory.grammars import probe_judges\n"
         "load(sys.argv[1])\nassert not [name for name in sys.modules if name.split('.')[0] == 'agent']\n"
-        "probe_judges.GROUP = 'nobody'\nassert probe_judges.installed() is None\n"
+        "probe_judges.ENTRY_POINT_GROUP = 'nobody'\nassert probe_judges.installed_validator() is None\n"
     )
     example = Path(inventory.__file__).parent / "examples" / "soctrang"
     subprocess.run([sys.executable, "-c", script, str(example)], check=True, cwd=example.parents[2])
