@@ -3,8 +3,8 @@
 Python's ``re`` backtracks: ``(a+)+$`` on thirty letters of a hostile page would hold the agent for minutes. Where RE2
 has no wheel (musl, 32-bit ARM), ``re`` searches for patterns that it cannot take long over, and others are refused.
 
-RE2's own ``\\w \\d \\s`` know ASCII alone; here they know all letters, as in ``re``. Its ``\\b`` cannot be told so and is
-refused. There are no backreferences and no look-around; ``$`` is the very end.
+RE2's own ``\\w \\d \\s`` know ASCII alone; here they know all letters, as in ``re``. Its ``\\b`` cannot be told so and
+is refused. There are no backreferences and no look-around; ``$`` is the very end.
 """
 
 import asyncio
