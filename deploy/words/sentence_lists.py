@@ -30,7 +30,6 @@ MODULES_WITHOUT_REASONS: Final = (
     "agent/jobs/candidates.py",
     "agent/jobs/command.py",
     "agent/jobs/delivery.py",
-    "agent/jobs/http.py",
     "agent/jobs/listener.py",
     "agent/jobs/side.py",
     "agent/jobs/wrapper.py",
@@ -50,6 +49,7 @@ NO_REASONS: Final[Mapping[str, str]] = {
     "text/plain; charset=us-ascii": "a mail's header",
     "This mail was sent by a monitoring agent (Hai Dang) to see that mail works.\n"
     "It is deleted as soon as it has been found. Nobody needs to read or answer it.": "a mail's text",
+    "import sys; sys.path[:] = sys.argv[1:]; from agent.clients.tls.staple import main; main()": "a program",
     # what others say, looked for in their words
     "Frame requires too much memory for decoding": "libzstd's words",
     "does not match": "restic's words",

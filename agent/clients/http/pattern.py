@@ -71,9 +71,9 @@ def _in_re2_words(source: str) -> str:
             in_class = False
         elif escaped is not None:
             if escaped in "bBC":
-                raise ValueError(f"the pattern: \\{escaped} is not understood here; for a word's end: (?:$|[^\\pL])")
+                raise ValueError(f"the pattern: {token[0]} is not understood here; for a word's end: (?:$|[^\\pL])")
             if in_class and escaped in "WS":
-                raise ValueError(f"the pattern: \\{escaped} between [ and ] is not understood here")
+                raise ValueError(f"the pattern: {token[0]} between [ and ] is not understood here")
             return (_INSIDE_CLASS if in_class else _OUTSIDE_CLASS).get(escaped, token[0])
         return token[0]
 
@@ -95,7 +95,7 @@ def bounded(source: str) -> Search:
         raise ValueError(f"the pattern: {error}") from None
     raise ValueError(
         "the pattern: without the library google-re2, which this machine has not, only short repetitions are searched "
-        "for ({0,9}, no * and +), as others may take for ever"
+        "for (no * and no +), as others may take for ever"
     )
 
 
