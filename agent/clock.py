@@ -1,63 +1,14 @@
-"""The agent's clocks.
+"""The agent's reading of its clocks for a push, and the watch for a wall clock that was set."""
 
-Durations and the times of results come from the boot-time clock, which counts while the machine sleeps and which
-nobody sets. The wall clock is only reported: it may say 1970, and it may be stepped at any moment.
-"""
+from typing import Final
 
-import hashlib
-import sys
-import time
-from pathlib import Path
-from typing import Final, Protocol
-
+from inventory.base.clock import Clock
 from inventory.protocol.wire import Reading, Record
 
 STEP_MS: Final = 1_000  # a wall clock that moves this much against the boot clock was set, not disciplined
-BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
-class AgentClock(Protocol):
-    """What the agent asks of time. Everything that needs a clock is given one."""
-
-    def boot_ms(self) -> int:
-        """Milliseconds since the machine started, sleep included."""
-
-    def wall_ms(self) -> int:
-        """Milliseconds since the Unix epoch, as the machine believes."""
-
-    def boot_id(self) -> bytes:
-        """Eight bytes that name this boot."""
-
-
-class AgentSystemClock:
-    """The machine's own clocks. ``note`` says where they are less than promised, or is empty."""
-
-    def __init__(self, boot_id_file: Path = BOOT_ID) -> None:
-        self._source = getattr(time, "CLOCK_BOOTTIME", None)
-        self.note = ""
-        if self._source is None and sys.platform != "win32":
-            # Windows' monotonic clock (GetTickCount64) counts sleep, others may not
-            self.note = "this system has no boot-time clock: time asleep is not counted"
-        try:
-            boot_name = boot_id_file.read_bytes().strip()
-        except OSError:
-            # the moment of boot, to ten seconds, is as good a name as this system gives
-            boot_name = str((self.wall_ms() - self.boot_ms()) // 10_000).encode()
-        self._boot_id = hashlib.sha256(boot_name).digest()[:8]
-
-    def boot_ms(self) -> int:
-        if self._source is None:
-            return time.monotonic_ns() // 1_000_000
-        return time.clock_gettime_ns(self._source) // 1_000_000
-
-    def wall_ms(self) -> int:
-        return time.time_ns() // 1_000_000
-
-    def boot_id(self) -> bytes:
-        return self._boot_id
-
-
-def reading(clock: AgentClock) -> Reading:
+def reading(clock: Clock) -> Reading:
     """All clocks at one moment, for a push."""
     return Reading(clock.boot_id(), clock.boot_ms(), clock.wall_ms())
 
@@ -65,7 +16,7 @@ def reading(clock: AgentClock) -> Reading:
 class StepWatch:
     """Notices when somebody sets the wall clock: wall minus boot time jumps by more than a second."""
 
-    def __init__(self, clock: AgentClock) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._offset = clock.wall_ms() - clock.boot_ms()
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from agent.clock import AgentClock
 from agent.config import Settings
+from inventory.base.clock import Clock
 from inventory.protocol.plan import Plan
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ LONGEST_PATH: Final = 100  # bytes of a Unix socket's path
 class JobsService:
     """Given each plan by ``use``; ``run`` goes on until it is cancelled."""
 
-    def __init__(self, settings: Settings, clock: AgentClock) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
         self._job_names: frozenset[str] = frozenset()

@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from agent import probes
-from agent.clock import AgentClock, StepWatch
+from agent.clock import StepWatch
 from agent.config import Settings
 from agent.jobs.side import JobsService
 from agent.runtime import status
@@ -27,6 +27,7 @@ from agent.uplink.connection import Unreachable, Uplink, tls_context
 from agent.uplink.hub import hub_of
 from agent.uplink.plans import BadPlan, PlanStore, StoredPlan
 from agent.uplink.push import Pusher
+from inventory.base.clock import Clock
 from inventory.base.systemd import Notifier
 from inventory.protocol.plan import CollectorAddress, Plan
 from inventory.protocol.wire import Ack, Present, Record
@@ -51,7 +52,7 @@ class AgentService:
         identity: identities.Identity,
         stored: StoredPlan,
         spool: Spool,
-        clock: AgentClock,
+        clock: Clock,
         notifier: Notifier,
     ) -> None:
         self._settings = settings

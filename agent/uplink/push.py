@@ -13,9 +13,10 @@ from typing import Final, Protocol
 
 import msgspec
 
-from agent.clock import AgentClock, reading
+from agent.clock import reading
 from agent.spool import Spool
 from agent.uplink.connection import CollectorResponse, Unreachable, Uplink
+from inventory.base.clock import Clock
 from inventory.protocol.wire import (
     ACK_TYPE,
     MAX_BODY,
@@ -85,7 +86,7 @@ class Pusher:
         name: str,
         uplink: Uplink,
         spool: Spool,
-        clock: AgentClock,
+        clock: Clock,
         context: PushContext,
         *,
         jitter: Callable[[], float] = random.random,

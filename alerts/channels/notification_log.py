@@ -16,6 +16,7 @@ import msgspec
 from alerts.channels.outbox import OutgoingMail
 from alerts.incident.entities import NoticeKind
 from alerts.incident.reconcile import SentNotice as Told
+from inventory.base.files import sync
 from inventory.model.alerting import DAY, Severity
 
 MAX_IN_MEMORY: Final = 100_000  # idents; what is older is looked up in the files
@@ -175,7 +176,7 @@ class NotificationLog:
         self._open = (name, file)
         if _ends_mid_line(file):
             file.write(b"\n")
-        _sync_directory(self.directory)
+        sync(self.directory)
         for old in self._files()[: -self._keep_days]:
             old.unlink(missing_ok=True)
         return file
@@ -217,11 +218,3 @@ def _ends_mid_line(file: BinaryIO) -> bool:
         return False
     file.seek(-1, os.SEEK_END)
     return file.read(1) != b"\n"
-
-
-def _sync_directory(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

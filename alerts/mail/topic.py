@@ -16,8 +16,6 @@ from alerts.mail.formatter import MailFormatter
 from inventory.model.alerting import DEFAULT_CONDITIONS, ConditionKind
 from inventory.model.entities import Inventory
 
-BACKUPS: Final = frozenset({"backup", "job", "drill"})
-
 TOPIC_NAMES: Final[Mapping[str, TranslatableMessage]] = {
     "wan": message("Line down"),
     "line": message("Poor line"),

@@ -26,7 +26,6 @@ from collector.metrics.alerts import alert_metrics
 from collector.metrics.fleet import LabelledAgent, ScrapedAgent
 from collector.metrics.handler import MetricsHandler
 from collector.metrics.own import Histogram, SelfMetrics
-from collector.notify import notify, watchdog
 from collector.queries.reading import LedgerReader
 from collector.services import backups
 from collector.services.goal_cache import GoalCache
@@ -42,6 +41,7 @@ from collector.web.incident_api import IncidentApi
 from collector.web.incident_pages import IncidentPages
 from collector.web.layout import Layout
 from collector.web.pages import StatusPages
+from inventory.base.systemd import Notifier
 from inventory.protocol.wire import Ack
 
 log = logging.getLogger("collector")
@@ -63,6 +63,7 @@ class CollectorService:
         self.config = config
         self.stopping = asyncio.Event()
         self.reload = asyncio.Event()
+        self.notifier = Notifier()
         self.ready = "starting"
         self.push_seconds = Histogram()
         self.sizes: dict[str, int] = {}
@@ -117,7 +118,7 @@ class CollectorService:
             self.site_power.run(),
             self._measure_store(),
             self._renew_keys(),
-            watchdog(),
+            self.notifier.keep_alive(),
         ):
             self._start_task(job)
         self.ready = ""
@@ -265,12 +266,12 @@ async def serve(config: CollectorConfig) -> int:
     loop.add_signal_handler(signal.SIGHUP, service.reload.set)
     await service.start()
     tune_interpreter()
-    notify("READY=1")
+    service.notifier.notify("READY=1")
     log.info("agents at %s, pages and metrics at %s", config.agents.listen, config.operators.listen)
     broken = asyncio.create_task(service.database.broken.wait())
     stopping = asyncio.create_task(service.stopping.wait())
     await asyncio.wait({broken, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    notify("STOPPING=1")
+    service.notifier.notify("STOPPING=1")
     failed = broken.done()
     for task in (broken, stopping):
         task.cancel()

@@ -12,6 +12,7 @@ from collector.config import CollectorConfig, CommandFailed
 from collector.ingest import recovery
 from collector.keys import files, pki
 from collector.store.database import StoreError, connect
+from inventory.base.files import sync
 
 PAGES = 2_000  # copied at once; between two steps a running collector commits
 
@@ -28,9 +29,9 @@ def backup(config: CollectorConfig, file: Path) -> int:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         _copy(config.database, part)
         _add_keys(config, part)
-        _sync(part)
+        sync(part)
         part.rename(file)
-        _sync(file.parent)
+        sync(file.parent)
     except OSError as error:
         raise CommandFailed(f"{file} cannot be written: {error.strerror}") from None
     except apsw.Error as error:
@@ -62,14 +63,14 @@ def _restore(config: CollectorConfig, file: Path) -> list[str]:
         fresh.chmod(0o600)
         keys = _extract_keys(fresh)
         incarnation = recovery.mark_restored(fresh)
-        _sync(fresh)
+        sync(fresh)
         if config.database.exists():
             kept = _move_aside(config.database)
             done.append(f"The store that was here is kept as {kept}.")
         if Path(f"{fresh}-wal").exists():  # the last connection closed has copied it back
             raise CommandFailed(f"{fresh} is still in use")
         fresh.rename(config.database)
-        _sync(config.state_dir)
+        sync(config.state_dir)
         if keys is not None and not config.keys.exists():
             files.install(config.keys, pki.CertificateAuthority(*keys))
             done.append("The CA came with it: agents go on as before.")
@@ -133,11 +134,3 @@ def _move_aside(database: Path) -> Path:
         if old.exists():
             old.rename(f"{kept}{ending}")
     return kept
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from agent.clock import AgentSystemClock
 from agent.config import PingSettings, Settings
 from agent.jobs.book import MOST_BODY, JobStore, directory
 from agent.jobs.side import JobsService
 from agent.jobs.state import JobRecord
 from deploy.programs import free_port
+from inventory.base.clock import SystemClock
 from inventory.base.types import Secret
 from inventory.protocol.plan import Plan, PlannedCheck
 from tests.support.paths import ROOT
@@ -53,8 +53,8 @@ class Place:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.port = PingSettings.address(settings.pings.listen)[1]
-        self.side = JobsService(settings, AgentSystemClock())
-        self.book = JobStore(directory(settings.state_dir), AgentSystemClock())
+        self.side = JobsService(settings, SystemClock())
+        self.book = JobStore(directory(settings.state_dir), SystemClock())
         self.task: asyncio.Task[None] | None = None
 
     async def open(self, *jobs: str) -> "Place":
@@ -411,14 +411,14 @@ async def test_a_port_in_use_is_said_and_nobody_is_said_to_listen(
 ALONE = """
 import asyncio, sys
 from pathlib import Path
-from agent.clock import AgentSystemClock
+from inventory.base.clock import SystemClock
 from agent.config import PingSettings, Settings
 from agent.jobs.side import JobsService
 from inventory.protocol.plan import decode
 
 async def main(where, port):
     settings = Settings(state_dir=where, pings=PingSettings(listen=f"127.0.0.1:{port}"))
-    side = JobsService(settings, AgentSystemClock())
+    side = JobsService(settings, SystemClock())
     side.use_plan(decode((where / "plan.json").read_bytes()))
     await side.run()
 
@@ -447,6 +447,6 @@ async def test_pings_answered_survive_a_killed_agent(short_path: Path) -> None:
                 writer.close()
         await process.wait()
         assert answer == b"HTTP/1.1 200 OK"
-        record = JobStore(directory(short_path), AgentSystemClock()).record("db")
+        record = JobStore(directory(short_path), SystemClock()).record("db")
         assert record is not None
         assert record.pings == taken

@@ -2,7 +2,6 @@
 
 import itertools
 from datetime import date, datetime, timedelta
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -10,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory.base.types import Text
-from inventory.build.load import load
 from inventory.model.entities import Calendar, Exclusion, HolidayDecree, Hours, Selector
 from inventory.times import holidays
-from inventory.times.calendars import VIETNAM, epoch_ms, excluded_time, excluded_time_of_check, merge
+from inventory.times.calendars import VIETNAM, epoch_ms, excluded_time, merge
 from inventory.times.workdays import days_of
 
 HOUR = 3_600_000
@@ -183,33 +181,6 @@ def test_a_window_cut_in_two_gives_the_same(start: int, length: int, cut: int) -
 )
 def test_days(text: str, days: tuple[int, ...]) -> None:
     assert days_of(text) == days
-
-
-def test_what_does_not_count_for_a_check(tmp_path: Path) -> None:
-    (tmp_path / "all.yaml").write_text(
-        """
-province: {id: p, name: P}
-calendars:
-  nights: {off: {daily: ["22:00-06:00"]}}
-  sundays: {off: {sun: ["00:00-24:00"]}}
-agencies:
-  a:
-    name: A
-    checks:
-      pc: {kind: icmp, params: {host: 192.0.2.1}, calendar: nights, tags: [pc]}
-      web: {kind: icmp, params: {host: 192.0.2.2}}
-exclusions:
-  move: {select: {tags: [pc]}, from: 2026-11-23 10:00, to: 2026-11-23T12:00, reason: The office moves}
-""",
-        "utf-8",
-    )
-    found = load(tmp_path)
-    pc, web = found.checks.values()
-    day, end = at("2026-11-22 00:00"), at("2026-11-24 00:00")
-    hours = [[(start - day) / HOUR, (stop - day) / HOUR] for start, stop in excluded_time_of_check(pc, found, day, end)]
-    assert hours == [[0, 6], [22, 30], [34, 36], [46, 48]]
-    assert excluded_time_of_check(web, found, day, end) == []
-    assert excluded_time_of_check(web, found, day, end, "sundays") == [(day, day + 24 * HOUR)]
 
 
 def test_an_empty_window_excludes_nothing() -> None:
