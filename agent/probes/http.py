@@ -32,7 +32,6 @@ _NOT_IN_A_PLAN: Final = frozenset({"authorization", "proxy-authorization", "cook
 _OURS: Final = frozenset({"connection", "content-length", "transfer-encoding", "accept-encoding", "expect", "upgrade"})
 _COOKIE: Final = re.compile(rb"[!-~]{1,4096}")
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_PHASES: Final = ("resolve", "connect", "tls", "first_byte", "body")
 _WAITED_FOR: Final = {
     "resolve": "the name was not resolved",
     "connect": "no connection was made",

@@ -1,7 +1,6 @@
 """The alerting service: the evaluator and every channel that notifies people, wired together."""
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,8 +33,6 @@ from collector.store.database import Database
 from collector.store.outbox import StoredOutbox
 from collector.store.unsubscribed import Unsubscribed
 from inventory.base import files
-
-log = logging.getLogger("collector.alerting")
 
 KEY_BYTES: Final = 32
 COMMIT_FAILURES: Final = 3  # commits in a row

@@ -13,7 +13,7 @@ is not understood is refused as such; version N reads N-1 and N-2 (there is only
 
 import zlib
 from itertools import accumulate
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -184,7 +184,6 @@ class WireError(Exception):
     """A body that is not a message of ours; the text says why, in words for a log."""
 
 
-T = TypeVar("T")
 _encoder = msgspec.msgpack.Encoder()
 _push_decoder = msgspec.msgpack.Decoder(Push)
 _ack_decoder = msgspec.msgpack.Decoder(Ack)

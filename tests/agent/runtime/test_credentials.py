@@ -12,7 +12,7 @@ from agent.cli import doctor
 from agent.cli.once import run_checks
 from agent.credentials import Credentials, exposed_files
 from agent.failure import ProbeFailed
-from agent.probe import Limits, Outcome, Probe, ProbeContext, up
+from agent.probe import Limits, Outcome, Probe, ProbeContext
 from agent.runtime.scheduler import Scheduler
 from agent.uplink.plans import StoredPlan
 from inventory.base.clock import SystemClock
@@ -20,6 +20,7 @@ from inventory.base.problems import Invalid
 from inventory.base.types import Secret
 from inventory.protocol.plan import Plan, PlannedCheck
 from inventory.protocol.states import UNKNOWN
+from tests.support.outcomes import up
 
 CANARY = "c4nary-of-soctrang"
 

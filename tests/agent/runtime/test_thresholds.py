@@ -4,10 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.probe import Outcome, down, unknown, up
+from agent.probe import Outcome, unknown
 from agent.runtime.thresholds import integers, microseconds, shorten, state_and_reason
 from inventory.protocol.plan import Column, Threshold
 from inventory.protocol.states import DEGRADED, DOWN, UNKNOWN, UP
+from tests.support.outcomes import down, up
 
 
 @pytest.mark.parametrize(
