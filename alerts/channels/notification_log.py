@@ -92,14 +92,10 @@ def sent_notices(entries: Iterable[NotificationLogEntry]) -> Iterator[Told]:
 
 
 class NotificationLog:
-    """One writer a directory. Every call does file work: not for the loop's own thread. Raises OSError.
-
-    ``damaged``: lines that could not be read at the start.
-    """
+    """One writer a directory. Every call does file work: not for the loop's own thread. Raises OSError."""
 
     def __init__(self, directory: Path, keep_days: int = 30, in_memory: int = MAX_IN_MEMORY) -> None:
         self.directory = directory
-        self.damaged = 0
         self._keep_days = keep_days
         self._max_in_memory = in_memory
         self._recent_keys: dict[str, None] = {}  # oldest first
@@ -111,8 +107,6 @@ class NotificationLog:
             logged = _decoded(line)
             if logged is not None:
                 self._index(logged)
-            else:
-                self.damaged += 1
 
     def add(self, new_entry: NotificationLogEntry) -> None:
         """On disk when it returns. When that fails it is remembered all the same, and written with the next one."""
